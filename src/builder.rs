@@ -1,0 +1,258 @@
+//! Opening a store: what can be set, and the order in which a store is born, recovered, or forgotten.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::{Clock, Monotone, SystemClock};
+use crate::crypto::{KeySource, Keyring, Tagger};
+use crate::disk::Disk;
+use crate::engine::{Durability, Engine};
+use crate::error::{Error, Part, Result};
+use crate::gate::{Core, Options};
+use crate::layout::CHECKPOINT;
+use crate::ledger::{Growth, Ledger};
+use crate::place::{Folders, KEYRING, Place, engine_name, is_engine};
+use crate::row::Rows;
+use crate::sign_out::SessionPolicy;
+use crate::store::TokenStore;
+
+/// What to do when a part of the store is damaged or missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnDamage {
+    /// Refuse to open, with [`Error::Damaged`].
+    #[default]
+    Refuse,
+    /// Begin anew with an empty store: everybody signs in again. Never done because of a wrong key or a newer format.
+    ForgetEveryone,
+}
+
+/// How to open a [`TokenStore`].
+#[must_use]
+pub struct Builder {
+    place: Place_,
+    key: Option<KeySource>,
+    clock: Box<dyn Clock>,
+    on_damage: OnDamage,
+    options: Options,
+    growth: Growth,
+}
+
+enum Place_ {
+    Folders(Folders),
+    #[cfg(feature = "test-util")]
+    Machine(crate::machine::Machine),
+}
+
+impl Builder {
+    pub(crate) fn at_folder(path: PathBuf) -> Self {
+        Self::new(Place_::Folders(Folders { path, ledger: None, cache_bytes: 64 << 20 }))
+    }
+
+    #[cfg(feature = "test-util")]
+    pub(crate) fn on_machine(machine: crate::machine::Machine) -> Self {
+        // Small, so that tests meet every border of the ledger's file.
+        let growth = Growth { chunk: 16, reserve: 24 };
+        Self { growth, ..Self::new(Place_::Machine(machine)).key(KeySource::bytes([7; 32])) }
+    }
+
+    fn new(place: Place_) -> Self {
+        let options = Options {
+            skew: Duration::from_secs(5 * 60),
+            max_sign_in_age: Duration::from_secs(90 * 24 * 3600),
+            max_sign_ins: 16,
+            session_policy: SessionPolicy::default(),
+            refresh_durability: Durability::PowerLoss,
+            other_durability: Durability::ProcessCrash,
+        };
+        let clock = Box::new(SystemClock);
+        Self { place, key: None, clock, on_damage: OnDamage::Refuse, options, growth: Growth::default() }
+    }
+
+    /// Where the 256-bit key comes from. There is no store without one.
+    pub fn key(mut self, key: KeySource) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// Keeps the ledger in another folder, best on another volume: then restoring an older copy of the store's own folder
+    /// leaves everybody out who signed out since.
+    pub fn ledger_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        if let Place_::Folders(folders) = &mut self.place {
+            folders.ledger = Some(folder.into());
+        }
+        self
+    }
+
+    /// How much memory the engine's cache of sealed rows may take. Default: 64 MiB.
+    pub fn cache_bytes(mut self, bytes: u64) -> Self {
+        if let Place_::Folders(folders) = &mut self.place {
+            folders.cache_bytes = bytes;
+        }
+        self
+    }
+
+    /// What to do about damage. Default: [`OnDamage::Refuse`].
+    pub fn on_damage(mut self, on_damage: OnDamage) -> Self {
+        self.on_damage = on_damage;
+        self
+    }
+
+    /// The clock. Default: [`SystemClock`].
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Box::new(clock);
+        self
+    }
+
+    /// A token counts as expired this long before its expiry. Default: 5 minutes.
+    pub fn skew(mut self, skew: Duration) -> Self {
+        self.options.skew = skew;
+        self
+    }
+
+    /// A sign-in ends by itself at this age; so long the ledger knows sign-outs. Default: 90 days.
+    pub fn max_sign_in_age(mut self, age: Duration) -> Self {
+        self.options.max_sign_in_age = age;
+        self
+    }
+
+    /// How many sign-ins an account can have at a time; one more pushes out the oldest with its tokens. From 1 to 64. Default: 16.
+    pub fn max_sign_ins(mut self, count: u8) -> Self {
+        self.options.max_sign_ins = count;
+        self
+    }
+
+    /// What a session's sign-out ends. Default: [`SessionPolicy::WholeAccount`].
+    pub fn session_policy(mut self, policy: SessionPolicy) -> Self {
+        self.options.session_policy = policy;
+        self
+    }
+
+    /// What the `Ok` of a put with a refresh token survives. Default: [`Durability::PowerLoss`]: a rotated token that is lost
+    /// costs the whole family at most providers.
+    pub fn refresh_token_durability(mut self, durability: Durability) -> Self {
+        self.options.refresh_durability = durability;
+        self
+    }
+
+    /// What the `Ok` of a put without one survives. Default: [`Durability::ProcessCrash`].
+    pub fn token_durability(mut self, durability: Durability) -> Self {
+        self.options.other_durability = durability;
+        self
+    }
+
+    /// Opens the store, or makes it if there is none. Only one process can have it open.
+    ///
+    /// `Ok` means that every sign-out that was ever acknowledged stands.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyOpen`]; [`Error::KeyUnavailable`] and [`Error::KeyRejected`] (nothing but the lock file was touched);
+    /// [`Error::Damaged`]; [`Error::UnsupportedFormat`]; [`Error::Full`] and [`Error::Io`]; [`Error::InvalidInput`] if something
+    /// was set out of its range.
+    pub fn open(self) -> Result<TokenStore> {
+        let key = self.key.as_ref().ok_or_else(|| Error::invalid("key", "none was given; use .key(KeySource::...)"))?;
+        if !(1..=64).contains(&self.options.max_sign_ins) {
+            return Err(Error::invalid("max_sign_ins", "it must be from 1 to 64"));
+        }
+        let place: Box<dyn Place> = match self.place {
+            Place_::Folders(folders) => Box::new(folders),
+            #[cfg(feature = "test-util")]
+            Place_::Machine(machine) => Box::new(machine),
+        };
+        let mut held = place.lock()?;
+        let clock = Monotone::new(self.clock);
+        let birth = Birth { place: &*place, disk: place.disk()?, key, growth: self.growth, now: clock.now() };
+        let mut keyring = match birth.keyring() {
+            Err(Error::Damaged { .. }) if self.on_damage == OnDamage::ForgetEveryone => birth.create()?,
+            keyring => keyring?,
+        };
+        place.lock_ledger(&Ledger::file_name(&keyring.secrets.ledger_id), &mut held)?;
+        let (ledger, engine, checkpoint) = match birth.recover(&keyring) {
+            Err(Error::Damaged { .. }) if self.on_damage == OnDamage::ForgetEveryone => {
+                keyring = birth.forget_everyone(&keyring)?;
+                place.lock_ledger(&Ledger::file_name(&keyring.secrets.ledger_id), &mut held)?;
+                birth.recover(&keyring)?
+            }
+            recovered => recovered?,
+        };
+        birth.tidy(&keyring)?;
+
+        let by_previous = keyring.opened_by_previous;
+        let tagger = Tagger::new(&keyring.secrets.index_key);
+        let rows = Rows::new(keyring.store_id, keyring.secrets);
+        let core = Core::new(engine, ledger, rows, tagger, clock, self.options, checkpoint);
+        TokenStore::new(Arc::new(core), held, by_previous)
+    }
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder").field("key", &self.key).field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// The steps of opening. The keyring's appearance is a store's birth; replacing it is the only switch.
+struct Birth<'a> {
+    place: &'a dyn Place,
+    disk: Box<dyn Disk>,
+    key: &'a KeySource,
+    growth: Growth,
+    now: u64,
+}
+
+impl Birth<'_> {
+    /// Opens the keyring, or makes a new store where there is nothing yet.
+    fn keyring(&self) -> Result<Keyring> {
+        if let Some(bytes) = self.disk.read(KEYRING).map_err(Error::io("read the keyring"))? {
+            return Keyring::open(&bytes, self.key);
+        }
+        let names = self.disk.list().map_err(Error::io("list the store's folder"))?;
+        if names.iter().any(|name| is_engine(name)) {
+            // A new keyring would make what is there unreadable for ever.
+            return Err(Error::damaged(Part::Keyring, "it is missing beside existing data"));
+        }
+        self.create()
+    }
+
+    fn create(&self) -> Result<Keyring> {
+        let (keyring, bytes) = Keyring::create(self.key)?;
+        self.switch_to(keyring, &bytes)
+    }
+
+    fn forget_everyone(&self, keyring: &Keyring) -> Result<Keyring> {
+        let (keyring, bytes) = keyring.with_new_secrets(self.key)?;
+        self.switch_to(keyring, &bytes)
+    }
+
+    /// First the ledger, then the keyring that names it: dying between leaves what was.
+    fn switch_to(&self, keyring: Keyring, bytes: &[u8]) -> Result<Keyring> {
+        let secrets = &keyring.secrets;
+        Ledger::create(&*self.place.ledger_disk()?, secrets.ledger_id, &secrets.ledger_key, self.growth, self.now)?;
+        self.disk.prepare(KEYRING, bytes).and_then(|()| self.disk.switch(KEYRING)).map_err(Error::io("write the keyring"))?;
+        Ok(keyring)
+    }
+
+    /// The ledger first: it is the recovery. Then the engine, which must not be ahead of it.
+    fn recover(&self, keyring: &Keyring) -> Result<(Ledger, Box<dyn Engine>, u64)> {
+        let secrets = &keyring.secrets;
+        let ledger = Ledger::open(self.place.ledger_disk()?, secrets.ledger_id, &secrets.ledger_key, self.growth)?;
+        let engine = self.place.open_engine(&engine_name(&secrets.ledger_id))?;
+        let rows = Rows::new(keyring.store_id, secrets.clone());
+        let failed = |_| Error::damaged(Part::Engine, "it cannot be read");
+        let checkpoint = engine.get(CHECKPOINT).map_err(failed)?;
+        let checkpoint = checkpoint.map_or(Ok(0), |row| rows.open_checkpoint(CHECKPOINT, &row))?;
+        if ledger.reaches(checkpoint) {
+            Ok((ledger, engine, checkpoint))
+        } else {
+            Err(Error::damaged(Part::Ledger, "records are missing that the engine has seen: an older copy was put back"))
+        }
+    }
+
+    /// Removes engines of ledgers that were given up. (Other ledgers' files may be in use elsewhere: they are left alone.)
+    fn tidy(&self, keyring: &Keyring) -> Result<()> {
+        let current = engine_name(&keyring.secrets.ledger_id);
+        let names = self.disk.list().map_err(Error::io("list the store's folder"))?;
+        names.iter().filter(|name| is_engine(name) && **name != current).try_for_each(|name| self.place.remove_engine(name))
+    }
+}

@@ -1,0 +1,321 @@
+//! The keyring file: the store's keys, sealed under a mount key that the operator's key wraps.
+//!
+//! ```text
+//! keyring = "OUBK" | version1 = 01 | store_id16 | w1 | w*wrap | seal[body key](all bytes before, body)
+//! wrap    = kek_id16 | alg1 | len2 | blob                                 1 <= w <= 8, len <= 4096, no kek_id twice
+//! body    = 01 | index key32 | ledger key32 | ledger_id16 | n1 | n*(epoch4 | root32)     n >= 1, epochs strictly rise
+//!
+//! alg 01, a local key KEK:   kek_id = Expand(KEK, "oubliette/v1/kek-id", 16)
+//!     blob = salt16 | seal[wk]("oubliette/v1/mount-key" | store_id | kek_id, MK) | commit32
+//!     wk32 | commit32 = Expand(KEK, "oubliette/v1/kek-wrap" | salt | store_id, 64)
+//! alg 03, a key provider:    kek_id and blob are the provider's
+//! MK, the mount key:         32 random bytes, fresh at every write;  body key = Expand(MK, "oubliette/v1/keyring-body", 32)
+//! seal[k](aad, p) = nonce12 | AES-256-GCM ciphertext | tag16;   Expand = HKDF-Expand with SHA-256
+//! ```
+//! (alg 02 is kept free for passwords.) One local wrap and one root make 295 bytes.
+//!
+//! A wrap is found by its key id, never by trying: with the commitment, no file opens under two keys. The single-use wrapping key
+//! has no limit of 2^32 wraps. As the mount key is fresh, a wrap and a body from two writes never fit together.
+
+#[cfg(test)]
+mod tests;
+mod wrap;
+
+use zeroize::Zeroizing;
+
+use self::wrap::{kek_id, open_local_blob, unwrap_by, wrap_by, wrap_locally};
+use super::key_source::{KeyProvider, KeySource, MAX_BLOB_BYTES, Offered, WrappedKey};
+use super::seal::{Key, NONCE_BYTES, OVERHEAD_BYTES, fresh, open_in_place, seal_in_place, sub_key};
+use crate::error::{Error, Part, Result};
+
+const MAGIC: &[u8; 4] = b"OUBK";
+const VERSION: u8 = 1;
+const BODY_VERSION: u8 = 1;
+const ALG_LOCAL: u8 = 1;
+const ALG_PROVIDER: u8 = 3;
+/// One is written; more are read, for a time when two keys overlap.
+const MAX_WRAPS: u8 = 8;
+const FIRST_EPOCH: u32 = 1;
+
+/// The keys that a store works with.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyringSecrets {
+    /// Hides identifiers in row keys and in the ledger.
+    pub(crate) index_key: Key,
+    /// Authenticates the ledger.
+    pub(crate) ledger_key: Key,
+    /// Names the one ledger that counts.
+    pub(crate) ledger_id: [u8; 16],
+    /// By epoch; each is below the next, and all below the current one.
+    pub(crate) older_roots: Vec<(u32, Key)>,
+    /// Apart from the others, so that there always is one.
+    pub(crate) newest_root: (u32, Key),
+}
+
+impl KeyringSecrets {
+    /// Fresh random keys and a fresh ledger id.
+    pub(crate) fn generate() -> Result<Self> {
+        Ok(Self {
+            index_key: Key::random()?,
+            ledger_key: Key::random()?,
+            ledger_id: fresh()?,
+            older_roots: Vec::new(),
+            newest_root: (FIRST_EPOCH, Key::random()?),
+        })
+    }
+
+    /// The root key that wraps new account keys, and its epoch.
+    pub(crate) fn current_root(&self) -> (u32, &Key) {
+        (self.newest_root.0, &self.newest_root.1)
+    }
+
+    /// The root key of an epoch.
+    pub(crate) fn root(&self, epoch: u32) -> Option<&Key> {
+        self.roots().find(|root| root.0 == epoch).map(|root| &root.1)
+    }
+
+    /// All root keys, oldest first.
+    fn roots(&self) -> impl Iterator<Item = &(u32, Key)> {
+        self.older_roots.iter().chain(std::iter::once(&self.newest_root))
+    }
+
+    /// `nonce space | body`, with room for the tag, in one buffer that never grows and is wiped.
+    fn encode(&self) -> Result<Zeroizing<Vec<u8>>> {
+        let count = self.older_roots.len() + 1;
+        let count1 = u8::try_from(count).map_err(|_| Error::invalid("keyring", "it has too many root keys"))?;
+        let mut body = Zeroizing::new(Vec::with_capacity(OVERHEAD_BYTES + 1 + 32 + 32 + 16 + 1 + count * 36));
+        body.extend_from_slice(&[0; NONCE_BYTES]);
+        body.push(BODY_VERSION);
+        body.extend_from_slice(self.index_key.bytes());
+        body.extend_from_slice(self.ledger_key.bytes());
+        body.extend_from_slice(&self.ledger_id);
+        body.push(count1);
+        for (epoch, root) in self.roots() {
+            body.extend_from_slice(&epoch.to_be_bytes());
+            body.extend_from_slice(root.bytes());
+        }
+        Ok(body)
+    }
+
+    fn decode(body: &[u8]) -> Option<Self> {
+        let mut body = Reader(body);
+        let [BODY_VERSION] = body.array()? else { return None };
+        let index_key = body.key()?;
+        let ledger_key = body.key()?;
+        let ledger_id = *body.array()?;
+        let [count] = *body.array()?;
+        let mut roots = Vec::with_capacity(count.into());
+        for _ in 0..count {
+            let epoch = u32::from_be_bytes(*body.array()?);
+            if roots.last().is_some_and(|(before, _)| *before >= epoch) {
+                return None;
+            }
+            roots.push((epoch, body.key()?));
+        }
+        let newest_root = roots.pop()?;
+        body.0.is_empty().then_some(Self { index_key, ledger_key, ledger_id, older_roots: roots, newest_root })
+    }
+}
+
+/// An opened keyring.
+///
+/// It keeps neither the operator's key nor the mount key: each writing takes a fresh one.
+#[derive(Debug)]
+pub(crate) struct Keyring {
+    /// In the authenticated data of every row.
+    pub(crate) store_id: [u8; 16],
+    pub(crate) secrets: KeyringSecrets,
+    /// Whether a previous key opened it: time to write it anew with [`Keyring::encode`].
+    pub(crate) opened_by_previous: bool,
+}
+
+impl Keyring {
+    /// The largest keyring file there can be; a larger one need not be read.
+    pub(crate) const MAX_BYTES: usize = 64 * 1024;
+
+    /// A new store: its keyring, and the bytes of the file.
+    ///
+    /// # Errors
+    /// [`Error::KeyUnavailable`] if the source's own key (not a previous one) cannot be had.
+    pub(crate) fn create(source: &KeySource) -> Result<(Self, Vec<u8>)> {
+        Self::with_fresh_secrets(fresh()?, source)
+    }
+
+    /// The same store with everything else fresh, the ledger's id too: all that was stored is forgotten.
+    ///
+    /// # Errors
+    /// As [`Keyring::create`].
+    pub(crate) fn with_new_secrets(&self, source: &KeySource) -> Result<(Self, Vec<u8>)> {
+        Self::with_fresh_secrets(self.store_id, source)
+    }
+
+    fn with_fresh_secrets(store_id: [u8; 16], source: &KeySource) -> Result<(Self, Vec<u8>)> {
+        let keyring = Self { store_id, secrets: KeyringSecrets::generate()?, opened_by_previous: false };
+        let bytes = keyring.encode(source)?;
+        Ok((keyring, bytes))
+    }
+
+    /// The bytes of the file, under a fresh mount key that the source's own key wraps.
+    ///
+    /// # Errors
+    /// As [`Keyring::create`].
+    pub(crate) fn encode(&self, source: &KeySource) -> Result<Vec<u8>> {
+        let mount_key = Key::random()?;
+        let (alg, wrapped) = match source.load()? {
+            Offered::Local(kek) => (ALG_LOCAL, wrap_locally(&kek, &mount_key, &self.store_id)?),
+            Offered::Provider(provider) => (ALG_PROVIDER, wrap_by(provider, source, &mount_key, &self.store_id)?),
+        };
+        let len = u16::try_from(wrapped.blob.len()).map_err(|_| source.unavailable("what it wrapped is too long"))?;
+        let mut sealed = self.secrets.encode()?;
+        let mut file = Vec::with_capacity(4 + 1 + 16 + 1 + 19 + wrapped.blob.len() + sealed.capacity());
+        file.extend_from_slice(MAGIC);
+        file.push(VERSION);
+        file.extend_from_slice(&self.store_id);
+        file.push(1);
+        file.extend_from_slice(&wrapped.key_id);
+        file.push(alg);
+        file.extend_from_slice(&len.to_be_bytes());
+        file.extend_from_slice(&wrapped.blob);
+        seal_in_place(&body_key(&mount_key), &file, &mut sealed, 0)?;
+        file.extend_from_slice(&sealed);
+        Ok(file)
+    }
+
+    /// Opens a keyring with the first of the source's keys that one of its wraps names.
+    ///
+    /// Until the body has opened, no byte of the file is known to be true, and all that is decided from one is to refuse.
+    ///
+    /// # Errors
+    /// * [`Error::KeyRejected`] if no wrap names an offered key. A changed bit in a key's id looks just like that: with
+    ///   no trial decryption there is nothing to tell the two apart by. (A wrong key must never look like damage, for damage
+    ///   may be answered by forgetting everyone.)
+    /// * [`Error::Damaged`] if the file is malformed, or a key is named by a wrap which it does not open, or the body does not open.
+    /// * [`Error::UnsupportedFormat`] if a newer version of this crate seems to have written it.
+    /// * [`Error::KeyUnavailable`] if a key could not be read, or its provider failed.
+    pub(crate) fn open(bytes: &[u8], source: &KeySource) -> Result<Self> {
+        let file = File::parse(bytes)?;
+        for (place, offered) in source.all().enumerate() {
+            let mount_key = match offered.load()? {
+                Offered::Local(kek) => file.unwrap_locally(&kek)?,
+                Offered::Provider(provider) => file.unwrap_by(provider, offered)?,
+            };
+            if let Some(mount_key) = mount_key {
+                let secrets = file.open_body(&mount_key)?;
+                return Ok(Self { store_id: *file.store_id, secrets, opened_by_previous: place > 0 });
+            }
+        }
+        Err(Error::KeyRejected)
+    }
+}
+
+/// A keyring file taken apart; nothing in it is authenticated yet.
+struct File<'a> {
+    store_id: &'a [u8; 16],
+    wraps: Vec<Wrap<'a>>,
+    /// All that comes before the sealed body.
+    head: &'a [u8],
+    sealed: &'a [u8],
+}
+
+struct Wrap<'a> {
+    key_id: &'a [u8; 16],
+    alg: u8,
+    blob: &'a [u8],
+}
+
+impl<'a> File<'a> {
+    fn parse(bytes: &'a [u8]) -> Result<Self> {
+        let mut rest = Reader(bytes);
+        if rest.array() != Some(MAGIC) {
+            return Err(damaged("it is not a keyring"));
+        }
+        match rest.array() {
+            Some([VERSION]) => {}
+            Some([found]) if *found > VERSION => {
+                return Err(Error::UnsupportedFormat { part: Part::Keyring, found: *found, supported: VERSION });
+            }
+            _ => return Err(damaged("it has no valid version")),
+        }
+        if bytes.len() > Keyring::MAX_BYTES {
+            return Err(damaged("it is too long"));
+        }
+        let (store_id, wraps) = Self::parse_wraps(&mut rest).ok_or_else(|| damaged("its list of keys is malformed"))?;
+        let sealed = rest.0;
+        let head = bytes.get(..bytes.len() - sealed.len()).unwrap_or_default();
+        Ok(Self { store_id, wraps, head, sealed })
+    }
+
+    fn parse_wraps(rest: &mut Reader<'a>) -> Option<(&'a [u8; 16], Vec<Wrap<'a>>)> {
+        let store_id = rest.array()?;
+        let [count] = *rest.array()?;
+        if !(1..=MAX_WRAPS).contains(&count) {
+            return None;
+        }
+        let mut wraps: Vec<Wrap<'a>> = Vec::with_capacity(count.into());
+        for _ in 0..count {
+            let key_id = rest.array()?;
+            let [alg] = *rest.array()?;
+            let len = usize::from(u16::from_be_bytes(*rest.array()?));
+            let known = matches!(alg, ALG_LOCAL | ALG_PROVIDER);
+            if !known || len > MAX_BLOB_BYTES || wraps.iter().any(|wrap| wrap.key_id == key_id) {
+                return None;
+            }
+            wraps.push(Wrap { key_id, alg, blob: rest.slice(len)? });
+        }
+        Some((store_id, wraps))
+    }
+
+    /// The mount key, or `None` if no wrap names this key.
+    fn unwrap_locally(&self, kek: &Key) -> Result<Option<Key>> {
+        let id = kek_id(kek);
+        let Some(wrap) = self.wraps.iter().find(|wrap| *wrap.key_id == id) else { return Ok(None) };
+        let mount_key = if wrap.alg == ALG_LOCAL { open_local_blob(kek, &id, wrap.blob, self.store_id) } else { None };
+        mount_key.map(Some).ok_or_else(|| damaged("the right key does not open it"))
+    }
+
+    /// The mount key, or `None` if no wrap is this provider's. Which are, only the provider knows.
+    fn unwrap_by(&self, provider: &dyn KeyProvider, source: &KeySource) -> Result<Option<Key>> {
+        for wrap in self.wraps.iter().filter(|wrap| wrap.alg == ALG_PROVIDER) {
+            let wrapped = WrappedKey { key_id: *wrap.key_id, blob: wrap.blob.to_vec() };
+            if let Some(mount_key) = unwrap_by(provider, source, &wrapped, self.store_id)? {
+                return Ok(Some(mount_key));
+            }
+        }
+        Ok(None)
+    }
+
+    fn open_body(&self, mount_key: &Key) -> Result<KeyringSecrets> {
+        let mut body = Zeroizing::new(self.sealed.to_vec());
+        let body = open_in_place(&body_key(mount_key), self.head, &mut body).ok_or_else(|| damaged("its keys do not open"))?;
+        KeyringSecrets::decode(body).ok_or_else(|| damaged("its keys are malformed"))
+    }
+}
+
+/// Bounded reading: every step says `None` where the bytes end too soon.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn array<const N: usize>(&mut self) -> Option<&'a [u8; N]> {
+        let (array, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(array)
+    }
+
+    fn slice(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (slice, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        Some(slice)
+    }
+
+    fn key(&mut self) -> Option<Key> {
+        self.array::<32>().map(|from| Key::init(|bytes| bytes.copy_from_slice(from)))
+    }
+}
+
+fn damaged(problem: &'static str) -> Error {
+    Error::damaged(Part::Keyring, problem)
+}
+
+fn body_key(mount_key: &Key) -> Key {
+    sub_key(mount_key, &[b"oubliette/v1/keyring-body"])
+}

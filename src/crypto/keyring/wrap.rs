@@ -1,0 +1,90 @@
+//! The two ways to wrap the mount key: under a local key, and by a provider.
+
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use super::super::key_source::{KeyProvider, KeySource, MAX_BLOB_BYTES, WrapContext, WrappedKey};
+use super::super::seal::{Key, NONCE_BYTES, OVERHEAD_BYTES, TAG_BYTES, expand, fresh, open_in_place, seal_in_place};
+use super::Reader;
+use crate::error::{Error, Result};
+
+/// The name of a local key, made from it: nobody has to invent one, and none can be taken twice.
+pub(super) fn kek_id(kek: &Key) -> [u8; 16] {
+    let mut id = [0; 16];
+    expand(kek, &[b"oubliette/v1/kek-id"], &mut id);
+    id
+}
+
+/// The key that wraps once, and the commitment to the operator's key.
+fn wrapping_key(kek: &Key, salt: &[u8; 16], store_id: &[u8; 16]) -> (Key, Key) {
+    let mut both = Zeroizing::new([0; 64]);
+    expand(kek, &[b"oubliette/v1/kek-wrap", salt, store_id], &mut *both);
+    let (key, commit) = both.split_at(32);
+    (Key::init(|bytes| bytes.copy_from_slice(key)), Key::init(|bytes| bytes.copy_from_slice(commit)))
+}
+
+fn wrap_aad(store_id: &[u8; 16], kek_id: &[u8; 16]) -> Vec<u8> {
+    [b"oubliette/v1/mount-key".as_slice(), store_id, kek_id].concat()
+}
+
+/// Wraps under a key that is used this once.
+pub(super) fn wrap_locally(kek: &Key, mount_key: &Key, store_id: &[u8; 16]) -> Result<WrappedKey> {
+    let (key_id, salt) = (kek_id(kek), fresh()?);
+    let (key, commit) = wrapping_key(kek, &salt, store_id);
+    // Wiped, should sealing fail; of the right size, so that no clear copy is left behind by growing.
+    let mut blob = Zeroizing::new(Vec::with_capacity(salt.len() + OVERHEAD_BYTES + 32 + 32));
+    blob.extend_from_slice(&salt);
+    blob.extend_from_slice(&[0; NONCE_BYTES]);
+    blob.extend_from_slice(mount_key.bytes());
+    seal_in_place(&key, &wrap_aad(store_id, &key_id), &mut blob, salt.len())?;
+    blob.extend_from_slice(commit.bytes());
+    Ok(WrappedKey { key_id, blob: std::mem::take(&mut *blob) })
+}
+
+/// The mount key, or `None` if one bit of the blob is not as it was, or the key is another.
+pub(super) fn open_local_blob(kek: &Key, key_id: &[u8; 16], blob: &[u8], store_id: &[u8; 16]) -> Option<Key> {
+    let mut blob = Reader(blob);
+    let salt = blob.array()?;
+    let mut sealed = Zeroizing::new(*blob.array::<{ NONCE_BYTES + 32 + TAG_BYTES }>()?);
+    let commit = blob.array::<32>()?;
+    let (key, expected) = wrapping_key(kek, salt, store_id);
+    // Before the seal: only the commitment rules out that two keys open the same bytes.
+    let same: bool = expected.bytes().ct_eq(commit).into();
+    if !same || !blob.0.is_empty() {
+        return None;
+    }
+    let mount_key = open_in_place(&key, &wrap_aad(store_id, key_id), &mut *sealed)?;
+    Reader(mount_key).key()
+}
+
+/// Has the provider wrap, and refuses what must not be stored.
+pub(super) fn wrap_by(
+    provider: &dyn KeyProvider,
+    source: &KeySource,
+    mount_key: &Key,
+    store_id: &[u8; 16],
+) -> Result<WrappedKey> {
+    let wrapped = provider.wrap(mount_key.bytes(), &WrapContext::new(store_id)).map_err(|e| provider_failed(source, e))?;
+    if wrapped.blob.len() > MAX_BLOB_BYTES {
+        return Err(source.unavailable("what it wrapped is longer than 4096 bytes"));
+    }
+    if wrapped.blob.windows(32).any(|part| part == mount_key.bytes()) {
+        return Err(source.unavailable("what it wrapped is readable"));
+    }
+    Ok(wrapped)
+}
+
+/// The mount key, or `None` if the provider says that the wrap is not its own.
+pub(super) fn unwrap_by(
+    provider: &dyn KeyProvider,
+    source: &KeySource,
+    wrapped: &WrappedKey,
+    store_id: &[u8; 16],
+) -> Result<Option<Key>> {
+    let mount_key = provider.unwrap(wrapped, &WrapContext::new(store_id)).map_err(|e| provider_failed(source, e))?;
+    Ok(mount_key.map(|key| Key::init(|bytes| bytes.copy_from_slice(&*key))))
+}
+
+fn provider_failed(source: &KeySource, error: impl std::fmt::Display) -> Error {
+    source.unavailable(format!("it failed: {error}"))
+}

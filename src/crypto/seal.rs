@@ -1,0 +1,138 @@
+//! AES-256-GCM with random nonces, and HKDF-SHA256 for keys used once.
+//!
+//! `seal[key](aad, plaintext) = nonce12 | ciphertext | tag16`
+
+use aes_gcm::aead::{AeadInOut, KeyInit, inout::InOutBuf};
+use aes_gcm::{Aes256Gcm, Nonce};
+use hkdf::Hkdf;
+use sha2::Sha256;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::error::{Error, Result};
+
+/// Bytes of an AES-GCM nonce (NIST SP 800-38D §8.2: 96 bits).
+pub(crate) const NONCE_BYTES: usize = 12;
+/// Bytes of an AES-GCM authentication tag.
+pub(crate) const TAG_BYTES: usize = 16;
+/// What sealing adds to a plaintext.
+pub(crate) const OVERHEAD_BYTES: usize = NONCE_BYTES + TAG_BYTES;
+
+/// A 256-bit key on the heap, wiped when dropped.
+pub(crate) struct Key(Box<Zeroizing<[u8; 32]>>);
+
+impl Key {
+    /// A new key from the operating system's random numbers.
+    pub(crate) fn random() -> Result<Self> {
+        Self::try_init(|bytes| {
+            getrandom::fill(bytes).map_err(|e| Error::Io { action: "get random numbers", source: std::io::Error::other(e) })
+        })
+    }
+
+    /// A key that `init` writes in place, so that no copy is left on the stack.
+    pub(crate) fn init(init: impl FnOnce(&mut [u8; 32])) -> Self {
+        let mut key = Self(Box::new(Zeroizing::new([0; 32])));
+        init(&mut key.0);
+        key
+    }
+
+    /// As [`Key::init`], where writing may fail.
+    pub(crate) fn try_init(init: impl FnOnce(&mut [u8; 32]) -> Result<()>) -> Result<Self> {
+        let mut key = Self(Box::new(Zeroizing::new([0; 32])));
+        init(&mut key.0)?;
+        Ok(key)
+    }
+
+    /// The bytes.
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl Clone for Key {
+    fn clone(&self) -> Self {
+        Self::init(|bytes| bytes.copy_from_slice(self.bytes()))
+    }
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key(..)")
+    }
+}
+
+/// `N` random bytes from the operating system: ids, salts, nonces. Asked anew each time, so a cloned machine repeats none.
+pub(crate) fn fresh<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|e| Error::Io { action: "get random numbers", source: std::io::Error::other(e) })?;
+    Ok(bytes)
+}
+
+/// `HKDF-Expand[SHA-256](key, info)` into `out`. The key is uniform, so there is nothing to extract (RFC 5869 §3.3).
+///
+/// # Panics
+/// Never: `out` is far below the 8160 bytes that RFC 5869 allows.
+pub(crate) fn expand(key: &Key, info: &[&[u8]], out: &mut [u8]) {
+    let hkdf = Hkdf::<Sha256>::from_prk(key.bytes());
+    let done = hkdf.is_ok_and(|hkdf| hkdf.expand_multi_info(info, out).is_ok());
+    assert!(done, "a 32-byte key and a short output are within RFC 5869's bounds");
+}
+
+/// `HKDF-Expand[SHA-256](key, info)` as a key.
+pub(crate) fn sub_key(key: &Key, info: &[&[u8]]) -> Key {
+    Key::init(|bytes| expand(key, info, bytes))
+}
+
+/// Seals the bytes of `row` from `from` on, in place: they become `nonce | ciphertext | tag`.
+///
+/// `row` must hold [`NONCE_BYTES`] spare bytes at `from`, then the plaintext; its capacity should allow for [`TAG_BYTES`] more.
+pub(crate) fn seal_in_place(key: &Key, aad: &[u8], row: &mut Vec<u8>, from: usize) -> Result<()> {
+    let nonce = fresh::<NONCE_BYTES>()?;
+    let sealed = row.get_mut(from..).and_then(|rest| rest.split_at_mut_checked(NONCE_BYTES));
+    let (nonce_bytes, text) = sealed.ok_or_else(|| Error::invalid("row", "it has no room for its nonce"))?;
+    nonce_bytes.copy_from_slice(&nonce);
+    let tag = Aes256Gcm::new(key.bytes().into())
+        .encrypt_inout_detached(&Nonce::from(nonce), aad, InOutBuf::from(&mut *text))
+        .map_err(|_| {
+            text.zeroize();
+            Error::invalid("row", "it is too long to seal")
+        })?;
+    row.extend_from_slice(&tag);
+    Ok(())
+}
+
+/// Opens `sealed` (`nonce | ciphertext | tag`) in place and returns the plaintext within it, or `None` if one bit is not as it was sealed.
+///
+/// The caller wipes the buffer.
+pub(crate) fn open_in_place<'a>(key: &Key, aad: &[u8], sealed: &'a mut [u8]) -> Option<&'a mut [u8]> {
+    let (nonce, rest) = sealed.split_first_chunk_mut::<NONCE_BYTES>()?;
+    let (text, tag) = rest.split_last_chunk_mut::<TAG_BYTES>()?;
+    Aes256Gcm::new(key.bytes().into())
+        .decrypt_inout_detached(&Nonce::from(*nonce), aad, InOutBuf::from(&mut *text), &(*tag).into())
+        .ok()?;
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sealed_opens_only_unchanged() {
+        let key = Key::random().unwrap();
+        let mut row = b"head".to_vec();
+        row.extend_from_slice(&[0; NONCE_BYTES]);
+        row.extend_from_slice(b"the token");
+        seal_in_place(&key, b"place", &mut row, 4).unwrap();
+        assert_eq!(row.len(), 4 + OVERHEAD_BYTES + 9);
+        assert_eq!(open_in_place(&key, b"place", &mut row.clone()[4..]).unwrap(), b"the token");
+        assert!(open_in_place(&key, b"other place", &mut row.clone()[4..]).is_none());
+        for bit in 4 * 8..row.len() * 8 {
+            let mut changed = row.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert!(open_in_place(&key, b"place", &mut changed[4..]).is_none(), "bit {bit}");
+        }
+        for len in 0..row.len() - 4 {
+            assert!(open_in_place(&key, b"place", &mut row.clone()[4..4 + len]).is_none(), "length {len}");
+        }
+    }
+}

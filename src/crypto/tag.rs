@@ -1,0 +1,114 @@
+//! Keyed hashes: HMAC-SHA256 (RFC 2104) cut to 16 bytes, over length-prefixed fields.
+//!
+//! Tags hide identifiers in row keys and in the ledger; MACs authenticate the ledger's slots.
+
+use hmac::{Hmac, KeyInit, Mac as _};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+
+use super::seal::{Key, sub_key};
+
+/// Bytes of a [`Tag`].
+pub(crate) const TAG_LEN: usize = 16;
+/// The keyed hash of an identifier.
+pub(crate) type Tag = [u8; TAG_LEN];
+
+/// A keyed hash function over one kind of input. The key is prepared once.
+#[derive(Clone)]
+pub(crate) struct Mac(Hmac<Sha256>);
+
+impl Mac {
+    /// The hash under the sub-key of `key` that `label` names.
+    ///
+    /// # Panics
+    /// Never: HMAC takes keys of every length.
+    pub(crate) fn new(key: &Key, label: &[u8]) -> Self {
+        let sub = sub_key(key, &[label]);
+        #[expect(clippy::expect_used, reason = "HMAC takes keys of every length (RFC 2104 §2)")]
+        Self(Hmac::new_from_slice(sub.bytes()).expect("HMAC takes keys of every length"))
+    }
+
+    /// `HMAC[key](lp(field) | lp(field) | ...)[..16]` where `lp` prefixes a field's length as u32.
+    pub(crate) fn tag(&self, fields: &[&[u8]]) -> Tag {
+        let mut mac = self.0.clone();
+        for field in fields {
+            // A field longer than 4 GiB cannot come from checked identifiers.
+            mac.update(&u32::try_from(field.len()).unwrap_or(u32::MAX).to_be_bytes());
+            mac.update(field);
+        }
+        cut(mac)
+    }
+
+    /// Whether `tag` is the hash of `fields`; in constant time.
+    pub(crate) fn verify(&self, fields: &[&[u8]], tag: &Tag) -> bool {
+        self.tag(fields).ct_eq(tag).into()
+    }
+}
+
+impl std::fmt::Debug for Mac {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Mac(..)")
+    }
+}
+
+fn cut(mac: Hmac<Sha256>) -> Tag {
+    let full = mac.finalize().into_bytes();
+    let mut tag = [0; TAG_LEN];
+    tag.iter_mut().zip(full).for_each(|(to, from)| *to = from);
+    tag
+}
+
+/// The keyed hashes of every kind of identifier, each under its own sub-key of the index key.
+#[derive(Clone, Debug)]
+pub(crate) struct Tagger {
+    account: Mac,
+    tenant: Mac,
+    session: Mac,
+    subject: Mac,
+    alias: Mac,
+    slot: Mac,
+}
+
+impl Tagger {
+    pub(crate) fn new(index_key: &Key) -> Self {
+        let mac = |label: &str| Mac::new(index_key, label.as_bytes());
+        Self {
+            account: mac("oubliette/v1/tag/account"),
+            tenant: mac("oubliette/v1/tag/tenant"),
+            session: mac("oubliette/v1/tag/session"),
+            subject: mac("oubliette/v1/tag/subject"),
+            alias: mac("oubliette/v1/tag/alias"),
+            slot: mac("oubliette/v1/tag/slot"),
+        }
+    }
+
+    pub(crate) fn account(&self, id: &crate::id::AccountId) -> Tag {
+        let (kind, first, second) = id.parts();
+        self.account.tag(&[&[kind], first.as_bytes(), second.as_bytes()])
+    }
+
+    pub(crate) fn tenant(&self, id: &crate::id::TenantId) -> Tag {
+        self.tenant.tag(&[id.as_str().as_bytes()])
+    }
+
+    pub(crate) fn session(&self, id: &crate::id::SessionId) -> Tag {
+        self.session.tag(&[id.issuer().as_bytes(), id.sid().as_bytes()])
+    }
+
+    pub(crate) fn subject(&self, id: &crate::id::Subject) -> Tag {
+        self.subject.tag(&[id.issuer().as_bytes(), id.sub().as_bytes()])
+    }
+
+    pub(crate) fn alias(&self, alias: &crate::id::Alias) -> Tag {
+        let (kind, value) = alias.parts();
+        self.alias.tag(&[&[kind], value.as_bytes()])
+    }
+
+    /// The slot of a token: keyed by its account too, so that equal slots of two accounts do not look equal.
+    pub(crate) fn slot(&self, account: &Tag, fields: &[&[u8]]) -> Tag {
+        let mut all: Vec<&[u8]> = Vec::with_capacity(fields.len() + 1);
+        all.push(account);
+        all.extend_from_slice(fields);
+        self.slot.tag(&all)
+    }
+}

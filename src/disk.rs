@@ -1,0 +1,141 @@
+//! The few file calls that the keyring and the ledger need, phrased so that a test can fail, hold or forget them.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// A folder whose files are replaced atomically and written in place.
+pub(crate) trait Disk: Send + Sync + std::fmt::Debug {
+    /// The whole file, or `None` if there is none of this name.
+    fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>>;
+
+    /// Writes the file's next content beside it and syncs it. The file itself is not touched; failing leaves nothing behind
+    /// that matters.
+    fn prepare(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
+
+    /// Puts the prepared content in the file's place, and syncs the folder. After an error either content may be found.
+    fn switch(&self, name: &str) -> io::Result<()>;
+
+    /// Opens an existing file for writing in place.
+    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
+
+    /// The names of all files and folders.
+    fn list(&self) -> io::Result<Vec<String>>;
+}
+
+/// A file that is written in place.
+pub(crate) trait DiskFile: Send + Sync {
+    /// Writes all bytes at the offset. Nothing is promised before [`DiskFile::sync`].
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Returns when all that was written is on the disk.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Cuts the file off.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+}
+
+/// A folder of the file system.
+#[derive(Debug)]
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    /// The folder, made (for its owner alone) if there is none.
+    pub(crate) fn create(path: &Path) -> io::Result<Self> {
+        create_private(path)?;
+        Ok(Self(path.to_owned()))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Disk for Folder {
+    fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        match File::open(self.path(name)) {
+            Ok(mut file) => {
+                let mut bytes = Vec::new();
+                file.read_to_end(&mut bytes)?;
+                Ok(Some(bytes))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn prepare(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let path = self.path(&next(name));
+        let mut file = private_file().create(true).truncate(true).open(&path)?;
+        file.write_all(bytes).and_then(|()| file.sync_all()).inspect_err(|_| {
+            // Best effort: a left-over is overwritten by the next attempt.
+            let _ = fs::remove_file(&path);
+        })
+    }
+
+    fn switch(&self, name: &str) -> io::Result<()> {
+        fs::rename(self.path(&next(name)), self.path(name))?;
+        sync_folder(&self.0)
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(OpenOptions::new().read(true).write(true).open(self.path(name))?))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        fs::read_dir(&self.0)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    }
+}
+
+impl DiskFile for File {
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        // One thread writes at a time, so the shared file position is no danger, and this works on every system.
+        let mut file = self;
+        file.seek(SeekFrom::Start(offset))?;
+        file.write_all(bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        File::set_len(self, len)
+    }
+}
+
+/// Makes a folder and those above it; a new one is for its owner alone, and durable.
+pub(crate) fn create_private(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)?;
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => sync_folder(Path::new(".")),
+        Some(parent) => sync_folder(parent),
+        None => Ok(()),
+    }
+}
+
+/// Options for a file that only its owner may read.
+pub(crate) fn private_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+/// Makes renames and new files in the folder durable. (Windows has no such call; NTFS journals its own.)
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
+}
+
+/// Where a file's next content is written.
+fn next(name: &str) -> String {
+    format!("{name}.new")
+}

@@ -1,0 +1,129 @@
+//! An engine in memory, for models and users' tests. Its rows outlive it, and a crash forgets what was not synced.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Batch, Durability, Engine, EngineError, Row};
+use crate::crypto::Tag;
+
+type Changes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+
+/// The rows of a memory engine, as the "disk" keeps them. Clones share the rows.
+#[derive(Clone, Default)]
+pub(crate) struct MemoryRows(Arc<Mutex<Rows>>);
+
+#[derive(Default)]
+struct Rows {
+    live: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// What survives the machine.
+    durable: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Batches behind `durable`, oldest first; the first `flushed` of them survive the process.
+    unsynced: Vec<Changes>,
+    flushed: usize,
+    failing: bool,
+}
+
+impl MemoryRows {
+    fn lock(&self) -> MutexGuard<'_, Rows> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All rows, in order.
+    pub(crate) fn all(&self) -> Vec<Row> {
+        self.lock().live.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
+    /// Puts these rows in the place of all, as a restored backup would.
+    pub(crate) fn replace(&self, rows: impl IntoIterator<Item = Row>) {
+        let mut state = self.lock();
+        state.live = rows.into_iter().collect();
+        state.durable = state.live.clone();
+        state.unsynced.clear();
+        state.flushed = 0;
+    }
+
+    /// From now on every write and sync fails, or works again.
+    pub(crate) fn fail(&self, failing: bool) {
+        self.lock().failing = failing;
+    }
+
+    /// Forgets what a crash may forget: batches are lost from the end, `pick(n)` says how many of `n` stay.
+    pub(crate) fn crash(&self, power: bool, pick: impl FnOnce(usize) -> usize) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let safe = if power { 0 } else { state.flushed };
+        let stay = safe + pick(state.unsynced.len() - safe);
+        for changes in state.unsynced.drain(..).take(stay) {
+            apply(&mut state.durable, changes);
+        }
+        state.live = state.durable.clone();
+        state.flushed = 0;
+        state.failing = false;
+    }
+}
+
+impl std::fmt::Debug for MemoryRows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "MemoryRows({})", self.lock().live.len())
+    }
+}
+
+/// The engine over some [`MemoryRows`].
+#[derive(Debug)]
+pub(crate) struct MemoryEngine(pub(crate) MemoryRows);
+
+impl Engine for MemoryEngine {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        Ok(self.0.lock().live.get(key).cloned())
+    }
+
+    fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, EngineError> {
+        let from = after.map_or(Bound::Included(prefix), Bound::Excluded);
+        let state = self.0.lock();
+        let rows = state.live.range::<[u8], _>((from, Bound::Unbounded)).take_while(|(key, _)| key.starts_with(prefix));
+        Ok(rows.take(limit).map(|(key, value)| (key.clone(), value.clone())).collect())
+    }
+
+    fn commit(&self, _: &Tag, batch: Batch) -> Result<bool, EngineError> {
+        let mut state = self.0.lock();
+        if state.failing {
+            return Err(EngineError::Io(std::io::Error::other("injected")));
+        }
+        if batch.guard.is_some_and(|(key, expected)| state.live.get(&key) != expected.as_ref()) {
+            return Ok(false);
+        }
+        apply(&mut state.live, batch.changes.clone());
+        state.unsynced.push(batch.changes);
+        Ok(true)
+    }
+
+    fn sync(&self, durability: Durability) -> Result<(), EngineError> {
+        let mut guard = self.0.lock();
+        let state = &mut *guard;
+        if state.failing {
+            return Err(EngineError::Io(std::io::Error::other("injected")));
+        }
+        state.flushed = state.unsynced.len();
+        if durability == Durability::PowerLoss {
+            for changes in state.unsynced.drain(..) {
+                apply(&mut state.durable, changes);
+            }
+            state.flushed = 0;
+        }
+        Ok(())
+    }
+
+    fn size(&self) -> Result<u64, EngineError> {
+        Ok(self.0.lock().live.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum())
+    }
+}
+
+fn apply(rows: &mut BTreeMap<Vec<u8>, Vec<u8>>, changes: Changes) {
+    for (key, value) in changes {
+        match value {
+            Some(value) => rows.insert(key, value),
+            None => rows.remove(&key),
+        };
+    }
+}

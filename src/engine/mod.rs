@@ -1,0 +1,86 @@
+//! The key-value store below: it holds only sealed rows, decides nothing, and is disposable.
+//!
+//! The trait asks for little, so that a remote store with one row set per account can implement it too: point loads, one
+//! atomic commit per account with a guard on the account's header, and bounded scans.
+
+#[cfg(feature = "test-util")]
+mod memory;
+mod sled;
+
+#[cfg(feature = "test-util")]
+pub(crate) use memory::{MemoryEngine, MemoryRows};
+pub(crate) use sled::SledEngine;
+
+use std::io;
+
+use crate::crypto::Tag;
+
+/// What an `Ok` of a write survives.
+///
+/// ```
+/// use oubliette::Durability;
+/// assert!(Durability::PowerLoss > Durability::ProcessCrash);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Durability {
+    /// The death of this process: the operating system has the data. Lost at worst, never half there, if the machine dies.
+    ProcessCrash,
+    /// The death of the machine: the disk said that it has the data.
+    PowerLoss,
+}
+
+/// Why an engine did not do its work. The store then refuses rather than guesses.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EngineError {
+    /// There is no space. Whether the write happened is unknown, as with every error of a write.
+    #[error("no space left")]
+    Full,
+    /// Anything else.
+    #[error("the engine failed")]
+    Io(#[source] io::Error),
+    /// The engine's code panicked.
+    #[error("the engine panicked")]
+    Panicked,
+}
+
+/// A row's key and value.
+pub(crate) type Row = (Vec<u8>, Vec<u8>);
+
+/// Changes of one account's rows (and its index rows) that count together.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    /// The row that must have this value for the batch to be applied; `None` asks that there is no such row.
+    pub(crate) guard: Option<(Vec<u8>, Option<Vec<u8>>)>,
+    /// Rows to put (`Some`) or delete (`None`); for one key the last counts.
+    pub(crate) changes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+impl Batch {
+    pub(crate) fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.changes.push((key, Some(value)));
+    }
+
+    pub(crate) fn delete(&mut self, key: Vec<u8>) {
+        self.changes.push((key, None));
+    }
+}
+
+/// A place for sealed rows, ordered by key.
+pub(crate) trait Engine: Send + Sync + std::fmt::Debug {
+    /// One row.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError>;
+
+    /// Up to `limit` rows whose keys begin with `prefix` and are above `after`, in order. Changes meanwhile may be seen or not,
+    /// also in part: whoever needs it exact holds the account's lock.
+    fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, EngineError>;
+
+    /// Applies all of the batch or, if its guard does not hold (`Ok(false)`), nothing. Readers see the change at once, each
+    /// row by itself; after a crash all of it is there or nothing. All rows belong to `account`, whose lock the caller holds.
+    fn commit(&self, account: &Tag, batch: Batch) -> Result<bool, EngineError>;
+
+    /// Returns when all that was committed before the call survives what `durability` says.
+    fn sync(&self, durability: Durability) -> Result<(), EngineError>;
+
+    /// Bytes on disk.
+    fn size(&self) -> Result<u64, EngineError>;
+}

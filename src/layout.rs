@@ -1,0 +1,150 @@
+//! Row keys: one ordered key space, fixed widths, the account first, so that an account is one range and a sign-in a
+//! sub-range of it. Identifiers appear only as keyed hashes. Pure functions; `docs/format.md` has the table.
+
+use crate::crypto::{TAG_LEN, Tag};
+
+/// The random id of a sign-in.
+pub(crate) type SignInId = [u8; 16];
+
+/// The row that holds the checkpoint of the ledger's synced end.
+pub(crate) const CHECKPOINT: &[u8] = b"C";
+const ACCOUNT: u8 = b'A';
+const HEADER: u8 = 0x00;
+const SIGN_IN: u8 = 0x08;
+const TOKEN: u8 = 0x10;
+
+/// What an index row finds accounts by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Index {
+    Tenant,
+    Session,
+    Subject,
+    Alias,
+}
+
+impl Index {
+    pub(crate) const ALL: [Self; 4] = [Self::Tenant, Self::Session, Self::Subject, Self::Alias];
+
+    fn byte(self) -> u8 {
+        match self {
+            Self::Tenant => b'T',
+            Self::Session => b'S',
+            Self::Subject => b'U',
+            Self::Alias => b'L',
+        }
+    }
+
+    /// Every row of this index.
+    pub(crate) fn prefix(self) -> Vec<u8> {
+        vec![self.byte()]
+    }
+
+    /// Every account under `tag`.
+    pub(crate) fn accounts_of(self, tag: &Tag) -> Vec<u8> {
+        [&[self.byte()], tag.as_slice()].concat()
+    }
+
+    /// The row that says that `account` is under `tag`.
+    pub(crate) fn row(self, tag: &Tag, account: &Tag) -> Vec<u8> {
+        [&[self.byte()], tag.as_slice(), account].concat()
+    }
+}
+
+/// The account that an index row names: its last field.
+pub(crate) fn indexed_account(key: &[u8]) -> Option<Tag> {
+    (key.len() == 1 + 2 * TAG_LEN).then(|| key.last_chunk().copied()).flatten()
+}
+
+/// Every header, sign-in and token, account by account.
+pub(crate) fn all_accounts() -> Vec<u8> {
+    vec![ACCOUNT]
+}
+
+/// Every row of an account but its index rows.
+pub(crate) fn account(account: &Tag) -> Vec<u8> {
+    [&[ACCOUNT], account.as_slice()].concat()
+}
+
+/// The last key that a row of this account can have: to go on behind it.
+pub(crate) fn account_end(account: &Tag) -> Vec<u8> {
+    [&[ACCOUNT], account.as_slice(), &[0xff]].concat()
+}
+
+/// The account that a header, sign-in or token row belongs to.
+pub(crate) fn account_of(key: &[u8]) -> Option<Tag> {
+    key.strip_prefix(&[ACCOUNT])?.first_chunk().copied()
+}
+
+pub(crate) fn header(account: &Tag) -> Vec<u8> {
+    [&[ACCOUNT], account.as_slice(), &[HEADER]].concat()
+}
+
+pub(crate) fn sign_in(account: &Tag, id: &SignInId) -> Vec<u8> {
+    [&[ACCOUNT], account.as_slice(), &[SIGN_IN], id].concat()
+}
+
+/// Every token of a sign-in.
+pub(crate) fn tokens(account: &Tag, id: &SignInId) -> Vec<u8> {
+    [&[ACCOUNT], account.as_slice(), &[TOKEN], id].concat()
+}
+
+/// Every token of a sign-in in one tenant.
+pub(crate) fn tokens_in(account: &Tag, id: &SignInId, tenant: &Tag) -> Vec<u8> {
+    [&[ACCOUNT], account.as_slice(), &[TOKEN], id, tenant].concat()
+}
+
+/// One part of a token. The first part of every token is 0.
+pub(crate) fn token(account: &Tag, id: &SignInId, tenant: &Tag, slot: &Tag, part: u8) -> Vec<u8> {
+    [&[ACCOUNT], account.as_slice(), &[TOKEN], id, tenant, slot, &[part]].concat()
+}
+
+/// What a row of an account's range is, by its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AccountRow {
+    Header,
+    SignIn(SignInId),
+    Token { sign_in: SignInId, tenant: Tag, slot: Tag, part: u8 },
+}
+
+/// Reads a key of an account's range; `None` if this crate did not make it.
+pub(crate) fn parse(key: &[u8]) -> Option<AccountRow> {
+    let (_, rest) = key.strip_prefix(&[ACCOUNT])?.split_first_chunk::<TAG_LEN>()?;
+    let (kind, rest) = rest.split_first()?;
+    match *kind {
+        HEADER if rest.is_empty() => Some(AccountRow::Header),
+        SIGN_IN => rest.try_into().ok().map(AccountRow::SignIn),
+        TOKEN => {
+            let (sign_in, rest) = rest.split_first_chunk()?;
+            let (tenant, rest) = rest.split_first_chunk()?;
+            let (slot, rest) = rest.split_first_chunk()?;
+            let [part] = *rest else { return None };
+            Some(AccountRow::Token { sign_in: *sign_in, tenant: *tenant, slot: *slot, part })
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_is_one_range_and_a_sign_in_a_part_of_it() {
+        let [a, b, id, tenant, slot] = [[1; 16], [2; 16], [3; 16], [4; 16], [5; 16]];
+        let keys =
+            [header(&a), sign_in(&a, &id), token(&a, &id, &tenant, &slot, 0), token(&a, &id, &tenant, &slot, 1), header(&b)];
+        assert!(keys.is_sorted());
+        assert!(keys[..4].iter().all(|key| key.starts_with(&account(&a)) && *key < account_end(&a)));
+        assert!(account_end(&a) < keys[4]);
+        assert!(keys[2].starts_with(&tokens_in(&a, &id, &tenant)) && keys[2].starts_with(&tokens(&a, &id)));
+        assert_eq!(parse(&keys[0]), Some(AccountRow::Header));
+        assert_eq!(parse(&keys[1]), Some(AccountRow::SignIn(id)));
+        assert_eq!(parse(&keys[3]), Some(AccountRow::Token { sign_in: id, tenant, slot, part: 1 }));
+        assert_eq!(indexed_account(&Index::Tenant.row(&tenant, &a)), Some(a));
+        for key in &keys {
+            for end in 0..key.len() {
+                assert!(parse(&key[..end]).is_none_or(|row| row == AccountRow::Header && key[..end] == header(&a)));
+            }
+        }
+    }
+}

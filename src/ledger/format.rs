@@ -1,0 +1,205 @@
+//! The bytes of the ledger: a header of one sector, then 64-byte slots. Pure functions over buffers.
+//!
+//! Each slot holds a record or its filler, and each is authenticated together with the ledger's id, the file's serial
+//! number and the slot's place, so none can stand for another. `docs/format.md` has the tables.
+
+use subtle::ConstantTimeEq;
+
+use crate::clock::Millis;
+use crate::crypto::{Mac, TAG_LEN, Tag};
+use crate::error::{Error, Part, Result};
+use crate::rule::{Fence, Position, Scope};
+
+/// Bytes before the first slot: one sector, so that no slot crosses a sector's border.
+pub(super) const HEADER_BYTES: usize = 512;
+/// Bytes of a slot.
+pub(super) const SLOT_BYTES: usize = 64;
+/// The most records that one group may hold: its places within the group are 16-bit numbers.
+pub(super) const MAX_GROUP: usize = 16 * 1024;
+
+const MAGIC: [u8; 4] = *b"OUBL";
+const VERSION: u8 = 1;
+const SIGNED_BYTES: usize = SLOT_BYTES - TAG_LEN;
+const HEADER_SIGNED: usize = HEADER_BYTES - TAG_LEN;
+
+/// What never changes in one file of the ledger. Compaction writes a new file with the next serial number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) ledger_id: [u8; 16],
+    pub(super) serial: u32,
+    /// The file grows by this many slots at a time.
+    pub(super) chunk: u32,
+    /// How many slots at the start hold records that compaction kept; their positions have gaps.
+    pub(super) kept: u32,
+    /// The position of the first slot behind them. From there on positions have no gaps.
+    pub(super) tail: Position,
+    /// The highest position of a record that was dropped because of its age: a fence of everybody. 0 is none.
+    pub(super) floor: Position,
+    /// The time of that record; or the ledger's birth. Later sign-outs are all known.
+    pub(super) known_since: Millis,
+}
+
+/// The content of a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Slot {
+    Filler,
+    Record(Record),
+}
+
+/// One record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Record {
+    /// Place in its group: the records that were written and synced together.
+    pub(super) in_group: u16,
+    /// Place in its call, and the call's size: the records that count only together.
+    pub(super) in_call: u16,
+    pub(super) call_size: u16,
+    pub(super) fence: Fence,
+    /// Whom it signs out; `None` for a record that was voided because its call was not whole.
+    pub(super) scope: Option<Scope>,
+}
+
+impl std::fmt::Debug for Scope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Scope({})", kind_and_tag(Some(*self)).0)
+    }
+}
+
+/// Authenticates the slots of one file.
+pub(super) struct Seal<'a> {
+    pub(super) mac: &'a Mac,
+    pub(super) ledger_id: [u8; 16],
+    pub(super) serial: u32,
+}
+
+impl Seal<'_> {
+    /// The bytes of a slot.
+    pub(super) fn encode(&self, place: u64, slot: Slot) -> [u8; SLOT_BYTES] {
+        let mut bytes = [0; SLOT_BYTES];
+        let mut rest = bytes.as_mut_slice();
+        match slot {
+            Slot::Filler => put(&mut rest, &place.to_be_bytes()),
+            Slot::Record(r) => {
+                let (kind, tag) = kind_and_tag(r.scope);
+                put(&mut rest, &r.fence.position.to_be_bytes());
+                put(&mut rest, &r.in_group.to_be_bytes());
+                put(&mut rest, &r.in_call.to_be_bytes());
+                put(&mut rest, &r.call_size.to_be_bytes());
+                put(&mut rest, &[kind, 0]);
+                put(&mut rest, &tag);
+                put(&mut rest, &r.fence.cutoff.to_be_bytes());
+                put(&mut rest, &r.fence.time.to_be_bytes());
+            }
+        }
+        let (signed, mac) = bytes.split_at_mut(SIGNED_BYTES);
+        mac.copy_from_slice(&self.mac(place, signed));
+        bytes
+    }
+
+    /// The slot, or `None` if its bytes were not written by this ledger at this place of this file.
+    pub(super) fn decode(&self, place: u64, bytes: &[u8; SLOT_BYTES]) -> Option<Slot> {
+        let (signed, mac) = bytes.split_last_chunk::<TAG_LEN>()?;
+        if !bool::from(self.mac(place, signed).ct_eq(mac)) {
+            return None;
+        }
+        let mut rest = signed;
+        let position = u64::from_be_bytes(take(&mut rest)?);
+        let [in_group, in_call, call_size] = [take(&mut rest)?, take(&mut rest)?, take(&mut rest)?].map(u16::from_be_bytes);
+        let [kind, _] = take(&mut rest)?;
+        let tag = take(&mut rest)?;
+        let [cutoff, time] = [take(&mut rest)?, take(&mut rest)?].map(u64::from_be_bytes);
+        let scope = match kind {
+            0 => return Some(Slot::Filler),
+            1 => Some(Scope::Everybody),
+            2 => Some(Scope::Tenant(tag)),
+            3 => Some(Scope::Account(tag)),
+            4 => Some(Scope::Session(tag)),
+            5 => Some(Scope::Subject(tag)),
+            6 => None,
+            _ => return None,
+        };
+        Some(Slot::Record(Record { in_group, in_call, call_size, fence: Fence { position, cutoff, time }, scope }))
+    }
+
+    fn mac(&self, place: u64, signed: &[u8]) -> Tag {
+        self.mac.tag(&[b"slot", &self.ledger_id, &self.serial.to_be_bytes(), &place.to_be_bytes(), signed])
+    }
+}
+
+impl Header {
+    /// The header's sector.
+    pub(super) fn encode(&self, mac: &Mac) -> [u8; HEADER_BYTES] {
+        let mut bytes = [0; HEADER_BYTES];
+        let mut rest = bytes.as_mut_slice();
+        put(&mut rest, &MAGIC);
+        put(&mut rest, &[VERSION]);
+        put(&mut rest, &self.ledger_id);
+        put(&mut rest, &self.serial.to_be_bytes());
+        put(&mut rest, &self.chunk.to_be_bytes());
+        put(&mut rest, &self.kept.to_be_bytes());
+        put(&mut rest, &self.tail.to_be_bytes());
+        put(&mut rest, &self.floor.to_be_bytes());
+        put(&mut rest, &self.known_since.to_be_bytes());
+        let (signed, tag) = bytes.split_at_mut(HEADER_SIGNED);
+        tag.copy_from_slice(&mac.tag(&[b"header", signed]));
+        bytes
+    }
+
+    /// Reads the header of the ledger of this id.
+    ///
+    /// # Errors
+    /// `Damaged` if it was not written by this ledger, `UnsupportedFormat` if by a newer version.
+    pub(super) fn decode(file: &[u8], mac: &Mac, ledger_id: [u8; 16]) -> Result<Self> {
+        let damaged = |problem| Error::damaged(Part::Ledger, problem);
+        let (bytes, _) = file.split_first_chunk::<HEADER_BYTES>().ok_or_else(|| damaged("the file is too short"))?;
+        let (signed, tag) = bytes.split_last_chunk::<TAG_LEN>().ok_or_else(|| damaged("the file is too short"))?;
+        let mut rest = signed;
+        let (magic, version) = (take::<4>(&mut rest), take::<1>(&mut rest));
+        if magic != Some(MAGIC) {
+            return Err(damaged("it does not begin like a ledger"));
+        }
+        if let Some([found]) = version.filter(|[found]| *found > VERSION) {
+            return Err(Error::UnsupportedFormat { part: Part::Ledger, found, supported: VERSION });
+        }
+        if !mac.verify(&[b"header", signed], tag) {
+            return Err(damaged("its header was changed"));
+        }
+        let header = || -> Option<Self> {
+            Some(Self {
+                ledger_id: take(&mut rest)?,
+                serial: u32::from_be_bytes(take(&mut rest)?),
+                chunk: u32::from_be_bytes(take(&mut rest)?),
+                kept: u32::from_be_bytes(take(&mut rest)?),
+                tail: u64::from_be_bytes(take(&mut rest)?),
+                floor: u64::from_be_bytes(take(&mut rest)?),
+                known_since: u64::from_be_bytes(take(&mut rest)?),
+            })
+        }();
+        header.filter(|h| h.ledger_id == ledger_id && h.chunk > 0).ok_or_else(|| damaged("it is the header of another ledger"))
+    }
+}
+
+fn kind_and_tag(scope: Option<Scope>) -> (u8, Tag) {
+    match scope {
+        Some(Scope::Everybody) => (1, [0; TAG_LEN]),
+        Some(Scope::Tenant(tag)) => (2, tag),
+        Some(Scope::Account(tag)) => (3, tag),
+        Some(Scope::Session(tag)) => (4, tag),
+        Some(Scope::Subject(tag)) => (5, tag),
+        None => (6, [0; TAG_LEN]),
+    }
+}
+
+/// Writes `field` at the start of `rest`, which shrinks to what is behind it. The buffers here have room for all their fields.
+fn put(rest: &mut &mut [u8], field: &[u8]) {
+    if let Some((to, behind)) = std::mem::take(rest).split_at_mut_checked(field.len()) {
+        to.copy_from_slice(field);
+        *rest = behind;
+    }
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (field, behind) = rest.split_first_chunk::<N>()?;
+    *rest = behind;
+    Some(*field)
+}

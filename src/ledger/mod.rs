@@ -1,0 +1,453 @@
+//! The ledger: our own append-only file of sign-outs, the one source of truth about who is gone.
+//!
+//! A fence stands in memory first, so that no reader can miss it; then its record is appended and synced, together with
+//! those of other calls that wait (group commit); then the call returns. Only the thread that leads a group touches the file.
+
+mod format;
+mod recover;
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+
+use crate::clock::Millis;
+use crate::crypto::{Key, Mac};
+use crate::disk::{Disk, DiskFile};
+use crate::error::{Error, Part, Result};
+use crate::rule::{Fence, Fences, Position, Scope};
+use format::{HEADER_BYTES, Header, MAX_GROUP, Record, SLOT_BYTES, Seal, Slot};
+
+/// The most sign-outs that one call may record.
+pub(crate) const MAX_CALL: usize = MAX_GROUP;
+
+/// How the file grows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Growth {
+    /// Slots added at a time.
+    pub(crate) chunk: u32,
+    /// Empty slots that are kept ready, so that sign-outs are acknowledged when the disk is full.
+    pub(crate) reserve: u64,
+}
+
+impl Default for Growth {
+    /// 64 KiB at a time; 4096 sign-outs (256 KiB) in reserve.
+    fn default() -> Self {
+        Self { chunk: 1024, reserve: 4096 }
+    }
+}
+
+/// Which records a call wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) first: Position,
+    pub(crate) last: Position,
+}
+
+/// What the ledger tells about itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LedgerStats {
+    pub(crate) synced: Position,
+    pub(crate) fences: usize,
+    pub(crate) bytes: u64,
+    pub(crate) free_slots: u64,
+    pub(crate) groups: u64,
+}
+
+pub(crate) struct Ledger {
+    disk: Box<dyn Disk>,
+    name: String,
+    mac: Mac,
+    growth: Growth,
+    /// Lock order: `state`, then `fences`.
+    state: Mutex<State>,
+    changed: Condvar,
+    synced: AtomicU64,
+    fences: RwLock<Fences>,
+}
+
+struct State {
+    file: std::sync::Arc<dyn DiskFile>,
+    header: Header,
+    slots: u64,
+    /// The highest position given out.
+    end: Position,
+    /// Records that stand as fences and wait for a group, in order of position.
+    pending: Vec<Pending>,
+    /// A thread is writing: a group, a chunk, or a new file.
+    busy: bool,
+    failed: Option<io::ErrorKind>,
+    groups: u64,
+    /// The lowest position that was voided at open.
+    voided: Option<Position>,
+}
+
+struct Pending {
+    in_call: u16,
+    call_size: u16,
+    scope: Scope,
+    fence: Fence,
+}
+
+impl State {
+    /// Slots in use, once all that is pending is written.
+    fn used(&self) -> u64 {
+        u64::from(self.header.kept) + (self.end + 1 - self.header.tail)
+    }
+
+    /// Slots that can still be given out: the last one of the file stays filler.
+    fn free(&self) -> u64 {
+        self.slots.saturating_sub(self.used() + 1)
+    }
+}
+
+impl Ledger {
+    /// The name of the file of the ledger of this id.
+    pub(crate) fn file_name(ledger_id: &[u8; 16]) -> String {
+        format!("ledger-{}", base16ct::lower::encode_string(ledger_id))
+    }
+
+    /// Writes the file of a new ledger. It counts from when a keyring names it.
+    pub(crate) fn create(disk: &dyn Disk, ledger_id: [u8; 16], key: &Key, growth: Growth, now: Millis) -> Result<()> {
+        let name = Self::file_name(&ledger_id);
+        let header = Header { ledger_id, serial: 0, chunk: growth.chunk, kept: 0, tail: 1, floor: 0, known_since: now };
+        let bytes = file_bytes(&header, &mac_of(key), &[], growth);
+        disk.prepare(&name, &bytes).and_then(|()| disk.switch(&name)).map_err(Error::io("create the ledger"))
+    }
+
+    /// Reads the ledger of this id, writes its last group again, and lets all fences stand. This is the recovery.
+    ///
+    /// # Errors
+    /// `Damaged` if it is missing or not as this ledger left it.
+    pub(crate) fn open(disk: Box<dyn Disk>, ledger_id: [u8; 16], key: &Key, growth: Growth) -> Result<Self> {
+        let name = Self::file_name(&ledger_id);
+        let mac = mac_of(key);
+        let bytes = disk.read(&name).map_err(Error::io("read the ledger"))?;
+        let bytes = bytes.ok_or_else(|| Error::damaged(Part::Ledger, "its file is missing"))?;
+        let found = recover::recover(&bytes, &mac, ledger_id)?;
+        let file = disk.open(&name).map_err(Error::io("open the ledger"))?;
+        let (first, rewrite) = found.rewrite;
+        file.write_at(offset(first), &rewrite)
+            .and_then(|()| file.sync())
+            .map_err(Error::io("write the ledger's last group again"))?;
+        let mut fences = Fences::default();
+        found.records.into_iter().for_each(|(scope, fence)| fences.stand(scope, fence));
+        let state = State {
+            file: file.into(),
+            header: found.header,
+            slots: found.slots,
+            end: found.end,
+            pending: Vec::new(),
+            busy: false,
+            failed: None,
+            groups: 0,
+            voided: found.voided,
+        };
+        let ledger = Self {
+            disk,
+            name,
+            mac,
+            growth,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            synced: AtomicU64::new(found.end),
+            fences: RwLock::new(fences),
+        };
+        // Best effort: without space for a reserve the store still opens.
+        ledger.exclusively(|_| ())?;
+        Ok(ledger)
+    }
+
+    /// The highest synced position: the as-of of a sign-in made now.
+    pub(crate) fn synced(&self) -> Position {
+        self.synced.load(Ordering::Acquire)
+    }
+
+    /// The fences that stand, synced or not: what the rule looks at.
+    pub(crate) fn fences(&self) -> RwLockReadGuard<'_, Fences> {
+        self.fences.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets a fence of each scope stand, all at once for every reader. They are durable when [`Ledger::wait`] returned `Ok`.
+    ///
+    /// # Errors
+    /// `Full` if there is no room and none can be made; `Poisoned` after an earlier failure. Then nothing stands.
+    ///
+    /// # Panics
+    /// Never; more than [`MAX_CALL`] scopes are `InvalidInput`.
+    pub(crate) fn stand(&self, scopes: &[Scope], cutoff: Millis, time: Millis) -> Result<Span> {
+        let call_size = u16::try_from(scopes.len()).ok().filter(|n| (1..=MAX_CALL).contains(&usize::from(*n)));
+        let call_size = call_size.ok_or_else(|| Error::invalid("sign-out", "it has too many accounts for one call"))?;
+        let needed = u64::from(call_size);
+        let mut state = self.lock();
+        while state.failed.is_none() && state.free() < needed {
+            if state.busy {
+                state = self.wait_changed(state);
+            } else {
+                state = self.lead(state, |ledger, state| ledger.grow(state, needed));
+                if state.failed.is_none() && state.free() < needed {
+                    return Err(Error::Full(Part::Ledger));
+                }
+            }
+        }
+        if state.failed.is_some() {
+            return Err(Error::Poisoned(Part::Ledger));
+        }
+        let first = state.end + 1;
+        let mut fences = self.fences.write().unwrap_or_else(PoisonError::into_inner);
+        for (in_call, scope) in (0u16..).zip(scopes) {
+            state.end += 1;
+            let fence = Fence { position: state.end, cutoff, time };
+            fences.stand(*scope, fence);
+            state.pending.push(Pending { in_call, call_size, scope: *scope, fence });
+        }
+        Ok(Span { first, last: state.end })
+    }
+
+    /// Returns when the record at `position` is on the disk. Whoever waits may be the one who writes for all.
+    ///
+    /// # Errors
+    /// `Indeterminate` if writing or syncing failed: the fences stand, but only in this process.
+    pub(crate) fn wait(&self, position: Position) -> Result<()> {
+        let mut state = self.lock();
+        loop {
+            if self.synced() >= position {
+                return Ok(());
+            }
+            if let Some(kind) = state.failed {
+                return Err(Error::Indeterminate(kind.into()));
+            }
+            state = if state.busy { self.wait_changed(state) } else { self.lead(state, Self::write_group) };
+        }
+    }
+
+    /// Whether this ledger can have been synced up to `position`: no record up to it is missing or was voided at open.
+    pub(crate) fn reaches(&self, position: Position) -> bool {
+        position <= self.synced() && self.lock().voided.is_none_or(|voided| position < voided)
+    }
+
+    /// Whether an earlier write or sync failed.
+    pub(crate) fn is_failed(&self) -> bool {
+        self.lock().failed.is_some()
+    }
+
+    /// When the oldest sign-out happened that is certainly still known.
+    pub(crate) fn known_since(&self) -> Millis {
+        self.lock().header.known_since
+    }
+
+    pub(crate) fn stats(&self) -> LedgerStats {
+        let state = self.lock();
+        LedgerStats {
+            synced: self.synced(),
+            fences: self.fences().len(),
+            bytes: offset(state.slots),
+            free_slots: state.free(),
+            groups: state.groups,
+        }
+    }
+
+    /// Writes a new file without the records that no longer decide anything or are older than `oldest`, if that is worth it.
+    ///
+    /// # Errors
+    /// `Io` if nothing was changed; `Poisoned` if it is unknown which file would be found after a crash.
+    pub(crate) fn compact(&self, oldest: Millis) -> Result<bool> {
+        let mut done = Ok(false);
+        self.exclusively(|state| done = self.rewrite(state, oldest))?;
+        done
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_changed<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `work` as the only thread that touches the file, then makes room for the reserve. The work may unlock the state meanwhile.
+    fn lead<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        work: impl FnOnce(&'a Self, MutexGuard<'a, State>) -> MutexGuard<'a, State>,
+    ) -> MutexGuard<'a, State> {
+        state.busy = true;
+        // Should the work panic, nobody may wait for ever, nor trust the file.
+        let guard = Leader { ledger: self };
+        let mut state = work(self, state);
+        std::mem::forget(guard);
+        state.busy = false;
+        self.changed.notify_all();
+        state
+    }
+
+    /// Runs `work` while nothing is pending or being written, under the lock; then fills the reserve.
+    fn exclusively(&self, work: impl FnOnce(&mut State)) -> Result<()> {
+        let mut state = self.lock();
+        while state.failed.is_none() && (state.busy || !state.pending.is_empty()) {
+            state = if state.busy { self.wait_changed(state) } else { self.lead(state, Self::write_group) };
+        }
+        if state.failed.is_some() {
+            return Err(Error::Poisoned(Part::Ledger));
+        }
+        work(&mut state);
+        drop(self.lead(state, |ledger, state| ledger.grow(state, ledger.growth.reserve)));
+        Ok(())
+    }
+
+    /// Writes and syncs up to one group of what is pending, tells those who wait, then tops up the reserve.
+    fn write_group<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let mut size = state.pending.len().min(MAX_GROUP);
+        while state.pending.get(size).is_some_and(|next| next.in_call != 0) {
+            size -= 1;
+        }
+        let group: Vec<Pending> = state.pending.drain(..size).collect();
+        let Some((first, last)) = group.first().zip(group.last()).map(|(f, l)| (f.fence.position, l.fence.position)) else {
+            return state;
+        };
+        let (file, header) = (state.file.clone(), state.header.clone());
+        drop(state);
+
+        let seal = self.seal(&header);
+        let place = u64::from(header.kept) + (first - header.tail);
+        let records = (place..).zip(0u16..).zip(&group).flat_map(|((place, in_group), p)| {
+            let record = Record { in_group, in_call: p.in_call, call_size: p.call_size, fence: p.fence, scope: Some(p.scope) };
+            seal.encode(place, Slot::Record(record))
+        });
+        let bytes: Vec<u8> = records.collect();
+        let written = file.write_at(offset(place), &bytes).and_then(|()| file.sync());
+
+        let mut state = self.lock();
+        match written {
+            Ok(()) => {
+                state.groups += 1;
+                self.synced.store(last, Ordering::Release);
+            }
+            // Nothing is tried again: after a failed sync the system may call lost pages clean.
+            Err(error) => state.failed = Some(error.kind()),
+        }
+        self.changed.notify_all();
+        self.grow(state, self.growth.reserve)
+    }
+
+    /// Adds chunks until `wanted` slots are free, as far as the disk has space. A chunk is synced before it counts.
+    fn grow<'a>(&'a self, mut state: MutexGuard<'a, State>, wanted: u64) -> MutexGuard<'a, State> {
+        while state.failed.is_none() && state.free() < wanted {
+            let (file, header, slots) = (state.file.clone(), state.header.clone(), state.slots);
+            drop(state);
+            let seal = self.seal(&header);
+            let end = slots + u64::from(header.chunk);
+            let bytes: Vec<u8> = (slots..end).flat_map(|place| seal.encode(place, Slot::Filler)).collect();
+            let grown = file.write_at(offset(slots), &bytes).and_then(|()| file.sync());
+            state = self.lock();
+            match grown {
+                Ok(()) => state.slots = end,
+                // What is behind the last whole chunk does not count; the next attempt writes it anew.
+                Err(error) if is_full(&error) => {
+                    let _ = file.set_len(offset(slots));
+                    break;
+                }
+                Err(error) => state.failed = Some(error.kind()),
+            }
+        }
+        state
+    }
+
+    fn rewrite(&self, state: &mut State, oldest: Millis) -> Result<bool> {
+        let records = self.fences().in_order();
+        let too_old = |fence: &Fence| fence.time < oldest && fence.position > state.header.floor;
+        let dropped = records.iter().map(|(_, fence)| fence).filter(|fence| too_old(fence)).max_by_key(|fence| fence.position);
+        let (floor, known_since) =
+            dropped.map_or((state.header.floor, state.header.known_since), |fence| (fence.position, fence.time));
+        let mut kept: Vec<(Scope, Fence)> = records.into_iter().filter(|(_, fence)| fence.position > floor).collect();
+        kept.sort_unstable_by_key(|(_, fence)| fence.position);
+        let waste = state.used().saturating_sub(kept.len() as u64);
+        if waste < (kept.len() as u64).max(u64::from(self.growth.chunk)) {
+            return Ok(false);
+        }
+        let header = Header {
+            serial: state
+                .header
+                .serial
+                .checked_add(1)
+                .ok_or_else(|| Error::damaged(Part::Ledger, "it was compacted too often"))?,
+            chunk: self.growth.chunk,
+            kept: u32::try_from(kept.len()).map_err(|_| Error::Full(Part::Ledger))?,
+            tail: state.end + 1,
+            floor,
+            known_since,
+            ..state.header
+        };
+        let bytes = file_bytes(&header, &self.mac, &kept, self.growth);
+        self.disk.prepare(&self.name, &bytes).map_err(Error::io("write the compacted ledger"))?;
+        let switched = self.disk.switch(&self.name).and_then(|()| self.disk.open(&self.name));
+        state.file = switched
+            .map_err(|error| {
+                state.failed = Some(error.kind());
+                Error::Poisoned(Part::Ledger)
+            })?
+            .into();
+        state.slots = slots_of(&bytes);
+        state.header = header;
+
+        let mut fences = Fences::default();
+        let floor = (floor > 0).then_some((Scope::Everybody, floor_fence(floor, known_since)));
+        floor.into_iter().chain(kept).for_each(|(scope, fence)| fences.stand(scope, fence));
+        *self.fences.write().unwrap_or_else(PoisonError::into_inner) = fences;
+        Ok(true)
+    }
+
+    fn seal(&self, header: &Header) -> Seal<'_> {
+        Seal { mac: &self.mac, ledger_id: header.ledger_id, serial: header.serial }
+    }
+}
+
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Ledger({:?})", self.stats())
+    }
+}
+
+struct Leader<'a> {
+    ledger: &'a Ledger,
+}
+
+impl Drop for Leader<'_> {
+    fn drop(&mut self) {
+        let mut state = self.ledger.lock();
+        state.busy = false;
+        state.failed = Some(io::ErrorKind::Other);
+        self.ledger.changed.notify_all();
+    }
+}
+
+fn mac_of(key: &Key) -> Mac {
+    Mac::new(key, b"oubliette/v1/ledger")
+}
+
+fn floor_fence(position: Position, time: Millis) -> Fence {
+    Fence { position, cutoff: crate::rule::NO_CUTOFF, time }
+}
+
+fn offset(slot: u64) -> u64 {
+    HEADER_BYTES as u64 + slot * SLOT_BYTES as u64
+}
+
+/// Whether an error says that there is no space, so that nothing else is in doubt.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+}
+
+fn slots_of(file: &[u8]) -> u64 {
+    (file.len().saturating_sub(HEADER_BYTES) / SLOT_BYTES) as u64
+}
+
+/// A whole file: header, kept records, and filler to the end of the chunk behind the reserve.
+fn file_bytes(header: &Header, mac: &Mac, kept: &[(Scope, Fence)], growth: Growth) -> Vec<u8> {
+    let seal = Seal { mac, ledger_id: header.ledger_id, serial: header.serial };
+    let slots = (kept.len() as u64 + growth.reserve + 1).next_multiple_of(growth.chunk.into());
+    let records = kept
+        .iter()
+        .map(|(scope, fence)| Slot::Record(Record { in_group: 0, in_call: 0, call_size: 1, fence: *fence, scope: Some(*scope) }));
+    let slots = (0..slots).zip(records.chain(std::iter::repeat(Slot::Filler)));
+    header.encode(mac).into_iter().chain(slots.flat_map(|(place, slot)| seal.encode(place, slot))).collect()
+}

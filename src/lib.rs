@@ -1,0 +1,64 @@
+//! An encrypted, restart-safe store for the tokens of signed-in users, embedded in the server app that holds them.
+//!
+//! However a sign-out arrives, one call ([`TokenStore::sign_out`]) makes every token of that account, session, subject or
+//! tenant unreachable, at once for every reader, and durably before it returns. Nothing that was in flight, and no crash, brings
+//! one back.
+//!
+//! Start with [`TokenStore::builder`], [`TokenStore::sign_in`] and [`LiveSignIn::put`].
+//!
+//! # What an `Ok` means
+//! | verb | after `Ok` |
+//! | --- | --- |
+//! | [`sign_out`](TokenStore::sign_out) | no later read gives a token from before: in this process or another, after `kill -9` or power loss |
+//! | [`sign_in`](TokenStore::sign_in) | the sign-in survives power loss, and no earlier sign-out ends it |
+//! | [`put`](LiveSignIn::put) | all tokens are readable, and survive what [`Durability`] was chosen for them |
+//! | a read | what was stored, whole, by this sign-in; not expired, not signed out |
+//!
+//! # Where it runs
+//! One process at a time on a local file system. Linux first; macOS and Windows too.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod builder;
+mod clock;
+mod codec;
+mod crypto;
+mod disk;
+mod engine;
+mod error;
+mod gate;
+mod id;
+mod layout;
+mod ledger;
+#[cfg(feature = "test-util")]
+mod machine;
+#[cfg(feature = "msal")]
+pub mod msal;
+mod place;
+mod read;
+mod reclaim;
+mod row;
+mod rule;
+mod sign_in;
+mod sign_out;
+mod store;
+mod token;
+
+pub use builder::{Builder, OnDamage};
+#[cfg(feature = "test-util")]
+pub use clock::ManualClock;
+pub use clock::{Clock, SystemClock};
+pub use crypto::{KeyProvider, KeySource, WrapContext, WrappedKey};
+pub use engine::Durability;
+pub use error::{Error, Part, Result};
+pub use id::{AccountId, Alias, AliasKind, ClientId, MAX_ID_BYTES, SessionId, Subject, TenantId};
+#[cfg(feature = "test-util")]
+pub use machine::Machine;
+pub use read::{IdQuery, RefreshQuery};
+pub use reclaim::{Reclaimed, Swept};
+pub use sign_in::{LiveSignIn, MAX_ALIASES, SignIn, Stored};
+pub use sign_out::{LastSignOut, Receipt, Recorded, Scope, SessionPolicy, SignOut};
+pub use store::{Account, Accounts, Page, Stats, TokenStore};
+pub use token::{
+    AccessQuery, AccessToken, IdToken, MAX_EXTRA_BYTES, MAX_TOKEN_BYTES, Partition, RefreshToken, Scopes, Secret, Token, Tokens,
+};
+pub use zeroize::Zeroizing;

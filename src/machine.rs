@@ -1,0 +1,413 @@
+//! A pretended machine for tests: a disk and an engine in memory that outlive the store, and that can crash, fill up, fail and
+//! be tampered with.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::builder::Builder;
+use crate::disk::{Disk, DiskFile};
+use crate::engine::{Engine, MemoryEngine, MemoryRows};
+use crate::error::{Error, Result};
+use crate::place::{Held, Place};
+
+const SECTOR: usize = 512;
+
+/// A machine in memory that a store lives on: for tests of what an app does when the machine dies.
+///
+/// Clones are the same machine. One store at a time can be open on it.
+///
+/// ```
+/// use oubliette::{AccountId, Machine, SignIn, SignOut, TenantId};
+/// let machine = Machine::new();
+/// let store = machine.builder().open()?;
+/// let account = AccountId::new("login.example.com", "uid.utid")?;
+/// store.sign_in(SignIn::new(account.clone(), TenantId::new("contoso")?))?;
+/// machine.cut_power(1);
+/// let store = machine.builder().open()?;
+/// assert_eq!(store.account(&account)?.len(), 1); // acknowledged, so still there
+/// store.sign_out(SignOut::account(&account))?;
+/// machine.cut_power(2);
+/// assert!(machine.builder().open()?.account(&account)?.is_empty());
+/// # Ok::<(), oubliette::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Machine {
+    state: Arc<Mutex<State>>,
+    changed: Arc<Condvar>,
+}
+
+#[derive(Default)]
+struct State {
+    files: BTreeMap<String, MemoryFile>,
+    prepared: BTreeMap<String, Vec<u8>>,
+    engines: BTreeMap<String, MemoryRows>,
+    /// Counts crashes: a store from before one is cut off from the disk.
+    epoch: u64,
+    lock: Arc<AtomicBool>,
+    /// Disk calls that still work before the machine dies.
+    calls_left: Option<u64>,
+    is_full: bool,
+    fails_syncs: bool,
+    holds_syncs: bool,
+    held: usize,
+    calls: u64,
+}
+
+#[derive(Clone, Default)]
+struct MemoryFile {
+    live: Vec<u8>,
+    durable: Vec<u8>,
+    unsynced: Vec<(usize, Vec<u8>)>,
+}
+
+impl Machine {
+    /// A new machine with an empty disk.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Opens the store on this machine's disk, with a fixed key.
+    pub fn builder(&self) -> Builder {
+        Builder::on_machine(self.clone())
+    }
+
+    /// The process dies: what it gave to the system stays, as does some of the rest (by `seed`). A store that was open is cut off.
+    pub fn kill_process(&self, seed: u64) {
+        self.crash(false, seed);
+    }
+
+    /// The machine dies: only what was synced certainly stays, and of the rest any sectors and batches, by `seed`.
+    pub fn cut_power(&self, seed: u64) {
+        self.crash(true, seed);
+    }
+
+    /// The next `calls` disk calls work; then the disk is gone until a crash is declared.
+    pub fn die_after(&self, calls: u64) {
+        self.lock_state().calls_left = Some(calls);
+    }
+
+    /// How many disk calls there were.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.lock_state().calls
+    }
+
+    /// Whether the disk has no space for anything new. (Writing inside of files still works.)
+    pub fn set_full(&self, is_full: bool) {
+        self.lock_state().is_full = is_full;
+    }
+
+    /// Whether the disk refuses to sync.
+    pub fn set_failing_syncs(&self, fails: bool) {
+        self.lock_state().fails_syncs = fails;
+    }
+
+    /// Whether the engine refuses to write.
+    pub fn set_failing_engine(&self, fails: bool) {
+        self.lock_state().engines.values().for_each(|rows| rows.fail(fails));
+    }
+
+    /// Holds every sync of a file until told otherwise.
+    pub fn set_holding_syncs(&self, holds: bool) {
+        self.lock_state().holds_syncs = holds;
+        self.changed.notify_all();
+    }
+
+    /// Waits until a sync is being held.
+    pub fn wait_held(&self) {
+        let mut state = self.lock_state();
+        while state.held == 0 {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// All rows of the newest engine, by key.
+    #[must_use]
+    pub fn rows(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        self.newest_engine().map(|rows| rows.all().into_iter().collect()).unwrap_or_default()
+    }
+
+    /// Puts rows in the place of all, as somebody with access to the engine's files could, or an older backup.
+    pub fn set_rows(&self, rows: BTreeMap<Vec<u8>, Vec<u8>>) {
+        if let Some(engine) = self.newest_engine() {
+            engine.replace(rows);
+        }
+    }
+
+    /// The names and contents of the files.
+    #[must_use]
+    pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        self.lock_state().files.iter().map(|(name, file)| (name.clone(), file.live.clone())).collect()
+    }
+
+    /// Puts files in the place of all.
+    pub fn set_files(&self, files: BTreeMap<String, Vec<u8>>) {
+        let durable = |bytes: Vec<u8>| MemoryFile { live: bytes.clone(), durable: bytes, unsynced: Vec::new() };
+        self.lock_state().files = files.into_iter().map(|(name, bytes)| (name, durable(bytes))).collect();
+    }
+
+    /// Another machine with the same files and rows.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let copy = Self::new();
+        copy.set_files(self.files());
+        let mut state = copy.lock_state();
+        for (name, rows) in &self.lock_state().engines {
+            let engine = MemoryRows::default();
+            engine.replace(rows.all());
+            state.engines.insert(name.clone(), engine);
+        }
+        drop(state);
+        copy
+    }
+
+    fn lock_state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn newest_engine(&self) -> Option<MemoryRows> {
+        self.lock_state().engines.values().next_back().cloned()
+    }
+
+    fn crash(&self, power: bool, seed: u64) {
+        let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut next = move || {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random >> 11
+        };
+        let mut guard = self.lock_state();
+        let state = &mut *guard;
+        for file in state.files.values_mut() {
+            for (offset, bytes) in std::mem::take(&mut file.unsynced) {
+                // A write to the system survives the process; the machine keeps any of its sectors.
+                let mut at = 0;
+                while at < bytes.len() {
+                    let end = (at + SECTOR - (offset + at) % SECTOR).min(bytes.len());
+                    if !power || next() % 2 == 0 {
+                        overwrite(&mut file.durable, offset + at, bytes.get(at..end).unwrap_or_default());
+                    }
+                    at = end;
+                }
+            }
+            file.live = file.durable.clone();
+        }
+        for rows in state.engines.values() {
+            rows.crash(power, |n| usize::try_from(next()).unwrap_or(0) % (n + 1));
+        }
+        state.prepared.clear();
+        state.epoch += 1;
+        state.lock = Arc::default();
+        state.calls_left = None;
+        state.is_full = false;
+        state.fails_syncs = false;
+        state.holds_syncs = false;
+        drop(guard);
+        self.changed.notify_all();
+    }
+
+    /// Counts a disk call of a store that was opened in `epoch`.
+    fn call(&self, epoch: u64) -> io::Result<MutexGuard<'_, State>> {
+        let mut state = self.lock_state();
+        state.calls += 1;
+        match state.calls_left {
+            _ if state.epoch != epoch => return Err(gone()),
+            Some(0) => return Err(gone()),
+            Some(left) => state.calls_left = Some(left - 1),
+            None => {}
+        }
+        Ok(state)
+    }
+
+    fn disk_now(&self) -> MemoryDisk {
+        MemoryDisk { machine: self.clone(), epoch: self.lock_state().epoch }
+    }
+}
+
+impl std::fmt::Debug for Machine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Machine(..)")
+    }
+}
+
+impl Place for Machine {
+    fn lock(&self) -> Result<Held> {
+        struct Lock(Arc<AtomicBool>);
+        impl Drop for Lock {
+            fn drop(&mut self) {
+                self.0.store(false, Ordering::Release);
+            }
+        }
+        let lock = self.lock_state().lock.clone();
+        if lock.swap(true, Ordering::AcqRel) {
+            return Err(Error::AlreadyOpen { pid: Some(std::process::id()) });
+        }
+        Ok(vec![Box::new(Lock(lock))])
+    }
+
+    fn lock_ledger(&self, _: &str, _: &mut Held) -> Result<()> {
+        Ok(())
+    }
+
+    fn disk(&self) -> Result<Box<dyn Disk>> {
+        Ok(Box::new(self.disk_now()))
+    }
+
+    fn ledger_disk(&self) -> Result<Box<dyn Disk>> {
+        Ok(Box::new(self.disk_now()))
+    }
+
+    fn open_engine(&self, name: &str) -> Result<Box<dyn Engine>> {
+        let rows = self.lock_state().engines.entry(name.into()).or_default().clone();
+        let epoch = self.lock_state().epoch;
+        Ok(Box::new(CutOff { engine: MemoryEngine(rows), machine: self.clone(), epoch }))
+    }
+
+    fn remove_engine(&self, name: &str) -> Result<()> {
+        self.lock_state().engines.remove(name);
+        Ok(())
+    }
+}
+
+/// The engine of a store that a crash cuts off.
+#[derive(Debug)]
+struct CutOff {
+    engine: MemoryEngine,
+    machine: Machine,
+    epoch: u64,
+}
+
+impl CutOff {
+    fn alive(&self) -> Result<&MemoryEngine, crate::engine::EngineError> {
+        if self.machine.lock_state().epoch == self.epoch { Ok(&self.engine) } else { Err(crate::engine::EngineError::Io(gone())) }
+    }
+}
+
+impl Engine for CutOff {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, crate::engine::EngineError> {
+        self.alive()?.get(key)
+    }
+
+    fn scan(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<crate::engine::Row>, crate::engine::EngineError> {
+        self.alive()?.scan(prefix, after, limit)
+    }
+
+    fn commit(&self, account: &crate::crypto::Tag, batch: crate::engine::Batch) -> Result<bool, crate::engine::EngineError> {
+        self.alive()?.commit(account, batch)
+    }
+
+    fn sync(&self, durability: crate::Durability) -> Result<(), crate::engine::EngineError> {
+        self.alive()?.sync(durability)
+    }
+
+    fn size(&self) -> Result<u64, crate::engine::EngineError> {
+        self.alive()?.size()
+    }
+}
+
+#[derive(Debug)]
+struct MemoryDisk {
+    machine: Machine,
+    epoch: u64,
+}
+
+impl Disk for MemoryDisk {
+    fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        Ok(self.machine.call(self.epoch)?.files.get(name).map(|file| file.live.clone()))
+    }
+
+    fn prepare(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.machine.call(self.epoch)?;
+        if state.is_full {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        state.prepared.insert(name.into(), bytes.into());
+        Ok(())
+    }
+
+    fn switch(&self, name: &str) -> io::Result<()> {
+        let mut state = self.machine.call(self.epoch)?;
+        let bytes = state.prepared.remove(name).ok_or(io::ErrorKind::NotFound)?;
+        state.files.insert(name.into(), MemoryFile { live: bytes.clone(), durable: bytes, unsynced: Vec::new() });
+        Ok(())
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        self.machine.call(self.epoch)?.files.get(name).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Box::new(OpenFile { machine: self.machine.clone(), epoch: self.epoch, name: name.into() }))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let state = self.machine.call(self.epoch)?;
+        Ok(state.files.keys().chain(state.engines.keys()).cloned().collect())
+    }
+}
+
+struct OpenFile {
+    machine: Machine,
+    epoch: u64,
+    name: String,
+}
+
+impl DiskFile for OpenFile {
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.machine.call(self.epoch)?;
+        let is_full = state.is_full;
+        let file = state.files.get_mut(&self.name).ok_or(io::ErrorKind::NotFound)?;
+        let offset = usize::try_from(offset).map_err(io::Error::other)?;
+        if is_full && offset + bytes.len() > file.live.len() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        overwrite(&mut file.live, offset, bytes);
+        file.unsynced.push((offset, bytes.into()));
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut state = self.machine.lock_state();
+        state.held += 1;
+        self.machine.changed.notify_all();
+        while state.holds_syncs {
+            state = self.machine.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.held -= 1;
+        drop(state);
+        let mut state = self.machine.call(self.epoch)?;
+        if state.fails_syncs {
+            return Err(io::Error::other("injected"));
+        }
+        let file = state.files.get_mut(&self.name).ok_or(io::ErrorKind::NotFound)?;
+        file.durable = file.live.clone();
+        file.unsynced.clear();
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut state = self.machine.call(self.epoch)?;
+        let file = state.files.get_mut(&self.name).ok_or(io::ErrorKind::NotFound)?;
+        file.live.truncate(usize::try_from(len).map_err(io::Error::other)?);
+        Ok(())
+    }
+}
+
+fn gone() -> io::Error {
+    io::Error::other("the machine has died")
+}
+
+fn overwrite(file: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
+    if file.len() < offset + bytes.len() {
+        file.resize(offset + bytes.len(), 0);
+    }
+    if let Some(to) = file.get_mut(offset..offset + bytes.len()) {
+        to.copy_from_slice(bytes);
+    }
+}

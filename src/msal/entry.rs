@@ -1,0 +1,270 @@
+//! What one entry says: its fields as the crate's own types.
+
+use std::time::{Duration, SystemTime};
+
+use base64ct::{Base64Unpadded, Base64UrlUnpadded, Encoding};
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use super::json::{Entry, SecretField};
+use crate::error::Error;
+use crate::id::{AccountId, ClientId, SessionId, Subject, TenantId};
+use crate::token::{MAX_EXTRA_BYTES, Partition, Scopes, Secret};
+
+/// The last second of the year 9999.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+/// The nodes that are read.
+const NODES: [&str; 4] = ["Account", "IdToken", "AccessToken", "RefreshToken"];
+
+/// By which a library sets tokens apart that are otherwise the same.
+const SET_APART_BY: [&str; 3] = ["ext", "ext_cache_key", "additionalCacheKeyComponents"];
+
+/// Why an entry cannot be read: a field by name, never its value.
+#[derive(Clone, Copy)]
+pub(super) struct Wrong {
+    pub(super) field: &'static str,
+    pub(super) problem: &'static str,
+}
+
+/// Whose token an entry is.
+pub(super) enum Owner {
+    User(AccountId),
+    App,
+}
+
+/// Which tenant an entry names.
+#[derive(Default)]
+pub(super) enum Realm {
+    Named(TenantId),
+    /// It says that there is none: an empty text, or a B2C user flow.
+    Empty,
+    #[default]
+    Missing,
+}
+
+/// What an ID token says of the sign-in.
+#[derive(Default)]
+pub(super) struct Claims {
+    pub(super) subject: Option<Subject>,
+    pub(super) session: Option<SessionId>,
+    pub(super) signed_in_at: Option<SystemTime>,
+}
+
+pub(super) const fn missing(field: &'static str) -> Wrong {
+    Wrong { field, problem: "it is missing" }
+}
+
+/// The problem an [`Error`] of this crate names, as one of `field`.
+pub(super) fn wrong(field: &'static str) -> impl FnOnce(Error) -> Wrong {
+    move |error| match error {
+        Error::InvalidInput { problem, .. } => Wrong { field, problem },
+        _ => Wrong { field, problem: "it cannot be stored" },
+    }
+}
+
+impl Entry {
+    /// Takes out a field by its name or, as MSAL for Node has written some, by its name in camel case. `None` if missing or null.
+    fn take(&mut self, name: &str) -> Option<Value> {
+        let found = self.fields.remove(name).filter(|value| !value.is_null());
+        found.or_else(|| self.fields.remove(&camel_case(name)).filter(|value| !value.is_null()))
+    }
+
+    fn text(&mut self, field: &'static str) -> Result<Option<String>, Wrong> {
+        match self.take(field) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(Wrong { field, problem: "it is not a text" }),
+        }
+    }
+
+    /// A text, where an empty one is none.
+    pub(super) fn some_text(&mut self, field: &'static str) -> Result<Option<String>, Wrong> {
+        Ok(self.text(field)?.filter(|text| !text.is_empty()))
+    }
+
+    /// The user; or the app, if the entry says that there is none.
+    ///
+    /// MSAL for Python and Node write an app's token with an empty or null id, and MSAL.NET without one. A missing id is
+    /// taken for the latter only if all scopes are `/.default`, which is how an app has to ask for its tokens: a user's token
+    /// that has lost its id must not be handed to the app.
+    pub(super) fn owner(&mut self) -> Result<Owner, Wrong> {
+        const ID: &str = "home_account_id";
+        let said = self.fields.contains_key(ID) || self.fields.contains_key(&camel_case(ID));
+        let environment = self.some_text("environment");
+        if let Some(id) = self.some_text(ID)? {
+            return AccountId::msal(&environment?.ok_or(missing("environment"))?, &id).map(Owner::User).map_err(|error| {
+                match &error {
+                    Error::InvalidInput { field: "authority", .. } => wrong("environment")(error),
+                    _ => wrong(ID)(error),
+                }
+            });
+        }
+        let default_scopes = self.fields.get("target").and_then(Value::as_str).is_some_and(|target| {
+            let mut scopes = target.split(' ').filter(|scope| !scope.is_empty()).peekable();
+            scopes.peek().is_some() && scopes.all(|scope| scope.ends_with("/.default"))
+        });
+        if said || default_scopes { Ok(Owner::App) } else { Err(missing(ID)) }
+    }
+
+    /// The user, where an app cannot be.
+    pub(super) fn user(&mut self) -> Result<AccountId, Wrong> {
+        match self.owner()? {
+            Owner::User(account) => Ok(account),
+            Owner::App => Err(missing("home_account_id")),
+        }
+    }
+
+    /// Refuses an entry that says it is of another node: a refresh token must not be taken for an access token.
+    pub(super) fn check_type(&mut self, node: &str) -> Result<(), Wrong> {
+        const FIELD: &str = "credential_type";
+        let other = |said: &str| NODES.iter().any(|name| *name != node && name.eq_ignore_ascii_case(said));
+        match self.some_text(FIELD)? {
+            Some(said) if other(&said) => Err(Wrong { field: FIELD, problem: "it is that of another node" }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses what is set apart from tokens that are the same one to the store.
+    pub(super) fn check_not_set_apart(&self) -> Result<(), Wrong> {
+        let field = SET_APART_BY.into_iter().find(|field| {
+            self.fields.get(*field).is_some_and(|value| match value {
+                Value::Null => false,
+                Value::String(text) => !text.is_empty(),
+                Value::Object(map) => !map.is_empty(),
+                _ => true,
+            })
+        });
+        field.map_or(Ok(()), |field| Err(Wrong { field, problem: "the store cannot set tokens apart by it" }))
+    }
+
+    pub(super) fn client(&mut self) -> Result<ClientId, Wrong> {
+        ClientId::new(self.some_text("client_id")?.ok_or(missing("client_id"))?).map_err(wrong("client_id"))
+    }
+
+    /// The tenant, in lower case: it is a GUID or a domain name.
+    ///
+    /// MSAL for Node writes the B2C user flow here. That is no tenant: it goes into `extra`.
+    pub(super) fn realm(&mut self) -> Result<Realm, Wrong> {
+        const FIELD: &str = "realm";
+        match self.text(FIELD)? {
+            None => Ok(Realm::Missing),
+            Some(realm) if realm.is_empty() => Ok(Realm::Empty),
+            Some(realm) if realm.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("b2c_1")) => {
+                self.fields.insert(FIELD.into(), Value::String(realm));
+                Ok(Realm::Empty)
+            }
+            Some(realm) => TenantId::new(realm.to_ascii_lowercase()).map(Realm::Named).map_err(wrong(FIELD)),
+        }
+    }
+
+    /// The scopes: a text, or in old caches a list. Empty is possible (AD FS), missing is not.
+    pub(super) fn scopes(&mut self) -> Result<Scopes, Wrong> {
+        const FIELD: &str = "target";
+        match self.take(FIELD) {
+            None => Err(missing(FIELD)),
+            Some(Value::String(list)) => Scopes::parse(&list).map_err(wrong(FIELD)),
+            Some(Value::Array(list)) => {
+                let texts: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();
+                Scopes::new(texts.ok_or(Wrong { field: FIELD, problem: "it is not a list of texts" })?).map_err(wrong(FIELD))
+            }
+            Some(_) => Err(Wrong { field: FIELD, problem: "it is neither a text nor a list" }),
+        }
+    }
+
+    /// The on-behalf-of partition: base64 or base64url, padded or not, of a SHA-256.
+    pub(super) fn partition(&mut self) -> Result<Partition, Wrong> {
+        const FIELD: &str = "user_assertion_hash";
+        let Some(hash) = self.some_text(FIELD)? else { return Ok(Partition::user()) };
+        let digits = hash.trim_end_matches('=');
+        let bytes = Base64UrlUnpadded::decode_vec(digits).or_else(|_| Base64Unpadded::decode_vec(digits)).unwrap_or_default();
+        let sha256 = bytes.try_into().map_err(|_| Wrong { field: FIELD, problem: "it is not the base64 of a SHA-256" })?;
+        Ok(Partition::on_behalf_of_hash(sha256))
+    }
+
+    /// A time in seconds since 1970: a text or a number, whole or not.
+    pub(super) fn time(&mut self, field: &'static str) -> Result<Option<SystemTime>, Wrong> {
+        let value = self.take(field).filter(|value| value.as_str() != Some(""));
+        value.map(|value| time(field, &value)).transpose()
+    }
+
+    /// As [`Entry::time`], for a time that may be left out and that libraries then write as 0.
+    pub(super) fn optional_time(&mut self, field: &'static str) -> Result<Option<SystemTime>, Wrong> {
+        Ok(self.time(field)?.filter(|time| *time != SystemTime::UNIX_EPOCH))
+    }
+
+    /// As [`Entry::optional_time`], but the field stays, so that it goes into `extra`.
+    pub(super) fn peek_time(&self, field: &'static str) -> Result<Option<SystemTime>, Wrong> {
+        let value = self.fields.get(field).filter(|value| !value.is_null() && value.as_str() != Some(""));
+        Ok(value.map(|value| time(field, value)).transpose()?.filter(|time| *time != SystemTime::UNIX_EPOCH))
+    }
+
+    pub(super) fn secret(&mut self) -> Result<Secret, Wrong> {
+        match std::mem::take(&mut self.secret) {
+            SecretField::Text(secret) => Ok(secret),
+            SecretField::Missing => Err(missing("secret")),
+            SecretField::NotText => Err(Wrong { field: "secret", problem: "it is not a text" }),
+        }
+    }
+
+    /// What is left once all other fields have been taken, as a JSON object; nothing if nothing is left.
+    pub(super) fn extra(mut self) -> Result<Vec<u8>, Wrong> {
+        self.fields.retain(|_, value| !value.is_null());
+        if self.fields.is_empty() {
+            return Ok(Vec::new());
+        }
+        let json = serde_json::to_vec(&self.fields).unwrap_or_default();
+        if json.len() > MAX_EXTRA_BYTES {
+            return Err(Wrong { field: "extra", problem: "the other fields are too long together, and were left out" });
+        }
+        Ok(json)
+    }
+}
+
+fn time(field: &'static str, value: &Value) -> Result<SystemTime, Wrong> {
+    let seconds = match value {
+        Value::String(text) => {
+            let text = text.trim();
+            text.parse().ok().or_else(|| text.parse().ok().and_then(whole_seconds))
+        }
+        Value::Number(number) => number.as_u64().or_else(|| number.as_f64().and_then(whole_seconds)),
+        _ => None,
+    };
+    seconds
+        .filter(|seconds| *seconds <= LAST_SECOND)
+        .and_then(|seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)))
+        .ok_or(Wrong { field, problem: "it is not a time in seconds between 1970 and 9999" })
+}
+
+/// The part before the point, where there is one of a time; never a wrapped or clamped one.
+fn whole_seconds(seconds: f64) -> Option<u64> {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range was checked")]
+    (0.0..1e12).contains(&seconds).then_some(seconds as u64)
+}
+
+/// `user_assertion_hash` as `userAssertionHash`.
+fn camel_case(name: &str) -> String {
+    let mut words = name.split('_');
+    let mut camel = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        let mut letters = word.chars();
+        camel.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+        camel.push_str(letters.as_str());
+    }
+    camel
+}
+
+/// The claims of an ID token that MSAL got from its provider itself, so that its signature need not be checked again.
+/// What cannot be read is left out.
+pub(super) fn claims(id_token: &Secret) -> Claims {
+    let payload = id_token.expose().split('.').nth(1).unwrap_or_default().trim_end_matches('=');
+    let json = Zeroizing::new(Base64UrlUnpadded::decode_vec(payload).unwrap_or_default());
+    let claims: Map<String, Value> = serde_json::from_slice(&json).unwrap_or_default();
+    let text = |name| claims.get(name).and_then(Value::as_str);
+    let at = |name| claims.get(name).and_then(|value| time(name, value).ok());
+    Claims {
+        subject: text("iss").zip(text("sub")).and_then(|(iss, sub)| Subject::new(iss, sub).ok()),
+        session: text("iss").zip(text("sid")).and_then(|(iss, sid)| SessionId::new(iss, sid).ok()),
+        signed_in_at: at("auth_time").or_else(|| at("iat")),
+    }
+}

@@ -1,0 +1,282 @@
+//! The bytes of a cache file as entries, with every `secret` apart from the other fields.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use super::MsalError;
+use crate::token::Secret;
+
+/// A larger input is refused: it is no token cache.
+const MAX_BYTES: usize = 256 * 1024 * 1024;
+
+/// The top level of a cache file.
+#[derive(Default)]
+pub(super) struct Document {
+    pub(super) accounts: Node,
+    pub(super) id_tokens: Node,
+    pub(super) access_tokens: Node,
+    pub(super) refresh_tokens: Node,
+    /// Every other node, as it is.
+    pub(super) other: Map<String, Value>,
+}
+
+/// The entries of one node in the order of the file. Their keys are not even read: what they say is in the fields too,
+/// and where it is not the same the fields are right.
+#[derive(Default)]
+pub(super) struct Node {
+    /// `None` stands for an entry that is not an object.
+    pub(super) entries: Vec<Option<Entry>>,
+    /// It was something other than an object or null.
+    pub(super) broken: bool,
+}
+
+/// One entry.
+#[derive(Default)]
+pub(super) struct Entry {
+    pub(super) secret: SecretField,
+    pub(super) fields: Map<String, Value>,
+}
+
+#[derive(Default)]
+pub(super) enum SecretField {
+    #[default]
+    Missing,
+    NotText,
+    Text(Secret),
+}
+
+/// Reads a file: strictly, and if that fails, forgiving what MSAL.NET forgives.
+pub(super) fn read(bytes: &[u8]) -> Result<Document, MsalError> {
+    if bytes.len() > MAX_BYTES {
+        return Err(MsalError::TooLarge);
+    }
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    if text.iter().all(u8::is_ascii_whitespace) {
+        return Ok(Document::default());
+    }
+    // serde_json's own message is dropped: it may quote the content.
+    serde_json::from_slice(text).or_else(|_| serde_json::from_slice(&forgiven(text))).map_err(|error| {
+        if error.is_data() { MsalError::NotAnObject } else { MsalError::NotJson { line: error.line(), column: error.column() } }
+    })
+}
+
+/// A copy in which each comma before a closing bracket is a space, and each number too large for serde_json is the largest
+/// power of ten that is not: the entry with the number is then reported, and the file is not lost.
+///
+/// No byte moves, so that positions in errors stay right, and the copy, which holds tokens, is never reallocated.
+fn forgiven(text: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut copy = Zeroizing::new(text.to_vec());
+    let (mut in_string, mut escaped) = (false, false);
+    let (mut comma, mut number) = (None, None);
+    for (at, &byte) in text.iter().enumerate() {
+        if in_string {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+            continue;
+        }
+        if matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E') {
+            number.get_or_insert(at);
+        } else if let Some(digits) = number.take().and_then(|start| copy.get_mut(start..at)) {
+            cap(digits);
+        }
+        match byte {
+            b',' => comma = Some(at),
+            b'}' | b']' => {
+                if let Some(comma) = comma.take().and_then(|at: usize| copy.get_mut(at)) {
+                    *comma = b' ';
+                }
+            }
+            _ if byte.is_ascii_whitespace() => {}
+            _ => {
+                comma = None;
+                in_string = byte == b'"';
+            }
+        }
+    }
+    copy
+}
+
+/// Whatever overflows has at least the five bytes of `1e309`.
+fn cap(number: &mut [u8]) {
+    let overflows = std::str::from_utf8(number).is_ok_and(|text| text.parse().is_ok_and(f64::is_infinite));
+    if overflows {
+        let capped = b"1e308".iter().copied().chain(std::iter::repeat(b' '));
+        number.iter_mut().zip(capped).for_each(|(old, new)| *old = new);
+    }
+}
+
+impl<'de> Deserialize<'de> for Document {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(DocumentVisitor)
+    }
+}
+
+struct DocumentVisitor;
+
+impl<'de> Visitor<'de> for DocumentVisitor {
+    type Value = Document;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document, A::Error> {
+        let mut document = Document::default();
+        while let Some(name) = map.next_key::<String>()? {
+            let node = match name.as_str() {
+                "Account" => &mut document.accounts,
+                "IdToken" => &mut document.id_tokens,
+                "AccessToken" => &mut document.access_tokens,
+                "RefreshToken" => &mut document.refresh_tokens,
+                _ => {
+                    document.other.insert(name, map.next_value()?);
+                    continue;
+                }
+            };
+            let Node { entries, broken } = map.next_value()?;
+            node.entries.extend(entries);
+            node.broken |= broken;
+        }
+        Ok(document)
+    }
+}
+
+/// The methods of a visitor for every kind of value but those it is for, so that a value of the wrong kind is passed over
+/// and does not fail the whole file.
+macro_rules! anything_else {
+    ($value:expr) => {
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a value")
+        }
+
+        fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+            Ok($value)
+        }
+
+        fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+            Ok($value)
+        }
+
+        fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+            Ok($value)
+        }
+
+        fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+            Ok($value)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            while seq.next_element::<IgnoredAny>()?.is_some() {}
+            Ok($value)
+        }
+    };
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NodeVisitor)
+    }
+}
+
+struct NodeVisitor;
+
+impl<'de> Visitor<'de> for NodeVisitor {
+    type Value = Node;
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
+        let mut node = Node::default();
+        while map.next_key::<IgnoredAny>()?.is_some() {
+            node.entries.push(map.next_value::<MaybeEntry>()?.0);
+        }
+        Ok(node)
+    }
+
+    fn visit_unit<E>(self) -> Result<Node, E> {
+        Ok(Node::default())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Node, E> {
+        Ok(Node { broken: true, ..Node::default() })
+    }
+
+    anything_else!(Node { broken: true, ..Node::default() });
+}
+
+struct MaybeEntry(Option<Entry>);
+
+impl<'de> Deserialize<'de> for MaybeEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(EntryVisitor).map(Self)
+    }
+}
+
+struct EntryVisitor;
+
+impl<'de> Visitor<'de> for EntryVisitor {
+    type Value = Option<Entry>;
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut entry = Entry::default();
+        while let Some(name) = map.next_key::<String>()? {
+            if name == "secret" {
+                entry.secret = map.next_value()?;
+            } else {
+                entry.fields.insert(name, map.next_value()?);
+            }
+        }
+        Ok(Some(entry))
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    anything_else!(None);
+}
+
+impl<'de> Deserialize<'de> for SecretField {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SecretVisitor)
+    }
+}
+
+/// Takes the text straight from the input into its own wiped buffer.
+///
+/// A text with backslash escapes (`\u002b`, `\/`) is put together by serde_json in a buffer that it does not wipe.
+/// JWTs and opaque tokens as MSAL writes them have none.
+struct SecretVisitor;
+
+impl<'de> Visitor<'de> for SecretVisitor {
+    type Value = SecretField;
+
+    fn visit_str<E>(self, text: &str) -> Result<SecretField, E> {
+        Ok(if text.is_empty() { SecretField::Missing } else { SecretField::Text(Secret::from(text)) })
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<SecretField, E> {
+        Ok(if text.is_empty() { SecretField::Missing } else { SecretField::Text(Secret::new(text)) })
+    }
+
+    fn visit_unit<E>(self) -> Result<SecretField, E> {
+        Ok(SecretField::Missing)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SecretField, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(SecretField::NotText)
+    }
+
+    anything_else!(SecretField::NotText);
+}

@@ -1,0 +1,275 @@
+//! Reading the tokens of a sign-in: point reads first; a wanted subset of scopes may scan inside the one sign-in.
+
+use crate::clock::{Millis, millis, to_millis};
+use crate::crypto::{Tag, Tagger};
+use crate::error::{Error, Result};
+use crate::gate::Open;
+use crate::id::{ClientId, TenantId};
+use crate::layout::{self, AccountRow};
+use crate::row::Header;
+use crate::sign_in::LiveSignIn;
+use crate::token::{AccessQuery, AccessToken, IdToken, Partition, RefreshToken, Token};
+
+/// How many rows a scan reads at a time.
+const SLICE: usize = 64;
+/// How often a read is tried beside writes of the same token before it takes the account's lock.
+const TRIES: usize = 4;
+
+/// Which refresh token is wanted: a client's own, or one of a family.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct RefreshQuery {
+    client: Option<ClientId>,
+    family: Option<String>,
+    partition: Partition,
+}
+
+impl RefreshQuery {
+    /// The client's own refresh token (one without a family id).
+    pub fn client(client: ClientId) -> Self {
+        Self { client: Some(client), family: None, partition: Partition::user() }
+    }
+
+    /// The refresh token of a family of clients (MSAL's `family_id`).
+    pub fn family(family: impl Into<String>) -> Self {
+        Self { client: None, family: Some(family.into()), partition: Partition::user() }
+    }
+
+    /// In this partition.
+    pub fn partition(mut self, partition: Partition) -> Self {
+        self.partition = partition;
+        self
+    }
+}
+
+impl From<&ClientId> for RefreshQuery {
+    fn from(client: &ClientId) -> Self {
+        Self::client(client.clone())
+    }
+}
+
+/// Which ID token is wanted.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct IdQuery {
+    client: ClientId,
+    tenant: Option<TenantId>,
+    partition: Partition,
+}
+
+impl IdQuery {
+    /// The client's ID token in the sign-in's own tenant.
+    pub fn client(client: ClientId) -> Self {
+        Self { client, tenant: None, partition: Partition::user() }
+    }
+
+    /// Issued in this tenant.
+    pub fn tenant(mut self, tenant: TenantId) -> Self {
+        self.tenant = Some(tenant);
+        self
+    }
+
+    /// In this partition.
+    pub fn partition(mut self, partition: Partition) -> Self {
+        self.partition = partition;
+        self
+    }
+}
+
+impl From<&ClientId> for IdQuery {
+    fn from(client: &ClientId) -> Self {
+        Self::client(client.clone())
+    }
+}
+
+/// Reads. All find nothing once the sign-in has ended, and never give an expired access or refresh token (the clock may be off by
+/// the store's [skew](crate::Builder::skew)).
+///
+/// All fail with [`Error::Tampered`] if a row is not as this store wrote it, with [`Error::Poisoned`] after an engine or disk
+/// error, and with [`Error::Closed`] after the store was closed.
+impl LiveSignIn {
+    /// An unexpired access token: the one of exactly the wanted scopes, or else, of those that allow them, the one that allows least.
+    ///
+    /// # Errors
+    /// As all reads.
+    pub fn access_token(&self, wanted: &AccessQuery) -> Result<Option<AccessToken>> {
+        let core = self.core();
+        let open = core.enter()?;
+        let tenant = wanted.tenant.as_ref().map_or(self.life().tenant, |tenant| core.tagger.tenant(tenant));
+        let slot = access_slot(&core.tagger, &self.life().account, &Target::of_query(wanted));
+        let now = core.clock.now();
+        let skew = millis(core.options.skew);
+        let fits = |token: &AccessToken| {
+            Target::of_query(wanted).allows(&Target::of_token(token)) && is_usable(token, wanted.even_if_expired, now, skew)
+        };
+        let exact = self.read(&open, tenant, slot)?;
+        let exact = exact.and_then(|token| if let Token::Access(token) = token { Some(token) } else { None }).filter(fits);
+        if exact.as_ref().is_some_and(|token| !wanted.even_if_expired || is_usable(token, false, now, skew)) {
+            return Ok(exact);
+        }
+        let mut best = exact;
+        self.scan(&open, tenant, |token| {
+            let Token::Access(token) = token else { return };
+            let rank =
+                |t: &AccessToken| (!is_usable(t, false, now, skew), t.scopes.len(), std::cmp::Reverse(to_millis(t.expires_at)));
+            if fits(&token) && best.as_ref().is_none_or(|best| rank(&token) < rank(best)) {
+                best = Some(token);
+            }
+        })?;
+        Ok(best)
+    }
+
+    /// The refresh token of a client or family.
+    ///
+    /// # Errors
+    /// As all reads.
+    pub fn refresh_token(&self, wanted: impl Into<RefreshQuery>) -> Result<Option<RefreshToken>> {
+        let wanted = wanted.into();
+        let core = self.core();
+        let open = core.enter()?;
+        let client = wanted.client.as_ref().map_or("", ClientId::as_str);
+        let slot = refresh_slot(&core.tagger, &self.life().account, client, wanted.family.as_deref(), &wanted.partition);
+        let now = core.clock.now().saturating_add(millis(core.options.skew));
+        Ok(match self.read(&open, self.life().tenant, slot)? {
+            Some(Token::Refresh(token)) if token.expires_at.is_none_or(|end| to_millis(end) > now) => Some(token),
+            _ => None,
+        })
+    }
+
+    /// The ID token of a client. It is given past its expiry too, to serve as `id_token_hint`.
+    ///
+    /// # Errors
+    /// As all reads.
+    pub fn id_token(&self, wanted: impl Into<IdQuery>) -> Result<Option<IdToken>> {
+        let wanted = wanted.into();
+        let core = self.core();
+        let open = core.enter()?;
+        let tenant = wanted.tenant.as_ref().map_or(self.life().tenant, |tenant| core.tagger.tenant(tenant));
+        let slot = id_slot(&core.tagger, &self.life().account, wanted.client.as_str(), &wanted.partition);
+        Ok(match self.read(&open, tenant, slot)? {
+            Some(Token::Id(token)) => Some(token),
+            _ => None,
+        })
+    }
+
+    /// One token by its place; `None` if it is not there or the sign-in or the token's tenant is signed out.
+    fn read(&self, open: &Open<'_>, tenant: Tag, slot: Tag) -> Result<Option<Token>> {
+        let key = layout::token(&self.life().account, self.id(), &tenant, &slot, 0);
+        self.beside_writers(open, |header| {
+            if open.core.ledger.fences().is_tenant_dead(self.life(), tenant) {
+                return Ok(Some(None));
+            }
+            let Some(value) = open.get(&key)? else { return Ok(Some(None)) };
+            Ok(open.token(header, key.clone(), value)?.map(Some))
+        })
+    }
+
+    /// Gives every token of the sign-in in one tenant to `each`.
+    fn scan(&self, open: &Open<'_>, tenant: Tag, mut each: impl FnMut(Token)) -> Result<()> {
+        let prefix = layout::tokens_in(&self.life().account, self.id(), &tenant);
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let slice = open.scan(&prefix, after.as_deref(), SLICE)?;
+            let Some((last, _)) = slice.last() else { return Ok(()) };
+            after = Some(last.clone());
+            for (key, _) in slice {
+                if let Some(AccountRow::Token { slot, part: 0, .. }) = layout::parse(&key) {
+                    // Read anew, so that its parts are of one write.
+                    self.read(open, tenant, slot)?.into_iter().for_each(&mut each);
+                }
+            }
+        }
+    }
+
+    /// Runs `read` with the header of this live sign-in until it says something. What does not open is tampering only if the
+    /// account has not begun a new life meanwhile; what is torn is read again, in the end under the account's lock.
+    fn beside_writers<T>(
+        &self,
+        open: &Open<'_>,
+        mut read: impl FnMut(&Header) -> Result<Option<Option<T>>>,
+    ) -> Result<Option<T>> {
+        for attempt in 0..=TRIES {
+            let _lock = (attempt == TRIES).then(|| open.core.lock_account(&self.life().account));
+            let Some((_, header)) = self.live_header(open)? else { return Ok(None) };
+            match read(&header) {
+                Ok(Some(found)) => return Ok(found),
+                Ok(None) => {}
+                Err(Error::Tampered(row)) => match self.live_header(open)? {
+                    Some(_) => return Err(Error::Tampered(row)),
+                    None => return Ok(None),
+                },
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::Tampered("token"))
+    }
+}
+
+fn is_usable(token: &AccessToken, even_if_expired: bool, now: Millis, skew: Millis) -> bool {
+    let end = to_millis(token.expires_at);
+    let extended = token.extended_expires_at.map_or(0, to_millis);
+    end > now.saturating_add(skew) || (even_if_expired && end.max(extended) > now)
+}
+
+/// What tells access tokens apart, beside the tenant.
+struct Target<'a> {
+    client: &'a ClientId,
+    resource: Option<&'a str>,
+    scopes: &'a crate::token::Scopes,
+    token_type: &'a str,
+    partition: &'a Partition,
+}
+
+impl<'a> Target<'a> {
+    fn of_token(t: &'a AccessToken) -> Self {
+        let (client, resource, token_type) = (&t.client_id, t.resource.as_deref(), t.token_type.as_str());
+        Self { client, resource, scopes: &t.scopes, token_type, partition: &t.partition }
+    }
+
+    fn of_query(q: &'a AccessQuery) -> Self {
+        let (client, resource, token_type) = (&q.client_id, q.resource.as_deref(), q.token_type.as_str());
+        Self { client, resource, scopes: &q.scopes, token_type, partition: &q.partition }
+    }
+
+    /// Whether a token of `other` serves who wants this.
+    fn allows(&self, other: &Self) -> bool {
+        self.client == other.client
+            && self.resource == other.resource
+            && self.token_type.eq_ignore_ascii_case(other.token_type)
+            && self.partition == other.partition
+            && other.scopes.is_superset(self.scopes)
+    }
+}
+
+impl Token {
+    /// The keyed hash of what tells this token apart within its sign-in and tenant.
+    pub(crate) fn slot(&self, tagger: &Tagger, account: &Tag) -> Tag {
+        match self {
+            Self::Access(t) => access_slot(tagger, account, &Target::of_token(t)),
+            Self::Refresh(t) => refresh_slot(tagger, account, t.client_id.as_str(), t.family_id.as_deref(), &t.partition),
+            Self::Id(t) => id_slot(tagger, account, t.client_id.as_str(), &t.partition),
+        }
+    }
+}
+
+fn access_slot(tagger: &Tagger, account: &Tag, target: &Target<'_>) -> Tag {
+    let fields = [
+        b"access".as_slice(),
+        target.client.as_str().as_bytes(),
+        &target.token_type.to_ascii_lowercase().into_bytes(),
+        &[u8::from(target.resource.is_some())],
+        target.resource.unwrap_or_default().as_bytes(),
+        &target.scopes.joined().into_bytes(),
+        target.partition.bytes(),
+    ];
+    tagger.slot(account, &fields)
+}
+
+fn refresh_slot(tagger: &Tagger, account: &Tag, client: &str, family: Option<&str>, partition: &Partition) -> Tag {
+    let (kind, who) = family.map_or(("refresh", client), |family| ("family", family));
+    tagger.slot(account, &[kind.as_bytes(), who.as_bytes(), partition.bytes()])
+}
+
+fn id_slot(tagger: &Tagger, account: &Tag, client: &str, partition: &Partition) -> Tag {
+    tagger.slot(account, &[b"id", client.as_bytes(), partition.bytes()])
+}

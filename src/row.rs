@@ -1,0 +1,432 @@
+//! Row values: how headers, sign-ins, tokens and the checkpoint are sealed and opened. Pure functions over bytes.
+//!
+//! `wrapping key = HKDF[root of its epoch]("account-key" | salt16)` wraps a random account key, and the account key seals all
+//! else of the account. Associated data: label, store id, ledger id, generation, the full row key, and the clear front of the
+//! value; so no row opens in another's place, nor another version of it under another front. `docs/format.md` has the tables.
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::clock::{Millis, from_millis, to_millis};
+use crate::codec;
+use crate::crypto::{Key, KeyringSecrets, NONCE_BYTES, OVERHEAD_BYTES, TAG_BYTES, fresh, open_in_place, seal_in_place, sub_key};
+use crate::engine::Row;
+use crate::error::{Error, Part, Result};
+use crate::id::{AccountId, Alias, ClientId, SessionId, Subject, TenantId};
+use crate::layout::SignInId;
+use crate::rule::Position;
+use crate::token::{AccessToken, IdToken, Partition, RefreshToken, Scopes, Secret, Token};
+
+/// Changes whenever an account comes to life anew.
+pub(crate) type Generation = [u8; 16];
+
+const FORMAT: u8 = 1;
+/// A token's sealed body above this is cut into parts: 16 rows of one leaf stay below sled's limit for blob files.
+const PART_BYTES: usize = 6 * 1024;
+const SALT_BYTES: usize = 16;
+const WRAPPED_BYTES: usize = 32 + OVERHEAD_BYTES;
+const TOKEN_FRONT: usize = 3 + 16;
+
+/// Seals and opens the rows of one store.
+pub(crate) struct Rows {
+    store_id: [u8; 16],
+    ledger_id: [u8; 16],
+    secrets: KeyringSecrets,
+}
+
+/// What the header of a live account says.
+pub(crate) struct Header {
+    pub(crate) generation: Generation,
+    pub(crate) account_key: Key,
+    /// The live sign-ins, oldest first.
+    pub(crate) sign_ins: Vec<SignInId>,
+}
+
+/// What is stored of a sign-in.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct SignInBody {
+    pub(crate) tenant: TenantId,
+    pub(crate) session: Option<SessionId>,
+    pub(crate) subject: Option<Subject>,
+    pub(crate) aliases: Vec<Alias>,
+    pub(crate) time: Millis,
+    pub(crate) as_of: Position,
+}
+
+impl Rows {
+    pub(crate) fn new(store_id: [u8; 16], secrets: KeyringSecrets) -> Self {
+        Self { store_id, ledger_id: secrets.ledger_id, secrets }
+    }
+
+    /// The header row's value. The account key is wrapped anew each time.
+    pub(crate) fn seal_header(&self, key: &[u8], header: &Header, account: &AccountId) -> Result<Vec<u8>> {
+        let (epoch, root) = self.secrets.current_root();
+        let count = u8::try_from(header.sign_ins.len()).map_err(|_| Error::invalid("sign-ins", "there are more than 255"))?;
+        let (kind, first, second) = account.parts();
+        let mut value = vec![FORMAT, b'H'];
+        value.extend_from_slice(&epoch.to_be_bytes());
+        value.extend_from_slice(&header.generation);
+        value.push(count);
+        header.sign_ins.iter().for_each(|id| value.extend_from_slice(id));
+        let salt = fresh::<SALT_BYTES>()?;
+        value.extend_from_slice(&salt);
+
+        let mut wrapped = Zeroizing::new(Vec::with_capacity(WRAPPED_BYTES));
+        wrapped.resize(NONCE_BYTES, 0);
+        wrapped.extend_from_slice(header.account_key.bytes());
+        let aad = self.aad(b"account-key", &header.generation, key, &value);
+        seal_in_place(&wrapping_key(root, &salt), &aad, &mut wrapped, 0)?;
+        value.extend_from_slice(&wrapped);
+
+        let body = codec::encode(&(kind, first, second), NONCE_BYTES, TAG_BYTES);
+        let mut body = body.ok_or_else(|| Error::invalid("account", "it is too long"))?;
+        let aad = self.aad(b"account", &header.generation, key, &value);
+        seal_in_place(&header.account_key, &aad, &mut body, 0)?;
+        value.extend_from_slice(&body);
+        Ok(value)
+    }
+
+    /// Opens a header: its front and the account key are authentic. (The account's id behind them is opened by
+    /// [`Rows::open_account`].)
+    pub(crate) fn open_header(&self, key: &[u8], value: &[u8]) -> Result<Header> {
+        let front = HeaderFront::read(value)?;
+        let root = self.secrets.root(front.epoch).ok_or(Error::Tampered("header"))?;
+        let mut wrapped = Zeroizing::new(front.wrapped.to_vec());
+        let aad = self.aad(b"account-key", &front.generation, key, front.before_wrapped);
+        let opened = open_in_place(&wrapping_key(root, front.salt), &aad, &mut wrapped).ok_or(Error::Tampered("header"))?;
+        let account_key = Key::try_init(|bytes| {
+            bytes.copy_from_slice(opened.first_chunk::<32>().ok_or(Error::Tampered("header"))?);
+            Ok(())
+        })?;
+        Ok(Header { generation: front.generation, account_key, sign_ins: front.sign_ins.to_vec() })
+    }
+
+    /// The id of the account, from the value of an opened header.
+    pub(crate) fn open_account(&self, key: &[u8], value: &[u8], header: &Header) -> Result<AccountId> {
+        let front = HeaderFront::read(value)?;
+        let aad = self.aad(b"account", &header.generation, key, front.before_body);
+        let mut body = Zeroizing::new(front.body.to_vec());
+        let body = open_in_place(&header.account_key, &aad, &mut body).ok_or(Error::Tampered("header"))?;
+        let (kind, first, second) = codec::decode::<(u8, &str, &str)>(body).ok_or(Error::Tampered("header"))?;
+        AccountId::from_parts(kind, first, second)
+    }
+
+    pub(crate) fn seal_sign_in(&self, key: &[u8], header: &Header, sign_in: &SignInBody) -> Result<Vec<u8>> {
+        let wire = SignInWire {
+            tenant: sign_in.tenant.as_str(),
+            session: sign_in.session.as_ref().map(|s| (s.issuer(), s.sid())),
+            subject: sign_in.subject.as_ref().map(|s| (s.issuer(), s.sub())),
+            aliases: sign_in.aliases.iter().map(Alias::parts).collect(),
+            time: sign_in.time,
+            as_of: sign_in.as_of,
+        };
+        let body = codec::encode(&wire, 2 + NONCE_BYTES, TAG_BYTES);
+        let mut row =
+            body.filter(|b| b.len() <= PART_BYTES).ok_or_else(|| Error::invalid("sign-in", "its ids are too long together"))?;
+        self.seal_behind(b"sign-in", key, header, &[FORMAT, b'S'], &mut row)?;
+        Ok(std::mem::take(&mut *row))
+    }
+
+    pub(crate) fn open_sign_in(&self, key: &[u8], value: &[u8], header: &Header) -> Result<SignInBody> {
+        let tampered = || Error::Tampered("sign-in");
+        let mut row = Zeroizing::new(value.to_vec());
+        let body = self.open_behind(b"sign-in", b'S', key, header, 2, &mut row)?.ok_or_else(tampered)?;
+        let wire = codec::decode::<SignInWire<'_>>(body).ok_or_else(tampered)?;
+        Ok(SignInBody {
+            tenant: TenantId::new(wire.tenant)?,
+            session: wire.session.map(|(issuer, sid)| SessionId::new(issuer, sid)).transpose()?,
+            subject: wire.subject.map(|(issuer, sub)| Subject::new(issuer, sub)).transpose()?,
+            aliases: wire.aliases.into_iter().map(|(kind, value)| Alias::from_parts(kind, value)).collect::<Result<_>>()?,
+            time: wire.time,
+            as_of: wire.as_of,
+        })
+    }
+
+    /// The rows of a token, part by part; `key` makes the key of a part. All parts share a fresh write id.
+    pub(crate) fn seal_token(&self, key: impl Fn(u8) -> Vec<u8>, header: &Header, token: &Token) -> Result<Vec<Row>> {
+        let too_long = || Error::invalid("token", "it is too long with its ids and extra");
+        let write_id = fresh::<16>()?;
+        let wire = TokenWire::of(token);
+        let front = |count: u8| [[FORMAT, b'T', count].as_slice(), &write_id].concat();
+        let mut body = codec::encode(&wire, TOKEN_FRONT + NONCE_BYTES, TAG_BYTES).ok_or_else(too_long)?;
+        let text = TOKEN_FRONT + NONCE_BYTES;
+        if body.len() - text <= PART_BYTES {
+            let key = key(0);
+            self.seal_behind(b"token", &key, header, &front(1), &mut body)?;
+            return Ok(vec![(key, std::mem::take(&mut *body))]);
+        }
+        let parts = body.get(text..).unwrap_or_default().chunks(PART_BYTES);
+        let count = u8::try_from(parts.len()).map_err(|_| too_long())?;
+        (0..)
+            .zip(parts)
+            .map(|(part, bytes)| {
+                let key = key(part);
+                let mut row = Zeroizing::new(Vec::with_capacity(text + bytes.len() + TAG_BYTES));
+                row.resize(text, 0);
+                row.extend_from_slice(bytes);
+                self.seal_behind(b"token", &key, header, &front(count), &mut row)?;
+                Ok((key, std::mem::take(&mut *row)))
+            })
+            .collect()
+    }
+
+    /// Opens the parts of a token, in order. `None` if they are not all the parts of one write, as when they were read while
+    /// another write went on.
+    ///
+    /// # Errors
+    /// `Tampered` if a part does not open.
+    pub(crate) fn open_token(&self, parts: Vec<Row>, header: &Header) -> Result<Option<Token>> {
+        let Some(first) = parts.first().and_then(|(_, value)| token_front(value)) else { return Err(Error::Tampered("token")) };
+        if parts.len() != usize::from(first.count) || parts.iter().any(|(_, value)| token_front(value) != Some(first)) {
+            return Ok(None);
+        }
+        let mut bodies = Vec::with_capacity(parts.len());
+        for (key, value) in parts {
+            let mut row = Zeroizing::new(value);
+            let length =
+                self.open_behind(b"token", b'T', &key, header, TOKEN_FRONT, &mut row)?.ok_or(Error::Tampered("token"))?.len();
+            bodies.push((row, length));
+        }
+        let text = TOKEN_FRONT + NONCE_BYTES;
+        let token = if let [(row, length)] = bodies.as_slice() {
+            row.get(text..text + length).and_then(decode_token)
+        } else {
+            let mut whole = Zeroizing::new(Vec::with_capacity(bodies.iter().map(|(_, length)| length).sum()));
+            bodies.iter().for_each(|(row, length)| whole.extend_from_slice(row.get(text..text + length).unwrap_or_default()));
+            decode_token(&whole)
+        };
+        token.map(Some).ok_or(Error::Tampered("token"))
+    }
+
+    /// The checkpoint: this ledger was synced up to `position`.
+    pub(crate) fn seal_checkpoint(&self, key: &[u8], position: Position) -> Result<Vec<u8>> {
+        let mut row = vec![FORMAT, b'C'];
+        row.resize(2 + NONCE_BYTES, 0);
+        row.extend_from_slice(&position.to_be_bytes());
+        let aad = self.aad(b"checkpoint", &[0; 16], key, &[FORMAT, b'C']);
+        seal_in_place(&self.checkpoint_key(), &aad, &mut row, 2)?;
+        Ok(row)
+    }
+
+    pub(crate) fn open_checkpoint(&self, key: &[u8], value: &[u8]) -> Result<Position> {
+        let damaged = || Error::damaged(Part::Engine, "its checkpoint is not of this ledger");
+        let (front, sealed) = value.split_first_chunk::<2>().ok_or_else(damaged)?;
+        version(front[0])?;
+        let aad = self.aad(b"checkpoint", &[0; 16], key, front);
+        let mut sealed = sealed.to_vec();
+        let opened = open_in_place(&self.checkpoint_key(), &aad, &mut sealed).ok_or_else(damaged)?;
+        opened.try_into().map(|bytes: &mut [u8; 8]| Position::from_be_bytes(*bytes)).map_err(|_| damaged())
+    }
+
+    fn checkpoint_key(&self) -> Key {
+        sub_key(self.secrets.current_root().1, &[b"oubliette/v1/checkpoint"])
+    }
+
+    /// Seals what is in `row` behind `front`, which it writes, and the room for the nonce.
+    fn seal_behind(&self, label: &[u8], key: &[u8], header: &Header, front: &[u8], row: &mut Vec<u8>) -> Result<()> {
+        if let Some(start) = row.get_mut(..front.len()) {
+            start.copy_from_slice(front);
+        }
+        seal_in_place(&header.account_key, &self.aad(label, &header.generation, key, front), row, front.len())
+    }
+
+    fn open_behind<'a>(
+        &self,
+        label: &[u8],
+        kind: u8,
+        key: &[u8],
+        header: &Header,
+        front: usize,
+        row: &'a mut [u8],
+    ) -> Result<Option<&'a mut [u8]>> {
+        let Some((front, sealed)) = row.split_at_mut_checked(front) else { return Ok(None) };
+        let [format, row_kind, ..] = *front else { return Ok(None) };
+        version(format)?;
+        if row_kind != kind {
+            return Ok(None);
+        }
+        Ok(open_in_place(&header.account_key, &self.aad(label, &header.generation, key, front), sealed))
+    }
+
+    /// `label | store id | ledger id | generation | key length u32 | key | front`: only the last has a free length.
+    fn aad(&self, label: &[u8], generation: &Generation, key: &[u8], front: &[u8]) -> Vec<u8> {
+        let mut aad = Vec::with_capacity(64 + label.len() + key.len() + front.len());
+        aad.extend_from_slice(b"oubliette/v1/");
+        aad.extend_from_slice(label);
+        aad.push(0);
+        aad.extend_from_slice(&self.store_id);
+        aad.extend_from_slice(&self.ledger_id);
+        aad.extend_from_slice(generation);
+        aad.extend_from_slice(&u32::try_from(key.len()).unwrap_or(u32::MAX).to_be_bytes());
+        aad.extend_from_slice(key);
+        aad.extend_from_slice(front);
+        aad
+    }
+}
+
+/// The generation in a header's front, not authenticated: for telling whether a header changed meanwhile, and for tidying
+/// up index rows, which decide nothing.
+pub(crate) fn generation_of(header: &[u8]) -> Option<Generation> {
+    HeaderFront::read(header).ok().map(|front| front.generation)
+}
+
+/// How many parts the token has whose first part this is, not authenticated: for knowing which rows to read or to delete.
+pub(crate) fn parts_of(value: &[u8]) -> u8 {
+    token_front(value).map_or(1, |front| front.count.max(1))
+}
+
+fn version(found: u8) -> Result<()> {
+    if found > FORMAT { Err(Error::UnsupportedFormat { part: Part::Engine, found, supported: FORMAT }) } else { Ok(()) }
+}
+
+fn wrapping_key(root: &Key, salt: &[u8]) -> Key {
+    sub_key(root, &[b"oubliette/v1/account-key", salt])
+}
+
+struct HeaderFront<'a> {
+    epoch: u32,
+    generation: Generation,
+    sign_ins: &'a [SignInId],
+    salt: &'a [u8],
+    wrapped: &'a [u8],
+    body: &'a [u8],
+    before_wrapped: &'a [u8],
+    before_body: &'a [u8],
+}
+
+impl<'a> HeaderFront<'a> {
+    fn read(value: &'a [u8]) -> Result<Self> {
+        if let Some(found) = value.first() {
+            version(*found)?;
+        }
+        let read = || {
+            let rest = value.strip_prefix(&[FORMAT, b'H'])?;
+            let (epoch, rest) = rest.split_first_chunk()?;
+            let (generation, rest) = rest.split_first_chunk()?;
+            let (count, rest) = rest.split_first()?;
+            let (ids, rest) = rest.split_at_checked(16 * usize::from(*count))?;
+            let (salt, rest) = rest.split_at_checked(SALT_BYTES)?;
+            let before_wrapped = value.get(..value.len() - rest.len())?;
+            let (wrapped, body) = rest.split_at_checked(WRAPPED_BYTES)?;
+            let before_body = value.get(..value.len() - body.len())?;
+            let epoch = u32::from_be_bytes(*epoch);
+            let sign_ins = ids.as_chunks().0;
+            Some(Self { epoch, generation: *generation, sign_ins, salt, wrapped, body, before_wrapped, before_body })
+        };
+        read().ok_or(Error::Tampered("header"))
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct TokenFront {
+    count: u8,
+    write_id: [u8; 16],
+}
+
+fn token_front(value: &[u8]) -> Option<TokenFront> {
+    let ([_, _, count], rest) = value.split_first_chunk::<3>()?;
+    Some(TokenFront { count: *count, write_id: *rest.first_chunk()? })
+}
+
+#[derive(Serialize, Deserialize)]
+struct SignInWire<'a> {
+    tenant: &'a str,
+    #[serde(borrow)]
+    session: Option<(&'a str, &'a str)>,
+    #[serde(borrow)]
+    subject: Option<(&'a str, &'a str)>,
+    #[serde(borrow)]
+    aliases: Vec<(u8, &'a str)>,
+    time: Millis,
+    as_of: Position,
+}
+
+/// A token's fields, borrowed: no secret is copied on the way to its sealed row.
+#[derive(Serialize, Deserialize)]
+struct TokenWire<'a> {
+    kind: u8,
+    client: &'a str,
+    tenant: Option<&'a str>,
+    resource: Option<&'a str>,
+    #[serde(borrow)]
+    scopes: Vec<&'a str>,
+    token_type: &'a str,
+    family: Option<&'a str>,
+    secret: &'a str,
+    expires_at: Option<Millis>,
+    refresh_at: Option<Millis>,
+    extended_expires_at: Option<Millis>,
+    partition: &'a [u8],
+    extra: &'a [u8],
+}
+
+impl<'a> TokenWire<'a> {
+    fn of(token: &'a Token) -> Self {
+        let wire = |kind, client: &'a ClientId, secret: &'a Secret, partition: &'a Partition, extra: &'a [u8]| Self {
+            kind,
+            client: client.as_str(),
+            tenant: None,
+            resource: None,
+            scopes: Vec::new(),
+            token_type: "",
+            family: None,
+            secret: secret.expose(),
+            expires_at: None,
+            refresh_at: None,
+            extended_expires_at: None,
+            partition: partition.bytes(),
+            extra,
+        };
+        match token {
+            Token::Access(t) => Self {
+                tenant: t.tenant.as_ref().map(TenantId::as_str),
+                resource: t.resource.as_deref(),
+                scopes: t.scopes.iter().collect(),
+                token_type: &t.token_type,
+                expires_at: Some(to_millis(t.expires_at)),
+                refresh_at: t.refresh_at.map(to_millis),
+                extended_expires_at: t.extended_expires_at.map(to_millis),
+                ..wire(0, &t.client_id, &t.secret, &t.partition, &t.extra)
+            },
+            Token::Refresh(t) => Self {
+                family: t.family_id.as_deref(),
+                expires_at: t.expires_at.map(to_millis),
+                ..wire(1, &t.client_id, &t.secret, &t.partition, &t.extra)
+            },
+            Token::Id(t) => Self {
+                tenant: t.tenant.as_ref().map(TenantId::as_str),
+                ..wire(2, &t.client_id, &t.secret, &t.partition, &t.extra)
+            },
+        }
+    }
+}
+
+fn decode_token(body: &[u8]) -> Option<Token> {
+    let wire = codec::decode::<TokenWire<'_>>(body)?;
+    let client_id = ClientId::new(wire.client).ok()?;
+    let tenant = wire.tenant.map(TenantId::new).transpose().ok()?;
+    let partition = Partition::from_bytes(wire.partition)?;
+    let secret = Secret::from(wire.secret);
+    let extra = wire.extra.to_vec();
+    Some(match wire.kind {
+        0 => Token::Access(AccessToken {
+            tenant,
+            resource: wire.resource.map(Into::into),
+            token_type: wire.token_type.into(),
+            refresh_at: wire.refresh_at.map(from_millis),
+            extended_expires_at: wire.extended_expires_at.map(from_millis),
+            partition,
+            extra,
+            ..AccessToken::new(client_id, Scopes::new(wire.scopes).ok()?, secret, from_millis(wire.expires_at?))
+        }),
+        1 => Token::Refresh(RefreshToken {
+            family_id: wire.family.map(Into::into),
+            expires_at: wire.expires_at.map(from_millis),
+            partition,
+            extra,
+            ..RefreshToken::new(client_id, secret)
+        }),
+        2 => Token::Id(IdToken { tenant, partition, extra, ..IdToken::new(client_id, secret) }),
+        _ => return None,
+    })
+}

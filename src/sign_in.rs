@@ -1,0 +1,400 @@
+//! Signing in, and the live handle through which a sign-in's tokens are stored and read.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::clock::{Millis, from_millis, millis, to_millis};
+use crate::crypto::{Key, Tag, fresh};
+use crate::engine::{Batch, Durability, Row};
+use crate::error::{Error, Result};
+use crate::gate::{Core, Open};
+use crate::id::{AccountId, Alias, SessionId, Subject, TenantId};
+use crate::layout::{self, Index, SignInId};
+use crate::row::{Generation, Header, SignInBody};
+use crate::rule::Life;
+use crate::store::Owner;
+use crate::token::{Token, Tokens};
+
+/// The most aliases of one sign-in.
+pub const MAX_ALIASES: usize = 8;
+
+/// A user has signed in: whom, where, and by which names the provider will speak of it later.
+///
+/// Give the session and the subject whenever the ID token has them: without them a provider's sign-out by `sid` or `sub`
+/// cannot find the account.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct SignIn {
+    account: AccountId,
+    tenant: TenantId,
+    session: Option<SessionId>,
+    subject: Option<Subject>,
+    aliases: Vec<Alias>,
+    time: Option<SystemTime>,
+}
+
+impl SignIn {
+    /// A sign-in of an account in a tenant.
+    pub fn new(account: AccountId, tenant: TenantId) -> Self {
+        Self { account, tenant, session: None, subject: None, aliases: Vec::new(), time: None }
+    }
+
+    /// The provider's session (`iss`, `sid`).
+    pub fn session(mut self, session: SessionId) -> Self {
+        self.session = Some(session);
+        self
+    }
+
+    /// The provider's name of the user (`iss`, `sub`).
+    pub fn subject(mut self, subject: Subject) -> Self {
+        self.subject = Some(subject);
+        self
+    }
+
+    /// Another name to find the account by. At most [`MAX_ALIASES`].
+    pub fn alias(mut self, alias: Alias) -> Self {
+        self.aliases.push(alias);
+        self
+    }
+
+    /// When the user signed in, if that was earlier than now (`auth_time`, or an import). A later time counts as now.
+    pub fn signed_in_at(mut self, time: SystemTime) -> Self {
+        self.time = Some(time);
+        self
+    }
+
+    /// The account.
+    #[must_use]
+    pub fn account(&self) -> &AccountId {
+        &self.account
+    }
+
+    /// The tenant.
+    #[must_use]
+    pub fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+}
+
+/// A handle of one sign-in: the only way to store its tokens. Clones are the same sign-in.
+///
+/// When the sign-in ends, reads find nothing and [`put`](Self::put) fails with [`Error::SignedOut`], whoever holds the handle
+/// and whatever was in flight.
+#[derive(Clone)]
+pub struct LiveSignIn(Arc<Inner>);
+
+struct Inner {
+    owner: Arc<Owner>,
+    id: SignInId,
+    generation: Generation,
+    life: Life,
+    account: AccountId,
+    body: SignInBody,
+}
+
+/// What a [`put`](LiveSignIn::put) did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stored {
+    /// How many tokens were stored.
+    pub stored: usize,
+    /// The tokens, by their place in what was given, that were left out because their own tenant has been signed out.
+    pub refused: Vec<usize>,
+}
+
+impl LiveSignIn {
+    /// Stores tokens, all of them or none, in the place of those that are the same by client, scopes and so on.
+    ///
+    /// `Ok` means that they are readable, and survive what the store's durability says: by default a power loss if there is a
+    /// refresh token among them, else the death of the process. A token whose own tenant was signed out is left out
+    /// and [reported](Stored::refused).
+    ///
+    /// # Errors
+    /// [`Error::SignedOut`] if the sign-in has ended: nothing was stored. [`Error::InvalidInput`] for a token that cannot be
+    /// stored. [`Error::Full`], [`Error::Io`] and [`Error::Poisoned`] if the engine failed: the outcome is unknown, and the
+    /// store must be reopened.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::time::{Duration, SystemTime};
+    /// # use oubliette::*;
+    /// # let store = TokenStore::in_memory()?;
+    /// # let account = AccountId::new("login.example.com", "uid.utid")?;
+    /// let live = store.sign_in(SignIn::new(account.clone(), TenantId::new("contoso")?))?;
+    /// let (client, hour) = (ClientId::new("web")?, SystemTime::now() + Duration::from_secs(3600));
+    /// let access = AccessToken::new(client.clone(), Scopes::parse("mail.read")?, "at-1", hour);
+    /// live.put([access.into(), RefreshToken::new(client.clone(), "rt-1").into()])?;
+    /// store.sign_out(SignOut::account(&account))?;
+    /// assert!(matches!(live.put(RefreshToken::new(client, "rt-2")), Err(Error::SignedOut)));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn put(&self, tokens: impl Into<Tokens>) -> Result<Stored> {
+        let Tokens(tokens) = tokens.into();
+        tokens.iter().try_for_each(Token::check)?;
+        let (core, me) = (self.core(), &*self.0);
+        let open = core.enter()?;
+        let lock = core.lock_account(&me.life.account);
+        let (value, header) = self.live_header(&open)?.ok_or(Error::SignedOut)?;
+
+        let mut result = Stored { stored: 0, refused: Vec::new() };
+        let mut durability = Durability::ProcessCrash;
+        // By place: of two tokens for one place the later counts.
+        let mut writes: BTreeMap<(Tag, Tag), Vec<Row>> = BTreeMap::new();
+        for (number, token) in tokens.iter().enumerate() {
+            let tenant = token.tenant().map_or(me.life.tenant, |tenant| core.tagger.tenant(tenant));
+            if core.ledger.fences().is_tenant_dead(&me.life, tenant) {
+                result.refused.push(number);
+                continue;
+            }
+            let slot = token.slot(&core.tagger, &me.life.account);
+            let key = |part| layout::token(&me.life.account, &me.id, &tenant, &slot, part);
+            writes.insert((tenant, slot), core.rows.seal_token(key, &header, token)?);
+            durability = durability.max(core.options.durability_of(token));
+            result.stored += 1;
+        }
+        let mut batch = Batch { guard: Some((layout::header(&me.life.account), Some(value))), changes: Vec::new() };
+        for ((tenant, slot), rows) in writes {
+            let key = |part| layout::token(&me.life.account, &me.id, &tenant, &slot, part);
+            // The longer token in whose place this one comes leaves no parts behind.
+            let before = open.get(&key(0))?.map_or(0, |old| crate::row::parts_of(&old));
+            let parts = u8::try_from(rows.len()).unwrap_or(u8::MAX);
+            (parts..before).for_each(|part| batch.delete(key(part)));
+            rows.into_iter().for_each(|(key, value)| batch.put(key, value));
+            if tenant != me.life.tenant {
+                batch.put(Index::Tenant.row(&tenant, &me.life.account), me.generation.to_vec());
+            }
+        }
+        if result.stored > 0 {
+            open.commit(&me.life.account, batch)?;
+            drop(lock);
+            open.sync(durability)?;
+            // A fence that came meanwhile made the tokens unreadable: say so.
+            if !core.is_live(&me.life, core.clock.now()) {
+                return Err(Error::SignedOut);
+            }
+        }
+        Ok(result)
+    }
+
+    /// Whether the sign-in is live now.
+    ///
+    /// # Errors
+    /// As every read: [`Error::Closed`], [`Error::Poisoned`], [`Error::Tampered`].
+    pub fn is_live(&self) -> Result<bool> {
+        let open = self.core().enter()?;
+        Ok(self.live_header(&open)?.is_some())
+    }
+
+    /// The account.
+    #[must_use]
+    pub fn account(&self) -> &AccountId {
+        &self.0.account
+    }
+
+    /// The tenant that the user signed in to.
+    #[must_use]
+    pub fn tenant(&self) -> &TenantId {
+        &self.0.body.tenant
+    }
+
+    /// The provider's session, if it was given.
+    #[must_use]
+    pub fn session(&self) -> Option<&SessionId> {
+        self.0.body.session.as_ref()
+    }
+
+    /// The provider's name of the user, if it was given.
+    #[must_use]
+    pub fn subject(&self) -> Option<&Subject> {
+        self.0.body.subject.as_ref()
+    }
+
+    /// The other names that were given.
+    #[must_use]
+    pub fn aliases(&self) -> &[Alias] {
+        &self.0.body.aliases
+    }
+
+    /// When the user signed in, to the millisecond.
+    #[must_use]
+    pub fn signed_in_at(&self) -> SystemTime {
+        from_millis(self.0.body.time)
+    }
+
+    pub(crate) fn core(&self) -> &Core {
+        self.0.owner.core()
+    }
+
+    pub(crate) fn id(&self) -> &SignInId {
+        &self.0.id
+    }
+
+    pub(crate) fn life(&self) -> &Life {
+        &self.0.life
+    }
+
+    /// The account's header, if this sign-in is in it and live.
+    pub(crate) fn live_header(&self, open: &Open<'_>) -> Result<Option<(Vec<u8>, Header)>> {
+        let me = &*self.0;
+        let Some((value, header)) = open.header(&me.life.account)? else { return Ok(None) };
+        let is_mine = header.generation == me.generation && header.sign_ins.contains(&me.id);
+        Ok((is_mine && open.core.is_live(&me.life, open.core.clock.now())).then_some((value, header)))
+    }
+}
+
+impl PartialEq for LiveSignIn {
+    /// Whether both are the same sign-in.
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id == other.0.id && self.0.generation == other.0.generation
+    }
+}
+
+impl Eq for LiveSignIn {}
+
+impl std::fmt::Debug for LiveSignIn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LiveSignIn(..)")
+    }
+}
+
+/// Gives the account one more sign-in. On a live account it joins: same generation and key. On a dead, absent or unreadable one
+/// it begins anew.
+///
+/// Rows of an earlier life are not emptied here: they belong to sign-ins that no header lists any more and are sealed under
+/// a key that is gone, so nothing can read them, and reclaim deletes them. A sign-in stays one small batch.
+pub(crate) fn sign_in(owner: &Arc<Owner>, request: SignIn) -> Result<LiveSignIn> {
+    let core = owner.core();
+    if request.aliases.len() > MAX_ALIASES {
+        return Err(Error::invalid("alias", "a sign-in has at most 8"));
+    }
+    let open = core.enter()?;
+    let now = core.clock.now();
+    let mut body = SignInBody {
+        tenant: request.tenant,
+        session: request.session,
+        subject: request.subject,
+        aliases: request.aliases,
+        time: request.time.map_or(now, to_millis).min(now),
+        as_of: 0,
+    };
+    if body.time.saturating_add(millis(core.options.max_sign_in_age)) <= now {
+        return Err(Error::invalid("signed_in_at", "it is longer ago than max_sign_in_age"));
+    }
+    let account = core.tagger.account(&request.account);
+    let session = body.session.as_ref().map(|session| core.tagger.session(session));
+    let session_lock = session.map(|session| core.lock_session(&session));
+    let lock = core.lock_account(&account);
+
+    let life = as_of_now(core, account, &mut body)?;
+    let earlier = earlier(&open, &account, &request.account, now)?;
+    let id = fresh()?;
+    let mut batch = Batch { guard: Some((layout::header(&account), earlier.value)), changes: Vec::new() };
+    let mut header = match earlier.live {
+        Some(header) => header,
+        None => Header { generation: fresh()?, account_key: Key::random()?, sign_ins: Vec::new() },
+    };
+    header.sign_ins.push(id);
+    let surplus = header.sign_ins.len().saturating_sub(core.options.max_sign_ins.into());
+    let ended: Vec<SignInId> = header.sign_ins.drain(..surplus).chain(earlier.dead).collect();
+    ended.iter().for_each(|id| batch.delete(layout::sign_in(&account, id)));
+    let key = layout::header(&account);
+    batch.put(key.clone(), core.rows.seal_header(&key, &header, &request.account)?);
+    let key = layout::sign_in(&account, &id);
+    batch.put(key.clone(), core.rows.seal_sign_in(&key, &header, &body)?);
+    for (index, tag) in index_tags(core, &life, &body) {
+        batch.put(index.row(&tag, &account), header.generation.to_vec());
+    }
+    open.commit_with_checkpoint(&account, batch)?;
+    drop((lock, session_lock));
+    open.sync(Durability::PowerLoss)?;
+    if !ended.is_empty() {
+        core.backlog.push_account(account);
+    }
+    let inner = Inner { owner: owner.clone(), id, generation: header.generation, life, account: request.account, body };
+    Ok(LiveSignIn(Arc::new(inner)))
+}
+
+/// Handles of the account's live sign-ins, newest first.
+pub(crate) fn live_sign_ins(owner: &Arc<Owner>, open: &Open<'_>, account: &Tag) -> Result<Vec<LiveSignIn>> {
+    let core = owner.core();
+    let Some((value, header)) = open.header(account)? else { return Ok(Vec::new()) };
+    let id = core.rows.open_account(&layout::header(account), &value, &header)?;
+    let now = core.clock.now();
+    let mut live = Vec::new();
+    for sign_in in header.sign_ins.iter().rev() {
+        let Some(body) = open.sign_in(account, &header, sign_in)? else { continue };
+        let life = core.life(*account, &body);
+        if core.is_live(&life, now) {
+            let (account, generation) = (id.clone(), header.generation);
+            let inner = Inner { owner: owner.clone(), id: *sign_in, generation, life, account, body };
+            live.push(LiveSignIn(Arc::new(inner)));
+        }
+    }
+    Ok(live)
+}
+
+/// The index rows that find a sign-in.
+pub(crate) fn index_tags(core: &Core, life: &Life, body: &SignInBody) -> Vec<(Index, Tag)> {
+    let session = life.session.map(|tag| (Index::Session, tag));
+    let subject = life.subject.map(|tag| (Index::Subject, tag));
+    let aliases = body.aliases.iter().map(|alias| (Index::Alias, core.tagger.alias(alias)));
+    [(Index::Tenant, life.tenant)].into_iter().chain(session).chain(subject).chain(aliases).collect()
+}
+
+/// Takes the as-of. A fence that covers the sign-in and is still being synced is waited for, so that the sign-in is newer than it.
+fn as_of_now(core: &Core, account: Tag, body: &mut SignInBody) -> Result<Life> {
+    for _ in 0..64 {
+        body.as_of = core.ledger.synced();
+        let life = core.life(account, body);
+        let death = core.ledger.fences().death(&life);
+        match death {
+            None => return Ok(life),
+            Some(position) => core.ledger.wait(position)?,
+        }
+    }
+    // Sign-outs of it come faster than they can be synced: it was signed in, and out again.
+    Err(Error::SignedOut)
+}
+
+#[derive(Default)]
+struct Earlier {
+    /// The header row as it is.
+    value: Option<Vec<u8>>,
+    /// The header of a live account, with its live sign-ins only.
+    live: Option<Header>,
+    /// Sign-ins of the header that have ended.
+    dead: Vec<SignInId>,
+}
+
+/// What is there of the account. A header or sign-in that does not open counts as ended.
+fn earlier(open: &Open<'_>, account: &Tag, id: &AccountId, now: Millis) -> Result<Earlier> {
+    let core = open.core;
+    let key = layout::header(account);
+    let Some(value) = open.get(&key)? else { return Ok(Earlier::default()) };
+    let opened = match core.rows.open_header(&key, &value) {
+        Ok(header) => core.rows.open_account(&key, &value, &header).map(|stored| (header, stored)),
+        Err(error) => Err(error),
+    };
+    let (mut header, stored) = match opened {
+        Ok(opened) => opened,
+        Err(Error::Tampered(_)) => return Ok(Earlier { value: Some(value), ..Earlier::default() }),
+        Err(error) => return Err(error),
+    };
+    if stored != *id {
+        return Err(Error::Tampered("header"));
+    }
+    let mut dead = Vec::new();
+    let mut live = Vec::new();
+    for sign_in in std::mem::take(&mut header.sign_ins) {
+        let is_live = match open.sign_in(account, &header, &sign_in) {
+            Ok(body) => body.is_some_and(|body| core.is_live(&core.life(*account, &body), now)),
+            Err(Error::Tampered(_)) => false,
+            Err(error) => return Err(error),
+        };
+        if is_live { live.push(sign_in) } else { dead.push(sign_in) }
+    }
+    header.sign_ins = live;
+    let live = (!header.sign_ins.is_empty()).then_some(header);
+    Ok(Earlier { value: Some(value), live, dead })
+}

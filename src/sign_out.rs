@@ -1,0 +1,282 @@
+//! Signing out, in every scope: fence in memory, record on the disk, then return. Nothing is looked for, so nothing can be missed.
+
+use std::time::SystemTime;
+
+use crate::clock::{from_millis, to_millis};
+use crate::crypto::Tag;
+use crate::error::{Error, Part, Result};
+use crate::gate::{Core, Open};
+use crate::id::{AccountId, SessionId, Subject, TenantId};
+use crate::layout::{self, AccountRow, Index};
+use crate::ledger::MAX_CALL;
+use crate::rule::{self, NO_CUTOFF};
+use crate::token::{RefreshToken, Token};
+
+/// Whose sign-ins end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Scope {
+    /// Every sign-in of an account.
+    Account(AccountId),
+    /// The sign-ins of a session at the provider; what else ends is for the [`SessionPolicy`] to say.
+    Session(SessionId),
+    /// Every sign-in that was made with this subject.
+    Subject(Subject),
+    /// Every sign-in in a tenant, and every token of it that other sign-ins hold.
+    Tenant(TenantId),
+    /// Every sign-in there is.
+    Everybody,
+}
+
+/// What a session's sign-out ends beside the session itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SessionPolicy {
+    /// The whole account that the session is of, in every browser: what the providers' documents ask of an app when a user signs out.
+    #[default]
+    WholeAccount,
+    /// Only the sign-ins of this session.
+    OnlySession,
+}
+
+/// A sign-out to be done. Every sign-in in its scope that was made before ends, for ever.
+///
+/// ```
+/// # use oubliette::*;
+/// # let store = TokenStore::in_memory()?;
+/// let session = SessionId::new("https://idp.example.com", "s-1")?;
+/// let receipt = store.sign_out(SignOut::session(&session).taking_refresh_tokens())?;
+/// assert_eq!(receipt.refresh_tokens.len(), 0); // Nobody was there: recorded all the same.
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct SignOut {
+    scope: Scope,
+    cutoff: Option<SystemTime>,
+    take: bool,
+    policy: Option<SessionPolicy>,
+}
+
+impl SignOut {
+    /// In any scope.
+    pub fn of(scope: Scope) -> Self {
+        Self { scope, cutoff: None, take: false, policy: None }
+    }
+
+    /// Of an account, wherever it is signed in.
+    pub fn account(account: &AccountId) -> Self {
+        Self::of(Scope::Account(account.clone()))
+    }
+
+    /// Of a session at the provider.
+    pub fn session(session: &SessionId) -> Self {
+        Self::of(Scope::Session(session.clone()))
+    }
+
+    /// Of a subject at the provider.
+    pub fn subject(subject: &Subject) -> Self {
+        Self::of(Scope::Subject(subject.clone()))
+    }
+
+    /// Of a tenant: everybody who signed in to it, and the tokens of it that guests hold.
+    pub fn tenant(tenant: &TenantId) -> Self {
+        Self::of(Scope::Tenant(tenant.clone()))
+    }
+
+    /// Of everybody.
+    pub fn everybody() -> Self {
+        Self::of(Scope::Everybody)
+    }
+
+    /// Only who signed in by this time, to the millisecond: for signals that say when they were made, so that a late or
+    /// repeated one does not end a newer sign-in.
+    pub fn signed_in_before(mut self, time: SystemTime) -> Self {
+        self.cutoff = Some(time);
+        self
+    }
+
+    /// Gives the refresh tokens that it ends, so that they can be revoked (RFC 7009). For an account, session or subject.
+    pub fn taking_refresh_tokens(mut self) -> Self {
+        self.take = true;
+        self
+    }
+
+    /// What a session's sign-out ends, instead of what the store was built with.
+    pub fn policy(mut self, policy: SessionPolicy) -> Self {
+        self.policy = Some(policy);
+        self
+    }
+}
+
+/// A sign-out that is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Receipt {
+    /// Its (last) record's place in the ledger.
+    pub position: u64,
+    /// When it was asked for.
+    pub at: SystemTime,
+    /// The refresh tokens that it ended, if they were asked for.
+    pub refresh_tokens: Vec<RefreshToken>,
+    /// Whether some refresh tokens could not be read, because the engine failed or a row does not open.
+    pub refresh_tokens_missed: bool,
+}
+
+/// What the ledger says about a scope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LastSignOut {
+    /// The newest sign-out in exactly this scope, if one is known.
+    pub record: Option<Recorded>,
+    /// Sign-outs since this time are all known. Older ones may have been dropped: every sign-in from before has ended by its age.
+    pub known_since: SystemTime,
+}
+
+/// A sign-out, as the ledger keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recorded {
+    /// Its place in the ledger.
+    pub position: u64,
+    /// When it was asked for.
+    pub at: SystemTime,
+    /// Only sign-ins made by this time ended; `None` if all did.
+    pub signed_in_before: Option<SystemTime>,
+}
+
+pub(crate) fn sign_out(core: &Core, request: SignOut) -> Result<Receipt> {
+    if request.take && matches!(request.scope, Scope::Tenant(_) | Scope::Everybody) {
+        return Err(Error::invalid("scope", "refresh tokens can be taken of an account, session or subject only"));
+    }
+    let open = core.enter_ledger()?;
+    let scope = rule_scope(core, &request.scope);
+    let session_lock = if let rule::Scope::Session(tag) = scope { Some(core.lock_session(&tag)) } else { None };
+
+    // The accounts that a session's sign-out takes, and those whose refresh tokens are wanted.
+    let whole = matches!(scope, rule::Scope::Session(_))
+        && request.policy.unwrap_or(core.options.session_policy) == SessionPolicy::WholeAccount;
+    let found = if whole || request.take { accounts_in(&open, scope) } else { Ok(Vec::new()) };
+    let (accounts, failure) = match found {
+        Ok(accounts) if whole && accounts.len() >= MAX_CALL => {
+            (Vec::new(), Some(Error::invalid("session", "more accounts share it than one sign-out can hold")))
+        }
+        Ok(accounts) => (accounts, None),
+        Err(error) => (Vec::new(), Some(error)),
+    };
+    let mut scopes = vec![scope];
+    if whole {
+        scopes.extend(accounts.iter().map(|account| rule::Scope::Account(*account)));
+    }
+
+    // Taking: nobody may reclaim the rows between the fence and our reading them.
+    let locks = if request.take { core.lock_accounts(&accounts) } else { Vec::new() };
+    let cutoff = request.cutoff.map_or(NO_CUTOFF, |time| to_millis(time).min(NO_CUTOFF - 1));
+    let now = core.clock.now();
+    let span = core.ledger.stand(&scopes, cutoff, now)?;
+    drop(session_lock);
+    core.ledger.wait(span.last)?;
+
+    let mut receipt =
+        Receipt { position: span.last, at: from_millis(now), refresh_tokens: Vec::new(), refresh_tokens_missed: false };
+    if request.take {
+        receipt.refresh_tokens_missed = failure.is_some();
+        for account in &accounts {
+            receipt.refresh_tokens_missed |= take(&open, account, &mut receipt.refresh_tokens).is_err();
+        }
+    }
+    drop(locks);
+    core.backlog.push(&scopes);
+    match failure {
+        Some(source) if whole => Err(Error::OnlySessionEnded { receipt, source: Box::new(source) }),
+        _ => Ok(receipt),
+    }
+}
+
+pub(crate) fn last_sign_out(core: &Core, scope: &Scope) -> Result<LastSignOut> {
+    let _open = core.enter_ledger()?;
+    let last = core.ledger.fences().last(rule_scope(core, scope));
+    if let Some(fence) = last {
+        core.ledger.wait(fence.position)?;
+    }
+    let recorded = |fence: rule::Fence| Recorded {
+        position: fence.position,
+        at: from_millis(fence.time),
+        signed_in_before: (fence.cutoff != NO_CUTOFF).then(|| from_millis(fence.cutoff)),
+    };
+    Ok(LastSignOut { record: last.map(recorded), known_since: from_millis(core.ledger.known_since()) })
+}
+
+fn rule_scope(core: &Core, scope: &Scope) -> rule::Scope {
+    match scope {
+        Scope::Account(id) => rule::Scope::Account(core.tagger.account(id)),
+        Scope::Session(id) => rule::Scope::Session(core.tagger.session(id)),
+        Scope::Subject(id) => rule::Scope::Subject(core.tagger.subject(id)),
+        Scope::Tenant(id) => rule::Scope::Tenant(core.tagger.tenant(id)),
+        Scope::Everybody => rule::Scope::Everybody,
+    }
+}
+
+/// The accounts that have sign-ins of this scope. The index finds them, their own sealed rows decide; what does not open counts as found.
+fn accounts_in(open: &Open<'_>, scope: rule::Scope) -> Result<Vec<Tag>> {
+    if open.core.is_engine_failed() {
+        return Err(Error::Poisoned(Part::Engine));
+    }
+    let (index, tag) = match scope {
+        rule::Scope::Account(account) => return Ok(vec![account]),
+        rule::Scope::Session(tag) => (Index::Session, tag),
+        rule::Scope::Subject(tag) => (Index::Subject, tag),
+        rule::Scope::Tenant(_) | rule::Scope::Everybody => return Ok(Vec::new()),
+    };
+    let rows = open.scan(&index.accounts_of(&tag), None, usize::MAX)?;
+    let mut accounts = Vec::new();
+    for account in rows.iter().filter_map(|(key, _)| layout::indexed_account(key)) {
+        if has_sign_in_of(open, &account, scope)? {
+            accounts.push(account);
+        }
+    }
+    Ok(accounts)
+}
+
+fn has_sign_in_of(open: &Open<'_>, account: &Tag, scope: rule::Scope) -> Result<bool> {
+    let (_, header) = match open.header(account) {
+        Ok(Some(header)) => header,
+        Ok(None) => return Ok(false),
+        Err(Error::Tampered(_)) => return Ok(true),
+        Err(error) => return Err(error),
+    };
+    for id in &header.sign_ins {
+        match open.sign_in(account, &header, id) {
+            Ok(Some(body)) => {
+                let life = open.core.life(*account, &body);
+                if life.session.map(rule::Scope::Session) == Some(scope) || life.subject.map(rule::Scope::Subject) == Some(scope)
+                {
+                    return Ok(true);
+                }
+            }
+            Ok(None) => {}
+            Err(Error::Tampered(_)) => return Ok(true),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
+}
+
+/// Reads the refresh tokens of the account's dead sign-ins. The caller holds the account's lock.
+fn take(open: &Open<'_>, account: &Tag, taken: &mut Vec<RefreshToken>) -> Result<()> {
+    let Some((_, header)) = open.header(account)? else { return Ok(()) };
+    for id in &header.sign_ins {
+        let Some(body) = open.sign_in(account, &header, id)? else { continue };
+        if !open.core.ledger.fences().is_dead(&open.core.life(*account, &body)) {
+            continue;
+        }
+        for (key, value) in open.scan(&layout::tokens(account, id), None, usize::MAX)? {
+            if let Some(AccountRow::Token { part: 0, .. }) = layout::parse(&key) {
+                if let Some(Token::Refresh(token)) = open.token(&header, key, value)? {
+                    taken.push(token);
+                }
+            }
+        }
+    }
+    Ok(())
+}

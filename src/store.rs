@@ -1,0 +1,381 @@
+//! The store: opened once, shared by clones, closed once.
+
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::SystemTime;
+
+use crate::builder::Builder;
+use crate::clock::from_millis;
+use crate::crypto::Tag;
+use crate::error::{Error, Result};
+use crate::gate::{Core, Open, lock};
+use crate::id::{AccountId, Alias, SessionId, Subject, TenantId};
+use crate::layout::{self, Index};
+use crate::place::Held;
+use crate::reclaim::{self, Reclaimed, Swept, next_account};
+use crate::sign_in::{self, LiveSignIn, SignIn};
+use crate::sign_out::{self, LastSignOut, Receipt, Scope, SignOut};
+
+/// An encrypted, restart-safe store of tokens. Clones share it.
+///
+/// Dropping the last clone and the last handle closes it without waiting for reclaim; [`close`](Self::close) tells whether all went well.
+///
+/// # Examples
+/// ```
+/// # use std::time::{Duration, SystemTime};
+/// use oubliette::*;
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let folder = folder.path().join("tokens");
+/// let store = TokenStore::builder(folder).key(KeySource::bytes([7; 32])).open()?;
+/// let account = AccountId::new("login.example.com", "uid.utid")?;
+/// let live = store.sign_in(SignIn::new(account.clone(), TenantId::new("contoso")?))?;
+///
+/// let client = ClientId::new("web")?;
+/// let expires = SystemTime::now() + Duration::from_secs(3600);
+/// live.put(AccessToken::new(client.clone(), Scopes::parse("mail.read user.read")?, "eyJ0...", expires))?;
+///
+/// let wanted = AccessQuery::new(client).scopes(Scopes::parse("mail.read")?);
+/// assert_eq!(live.access_token(&wanted)?.unwrap().secret.expose(), "eyJ0...");
+///
+/// store.sign_out(SignOut::account(&account))?; // durable when it returns
+/// assert!(live.access_token(&wanted)?.is_none());
+/// store.close()?;
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct TokenStore {
+    owner: Arc<Owner>,
+}
+
+/// A part of a long list.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct Page {
+    after: Option<Vec<u8>>,
+    limit: usize,
+}
+
+impl Page {
+    /// The first accounts, up to `limit`.
+    pub fn first(limit: usize) -> Self {
+        Self { after: None, limit }
+    }
+}
+
+/// Some live accounts, in no telling order.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Accounts {
+    /// The accounts of this page.
+    pub accounts: Vec<Account>,
+    /// The page behind it, if there are more.
+    pub next: Option<Page>,
+}
+
+/// A live account.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Account {
+    /// Who it is.
+    pub id: AccountId,
+    /// Its live sign-ins, newest first. Never empty.
+    pub sign_ins: Vec<LiveSignIn>,
+}
+
+/// Figures for operators. None is secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// The place of the newest durable sign-out in the ledger.
+    pub synced: u64,
+    /// How many fences stand in memory.
+    pub fences: usize,
+    /// How many syncs made sign-outs durable since open: fewer than sign-outs, when calls shared one.
+    pub ledger_syncs: u64,
+    /// The ledger's size in bytes.
+    pub ledger_bytes: u64,
+    /// Sign-outs that could still be recorded if the disk were full now.
+    pub ledger_reserve: u64,
+    /// Sign-outs whose rows wait to be deleted.
+    pub backlog: usize,
+    /// What was deleted since open.
+    pub reclaimed: Reclaimed,
+    /// The engine's size in bytes on the disk; 0 if it failed.
+    pub engine_bytes: u64,
+    /// Whether the engine has failed, so that the store must be reopened.
+    pub engine_failed: bool,
+    /// Whether a previous key opened the store: its keyring is not yet wrapped by the current one.
+    pub opened_by_previous_key: bool,
+    /// Sign-outs since this time are all known to [`TokenStore::last_sign_out`].
+    pub known_since: SystemTime,
+}
+
+impl TokenStore {
+    /// How to open the store in this folder, which is made if there is none.
+    pub fn builder(folder: impl Into<std::path::PathBuf>) -> Builder {
+        Builder::at_folder(folder.into())
+    }
+
+    /// A store in memory, for tests: the same code on a pretended disk.
+    ///
+    /// # Errors
+    /// As [`Builder::open`]; in practice never.
+    #[cfg(feature = "test-util")]
+    pub fn in_memory() -> Result<Self> {
+        crate::machine::Machine::new().builder().open()
+    }
+
+    /// Signs a user in. On a live account this is one more sign-in beside the others (of which the oldest is pushed out when
+    /// there are too many); on a dead or absent one the account begins a new life.
+    ///
+    /// `Ok` means that the sign-in survives a power loss, and that no sign-out that was acknowledged before the call ends it.
+    ///
+    /// # Errors
+    /// [`Error::SignedOut`] if sign-outs of the account come in faster than they can be written. [`Error::InvalidInput`] for
+    /// ids that cannot be stored. [`Error::Full`], [`Error::Io`], [`Error::Poisoned`] if the engine or the ledger failed.
+    pub fn sign_in(&self, sign_in: SignIn) -> Result<LiveSignIn> {
+        sign_in::sign_in(&self.owner, sign_in)
+    }
+
+    /// Ends every sign-in in the scope, at once for every reader, whether anybody is there or not.
+    ///
+    /// `Ok` means that it is durable: no read that starts from now on, in this process or a later one, after whatever crash, gives
+    /// a token from before. The cost does not depend on what the store holds. A sign-out cannot be undone.
+    ///
+    /// # Errors
+    /// [`Error::Indeterminate`] if the disk failed meanwhile: signed out in this process, unknown after a restart.
+    /// [`Error::OnlySessionEnded`] if a session's accounts could not be looked up. [`Error::Full`] and [`Error::InvalidInput`]:
+    /// nothing was done. [`Error::Poisoned`] if the ledger has failed before. A failed engine does not stop it.
+    pub fn sign_out(&self, sign_out: SignOut) -> Result<Receipt> {
+        sign_out::sign_out(self.core(), sign_out)
+    }
+
+    /// When this scope was last signed out, as the ledger knows: "is this user really signed out?". It answers for as long as
+    /// sign-ins can live ([`Builder::max_sign_in_age`]), and says since when it knows.
+    ///
+    /// An account can also have ended through its tenant, subject, session or everybody: ask for those too. (A session's sign-out that
+    /// took its account is recorded under the account as well.)
+    ///
+    /// # Errors
+    /// [`Error::Indeterminate`] if the newest record could not be written; [`Error::Poisoned`], [`Error::Closed`].
+    pub fn last_sign_out(&self, scope: &Scope) -> Result<LastSignOut> {
+        sign_out::last_sign_out(self.core(), scope)
+    }
+
+    /// Handles of the account's live sign-ins, newest first; after a restart too. Empty if it is not signed in.
+    ///
+    /// # Errors
+    /// [`Error::Tampered`] if its rows do not open; [`Error::Poisoned`], [`Error::Closed`].
+    pub fn account(&self, account: &AccountId) -> Result<Vec<LiveSignIn>> {
+        let open = self.core().enter()?;
+        beside_writers(|| sign_in::live_sign_ins(&self.owner, &open, &self.core().tagger.account(account)))
+    }
+
+    /// The live accounts, page by page.
+    ///
+    /// # Errors
+    /// As [`TokenStore::account`].
+    pub fn accounts(&self, page: Page) -> Result<Accounts> {
+        let open = self.core().enter()?;
+        let mut after = page.after.unwrap_or_else(layout::all_accounts);
+        let mut accounts = Vec::new();
+        while accounts.len() < page.limit {
+            let Some(account) = next_account(&open, &after)? else { return Ok(Accounts { accounts, next: None }) };
+            accounts.extend(self.live_account(&open, &account)?);
+            after = layout::account_end(&account);
+        }
+        Ok(Accounts { accounts, next: Some(Page { after: Some(after), limit: page.limit }) })
+    }
+
+    /// The live accounts with a sign-in in this tenant, or with tokens of it (guests), page by page.
+    ///
+    /// # Errors
+    /// As [`TokenStore::account`].
+    pub fn accounts_in(&self, tenant: &TenantId, page: Page) -> Result<Accounts> {
+        let open = self.core().enter()?;
+        let tag = self.core().tagger.tenant(tenant);
+        let prefix = Index::Tenant.accounts_of(&tag);
+        let mut after = page.after;
+        let mut accounts = Vec::new();
+        while accounts.len() < page.limit {
+            let rows = open.scan(&prefix, after.as_deref(), 1)?;
+            let Some((key, _)) = rows.into_iter().next() else { return Ok(Accounts { accounts, next: None }) };
+            if let Some(account) = layout::indexed_account(&key).map(|tag| self.live_account(&open, &tag)).transpose()?.flatten()
+            {
+                if account.sign_ins.iter().try_fold(false, |any, live| Ok::<_, Error>(any || has_tenant(&open, live, &tag)?))? {
+                    accounts.push(account);
+                }
+            }
+            after = Some(key);
+        }
+        Ok(Accounts { accounts, next: Some(Page { after, limit: page.limit }) })
+    }
+
+    /// The live accounts that this session of the provider is signed in to.
+    ///
+    /// # Errors
+    /// As [`TokenStore::account`].
+    pub fn accounts_of_session(&self, session: &SessionId) -> Result<Vec<Account>> {
+        self.accounts_under(Index::Session, self.core().tagger.session(session), |live| live.session() == Some(session))
+    }
+
+    /// The live accounts with a sign-in of this subject.
+    ///
+    /// # Errors
+    /// As [`TokenStore::account`].
+    pub fn accounts_of_subject(&self, subject: &Subject) -> Result<Vec<Account>> {
+        self.accounts_under(Index::Subject, self.core().tagger.subject(subject), |live| live.subject() == Some(subject))
+    }
+
+    /// The live accounts with a sign-in of this alias.
+    ///
+    /// # Errors
+    /// As [`TokenStore::account`].
+    pub fn accounts_of_alias(&self, alias: &Alias) -> Result<Vec<Account>> {
+        self.accounts_under(Index::Alias, self.core().tagger.alias(alias), |live| live.aliases().contains(alias))
+    }
+
+    /// Looks at up to `budget` accounts (or slices of an index), from where the last sweep ended: deletes expired tokens, sign-ins
+    /// that are too old, and dead rows that reclaim missed; at the end compacts the ledger. Call it from time to time.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`], [`Error::Closed`]; [`Error::Io`] if the ledger could not be compacted (nothing is lost).
+    pub fn sweep(&self, budget: usize) -> Result<Swept> {
+        reclaim::sweep(self.core(), budget)
+    }
+
+    /// Waits until the rows of all sign-outs so far are deleted and that is durable. They are unreachable anyway.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`] if the engine failed; [`Error::Closed`].
+    pub fn wait_reclaimed(&self) -> Result<Reclaimed> {
+        // Not under the gate: closing must be able to go on meanwhile.
+        drop(self.core().enter()?);
+        let done = self.core().backlog.wait()?;
+        reclaim::checkpoint(&self.core().enter()?)?;
+        Ok(done)
+    }
+
+    /// Figures for operators. Cheap: nothing is scanned.
+    ///
+    /// # Errors
+    /// [`Error::Closed`]; [`Error::Poisoned`] if the ledger failed.
+    pub fn stats(&self) -> Result<Stats> {
+        let core = self.core();
+        let open = core.enter_ledger()?;
+        let ledger = core.ledger.stats();
+        Ok(Stats {
+            synced: ledger.synced,
+            fences: ledger.fences,
+            ledger_syncs: ledger.groups,
+            ledger_bytes: ledger.bytes,
+            ledger_reserve: ledger.free_slots,
+            backlog: core.backlog.len(),
+            reclaimed: core.backlog.done(),
+            engine_bytes: if core.is_engine_failed() { 0 } else { open.size()? },
+            engine_failed: core.is_engine_failed(),
+            opened_by_previous_key: self.owner.opened_by_previous_key,
+            known_since: from_millis(core.ledger.known_since()),
+        })
+    }
+
+    /// Finishes reclaim, makes all durable, and closes the store. Every handle is invalid from then on, in every clone.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`] if the engine had failed: the store is closed all the same, and nothing that was acknowledged is lost.
+    /// [`Error::Closed`] if it was closed already.
+    pub fn close(self) -> Result<()> {
+        self.owner.close(true)
+    }
+
+    pub(crate) fn new(core: Arc<Core>, held: Held, opened_by_previous_key: bool) -> Result<Self> {
+        let shared = core.clone();
+        let thread = std::thread::Builder::new().name("oubliette-reclaim".into()).spawn(move || reclaim::run(&shared));
+        let thread = thread.map_err(Error::io("start the reclaimer's thread"))?;
+        let owner = Owner { core, running: Mutex::new(Some((thread, held))), opened_by_previous_key };
+        Ok(Self { owner: Arc::new(owner) })
+    }
+
+    fn core(&self) -> &Core {
+        self.owner.core()
+    }
+
+    fn live_account(&self, open: &Open<'_>, account: &Tag) -> Result<Option<Account>> {
+        let sign_ins = beside_writers(|| sign_in::live_sign_ins(&self.owner, open, account))?;
+        Ok(sign_ins.first().map(|live| live.account().clone()).map(|id| Account { id, sign_ins }))
+    }
+
+    fn accounts_under(&self, index: Index, tag: Tag, is_wanted: impl Fn(&LiveSignIn) -> bool) -> Result<Vec<Account>> {
+        let open = self.core().enter()?;
+        let rows = open.scan(&index.accounts_of(&tag), None, usize::MAX)?;
+        let accounts = rows.iter().filter_map(|(key, _)| layout::indexed_account(key));
+        let accounts = accounts.filter_map(|account| self.live_account(&open, &account).transpose());
+        accounts.filter(|found| found.as_ref().map_or(true, |account| account.sign_ins.iter().any(&is_wanted))).collect()
+    }
+}
+
+/// Whether the sign-in is of this tenant, or has a token of it that is not dead.
+fn has_tenant(open: &Open<'_>, live: &LiveSignIn, tenant: &Tag) -> Result<bool> {
+    if live.life().tenant == *tenant {
+        return Ok(true);
+    }
+    if open.core.ledger.fences().is_tenant_dead(live.life(), *tenant) {
+        return Ok(false);
+    }
+    let prefix = layout::tokens_in(&live.life().account, live.id(), tenant);
+    Ok(!open.scan(&prefix, None, 1)?.is_empty())
+}
+
+/// Looks again when a row did not open: the account may have begun a new life between two rows.
+fn beside_writers<T>(mut look: impl FnMut() -> Result<T>) -> Result<T> {
+    for _ in 0..4 {
+        match look() {
+            Err(Error::Tampered(_)) => {}
+            result => return result,
+        }
+    }
+    look()
+}
+
+/// What keeps the store open: dropped with the last clone and the last handle.
+pub(crate) struct Owner {
+    core: Arc<Core>,
+    /// The reclaimer and the locks of the folders, until closed.
+    running: Mutex<Option<(JoinHandle<()>, Held)>>,
+    opened_by_previous_key: bool,
+}
+
+impl Owner {
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+
+    fn close(&self, finish: bool) -> Result<()> {
+        let Some((thread, held)) = lock(&self.running).take() else { return Err(Error::Closed) };
+        if self.core.is_forked() {
+            // The thread and the locks belong to the parent.
+            std::mem::forget((thread, held));
+            return Err(Error::Forked);
+        }
+        self.core.backlog.close(finish);
+        // A panic of the reclaimer was noted by its backlog; the rows it left are unreachable.
+        let _ = thread.join();
+        let result = if finish { self.core.enter().and_then(|open| reclaim::checkpoint(&open)) } else { Ok(()) };
+        self.core.shut();
+        drop(held);
+        result
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        let _ = self.close(false);
+    }
+}
+
+impl std::fmt::Debug for Owner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.core.fmt(f)
+    }
+}
