@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::builder::Builder;
+use crate::crypto::Tag;
 use crate::disk::{Disk, DiskFile};
-use crate::engine::{Engine, MemoryEngine, MemoryRows};
+use crate::engine::{Batch, Durability, Engine, EngineError, MemoryEngine, MemoryRows, Row};
 use crate::error::{Error, Result};
 use crate::place::{Held, Place};
 
@@ -282,35 +283,32 @@ struct CutOff {
 }
 
 impl CutOff {
-    fn alive(&self) -> Result<&MemoryEngine, crate::engine::EngineError> {
-        if self.machine.lock_state().epoch == self.epoch { Ok(&self.engine) } else { Err(crate::engine::EngineError::Io(gone())) }
+    /// Runs a call of the engine, if the machine has not crashed since the store was opened. It cannot crash meanwhile.
+    fn alive<T>(&self, call: impl FnOnce(&MemoryEngine) -> Result<T, EngineError>) -> Result<T, EngineError> {
+        let state = self.machine.lock_state();
+        if state.epoch == self.epoch { call(&self.engine) } else { Err(EngineError::Io(gone())) }
     }
 }
 
 impl Engine for CutOff {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, crate::engine::EngineError> {
-        self.alive()?.get(key)
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        self.alive(|engine| engine.get(key))
     }
 
-    fn scan(
-        &self,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<crate::engine::Row>, crate::engine::EngineError> {
-        self.alive()?.scan(prefix, after, limit)
+    fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, EngineError> {
+        self.alive(|engine| engine.scan(prefix, after, limit))
     }
 
-    fn commit(&self, account: &crate::crypto::Tag, batch: crate::engine::Batch) -> Result<bool, crate::engine::EngineError> {
-        self.alive()?.commit(account, batch)
+    fn commit(&self, account: &Tag, batch: Batch) -> Result<bool, EngineError> {
+        self.alive(|engine| engine.commit(account, batch))
     }
 
-    fn sync(&self, durability: crate::Durability) -> Result<(), crate::engine::EngineError> {
-        self.alive()?.sync(durability)
+    fn sync(&self, durability: Durability) -> Result<(), EngineError> {
+        self.alive(|engine| engine.sync(durability))
     }
 
-    fn size(&self) -> Result<u64, crate::engine::EngineError> {
-        self.alive()?.size()
+    fn size(&self) -> Result<u64, EngineError> {
+        self.alive(|engine| engine.size())
     }
 }
 

@@ -217,7 +217,7 @@ fn rule_scope(core: &Core, scope: &Scope) -> rule::Scope {
     }
 }
 
-/// The accounts that have sign-ins of this scope. The index finds them, their own sealed rows decide; what does not open counts as found.
+/// The accounts that have live sign-ins of this scope. The index finds them, their own sealed rows decide; what does not open counts as found.
 fn accounts_in(open: &Open<'_>, scope: rule::Scope) -> Result<Vec<Tag>> {
     if open.core.is_engine_failed() {
         return Err(Error::Poisoned(Part::Engine));
@@ -249,8 +249,8 @@ fn has_sign_in_of(open: &Open<'_>, account: &Tag, scope: rule::Scope) -> Result<
         match open.sign_in(account, &header, id) {
             Ok(Some(body)) => {
                 let life = open.core.life(*account, &body);
-                if life.session.map(rule::Scope::Session) == Some(scope) || life.subject.map(rule::Scope::Subject) == Some(scope)
-                {
+                let scopes = [life.session.map(rule::Scope::Session), life.subject.map(rule::Scope::Subject)];
+                if scopes.contains(&Some(scope)) && open.core.is_live(&life, open.core.clock.now()) {
                     return Ok(true);
                 }
             }
@@ -271,10 +271,10 @@ fn take(open: &Open<'_>, account: &Tag, taken: &mut Vec<RefreshToken>) -> Result
             continue;
         }
         for (key, value) in open.scan(&layout::tokens(account, id), None, usize::MAX)? {
-            if let Some(AccountRow::Token { part: 0, .. }) = layout::parse(&key) {
-                if let Some(Token::Refresh(token)) = open.token(&header, key, value)? {
-                    taken.push(token);
-                }
+            if let Some(AccountRow::Token { part: 0, .. }) = layout::parse(&key)
+                && let Some(Token::Refresh(token)) = open.token(&header, key, value)?
+            {
+                taken.push(token);
             }
         }
     }

@@ -201,11 +201,11 @@ impl TokenStore {
         while accounts.len() < page.limit {
             let rows = open.scan(&prefix, after.as_deref(), 1)?;
             let Some((key, _)) = rows.into_iter().next() else { return Ok(Accounts { accounts, next: None }) };
-            if let Some(account) = layout::indexed_account(&key).map(|tag| self.live_account(&open, &tag)).transpose()?.flatten()
+            let account = layout::indexed_account(&key).map(|tag| self.live_account(&open, &tag)).transpose()?.flatten();
+            if let Some(account) = account
+                && account.sign_ins.iter().try_fold(false, |any, live| Ok::<_, Error>(any || has_tenant(&open, live, &tag)?))?
             {
-                if account.sign_ins.iter().try_fold(false, |any, live| Ok::<_, Error>(any || has_tenant(&open, live, &tag)?))? {
-                    accounts.push(account);
-                }
+                accounts.push(account);
             }
             after = Some(key);
         }

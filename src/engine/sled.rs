@@ -92,10 +92,10 @@ impl Engine for SledEngine {
     fn commit(&self, _: &Tag, batch: Batch) -> Result<bool, EngineError> {
         let db = self.db()?;
         // The caller holds the account's lock, so nobody changes the guarded row between this look and the batch.
-        if let Some((key, expected)) = &batch.guard {
-            if guarded(|| db.get(key))?.as_deref() != expected.as_deref() {
-                return Ok(false);
-            }
+        if let Some((key, expected)) = &batch.guard
+            && guarded(|| db.get(key))?.as_deref() != expected.as_deref()
+        {
+            return Ok(false);
         }
         let mut changes = sled::Batch::default();
         for (key, value) in batch.changes {

@@ -5,6 +5,8 @@
 
 mod format;
 mod recover;
+#[cfg(all(test, feature = "test-util"))]
+mod tests;
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,0 +1,333 @@
+//! The rule, exhaustively in small bounds, on the real store: every history of a few verbs, with crashes, and with engine rows
+//! lost, older or mixed, against the rule as it is written, kept in a plain list.
+//!
+//! Bounds: two accounts, up to three sign-ins, puts, sign-outs in every scope, reclaim, sweep, crashes of process and machine, and a
+//! restored engine; every history of `DEPTH` verbs. (`OUBLIETTE_MODEL_DEPTH` sets another depth.)
+
+mod common;
+
+use common::*;
+use oubliette::*;
+
+const DEPTH: usize = 4;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Verb {
+    /// Account 1 or 2 signs in; account 1 in session 1, account 2 in tenant 1 too.
+    SignIn(u32),
+    /// The newest (0) or the one before it (1) of all handles ever made stores tokens.
+    Put(usize),
+    SignOutAccount,
+    SignOutSession,
+    SignOutTenant,
+    SignOutEverybody,
+    /// Only who signed in at the first instant.
+    SignOutBefore,
+    /// Dies after the record was written, before it was synced.
+    SignOutTorn,
+    Reclaim,
+    Sweep,
+    /// The process dies, or the machine.
+    Kill,
+    CutPower,
+    /// The engine's rows as they were when the history began its second half, or all of them gone.
+    RestoreRows,
+    LoseRows,
+    /// Old and new rows mixed: every second row is the old one.
+    MixRows,
+}
+
+const VERBS: [Verb; 17] = [
+    Verb::SignIn(1),
+    Verb::SignIn(2),
+    Verb::Put(0),
+    Verb::Put(1),
+    Verb::SignOutAccount,
+    Verb::SignOutSession,
+    Verb::SignOutTenant,
+    Verb::SignOutEverybody,
+    Verb::SignOutBefore,
+    Verb::SignOutTorn,
+    Verb::Reclaim,
+    Verb::Sweep,
+    Verb::Kill,
+    Verb::CutPower,
+    Verb::RestoreRows,
+    Verb::LoseRows,
+    Verb::MixRows,
+];
+
+/// A sign-in as the model knows it.
+struct Made {
+    handle: LiveSignIn,
+    account: u32,
+    time: usize,
+    /// Whether an acknowledged sign-out has covered it: then nothing of it may ever be read again.
+    is_dead: bool,
+    /// Whether a sign-out of unknown outcome has covered it: dead in this process, perhaps alive after the next crash.
+    in_doubt: bool,
+    /// What was last acknowledged as stored: must be readable while alive, unless rows were tampered with.
+    stored: Option<String>,
+    /// What was read of it by handles must be one of these.
+    ever_put: Vec<String>,
+}
+
+struct World {
+    machine: Machine,
+    clock: ManualClock,
+    store: Option<TokenStore>,
+    made: Vec<Made>,
+    time: usize,
+    puts: usize,
+    /// Whether the engine lost or got back rows: then the living may be missing, never the dead be back.
+    meddled: bool,
+    before: std::collections::BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+/// What all histories together met, to be sure that they met it.
+#[derive(Default, Debug)]
+struct Seen {
+    histories: usize,
+    signed_out: usize,
+    stored: usize,
+    read: usize,
+    refused_reads: usize,
+    doubtful_alive: usize,
+    doubtful_dead: usize,
+}
+
+impl World {
+    /// Both accounts are signed in, and have tokens.
+    fn new() -> Self {
+        let (machine, clock) = (Machine::new(), ManualClock::new(now()));
+        let store = Some(machine.builder().clock(clock.clone()).open().unwrap());
+        let before = machine.rows();
+        let mut world = Self { machine, clock, store, made: Vec::new(), time: 0, puts: 0, meddled: false, before };
+        let mut seen = Seen::default();
+        for verb in [Verb::SignIn(1), Verb::Put(0), Verb::SignIn(2), Verb::Put(0)] {
+            world.run(verb, &mut seen);
+        }
+        world.before = world.machine.rows();
+        world
+    }
+
+    fn store(&self) -> &TokenStore {
+        self.store.as_ref().unwrap()
+    }
+
+    fn run(&mut self, verb: Verb, seen: &mut Seen) {
+        self.time += 1;
+        self.clock.advance(std::time::Duration::from_millis(1));
+        match verb {
+            Verb::SignIn(number) => {
+                let request = SignIn::new(account(number), tenant(number)).session(session(number)).subject(subject(number));
+                let handle = self.store().sign_in(request).unwrap();
+                let time = self.time;
+                let made =
+                    Made { handle, account: number, time, is_dead: false, in_doubt: false, stored: None, ever_put: Vec::new() };
+                self.made.push(made);
+            }
+            Verb::Put(back) => {
+                self.puts += 1;
+                let secret = format!("secret-{}", self.puts);
+                let Some(made) = self.made.iter_mut().rev().nth(back) else { return };
+                let guest = AccessToken { tenant: Some(tenant(9)), ..access("a", &secret) };
+                match made.handle.put([access("a", &secret).into(), refresh(&secret).into(), guest.into()]) {
+                    Ok(_) => {
+                        assert!(!made.is_dead && !made.in_doubt, "a put of a dead sign-in succeeded");
+                        made.stored = Some(secret.clone());
+                        made.ever_put.push(secret);
+                        seen.stored += 1;
+                    }
+                    Err(Error::SignedOut) => {
+                        assert!(made.is_dead || made.in_doubt || self.meddled, "a put of a live sign-in was refused");
+                        seen.signed_out += 1;
+                    }
+                    Err(Error::Tampered(_)) if self.meddled => {}
+                    Err(Error::Closed | Error::Poisoned(_) | Error::Io { .. }) if self.handle_is_old(back) => {}
+                    Err(other) => panic!("{other:?}"),
+                }
+            }
+            Verb::SignOutAccount => self.sign_out(SignOut::account(&account(1)), |made| made.account == 1),
+            // A session's sign-out takes its account.
+            Verb::SignOutSession => self.sign_out(SignOut::session(&session(1)), |made| made.account == 1),
+            Verb::SignOutTenant => self.sign_out(SignOut::tenant(&tenant(2)), |made| made.account == 2),
+            Verb::SignOutEverybody => self.sign_out(SignOut::everybody(), |_| true),
+            Verb::SignOutBefore => {
+                let cutoff = now() + std::time::Duration::from_millis(2);
+                self.sign_out(SignOut::account(&account(1)).signed_in_before(cutoff), |made| made.account == 1 && made.time <= 2);
+            }
+            Verb::SignOutTorn => {
+                self.machine.set_failing_syncs(true);
+                let result = self.store().sign_out(SignOut::account(&account(1)));
+                assert!(matches!(result, Err(Error::Indeterminate(_))), "{result:?}");
+                for made in self.made.iter_mut().filter(|made| made.account == 1 && !made.is_dead) {
+                    made.in_doubt = true;
+                }
+                // Dead in this process, and the store refuses; a crash tells what became of it.
+                assert!(matches!(self.store().account(&account(1)), Err(Error::Poisoned(Part::Ledger))));
+                self.reopen(true, seen);
+            }
+            Verb::Reclaim => drop(self.store().wait_reclaimed().unwrap()),
+            Verb::Sweep => assert!(self.store().sweep(1000).unwrap().finished),
+            Verb::Kill => self.reopen(false, seen),
+            Verb::CutPower => self.reopen(true, seen),
+            Verb::RestoreRows | Verb::LoseRows | Verb::MixRows => {
+                self.store.take().unwrap().close().unwrap();
+                let rows = match verb {
+                    Verb::RestoreRows => self.before.clone(),
+                    Verb::LoseRows => Default::default(),
+                    _ => {
+                        let mut rows = self.machine.rows();
+                        rows.extend(self.before.clone().into_iter().step_by(2));
+                        rows
+                    }
+                };
+                self.machine.set_rows(rows);
+                self.meddled = true;
+                self.reopen(false, seen);
+            }
+        }
+    }
+
+    fn handle_is_old(&self, back: usize) -> bool {
+        let handle = &self.made[self.made.len() - 1 - back].handle;
+        !matches!(handle.is_live(), Ok(_) | Err(Error::Tampered(_)))
+    }
+
+    fn sign_out(&mut self, sign_out: SignOut, covers: impl Fn(&Made) -> bool) {
+        self.store().sign_out(sign_out).unwrap();
+        self.made.iter_mut().filter(|made| covers(made)).for_each(|made| made.is_dead = true);
+    }
+
+    /// Crashes, opens again, and takes the handles anew where the store still has them.
+    fn reopen(&mut self, power: bool, seen: &mut Seen) {
+        let seed = self.time as u64;
+        if power {
+            self.machine.cut_power(seed)
+        } else {
+            self.machine.kill_process(seed)
+        }
+        self.store = None;
+        let store = self.machine.builder().clock(self.clock.clone()).open().unwrap();
+        for made in &mut self.made {
+            let found = match store.account(&account(made.account)) {
+                Ok(found) => found,
+                Err(Error::Tampered(_)) if self.meddled => Vec::new(),
+                Err(other) => panic!("{other:?}"),
+            };
+            let found = found.into_iter().find(|live| *live == made.handle);
+            if made.in_doubt {
+                // All of the account's sign-ins are back, or none: the sign-out was one record.
+                if found.is_some() {
+                    seen.doubtful_alive += 1
+                } else {
+                    seen.doubtful_dead += 1
+                }
+                // With rows missing, who is not found may be back with them.
+                made.is_dead = found.is_none() && !self.meddled;
+                made.in_doubt = false;
+            }
+            match found {
+                Some(handle) => {
+                    assert!(!made.is_dead, "a dead sign-in is listed");
+                    made.handle = handle;
+                }
+                None => assert!(made.is_dead || self.meddled, "a live sign-in is lost"),
+            }
+        }
+        self.store = Some(store);
+    }
+
+    /// Every handle reads what the model says: nothing of the dead, all of the living.
+    fn check(&self, history: &[Verb], seen: &mut Seen) {
+        for made in &self.made {
+            let access = made.handle.access_token(&query("a"));
+            let guest = made.handle.access_token(&query("a").tenant(tenant(9)));
+            let refresh = made.handle.refresh_token(&client());
+            let dead = made.is_dead || made.in_doubt;
+            let secrets = [
+                access.map(|token| token.map(|t| t.secret.expose().to_owned())),
+                guest.map(|token| token.map(|t| t.secret.expose().to_owned())),
+                refresh.map(|token| token.map(|t| t.secret.expose().to_owned())),
+            ];
+            for secret in secrets {
+                match secret {
+                    Ok(Some(secret)) => {
+                        assert!(!dead, "{history:?}: a token of a dead sign-in was read");
+                        assert!(made.ever_put.contains(&secret), "{history:?}: somebody else's token");
+                        if !self.meddled {
+                            assert_eq!(Some(&secret), made.stored.as_ref(), "{history:?}");
+                        }
+                        seen.read += 1;
+                    }
+                    Ok(None) => {
+                        assert!(dead || self.meddled || made.stored.is_none(), "{history:?}: a token of a live sign-in is lost");
+                        seen.refused_reads += usize::from(dead);
+                    }
+                    Err(Error::Tampered(_)) => assert!(self.meddled, "{history:?}"),
+                    // Handles of a store that died.
+                    Err(_) => assert!(dead || self.meddled, "{history:?}"),
+                }
+            }
+        }
+        if !self.meddled {
+            for number in [1, 2] {
+                let listed = self.store().account(&account(number)).unwrap();
+                let living: Vec<_> = self.made.iter().rev().filter(|m| m.account == number && !m.is_dead).collect();
+                assert_eq!(listed.len(), living.len(), "{history:?}");
+                assert!(listed.iter().zip(living).all(|(listed, living)| *listed == living.handle));
+            }
+        }
+    }
+}
+
+#[test]
+fn every_short_history_obeys_the_rule() {
+    let depth = std::env::var("OUBLIETTE_MODEL_DEPTH").map_or(DEPTH, |depth| depth.parse().unwrap());
+    let half = |offset: usize| {
+        // The first verb is split over threads.
+        move || {
+            let mut seen = Seen::default();
+            for first in VERBS.iter().skip(offset).step_by(2) {
+                let found = histories_from(*first, depth - 1);
+                seen.histories += found.histories;
+                seen.signed_out += found.signed_out;
+                seen.stored += found.stored;
+                seen.read += found.read;
+                seen.refused_reads += found.refused_reads;
+                seen.doubtful_alive += found.doubtful_alive;
+                seen.doubtful_dead += found.doubtful_dead;
+            }
+            seen
+        }
+    };
+    let threads = [0, 1].map(|offset| std::thread::spawn(half(offset)));
+    let all = threads.map(|thread| thread.join().unwrap());
+    println!("{all:?}");
+    let histories: usize = all.iter().map(|seen| seen.histories).sum();
+    assert_eq!(histories, VERBS.len().pow(u32::try_from(depth).unwrap()));
+    for seen in all {
+        let met = [seen.signed_out, seen.stored, seen.read, seen.refused_reads, seen.doubtful_alive, seen.doubtful_dead];
+        assert!(met.iter().all(|count| *count > 100), "{seen:?}");
+    }
+}
+
+fn histories_from(first: Verb, depth: usize) -> Seen {
+    let mut seen = Seen::default();
+    let total = VERBS.len().pow(u32::try_from(depth).unwrap());
+    for number in 0..total {
+        let rest = (0..depth).map(|at| VERBS[number / VERBS.len().pow(at as u32) % VERBS.len()]);
+        let history: Vec<Verb> = std::iter::once(first).chain(rest).collect();
+        let mut world = World::new();
+        for verb in &history {
+            world.run(*verb, &mut seen);
+            world.check(&history, &mut seen);
+        }
+        // Whatever happened, a crash at the end changes nothing.
+        world.reopen(number % 2 == 0, &mut seen);
+        world.check(&history, &mut seen);
+        seen.histories += 1;
+    }
+    seen
+}
