@@ -21,6 +21,8 @@ type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 /// When the sample caches were written: 2026-11-20T00:00:00Z. An app does without; its clock is the system's.
 const NOW: Duration = Duration::from_secs(1_795_132_800);
+/// The app that signs users in.
+const WEB_APP: &str = "c1000000-0000-4000-8000-000000000001";
 
 fn main() -> Result<ExitCode> {
     if let Some(folder) = std::env::args_os().nth(1) {
@@ -105,7 +107,7 @@ fn import_and_list(folder: &Path, claims: &mut Claims) -> Result {
 fn sign_out_beats_a_late_refresh(folder: &Path, claims: &mut Claims) -> Result {
     println!("\nA refresh in flight, and a sign-out");
     let store = open(folder)?;
-    let client = ClientId::new("c1000000-0000-4000-8000-000000000001")?;
+    let client = ClientId::new(WEB_APP)?;
     let find = |name| Ok::<_, Error>(store.accounts_of_alias(&Alias::new(AliasKind::Email, name)?)?.into_iter().next());
 
     let user = find("user-1@example.com")?.ok_or("user-1 was not imported")?;
@@ -118,17 +120,14 @@ fn sign_out_beats_a_late_refresh(folder: &Path, claims: &mut Claims) -> Result {
     let refresh_token = live.refresh_token(RefreshQuery::family("1"))?;
     claims.check("user-1 has a refresh token, and the app sends it to the provider", refresh_token.is_some());
     let (answer, provider) = mpsc::channel::<[Token; 2]>();
-    let in_flight = {
-        let live = live.clone();
-        std::thread::spawn(move || provider.recv().map(|tokens| live.put(tokens)))
-    };
+    let handle = live.clone();
+    let in_flight = std::thread::spawn(move || provider.recv().map(|tokens| handle.put(tokens)));
 
     let receipt = store.sign_out(SignOut::account(&user.id))?;
     claims.check("user-1 signs out meanwhile, and no token can be read any more", live.access_token(&wanted)?.is_none());
 
-    let in_an_hour = SystemTime::UNIX_EPOCH + NOW + Duration::from_secs(3600);
-    let new = AccessToken::new(client.clone(), Scopes::parse("Mail.Read")?, "FAKE-late-access-token", in_an_hour);
-    answer.send([new.into(), RefreshToken::new(client, "FAKE-late-refresh-token").into()])?;
+    let tokens = [access_token("Mail.Read", "FAKE-late")?.into(), RefreshToken::new(client, "FAKE-late").into()];
+    answer.send(tokens)?;
     let late = in_flight.join().map_err(|_| "the refresh panicked")??;
     claims.check(
         "the provider answers late, and the new tokens are refused (Error::SignedOut)",
@@ -181,7 +180,7 @@ fn survive_a_kill(folder: &Path, program: &Path, claims: &mut Claims) -> Result 
     }
     for number in stay {
         let live = store.account(&user(number)?)?.into_iter().next();
-        let token = live.map(|live| live.refresh_token(&ClientId::new("web")?)).transpose()?.flatten();
+        let token = live.map(|live| live.refresh_token(&ClientId::new(WEB_APP)?)).transpose()?.flatten();
         lost += usize::from(token.is_none_or(|token| token.secret.expose() != refresh_token_of(number)));
     }
     claims.check("opened again, the store lets none of those come back that were signed out", back == 0);
@@ -194,9 +193,8 @@ fn survive_a_kill(folder: &Path, program: &Path, claims: &mut Claims) -> Result 
 fn work_until_killed(folder: &Path) -> Result {
     let store = open(folder)?;
     for number in 0.. {
-        let client = ClientId::new("web")?;
         let live = store.sign_in(SignIn::new(user(number)?, TenantId::new("example")?))?;
-        live.put(RefreshToken::new(client, refresh_token_of(number)))?;
+        live.put(RefreshToken::new(ClientId::new(WEB_APP)?, refresh_token_of(number)))?;
         if number % 2 == 0 {
             store.sign_out(SignOut::account(live.account()))?;
             println!("gone {number}");
@@ -209,17 +207,12 @@ fn work_until_killed(folder: &Path) -> Result {
 
 /// Tells how long a durable sign-out takes. A figure is no claim: it depends on the disk.
 fn time_the_sign_out(folder: &Path, claims: &mut Claims) -> Result {
-    const ACCOUNTS: u32 = 200;
     println!("\nHow long a durable sign-out takes");
     let store = open(folder)?;
-    let expires_at = SystemTime::UNIX_EPOCH + NOW + Duration::from_secs(3600);
-    let first = 1_000_000;
-    for number in first..first + ACCOUNTS {
-        let live = store.sign_in(SignIn::new(user(number)?, TenantId::new("example")?))?;
-        let token = |n: u32| {
-            let scopes = Scopes::parse(&format!("api-{n}/read"))?;
-            Ok(AccessToken::new(ClientId::new("web")?, scopes, "x".repeat(1600), expires_at).into())
-        };
+    let users = (1_000_000..1_000_200).map(user).collect::<Result<Vec<_>, Error>>()?;
+    for user in &users {
+        let live = store.sign_in(SignIn::new(user.clone(), TenantId::new("example")?))?;
+        let token = |n| Ok(access_token(&format!("api-{n}/read"), &"x".repeat(1600))?.into());
         live.put((0..10).map(token).collect::<Result<Vec<Token>, Error>>()?)?;
     }
 
@@ -228,33 +221,35 @@ fn time_the_sign_out(folder: &Path, claims: &mut Claims) -> Result {
     file.write_all(&[1; 64 * 1024])?;
     file.sync_all()?;
     file.seek(SeekFrom::Start(0))?;
-    let (mut sign_outs, mut appends) = (Vec::new(), Vec::new());
-    for number in first..first + ACCOUNTS {
-        let sign_out = SignOut::account(&user(number)?);
+    let (mut sign_outs, mut appends, mut left) = (Vec::new(), Vec::new(), 0);
+    for user in &users {
         let start = Instant::now();
-        store.sign_out(sign_out)?;
+        store.sign_out(SignOut::account(user))?;
         sign_outs.push(start.elapsed());
+        left += store.account(user)?.len();
+        // The deleting goes on behind a sign-out. Here each of the two has the disk for itself.
+        store.wait_reclaimed()?;
 
         let start = Instant::now();
         file.write_all(&[2; 64])?;
         file.sync_data()?;
         appends.push(start.elapsed());
     }
-    let mut left = 0;
-    for number in first..first + ACCOUNTS {
-        left += store.account(&user(number)?)?.len();
-    }
-    claims.check(&format!("{ACCOUNTS} accounts with 10 tokens of 1.6 kB each are signed out one by one"), left == 0);
-    let rows = store.wait_reclaimed()?.rows;
-    claims.check(
-        &format!("and their {} tokens are deleted from the disk ({rows} rows)", ACCOUNTS * 10),
-        rows >= (ACCOUNTS * 10).into(),
-    );
+    claims.check("200 users with 10 tokens of 1.6 kB each are signed out, one by one", left == 0);
     let (sign_out, append) = (median(sign_outs), median(appends));
-    println!("  A sign-out took {sign_out:.0?} (median), and a bare synced append of 64 bytes, in turn with it, {append:.0?}:");
-    println!("  {:.2} times as long.", sign_out.as_secs_f64() / append.as_secs_f64());
+    println!(
+        "  A sign-out took {} us, a bare synced append of 64 bytes {} us (medians, measured in turn):",
+        sign_out.as_micros(),
+        append.as_micros()
+    );
+    println!("  {:.2} times as long. That is information, and no claim.", sign_out.as_secs_f64() / append.as_secs_f64());
     store.close()?;
     Ok(())
+}
+
+fn access_token(scopes: &str, secret: &str) -> oubliette::Result<AccessToken> {
+    let in_an_hour = SystemTime::UNIX_EPOCH + NOW + Duration::from_secs(3600);
+    Ok(AccessToken::new(ClientId::new(WEB_APP)?, Scopes::parse(scopes)?, secret, in_an_hour))
 }
 
 fn user(number: u32) -> oubliette::Result<AccountId> {
@@ -270,27 +265,21 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
-/// What was claimed so far.
+/// How many claims held, and how many did not.
 #[derive(Default)]
 struct Claims {
     held: usize,
-    broken: Vec<String>,
+    broken: usize,
 }
 
 impl Claims {
     fn check(&mut self, claim: &str, holds: bool) {
         println!("  {} {claim}", if holds { "[true] " } else { "[FALSE]" });
-        if holds {
-            self.held += 1;
-        } else {
-            self.broken.push(claim.into());
-        }
+        *if holds { &mut self.held } else { &mut self.broken } += 1;
     }
 
     fn sum_up(self) -> ExitCode {
-        println!();
-        self.broken.iter().for_each(|claim| println!("This claim is false: {claim}"));
-        println!("{} of {} claims held.", self.held, self.held + self.broken.len());
-        if self.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        println!("\n{} of {} claims held.", self.held, self.held + self.broken);
+        if self.broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 }

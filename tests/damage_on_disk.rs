@@ -268,12 +268,11 @@ fn large_tokens_never_go_to_blob_files() {
     assert!(blobs.is_dir() && contents(&blobs).is_empty(), "{:?}", contents(&blobs).keys());
 }
 
-/// Not a test but a child, under a limit of file size that acts like a full disk. It writes down what was acknowledged.
+/// Not a test but a child, under a limit of file size that acts like a full disk. It says what was acknowledged.
 #[test]
 fn filling_child() {
     let Ok(folder) = std::env::var(FILL_UP) else { return };
-    let said = fs::File::options().append(true).open(format!("{folder}.said")).unwrap();
-    let say = |line: String| std::io::Write::write_all(&mut &said, format!("{line}\n").as_bytes()).unwrap();
+    let say = |line: String| say(&line);
     let typed = |error: &Error| match error {
         Error::Full(_) | Error::Poisoned(Part::Engine) => {}
         Error::Io { source, .. } if source.kind() == std::io::ErrorKind::FileTooLarge => {}
@@ -325,8 +324,6 @@ fn filling_child() {
 
 /// Runs a test of this binary as a child that cannot make a file larger than `kib`.
 fn run_limited(test: &str, kib: u64, folder: &Path) -> Vec<String> {
-    let said = PathBuf::from(format!("{}.said", folder.display()));
-    fs::write(&said, "").unwrap();
     let binary = std::env::current_exe().unwrap();
     let mut child = std::process::Command::new("bash")
         .args(["-c", &format!("trap '' XFSZ; ulimit -f {kib}; exec \"$0\" {test} --exact --nocapture --test-threads=1")])
@@ -334,10 +331,13 @@ fn run_limited(test: &str, kib: u64, folder: &Path) -> Vec<String> {
         .env(FILL_UP, folder)
         .stdin(std::process::Stdio::null())
         .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
+    let said = child.stderr.take().unwrap();
+    let said = std::thread::spawn(move || std::io::read_to_string(said).unwrap());
     let status = wait(&mut child, Duration::from_secs(60));
-    let lines: Vec<String> = fs::read_to_string(said).unwrap().lines().map(str::to_owned).collect();
+    let lines: Vec<String> = said.join().unwrap().lines().map(str::to_owned).collect();
     assert!(status.is_some_and(|status| status.success()), "{kib} KiB: {status:?} {lines:?}");
     assert!(!lines.iter().any(|line| line.starts_with("wrong")), "{kib} KiB: {lines:?}");
     lines
@@ -387,8 +387,7 @@ fn a_full_disk_loses_nothing_that_was_acknowledged_and_still_signs_out() {
 #[test]
 fn exhausting_child() {
     let Ok(folder) = std::env::var(FILL_UP) else { return };
-    let said = fs::File::options().append(true).open(format!("{folder}.said")).unwrap();
-    let say = |line: String| std::io::Write::write_all(&mut &said, format!("{line}\n").as_bytes()).unwrap();
+    let say = |line: String| say(&line);
     let store = builder_at(Path::new(&folder)).open().unwrap();
     say(format!("reserve {}", store.stats().unwrap().ledger_reserve));
     for number in 1..20_000 {

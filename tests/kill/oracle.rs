@@ -149,11 +149,21 @@ impl Oracle {
                     let position = told.and_then(|(_, line)| if let Line::Done(_, at) = line { Some(*at) } else { None });
                     if let Some(position) = position {
                         totals.sign_outs += 1;
-                        // The receipt has the last record's position; a session's has its account's behind it.
-                        let certain = if matches!(whom, Whom::Session(_)) { position - 1 } else { position };
-                        let last = self.signed_out.entry(*whom).or_default();
-                        *last = certain.max(*last);
-                        debug_assert_eq!(*id, line.id().unwrap());
+                        let mut certain = |whom, position| {
+                            let last = self.signed_out.entry(whom).or_default();
+                            *last = (*last).max(position);
+                        };
+                        match *whom {
+                            // The receipt has the last record's position: that of the session's account, if it found one.
+                            Whom::Session(number) => {
+                                certain(*whom, position - 1);
+                                in_doubt_since
+                                    .entry(Whom::Account(number / 2))
+                                    .and_modify(|at: &mut u64| *at = position.max(*at))
+                                    .or_insert(position);
+                            }
+                            whom => certain(whom, position),
+                        }
                     }
                     let ends = told.map_or(Time::MAX, |(time, _)| time);
                     ended.push(Ended { whom: *whom, began, ended: ends, stands: position.map(|_| true) });
