@@ -7,12 +7,12 @@ use std::time::Duration;
 use crate::clock::{Clock, Monotone, SystemClock};
 use crate::crypto::{KeySource, Keyring, Tagger};
 use crate::disk::Disk;
-use crate::engine::{Durability, Engine};
+use crate::engine::{Durability, Engine, open_error};
 use crate::error::{Error, Part, Result};
 use crate::gate::{Core, Options};
 use crate::layout::CHECKPOINT;
 use crate::ledger::{Growth, Ledger};
-use crate::place::{Folders, KEYRING, Place, engine_name, is_engine};
+use crate::place::{Folders, KEYRING, Place, engine_id, engine_name};
 use crate::row::Rows;
 use crate::sign_out::SessionPolicy;
 use crate::store::TokenStore;
@@ -164,13 +164,13 @@ impl Builder {
         let clock = Monotone::new(self.clock);
         let birth = Birth { place: &*place, disk: place.disk()?, key, growth: self.growth, now: clock.now() };
         let mut keyring = match birth.keyring() {
-            Err(Error::Damaged { .. }) if self.on_damage == OnDamage::ForgetEveryone => birth.create()?,
+            Err(Error::Damaged { .. }) if self.on_damage == OnDamage::ForgetEveryone => birth.forget_everyone(None)?,
             keyring => keyring?,
         };
         place.lock_ledger(&Ledger::file_name(&keyring.secrets.ledger_id), &mut held)?;
         let (ledger, engine, checkpoint) = match birth.recover(&keyring) {
             Err(Error::Damaged { .. }) if self.on_damage == OnDamage::ForgetEveryone => {
-                keyring = birth.forget_everyone(&keyring)?;
+                keyring = birth.forget_everyone(Some(&keyring))?;
                 place.lock_ledger(&Ledger::file_name(&keyring.secrets.ledger_id), &mut held)?;
                 birth.recover(&keyring)?
             }
@@ -208,7 +208,7 @@ impl Birth<'_> {
             return Keyring::open(&bytes, self.key);
         }
         let names = self.disk.list().map_err(Error::io("list the store's folder"))?;
-        if names.iter().any(|name| is_engine(name)) {
+        if names.iter().any(|name| engine_id(name).is_some()) {
             // A new keyring would make what is there unreadable for ever.
             return Err(Error::damaged(Part::Keyring, "it is missing beside existing data"));
         }
@@ -220,8 +220,19 @@ impl Birth<'_> {
         self.switch_to(keyring, &bytes)
     }
 
-    fn forget_everyone(&self, keyring: &Keyring) -> Result<Keyring> {
-        let (keyring, bytes) = keyring.with_new_secrets(self.key)?;
+    /// A new ledger, and an empty engine. The old ledger is removed first: a backup of the old keyring and engine that is put
+    /// back later must find it missing, not without the sign-outs that the new one will record.
+    fn forget_everyone(&self, keyring: Option<&Keyring>) -> Result<Keyring> {
+        let names = self.disk.list().map_err(Error::io("list the store's folder"))?;
+        let named = keyring.map(|keyring| keyring.secrets.ledger_id);
+        let ledgers = self.place.ledger_disk()?;
+        for id in names.iter().filter_map(|name| engine_id(name)).chain(named) {
+            ledgers.remove(&Ledger::file_name(&id)).map_err(Error::io("remove the old ledger"))?;
+        }
+        let (keyring, bytes) = match keyring {
+            Some(keyring) => keyring.with_new_secrets(self.key)?,
+            None => Keyring::create(self.key)?,
+        };
         self.switch_to(keyring, &bytes)
     }
 
@@ -233,17 +244,16 @@ impl Birth<'_> {
         Ok(keyring)
     }
 
-    /// The ledger first: it is the recovery. Then the engine, which must not be ahead of it.
+    /// Reads the ledger, asks the engine how far it has seen it, and only then writes to it.
     fn recover(&self, keyring: &Keyring) -> Result<(Ledger, Box<dyn Engine>, u64)> {
         let secrets = &keyring.secrets;
-        let ledger = Ledger::open(self.place.ledger_disk()?, secrets.ledger_id, &secrets.ledger_key, self.growth)?;
+        let found = Ledger::read(self.place.ledger_disk()?, secrets.ledger_id, &secrets.ledger_key, self.growth)?;
         let engine = self.place.open_engine(&engine_name(&secrets.ledger_id))?;
         let rows = Rows::new(keyring.store_id, secrets.clone());
-        let failed = |_| Error::damaged(Part::Engine, "it cannot be read");
-        let checkpoint = engine.get(CHECKPOINT).map_err(failed)?;
+        let checkpoint = engine.get(CHECKPOINT).map_err(open_error)?;
         let checkpoint = checkpoint.map_or(Ok(0), |row| rows.open_checkpoint(CHECKPOINT, &row))?;
-        if ledger.reaches(checkpoint) {
-            Ok((ledger, engine, checkpoint))
+        if found.reaches(checkpoint) {
+            Ok((found.settle(self.now)?, engine, checkpoint))
         } else {
             Err(Error::damaged(Part::Ledger, "records are missing that the engine has seen: an older copy was put back"))
         }
@@ -253,6 +263,7 @@ impl Birth<'_> {
     fn tidy(&self, keyring: &Keyring) -> Result<()> {
         let current = engine_name(&keyring.secrets.ledger_id);
         let names = self.disk.list().map_err(Error::io("list the store's folder"))?;
-        names.iter().filter(|name| is_engine(name) && **name != current).try_for_each(|name| self.place.remove_engine(name))
+        let old = names.iter().filter(|name| engine_id(name).is_some() && **name != current);
+        old.into_iter().try_for_each(|name| self.place.remove_engine(name))
     }
 }

@@ -16,6 +16,12 @@ pub(crate) trait Disk: Send + Sync + std::fmt::Debug {
     /// Puts the prepared content in the file's place, and syncs the folder. After an error either content may be found.
     fn switch(&self, name: &str) -> io::Result<()>;
 
+    /// Makes all renames so far durable, also those of a process that died before it could.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Removes a file, if it is there, for good.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
     /// Opens an existing file for writing in place.
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
 
@@ -78,6 +84,17 @@ impl Disk for Folder {
         sync_folder(&self.0)
     }
 
+    fn sync(&self) -> io::Result<()> {
+        sync_folder(&self.0)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        match fs::remove_file(self.path(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => sync_folder(&self.0),
+        }
+    }
+
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         Ok(Box::new(OpenOptions::new().read(true).write(true).open(self.path(name))?))
     }
@@ -104,20 +121,20 @@ impl DiskFile for File {
     }
 }
 
-/// Makes a folder and those above it; a new one is for its owner alone, and durable.
+/// Makes a folder and those above it; new ones are for their owner alone, and durable.
 pub(crate) fn create_private(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    create_private(parent)?;
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "only Unix has modes"))]
     let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)?;
-    match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => sync_folder(Path::new(".")),
-        Some(parent) => sync_folder(parent),
-        None => Ok(()),
+    match builder.create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => sync_folder(parent),
     }
 }
 

@@ -155,6 +155,7 @@ impl Core {
     /// What the rule looks at of a stored sign-in.
     pub(crate) fn life(&self, account: Tag, sign_in: &SignInBody) -> Life {
         Life {
+            opening: sign_in.opening,
             as_of: sign_in.as_of,
             time: sign_in.time,
             account,

@@ -254,8 +254,10 @@ impl Alias {
     /// # Errors
     /// [`Error::InvalidInput`] if the value is empty, too long or has control characters.
     pub fn new(kind: AliasKind, value: impl Into<String>) -> Result<Self> {
-        let value = checked("alias", value)?;
-        Ok(Self { kind, value: if kind == AliasKind::Email { value.to_lowercase() } else { value } })
+        let value = value.into();
+        // Lower case can be longer, so it comes before the check.
+        let value = if kind == AliasKind::Email { value.to_lowercase() } else { value };
+        Ok(Self { kind, value: checked("alias", value)? })
     }
 
     pub(crate) fn parts(&self) -> (u8, &str) {

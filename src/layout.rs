@@ -50,9 +50,15 @@ impl Index {
     }
 }
 
-/// The account that an index row names: its last field.
+/// The tag and the account that an index row names; `None` if this crate did not make the key.
+pub(crate) fn indexed(key: &[u8]) -> Option<(Tag, Tag)> {
+    let (tag, account) = key.get(1..)?.split_first_chunk::<TAG_LEN>()?;
+    Some((*tag, account.try_into().ok()?))
+}
+
+/// The account that an index row names.
 pub(crate) fn indexed_account(key: &[u8]) -> Option<Tag> {
-    (key.len() == 1 + 2 * TAG_LEN).then(|| key.last_chunk().copied()).flatten()
+    indexed(key).map(|(_, account)| account)
 }
 
 /// Every header, sign-in and token, account by account.
@@ -65,9 +71,12 @@ pub(crate) fn account(account: &Tag) -> Vec<u8> {
     [&[ACCOUNT], account.as_slice()].concat()
 }
 
-/// The last key that a row of this account can have: to go on behind it.
-pub(crate) fn account_end(account: &Tag) -> Vec<u8> {
-    [&[ACCOUNT], account.as_slice(), &[0xff]].concat()
+/// A key behind every key that begins like those of this account.
+pub(crate) fn behind_account(account: &Tag) -> Vec<u8> {
+    match u128::from_be_bytes(*account).checked_add(1) {
+        Some(next) => [&[ACCOUNT], next.to_be_bytes().as_slice()].concat(),
+        None => vec![ACCOUNT + 1],
+    }
 }
 
 /// The account that a header, sign-in or token row belongs to.
@@ -134,8 +143,8 @@ mod tests {
         let keys =
             [header(&a), sign_in(&a, &id), token(&a, &id, &tenant, &slot, 0), token(&a, &id, &tenant, &slot, 1), header(&b)];
         assert!(keys.is_sorted());
-        assert!(keys[..4].iter().all(|key| key.starts_with(&account(&a)) && *key < account_end(&a)));
-        assert!(account_end(&a) < keys[4]);
+        assert!(keys[..4].iter().all(|key| key.starts_with(&account(&a)) && *key < behind_account(&a)));
+        assert!(behind_account(&a) < keys[4] && behind_account(&[0xff; 16]) > header(&[0xff; 16]));
         assert!(keys[2].starts_with(&tokens_in(&a, &id, &tenant)) && keys[2].starts_with(&tokens(&a, &id)));
         assert_eq!(parse(&keys[0]), Some(AccountRow::Header));
         assert_eq!(parse(&keys[1]), Some(AccountRow::SignIn(id)));

@@ -16,6 +16,7 @@
 //!
 //! # Where it runs
 //! One process at a time on a local file system. Linux first; macOS and Windows too.
+#![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod builder;
@@ -27,6 +28,7 @@ mod engine;
 mod error;
 mod gate;
 mod id;
+mod index;
 mod layout;
 mod ledger;
 #[cfg(feature = "test-util")]

@@ -43,6 +43,8 @@ pub struct Machine {
 struct State {
     files: BTreeMap<String, MemoryFile>,
     prepared: BTreeMap<String, Vec<u8>>,
+    /// Files whose renames are not durable yet, as they were before.
+    renamed: BTreeMap<String, Option<MemoryFile>>,
     engines: BTreeMap<String, MemoryRows>,
     /// Counts crashes: a store from before one is cut off from the disk.
     epoch: u64,
@@ -183,20 +185,30 @@ impl Machine {
         };
         let mut guard = self.lock_state();
         let state = &mut *guard;
-        for file in state.files.values_mut() {
-            for (offset, bytes) in std::mem::take(&mut file.unsynced) {
-                // A write to the system survives the process; the machine keeps any of its sectors.
-                let mut at = 0;
-                while at < bytes.len() {
-                    let end = (at + SECTOR - (offset + at) % SECTOR).min(bytes.len());
-                    if !power || next() % 2 == 0 {
-                        overwrite(&mut file.durable, offset + at, bytes.get(at..end).unwrap_or_default());
-                    }
-                    at = end;
+        if power {
+            for (name, before) in std::mem::take(&mut state.renamed) {
+                match before {
+                    Some(before) if next() % 2 == 0 => drop(state.files.insert(name, before)),
+                    None if next() % 2 == 0 => drop(state.files.remove(&name)),
+                    _ => {}
                 }
             }
-            file.live = file.durable.clone();
+            for file in state.files.values_mut() {
+                for (offset, bytes) in std::mem::take(&mut file.unsynced) {
+                    // The machine keeps any of a write's sectors.
+                    let mut at = 0;
+                    while at < bytes.len() {
+                        let end = (at + SECTOR - (offset + at) % SECTOR).min(bytes.len());
+                        if next() % 2 == 0 {
+                            overwrite(&mut file.durable, offset + at, bytes.get(at..end).unwrap_or_default());
+                        }
+                        at = end;
+                    }
+                }
+                file.live = file.durable.clone();
+            }
         }
+        // (What the process gave to the system is still there when only the process dies; and still not durable.)
         for rows in state.engines.values() {
             rows.crash(power, |n| usize::try_from(next()).unwrap_or(0) % (n + 1));
         }
@@ -335,8 +347,21 @@ impl Disk for MemoryDisk {
     fn switch(&self, name: &str) -> io::Result<()> {
         let mut state = self.machine.call(self.epoch)?;
         let bytes = state.prepared.remove(name).ok_or(io::ErrorKind::NotFound)?;
-        state.files.insert(name.into(), MemoryFile { live: bytes.clone(), durable: bytes, unsynced: Vec::new() });
+        let file = MemoryFile { live: bytes.clone(), durable: bytes, unsynced: Vec::new() };
+        let before = state.files.insert(name.into(), file);
+        state.renamed.entry(name.into()).or_insert(before);
+        drop(state);
+        self.sync()
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.machine.call(self.epoch)?.renamed.clear();
         Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.machine.call(self.epoch)?.files.remove(name);
+        self.sync()
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {

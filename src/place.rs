@@ -43,9 +43,11 @@ pub(crate) fn engine_name(ledger_id: &[u8; 16]) -> String {
     format!("{ENGINE}{}", base16ct::lower::encode_string(ledger_id))
 }
 
-/// Whether a file or folder of this name is, or was becoming, an engine.
-pub(crate) fn is_engine(name: &str) -> bool {
-    name.starts_with(ENGINE)
+/// The ledger's id in the name of what is, or was becoming, an engine's folder.
+pub(crate) fn engine_id(name: &str) -> Option<[u8; 16]> {
+    let id = name.strip_prefix(ENGINE)?;
+    let mut bytes = [0; 16];
+    base16ct::lower::decode(id.strip_suffix(".new").unwrap_or(id), &mut bytes).is_ok_and(|id| id.len() == 16).then_some(bytes)
 }
 
 /// Folders of the file system.
@@ -59,13 +61,13 @@ pub(crate) struct Folders {
 impl Place for Folders {
     fn lock(&self) -> Result<Held> {
         crate::disk::create_private(&self.path).map_err(Error::io("make the store's folder"))?;
-        Ok(vec![Box::new(lock_file(self.path.join(LOCK))?)])
+        Ok(vec![Box::new(Locked::take(self.path.join(LOCK))?)])
     }
 
     fn lock_ledger(&self, ledger: &str, held: &mut Held) -> Result<()> {
         if let Some(path) = &self.ledger {
             crate::disk::create_private(path).map_err(Error::io("make the ledger's folder"))?;
-            held.push(Box::new(lock_file(path.join(format!("{ledger}.lock")))?));
+            held.push(Box::new(Locked::take(path.join(format!("{ledger}.lock")))?));
         }
         Ok(())
     }
@@ -88,23 +90,33 @@ impl Place for Folders {
     }
 }
 
-/// Takes the lock, and writes who has it.
-fn lock_file(path: PathBuf) -> Result<File> {
-    let mut file = private_file().create(true).truncate(false).open(path).map_err(Error::io("open the lock file"))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(fs::TryLockError::WouldBlock) => {
-            let mut pid = String::new();
-            // Who holds it is only a hint for the operator.
-            let _ = file.take(32).read_to_string(&mut pid);
-            return Err(Error::AlreadyOpen { pid: pid.trim().parse().ok() });
+/// A locked file. It is unlocked in so many words: a child of this process that has not yet become another program holds a
+/// copy of the file, and with it the lock.
+struct Locked(File);
+
+impl Locked {
+    /// Takes the lock, and writes who has it.
+    fn take(path: PathBuf) -> Result<Self> {
+        let mut file = private_file().create(true).truncate(false).open(path).map_err(Error::io("open the lock file"))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                // Who holds it is only a hint for the operator.
+                let _ = file.take(32).read_to_string(&mut pid);
+                return Err(Error::AlreadyOpen { pid: pid.trim().parse().ok() });
+            }
+            Err(fs::TryLockError::Error(error)) => return Err(Error::io("lock the store's folder")(error)),
         }
-        Err(fs::TryLockError::Error(error)) => return Err(Error::io("lock the store's folder")(error)),
+        let pid = format!("{}\n", std::process::id());
+        // Without it nothing is amiss but the hint: a full disk must not keep the store from opening.
+        let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(pid.as_bytes()));
+        Ok(Self(file))
     }
-    let pid = format!("{}\n", std::process::id());
-    file.set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| file.write_all(pid.as_bytes()))
-        .map_err(Error::io("write the lock file"))?;
-    Ok(file)
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
 }

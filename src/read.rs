@@ -1,10 +1,12 @@
 //! Reading the tokens of a sign-in: point reads first; a wanted subset of scopes may scan inside the one sign-in.
 
+use std::fmt;
+
 use crate::clock::{Millis, millis, to_millis};
 use crate::crypto::{Tag, Tagger};
 use crate::error::{Error, Result};
 use crate::gate::Open;
-use crate::id::{ClientId, TenantId};
+use crate::id::{ClientId, TenantId, hidden_debug};
 use crate::layout::{self, AccountRow};
 use crate::row::Header;
 use crate::sign_in::LiveSignIn;
@@ -16,7 +18,7 @@ const SLICE: usize = 64;
 const TRIES: usize = 4;
 
 /// Which refresh token is wanted: a client's own, or one of a family.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct RefreshQuery {
     client: Option<ClientId>,
@@ -49,7 +51,7 @@ impl From<&ClientId> for RefreshQuery {
 }
 
 /// Which ID token is wanted.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct IdQuery {
     client: ClientId,
@@ -81,6 +83,8 @@ impl From<&ClientId> for IdQuery {
         Self::client(client.clone())
     }
 }
+
+hidden_debug!(RefreshQuery, IdQuery);
 
 /// Reads. All find nothing once the sign-in has ended, and never give an expired access or refresh token (the clock may be off by
 /// the store's [skew](crate::Builder::skew)).
@@ -154,7 +158,7 @@ impl LiveSignIn {
 
     /// One token by its place; `None` if it is not there or the sign-in or the token's tenant is signed out.
     fn read(&self, open: &Open<'_>, tenant: Tag, slot: Tag) -> Result<Option<Token>> {
-        let key = layout::token(&self.life().account, self.id(), &tenant, &slot, 0);
+        let key = layout::token(&self.life().account, self.id_bytes(), &tenant, &slot, 0);
         self.beside_writers(open, |header| {
             if open.core.ledger.fences().is_tenant_dead(self.life(), tenant) {
                 return Ok(Some(None));
@@ -166,7 +170,7 @@ impl LiveSignIn {
 
     /// Gives every token of the sign-in in one tenant to `each`.
     fn scan(&self, open: &Open<'_>, tenant: Tag, mut each: impl FnMut(Token)) -> Result<()> {
-        let prefix = layout::tokens_in(&self.life().account, self.id(), &tenant);
+        let prefix = layout::tokens_in(&self.life().account, self.id_bytes(), &tenant);
         let mut after: Option<Vec<u8>> = None;
         loop {
             let slice = open.scan(&prefix, after.as_deref(), SLICE)?;

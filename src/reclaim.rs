@@ -1,7 +1,7 @@
 //! Deleting what the rule already made unreachable: a thread right behind the sign-outs, and the sweep for what it missed and
 //! for what expired. Nothing here decides anything; it only gives space back.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use crate::clock::{Millis, millis, to_millis};
@@ -9,14 +9,14 @@ use crate::crypto::Tag;
 use crate::engine::{Batch, Durability};
 use crate::error::{Error, Part, Result};
 use crate::gate::{Core, Open, lock};
+use crate::index::{self, Entry};
 use crate::layout::{self, AccountRow, Index, SignInId};
-use crate::row::{Header, generation_of};
+use crate::row::Header;
 use crate::rule::{Life, Scope};
-use crate::sign_in::index_tags;
 use crate::token::Token;
 
 /// The most rows that one batch deletes: it holds up every reader while it is applied.
-const BATCH: usize = 256;
+const SLICE: usize = 256;
 /// The most sign-outs that wait for their reclaim one by one. Behind that, one pass over all accounts does for all.
 const BACKLOG: usize = 64 * 1024;
 
@@ -40,7 +40,7 @@ pub struct Swept {
     pub dead_rows: u64,
     /// Expired tokens that were deleted.
     pub expired_tokens: u64,
-    /// Accounts or tokens whose rows do not open: they were left as they are.
+    /// Accounts, sign-ins and tokens whose rows did not open: nobody can read them, so they were deleted.
     pub tampered: u64,
     /// Whether the sweep came to the end of all accounts; the next one begins anew.
     pub finished: bool,
@@ -70,13 +70,17 @@ enum Closing {
     AtOnce,
 }
 
-/// Where the sweep goes on.
-#[derive(Clone, Default)]
+/// Where the sweep goes on: behind a key of the accounts, or of an index.
+#[derive(Clone)]
 enum Cursor {
-    #[default]
-    Start,
     Accounts(Vec<u8>),
     Indexes(usize, Option<Vec<u8>>),
+}
+
+impl Default for Cursor {
+    fn default() -> Self {
+        Self::Accounts(layout::all_accounts())
+    }
 }
 
 impl Backlog {
@@ -167,9 +171,12 @@ pub(crate) fn run(core: &Arc<Core>) {
             queue.done.rows += rows;
             Ok(queue.closing != Some(Closing::AtOnce))
         });
-        if result.is_err() {
+        match result {
+            Ok(()) => {}
+            // Trouble with one account's rows is for the sweep to find again.
+            Err(Error::Tampered(_) | Error::InvalidInput { .. }) => {}
             // The engine is poisoned, or the store closed. The rows stay unreachable.
-            return;
+            Err(_) => return,
         }
     }
 }
@@ -179,40 +186,48 @@ pub(crate) fn run(core: &Arc<Core>) {
 pub(crate) fn sweep(core: &Core, budget: usize) -> Result<Swept> {
     let mut swept = Swept::default();
     let mut cursor = std::mem::take(&mut lock(&core.backlog.queue).cursor);
+    let mut result = Ok(());
     for _ in 0..budget {
-        let open = core.enter()?;
-        cursor = match cursor {
-            Cursor::Start => Cursor::Accounts(layout::all_accounts()),
-            cursor => cursor,
-        };
-        cursor = match cursor {
-            Cursor::Accounts(after) => match next_account(&open, &after)? {
-                Some(account) => {
-                    let tidied = tidy_account(&open, &account, Some(core.clock.now()))?;
-                    swept.accounts += 1;
-                    swept.dead_rows += tidied.dead_rows;
-                    swept.expired_tokens += tidied.expired_tokens;
-                    swept.tampered += tidied.tampered;
-                    Cursor::Accounts(layout::account_end(&account))
-                }
-                None => Cursor::Indexes(0, None),
-            },
-            Cursor::Indexes(number, after) => match Index::ALL.get(number) {
-                Some(index) => match sweep_index(&open, *index, after.as_deref(), &mut swept)? {
-                    Some(last) => Cursor::Indexes(number, Some(last)),
-                    None => Cursor::Indexes(number + 1, None),
-                },
-                None => {
-                    core.ledger.compact(core.clock.now().saturating_sub(millis(core.options.max_sign_in_age)))?;
-                    swept.finished = true;
-                    return Ok(swept);
-                }
-            },
-            Cursor::Start => Cursor::Start,
-        };
+        match sweep_step(core, cursor.clone(), &mut swept) {
+            Ok(Some(next)) => cursor = next,
+            Ok(None) => {
+                swept.finished = true;
+                return Ok(swept);
+            }
+            Err(error) => {
+                result = Err(error);
+                break;
+            }
+        }
     }
     lock(&core.backlog.queue).cursor = cursor;
-    Ok(swept)
+    result.map(|()| swept)
+}
+
+/// One account, one slice of an index, or the ledger; and where to go on, if that was not the end.
+fn sweep_step(core: &Core, cursor: Cursor, swept: &mut Swept) -> Result<Option<Cursor>> {
+    let open = core.enter()?;
+    match cursor {
+        Cursor::Accounts(after) => {
+            let Some(account) = next_account(&open, after)? else { return Ok(Some(Cursor::Indexes(0, None))) };
+            let tidied = tidy_account(&open, &account, Some(core.clock.now()))?;
+            swept.accounts += 1;
+            swept.dead_rows += tidied.dead_rows;
+            swept.expired_tokens += tidied.expired_tokens;
+            swept.tampered += tidied.tampered;
+            Ok(Some(Cursor::Accounts(layout::behind_account(&account))))
+        }
+        Cursor::Indexes(number, after) => match Index::ALL.get(number) {
+            Some(index) => Ok(Some(match sweep_index(&open, *index, after.as_deref(), swept)? {
+                Some(last) => Cursor::Indexes(number, Some(last)),
+                None => Cursor::Indexes(number + 1, None),
+            })),
+            None => {
+                core.ledger.compact(core.clock.now().saturating_sub(millis(core.options.max_sign_in_age)))?;
+                Ok(None)
+            }
+        },
+    }
 }
 
 /// Writes the checkpoint if the ledger has moved on, and makes what was deleted durable.
@@ -221,10 +236,16 @@ pub(crate) fn checkpoint(open: &Open<'_>) -> Result<()> {
     open.sync(Durability::PowerLoss)
 }
 
-/// The next account with rows behind `after`.
-pub(crate) fn next_account(open: &Open<'_>, after: &[u8]) -> Result<Option<Tag>> {
-    let row = open.scan(&layout::all_accounts(), Some(after), 1)?;
-    Ok(row.first().and_then(|(key, _)| layout::account_of(key)))
+/// The next account with rows behind `after`. Keys that this crate did not make are passed over.
+pub(crate) fn next_account(open: &Open<'_>, mut after: Vec<u8>) -> Result<Option<Tag>> {
+    loop {
+        let row = open.scan(&layout::all_accounts(), Some(&after), 1)?;
+        let Some((key, _)) = row.into_iter().next() else { return Ok(None) };
+        match layout::account_of(&key) {
+            Some(account) => return Ok(Some(account)),
+            None => after = key,
+        }
+    }
 }
 
 /// Calls `each` for the accounts that a sign-out of `scope` may have ended, until it says stop. A gate is passed for each, so
@@ -236,11 +257,11 @@ fn for_each_account(core: &Core, scope: Scope, mut each: impl FnMut(&Open<'_>, &
             let mut after = layout::all_accounts();
             loop {
                 let open = core.enter()?;
-                let Some(account) = next_account(&open, &after)? else { return Ok(()) };
+                let Some(account) = next_account(&open, after)? else { return Ok(()) };
                 if !each(&open, &account)? {
                     return Ok(());
                 }
-                after = layout::account_end(&account);
+                after = layout::behind_account(&account);
             }
         }
         Scope::Tenant(tag) => (Index::Tenant, tag),
@@ -250,7 +271,7 @@ fn for_each_account(core: &Core, scope: Scope, mut each: impl FnMut(&Open<'_>, &
     let prefix = index.accounts_of(&tag);
     let mut after: Option<Vec<u8>> = None;
     loop {
-        let slice = core.enter()?.scan(&prefix, after.as_deref(), BATCH)?;
+        let slice = core.enter()?.scan(&prefix, after.as_deref(), SLICE)?;
         let Some((last, _)) = slice.last() else { return Ok(()) };
         after = Some(last.clone());
         for account in slice.iter().filter_map(|(key, _)| layout::indexed_account(key)) {
@@ -261,14 +282,13 @@ fn for_each_account(core: &Core, scope: Scope, mut each: impl FnMut(&Open<'_>, &
     }
 }
 
-/// Deletes index rows of accounts that have gone or begun a new life. (A row too few or too many decides nothing.)
+/// Deletes index rows that find nobody. (A row too few or too many decides nothing.)
 fn sweep_index(open: &Open<'_>, index: Index, after: Option<&[u8]>, swept: &mut Swept) -> Result<Option<Vec<u8>>> {
-    let slice = open.scan(&index.prefix(), after, BATCH)?;
-    for (key, generation) in &slice {
-        let Some(account) = layout::indexed_account(key) else { continue };
+    let slice = open.scan(&index.prefix(), after, SLICE)?;
+    for (key, _) in &slice {
+        let Some((tag, account)) = layout::indexed(key) else { continue };
         let _lock = open.core.lock_account(&account);
-        let current = open.get(&layout::header(&account))?.and_then(|header| generation_of(&header));
-        if current.is_none_or(|current| current != **generation) && open.get(key)?.as_ref() == Some(generation) {
+        if !index::is_due(open, &account, (index, tag))? {
             let mut batch = Batch::default();
             batch.delete(key.clone());
             open.commit(&account, batch)?;
@@ -278,129 +298,159 @@ fn sweep_index(open: &Open<'_>, index: Index, after: Option<&[u8]>, swept: &mut 
     Ok(slice.into_iter().last().map(|(key, _)| key))
 }
 
-/// What is left of an account when its dead sign-ins are taken away.
-struct Remains {
-    live: Vec<(SignInId, Life)>,
-    /// Index rows that find nobody any more.
-    index_rows: Vec<Vec<u8>>,
-    has_dead: bool,
+/// The sign-ins of a header.
+#[derive(Default)]
+struct Look {
+    live: Vec<(SignInId, Vec<Entry>)>,
+    lives: HashMap<SignInId, Life>,
+    /// What found those that have ended.
+    ended: Vec<Entry>,
+    has_ended: bool,
+    tampered: u64,
 }
 
-/// Deletes the account's dead rows: those of sign-ins that are dead on the disk too, or too old, or not in the header; and tokens
-/// of tenants that are. With `now`, expired tokens too. Rows that do not open are left for whoever looks into it.
+/// Deletes the account's dead rows: those of sign-ins that are dead on the disk too, too old, or not in the header; tokens of
+/// tenants that are; and what does not open, since nobody can read it. In a sweep (with `now`), expired tokens too, and
+/// index rows that are missing are put back.
 fn tidy_account(open: &Open<'_>, account: &Tag, now: Option<Millis>) -> Result<Swept> {
     let mut tidied = Swept::default();
     let _lock = open.core.lock_account(account);
     let key = layout::header(account);
-    let (value, header) = match open.header(account) {
-        Ok(Some((value, header))) => (Some(value), Some(header)),
-        Ok(None) => (None, None),
-        Err(Error::Tampered(_)) => return Ok(Swept { tampered: 1, ..tidied }),
+    let mut batch = Batch::default();
+    let opened = open.header(account).and_then(|opened| {
+        let opened = opened.map(|(value, header)| Ok((open.core.rows.open_account(&key, &value, &header)?, value, header)));
+        opened.transpose()
+    });
+    let header = match opened {
+        Ok(header) => header,
+        Err(Error::Tampered(_)) => {
+            (tidied.tampered, tidied.dead_rows) = (1, 1);
+            batch.delete(key.clone());
+            None
+        }
         Err(error) => return Err(error),
     };
-    let mut remains = Remains { live: Vec::new(), index_rows: Vec::new(), has_dead: false };
-    if let Some(header) = &header {
-        match look(open, account, header) {
-            Ok(found) => remains = found,
-            Err(Error::Tampered(_)) => return Ok(Swept { tampered: 1, ..tidied }),
-            Err(error) => return Err(error),
-        }
-    }
+    let look = header.as_ref().map_or(Ok(Look::default()), |(_, _, header)| look(open, account, header))?;
+    tidied.tampered += look.tampered;
 
     // What makes the rows unreachable by any reading comes first; the first batch holds it all if it is small enough.
-    let mut batch = Batch::default();
-    tidied.dead_rows += remains.index_rows.len() as u64;
-    remains.index_rows.into_iter().for_each(|row| batch.delete(row));
-    if let (Some(value), Some(mut header), true) = (value, header, remains.has_dead) {
-        if remains.live.is_empty() {
+    for (index, tag) in index::stale(open, account, look.ended, &look.live)? {
+        tidied.dead_rows += 1;
+        batch.delete(index.row(&tag, account));
+    }
+    if let (Some((id, value, header)), true) = (&header, look.has_ended) {
+        if look.live.is_empty() {
             tidied.dead_rows += 1;
             batch.delete(key.clone());
         } else {
-            let id = open.core.rows.open_account(&key, &value, &header)?;
-            header.sign_ins = remains.live.iter().map(|(id, _)| *id).collect();
-            batch.put(key.clone(), open.core.rows.seal_header(&key, &header, &id)?);
+            let sign_ins = look.live.iter().map(|(id, _)| *id).collect();
+            let header = Header { generation: header.generation, account_key: header.account_key.clone(), sign_ins };
+            batch.put(key.clone(), open.core.rows.seal_header(&key, &header, id)?);
         }
-        batch.guard = Some((key.clone(), Some(value)));
+        batch.guard = Some((key, Some(value.clone())));
     }
+    if now.is_some() {
+        for (index, tag) in look.live.iter().flat_map(|(_, entries)| entries) {
+            let row = index.row(tag, account);
+            if open.get(&row)?.is_none() {
+                batch.put(row, Vec::new());
+            }
+        }
+    }
+    let opened = header.as_ref().map(|(_, _, header)| header);
+    tidy_rows(open, account, opened, &look.lives, now, batch, &mut tidied)?;
+    Ok(tidied)
+}
 
-    let live: HashSet<SignInId> = remains.live.iter().map(|(id, _)| *id).collect();
-    let lives = |id: &SignInId| remains.live.iter().find(|(live, _)| live == id).map(|(_, life)| life);
+/// Goes through the rows behind the header, and commits what `batch` holds already with the first of them.
+fn tidy_rows(
+    open: &Open<'_>,
+    account: &Tag,
+    header: Option<&Header>,
+    lives: &HashMap<SignInId, Life>,
+    now: Option<Millis>,
+    mut batch: Batch,
+    tidied: &mut Swept,
+) -> Result<()> {
     let end = open.core.ledger.synced();
-    let mut after: Option<Vec<u8>> = None;
+    let mut after = layout::header(account);
     loop {
-        let slice = open.scan(&layout::account(account), after.as_deref(), BATCH)?;
-        let is_last = slice.len() < BATCH;
-        after = slice.last().map(|(key, _)| key.clone());
+        let slice = open.scan(&layout::account(account), Some(&after), SLICE)?;
+        let Some((last, _)) = slice.last() else { break };
+        after = last.clone();
         for (key, value) in slice {
             let is_dead = match layout::parse(&key) {
-                Some(AccountRow::Header) => continue,
-                Some(AccountRow::SignIn(id)) => !live.contains(&id),
+                Some(AccountRow::SignIn(id)) => !lives.contains_key(&id),
                 Some(AccountRow::Token { sign_in, tenant, .. }) => {
-                    lives(&sign_in).is_none_or(|life| open.core.ledger.fences().is_tenant_dead_by(life, tenant, end))
+                    let is_tenant_dead = |life| open.core.ledger.fences().is_tenant_dead_by(life, tenant, end);
+                    lives.get(&sign_in).is_none_or(is_tenant_dead)
                 }
-                None => false,
+                Some(AccountRow::Header) | None => false,
             };
             if is_dead {
                 tidied.dead_rows += 1;
                 batch.delete(key);
-            } else if let (Some(now), Some(AccountRow::Token { part: 0, .. })) = (now, layout::parse(&key)) {
-                match expired_parts(open, account, &key, value, now) {
-                    Ok(0) => {}
-                    Ok(parts) => {
-                        tidied.expired_tokens += 1;
-                        (0..parts).for_each(|part| batch.delete([&key[..key.len() - 1], &[part]].concat()));
+            } else if let (Some(now), Some(header), Some(AccountRow::Token { sign_in, tenant, slot, part: 0 })) =
+                (now, header, layout::parse(&key))
+            {
+                let parts = crate::row::parts_of(&value);
+                let end = match open.token(header, key, value) {
+                    Ok(token) => token.and_then(|token| end_of(&token)),
+                    Err(Error::Tampered(_)) => {
+                        tidied.tampered += 1;
+                        Some(0)
                     }
-                    Err(Error::Tampered(_)) => tidied.tampered += 1,
                     Err(error) => return Err(error),
+                };
+                if end.is_some_and(|end| end < now) {
+                    tidied.expired_tokens += u64::from(end != Some(0));
+                    (0..parts).for_each(|part| batch.delete(layout::token(account, &sign_in, &tenant, &slot, part)));
                 }
             }
-            if batch.changes.len() >= BATCH {
+            if batch.changes.len() >= SLICE {
                 open.commit(account, std::mem::take(&mut batch))?;
             }
         }
-        if is_last {
-            break;
-        }
     }
-    if !batch.changes.is_empty() {
-        open.commit(account, batch)?;
-    }
-    Ok(tidied)
+    if batch.changes.is_empty() { Ok(()) } else { open.commit(account, batch) }
 }
 
-/// Who of the header's sign-ins lives, and which index rows only led to the others.
-fn look(open: &Open<'_>, account: &Tag, header: &Header) -> Result<Remains> {
+/// Who of the header's sign-ins lives.
+fn look(open: &Open<'_>, account: &Tag, header: &Header) -> Result<Look> {
     let core = open.core;
     let (now, end) = (core.clock.now(), core.ledger.synced());
-    let mut remains = Remains { live: Vec::new(), index_rows: Vec::new(), has_dead: false };
-    let (mut kept, mut gone) = (HashSet::new(), Vec::new());
+    let mut look = Look::default();
     for id in &header.sign_ins {
-        let Some(body) = open.sign_in(account, header, id)? else {
-            remains.has_dead = true;
-            continue;
+        let body = match open.sign_in(account, header, id) {
+            Ok(Some(body)) => body,
+            Ok(None) => {
+                look.has_ended = true;
+                continue;
+            }
+            Err(Error::Tampered(_)) => {
+                (look.has_ended, look.tampered) = (true, look.tampered + 1);
+                continue;
+            }
+            Err(error) => return Err(error),
         };
         let life = core.life(*account, &body);
-        let rows = index_tags(core, &life, &body).into_iter().map(|(index, tag)| index.row(&tag, account));
+        let entries = index::entries(core, &life, &body);
         if core.is_too_old(&life, now) || core.ledger.fences().is_dead_by(&life, end) {
-            remains.has_dead = true;
-            gone.extend(rows);
+            look.has_ended = true;
+            look.ended.extend(entries);
         } else {
-            kept.extend(rows);
-            remains.live.push((*id, life));
+            look.live.push((*id, entries));
+            look.lives.insert(*id, life);
         }
     }
-    remains.index_rows = gone.into_iter().filter(|row| !kept.contains(row)).collect();
-    Ok(remains)
+    Ok(look)
 }
 
-/// How many parts a token has, if it can never be given again: 0 if it can.
-fn expired_parts(open: &Open<'_>, account: &Tag, key: &[u8], value: Vec<u8>, now: Millis) -> Result<u8> {
-    let Some((_, header)) = open.header(account)? else { return Ok(0) };
-    let parts = crate::row::parts_of(&value);
-    let end = match open.token(&header, key.to_vec(), value)? {
-        Some(Token::Access(token)) => Some(to_millis(token.expires_at).max(token.extended_expires_at.map_or(0, to_millis))),
-        Some(Token::Refresh(token)) => token.expires_at.map(to_millis),
-        Some(Token::Id(_)) | None => None,
-    };
-    Ok(if end.is_some_and(|end| end < now) { parts } else { 0 })
+/// When a token can never be given again, if ever.
+fn end_of(token: &Token) -> Option<Millis> {
+    match token {
+        Token::Access(token) => Some(to_millis(token.expires_at).max(token.extended_expires_at.map_or(0, to_millis))),
+        Token::Refresh(token) => token.expires_at.map(to_millis),
+        Token::Id(_) => None,
+    }
 }

@@ -14,12 +14,13 @@ use crate::engine::Row;
 use crate::error::{Error, Part, Result};
 use crate::id::{AccountId, Alias, ClientId, SessionId, Subject, TenantId};
 use crate::layout::SignInId;
-use crate::rule::Position;
+use crate::rule::{Opening, Position};
 use crate::token::{AccessToken, IdToken, Partition, RefreshToken, Scopes, Secret, Token};
 
 /// Changes whenever an account comes to life anew.
 pub(crate) type Generation = [u8; 16];
 
+/// The keyring's version speaks for the whole store: any other byte here is a changed one.
 const FORMAT: u8 = 1;
 /// A token's sealed body above this is cut into parts: 16 rows of one leaf stay below sled's limit for blob files.
 const PART_BYTES: usize = 6 * 1024;
@@ -50,6 +51,7 @@ pub(crate) struct SignInBody {
     pub(crate) subject: Option<Subject>,
     pub(crate) aliases: Vec<Alias>,
     pub(crate) time: Millis,
+    pub(crate) opening: Opening,
     pub(crate) as_of: Position,
 }
 
@@ -108,7 +110,7 @@ impl Rows {
         let mut body = Zeroizing::new(front.body.to_vec());
         let body = open_in_place(&header.account_key, &aad, &mut body).ok_or(Error::Tampered("header"))?;
         let (kind, first, second) = codec::decode::<(u8, &str, &str)>(body).ok_or(Error::Tampered("header"))?;
-        AccountId::from_parts(kind, first, second)
+        AccountId::from_parts(kind, first, second).map_err(|_| Error::Tampered("header"))
     }
 
     pub(crate) fn seal_sign_in(&self, key: &[u8], header: &Header, sign_in: &SignInBody) -> Result<Vec<u8>> {
@@ -118,6 +120,7 @@ impl Rows {
             subject: sign_in.subject.as_ref().map(|s| (s.issuer(), s.sub())),
             aliases: sign_in.aliases.iter().map(Alias::parts).collect(),
             time: sign_in.time,
+            opening: sign_in.opening,
             as_of: sign_in.as_of,
         };
         let body = codec::encode(&wire, 2 + NONCE_BYTES, TAG_BYTES);
@@ -132,14 +135,7 @@ impl Rows {
         let mut row = Zeroizing::new(value.to_vec());
         let body = self.open_behind(b"sign-in", b'S', key, header, 2, &mut row)?.ok_or_else(tampered)?;
         let wire = codec::decode::<SignInWire<'_>>(body).ok_or_else(tampered)?;
-        Ok(SignInBody {
-            tenant: TenantId::new(wire.tenant)?,
-            session: wire.session.map(|(issuer, sid)| SessionId::new(issuer, sid)).transpose()?,
-            subject: wire.subject.map(|(issuer, sub)| Subject::new(issuer, sub)).transpose()?,
-            aliases: wire.aliases.into_iter().map(|(kind, value)| Alias::from_parts(kind, value)).collect::<Result<_>>()?,
-            time: wire.time,
-            as_of: wire.as_of,
-        })
+        wire.read().map_err(|_: Error| tampered())
     }
 
     /// The rows of a token, part by part; `key` makes the key of a part. All parts share a fresh write id.
@@ -211,7 +207,9 @@ impl Rows {
     pub(crate) fn open_checkpoint(&self, key: &[u8], value: &[u8]) -> Result<Position> {
         let damaged = || Error::damaged(Part::Engine, "its checkpoint is not of this ledger");
         let (front, sealed) = value.split_first_chunk::<2>().ok_or_else(damaged)?;
-        version(front[0])?;
+        if *front != [FORMAT, b'C'] {
+            return Err(damaged());
+        }
         let aad = self.aad(b"checkpoint", &[0; 16], key, front);
         let mut sealed = sealed.to_vec();
         let opened = open_in_place(&self.checkpoint_key(), &aad, &mut sealed).ok_or_else(damaged)?;
@@ -241,8 +239,7 @@ impl Rows {
     ) -> Result<Option<&'a mut [u8]>> {
         let Some((front, sealed)) = row.split_at_mut_checked(front) else { return Ok(None) };
         let [format, row_kind, ..] = *front else { return Ok(None) };
-        version(format)?;
-        if row_kind != kind {
+        if (format, row_kind) != (FORMAT, kind) {
             return Ok(None);
         }
         Ok(open_in_place(&header.account_key, &self.aad(label, &header.generation, key, front), sealed))
@@ -264,19 +261,9 @@ impl Rows {
     }
 }
 
-/// The generation in a header's front, not authenticated: for telling whether a header changed meanwhile, and for tidying
-/// up index rows, which decide nothing.
-pub(crate) fn generation_of(header: &[u8]) -> Option<Generation> {
-    HeaderFront::read(header).ok().map(|front| front.generation)
-}
-
 /// How many parts the token has whose first part this is, not authenticated: for knowing which rows to read or to delete.
 pub(crate) fn parts_of(value: &[u8]) -> u8 {
     token_front(value).map_or(1, |front| front.count.max(1))
-}
-
-fn version(found: u8) -> Result<()> {
-    if found > FORMAT { Err(Error::UnsupportedFormat { part: Part::Engine, found, supported: FORMAT }) } else { Ok(()) }
 }
 
 fn wrapping_key(root: &Key, salt: &[u8]) -> Key {
@@ -296,9 +283,6 @@ struct HeaderFront<'a> {
 
 impl<'a> HeaderFront<'a> {
     fn read(value: &'a [u8]) -> Result<Self> {
-        if let Some(found) = value.first() {
-            version(*found)?;
-        }
         let read = || {
             let rest = value.strip_prefix(&[FORMAT, b'H'])?;
             let (epoch, rest) = rest.split_first_chunk()?;
@@ -338,7 +322,22 @@ struct SignInWire<'a> {
     #[serde(borrow)]
     aliases: Vec<(u8, &'a str)>,
     time: Millis,
+    opening: Opening,
     as_of: Position,
+}
+
+impl SignInWire<'_> {
+    fn read(self) -> Result<SignInBody> {
+        Ok(SignInBody {
+            tenant: TenantId::new(self.tenant)?,
+            session: self.session.map(|(issuer, sid)| SessionId::new(issuer, sid)).transpose()?,
+            subject: self.subject.map(|(issuer, sub)| Subject::new(issuer, sub)).transpose()?,
+            aliases: self.aliases.into_iter().map(|(kind, value)| Alias::from_parts(kind, value)).collect::<Result<_>>()?,
+            time: self.time,
+            opening: self.opening,
+            as_of: self.as_of,
+        })
+    }
 }
 
 /// A token's fields, borrowed: no secret is copied on the way to its sealed row.

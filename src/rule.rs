@@ -5,7 +5,13 @@
 //! > everybody covers it. A token is dead when its sign-in is, or when a fence of the token's own tenant covers that
 //! > sign-in.
 //!
-//! Everything here is a pure function of the fences and the sign-in.
+//! An as-of counts only together with the *opening* it was taken in. Each opening of the ledger is recorded in it under a
+//! random number. A sign-in whose opening the ledger does not know, or whose as-of lies beyond where the next opening began,
+//! was made beside records that this ledger has lost: it is dead. (Without this, a ledger rolled back to an earlier state, beside
+//! an engine that has lost its checkpoint, would give new sign-outs positions below the as-ofs of sign-ins that live on: they
+//! would return `Ok` and cover nobody.)
+//!
+//! Everything here is a pure function of the fences, the openings and the sign-in.
 
 use std::collections::HashMap;
 
@@ -37,9 +43,13 @@ pub(crate) struct Fence {
     pub(crate) time: Millis,
 }
 
+/// The random number of one opening of the ledger.
+pub(crate) type Opening = [u8; 16];
+
 /// What the rule looks at of a sign-in.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Life {
+    pub(crate) opening: Opening,
     pub(crate) as_of: Position,
     pub(crate) time: Millis,
     pub(crate) account: Tag,
@@ -58,10 +68,13 @@ impl Life {
     }
 }
 
-/// All fences that stand.
+/// All fences that stand, and all openings that are known.
 #[derive(Default)]
 pub(crate) struct Fences {
     by_scope: HashMap<Scope, Frontier>,
+    openings: Vec<(Position, Opening, Millis)>,
+    /// From where to before where the as-ofs of an opening lie.
+    reach: HashMap<Opening, (Position, Position)>,
 }
 
 impl Fences {
@@ -70,14 +83,40 @@ impl Fences {
         self.by_scope.entry(scope).or_default().add(fence);
     }
 
-    /// The highest position of a fence that covers this sign-in, if it is dead.
+    /// Begins an opening, recorded at this position. Positions are given in rising order.
+    pub(crate) fn open(&mut self, position: Position, opening: Opening, time: Millis) {
+        if let Some((_, end)) = self.openings.last().and_then(|(_, last, _)| self.reach.get_mut(last)) {
+            *end = position;
+        }
+        self.openings.push((position, opening, time));
+        self.reach.insert(opening, (position, Position::MAX));
+    }
+
+    /// Every known opening, in order.
+    pub(crate) fn openings(&self) -> &[(Position, Opening, Millis)] {
+        &self.openings
+    }
+
+    /// Whether this ledger was ever where the sign-in's as-of was taken.
+    fn knows(&self, life: &Life) -> bool {
+        self.reach.get(&life.opening).is_some_and(|(start, end)| (*start..*end).contains(&life.as_of))
+    }
+
+    /// Whether a sign-out at or after this time covers a sign-in in these scopes, whatever its as-of.
+    pub(crate) fn is_covered_since(&self, life: &Life, time: Millis) -> bool {
+        let covers =
+            |scope| self.by_scope.get(&scope).is_some_and(|f| f.0.iter().any(|f| f.time >= time && life.time <= f.cutoff));
+        life.scopes().any(covers)
+    }
+
+    /// The highest position of a fence that covers this sign-in.
     pub(crate) fn death(&self, life: &Life) -> Option<Position> {
         life.scopes().filter_map(|scope| self.covering(scope, life, Position::MAX)).max()
     }
 
     /// Whether the sign-in is dead.
     pub(crate) fn is_dead(&self, life: &Life) -> bool {
-        self.death(life).is_some()
+        !self.knows(life) || self.death(life).is_some()
     }
 
     /// Whether a token of this tenant, got in this sign-in, is dead although its sign-in may live.
@@ -87,7 +126,7 @@ impl Fences {
 
     /// As [`Fences::is_dead`], by the fences up to `end` alone: what may be reclaimed, since it is dead on the disk too.
     pub(crate) fn is_dead_by(&self, life: &Life, end: Position) -> bool {
-        life.scopes().any(|scope| self.covering(scope, life, end).is_some())
+        !self.knows(life) || life.scopes().any(|scope| self.covering(scope, life, end).is_some())
     }
 
     /// As [`Fences::is_tenant_dead`], by the fences up to `end` alone.
@@ -141,11 +180,31 @@ mod tests {
     use super::*;
 
     fn life(as_of: Position, time: Millis) -> Life {
-        Life { as_of, time, account: [1; 16], tenant: [2; 16], session: Some([3; 16]), subject: None }
+        Life { opening: [0; 16], as_of, time, account: [1; 16], tenant: [2; 16], session: Some([3; 16]), subject: None }
     }
 
     fn fence(position: Position, cutoff: Millis) -> Fence {
         Fence { position, cutoff, time: 0 }
+    }
+
+    fn fences() -> Fences {
+        let mut fences = Fences::default();
+        fences.open(0, [0; 16], 0);
+        fences
+    }
+
+    #[test]
+    fn a_sign_in_of_an_unknown_opening_or_beyond_its_end_is_dead() {
+        let mut fences = Fences::default();
+        assert!(fences.is_dead(&life(0, 0)));
+        fences.open(3, [0; 16], 0);
+        fences.open(6, [1; 16], 0);
+        let of = |opening, as_of| Life { opening: [opening; 16], ..life(as_of, 0) };
+        let dead: Vec<bool> = (0..9).map(|as_of| fences.is_dead(&of(0, as_of))).collect();
+        assert_eq!(dead, [true, true, true, false, false, false, true, true, true]);
+        let dead: Vec<bool> = (4..9).map(|as_of| fences.is_dead(&of(1, as_of))).collect();
+        assert_eq!(dead, [true, true, false, false, false]);
+        assert!(fences.is_dead(&of(2, 7)) && fences.is_dead_by(&of(2, 7), 9));
     }
 
     /// The rule, word by word, over every list of up to four fences of two scopes, against the frontier.
@@ -167,7 +226,7 @@ mod tests {
         }
         let mut dead = 0;
         for list in &lists {
-            let mut fences = Fences::default();
+            let mut fences = fences();
             list.iter().for_each(|(scope, fence)| fences.stand(*scope, *fence));
             for (as_of, time) in (0..=4).flat_map(|a| [5, 10, 15, 20, 25, 30, 35].map(|t| (a, t))) {
                 let life = life(as_of, time);
@@ -189,7 +248,7 @@ mod tests {
         let mine = [Scope::Everybody, Scope::Account([1; 16]), Scope::Tenant([2; 16]), Scope::Session([3; 16])];
         let others = [Scope::Account([2; 16]), Scope::Tenant([1; 16]), Scope::Session([1; 16]), Scope::Subject([3; 16])];
         for (scope, expected) in mine.map(|s| (s, true)).into_iter().chain(others.map(|s| (s, false))) {
-            let mut fences = Fences::default();
+            let mut fences = fences();
             fences.stand(scope, fence(5, NO_CUTOFF));
             assert_eq!(fences.is_dead(&life(4, 0)), expected);
             assert!(!fences.is_dead(&life(5, 0)), "a sign-in as of the fence is newer than it");

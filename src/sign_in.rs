@@ -10,6 +10,7 @@ use crate::engine::{Batch, Durability, Row};
 use crate::error::{Error, Result};
 use crate::gate::{Core, Open};
 use crate::id::{AccountId, Alias, SessionId, Subject, TenantId};
+use crate::index::{self, Entry};
 use crate::layout::{self, Index, SignInId};
 use crate::row::{Generation, Header, SignInBody};
 use crate::rule::Life;
@@ -32,12 +33,13 @@ pub struct SignIn {
     subject: Option<Subject>,
     aliases: Vec<Alias>,
     time: Option<SystemTime>,
+    is_continued: bool,
 }
 
 impl SignIn {
     /// A sign-in of an account in a tenant.
     pub fn new(account: AccountId, tenant: TenantId) -> Self {
-        Self { account, tenant, session: None, subject: None, aliases: Vec::new(), time: None }
+        Self { account, tenant, session: None, subject: None, aliases: Vec::new(), time: None, is_continued: false }
     }
 
     /// The provider's session (`iss`, `sid`).
@@ -58,9 +60,21 @@ impl SignIn {
         self
     }
 
-    /// When the user signed in, if that was earlier than now (`auth_time`, or an import). A later time counts as now.
+    /// When the user signed in, if that was a little earlier than now (`auth_time`). A later time counts as now.
+    ///
+    /// It is a new sign-in all the same: only sign-outs that come after this call end it. For what was signed in long ago and is
+    /// taken over from elsewhere, see [`continued_from`](Self::continued_from).
     pub fn signed_in_at(mut self, time: SystemTime) -> Self {
         self.time = Some(time);
+        self
+    }
+
+    /// This is no new sign-in, but one of this time that is taken over from elsewhere, such as another cache. If a sign-out that
+    /// covers it has been recorded at this time or since, it is refused with [`Error::SignedOut`]; so that importing the
+    /// same cache twice brings nobody back.
+    pub fn continued_from(mut self, time: SystemTime) -> Self {
+        self.time = Some(time);
+        self.is_continued = true;
         self
     }
 
@@ -162,7 +176,7 @@ impl LiveSignIn {
             (parts..before).for_each(|part| batch.delete(key(part)));
             rows.into_iter().for_each(|(key, value)| batch.put(key, value));
             if tenant != me.life.tenant {
-                batch.put(Index::Tenant.row(&tenant, &me.life.account), me.generation.to_vec());
+                batch.put(Index::Tenant.row(&tenant, &me.life.account), Vec::new());
             }
         }
         if result.stored > 0 {
@@ -184,6 +198,13 @@ impl LiveSignIn {
     pub fn is_live(&self) -> Result<bool> {
         let open = self.core().enter()?;
         Ok(self.live_header(&open)?.is_some())
+    }
+
+    /// The random id of this sign-in: for the app's own session record, so that [`TokenStore::resume`](crate::TokenStore::resume)
+    /// finds this sign-in again and no other of the account. It is no secret, but tells who it is to nobody.
+    #[must_use]
+    pub fn id(&self) -> [u8; 16] {
+        self.0.id
     }
 
     /// The account.
@@ -226,7 +247,7 @@ impl LiveSignIn {
         self.0.owner.core()
     }
 
-    pub(crate) fn id(&self) -> &SignInId {
+    pub(crate) fn id_bytes(&self) -> &SignInId {
         &self.0.id
     }
 
@@ -276,8 +297,14 @@ pub(crate) fn sign_in(owner: &Arc<Owner>, request: SignIn) -> Result<LiveSignIn>
         subject: request.subject,
         aliases: request.aliases,
         time: request.time.map_or(now, to_millis).min(now),
+        opening: core.ledger.opening(),
         as_of: 0,
     };
+    if let Some((app_tenant, _)) = request.account.as_app()
+        && *app_tenant != body.tenant
+    {
+        return Err(Error::invalid("tenant", "an app's own account signs in to its own tenant only"));
+    }
     if body.time.saturating_add(millis(core.options.max_sign_in_age)) <= now {
         return Err(Error::invalid("signed_in_at", "it is longer ago than max_sign_in_age"));
     }
@@ -287,28 +314,39 @@ pub(crate) fn sign_in(owner: &Arc<Owner>, request: SignIn) -> Result<LiveSignIn>
     let lock = core.lock_account(&account);
 
     let life = as_of_now(core, account, &mut body)?;
-    let earlier = earlier(&open, &account, &request.account, now)?;
+    // (The floor, which stands for what was dropped for its age, covers everybody here too.)
+    if request.is_continued && core.ledger.fences().is_covered_since(&life, body.time) {
+        return Err(Error::SignedOut);
+    }
+    let mut earlier = earlier(&open, &account, &request.account, now)?;
     let id = fresh()?;
-    let mut batch = Batch { guard: Some((layout::header(&account), earlier.value)), changes: Vec::new() };
-    let mut header = match earlier.live {
+    earlier.live.push((id, index::entries(core, &life, &body)));
+    let surplus = earlier.live.len().saturating_sub(core.options.max_sign_ins.into());
+    let ended: Vec<_> = earlier.live.drain(..surplus).chain(earlier.dead).collect();
+
+    let mut header = match earlier.header {
         Some(header) => header,
         None => Header { generation: fresh()?, account_key: Key::random()?, sign_ins: Vec::new() },
     };
-    header.sign_ins.push(id);
-    let surplus = header.sign_ins.len().saturating_sub(core.options.max_sign_ins.into());
-    let ended: Vec<SignInId> = header.sign_ins.drain(..surplus).chain(earlier.dead).collect();
-    ended.iter().for_each(|id| batch.delete(layout::sign_in(&account, id)));
+    header.sign_ins = earlier.live.iter().map(|(id, _)| *id).collect();
+    let mut batch = Batch { guard: Some((layout::header(&account), earlier.value)), changes: Vec::new() };
+    ended.iter().for_each(|(id, _)| batch.delete(layout::sign_in(&account, id)));
+    let has_ended = !ended.is_empty();
+    let ended = ended.into_iter().flat_map(|(_, entries)| entries).collect();
+    for (index, tag) in index::stale(&open, &account, ended, &earlier.live)? {
+        batch.delete(index.row(&tag, &account));
+    }
     let key = layout::header(&account);
     batch.put(key.clone(), core.rows.seal_header(&key, &header, &request.account)?);
     let key = layout::sign_in(&account, &id);
     batch.put(key.clone(), core.rows.seal_sign_in(&key, &header, &body)?);
-    for (index, tag) in index_tags(core, &life, &body) {
-        batch.put(index.row(&tag, &account), header.generation.to_vec());
+    for (index, tag) in index::entries(core, &life, &body) {
+        batch.put(index.row(&tag, &account), Vec::new());
     }
     open.commit_with_checkpoint(&account, batch)?;
     drop((lock, session_lock));
     open.sync(Durability::PowerLoss)?;
-    if !ended.is_empty() {
+    if has_ended {
         core.backlog.push_account(account);
     }
     let inner = Inner { owner: owner.clone(), id, generation: header.generation, life, account: request.account, body };
@@ -334,14 +372,6 @@ pub(crate) fn live_sign_ins(owner: &Arc<Owner>, open: &Open<'_>, account: &Tag) 
     Ok(live)
 }
 
-/// The index rows that find a sign-in.
-pub(crate) fn index_tags(core: &Core, life: &Life, body: &SignInBody) -> Vec<(Index, Tag)> {
-    let session = life.session.map(|tag| (Index::Session, tag));
-    let subject = life.subject.map(|tag| (Index::Subject, tag));
-    let aliases = body.aliases.iter().map(|alias| (Index::Alias, core.tagger.alias(alias)));
-    [(Index::Tenant, life.tenant)].into_iter().chain(session).chain(subject).chain(aliases).collect()
-}
-
 /// Takes the as-of. A fence that covers the sign-in and is still being synced is waited for, so that the sign-in is newer than it.
 fn as_of_now(core: &Core, account: Tag, body: &mut SignInBody) -> Result<Life> {
     for _ in 0..64 {
@@ -361,10 +391,11 @@ fn as_of_now(core: &Core, account: Tag, body: &mut SignInBody) -> Result<Life> {
 struct Earlier {
     /// The header row as it is.
     value: Option<Vec<u8>>,
-    /// The header of a live account, with its live sign-ins only.
-    live: Option<Header>,
-    /// Sign-ins of the header that have ended.
-    dead: Vec<SignInId>,
+    /// The header, if the account is live.
+    header: Option<Header>,
+    /// Its live sign-ins, oldest first, and those that have ended; with the index entries that find them.
+    live: Vec<(SignInId, Vec<Entry>)>,
+    dead: Vec<(SignInId, Vec<Entry>)>,
 }
 
 /// What is there of the account. A header or sign-in that does not open counts as ended.
@@ -372,29 +403,31 @@ fn earlier(open: &Open<'_>, account: &Tag, id: &AccountId, now: Millis) -> Resul
     let core = open.core;
     let key = layout::header(account);
     let Some(value) = open.get(&key)? else { return Ok(Earlier::default()) };
-    let opened = match core.rows.open_header(&key, &value) {
-        Ok(header) => core.rows.open_account(&key, &value, &header).map(|stored| (header, stored)),
-        Err(error) => Err(error),
-    };
-    let (mut header, stored) = match opened {
+    let opened = core.rows.open_header(&key, &value);
+    let opened = opened.and_then(|header| Ok((core.rows.open_account(&key, &value, &header)?, header)));
+    let mut earlier = Earlier { value: Some(value), ..Earlier::default() };
+    let (stored, header) = match opened {
         Ok(opened) => opened,
-        Err(Error::Tampered(_)) => return Ok(Earlier { value: Some(value), ..Earlier::default() }),
+        Err(Error::Tampered(_)) => return Ok(earlier),
         Err(error) => return Err(error),
     };
     if stored != *id {
         return Err(Error::Tampered("header"));
     }
-    let mut dead = Vec::new();
-    let mut live = Vec::new();
-    for sign_in in std::mem::take(&mut header.sign_ins) {
-        let is_live = match open.sign_in(account, &header, &sign_in) {
-            Ok(body) => body.is_some_and(|body| core.is_live(&core.life(*account, &body), now)),
-            Err(Error::Tampered(_)) => false,
+    for sign_in in &header.sign_ins {
+        match open.sign_in(account, &header, sign_in) {
+            Ok(Some(body)) => {
+                let life = core.life(*account, &body);
+                // What is taken out of the header stays out: not before the sign-out that ended it is durable.
+                let death = core.ledger.fences().death(&life);
+                death.map_or(Ok(()), |position| core.ledger.wait(position))?;
+                let list = if core.is_live(&life, now) { &mut earlier.live } else { &mut earlier.dead };
+                list.push((*sign_in, index::entries(core, &life, &body)));
+            }
+            Ok(None) | Err(Error::Tampered(_)) => earlier.dead.push((*sign_in, Vec::new())),
             Err(error) => return Err(error),
-        };
-        if is_live { live.push(sign_in) } else { dead.push(sign_in) }
+        }
     }
-    header.sign_ins = live;
-    let live = (!header.sign_ins.is_empty()).then_some(header);
-    Ok(Earlier { value: Some(value), live, dead })
+    earlier.header = (!earlier.live.is_empty()).then_some(header);
+    Ok(earlier)
 }

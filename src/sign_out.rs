@@ -90,7 +90,8 @@ impl SignOut {
     }
 
     /// Only who signed in by this time, to the millisecond: for signals that say when they were made, so that a late or
-    /// repeated one does not end a newer sign-in.
+    /// repeated one does not end a newer sign-in. Claims such as `iat` are in whole seconds: give the end of that second, and what
+    /// the clocks may differ by.
     pub fn signed_in_before(mut self, time: SystemTime) -> Self {
         self.cutoff = Some(time);
         self
@@ -117,6 +118,8 @@ pub struct Receipt {
     pub position: u64,
     /// When it was asked for.
     pub at: SystemTime,
+    /// How many accounts a session's sign-out took; `None` in other scopes, which look for nobody.
+    pub accounts: Option<usize>,
     /// The refresh tokens that it ended, if they were asked for.
     pub refresh_tokens: Vec<RefreshToken>,
     /// Whether some refresh tokens could not be read, because the engine failed or a row does not open.
@@ -177,13 +180,21 @@ pub(crate) fn sign_out(core: &Core, request: SignOut) -> Result<Receipt> {
     drop(session_lock);
     core.ledger.wait(span.last)?;
 
-    let mut receipt =
-        Receipt { position: span.last, at: from_millis(now), refresh_tokens: Vec::new(), refresh_tokens_missed: false };
+    let mut receipt = Receipt {
+        position: span.last,
+        at: from_millis(now),
+        accounts: whole.then_some(accounts.len()),
+        refresh_tokens: Vec::new(),
+        refresh_tokens_missed: false,
+    };
     if request.take {
         receipt.refresh_tokens_missed = failure.is_some();
         for account in &accounts {
-            receipt.refresh_tokens_missed |= take(&open, account, &mut receipt.refresh_tokens).is_err();
+            receipt.refresh_tokens_missed |= !take(&open, account, &mut receipt.refresh_tokens);
         }
+        // A sign-in of the subject that came between our looking and the fence has ended, but we do not hold its lock.
+        let now = accounts_in(&open, scope);
+        receipt.refresh_tokens_missed |= now.is_ok_and(|now| now.iter().any(|account| !accounts.contains(account)));
     }
     drop(locks);
     core.backlog.push(&scopes);
@@ -195,7 +206,9 @@ pub(crate) fn sign_out(core: &Core, request: SignOut) -> Result<Receipt> {
 
 pub(crate) fn last_sign_out(core: &Core, scope: &Scope) -> Result<LastSignOut> {
     let _open = core.enter_ledger()?;
-    let last = core.ledger.fences().last(rule_scope(core, scope));
+    let (floor, known_since) = core.ledger.horizon();
+    // The floor stands for what was dropped; nobody asked for it.
+    let last = core.ledger.fences().last(rule_scope(core, scope)).filter(|fence| fence.position > floor);
     if let Some(fence) = last {
         core.ledger.wait(fence.position)?;
     }
@@ -204,7 +217,7 @@ pub(crate) fn last_sign_out(core: &Core, scope: &Scope) -> Result<LastSignOut> {
         at: from_millis(fence.time),
         signed_in_before: (fence.cutoff != NO_CUTOFF).then(|| from_millis(fence.cutoff)),
     };
-    Ok(LastSignOut { record: last.map(recorded), known_since: from_millis(core.ledger.known_since()) })
+    Ok(LastSignOut { record: last.map(recorded), known_since: from_millis(known_since) })
 }
 
 fn rule_scope(core: &Core, scope: &Scope) -> rule::Scope {
@@ -217,7 +230,7 @@ fn rule_scope(core: &Core, scope: &Scope) -> rule::Scope {
     }
 }
 
-/// The accounts that have live sign-ins of this scope. The index finds them, their own sealed rows decide; what does not open counts as found.
+/// The accounts that have sign-ins of this scope. The index finds them, their own sealed rows decide; what does not open counts as found.
 fn accounts_in(open: &Open<'_>, scope: rule::Scope) -> Result<Vec<Tag>> {
     if open.core.is_engine_failed() {
         return Err(Error::Poisoned(Part::Engine));
@@ -249,34 +262,46 @@ fn has_sign_in_of(open: &Open<'_>, account: &Tag, scope: rule::Scope) -> Result<
         match open.sign_in(account, &header, id) {
             Ok(Some(body)) => {
                 let life = open.core.life(*account, &body);
+                // Also one that has ended already, if it is still listed: when in doubt, forget.
                 let scopes = [life.session.map(rule::Scope::Session), life.subject.map(rule::Scope::Subject)];
-                if scopes.contains(&Some(scope)) && open.core.is_live(&life, open.core.clock.now()) {
+                if scopes.contains(&Some(scope)) {
                     return Ok(true);
                 }
             }
-            Ok(None) => {}
-            Err(Error::Tampered(_)) => return Ok(true),
+            // Whose it was cannot be told.
+            Ok(None) | Err(Error::Tampered(_)) => return Ok(true),
             Err(error) => return Err(error),
         }
     }
     Ok(false)
 }
 
-/// Reads the refresh tokens of the account's dead sign-ins. The caller holds the account's lock.
-fn take(open: &Open<'_>, account: &Tag, taken: &mut Vec<RefreshToken>) -> Result<()> {
-    let Some((_, header)) = open.header(account)? else { return Ok(()) };
+/// Reads the refresh tokens of the account's dead sign-ins; whether that were all. The caller holds the account's lock.
+fn take(open: &Open<'_>, account: &Tag, taken: &mut Vec<RefreshToken>) -> bool {
+    let header = match open.header(account) {
+        Ok(Some((_, header))) => header,
+        Ok(None) => return true,
+        Err(_) => return false,
+    };
+    let mut all = true;
     for id in &header.sign_ins {
-        let Some(body) = open.sign_in(account, &header, id)? else { continue };
+        let Ok(Some(body)) = open.sign_in(account, &header, id) else {
+            all = false;
+            continue;
+        };
         if !open.core.ledger.fences().is_dead(&open.core.life(*account, &body)) {
             continue;
         }
-        for (key, value) in open.scan(&layout::tokens(account, id), None, usize::MAX)? {
-            if let Some(AccountRow::Token { part: 0, .. }) = layout::parse(&key)
-                && let Some(Token::Refresh(token)) = open.token(&header, key, value)?
-            {
-                taken.push(token);
+        let Ok(rows) = open.scan(&layout::tokens(account, id), None, usize::MAX) else { return false };
+        for (key, value) in rows {
+            if let Some(AccountRow::Token { part: 0, .. }) = layout::parse(&key) {
+                match open.token(&header, key, value) {
+                    Ok(Some(Token::Refresh(token))) => taken.push(token),
+                    Ok(Some(_)) => {}
+                    Ok(None) | Err(_) => all = false,
+                }
             }
         }
     }
-    Ok(())
+    all
 }

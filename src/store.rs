@@ -49,7 +49,7 @@ pub struct TokenStore {
 }
 
 /// A part of a long list.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone)]
 #[must_use]
 pub struct Page {
     after: Option<Vec<u8>>,
@@ -57,20 +57,28 @@ pub struct Page {
 }
 
 impl Page {
-    /// The first accounts, up to `limit`.
+    /// The first accounts, up to `limit` (at least one).
     pub fn first(limit: usize) -> Self {
-        Self { after: None, limit }
+        Self { after: None, limit: limit.max(1) }
+    }
+}
+
+impl std::fmt::Debug for Page {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Page({})", self.limit)
     }
 }
 
 /// Some live accounts, in no telling order.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Accounts {
     /// The accounts of this page.
     pub accounts: Vec<Account>,
     /// The page behind it, if there are more.
     pub next: Option<Page>,
+    /// How many accounts were passed over because their rows do not open. The sweep removes them.
+    pub tampered: usize,
 }
 
 /// A live account.
@@ -172,50 +180,60 @@ impl TokenStore {
         beside_writers(|| sign_in::live_sign_ins(&self.owner, &open, &self.core().tagger.account(account)))
     }
 
-    /// The live accounts, page by page.
+    /// The handle of one sign-in, by the [id](LiveSignIn::id) that the app kept for it; `None` if it is not live.
     ///
     /// # Errors
     /// As [`TokenStore::account`].
+    pub fn resume(&self, account: &AccountId, id: [u8; 16]) -> Result<Option<LiveSignIn>> {
+        Ok(self.account(account)?.into_iter().find(|live| live.id() == id))
+    }
+
+    /// The live accounts, page by page. Accounts that do not open are counted, not listed.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`], [`Error::Closed`].
     pub fn accounts(&self, page: Page) -> Result<Accounts> {
         let open = self.core().enter()?;
         let mut after = page.after.unwrap_or_else(layout::all_accounts);
-        let mut accounts = Vec::new();
-        while accounts.len() < page.limit {
-            let Some(account) = next_account(&open, &after)? else { return Ok(Accounts { accounts, next: None }) };
-            accounts.extend(self.live_account(&open, &account)?);
-            after = layout::account_end(&account);
+        let mut found = Accounts::default();
+        while found.accounts.len() < page.limit {
+            let Some(account) = next_account(&open, after)? else { return Ok(found) };
+            found.add(self.live_account(&open, &account))?;
+            after = layout::behind_account(&account);
         }
-        Ok(Accounts { accounts, next: Some(Page { after: Some(after), limit: page.limit }) })
+        found.next = Some(Page { after: Some(after), limit: page.limit });
+        Ok(found)
     }
 
     /// The live accounts with a sign-in in this tenant, or with tokens of it (guests), page by page.
     ///
     /// # Errors
-    /// As [`TokenStore::account`].
+    /// As [`TokenStore::accounts`].
     pub fn accounts_in(&self, tenant: &TenantId, page: Page) -> Result<Accounts> {
         let open = self.core().enter()?;
         let tag = self.core().tagger.tenant(tenant);
         let prefix = Index::Tenant.accounts_of(&tag);
         let mut after = page.after;
-        let mut accounts = Vec::new();
-        while accounts.len() < page.limit {
+        let mut found = Accounts::default();
+        while found.accounts.len() < page.limit {
             let rows = open.scan(&prefix, after.as_deref(), 1)?;
-            let Some((key, _)) = rows.into_iter().next() else { return Ok(Accounts { accounts, next: None }) };
-            let account = layout::indexed_account(&key).map(|tag| self.live_account(&open, &tag)).transpose()?.flatten();
-            if let Some(account) = account
-                && account.sign_ins.iter().try_fold(false, |any, live| Ok::<_, Error>(any || has_tenant(&open, live, &tag)?))?
-            {
-                accounts.push(account);
+            let Some((key, _)) = rows.into_iter().next() else { return Ok(found) };
+            if let Some(account) = layout::indexed_account(&key) {
+                found.add(self.live_account(&open, &account).and_then(|account| match account {
+                    Some(account) if has_tenant(&open, &account, &tag)? => Ok(Some(account)),
+                    _ => Ok(None),
+                }))?;
             }
             after = Some(key);
         }
-        Ok(Accounts { accounts, next: Some(Page { after, limit: page.limit }) })
+        found.next = Some(Page { after, limit: page.limit });
+        Ok(found)
     }
 
     /// The live accounts that this session of the provider is signed in to.
     ///
     /// # Errors
-    /// As [`TokenStore::account`].
+    /// As [`TokenStore::accounts`].
     pub fn accounts_of_session(&self, session: &SessionId) -> Result<Vec<Account>> {
         self.accounts_under(Index::Session, self.core().tagger.session(session), |live| live.session() == Some(session))
     }
@@ -223,7 +241,7 @@ impl TokenStore {
     /// The live accounts with a sign-in of this subject.
     ///
     /// # Errors
-    /// As [`TokenStore::account`].
+    /// As [`TokenStore::accounts`].
     pub fn accounts_of_subject(&self, subject: &Subject) -> Result<Vec<Account>> {
         self.accounts_under(Index::Subject, self.core().tagger.subject(subject), |live| live.subject() == Some(subject))
     }
@@ -231,7 +249,7 @@ impl TokenStore {
     /// The live accounts with a sign-in of this alias.
     ///
     /// # Errors
-    /// As [`TokenStore::account`].
+    /// As [`TokenStore::accounts`].
     pub fn accounts_of_alias(&self, alias: &Alias) -> Result<Vec<Account>> {
         self.accounts_under(Index::Alias, self.core().tagger.alias(alias), |live| live.aliases().contains(alias))
     }
@@ -276,7 +294,7 @@ impl TokenStore {
             engine_bytes: if core.is_engine_failed() { 0 } else { open.size()? },
             engine_failed: core.is_engine_failed(),
             opened_by_previous_key: self.owner.opened_by_previous_key,
-            known_since: from_millis(core.ledger.known_since()),
+            known_since: from_millis(core.ledger.horizon().1),
         })
     }
 
@@ -309,22 +327,37 @@ impl TokenStore {
     fn accounts_under(&self, index: Index, tag: Tag, is_wanted: impl Fn(&LiveSignIn) -> bool) -> Result<Vec<Account>> {
         let open = self.core().enter()?;
         let rows = open.scan(&index.accounts_of(&tag), None, usize::MAX)?;
-        let accounts = rows.iter().filter_map(|(key, _)| layout::indexed_account(key));
-        let accounts = accounts.filter_map(|account| self.live_account(&open, &account).transpose());
-        accounts.filter(|found| found.as_ref().map_or(true, |account| account.sign_ins.iter().any(&is_wanted))).collect()
+        let mut found = Accounts::default();
+        for account in rows.iter().filter_map(|(key, _)| layout::indexed_account(key)) {
+            found.add(self.live_account(&open, &account))?;
+        }
+        found.accounts.retain(|account| account.sign_ins.iter().any(&is_wanted));
+        Ok(found.accounts)
     }
 }
 
-/// Whether the sign-in is of this tenant, or has a token of it that is not dead.
-fn has_tenant(open: &Open<'_>, live: &LiveSignIn, tenant: &Tag) -> Result<bool> {
-    if live.life().tenant == *tenant {
-        return Ok(true);
+impl Accounts {
+    /// Adds an account, or counts one that does not open.
+    fn add(&mut self, account: Result<Option<Account>>) -> Result<()> {
+        match account {
+            Ok(account) => self.accounts.extend(account),
+            Err(Error::Tampered(_)) => self.tampered += 1,
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
-    if open.core.ledger.fences().is_tenant_dead(live.life(), *tenant) {
-        return Ok(false);
+}
+
+/// Whether a sign-in of the account is of this tenant, or has a token of it that is not dead.
+fn has_tenant(open: &Open<'_>, account: &Account, tenant: &Tag) -> Result<bool> {
+    for live in &account.sign_ins {
+        let is_dead = || open.core.ledger.fences().is_tenant_dead(live.life(), *tenant);
+        let prefix = layout::tokens_in(&live.life().account, live.id_bytes(), tenant);
+        if live.life().tenant == *tenant || (!is_dead() && !open.scan(&prefix, None, 1)?.is_empty()) {
+            return Ok(true);
+        }
     }
-    let prefix = layout::tokens_in(&live.life().account, live.id(), tenant);
-    Ok(!open.scan(&prefix, None, 1)?.is_empty())
+    Ok(false)
 }
 
 /// Looks again when a row did not open: the account may have begun a new life between two rows.

@@ -87,7 +87,7 @@ fn sign_outs_work_when_the_engine_has_failed() {
     store.sign_out(SignOut::account(&account(1))).unwrap();
     store.sign_out(SignOut::subject(&subject(2))).unwrap();
     match store.sign_out(SignOut::session(&session(3))) {
-        Err(Error::OnlySessionEnded { receipt, .. }) => assert_eq!(receipt.position, 3),
+        Err(Error::OnlySessionEnded { receipt, .. }) => assert_eq!(receipt.position, 4),
         other => panic!("{other:?}"),
     }
     let only = SignOut::session(&session(3)).policy(SessionPolicy::OnlySession);
@@ -254,7 +254,7 @@ fn an_older_ledger_than_the_engine_has_seen_is_damage() {
     store.sign_out(SignOut::account(&account(1))).unwrap();
     // Any of these tells the engine how far the ledger was.
     let tellers: [fn(&TokenStore); 3] =
-        [|store| drop(store.sign_in(sign_in(2)).unwrap()), |store| drop(store.wait_reclaimed().unwrap()), |_| {}];
+        [|store| drop(store.sign_in(sign_in(2)).unwrap()), |store| assert!(store.wait_reclaimed().is_ok()), |_| {}];
     for (number, teller) in tellers.into_iter().enumerate() {
         let machine = machine.copy();
         let store = open(&machine);
@@ -309,28 +309,20 @@ fn a_wrong_key_changes_nothing_and_a_previous_one_opens() {
 }
 
 #[test]
-fn newer_formats_are_refused_and_left_alone() {
+fn a_newer_format_is_refused_and_left_alone() {
     let machine = Machine::new();
-    let store = open(&machine);
-    store.sign_in(sign_in(1)).unwrap();
-    store.close().unwrap();
-    let ledger = ledger_name(&machine);
-    for (name, part) in [("keyring", Part::Keyring), (ledger.as_str(), Part::Ledger)] {
-        let newer = with_files(&machine, |files| files.get_mut(name).unwrap()[4] = 9);
-        let opened = builder(&newer).on_damage(OnDamage::ForgetEveryone).open();
-        match opened {
-            Err(Error::UnsupportedFormat { part: found, found: 9, supported: 1 }) => assert_eq!(found, part),
-            other => panic!("{name}: {other:?}"),
-        }
+    open(&machine).close().unwrap();
+    let newer = with_files(&machine, |files| files.get_mut("keyring").unwrap()[4] = 9);
+    let before = newer.files();
+    match builder(&newer).on_damage(OnDamage::ForgetEveryone).open() {
+        Err(Error::UnsupportedFormat { part: Part::Keyring, found: 9, supported: 1 }) => {}
+        other => panic!("{other:?}"),
     }
-    let mut rows = machine.rows();
-    rows.values_mut().for_each(|row| row[0] = 9);
-    rows.retain(|key, _| key[0] == b'A');
-    machine.set_rows(rows);
-    let store = open(&machine);
-    let read = store.account(&account(1));
-    assert!(matches!(read, Err(Error::UnsupportedFormat { part: Part::Engine, .. })), "{read:?}");
-    assert!(matches!(store.sign_in(sign_in(1)), Err(Error::UnsupportedFormat { .. })), "never overwritten");
+    assert_eq!(newer.files(), before);
+    // The keyring speaks for all: elsewhere a format byte is no more than a changed byte.
+    let ledger = ledger_name(&machine);
+    let changed = with_files(&machine, |files| files.get_mut(&ledger).unwrap()[4] = 9);
+    assert!(matches!(builder(&changed).open(), Err(Error::Damaged { part: Part::Ledger, .. })));
 }
 
 #[test]
@@ -368,5 +360,5 @@ fn the_ledger_is_compacted_by_the_sweep_and_stays_bounded() {
     let store = open(&machine);
     assert_eq!(store.account(&account(1)).unwrap().len(), 1);
     let last = store.last_sign_out(&Scope::Account(account(5))).unwrap().record.unwrap();
-    assert_eq!(last.position, 320 - 4);
+    assert_eq!(last.position, 320 - 4 + 1);
 }

@@ -119,6 +119,26 @@ fn a_second_process_is_told_who_has_the_store() {
     assert_eq!(signed_in(&home.open(), 1..=3), [1, 2], "the lock dies with its process");
 }
 
+/// Between fork and exec a child has its parent's open files, and with them their locks.
+#[test]
+fn a_process_that_starts_others_can_reopen_its_store() {
+    let home = closed();
+    let is_done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !is_done.load(std::sync::atomic::Ordering::Relaxed) {
+                    again("no-such-test").status().unwrap();
+                }
+            });
+        }
+        let results: Vec<_> = (0..150).map(|_| home.builder().open().and_then(TokenStore::close)).collect();
+        is_done.store(true, std::sync::atomic::Ordering::Relaxed);
+        let failed: Vec<_> = results.into_iter().filter_map(Result::err).collect();
+        assert!(failed.is_empty(), "{} of 150: {:?}", failed.len(), failed.first());
+    });
+}
+
 #[test]
 fn a_shared_ledger_folder_keeps_stores_apart() {
     let home = Home::new();

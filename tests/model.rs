@@ -305,21 +305,40 @@ impl World {
         if taking && !matches!(who, Who::Tenant(_) | Who::Everybody) {
             request = request.taking_refresh_tokens();
         }
-        let whole: Vec<u32> = match who {
-            Who::Session(s) => self.made.iter().filter(|m| m.session == Some(s) && self.is_live(m)).map(|m| m.account).collect(),
-            _ => Vec::new(),
-        };
         self.order += 1;
         let known = self.store().stats().map_or(0, |stats| stats.synced);
         let (order, cutoff) = (self.order, ago.map_or(u64::MAX, |ago| self.time - ago));
+        // A session's sign-out takes the accounts that it is of; those whose sign-in of it has ended already it may take.
+        let (mut surely, mut perhaps) = (Vec::new(), Vec::new());
+        if let Who::Session(_) = who {
+            for number in 0..3 {
+                let of: Vec<&Made> =
+                    self.made.iter().filter(|m| m.account == number && Who::Session(m.session.unwrap_or(9)) == who).collect();
+                if of.iter().any(|made| self.is_live(made)) {
+                    surely.push(number);
+                } else if !of.is_empty() {
+                    perhaps.push(number);
+                }
+            }
+        }
         let result = self.store().sign_out(request);
-        let mut stand = || {
-            self.fences.push(Fence { who, order, cutoff });
-            self.fences.extend(whole.iter().map(|account| Fence { who: Who::Account(*account), order, cutoff }));
-        };
         match result {
             Ok(receipt) => {
-                stand();
+                self.fences.push(Fence { who, order, cutoff });
+                for number in 0..3 {
+                    let last = self.store().last_sign_out(&Scope::Account(account(number)));
+                    let is_taken = match (last, who) {
+                        (Ok(last), Who::Session(_)) => last.record.is_some_and(|record| record.position > known),
+                        // The disk died behind the sign-out.
+                        (Err(_), Who::Session(_)) => surely.contains(&number) || self.taken_after_death(number, known),
+                        _ => false,
+                    };
+                    assert!(is_taken || !surely.contains(&number), "a session's account was not taken");
+                    assert!(!is_taken || surely.contains(&number) || perhaps.contains(&number), "a stranger was taken");
+                    if is_taken {
+                        self.fences.push(Fence { who: Who::Account(number), order, cutoff });
+                    }
+                }
                 assert_eq!(receipt.at, at(self.time));
                 match self.store().last_sign_out(&scope) {
                     Ok(last) => assert_eq!(last.record.unwrap().signed_in_before.is_none(), ago.is_none()),
@@ -333,11 +352,16 @@ impl World {
                 self.met("sign-out in doubt");
                 let before: Vec<bool> = self.made.iter().map(|made| self.is_live(made)).collect();
                 let undo = self.fences.len();
-                self.fences.push(Fence { who, order, cutoff });
-                self.fences.extend(whole.iter().map(|account| Fence { who: Who::Account(*account), order, cutoff }));
-                let ended: Vec<usize> = (0..self.made.len()).filter(|i| before[*i] && !self.is_live(&self.made[*i])).collect();
                 self.machine.cut_power(order as u64);
                 let store = open(&self.machine, &self.clock);
+                self.fences.push(Fence { who, order, cutoff });
+                for number in surely.into_iter().chain(perhaps) {
+                    let last = store.last_sign_out(&Scope::Account(account(number))).unwrap().record;
+                    if last.is_some_and(|record| record.position > known) {
+                        self.fences.push(Fence { who: Who::Account(number), order, cutoff });
+                    }
+                }
+                let ended: Vec<usize> = (0..self.made.len()).filter(|i| before[*i] && !self.is_live(&self.made[*i])).collect();
                 // Whether the record is there: asked of the ledger, since nobody may have been covered.
                 let recorded = store.last_sign_out(&scope).unwrap().record.is_some_and(|record| record.position > known);
                 let alive = |i: &usize| store.account(&account(self.made[*i].account)).unwrap().contains(&self.made[*i].handle);
@@ -350,6 +374,13 @@ impl World {
                 self.reopened();
             }
         }
+    }
+
+    /// Whether a session's sign-out that was acknowledged has taken this account: asked of the machine's copy.
+    fn taken_after_death(&self, number: u32, known: u64) -> bool {
+        let copy = self.machine.copy();
+        let last = open(&copy, &self.clock).last_sign_out(&Scope::Account(account(number))).unwrap().record;
+        last.is_some_and(|record| record.position > known)
     }
 
     /// Opens the store again, takes the handles anew, and checks that they are just those of the living.

@@ -314,6 +314,8 @@ fn closing_waits_for_verbs_and_hangs_nobody() {
             .collect();
         std::thread::yield_now();
         store.close().unwrap();
-        threads.into_iter().for_each(|thread| drop(thread.join().unwrap()));
+        for thread in threads {
+            thread.join().unwrap();
+        }
     }
 }

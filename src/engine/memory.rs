@@ -48,17 +48,20 @@ impl MemoryRows {
         self.lock().failing = failing;
     }
 
-    /// Forgets what a crash may forget: batches are lost from the end, `pick(n)` says how many of `n` stay.
+    /// Forgets what a crash may forget: batches are lost from the end, `pick(n)` says how many of `n` stay. What was flushed
+    /// survives the process, and is still not durable then.
     pub(crate) fn crash(&self, power: bool, pick: impl FnOnce(usize) -> usize) {
         let mut guard = self.lock();
         let state = &mut *guard;
         let safe = if power { 0 } else { state.flushed };
         let stay = safe + pick(state.unsynced.len() - safe);
-        for changes in state.unsynced.drain(..).take(stay) {
-            apply(&mut state.durable, changes);
+        state.unsynced.truncate(stay);
+        if power {
+            state.unsynced.drain(..).for_each(|changes| apply(&mut state.durable, changes));
         }
         state.live = state.durable.clone();
-        state.flushed = 0;
+        state.unsynced.iter().for_each(|changes| apply(&mut state.live, changes.clone()));
+        state.flushed = state.unsynced.len();
         state.failing = false;
     }
 }

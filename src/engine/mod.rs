@@ -9,7 +9,7 @@ mod sled;
 
 #[cfg(feature = "test-util")]
 pub(crate) use memory::{MemoryEngine, MemoryRows};
-pub(crate) use sled::SledEngine;
+pub(crate) use sled::{SledEngine, open_error};
 
 use std::io;
 

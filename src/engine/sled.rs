@@ -37,6 +37,8 @@ struct Progress {
     flushed: u64,
     synced: u64,
     busy: bool,
+    /// A commit or a sync has failed. The system tells of a failed sync once, so the next one would lie.
+    failed: bool,
 }
 
 impl SledEngine {
@@ -49,9 +51,15 @@ impl SledEngine {
         if !path.is_dir() {
             create(parent, name, cache_bytes).map_err(open_error)?;
         }
+        // Also when a process died before it could: the rename must not be undone once sign-ins are in there.
+        sync_folder(parent).map_err(Error::io("sync the store's folder"))?;
         clean(&path).map_err(Error::io("clean the engine's folder"))?;
         let log = File::options().read(true).write(true).open(path.join("db"));
-        let log = log.map_err(|_| Error::damaged(Part::Engine, "its log is missing"))?;
+        let log = log.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Error::damaged(Part::Engine, "its log is missing"),
+            _ => Error::io("open the engine's log")(error),
+        })?;
+        wait_unlocked(&log).map_err(Error::io("wait for the engine's lock"))?;
         let db = guarded(|| config(&path, cache_bytes).open()).map_err(open_error)?;
         log.sync_all().and_then(|()| sync_folder(&path)).map_err(Error::io("sync the engine's folder"))?;
         Ok(Self { db: Some(db), log, sync: Mutex::default(), changed: Condvar::new() })
@@ -104,9 +112,12 @@ impl Engine for SledEngine {
                 None => changes.remove(key),
             }
         }
-        guarded(|| db.apply_batch(changes))?;
-        self.progress().committed += 1;
-        Ok(true)
+        let applied = guarded(|| db.apply_batch(changes));
+        let mut progress = self.progress();
+        progress.failed |= applied.is_err();
+        progress.committed += 1;
+        drop(progress);
+        applied.map(|()| true)
     }
 
     fn sync(&self, durability: Durability) -> Result<(), EngineError> {
@@ -117,6 +128,9 @@ impl Engine for SledEngine {
             let reached = if durability == Durability::PowerLoss { progress.synced } else { progress.flushed };
             if reached >= target {
                 return Ok(());
+            }
+            if progress.failed {
+                return Err(EngineError::Io(io::Error::other("an earlier write or sync failed")));
             }
             if progress.busy {
                 progress = self.changed.wait(progress).unwrap_or_else(PoisonError::into_inner);
@@ -131,6 +145,7 @@ impl Engine for SledEngine {
             });
             progress = self.progress();
             progress.busy = false;
+            progress.failed |= done.is_err();
             self.changed.notify_all();
             done?;
             progress.flushed = progress.flushed.max(upto);
@@ -173,10 +188,24 @@ fn create(parent: &Path, name: &str, cache_bytes: u64) -> Result<(), EngineError
     create_private(&path).map_err(io_error)?;
     guarded(|| config(&path, cache_bytes).open().and_then(|db| db.flush()))?;
     for file in ["conf", "db"] {
-        File::open(path.join(file)).and_then(|file| file.sync_all()).map_err(io_error)?;
+        // Windows syncs only what is open for writing.
+        File::options().write(true).open(path.join(file)).and_then(|file| file.sync_all()).map_err(io_error)?;
     }
     sync_folder(&path).map_err(io_error)?;
     fs::rename(&path, parent.join(name)).and_then(|()| sync_folder(parent)).map_err(io_error)
+}
+
+/// Waits while a child of this process, between fork and exec, holds sled's lock of an earlier open. Nobody else can: we have the
+/// store's lock.
+fn wait_unlocked(log: &File) -> io::Result<()> {
+    for _ in 0..5000 {
+        match log.try_lock() {
+            Ok(()) => return log.unlock(),
+            Err(fs::TryLockError::WouldBlock) => std::thread::sleep(std::time::Duration::from_millis(1)),
+            Err(fs::TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Err(io::ErrorKind::WouldBlock.into())
 }
 
 /// Removes snapshots that were being written when the process died. The older snapshot and the log are still whole.
@@ -210,7 +239,7 @@ fn io_error(error: io::Error) -> EngineError {
     }
 }
 
-fn open_error(error: EngineError) -> Error {
+pub(crate) fn open_error(error: EngineError) -> Error {
     match error {
         EngineError::Full => Error::Full(Part::Engine),
         EngineError::Panicked => Error::damaged(Part::Engine, "its code panicked while opening it"),

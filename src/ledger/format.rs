@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq;
 use crate::clock::Millis;
 use crate::crypto::{Mac, TAG_LEN, Tag};
 use crate::error::{Error, Part, Result};
-use crate::rule::{Fence, Position, Scope};
+use crate::rule::{Opening, Position, Scope};
 
 /// Bytes before the first slot: one sector, so that no slot crosses a sector's border.
 pub(super) const HEADER_BYTES: usize = 512;
@@ -54,14 +54,26 @@ pub(super) struct Record {
     /// Place in its call, and the call's size: the records that count only together.
     pub(super) in_call: u16,
     pub(super) call_size: u16,
-    pub(super) fence: Fence,
-    /// Whom it signs out; `None` for a record that was voided because its call was not whole.
-    pub(super) scope: Option<Scope>,
+    pub(super) position: Position,
+    /// When it was written.
+    pub(super) time: Millis,
+    pub(super) what: What,
+}
+
+/// What a record says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    /// Sign-ins of this scope, up to the cutoff, have ended.
+    SignOut(Scope, Millis),
+    /// The ledger was opened: as-ofs from here on belong to this opening.
+    Opened(Opening),
+    /// Nothing: its call was not whole.
+    Void,
 }
 
 impl std::fmt::Debug for Scope {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Scope({})", kind_and_tag(Some(*self)).0)
+        write!(f, "Scope({})", kind_and_tag(*self).0)
     }
 }
 
@@ -80,15 +92,19 @@ impl Seal<'_> {
         match slot {
             Slot::Filler => put(&mut rest, &place.to_be_bytes()),
             Slot::Record(r) => {
-                let (kind, tag) = kind_and_tag(r.scope);
-                put(&mut rest, &r.fence.position.to_be_bytes());
+                let ((kind, tag), cutoff) = match r.what {
+                    What::SignOut(scope, cutoff) => (kind_and_tag(scope), cutoff),
+                    What::Void => ((6, [0; TAG_LEN]), 0),
+                    What::Opened(opening) => ((7, opening), 0),
+                };
+                put(&mut rest, &r.position.to_be_bytes());
                 put(&mut rest, &r.in_group.to_be_bytes());
                 put(&mut rest, &r.in_call.to_be_bytes());
                 put(&mut rest, &r.call_size.to_be_bytes());
                 put(&mut rest, &[kind, 0]);
                 put(&mut rest, &tag);
-                put(&mut rest, &r.fence.cutoff.to_be_bytes());
-                put(&mut rest, &r.fence.time.to_be_bytes());
+                put(&mut rest, &cutoff.to_be_bytes());
+                put(&mut rest, &r.time.to_be_bytes());
             }
         }
         let (signed, mac) = bytes.split_at_mut(SIGNED_BYTES);
@@ -108,17 +124,18 @@ impl Seal<'_> {
         let [kind, _] = take(&mut rest)?;
         let tag = take(&mut rest)?;
         let [cutoff, time] = [take(&mut rest)?, take(&mut rest)?].map(u64::from_be_bytes);
-        let scope = match kind {
+        let what = match kind {
             0 => return Some(Slot::Filler),
-            1 => Some(Scope::Everybody),
-            2 => Some(Scope::Tenant(tag)),
-            3 => Some(Scope::Account(tag)),
-            4 => Some(Scope::Session(tag)),
-            5 => Some(Scope::Subject(tag)),
-            6 => None,
+            1 => What::SignOut(Scope::Everybody, cutoff),
+            2 => What::SignOut(Scope::Tenant(tag), cutoff),
+            3 => What::SignOut(Scope::Account(tag), cutoff),
+            4 => What::SignOut(Scope::Session(tag), cutoff),
+            5 => What::SignOut(Scope::Subject(tag), cutoff),
+            6 => What::Void,
+            7 => What::Opened(tag),
             _ => return None,
         };
-        Some(Slot::Record(Record { in_group, in_call, call_size, fence: Fence { position, cutoff, time }, scope }))
+        Some(Slot::Record(Record { in_group, in_call, call_size, position, time, what }))
     }
 
     fn mac(&self, place: u64, signed: &[u8]) -> Tag {
@@ -154,15 +171,15 @@ impl Header {
         let (bytes, _) = file.split_first_chunk::<HEADER_BYTES>().ok_or_else(|| damaged("the file is too short"))?;
         let (signed, tag) = bytes.split_last_chunk::<TAG_LEN>().ok_or_else(|| damaged("the file is too short"))?;
         let mut rest = signed;
-        let (magic, version) = (take::<4>(&mut rest), take::<1>(&mut rest));
-        if magic != Some(MAGIC) {
+        if take(&mut rest) != Some(MAGIC) {
             return Err(damaged("it does not begin like a ledger"));
+        }
+        let version = take::<1>(&mut rest);
+        if !mac.verify(&[b"header", signed], tag) {
+            return Err(damaged("its header was changed"));
         }
         if let Some([found]) = version.filter(|[found]| *found > VERSION) {
             return Err(Error::UnsupportedFormat { part: Part::Ledger, found, supported: VERSION });
-        }
-        if !mac.verify(&[b"header", signed], tag) {
-            return Err(damaged("its header was changed"));
         }
         let header = || -> Option<Self> {
             Some(Self {
@@ -179,14 +196,13 @@ impl Header {
     }
 }
 
-fn kind_and_tag(scope: Option<Scope>) -> (u8, Tag) {
+fn kind_and_tag(scope: Scope) -> (u8, Tag) {
     match scope {
-        Some(Scope::Everybody) => (1, [0; TAG_LEN]),
-        Some(Scope::Tenant(tag)) => (2, tag),
-        Some(Scope::Account(tag)) => (3, tag),
-        Some(Scope::Session(tag)) => (4, tag),
-        Some(Scope::Subject(tag)) => (5, tag),
-        None => (6, [0; TAG_LEN]),
+        Scope::Everybody => (1, [0; TAG_LEN]),
+        Scope::Tenant(tag) => (2, tag),
+        Scope::Account(tag) => (3, tag),
+        Scope::Session(tag) => (4, tag),
+        Scope::Subject(tag) => (5, tag),
     }
 }
 

@@ -9,15 +9,15 @@ mod recover;
 mod tests;
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use crate::clock::Millis;
-use crate::crypto::{Key, Mac};
+use crate::crypto::{Key, Mac, fresh};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, Part, Result};
-use crate::rule::{Fence, Fences, Position, Scope};
-use format::{HEADER_BYTES, Header, MAX_GROUP, Record, SLOT_BYTES, Seal, Slot};
+use crate::rule::{Fence, Fences, NO_CUTOFF, Opening, Position, Scope};
+use format::{HEADER_BYTES, Header, MAX_GROUP, Record, SLOT_BYTES, Seal, Slot, What};
 
 /// The most sign-outs that one call may record.
 pub(crate) const MAX_CALL: usize = MAX_GROUP;
@@ -45,6 +45,60 @@ pub(crate) struct Span {
     pub(crate) last: Position,
 }
 
+/// A ledger that was read and is sound in itself.
+pub(crate) struct Found {
+    found: recover::Recovered,
+    disk: Box<dyn Disk>,
+    name: String,
+    mac: Mac,
+    growth: Growth,
+}
+
+impl Found {
+    /// Whether this ledger can have been synced up to `position`: no record up to it is missing or torn.
+    pub(crate) fn reaches(&self, position: Position) -> bool {
+        position <= self.found.end && self.found.voided.is_none_or(|voided| position < voided)
+    }
+
+    /// Writes the last group again, records the opening, and lets all fences stand. With [`Ledger::read`] this is the recovery.
+    ///
+    /// # Errors
+    /// `Full` if there is no room for the opening's record; `Io`.
+    pub(crate) fn settle(self, now: Millis) -> Result<Ledger> {
+        let found = self.found;
+        let file = self.disk.open(&self.name).map_err(Error::io("open the ledger"))?;
+        let (first, rewrite) = found.rewrite;
+        let rewritten = file.write_at(offset(first), &rewrite).and_then(|()| file.sync());
+        rewritten.map_err(Error::io("write the ledger's last group again"))?;
+        let fences = fences_of(&found.header, &found.records);
+        let state = State {
+            file: file.into(),
+            header: found.header,
+            slots: found.slots,
+            end: found.end,
+            pending: Vec::new(),
+            busy: false,
+            failed: None,
+            groups: 0,
+        };
+        let ledger = Ledger {
+            disk: self.disk,
+            name: self.name,
+            mac: self.mac,
+            growth: self.growth,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            synced: AtomicU64::new(found.end),
+            failed: AtomicBool::new(false),
+            fences: RwLock::new(fences),
+            opening: fresh()?,
+        };
+        let position = ledger.enqueue(&[What::Opened(ledger.opening)], now)?;
+        ledger.wait(position.last)?;
+        Ok(ledger)
+    }
+}
+
 /// What the ledger tells about itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LedgerStats {
@@ -64,7 +118,10 @@ pub(crate) struct Ledger {
     state: Mutex<State>,
     changed: Condvar,
     synced: AtomicU64,
+    /// Mirrors `State::failed`, for readers.
+    failed: AtomicBool,
     fences: RwLock<Fences>,
+    opening: Opening,
 }
 
 struct State {
@@ -79,15 +136,14 @@ struct State {
     busy: bool,
     failed: Option<io::ErrorKind>,
     groups: u64,
-    /// The lowest position that was voided at open.
-    voided: Option<Position>,
 }
 
 struct Pending {
     in_call: u16,
     call_size: u16,
-    scope: Scope,
-    fence: Fence,
+    position: Position,
+    time: Millis,
+    what: What,
 }
 
 impl State {
@@ -116,47 +172,18 @@ impl Ledger {
         disk.prepare(&name, &bytes).and_then(|()| disk.switch(&name)).map_err(Error::io("create the ledger"))
     }
 
-    /// Reads the ledger of this id, writes its last group again, and lets all fences stand. This is the recovery.
+    /// Reads the ledger of this id, and changes nothing yet: see [`Found::settle`].
     ///
     /// # Errors
     /// `Damaged` if it is missing or not as this ledger left it.
-    pub(crate) fn open(disk: Box<dyn Disk>, ledger_id: [u8; 16], key: &Key, growth: Growth) -> Result<Self> {
-        let name = Self::file_name(&ledger_id);
-        let mac = mac_of(key);
+    pub(crate) fn read(disk: Box<dyn Disk>, ledger_id: [u8; 16], key: &Key, growth: Growth) -> Result<Found> {
+        let (name, mac) = (Self::file_name(&ledger_id), mac_of(key));
+        // A compaction may have died between its rename and making it durable: what is read must be what a crash leaves.
+        disk.sync().map_err(Error::io("sync the ledger's folder"))?;
         let bytes = disk.read(&name).map_err(Error::io("read the ledger"))?;
         let bytes = bytes.ok_or_else(|| Error::damaged(Part::Ledger, "its file is missing"))?;
         let found = recover::recover(&bytes, &mac, ledger_id)?;
-        let file = disk.open(&name).map_err(Error::io("open the ledger"))?;
-        let (first, rewrite) = found.rewrite;
-        file.write_at(offset(first), &rewrite)
-            .and_then(|()| file.sync())
-            .map_err(Error::io("write the ledger's last group again"))?;
-        let mut fences = Fences::default();
-        found.records.into_iter().for_each(|(scope, fence)| fences.stand(scope, fence));
-        let state = State {
-            file: file.into(),
-            header: found.header,
-            slots: found.slots,
-            end: found.end,
-            pending: Vec::new(),
-            busy: false,
-            failed: None,
-            groups: 0,
-            voided: found.voided,
-        };
-        let ledger = Self {
-            disk,
-            name,
-            mac,
-            growth,
-            state: Mutex::new(state),
-            changed: Condvar::new(),
-            synced: AtomicU64::new(found.end),
-            fences: RwLock::new(fences),
-        };
-        // Best effort: without space for a reserve the store still opens.
-        ledger.exclusively(|_| ())?;
-        Ok(ledger)
+        Ok(Found { found, disk, name, mac, growth })
     }
 
     /// The highest synced position: the as-of of a sign-in made now.
@@ -174,10 +201,19 @@ impl Ledger {
     /// # Errors
     /// `Full` if there is no room and none can be made; `Poisoned` after an earlier failure. Then nothing stands.
     ///
-    /// # Panics
-    /// Never; more than [`MAX_CALL`] scopes are `InvalidInput`.
+    /// `InvalidInput` if there are more than [`MAX_CALL`] scopes.
     pub(crate) fn stand(&self, scopes: &[Scope], cutoff: Millis, time: Millis) -> Result<Span> {
-        let call_size = u16::try_from(scopes.len()).ok().filter(|n| (1..=MAX_CALL).contains(&usize::from(*n)));
+        let sign_outs: Vec<What> = scopes.iter().map(|scope| What::SignOut(*scope, cutoff)).collect();
+        self.enqueue(&sign_outs, time)
+    }
+
+    /// The opening that sign-ins made now belong to.
+    pub(crate) fn opening(&self) -> Opening {
+        self.opening
+    }
+
+    fn enqueue(&self, call: &[What], time: Millis) -> Result<Span> {
+        let call_size = u16::try_from(call.len()).ok().filter(|n| (1..=MAX_CALL).contains(&usize::from(*n)));
         let call_size = call_size.ok_or_else(|| Error::invalid("sign-out", "it has too many accounts for one call"))?;
         let needed = u64::from(call_size);
         let mut state = self.lock();
@@ -196,11 +232,15 @@ impl Ledger {
         }
         let first = state.end + 1;
         let mut fences = self.fences.write().unwrap_or_else(PoisonError::into_inner);
-        for (in_call, scope) in (0u16..).zip(scopes) {
+        for (in_call, what) in (0u16..).zip(call) {
             state.end += 1;
-            let fence = Fence { position: state.end, cutoff, time };
-            fences.stand(*scope, fence);
-            state.pending.push(Pending { in_call, call_size, scope: *scope, fence });
+            let position = state.end;
+            match what {
+                What::SignOut(scope, cutoff) => fences.stand(*scope, Fence { position, cutoff: *cutoff, time }),
+                What::Opened(opening) => fences.open(position, *opening, time),
+                What::Void => {}
+            }
+            state.pending.push(Pending { in_call, call_size, position, time, what: *what });
         }
         Ok(Span { first, last: state.end })
     }
@@ -222,19 +262,15 @@ impl Ledger {
         }
     }
 
-    /// Whether this ledger can have been synced up to `position`: no record up to it is missing or was voided at open.
-    pub(crate) fn reaches(&self, position: Position) -> bool {
-        position <= self.synced() && self.lock().voided.is_none_or(|voided| position < voided)
-    }
-
     /// Whether an earlier write or sync failed.
     pub(crate) fn is_failed(&self) -> bool {
-        self.lock().failed.is_some()
+        self.failed.load(Ordering::Acquire)
     }
 
-    /// When the oldest sign-out happened that is certainly still known.
-    pub(crate) fn known_since(&self) -> Millis {
-        self.lock().header.known_since
+    /// Up to which position records may have been dropped for their age, and since when all are known.
+    pub(crate) fn horizon(&self) -> (Position, Millis) {
+        let state = self.lock();
+        (state.header.floor, state.header.known_since)
     }
 
     pub(crate) fn stats(&self) -> LedgerStats {
@@ -253,13 +289,28 @@ impl Ledger {
     /// # Errors
     /// `Io` if nothing was changed; `Poisoned` if it is unknown which file would be found after a crash.
     pub(crate) fn compact(&self, oldest: Millis) -> Result<bool> {
-        let mut done = Ok(false);
-        self.exclusively(|state| done = self.rewrite(state, oldest))?;
-        done
+        let mut state = self.lock();
+        // Under steady sign-outs something is always pending: then the next sweep tries again.
+        for _ in 0..64 {
+            if state.failed.is_some() {
+                return Err(Error::Poisoned(Part::Ledger));
+            }
+            state = match (state.busy, state.pending.is_empty()) {
+                (true, _) => self.wait_changed(state),
+                (false, false) => self.lead(state, Self::write_group),
+                (false, true) => return self.rewrite(&mut state, oldest),
+            };
+        }
+        Ok(false)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fail(&self, state: &mut State, kind: io::ErrorKind) {
+        state.failed = Some(kind);
+        self.failed.store(true, Ordering::Release);
     }
 
     fn wait_changed<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
@@ -282,20 +333,6 @@ impl Ledger {
         state
     }
 
-    /// Runs `work` while nothing is pending or being written, under the lock; then fills the reserve.
-    fn exclusively(&self, work: impl FnOnce(&mut State)) -> Result<()> {
-        let mut state = self.lock();
-        while state.failed.is_none() && (state.busy || !state.pending.is_empty()) {
-            state = if state.busy { self.wait_changed(state) } else { self.lead(state, Self::write_group) };
-        }
-        if state.failed.is_some() {
-            return Err(Error::Poisoned(Part::Ledger));
-        }
-        work(&mut state);
-        drop(self.lead(state, |ledger, state| ledger.grow(state, ledger.growth.reserve)));
-        Ok(())
-    }
-
     /// Writes and syncs up to one group of what is pending, tells those who wait, then tops up the reserve.
     fn write_group<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         let mut size = state.pending.len().min(MAX_GROUP);
@@ -303,7 +340,7 @@ impl Ledger {
             size -= 1;
         }
         let group: Vec<Pending> = state.pending.drain(..size).collect();
-        let Some((first, last)) = group.first().zip(group.last()).map(|(f, l)| (f.fence.position, l.fence.position)) else {
+        let Some((first, last)) = group.first().zip(group.last()).map(|(f, l)| (f.position, l.position)) else {
             return state;
         };
         let (file, header) = (state.file.clone(), state.header.clone());
@@ -312,7 +349,8 @@ impl Ledger {
         let seal = self.seal(&header);
         let place = u64::from(header.kept) + (first - header.tail);
         let records = (place..).zip(0u16..).zip(&group).flat_map(|((place, in_group), p)| {
-            let record = Record { in_group, in_call: p.in_call, call_size: p.call_size, fence: p.fence, scope: Some(p.scope) };
+            let (in_call, call_size, position, time, what) = (p.in_call, p.call_size, p.position, p.time, p.what);
+            let record = Record { in_group, in_call, call_size, position, time, what };
             seal.encode(place, Slot::Record(record))
         });
         let bytes: Vec<u8> = records.collect();
@@ -325,7 +363,7 @@ impl Ledger {
                 self.synced.store(last, Ordering::Release);
             }
             // Nothing is tried again: after a failed sync the system may call lost pages clean.
-            Err(error) => state.failed = Some(error.kind()),
+            Err(error) => self.fail(&mut state, error.kind()),
         }
         self.changed.notify_all();
         self.grow(state, self.growth.reserve)
@@ -348,20 +386,35 @@ impl Ledger {
                     let _ = file.set_len(offset(slots));
                     break;
                 }
-                Err(error) => state.failed = Some(error.kind()),
+                Err(error) => self.fail(&mut state, error.kind()),
             }
         }
         state
     }
 
+    /// The caller holds the lock, and nothing is pending or being written.
     fn rewrite(&self, state: &mut State, oldest: Millis) -> Result<bool> {
-        let records = self.fences().in_order();
-        let too_old = |fence: &Fence| fence.time < oldest && fence.position > state.header.floor;
-        let dropped = records.iter().map(|(_, fence)| fence).filter(|fence| too_old(fence)).max_by_key(|fence| fence.position);
-        let (floor, known_since) =
-            dropped.map_or((state.header.floor, state.header.known_since), |fence| (fence.position, fence.time));
-        let mut kept: Vec<(Scope, Fence)> = records.into_iter().filter(|(_, fence)| fence.position > floor).collect();
-        kept.sort_unstable_by_key(|(_, fence)| fence.position);
+        let (old_floor, mut known_since) = (state.header.floor, state.header.known_since);
+        let (sign_outs, openings) = {
+            let fences = self.fences();
+            (fences.in_order(), fences.openings().to_vec())
+        };
+        let sign_outs = sign_outs.into_iter().filter(|(_, fence)| fence.position > old_floor);
+        let sign_outs: Vec<(Scope, Fence)> = sign_outs.collect();
+        let too_old = sign_outs.iter().map(|(_, fence)| fence).filter(|fence| fence.time < oldest);
+        let floor = too_old.map(|fence| fence.position).max().unwrap_or(old_floor);
+        let dropped = sign_outs.iter().filter(|(_, fence)| fence.position <= floor);
+        known_since = dropped.map(|(_, fence)| fence.time).max().map_or(known_since, |latest| latest.max(known_since));
+
+        let record = |position, time, what| Record { in_group: 0, in_call: 0, call_size: 1, position, time, what };
+        let kept_sign_outs = sign_outs.iter().filter(|(_, fence)| fence.position > floor);
+        let mut kept: Vec<Record> =
+            kept_sign_outs.map(|(scope, f)| record(f.position, f.time, What::SignOut(*scope, f.cutoff))).collect();
+        // An opening is over, as far as sign-ins can tell, when the floor has passed the next one.
+        let next = openings.iter().skip(1).map(|(position, ..)| *position).chain([Position::MAX]);
+        let live = openings.iter().zip(next).filter(|(_, next)| *next > floor).map(|(opening, _)| *opening);
+        kept.extend(live.map(|(position, opening, time)| record(position, time, What::Opened(opening))));
+        kept.sort_unstable_by_key(|record| record.position);
         let waste = state.used().saturating_sub(kept.len() as u64);
         if waste < (kept.len() as u64).max(u64::from(self.growth.chunk)) {
             return Ok(false);
@@ -384,16 +437,14 @@ impl Ledger {
         let switched = self.disk.switch(&self.name).and_then(|()| self.disk.open(&self.name));
         state.file = switched
             .map_err(|error| {
-                state.failed = Some(error.kind());
+                self.fail(state, error.kind());
                 Error::Poisoned(Part::Ledger)
             })?
             .into();
         state.slots = slots_of(&bytes);
         state.header = header;
 
-        let mut fences = Fences::default();
-        let floor = (floor > 0).then_some((Scope::Everybody, floor_fence(floor, known_since)));
-        floor.into_iter().chain(kept).for_each(|(scope, fence)| fences.stand(scope, fence));
+        let fences = fences_of(&state.header, &kept);
         *self.fences.write().unwrap_or_else(PoisonError::into_inner) = fences;
         Ok(true)
     }
@@ -417,7 +468,7 @@ impl Drop for Leader<'_> {
     fn drop(&mut self) {
         let mut state = self.ledger.lock();
         state.busy = false;
-        state.failed = Some(io::ErrorKind::Other);
+        self.ledger.fail(&mut state, io::ErrorKind::Other);
         self.ledger.changed.notify_all();
     }
 }
@@ -426,8 +477,21 @@ fn mac_of(key: &Key) -> Mac {
     Mac::new(key, b"oubliette/v1/ledger")
 }
 
-fn floor_fence(position: Position, time: Millis) -> Fence {
-    Fence { position, cutoff: crate::rule::NO_CUTOFF, time }
+/// What the records of a file let stand. The floor stands for all that was dropped for its age.
+fn fences_of(header: &Header, records: &[Record]) -> Fences {
+    let mut fences = Fences::default();
+    if header.floor > 0 {
+        let floor = Fence { position: header.floor, cutoff: NO_CUTOFF, time: header.known_since };
+        fences.stand(Scope::Everybody, floor);
+    }
+    for Record { position, time, what, .. } in records {
+        match what {
+            What::SignOut(scope, cutoff) => fences.stand(*scope, Fence { position: *position, cutoff: *cutoff, time: *time }),
+            What::Opened(opening) => fences.open(*position, *opening, *time),
+            What::Void => {}
+        }
+    }
+    fences
 }
 
 fn offset(slot: u64) -> u64 {
@@ -444,12 +508,10 @@ fn slots_of(file: &[u8]) -> u64 {
 }
 
 /// A whole file: header, kept records, and filler to the end of the chunk behind the reserve.
-fn file_bytes(header: &Header, mac: &Mac, kept: &[(Scope, Fence)], growth: Growth) -> Vec<u8> {
+fn file_bytes(header: &Header, mac: &Mac, kept: &[Record], growth: Growth) -> Vec<u8> {
     let seal = Seal { mac, ledger_id: header.ledger_id, serial: header.serial };
     let slots = (kept.len() as u64 + growth.reserve + 1).next_multiple_of(growth.chunk.into());
-    let records = kept
-        .iter()
-        .map(|(scope, fence)| Slot::Record(Record { in_group: 0, in_call: 0, call_size: 1, fence: *fence, scope: Some(*scope) }));
+    let records = kept.iter().map(|record| Slot::Record(*record));
     let slots = (0..slots).zip(records.chain(std::iter::repeat(Slot::Filler)));
     header.encode(mac).into_iter().chain(slots.flat_map(|(place, slot)| seal.encode(place, slot))).collect()
 }

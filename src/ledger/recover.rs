@@ -4,17 +4,17 @@
 //! torn, nobody was told that it succeeded, and a call of it counts whole or not at all. Every other gap, and every slot
 //! that is neither its filler nor a record, is damage. Pure functions over a buffer.
 
-use super::format::{HEADER_BYTES, Header, Record, SLOT_BYTES, Seal, Slot};
+use super::format::{HEADER_BYTES, Header, Record, SLOT_BYTES, Seal, Slot, What};
 use crate::crypto::Mac;
 use crate::error::{Error, Part, Result};
-use crate::rule::{Fence, NO_CUTOFF, Position, Scope};
+use crate::rule::Position;
 
 /// What was found.
 #[derive(Debug)]
 pub(super) struct Recovered {
     pub(super) header: Header,
     /// The records that count, in order of position.
-    pub(super) records: Vec<(Scope, Fence)>,
+    pub(super) records: Vec<Record>,
     /// The highest position.
     pub(super) end: Position,
     /// How many slots the file has, once `rewrite` is written.
@@ -49,16 +49,10 @@ pub(super) fn recover(file: &[u8], mac: &Mac, ledger_id: [u8; 16]) -> Result<Rec
     let voided = (header.tail + group as u64..).zip(torn.iter().zip(&whole)).find(|(_, (was, is))| was != is);
     let voided = voided.map(|(position, _)| position);
 
-    let counted = before.iter().chain(&whole).filter_map(|slot| match slot {
-        Slot::Record(Record { scope: Some(scope), fence, .. }) => Some((*scope, *fence)),
+    records.extend(before.iter().chain(&whole).filter_map(|slot| match slot {
+        Slot::Record(record) if record.what != What::Void => Some(*record),
         _ => None,
-    });
-    records.extend(counted);
-    if header.floor > 0 {
-        records.push((Scope::Everybody, Fence { position: header.floor, cutoff: NO_CUTOFF, time: header.known_since }));
-        records.sort_by_key(|(_, fence)| fence.position);
-    }
-
+    }));
     let first = u64::from(header.kept) + group as u64;
     let bytes =
         (first..).zip(whole.iter().chain(std::iter::repeat(&Slot::Filler))).take(slots.len().saturating_sub(first as usize));
@@ -72,7 +66,7 @@ fn damaged(problem: &'static str) -> Error {
 }
 
 fn counts(slot: &Slot) -> bool {
-    matches!(slot, Slot::Record(Record { scope: Some(_), .. }))
+    matches!(slot, Slot::Record(record) if record.what != What::Void)
 }
 
 /// All slots of whole chunks. A last chunk that is not all filler and records was being added when the machine died, if the
@@ -97,14 +91,13 @@ fn read_slots(file: &[u8], seal: &Seal<'_>, header: &Header) -> Result<Vec<Slot>
     slots.into_iter().collect::<Option<_>>().ok_or_else(|| damaged("a slot was changed"))
 }
 
-fn kept_records(kept: &[Slot], header: &Header) -> Result<Vec<(Scope, Fence)>> {
-    let mut records: Vec<(Scope, Fence)> = Vec::with_capacity(kept.len());
+fn kept_records(kept: &[Slot], header: &Header) -> Result<Vec<Record>> {
+    let mut records: Vec<Record> = Vec::with_capacity(kept.len());
     for slot in kept {
+        let follows = |record: &Record| records.last().is_none_or(|before| before.position < record.position);
         match slot {
-            Slot::Record(Record { scope: Some(scope), fence, .. })
-                if fence.position < header.tail && records.last().is_none_or(|(_, before)| before.position < fence.position) =>
-            {
-                records.push((*scope, *fence));
+            Slot::Record(record) if record.what != What::Void && record.position < header.tail && follows(record) => {
+                records.push(*record);
             }
             _ => return Err(damaged("a record that compaction kept is missing")),
         }
@@ -115,7 +108,7 @@ fn kept_records(kept: &[Slot], header: &Header) -> Result<Vec<(Scope, Fence)>> {
 /// Where in `tail` the last group starts. All slots before it must be records, each in its place.
 fn last_group(tail: &[Slot], header: &Header) -> Result<usize> {
     let in_place = |(place, slot): (u64, &Slot)| match slot {
-        Slot::Record(record) => record.fence.position == header.tail + place,
+        Slot::Record(record) => record.position == header.tail + place,
         Slot::Filler => true,
     };
     if !(0..).zip(tail).all(in_place) {
@@ -144,7 +137,7 @@ fn calls(slots: &[Slot]) -> impl Iterator<Item = (&[Slot], bool)> {
 
 fn is_whole(call: &[Slot]) -> bool {
     (0u16..).zip(call).all(|(place, slot)| match slot {
-        Slot::Record(r) => r.scope.is_some() && r.in_call == place && usize::from(r.call_size) == call.len(),
+        Slot::Record(r) => r.what != What::Void && r.in_call == place && usize::from(r.call_size) == call.len(),
         Slot::Filler => false,
     })
 }
@@ -157,10 +150,16 @@ fn without_torn_calls(group: &[Slot], first: Position) -> Vec<Slot> {
             kept.extend_from_slice(call);
         } else {
             let place = kept.len() as u64;
-            let fence = Fence { position: first + place, cutoff: 0, time: 0 };
             // A group has at most 16 Ki records.
             let in_group = u16::try_from(place).unwrap_or(u16::MAX);
-            kept.push(Slot::Record(Record { in_group, in_call: 0, call_size: 1, fence, scope: None }));
+            kept.push(Slot::Record(Record {
+                in_group,
+                in_call: 0,
+                call_size: 1,
+                position: first + place,
+                time: 0,
+                what: What::Void,
+            }));
         }
     }
     kept

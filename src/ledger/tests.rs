@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::machine::Machine;
 use crate::place::Place;
-use crate::rule::{Life, NO_CUTOFF};
+use crate::rule::Life;
 
 const ID: [u8; 16] = [9; 16];
 const GROWTH: Growth = Growth { chunk: 4, reserve: 4 };
@@ -25,7 +25,11 @@ fn new_machine() -> Machine {
 }
 
 fn open(machine: &Machine) -> Result<Ledger> {
-    Ledger::open(machine.disk().unwrap(), ID, &key(), GROWTH)
+    open_as(machine, ID)
+}
+
+fn open_as(machine: &Machine, id: [u8; 16]) -> Result<Ledger> {
+    Ledger::read(machine.disk().unwrap(), id, &key(), GROWTH)?.settle(6)
 }
 
 fn file(machine: &Machine) -> Vec<u8> {
@@ -53,7 +57,7 @@ fn gone(ledger: &Ledger) -> BTreeSet<u8> {
     (0..=255).filter(|n| ledger.fences().last(account(*n)).is_some()).collect()
 }
 
-/// Three groups: {1}, {2 | 3 4 5}, and as the last {6 | 7 8 9 | 10}, in slots 0, 1 to 4 and 5 to 9.
+/// The opening's record in slot 0; then three groups: {1}, {2 | 3 4 5}, and as the last {6 | 7 8 9 | 10}, in slots 1, 2 to 5 and 6 to 10.
 const LAST: [&[u8]; 3] = [&[6], &[7, 8, 9], &[10]];
 
 fn three_groups() -> Vec<u8> {
@@ -62,7 +66,7 @@ fn three_groups() -> Vec<u8> {
     append(&ledger, &[&[1]]);
     append(&ledger, &[&[2], &[3, 4, 5]]);
     append(&ledger, &LAST);
-    assert_eq!((ledger.stats().groups, ledger.synced()), (3, 10));
+    assert_eq!((ledger.stats().groups, ledger.synced()), (4, 11));
     file(&machine)
 }
 
@@ -105,7 +109,7 @@ fn every_torn_form_of_the_last_group_counts_each_call_whole_or_not_at_all() {
     let whole = three_groups();
     for written in 0u32..1 << 5 {
         let mut bytes = whole.clone();
-        for slot in (5..10).filter(|slot| written & (1 << (slot - 5)) == 0) {
+        for slot in (6..11).filter(|slot| written & (1 << (slot - 6)) == 0) {
             bytes[slot_range(slot)].copy_from_slice(&filler(slot));
         }
         let has = |slot: u32| written & (1 << slot) != 0;
@@ -122,15 +126,17 @@ fn every_torn_form_of_the_last_group_counts_each_call_whole_or_not_at_all() {
 #[test]
 fn a_call_that_was_voided_tells_the_checkpoint() {
     let mut bytes = three_groups();
-    bytes[slot_range(7)].copy_from_slice(&filler(7));
-    let ledger = open(&with_file(&bytes)).unwrap();
-    assert_eq!(ledger.synced(), 10, "positions are used up");
-    assert!(ledger.reaches(6) && !ledger.reaches(7) && !ledger.reaches(10), "the call at 7 to 9 is voided");
+    bytes[slot_range(8)].copy_from_slice(&filler(8));
+    let machine = with_file(&bytes);
+    let found = Ledger::read(machine.disk().unwrap(), ID, &key(), GROWTH).unwrap();
+    assert!(found.reaches(7) && !found.reaches(8) && !found.reaches(11), "the call at 8 to 10 is voided");
+    assert_eq!(machine.files()[&Ledger::file_name(&ID)], bytes, "nothing is written before the checkpoint was asked for");
+    assert_eq!(found.settle(6).unwrap().synced(), 12, "positions are used up");
 }
 
 #[test]
 fn a_missing_record_before_the_last_group_is_damage() {
-    for slot in 0..5 {
+    for slot in 0..6 {
         let mut bytes = three_groups();
         bytes[slot_range(slot)].copy_from_slice(&filler(slot));
         assert_eq!(outcome(&bytes), None, "slot {slot}");
@@ -145,7 +151,7 @@ fn every_foreign_slot_is_damage() {
         let machine = Machine::new();
         let id = [8; 16];
         Ledger::create(&*machine.disk().unwrap(), id, &key(), GROWTH, 5).unwrap();
-        let ledger = Ledger::open(machine.disk().unwrap(), id, &key(), GROWTH).unwrap();
+        let ledger = open_as(&machine, id).unwrap();
         append(&ledger, &[&[1]]);
         append(&ledger, &[&[2], &[3, 4, 5]]);
         append(&ledger, &LAST);
@@ -203,12 +209,12 @@ fn a_file_cut_to_whole_chunks_while_full_is_damage() {
     // The last record of a chunk may be written only when the next chunk is there: so a cut behind it shows.
     let machine = new_machine();
     let ledger = open(&machine).unwrap();
-    for number in 1..=8 {
+    for number in 1..=7 {
         append(&ledger, &[&[number]]);
     }
     let bytes = file(&machine);
     assert_eq!(outcome(&bytes[..slot_range(8).start]), None);
-    assert_eq!(outcome(&bytes[..slot_range(12).start]), Some((1..=8).collect()));
+    assert_eq!(outcome(&bytes[..slot_range(12).start]), Some((1..=7).collect()));
 }
 
 #[test]
@@ -322,19 +328,28 @@ fn a_full_disk_leaves_the_reserve() {
     assert_eq!(gone(&open(&machine).unwrap()).len() as u64, reserve + 1);
 }
 
-fn life(account: u8, as_of: Position, time: Millis) -> Life {
-    Life { as_of, time, account: [account; 16], tenant: [0; 16], session: None, subject: None }
+/// The as-ofs that sign-ins between the sign-outs of [`busy`] have, and their accounts and times.
+fn cast() -> impl Iterator<Item = (u8, Position, Millis)> {
+    (0..4).flat_map(|account| (1..=37).flat_map(move |as_of| (0..6).map(move |time| (account, as_of, time))))
 }
 
-/// Whether each sign-in in small bounds is dead.
-fn verdicts(ledger: &Ledger) -> Vec<bool> {
+/// Whether each sign-in of the cast, made in this opening, is dead.
+fn verdicts(ledger: &Ledger, opening: Opening) -> Vec<bool> {
     let fences = ledger.fences();
-    let lives = (0..4).flat_map(|a| (0..=40).flat_map(move |p| (0..6).map(move |t| life(a, p, t))));
-    lives.map(|life| fences.is_dead(&life)).collect()
+    let life = |(account, as_of, time)| Life {
+        opening,
+        as_of,
+        time,
+        account: [account; 16],
+        tenant: [0; 16],
+        session: None,
+        subject: None,
+    };
+    cast().map(|who| fences.is_dead(&life(who))).collect()
 }
 
 /// 36 sign-outs of few accounts, with and without cutoffs, at times 100 to 135.
-fn busy(machine: &Machine) -> Ledger {
+fn busy(machine: &Machine) -> (Ledger, Opening) {
     let ledger = open(machine).unwrap();
     for number in 0..36u64 {
         let scope = if number == 17 { Scope::Everybody } else { account((number % 3) as u8) };
@@ -342,41 +357,41 @@ fn busy(machine: &Machine) -> Ledger {
         let span = ledger.stand(&[scope], cutoff, 100 + number).unwrap();
         ledger.wait(span.last).unwrap();
     }
-    ledger
+    let opening = ledger.opening();
+    (ledger, opening)
 }
 
 #[test]
 fn compaction_changes_no_verdict() {
     let machine = new_machine();
-    let ledger = busy(&machine);
-    let (before, bytes) = (verdicts(&ledger), file(&machine).len());
+    let (ledger, opening) = busy(&machine);
+    let (before, bytes) = (verdicts(&ledger, opening), file(&machine).len());
     assert!(ledger.compact(0).unwrap());
     assert!(file(&machine).len() < bytes);
-    assert_eq!(verdicts(&ledger), before);
+    assert_eq!(verdicts(&ledger, opening), before);
     assert!(!ledger.compact(0).unwrap(), "there is nothing more to gain");
     append(&ledger, &[&[77], &[78, 79]]);
-    assert_eq!((ledger.synced(), ledger.known_since()), (39, 5));
+    assert_eq!((ledger.synced(), ledger.horizon()), (40, (0, 5)));
     drop(ledger);
     machine.cut_power(1);
     let ledger = open(&machine).unwrap();
-    assert_eq!((ledger.synced(), ledger.known_since()), (39, 5));
-    assert_eq!(verdicts(&ledger), before);
+    assert_eq!((ledger.synced(), ledger.horizon()), (41, (0, 5)));
+    assert_eq!(verdicts(&ledger, opening), before);
     assert!([77, 78, 79].iter().all(|n| gone(&ledger).contains(n)));
 }
 
 #[test]
 fn what_is_dropped_for_its_age_still_covers_everybody_older() {
     let machine = new_machine();
-    let ledger = busy(&machine);
-    let before = verdicts(&ledger);
+    let (ledger, opening) = busy(&machine);
+    let before = verdicts(&ledger, opening);
     assert!(ledger.compact(120).unwrap());
     let check = |ledger: &Ledger| {
         // Everybody older than the newest record that was dropped for its age is dead now; about the others nothing changed.
-        // (That record is everybody's, at 18: newer ones of the accounts hide the two behind it.)
-        let floor = ledger.fences().in_order()[0].1.position;
-        assert_eq!((floor, ledger.known_since()), (18, 117));
-        let lives = (0..4).flat_map(|a| (0..=40).flat_map(move |p| (0..6).map(move |t| (a, p, t))));
-        for (((_, as_of, _), is), was) in lives.zip(verdicts(ledger)).zip(&before) {
+        // (That record is everybody's, at 19: newer ones of the accounts hide the two behind it.)
+        let (floor, known_since) = ledger.horizon();
+        assert_eq!((floor, known_since), (19, 117));
+        for (((_, as_of, _), is), was) in cast().zip(verdicts(ledger, opening)).zip(&before) {
             assert_eq!(is, as_of < floor || *was);
         }
     };
@@ -389,12 +404,13 @@ fn what_is_dropped_for_its_age_still_covers_everybody_older() {
 #[test]
 fn a_death_at_any_call_while_compacting_changes_no_verdict() {
     let machine = new_machine();
-    let before = verdicts(&busy(&machine));
+    let (ledger, opening) = busy(&machine);
+    let before = verdicts(&ledger, opening);
     let deaths = at_every_death(
         &machine,
         |ledger| drop(ledger.compact(0)),
         |ledger, calls| {
-            assert_eq!(verdicts(ledger), before, "after {calls} calls");
+            assert_eq!(verdicts(ledger, opening), before, "after {calls} calls");
             append(ledger, &[&[77]]);
         },
     );
@@ -404,7 +420,7 @@ fn a_death_at_any_call_while_compacting_changes_no_verdict() {
 #[test]
 fn changed_kept_records_are_damage() {
     let machine = new_machine();
-    assert!(busy(&machine).compact(0).unwrap());
+    assert!(busy(&machine).0.compact(0).unwrap());
     let whole = file(&machine);
     let kept = Header::decode(&whole, &mac_of(&key()), ID).unwrap().kept as usize;
     assert!(kept > 3);

@@ -30,6 +30,11 @@ pub(crate) enum Whom {
 }
 
 impl Whom {
+    /// The account that a session's sign-out takes.
+    pub(crate) fn account_of_session(self) -> Option<Self> {
+        if let Self::Session(number) = self { Some(Self::Account(number / 2)) } else { None }
+    }
+
     pub(crate) fn scope(self) -> Scope {
         match self {
             Self::Account(n) => Scope::Account(account(n)),

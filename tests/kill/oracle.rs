@@ -145,25 +145,14 @@ impl Oracle {
                         _ => last.1.push(*id),
                     }
                 }
-                (Line::SignOut(id, whom), told) => {
+                (Line::SignOut(_, whom), told) => {
                     let position = told.and_then(|(_, line)| if let Line::Done(_, at) = line { Some(*at) } else { None });
                     if let Some(position) = position {
                         totals.sign_outs += 1;
-                        let mut certain = |whom, position| {
-                            let last = self.signed_out.entry(whom).or_default();
-                            *last = (*last).max(position);
-                        };
-                        match *whom {
-                            // The receipt has the last record's position: that of the session's account, if it found one.
-                            Whom::Session(number) => {
-                                certain(*whom, position - 1);
-                                in_doubt_since
-                                    .entry(Whom::Account(number / 2))
-                                    .and_modify(|at: &mut u64| *at = position.max(*at))
-                                    .or_insert(position);
-                            }
-                            whom => certain(whom, position),
-                        }
+                        // The receipt has the last record's position; a session's has its account's behind it.
+                        let certain = if matches!(whom, Whom::Session(_)) { position - 1 } else { position };
+                        let last = self.signed_out.entry(*whom).or_default();
+                        *last = certain.max(*last);
                     }
                     let ends = told.map_or(Time::MAX, |(time, _)| time);
                     ended.push(Ended { whom: *whom, began, ended: ends, stands: position.map(|_| true) });
@@ -177,19 +166,26 @@ impl Oracle {
     /// `last_sign_out` answers for each that was acknowledged, and says of the others whether they were recorded.
     fn settle_sign_outs(&mut self, store: &TokenStore, ended: &mut [Ended]) -> Result<(), String> {
         let mut positions = BTreeSet::new();
-        for whom in self.signed_out.keys().copied().chain(ended.iter().map(|one| one.whom)).collect::<BTreeSet<_>>() {
+        // A session's sign-out is recorded under its account too.
+        let by_session: BTreeSet<Whom> = ended.iter().filter_map(|one| one.whom.account_of_session()).collect();
+        let accounts = (0..ACCOUNTS).map(Whom::Account);
+        let all = self.signed_out.keys().copied().chain(ended.iter().map(|one| one.whom)).chain(accounts);
+        for whom in all.collect::<BTreeSet<_>>() {
             let last = store.last_sign_out(&whom.scope()).map_err(|error| format!("last_sign_out: {error:?}"))?;
             let position = last.record.map(|record| record.position);
             let known = self.signed_out.get(&whom).copied();
             ensure!(position >= known, "{whom:?} was signed out at {known:?}, and the ledger says {position:?}");
             ensure!(position.is_none_or(|position| positions.insert(position)), "{position:?} is there twice");
-            let mut doubtful: Vec<&mut Ended> = ended.iter_mut().filter(|one| one.whom == whom && one.stands.is_none()).collect();
+            let is_only = ended.iter().filter(|one| one.whom == whom).count() == 1 && !by_session.contains(&whom);
             let slack = u64::from(matches!(whom, Whom::Session(_)));
-            match (position, doubtful.as_mut_slice()) {
-                (None, unrecorded) => unrecorded.iter_mut().for_each(|one| one.stands = Some(false)),
-                (Some(position), [one]) if known.is_none_or(|known| position > known + slack) => one.stands = Some(true),
-                // An older record of the scope may hide behind the newest.
-                (Some(_), _) => {}
+            let is_newer = position > known.map(|known| known + slack);
+            let mut doubtful: Vec<&mut Ended> = ended.iter_mut().filter(|one| one.whom == whom && one.stands.is_none()).collect();
+            match doubtful.as_mut_slice() {
+                unrecorded if position.is_none() => unrecorded.iter_mut().for_each(|one| one.stands = Some(false)),
+                [one] if is_only => one.stands = Some(position > known),
+                [one] if is_newer && !by_session.contains(&whom) => one.stands = Some(true),
+                // Its record, if there is one, may hide behind the newest, or the newest may be another's.
+                _ => {}
             }
             if let Some(position) = position {
                 self.signed_out.insert(whom, position);
@@ -269,6 +265,8 @@ impl Kept {
     /// All of the tokens of the last put, or, if that was not acknowledged, of the one before.
     fn check_tokens(&mut self, id: Id, seen: &Seen, totals: &mut Totals) -> Result<(), String> {
         ensure!(seen.access == seen.refresh && seen.access == seen.id, "sign-in {id} has parts of two puts: {seen:?} {self:?}");
+        // A sign-out of the guest's tenant that did not survive the death may have kept that one token out of the put.
+        let without_guest = seen.access.is_some_and(|put| self.without_guest.contains(&put) || self.set.1.contains(&put));
         for (put, last) in [(seen.access, &mut self.set), (seen.alone, &mut self.alone)] {
             let in_doubt = put.is_some_and(|put| last.1.contains(&put));
             ensure!(put == last.0 || in_doubt, "sign-in {id} should have {last:?} and has {put:?}");
@@ -277,13 +275,14 @@ impl Kept {
             totals.puts_in_doubt_lost += u64::from(!last.1.is_empty() && !in_doubt);
             *last = (put, Vec::new());
         }
-        let was_left_out = seen.access.is_some_and(|put| self.without_guest.contains(&put));
         match (seen.guest, self.guest_gone) {
             (Some(_), Sure::Yes) => Err(format!("sign-in {id} has a token of a tenant that was signed out: {seen:?}")),
-            (Some(put), _) if Some(put) != seen.access => {
+            (put, Sure::No) if put != seen.access && !without_guest => {
+                Err(format!("sign-in {id} lost the guest's token: {seen:?}"))
+            }
+            (Some(put), _) if Some(put) > seen.access => {
                 Err(format!("sign-in {id}: the guest's token is of another put: {seen:?}"))
             }
-            (None, Sure::No) if seen.access.is_some() && !was_left_out => Err(format!("sign-in {id} lost the guest's token")),
             _ => Ok(()),
         }
     }
