@@ -44,6 +44,7 @@ mod sign_in;
 mod sign_out;
 mod store;
 mod token;
+mod wipe;
 
 pub use builder::{Builder, OnDamage};
 #[cfg(feature = "test-util")]

@@ -16,6 +16,7 @@ use crate::id::{AccountId, Alias, ClientId, SessionId, Subject, TenantId};
 use crate::layout::SignInId;
 use crate::rule::{Opening, Position};
 use crate::token::{AccessToken, IdToken, Partition, RefreshToken, Scopes, Secret, Token};
+use crate::wipe::Wiped;
 
 /// Changes whenever an account comes to life anew.
 pub(crate) type Generation = [u8; 16];
@@ -178,7 +179,7 @@ impl Rows {
         }
         let mut bodies = Vec::with_capacity(parts.len());
         for (key, value) in parts {
-            let mut row = Zeroizing::new(value);
+            let mut row = Wiped(value);
             let length =
                 self.open_behind(b"token", b'T', &key, header, TOKEN_FRONT, &mut row)?.ok_or(Error::Tampered("token"))?.len();
             bodies.push((row, length));
@@ -187,7 +188,7 @@ impl Rows {
         let token = if let [(row, length)] = bodies.as_slice() {
             row.get(text..text + length).and_then(decode_token)
         } else {
-            let mut whole = Zeroizing::new(Vec::with_capacity(bodies.iter().map(|(_, length)| length).sum()));
+            let mut whole = Wiped(Vec::with_capacity(bodies.iter().map(|(_, length)| length).sum()));
             bodies.iter().for_each(|(row, length)| whole.extend_from_slice(row.get(text..text + length).unwrap_or_default()));
             decode_token(&whole)
         };

@@ -6,10 +6,10 @@ use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
 use crate::id::{ClientId, MAX_ID_BYTES, TenantId, check, hidden_debug};
+use crate::wipe::Wiped;
 
 /// The longest token that can be stored, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
@@ -25,19 +25,25 @@ pub const MAX_EXTRA_BYTES: usize = 16 * 1024;
 /// assert_eq!(secret.expose(), "eyJ0");
 /// ```
 #[derive(Clone)]
-pub struct Secret(Zeroizing<String>);
+pub struct Secret(String);
 
 impl Secret {
     /// Takes over the string; its own buffer is the one that is wiped.
     #[must_use]
     pub fn new(text: String) -> Self {
-        Self(Zeroizing::new(text))
+        Self(text)
     }
 
     /// The token in clear. What you make of it, you wipe.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        drop(Wiped(std::mem::take(&mut self.0).into_bytes()));
     }
 }
 

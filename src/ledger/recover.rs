@@ -33,7 +33,7 @@ pub(super) struct Recovered {
 pub(super) fn recover(file: &[u8], mac: &Mac, ledger_id: [u8; 16]) -> Result<Recovered> {
     let header = Header::decode(file, mac, ledger_id)?;
     let seal = Seal { mac, ledger_id, serial: header.serial };
-    let slots = read_slots(file, &seal, &header)?;
+    let (slots, sound) = read_slots(file, &seal, &header)?;
     let kept = usize::try_from(header.kept).unwrap_or(usize::MAX);
     let (kept, tail) = slots.split_at_checked(kept).ok_or_else(|| damaged("records are missing at its end"))?;
 
@@ -54,9 +54,16 @@ pub(super) fn recover(file: &[u8], mac: &Mac, ledger_id: [u8; 16]) -> Result<Rec
         _ => None,
     }));
     let first = u64::from(header.kept) + group as u64;
-    let bytes =
-        (first..).zip(whole.iter().chain(std::iter::repeat(&Slot::Filler))).take(slots.len().saturating_sub(first as usize));
-    let bytes = bytes.flat_map(|(place, slot)| seal.encode(place, *slot)).collect();
+    let after = (first..).zip(whole.iter().chain(std::iter::repeat(&Slot::Filler))).zip(slots.iter().skip(first as usize));
+    let mut bytes = Vec::with_capacity(slots.len() * SLOT_BYTES);
+    for ((place, slot), found) in after {
+        // What is as it shall be is copied: making it anew would take most of the time of opening.
+        let old = file.get(HEADER_BYTES + place as usize * SLOT_BYTES..).and_then(|rest| rest.first_chunk::<SLOT_BYTES>());
+        match old.filter(|_| slot == found && place < sound) {
+            Some(old) => bytes.extend_from_slice(old),
+            None => bytes.extend_from_slice(&seal.encode(place, *slot)),
+        }
+    }
     let end = header.tail - 1 + used as u64;
     Ok(Recovered { records, end, slots: slots.len() as u64, voided, rewrite: (first, bytes), header })
 }
@@ -70,8 +77,9 @@ fn counts(slot: &Slot) -> bool {
 }
 
 /// All slots of whole chunks. A last chunk that is not all filler and records was being added when the machine died, if the
-/// chunk before it still ends in filler: then nothing was ever written to it, and it counts as filler.
-fn read_slots(file: &[u8], seal: &Seal<'_>, header: &Header) -> Result<Vec<Slot>> {
+/// chunk before it still ends in filler: then nothing was ever written to it, and it counts as filler. The number says how many
+/// slots are as the file has them.
+fn read_slots(file: &[u8], seal: &Seal<'_>, header: &Header) -> Result<(Vec<Slot>, u64)> {
     let body = file.get(HEADER_BYTES..).unwrap_or_default();
     let chunk = usize::try_from(header.chunk).unwrap_or(usize::MAX);
     let (whole, part) = body.as_chunks::<SLOT_BYTES>();
@@ -82,13 +90,17 @@ fn read_slots(file: &[u8], seal: &Seal<'_>, header: &Header) -> Result<Vec<Slot>
     let chunks = slots.len().div_ceil(chunk);
     slots.resize(chunks.saturating_mul(chunk), None);
     let (before, last) = slots.split_at_mut(chunks.saturating_sub(1).saturating_mul(chunk));
-    if last.contains(&None) && before.last() == Some(&Some(Slot::Filler)) {
+    let mut sound = before.len() + last.len();
+    let holds_record = last.iter().any(|slot| matches!(slot, Some(Slot::Record(_))));
+    if last.contains(&None) && !holds_record && before.last() == Some(&Some(Slot::Filler)) {
+        sound = before.len();
         last.fill(Some(Slot::Filler));
     }
     if slots.last() != Some(&Some(Slot::Filler)) {
         return Err(damaged("it does not end in filler: it was cut off or changed"));
     }
-    slots.into_iter().collect::<Option<_>>().ok_or_else(|| damaged("a slot was changed"))
+    let slots = slots.into_iter().collect::<Option<_>>().ok_or_else(|| damaged("a slot was changed"))?;
+    Ok((slots, sound as u64))
 }
 
 fn kept_records(kept: &[Slot], header: &Header) -> Result<Vec<Record>> {
