@@ -78,6 +78,13 @@ impl SignIn {
         self
     }
 
+    /// As [`continued_from`](Self::continued_from) some time that nobody knows: any sign-out on record that covers it refuses it.
+    #[cfg(feature = "msal")]
+    pub(crate) fn continued(mut self) -> Self {
+        self.is_continued = true;
+        self
+    }
+
     /// The account.
     #[must_use]
     pub fn account(&self) -> &AccountId {
@@ -315,7 +322,8 @@ pub(crate) fn sign_in(owner: &Arc<Owner>, request: SignIn) -> Result<LiveSignIn>
 
     let life = as_of_now(core, account, &mut body)?;
     // (The floor, which stands for what was dropped for its age, covers everybody here too.)
-    if request.is_continued && core.ledger.fences().is_covered_since(&life, body.time) {
+    let since = request.time.map_or(0, |_| body.time);
+    if request.is_continued && core.ledger.fences().is_covered_since(&life, since) {
         return Err(Error::SignedOut);
     }
     let mut earlier = earlier(&open, &account, &request.account, now)?;

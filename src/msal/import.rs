@@ -287,7 +287,10 @@ impl Person {
             let sign_in = SignIn::new(account.clone(), tenant);
             let sign_in = subject.into_iter().fold(sign_in, SignIn::subject);
             let sign_in = session.into_iter().fold(sign_in, SignIn::session);
-            at.into_iter().fold(sign_in, SignIn::signed_in_at)
+            match at {
+                Some(at) => sign_in.continued_from(at),
+                None => sign_in.continued(),
+            }
         };
         let others =
             names.into_iter().map(|(other, subject, session)| named(other.unwrap_or_else(|| tenant.clone()), subject, session));

@@ -66,8 +66,8 @@ pub struct MsalCache {
 /// - **Aliases**: the `username` of the account entries, as an e-mail address if it has an `@`; at most
 ///   [`MAX_ALIASES`](crate::MAX_ALIASES).
 /// - **Signed in at**: the earliest of the ID tokens' `auth_time` (or else `iat`), the access tokens' `cached_at` and the
-///   refresh tokens' `last_modification_time`. The sign-in is no younger than that, so that one which the store has seen
-///   signed out since, or holds for too old, is not taken up again.
+///   refresh tokens' `last_modification_time`. The sign-ins are made by [`SignIn::continued_from`]: one that the store has seen
+///   signed out since, or holds for too old, is refused. (If the cache has no time at all, one that was ever signed out.)
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct MsalSignIn {
