@@ -17,6 +17,7 @@
 //! # Where it runs
 //! One process at a time on a local file system. Linux first; macOS and Windows too.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod builder;
@@ -65,3 +66,8 @@ pub use token::{
     AccessQuery, AccessToken, IdToken, MAX_EXTRA_BYTES, MAX_TOKEN_BYTES, Partition, RefreshToken, Scopes, Secret, Token, Tokens,
 };
 pub use zeroize::Zeroizing;
+
+// The README's code compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
