@@ -12,7 +12,7 @@ use crate::error::{Error, Part, Result};
 use crate::gate::{Core, Options};
 use crate::layout::CHECKPOINT;
 use crate::ledger::{Growth, Ledger};
-use crate::place::{Folders, KEYRING, Place, engine_id, engine_name};
+use crate::place::{BIRTH, Folders, Held, KEYRING, Place, engine_id, engine_name};
 use crate::row::Rows;
 use crate::sign_out::SessionPolicy;
 use crate::store::TokenStore;
@@ -70,6 +70,14 @@ impl Builder {
         Self { place, key: None, clock, on_damage: OnDamage::Refuse, options, growth: Growth::default() }
     }
 
+    fn folders(&mut self) -> Option<&mut Folders> {
+        match &mut self.place {
+            Place_::Folders(folders) => Some(folders),
+            #[cfg(feature = "test-util")]
+            Place_::Machine(_) => None,
+        }
+    }
+
     /// Where the 256-bit key comes from. There is no store without one.
     pub fn key(mut self, key: KeySource) -> Self {
         self.key = Some(key);
@@ -77,9 +85,9 @@ impl Builder {
     }
 
     /// Keeps the ledger in another folder, best on another volume: then restoring an older copy of the store's own folder
-    /// leaves everybody out who signed out since.
+    /// leaves everybody out who signed out since. The folder is for the ledger of this store alone.
     pub fn ledger_dir(mut self, folder: impl Into<PathBuf>) -> Self {
-        if let Place_::Folders(folders) = &mut self.place {
+        if let Some(folders) = self.folders() {
             folders.ledger = Some(folder.into());
         }
         self
@@ -87,7 +95,7 @@ impl Builder {
 
     /// How much memory the engine's cache of sealed rows may take. Default: 64 MiB.
     pub fn cache_bytes(mut self, bytes: u64) -> Self {
-        if let Place_::Folders(folders) = &mut self.place {
+        if let Some(folders) = self.folders() {
             folders.cache_bytes = bytes;
         }
         self
@@ -162,15 +170,22 @@ impl Builder {
         };
         let mut held = place.lock()?;
         let clock = Monotone::new(self.clock);
-        let birth = Birth { place: &*place, disk: place.disk()?, key, growth: self.growth, now: clock.now() };
+        let birth = Birth {
+            place: &*place,
+            disk: place.disk()?,
+            key,
+            growth: self.growth,
+            now: clock.now(),
+            forget: self.on_damage == OnDamage::ForgetEveryone,
+        };
         let mut keyring = match birth.keyring() {
-            Err(Error::Damaged { .. }) if self.on_damage == OnDamage::ForgetEveryone => birth.forget_everyone(None)?,
+            Err(Error::Damaged { .. }) if birth.forget => birth.forget_everyone(None, &mut held)?,
             keyring => keyring?,
         };
         place.lock_ledger(&Ledger::file_name(&keyring.secrets.ledger_id), &mut held)?;
         let (ledger, engine, checkpoint) = match birth.recover(&keyring) {
-            Err(Error::Damaged { .. }) if self.on_damage == OnDamage::ForgetEveryone => {
-                keyring = birth.forget_everyone(Some(&keyring))?;
+            Err(Error::Damaged { .. }) if birth.forget => {
+                keyring = birth.forget_everyone(Some(&keyring), &mut held)?;
                 place.lock_ledger(&Ledger::file_name(&keyring.secrets.ledger_id), &mut held)?;
                 birth.recover(&keyring)?
             }
@@ -199,6 +214,7 @@ struct Birth<'a> {
     key: &'a KeySource,
     growth: Growth,
     now: u64,
+    forget: bool,
 }
 
 impl Birth<'_> {
@@ -207,41 +223,65 @@ impl Birth<'_> {
         if let Some(bytes) = self.disk.read(KEYRING).map_err(Error::io("read the keyring"))? {
             return Keyring::open(&bytes, self.key);
         }
+        // A new keyring would make an engine unreadable for ever; and beside an older ledger, a backup of the older keyring that
+        // is put back later would find that ledger again, without the sign-outs of the new one.
         let names = self.disk.list().map_err(Error::io("list the store's folder"))?;
-        if names.iter().any(|name| engine_id(name).is_some()) {
-            // A new keyring would make what is there unreadable for ever.
-            return Err(Error::damaged(Part::Keyring, "it is missing beside existing data"));
+        let half_born = self.disk.read(BIRTH).map_err(Error::io("read the birth mark"))?.unwrap_or_default();
+        let ledgers = self.ledgers()?;
+        if names.iter().any(|name| engine_id(name).is_some()) || ledgers.iter().any(|name| name.as_bytes() != half_born) {
+            return Err(Error::damaged(
+                Part::Keyring,
+                "it is missing beside an engine or a ledger (whose folder is for one store alone)",
+            ));
         }
-        self.create()
-    }
-
-    fn create(&self) -> Result<Keyring> {
         let (keyring, bytes) = Keyring::create(self.key)?;
-        self.switch_to(keyring, &bytes)
+        let ledger = Ledger::file_name(&keyring.secrets.ledger_id);
+        // Should the ledger of an earlier birth be there, it has never been used.
+        self.remove_ledgers(&ledgers)?;
+        let marked = self.disk.prepare(BIRTH, ledger.as_bytes()).and_then(|()| self.disk.switch(BIRTH));
+        marked.map_err(Error::io("write the birth mark"))?;
+        self.create_ledger(&keyring)?;
+        let born = self.disk.prepare(KEYRING, &bytes).and_then(|()| self.disk.switch(KEYRING));
+        born.map_err(Error::io("write the keyring"))?;
+        Ok(keyring)
     }
 
-    /// A new ledger, and an empty engine. The old ledger is removed first: a backup of the old keyring and engine that is put
-    /// back later must find it missing, not without the sign-outs that the new one will record.
-    fn forget_everyone(&self, keyring: Option<&Keyring>) -> Result<Keyring> {
-        let names = self.disk.list().map_err(Error::io("list the store's folder"))?;
-        let named = keyring.map(|keyring| keyring.secrets.ledger_id);
-        let ledgers = self.place.ledger_disk()?;
-        for id in names.iter().filter_map(|name| engine_id(name)).chain(named) {
-            ledgers.remove(&Ledger::file_name(&id)).map_err(Error::io("remove the old ledger"))?;
+    /// A new ledger, and an empty engine. The old ledgers are removed before the switch: a backup of an old keyring and engine that
+    /// is put back later must find its ledger missing, not without the sign-outs that the new one will record.
+    fn forget_everyone(&self, keyring: Option<&Keyring>, held: &mut Held) -> Result<Keyring> {
+        let old = self.ledgers()?;
+        for ledger in &old {
+            // Nobody may be at work with it. (Our own lock, should we hold it, is no obstacle.)
+            if keyring.is_none_or(|keyring| *ledger != Ledger::file_name(&keyring.secrets.ledger_id)) {
+                self.place.lock_ledger(ledger, held)?;
+            }
         }
         let (keyring, bytes) = match keyring {
             Some(keyring) => keyring.with_new_secrets(self.key)?,
             None => Keyring::create(self.key)?,
         };
-        self.switch_to(keyring, &bytes)
+        self.create_ledger(&keyring)?;
+        self.disk.prepare(KEYRING, &bytes).map_err(Error::io("write the keyring"))?;
+        self.remove_ledgers(&old)?;
+        self.disk.switch(KEYRING).map_err(Error::io("write the keyring"))?;
+        Ok(keyring)
     }
 
-    /// First the ledger, then the keyring that names it: dying between leaves what was.
-    fn switch_to(&self, keyring: Keyring, bytes: &[u8]) -> Result<Keyring> {
+    fn create_ledger(&self, keyring: &Keyring) -> Result<()> {
         let secrets = &keyring.secrets;
-        Ledger::create(&*self.place.ledger_disk()?, secrets.ledger_id, &secrets.ledger_key, self.growth, self.now)?;
-        self.disk.prepare(KEYRING, bytes).and_then(|()| self.disk.switch(KEYRING)).map_err(Error::io("write the keyring"))?;
-        Ok(keyring)
+        Ledger::create(&*self.place.ledger_disk()?, secrets.ledger_id, &secrets.ledger_key, self.growth, self.now)
+    }
+
+    /// The ledgers' files that are there.
+    fn ledgers(&self) -> Result<Vec<String>> {
+        let mut names = self.place.ledger_disk()?.list().map_err(Error::io("list the ledger's folder"))?;
+        names.retain(|name| Ledger::is_file_name(name));
+        Ok(names)
+    }
+
+    fn remove_ledgers(&self, names: &[String]) -> Result<()> {
+        let disk = self.place.ledger_disk()?;
+        names.iter().try_for_each(|name| disk.remove(name)).map_err(Error::io("remove the old ledger"))
     }
 
     /// Reads the ledger, asks the engine how far it has seen it, and only then writes to it.
@@ -253,17 +293,21 @@ impl Birth<'_> {
         let checkpoint = engine.get(CHECKPOINT).map_err(open_error)?;
         let checkpoint = checkpoint.map_or(Ok(0), |row| rows.open_checkpoint(CHECKPOINT, &row))?;
         if found.reaches(checkpoint) {
-            Ok((found.settle(self.now)?, engine, checkpoint))
+            Ok((found.settle()?, engine, checkpoint))
         } else {
             Err(Error::damaged(Part::Ledger, "records are missing that the engine has seen: an older copy was put back"))
         }
     }
 
-    /// Removes engines of ledgers that were given up. (Other ledgers' files may be in use elsewhere: they are left alone.)
+    /// Removes what earlier lives of the store left: engines of ledgers that were given up, and the mark of a birth that is over.
     fn tidy(&self, keyring: &Keyring) -> Result<()> {
         let current = engine_name(&keyring.secrets.ledger_id);
         let names = self.disk.list().map_err(Error::io("list the store's folder"))?;
         let old = names.iter().filter(|name| engine_id(name).is_some() && **name != current);
-        old.into_iter().try_for_each(|name| self.place.remove_engine(name))
+        old.into_iter().try_for_each(|name| self.place.remove_engine(name))?;
+        if names.iter().any(|name| name == BIRTH) {
+            self.disk.remove(BIRTH).map_err(Error::io("remove the birth mark"))?;
+        }
+        Ok(())
     }
 }

@@ -202,6 +202,21 @@ impl Open<'_> {
         self.engine(|engine| engine.scan(prefix, after, limit))
     }
 
+    /// Gives every row whose key begins with `prefix` to `each`, slice by slice, until it says stop.
+    pub(crate) fn for_each_row(&self, prefix: &[u8], mut each: impl FnMut(Row) -> Result<bool>) -> Result<()> {
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let slice = self.scan(prefix, after.as_deref(), 256)?;
+            let Some((last, _)) = slice.last() else { return Ok(()) };
+            after = Some(last.clone());
+            for row in slice {
+                if !each(row)? {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
     /// Commits a batch of `account`, whose lock the caller holds.
     ///
     /// # Errors

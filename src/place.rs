@@ -10,6 +10,8 @@ use crate::error::{Error, Result};
 
 /// The name of the file of wrapped keys.
 pub(crate) const KEYRING: &str = "keyring";
+/// The file that names the ledger of a birth that is not over.
+pub(crate) const BIRTH: &str = "birth";
 const LOCK: &str = "lock";
 const ENGINE: &str = "engine-";
 
@@ -21,7 +23,7 @@ pub(crate) trait Place: Send {
     /// Takes the place for this process.
     fn lock(&self) -> Result<Held>;
 
-    /// Takes the ledger's folder too, if it is another.
+    /// Takes a ledger too: another store's folder may be a copy of this one's, and name the same.
     fn lock_ledger(&self, ledger: &str, held: &mut Held) -> Result<()>;
 
     /// The folder with the keyring.
@@ -65,10 +67,9 @@ impl Place for Folders {
     }
 
     fn lock_ledger(&self, ledger: &str, held: &mut Held) -> Result<()> {
-        if let Some(path) = &self.ledger {
-            crate::disk::create_private(path).map_err(Error::io("make the ledger's folder"))?;
-            held.push(Box::new(Locked::take(path.join(format!("{ledger}.lock")))?));
-        }
+        let path = self.ledger.as_ref().unwrap_or(&self.path);
+        crate::disk::create_private(path).map_err(Error::io("make the ledger's folder"))?;
+        held.push(Box::new(Locked::take(path.join(format!("{ledger}.lock")))?));
         Ok(())
     }
 

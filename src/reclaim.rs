@@ -395,8 +395,9 @@ fn tidy_rows(
             {
                 let parts = crate::row::parts_of(&value);
                 let end = match open.token(header, key, value) {
-                    Ok(token) => token.and_then(|token| end_of(&token)),
-                    Err(Error::Tampered(_)) => {
+                    Ok(Some(token)) => end_of(&token),
+                    // We hold the lock: nobody is writing it.
+                    Ok(None) | Err(Error::Tampered(_)) => {
                         tidied.tampered += 1;
                         Some(0)
                     }

@@ -102,11 +102,19 @@ impl Fences {
         self.reach.get(&life.opening).is_some_and(|(start, end)| (*start..*end).contains(&life.as_of))
     }
 
-    /// Whether a sign-out at or after this time covers a sign-in in these scopes, whatever its as-of.
+    /// Whether a sign-out that came at this time or later covers a sign-in of that time in these scopes, whatever its as-of.
     pub(crate) fn is_covered_since(&self, life: &Life, time: Millis) -> bool {
-        let covers =
-            |scope| self.by_scope.get(&scope).is_some_and(|f| f.0.iter().any(|f| f.time >= time && life.time <= f.cutoff));
-        life.scopes().any(covers)
+        life.scopes().any(|scope| self.is_scope_covered_since(scope, time))
+    }
+
+    /// As [`Fences::is_covered_since`], for tokens of one tenant.
+    pub(crate) fn is_tenant_covered_since(&self, tenant: Tag, time: Millis) -> bool {
+        self.is_scope_covered_since(Scope::Tenant(tenant), time)
+    }
+
+    fn is_scope_covered_since(&self, scope: Scope, time: Millis) -> bool {
+        let covers = |fence: &Fence| time <= fence.cutoff;
+        self.by_scope.get(&scope).is_some_and(|f| f.latest >= time && f.fences.iter().any(covers))
     }
 
     /// The highest position of a fence that covers this sign-in.
@@ -136,19 +144,19 @@ impl Fences {
 
     /// The newest fence of exactly this scope.
     pub(crate) fn last(&self, scope: Scope) -> Option<Fence> {
-        self.by_scope.get(&scope).and_then(|frontier| frontier.0.last().copied())
+        self.by_scope.get(&scope).and_then(|frontier| frontier.fences.last().copied())
     }
 
     /// Every fence that decides something, in order of position.
     pub(crate) fn in_order(&self) -> Vec<(Scope, Fence)> {
-        let mut all: Vec<_> = self.by_scope.iter().flat_map(|(s, f)| f.0.iter().map(|fence| (*s, *fence))).collect();
+        let mut all: Vec<_> = self.by_scope.iter().flat_map(|(s, f)| f.fences.iter().map(|fence| (*s, *fence))).collect();
         all.sort_unstable_by_key(|(_, fence)| fence.position);
         all
     }
 
     /// How many fences decide something.
     pub(crate) fn len(&self) -> usize {
-        self.by_scope.values().map(|frontier| frontier.0.len()).sum()
+        self.by_scope.values().map(|frontier| frontier.fences.len()).sum()
     }
 
     fn covering(&self, scope: Scope, life: &Life, end: Position) -> Option<Position> {
@@ -159,19 +167,24 @@ impl Fences {
 /// The fences of one scope that are not hidden by a newer one with a cutoff at least as late:
 /// positions rise, cutoffs fall.
 #[derive(Default)]
-struct Frontier(Vec<Fence>);
+struct Frontier {
+    fences: Vec<Fence>,
+    /// The latest time of all, hidden ones too: clocks may have gone back between two of them.
+    latest: Millis,
+}
 
 impl Frontier {
     fn add(&mut self, fence: Fence) {
-        while self.0.last().is_some_and(|older| older.cutoff <= fence.cutoff) {
-            self.0.pop();
+        while self.fences.last().is_some_and(|older| older.cutoff <= fence.cutoff) {
+            self.fences.pop();
         }
-        self.0.push(fence);
+        self.latest = self.latest.max(fence.time);
+        self.fences.push(fence);
     }
 
     fn covering(&self, life: &Life, end: Position) -> Option<Position> {
         let covers = |f: &&Fence| f.position <= end && f.position > life.as_of && life.time <= f.cutoff;
-        self.0.iter().rev().find(covers).map(|fence| fence.position)
+        self.fences.iter().rev().find(covers).map(|fence| fence.position)
     }
 }
 

@@ -112,6 +112,8 @@ struct Inner {
     life: Life,
     account: AccountId,
     body: SignInBody,
+    /// If it is continued from elsewhere: from when. Its tokens of other tenants are looked at like itself.
+    continued_since: Option<Millis>,
 }
 
 /// What a [`put`](LiveSignIn::put) did.
@@ -164,10 +166,13 @@ impl LiveSignIn {
         let mut writes: BTreeMap<(Tag, Tag), Vec<Row>> = BTreeMap::new();
         for (number, token) in tokens.iter().enumerate() {
             let tenant = token.tenant().map_or(me.life.tenant, |tenant| core.tagger.tenant(tenant));
-            if core.ledger.fences().is_tenant_dead(&me.life, tenant) {
+            let fences = core.ledger.fences();
+            let is_over = |since| fences.is_tenant_covered_since(tenant, since);
+            if fences.is_tenant_dead(&me.life, tenant) || me.continued_since.is_some_and(is_over) {
                 result.refused.push(number);
                 continue;
             }
+            drop(fences);
             let slot = token.slot(&core.tagger, &me.life.account);
             let key = |part| layout::token(&me.life.account, &me.id, &tenant, &slot, part);
             writes.insert((tenant, slot), core.rows.seal_token(key, &header, token)?);
@@ -322,8 +327,9 @@ pub(crate) fn sign_in(owner: &Arc<Owner>, request: SignIn) -> Result<LiveSignIn>
 
     let life = as_of_now(core, account, &mut body)?;
     // (The floor, which stands for what was dropped for its age, covers everybody here too.)
-    let since = request.time.map_or(0, |_| body.time);
-    if request.is_continued && core.ledger.fences().is_covered_since(&life, since) {
+    // What nobody knows the time of may be as old as anything.
+    let continued_since = request.is_continued.then(|| request.time.map_or(0, |_| body.time));
+    if continued_since.is_some_and(|since| core.ledger.fences().is_covered_since(&life, since)) {
         return Err(Error::SignedOut);
     }
     let mut earlier = earlier(&open, &account, &request.account, now)?;
@@ -357,7 +363,8 @@ pub(crate) fn sign_in(owner: &Arc<Owner>, request: SignIn) -> Result<LiveSignIn>
     if has_ended {
         core.backlog.push_account(account);
     }
-    let inner = Inner { owner: owner.clone(), id, generation: header.generation, life, account: request.account, body };
+    let inner =
+        Inner { owner: owner.clone(), id, generation: header.generation, life, account: request.account, body, continued_since };
     Ok(LiveSignIn(Arc::new(inner)))
 }
 
@@ -373,7 +380,8 @@ pub(crate) fn live_sign_ins(owner: &Arc<Owner>, open: &Open<'_>, account: &Tag) 
         let life = core.life(*account, &body);
         if core.is_live(&life, now) {
             let (account, generation) = (id.clone(), header.generation);
-            let inner = Inner { owner: owner.clone(), id: *sign_in, generation, life, account, body };
+            let owner = owner.clone();
+            let inner = Inner { owner, id: *sign_in, generation, life, account, body, continued_since: None };
             live.push(LiveSignIn(Arc::new(inner)));
         }
     }
@@ -382,6 +390,7 @@ pub(crate) fn live_sign_ins(owner: &Arc<Owner>, open: &Open<'_>, account: &Tag) 
 
 /// Takes the as-of. A fence that covers the sign-in and is still being synced is waited for, so that the sign-in is newer than it.
 fn as_of_now(core: &Core, account: Tag, body: &mut SignInBody) -> Result<Life> {
+    core.ledger.begin(core.clock.now())?;
     for _ in 0..64 {
         body.as_of = core.ledger.synced();
         let life = core.life(account, body);
@@ -426,10 +435,9 @@ fn earlier(open: &Open<'_>, account: &Tag, id: &AccountId, now: Millis) -> Resul
         match open.sign_in(account, &header, sign_in) {
             Ok(Some(body)) => {
                 let life = core.life(*account, &body);
-                // What is taken out of the header stays out: not before the sign-out that ended it is durable.
-                let death = core.ledger.fences().death(&life);
-                death.map_or(Ok(()), |position| core.ledger.wait(position))?;
-                let list = if core.is_live(&life, now) { &mut earlier.live } else { &mut earlier.dead };
+                // What is taken out of the header stays out: only by sign-outs that are durable. (Others are no less obeyed.)
+                let has_ended = core.is_too_old(&life, now) || core.ledger.fences().is_dead_by(&life, core.ledger.synced());
+                let list = if has_ended { &mut earlier.dead } else { &mut earlier.live };
                 list.push((*sign_in, index::entries(core, &life, &body)));
             }
             Ok(None) | Err(Error::Tampered(_)) => earlier.dead.push((*sign_in, Vec::new())),

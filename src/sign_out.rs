@@ -241,13 +241,16 @@ fn accounts_in(open: &Open<'_>, scope: rule::Scope) -> Result<Vec<Tag>> {
         rule::Scope::Subject(tag) => (Index::Subject, tag),
         rule::Scope::Tenant(_) | rule::Scope::Everybody => return Ok(Vec::new()),
     };
-    let rows = open.scan(&index.accounts_of(&tag), None, usize::MAX)?;
     let mut accounts = Vec::new();
-    for account in rows.iter().filter_map(|(key, _)| layout::indexed_account(key)) {
-        if has_sign_in_of(open, &account, scope)? {
+    open.for_each_row(&index.accounts_of(&tag), |(key, _)| {
+        if let Some(account) = layout::indexed_account(&key)
+            && has_sign_in_of(open, &account, scope)?
+        {
             accounts.push(account);
         }
-    }
+        // More cannot be recorded in one call.
+        Ok(accounts.len() < MAX_CALL)
+    })?;
     Ok(accounts)
 }
 
@@ -292,8 +295,7 @@ fn take(open: &Open<'_>, account: &Tag, taken: &mut Vec<RefreshToken>) -> bool {
         if !open.core.ledger.fences().is_dead(&open.core.life(*account, &body)) {
             continue;
         }
-        let Ok(rows) = open.scan(&layout::tokens(account, id), None, usize::MAX) else { return false };
-        for (key, value) in rows {
+        let read = open.for_each_row(&layout::tokens(account, id), |(key, value)| {
             if let Some(AccountRow::Token { part: 0, .. }) = layout::parse(&key) {
                 match open.token(&header, key, value) {
                     Ok(Some(Token::Refresh(token))) => taken.push(token),
@@ -301,7 +303,9 @@ fn take(open: &Open<'_>, account: &Tag, taken: &mut Vec<RefreshToken>) -> bool {
                     Ok(None) | Err(_) => all = false,
                 }
             }
-        }
+            Ok(true)
+        });
+        all &= read.is_ok();
     }
     all
 }

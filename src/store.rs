@@ -310,7 +310,15 @@ impl TokenStore {
     pub(crate) fn new(core: Arc<Core>, held: Held, opened_by_previous_key: bool) -> Result<Self> {
         let shared = core.clone();
         let thread = std::thread::Builder::new().name("oubliette-reclaim".into()).spawn(move || reclaim::run(&shared));
-        let thread = thread.map_err(Error::io("start the reclaimer's thread"))?;
+        let thread = match thread {
+            Ok(thread) => thread,
+            Err(error) => {
+                // The engine before the lock.
+                core.shut();
+                drop(held);
+                return Err(Error::io("start the reclaimer's thread")(error));
+            }
+        };
         let owner = Owner { core, running: Mutex::new(Some((thread, held))), opened_by_previous_key };
         Ok(Self { owner: Arc::new(owner) })
     }
@@ -326,11 +334,13 @@ impl TokenStore {
 
     fn accounts_under(&self, index: Index, tag: Tag, is_wanted: impl Fn(&LiveSignIn) -> bool) -> Result<Vec<Account>> {
         let open = self.core().enter()?;
-        let rows = open.scan(&index.accounts_of(&tag), None, usize::MAX)?;
         let mut found = Accounts::default();
-        for account in rows.iter().filter_map(|(key, _)| layout::indexed_account(key)) {
-            found.add(self.live_account(&open, &account))?;
-        }
+        open.for_each_row(&index.accounts_of(&tag), |(key, _)| {
+            if let Some(account) = layout::indexed_account(&key) {
+                found.add(self.live_account(&open, &account))?;
+            }
+            Ok(true)
+        })?;
         found.accounts.retain(|account| account.sign_ins.iter().any(&is_wanted));
         Ok(found.accounts)
     }
@@ -389,6 +399,7 @@ impl Owner {
         if self.core.is_forked() {
             // The thread and the locks belong to the parent.
             std::mem::forget((thread, held));
+            self.core.shut();
             return Err(Error::Forked);
         }
         self.core.backlog.close(finish);

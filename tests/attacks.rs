@@ -373,3 +373,126 @@ fn a_browser_finds_its_own_sign_in_again() {
     assert!(store.resume(&account(1), ids.0).unwrap().is_none());
     assert!(store.resume(&account(1), ids.1).unwrap().is_some());
 }
+
+#[test]
+fn importing_again_revives_no_token_of_a_guests_tenant_either() {
+    let store = open(&Machine::new());
+    let import = || {
+        let live = store.sign_in(sign_in(1).continued_from(now() - Duration::from_secs(60))).unwrap();
+        let guest = AccessToken { tenant: Some(tenant(2)), ..access("a", "guest") };
+        (live.put([access("a", "home").into(), guest.into()]).unwrap().refused, live)
+    };
+    assert_eq!(import().0, [0; 0]);
+    store.sign_out(SignOut::tenant(&tenant(2))).unwrap();
+    let (refused, live) = import();
+    assert_eq!(refused, [1]);
+    assert_eq!(live.access_token(&query("a").tenant(tenant(2))).unwrap(), None);
+    assert!(live.access_token(&query("a")).unwrap().is_some());
+}
+
+#[test]
+fn an_import_without_times_is_refused_after_a_sign_out_with_a_cutoff() {
+    use oubliette::msal::MsalCache;
+    let clock = ManualClock::new(now());
+    let store = Machine::new().builder().clock(clock.clone()).open().unwrap();
+    let file =
+        br#"{"AccessToken": {"k": {"home_account_id": "uid.utid", "environment": "login.example.com", "client_id": "client",
+        "realm": "utid", "target": "a", "expires_on": "1800003600", "secret": "at"}}}"#;
+    let import = || store.sign_in(MsalCache::read(file).unwrap().sign_ins.remove(0).sign_in);
+    let live = import().unwrap();
+    clock.advance(Duration::from_secs(10));
+    store.sign_out(SignOut::account(live.account()).signed_in_before(now() + Duration::from_secs(5))).unwrap();
+    assert!(!live.is_live().unwrap());
+    assert!(matches!(import(), Err(Error::SignedOut)));
+}
+
+#[test]
+fn an_import_is_refused_though_the_clock_went_back_between_two_sign_outs() {
+    let machine = Machine::new();
+    let at = |seconds: u64| now() + Duration::from_secs(seconds);
+    let open = |seconds| machine.builder().clock(ManualClock::new(at(seconds))).open().unwrap();
+    for seconds in [1000, 880] {
+        let store = open(seconds);
+        store.sign_out(SignOut::account(&account(1))).unwrap();
+        store.close().unwrap();
+    }
+    assert!(matches!(open(900).sign_in(sign_in(1).continued_from(at(890))), Err(Error::SignedOut)));
+}
+
+#[test]
+fn restarts_on_a_full_disk_do_not_use_up_the_reserve() {
+    let machine = Machine::new();
+    let store = open(&machine);
+    store.sign_in(sign_in(1)).unwrap();
+    store.close().unwrap();
+    machine.set_full(true);
+    let reserve = open(&machine).stats().unwrap().ledger_reserve;
+    for _ in 0..100 {
+        open(&machine).close().unwrap();
+    }
+    let store = open(&machine);
+    assert_eq!(store.stats().unwrap().ledger_reserve, reserve);
+    store.sign_out(SignOut::account(&account(1))).unwrap();
+    // Also when the machine died while the ledger grew, just because the disk was full.
+    store.close().unwrap();
+    let mut files = machine.files();
+    let name = ledger_of(&files);
+    files.get_mut(&name).unwrap().extend_from_slice(&[0; 100]);
+    machine.set_files(files);
+    assert!(open(&machine).account(&account(1)).unwrap().is_empty());
+}
+
+#[test]
+fn openings_do_not_pile_up() {
+    let (machine, clock) = (Machine::new(), ManualClock::new(now()));
+    let day = Duration::from_secs(24 * 3600);
+    let mut largest = 0;
+    for _ in 0..400 {
+        let store = machine.builder().clock(clock.clone()).max_sign_in_age(3 * day).open().unwrap();
+        let live = store.sign_in(sign_in(1)).unwrap();
+        clock.advance(day);
+        assert!(store.sweep(1000).unwrap().finished);
+        assert!(live.is_live().unwrap(), "none is dropped that somebody lives by");
+        largest = largest.max(store.stats().unwrap().ledger_bytes);
+    }
+    assert!(largest < 8 * 1024, "{largest} bytes");
+}
+
+/// A key management service that can be away.
+struct Service(std::sync::Arc<std::sync::atomic::AtomicBool>);
+
+type ServiceResult<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+impl KeyProvider for Service {
+    fn wrap(&self, key: &[u8; 32], _: &WrapContext<'_>) -> ServiceResult<WrappedKey> {
+        if self.0.load(std::sync::atomic::Ordering::SeqCst) {
+            return Err("it is away".into());
+        }
+        Ok(WrappedKey { key_id: [1; 16], blob: key.iter().map(|byte| byte ^ 0x55).collect() })
+    }
+
+    fn unwrap(&self, wrapped: &WrappedKey, _: &WrapContext<'_>) -> ServiceResult<Option<Zeroizing<[u8; 32]>>> {
+        let key: Vec<u8> = wrapped.blob.iter().map(|byte| byte ^ 0x55).collect();
+        Ok(key.try_into().ok().map(Zeroizing::new))
+    }
+}
+
+#[test]
+fn forgetting_everyone_gives_nothing_up_before_it_has_the_new_key() {
+    let machine = Machine::new();
+    let away = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let builder = || machine.builder().clock(ManualClock::new(now())).key(KeySource::provider(Service(away.clone())));
+    let store = builder().open().unwrap();
+    store.sign_in(sign_in(1)).unwrap();
+    store.close().unwrap();
+    let good = machine.rows();
+    let mut rows = good.clone();
+    rows.insert(b"C".to_vec(), vec![1; 38]);
+    machine.set_rows(rows);
+    away.store(true, std::sync::atomic::Ordering::SeqCst);
+    let forgetting = builder().on_damage(OnDamage::ForgetEveryone).open();
+    assert!(matches!(forgetting, Err(Error::KeyUnavailable { .. })));
+    // The operator restores the engine instead.
+    machine.set_rows(good);
+    assert_eq!(builder().open().unwrap().account(&account(1)).unwrap().len(), 1);
+}

@@ -140,20 +140,41 @@ fn a_process_that_starts_others_can_reopen_its_store() {
 }
 
 #[test]
-fn a_shared_ledger_folder_keeps_stores_apart() {
+fn a_ledger_folder_is_for_one_store_and_a_copy_of_it_is_the_same_store() {
     let home = Home::new();
     let ledgers = home.beside("ledgers");
-    let open = |name: &str| builder_at(&home.beside(name)).ledger_dir(&ledgers).open();
-    let (one, other) = (open("one").unwrap(), open("other").unwrap());
+    let builder = |name: &str| builder_at(&home.beside(name)).ledger_dir(&ledgers);
+    let one = builder("one").open().unwrap();
     fill(&one, [1]);
-    fill(&other, [1]);
-    one.sign_out(SignOut::everybody()).unwrap();
-    drop((one, other));
-    // A copy of a store is the same store: not both at a time.
-    copy(&home.beside("other"), &home.beside("copy"));
-    let other = open("other").unwrap();
-    assert_eq!(kind(open("copy")), format!("already open by {:?}", Some(std::process::id())));
-    assert_eq!((signed_in(&open("one").unwrap(), [1]), signed_in(&other, [1])), (vec![], vec![1]));
+    // A new store beside that ledger would be a store that has forgotten it: a backup of the old one could come back.
+    assert_eq!(kind(builder("other").open()), "damaged keyring");
+    // A copy of a store is the same store: not both at a time, and nobody takes its ledger away from it.
+    copy(&home.beside("one"), &home.beside("copy"));
+    assert_eq!(kind(builder("copy").open()), format!("already open by {:?}", Some(std::process::id())));
+    fs::write(home.beside("copy").join("keyring"), b"torn").unwrap();
+    let forgetting = builder("copy").on_damage(OnDamage::ForgetEveryone).open();
+    assert_eq!(kind(forgetting), format!("already open by {:?}", Some(std::process::id())));
+    one.sign_out(SignOut::account(&account(9))).unwrap();
+    drop(one);
+    assert_eq!(signed_in(&builder("one").open().unwrap(), [1]), [1]);
+}
+
+#[test]
+fn a_store_that_lost_its_folder_is_not_born_again_beside_its_ledger() {
+    let home = Home::new();
+    let ledgers = home.beside("ledgers");
+    let builder = || home.builder().ledger_dir(&ledgers);
+    fill(&builder().open().unwrap(), [1, 2]);
+    copy(&home.path(), &home.beside("backup"));
+    // The data volume is lost, and the app starts on an empty one.
+    fs::remove_dir_all(home.path()).unwrap();
+    assert_eq!(kind(builder().open()), "damaged keyring");
+    let store = builder().on_damage(OnDamage::ForgetEveryone).open().unwrap();
+    store.sign_out(SignOut::account(&account(1))).unwrap();
+    store.close().unwrap();
+    // The backup that is found later is of a store whose ledger was given up.
+    replace(&home.beside("backup"), &home.path());
+    assert_eq!(kind(builder().open()), "damaged ledger");
 }
 
 /// The files of a creation, in the order in which they appear, and what each is while it is being made.
@@ -181,13 +202,16 @@ fn a_creation_that_died_at_any_stage_is_taken_up_again() {
         })
     };
     let born = || take(&["lock", &ledger, "keyring"]);
+    let birth = || write("birth".into(), ledger.clone().into_bytes());
     let mut stages: Vec<(String, Stage)> = vec![
         ("an empty folder".into(), take(&[])),
         ("only the lock".into(), take(&["lock"])),
         ("an empty lock".into(), write("lock".into(), Vec::new())),
         ("half a ledger".into(), and(take(&["lock"]), write(format!("{ledger}.new"), vec![1; 700]))),
-        ("a ledger without keyring".into(), take(&["lock", &ledger])),
-        ("half a keyring".into(), and(take(&["lock", &ledger]), write("keyring.new".into(), vec![1; 100]))),
+        ("a birth's mark".into(), and(take(&["lock"]), write("birth".into(), b"ledger-of-nobody".to_vec()))),
+        ("a ledger without keyring".into(), and(take(&["lock", &ledger]), birth())),
+        ("half a keyring".into(), and(and(take(&["lock", &ledger]), birth()), write("keyring.new".into(), vec![1; 100]))),
+        ("a keyring and still the mark".into(), and(born(), birth())),
         ("a keyring without engine".into(), born()),
         ("an engine's empty folder".into(), {
             let name = format!("{engine}.new");

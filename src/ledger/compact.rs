@@ -47,10 +47,11 @@ impl Ledger {
         let kept_sign_outs = sign_outs.iter().filter(|(_, fence)| fence.position > floor);
         let mut kept: Vec<Record> =
             kept_sign_outs.map(|(scope, f)| record(f.position, f.time, What::SignOut(*scope, f.cutoff))).collect();
-        // An opening is over, as far as sign-ins can tell, when the floor has passed the next one.
-        let next = openings.iter().skip(1).map(|(position, ..)| *position).chain([Position::MAX]);
-        let live = openings.iter().zip(next).filter(|(_, next)| *next > floor).map(|(opening, _)| *opening);
-        kept.extend(live.map(|(position, opening, time)| record(position, time, What::Opened(opening))));
+        // An opening is over when the floor has passed the next one, or when all that signed in before the next is too old.
+        // Only from the front: one less in the middle would lengthen the one before it.
+        let next = openings.iter().skip(1).map(|(position, _, time)| (*position, *time)).chain([(Position::MAX, Millis::MAX)]);
+        let live = openings.iter().zip(next).skip_while(|(_, (position, time))| *position <= floor || *time < oldest);
+        kept.extend(live.map(|((position, opening, time), _)| record(*position, *time, What::Opened(*opening))));
         kept.sort_unstable_by_key(|record| record.position);
         let waste = state.used().saturating_sub(kept.len() as u64);
         if waste < (kept.len() as u64).max(u64::from(self.growth.chunk)) {

@@ -61,15 +61,17 @@ impl Found {
         position <= self.found.end && self.found.voided.is_none_or(|voided| position < voided)
     }
 
-    /// Writes the last group again, records the opening, and lets all fences stand. With [`Ledger::read`] this is the recovery.
+    /// Writes the last group again and lets all fences stand. With [`Ledger::read`] this is the recovery.
     ///
     /// # Errors
-    /// `Full` if there is no room for the opening's record; `Io`.
-    pub(crate) fn settle(self, now: Millis) -> Result<Ledger> {
+    /// `Io`, and `Poisoned` if the disk fails.
+    pub(crate) fn settle(self) -> Result<Ledger> {
         let found = self.found;
         let file = self.disk.open(&self.name).map_err(Error::io("open the ledger"))?;
         let (first, rewrite) = found.rewrite;
-        let rewritten = file.write_at(offset(first), &rewrite).and_then(|()| file.sync());
+        // A chunk that was being added when the machine died is taken off again: there may be no space for the rest of it.
+        let cut = if found.is_cut { file.set_len(offset(found.slots)) } else { Ok(()) };
+        let rewritten = cut.and_then(|()| file.write_at(offset(first), &rewrite)).and_then(|()| file.sync());
         rewritten.map_err(Error::io("write the ledger's last group again"))?;
         let fences = fences_of(&found.header, &found.records);
         let state = State {
@@ -93,10 +95,11 @@ impl Found {
             failed: AtomicBool::new(false),
             fences: RwLock::new(fences),
             opening: fresh()?,
+            has_begun: Mutex::new(false),
         };
-        let position = ledger.enqueue(&[What::Opened(ledger.opening)], now)?;
-        ledger.wait(position.last)?;
-        Ok(ledger)
+        // Best effort: without space for a full reserve the store still opens.
+        drop(ledger.lead(ledger.lock(), |ledger, state| ledger.grow(state, ledger.growth.reserve)));
+        if ledger.is_failed() { Err(Error::Poisoned(Part::Ledger)) } else { Ok(ledger) }
     }
 }
 
@@ -123,6 +126,8 @@ pub(crate) struct Ledger {
     failed: AtomicBool,
     fences: RwLock<Fences>,
     opening: Opening,
+    /// Whether the opening is recorded.
+    has_begun: Mutex<bool>,
 }
 
 struct State {
@@ -163,6 +168,12 @@ impl Ledger {
     /// The name of the file of the ledger of this id.
     pub(crate) fn file_name(ledger_id: &[u8; 16]) -> String {
         format!("ledger-{}", base16ct::lower::encode_string(ledger_id))
+    }
+
+    /// Whether a file of this name is a ledger.
+    pub(crate) fn is_file_name(name: &str) -> bool {
+        let id = name.strip_prefix("ledger-").map(str::as_bytes);
+        id.is_some_and(|id| id.len() == 32 && id.iter().all(u8::is_ascii_hexdigit))
     }
 
     /// Writes the file of a new ledger. It counts from when a keyring names it.
@@ -211,6 +222,20 @@ impl Ledger {
     /// The opening that sign-ins made now belong to.
     pub(crate) fn opening(&self) -> Opening {
         self.opening
+    }
+
+    /// Records this opening, if that has not been done: before the first as-of is taken. So opens without sign-ins cost no
+    /// space, and a store on a full disk can be opened again and again to sign people out.
+    ///
+    /// # Errors
+    /// As [`Ledger::stand`] and [`Ledger::wait`].
+    pub(crate) fn begin(&self, now: Millis) -> Result<()> {
+        let mut has_begun = self.has_begun.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*has_begun {
+            self.wait(self.enqueue(&[What::Opened(self.opening)], now)?.last)?;
+            *has_begun = true;
+        }
+        Ok(())
     }
 
     fn enqueue(&self, call: &[What], time: Millis) -> Result<Span> {

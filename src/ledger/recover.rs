@@ -17,8 +17,9 @@ pub(super) struct Recovered {
     pub(super) records: Vec<Record>,
     /// The highest position.
     pub(super) end: Position,
-    /// How many slots the file has, once `rewrite` is written.
+    /// How many slots count. If the file is longer (`is_cut`), the rest is to be cut off.
     pub(super) slots: u64,
+    pub(super) is_cut: bool,
     /// The lowest position whose record was voided now: nobody can have been told of it, or of any behind it.
     pub(super) voided: Option<Position>,
     /// From the first slot of the last group to the end of the file: to be written and synced before anything counts,
@@ -33,7 +34,7 @@ pub(super) struct Recovered {
 pub(super) fn recover(file: &[u8], mac: &Mac, ledger_id: [u8; 16]) -> Result<Recovered> {
     let header = Header::decode(file, mac, ledger_id)?;
     let seal = Seal { mac, ledger_id, serial: header.serial };
-    let (slots, sound) = read_slots(file, &seal, &header)?;
+    let (slots, is_cut) = read_slots(file, &seal, &header)?;
     let kept = usize::try_from(header.kept).unwrap_or(usize::MAX);
     let (kept, tail) = slots.split_at_checked(kept).ok_or_else(|| damaged("records are missing at its end"))?;
 
@@ -59,13 +60,13 @@ pub(super) fn recover(file: &[u8], mac: &Mac, ledger_id: [u8; 16]) -> Result<Rec
     for ((place, slot), found) in after {
         // What is as it shall be is copied: making it anew would take most of the time of opening.
         let old = file.get(HEADER_BYTES + place as usize * SLOT_BYTES..).and_then(|rest| rest.first_chunk::<SLOT_BYTES>());
-        match old.filter(|_| slot == found && place < sound) {
+        match old.filter(|_| slot == found) {
             Some(old) => bytes.extend_from_slice(old),
             None => bytes.extend_from_slice(&seal.encode(place, *slot)),
         }
     }
     let end = header.tail - 1 + used as u64;
-    Ok(Recovered { records, end, slots: slots.len() as u64, voided, rewrite: (first, bytes), header })
+    Ok(Recovered { records, end, slots: slots.len() as u64, is_cut, voided, rewrite: (first, bytes), header })
 }
 
 fn damaged(problem: &'static str) -> Error {
@@ -77,9 +78,8 @@ fn counts(slot: &Slot) -> bool {
 }
 
 /// All slots of whole chunks. A last chunk that is not all filler and records was being added when the machine died, if the
-/// chunk before it still ends in filler: then nothing was ever written to it, and it counts as filler. The number says how many
-/// slots are as the file has them.
-fn read_slots(file: &[u8], seal: &Seal<'_>, header: &Header) -> Result<(Vec<Slot>, u64)> {
+/// chunk before it still ends in filler: then nothing was ever written to it, and it is cut off.
+fn read_slots(file: &[u8], seal: &Seal<'_>, header: &Header) -> Result<(Vec<Slot>, bool)> {
     let body = file.get(HEADER_BYTES..).unwrap_or_default();
     let chunk = usize::try_from(header.chunk).unwrap_or(usize::MAX);
     let (whole, part) = body.as_chunks::<SLOT_BYTES>();
@@ -90,17 +90,16 @@ fn read_slots(file: &[u8], seal: &Seal<'_>, header: &Header) -> Result<(Vec<Slot
     let chunks = slots.len().div_ceil(chunk);
     slots.resize(chunks.saturating_mul(chunk), None);
     let (before, last) = slots.split_at_mut(chunks.saturating_sub(1).saturating_mul(chunk));
-    let mut sound = before.len() + last.len();
     let holds_record = last.iter().any(|slot| matches!(slot, Some(Slot::Record(_))));
-    if last.contains(&None) && !holds_record && before.last() == Some(&Some(Slot::Filler)) {
-        sound = before.len();
-        last.fill(Some(Slot::Filler));
+    let is_cut = last.contains(&None) && !holds_record && before.last() == Some(&Some(Slot::Filler));
+    if is_cut {
+        slots.truncate(slots.len().saturating_sub(chunk));
     }
     if slots.last() != Some(&Some(Slot::Filler)) {
         return Err(damaged("it does not end in filler: it was cut off or changed"));
     }
     let slots = slots.into_iter().collect::<Option<_>>().ok_or_else(|| damaged("a slot was changed"))?;
-    Ok((slots, sound as u64))
+    Ok((slots, is_cut))
 }
 
 fn kept_records(kept: &[Slot], header: &Header) -> Result<Vec<Record>> {

@@ -29,7 +29,9 @@ fn open(machine: &Machine) -> Result<Ledger> {
 }
 
 fn open_as(machine: &Machine, id: [u8; 16]) -> Result<Ledger> {
-    Ledger::read(machine.disk().unwrap(), id, &key(), GROWTH)?.settle(6)
+    let ledger = Ledger::read(machine.disk().unwrap(), id, &key(), GROWTH)?.settle()?;
+    ledger.begin(6)?;
+    Ok(ledger)
 }
 
 fn file(machine: &Machine) -> Vec<u8> {
@@ -131,7 +133,7 @@ fn a_call_that_was_voided_tells_the_checkpoint() {
     let found = Ledger::read(machine.disk().unwrap(), ID, &key(), GROWTH).unwrap();
     assert!(found.reaches(7) && !found.reaches(8) && !found.reaches(11), "the call at 8 to 10 is voided");
     assert_eq!(machine.files()[&Ledger::file_name(&ID)], bytes, "nothing is written before the checkpoint was asked for");
-    assert_eq!(found.settle(6).unwrap().synced(), 12, "positions are used up");
+    assert_eq!(found.settle().unwrap().synced(), 11, "positions are used up");
 }
 
 #[test]
