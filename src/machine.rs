@@ -60,6 +60,8 @@ struct State {
 
 #[derive(Clone, Default)]
 struct MemoryFile {
+    /// Which file it is: another one may take its name.
+    id: u64,
     live: Vec<u8>,
     durable: Vec<u8>,
     unsynced: Vec<(usize, Vec<u8>)>,
@@ -148,7 +150,7 @@ impl Machine {
 
     /// Puts files in the place of all.
     pub fn set_files(&self, files: BTreeMap<String, Vec<u8>>) {
-        let durable = |bytes: Vec<u8>| MemoryFile { live: bytes.clone(), durable: bytes, unsynced: Vec::new() };
+        let durable = |bytes: Vec<u8>| MemoryFile { id: 0, live: bytes.clone(), durable: bytes, unsynced: Vec::new() };
         self.lock_state().files = files.into_iter().map(|(name, bytes)| (name, durable(bytes))).collect();
     }
 
@@ -347,7 +349,7 @@ impl Disk for MemoryDisk {
     fn switch(&self, name: &str) -> io::Result<()> {
         let mut state = self.machine.call(self.epoch)?;
         let bytes = state.prepared.remove(name).ok_or(io::ErrorKind::NotFound)?;
-        let file = MemoryFile { live: bytes.clone(), durable: bytes, unsynced: Vec::new() };
+        let file = MemoryFile { id: state.calls, live: bytes.clone(), durable: bytes, unsynced: Vec::new() };
         let before = state.files.insert(name.into(), file);
         state.renamed.entry(name.into()).or_insert(before);
         drop(state);
@@ -365,8 +367,8 @@ impl Disk for MemoryDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        self.machine.call(self.epoch)?.files.get(name).ok_or(io::ErrorKind::NotFound)?;
-        Ok(Box::new(OpenFile { machine: self.machine.clone(), epoch: self.epoch, name: name.into() }))
+        let id = self.machine.call(self.epoch)?.files.get(name).ok_or(io::ErrorKind::NotFound)?.id;
+        Ok(Box::new(OpenFile { machine: self.machine.clone(), epoch: self.epoch, name: name.into(), id }))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -379,13 +381,21 @@ struct OpenFile {
     machine: Machine,
     epoch: u64,
     name: String,
+    id: u64,
+}
+
+impl OpenFile {
+    /// The file; `None` once another has taken its name: then what is written is seen by nobody who opens it later.
+    fn file<'a>(&self, state: &'a mut State) -> Option<&'a mut MemoryFile> {
+        state.files.get_mut(&self.name).filter(|file| file.id == self.id)
+    }
 }
 
 impl DiskFile for OpenFile {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.machine.call(self.epoch)?;
         let is_full = state.is_full;
-        let file = state.files.get_mut(&self.name).ok_or(io::ErrorKind::NotFound)?;
+        let Some(file) = self.file(&mut state) else { return Ok(()) };
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
         if is_full && offset + bytes.len() > file.live.len() {
             return Err(io::ErrorKind::StorageFull.into());
@@ -408,7 +418,7 @@ impl DiskFile for OpenFile {
         if state.fails_syncs {
             return Err(io::Error::other("injected"));
         }
-        let file = state.files.get_mut(&self.name).ok_or(io::ErrorKind::NotFound)?;
+        let Some(file) = self.file(&mut state) else { return Ok(()) };
         file.durable = file.live.clone();
         file.unsynced.clear();
         Ok(())
@@ -416,7 +426,7 @@ impl DiskFile for OpenFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut state = self.machine.call(self.epoch)?;
-        let file = state.files.get_mut(&self.name).ok_or(io::ErrorKind::NotFound)?;
+        let Some(file) = self.file(&mut state) else { return Ok(()) };
         file.live.truncate(usize::try_from(len).map_err(io::Error::other)?);
         Ok(())
     }

@@ -430,3 +430,30 @@ fn decode_token(body: &[u8]) -> Option<Token> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::{KeySource, Keyring};
+
+    /// The keys differ too, so that no other test can tell: here each part is looked at by itself.
+    #[test]
+    fn every_part_of_the_associated_data_counts() {
+        let (keyring, _) = Keyring::create(&KeySource::bytes([7; 32])).unwrap();
+        let mut other_ledger = keyring.secrets.clone();
+        other_ledger.ledger_id[0] ^= 1;
+        let rows = Rows::new([1; 16], keyring.secrets.clone());
+        let all = [
+            rows.aad(b"label", &[2; 16], b"key", b"front"),
+            rows.aad(b"other", &[2; 16], b"key", b"front"),
+            rows.aad(b"label", &[3; 16], b"key", b"front"),
+            rows.aad(b"label", &[2; 16], b"yek", b"front"),
+            rows.aad(b"label", &[2; 16], b"key", b"tnorf"),
+            rows.aad(b"label", &[2; 16], b"keyf", b"ront"),
+            Rows::new([9; 16], keyring.secrets.clone()).aad(b"label", &[2; 16], b"key", b"front"),
+            Rows::new([1; 16], other_ledger).aad(b"label", &[2; 16], b"key", b"front"),
+        ];
+        let different: std::collections::BTreeSet<_> = all.iter().collect();
+        assert_eq!(different.len(), all.len());
+    }
+}

@@ -135,4 +135,17 @@ mod tests {
             assert!(open_in_place(&key, b"place", &mut row.clone()[4..4 + len]).is_none(), "length {len}");
         }
     }
+
+    #[test]
+    fn no_nonce_is_used_twice() {
+        let key = Key::random().unwrap();
+        let nonces: std::collections::BTreeSet<_> = (0..1000)
+            .map(|_| {
+                let mut row = vec![0; NONCE_BYTES];
+                seal_in_place(&key, b"place", &mut row, 0).unwrap();
+                row[..NONCE_BYTES].to_vec()
+            })
+            .collect();
+        assert_eq!(nonces.len(), 1000);
+    }
 }
