@@ -31,7 +31,7 @@ pub enum OnDamage {
 /// How to open a [`TokenStore`].
 #[must_use]
 pub struct Builder {
-    place: Place_,
+    place: Location,
     key: Option<KeySource>,
     clock: Box<dyn Clock>,
     on_damage: OnDamage,
@@ -39,7 +39,7 @@ pub struct Builder {
     growth: Growth,
 }
 
-enum Place_ {
+enum Location {
     Folders(Folders),
     #[cfg(feature = "test-util")]
     Machine(crate::machine::Machine),
@@ -47,17 +47,17 @@ enum Place_ {
 
 impl Builder {
     pub(crate) fn at_folder(path: PathBuf) -> Self {
-        Self::new(Place_::Folders(Folders { path, ledger: None, cache_bytes: 64 << 20 }))
+        Self::new(Location::Folders(Folders { path, ledger: None, cache_bytes: 64 << 20 }))
     }
 
     #[cfg(feature = "test-util")]
     pub(crate) fn on_machine(machine: crate::machine::Machine) -> Self {
         // Small, so that tests meet every border of the ledger's file.
         let growth = Growth { chunk: 16, reserve: 24 };
-        Self { growth, ..Self::new(Place_::Machine(machine)).key(KeySource::bytes([7; 32])) }
+        Self { growth, ..Self::new(Location::Machine(machine)).key(KeySource::bytes([7; 32])) }
     }
 
-    fn new(place: Place_) -> Self {
+    fn new(place: Location) -> Self {
         let options = Options {
             skew: Duration::from_secs(5 * 60),
             max_sign_in_age: Duration::from_secs(90 * 24 * 3600),
@@ -72,9 +72,9 @@ impl Builder {
 
     fn folders(&mut self) -> Option<&mut Folders> {
         match &mut self.place {
-            Place_::Folders(folders) => Some(folders),
+            Location::Folders(folders) => Some(folders),
             #[cfg(feature = "test-util")]
-            Place_::Machine(_) => None,
+            Location::Machine(_) => None,
         }
     }
 
@@ -164,9 +164,9 @@ impl Builder {
             return Err(Error::invalid("max_sign_ins", "it must be from 1 to 64"));
         }
         let place: Box<dyn Place> = match self.place {
-            Place_::Folders(folders) => Box::new(folders),
+            Location::Folders(folders) => Box::new(folders),
             #[cfg(feature = "test-util")]
-            Place_::Machine(machine) => Box::new(machine),
+            Location::Machine(machine) => Box::new(machine),
         };
         let mut held = place.lock()?;
         let clock = Monotone::new(self.clock);

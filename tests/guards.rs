@@ -344,3 +344,26 @@ fn nobody_is_deleted_for_a_sign_out_that_was_lost() {
     }
     assert!(lost > 2, "{lost}");
 }
+
+// Without it: an answer about a sign-out that is not durable yet.
+#[test]
+fn last_sign_out_does_not_speak_of_what_may_be_lost() {
+    let machine = Machine::new();
+    let store = open(&machine);
+    machine.set_holding_syncs(true);
+    let spawn = |ask: fn(&TokenStore) -> bool| {
+        let store = store.clone();
+        std::thread::spawn(move || ask(&store))
+    };
+    let signing_out = spawn(|store| store.sign_out(SignOut::account(&account(1))).is_ok());
+    machine.wait_held();
+    let asking = spawn(|store| store.last_sign_out(&Scope::Account(account(1))).is_ok());
+    for _ in 0..10_000 {
+        std::thread::yield_now();
+        if asking.is_finished() {
+            break;
+        }
+    }
+    machine.cut_power(1);
+    assert!(!signing_out.join().unwrap() && !asking.join().unwrap());
+}

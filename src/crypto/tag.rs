@@ -112,3 +112,18 @@ impl Tagger {
         self.slot.tag(&all)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_field_ends_counts() {
+        let mac = Mac::new(&Key::init(|bytes| bytes.fill(1)), b"label");
+        let tags = [mac.tag(&[b"ab", b"c"]), mac.tag(&[b"a", b"bc"]), mac.tag(&[b"abc"]), mac.tag(&[b"ab", b"c", b""])];
+        let different: std::collections::BTreeSet<_> = tags.iter().collect();
+        assert_eq!(different.len(), tags.len());
+        assert!(mac.verify(&[b"ab", b"c"], &tags[0]) && !mac.verify(&[b"ab", b"c"], &tags[1]));
+        assert_ne!(Mac::new(&Key::init(|bytes| bytes.fill(1)), b"other").tag(&[b"abc"]), tags[2]);
+    }
+}

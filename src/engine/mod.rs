@@ -6,6 +6,8 @@
 #[cfg(feature = "test-util")]
 mod memory;
 mod sled;
+#[cfg(all(test, feature = "test-util"))]
+mod tests;
 
 #[cfg(feature = "test-util")]
 pub(crate) use memory::{MemoryEngine, MemoryRows};

@@ -88,6 +88,7 @@ fn outcome(bytes: &[u8]) -> Option<BTreeSet<u8>> {
         Ok(ledger) => {
             let found = gone(&ledger);
             let before = ledger.synced();
+            assert_eq!((file(&machine).len() - HEADER_BYTES) % (SLOT_BYTES * GROWTH.chunk as usize), 0, "whole chunks");
             append(&ledger, &[&[200], &[201, 202]]);
             assert_eq!(ledger.synced(), before + 3);
             drop(ledger);
@@ -417,6 +418,32 @@ fn a_death_at_any_call_while_compacting_changes_no_verdict() {
         },
     );
     assert!(deaths >= 4 * 8, "{deaths}");
+}
+
+#[test]
+fn a_compaction_whose_switch_failed_poisons() {
+    // Which of the two files a crash leaves is unknown: nothing may be acknowledged in either.
+    let (mut poisoned, mut unharmed) = (0, 0);
+    for calls in 0..4 {
+        let machine = new_machine();
+        let (ledger, _) = busy(&machine);
+        machine.die_after(calls);
+        let result = ledger.compact(0);
+        machine.die_after(u64::MAX);
+        match result {
+            Ok(done) => assert!(done),
+            Err(Error::Io { .. }) => {
+                append(&ledger, &[&[77]]);
+                unharmed += 1;
+            }
+            Err(Error::Poisoned(Part::Ledger)) => {
+                assert!(matches!(ledger.stand(&[account(77)], NO_CUTOFF, 7), Err(Error::Poisoned(Part::Ledger))));
+                poisoned += 1;
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert!(poisoned >= 2 && unharmed >= 1, "{poisoned} poisoned, {unharmed} unharmed");
 }
 
 #[test]
