@@ -22,7 +22,7 @@ pub enum Error {
         problem: &'static str,
     },
 
-    /// The sign-in has ended (signed out, expired, pushed out by newer ones, or lost), so nothing was stored.
+    /// The sign-in has ended (signed out, expired, pushed out by newer ones, or lost), so nothing can be stored for it.
     ///
     /// Throw the tokens away, revoke them if you can, and have the user sign in again.
     #[error("signed out: this sign-in has ended and takes no tokens; have the user sign in again")]

@@ -134,7 +134,9 @@ impl LiveSignIn {
     /// and [reported](Stored::refused).
     ///
     /// # Errors
-    /// [`Error::SignedOut`] if the sign-in has ended: nothing was stored. [`Error::InvalidInput`] for a token that cannot be
+    /// [`Error::SignedOut`] if the sign-in has ended: nothing can be read of what was to be stored. (If the sign-out itself was not
+    /// acknowledged, and a crash loses it, both are undone alike: the sign-in lives on, perhaps with these tokens.)
+    /// [`Error::InvalidInput`] for a token that cannot be
     /// stored. [`Error::Full`], [`Error::Io`] and [`Error::Poisoned`] if the engine failed: the outcome is unknown, and the
     /// store must be reopened.
     ///
