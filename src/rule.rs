@@ -85,11 +85,16 @@ impl Fences {
 
     /// Begins an opening, recorded at this position. Positions are given in rising order.
     pub(crate) fn open(&mut self, position: Position, opening: Opening, time: Millis) {
-        if let Some((_, end)) = self.openings.last().and_then(|(_, last, _)| self.reach.get_mut(last)) {
-            *end = position;
-        }
+        self.end_openings(position);
         self.openings.push((position, opening, time));
         self.reach.insert(opening, (position, Position::MAX));
+    }
+
+    /// No as-of of an opening so far lies at or behind `end`: nothing was recorded there when they were taken.
+    pub(crate) fn end_openings(&mut self, end: Position) {
+        if let Some((_, last_end)) = self.openings.last().and_then(|(_, last, _)| self.reach.get_mut(last)) {
+            *last_end = end;
+        }
     }
 
     /// Every known opening, in order.

@@ -62,6 +62,37 @@ fn an_older_ledger_beside_a_lost_checkpoint_cannot_make_sign_outs_void() {
     }
 }
 
+/// The same within one opening, where the next processes sign out only, and so might record no opening of their own.
+#[test]
+fn an_older_ledger_of_the_same_opening_cannot_make_sign_outs_void_either() {
+    let machine = Machine::new();
+    let store = open(&machine);
+    store.sign_in(sign_in(2)).unwrap();
+    let older = machine.files();
+    for _ in 0..5 {
+        store.sign_out(SignOut::account(&account(9))).unwrap();
+    }
+    store.sign_in(sign_in(1)).unwrap().put(access("a", "at")).unwrap();
+    store.close().unwrap();
+    machine.set_files(older);
+    let mut rows = machine.rows();
+    rows.retain(|key, _| key[0] != b'C');
+    machine.set_rows(rows);
+    for _ in 0..4 {
+        let store = open(&machine);
+        assert!(store.account(&account(1)).unwrap().is_empty(), "its as-of is beyond this ledger's end");
+        for _ in 0..3 {
+            store.sign_out(SignOut::account(&account(1))).unwrap();
+            assert!(store.account(&account(1)).unwrap().is_empty());
+        }
+        assert_eq!(store.account(&account(2)).unwrap().len(), 1);
+        store.sweep(0).unwrap();
+        // Not closed: the checkpoint stays behind.
+        drop(store);
+        machine.kill_process(1);
+    }
+}
+
 #[test]
 fn ledger_damage_is_reported_at_every_open_not_only_the_first() {
     let machine = Machine::new();

@@ -417,8 +417,8 @@ fn the_reserve_is_used_to_the_end_and_no_further() {
     let (reserve, out) = (numbers_of(&lines, "reserve")[0], numbers_of(&lines, "out"));
     assert!(reserve >= 4096 && out.len() >= reserve as usize, "{} of {reserve}; {:?}", out.len(), lines.last());
     let ledger = fs::metadata(entry(&home.path(), "ledger-")).unwrap().len();
-    // All but the header's eight slots, and the filler at the end. (Nobody signed in, so no opening was recorded.)
-    assert!(ledger <= kib * 1024 && out.len() as u64 == ledger / 64 - 9, "{} in {ledger} bytes", out.len());
+    // All but the header's eight slots, the opening's record, and the filler at the end.
+    assert!(ledger <= kib * 1024 && out.len() as u64 == ledger / 64 - 10, "{} in {ledger} bytes", out.len());
     assert_eq!(lines.last().map(String::as_str), Some("closed"));
     let store = home.open();
     assert!(out.iter().all(|n| store.last_sign_out(&Scope::Account(account(*n))).unwrap().record.is_some()));

@@ -82,7 +82,10 @@ impl Ledger {
         state.slots = slots_of(&bytes);
         state.header = header;
 
-        let fences = fences_of(&state.header, &kept);
+        let mut fences = fences_of(&state.header, &kept);
+        if state.begun.is_none() {
+            fences.end_openings(state.end + 1);
+        }
         *self.fences.write().unwrap_or_else(PoisonError::into_inner) = fences;
         Ok(true)
     }

@@ -39,10 +39,10 @@ impl Default for Growth {
     }
 }
 
-/// Which records a call wrote.
+/// Where a call's records are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
-    pub(crate) first: Position,
+    /// The last of them: when it is durable, all are.
     pub(crate) last: Position,
 }
 
@@ -73,7 +73,8 @@ impl Found {
         let cut = if found.is_cut { file.set_len(offset(found.slots)) } else { Ok(()) };
         let rewritten = cut.and_then(|()| file.write_at(offset(first), &rewrite)).and_then(|()| file.sync());
         rewritten.map_err(Error::io("write the ledger's last group again"))?;
-        let fences = fences_of(&found.header, &found.records);
+        let mut fences = fences_of(&found.header, &found.records);
+        fences.end_openings(found.end + 1);
         let state = State {
             file: file.into(),
             header: found.header,
@@ -83,6 +84,7 @@ impl Found {
             busy: false,
             failed: None,
             groups: 0,
+            begun: None,
         };
         let ledger = Ledger {
             disk: self.disk,
@@ -95,7 +97,6 @@ impl Found {
             failed: AtomicBool::new(false),
             fences: RwLock::new(fences),
             opening: fresh()?,
-            has_begun: Mutex::new(false),
         };
         // Best effort: without space for a full reserve the store still opens.
         drop(ledger.lead(ledger.lock(), |ledger, state| ledger.grow(state, ledger.growth.reserve)));
@@ -126,8 +127,6 @@ pub(crate) struct Ledger {
     failed: AtomicBool,
     fences: RwLock<Fences>,
     opening: Opening,
-    /// Whether the opening is recorded.
-    has_begun: Mutex<bool>,
 }
 
 struct State {
@@ -142,6 +141,8 @@ struct State {
     busy: bool,
     failed: Option<io::ErrorKind>,
     groups: u64,
+    /// Where this opening is recorded: before anything else that this process appends.
+    begun: Option<Position>,
 }
 
 struct Pending {
@@ -215,6 +216,9 @@ impl Ledger {
     ///
     /// `InvalidInput` if there are more than [`MAX_CALL`] scopes.
     pub(crate) fn stand(&self, scopes: &[Scope], cutoff: Millis, time: Millis) -> Result<Span> {
+        if scopes.is_empty() || scopes.len() > MAX_CALL {
+            return Err(Error::invalid("sign-out", "it has too many accounts for one call"));
+        }
         let sign_outs: Vec<What> = scopes.iter().map(|scope| What::SignOut(*scope, cutoff)).collect();
         self.enqueue(&sign_outs, time)
     }
@@ -224,31 +228,33 @@ impl Ledger {
         self.opening
     }
 
-    /// Records this opening, if that has not been done: before the first as-of is taken. So opens without sign-ins cost no
-    /// space, and a store on a full disk can be opened again and again to sign people out.
+    /// Records this opening, if nothing has been appended yet: before the first as-of is taken. (A process that only reads costs no
+    /// space, however often it is started on a full disk.)
     ///
     /// # Errors
     /// As [`Ledger::stand`] and [`Ledger::wait`].
     pub(crate) fn begin(&self, now: Millis) -> Result<()> {
-        let mut has_begun = self.has_begun.lock().unwrap_or_else(PoisonError::into_inner);
-        if !*has_begun {
-            self.wait(self.enqueue(&[What::Opened(self.opening)], now)?.last)?;
-            *has_begun = true;
+        let begun = self.lock().begun;
+        match begun {
+            Some(position) => self.wait(position),
+            None => self.wait(self.enqueue(&[], now)?.last),
         }
-        Ok(())
     }
 
+    /// Puts the call behind what is pending; and before the first one this opening, so that no as-of of an earlier opening can
+    /// lie among the positions that are given out from now on.
     fn enqueue(&self, call: &[What], time: Millis) -> Result<Span> {
-        let call_size = u16::try_from(call.len()).ok().filter(|n| (1..=MAX_CALL).contains(&usize::from(*n)));
-        let call_size = call_size.ok_or_else(|| Error::invalid("sign-out", "it has too many accounts for one call"))?;
-        let needed = u64::from(call_size);
+        // A call has at most `MAX_CALL` records.
+        let call_size = u16::try_from(call.len()).unwrap_or(u16::MAX);
         let mut state = self.lock();
-        while state.failed.is_none() && state.free() < needed {
+        let needed = |state: &State| u64::from(call_size) + u64::from(state.begun.is_none());
+        while state.failed.is_none() && state.free() < needed(&state) {
             if state.busy {
                 state = self.wait_changed(state);
             } else {
-                state = self.lead(state, |ledger, state| ledger.grow(state, needed));
-                if state.failed.is_none() && state.free() < needed {
+                let wanted = needed(&state);
+                state = self.lead(state, |ledger, state| ledger.grow(state, wanted));
+                if state.failed.is_none() && state.free() < needed(&state) {
                     return Err(Error::Full(Part::Ledger));
                 }
             }
@@ -256,19 +262,26 @@ impl Ledger {
         if state.failed.is_some() {
             return Err(Error::Poisoned(Part::Ledger));
         }
-        let first = state.end + 1;
+        let is_first = state.begun.is_none();
         let mut fences = self.fences.write().unwrap_or_else(PoisonError::into_inner);
-        for (in_call, what) in (0u16..).zip(call) {
+        let mut append = |in_call, call_size, what| {
             state.end += 1;
             let position = state.end;
             match what {
-                What::SignOut(scope, cutoff) => fences.stand(*scope, Fence { position, cutoff: *cutoff, time }),
-                What::Opened(opening) => fences.open(position, *opening, time),
+                What::SignOut(scope, cutoff) => fences.stand(scope, Fence { position, cutoff, time }),
+                What::Opened(opening) => {
+                    fences.open(position, opening, time);
+                    state.begun = Some(position);
+                }
                 What::Void => {}
             }
-            state.pending.push(Pending { in_call, call_size, position, time, what: *what });
+            state.pending.push(Pending { in_call, call_size, position, time, what });
+        };
+        if is_first {
+            append(0, 1, What::Opened(self.opening));
         }
-        Ok(Span { first, last: state.end })
+        (0u16..).zip(call).for_each(|(in_call, what)| append(in_call, call_size, *what));
+        Ok(Span { last: state.end })
     }
 
     /// Returns when the record at `position` is on the disk. Whoever waits may be the one who writes for all.
