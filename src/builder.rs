@@ -1,6 +1,6 @@
 //! Opening a store: what can be set, and the order in which a store is born, recovered, or forgotten.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +9,12 @@ use crate::crypto::{KeySource, Keyring, Tagger};
 use crate::disk::Disk;
 use crate::engine::{Durability, Engine, open_error};
 use crate::error::{Error, Part, Result};
-use crate::gate::{Core, Options};
+use crate::gate::{Core, Options, Working};
+use crate::history::{self, History};
 use crate::layout::CHECKPOINT;
 use crate::ledger::{Growth, Ledger};
-use crate::place::{BIRTH, Folders, Held, KEYRING, Place, engine_id, engine_name};
+use crate::operate::{Premises, Unfinished, Verified, verify_copy};
+use crate::place::{BIRTH, Folders, Held, KEYRING, MOVING, Place, engine_name, is_engine, newest_engine, parse_engine};
 use crate::row::Rows;
 use crate::sign_out::SessionPolicy;
 use crate::store::TokenStore;
@@ -45,6 +47,16 @@ enum Location {
     Machine(crate::machine::Machine),
 }
 
+impl Location {
+    fn place(self) -> Box<dyn Place> {
+        match self {
+            Self::Folders(folders) => Box::new(folders),
+            #[cfg(feature = "test-util")]
+            Self::Machine(machine) => Box::new(machine),
+        }
+    }
+}
+
 impl Builder {
     pub(crate) fn at_folder(path: PathBuf) -> Self {
         Self::new(Location::Folders(Folders { path, ledger: None, cache_bytes: 64 << 20 }))
@@ -72,6 +84,14 @@ impl Builder {
 
     fn folders(&mut self) -> Option<&mut Folders> {
         match &mut self.place {
+            Location::Folders(folders) => Some(folders),
+            #[cfg(feature = "test-util")]
+            Location::Machine(_) => None,
+        }
+    }
+
+    fn in_folders(&self) -> Option<&Folders> {
+        match &self.place {
             Location::Folders(folders) => Some(folders),
             #[cfg(feature = "test-util")]
             Location::Machine(_) => None,
@@ -159,20 +179,18 @@ impl Builder {
     /// [`Error::Damaged`]; [`Error::UnsupportedFormat`]; [`Error::Full`] and [`Error::Io`]; [`Error::InvalidInput`] if something
     /// was set out of its range.
     pub fn open(self) -> Result<TokenStore> {
-        let key = self.key.as_ref().ok_or_else(|| Error::invalid("key", "none was given; use .key(KeySource::...)"))?;
+        let key = self.key.as_ref().ok_or_else(no_key)?;
         if !(1..=64).contains(&self.options.max_sign_ins) {
             return Err(Error::invalid("max_sign_ins", "it must be from 1 to 64"));
         }
-        let place: Box<dyn Place> = match self.place {
-            Location::Folders(folders) => Box::new(folders),
-            #[cfg(feature = "test-util")]
-            Location::Machine(machine) => Box::new(machine),
-        };
+        let place = self.place.place();
         let mut held = place.lock()?;
+        place.sync()?;
+        let disk = place.disk()?;
         let clock = Monotone::new(self.clock);
         let birth = Birth {
             place: &*place,
-            disk: place.disk()?,
+            disk,
             key,
             growth: self.growth,
             now: clock.now(),
@@ -183,7 +201,7 @@ impl Builder {
             keyring => keyring?,
         };
         place.lock_ledger(&Ledger::file_name(&keyring.secrets.ledger_id), &mut held)?;
-        let (ledger, engine, checkpoint) = match birth.recover(&keyring) {
+        let recovered = match birth.recover(&keyring) {
             Err(Error::Damaged { .. }) if birth.forget => {
                 keyring = birth.forget_everyone(Some(&keyring), &mut held)?;
                 place.lock_ledger(&Ledger::file_name(&keyring.secrets.ledger_id), &mut held)?;
@@ -191,13 +209,96 @@ impl Builder {
             }
             recovered => recovered?,
         };
-        birth.tidy(&keyring)?;
+        let Recovery { ledger, engine, serial, checkpoint, unfinished } = recovered;
+        unfinished.clear(&*place, &*birth.disk, &mut held)?;
+        let disk = birth.tidy(&keyring, serial)?;
 
         let by_previous = keyring.opened_by_previous;
         let tagger = Tagger::new(&keyring.secrets.index_key);
-        let rows = Rows::new(keyring.store_id, keyring.secrets);
-        let core = Core::new(engine, ledger, rows, tagger, clock, self.options, checkpoint);
-        TokenStore::new(Arc::new(core), held, by_previous)
+        let working = Working { engine, rows: Rows::new(keyring.store_id, keyring.secrets) };
+        let core = Core::new(working, ledger, tagger, clock, self.options, checkpoint);
+        TokenStore::new(Arc::new(core), Premises::new(place, disk, serial), held, by_previous)
+    }
+
+    /// Restores a [backup](TokenStore::backup) into this folder, and opens the store.
+    ///
+    /// The ledger has to be the one that was last in use: in the folder of [`Builder::ledger_dir`], or still in the store's own. So
+    /// everybody who has signed out since the backup stays out, however old it is; who has signed in since signs in again. A keyring that
+    /// is in place is kept, as it may be wrapped by a newer key. If this is interrupted, call it again.
+    ///
+    /// # Errors
+    /// As [`Builder::open`]. [`Error::InvalidInput`] if this is no whole backup, or the store has
+    /// [erased](TokenStore::complete_erasure) or forgotten everything since. [`Error::Damaged`] if the ledger is missing, or older than
+    /// the backup. Nothing was changed then.
+    pub fn restore(mut self, backup: impl AsRef<Path>) -> Result<TokenStore> {
+        let key = self.key.as_ref().ok_or_else(no_key)?;
+        let folders = self.in_folders().ok_or_else(|| Error::invalid("restore", "a backup is restored into a folder"))?;
+        crate::operate::restore(Box::new(folders.clone()), key, self.growth, backup.as_ref())?;
+        // A backup that does not fit is no reason to forget everyone.
+        self.on_damage = OnDamage::Refuse;
+        self.open()
+    }
+
+    /// Reads the sign-outs on record without opening the store: beside the app that has it open, on a read-only copy, or when the
+    /// engine is damaged. It takes no lock and changes nothing.
+    ///
+    /// The newest records may not be durable yet: their callers are still waiting. And an older copy of the ledger that was put in its place
+    /// cannot be told from it here, for that takes the engine's word: opening the store tells.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] if there is no store here; [`Error::KeyUnavailable`], [`Error::KeyRejected`]; [`Error::Damaged`], if the
+    /// ledger does not look sound however often it is looked at (a quarter of a second); [`Error::UnsupportedFormat`]; [`Error::Io`].
+    pub fn history(self) -> Result<History> {
+        let key = self.key.as_ref().ok_or_else(no_key)?;
+        if let Some(folders) = self.in_folders() {
+            // A place makes the folders that it is asked for.
+            if !folders.path.join(KEYRING).is_file() {
+                return Err(Error::invalid("store", "there is none in this folder"));
+            }
+            if folders.ledger.as_ref().is_some_and(|folder| !folder.is_dir()) {
+                return Err(Error::damaged(Part::Ledger, "its folder is missing"));
+            }
+        }
+        history::read(&*self.place.place(), key)
+    }
+
+    /// Opens every row and record of a store that nobody has open, and changes nothing but the lock file: it looks at a copy, in the system's
+    /// folder for temporary files. Of an open store, [`TokenStore::verify`] does it in place.
+    ///
+    /// # Errors
+    /// As [`Builder::open`], but never makes a store: [`Error::InvalidInput`] if there is none.
+    pub fn verify(mut self) -> Result<Verified> {
+        let key = self.key.as_ref().ok_or_else(no_key)?;
+        let folders = self.in_folders().ok_or_else(|| Error::invalid("verify", "only a folder can be copied"))?;
+        if !folders.path.join(KEYRING).is_file() {
+            return Err(Error::invalid("store", "there is none in this folder"));
+        }
+        let place = folders.clone();
+        let mut held = place.lock()?;
+        let bytes = place.disk()?.read(KEYRING).map_err(Error::io("read the keyring"))?.unwrap_or_default();
+        let id = Keyring::open(&bytes, key)?.secrets.ledger_id;
+        let ledger = Ledger::file_name(&id);
+        place.lock_ledger(&ledger, &mut held)?;
+        self.on_damage = OnDamage::Refuse;
+        verify_copy(move |copy| {
+            let to = Folders { path: copy.to_owned(), ledger: None, cache_bytes: place.cache_bytes };
+            let disk = to.disk()?;
+            let copy_file = |from: Box<dyn Disk>, name: &str| match from.read(name) {
+                Ok(Some(bytes)) => disk.prepare(name, &bytes).and_then(|()| disk.switch(name)),
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            };
+            for (from, name) in [(place.ledger_disk()?, ledger.as_str()), (place.disk()?, MOVING), (place.disk()?, KEYRING)] {
+                copy_file(from, name).map_err(Error::io("copy the store"))?;
+            }
+            for name in place.disk()?.list().map_err(Error::io("list the store's folder"))? {
+                if parse_engine(&name).is_some_and(|(ledger, _)| ledger == id) {
+                    to.import_engine(&place.path.join(&name), &name)?;
+                }
+            }
+            self.place = Location::Folders(to);
+            Ok(self)
+        })
     }
 }
 
@@ -228,7 +329,7 @@ impl Birth<'_> {
         let names = self.disk.list().map_err(Error::io("list the store's folder"))?;
         let half_born = self.disk.read(BIRTH).map_err(Error::io("read the birth mark"))?.unwrap_or_default();
         let ledgers = self.ledgers()?;
-        if names.iter().any(|name| engine_id(name).is_some()) || ledgers.iter().any(|name| name.as_bytes() != half_born) {
+        if names.iter().any(|name| is_engine(name)) || ledgers.iter().any(|name| name.as_bytes() != half_born) {
             return Err(Error::damaged(
                 Part::Keyring,
                 "it is missing beside an engine or a ledger (whose folder is for one store alone)",
@@ -264,6 +365,8 @@ impl Birth<'_> {
         self.disk.prepare(KEYRING, &bytes).map_err(Error::io("write the keyring"))?;
         self.remove_ledgers(&old)?;
         self.disk.switch(KEYRING).map_err(Error::io("write the keyring"))?;
+        // What a move did not finish is forgotten with all else.
+        self.disk.remove(MOVING).map_err(Error::io("remove the mark of a move"))?;
         Ok(keyring)
     }
 
@@ -285,29 +388,52 @@ impl Birth<'_> {
     }
 
     /// Reads the ledger, asks the engine how far it has seen it, and only then writes to it.
-    fn recover(&self, keyring: &Keyring) -> Result<(Ledger, Box<dyn Engine>, u64)> {
+    fn recover(&self, keyring: &Keyring) -> Result<Recovery> {
         let secrets = &keyring.secrets;
         let found = Ledger::read(self.place.ledger_disk()?, secrets.ledger_id, &secrets.ledger_key, self.growth)?;
-        let engine = self.place.open_engine(&engine_name(&secrets.ledger_id))?;
+        let unfinished = Unfinished::read(&*self.disk, &secrets.ledger_id)?;
+        // They must be gone before one is made that may have the same name.
+        unfinished.engines.iter().try_for_each(|name| self.place.remove_engine(name))?;
+        let names = self.disk.list().map_err(Error::io("list the store's folder"))?;
+        let serial = newest_engine(&names, &secrets.ledger_id).unwrap_or(0);
+        let engine = self.place.open_engine(&engine_name(&secrets.ledger_id, serial))?;
         let rows = Rows::new(keyring.store_id, secrets.clone());
         let checkpoint = engine.get(CHECKPOINT).map_err(open_error)?;
+        if checkpoint.is_none() && serial > 0 {
+            // It was put last when the rows were moved here.
+            return Err(Error::damaged(Part::Engine, "its checkpoint is missing"));
+        }
         let checkpoint = checkpoint.map_or(Ok(0), |row| rows.open_checkpoint(CHECKPOINT, &row))?;
         if found.reaches(checkpoint) {
-            Ok((found.settle()?, engine, checkpoint))
+            Ok(Recovery { ledger: found.settle()?, engine, serial, checkpoint, unfinished })
         } else {
             Err(Error::damaged(Part::Ledger, "records are missing that the engine has seen: an older copy was put back"))
         }
     }
 
-    /// Removes what earlier lives of the store left: engines of ledgers that were given up, and the mark of a birth that is over.
-    fn tidy(&self, keyring: &Keyring) -> Result<()> {
-        let current = engine_name(&keyring.secrets.ledger_id);
+    /// Removes what earlier lives of the store left: engines that were given up, and the mark of a birth that is over.
+    fn tidy(self, keyring: &Keyring, serial: u32) -> Result<Box<dyn Disk>> {
+        let current = engine_name(&keyring.secrets.ledger_id, serial);
         let names = self.disk.list().map_err(Error::io("list the store's folder"))?;
-        let old = names.iter().filter(|name| engine_id(name).is_some() && **name != current);
-        old.into_iter().try_for_each(|name| self.place.remove_engine(name))?;
+        let old = names.iter().filter(|name| is_engine(name) && **name != current);
+        // One that cannot be removed now does no harm but to the disk's space.
+        old.into_iter().for_each(|name| drop(self.place.remove_engine(name)));
         if names.iter().any(|name| name == BIRTH) {
             self.disk.remove(BIRTH).map_err(Error::io("remove the birth mark"))?;
         }
-        Ok(())
+        Ok(self.disk)
     }
+}
+
+/// A store's parts, sound and of one time.
+struct Recovery {
+    ledger: Ledger,
+    engine: Box<dyn Engine>,
+    serial: u32,
+    checkpoint: u64,
+    unfinished: Unfinished,
+}
+
+fn no_key() -> Error {
+    Error::invalid("key", "none was given; use .key(KeySource::...)")
 }

@@ -22,6 +22,9 @@ pub(crate) trait Disk: Send + Sync + std::fmt::Debug {
     /// Removes a file, if it is there, for good.
     fn remove(&self, name: &str) -> io::Result<()>;
 
+    /// Removes a prepared content that shall never take its place, if there is one.
+    fn discard(&self, name: &str) -> io::Result<()>;
+
     /// Opens an existing file for writing in place.
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
 
@@ -93,6 +96,10 @@ impl Disk for Folder {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => sync_folder(&self.0),
         }
+    }
+
+    fn discard(&self, name: &str) -> io::Result<()> {
+        self.remove(&next(name))
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {

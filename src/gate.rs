@@ -2,8 +2,9 @@
 //!
 //! Lock order: a session's stripe, accounts' stripes in rising order, the checkpoint, the ledger's own locks.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use crate::clock::{Millis, Monotone, millis};
@@ -35,12 +36,17 @@ impl Options {
     }
 }
 
+/// What verbs work with: an engine, and the keys of its rows. They are replaced together.
+pub(crate) struct Working {
+    pub(crate) engine: Box<dyn Engine>,
+    pub(crate) rows: Rows,
+}
+
 pub(crate) struct Core {
-    /// `None` once closed. Every verb holds it for reading while it works, so closing waits for all of them.
-    engine: RwLock<Option<Box<dyn Engine>>>,
+    /// `None` once closed. Every verb holds it for reading while it works, so closing and replacing wait for all of them.
+    working: RwLock<Option<Working>>,
     engine_failed: AtomicBool,
     pub(crate) ledger: Ledger,
-    pub(crate) rows: Rows,
     pub(crate) tagger: Tagger,
     pub(crate) clock: Monotone,
     pub(crate) options: Options,
@@ -49,14 +55,16 @@ pub(crate) struct Core {
     sessions: Vec<Mutex<()>>,
     /// The position in the checkpoint row.
     checkpoint: Mutex<Position>,
+    /// While live rows are being moved to another engine: the accounts whose rows have changed.
+    changed: Mutex<Option<HashSet<Tag>>>,
+    closing: AtomicBool,
     pid: u32,
 }
 
 impl Core {
     pub(crate) fn new(
-        engine: Box<dyn Engine>,
+        working: Working,
         ledger: Ledger,
-        rows: Rows,
         tagger: Tagger,
         clock: Monotone,
         options: Options,
@@ -64,10 +72,9 @@ impl Core {
     ) -> Self {
         let stripes = |n| std::iter::repeat_with(Mutex::default).take(n).collect();
         Self {
-            engine: RwLock::new(Some(engine)),
+            working: RwLock::new(Some(working)),
             engine_failed: AtomicBool::new(false),
             ledger,
-            rows,
             tagger,
             clock,
             options,
@@ -75,6 +82,8 @@ impl Core {
             accounts: stripes(256),
             sessions: stripes(256),
             checkpoint: Mutex::new(checkpoint),
+            changed: Mutex::default(),
+            closing: AtomicBool::new(false),
             pid: std::process::id(),
         }
     }
@@ -99,21 +108,72 @@ impl Core {
         if self.is_forked() {
             return Err(Error::Forked);
         }
-        let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner);
-        if engine.is_none() {
+        let gate = Gate::Shared(self.working.read().unwrap_or_else(PoisonError::into_inner));
+        self.checked(gate)
+    }
+
+    /// Waits until no other verb is at work, and keeps them out while the result is held. Whoever holds a lock of an account or
+    /// session, or has entered already, must not call this.
+    ///
+    /// # Errors
+    /// `Closed`, `Forked`, `Poisoned`.
+    pub(crate) fn enter_alone(&self) -> Result<Open<'_>> {
+        if self.is_forked() {
+            return Err(Error::Forked);
+        }
+        let gate = Gate::Alone(self.working.write().unwrap_or_else(PoisonError::into_inner));
+        let open = self.checked(gate)?;
+        if self.is_engine_failed() { Err(Error::Poisoned(Part::Engine)) } else { Ok(open) }
+    }
+
+    fn checked<'a>(&'a self, gate: Gate<'a>) -> Result<Open<'a>> {
+        if gate.working().is_none() {
             return Err(Error::Closed);
         }
         if self.ledger.is_failed() {
             return Err(Error::Poisoned(Part::Ledger));
         }
-        Ok(Open { core: self, engine })
+        Ok(Open { core: self, gate })
     }
 
     /// Waits for all verbs and drops the engine. Later verbs are refused.
     pub(crate) fn shut(&self) {
-        // A forked child must not touch the parent's files: its copy is leaked.
-        let engine = self.engine.write().unwrap_or_else(PoisonError::into_inner).take();
-        if self.is_forked() { std::mem::forget(engine) } else { drop(engine) }
+        drop(self.working.write().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// Has what takes long come to its end: the store is going to be closed.
+    pub(crate) fn hurry(&self) {
+        self.closing.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// From now on [`Core::take_changed`] tells which accounts' rows were changed, until the result is dropped.
+    ///
+    /// # Errors
+    /// As [`Core::enter_alone`].
+    pub(crate) fn watch_changes(&self) -> Result<Watch<'_>> {
+        // While nobody is at work: a verb that has looked and seen no watch could still commit a new account behind the watcher's back.
+        let _alone = self.enter_alone()?;
+        *lock(&self.changed) = Some(HashSet::new());
+        Ok(Watch(self))
+    }
+
+    /// The accounts whose rows were changed since the last call. Whoever changes rows says so first, under the account's lock.
+    pub(crate) fn take_changed(&self) -> HashSet<Tag> {
+        lock(&self.changed).as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// How many accounts' rows were changed since the last [`Core::take_changed`].
+    pub(crate) fn count_changed(&self) -> usize {
+        lock(&self.changed).as_ref().map_or(0, HashSet::len)
+    }
+
+    /// After a failure that leaves open what is on the disk: nothing but reopening finds out.
+    pub(crate) fn fail_engine(&self) {
+        self.engine_failed.store(true, Ordering::Release);
     }
 
     /// Whether this is a child of the process that opened the store.
@@ -172,10 +232,33 @@ impl std::fmt::Debug for Core {
     }
 }
 
+/// Ends a watch for changed accounts.
+pub(crate) struct Watch<'a>(&'a Core);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.changed) = None;
+    }
+}
+
+enum Gate<'a> {
+    Shared(RwLockReadGuard<'a, Option<Working>>),
+    Alone(RwLockWriteGuard<'a, Option<Working>>),
+}
+
+impl Gate<'_> {
+    fn working(&self) -> Option<&Working> {
+        match self {
+            Self::Shared(working) => working.as_ref(),
+            Self::Alone(working) => working.as_ref(),
+        }
+    }
+}
+
 /// A verb's way to the engine. Any error of a write, and any error that is not a full disk, poisons the engine.
 pub(crate) struct Open<'a> {
     pub(crate) core: &'a Core,
-    engine: RwLockReadGuard<'a, Option<Box<dyn Engine>>>,
+    gate: Gate<'a>,
 }
 
 impl Open<'_> {
@@ -183,15 +266,40 @@ impl Open<'_> {
         if self.core.is_engine_failed() {
             return Err(Error::Poisoned(Part::Engine));
         }
-        let engine = self.engine.as_deref().ok_or(Error::Closed)?;
+        let engine = &*self.gate.working().ok_or(Error::Closed)?.engine;
         call(engine).map_err(|error| {
-            self.core.engine_failed.store(true, Ordering::Release);
+            self.core.fail_engine();
             match error {
                 EngineError::Full => Error::Full(Part::Engine),
                 EngineError::Io(source) => Error::Io { action: "use the engine; the store is poisoned, reopen it", source },
                 EngineError::Panicked => Error::Poisoned(Part::Engine),
             }
         })
+    }
+
+    /// Seals and opens the rows of the engine.
+    ///
+    /// # Errors
+    /// `Closed` never comes: whoever has entered keeps the store open.
+    pub(crate) fn rows(&self) -> Result<&Rows> {
+        self.gate.working().map(|working| &working.rows).ok_or(Error::Closed)
+    }
+
+    /// Puts another engine, and perhaps other keys, in the place of the store's, and gives back the old engine. Only for who has
+    /// entered alone.
+    pub(crate) fn replace(
+        &mut self,
+        engine: Box<dyn Engine>,
+        rows: Option<Rows>,
+        checkpoint: Position,
+    ) -> Option<Box<dyn Engine>> {
+        let Gate::Alone(place) = &mut self.gate else { return None };
+        let working = place.as_mut()?;
+        *lock(&self.core.checkpoint) = checkpoint;
+        if let Some(rows) = rows {
+            working.rows = rows;
+        }
+        Some(std::mem::replace(&mut working.engine, engine))
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
@@ -222,6 +330,10 @@ impl Open<'_> {
     /// # Errors
     /// `Tampered` if the header is not the one that the caller read: nobody else may write it meanwhile.
     pub(crate) fn commit(&self, account: &Tag, batch: Batch) -> Result<()> {
+        // Before the engine has it: who takes the list meanwhile waits for the account's lock, and then sees the change.
+        if let Some(changed) = lock(&self.core.changed).as_mut() {
+            changed.insert(*account);
+        }
         if self.engine(|engine| engine.commit(account, batch))? { Ok(()) } else { Err(Error::Tampered("header")) }
     }
 
@@ -229,8 +341,12 @@ impl Open<'_> {
     pub(crate) fn commit_with_checkpoint(&self, account: &Tag, mut batch: Batch) -> Result<()> {
         let mut checkpoint = lock(&self.core.checkpoint);
         let synced = self.core.ledger.synced();
+        if synced <= *checkpoint && batch.changes.is_empty() {
+            // sled would log that, and write a new snapshot at the next open.
+            return Ok(());
+        }
         if synced > *checkpoint {
-            batch.put(layout::CHECKPOINT.to_vec(), self.core.rows.seal_checkpoint(layout::CHECKPOINT, synced)?);
+            batch.put(layout::CHECKPOINT.to_vec(), self.rows()?.seal_checkpoint(layout::CHECKPOINT, synced)?);
         }
         self.commit(account, batch)?;
         *checkpoint = synced.max(*checkpoint);
@@ -249,7 +365,7 @@ impl Open<'_> {
     pub(crate) fn header(&self, account: &Tag) -> Result<Option<(Vec<u8>, Header)>> {
         let key = layout::header(account);
         let Some(value) = self.get(&key)? else { return Ok(None) };
-        let header = self.core.rows.open_header(&key, &value)?;
+        let header = self.rows()?.open_header(&key, &value)?;
         Ok(Some((value, header)))
     }
 
@@ -257,7 +373,8 @@ impl Open<'_> {
     pub(crate) fn sign_in(&self, account: &Tag, header: &Header, id: &SignInId) -> Result<Option<SignInBody>> {
         let key = layout::sign_in(account, id);
         let value = self.get(&key)?;
-        value.map(|value| self.core.rows.open_sign_in(&key, &value, header)).transpose()
+        let rows = self.rows()?;
+        value.map(|value| rows.open_sign_in(&key, &value, header)).transpose()
     }
 
     /// The token whose first part is in this row; `None` if another write goes on meanwhile.
@@ -272,7 +389,7 @@ impl Open<'_> {
             let Some(value) = self.get(&key)? else { return Ok(None) };
             parts.push((key, value));
         }
-        self.core.rows.open_token(parts, header)
+        self.rows()?.open_token(parts, header)
     }
 }
 

@@ -27,7 +27,14 @@ mod crypto;
 mod disk;
 mod engine;
 mod error;
+// Ways in for the fuzz targets; no part of the interface.
+#[cfg(all(fuzzing, feature = "test-util"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
+#[cfg(all(test, feature = "test-util"))]
+mod golden;
+mod history;
 mod id;
 mod index;
 mod layout;
@@ -36,6 +43,7 @@ mod ledger;
 mod machine;
 #[cfg(feature = "msal")]
 pub mod msal;
+mod operate;
 mod place;
 mod read;
 mod reclaim;
@@ -51,12 +59,17 @@ pub use builder::{Builder, OnDamage};
 #[cfg(feature = "test-util")]
 pub use clock::ManualClock;
 pub use clock::{Clock, SystemClock};
+#[cfg(feature = "test-util")]
+#[doc(hidden)]
+pub use crypto::observe_keys;
 pub use crypto::{KeyProvider, KeySource, WrapContext, WrappedKey};
 pub use engine::Durability;
 pub use error::{Error, Part, Result};
+pub use history::{History, PastSignOut, ScopeKind};
 pub use id::{AccountId, Alias, AliasKind, ClientId, MAX_ID_BYTES, SessionId, Subject, TenantId};
 #[cfg(feature = "test-util")]
 pub use machine::Machine;
+pub use operate::{BackedUp, Compacted, Erased, Verified};
 pub use read::{IdQuery, RefreshQuery};
 pub use reclaim::{Reclaimed, Swept};
 pub use sign_in::{LiveSignIn, MAX_ALIASES, SignIn, Stored};

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -43,7 +44,7 @@ pub struct Machine {
 struct State {
     files: BTreeMap<String, MemoryFile>,
     prepared: BTreeMap<String, Vec<u8>>,
-    /// Files whose renames are not durable yet, as they were before.
+    /// Files whose renames and removals are not durable yet, as they were before.
     renamed: BTreeMap<String, Option<MemoryFile>>,
     engines: BTreeMap<String, MemoryRows>,
     /// Counts crashes: a store from before one is cut off from the disk.
@@ -89,7 +90,7 @@ impl Machine {
         self.crash(true, seed);
     }
 
-    /// The next `calls` disk calls work; then the disk is gone until a crash is declared.
+    /// The next `calls` disk calls (writes of the engine are some) work; then the disk is gone until a crash is declared.
     pub fn die_after(&self, calls: u64) {
         self.lock_state().calls_left = Some(calls);
     }
@@ -214,7 +215,9 @@ impl Machine {
         for rows in state.engines.values() {
             rows.crash(power, |n| usize::try_from(next()).unwrap_or(0) % (n + 1));
         }
-        state.prepared.clear();
+        if power {
+            state.prepared.clear();
+        }
         state.epoch += 1;
         state.lock = Arc::default();
         state.calls_left = None;
@@ -276,15 +279,30 @@ impl Place for Machine {
         Ok(Box::new(self.disk_now()))
     }
 
+    fn sync(&self) -> Result<()> {
+        self.disk_now().sync().map_err(Error::io("sync the disk"))
+    }
+
     fn open_engine(&self, name: &str) -> Result<Box<dyn Engine>> {
-        let rows = self.lock_state().engines.entry(name.into()).or_default().clone();
         let epoch = self.lock_state().epoch;
+        let mut state = self.call(epoch).map_err(Error::io("open the engine"))?;
+        let rows = state.engines.entry(name.into()).or_default().clone();
+        drop(state);
         Ok(Box::new(CutOff { engine: MemoryEngine(rows), machine: self.clone(), epoch }))
     }
 
     fn remove_engine(&self, name: &str) -> Result<()> {
-        self.lock_state().engines.remove(name);
+        let epoch = self.lock_state().epoch;
+        self.call(epoch).map_err(Error::io("remove the old engine"))?.engines.remove(name);
         Ok(())
+    }
+
+    fn available(&self) -> Option<u64> {
+        self.lock_state().is_full.then_some(0)
+    }
+
+    fn import_engine(&self, _: &Path, _: &str) -> Result<()> {
+        Err(Error::invalid("restore", "a backup is restored into a folder"))
     }
 }
 
@@ -302,6 +320,12 @@ impl CutOff {
         let state = self.machine.lock_state();
         if state.epoch == self.epoch { call(&self.engine) } else { Err(EngineError::Io(gone())) }
     }
+
+    /// As [`CutOff::alive`], for a call that writes: it counts as one of the disk's.
+    fn write<T>(&self, call: impl FnOnce(&MemoryEngine) -> Result<T, EngineError>) -> Result<T, EngineError> {
+        let _state = self.machine.call(self.epoch).map_err(EngineError::Io)?;
+        call(&self.engine)
+    }
 }
 
 impl Engine for CutOff {
@@ -314,11 +338,11 @@ impl Engine for CutOff {
     }
 
     fn commit(&self, account: &Tag, batch: Batch) -> Result<bool, EngineError> {
-        self.alive(|engine| engine.commit(account, batch))
+        self.write(|engine| engine.commit(account, batch))
     }
 
     fn sync(&self, durability: Durability) -> Result<(), EngineError> {
-        self.alive(|engine| engine.sync(durability))
+        self.write(|engine| engine.sync(durability))
     }
 
     fn size(&self) -> Result<u64, EngineError> {
@@ -362,8 +386,16 @@ impl Disk for MemoryDisk {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        self.machine.call(self.epoch)?.files.remove(name);
+        let mut state = self.machine.call(self.epoch)?;
+        let before = state.files.remove(name);
+        state.renamed.entry(name.into()).or_insert(before);
+        drop(state);
         self.sync()
+    }
+
+    fn discard(&self, name: &str) -> io::Result<()> {
+        self.machine.call(self.epoch)?.prepared.remove(name);
+        Ok(())
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {

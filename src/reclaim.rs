@@ -12,7 +12,7 @@ use crate::gate::{Core, Open, lock};
 use crate::index::{self, Entry};
 use crate::layout::{self, AccountRow, Index, SignInId};
 use crate::row::Header;
-use crate::rule::{Life, Scope};
+use crate::rule::{Life, Position, Scope};
 use crate::token::Token;
 
 /// The most rows that one batch deletes: it holds up every reader while it is applied.
@@ -44,6 +44,11 @@ pub struct Swept {
     pub tampered: u64,
     /// Whether the sweep came to the end of all accounts; the next one begins anew.
     pub finished: bool,
+    /// The size of the rows that are left, keys and values: of the accounts looked at, and if it `finished`, of all since it began.
+    pub live_bytes: u64,
+    /// Whether the engine's folder was so much larger than they are that it was compacted. (If that could not be done, as for want of space,
+    /// [`Stats::engine_bytes`](crate::Stats::engine_bytes) goes on growing.)
+    pub compacted: bool,
 }
 
 /// Sign-outs whose rows are not deleted yet.
@@ -62,6 +67,8 @@ struct Queue {
     dead: Option<Part>,
     done: Reclaimed,
     cursor: Cursor,
+    /// What the sweep that is under way has left so far.
+    swept_bytes: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -192,6 +199,7 @@ pub(crate) fn sweep(core: &Core, budget: usize) -> Result<Swept> {
             Ok(Some(next)) => cursor = next,
             Ok(None) => {
                 swept.finished = true;
+                swept.live_bytes += std::mem::take(&mut lock(&core.backlog.queue).swept_bytes);
                 return Ok(swept);
             }
             Err(error) => {
@@ -200,7 +208,9 @@ pub(crate) fn sweep(core: &Core, budget: usize) -> Result<Swept> {
             }
         }
     }
-    lock(&core.backlog.queue).cursor = cursor;
+    let mut queue = lock(&core.backlog.queue);
+    queue.cursor = cursor;
+    queue.swept_bytes += swept.live_bytes;
     result.map(|()| swept)
 }
 
@@ -215,6 +225,7 @@ fn sweep_step(core: &Core, cursor: Cursor, swept: &mut Swept) -> Result<Option<C
             swept.dead_rows += tidied.dead_rows;
             swept.expired_tokens += tidied.expired_tokens;
             swept.tampered += tidied.tampered;
+            swept.live_bytes += tidied.live_bytes;
             Ok(Some(Cursor::Accounts(layout::behind_account(&account))))
         }
         Cursor::Indexes(number, after) => match Index::ALL.get(number) {
@@ -293,6 +304,8 @@ fn sweep_index(open: &Open<'_>, index: Index, after: Option<&[u8]>, swept: &mut 
             batch.delete(key.clone());
             open.commit(&account, batch)?;
             swept.dead_rows += 1;
+        } else {
+            swept.live_bytes += key.len() as u64;
         }
     }
     Ok(slice.into_iter().last().map(|(key, _)| key))
@@ -300,13 +313,13 @@ fn sweep_index(open: &Open<'_>, index: Index, after: Option<&[u8]>, swept: &mut 
 
 /// The sign-ins of a header.
 #[derive(Default)]
-struct Look {
-    live: Vec<(SignInId, Vec<Entry>)>,
-    lives: HashMap<SignInId, Life>,
+pub(crate) struct Look {
+    pub(crate) live: Vec<(SignInId, Vec<Entry>)>,
+    pub(crate) lives: HashMap<SignInId, Life>,
     /// What found those that have ended.
     ended: Vec<Entry>,
     has_ended: bool,
-    tampered: u64,
+    pub(crate) tampered: u64,
 }
 
 /// Deletes the account's dead rows: those of sign-ins that are dead on the disk too, too old, or not in the header; tokens of
@@ -318,7 +331,7 @@ fn tidy_account(open: &Open<'_>, account: &Tag, now: Option<Millis>) -> Result<S
     let key = layout::header(account);
     let mut batch = Batch::default();
     let opened = open.header(account).and_then(|opened| {
-        let opened = opened.map(|(value, header)| Ok((open.core.rows.open_account(&key, &value, &header)?, value, header)));
+        let opened = opened.map(|(value, header)| Ok((open.rows()?.open_account(&key, &value, &header)?, value, header)));
         opened.transpose()
     });
     let header = match opened {
@@ -330,7 +343,8 @@ fn tidy_account(open: &Open<'_>, account: &Tag, now: Option<Millis>) -> Result<S
         }
         Err(error) => return Err(error),
     };
-    let look = header.as_ref().map_or(Ok(Look::default()), |(_, _, header)| look(open, account, header))?;
+    let look =
+        header.as_ref().map_or(Ok(Look::default()), |(_, _, header)| look(open, account, header, open.core.ledger.synced()))?;
     tidied.tampered += look.tampered;
 
     // What makes the rows unreachable by any reading comes first; the first batch holds it all if it is small enough.
@@ -345,7 +359,7 @@ fn tidy_account(open: &Open<'_>, account: &Tag, now: Option<Millis>) -> Result<S
         } else {
             let sign_ins = look.live.iter().map(|(id, _)| *id).collect();
             let header = Header { generation: header.generation, account_key: header.account_key.clone(), sign_ins };
-            batch.put(key.clone(), open.core.rows.seal_header(&key, &header, id)?);
+            batch.put(key.clone(), open.rows()?.seal_header(&key, &header, id)?);
         }
         batch.guard = Some((key, Some(value.clone())));
     }
@@ -356,6 +370,9 @@ fn tidy_account(open: &Open<'_>, account: &Tag, now: Option<Millis>) -> Result<S
                 batch.put(row, Vec::new());
             }
         }
+    }
+    if let (Some((_, value, _)), false) = (&header, look.live.is_empty()) {
+        tidied.live_bytes += value.len() as u64;
     }
     let opened = header.as_ref().map(|(_, _, header)| header);
     tidy_rows(open, account, opened, &look.lives, now, batch, &mut tidied)?;
@@ -387,6 +404,8 @@ fn tidy_rows(
                 }
                 Some(AccountRow::Header) | None => false,
             };
+            let size = (key.len() + value.len()) as u64;
+            tidied.live_bytes += if is_dead { 0 } else { size };
             if is_dead {
                 tidied.dead_rows += 1;
                 batch.delete(key);
@@ -404,6 +423,7 @@ fn tidy_rows(
                     Err(error) => return Err(error),
                 };
                 if end.is_some_and(|end| end < now) {
+                    tidied.live_bytes -= size;
                     tidied.expired_tokens += u64::from(end != Some(0));
                     (0..parts).for_each(|part| batch.delete(layout::token(account, &sign_in, &tenant, &slot, part)));
                 }
@@ -416,10 +436,10 @@ fn tidy_rows(
     if batch.changes.is_empty() { Ok(()) } else { open.commit(account, batch) }
 }
 
-/// Who of the header's sign-ins lives.
-fn look(open: &Open<'_>, account: &Tag, header: &Header) -> Result<Look> {
+/// Who of the header's sign-ins lives, by the fences up to `end`.
+pub(crate) fn look(open: &Open<'_>, account: &Tag, header: &Header, end: Position) -> Result<Look> {
     let core = open.core;
-    let (now, end) = (core.clock.now(), core.ledger.synced());
+    let now = core.clock.now();
     let mut look = Look::default();
     for id in &header.sign_ins {
         let body = match open.sign_in(account, header, id) {

@@ -9,7 +9,9 @@ use zeroize::Zeroizing;
 
 use crate::clock::{Millis, from_millis, to_millis};
 use crate::codec;
-use crate::crypto::{Key, KeyringSecrets, NONCE_BYTES, OVERHEAD_BYTES, TAG_BYTES, fresh, open_in_place, seal_in_place, sub_key};
+use crate::crypto::{
+    Key, Keyring, KeyringSecrets, NONCE_BYTES, OVERHEAD_BYTES, TAG_BYTES, fresh, open_in_place, seal_in_place, sub_key,
+};
 use crate::engine::Row;
 use crate::error::{Error, Part, Result};
 use crate::id::{AccountId, Alias, ClientId, SessionId, Subject, TenantId};
@@ -59,6 +61,11 @@ pub(crate) struct SignInBody {
 impl Rows {
     pub(crate) fn new(store_id: [u8; 16], secrets: KeyringSecrets) -> Self {
         Self { store_id, ledger_id: secrets.ledger_id, secrets }
+    }
+
+    /// What the keyring's file would say.
+    pub(crate) fn keyring(&self) -> Keyring {
+        Keyring { store_id: self.store_id, secrets: self.secrets.clone(), opened_by_previous: false }
     }
 
     /// The header row's value. The account key is wrapped anew each time.
@@ -217,7 +224,7 @@ impl Rows {
         opened.try_into().map(|bytes: &mut [u8; 8]| Position::from_be_bytes(*bytes)).map_err(|_| damaged())
     }
 
-    fn checkpoint_key(&self) -> Key {
+    pub(crate) fn checkpoint_key(&self) -> Key {
         sub_key(self.secrets.current_root().1, &[b"oubliette/v1/checkpoint"])
     }
 
@@ -247,7 +254,7 @@ impl Rows {
     }
 
     /// `label | store id | ledger id | generation | key length u32 | key | front`: only the last has a free length.
-    fn aad(&self, label: &[u8], generation: &Generation, key: &[u8], front: &[u8]) -> Vec<u8> {
+    pub(crate) fn aad(&self, label: &[u8], generation: &Generation, key: &[u8], front: &[u8]) -> Vec<u8> {
         let mut aad = Vec::with_capacity(64 + label.len() + key.len() + front.len());
         aad.extend_from_slice(b"oubliette/v1/");
         aad.extend_from_slice(label);

@@ -119,7 +119,7 @@ impl Fences {
 
     fn is_scope_covered_since(&self, scope: Scope, time: Millis) -> bool {
         let covers = |fence: &Fence| time <= fence.cutoff;
-        self.by_scope.get(&scope).is_some_and(|f| f.latest >= time && f.fences.iter().any(covers))
+        self.by_scope.get(&scope).is_some_and(|f| f.latest.is_some_and(|f| f.time >= time) && f.fences.iter().any(covers))
     }
 
     /// The highest position of a fence that covers this sign-in.
@@ -152,9 +152,10 @@ impl Fences {
         self.by_scope.get(&scope).and_then(|frontier| frontier.fences.last().copied())
     }
 
-    /// Every fence that decides something, in order of position.
+    /// Every fence that decides something, in order of position: about sign-ins by the rule, or about those that are continued from
+    /// elsewhere by its time.
     pub(crate) fn in_order(&self) -> Vec<(Scope, Fence)> {
-        let mut all: Vec<_> = self.by_scope.iter().flat_map(|(s, f)| f.fences.iter().map(|fence| (*s, *fence))).collect();
+        let mut all: Vec<_> = self.by_scope.iter().flat_map(|(s, f)| f.all().map(|fence| (*s, fence))).collect();
         all.sort_unstable_by_key(|(_, fence)| fence.position);
         all
     }
@@ -174,8 +175,8 @@ impl Fences {
 #[derive(Default)]
 struct Frontier {
     fences: Vec<Fence>,
-    /// The latest time of all, hidden ones too: clocks may have gone back between two of them.
-    latest: Millis,
+    /// The one of the latest time of all, hidden ones too: clocks may have gone back between two of them.
+    latest: Option<Fence>,
 }
 
 impl Frontier {
@@ -183,8 +184,16 @@ impl Frontier {
         while self.fences.last().is_some_and(|older| older.cutoff <= fence.cutoff) {
             self.fences.pop();
         }
-        self.latest = self.latest.max(fence.time);
+        if self.latest.is_none_or(|latest| latest.time <= fence.time) {
+            self.latest = Some(fence);
+        }
         self.fences.push(fence);
+    }
+
+    /// Those that must be kept.
+    fn all(&self) -> impl Iterator<Item = Fence> {
+        let hidden = self.latest.filter(|latest| !self.fences.contains(latest));
+        hidden.into_iter().chain(self.fences.iter().copied())
     }
 
     fn covering(&self, life: &Life, end: Position) -> Option<Position> {

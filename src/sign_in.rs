@@ -177,7 +177,7 @@ impl LiveSignIn {
             drop(fences);
             let slot = token.slot(&core.tagger, &me.life.account);
             let key = |part| layout::token(&me.life.account, &me.id, &tenant, &slot, part);
-            writes.insert((tenant, slot), core.rows.seal_token(key, &header, token)?);
+            writes.insert((tenant, slot), open.rows()?.seal_token(key, &header, token)?);
             durability = durability.max(core.options.durability_of(token));
             result.stored += 1;
         }
@@ -353,9 +353,9 @@ pub(crate) fn sign_in(owner: &Arc<Owner>, request: SignIn) -> Result<LiveSignIn>
         batch.delete(index.row(&tag, &account));
     }
     let key = layout::header(&account);
-    batch.put(key.clone(), core.rows.seal_header(&key, &header, &request.account)?);
+    batch.put(key.clone(), open.rows()?.seal_header(&key, &header, &request.account)?);
     let key = layout::sign_in(&account, &id);
-    batch.put(key.clone(), core.rows.seal_sign_in(&key, &header, &body)?);
+    batch.put(key.clone(), open.rows()?.seal_sign_in(&key, &header, &body)?);
     for (index, tag) in index::entries(core, &life, &body) {
         batch.put(index.row(&tag, &account), Vec::new());
     }
@@ -374,7 +374,7 @@ pub(crate) fn sign_in(owner: &Arc<Owner>, request: SignIn) -> Result<LiveSignIn>
 pub(crate) fn live_sign_ins(owner: &Arc<Owner>, open: &Open<'_>, account: &Tag) -> Result<Vec<LiveSignIn>> {
     let core = owner.core();
     let Some((value, header)) = open.header(account)? else { return Ok(Vec::new()) };
-    let id = core.rows.open_account(&layout::header(account), &value, &header)?;
+    let id = open.rows()?.open_account(&layout::header(account), &value, &header)?;
     let now = core.clock.now();
     let mut live = Vec::new();
     for sign_in in header.sign_ins.iter().rev() {
@@ -422,8 +422,8 @@ fn earlier(open: &Open<'_>, account: &Tag, id: &AccountId, now: Millis) -> Resul
     let core = open.core;
     let key = layout::header(account);
     let Some(value) = open.get(&key)? else { return Ok(Earlier::default()) };
-    let opened = core.rows.open_header(&key, &value);
-    let opened = opened.and_then(|header| Ok((core.rows.open_account(&key, &value, &header)?, header)));
+    let opened = open.rows()?.open_header(&key, &value);
+    let opened = opened.and_then(|header| Ok((open.rows()?.open_account(&key, &value, &header)?, header)));
     let mut earlier = Earlier { value: Some(value), ..Earlier::default() };
     let (stored, header) = match opened {
         Ok(opened) => opened,

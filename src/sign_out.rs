@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use crate::clock::{from_millis, to_millis};
-use crate::crypto::Tag;
+use crate::crypto::{Tag, Tagger};
 use crate::error::{Error, Part, Result};
 use crate::gate::{Core, Open};
 use crate::id::{AccountId, SessionId, Subject, TenantId};
@@ -153,7 +153,7 @@ pub(crate) fn sign_out(core: &Core, request: SignOut) -> Result<Receipt> {
         return Err(Error::invalid("scope", "refresh tokens can be taken of an account, session or subject only"));
     }
     let open = core.enter_ledger()?;
-    let scope = rule_scope(core, &request.scope);
+    let scope = rule_scope(&core.tagger, &request.scope);
     let session_lock = if let rule::Scope::Session(tag) = scope { Some(core.lock_session(&tag)) } else { None };
 
     // The accounts that a session's sign-out takes, and those whose refresh tokens are wanted.
@@ -208,7 +208,7 @@ pub(crate) fn last_sign_out(core: &Core, scope: &Scope) -> Result<LastSignOut> {
     let _open = core.enter_ledger()?;
     let (floor, known_since) = core.ledger.horizon();
     // The floor stands for what was dropped; nobody asked for it.
-    let last = core.ledger.fences().last(rule_scope(core, scope)).filter(|fence| fence.position > floor);
+    let last = core.ledger.fences().last(rule_scope(&core.tagger, scope)).filter(|fence| fence.position > floor);
     if let Some(fence) = last {
         core.ledger.wait(fence.position)?;
     }
@@ -220,12 +220,13 @@ pub(crate) fn last_sign_out(core: &Core, scope: &Scope) -> Result<LastSignOut> {
     Ok(LastSignOut { record: last.map(recorded), known_since: from_millis(known_since) })
 }
 
-fn rule_scope(core: &Core, scope: &Scope) -> rule::Scope {
+/// The scope by its keyed hash.
+pub(crate) fn rule_scope(tagger: &Tagger, scope: &Scope) -> rule::Scope {
     match scope {
-        Scope::Account(id) => rule::Scope::Account(core.tagger.account(id)),
-        Scope::Session(id) => rule::Scope::Session(core.tagger.session(id)),
-        Scope::Subject(id) => rule::Scope::Subject(core.tagger.subject(id)),
-        Scope::Tenant(id) => rule::Scope::Tenant(core.tagger.tenant(id)),
+        Scope::Account(id) => rule::Scope::Account(tagger.account(id)),
+        Scope::Session(id) => rule::Scope::Session(tagger.session(id)),
+        Scope::Subject(id) => rule::Scope::Subject(tagger.subject(id)),
+        Scope::Tenant(id) => rule::Scope::Tenant(tagger.tenant(id)),
         Scope::Everybody => rule::Scope::Everybody,
     }
 }

@@ -1,16 +1,19 @@
 //! The store: opened once, shared by clones, closed once.
 
-use std::sync::{Arc, Mutex};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
 
 use crate::builder::Builder;
 use crate::clock::from_millis;
-use crate::crypto::Tag;
+use crate::crypto::{KeySource, Tag};
 use crate::error::{Error, Result};
 use crate::gate::{Core, Open, lock};
 use crate::id::{AccountId, Alias, SessionId, Subject, TenantId};
 use crate::layout::{self, Index};
+use crate::operate::{self, BackedUp, Compacted, Erased, Premises, Verified};
 use crate::place::Held;
 use crate::reclaim::{self, Reclaimed, Swept, next_account};
 use crate::sign_in::{self, LiveSignIn, SignIn};
@@ -193,10 +196,11 @@ impl TokenStore {
     /// # Errors
     /// [`Error::Poisoned`], [`Error::Closed`].
     pub fn accounts(&self, page: Page) -> Result<Accounts> {
-        let open = self.core().enter()?;
         let mut after = page.after.unwrap_or_else(layout::all_accounts);
         let mut found = Accounts::default();
         while found.accounts.len() < page.limit {
+            // Anew for each, so that a long page holds up nobody who has to wait for all verbs.
+            let open = self.core().enter()?;
             let Some(account) = next_account(&open, after)? else { return Ok(found) };
             found.add(self.live_account(&open, &account))?;
             after = layout::behind_account(&account);
@@ -210,12 +214,12 @@ impl TokenStore {
     /// # Errors
     /// As [`TokenStore::accounts`].
     pub fn accounts_in(&self, tenant: &TenantId, page: Page) -> Result<Accounts> {
-        let open = self.core().enter()?;
         let tag = self.core().tagger.tenant(tenant);
         let prefix = Index::Tenant.accounts_of(&tag);
         let mut after = page.after;
         let mut found = Accounts::default();
         while found.accounts.len() < page.limit {
+            let open = self.core().enter()?;
             let rows = open.scan(&prefix, after.as_deref(), 1)?;
             let Some((key, _)) = rows.into_iter().next() else { return Ok(found) };
             if let Some(account) = layout::indexed_account(&key) {
@@ -260,7 +264,20 @@ impl TokenStore {
     /// # Errors
     /// [`Error::Poisoned`], [`Error::Closed`]; [`Error::Io`] if the ledger could not be compacted (nothing is lost).
     pub fn sweep(&self, budget: usize) -> Result<Swept> {
-        reclaim::sweep(self.core(), budget)
+        let mut swept = reclaim::sweep(self.core(), budget)?;
+        if swept.finished {
+            let mut premises = self.owner.premises();
+            let size = self.core().enter()?.size()?;
+            if premises.is_bloated(size, swept.live_bytes) {
+                match operate::compact(self.core(), &mut premises) {
+                    Ok(_) => swept.compacted = true,
+                    Err(error @ (Error::Poisoned(_) | Error::Closed | Error::Forked)) => return Err(error),
+                    // The sweep itself is done, and the store goes on as it was.
+                    Err(_) => {}
+                }
+            }
+        }
+        Ok(swept)
     }
 
     /// Waits until the rows of all sign-outs so far are deleted and that is durable. They are unreachable anyway.
@@ -293,9 +310,92 @@ impl TokenStore {
             reclaimed: core.backlog.done(),
             engine_bytes: if core.is_engine_failed() { 0 } else { open.size()? },
             engine_failed: core.is_engine_failed(),
-            opened_by_previous_key: self.owner.opened_by_previous_key,
+            opened_by_previous_key: self.owner.opened_by_previous_key.load(Ordering::Relaxed),
             known_since: from_millis(core.ledger.horizon().1),
         })
+    }
+
+    /// Has the store's keys wrapped by exactly these: the source's own, and those it names with [`KeySource::also`]. No other key opens the
+    /// store from then on, but older copies of its keyring: those only [`TokenStore::complete_erasure`] makes worthless.
+    ///
+    /// It writes one small file, whatever the store holds. To change keys while several releases of an app are about, wrap by
+    /// `new.also(old)` first, and by `new` alone when nobody offers the old one any more.
+    ///
+    /// ```
+    /// # use oubliette::*;
+    /// # let machine = Machine::new();
+    /// # let store = machine.builder().key(KeySource::bytes([1; 32])).open()?;
+    /// store.rotate_key(&KeySource::bytes([2; 32]).also(KeySource::bytes([1; 32])))?; // both open it
+    /// store.rotate_key(&KeySource::bytes([2; 32]))?; // only the new one does
+    /// store.close()?;
+    /// assert!(matches!(machine.builder().key(KeySource::bytes([1; 32])).open(), Err(Error::KeyRejected)));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::KeyUnavailable`] if one of the keys cannot be had, [`Error::InvalidInput`] for more than eight or one twice: nothing was changed.
+    /// [`Error::Io`] if the file could not be written; if it could not be put in place, either the old or the new keys open the store.
+    pub fn rotate_key(&self, keys: &KeySource) -> Result<()> {
+        let premises = self.owner.premises();
+        operate::rotate_key(self.core(), &premises, keys)?;
+        self.owner.opened_by_previous_key.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Makes everything that was ever signed out unreadable for good: what is live is sealed anew under fresh keys, wrapped by `keys`, in a
+    /// fresh folder, and the old files are removed. No byte that was on the disk before, and no backup, opens with a key
+    /// that is held afterwards, provided that the keys which wrapped the store before are destroyed.
+    ///
+    /// Sign-ins, their handles, and all sign-outs stay as they are. Verbs go on meanwhile, as in [`TokenStore::compact`]. **Backups from before cannot be restored any more**: make a new one.
+    /// It takes space for a second copy of what is live.
+    ///
+    /// # Errors
+    /// As [`TokenStore::rotate_key`]; [`Error::Full`] and [`Error::Io`]: nothing was changed, unless the error says that the store is
+    /// poisoned, when the next open finds out.
+    pub fn complete_erasure(&self, keys: &KeySource) -> Result<Erased> {
+        let mut premises = self.owner.premises();
+        let mut held = Vec::new();
+        let erased = operate::complete_erasure(self.core(), &mut premises, keys, &mut held);
+        if let Some((_, all)) = lock(&self.owner.running).as_mut() {
+            all.append(&mut held);
+        }
+        let erased = erased?;
+        self.owner.opened_by_previous_key.store(false, Ordering::Relaxed);
+        Ok(erased)
+    }
+
+    /// Copies everything that is live, each account as it is at one moment of the call, into a folder that is made or is empty: sealed rows, and the keyring. Never the ledger:
+    /// [`Builder::restore`] needs the one in use, so that who signs out after the backup stays out.
+    ///
+    /// Verbs go on meanwhile. A backup opens with the keys that wrap the store now.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] if the folder is not empty; [`Error::Full`], [`Error::Io`]: the backup is not whole, remove it;
+    /// [`Error::Poisoned`], [`Error::Closed`].
+    pub fn backup(&self, path: impl AsRef<Path>) -> Result<BackedUp> {
+        operate::backup(self.core(), &self.owner.premises(), path.as_ref())
+    }
+
+    /// Moves what is live to a fresh folder of the engine, without what sled keeps of deleted rows, and compacts the ledger. The
+    /// [sweep](TokenStore::sweep) does it when it is worth it.
+    ///
+    /// Verbs go on meanwhile. Accounts that change are copied again, until at most 32 are left; for these, and for the disk to sync a few times,
+    /// all verbs wait: some milliseconds, whatever the store holds. (Should accounts change faster than they can be copied, then after 16 rounds
+    /// all wait for those that changed in the last one.) It takes space for a second copy of what is live.
+    ///
+    /// # Errors
+    /// [`Error::Full`] and [`Error::Io`]: the store goes on with the old folder, unless the error says that it is poisoned;
+    /// [`Error::Poisoned`], [`Error::Closed`].
+    pub fn compact(&self) -> Result<Compacted> {
+        operate::compact(self.core(), &mut self.owner.premises())
+    }
+
+    /// Opens every row, and reads the ledger's file again. Nothing is changed. [`Builder::verify`] does it for a store that is not open.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if the ledger's file is not as it was written; [`Error::Poisoned`], [`Error::Closed`].
+    pub fn verify(&self) -> Result<Verified> {
+        operate::verify(self.core())
     }
 
     /// Finishes reclaim, makes all durable, and closes the store. Every handle is invalid from then on, in every clone.
@@ -307,7 +407,7 @@ impl TokenStore {
         self.owner.close(true)
     }
 
-    pub(crate) fn new(core: Arc<Core>, held: Held, opened_by_previous_key: bool) -> Result<Self> {
+    pub(crate) fn new(core: Arc<Core>, premises: Premises, held: Held, opened_by_previous_key: bool) -> Result<Self> {
         let shared = core.clone();
         let thread = std::thread::Builder::new().name("oubliette-reclaim".into()).spawn(move || reclaim::run(&shared));
         let thread = match thread {
@@ -319,7 +419,12 @@ impl TokenStore {
                 return Err(Error::io("start the reclaimer's thread")(error));
             }
         };
-        let owner = Owner { core, running: Mutex::new(Some((thread, held))), opened_by_previous_key };
+        let owner = Owner {
+            core,
+            running: Mutex::new(Some((thread, held))),
+            premises: Mutex::new(premises),
+            opened_by_previous_key: AtomicBool::new(opened_by_previous_key),
+        };
         Ok(Self { owner: Arc::new(owner) })
     }
 
@@ -386,7 +491,9 @@ pub(crate) struct Owner {
     core: Arc<Core>,
     /// The reclaimer and the locks of the folders, until closed.
     running: Mutex<Option<(JoinHandle<()>, Held)>>,
-    opened_by_previous_key: bool,
+    /// Whoever moves rows or writes the keyring holds them: one at a time. Taken before the gate is passed.
+    premises: Mutex<Premises>,
+    opened_by_previous_key: AtomicBool,
 }
 
 impl Owner {
@@ -394,14 +501,23 @@ impl Owner {
         &self.core
     }
 
+    fn premises(&self) -> MutexGuard<'_, Premises> {
+        lock(&self.premises)
+    }
+
     fn close(&self, finish: bool) -> Result<()> {
-        let Some((thread, held)) = lock(&self.running).take() else { return Err(Error::Closed) };
         if self.core.is_forked() {
-            // The thread and the locks belong to the parent.
-            std::mem::forget((thread, held));
-            self.core.shut();
+            // The thread, the locks and the files belong to the parent. Whoever held a lock at the fork is not here to let go of it.
+            std::mem::forget(self.core.clone());
+            if let Ok(mut running) = self.running.try_lock() {
+                std::mem::forget(running.take());
+            }
             return Err(Error::Forked);
         }
+        // A move ends at the next account, and clears away what it made: nobody else may have the folder before.
+        self.core.hurry();
+        let _premises = self.premises();
+        let Some((thread, held)) = lock(&self.running).take() else { return Err(Error::Closed) };
         self.core.backlog.close(finish);
         // A panic of the reclaimer was noted by its backlog; the rows it left are unreachable.
         let _ = thread.join();

@@ -1,5 +1,5 @@
 //! Buffers that are wiped when dropped: all of their capacity, in one sweep. (`zeroize` alone goes byte by byte, which for a token
-//! takes as long as opening it.)
+//! takes as long as opening it.) And the stack, wiped behind what works with keys.
 
 use std::ops::{Deref, DerefMut};
 
@@ -28,4 +28,23 @@ impl DerefMut for Wiped {
     fn deref_mut(&mut self) -> &mut Vec<u8> {
         &mut self.0
     }
+}
+
+/// Bytes of stack that HMAC and HKDF use, rounded up.
+pub(crate) const HASH_STACK: usize = 2048;
+/// Bytes of stack that AES-GCM uses, rounded up: it works on many blocks at a time.
+pub(crate) const CIPHER_STACK: usize = 16384;
+
+/// Runs `work`, then overwrites the `N` bytes of the stack below, which it used. The cryptographic crates wipe their keys' last
+/// place, but moving one leaves a copy behind; and what lies on the stack gets into memory wherever a value with padding is made
+/// there and moved.
+pub(crate) fn on_clean_stack<const N: usize, T>(work: impl FnOnce() -> T) -> T {
+    // Not inlined, so that all of its frame lies below ours, where the next call's will.
+    #[inline(never)]
+    fn apart<T>(work: impl FnOnce() -> T) -> T {
+        work()
+    }
+    let done = apart(work);
+    zeroize::zeroize_stack::<N>();
+    done
 }

@@ -40,6 +40,10 @@ enum Verb {
         budget: usize,
     },
     Reclaim,
+    /// Other keys (0), a fresh engine (1), or both and a fresh ledger (2).
+    Move {
+        kind: u32,
+    },
     Reopen,
     Crash {
         power: bool,
@@ -68,12 +72,13 @@ fn any_verb() -> impl Strategy<Value = Verb> {
         3 => (1..90u64).prop_map(|by| Verb::Clock { by }),
         1 => (1..40usize).prop_map(|budget| Verb::Sweep { budget }),
         1 => Just(Verb::Reclaim),
+        1 => (0..3u32).prop_map(|kind| Verb::Move { kind }),
         1 => Just(Verb::Reopen),
         1 => (any::<bool>(), any::<u64>()).prop_map(|(power, seed)| Verb::Crash { power, seed }),
     ];
     prop_oneof![
         9 => plain.clone(),
-        1 => (0..4u64, any::<u64>(), plain).prop_map(|(calls, seed, verb)| Verb::DieIn { calls, seed, verb: Box::new(verb) }),
+        1 => (prop_oneof![0..4u64, 0..40u64], any::<u64>(), plain).prop_map(|(calls, seed, verb)| Verb::DieIn { calls, seed, verb: Box::new(verb) }),
     ]
 }
 
@@ -217,6 +222,21 @@ impl World {
             }
             Verb::Sweep { budget } => drop(self.store().sweep(*budget).map_err(|error| assert!(is_dying(&error)))),
             Verb::Reclaim => drop(self.store().wait_reclaimed().map_err(|error| assert!(is_dying(&error)))),
+            Verb::Move { kind } => {
+                let (store, key) = (self.store(), KeySource::bytes([7; 32]));
+                let moved = match kind {
+                    0 => store.rotate_key(&key),
+                    1 => store.compact().map(drop),
+                    _ => store.complete_erasure(&key).map(drop),
+                };
+                match moved {
+                    Ok(()) => self.met("moved"),
+                    Err(error) => {
+                        assert!(is_dying(&error), "{error:?}");
+                        self.met("died moving");
+                    }
+                }
+            }
             Verb::Reopen => {
                 self.store.take().unwrap().close().map_or_else(|error| assert!(is_dying(&error)), drop);
                 self.reopened();
@@ -519,7 +539,7 @@ fn random_histories_obey_the_rule() {
     }
     let met = met.into_inner().unwrap();
     println!("{met:?}");
-    for what in ["put", "put refused", "signed out", "sign-out in doubt", "pushed out", "died"] {
+    for what in ["put", "put refused", "signed out", "sign-out in doubt", "pushed out", "died", "moved", "died moving"] {
         assert!(met.get(what).is_some_and(|count| *count >= 20), "{what} was not met often: {met:?}");
     }
 }

@@ -37,7 +37,8 @@ const NOT_A_KEY: &str = "it must be \"hex:\" and 64 hex digits, or \"base64:\" a
 /// ```
 pub struct KeySource {
     from: Origin,
-    /// Without any of their own: [`KeySource::previous`] flattens.
+    /// Without any of their own: [`KeySource::also`] and [`KeySource::previous`] flatten.
+    beside: Vec<KeySource>,
     previous: Vec<KeySource>,
     readable_by_others: bool,
 }
@@ -103,13 +104,33 @@ impl KeySource {
         Self::new(Origin::Provider(Box::new(provider)))
     }
 
-    /// One more key to accept at open, tried after this one and those added before. Nothing new is wrapped with it.
+    /// One more key that wraps the store's keys whenever they are written, so that any of them opens it: the old one beside the new one
+    /// while a change of keys is being rolled out, or one that lies in a safe. Up to eight in all.
+    ///
+    /// A store that is there already is not changed by opening it: [`TokenStore::rotate_key`](crate::TokenStore::rotate_key) does.
+    ///
+    /// ```
+    /// use oubliette::KeySource;
+    /// let keys = KeySource::file("/run/secrets/oubliette").also(KeySource::file("/media/safe/oubliette"));
+    /// # drop(keys);
+    /// ```
+    #[must_use]
+    pub fn also(mut self, mut other: KeySource) -> Self {
+        let (beside, previous) = (std::mem::take(&mut other.beside), std::mem::take(&mut other.previous));
+        self.beside.push(other);
+        self.beside.extend(beside);
+        self.previous.extend(previous);
+        self
+    }
+
+    /// One more key to accept at open, tried after the others and those added before. Nothing new is wrapped with it.
     ///
     /// It is read only if the keys before it do not fit the store.
     #[must_use]
     pub fn previous(mut self, mut older: KeySource) -> Self {
-        let oldest = std::mem::take(&mut older.previous);
+        let (beside, oldest) = (std::mem::take(&mut older.beside), std::mem::take(&mut older.previous));
         self.previous.push(older);
+        self.previous.extend(beside);
         self.previous.extend(oldest);
         self
     }
@@ -126,15 +147,20 @@ impl KeySource {
     }
 
     fn new(from: Origin) -> Self {
-        Self { from, previous: Vec::new(), readable_by_others: false }
+        Self { from, beside: Vec::new(), previous: Vec::new(), readable_by_others: false }
     }
 
-    /// This source, then the previous ones.
-    pub(super) fn all(&self) -> impl Iterator<Item = &KeySource> {
-        std::iter::once(self).chain(&self.previous)
+    /// The sources whose keys wrap what is written.
+    pub(super) fn wrapping(&self) -> impl Iterator<Item = &KeySource> {
+        std::iter::once(self).chain(&self.beside)
     }
 
-    /// Reads the key, not those of the previous sources.
+    /// The sources whose keys open the store, and which of them are previous ones.
+    pub(super) fn all(&self) -> impl Iterator<Item = (bool, &KeySource)> {
+        self.wrapping().map(|source| (false, source)).chain(self.previous.iter().map(|source| (true, source)))
+    }
+
+    /// Reads the key, not those of the sources beside it or before it.
     pub(super) fn load(&self) -> Result<Offered<'_>> {
         self.load_from(&|name| std::env::var_os(name))
     }
@@ -156,7 +182,7 @@ impl KeySource {
         Ok(Offered::Local(key))
     }
 
-    fn load_env(&self, name: &str, env: Env<'_>) -> Result<Key> {
+    pub(crate) fn load_env(&self, name: &str, env: Env<'_>) -> Result<Key> {
         if !is_name(name) {
             return Err(self.unavailable("this is not the name of a variable"));
         }
@@ -171,7 +197,7 @@ impl KeySource {
         }
     }
 
-    fn load_systemd(&self, name: &str, env: Env<'_>) -> Result<Key> {
+    pub(crate) fn load_systemd(&self, name: &str, env: Env<'_>) -> Result<Key> {
         if !is_name(name) {
             return Err(self.unavailable("this is not the name of a credential"));
         }
@@ -221,7 +247,7 @@ impl KeySource {
     }
 
     /// The key that `text` stands for. No error says anything about the text.
-    fn decode(&self, text: &[u8], newline_allowed: bool) -> Result<Key> {
+    pub(crate) fn decode(&self, text: &[u8], newline_allowed: bool) -> Result<Key> {
         let text = match text {
             [line @ .., b'\r', b'\n'] | [line @ .., b'\n'] if newline_allowed => line,
             _ => text,
@@ -262,7 +288,12 @@ impl KeySource {
 
 impl std::fmt::Debug for KeySource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KeySource").field("from", &format_args!("{}", self.origin())).field("previous", &self.previous).finish()
+        let mut shown = f.debug_struct("KeySource");
+        shown.field("from", &format_args!("{}", self.origin()));
+        if !self.beside.is_empty() {
+            shown.field("also", &self.beside);
+        }
+        shown.field("previous", &self.previous).finish()
     }
 }
 

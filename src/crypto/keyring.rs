@@ -16,6 +16,8 @@
 //!
 //! A wrap is found by its key id, never by trying: with the commitment, no file opens under two keys. The single-use wrapping key
 //! has no limit of 2^32 wraps. As the mount key is fresh, a wrap and a body from two writes never fit together.
+//!
+//! So another operator's key, or one more, costs writing this file: nothing below the mount key changes.
 
 #[cfg(test)]
 mod tests;
@@ -33,7 +35,7 @@ const VERSION: u8 = 1;
 const BODY_VERSION: u8 = 1;
 const ALG_LOCAL: u8 = 1;
 const ALG_PROVIDER: u8 = 3;
-/// One is written; more are read, for a time when two keys overlap.
+/// For a time when two keys overlap, and for a key that is kept in a safe.
 const MAX_WRAPS: u8 = 8;
 const FIRST_EPOCH: u32 = 1;
 
@@ -155,29 +157,62 @@ impl Keyring {
         Ok((keyring, bytes))
     }
 
-    /// The bytes of the file, under a fresh mount key that the source's own key wraps.
+    /// The same store with the same names of rows, and with fresh keys for all else and a fresh ledger's id. Nothing that was sealed
+    /// before opens with it.
     ///
     /// # Errors
     /// As [`Keyring::create`].
+    pub(crate) fn successor(&self, source: &KeySource) -> Result<(Self, Vec<u8>)> {
+        let mut secrets = KeyringSecrets::generate()?;
+        // Tags stay as they are: whom the ledger's records are about cannot be told from them, so they cannot be made anew.
+        secrets.index_key = self.secrets.index_key.clone();
+        secrets.newest_root.0 = self.secrets.newest_root.0.saturating_add(1);
+        let keyring = Self { store_id: self.store_id, secrets, opened_by_previous: false };
+        let bytes = keyring.encode(source)?;
+        Ok((keyring, bytes))
+    }
+
+    /// The bytes of the file, under a fresh mount key that the source's own key wraps, and those beside it.
+    ///
+    /// # Errors
+    /// As [`Keyring::create`]; [`Error::InvalidInput`] for more than eight keys, or one key twice.
     pub(crate) fn encode(&self, source: &KeySource) -> Result<Vec<u8>> {
         let mount_key = Key::random()?;
-        let (alg, wrapped) = match source.load()? {
-            Offered::Local(kek) => (ALG_LOCAL, wrap_locally(&kek, &mount_key, &self.store_id)?),
-            Offered::Provider(provider) => (ALG_PROVIDER, wrap_by(provider, source, &mount_key, &self.store_id)?),
-        };
-        let len = u16::try_from(wrapped.blob.len()).map_err(|_| source.unavailable("what it wrapped is too long"))?;
+        let mut wraps: Vec<(u8, WrappedKey)> = Vec::new();
+        for source in source.wrapping() {
+            let (alg, wrapped) = match source.load()? {
+                Offered::Local(kek) => (ALG_LOCAL, wrap_locally(&kek, &mount_key, &self.store_id)?),
+                Offered::Provider(provider) => (ALG_PROVIDER, wrap_by(provider, source, &mount_key, &self.store_id)?),
+            };
+            if wraps.iter().any(|(_, other)| other.key_id == wrapped.key_id) {
+                return Err(Error::invalid("key", "the same key is given twice"));
+            }
+            wraps.push((alg, wrapped));
+        }
+        let count = u8::try_from(wraps.len()).ok().filter(|count| *count <= MAX_WRAPS);
+        let count = count.ok_or_else(|| Error::invalid("key", "a keyring is wrapped by eight keys at most"))?;
         let mut sealed = self.secrets.encode()?;
-        let mut file = Vec::with_capacity(4 + 1 + 16 + 1 + 19 + wrapped.blob.len() + sealed.capacity());
+        let mut file = Vec::new();
         file.extend_from_slice(MAGIC);
         file.push(VERSION);
         file.extend_from_slice(&self.store_id);
-        file.push(1);
-        file.extend_from_slice(&wrapped.key_id);
-        file.push(alg);
-        file.extend_from_slice(&len.to_be_bytes());
-        file.extend_from_slice(&wrapped.blob);
+        file.push(count);
+        for (alg, wrapped) in &wraps {
+            let len = u16::try_from(wrapped.blob.len()).map_err(|_| source.unavailable("what it wrapped is too long"))?;
+            file.extend_from_slice(&wrapped.key_id);
+            file.push(*alg);
+            file.extend_from_slice(&len.to_be_bytes());
+            file.extend_from_slice(&wrapped.blob);
+        }
         seal_in_place(&body_key(&mount_key), &file, &mut sealed, 0)?;
         file.extend_from_slice(&sealed);
+        // A provider that cannot unwrap what it wrapped would lock the store for ever.
+        for offered in source.wrapping() {
+            let opened = File::parse(&file)?.mount_key(offered)?;
+            if opened.is_none_or(|opened| opened.bytes() != mount_key.bytes()) {
+                return Err(offered.unavailable("it does not unwrap what it wrapped"));
+            }
+        }
         Ok(file)
     }
 
@@ -194,14 +229,10 @@ impl Keyring {
     /// * [`Error::KeyUnavailable`] if a key could not be read, or its provider failed.
     pub(crate) fn open(bytes: &[u8], source: &KeySource) -> Result<Self> {
         let file = File::parse(bytes)?;
-        for (place, offered) in source.all().enumerate() {
-            let mount_key = match offered.load()? {
-                Offered::Local(kek) => file.unwrap_locally(&kek)?,
-                Offered::Provider(provider) => file.unwrap_by(provider, offered)?,
-            };
-            if let Some(mount_key) = mount_key {
+        for (is_previous, offered) in source.all() {
+            if let Some(mount_key) = file.mount_key(offered)? {
                 let secrets = file.open_body(&mount_key)?;
-                return Ok(Self { store_id: *file.store_id, secrets, opened_by_previous: place > 0 });
+                return Ok(Self { store_id: *file.store_id, secrets, opened_by_previous: is_previous });
             }
         }
         Err(Error::KeyRejected)
@@ -263,6 +294,14 @@ impl<'a> File<'a> {
             wraps.push(Wrap { key_id, alg, blob: rest.slice(len)? });
         }
         Some((store_id, wraps))
+    }
+
+    /// The mount key, or `None` if no wrap is for this source.
+    fn mount_key(&self, offered: &KeySource) -> Result<Option<Key>> {
+        match offered.load()? {
+            Offered::Local(kek) => self.unwrap_locally(&kek),
+            Offered::Provider(provider) => self.unwrap_by(provider, offered),
+        }
     }
 
     /// The mount key, or `None` if no wrap names this key.

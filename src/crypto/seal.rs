@@ -9,6 +9,7 @@ use sha2::Sha256;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::{Error, Result};
+use crate::wipe::{CIPHER_STACK, HASH_STACK, on_clean_stack};
 
 /// Bytes of an AES-GCM nonce (NIST SP 800-38D §8.2: 96 bits).
 pub(crate) const NONCE_BYTES: usize = 12;
@@ -23,15 +24,15 @@ pub(crate) struct Key(Box<Zeroizing<[u8; 32]>>);
 impl Key {
     /// A new key from the operating system's random numbers.
     pub(crate) fn random() -> Result<Self> {
-        Self::try_init(|bytes| {
-            getrandom::fill(bytes).map_err(|e| Error::Io { action: "get random numbers", source: std::io::Error::other(e) })
-        })
+        Self::try_init(|bytes| fill(bytes))
     }
 
     /// A key that `init` writes in place, so that no copy is left on the stack.
     pub(crate) fn init(init: impl FnOnce(&mut [u8; 32])) -> Self {
         let mut key = Self(Box::new(Zeroizing::new([0; 32])));
         init(&mut key.0);
+        #[cfg(feature = "test-util")]
+        super::watch::key(&key);
         key
     }
 
@@ -39,6 +40,8 @@ impl Key {
     pub(crate) fn try_init(init: impl FnOnce(&mut [u8; 32]) -> Result<()>) -> Result<Self> {
         let mut key = Self(Box::new(Zeroizing::new([0; 32])));
         init(&mut key.0)?;
+        #[cfg(feature = "test-util")]
+        super::watch::key(&key);
         Ok(key)
     }
 
@@ -63,8 +66,16 @@ impl std::fmt::Debug for Key {
 /// `N` random bytes from the operating system: ids, salts, nonces. Asked anew each time, so a cloned machine repeats none.
 pub(crate) fn fresh<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|e| Error::Io { action: "get random numbers", source: std::io::Error::other(e) })?;
+    fill(&mut bytes)?;
     Ok(bytes)
+}
+
+fn fill(bytes: &mut [u8]) -> Result<()> {
+    #[cfg(test)]
+    if super::chance::fill(bytes) {
+        return Ok(());
+    }
+    getrandom::fill(bytes).map_err(|e| Error::Io { action: "get random numbers", source: std::io::Error::other(e) })
 }
 
 /// `HKDF-Expand[SHA-256](key, info)` into `out`. The key is uniform, so there is nothing to extract (RFC 5869 §3.3).
@@ -72,8 +83,12 @@ pub(crate) fn fresh<const N: usize>() -> Result<[u8; N]> {
 /// # Panics
 /// Never: `out` is far below the 8160 bytes that RFC 5869 allows.
 pub(crate) fn expand(key: &Key, info: &[&[u8]], out: &mut [u8]) {
-    let hkdf = Hkdf::<Sha256>::from_prk(key.bytes());
-    let done = hkdf.is_ok_and(|hkdf| hkdf.expand_multi_info(info, out).is_ok());
+    #[cfg(feature = "test-util")]
+    super::watch::hmac_key(key);
+    let done = on_clean_stack::<HASH_STACK, _>(|| {
+        let hkdf = Hkdf::<Sha256>::from_prk(key.bytes());
+        hkdf.is_ok_and(|hkdf| hkdf.expand_multi_info(info, out).is_ok())
+    });
     assert!(done, "a 32-byte key and a short output are within RFC 5869's bounds");
 }
 
@@ -90,14 +105,30 @@ pub(crate) fn seal_in_place(key: &Key, aad: &[u8], row: &mut Vec<u8>, from: usiz
     let sealed = row.get_mut(from..).and_then(|rest| rest.split_at_mut_checked(NONCE_BYTES));
     let (nonce_bytes, text) = sealed.ok_or_else(|| Error::invalid("row", "it has no room for its nonce"))?;
     nonce_bytes.copy_from_slice(&nonce);
-    let tag = Aes256Gcm::new(key.bytes().into())
-        .encrypt_inout_detached(&Nonce::from(nonce), aad, InOutBuf::from(&mut *text))
-        .map_err(|_| {
-            text.zeroize();
-            Error::invalid("row", "it is too long to seal")
-        })?;
+    let tag = on_clean_stack::<CIPHER_STACK, _>(|| {
+        let cipher = Aes256Gcm::new(key.bytes().into());
+        cipher.encrypt_inout_detached(&Nonce::from(nonce), aad, InOutBuf::from(&mut *text))
+    });
+    let tag = tag.map_err(|_| {
+        text.zeroize();
+        Error::invalid("row", "it is too long to seal")
+    })?;
     row.extend_from_slice(&tag);
     Ok(())
+}
+
+/// The key stream of AES-256-GCM under this nonce: bytes that nobody can tell from chance without the key. For a key that seals nothing.
+///
+/// # Panics
+/// Never: `len` is far below the 64 GiB that GCM allows.
+pub(crate) fn keystream(key: &Key, nonce: [u8; NONCE_BYTES], len: usize) -> Vec<u8> {
+    let mut stream = vec![0; len];
+    let done = on_clean_stack::<CIPHER_STACK, _>(|| {
+        let cipher = Aes256Gcm::new(key.bytes().into());
+        cipher.encrypt_inout_detached(&Nonce::from(nonce), &[], InOutBuf::from(&mut *stream)).is_ok()
+    });
+    assert!(done, "a short text is within GCM's bounds");
+    stream
 }
 
 /// Opens `sealed` (`nonce | ciphertext | tag`) in place and returns the plaintext within it, or `None` if one bit is not as it was sealed.
@@ -106,10 +137,11 @@ pub(crate) fn seal_in_place(key: &Key, aad: &[u8], row: &mut Vec<u8>, from: usiz
 pub(crate) fn open_in_place<'a>(key: &Key, aad: &[u8], sealed: &'a mut [u8]) -> Option<&'a mut [u8]> {
     let (nonce, rest) = sealed.split_first_chunk_mut::<NONCE_BYTES>()?;
     let (text, tag) = rest.split_last_chunk_mut::<TAG_BYTES>()?;
-    Aes256Gcm::new(key.bytes().into())
-        .decrypt_inout_detached(&Nonce::from(*nonce), aad, InOutBuf::from(&mut *text), &(*tag).into())
-        .ok()?;
-    Some(text)
+    let opened = on_clean_stack::<CIPHER_STACK, _>(|| {
+        let cipher = Aes256Gcm::new(key.bytes().into());
+        cipher.decrypt_inout_detached(&Nonce::from(*nonce), aad, InOutBuf::from(&mut *text), &(*tag).into())
+    });
+    opened.ok().map(|()| text)
 }
 
 #[cfg(test)]

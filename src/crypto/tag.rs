@@ -7,15 +7,16 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 use super::seal::{Key, sub_key};
+use crate::wipe::{HASH_STACK, on_clean_stack};
 
 /// Bytes of a [`Tag`].
 pub(crate) const TAG_LEN: usize = 16;
 /// The keyed hash of an identifier.
 pub(crate) type Tag = [u8; TAG_LEN];
 
-/// A keyed hash function over one kind of input. The key is prepared once.
+/// A keyed hash function over one kind of input. The key is prepared once; on the heap, so that moving it copies nothing.
 #[derive(Clone)]
-pub(crate) struct Mac(Hmac<Sha256>);
+pub(crate) struct Mac(pub(super) Box<Hmac<Sha256>>);
 
 impl Mac {
     /// The hash under the sub-key of `key` that `label` names.
@@ -24,19 +25,25 @@ impl Mac {
     /// Never: HMAC takes keys of every length.
     pub(crate) fn new(key: &Key, label: &[u8]) -> Self {
         let sub = sub_key(key, &[label]);
+        #[cfg(feature = "test-util")]
+        super::watch::hmac_key(&sub);
         #[expect(clippy::expect_used, reason = "HMAC takes keys of every length (RFC 2104 §2)")]
-        Self(Hmac::new_from_slice(sub.bytes()).expect("HMAC takes keys of every length"))
+        on_clean_stack::<HASH_STACK, _>(|| {
+            Self(Box::new(Hmac::new_from_slice(sub.bytes()).expect("HMAC takes keys of every length")))
+        })
     }
 
     /// `HMAC[key](lp(field) | lp(field) | ...)[..16]` where `lp` prefixes a field's length as u32.
     pub(crate) fn tag(&self, fields: &[&[u8]]) -> Tag {
-        let mut mac = self.0.clone();
-        for field in fields {
-            // A field longer than 4 GiB cannot come from checked identifiers.
-            mac.update(&u32::try_from(field.len()).unwrap_or(u32::MAX).to_be_bytes());
-            mac.update(field);
-        }
-        cut(mac)
+        on_clean_stack::<HASH_STACK, _>(|| {
+            let mut mac = Hmac::clone(&self.0);
+            for field in fields {
+                // A field longer than 4 GiB cannot come from checked identifiers.
+                mac.update(&u32::try_from(field.len()).unwrap_or(u32::MAX).to_be_bytes());
+                mac.update(field);
+            }
+            cut(mac)
+        })
     }
 
     /// Whether `tag` is the hash of `fields`; in constant time.
@@ -51,7 +58,7 @@ impl std::fmt::Debug for Mac {
     }
 }
 
-fn cut(mac: Hmac<Sha256>) -> Tag {
+pub(super) fn cut(mac: Hmac<Sha256>) -> Tag {
     let full = mac.finalize().into_bytes();
     let mut tag = [0; TAG_LEN];
     tag.iter_mut().zip(full).for_each(|(to, from)| *to = from);

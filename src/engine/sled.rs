@@ -51,8 +51,7 @@ impl SledEngine {
         if !path.is_dir() {
             create(parent, name, cache_bytes).map_err(open_error)?;
         }
-        // Also when a process died before it could: the rename must not be undone once sign-ins are in there.
-        sync_folder(parent).map_err(Error::io("sync the store's folder"))?;
+        // (A rename of a process that died before it synced the folder is made durable before anything is read of it.)
         clean(&path).map_err(Error::io("clean the engine's folder"))?;
         let log = File::options().read(true).write(true).open(path.join("db"));
         let log = log.map_err(|error| match error.kind() {
@@ -61,8 +60,10 @@ impl SledEngine {
         })?;
         wait_unlocked(&log).map_err(Error::io("wait for the engine's lock"))?;
         let db = guarded(|| config(&path, cache_bytes).open()).map_err(open_error)?;
-        log.sync_all().and_then(|()| sync_folder(&path)).map_err(Error::io("sync the engine's folder"))?;
-        Ok(Self { db: Some(db), log, sync: Mutex::default(), changed: Condvar::new() })
+        sync_folder(&path).map_err(Error::io("sync the engine's folder"))?;
+        // What an earlier process left to the system is synced with the first thing that is to be durable.
+        let progress = Progress { committed: 1, ..Progress::default() };
+        Ok(Self { db: Some(db), log, sync: Mutex::new(progress), changed: Condvar::new() })
     }
 
     fn db(&self) -> Result<&sled::Db, EngineError> {
@@ -140,7 +141,7 @@ impl Engine for SledEngine {
             let upto = progress.committed;
             drop(progress);
             let done = guarded(|| db.flush()).and_then(|_| match durability {
-                Durability::PowerLoss => self.log.sync_all().map_err(io_error),
+                Durability::PowerLoss => self.log.sync_data().map_err(io_error),
                 Durability::ProcessCrash => Ok(()),
             });
             progress = self.progress();

@@ -1,12 +1,12 @@
 //! The bytes of the ledger: a header of one sector, then 64-byte slots. Pure functions over buffers.
 //!
-//! Each slot holds a record or its filler, and each is authenticated together with the ledger's id, the file's serial
-//! number and the slot's place, so none can stand for another. `docs/format.md` has the tables.
+//! Each slot holds a record or its filler, and each is bound to the ledger, the file's serial number and the slot's place, so none can
+//! stand for another. `docs/format.md` has the tables.
 
 use subtle::ConstantTimeEq;
 
 use crate::clock::Millis;
-use crate::crypto::{Mac, TAG_LEN, Tag};
+use crate::crypto::{Key, Mac, NONCE_BYTES, TAG_LEN, Tag, keystream, sub_key};
 use crate::error::{Error, Part, Result};
 use crate::rule::{Opening, Position, Scope};
 
@@ -17,12 +17,19 @@ pub(super) const SLOT_BYTES: usize = 64;
 /// The most records that one group may hold: its places within the group are 16-bit numbers.
 pub(super) const MAX_GROUP: usize = 16 * 1024;
 
+/// Slots whose fillers come from one key stream.
+const BLOCK: u64 = 64;
+
 const MAGIC: [u8; 4] = *b"OUBL";
 const VERSION: u8 = 1;
+/// No ledger grows by more slots at a time, nor gets so far: a header that says so would have memory reserved, and positions
+/// overflow, by its word alone.
+const MAX_CHUNK: u32 = 1 << 20;
+const MAX_TAIL: Position = 1 << 56;
 const SIGNED_BYTES: usize = SLOT_BYTES - TAG_LEN;
 const HEADER_SIGNED: usize = HEADER_BYTES - TAG_LEN;
 
-/// What never changes in one file of the ledger. Compaction writes a new file with the next serial number.
+/// What never changes in one file of the ledger. Compaction writes a new file with another serial number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) ledger_id: [u8; 16],
@@ -77,9 +84,23 @@ impl std::fmt::Debug for Scope {
     }
 }
 
+/// What authenticates a ledger: a MAC for its header and records, and a key whose stream is the filler of the empty slots. (A MAC of each
+/// filler, of which there are thousands, took most of the time of opening.)
+pub(super) struct LedgerKey {
+    mac: Mac,
+    filler: Key,
+}
+
+impl LedgerKey {
+    pub(super) fn new(key: &Key, ledger_id: &[u8; 16]) -> Self {
+        let filler = sub_key(key, &[b"oubliette/v1/ledger-filler", ledger_id]);
+        Self { mac: Mac::new(key, b"oubliette/v1/ledger"), filler }
+    }
+}
+
 /// Authenticates the slots of one file.
 pub(super) struct Seal<'a> {
-    pub(super) mac: &'a Mac,
+    pub(super) key: &'a LedgerKey,
     pub(super) ledger_id: [u8; 16],
     pub(super) serial: u32,
 }
@@ -90,7 +111,11 @@ impl Seal<'_> {
         let mut bytes = [0; SLOT_BYTES];
         let mut rest = bytes.as_mut_slice();
         match slot {
-            Slot::Filler => put(&mut rest, &place.to_be_bytes()),
+            Slot::Filler => {
+                let filler = self.fillers(place, place + 1);
+                put(&mut rest, &filler);
+                return bytes;
+            }
             Slot::Record(r) => {
                 let ((kind, tag), cutoff) = match r.what {
                     What::SignOut(scope, cutoff) => (kind_and_tag(scope), cutoff),
@@ -112,8 +137,41 @@ impl Seal<'_> {
         bytes
     }
 
-    /// The slot, or `None` if its bytes were not written by this ledger at this place of this file.
-    pub(super) fn decode(&self, place: u64, bytes: &[u8; SLOT_BYTES]) -> Option<Slot> {
+    /// The fillers of the slots from `from` to before `to`.
+    pub(super) fn fillers(&self, from: u64, to: u64) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(usize::try_from(to.saturating_sub(from)).unwrap_or_default() * SLOT_BYTES);
+        let mut at = from;
+        while at < to {
+            let (block, end) = (at / BLOCK, (at / BLOCK + 1) * BLOCK);
+            let stream = keystream(&self.key.filler, self.nonce(block), BLOCK as usize * SLOT_BYTES);
+            let slots = (at % BLOCK) as usize..(to.min(end) - block * BLOCK) as usize;
+            bytes.extend_from_slice(stream.get(slots.start * SLOT_BYTES..slots.end * SLOT_BYTES).unwrap_or_default());
+            at = end;
+        }
+        bytes
+    }
+
+    /// The slots of a file, in order from the first: `None` is one whose bytes were not written by this ledger at this place of this file.
+    pub(super) fn decode_all(&self, slots: &[[u8; SLOT_BYTES]]) -> Vec<Option<Slot>> {
+        let mut decoded = Vec::with_capacity(slots.len());
+        for (block, slots) in (0..).zip(slots.chunks(BLOCK as usize)) {
+            let stream = keystream(&self.key.filler, self.nonce(block), slots.len() * SLOT_BYTES);
+            for ((place, bytes), filler) in (block * BLOCK..).zip(slots).zip(stream.as_chunks::<SLOT_BYTES>().0) {
+                decoded.push(if bytes == filler { Some(Slot::Filler) } else { self.decode_record(place, bytes) });
+            }
+        }
+        decoded
+    }
+
+    fn nonce(&self, block: u64) -> [u8; NONCE_BYTES] {
+        let mut nonce = [0; NONCE_BYTES];
+        let mut rest = nonce.as_mut_slice();
+        put(&mut rest, &self.serial.to_be_bytes());
+        put(&mut rest, &block.to_be_bytes());
+        nonce
+    }
+
+    fn decode_record(&self, place: u64, bytes: &[u8; SLOT_BYTES]) -> Option<Slot> {
         let (signed, mac) = bytes.split_last_chunk::<TAG_LEN>()?;
         if !bool::from(self.mac(place, signed).ct_eq(mac)) {
             return None;
@@ -125,7 +183,6 @@ impl Seal<'_> {
         let tag = take(&mut rest)?;
         let [cutoff, time] = [take(&mut rest)?, take(&mut rest)?].map(u64::from_be_bytes);
         let what = match kind {
-            0 => return Some(Slot::Filler),
             1 => What::SignOut(Scope::Everybody, cutoff),
             2 => What::SignOut(Scope::Tenant(tag), cutoff),
             3 => What::SignOut(Scope::Account(tag), cutoff),
@@ -139,13 +196,13 @@ impl Seal<'_> {
     }
 
     fn mac(&self, place: u64, signed: &[u8]) -> Tag {
-        self.mac.tag(&[b"slot", &self.ledger_id, &self.serial.to_be_bytes(), &place.to_be_bytes(), signed])
+        self.key.mac.tag(&[b"slot", &self.ledger_id, &self.serial.to_be_bytes(), &place.to_be_bytes(), signed])
     }
 }
 
 impl Header {
     /// The header's sector.
-    pub(super) fn encode(&self, mac: &Mac) -> [u8; HEADER_BYTES] {
+    pub(super) fn encode(&self, key: &LedgerKey) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         let mut rest = bytes.as_mut_slice();
         put(&mut rest, &MAGIC);
@@ -158,7 +215,7 @@ impl Header {
         put(&mut rest, &self.floor.to_be_bytes());
         put(&mut rest, &self.known_since.to_be_bytes());
         let (signed, tag) = bytes.split_at_mut(HEADER_SIGNED);
-        tag.copy_from_slice(&mac.tag(&[b"header", signed]));
+        tag.copy_from_slice(&key.mac.tag(&[b"header", signed]));
         bytes
     }
 
@@ -166,7 +223,7 @@ impl Header {
     ///
     /// # Errors
     /// `Damaged` if it was not written by this ledger, `UnsupportedFormat` if by a newer version.
-    pub(super) fn decode(file: &[u8], mac: &Mac, ledger_id: [u8; 16]) -> Result<Self> {
+    pub(super) fn decode(file: &[u8], key: &LedgerKey, ledger_id: [u8; 16]) -> Result<Self> {
         let damaged = |problem| Error::damaged(Part::Ledger, problem);
         let (bytes, _) = file.split_first_chunk::<HEADER_BYTES>().ok_or_else(|| damaged("the file is too short"))?;
         let (signed, tag) = bytes.split_last_chunk::<TAG_LEN>().ok_or_else(|| damaged("the file is too short"))?;
@@ -175,7 +232,7 @@ impl Header {
             return Err(damaged("it does not begin like a ledger"));
         }
         let version = take::<1>(&mut rest);
-        if !mac.verify(&[b"header", signed], tag) {
+        if !key.mac.verify(&[b"header", signed], tag) {
             return Err(damaged("its header was changed"));
         }
         if let Some([found]) = version.filter(|[found]| *found > VERSION) {
@@ -192,7 +249,10 @@ impl Header {
                 known_since: u64::from_be_bytes(take(&mut rest)?),
             })
         }();
-        header.filter(|h| h.ledger_id == ledger_id && h.chunk > 0).ok_or_else(|| damaged("it is the header of another ledger"))
+        let header = header.filter(|h| h.ledger_id == ledger_id).ok_or_else(|| damaged("it is the header of another ledger"))?;
+        let is_sound =
+            (1..=MAX_CHUNK).contains(&header.chunk) && (1..=MAX_TAIL).contains(&header.tail) && header.floor < header.tail;
+        if is_sound { Ok(header) } else { Err(damaged("its header says what cannot be")) }
     }
 }
 

@@ -5,20 +5,23 @@
 
 mod compact;
 mod format;
+#[cfg(all(fuzzing, feature = "test-util"))]
+pub(crate) mod fuzzing;
+mod look;
 mod recover;
 #[cfg(all(test, feature = "test-util"))]
 mod tests;
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use crate::clock::Millis;
-use crate::crypto::{Key, Mac, fresh};
+use crate::crypto::{Key, fresh};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, Part, Result};
 use crate::rule::{Fence, Fences, NO_CUTOFF, Opening, Position, Scope};
-use format::{HEADER_BYTES, Header, MAX_GROUP, Record, SLOT_BYTES, Seal, Slot, What};
+use format::{HEADER_BYTES, Header, LedgerKey, MAX_GROUP, Record, SLOT_BYTES, Seal, Slot, What};
 
 /// The most sign-outs that one call may record.
 pub(crate) const MAX_CALL: usize = MAX_GROUP;
@@ -51,7 +54,7 @@ pub(crate) struct Found {
     found: recover::Recovered,
     disk: Box<dyn Disk>,
     name: String,
-    mac: Mac,
+    key: LedgerKey,
     growth: Growth,
 }
 
@@ -77,6 +80,8 @@ impl Found {
         fences.end_openings(found.end + 1);
         let state = State {
             file: file.into(),
+            name: self.name,
+            key: self.key.into(),
             header: found.header,
             slots: found.slots,
             end: found.end,
@@ -88,8 +93,6 @@ impl Found {
         };
         let ledger = Ledger {
             disk: self.disk,
-            name: self.name,
-            mac: self.mac,
             growth: self.growth,
             state: Mutex::new(state),
             changed: Condvar::new(),
@@ -116,8 +119,6 @@ pub(crate) struct LedgerStats {
 
 pub(crate) struct Ledger {
     disk: Box<dyn Disk>,
-    name: String,
-    mac: Mac,
     growth: Growth,
     /// Lock order: `state`, then `fences`.
     state: Mutex<State>,
@@ -130,7 +131,9 @@ pub(crate) struct Ledger {
 }
 
 struct State {
-    file: std::sync::Arc<dyn DiskFile>,
+    file: Arc<dyn DiskFile>,
+    name: String,
+    key: Arc<LedgerKey>,
     header: Header,
     slots: u64,
     /// The highest position given out.
@@ -181,22 +184,21 @@ impl Ledger {
     pub(crate) fn create(disk: &dyn Disk, ledger_id: [u8; 16], key: &Key, growth: Growth, now: Millis) -> Result<()> {
         let name = Self::file_name(&ledger_id);
         let header = Header { ledger_id, serial: 0, chunk: growth.chunk, kept: 0, tail: 1, floor: 0, known_since: now };
-        let bytes = file_bytes(&header, &mac_of(key), &[], growth);
+        let bytes = file_bytes(&header, &LedgerKey::new(key, &ledger_id), &[], growth);
         disk.prepare(&name, &bytes).and_then(|()| disk.switch(&name)).map_err(Error::io("create the ledger"))
     }
 
-    /// Reads the ledger of this id, and changes nothing yet: see [`Found::settle`].
+    /// Reads the ledger of this id, and changes nothing yet: see [`Found::settle`]. The folder has been synced: a compaction may have died
+    /// between its rename and making it durable.
     ///
     /// # Errors
     /// `Damaged` if it is missing or not as this ledger left it.
     pub(crate) fn read(disk: Box<dyn Disk>, ledger_id: [u8; 16], key: &Key, growth: Growth) -> Result<Found> {
-        let (name, mac) = (Self::file_name(&ledger_id), mac_of(key));
-        // A compaction may have died between its rename and making it durable: what is read must be what a crash leaves.
-        disk.sync().map_err(Error::io("sync the ledger's folder"))?;
+        let (name, key) = (Self::file_name(&ledger_id), LedgerKey::new(key, &ledger_id));
         let bytes = disk.read(&name).map_err(Error::io("read the ledger"))?;
         let bytes = bytes.ok_or_else(|| Error::damaged(Part::Ledger, "its file is missing"))?;
-        let found = recover::recover(&bytes, &mac, ledger_id)?;
-        Ok(Found { found, disk, name, mac, growth })
+        let found = recover::recover(&bytes, &key, ledger_id)?;
+        Ok(Found { found, disk, name, key, growth })
     }
 
     /// The highest synced position: the as-of of a sign-in made now.
@@ -301,6 +303,13 @@ impl Ledger {
         }
     }
 
+    /// After a failure elsewhere that leaves open which ledger counts: nothing but reopening finds out.
+    pub(crate) fn give_up(&self) {
+        let mut state = self.lock();
+        self.fail(&mut state, io::ErrorKind::Other);
+        self.changed.notify_all();
+    }
+
     /// Whether an earlier write or sync failed.
     pub(crate) fn is_failed(&self) -> bool {
         self.failed.load(Ordering::Acquire)
@@ -362,10 +371,10 @@ impl Ledger {
         let Some((first, last)) = group.first().zip(group.last()).map(|(f, l)| (f.position, l.position)) else {
             return state;
         };
-        let (file, header) = (state.file.clone(), state.header.clone());
+        let (file, key, header) = (state.file.clone(), state.key.clone(), state.header.clone());
         drop(state);
 
-        let seal = self.seal(&header);
+        let seal = seal_of(&key, &header);
         let place = u64::from(header.kept) + (first - header.tail);
         let records = (place..).zip(0u16..).zip(&group).flat_map(|((place, in_group), p)| {
             let (in_call, call_size, position, time, what) = (p.in_call, p.call_size, p.position, p.time, p.what);
@@ -391,11 +400,11 @@ impl Ledger {
     /// Adds chunks until `wanted` slots are free, as far as the disk has space. A chunk is synced before it counts.
     fn grow<'a>(&'a self, mut state: MutexGuard<'a, State>, wanted: u64) -> MutexGuard<'a, State> {
         while state.failed.is_none() && state.free() < wanted {
-            let (file, header, slots) = (state.file.clone(), state.header.clone(), state.slots);
+            let (file, key, header, slots) = (state.file.clone(), state.key.clone(), state.header.clone(), state.slots);
             drop(state);
-            let seal = self.seal(&header);
+            let seal = seal_of(&key, &header);
             let end = slots + u64::from(header.chunk);
-            let bytes: Vec<u8> = (slots..end).flat_map(|place| seal.encode(place, Slot::Filler)).collect();
+            let bytes = seal.fillers(slots, end);
             let grown = file.write_at(offset(slots), &bytes).and_then(|()| file.sync());
             state = self.lock();
             match grown {
@@ -409,10 +418,6 @@ impl Ledger {
             }
         }
         state
-    }
-
-    fn seal(&self, header: &Header) -> Seal<'_> {
-        Seal { mac: &self.mac, ledger_id: header.ledger_id, serial: header.serial }
     }
 }
 
@@ -435,8 +440,8 @@ impl Drop for Leader<'_> {
     }
 }
 
-fn mac_of(key: &Key) -> Mac {
-    Mac::new(key, b"oubliette/v1/ledger")
+fn seal_of<'a>(key: &'a LedgerKey, header: &Header) -> Seal<'a> {
+    Seal { key, ledger_id: header.ledger_id, serial: header.serial }
 }
 
 /// What the records of a file let stand. The floor stands for all that was dropped for its age.
@@ -470,10 +475,11 @@ fn slots_of(file: &[u8]) -> u64 {
 }
 
 /// A whole file: header, kept records, and filler to the end of the chunk behind the reserve.
-fn file_bytes(header: &Header, mac: &Mac, kept: &[Record], growth: Growth) -> Vec<u8> {
-    let seal = Seal { mac, ledger_id: header.ledger_id, serial: header.serial };
+fn file_bytes(header: &Header, key: &LedgerKey, kept: &[Record], growth: Growth) -> Vec<u8> {
+    let seal = seal_of(key, header);
     let slots = (kept.len() as u64 + growth.reserve + 1).next_multiple_of(growth.chunk.into());
-    let records = kept.iter().map(|record| Slot::Record(*record));
-    let slots = (0..slots).zip(records.chain(std::iter::repeat(Slot::Filler)));
-    header.encode(mac).into_iter().chain(slots.flat_map(|(place, slot)| seal.encode(place, slot))).collect()
+    let mut bytes = header.encode(key).to_vec();
+    (0..).zip(kept).for_each(|(place, record)| bytes.extend_from_slice(&seal.encode(place, Slot::Record(*record))));
+    bytes.extend_from_slice(&seal.fillers(kept.len() as u64, slots));
+    bytes
 }

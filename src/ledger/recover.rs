@@ -4,8 +4,7 @@
 //! torn, nobody was told that it succeeded, and a call of it counts whole or not at all. Every other gap, and every slot
 //! that is neither its filler nor a record, is damage. Pure functions over a buffer.
 
-use super::format::{HEADER_BYTES, Header, Record, SLOT_BYTES, Seal, Slot, What};
-use crate::crypto::Mac;
+use super::format::{HEADER_BYTES, Header, LedgerKey, Record, SLOT_BYTES, Seal, Slot, What};
 use crate::error::{Error, Part, Result};
 use crate::rule::Position;
 
@@ -31,9 +30,9 @@ pub(super) struct Recovered {
 ///
 /// # Errors
 /// `Damaged`, or `UnsupportedFormat`.
-pub(super) fn recover(file: &[u8], mac: &Mac, ledger_id: [u8; 16]) -> Result<Recovered> {
-    let header = Header::decode(file, mac, ledger_id)?;
-    let seal = Seal { mac, ledger_id, serial: header.serial };
+pub(super) fn recover(file: &[u8], key: &LedgerKey, ledger_id: [u8; 16]) -> Result<Recovered> {
+    let header = Header::decode(file, key, ledger_id)?;
+    let seal = Seal { key, ledger_id, serial: header.serial };
     let (slots, is_cut) = read_slots(file, &seal, &header)?;
     let kept = usize::try_from(header.kept).unwrap_or(usize::MAX);
     let (kept, tail) = slots.split_at_checked(kept).ok_or_else(|| damaged("records are missing at its end"))?;
@@ -81,21 +80,21 @@ fn counts(slot: &Slot) -> bool {
 /// chunk before it still ends in filler: then nothing was ever written to it, and it is cut off.
 fn read_slots(file: &[u8], seal: &Seal<'_>, header: &Header) -> Result<(Vec<Slot>, bool)> {
     let body = file.get(HEADER_BYTES..).unwrap_or_default();
-    let chunk = usize::try_from(header.chunk).unwrap_or(usize::MAX);
+    // At least 1; and by its word alone no memory is reserved.
+    let chunk = usize::try_from(header.chunk).unwrap_or(usize::MAX).max(1);
     let (whole, part) = body.as_chunks::<SLOT_BYTES>();
-    let mut slots: Vec<Option<Slot>> = (0..).zip(whole).map(|(place, bytes)| seal.decode(place, bytes)).collect();
+    let mut slots = seal.decode_all(whole);
     if !part.is_empty() {
         slots.push(None);
     }
-    let chunks = slots.len().div_ceil(chunk);
-    slots.resize(chunks.saturating_mul(chunk), None);
-    let (before, last) = slots.split_at_mut(chunks.saturating_sub(1).saturating_mul(chunk));
+    let (before, last) = slots.split_at(slots.len().saturating_sub(1) / chunk * chunk);
     let holds_record = last.iter().any(|slot| matches!(slot, Some(Slot::Record(_))));
-    let is_cut = last.contains(&None) && !holds_record && before.last() == Some(&Some(Slot::Filler));
+    let is_whole = last.len() == chunk && !last.contains(&None);
+    let is_cut = !is_whole && !holds_record && before.last() == Some(&Some(Slot::Filler));
     if is_cut {
-        slots.truncate(slots.len().saturating_sub(chunk));
+        slots.truncate(before.len());
     }
-    if slots.last() != Some(&Some(Slot::Filler)) {
+    if !slots.len().is_multiple_of(chunk) || slots.last() != Some(&Some(Slot::Filler)) {
         return Err(damaged("it does not end in filler: it was cut off or changed"));
     }
     let slots = slots.into_iter().collect::<Option<_>>().ok_or_else(|| damaged("a slot was changed"))?;

@@ -78,7 +78,7 @@ fn slot_range(slot: usize) -> std::ops::Range<usize> {
 }
 
 fn filler(slot: usize) -> [u8; SLOT_BYTES] {
-    Seal { mac: &mac_of(&key()), ledger_id: ID, serial: 0 }.encode(slot as u64, Slot::Filler)
+    Seal { key: &LedgerKey::new(&key(), &ID), ledger_id: ID, serial: 0 }.encode(slot as u64, Slot::Filler)
 }
 
 /// Opens a damaged file. If it opens, it must go on like any other: append, open again, the same people gone.
@@ -135,6 +135,23 @@ fn a_call_that_was_voided_tells_the_checkpoint() {
     assert!(found.reaches(7) && !found.reaches(8) && !found.reaches(11), "the call at 8 to 10 is voided");
     assert_eq!(machine.files()[&Ledger::file_name(&ID)], bytes, "nothing is written before the checkpoint was asked for");
     assert_eq!(found.settle().unwrap().synced(), 11, "positions are used up");
+}
+
+#[test]
+fn a_header_that_says_what_cannot_be_is_damage() {
+    let bytes = three_groups();
+    let sound = Header::decode(&bytes, &LedgerKey::new(&key(), &ID), ID).unwrap();
+    let with = |change: &dyn Fn(&mut Header)| {
+        let mut header = sound.clone();
+        change(&mut header);
+        outcome(&[header.encode(&LedgerKey::new(&key(), &ID)).as_slice(), &bytes[HEADER_BYTES..]].concat())
+    };
+    assert!(with(&|_| {}).is_some());
+    assert_eq!(with(&|header| header.chunk = 0), None);
+    assert_eq!(with(&|header| header.chunk = u32::MAX), None, "it would reserve memory for so many slots");
+    assert_eq!(with(&|header| header.tail = 0), None, "there is no position before the first");
+    assert_eq!(with(&|header| header.tail = Position::MAX), None, "positions would overflow");
+    assert_eq!(with(&|header| header.floor = header.tail), None, "it would cover what is still to come");
 }
 
 #[test]
@@ -383,6 +400,30 @@ fn compaction_changes_no_verdict() {
     assert!([77, 78, 79].iter().all(|n| gone(&ledger).contains(n)));
 }
 
+/// The clock goes back between two processes; the newer sign-out hides the older one, whose time is later.
+#[test]
+fn compaction_forgets_no_time_of_a_sign_out_that_refuses_an_import() {
+    let machine = new_machine();
+    let sign_out = |time, count| {
+        let ledger = open(&machine).unwrap();
+        for _ in 0..count {
+            ledger.wait(ledger.stand(&[account(1)], NO_CUTOFF, time).unwrap().last).unwrap();
+        }
+        ledger
+    };
+    drop(sign_out(1000, 1));
+    let ledger = sign_out(300, 12);
+    let life =
+        Life { opening: ledger.opening(), as_of: 99, time: 745, account: [1; 16], tenant: [0; 16], session: None, subject: None };
+    let is_refused = |ledger: &Ledger, time| ledger.fences().is_covered_since(&life, time);
+    assert!(is_refused(&ledger, 745) && !is_refused(&ledger, 1001));
+    assert!(ledger.compact(0).unwrap());
+    assert!(is_refused(&ledger, 745) && !is_refused(&ledger, 1001), "it was signed out at 1000");
+    drop(ledger);
+    let ledger = open(&machine).unwrap();
+    assert!(is_refused(&ledger, 745) && !is_refused(&ledger, 1001), "after a restart too");
+}
+
 #[test]
 fn what_is_dropped_for_its_age_still_covers_everybody_older() {
     let machine = new_machine();
@@ -451,10 +492,11 @@ fn changed_kept_records_are_damage() {
     let machine = new_machine();
     assert!(busy(&machine).0.compact(0).unwrap());
     let whole = file(&machine);
-    let kept = Header::decode(&whole, &mac_of(&key()), ID).unwrap().kept as usize;
+    let header = Header::decode(&whole, &LedgerKey::new(&key(), &ID), ID).unwrap();
+    let (kept, serial) = (header.kept as usize, header.serial);
     assert!(kept > 3);
     for slot in 0..kept {
-        let serial_filler = Seal { mac: &mac_of(&key()), ledger_id: ID, serial: 1 }.encode(slot as u64, Slot::Filler);
+        let serial_filler = Seal { key: &LedgerKey::new(&key(), &ID), ledger_id: ID, serial }.encode(slot as u64, Slot::Filler);
         for content in [vec![0; SLOT_BYTES], serial_filler.to_vec(), whole[slot_range((slot + 1) % kept)].to_vec()] {
             let mut bytes = whole.clone();
             bytes[slot_range(slot)].copy_from_slice(&content);
@@ -491,4 +533,27 @@ fn threads_share_syncs_and_all_are_durable() {
     drop(ledger);
     machine.cut_power(1);
     assert_eq!(gone(&open(&machine).unwrap()), (1..=5).collect());
+}
+
+#[test]
+fn a_look_sees_what_opening_would_and_changes_nothing() {
+    let whole = three_groups();
+    for written in 0u32..1 << 5 {
+        let mut bytes = whole.clone();
+        for slot in (6..11).filter(|slot| written & (1 << (slot - 6)) == 0) {
+            bytes[slot_range(slot)].copy_from_slice(&filler(slot));
+        }
+        let machine = with_file(&bytes);
+        let seen = Ledger::look(&*machine.disk().unwrap(), ID, &key()).unwrap();
+        assert_eq!(file(&machine), bytes);
+        let ledger = Ledger::read(machine.disk().unwrap(), ID, &key(), GROWTH).unwrap().settle().unwrap();
+        assert_eq!(seen.sign_outs, ledger.fences().in_order(), "{written:05b}: openings and voided records are no sign-outs");
+        assert_eq!((seen.end, seen.known_since), (ledger.synced(), 5));
+    }
+    let mut bytes = whole;
+    bytes[slot_range(3)].copy_from_slice(&filler(3));
+    let torn = Ledger::look(&*with_file(&bytes).disk().unwrap(), ID, &key());
+    assert!(matches!(torn, Err(Error::Damaged { part: Part::Ledger, .. })));
+    let missing = Ledger::look(&*Machine::new().disk().unwrap(), ID, &key());
+    assert!(matches!(missing, Err(Error::Damaged { part: Part::Ledger, .. })));
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
@@ -247,36 +248,93 @@ impl<'de> Visitor<'de> for EntryVisitor {
 }
 
 impl<'de> Deserialize<'de> for SecretField {
+    /// Takes the text straight from the input into its own wiped buffer. (A text with escapes would be put together by serde_json in a
+    /// buffer that it does not wipe.)
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(SecretVisitor)
+        let json = <&RawValue>::deserialize(deserializer)?.get();
+        let text = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        Ok(match text {
+            Some("") => Self::Missing,
+            Some(text) => unescaped(text).map_or(Self::NotText, Self::Text),
+            None if json == "null" => Self::Missing,
+            None => Self::NotText,
+        })
     }
 }
 
-/// Takes the text straight from the input into its own wiped buffer.
-///
-/// A text with backslash escapes (`\u002b`, `\/`) is put together by serde_json in a buffer that it does not wipe.
-/// JWTs and opaque tokens as MSAL writes them have none.
-struct SecretVisitor;
+/// What is between the quotes of a JSON string (RFC 8259 §7). `None` if half of a surrogate pair is missing: that is no text.
+fn unescaped(text: &str) -> Option<Secret> {
+    // Of the right size or larger: it never grows.
+    let mut secret = Zeroizing::new(String::with_capacity(text.len()));
+    let mut rest = text;
+    while let Some((before, escape)) = rest.split_once('\\') {
+        secret.push_str(before);
+        let mut behind = escape.chars();
+        let char = match behind.next()? {
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            'u' => {
+                let (unit, next) = utf16_unit(behind.as_str())?;
+                behind = next.chars();
+                match char::from_u32(unit.into()) {
+                    Some(char) => char,
+                    None => {
+                        let (low, next) = utf16_unit(next.strip_prefix("\\u")?)?;
+                        behind = next.chars();
+                        char::decode_utf16([unit, low]).next()?.ok()?
+                    }
+                }
+            }
+            itself => itself,
+        };
+        secret.push(char);
+        rest = behind.as_str();
+    }
+    secret.push_str(rest);
+    Some(Secret::new(std::mem::take(&mut *secret)))
+}
 
-impl<'de> Visitor<'de> for SecretVisitor {
-    type Value = SecretField;
+fn utf16_unit(text: &str) -> Option<(u16, &str)> {
+    let (digits, rest) = text.split_at_checked(4)?;
+    Some((u16::from_str_radix(digits, 16).ok()?, rest))
+}
 
-    fn visit_str<E>(self, text: &str) -> Result<SecretField, E> {
-        Ok(if text.is_empty() { SecretField::Missing } else { SecretField::Text(Secret::from(text)) })
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of a secret as it stands in a file.
+    fn read(json: &str) -> Option<String> {
+        match serde_json::from_str(json).unwrap() {
+            SecretField::Text(secret) => Some(secret.expose().to_owned()),
+            SecretField::Missing => Some(String::new()),
+            SecretField::NotText => None,
+        }
     }
 
-    fn visit_string<E>(self, text: String) -> Result<SecretField, E> {
-        Ok(if text.is_empty() { SecretField::Missing } else { SecretField::Text(Secret::new(text)) })
+    #[test]
+    fn secrets_are_read_as_serde_json_reads_texts() {
+        let texts = [
+            r#""plain""#,
+            r#""""#,
+            r#""a\\b\/c\"d\b\f\n\r\t""#,
+            r#""\u002b\u00E9x\u20ac""#,
+            r#""\ud83d\ude00 after""#,
+            "\"\u{e9}\u{1f600}\"",
+            r#""\\u0041\\""#,
+        ];
+        for json in texts {
+            assert_eq!(read(json), serde_json::from_str(json).unwrap(), "{json}");
+        }
+        assert_eq!(read("null"), Some(String::new()));
+        for json in [r#""\ud83d""#, r#""\ud83dx\ude00""#, r#""\ud83d\u0041""#, r#""\ude00""#, "5", "true", "[]", r#"{"a": 1}"#] {
+            assert_eq!(read(json), None, "{json}");
+        }
+        for json in [r#""\x""#, r#""\u00g0""#, r#""open"#, "\"\n\""] {
+            assert!(serde_json::from_str::<SecretField>(json).is_err(), "{json}");
+        }
     }
-
-    fn visit_unit<E>(self) -> Result<SecretField, E> {
-        Ok(SecretField::Missing)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SecretField, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(SecretField::NotText)
-    }
-
-    anything_else!(SecretField::NotText);
 }

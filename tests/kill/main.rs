@@ -56,7 +56,7 @@ fn every_acknowledged_verb_survives_kill_9() {
         }
     }
     say(&format!("{rounds} rounds in {:.1} s; deaths: {deaths:?}; {totals:?}", start.elapsed().as_secs_f64()));
-    for phase in [Phase::Creation, Phase::Open, Phase::Serving, Phase::Reclaim] {
+    for phase in [Phase::Creation, Phase::Open, Phase::Serving, Phase::Reclaim, Phase::Moving] {
         assert!(deaths[&phase] > 0, "nobody died in {phase:?}");
     }
     totals.assert_telling();
@@ -122,11 +122,13 @@ enum Phase {
     Serving,
     /// With sign-outs waiting for their reclaim.
     Reclaim,
+    /// While the rows were on their way to a fresh engine.
+    Moving,
     Close,
 }
 
 impl Phase {
-    const ALL: [Self; 6] = [Self::Start, Self::Creation, Self::Open, Self::Serving, Self::Reclaim, Self::Close];
+    const ALL: [Self; 7] = [Self::Start, Self::Creation, Self::Open, Self::Serving, Self::Reclaim, Self::Moving, Self::Close];
 
     fn of(lines: &[Line], home: &Home) -> Self {
         let stage = lines.iter().rev().find(|line| matches!(line, Line::Opening | Line::Serving(_) | Line::Closing));
@@ -143,6 +145,7 @@ impl Phase {
             Some(Line::Opening) if !home.path().exists() || !is_born() => Self::Creation,
             Some(Line::Opening) => Self::Open,
             Some(Line::Closing) => Self::Close,
+            Some(Line::Serving(_)) if home.path().join("moving").exists() => Self::Moving,
             Some(_) if (0..worker::THREADS).any(waiting) => Self::Reclaim,
             Some(_) => Self::Serving,
         }

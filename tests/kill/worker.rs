@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use oubliette::*;
 
 use crate::common::{account, client, query, scopes, session, subject, tenant};
-use crate::disk::{Chance, builder_at};
+use crate::disk::{Chance, KEY, builder_at};
 use crate::log::{Id, Line, Who, Whom};
 
 pub(crate) const THREADS: u64 = 3;
@@ -102,8 +102,13 @@ impl Work {
                     }
                 }
                 (72..86, Some(one)) => drop(see(&one.live).unwrap_or_else(|wrong| self.wrong(&wrong))),
-                (86..97, _) => self.sign_out(store, thread, chance, &mine),
-                _ => drop(self.ok("sweep", store.sweep(5))),
+                (86..95, _) => self.sign_out(store, thread, chance, &mine),
+                _ => match chance.below(4) {
+                    0 => drop(self.ok("sweep", store.sweep(5))),
+                    1 => self.ok("rotate_key", store.rotate_key(&KeySource::bytes(KEY))),
+                    2 => drop(self.ok("compact", store.compact())),
+                    _ => drop(self.ok("erase", store.complete_erasure(&KeySource::bytes(KEY)))),
+                },
             }
         }
     }

@@ -239,7 +239,7 @@ fn previous_keys_come_in_the_order_they_were_added() {
     let source = KeySource::env("A")
         .previous(KeySource::env("B").previous(KeySource::env("C").previous(KeySource::env("D"))))
         .previous(KeySource::env("E"));
-    let names: String = source.all().map(|s| if let Origin::Env(name) = &s.from { name.as_str() } else { "?" }).collect();
+    let names: String = source.all().map(|(_, s)| if let Origin::Env(name) = &s.from { name.as_str() } else { "?" }).collect();
     assert_eq!(names, "ABCDE");
 }
 

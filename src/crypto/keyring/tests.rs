@@ -281,10 +281,9 @@ fn the_largest_keyring_opens() {
         let newest = std::mem::replace(&mut keyring.secrets.newest_root, (epoch + 1, Key::random().unwrap()));
         keyring.secrets.older_roots.push(newest);
     }
-    let bytes = keyring.encode(&KeySource::provider(Gives(vec![1; MAX_BLOB_BYTES]))).unwrap();
-    let most = bytes.len() + usize::from(MAX_WRAPS - 1) * (19 + MAX_BLOB_BYTES);
-    assert!(most <= Keyring::MAX_BYTES, "{most}");
     let bytes = keyring.encode(&local(0)).unwrap();
+    let most = bytes.len() + usize::from(MAX_WRAPS) * (19 + MAX_BLOB_BYTES);
+    assert!(most <= Keyring::MAX_BYTES, "{most}");
     assert!(same(&keyring, &Keyring::open(&bytes, &local(0)).unwrap()));
 }
 
@@ -361,8 +360,44 @@ fn a_provider_is_not_trusted_to_wrap_well() {
         let error = Keyring::create(&KeySource::provider(Gives(blob))).unwrap_err();
         assert!(matches!(error, Error::KeyUnavailable { .. }) && error.to_string().contains(why), "{error}");
     }
-    let (_, bytes) = Keyring::create(&KeySource::provider(Gives(vec![1]))).unwrap();
-    assert!(is_damaged(Keyring::open(&bytes, &KeySource::provider(Gives(vec![1])))));
+    // It wraps, and then does not know its own wrap, or gives another key: found out before anything depends on it.
+    let error = Keyring::create(&KeySource::provider(Gives(vec![1]))).unwrap_err();
+    assert!(error.to_string().contains("does not unwrap what it wrapped"), "{error}");
+    let error = Keyring::create(&local(0).also(KeySource::provider(Gives(vec![1])))).unwrap_err();
+    assert!(matches!(error, Error::KeyUnavailable { .. }), "{error}");
+}
+
+#[test]
+fn each_of_several_keys_opens_the_keyring_until_it_is_written_without_it() {
+    let both = local(0).also(local(1).also(local(2)));
+    let (made, bytes) = Keyring::create(&both).unwrap();
+    for key in 0..3 {
+        let opened = Keyring::open(&bytes, &local(key)).unwrap();
+        assert!(same(&made, &opened) && !opened.opened_by_previous);
+    }
+    let opened = Keyring::open(&bytes, &local(3).also(local(4)).previous(local(2).also(local(1)))).unwrap();
+    assert!(opened.opened_by_previous);
+    assert!(!Keyring::open(&bytes, &local(3).also(local(1))).unwrap().opened_by_previous);
+    let after = made.encode(&local(3)).unwrap();
+    assert!(same(&made, &Keyring::open(&after, &local(3)).unwrap()));
+    assert!((0..3).all(|key| matches!(Keyring::open(&after, &local(key)), Err(Error::KeyRejected))));
+    // One key twice, or nine.
+    assert!(matches!(made.encode(&local(0).also(local(0))), Err(Error::InvalidInput { .. })));
+    let many = |count: u8| (1..count).fold(local(0), |keys, key| keys.also(local(key)));
+    assert!(made.encode(&many(8)).is_ok());
+    assert!(matches!(made.encode(&many(9)), Err(Error::InvalidInput { .. })));
+}
+
+#[test]
+fn a_successor_shares_nothing_but_the_names() {
+    let (made, bytes) = Keyring::create(&local(0)).unwrap();
+    let (next, after) = made.successor(&local(0)).unwrap();
+    assert_eq!((made.store_id, made.secrets.index_key.bytes()), (next.store_id, next.secrets.index_key.bytes()));
+    assert_ne!(made.secrets.ledger_id, next.secrets.ledger_id);
+    assert_ne!(made.secrets.ledger_key.bytes(), next.secrets.ledger_key.bytes());
+    assert_ne!(made.secrets.newest_root.1.bytes(), next.secrets.newest_root.1.bytes());
+    assert!(next.secrets.newest_root.0 > made.secrets.newest_root.0 && next.secrets.older_roots.is_empty());
+    assert!(same(&next, &Keyring::open(&after, &local(0)).unwrap()) && bytes != after);
 }
 
 #[test]

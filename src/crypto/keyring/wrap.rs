@@ -15,12 +15,14 @@ pub(super) fn kek_id(kek: &Key) -> [u8; 16] {
     id
 }
 
-/// The key that wraps once, and the commitment to the operator's key.
-fn wrapping_key(kek: &Key, salt: &[u8; 16], store_id: &[u8; 16]) -> (Key, Key) {
+/// The key that wraps once, and the commitment to the operator's key, which is no secret.
+fn wrapping_key(kek: &Key, salt: &[u8; 16], store_id: &[u8; 16]) -> (Key, [u8; 32]) {
     let mut both = Zeroizing::new([0; 64]);
     expand(kek, &[b"oubliette/v1/kek-wrap", salt, store_id], &mut *both);
     let (key, commit) = both.split_at(32);
-    (Key::init(|bytes| bytes.copy_from_slice(key)), Key::init(|bytes| bytes.copy_from_slice(commit)))
+    let mut commitment = [0; 32];
+    commitment.copy_from_slice(commit);
+    (Key::init(|bytes| bytes.copy_from_slice(key)), commitment)
 }
 
 fn wrap_aad(store_id: &[u8; 16], kek_id: &[u8; 16]) -> Vec<u8> {
@@ -37,7 +39,7 @@ pub(super) fn wrap_locally(kek: &Key, mount_key: &Key, store_id: &[u8; 16]) -> R
     blob.extend_from_slice(&[0; NONCE_BYTES]);
     blob.extend_from_slice(mount_key.bytes());
     seal_in_place(&key, &wrap_aad(store_id, &key_id), &mut blob, salt.len())?;
-    blob.extend_from_slice(commit.bytes());
+    blob.extend_from_slice(&commit);
     Ok(WrappedKey { key_id, blob: std::mem::take(&mut *blob) })
 }
 
@@ -49,7 +51,7 @@ pub(super) fn open_local_blob(kek: &Key, key_id: &[u8; 16], blob: &[u8], store_i
     let commit = blob.array::<32>()?;
     let (key, expected) = wrapping_key(kek, salt, store_id);
     // Before the seal: only the commitment rules out that two keys open the same bytes.
-    let same: bool = expected.bytes().ct_eq(commit).into();
+    let same: bool = expected.ct_eq(commit).into();
     if !same || !blob.0.is_empty() {
         return None;
     }

@@ -1,0 +1,35 @@
+//! What the fuzz targets do with a run's bytes, so that a plain test and the seeds' program can do the same. See `README.md`.
+//!
+//! Each target is a module with `run(data)`, which panics if a promise is broken.
+
+pub mod bounds;
+pub mod edit;
+pub mod input;
+pub mod key_source;
+pub mod keyring;
+pub mod ledger;
+pub mod msal_import;
+pub mod operations;
+pub mod row_and_header;
+pub mod seeds;
+
+/// A target by its name.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: [Target; 6] = [
+    ("key_source", key_source::run),
+    ("keyring", keyring::run),
+    ("ledger", ledger::run),
+    ("msal_import", msal_import::run),
+    ("operations", operations::run),
+    ("row_and_header", row_and_header::run),
+];
+
+/// Prints what a run's bytes mean, if the variable `FUZZ_SHOW` is set: for looking at what was found.
+pub(crate) fn show(plan: &impl std::fmt::Debug) {
+    static IS_WANTED: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| std::env::var_os("FUZZ_SHOW").is_some());
+    if *IS_WANTED {
+        eprintln!("{plan:#?}");
+    }
+}

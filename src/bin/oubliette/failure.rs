@@ -1,0 +1,197 @@
+//! What went wrong, as an exit code, a word for programs, and a sentence for people.
+
+use std::fmt::Write as _;
+use std::io;
+use std::process::ExitCode;
+
+use oubliette::Error;
+use serde_json::json;
+
+use crate::report::Report;
+
+/// The exit codes. `--help` and the man page show [`Code::TABLE`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Code {
+    #[default]
+    Done = 0,
+    Other = 1,
+    Usage = 2,
+    NotFound = 3,
+    Exists = 4,
+    AlreadyOpen = 5,
+    KeyRejected = 6,
+    KeyUnavailable = 7,
+    Damaged = 8,
+    NewerFormat = 9,
+    Indeterminate = 10,
+    Full = 11,
+    Io = 12,
+    OnlySession = 13,
+}
+
+impl Code {
+    pub(crate) const TABLE: &'static str = "\
+Exit codes:
+   0  done
+   1  something else went wrong
+   2  the arguments are not right, or it was not confirmed
+   3  there is no store, or no backup, in this folder
+   4  there is something already: a store, a key file, a backup
+   5  another process has the store open
+   6  none of the given keys opens the store
+   7  a key could not be had: no variable or file, or one that others can read
+   8  a part of the store is damaged or missing, or verify found a fault
+   9  a newer version of oubliette wrote the store
+  10  the disk or the engine failed, and the outcome is not known: call again
+  11  no space is left
+  12  the system refused to read or write something
+  13  only the session itself was signed out, not the rest of its accounts";
+
+    /// The word for it in JSON.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Other => "other",
+            Self::Usage => "usage",
+            Self::NotFound => "not_found",
+            Self::Exists => "exists",
+            Self::AlreadyOpen => "already_open",
+            Self::KeyRejected => "key_rejected",
+            Self::KeyUnavailable => "key_unavailable",
+            Self::Damaged => "damaged",
+            Self::NewerFormat => "newer_format",
+            Self::Indeterminate => "indeterminate",
+            Self::Full => "full",
+            Self::Io => "io",
+            Self::OnlySession => "only_session_ended",
+        }
+    }
+}
+
+impl From<Code> for ExitCode {
+    fn from(code: Code) -> Self {
+        (code as u8).into()
+    }
+}
+
+/// Why a verb did not do what was asked.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: Code,
+    message: String,
+    /// The process that has the store open.
+    pid: Option<u32>,
+    /// What was done all the same.
+    pub(crate) report: Option<Box<Report>>,
+}
+
+impl Failure {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), pid: None, report: None }
+    }
+
+    /// With what was done before it went wrong.
+    pub(crate) fn after(mut self, report: Report) -> Self {
+        self.report = Some(report.into());
+        self
+    }
+
+    /// For `map_err` of a call of the system.
+    pub(crate) fn io(action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::new(Code::Io, format!("cannot {action}: {error}"))
+    }
+
+    /// Says it on stderr.
+    pub(crate) fn show(&self, as_json: bool) -> ExitCode {
+        if as_json {
+            let mut error = json!({"code": self.code as u8, "kind": self.code.word(), "message": self.message});
+            if let (Some(pid), Some(error)) = (self.pid, error.as_object_mut()) {
+                error.insert("pid".into(), pid.into());
+            }
+            eprintln!("{}", json!({ "error": error }));
+        } else {
+            eprintln!("oubliette: {}", self.message);
+        }
+        self.code.into()
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let code = match &error {
+            Error::InvalidInput { field: "store" | "backup", .. } => Code::NotFound,
+            Error::InvalidInput { .. } => Code::Usage,
+            Error::AlreadyOpen { .. } => Code::AlreadyOpen,
+            Error::KeyRejected => Code::KeyRejected,
+            Error::KeyUnavailable { .. } => Code::KeyUnavailable,
+            Error::Damaged { .. } | Error::Tampered(_) => Code::Damaged,
+            Error::UnsupportedFormat { .. } => Code::NewerFormat,
+            Error::Indeterminate(_) | Error::Poisoned(_) => Code::Indeterminate,
+            Error::Full(_) => Code::Full,
+            Error::Io { .. } => Code::Io,
+            Error::OnlySessionEnded { .. } => Code::OnlySession,
+            _ => Code::Other,
+        };
+        let (message, pid) = match error {
+            Error::AlreadyOpen { pid } => {
+                let by = pid.map(|pid| format!(" by process {pid}")).unwrap_or_default();
+                let advice =
+                    "have that process do it (it is the app, most likely), or stop it first; `oubliette history` works beside it";
+                (format!("the store is in use{by}: {advice}"), pid)
+            }
+            Error::Damaged { part, problem } => {
+                (format!("damaged: {part}: {problem}; see `oubliette restore`, or have the app forget everyone"), None)
+            }
+            error => (with_sources(&error), None),
+        };
+        Self { pid, ..Self::new(code, message) }
+    }
+}
+
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(deeper) = source {
+        let _ = write!(message, ": {deeper}");
+        source = deeper.source();
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may")]
+
+    use oubliette::Part;
+
+    use super::*;
+
+    #[test]
+    fn errors_have_the_codes_of_the_table() {
+        let cases = [
+            (Error::Closed, 1),
+            (Error::SignedOut, 1),
+            (Error::InvalidInput { field: "tenant", problem: "it is empty" }, 2),
+            (Error::InvalidInput { field: "store", problem: "there is none in this folder" }, 3),
+            (Error::InvalidInput { field: "backup", problem: "it is not whole" }, 3),
+            (Error::AlreadyOpen { pid: None }, 5),
+            (Error::KeyRejected, 6),
+            (Error::KeyUnavailable { origin: "the program".into(), problem: "none".into() }, 7),
+            (Error::Damaged { part: Part::Ledger, problem: "it is missing" }, 8),
+            (Error::Tampered("header"), 8),
+            (Error::UnsupportedFormat { part: Part::Keyring, found: 2, supported: 1 }, 9),
+            (Error::Indeterminate(io::ErrorKind::Other.into()), 10),
+            (Error::Poisoned(Part::Engine), 10),
+            (Error::Full(Part::Ledger), 11),
+            (Error::Io { action: "read the keyring", source: io::ErrorKind::PermissionDenied.into() }, 12),
+        ];
+        for (error, code) in cases {
+            let shown = format!("{error:?}");
+            let failure = Failure::from(error);
+            assert_eq!(failure.code as u8, code, "{shown}");
+            assert!(Code::TABLE.contains(&format!("\n  {code:2}  ")), "{code}");
+        }
+        let failure = Failure::from(Error::Io { action: "read the keyring", source: io::Error::other("no such disk") });
+        assert_eq!(failure.message, "cannot read the keyring: no such disk");
+    }
+}

@@ -1,0 +1,62 @@
+//! The command line of `oubliette`, for operators: keys, sign-outs, upkeep, backups, and what is on record.
+//!
+//! Each verb gives one [`report::Report`], which is shown as text or as one JSON object; whatever goes wrong is a [`failure::Failure`]
+//! with an exit code of its own. No token is ever read, and none is shown.
+#![forbid(unsafe_code)]
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod args;
+mod confirm;
+mod failure;
+mod place;
+mod progress;
+mod report;
+mod time;
+mod verbs;
+mod whom;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Verb};
+use failure::Failure;
+use report::Report;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return args::refuse(&error),
+    };
+    let (report, failure) = match run(&cli) {
+        Ok(report) => (Some(report), None),
+        Err(mut failure) => (failure.report.take().map(|report| *report), Some(failure)),
+    };
+    let shown = report.as_ref().map_or(Ok(()), |report| report.show(cli.shared.json));
+    match failure.or(shown.err()) {
+        Some(failure) => failure.show(cli.shared.json),
+        None => report.map_or(ExitCode::SUCCESS, |report| report.code.into()),
+    }
+}
+
+fn run(cli: &Cli) -> Result<Report, Failure> {
+    let shared = &cli.shared;
+    match &cli.verb {
+        Verb::Keygen(args) => verbs::keygen::run(shared, args),
+        Verb::Init(args) => verbs::keys::init(shared, args),
+        Verb::ImportMsal(args) => verbs::import::run(shared, args),
+        Verb::Accounts(args) => verbs::accounts::run(shared, args),
+        Verb::SignOut(args) => verbs::sign_out::run(shared, args),
+        Verb::History(args) => verbs::history::run(shared, args),
+        Verb::Sweep => verbs::upkeep::sweep(shared),
+        Verb::Stats => verbs::upkeep::stats(shared),
+        Verb::Verify => verbs::upkeep::verify(shared),
+        Verb::Compact => verbs::upkeep::compact(shared),
+        Verb::RotateKey(args) => verbs::keys::rotate(shared, args),
+        Verb::Erase(args) => verbs::keys::erase(shared, args),
+        Verb::Backup(args) => verbs::copies::backup(shared, args),
+        Verb::Restore(args) => verbs::copies::restore(shared, args),
+        Verb::Completions(args) => verbs::shell::completions(args),
+        Verb::Man(args) => verbs::shell::man(args),
+    }
+}

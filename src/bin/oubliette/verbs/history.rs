@@ -1,0 +1,62 @@
+//! What is on record about sign-outs.
+
+use oubliette::{History, PastSignOut};
+use serde_json::{Value, json};
+
+use crate::args::{self, Shared};
+use crate::failure::Failure;
+use crate::report::Report;
+use crate::time::{show, show_day};
+
+pub(crate) fn run(shared: &Shared, args: &args::History) -> Result<Report, Failure> {
+    let scopes = args.whom.scopes()?;
+    let history = shared.existing()?.history()?;
+    let report = if scopes.is_empty() {
+        counts(&history)
+    } else {
+        let covering: Vec<&PastSignOut> = history.covering(&scopes).rev().collect();
+        answer(&covering)
+    };
+    let known = show(history.known_since);
+    let note = "of each scope the newest sign-out since then is known";
+    Ok(report
+        .line(format_args!("{:<24}{known} ({note})", "known since"))
+        .field("known_since", known)
+        .figure("position", history.position))
+}
+
+/// Whether there is a sign-out, and each of them, newest first.
+fn answer(covering: &[&PastSignOut]) -> Report {
+    let report = Report::new().field("signed_out", !covering.is_empty());
+    let report = report.field("records", covering.iter().map(|record| as_json(record)).collect::<Vec<Value>>());
+    let Some(newest) = covering.first() else { return report.line("There is no sign-out on record.") };
+    let whom = match newest.signed_in_before {
+        None => "Every sign-in made before".into(),
+        Some(time) => format!("Every sign-in made by {}", show(time)),
+    };
+    let report = report.line(format_args!("Signed out at {}. {whom} has ended; a later one is not covered.", show(newest.at)));
+    covering.iter().fold(report, |report, record| {
+        let limit = record.signed_in_before.map(|time| format!("  signed in by {}", show(time))).unwrap_or_default();
+        report.line(format_args!("  {}  {:<10} record {}{limit}", show(record.at), record.kind, record.position))
+    })
+}
+
+fn as_json(record: &PastSignOut) -> Value {
+    json!({
+        "position": record.position,
+        "at": show(record.at),
+        "scope": record.kind.as_str(),
+        "signed_in_before": record.signed_in_before.map(show),
+    })
+}
+
+/// How many there were, by scope and day.
+fn counts(history: &History) -> Report {
+    let (mut report, mut days) = (Report::new(), Vec::new());
+    for ((day, kind), count) in history.by_day() {
+        let day = show_day(day);
+        report = report.line(format_args!("{day}  {kind:<10} {count}"));
+        days.push(json!({ "day": day, "scope": kind.as_str(), "count": count }));
+    }
+    report.field("days", days).figure("total", history.records.len())
+}

@@ -1,0 +1,11 @@
+//! The verbs, one idea a file.
+
+pub(crate) mod accounts;
+pub(crate) mod copies;
+pub(crate) mod history;
+pub(crate) mod import;
+pub(crate) mod keygen;
+pub(crate) mod keys;
+pub(crate) mod shell;
+pub(crate) mod sign_out;
+pub(crate) mod upkeep;

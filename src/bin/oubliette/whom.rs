@@ -1,0 +1,73 @@
+//! Whom a sign-out or a question is about.
+
+use clap::{ArgAction, Args};
+use oubliette::{AccountId, ClientId, Scope, SessionId, Subject, TenantId};
+
+use crate::failure::Failure;
+
+/// The flags that name a scope, other than everybody's. As flags of two values each: both are part of the identity.
+#[derive(Debug, Args)]
+#[group(skip)]
+pub(crate) struct Whom {
+    /// An account, as AccountId::new has it: authority and id
+    #[arg(long, num_args = 2, value_names = ["AUTHORITY", "ID"], action = ArgAction::Set, allow_hyphen_values = true)]
+    account: Option<Vec<String>>,
+
+    /// An account as MSAL knows it: environment and home account id, in any of their spellings
+    #[arg(long, num_args = 2, value_names = ["ENVIRONMENT", "ID"], action = ArgAction::Set, allow_hyphen_values = true)]
+    msal_account: Option<Vec<String>>,
+
+    /// An account that the app knows by issuer and subject alone
+    #[arg(long, num_args = 2, value_names = ["ISSUER", "SUB"], action = ArgAction::Set, allow_hyphen_values = true)]
+    oidc_account: Option<Vec<String>>,
+
+    /// The app's own account in a tenant, for tokens of the client-credentials grant
+    #[arg(long, num_args = 2, value_names = ["TENANT", "CLIENT"], action = ArgAction::Set, allow_hyphen_values = true)]
+    app_account: Option<Vec<String>>,
+
+    /// A session at the provider: issuer and sid
+    #[arg(long, num_args = 2, value_names = ["ISSUER", "SID"], action = ArgAction::Set, allow_hyphen_values = true)]
+    session: Option<Vec<String>>,
+
+    /// A subject at the provider: issuer and sub
+    #[arg(long, num_args = 2, value_names = ["ISSUER", "SUB"], action = ArgAction::Set, allow_hyphen_values = true)]
+    subject: Option<Vec<String>>,
+
+    /// A tenant
+    #[arg(long, allow_hyphen_values = true)]
+    tenant: Option<String>,
+}
+
+impl Whom {
+    /// Every flag that names a scope.
+    pub(crate) const FLAGS: [&str; 7] =
+        ["account", "msal_account", "oidc_account", "app_account", "session", "subject", "tenant"];
+
+    /// Those of them that no session goes with.
+    pub(crate) const NO_SESSION: [&str; 6] = ["account", "msal_account", "oidc_account", "app_account", "subject", "tenant"];
+
+    /// What the flags name.
+    pub(crate) fn scopes(&self) -> Result<Vec<Scope>, Failure> {
+        type Make = fn(&str, &str) -> oubliette::Result<Scope>;
+        let pairs: [(&Option<Vec<String>>, Make); 6] = [
+            (&self.account, |authority, id| AccountId::new(authority, id).map(Scope::Account)),
+            (&self.msal_account, |environment, id| AccountId::msal(environment, id).map(Scope::Account)),
+            (&self.oidc_account, |issuer, sub| Ok(Scope::Account(AccountId::of_subject(Subject::new(issuer, sub)?)))),
+            (&self.app_account, |tenant, client| {
+                Ok(Scope::Account(AccountId::app(TenantId::new(tenant)?, ClientId::new(client)?)))
+            }),
+            (&self.session, |issuer, sid| SessionId::new(issuer, sid).map(Scope::Session)),
+            (&self.subject, |issuer, sub| Subject::new(issuer, sub).map(Scope::Subject)),
+        ];
+        let mut scopes = Vec::new();
+        for (given, make) in pairs {
+            if let Some([first, second]) = given.as_deref() {
+                scopes.push(make(first, second)?);
+            }
+        }
+        if let Some(tenant) = &self.tenant {
+            scopes.push(Scope::Tenant(TenantId::new(tenant)?));
+        }
+        Ok(scopes)
+    }
+}

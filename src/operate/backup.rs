@@ -1,0 +1,47 @@
+//! A copy of the live rows, with the keyring, and without the ledger: only the ledger in use knows who has signed out since.
+
+use std::fs;
+use std::path::Path;
+
+use super::Premises;
+use super::mover::{Moved, copy_live};
+use crate::disk::{Disk, Folder, create_private};
+use crate::engine::SledEngine;
+use crate::error::{Error, Result};
+use crate::gate::Core;
+use crate::place::{KEYRING, engine_name};
+
+/// How much memory the copy's engine may take while it is made.
+const CACHE_BYTES: u64 = 16 << 20;
+
+/// What a backup holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BackedUp {
+    /// The accounts that are live.
+    pub accounts: u64,
+    /// Their rows, without index rows.
+    pub rows: u64,
+    /// The size of these rows.
+    pub live_bytes: u64,
+    /// Accounts and sign-ins that do not open, and were left out. (Tokens are copied as they are.)
+    pub tampered: u64,
+    /// The place in the ledger up to which sign-outs are accounted for. A ledger that does not reach it is an older copy, and refused.
+    pub position: u64,
+}
+
+/// Copies the live rows, each account as it is at one moment, and then the keyring, whose presence says that the backup is whole.
+pub(crate) fn backup(core: &Core, premises: &Premises, path: &Path) -> Result<BackedUp> {
+    create_private(path).map_err(Error::io("make the backup's folder"))?;
+    if fs::read_dir(path).map_err(Error::io("read the backup's folder"))?.next().is_some() {
+        return Err(Error::invalid("backup", "the folder is not empty"));
+    }
+    let keyring = premises.disk.read(KEYRING).map_err(Error::io("read the keyring"))?;
+    let keyring = keyring.ok_or_else(|| Error::invalid("backup", "the keyring was taken away under the store"))?;
+    let ledger_id = core.enter()?.rows()?.keyring().secrets.ledger_id;
+    let target = SledEngine::open(path, &engine_name(&ledger_id, 0), CACHE_BYTES)?;
+    let (Moved { accounts, rows, bytes, tampered }, position) = copy_live(core, Box::new(target))?;
+    let disk = Folder::create(path).map_err(Error::io("open the backup's folder"))?;
+    disk.prepare(KEYRING, &keyring).and_then(|()| disk.switch(KEYRING)).map_err(Error::io("write the backup's keyring"))?;
+    Ok(BackedUp { accounts, rows, live_bytes: bytes, tampered, position })
+}

@@ -1,0 +1,139 @@
+//! What an operator does to an open store: other keys, a copy, a fresh engine. One at a time, beside the verbs.
+//!
+//! Compaction, backup and complete erasure are one mechanism, [`mover`]: the live rows go to a fresh engine, account by account, while
+//! verbs go on; then, alone for a moment, the store [switches](compact). Rotation only writes the keyring.
+
+mod backup;
+mod compact;
+mod erase;
+mod mover;
+mod restore;
+mod rotate;
+mod verify;
+
+pub use backup::BackedUp;
+pub(crate) use backup::backup;
+pub use compact::Compacted;
+pub(crate) use compact::compact;
+pub use erase::Erased;
+pub(crate) use erase::complete_erasure;
+pub(crate) use restore::restore;
+pub(crate) use rotate::rotate_key;
+pub use verify::Verified;
+pub(crate) use verify::{verify, verify_copy};
+
+use crate::disk::Disk;
+use crate::error::{Error, Part, Result};
+use crate::gate::Core;
+use crate::ledger::Ledger;
+use crate::place::{Held, KEYRING, MOVING, Place, parse_engine};
+
+/// So much more than twice the live rows the engine's folder may take: it is never quite empty.
+const COMPACT_ABOVE: u64 = 8 << 20;
+/// So much space must be left beside a copy of the rows.
+const SPARE_BYTES: u64 = 16 << 20;
+
+/// What an operation works on, beside the store's core. It is held for as long as one lasts.
+pub(crate) struct Premises {
+    pub(crate) place: Box<dyn Place>,
+    pub(crate) disk: Box<dyn Disk>,
+    /// Of the engine's folder.
+    pub(crate) serial: u32,
+    /// What was live when the engine was last compacted, and the engine's size then.
+    compacted: Option<(u64, u64)>,
+}
+
+impl Premises {
+    pub(crate) fn new(place: Box<dyn Place>, disk: Box<dyn Disk>, serial: u32) -> Self {
+        Self { place, disk, serial, compacted: None }
+    }
+
+    /// Whether an engine of this size would shrink by compaction, when so much is live.
+    pub(crate) fn is_bloated(&self, size: u64, live: u64) -> bool {
+        // What came of the last one is as small as it gets.
+        let least = self.compacted.map_or(0, |(then, bytes)| {
+            u64::try_from(u128::from(bytes) * u128::from(live) / u128::from(then.max(1))).unwrap_or(u64::MAX).min(bytes)
+        });
+        size > COMPACT_ABOVE.saturating_add(live.saturating_mul(2)) && size > least.saturating_mul(5) / 4
+    }
+
+    /// Makes sure that there is so much space: a copy that takes the last of it would fail the store at work.
+    ///
+    /// # Errors
+    /// `Full`.
+    fn need(&self, bytes: u64) -> Result<()> {
+        let wanted = bytes.saturating_add(SPARE_BYTES);
+        if self.place.available().is_some_and(|free| free < wanted) { Err(Error::Full(Part::Engine)) } else { Ok(()) }
+    }
+
+    /// Says, durably, what is being made or is to be removed: should the process die, the next open clears it away.
+    ///
+    /// # Errors
+    /// `InvalidInput` if an earlier move could not be cleared away: what its mark names must not be forgotten.
+    fn mark(&self, names: &[&str]) -> Result<()> {
+        if self.disk.read(MOVING).map_err(Error::io("read the mark of a move"))?.is_some() {
+            return Err(Error::invalid("store", "an earlier move of its rows could not be cleared away; reopen it first"));
+        }
+        let marked = self.disk.prepare(MOVING, names.join("\n").as_bytes()).and_then(|()| self.disk.switch(MOVING));
+        marked.map_err(Error::io("write the mark of a move"))
+    }
+}
+
+/// Makes the store refuse all work, if it is dropped: what is on the disk is in doubt, and only reopening finds out. Whoever comes
+/// through forgets it.
+struct Doubt<'a>(&'a Core, Part);
+
+impl Drop for Doubt<'_> {
+    fn drop(&mut self) {
+        match self.1 {
+            Part::Engine => self.0.fail_engine(),
+            _ => self.0.ledger.give_up(),
+        }
+    }
+}
+
+/// What a move made, or was to remove, that did not come to its end.
+#[derive(Default)]
+pub(crate) struct Unfinished {
+    is_marked: bool,
+    pub(crate) engines: Vec<String>,
+    ledgers: Vec<String>,
+}
+
+impl Unfinished {
+    /// Reads the mark of the store whose keyring names this ledger.
+    ///
+    /// # Errors
+    /// `Damaged` if it says something that no move writes: ignoring it could make a part of an engine count.
+    pub(crate) fn read(disk: &dyn Disk, ledger_id: &[u8; 16]) -> Result<Self> {
+        let Some(mark) = disk.read(MOVING).map_err(Error::io("read the mark of a move"))? else { return Ok(Self::default()) };
+        let mut unfinished = Self { is_marked: true, ..Self::default() };
+        for name in String::from_utf8_lossy(&mark).lines() {
+            if let Some((id, _)) = parse_engine(name) {
+                // One of another ledger is never opened, and is tidied away like all of them.
+                unfinished.engines.extend((id == *ledger_id).then(|| name.into()));
+            } else if Ledger::is_file_name(name) {
+                unfinished.ledgers.push(name.into());
+            } else {
+                return Err(Error::damaged(Part::Engine, "the mark of an unfinished move is not as it was written"));
+            }
+        }
+        unfinished.ledgers.retain(|name| *name != Ledger::file_name(ledger_id));
+        Ok(unfinished)
+    }
+
+    /// Clears it away. The store's own ledger was found sound: none of these is it. Nobody may be at work with one of them.
+    pub(crate) fn clear(&self, place: &dyn Place, disk: &dyn Disk, held: &mut Held) -> Result<()> {
+        if !self.is_marked {
+            return Ok(());
+        }
+        self.engines.iter().try_for_each(|name| place.remove_engine(name))?;
+        for name in &self.ledgers {
+            place.lock_ledger(name, held)?;
+            place.ledger_disk()?.remove(name).map_err(Error::io("remove a ledger that does not count"))?;
+        }
+        disk.discard(KEYRING).map_err(Error::io("remove a keyring that does not count"))?;
+        // Last: what it names is gone for good.
+        disk.remove(MOVING).map_err(Error::io("remove the mark of a move"))
+    }
+}

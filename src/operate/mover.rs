@@ -1,0 +1,274 @@
+//! Moving the live rows of an open store to a fresh engine, account by account, while verbs go on.
+//!
+//! Every change of rows names its account. Accounts that change after they were carried are carried again, in rounds, until few are left;
+//! these few are carried while nobody else is let in. So what arrives is what the store held at one moment. Dead rows, rows that
+//! do not open and index rows that lead nowhere stay behind.
+
+use crate::crypto::{Key, Tag};
+use crate::engine::{Batch, Durability, Engine, EngineError};
+use crate::error::{Error, Part, Result};
+use crate::gate::{Core, Open};
+use crate::index;
+use crate::layout::{self, AccountRow, Index, SignInId};
+use crate::reclaim::{Look, look, next_account};
+use crate::row::{Header, Rows};
+use crate::rule::Position;
+
+/// So many changed accounts may be left to carry while everybody waits.
+const LEFT: usize = 32;
+/// After so many rounds everybody waits for what is left, however much it is: changes come in faster than they can be carried.
+const ROUNDS: usize = 16;
+/// The most changes of one batch.
+const SLICE: usize = 256;
+
+/// What was carried.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Moved {
+    pub(super) accounts: u64,
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+    /// Accounts, sign-ins and tokens that do not open and were left behind.
+    pub(super) tampered: u64,
+}
+
+/// Carries the live rows of the store to `target`: as they are, or sealed anew for another keyring. Then lets `finish` do what makes
+/// the target count, while nobody else is at work: all is durable there, the checkpoint at this position too.
+pub(super) fn move_live<T>(
+    core: &Core,
+    target: Box<dyn Engine>,
+    resealed: Option<&Rows>,
+    finish: impl FnOnce(&mut Open<'_>, Box<dyn Engine>, Position, Moved) -> Result<T>,
+) -> Result<T> {
+    let _watch = core.watch_changes()?;
+    let mut mover = Mover::new(target, resealed);
+    mover.carry_all(core)?;
+    for _ in 0..ROUNDS {
+        if core.count_changed() <= LEFT {
+            break;
+        }
+        mover.commit()?;
+        for account in core.take_changed() {
+            let open = enter(core)?;
+            mover.clear(&open, &account)?;
+            mover.carry(&open, &account)?;
+        }
+    }
+    // Most of it is on the disk before everybody has to wait.
+    mover.commit()?;
+    mover.target.sync(Durability::PowerLoss).map_err(target_failed)?;
+    let mut open = core.enter_alone()?;
+    for account in core.take_changed() {
+        mover.clear(&open, &account)?;
+        mover.carry(&open, &account)?;
+    }
+    let position = mover.put_checkpoint(&open)?;
+    finish(&mut open, mover.target, position, mover.moved)
+}
+
+/// Copies the live rows to `target`, each account as it is at one moment, and the checkpoint behind them; and says its position. Nobody
+/// waits for a target that is slow.
+pub(super) fn copy_live(core: &Core, target: Box<dyn Engine>) -> Result<(Moved, Position)> {
+    let mut mover = Mover::new(target, None);
+    mover.carry_all(core)?;
+    // After all accounts: no as-of that was copied lies beyond it.
+    let position = mover.put_checkpoint(&enter(core)?)?;
+    Ok((mover.moved, position))
+}
+
+/// As the verbs do, unless the store is being closed.
+fn enter(core: &Core) -> Result<Open<'_>> {
+    if core.is_closing() { Err(Error::Closed) } else { core.enter() }
+}
+
+struct Mover<'a> {
+    target: Box<dyn Engine>,
+    resealed: Option<&'a Rows>,
+    moved: Moved,
+    /// What goes to the target next. Many rows at a time, and flushed every other time, sled's log has the least waste.
+    batch: Batch,
+    commits: u64,
+}
+
+impl<'a> Mover<'a> {
+    fn new(target: Box<dyn Engine>, resealed: Option<&'a Rows>) -> Self {
+        Self { target, resealed, moved: Moved::default(), batch: Batch::default(), commits: 0 }
+    }
+
+    /// What seals the rows of the target.
+    fn rows<'b>(&self, open: &'b Open<'_>) -> Result<&'b Rows>
+    where
+        'a: 'b,
+    {
+        self.resealed.map_or_else(|| open.rows(), Ok)
+    }
+
+    fn carry_all(&mut self, core: &Core) -> Result<()> {
+        let mut after = layout::all_accounts();
+        loop {
+            let open = enter(core)?;
+            let Some(account) = next_account(&open, after)? else { return Ok(()) };
+            self.carry(&open, &account)?;
+            after = layout::behind_account(&account);
+        }
+    }
+
+    /// Puts the checkpoint, which says that all is there, and makes all durable.
+    fn put_checkpoint(&mut self, open: &Open<'_>) -> Result<Position> {
+        let position = open.core.ledger.synced();
+        let checkpoint = self.rows(open)?.seal_checkpoint(layout::CHECKPOINT, position)?;
+        self.batch.put(layout::CHECKPOINT.to_vec(), checkpoint);
+        self.commit()?;
+        self.target.sync(Durability::PowerLoss).map_err(target_failed)?;
+        Ok(position)
+    }
+
+    /// Gives the target what the store holds of this account that is live. What the target had of it is [cleared](Mover::clear).
+    fn carry(&mut self, open: &Open<'_>, account: &Tag) -> Result<()> {
+        let _lock = open.core.lock_account(account);
+        let key = layout::header(account);
+        let opened = open.header(account).and_then(|opened| {
+            let opened = opened.map(|(value, header)| Ok((open.rows()?.open_account(&key, &value, &header)?, header)));
+            opened.transpose()
+        });
+        let (id, header) = match opened {
+            Ok(Some(opened)) => opened,
+            Ok(None) => return Ok(()),
+            Err(Error::Tampered(_)) => {
+                self.moved.tampered += 1;
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        // Also what a fence ends that is not synced yet: should it never be, the ledger fails, and nothing comes of this move.
+        let look = look(open, account, &header, Position::MAX)?;
+        self.moved.tampered += look.tampered;
+        if look.live.is_empty() {
+            return Ok(());
+        }
+        let carried = Header {
+            generation: header.generation,
+            account_key: if self.resealed.is_some() { Key::random()? } else { header.account_key.clone() },
+            sign_ins: look.live.iter().map(|(id, _)| *id).collect(),
+        };
+        let value = self.rows(open)?.seal_header(&key, &carried, &id)?;
+        self.put(key, value);
+        for (id, entries) in &look.live {
+            let key = layout::sign_in(account, id);
+            let Some(value) = open.get(&key)? else { continue };
+            let value = match self.resealed {
+                Some(rows) => rows.seal_sign_in(&key, &carried, &open.rows()?.open_sign_in(&key, &value, &header)?)?,
+                None => value,
+            };
+            self.put(key, value);
+            entries.iter().for_each(|(index, tag)| self.batch.put(index.row(tag, account), Vec::new()));
+        }
+        self.moved.accounts += 1;
+        self.carry_tokens(open, account, (&header, &carried), &look)
+    }
+
+    /// Carries the tokens of live sign-ins.
+    fn carry_tokens(&mut self, open: &Open<'_>, account: &Tag, (header, carried): (&Header, &Header), look: &Look) -> Result<()> {
+        let mut after = layout::header(account);
+        loop {
+            let slice = open.scan(&layout::account(account), Some(&after), SLICE)?;
+            let Some((last, _)) = slice.last() else { break };
+            after = last.clone();
+            for (key, value) in slice {
+                let Some(AccountRow::Token { sign_in, tenant, slot, part }) = layout::parse(&key) else { continue };
+                let Some(life) = look.lives.get(&sign_in) else { continue };
+                if open.core.ledger.fences().is_tenant_dead(life, tenant) {
+                    continue;
+                }
+                if tenant != life.tenant {
+                    self.batch.put(Index::Tenant.row(&tenant, account), Vec::new());
+                }
+                match self.resealed {
+                    None => self.put(key, value),
+                    Some(rows) if part == 0 => {
+                        let place = (account, &sign_in, &tenant, &slot);
+                        self.reseal(open, rows, (header, carried), place, (key, value))?;
+                    }
+                    // With its first part.
+                    Some(_) => {}
+                }
+                if self.batch.changes.len() >= SLICE {
+                    self.commit()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn reseal(
+        &mut self,
+        open: &Open<'_>,
+        rows: &Rows,
+        (header, carried): (&Header, &Header),
+        (account, sign_in, tenant, slot): (&Tag, &SignInId, &Tag, &Tag),
+        (key, value): (Vec<u8>, Vec<u8>),
+    ) -> Result<()> {
+        match open.token(header, key, value) {
+            Ok(Some(token)) => {
+                let key = |part| layout::token(account, sign_in, tenant, slot, part);
+                rows.seal_token(key, carried, &token)?.into_iter().for_each(|(key, value)| self.put(key, value));
+            }
+            // We hold the lock: nobody is writing it.
+            Ok(None) | Err(Error::Tampered(_)) => self.moved.tampered += 1,
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Takes out of the target what was carried of the account before, index rows too. (An account comes once in a round, and each
+    /// round begins with everything committed, so nothing of this account is in the batch.)
+    fn clear(&mut self, open: &Open<'_>, account: &Tag) -> Result<()> {
+        let key = layout::header(account);
+        let header = self.target.get(&key).map_err(target_failed)?;
+        let header = header.map(|value| self.rows(open)?.open_header(&key, &value)).transpose()?;
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let old = self.target.scan(&layout::account(account), after.as_deref(), SLICE).map_err(target_failed)?;
+            let Some((last, _)) = old.last() else { return Ok(()) };
+            after = Some(last.clone());
+            for (key, value) in old {
+                match (layout::parse(&key), &header) {
+                    (Some(AccountRow::SignIn(_)), Some(header)) => {
+                        let body = self.rows(open)?.open_sign_in(&key, &value, header)?;
+                        let entries = index::entries(open.core, &open.core.life(*account, &body), &body);
+                        entries.iter().for_each(|(index, tag)| self.batch.delete(index.row(tag, account)));
+                    }
+                    (Some(AccountRow::Token { tenant, .. }), _) => self.batch.delete(Index::Tenant.row(&tenant, account)),
+                    _ => self.moved.accounts -= 1,
+                }
+                self.moved.rows -= 1;
+                self.moved.bytes -= (key.len() + value.len()) as u64;
+                self.batch.delete(key);
+            }
+        }
+    }
+
+    fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.moved.rows += 1;
+        self.moved.bytes += (key.len() + value.len()) as u64;
+        self.batch.put(key, value);
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        // Nobody else has the target: no lock of an account is needed, and the rows of many go at once.
+        self.target.commit(&[0; 16], std::mem::take(&mut self.batch)).map_err(target_failed)?;
+        self.commits += 1;
+        if self.commits.is_multiple_of(2) { self.target.sync(Durability::ProcessCrash).map_err(target_failed) } else { Ok(()) }
+    }
+}
+
+/// An error of the target is none of the store: it goes on with what it has.
+fn target_failed(error: EngineError) -> Error {
+    match error {
+        EngineError::Full => Error::Full(Part::Engine),
+        EngineError::Io(source) => Error::Io { action: "write the fresh engine; the store goes on with the old one", source },
+        EngineError::Panicked => {
+            let source = std::io::Error::other("its code panicked");
+            Error::Io { action: "write the fresh engine; the store goes on with the old one", source }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Signing out, in every scope.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use oubliette::*;
+use serde_json::{Value, json};
+
+use crate::common::*;
+use crate::site::*;
+
+#[test]
+fn every_scope_can_be_signed_out() {
+    let site = Site::with_store();
+    let store = site.open();
+    let mut expected: Vec<u32> = (1..=12).collect();
+    fill(&store, 12);
+    let oidc = AccountId::of_subject(Subject::new("https://idp", "-sub").unwrap());
+    let app = AccountId::app(tenant(9), client());
+    let msal = AccountId::msal("login.windows.net", "U.T").unwrap();
+    for (id, tenant) in [(&oidc, tenant(9)), (&app, tenant(9)), (&msal, tenant(9))] {
+        store.sign_in(SignIn::new(id.clone(), tenant)).unwrap();
+    }
+    store.sign_in(SignIn::new(account(6), tenant(1)).session(session(60))).unwrap();
+    store.close().unwrap();
+
+    let mut last = 0;
+    let mut sign_out = |args: &[&str], scope: &str, accounts: Value, gone: &[u32]| {
+        let shown = site.json(&[&["sign-out"], args].concat());
+        assert_eq!(keys_of(&shown), ["accounts", "at", "position", "scope", "signed_in_before"]);
+        assert_eq!((&shown["scope"], &shown["accounts"], &shown["signed_in_before"]), (&json!(scope), &accounts, &Value::Null));
+        assert!(shown["position"].as_u64().unwrap() > last);
+        last = shown["position"].as_u64().unwrap();
+        let store = site.open();
+        expected.retain(|number| !gone.contains(number));
+        assert_eq!(live(&store, 12), expected, "{args:?}");
+        store
+    };
+    sign_out(&["--account", "login.example.com", "user-1"], "account", Value::Null, &[1]);
+    sign_out(&["--subject", "https://login.example.com", "subject-2"], "subject", Value::Null, &[2]);
+    sign_out(&["--session", "https://login.example.com", "session-3"], "session", json!(1), &[3]);
+    sign_out(&["--session", "https://login.example.com", "nobody"], "session", json!(0), &[]);
+    let store =
+        sign_out(&["--session", "https://login.example.com", "session-60", "--only-session"], "session", Value::Null, &[]);
+    assert_eq!(store.account(&account(6)).unwrap().len(), 1, "its other session lives");
+    drop(store);
+    let store = sign_out(&["--oidc-account", "https://idp", "-sub"], "account", Value::Null, &[]);
+    assert!(store.account(&oidc).unwrap().is_empty() && !store.account(&app).unwrap().is_empty());
+    drop(store);
+    let store = sign_out(&["--app-account", "tenant-9", "client"], "account", Value::Null, &[]);
+    assert!(store.account(&app).unwrap().is_empty() && !store.account(&msal).unwrap().is_empty());
+    drop(store);
+    let store = sign_out(&["--msal-account", "STS.windows.net", "U.T"], "account", Value::Null, &[]);
+    assert!(store.account(&msal).unwrap().is_empty());
+    drop(store);
+    sign_out(&["--tenant", "tenant-2"], "tenant", Value::Null, &[7, 8, 9, 10, 11, 12]);
+    // Everybody only with a yes.
+    let error = site.fails(2, &["sign-out", "--everybody"]);
+    assert!(error["message"].as_str().unwrap().contains("--yes"), "{error}");
+    sign_out(&["--everybody", "--yes"], "everybody", Value::Null, &[4, 5, 6]);
+    assert!(site.ok(&["sign-out", "--tenant", "tenant-2"]).starts_with("Signed out, durably."));
+
+    // One scope at a time, with all that belongs to it.
+    for wrong in [
+        &["sign-out"] as &[&str],
+        &["sign-out", "--tenant", "a", "--everybody"],
+        &["sign-out", "--tenant", "a", "--tenant", "b"],
+        &["sign-out", "--account", "a"],
+        &["sign-out", "--account", "a", "b", "c"],
+        &["sign-out", "--account", "", "b"],
+        &["sign-out", "--tenant", "a", "--only-session"],
+        &["sign-out", "--tenant", "a", "--before", "yesterday"],
+    ] {
+        assert_eq!(site.fails(2, wrong)["kind"], "usage");
+    }
+}
+
+#[test]
+fn a_sign_out_can_be_of_earlier_sign_ins_alone() {
+    let site = Site::with_store();
+    let store = site.open();
+    let hours_ago = |hours: u64| SystemTime::now() - Duration::from_secs(hours * 3600);
+    for (number, hours) in [(1, 3), (1, 1), (2, 1)] {
+        store.sign_in(sign_in(number).signed_in_at(hours_ago(hours))).unwrap();
+    }
+    store.close().unwrap();
+    let seconds = hours_ago(2).duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let shown = site.json(&["sign-out", "--account", "login.example.com", "user-1", "--before", &seconds.to_string()]);
+    let before = shown["signed_in_before"].as_str().unwrap().to_owned();
+    assert_eq!(site.open().account(&account(1)).unwrap().len(), 1);
+    // The other spelling, as it was shown.
+    let again = site.json(&["sign-out", "--everybody", "--yes", "--before", &before]);
+    assert_eq!(again["signed_in_before"], before);
+    let store = site.open();
+    assert_eq!(live(&store, 2), [1, 2]);
+    let record = store.last_sign_out(&Scope::Everybody).unwrap().record.unwrap();
+    assert_eq!(record.signed_in_before, Some(UNIX_EPOCH + Duration::from_secs(seconds)));
+    store.close().unwrap();
+    let history = site.json(&["history", "--account", "login.example.com", "user-1"]);
+    assert_eq!(history["records"][0]["signed_in_before"], before);
+}
