@@ -43,6 +43,7 @@ mod ledger;
 mod machine;
 #[cfg(feature = "msal")]
 pub mod msal;
+mod observe;
 mod operate;
 mod place;
 mod read;
