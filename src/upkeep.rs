@@ -3,7 +3,7 @@
 //! While it waits it holds nothing of the store, and while it works nothing that keeps the store open.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread::{JoinHandle, ThreadId};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::clock::from_millis;
@@ -150,7 +150,7 @@ impl Upkeep {
     #[cfg(feature = "test-util")]
     #[doc(hidden)]
     #[must_use]
-    pub fn thread_id(&self) -> Option<ThreadId> {
+    pub fn thread_id(&self) -> Option<std::thread::ThreadId> {
         self.thread.as_ref().map(|thread| thread.thread().id())
     }
 
