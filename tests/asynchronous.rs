@@ -110,12 +110,7 @@ where
 
 #[test]
 fn a_sign_out_that_has_begun_comes_to_its_end() {
-    for scope in [
-        Scope::Account(account(1)),
-        Scope::Session(session(1)),
-        Scope::Tenant(tenant(1)),
-        Scope::Everybody,
-    ] {
+    for scope in [Scope::Account(account(1)), Scope::Session(session(1)), Scope::Tenant(tenant(1)), Scope::Everybody] {
         let request = SignOut::of(scope);
         cancel(
             |store, _| {
@@ -486,7 +481,10 @@ fn every_verb_says_what_its_blocking_one_says() {
         let request = sign_in(1).session(session(1)).subject(subject(1)).alias(alias.clone());
         let live = store.sign_in(request).await.unwrap();
         assert_eq!((live.account(), live.tenant()), (&account(1), &tenant(1)));
-        assert_eq!((live.session(), live.subject(), live.aliases()), (Some(&session(1)), Some(&subject(1)), &[alias.clone()][..]));
+        assert_eq!(
+            (live.session(), live.subject(), live.aliases()),
+            (Some(&session(1)), Some(&subject(1)), &[alias.clone()][..])
+        );
         assert_eq!((live.id(), live.signed_in_at()), (live.blocking().id(), live.blocking().signed_in_at()));
         assert_eq!(live.put([access("a", "at").into(), refresh("rt").into()]).await.unwrap(), stored(2));
         assert_eq!(live.access_token(&query("a")).await.unwrap(), live.blocking().access_token(&query("a")).unwrap());

@@ -179,7 +179,11 @@ fn it_can_be_dropped_and_stopped_in_its_own_thread() {
         clock.once(move || {
             let upkeep = given.recv().unwrap();
             let is_mine = upkeep.thread_id() == Some(std::thread::current().id());
-            if stops { drop(upkeep.stop()) } else { drop(upkeep) }
+            if stops {
+                drop(upkeep.stop())
+            } else {
+                drop(upkeep)
+            }
             say.send(is_mine).unwrap();
         });
         give.send(store.upkeep().interval(NEVER).start().unwrap()).unwrap();
