@@ -20,6 +20,8 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "tokio")]
+mod asynchronous;
 mod builder;
 mod clock;
 mod codec;
@@ -45,6 +47,7 @@ mod machine;
 pub mod msal;
 mod observe;
 mod operate;
+mod owner;
 mod place;
 mod read;
 mod reclaim;
@@ -54,8 +57,11 @@ mod sign_in;
 mod sign_out;
 mod store;
 mod token;
+mod upkeep;
 mod wipe;
 
+#[cfg(feature = "tokio")]
+pub use asynchronous::{AsyncSignIn, AsyncTokenStore};
 pub use builder::{Builder, OnDamage};
 #[cfg(feature = "test-util")]
 pub use clock::ManualClock;
@@ -70,6 +76,8 @@ pub use history::{History, PastSignOut, ScopeKind};
 pub use id::{AccountId, Alias, AliasKind, ClientId, MAX_ID_BYTES, SessionId, Subject, TenantId};
 #[cfg(feature = "test-util")]
 pub use machine::Machine;
+#[cfg(feature = "metrics")]
+pub use observe::describe_metrics;
 pub use operate::{BackedUp, Compacted, Erased, Verified};
 pub use read::{IdQuery, RefreshQuery};
 pub use reclaim::{Reclaimed, Swept};
@@ -79,6 +87,7 @@ pub use store::{Account, Accounts, Page, Stats, TokenStore};
 pub use token::{
     AccessQuery, AccessToken, IdToken, MAX_EXTRA_BYTES, MAX_TOKEN_BYTES, Partition, RefreshToken, Scopes, Secret, Token, Tokens,
 };
+pub use upkeep::{Upkeep, UpkeepBuilder, UpkeepState};
 pub use zeroize::Zeroizing;
 
 // The README's code compiles and runs.

@@ -11,6 +11,7 @@ use crate::error::{Error, Part, Result};
 use crate::gate::{Core, Open, lock};
 use crate::index::{self, Entry};
 use crate::layout::{self, AccountRow, Index, SignInId};
+use crate::observe;
 use crate::row::Header;
 use crate::rule::{Life, Position, Scope};
 use crate::token::Token;
@@ -104,6 +105,7 @@ impl Backlog {
             queue.waiting.extend(scopes);
         }
         self.changed.notify_all();
+        observe::backlog(queue.waiting.len() + usize::from(queue.working));
     }
 
     pub(crate) fn push_account(&self, account: Tag) {
@@ -141,6 +143,7 @@ impl Backlog {
     fn next(&self) -> Option<Scope> {
         let mut queue = lock(&self.queue);
         queue.working = false;
+        observe::backlog(queue.waiting.len());
         loop {
             self.changed.notify_all();
             match (queue.closing, queue.waiting.pop_front()) {
@@ -173,6 +176,7 @@ pub(crate) fn run(core: &Arc<Core>) {
     while let Some(scope) = core.backlog.next() {
         let result = for_each_account(core, scope, |open, account| {
             let rows = tidy_account(open, account, None)?.dead_rows;
+            observe::reclaimed(rows);
             let mut queue = lock(&core.backlog.queue);
             queue.done.accounts += 1;
             queue.done.rows += rows;

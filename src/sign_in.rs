@@ -12,9 +12,10 @@ use crate::gate::{Core, Open};
 use crate::id::{AccountId, Alias, SessionId, Subject, TenantId};
 use crate::index::{self, Entry};
 use crate::layout::{self, Index, SignInId};
+use crate::observe;
+use crate::owner::Owner;
 use crate::row::{Generation, Header, SignInBody};
 use crate::rule::Life;
-use crate::store::Owner;
 use crate::token::{Token, Tokens};
 
 /// The most aliases of one sign-in.
@@ -155,7 +156,11 @@ impl LiveSignIn {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn put(&self, tokens: impl Into<Tokens>) -> Result<Stored> {
-        let Tokens(tokens) = tokens.into();
+        let tokens = tokens.into();
+        observe::put(|| self.store(&tokens))
+    }
+
+    fn store(&self, Tokens(tokens): &Tokens) -> Result<Stored> {
         tokens.iter().try_for_each(Token::check)?;
         let (core, me) = (self.core(), &*self.0);
         let open = core.enter()?;
@@ -210,8 +215,7 @@ impl LiveSignIn {
     /// # Errors
     /// As every read: [`Error::Closed`], [`Error::Poisoned`], [`Error::Tampered`].
     pub fn is_live(&self) -> Result<bool> {
-        let open = self.core().enter()?;
-        Ok(self.live_header(&open)?.is_some())
+        observe::verb("is_live", || Ok(self.live_header(&self.core().enter()?)?.is_some()))
     }
 
     /// The random id of this sign-in: for the app's own session record, so that [`TokenStore::resume`](crate::TokenStore::resume)
@@ -259,6 +263,11 @@ impl LiveSignIn {
 
     pub(crate) fn core(&self) -> &Core {
         self.0.owner.core()
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn close_off_runtime(&self) {
+        self.0.owner.close_off_runtime();
     }
 
     pub(crate) fn id_bytes(&self) -> &SignInId {
