@@ -31,7 +31,9 @@ fn main() {
     let key = std::array::from_fn(|n| n as u8);
     let store = TokenStore::builder(folder.path().join("tokens")).key(KeySource::bytes(key)).open().unwrap();
     let lives = fill(&store, "staying", 0, others);
-    println!("{READERS} readers of {others} accounts, while another tenant's are reclaimed: {leaving} of {TOKENS} tokens of 1.6 kB");
+    println!(
+        "{READERS} readers of {others} accounts, while another tenant's are reclaimed: {leaving} of {TOKENS} tokens of 1.6 kB"
+    );
     println!("{:<40} {:>9} {:>10} {:>10} {:>10} {:>10}", "", "reads", "p50", "p99", "p99.9", "worst");
 
     let rounds = if is_bench() && !is_short() { 3 } else { 1 };
@@ -51,7 +53,11 @@ fn main() {
         let seconds = start.elapsed().as_secs_f64();
         let rows = store.stats().unwrap().reclaimed.rows - before;
         let (quiet, busy) = (print("quiet", quiet), print("while rows are deleted", busy));
-        println!("ratio of p99.9: {:.2} (at most 5.0); {rows} rows in {seconds:.1} s, {:.0}/s", busy / quiet, rows as f64 / seconds);
+        println!(
+            "ratio of p99.9: {:.2} (at most 5.0); {rows} rows in {seconds:.1} s, {:.0}/s",
+            busy / quiet,
+            rows as f64 / seconds
+        );
     }
 
     drop(fill(&store, "leaving", 1_000_000, leaving));

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError, Weak};
 use std::time::Duration;
 
+use crate::backlog::Backlog;
 use crate::clock::{Millis, Monotone, millis};
 use crate::crypto::{Tag, Tagger};
 use crate::engine::{Batch, Durability, Engine, EngineError, Row};
@@ -15,7 +16,6 @@ use crate::error::{Error, Part, Result};
 use crate::layout::{self, SignInId};
 use crate::ledger::Ledger;
 use crate::observe;
-use crate::reclaim::Backlog;
 use crate::row::{Header, Rows, SignInBody};
 use crate::rule::{Life, Position};
 use crate::sign_out::SessionPolicy;

@@ -22,6 +22,7 @@
 
 #[cfg(feature = "tokio")]
 mod asynchronous;
+mod backlog;
 mod builder;
 mod clock;
 mod codec;
