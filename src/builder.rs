@@ -1,7 +1,7 @@
 //! Opening a store: what can be set, and the order in which a store is born, recovered, or forgotten.
 
+use crate::sync::Arc;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, Monotone, SystemClock};

@@ -57,6 +57,7 @@ mod rule;
 mod sign_in;
 mod sign_out;
 mod store;
+mod sync;
 mod token;
 mod upkeep;
 mod wipe;

@@ -1,11 +1,11 @@
 //! A pretended machine for tests: a disk and an engine in memory that outlive the store, and that can crash, fill up, fail and
 //! be tampered with.
 
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::builder::Builder;
 use crate::crypto::Tag;

@@ -1,8 +1,8 @@
 //! Who keeps the store open, and closing it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread::JoinHandle;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::thread::JoinHandle;
+use crate::sync::{Arc, Mutex, MutexGuard};
 
 use crate::clock::from_millis;
 use crate::error::{Error, Result};

@@ -1,8 +1,8 @@
 //! Deleting what the rule already made unreachable: a thread right behind the sign-outs, and the sweep for what it missed and
 //! for what expired. Nothing here decides anything; it only gives space back.
 
+use crate::sync::Arc;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Instant;
 
 use crate::backlog::{Backlog, Cursor, Pace};
@@ -19,7 +19,7 @@ use crate::rule::{Life, Position, Scope};
 use crate::token::Token;
 
 /// How many rows are read and gone through at a time, under the gate and the account's lock.
-const SLICE: usize = 64;
+const SLICE: usize = if cfg!(oubliette_shuttle) { 2 } else { 64 };
 
 /// What was deleted since the store was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

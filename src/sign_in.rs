@@ -1,7 +1,7 @@
 //! Signing in, and the live handle through which a sign-in's tokens are stored and read.
 
+use crate::sync::Arc;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::clock::{Millis, from_millis, millis, to_millis};

@@ -1,8 +1,8 @@
 //! The store: opened once, shared by clones, closed once.
 
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, Mutex};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use crate::builder::Builder;
@@ -392,7 +392,7 @@ impl TokenStore {
 
     pub(crate) fn new(core: Arc<Core>, premises: Premises, held: Held, opened_by_previous_key: bool) -> Result<Self> {
         let shared = core.clone();
-        let thread = std::thread::Builder::new().name("oubliette-reclaim".into()).spawn(move || reclaim::run(&shared));
+        let thread = crate::sync::thread::Builder::new().name("oubliette-reclaim".into()).spawn(move || reclaim::run(&shared));
         let thread = match thread {
             Ok(thread) => thread,
             Err(error) => {

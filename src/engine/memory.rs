@@ -1,8 +1,8 @@
 //! An engine in memory, for models and users' tests. Its rows outlive it, and a crash forgets what was not synced.
 
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Batch, Durability, Engine, EngineError, Row};
 use crate::crypto::Tag;

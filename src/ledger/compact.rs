@@ -1,7 +1,7 @@
 //! Compaction: a new file without the records that no longer decide anything. It is written beside the old one and takes its place
 //! by a rename; what stands in memory is then rebuilt from it. A successor, which a complete erasure makes, is the same under a new id and key.
 
-use std::sync::{Arc, PoisonError};
+use crate::sync::{Arc, PoisonError};
 
 use super::format::{Header, LedgerKey, Record, What};
 use super::recover::recover;
