@@ -1,6 +1,5 @@
 //! What waits to be reclaimed, and how fast that goes: unhurried while nobody waits, so that readers do not notice it.
 
-use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -11,6 +10,7 @@ use crate::layout;
 use crate::observe;
 use crate::reclaim::Reclaimed;
 use crate::rule::Scope;
+use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// The most sign-outs that wait for their reclaim one by one. Behind that, one pass over all accounts does for all.
 const BACKLOG: usize = 64 * 1024;

@@ -1,6 +1,5 @@
 //! Opening a store: what can be set, and the order in which a store is born, recovered, or forgotten.
 
-use crate::sync::Arc;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use crate::place::{BIRTH, Folders, Held, KEYRING, MOVING, Place, engine_name, is
 use crate::row::Rows;
 use crate::sign_out::SessionPolicy;
 use crate::store::TokenStore;
+use crate::sync::Arc;
 
 /// What to do when a part of the store is damaged or missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

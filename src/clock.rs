@@ -2,8 +2,9 @@
 //!
 //! Order decides sign-outs; the clock decides only expiry, the age of sign-ins, and explicit cutoffs.
 
-use crate::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Milliseconds since the Unix epoch.
 pub(crate) type Millis = u64;

@@ -2,8 +2,6 @@
 //!
 //! Lock order: a session's stripe, accounts' stripes in rising order, the checkpoint, the ledger's own locks.
 
-use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError, Weak};
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::time::Duration;
@@ -19,6 +17,8 @@ use crate::observe;
 use crate::row::{Header, Rows, SignInBody};
 use crate::rule::{Life, Position};
 use crate::sign_out::SessionPolicy;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError, Weak};
 use crate::token::Token;
 use crate::upkeep::Bell;
 

@@ -1,8 +1,6 @@
 //! A pretended machine for tests: a disk and an engine in memory that outlive the store, and that can crash, fill up, fail and
 //! be tampered with.
 
-use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -13,6 +11,8 @@ use crate::disk::{Disk, DiskFile};
 use crate::engine::{Batch, Durability, Engine, EngineError, MemoryEngine, MemoryRows, Row};
 use crate::error::{Error, Result};
 use crate::place::{Held, Place};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 const SECTOR: usize = 512;
 

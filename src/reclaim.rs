@@ -1,7 +1,6 @@
 //! Deleting what the rule already made unreachable: a thread right behind the sign-outs, and the sweep for what it missed and
 //! for what expired. Nothing here decides anything; it only gives space back.
 
-use crate::sync::Arc;
 use std::collections::HashMap;
 use std::time::Instant;
 
@@ -16,6 +15,7 @@ use crate::layout::{self, AccountRow, Index, SignInId};
 use crate::observe;
 use crate::row::Header;
 use crate::rule::{Life, Position, Scope};
+use crate::sync::Arc;
 use crate::token::Token;
 
 /// How many rows are read and gone through at a time, under the gate and the account's lock.

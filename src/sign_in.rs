@@ -1,6 +1,5 @@
 //! Signing in, and the live handle through which a sign-in's tokens are stored and read.
 
-use crate::sync::Arc;
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
@@ -16,6 +15,7 @@ use crate::observe;
 use crate::owner::Owner;
 use crate::row::{Generation, Header, SignInBody};
 use crate::rule::Life;
+use crate::sync::Arc;
 use crate::token::{Token, Tokens};
 
 /// The most aliases of one sign-in.

@@ -1,7 +1,5 @@
 //! The store: opened once, shared by clones, closed once.
 
-use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Arc, Mutex};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -19,6 +17,8 @@ use crate::place::Held;
 use crate::reclaim::{self, Reclaimed, Swept, next_account};
 use crate::sign_in::{self, LiveSignIn, SignIn};
 use crate::sign_out::{self, LastSignOut, Receipt, Scope, SignOut};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, Mutex};
 
 /// An encrypted, restart-safe store of tokens. Clones share it.
 ///

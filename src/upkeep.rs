@@ -2,8 +2,6 @@
 //!
 //! While it waits it holds nothing of the store, and while it works nothing that keeps the store open.
 
-use crate::sync::thread::{JoinHandle, ThreadId};
-use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::clock::from_millis;
@@ -13,6 +11,8 @@ use crate::observe;
 use crate::owner::Works;
 use crate::reclaim::Swept;
 use crate::store::TokenStore;
+use crate::sync::thread::{JoinHandle, ThreadId};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
 /// How the upkeep goes about its work. Made by [`TokenStore::upkeep`].
 #[must_use = "nothing happens before `start`"]

@@ -1,11 +1,11 @@
 //! An engine in memory, for models and users' tests. Its rows outlive it, and a crash forgets what was not synced.
 
-use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use super::{Batch, Durability, Engine, EngineError, Row};
 use crate::crypto::Tag;
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 type Changes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
