@@ -11,7 +11,7 @@ use crate::observe;
 use crate::owner::Works;
 use crate::reclaim::Swept;
 use crate::store::TokenStore;
-use crate::sync::thread::{JoinHandle, ThreadId};
+use crate::sync::thread::JoinHandle;
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
 /// How the upkeep goes about its work. Made by [`TokenStore::upkeep`].
