@@ -4,10 +4,9 @@
 
 use std::cell::Cell;
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError, Weak};
 use std::time::Duration;
 
+use crate::backlog::Backlog;
 use crate::clock::{Millis, Monotone, millis};
 use crate::crypto::{Tag, Tagger};
 use crate::engine::{Batch, Durability, Engine, EngineError, Row};
@@ -15,10 +14,11 @@ use crate::error::{Error, Part, Result};
 use crate::layout::{self, SignInId};
 use crate::ledger::Ledger;
 use crate::observe;
-use crate::reclaim::Backlog;
 use crate::row::{Header, Rows, SignInBody};
 use crate::rule::{Life, Position};
 use crate::sign_out::SessionPolicy;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError, Weak};
 use crate::token::Token;
 use crate::upkeep::Bell;
 

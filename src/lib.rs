@@ -22,6 +22,7 @@
 
 #[cfg(feature = "tokio")]
 mod asynchronous;
+mod backlog;
 mod builder;
 mod clock;
 mod codec;
@@ -56,6 +57,7 @@ mod rule;
 mod sign_in;
 mod sign_out;
 mod store;
+mod sync;
 mod token;
 mod upkeep;
 mod wipe;

@@ -4,8 +4,6 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::builder::Builder;
 use crate::crypto::Tag;
@@ -13,6 +11,8 @@ use crate::disk::{Disk, DiskFile};
 use crate::engine::{Batch, Durability, Engine, EngineError, MemoryEngine, MemoryRows, Row};
 use crate::error::{Error, Result};
 use crate::place::{Held, Place};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 const SECTOR: usize = 512;
 

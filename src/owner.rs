@@ -1,9 +1,5 @@
 //! Who keeps the store open, and closing it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread::JoinHandle;
-
 use crate::clock::from_millis;
 use crate::error::{Error, Result};
 use crate::gate::{Core, lock};
@@ -12,6 +8,9 @@ use crate::operate::{self, Premises};
 use crate::place::Held;
 use crate::reclaim::{self, Swept};
 use crate::store::Stats;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::thread::JoinHandle;
+use crate::sync::{Arc, Mutex, MutexGuard};
 
 /// What keeps the store open: dropped with the last clone and the last handle.
 pub(crate) struct Owner {

@@ -1,7 +1,6 @@
 //! Signing in, and the live handle through which a sign-in's tokens are stored and read.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::clock::{Millis, from_millis, millis, to_millis};
@@ -16,6 +15,7 @@ use crate::observe;
 use crate::owner::Owner;
 use crate::row::{Generation, Header, SignInBody};
 use crate::rule::Life;
+use crate::sync::Arc;
 use crate::token::{Token, Tokens};
 
 /// The most aliases of one sign-in.

@@ -1,8 +1,6 @@
 //! The store: opened once, shared by clones, closed once.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use crate::builder::Builder;
@@ -19,6 +17,8 @@ use crate::place::Held;
 use crate::reclaim::{self, Reclaimed, Swept, next_account};
 use crate::sign_in::{self, LiveSignIn, SignIn};
 use crate::sign_out::{self, LastSignOut, Receipt, Scope, SignOut};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, Mutex};
 
 /// An encrypted, restart-safe store of tokens. Clones share it.
 ///
@@ -392,7 +392,7 @@ impl TokenStore {
 
     pub(crate) fn new(core: Arc<Core>, premises: Premises, held: Held, opened_by_previous_key: bool) -> Result<Self> {
         let shared = core.clone();
-        let thread = std::thread::Builder::new().name("oubliette-reclaim".into()).spawn(move || reclaim::run(&shared));
+        let thread = crate::sync::thread::Builder::new().name("oubliette-reclaim".into()).spawn(move || reclaim::run(&shared));
         let thread = match thread {
             Ok(thread) => thread,
             Err(error) => {

@@ -2,8 +2,6 @@
 //!
 //! While it waits it holds nothing of the store, and while it works nothing that keeps the store open.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::clock::from_millis;
@@ -13,6 +11,8 @@ use crate::observe;
 use crate::owner::Works;
 use crate::reclaim::Swept;
 use crate::store::TokenStore;
+use crate::sync::thread::JoinHandle;
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
 /// How the upkeep goes about its work. Made by [`TokenStore::upkeep`].
 #[must_use = "nothing happens before `start`"]
@@ -107,7 +107,7 @@ impl UpkeepBuilder {
         works.core.ring_on_closing(&bell);
         drop(works);
         let rung = bell.clone();
-        let thread = std::thread::Builder::new().name("oubliette-upkeep".into()).spawn(move || run(&self, &rung));
+        let thread = crate::sync::thread::Builder::new().name("oubliette-upkeep".into()).spawn(move || run(&self, &rung));
         let thread = thread.map_err(Error::io("start the upkeep's thread"))?;
         Ok(Upkeep { bell, thread: Some(thread), pid: std::process::id() })
     }
@@ -137,7 +137,7 @@ impl Upkeep {
     pub fn stop(mut self) -> UpkeepState {
         self.bell.stop();
         if let Some(thread) = self.thread.take()
-            && thread.thread().id() != std::thread::current().id()
+            && thread.thread().id() != crate::sync::thread::current().id()
             && self.pid == std::process::id()
         {
             // Should it have panicked, the hook has told.

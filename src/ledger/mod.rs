@@ -13,8 +13,6 @@ mod recover;
 mod tests;
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use crate::clock::Millis;
 use crate::crypto::{Key, fresh};
@@ -22,6 +20,8 @@ use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, Part, Result};
 use crate::observe;
 use crate::rule::{Fence, Fences, NO_CUTOFF, Opening, Position, Scope};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use format::{HEADER_BYTES, Header, LedgerKey, MAX_GROUP, Record, SLOT_BYTES, Seal, Slot, What};
 
 /// The most sign-outs that one call may record.
