@@ -2,7 +2,9 @@
 
 mod common;
 
-use std::sync::{Arc, Mutex};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex};
 
 use common::{now, scopes};
 use metrics_util::debugging::DebuggingRecorder;
@@ -11,6 +13,11 @@ use oubliette::*;
 /// Keeps all that a subscriber can see.
 #[derive(Clone, Default)]
 struct Everything(Arc<Mutex<Vec<String>>>);
+
+thread_local! {
+    /// The spans that this thread is in.
+    static ENTERED: RefCell<Vec<(tracing::span::Id, &'static tracing::Metadata<'static>)>> = const { RefCell::new(Vec::new()) };
+}
 
 struct Fields<'a>(&'a mut String);
 
@@ -22,15 +29,18 @@ impl tracing::field::Visit for Fields<'_> {
 
 impl tracing::Subscriber for Everything {
     fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target().starts_with("oubliette")
+        metadata.target().starts_with("oubliette") || metadata.target() == "app"
     }
 
     fn new_span(&self, span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        let mut line = format!("{} {}", span.metadata().level(), span.metadata().name());
+        let within = ENTERED.with_borrow(|entered| entered.last().map_or("", |(_, metadata)| metadata.name()));
+        let mut line = format!("{within}> {} {}", span.metadata().level(), span.metadata().name());
         span.record(&mut Fields(&mut line));
         let mut lines = self.0.lock().unwrap();
         lines.push(line);
-        tracing::span::Id::from_u64(lines.len() as u64)
+        let id = tracing::span::Id::from_u64(lines.len() as u64);
+        METADATA.lock().unwrap().insert(id.into_u64(), span.metadata());
+        id
     }
 
     fn record(&self, span: &tracing::span::Id, values: &tracing::span::Record<'_>) {
@@ -45,9 +55,23 @@ impl tracing::Subscriber for Everything {
     }
 
     fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-    fn enter(&self, _: &tracing::span::Id) {}
-    fn exit(&self, _: &tracing::span::Id) {}
+
+    fn enter(&self, span: &tracing::span::Id) {
+        let metadata = METADATA.lock().unwrap()[&span.into_u64()];
+        ENTERED.with_borrow_mut(|entered| entered.push((span.clone(), metadata)));
+    }
+
+    fn exit(&self, _: &tracing::span::Id) {
+        ENTERED.with_borrow_mut(Vec::pop);
+    }
+
+    fn current_span(&self) -> tracing_core::span::Current {
+        let current = ENTERED.with_borrow(|entered| entered.last().cloned());
+        current.map_or_else(tracing_core::span::Current::none, |(id, metadata)| tracing_core::span::Current::new(id, metadata))
+    }
 }
+
+static METADATA: LazyLock<Mutex<HashMap<u64, &'static tracing::Metadata<'static>>>> = LazyLock::new(Mutex::default);
 
 /// Runs every verb with names and tokens that are easily recognised; and some that fail.
 fn run_everything(machine: &Machine) {
@@ -88,7 +112,10 @@ fn run_everything(machine: &Machine) {
     runtime.block_on(async {
         let live = AsyncSignIn::from(live.clone());
         live.access_token(&wanted).await.unwrap().unwrap();
-        live.put(RefreshToken::new(client.clone(), "needle-refresh-2")).await.unwrap();
+        // On another thread, but in the span of the request.
+        let request = tracing::debug_span!(target: "app", "request");
+        let mut put = std::pin::pin!(live.put(RefreshToken::new(client.clone(), "needle-refresh-2")));
+        std::future::poll_fn(|context| request.in_scope(|| put.as_mut().poll(context))).await.unwrap();
     });
     let good = machine.rows();
     let mut bad = good.clone();
@@ -144,6 +171,7 @@ fn no_span_event_or_metric_shows_anything() {
     has("DEBUG sign_out scope=\"tenant\" outcome=\"ok\"");
     has("DEBUG read kind=\"access\" outcome=\"hit\"");
     has("DEBUG put outcome=\"signed_out\"");
+    has("request> DEBUG put outcome=\"ok\"");
     has("DEBUG verb verb=\"compact\" outcome=\"ok\"");
     has("WARN message=a row does not open verb=\"read\"");
     has("part=\"engine\"");
