@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
+use crate::acquire::Acquiring;
 use crate::clock::{Millis, Monotone, millis};
 use crate::crypto::{Tag, Tagger};
 use crate::engine::{Batch, Durability, Engine, EngineError, Row};
@@ -51,6 +52,7 @@ pub(crate) struct Core {
     pub(crate) clock: Monotone,
     pub(crate) options: Options,
     pub(crate) backlog: Backlog,
+    pub(crate) acquiring: Acquiring,
     accounts: Vec<Mutex<()>>,
     sessions: Vec<Mutex<()>>,
     /// The position in the checkpoint row.
@@ -79,6 +81,7 @@ impl Core {
             clock,
             options,
             backlog: Backlog::default(),
+            acquiring: Acquiring::default(),
             accounts: stripes(256),
             sessions: stripes(256),
             checkpoint: Mutex::new(checkpoint),

@@ -20,6 +20,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod acquire;
 mod builder;
 mod clock;
 mod codec;
@@ -56,6 +57,9 @@ mod store;
 mod token;
 mod wipe;
 
+pub use acquire::{
+    AccessRequest, AcquireError, Acquirer, Grant, InteractionReason, OrphanReason, Orphaned, RefreshError, RefreshFailed,
+};
 pub use builder::{Builder, OnDamage};
 #[cfg(feature = "test-util")]
 pub use clock::ManualClock;

@@ -155,7 +155,11 @@ impl LiveSignIn {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn put(&self, tokens: impl Into<Tokens>) -> Result<Stored> {
-        let Tokens(tokens) = tokens.into();
+        self.put_instead_of(&tokens.into().0, &[])
+    }
+
+    /// As [`put`](Self::put). In the same stroke the tokens in these places (tenant and slot) are removed, unless one of the new comes there.
+    pub(crate) fn put_instead_of(&self, tokens: &[Token], forget: &[(Tag, Tag)]) -> Result<Stored> {
         tokens.iter().try_for_each(Token::check)?;
         let (core, me) = (self.core(), &*self.0);
         let open = core.enter()?;
@@ -168,13 +172,10 @@ impl LiveSignIn {
         let mut writes: BTreeMap<(Tag, Tag), Vec<Row>> = BTreeMap::new();
         for (number, token) in tokens.iter().enumerate() {
             let tenant = token.tenant().map_or(me.life.tenant, |tenant| core.tagger.tenant(tenant));
-            let fences = core.ledger.fences();
-            let is_over = |since| fences.is_tenant_covered_since(tenant, since);
-            if fences.is_tenant_dead(&me.life, tenant) || me.continued_since.is_some_and(is_over) {
+            if self.refuses(tenant) {
                 result.refused.push(number);
                 continue;
             }
-            drop(fences);
             let slot = token.slot(&core.tagger, &me.life.account);
             let key = |part| layout::token(&me.life.account, &me.id, &tenant, &slot, part);
             writes.insert((tenant, slot), open.rows()?.seal_token(key, &header, token)?);
@@ -182,6 +183,11 @@ impl LiveSignIn {
             result.stored += 1;
         }
         let mut batch = Batch { guard: Some((layout::header(&me.life.account), Some(value))), changes: Vec::new() };
+        for (tenant, slot) in forget.iter().filter(|place| !writes.contains_key(*place)) {
+            let key = |part| layout::token(&me.life.account, &me.id, tenant, slot, part);
+            let parts = open.get(&key(0))?.map_or(0, |old| crate::row::parts_of(&old));
+            (0..parts).for_each(|part| batch.delete(key(part)));
+        }
         for ((tenant, slot), rows) in writes {
             let key = |part| layout::token(&me.life.account, &me.id, &tenant, &slot, part);
             // The longer token in whose place this one comes leaves no parts behind.
@@ -203,6 +209,24 @@ impl LiveSignIn {
             }
         }
         Ok(result)
+    }
+
+    /// Whether tokens of this tenant are not taken, though the sign-in may live.
+    fn refuses(&self, tenant: Tag) -> bool {
+        let fences = self.core().ledger.fences();
+        let is_over = |since| fences.is_tenant_covered_since(tenant, since);
+        fences.is_tenant_dead(&self.0.life, tenant) || self.0.continued_since.is_some_and(is_over)
+    }
+
+    /// Whether the sign-in is live now, and takes tokens of this tenant.
+    pub(crate) fn is_open_to(&self, tenant: Tag) -> Result<bool> {
+        let open = self.core().enter()?;
+        Ok(self.live_header(&open)?.is_some() && !self.refuses(tenant))
+    }
+
+    /// The tag of a tenant; without one, of the sign-in's own.
+    pub(crate) fn tenant_tag(&self, tenant: Option<&TenantId>) -> Tag {
+        tenant.map_or(self.0.life.tenant, |tenant| self.core().tagger.tenant(tenant))
     }
 
     /// Whether the sign-in is live now.
@@ -265,6 +289,10 @@ impl LiveSignIn {
         &self.0.id
     }
 
+    pub(crate) fn generation(&self) -> &Generation {
+        &self.0.generation
+    }
+
     pub(crate) fn life(&self) -> &Life {
         &self.0.life
     }
@@ -275,6 +303,12 @@ impl LiveSignIn {
         let Some((value, header)) = open.header(&me.life.account)? else { return Ok(None) };
         let is_mine = header.generation == me.generation && header.sign_ins.contains(&me.id);
         Ok((is_mine && open.core.is_live(&me.life, open.core.clock.now())).then_some((value, header)))
+    }
+}
+
+impl AsRef<Self> for LiveSignIn {
+    fn as_ref(&self) -> &Self {
+        self
     }
 }
 
@@ -388,6 +422,24 @@ pub(crate) fn live_sign_ins(owner: &Arc<Owner>, open: &Open<'_>, account: &Tag) 
         }
     }
     Ok(live)
+}
+
+/// The handle of one live sign-in. Of the account's others nothing is read.
+pub(crate) fn live_sign_in(owner: &Arc<Owner>, open: &Open<'_>, account: &AccountId, id: SignInId) -> Result<Option<LiveSignIn>> {
+    let core = owner.core();
+    let tag = core.tagger.account(account);
+    let Some((_, header)) = open.header(&tag)? else { return Ok(None) };
+    if !header.sign_ins.contains(&id) {
+        return Ok(None);
+    }
+    let Some(body) = open.sign_in(&tag, &header, &id)? else { return Ok(None) };
+    let life = core.life(tag, &body);
+    if !core.is_live(&life, core.clock.now()) {
+        return Ok(None);
+    }
+    // The header is authentic for the account's tag: whose it is need not be read.
+    let (owner, account, generation) = (owner.clone(), account.clone(), header.generation);
+    Ok(Some(LiveSignIn(Arc::new(Inner { owner, id, generation, life, account, body, continued_since: None }))))
 }
 
 /// Takes the as-of. A fence that covers the sign-in and is still being synced is waited for, so that the sign-in is newer than it.
