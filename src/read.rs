@@ -18,7 +18,7 @@ const SLICE: usize = 64;
 const TRIES: usize = 4;
 
 /// Which refresh token is wanted: a client's own, or one of a family.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 #[must_use]
 pub struct RefreshQuery {
     client: Option<ClientId>,
@@ -242,6 +242,12 @@ impl AccessQuery {
     }
 }
 
+impl RefreshToken {
+    pub(crate) fn slot(&self, tagger: &Tagger, account: &Tag) -> Tag {
+        refresh_slot(tagger, account, self.client_id.as_str(), self.family_id.as_deref(), &self.partition)
+    }
+}
+
 impl AccessToken {
     pub(crate) fn slot(&self, tagger: &Tagger, account: &Tag) -> Tag {
         access_slot(tagger, account, &Target::of_token(self))
@@ -297,7 +303,7 @@ impl Token {
     pub(crate) fn slot(&self, tagger: &Tagger, account: &Tag) -> Tag {
         match self {
             Self::Access(t) => t.slot(tagger, account),
-            Self::Refresh(t) => refresh_slot(tagger, account, t.client_id.as_str(), t.family_id.as_deref(), &t.partition),
+            Self::Refresh(t) => t.slot(tagger, account),
             Self::Id(t) => id_slot(tagger, account, t.client_id.as_str(), &t.partition),
         }
     }

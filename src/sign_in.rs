@@ -15,7 +15,7 @@ use crate::layout::{self, Index, SignInId};
 use crate::row::{Generation, Header, SignInBody};
 use crate::rule::Life;
 use crate::store::Owner;
-use crate::token::{Token, Tokens};
+use crate::token::{RefreshToken, Token, Tokens};
 
 /// The most aliases of one sign-in.
 pub const MAX_ALIASES: usize = 8;
@@ -155,11 +155,18 @@ impl LiveSignIn {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn put(&self, tokens: impl Into<Tokens>) -> Result<Stored> {
-        self.put_instead_of(&tokens.into().0, &[])
+        Ok(self.put_refreshed(&tokens.into().0, None, &[])?.0)
     }
 
-    /// As [`put`](Self::put). In the same stroke the tokens in these places (tenant and slot) are removed, unless one of the new comes there.
-    pub(crate) fn put_instead_of(&self, tokens: &[Token], forget: &[(Tag, Tag)]) -> Result<Stored> {
+    /// As [`put`](Self::put), of what came for a refresh token. That one is removed in the same stroke, if another came for it. Should the store have
+    /// another one in its place by now, that is kept: second are the numbers of those that were left out for it. The tokens in the places
+    /// `forget` (tenant and slot) are removed too, unless one of the new comes there.
+    pub(crate) fn put_refreshed(
+        &self,
+        tokens: &[Token],
+        redeemed: Option<&RefreshToken>,
+        forget: &[(Tag, Tag)],
+    ) -> Result<(Stored, Vec<usize>)> {
         tokens.iter().try_for_each(Token::check)?;
         let (core, me) = (self.core(), &*self.0);
         let open = core.enter()?;
@@ -168,6 +175,16 @@ impl LiveSignIn {
 
         let mut result = Stored { stored: 0, refused: Vec::new() };
         let mut durability = Durability::ProcessCrash;
+        let redeemed = redeemed.filter(|_| tokens.iter().any(|token| matches!(token, Token::Refresh(_))));
+        let (mut spent, mut newer) = (None, None);
+        if let Some(redeemed) = redeemed {
+            let place = (me.life.tenant, redeemed.slot(&core.tagger, &me.life.account));
+            match self.refresh_token_at(&open, &header, place.1)? {
+                Some((stored, _)) if stored.secret != redeemed.secret => newer = Some(place),
+                _ => spent = Some(place),
+            }
+        }
+        let mut left_out = Vec::new();
         // By place: of two tokens for one place the later counts.
         let mut writes: BTreeMap<(Tag, Tag), Vec<Row>> = BTreeMap::new();
         for (number, token) in tokens.iter().enumerate() {
@@ -177,13 +194,17 @@ impl LiveSignIn {
                 continue;
             }
             let slot = token.slot(&core.tagger, &me.life.account);
+            if newer == Some((tenant, slot)) {
+                left_out.push(number);
+                continue;
+            }
             let key = |part| layout::token(&me.life.account, &me.id, &tenant, &slot, part);
             writes.insert((tenant, slot), open.rows()?.seal_token(key, &header, token)?);
             durability = durability.max(core.options.durability_of(token));
             result.stored += 1;
         }
         let mut batch = Batch { guard: Some((layout::header(&me.life.account), Some(value))), changes: Vec::new() };
-        for (tenant, slot) in forget.iter().filter(|place| !writes.contains_key(*place)) {
+        for (tenant, slot) in forget.iter().chain(&spent).filter(|place| !writes.contains_key(*place)) {
             let key = |part| layout::token(&me.life.account, &me.id, tenant, slot, part);
             let parts = open.get(&key(0))?.map_or(0, |old| crate::row::parts_of(&old));
             (0..parts).for_each(|part| batch.delete(key(part)));
@@ -208,7 +229,40 @@ impl LiveSignIn {
                 return Err(Error::SignedOut);
             }
         }
-        Ok(result)
+        Ok((result, left_out))
+    }
+
+    /// Removes this refresh token, if it is still the one that is stored. `Ok(false)` if another one is, or none.
+    pub(crate) fn remove_refresh_token(&self, token: &RefreshToken) -> Result<bool> {
+        let (core, me) = (self.core(), &*self.0);
+        let open = core.enter()?;
+        let lock = core.lock_account(&me.life.account);
+        let (value, header) = self.live_header(&open)?.ok_or(Error::SignedOut)?;
+        let slot = token.slot(&core.tagger, &me.life.account);
+        let Some((stored, parts)) = self.refresh_token_at(&open, &header, slot)? else { return Ok(false) };
+        // In constant time, as all secrets are compared.
+        if stored.secret != token.secret {
+            return Ok(false);
+        }
+        let mut batch = Batch { guard: Some((layout::header(&me.life.account), Some(value))), changes: Vec::new() };
+        let key = |part| layout::token(&me.life.account, &me.id, &me.life.tenant, &slot, part);
+        (0..parts).for_each(|part| batch.delete(key(part)));
+        open.commit(&me.life.account, batch)?;
+        drop(lock);
+        // Should a power cut bring it back, the provider refuses it once more.
+        open.sync(Durability::ProcessCrash)?;
+        Ok(true)
+    }
+
+    /// The refresh token that is stored in a slot, and in how many parts, for who holds the account's lock.
+    fn refresh_token_at(&self, open: &Open<'_>, header: &Header, slot: Tag) -> Result<Option<(RefreshToken, u8)>> {
+        let key = layout::token(&self.0.life.account, &self.0.id, &self.0.life.tenant, &slot, 0);
+        let Some(value) = open.get(&key)? else { return Ok(None) };
+        let parts = crate::row::parts_of(&value);
+        match open.token(header, key, value)? {
+            Some(Token::Refresh(token)) => Ok(Some((token, parts))),
+            _ => Ok(None),
+        }
     }
 
     /// Whether tokens of this tenant are not taken, though the sign-in may live.

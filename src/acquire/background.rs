@@ -155,13 +155,14 @@ impl Acquirer {
         F: Future<Output = Result<Tokens, RefreshError>> + Send + 'static,
     {
         let runtime = runtime()?;
-        let (chain, limit) = (lead.chain(), self.0.give_up_after);
+        let (chain, limit) = (lead.chain_apart(), self.0.give_up_after);
+        let grant = lead.grant().clone();
+        let aside = Aside(Some(lead));
         Ok(runtime.spawn(async move {
-            let grant = lead.grant().clone();
             let mut refreshed = Box::pin(async move { refresh(grant).await });
             let refreshed = timeout(limit, poll_fn(|context| chain.run(|| refreshed.as_mut().poll(context)))).await;
             let result = refreshed.unwrap_or_else(|_| Err(timed_out_refresh()));
-            apart(move || drop(lead.settle(result)));
+            aside.settle(result);
         }))
     }
 
@@ -186,6 +187,26 @@ impl Acquirer {
                 Ok(Some(live)) => return live,
                 Ok(None) => {}
             }
+        }
+    }
+}
+
+/// A refresh in a task. Settled or dropped (in a panic, or with the runtime), it ends on a thread of its own: with it may go the last handle of the
+/// store, which closes it.
+struct Aside(Option<Lead>);
+
+impl Aside {
+    fn settle(mut self, result: Result<Tokens, RefreshError>) {
+        if let Some(lead) = self.0.take() {
+            apart(move || drop(lead.settle(result)));
+        }
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        if let Some(lead) = self.0.take() {
+            apart(move || drop(lead));
         }
     }
 }

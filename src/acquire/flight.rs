@@ -196,21 +196,25 @@ impl<E, T: Clone> Future for Ticket<E, T> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
         let me = self.get_mut();
         let mut state = lock(&me.flight.state);
-        match &mut *state {
-            State::Over(outcome) => Poll::Ready(outcome.clone()),
-            State::Waiting { wakers, next } => {
-                let waker = context.waker();
-                match wakers.iter_mut().find(|(id, _)| Some(*id) == me.waker) {
-                    Some((_, mine)) => mine.clone_from(waker),
-                    None => {
-                        me.waker = Some(*next);
-                        wakers.push((*next, waker.clone()));
-                        *next += 1;
-                    }
-                }
-                Poll::Pending
+        let (wakers, next) = match &mut *state {
+            State::Over(outcome) => return Poll::Ready(outcome.clone()),
+            State::Waiting { wakers, next } => (wakers, next),
+        };
+        let waker = context.waker();
+        let replaced = match wakers.iter_mut().find(|(id, _)| Some(*id) == me.waker) {
+            Some((_, mine)) if mine.will_wake(waker) => None,
+            Some((_, mine)) => Some(std::mem::replace(mine, waker.clone())),
+            None => {
+                me.waker = Some(*next);
+                wakers.push((*next, waker.clone()));
+                *next += 1;
+                None
             }
-        }
+        };
+        drop(state);
+        // Not under the lock: dropping a waker may drop the task that it wakes, and with it another ticket.
+        drop(replaced);
+        Poll::Pending
     }
 }
 
@@ -221,7 +225,7 @@ impl<E, T> Drop for Ticket<E, T> {
             State::Waiting { wakers, .. } => wakers.iter().position(|(id, _)| *id == mine).map(|at| wakers.swap_remove(at)),
             State::Over(_) => None,
         };
-        // Not under the lock: dropping a waker may drop the task that it wakes.
+        // Not under the lock, as above.
         drop(unused);
     }
 }

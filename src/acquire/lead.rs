@@ -1,10 +1,7 @@
 //! One refresh under way, from the grant to the outcome: what came is stored, the place is free, and all who wait are told.
 
-use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant, SystemTime};
-
-use subtle::ConstantTimeEq;
 
 use super::chain::Chain;
 use super::hold::Held;
@@ -14,11 +11,7 @@ use super::{
     AcquireError, Acquirer, Grant, InteractionReason, Landing, OrphanReason, Orphaned, RefreshError, RefreshFailed, RefreshPlace,
 };
 use crate::clock::from_millis;
-use crate::crypto::Tag;
-use crate::engine::{Batch, Durability};
 use crate::error::{Error, Result as StoreResult};
-use crate::id::ClientId;
-use crate::layout;
 use crate::observe::{self, Refresh};
 use crate::read::RefreshQuery;
 use crate::sign_in::LiveSignIn;
@@ -37,7 +30,7 @@ pub(super) struct Lead {
 /// What came of it, and what is left over.
 struct End {
     landing: Landing,
-    orphaned: Option<(Vec<Token>, OrphanReason)>,
+    orphaned: Vec<(Token, OrphanReason)>,
     how: Refresh,
 }
 
@@ -65,13 +58,16 @@ impl Lead {
         &self.grant
     }
 
-    /// The refreshes that wait for this one's closure. Nobody waits for one in the background.
-    pub(super) fn chain(&self) -> Chain {
+    /// The refreshes that wait for this one's closure, with itself.
+    fn chain(&self) -> Chain {
+        self.place.iter().fold(Chain::current(), |chain, place| chain.and(place.number()))
+    }
+
+    /// As [`Lead::chain`], when the closure runs elsewhere. Nobody waits there for what is only due.
+    #[cfg(feature = "tokio")]
+    pub(super) fn chain_apart(&self) -> Chain {
         let outer = if self.due.is_some() { Chain::default() } else { Chain::current() };
-        match &self.place {
-            Some(place) => outer.and(place.number()),
-            None => outer,
-        }
+        self.place.iter().fold(outer, |chain, place| chain.and(place.number()))
     }
 
     #[cfg(feature = "tokio")]
@@ -93,15 +89,21 @@ impl Lead {
             observe::refreshed(how, self.began.elapsed());
             place.land(landing.clone());
         }
-        if let Some((tokens, reason)) = orphaned
-            && !tokens.is_empty()
-            && let Some(hook) = &self.acquirer().0.on_orphaned
-        {
-            let orphaned = Orphaned { account: self.grant.account.clone(), tokens, reason };
-            // Everybody has been told: what becomes of the hook is nobody's trouble.
-            let _ = catch_unwind(AssertUnwindSafe(|| hook(orphaned)));
-        }
+        self.hand_over(orphaned);
         landing
+    }
+
+    /// Gives the hook what is not stored. Everybody has been told by now: what becomes of the hook is nobody's trouble.
+    fn hand_over(&self, orphaned: Vec<(Token, OrphanReason)>) {
+        let Some(hook) = &self.acquirer().0.on_orphaned else { return };
+        for reason in [OrphanReason::SignedOut, OrphanReason::NotStored] {
+            let of_this = orphaned.iter().filter(|(_, why)| *why == reason);
+            let tokens: Vec<Token> = of_this.map(|(token, _)| token.clone()).collect();
+            if !tokens.is_empty() {
+                let orphaned = Orphaned { account: self.grant.account.clone(), tokens, reason };
+                let _ = catch_unwind(AssertUnwindSafe(|| hook(orphaned)));
+            }
+        }
     }
 
     fn acquirer(&self) -> &Acquirer {
@@ -134,7 +136,7 @@ impl Lead {
             Err(signed_out @ AcquireError::SignedOut) => (signed_out, Refresh::SignedOut),
             _ => (error, how),
         };
-        End { landing: Err(error), orphaned: None, how }
+        End { landing: Err(error), orphaned: Vec::new(), how }
     }
 
     fn ask(
@@ -160,27 +162,34 @@ impl Lead {
     }
 
     fn store(&self, mut tokens: Vec<Token>) -> End {
-        let failed =
-            |error: AcquireError, tokens, reason, how| End { landing: Err(error), orphaned: Some((tokens, reason)), how };
+        let failed = |error: AcquireError, tokens: Vec<Token>, why, how| End {
+            landing: Err(error),
+            orphaned: tokens.into_iter().map(|token| (token, why)).collect(),
+            how,
+        };
         if tokens.iter().any(|token| !self.is_of_partition(token)) {
             let error = Error::invalid("partition", "a refresh brings tokens of its grant's partition only");
             return failed(error.into(), tokens, OrphanReason::NotStored, Refresh::Failed);
+        }
+        if !self.keeps_refresh_tokens() {
+            tokens.retain(|token| !matches!(token, Token::Refresh(_)));
         }
         tokens.iter_mut().for_each(|token| self.amend(token));
         let serving = self.serving(&tokens);
         let token =
             serving.and_then(|at| if let Some(Token::Access(token)) = tokens.get(at) { Some(token.clone()) } else { None });
-        let forget = self.overtaken(&tokens, token.as_ref());
+        // If they cannot be read, at worst an older token is found for as long as it lasts; the new ones are stored in any case.
+        let older =
+            token.as_ref().and_then(|token| self.live().found_instead_of(&self.grant.wanted, token).ok()).unwrap_or_default();
 
-        let refused = match self.live().put_instead_of(&tokens, &forget) {
-            Ok(stored) => stored.refused.into_iter().collect::<BTreeSet<_>>(),
+        let (stored, left_out) = match self.live().put_refreshed(&tokens, self.grant.refresh_token.as_ref(), &older) {
+            Ok(done) => done,
             Err(Error::SignedOut) => {
                 return failed(AcquireError::SignedOut, tokens, OrphanReason::SignedOut, Refresh::SignedOut);
             }
             Err(error) => return failed(error.into(), tokens, OrphanReason::NotStored, Refresh::Failed),
         };
-        let is_refused = serving.is_some_and(|at| refused.contains(&at));
-        let left = tokens.into_iter().enumerate().filter(|(at, _)| refused.contains(at)).map(|(_, token)| token).collect();
+        let is_refused = serving.is_some_and(|at| stored.refused.contains(&at));
         let (landing, how) = match token {
             Some(_) if is_refused => (Err(AcquireError::SignedOut), Refresh::SignedOut),
             Some(token) if token.expires_at <= from_millis(self.live().core().clock.now()) => {
@@ -193,7 +202,18 @@ impl Lead {
                 (self.turns.if_open(()).and(Err(asked)), Refresh::InteractionRequired)
             }
         };
-        End { landing, orphaned: Some((left, OrphanReason::SignedOut)), how }
+        let why = |at: usize| match at {
+            at if stored.refused.contains(&at) => Some(OrphanReason::SignedOut),
+            at if left_out.contains(&at) => Some(OrphanReason::NotStored),
+            _ => None,
+        };
+        let orphaned = tokens.into_iter().enumerate().filter_map(|(at, token)| why(at).map(|why| (token, why))).collect();
+        End { landing, orphaned, how }
+    }
+
+    /// On behalf of somebody there is a partition for each assertion: with a refresh token in each, a sign-in would grow for as long as it lives.
+    fn keeps_refresh_tokens(&self) -> bool {
+        self.grant.wanted.partition.is_user() || self.request().keeps_refresh_token || self.grant.refresh_token.is_some()
     }
 
     /// What was got on behalf of somebody must not be found by anybody else. (ID tokens say themselves whose they are.)
@@ -242,29 +262,15 @@ impl Lead {
         self.live().tenant_tag(token.tenant.as_ref()) == self.turns.tenant && wanted.allows(token)
     }
 
-    /// What the new tokens come in the place of, though not by their slots: access tokens that the cache would go on to find instead of the new one,
-    /// and the refresh token that was redeemed, if the new one is another client's or family's.
-    fn overtaken(&self, tokens: &[Token], token: Option<&AccessToken>) -> Vec<(Tag, Tag)> {
-        // If they cannot be read, at worst an older token is found for as long as it lasts; the new ones are stored in any case.
-        let found = token.map(|token| self.live().found_instead_of(&self.grant.wanted, token).unwrap_or_default());
-        let mut places = found.unwrap_or_default();
-        if let Some(redeemed) = &self.grant.refresh_token
-            && tokens.iter().any(|token| matches!(token, Token::Refresh(_)))
-        {
-            let (core, life) = (self.live().core(), self.live().life());
-            places.push((life.tenant, query_of(redeemed).slot(&core.tagger, &life.account)));
-        }
-        places
-    }
-
     /// Remembers how the refresh of a token went that was only due.
     fn note_due(&self, landing: &Landing) {
         let Some(due) = self.due else { return };
         let core = self.live().core();
         match landing {
-            Ok(_) => core.acquiring.holds.done(&due),
+            Ok(token) if !self.turns.is_due(token) => core.acquiring.holds.done(&due),
             Err(AcquireError::SignedOut) => {}
-            Err(_) => {
+            // A provider that goes on giving the same token is not to be asked at each call either.
+            _ => {
                 let (first, most) = self.acquirer().0.back_off;
                 core.acquiring.holds.failed(due, core.clock.now(), first, most);
             }
@@ -285,36 +291,11 @@ fn is_stand_in(scope: &str) -> bool {
     ["openid", "profile", "offline_access"].contains(&scope) || scope.ends_with("/.default")
 }
 
+/// Where a refresh token like this one is found.
 fn query_of(token: &RefreshToken) -> RefreshQuery {
     let query = match &token.family_id {
         Some(family) => RefreshQuery::family(family),
-        None => RefreshQuery::client(ClientId::clone(&token.client_id)),
+        None => RefreshQuery::client(token.client_id.clone()),
     };
     query.partition(token.partition.clone())
-}
-
-impl LiveSignIn {
-    /// Removes this refresh token, if it is still the one that is stored. `Ok(false)` if another one is, or none.
-    fn remove_refresh_token(&self, token: &RefreshToken) -> StoreResult<bool> {
-        let core = self.core();
-        let open = core.enter()?;
-        let life = self.life();
-        let lock = core.lock_account(&life.account);
-        let (value, header) = self.live_header(&open)?.ok_or(Error::SignedOut)?;
-        let slot = query_of(token).slot(&core.tagger, &life.account);
-        let key = |part| layout::token(&life.account, self.id_bytes(), &life.tenant, &slot, part);
-        let Some(first) = open.get(&key(0))? else { return Ok(false) };
-        let parts = crate::row::parts_of(&first);
-        let Some(Token::Refresh(stored)) = open.token(&header, key(0), first)? else { return Ok(false) };
-        if !bool::from(stored.secret.expose().as_bytes().ct_eq(token.secret.expose().as_bytes())) {
-            return Ok(false);
-        }
-        let mut batch = Batch { guard: Some((layout::header(&life.account), Some(value))), changes: Vec::new() };
-        (0..parts).for_each(|part| batch.delete(key(part)));
-        open.commit(&life.account, batch)?;
-        drop(lock);
-        // Should a power cut bring it back, the provider refuses it once more.
-        open.sync(Durability::ProcessCrash)?;
-        Ok(true)
-    }
 }

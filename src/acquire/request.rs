@@ -10,8 +10,8 @@ use crate::token::{AccessQuery, AccessToken, Partition, Secret};
 ///
 /// [`AccessQuery::even_if_expired`] says that a token past its expiry, up to its extended expiry, will do if it cannot be refreshed.
 ///
-/// Ask for scopes that come back in token responses. OpenID Connect's own (`openid`, `profile`, `offline_access`) do not at most providers, and then
-/// nothing that comes allows what was asked.
+/// Scopes that stand for something else (`openid`, `profile`, `offline_access`, Entra's `x/.default`) are asked for, but need not be named in the
+/// response, as most providers do not.
 ///
 /// ```
 /// # use std::time::SystemTime;
@@ -32,6 +32,7 @@ pub struct AccessRequest {
     pub(super) even_if_expired: bool,
     pub(super) family: Option<String>,
     pub(super) flow: Flow,
+    pub(super) keeps_refresh_token: bool,
     pub(super) claims: Option<String>,
     pub(super) bypass: Bypass,
 }
@@ -60,7 +61,15 @@ impl AccessRequest {
     pub fn new(wanted: AccessQuery) -> Self {
         let even_if_expired = wanted.even_if_expired;
         let wanted = AccessQuery { even_if_expired: false, ..wanted };
-        Self { wanted, even_if_expired, family: None, flow: Flow::User, claims: None, bypass: Bypass::Nothing }
+        Self {
+            wanted,
+            even_if_expired,
+            family: None,
+            flow: Flow::User,
+            keeps_refresh_token: false,
+            claims: None,
+            bypass: Bypass::Nothing,
+        }
     }
 
     /// Not from the cache, but what a refresh gives: one that is under way for the same request, or else one of its own.
@@ -99,7 +108,8 @@ impl AccessRequest {
     }
 
     /// On behalf of the user whose access token to this app is the assertion (RFC 7523 §2.1, RFC 8693). Only its SHA-256 is kept, as the
-    /// [partition](AccessQuery::partition) that the tokens are found in. A refresh token is used if there is one in it, and is not needed.
+    /// [partition](AccessQuery::partition) that the tokens are found in. No refresh token is needed. One that comes is not kept, unless
+    /// [told to](Self::keep_refresh_token); one that is in the partition is redeemed.
     pub fn on_behalf_of(mut self, assertion: &str) -> Self {
         self.flow = Flow::OnBehalfOf;
         self.wanted.partition = Partition::on_behalf_of(assertion);
@@ -112,6 +122,13 @@ impl AccessRequest {
 
     pub(super) fn tenant(&self) -> Option<&TenantId> {
         self.wanted.tenant.as_ref()
+    }
+
+    /// On behalf of somebody: a refresh token that comes is kept, for work that goes on when the assertion has expired. As every assertion has a
+    /// partition of its own, such tokens add up until the user signs out.
+    pub fn keep_refresh_token(mut self) -> Self {
+        self.keeps_refresh_token = true;
+        self
     }
 
     /// Whether the cache is looked into at all.
@@ -130,7 +147,8 @@ impl AccessRequest {
 
     /// What its refresh is about. Requests with the same errand share a refresh.
     pub(super) fn errand(&self, tagger: &Tagger, account: &Tag, tenant: Tag) -> Errand {
-        Errand { tenant, target: self.wanted.slot(tagger, account), claims: self.claims.clone(), flow: self.flow }
+        let (target, claims) = (self.wanted.slot(tagger, account), self.claims.clone());
+        Errand { tenant, target, claims, flow: self.flow, keeps_refresh_token: self.keeps_refresh_token }
     }
 }
 
@@ -155,4 +173,5 @@ pub(crate) struct Errand {
     target: Tag,
     claims: Option<String>,
     flow: Flow,
+    keeps_refresh_token: bool,
 }

@@ -77,6 +77,15 @@ impl Turns {
 
     /// A token has to be refreshed before there is one.
     fn take_required(&self) -> Result<Step, AcquireError> {
+        loop {
+            if let Some(step) = self.try_required()? {
+                return Ok(step);
+            }
+        }
+    }
+
+    /// `None`: the refresh token is gone that there was when the place was chosen, and there may be another one.
+    fn try_required(&self) -> Result<Option<Step>, AcquireError> {
         let (key, redeems) = self.source()?;
         let place = match self.board(key) {
             Turn::Mine(place) => place,
@@ -84,13 +93,13 @@ impl Turns {
             Turn::Theirs(ticket) if Chain::has(ticket.number()) => {
                 return Err(Error::invalid("refresh", "it waits for a token that only itself can bring").into());
             }
-            Turn::Theirs(ticket) => return Ok(Step::Wait(ticket)),
+            Turn::Theirs(ticket) => return Ok(Some(Step::Wait(ticket))),
         };
         // Whoever had the place a moment ago may have brought it.
-        match self.look()? {
-            Sight::Fresh(token) | Sight::Due(token) => Ok(Step::Give(token, Acquisition::Waited)),
-            Sight::Missing => self.lead(place, redeems, None).map(Step::Lead),
+        if let Sight::Fresh(token) | Sight::Due(token) = self.look()? {
+            return Ok(Some(Step::Give(token, Acquisition::Waited)));
         }
+        Ok(self.lead(place, redeems, None)?.map(Step::Lead))
     }
 
     /// A token is only due: nobody waits for that, and what stands in the way leaves it as it is.
@@ -110,9 +119,8 @@ impl Turns {
             Sight::Fresh(_) | Sight::Missing => return Ok(None),
         }
         match self.lead(place, redeems, Some(held)) {
-            Ok(lead) => Ok(Some(lead)),
             Err(AcquireError::InteractionRequired { .. }) => Ok(None),
-            Err(error) => Err(error),
+            lead => lead,
         }
     }
 
@@ -122,11 +130,12 @@ impl Turns {
         core.acquiring.refreshes.board(key, errand)
     }
 
-    /// What is redeemed, and the place for it.
+    /// What is redeemed, and the place for it: always that of the refresh token itself, whatever way it was come by. Who has the place of an access
+    /// token never looks for a refresh token.
     fn source(&self) -> StoreResult<(Key, Option<RefreshQuery>)> {
-        let client = RefreshQuery::client(self.request.client().clone()).partition(self.request.wanted.partition.clone());
-        let family = self.request.family.as_ref().map(RefreshQuery::family);
-        let family = family.map(|query| query.partition(self.request.wanted.partition.clone()));
+        let partition = &self.request.wanted.partition;
+        let client = RefreshQuery::client(self.request.client().clone()).partition(partition.clone());
+        let family = self.family().filter(|_| self.request.flow != Flow::App);
         let redeems = match (self.request.flow, family) {
             (Flow::App, _) => None,
             (_, Some(family)) if self.live.refresh_token(family.clone())?.is_some() => Some(family),
@@ -142,22 +151,30 @@ impl Turns {
         Ok((Key { account: *account, sign_in, generation, tenant, slot }, redeems))
     }
 
-    /// Begins a refresh. The refresh token is read only now that nobody else can redeem it.
-    fn lead(&self, place: RefreshPlace, redeems: Option<RefreshQuery>, due: Option<Held>) -> Result<Lead, AcquireError> {
-        let refresh_token = match redeems {
-            Some(query) => self.live.refresh_token(query)?,
+    fn family(&self) -> Option<RefreshQuery> {
+        let family = self.request.family.as_ref().map(RefreshQuery::family);
+        family.map(|query| query.partition(self.request.wanted.partition.clone()))
+    }
+
+    /// Begins a refresh. The refresh token is read only now that nobody else can redeem it. `None`: look for another one.
+    fn lead(&self, place: RefreshPlace, redeems: Option<RefreshQuery>, due: Option<Held>) -> Result<Option<Lead>, AcquireError> {
+        let refresh_token = match &redeems {
+            Some(query) => self.live.refresh_token(query.clone())?,
             None => None,
         };
-        if refresh_token.is_none() && self.request.flow == Flow::User {
+        if redeems.is_some() && refresh_token.is_none() {
             // It may be the sign-out that took it.
             self.if_open(())?;
+            if self.source()?.1 != redeems {
+                return Ok(None);
+            }
             let (reason, claims) = (InteractionReason::NoRefreshToken, self.request.claims.clone());
             let error = AcquireError::InteractionRequired { reason, claims, source: None };
             place.land(Err(error.clone()));
             return Err(error);
         }
         let began_at = from_millis(self.live.core().clock.now());
-        Ok(Lead::new(place, self, refresh_token, began_at, due))
+        Ok(Some(Lead::new(place, self, refresh_token, began_at, due)))
     }
 
     /// Whether what comes of that refresh is for this acquisition. What bypasses the cache wants a refresh that began after it was asked for: the role
@@ -199,7 +216,7 @@ impl Turns {
         (account, *self.live.id_bytes(), self.tenant, token.slot(&self.live.core().tagger, &account))
     }
 
-    fn is_due(&self, token: &AccessToken) -> bool {
+    pub(super) fn is_due(&self, token: &AccessToken) -> bool {
         let (core, policy) = (self.live.core(), &*self.acquirer.0);
         let (now, end) = (core.clock.now(), to_millis(token.expires_at));
         let ahead = millis(policy.refresh_ahead.saturating_add(core.options.skew));
