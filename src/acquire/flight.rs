@@ -233,3 +233,135 @@ impl<E, T> Drop for Ticket<E, T> {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    type F = Flights<u8, &'static str, u32>;
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn mine(flights: &Arc<F>, key: u8) -> Place<u8, &'static str, u32> {
+        match flights.board(key, "errand") {
+            Turn::Mine(place) => place,
+            Turn::Theirs(_) => panic!("the place is taken"),
+        }
+    }
+
+    fn theirs(flights: &Arc<F>, key: u8) -> Ticket<&'static str, u32> {
+        match flights.board(key, "other") {
+            Turn::Theirs(ticket) => ticket,
+            Turn::Mine(_) => panic!("the place is free"),
+        }
+    }
+
+    #[test]
+    fn one_leads_the_others_get_what_comes_and_the_place_is_free_before() {
+        let flights = F::new();
+        let place = mine(&flights, 1);
+        assert!(flights.is_taken(&1) && !flights.is_taken(&2));
+        let other = mine(&flights, 2);
+        assert!(place.number() < other.number() && other.number() < Number::next());
+        let tickets: Vec<_> = (0..8).map(|_| theirs(&flights, 1)).collect();
+        assert!(tickets.iter().all(|ticket| ticket.number() == place.number() && *ticket.errand() == "errand"));
+        std::thread::scope(|scope| {
+            for ticket in tickets {
+                let flights = &flights;
+                scope.spawn(move || {
+                    assert_eq!(ticket.wait(LONG), Ok(Some(7)));
+                    assert!(!flights.is_taken(&1));
+                });
+            }
+            place.land(7);
+        });
+        drop(other);
+        assert_eq!(flights.len(), 0);
+    }
+
+    #[test]
+    fn a_leader_that_panics_frees_the_place_and_says_so() {
+        let flights = F::new();
+        let place = mine(&flights, 1);
+        let ticket = theirs(&flights, 1);
+        let panicked = std::thread::spawn(move || {
+            let _place = place;
+            panic!("its own");
+        });
+        assert_eq!(ticket.wait(LONG), Ok(None));
+        assert!(panicked.join().is_err() && flights.len() == 0);
+        mine(&flights, 1).land(1);
+    }
+
+    #[test]
+    fn who_waits_too_long_goes_and_the_flight_goes_on() {
+        let flights = F::new();
+        let place = mine(&flights, 1);
+        assert_eq!(theirs(&flights, 1).wait(Duration::ZERO), Err(TimedOut));
+        assert_eq!(theirs(&flights, 1).wait(Duration::from_nanos(1)), Err(TimedOut));
+        let patient = theirs(&flights, 1);
+        place.land(3);
+        // What is over is over, also for who has no time; and for ever is no overflow.
+        assert_eq!(patient.wait(Duration::MAX), Ok(Some(3)));
+    }
+
+    #[test]
+    fn futures_are_woken_once_by_their_newest_waker_and_dropped_ones_not_at_all() {
+        let flights = F::new();
+        let place = mine(&flights, 1);
+        let wakers: [Arc<Count>; 3] = Default::default();
+        let [old, new, dropped] = wakers.clone().map(Waker::from);
+        let mut waiting = pin!(theirs(&flights, 1));
+        for waker in [&old, &old, &new] {
+            assert!(waiting.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
+        }
+        {
+            let mut gone = pin!(theirs(&flights, 1));
+            assert!(gone.as_mut().poll(&mut Context::from_waker(&dropped)).is_pending());
+        }
+        place.land(9);
+        assert_eq!(wakers.each_ref().map(|count| count.0.load(Ordering::SeqCst)), [0, 1, 0]);
+        assert_eq!(waiting.as_mut().poll(&mut Context::from_waker(&new)), Poll::Ready(Some(9)));
+    }
+
+    /// Hole: dropping a waker can drop the task it wakes, and with it another ticket of the same flight.
+    #[test]
+    fn a_waker_that_holds_another_ticket_may_be_dropped_anywhere() {
+        struct Task {
+            _ticket: Mutex<Option<Ticket<&'static str, u32>>>,
+        }
+        impl Wake for Task {
+            fn wake(self: Arc<Self>) {}
+        }
+        let flights = F::new();
+        let place = mine(&flights, 1);
+        let task = |polled: bool| {
+            let mut ticket = theirs(&flights, 1);
+            if polled {
+                let poll = Pin::new(&mut ticket).poll(&mut Context::from_waker(Waker::noop()));
+                assert!(poll.is_pending());
+            }
+            Waker::from(Arc::new(Task { _ticket: Mutex::new(Some(ticket)) }))
+        };
+        // Replaced by a newer one, dropped with its ticket, and woken.
+        let mut waiting = theirs(&flights, 1);
+        assert!(Pin::new(&mut waiting).poll(&mut Context::from_waker(&task(true))).is_pending());
+        assert!(Pin::new(&mut waiting).poll(&mut Context::from_waker(&task(true))).is_pending());
+        drop(waiting);
+        let mut waiting = theirs(&flights, 1);
+        assert!(Pin::new(&mut waiting).poll(&mut Context::from_waker(&task(true))).is_pending());
+        place.land(1);
+    }
+}
