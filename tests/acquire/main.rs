@@ -1,9 +1,8 @@
 //! Acquiring: every line of what it promises, against a provider that revokes the family of a refresh token that is used twice.
+#![allow(unreachable_pub, reason = "what the modules share")]
 
 mod background;
 mod cache;
-#![allow(unreachable_pub, reason = "what the modules share")]
-
 #[path = "../common/mod.rs"]
 mod common;
 mod due;
