@@ -149,7 +149,7 @@ impl Acquirer {
     }
 
     /// Has the refresh go on by itself.
-    fn spawn<R, F>(&self, lead: Lead, refresh: R) -> Result<JoinHandle<()>, AcquireError>
+    fn spawn<R, F>(&self, lead: Box<Lead>, refresh: R) -> Result<JoinHandle<()>, AcquireError>
     where
         R: FnOnce(Grant) -> F + Send + 'static,
         F: Future<Output = Result<Tokens, RefreshError>> + Send + 'static,
@@ -193,7 +193,7 @@ impl Acquirer {
 
 /// A refresh in a task. Settled or dropped (in a panic, or with the runtime), it ends on a thread of its own: with it may go the last handle of the
 /// store, which closes it.
-struct Aside(Option<Lead>);
+struct Aside(Option<Box<Lead>>);
 
 impl Aside {
     fn settle(mut self, result: Result<Tokens, RefreshError>) {

@@ -32,9 +32,9 @@ pub(super) enum Step {
     /// The cache has it.
     Give(AccessToken, Acquisition),
     /// The cache has it, and it is due. Whether the caller is to refresh it.
-    Due(AccessToken, Option<Lead>),
+    Due(AccessToken, Option<Box<Lead>>),
     /// The caller refreshes.
-    Lead(Lead),
+    Lead(Box<Lead>),
     /// Somebody else is at it.
     Wait(RefreshTicket),
 }
@@ -103,7 +103,7 @@ impl Turns {
     }
 
     /// A token is only due: nobody waits for that, and what stands in the way leaves it as it is.
-    fn take_due(&self, token: &AccessToken) -> Result<Option<Lead>, AcquireError> {
+    fn take_due(&self, token: &AccessToken) -> Result<Option<Box<Lead>>, AcquireError> {
         let core = self.live.core();
         let held = self.held(token);
         if core.acquiring.holds.is_held(&held, core.clock.now()) {
@@ -157,7 +157,12 @@ impl Turns {
     }
 
     /// Begins a refresh. The refresh token is read only now that nobody else can redeem it. `None`: look for another one.
-    fn lead(&self, place: RefreshPlace, redeems: Option<RefreshQuery>, due: Option<Held>) -> Result<Option<Lead>, AcquireError> {
+    fn lead(
+        &self,
+        place: RefreshPlace,
+        redeems: Option<RefreshQuery>,
+        due: Option<Held>,
+    ) -> Result<Option<Box<Lead>>, AcquireError> {
         let refresh_token = match &redeems {
             Some(query) => self.live.refresh_token(query.clone())?,
             None => None,
@@ -174,7 +179,7 @@ impl Turns {
             return Err(error);
         }
         let began_at = from_millis(self.live.core().clock.now());
-        Ok(Some(Lead::new(place, self, refresh_token, began_at, due)))
+        Ok(Some(Box::new(Lead::new(place, self, refresh_token, began_at, due))))
     }
 
     /// Whether what comes of that refresh is for this acquisition. What bypasses the cache wants a refresh that began after it was asked for: the role

@@ -236,6 +236,26 @@ fn a_sign_out_in_the_middle_is_told_to_all_who_wait() {
     world.assert_gone();
 }
 
+/// The refresh was stored, and then came the sign-out, and only then the one who waited.
+#[test]
+fn who_waits_is_given_nothing_that_was_signed_out_since() {
+    let world = World::new();
+    let runtime = threads(1, 1);
+    let mut waiting = Box::pin(world.acquire_async(query("mail")));
+    let token = world.acquirer().acquire(&world.live, query("mail"), |grant| {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let _inside = runtime.enter();
+                assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            });
+        });
+        world.provider.redeem(grant)
+    });
+    assert_eq!(text(token), "at-1");
+    world.store.sign_out(SignOut::account(&account(1))).unwrap();
+    assert!(matches!(runtime.block_on(waiting), Err(AcquireError::SignedOut)));
+}
+
 #[test]
 fn a_panic_goes_on_in_its_caller_and_the_next_one_refreshes() {
     let world = World::new();
