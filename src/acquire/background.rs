@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::panic::resume_unwind;
-use std::sync::{Arc, Mutex};
 
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -15,7 +14,6 @@ use super::{
     AccessRequest, AcquireError, Acquired, Acquirer, Grant, Lead, RefreshError, RefreshFailed, Waiting, observed, timed_out,
 };
 use crate::error::Error;
-use crate::gate::lock;
 use crate::id::{AccountId, TenantId};
 use crate::observe::Acquisition;
 use crate::sign_in::LiveSignIn;
@@ -31,7 +29,7 @@ impl Acquirer {
     /// background. The future is dropped when [`give_up_after`](Self::give_up_after) is over; a panic in it goes on in the caller who brought it.
     ///
     /// The cache is read on the thread that polls: microseconds, as its files are mapped into memory or nearly always cached; at the end of a
-    /// compaction, some milliseconds. What waits for the disk (storing what came) happens on a thread of its own, not in the runtime's pool of blocking
+    /// compaction, some milliseconds. What waits for the disk (storing what came) happens on threads of the store's, not in the runtime's pool of blocking
     /// threads, which may all be waiting for it.
     ///
     /// It needs a tokio runtime with its time driver. If that shuts down in the middle, the place is free, and nobody hangs.
@@ -177,7 +175,8 @@ impl Acquirer {
                 Turn::Mine(place) => {
                     let ticket = place.ticket();
                     let (store, account, tenant) = (store.clone(), account.clone(), tenant.clone());
-                    apart(move || place.land(sign_in(&store, &account, &tenant)));
+                    let storing = store.core().acquiring.storing.clone();
+                    storing.run(move || place.land(sign_in(&store, &account, &tenant)));
                     ticket
                 }
             };
@@ -191,22 +190,26 @@ impl Acquirer {
     }
 }
 
-/// A refresh in a task. Settled or dropped (in a panic, or with the runtime), it ends on a thread of its own: with it may go the last handle of the
+/// A refresh in a task. Settled or dropped (in a panic, or with the runtime), it ends on another thread: with it may go the last handle of the
 /// store, which closes it.
 struct Aside(Option<Box<Lead>>);
 
 impl Aside {
     fn settle(mut self, result: Result<Tokens, RefreshError>) {
-        if let Some(lead) = self.0.take() {
-            apart(move || drop(lead.settle(result)));
-        }
+        let Some(mut lead) = self.0.take() else { return };
+        lead.acquiring().storing.clone().run(move || {
+            let (_, orphans) = lead.settle(result);
+            if let Some(orphans) = orphans {
+                lead.acquiring().hooks.run(move || orphans.hand_over());
+            }
+        });
     }
 }
 
 impl Drop for Aside {
     fn drop(&mut self) {
         if let Some(lead) = self.0.take() {
-            apart(move || drop(lead));
+            lead.acquiring().storing.clone().run(move || drop(lead));
         }
     }
 }
@@ -225,21 +228,4 @@ async fn abandoned(task: JoinHandle<()>) -> AcquireError {
 
 fn timed_out_refresh() -> RefreshError {
     std::io::Error::new(std::io::ErrorKind::TimedOut, "the refresh took longer than give_up_after").into()
-}
-
-/// Runs `work` on a thread of its own: it waits for the disk, and the runtime's blocking threads may all be waiting for it. A runtime that shuts
-/// down does not take it along. If there is no thread to be had, it runs here: better a task that waits than a refresh token lost.
-fn apart(work: impl FnOnce() + Send + 'static) {
-    fn run(work: &Mutex<Option<impl FnOnce()>>) {
-        let work = lock(work).take();
-        if let Some(work) = work {
-            work();
-        }
-    }
-    let shared = Arc::new(Mutex::new(Some(work)));
-    let theirs = shared.clone();
-    let spawned = std::thread::Builder::new().name("oubliette-store".into()).spawn(move || run(&theirs));
-    if spawned.is_err() {
-        run(&shared);
-    }
 }

@@ -78,7 +78,7 @@ impl fmt::Debug for RefreshError {
 /// Why [`Acquirer::acquire`](crate::Acquirer::acquire) gave no token, and what to do about it.
 ///
 /// Clones share their source: all who waited for one refresh get the same error.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum AcquireError {
     /// Only the user can help. Send her to the provider, with the claims if there are any, and [`put`](crate::LiveSignIn::put) what she comes
@@ -105,6 +105,18 @@ pub enum AcquireError {
     /// The store failed: see there what to do. ([`Error::SignedOut`] never comes here.)
     #[error(transparent)]
     Store(Arc<Error>),
+}
+
+// Claims can name a user.
+impl fmt::Debug for AcquireError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InteractionRequired { reason, .. } => f.debug_tuple("InteractionRequired").field(reason).finish(),
+            Self::SignedOut => f.write_str("SignedOut"),
+            Self::Refresh(failed) => f.debug_tuple("Refresh").field(failed).finish(),
+            Self::Store(error) => f.debug_tuple("Store").field(error).finish(),
+        }
+    }
 }
 
 impl From<Error> for AcquireError {

@@ -8,10 +8,12 @@ use super::hold::Held;
 use super::request::{AccessRequest, Flow};
 use super::turn::Turns;
 use super::{
-    AcquireError, Acquirer, Grant, InteractionReason, Landing, OrphanReason, Orphaned, RefreshError, RefreshFailed, RefreshPlace,
+    AcquireError, Acquirer, Grant, Hook, InteractionReason, Landing, OrphanReason, Orphaned, RefreshError, RefreshFailed,
+    RefreshPlace,
 };
 use crate::clock::from_millis;
 use crate::error::{Error, Result as StoreResult};
+use crate::id::AccountId;
 use crate::observe::{self, Refresh};
 use crate::read::RefreshQuery;
 use crate::sign_in::LiveSignIn;
@@ -32,6 +34,27 @@ struct End {
     landing: Landing,
     orphaned: Vec<(Token, OrphanReason)>,
     how: Refresh,
+}
+
+/// What the hook is to be given, when everybody has been told and nothing waits for it.
+pub(super) struct Orphans {
+    hook: Hook,
+    account: AccountId,
+    orphaned: Vec<(Token, OrphanReason)>,
+}
+
+impl Orphans {
+    pub(super) fn hand_over(self) {
+        for reason in [OrphanReason::SignedOut, OrphanReason::NotStored] {
+            let of_this = self.orphaned.iter().filter(|(_, why)| *why == reason);
+            let tokens: Vec<Token> = of_this.map(|(token, _)| token.clone()).collect();
+            if !tokens.is_empty() {
+                let orphaned = Orphaned { account: self.account.clone(), tokens, reason };
+                // What becomes of the hook is nobody's trouble.
+                let _ = catch_unwind(AssertUnwindSafe(|| (self.hook)(orphaned)));
+            }
+        }
+    }
 }
 
 impl Lead {
@@ -71,39 +94,34 @@ impl Lead {
     }
 
     #[cfg(feature = "tokio")]
+    pub(super) fn acquiring(&self) -> &super::Acquiring {
+        &self.live().core().acquiring
+    }
+
+    #[cfg(feature = "tokio")]
     pub(super) fn ticket(&self) -> Option<super::RefreshTicket> {
         self.place.as_ref().map(RefreshPlace::ticket)
     }
 
     /// Refreshes on this thread.
-    pub(super) fn run(self, refresh: impl FnOnce(&Grant) -> Result<Tokens, RefreshError>) -> Landing {
+    pub(super) fn run(mut self, refresh: impl FnOnce(&Grant) -> Result<Tokens, RefreshError>) -> Landing {
         let result = self.chain().run(|| refresh(&self.grant));
-        self.settle(result)
+        let (landing, orphans) = self.settle(result);
+        orphans.into_iter().for_each(Orphans::hand_over);
+        landing
     }
 
-    /// Stores what the closure got, frees the place, tells all.
-    pub(super) fn settle(mut self, result: Result<Tokens, RefreshError>) -> Landing {
+    /// Stores what the closure got, frees the place, tells all. What is left over is for the hook.
+    pub(super) fn settle(&mut self, result: Result<Tokens, RefreshError>) -> (Landing, Option<Orphans>) {
         let End { landing, orphaned, how } = self.conclude(result);
         self.note_due(&landing);
         if let Some(place) = self.place.take() {
             observe::refreshed(how, self.began.elapsed());
             place.land(landing.clone());
         }
-        self.hand_over(orphaned);
-        landing
-    }
-
-    /// Gives the hook what is not stored. Everybody has been told by now: what becomes of the hook is nobody's trouble.
-    fn hand_over(&self, orphaned: Vec<(Token, OrphanReason)>) {
-        let Some(hook) = &self.acquirer().0.on_orphaned else { return };
-        for reason in [OrphanReason::SignedOut, OrphanReason::NotStored] {
-            let of_this = orphaned.iter().filter(|(_, why)| *why == reason);
-            let tokens: Vec<Token> = of_this.map(|(token, _)| token.clone()).collect();
-            if !tokens.is_empty() {
-                let orphaned = Orphaned { account: self.grant.account.clone(), tokens, reason };
-                let _ = catch_unwind(AssertUnwindSafe(|| hook(orphaned)));
-            }
-        }
+        let hook = self.acquirer().0.on_orphaned.clone().filter(|_| !orphaned.is_empty());
+        let orphans = hook.map(|hook| Orphans { hook, account: self.grant.account.clone(), orphaned });
+        (landing, orphans)
     }
 
     fn acquirer(&self) -> &Acquirer {

@@ -11,6 +11,8 @@
 //!
 //! No lock of the store is held while a refresh closure runs or anybody waits for it.
 
+#[cfg(feature = "tokio")]
+mod apart;
 mod app;
 #[cfg(feature = "tokio")]
 mod background;
@@ -100,8 +102,10 @@ struct Policy {
     back_off: (Duration, Duration),
     give_up_after: Duration,
     refresh_due_here: bool,
-    on_orphaned: Option<Arc<dyn Fn(Orphaned) + Send + Sync>>,
+    on_orphaned: Option<Hook>,
 }
+
+type Hook = Arc<dyn Fn(Orphaned) + Send + Sync>;
 
 impl Default for Acquirer {
     fn default() -> Self {
@@ -164,7 +168,7 @@ impl Acquirer {
 
     /// Called with tokens that a refresh got and that were not stored, mostly because the user signed out meanwhile: revoke them (RFC 7009).
     ///
-    /// It runs when nothing is held up by it any more: on the caller's thread, or for async refreshes on one of its own. A panic in it is
+    /// It runs when everybody has been told: on the caller's thread, or of async refreshes on one of a few threads for that. A panic in it is
     /// swallowed.
     #[must_use]
     pub fn on_orphaned(self, hook: impl Fn(Orphaned) + Send + Sync + 'static) -> Self {
@@ -255,13 +259,27 @@ pub(crate) struct Acquiring {
     /// Apps that are being signed in.
     apps: Arc<Flights<Tag, (), Result<LiveSignIn, AcquireError>>>,
     holds: Holds,
+    /// For async refreshes: who stores, and who calls the hooks. Hooks may take their time.
+    #[cfg(feature = "tokio")]
+    storing: Arc<apart::Apart>,
+    #[cfg(feature = "tokio")]
+    hooks: Arc<apart::Apart>,
     /// For the jitter: random, but the same for all.
     spread: std::hash::RandomState,
 }
 
 impl Default for Acquiring {
     fn default() -> Self {
-        Self { refreshes: Flights::new(), apps: Flights::new(), holds: Holds::default(), spread: std::hash::RandomState::new() }
+        Self {
+            refreshes: Flights::new(),
+            apps: Flights::new(),
+            holds: Holds::default(),
+            #[cfg(feature = "tokio")]
+            storing: apart::Apart::new(32),
+            #[cfg(feature = "tokio")]
+            hooks: apart::Apart::new(4),
+            spread: std::hash::RandomState::new(),
+        }
     }
 }
 

@@ -30,6 +30,7 @@ fn without_a_refresh_token_the_user_is_asked() {
     let request = AccessRequest::new(query("mail")).claims("c1");
     let error = Acquirer::new().acquire(&live, request, |_| panic!("there is nothing to redeem")).unwrap_err();
     assert_eq!(reason(&error), InteractionReason::NoRefreshToken);
+    assert!(!format!("{error:?} {error}").contains("c1"));
     assert!(matches!(error, AcquireError::InteractionRequired { claims: Some(claims), .. } if claims == "c1"));
 }
 
@@ -146,6 +147,18 @@ fn when_the_engine_fails_nobody_gets_the_token() {
     assert_eq!(world.orphans.take().len(), 2);
     let acquired = world.acquire(query("mail"));
     assert!(matches!(acquired, Err(AcquireError::Store(error)) if matches!(*error, Error::Poisoned(Part::Engine))));
+}
+
+#[test]
+fn a_store_that_is_closed_meanwhile_gives_and_keeps_nothing() {
+    let world = World::new();
+    let acquired = world.acquirer().acquire(&world.live, query("mail"), |grant| {
+        let tokens = world.provider.redeem(grant);
+        world.store.clone().close().unwrap();
+        tokens
+    });
+    assert!(matches!(acquired, Err(AcquireError::Store(error)) if matches!(*error, Error::Closed)));
+    assert_eq!(world.orphans.take().len(), 2);
 }
 
 #[test]

@@ -24,10 +24,11 @@ fn a_thousand_at_once_cost_one_refresh() {
     scope(|scope| {
         for _ in 0..64 {
             scope.spawn(|| {
+                // Each with a handle and an acquirer of its own: the place is the store's.
+                let live = world.store.resume(&account(1), world.live.id()).unwrap().unwrap();
                 for round in 0..16 {
                     come.fetch_add(u32::from(round == 0), Ordering::SeqCst);
-                    // Each with an acquirer of its own: the place is the store's.
-                    let token = world.acquirer().acquire(&world.live, query("mail"), |grant| {
+                    let token = world.acquirer().acquire(&live, query("mail"), |grant| {
                         meet(&come, 64);
                         world.provider.redeem(grant)
                     });
