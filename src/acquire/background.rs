@@ -154,7 +154,7 @@ impl Acquirer {
     {
         let runtime = runtime()?;
         let (chain, limit) = (lead.chain_apart(), self.0.give_up_after);
-        let grant = lead.grant().clone();
+        let grant = lead.grant().copy();
         let aside = Aside(Some(lead));
         Ok(runtime.spawn(async move {
             let mut refreshed = Box::pin(async move { refresh(grant).await });

@@ -13,7 +13,6 @@ use crate::token::{AccessQuery, AccessToken, Partition, RefreshToken, Scopes, Se
 ///
 /// [`access_token`](Self::access_token) and [`next_refresh_token`](Self::next_refresh_token) make what was asked for from a response's parts, so that
 /// tenant, resource and partition are those that the next request looks for.
-#[derive(Clone)]
 pub struct Grant {
     pub(super) account: AccountId,
     pub(super) tenant: TenantId,
@@ -24,6 +23,19 @@ pub struct Grant {
 }
 
 impl Grant {
+    /// For a closure that takes it along. (Nobody else has use for a second one: it would be the right to refresh twice.)
+    #[cfg(feature = "tokio")]
+    pub(super) fn copy(&self) -> Self {
+        Self {
+            account: self.account.clone(),
+            tenant: self.tenant.clone(),
+            wanted: self.wanted.clone(),
+            claims: self.claims.clone(),
+            refresh_token: self.refresh_token.clone(),
+            began_at: self.began_at,
+        }
+    }
+
     /// The refresh token to redeem (RFC 6749 §6). `None` for client credentials, and on behalf of somebody if there is none.
     #[must_use]
     pub fn refresh_token(&self) -> Option<&RefreshToken> {
