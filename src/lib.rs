@@ -21,6 +21,9 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod acquire;
+#[cfg(feature = "tokio")]
+mod asynchronous;
+mod backlog;
 mod builder;
 mod clock;
 mod codec;
@@ -46,6 +49,7 @@ mod machine;
 pub mod msal;
 mod observe;
 mod operate;
+mod owner;
 mod place;
 mod read;
 mod reclaim;
@@ -54,12 +58,16 @@ mod rule;
 mod sign_in;
 mod sign_out;
 mod store;
+mod sync;
 mod token;
+mod upkeep;
 mod wipe;
 
 pub use acquire::{
     AccessRequest, AcquireError, Acquirer, Grant, InteractionReason, OrphanReason, Orphaned, RefreshError, RefreshFailed,
 };
+#[cfg(feature = "tokio")]
+pub use asynchronous::{AsyncSignIn, AsyncTokenStore};
 pub use builder::{Builder, OnDamage};
 #[cfg(feature = "test-util")]
 pub use clock::ManualClock;
@@ -74,6 +82,8 @@ pub use history::{History, PastSignOut, ScopeKind};
 pub use id::{AccountId, Alias, AliasKind, ClientId, MAX_ID_BYTES, SessionId, Subject, TenantId};
 #[cfg(feature = "test-util")]
 pub use machine::Machine;
+#[cfg(feature = "metrics")]
+pub use observe::describe_metrics;
 pub use operate::{BackedUp, Compacted, Erased, Verified};
 pub use read::{IdQuery, RefreshQuery};
 pub use reclaim::{Reclaimed, Swept};
@@ -83,6 +93,7 @@ pub use store::{Account, Accounts, Page, Stats, TokenStore};
 pub use token::{
     AccessQuery, AccessToken, IdToken, MAX_EXTRA_BYTES, MAX_TOKEN_BYTES, Partition, RefreshToken, Scopes, Secret, Token, Tokens,
 };
+pub use upkeep::{Upkeep, UpkeepBuilder, UpkeepState};
 pub use zeroize::Zeroizing;
 
 // The README's code compiles and runs.

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::gate::Open;
 use crate::id::{ClientId, TenantId, hidden_debug};
 use crate::layout::{self, AccountRow};
+use crate::observe::{self, Read};
 use crate::row::Header;
 use crate::sign_in::LiveSignIn;
 use crate::token::{AccessQuery, AccessToken, IdToken, Partition, RefreshToken, Token};
@@ -97,20 +98,46 @@ impl LiveSignIn {
     /// # Errors
     /// As all reads.
     pub fn access_token(&self, wanted: &AccessQuery) -> Result<Option<AccessToken>> {
-        let core = self.core();
-        let open = core.enter()?;
+        observe::read(Read::Access, || self.access_token_in(&self.core().enter()?, wanted))
+    }
+
+    /// The refresh token of a client or family.
+    ///
+    /// # Errors
+    /// As all reads.
+    pub fn refresh_token(&self, wanted: impl Into<RefreshQuery>) -> Result<Option<RefreshToken>> {
+        observe::read(Read::Refresh, || self.refresh_token_in(&self.core().enter()?, &wanted.into()))
+    }
+
+    /// The ID token of a client. It is given past its expiry too, to serve as `id_token_hint`.
+    ///
+    /// # Errors
+    /// As all reads.
+    pub fn id_token(&self, wanted: impl Into<IdQuery>) -> Result<Option<IdToken>> {
+        observe::read(Read::Id, || self.id_token_in(&self.core().enter()?, &wanted.into()))
+    }
+
+    /// As [`LiveSignIn::access_token`], if nothing holds it up: for threads that may not block.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn try_access_token(&self, wanted: &AccessQuery) -> Option<Result<Option<AccessToken>>> {
+        let read = || crate::asynchronous::attempt(self.core(), |open| self.access_token_in(open, wanted));
+        observe::try_read(Read::Access, read)
+    }
+
+    pub(crate) fn access_token_in(&self, open: &Open<'_>, wanted: &AccessQuery) -> Result<Option<AccessToken>> {
+        let core = open.core;
         let tenant = wanted.tenant.as_ref().map_or(self.life().tenant, |tenant| core.tagger.tenant(tenant));
         let slot = wanted.slot(&core.tagger, &self.life().account);
         let now = core.clock.now();
         let skew = millis(core.options.skew);
         let fits = |token: &AccessToken| wanted.allows(token) && is_usable(token, wanted.even_if_expired, now, skew);
-        let exact = self.read(&open, tenant, slot)?;
+        let exact = self.read(open, tenant, slot)?;
         let exact = exact.and_then(|token| if let Token::Access(token) = token { Some(token) } else { None }).filter(fits);
         if exact.as_ref().is_some_and(|token| !wanted.even_if_expired || is_usable(token, false, now, skew)) {
             return Ok(exact);
         }
         let mut best = exact;
-        self.scan(&open, tenant, |token| {
+        self.scan(open, tenant, |token| {
             let Token::Access(token) = token else { return };
             let rank =
                 |t: &AccessToken| (!is_usable(t, false, now, skew), t.scopes.len(), std::cmp::Reverse(to_millis(t.expires_at)));
@@ -138,33 +165,21 @@ impl LiveSignIn {
         Ok(places)
     }
 
-    /// The refresh token of a client or family.
-    ///
-    /// # Errors
-    /// As all reads.
-    pub fn refresh_token(&self, wanted: impl Into<RefreshQuery>) -> Result<Option<RefreshToken>> {
-        let wanted = wanted.into();
-        let core = self.core();
-        let open = core.enter()?;
+    pub(crate) fn refresh_token_in(&self, open: &Open<'_>, wanted: &RefreshQuery) -> Result<Option<RefreshToken>> {
+        let core = open.core;
         let slot = wanted.slot(&core.tagger, &self.life().account);
         let now = core.clock.now().saturating_add(millis(core.options.skew));
-        Ok(match self.read(&open, self.life().tenant, slot)? {
+        Ok(match self.read(open, self.life().tenant, slot)? {
             Some(Token::Refresh(token)) if token.expires_at.is_none_or(|end| to_millis(end) > now) => Some(token),
             _ => None,
         })
     }
 
-    /// The ID token of a client. It is given past its expiry too, to serve as `id_token_hint`.
-    ///
-    /// # Errors
-    /// As all reads.
-    pub fn id_token(&self, wanted: impl Into<IdQuery>) -> Result<Option<IdToken>> {
-        let wanted = wanted.into();
-        let core = self.core();
-        let open = core.enter()?;
+    pub(crate) fn id_token_in(&self, open: &Open<'_>, wanted: &IdQuery) -> Result<Option<IdToken>> {
+        let core = open.core;
         let tenant = wanted.tenant.as_ref().map_or(self.life().tenant, |tenant| core.tagger.tenant(tenant));
         let slot = id_slot(&core.tagger, &self.life().account, wanted.client.as_str(), &wanted.partition);
-        Ok(match self.read(&open, tenant, slot)? {
+        Ok(match self.read(open, tenant, slot)? {
             Some(Token::Id(token)) => Some(token),
             _ => None,
         })
@@ -207,7 +222,10 @@ impl LiveSignIn {
         mut read: impl FnMut(&Header) -> Result<Option<Option<T>>>,
     ) -> Result<Option<T>> {
         for attempt in 0..=TRIES {
-            let _lock = (attempt == TRIES).then(|| open.core.lock_account(&self.life().account));
+            let lock = if attempt == TRIES { Some(open.lock_account(&self.life().account)) } else { None };
+            if matches!(lock, Some(None)) {
+                return Ok(None);
+            }
             let Some((_, header)) = self.live_header(open)? else { return Ok(None) };
             match read(&header) {
                 Ok(Some(found)) => return Ok(found),

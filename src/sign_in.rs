@@ -1,7 +1,6 @@
 //! Signing in, and the live handle through which a sign-in's tokens are stored and read.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::clock::{Millis, from_millis, millis, to_millis};
@@ -12,9 +11,11 @@ use crate::gate::{Core, Open};
 use crate::id::{AccountId, Alias, SessionId, Subject, TenantId};
 use crate::index::{self, Entry};
 use crate::layout::{self, Index, SignInId};
+use crate::observe;
+use crate::owner::Owner;
 use crate::row::{Generation, Header, SignInBody};
 use crate::rule::Life;
-use crate::store::Owner;
+use crate::sync::Arc;
 use crate::token::{RefreshToken, Token, Tokens};
 
 /// The most aliases of one sign-in.
@@ -155,7 +156,8 @@ impl LiveSignIn {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn put(&self, tokens: impl Into<Tokens>) -> Result<Stored> {
-        Ok(self.put_refreshed(&tokens.into().0, None, &[])?.0)
+        let tokens = tokens.into();
+        observe::put(|| Ok(self.store(&tokens.0, None, &[])?.0))
     }
 
     /// As [`put`](Self::put), of what came for a refresh token. That one is removed in the same stroke, if another came for it. Should the store have
@@ -167,6 +169,16 @@ impl LiveSignIn {
         redeemed: Option<&RefreshToken>,
         forget: &[(Tag, Tag)],
     ) -> Result<(Stored, Vec<usize>)> {
+        let mut left_out = Vec::new();
+        let stored = observe::put(|| {
+            let (stored, left) = self.store(tokens, redeemed, forget)?;
+            left_out = left;
+            Ok(stored)
+        })?;
+        Ok((stored, left_out))
+    }
+
+    fn store(&self, tokens: &[Token], redeemed: Option<&RefreshToken>, forget: &[(Tag, Tag)]) -> Result<(Stored, Vec<usize>)> {
         tokens.iter().try_for_each(Token::check)?;
         let (core, me) = (self.core(), &*self.0);
         let open = core.enter()?;
@@ -288,8 +300,7 @@ impl LiveSignIn {
     /// # Errors
     /// As every read: [`Error::Closed`], [`Error::Poisoned`], [`Error::Tampered`].
     pub fn is_live(&self) -> Result<bool> {
-        let open = self.core().enter()?;
-        Ok(self.live_header(&open)?.is_some())
+        observe::verb("is_live", || Ok(self.live_header(&self.core().enter()?)?.is_some()))
     }
 
     /// The random id of this sign-in: for the app's own session record, so that [`TokenStore::resume`](crate::TokenStore::resume)
@@ -337,6 +348,11 @@ impl LiveSignIn {
 
     pub(crate) fn core(&self) -> &Core {
         self.0.owner.core()
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn close_off_runtime(&self) {
+        self.0.owner.close_off_runtime();
     }
 
     pub(crate) fn id_bytes(&self) -> &SignInId {
