@@ -133,7 +133,8 @@ impl Builder {
         self
     }
 
-    /// A token counts as expired this long before its expiry. Default: 5 minutes.
+    /// A token counts as expired this long before its expiry. Default: 5 minutes. (An access token that says when to refresh it counts as expired
+    /// halfway between then and its expiry, if that is later: else one that lives for five minutes would never be given.)
     pub fn skew(mut self, skew: Duration) -> Self {
         self.options.skew = skew;
         self

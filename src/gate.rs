@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::time::Duration;
 
+use crate::acquire::Acquiring;
 use crate::backlog::Backlog;
 use crate::clock::{Millis, Monotone, millis};
 use crate::crypto::{Tag, Tagger};
@@ -54,6 +55,7 @@ pub(crate) struct Core {
     pub(crate) clock: Monotone,
     pub(crate) options: Options,
     pub(crate) backlog: Backlog,
+    pub(crate) acquiring: Acquiring,
     accounts: Vec<Mutex<()>>,
     sessions: Vec<Mutex<()>>,
     /// The position in the checkpoint row.
@@ -84,6 +86,7 @@ impl Core {
             clock,
             options,
             backlog: Backlog::default(),
+            acquiring: Acquiring::default(),
             accounts: stripes(256),
             sessions: stripes(256),
             checkpoint: Mutex::new(checkpoint),

@@ -20,6 +20,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod acquire;
 #[cfg(feature = "tokio")]
 mod asynchronous;
 mod backlog;
@@ -62,6 +63,9 @@ mod token;
 mod upkeep;
 mod wipe;
 
+pub use acquire::{
+    AccessRequest, AcquireError, Acquirer, Grant, InteractionReason, OrphanReason, Orphaned, RefreshError, RefreshFailed,
+};
 #[cfg(feature = "tokio")]
 pub use asynchronous::{AsyncSignIn, AsyncTokenStore};
 pub use builder::{Builder, OnDamage};

@@ -183,12 +183,14 @@ impl TokenStore {
         observe::verb("account", || self.account_in(&self.core().enter()?, account))
     }
 
-    /// The handle of one sign-in, by the [id](LiveSignIn::id) that the app kept for it; `None` if it is not live.
+    /// The handle of one sign-in, by the [id](LiveSignIn::id) that the app kept for it; `None` if it is not live. It costs two point reads,
+    /// however many sign-ins the account has.
     ///
     /// # Errors
     /// As [`TokenStore::account`].
     pub fn resume(&self, account: &AccountId, id: [u8; 16]) -> Result<Option<LiveSignIn>> {
-        Ok(self.account(account)?.into_iter().find(|live| live.id() == id))
+        let open = self.core().enter()?;
+        beside_writers(|| sign_in::live_sign_in(&self.owner, &open, account, id))
     }
 
     /// The live accounts, page by page. Accounts that do not open are counted, not listed.
@@ -442,6 +444,12 @@ impl TokenStore {
         })?;
         found.accounts.retain(|account| account.sign_ins.iter().any(&is_wanted));
         Ok(found.accounts)
+    }
+}
+
+impl AsRef<Self> for TokenStore {
+    fn as_ref(&self) -> &Self {
+        self
     }
 }
 

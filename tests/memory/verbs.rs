@@ -76,6 +76,7 @@ fn every_verb(builder: &dyn Fn() -> Builder, clock: &ManualClock) {
     clean_after("joining");
     puts(&live);
     gets(&live);
+    acquires(&store);
     let guest = AccessToken { tenant: Some(tenant(7)), ..access_token("guest", 1) };
     joined.put([guest.into(), RefreshToken::new(client(), secret(1)).into()]).unwrap();
     clean_after("put by a second sign-in");
@@ -197,6 +198,45 @@ fn puts(live: &LiveSignIn) {
     clean_after("put of what cannot be stored");
     live.put([access_token("a", 1).into(), access_token("a", 2).into()]).unwrap();
     clean_after("put of two for one place");
+}
+
+/// Every end that a refresh can come to, and the cache.
+fn acquires(store: &TokenStore) {
+    let live = store.sign_in(sign_in(60)).unwrap();
+    let acquirer = Acquirer::new().on_orphaned(|orphaned| assert!(!orphaned.tokens.is_empty()));
+    let answer = |grant: &Grant| {
+        let access = grant.access_token(None, secret(100), 9 * HOUR);
+        Ok([access.into(), grant.next_refresh_token(secret(7000 / 16)).into()].into())
+    };
+    live.put(RefreshToken::new(client(), secret(10))).unwrap();
+    acquirer.acquire(&live, query("r"), answer).unwrap();
+    clean_after("a refresh");
+    let token = acquirer.acquire(&live, query("r"), answer).unwrap();
+    let rejected = AccessRequest::new(query("r")).instead_of(&token);
+    drop(token);
+    acquirer.acquire(&live, rejected.clone(), answer).unwrap();
+    drop(rejected);
+    clean_after("a refresh of a rejected token");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| acquirer.acquire(&live, AccessRequest::new(query("r")).force_refresh(), answer).unwrap());
+        }
+    });
+    clean_after("refreshes at a time");
+    let other = || AccessRequest::new(query("r")).on_behalf_of("assertion");
+    acquirer.acquire(&live, other(), answer).unwrap();
+    clean_after("a refresh token that is not kept");
+    refused(acquirer.acquire(&live, other().force_refresh(), |_| Ok(access_token("r", 5).into())));
+    clean_after("tokens of another partition");
+    refused(acquirer.acquire(&live, query("s"), |_| Err(RefreshError::invalid_grant("revoked"))));
+    clean_after("invalid_grant");
+    live.put(RefreshToken::new(client(), secret(10))).unwrap();
+    refused(acquirer.acquire(&live, query("s"), |grant| {
+        store.sign_out(SignOut::account(&account(60))).unwrap();
+        answer(grant)
+    }));
+    drop(live);
+    clean_after("a refresh that was signed out");
 }
 
 fn gets(live: &LiveSignIn) {
