@@ -11,7 +11,7 @@ use crate::observe;
 use crate::owner::Works;
 use crate::reclaim::Swept;
 use crate::store::TokenStore;
-use crate::sync::thread::{JoinHandle, ThreadId};
+use crate::sync::thread::JoinHandle;
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
 /// How the upkeep goes about its work. Made by [`TokenStore::upkeep`].
@@ -150,7 +150,7 @@ impl Upkeep {
     #[cfg(feature = "test-util")]
     #[doc(hidden)]
     #[must_use]
-    pub fn thread_id(&self) -> Option<ThreadId> {
+    pub fn thread_id(&self) -> Option<std::thread::ThreadId> {
         self.thread.as_ref().map(|thread| thread.thread().id())
     }
 

@@ -24,7 +24,8 @@ use crate::upkeep::UpkeepBuilder;
 ///
 /// If the runtime is shut down meanwhile, a verb that is at work is waited for (`Runtime::shutdown_timeout` and `shutdown_background` let it go on
 /// alone, and if the process ends then, that is as if it had been killed: done or not done, never by half). One that was still waiting
-/// for a thread is not done at all; its future, if anybody still polls it, ends with [`Error::Io`](crate::Error::Io).
+/// for a thread, or comes later, is done or not done at all; in the second case its future, if anybody still polls it, ends with
+/// [`Error::Io`](crate::Error::Io).
 ///
 /// # How long a call may keep the thread it is polled on
 /// | call | |
