@@ -43,7 +43,7 @@ impl Received {
 
     /// The scopes that were asked for: those of the token, if the response names none (RFC 6749 §5.1). If it names some, those count
     /// alone, be they fewer or more; but for what Entra ID never names: `openid`, `profile`, `offline_access`, and a lone
-    /// `.../.default`, which count as given.
+    /// `.../.default`, which count as given; and a scope that it names in another case is stored in both.
     pub fn requested_scopes(mut self, scopes: Scopes) -> Self {
         self.scopes = scopes;
         self
@@ -91,7 +91,7 @@ impl Received {
             // An empty list comes out of the crate as one empty scope.
             Some(given) => {
                 let given = given.iter().map(|scope| scope.as_str()).filter(|scope| !scope.is_empty());
-                Scopes::new(given.chain(self.never_named()))?
+                Scopes::new(given.clone().chain(self.given_otherwise(given)))?
             }
             None => self.scopes.clone(),
         };
@@ -120,14 +120,15 @@ impl Received {
         Ok(tokens.into_iter().flatten().collect::<Vec<_>>().into())
     }
 
-    /// Those of the requested scopes that Entra ID gives and does not name in its answer: they say what comes with the access token, or
-    /// stand for whatever the app has been granted. Asked for again, the token must be found under them.
-    fn never_named(&self) -> impl Iterator<Item = &str> {
+    /// Those of the requested scopes that Entra ID gives, and names in another case or not at all: what comes beside the access token,
+    /// and what stands for all that the app has been granted. Asked for again, the token must be found under them.
+    fn given_otherwise<'a>(&'a self, given: impl Iterator<Item = &'a str> + Clone) -> impl Iterator<Item = &'a str> {
         let is_only = self.scopes.len() == 1;
-        let is_never_named = move |scope: &&str| {
-            matches!(*scope, "openid" | "profile" | "offline_access") || (is_only && scope.ends_with("/.default"))
-        };
-        self.scopes.iter().filter(is_never_named)
+        self.scopes.iter().filter(move |scope| {
+            matches!(*scope, "openid" | "profile" | "offline_access")
+                || (is_only && scope.ends_with("/.default"))
+                || given.clone().any(|given| given.eq_ignore_ascii_case(scope))
+        })
     }
 
     fn ends(&self, life: Option<Duration>) -> Option<SystemTime> {

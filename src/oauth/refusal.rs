@@ -133,7 +133,8 @@ impl fmt::Debug for Refusal {
 
 /// A code as it may stand in a log: whoever answers decides what it says.
 fn code(given: &str) -> &str {
-    let is_plain = given.len() <= 64 && given.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
+    let is_plain =
+        given.len() <= 64 && given.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
     if is_plain { given } else { "an error code that is none" }
 }
 
@@ -173,8 +174,7 @@ where
             RequestTokenError::Parse(error, body) => {
                 let body = Wiped(body);
                 // GitHub refuses with the status 200.
-                serde_json::from_slice(&body)
-                    .map_or_else(|_| Self::Unreadable { at: error.path().to_string() }, Self::Refused)
+                serde_json::from_slice(&body).map_or_else(|_| Self::Unreadable { at: error.path().to_string() }, Self::Refused)
             }
             RequestTokenError::Other(problem) => Self::Other(problem),
         }

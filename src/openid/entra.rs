@@ -59,7 +59,7 @@ impl Authority {
 
     pub(super) fn account_and_tenant(&self, user: &User<'_>, claims: &Claims<'_>) -> Result<(AccountId, TenantId), ClaimError> {
         let tfp = claims.text("tfp")?.or(user.flow);
-        let is_b2c = tfp.is_some_and(|flow| flow.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("b2c_1")));
+        let is_b2c = tfp.is_some_and(|flow| flow.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("b2c_1")));
         let tid = self.tenant(user, claims, is_b2c)?;
 
         // B2C need not send the `oid`; its `sub` is the same, unless the app's policies say otherwise.
@@ -74,7 +74,10 @@ impl Authority {
                 let home_account = account(&format!("{}.{}", home.uid, home.utid), "client_info")?;
                 // Who is at home here is whom the signed token says.
                 if home.utid.eq_ignore_ascii_case(&tid) && home_account != here {
-                    return Err(ClaimError::Invalid { claim: "client_info".into(), problem: "it is of another user than the ID token" });
+                    return Err(ClaimError::Invalid {
+                        claim: "client_info".into(),
+                        problem: "it is of another user than the ID token",
+                    });
                 }
                 home_account
             }

@@ -130,6 +130,8 @@ impl Provider {
     /// The account is (`iss`, `sub`). The tenant is the organization (`org_id`) that the user signed in to; without one, the host. The
     /// same user in two organizations is one account with sign-ins in two tenants.
     ///
+    /// Auth0 writes `updated_at` as a text: switch on `openidconnect`'s feature `accept-rfc3339-timestamps` to ask for `profile`.
+    ///
     /// # Errors
     /// [`Error::InvalidInput`] as for [`generic`](Self::generic).
     pub fn auth0(issuer: &str) -> Result<Self> {
@@ -202,9 +204,7 @@ impl Provider {
                 let user = User { iss: claims.issuer().url(), sub, flow, client_info: response.client_info() };
                 authority.account_and_tenant(&user, &more)?
             }
-            Kind::Okta { org } => {
-                (AccountId::new(org, sub).map_err(wrong("sub"))?, TenantId::new(org).map_err(wrong("iss"))?)
-            }
+            Kind::Okta { org } => (AccountId::new(org, sub).map_err(wrong("sub"))?, TenantId::new(org).map_err(wrong("iss"))?),
             Kind::Generic => (AccountId::of_subject(subject.clone()), TenantId::new(iss).map_err(wrong("iss"))?),
             Kind::Keycloak { realm } => (AccountId::of_subject(subject.clone()), realm.clone()),
             Kind::Auth0 { host } => (AccountId::of_subject(subject.clone()), more.tenant("org_id")?.unwrap_or(host.clone())),
