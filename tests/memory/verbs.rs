@@ -441,7 +441,8 @@ pub(crate) fn responses_of_the_oauth2_crate() {
             let rest = format!(r#""expires_in": 3600, "refresh_in": 1800, "foci": "1", "scope": "{scope}""#);
             serde_json::from_str::<Response>(&format!("{{{tokens}, {rest}}}")).unwrap()
         };
-        [response("mail.read"), response("\u{e4}")]
+        let too_long: Vec<_> = (0..5).map(|number| number.to_string() + &"s".repeat(1000)).collect();
+        [response("mail.read"), response(&too_long.join(" "))]
     });
     let store = TokenStore::in_memory().unwrap();
     let live = store.sign_in(sign_in(1)).unwrap();

@@ -57,10 +57,7 @@ fn a_bare_invalid_grant_is_final() {
         "error_codes": [700_082], "suberror": "token_expired"});
     assert_eq!(both(expired), [FINAL; 2]);
     // A replayed one, whose refusal comes with a challenge all the same.
-    assert_eq!(
-        refusal::<Refusal>(400, &json!({"error": "invalid_grant", "suberror": "bad_token", "claims": "{}"})).is_final(),
-        true
-    );
+    assert!(refusal::<Refusal>(400, &json!({"error": "invalid_grant", "suberror": "bad_token", "claims": "{}"})).is_final());
     // GitHub refuses with 200.
     let github = json!({"error": "bad_refresh_token", "error_description": "The refresh token passed is incorrect or expired."});
     assert!(refusal::<Refusal>(200, &github).is_final() && refusal::<BasicErrorResponse>(200, &github).is_final());
