@@ -47,7 +47,11 @@ mod ledger;
 mod machine;
 #[cfg(feature = "msal")]
 pub mod msal;
+#[cfg(feature = "oauth2")]
+pub mod oauth;
 mod observe;
+#[cfg(feature = "openidconnect")]
+pub mod openid;
 mod operate;
 mod owner;
 mod place;

@@ -150,7 +150,7 @@ impl Upkeep {
     #[cfg(feature = "test-util")]
     #[doc(hidden)]
     #[must_use]
-    pub fn thread_id(&self) -> Option<std::thread::ThreadId> {
+    pub fn thread_id(&self) -> Option<crate::sync::thread::ThreadId> {
         self.thread.as_ref().map(|thread| thread.thread().id())
     }
 

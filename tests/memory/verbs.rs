@@ -8,6 +8,7 @@ use super::canary::{self, Kind, held};
 use super::common::*;
 use super::{clean_after, key, operator_key, secret};
 use oubliette::msal::MsalCache;
+use oubliette::oauth::{ProviderFields, Received, TokenRequestError};
 use oubliette::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -471,7 +472,44 @@ pub(crate) fn import_of_msal_caches() {
     canary::pause(|| drop([file, with_comma, with_escapes]));
 }
 
-fn refused<T: Debug>(result: Result<T>) {
+/// Taking the tokens out of other crates' responses, which do not wipe what they hold themselves.
+pub(crate) fn responses_of_the_oauth2_crate() {
+    type Response = oauth2::StandardTokenResponse<ProviderFields, oauth2::basic::BasicTokenType>;
+    let [response, bad] = canary::pause(|| {
+        let response = |scope: &str| {
+            let tokens = format!(r#""access_token": "{0}", "refresh_token": "{0}", "token_type": "bearer""#, secret(40));
+            let rest = format!(r#""expires_in": 3600, "refresh_in": 1800, "foci": "1", "scope": "{scope}""#);
+            serde_json::from_str::<Response>(&format!("{{{tokens}, {rest}}}")).unwrap()
+        };
+        let too_long: Vec<_> = (0..5).map(|number| number.to_string() + &"s".repeat(1000)).collect();
+        [response("mail.read"), response(&too_long.join(" "))]
+    });
+    let store = TokenStore::in_memory().unwrap();
+    let live = store.sign_in(sign_in(1)).unwrap();
+    let received = Received::new(client(), now());
+    live.put(received.tokens(&response).unwrap()).unwrap();
+    clean_after("taking tokens");
+    refused(received.tokens(&bad));
+    clean_after("refusing tokens");
+    // The crate's error holds the whole answer.
+    let error = canary::pause(|| {
+        let client = oauth2::basic::BasicClient::new(oauth2::ClientId::new("web".into()));
+        let client = client.set_token_uri(oauth2::TokenUrl::new("https://login.example.com/token".into()).unwrap());
+        let answer = |_: oauth2::HttpRequest| -> Result<_, std::io::Error> {
+            let body = format!(r#"{{"access_token": "{}", "expires_in": "x"}}"#, secret(40)).into_bytes();
+            Ok(oauth2::http::Response::new(body))
+        };
+        client.exchange_client_credentials().request(&answer).unwrap_err()
+    });
+    drop(TokenRequestError::from(error));
+    clean_after("an answer that cannot be read");
+    drop(live);
+    store.close().unwrap();
+    canary::pause(|| drop([response, bad]));
+    clean_after("dropping the store");
+}
+
+fn refused<T: Debug, E>(result: Result<T, E>) {
     drop(result.unwrap_err());
 }
 
