@@ -6,7 +6,6 @@ use super::{AsyncSignIn, Threads, attempt};
 use crate::builder::Builder;
 use crate::crypto::KeySource;
 use crate::error::Result;
-use crate::gate::Open;
 use crate::history::History;
 use crate::id::{AccountId, Alias, SessionId, Subject, TenantId};
 use crate::observe;
@@ -112,13 +111,13 @@ impl AsyncTokenStore {
     /// As [`TokenStore::account`].
     pub async fn account(&self, account: &AccountId) -> Result<Vec<AsyncSignIn>> {
         let found = match self.attempt("account", |open| self.store.account_in(open, account)) {
-            Some(result) => result?,
+            Some(result) => result,
             None => {
                 let account = account.clone();
-                self.run(move |store| store.account(&account)).await?
+                self.run(move |store| store.account(&account)).await
             }
         };
-        Ok(found.into_iter().map(|live| AsyncSignIn::with(live, &self.threads)).collect())
+        Ok(found?.into_iter().map(|live| AsyncSignIn::with(live, &self.threads)).collect())
     }
 
     /// As [`TokenStore::resume`].
@@ -127,13 +126,13 @@ impl AsyncTokenStore {
     /// As [`TokenStore::resume`].
     pub async fn resume(&self, account: &AccountId, id: [u8; 16]) -> Result<Option<AsyncSignIn>> {
         let found = match self.attempt("resume", |open| self.store.resume_in(open, account, id)) {
-            Some(result) => result?,
+            Some(result) => result,
             None => {
                 let account = account.clone();
-                self.run(move |store| store.resume(&account, id)).await?
+                self.run(move |store| store.resume(&account, id)).await
             }
         };
-        Ok(found.map(|live| AsyncSignIn::with(live, &self.threads)))
+        Ok(found?.map(|live| AsyncSignIn::with(live, &self.threads)))
     }
 
     /// As [`TokenStore::accounts`]. The handles that it lists become async by [`AsyncSignIn::from`].
@@ -265,7 +264,7 @@ impl AsyncTokenStore {
         self.threads.run(move || work(&store)).await
     }
 
-    fn attempt<T>(&self, verb: &'static str, read: impl FnOnce(&Open<'_>) -> Result<T>) -> Option<Result<T>> {
+    fn attempt<T>(&self, verb: &'static str, read: impl FnOnce(&crate::gate::Open<'_>) -> Result<T>) -> Option<Result<T>> {
         observe::try_verb(verb, || attempt(self.store.core(), read))
     }
 }
