@@ -54,6 +54,9 @@ mod sign_in;
 mod sign_out;
 mod store;
 mod token;
+#[cfg(feature = "tower-sessions")]
+pub mod tower_sessions;
+mod web;
 mod wipe;
 
 pub use builder::{Builder, OnDamage};

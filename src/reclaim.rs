@@ -14,6 +14,7 @@ use crate::layout::{self, AccountRow, Index, SignInId};
 use crate::row::Header;
 use crate::rule::{Life, Position, Scope};
 use crate::token::Token;
+use crate::web;
 
 /// The most rows that one batch deletes: it holds up every reader while it is applied.
 const SLICE: usize = 256;
@@ -40,7 +41,9 @@ pub struct Swept {
     pub dead_rows: u64,
     /// Expired tokens that were deleted.
     pub expired_tokens: u64,
-    /// Accounts, sign-ins and tokens whose rows did not open: nobody can read them, so they were deleted.
+    /// Web sessions that were deleted because they had expired or ended.
+    pub web_sessions: u64,
+    /// Accounts, sign-ins, tokens and web sessions whose rows did not open: nobody can read them, so they were deleted.
     pub tampered: u64,
     /// Whether the sweep came to the end of all accounts; the next one begins anew.
     pub finished: bool,
@@ -77,11 +80,12 @@ enum Closing {
     AtOnce,
 }
 
-/// Where the sweep goes on: behind a key of the accounts, or of an index.
+/// Where the sweep goes on: behind a key of the accounts, of an index, or of web sessions.
 #[derive(Clone)]
 enum Cursor {
     Accounts(Vec<u8>),
     Indexes(usize, Option<Vec<u8>>),
+    Web(web::Kind, Option<Vec<u8>>),
 }
 
 impl Default for Cursor {
@@ -178,6 +182,15 @@ pub(crate) fn run(core: &Arc<Core>) {
             queue.done.rows += rows;
             Ok(queue.closing != Some(Closing::AtOnce))
         });
+        let result = result.and_then(|()| {
+            if scope != Scope::Everybody {
+                return Ok(());
+            }
+            // Web sessions of nobody's have ended too.
+            let ended = web::tidy_unbound(core, || lock(&core.backlog.queue).closing != Some(Closing::AtOnce))?;
+            lock(&core.backlog.queue).done.rows += ended;
+            Ok(())
+        });
         match result {
             Ok(()) => {}
             // Trouble with one account's rows is for the sweep to find again.
@@ -233,7 +246,12 @@ fn sweep_step(core: &Core, cursor: Cursor, swept: &mut Swept) -> Result<Option<C
                 Some(last) => Cursor::Indexes(number, Some(last)),
                 None => Cursor::Indexes(number + 1, None),
             })),
-            None => {
+            None => Ok(Some(Cursor::Web(web::Kind::Bound, None))),
+        },
+        Cursor::Web(kind, after) => match (web::tidy_slice(&open, kind, after.as_deref(), swept)?, kind) {
+            (Some(last), _) => Ok(Some(Cursor::Web(kind, Some(last)))),
+            (None, web::Kind::Bound) => Ok(Some(Cursor::Web(web::Kind::Unbound, None))),
+            (None, web::Kind::Unbound) => {
                 core.ledger.compact(core.clock.now().saturating_sub(millis(core.options.max_sign_in_age)))?;
                 Ok(None)
             }
@@ -324,7 +342,7 @@ pub(crate) struct Look {
 
 /// Deletes the account's dead rows: those of sign-ins that are dead on the disk too, too old, or not in the header; tokens of
 /// tenants that are; and what does not open, since nobody can read it. In a sweep (with `now`), expired tokens too, and
-/// index rows that are missing are put back.
+/// index rows that are missing are put back, but those of web sessions.
 fn tidy_account(open: &Open<'_>, account: &Tag, now: Option<Millis>) -> Result<Swept> {
     let mut tidied = Swept::default();
     let _lock = open.core.lock_account(account);
@@ -402,12 +420,19 @@ fn tidy_rows(
                     let is_tenant_dead = |life| open.core.ledger.fences().is_tenant_dead_by(life, tenant, end);
                     lives.get(&sign_in).is_none_or(is_tenant_dead)
                 }
+                Some(AccountRow::Web { sign_in, session, .. }) => {
+                    // Nobody finds one without its index row, to delete it either. Both are in every batch: so that is not put back.
+                    !lives.contains_key(&sign_in) || now.is_some() && !web::is_found(open, &session, account, &sign_in)?
+                }
                 Some(AccountRow::Header) | None => false,
             };
             let size = (key.len() + value.len()) as u64;
             tidied.live_bytes += if is_dead { 0 } else { size };
             if is_dead {
                 tidied.dead_rows += 1;
+                if let Some(AccountRow::Web { sign_in, session, .. }) = layout::parse(&key) {
+                    batch.delete(layout::web_index(&session, account, &sign_in));
+                }
                 batch.delete(key);
             } else if let (Some(now), Some(header), Some(AccountRow::Token { sign_in, tenant, slot, part: 0 })) =
                 (now, header, layout::parse(&key))
