@@ -70,21 +70,26 @@ pub(crate) fn verify(core: &Core) -> Result<Verified> {
 
 /// Web sessions of nobody's, and index rows of web sessions that find none. (The others were counted with their accounts.)
 fn verify_unbound(core: &Core, verified: &mut Verified) -> Result<()> {
-    let open = core.enter()?;
-    open.for_each_row(&layout::web_indexes(), |(key, _)| {
-        let Some((session, account, sign_in)) = layout::web_indexed(&key) else { return Ok(true) };
-        let _lock = core.lock_account(&account);
-        let is_there = open.get(&layout::web(&account, &sign_in, &session, 0))?.is_some();
-        verified.dead_rows += u64::from(!is_there);
-        Ok(true)
-    })?;
-    open.for_each_row(&layout::all_unbound(), |(key, _)| {
-        if let Some((session, 0)) = layout::unbound_of(&key) {
-            let _lock = core.lock_account(&session);
-            count(web::read_unbound(&open, &session).map(|found| found.map(|it| it.is_some())), verified)?;
+    for prefix in [layout::web_indexes(), layout::all_unbound()] {
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let open = core.enter()?;
+            let slice = open.scan(&prefix, after.as_deref(), 256)?;
+            let Some((last, _)) = slice.last() else { break };
+            after = Some(last.clone());
+            for (key, _) in &slice {
+                if let Some((session, account, sign_in)) = layout::web_indexed(key) {
+                    let _lock = core.lock_account(&account);
+                    let is_there = open.get(&layout::web(&account, &sign_in, &session, 0))?.is_some();
+                    verified.dead_rows += u64::from(!is_there);
+                } else if let Some((session, 0)) = layout::unbound_of(key) {
+                    let _lock = core.lock_account(&session);
+                    count(web::read_unbound(&open, &session).map(|found| found.map(|it| it.is_some())), verified)?;
+                }
+            }
         }
-        Ok(true)
-    })
+    }
+    Ok(())
 }
 
 /// A web session that was read under the lock.
