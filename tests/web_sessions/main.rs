@@ -15,13 +15,13 @@ mod routes;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::tower_sessions::session::{Id, Record};
+use ::tower_sessions::{Session, SessionStore};
 use common::*;
 use oubliette::tower_sessions::{BINDING, OublietteSessions, bind};
 use oubliette::*;
 use serde_json::Value;
 use time::OffsetDateTime;
-use ::tower_sessions::session::{Id, Record};
-use ::tower_sessions::{Session, SessionStore};
 
 /// A store on a machine, at a time that stands still.
 struct Site {

@@ -27,7 +27,9 @@ async fn no_file_shows_an_id_or_data() {
     store.compact().unwrap();
     store.close().unwrap();
     let mut needles = vec![NEEDLE.as_bytes()[2..14].to_vec()];
-    needles.extend(ids.iter().flat_map(|id| [id.0.to_le_bytes().to_vec(), id.0.to_be_bytes().to_vec(), id.to_string().into_bytes()]));
+    needles.extend(
+        ids.iter().flat_map(|id| [id.0.to_le_bytes().to_vec(), id.0.to_be_bytes().to_vec(), id.to_string().into_bytes()]),
+    );
     let hex = |needle: &Vec<u8>| base16ct::lower::encode_string(needle).into_bytes();
     let base64 = |needle: &Vec<u8>| base64ct::Base64Unpadded::encode_string(needle).into_bytes();
     let forms: Vec<_> = needles.iter().flat_map(|needle| [needle.clone(), hex(needle), base64(needle)]).collect();

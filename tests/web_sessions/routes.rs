@@ -1,13 +1,13 @@
 //! The whole way through `tower-sessions`' layer and axum, as a browser goes it. The first half asks what that crate's own tests ask of
 //! a store.
 
+use ::tower_sessions::{Expiry, SessionManagerLayer};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Request, StatusCode, header};
 use axum::routing::get;
 use oubliette::tower_sessions::bound;
 use tower::ServiceExt as _;
-use ::tower_sessions::{Expiry, SessionManagerLayer};
 
 use super::*;
 
