@@ -1,7 +1,6 @@
 //! Opening a store: what can be set, and the order in which a store is born, recovered, or forgotten.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, Monotone, SystemClock};
@@ -18,6 +17,7 @@ use crate::place::{BIRTH, Folders, Held, KEYRING, MOVING, Place, engine_name, is
 use crate::row::Rows;
 use crate::sign_out::SessionPolicy;
 use crate::store::TokenStore;
+use crate::sync::Arc;
 
 /// What to do when a part of the store is damaged or missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -133,7 +133,8 @@ impl Builder {
         self
     }
 
-    /// A token counts as expired this long before its expiry. Default: 5 minutes.
+    /// A token counts as expired this long before its expiry. Default: 5 minutes. (An access token that says when to refresh it counts as expired
+    /// halfway between then and its expiry, if that is later: else one that lives for five minutes would never be given.)
     pub fn skew(mut self, skew: Duration) -> Self {
         self.options.skew = skew;
         self

@@ -2,8 +2,9 @@
 //!
 //! Order decides sign-outs; the clock decides only expiry, the age of sign-ins, and explicit cutoffs.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Milliseconds since the Unix epoch.
 pub(crate) type Millis = u64;
@@ -35,14 +36,14 @@ impl Clock for SystemClock {
 /// ```
 #[cfg(feature = "test-util")]
 #[derive(Clone, Debug)]
-pub struct ManualClock(std::sync::Arc<AtomicU64>);
+pub struct ManualClock(crate::sync::Arc<AtomicU64>);
 
 #[cfg(feature = "test-util")]
 impl ManualClock {
     /// A clock that shows this time, to the millisecond.
     #[must_use]
     pub fn new(now: SystemTime) -> Self {
-        Self(std::sync::Arc::new(AtomicU64::new(to_millis(now))))
+        Self(crate::sync::Arc::new(AtomicU64::new(to_millis(now))))
     }
 
     /// Moves the clock on.

@@ -151,12 +151,18 @@ pub enum Part {
     Engine,
 }
 
-impl std::fmt::Display for Part {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
+impl Part {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
             Self::Keyring => "keyring",
             Self::Ledger => "ledger",
             Self::Engine => "engine",
-        })
+        }
+    }
+}
+
+impl std::fmt::Display for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
     }
 }

@@ -3,22 +3,26 @@
 //! Lock order: the gate, a session's stripe, accounts' stripes in rising order, the checkpoint, the ledger's own locks. The tag of a web
 //! session has the stripe that an account of this tag would have: who makes one holds it, and that of the account too if it is bound.
 
+use std::cell::Cell;
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
+use crate::acquire::Acquiring;
+use crate::backlog::Backlog;
 use crate::clock::{Millis, Monotone, millis};
 use crate::crypto::{Tag, Tagger};
 use crate::engine::{Batch, Durability, Engine, EngineError, Row};
 use crate::error::{Error, Part, Result};
 use crate::layout::{self, SignInId};
 use crate::ledger::Ledger;
-use crate::reclaim::Backlog;
+use crate::observe;
 use crate::row::{Header, Rows, SignInBody};
 use crate::rule::{Life, Position};
 use crate::sign_out::SessionPolicy;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError, Weak};
 use crate::token::Token;
+use crate::upkeep::Bell;
 
 /// How a store behaves; set by its builder.
 #[derive(Clone, Debug)]
@@ -52,6 +56,7 @@ pub(crate) struct Core {
     pub(crate) clock: Monotone,
     pub(crate) options: Options,
     pub(crate) backlog: Backlog,
+    pub(crate) acquiring: Acquiring,
     accounts: Vec<Mutex<()>>,
     sessions: Vec<Mutex<()>>,
     /// The position in the checkpoint row.
@@ -59,6 +64,8 @@ pub(crate) struct Core {
     /// While live rows are being moved to another engine: the accounts whose rows have changed.
     changed: Mutex<Option<HashSet<Tag>>>,
     closing: AtomicBool,
+    /// Who waits for something else, and is to be told when the store is going to be closed.
+    on_closing: Mutex<Vec<Weak<Bell>>>,
     pid: u32,
 }
 
@@ -80,11 +87,13 @@ impl Core {
             clock,
             options,
             backlog: Backlog::default(),
+            acquiring: Acquiring::default(),
             accounts: stripes(256),
             sessions: stripes(256),
             checkpoint: Mutex::new(checkpoint),
             changed: Mutex::default(),
             closing: AtomicBool::new(false),
+            on_closing: Mutex::default(),
             pid: std::process::id(),
         }
     }
@@ -113,6 +122,31 @@ impl Core {
         self.checked(gate)
     }
 
+    /// As [`Core::enter`], if that can be had without waiting, and what is read then need not wait either: for threads that may not block.
+    /// Who reads asks [`Open::gave_up`] in the end.
+    ///
+    /// # Errors
+    /// `Closed`, `Forked`, `Poisoned`.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn try_enter(&self) -> Result<Option<Open<'_>>> {
+        if self.is_forked() {
+            return Err(Error::Forked);
+        }
+        let gate = match self.working.try_read() {
+            Ok(working) => Gate::Shared(working),
+            Err(TryLockError::Poisoned(working)) => Gate::Shared(working.into_inner()),
+            // Somebody is alone, or waits to be.
+            Err(TryLockError::WouldBlock) => return Ok(None),
+        };
+        let mut open = self.checked(gate)?;
+        open.may_wait = false;
+        if self.is_engine_failed() {
+            return Err(Error::Poisoned(Part::Engine));
+        }
+        let is_busy = open.gate.working().is_some_and(|working| working.engine.is_busy());
+        Ok((!is_busy).then_some(open))
+    }
+
     /// Waits until no other verb is at work, and keeps them out while the result is held. Whoever holds a lock of an account or
     /// session, or has entered already, must not call this.
     ///
@@ -134,7 +168,7 @@ impl Core {
         if self.ledger.is_failed() {
             return Err(Error::Poisoned(Part::Ledger));
         }
-        Ok(Open { core: self, gate })
+        Ok(Open { core: self, gate, may_wait: true, gave_up: Cell::new(false) })
     }
 
     /// Waits for all verbs and drops the engine. Later verbs are refused.
@@ -145,6 +179,19 @@ impl Core {
     /// Has what takes long come to its end: the store is going to be closed.
     pub(crate) fn hurry(&self) {
         self.closing.store(true, Ordering::Release);
+        let bells = std::mem::take(&mut *lock(&self.on_closing));
+        bells.iter().filter_map(Weak::upgrade).for_each(|bell| bell.close());
+    }
+
+    /// Has the bell rung when the store is going to be closed.
+    pub(crate) fn ring_on_closing(&self, bell: &Arc<Bell>) {
+        let mut bells = lock(&self.on_closing);
+        bells.retain(|bell| bell.strong_count() > 0);
+        bells.push(Arc::downgrade(bell));
+        drop(bells);
+        if self.is_closing() {
+            bell.close();
+        }
     }
 
     pub(crate) fn is_closing(&self) -> bool {
@@ -174,7 +221,9 @@ impl Core {
 
     /// After a failure that leaves open what is on the disk: nothing but reopening finds out.
     pub(crate) fn fail_engine(&self) {
-        self.engine_failed.store(true, Ordering::Release);
+        if !self.engine_failed.swap(true, Ordering::AcqRel) {
+            observe::poisoned(Part::Engine);
+        }
     }
 
     /// Whether this is a child of the process that opened the store.
@@ -188,7 +237,11 @@ impl Core {
 
     /// The account's lock: whoever changes its rows holds it.
     pub(crate) fn lock_account(&self, account: &Tag) -> MutexGuard<'_, ()> {
-        lock_stripe(&self.accounts, account)
+        lock(self.stripe(account))
+    }
+
+    fn stripe(&self, account: &Tag) -> &Mutex<()> {
+        stripe_of(&self.accounts, account)
     }
 
     /// The locks of several accounts, in the order that cannot dead-lock.
@@ -201,7 +254,7 @@ impl Core {
 
     /// Keeps a sign-in of this session and a sign-out of it from passing each other between looking and writing.
     pub(crate) fn lock_session(&self, session: &Tag) -> MutexGuard<'_, ()> {
-        lock_stripe(&self.sessions, session)
+        lock(stripe_of(&self.sessions, session))
     }
 
     /// Whether the rule and the greatest age let the sign-in live.
@@ -260,6 +313,8 @@ impl Gate<'_> {
 pub(crate) struct Open<'a> {
     pub(crate) core: &'a Core,
     gate: Gate<'a>,
+    may_wait: bool,
+    gave_up: Cell<bool>,
 }
 
 impl Open<'_> {
@@ -324,6 +379,27 @@ impl Open<'_> {
                 }
             }
         }
+    }
+
+    /// The account's lock; `None` if it is held and the caller may not wait: whatever is read then counts for nothing.
+    pub(crate) fn lock_account(&self, account: &Tag) -> Option<MutexGuard<'_, ()>> {
+        if self.may_wait {
+            return Some(self.core.lock_account(account));
+        }
+        match self.core.stripe(account).try_lock() {
+            Ok(lock) => Some(lock),
+            Err(TryLockError::Poisoned(lock)) => Some(lock.into_inner()),
+            Err(TryLockError::WouldBlock) => {
+                self.gave_up.set(true);
+                None
+            }
+        }
+    }
+
+    /// Whether a read came to a lock that it may not wait for.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn gave_up(&self) -> bool {
+        self.gave_up.get()
     }
 
     /// Commits a batch of `account`, whose lock the caller holds.
@@ -409,7 +485,7 @@ fn stripe(tag: &Tag) -> usize {
     usize::from(tag[0])
 }
 
-fn lock_stripe<'a>(stripes: &'a [Mutex<()>], tag: &Tag) -> MutexGuard<'a, ()> {
+fn stripe_of<'a>(stripes: &'a [Mutex<()>], tag: &Tag) -> &'a Mutex<()> {
     #[expect(clippy::indexing_slicing, reason = "there are 256 stripes, one for each value of a byte")]
-    lock(&stripes[stripe(tag)])
+    &stripes[stripe(tag)]
 }

@@ -328,12 +328,17 @@ fn one_home_account_id(id: &str) -> String {
 /// The GUID at the start of `half`, if it is one, alone or followed by `-b2c_1…`.
 fn guid_with_policy(half: &str) -> Option<&str> {
     let (guid, rest) = half.split_at_checked(36)?;
-    let is_guid = guid.bytes().enumerate().all(|(i, b)| match i {
-        8 | 13 | 18 | 23 => b == b'-',
-        _ => b.is_ascii_hexdigit(),
-    });
     let is_policy = rest.is_empty() || rest.get(..6).is_some_and(|p| p.eq_ignore_ascii_case("-b2c_1"));
-    (is_guid && is_policy).then_some(guid)
+    (is_guid(guid) && is_policy).then_some(guid)
+}
+
+/// Whether it is a GUID: `8-4-4-4-12` hexadecimal digits.
+pub(crate) fn is_guid(text: &str) -> bool {
+    let is_digit = |(i, b)| match i {
+        8 | 13 | 18 | 23 => b == b'-',
+        _ => u8::is_ascii_hexdigit(&b),
+    };
+    text.len() == 36 && text.bytes().enumerate().all(is_digit)
 }
 
 /// `Debug` that tells only the type: what identifies a user is no business of a log.

@@ -20,6 +20,10 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod acquire;
+#[cfg(feature = "tokio")]
+mod asynchronous;
+mod backlog;
 mod builder;
 mod clock;
 mod codec;
@@ -43,8 +47,13 @@ mod ledger;
 mod machine;
 #[cfg(feature = "msal")]
 pub mod msal;
+#[cfg(feature = "oauth2")]
+pub mod oauth;
 mod observe;
+#[cfg(feature = "openidconnect")]
+pub mod openid;
 mod operate;
+mod owner;
 mod place;
 mod read;
 mod reclaim;
@@ -53,12 +62,19 @@ mod rule;
 mod sign_in;
 mod sign_out;
 mod store;
+mod sync;
 mod token;
 #[cfg(feature = "tower-sessions")]
 pub mod tower_sessions;
+mod upkeep;
 mod web;
 mod wipe;
 
+pub use acquire::{
+    AccessRequest, AcquireError, Acquirer, Grant, InteractionReason, OrphanReason, Orphaned, RefreshError, RefreshFailed,
+};
+#[cfg(feature = "tokio")]
+pub use asynchronous::{AsyncSignIn, AsyncTokenStore};
 pub use builder::{Builder, OnDamage};
 #[cfg(feature = "test-util")]
 pub use clock::ManualClock;
@@ -73,6 +89,8 @@ pub use history::{History, PastSignOut, ScopeKind};
 pub use id::{AccountId, Alias, AliasKind, ClientId, MAX_ID_BYTES, SessionId, Subject, TenantId};
 #[cfg(feature = "test-util")]
 pub use machine::Machine;
+#[cfg(feature = "metrics")]
+pub use observe::describe_metrics;
 pub use operate::{BackedUp, Compacted, Erased, Verified};
 pub use read::{IdQuery, RefreshQuery};
 pub use reclaim::{Reclaimed, Swept};
@@ -82,6 +100,7 @@ pub use store::{Account, Accounts, Page, Stats, TokenStore};
 pub use token::{
     AccessQuery, AccessToken, IdToken, MAX_EXTRA_BYTES, MAX_TOKEN_BYTES, Partition, RefreshToken, Scopes, Secret, Token, Tokens,
 };
+pub use upkeep::{Upkeep, UpkeepBuilder, UpkeepState};
 pub use zeroize::Zeroizing;
 
 // The README's code compiles and runs.

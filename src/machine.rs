@@ -4,8 +4,6 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::builder::Builder;
 use crate::crypto::Tag;
@@ -13,6 +11,8 @@ use crate::disk::{Disk, DiskFile};
 use crate::engine::{Batch, Durability, Engine, EngineError, MemoryEngine, MemoryRows, Row};
 use crate::error::{Error, Result};
 use crate::place::{Held, Place};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 const SECTOR: usize = 512;
 
@@ -55,6 +55,8 @@ struct State {
     is_full: bool,
     fails_syncs: bool,
     holds_syncs: bool,
+    holds_engine_syncs: bool,
+    is_engine_busy: bool,
     held: usize,
     calls: u64,
 }
@@ -120,6 +122,17 @@ impl Machine {
     pub fn set_holding_syncs(&self, holds: bool) {
         self.lock_state().holds_syncs = holds;
         self.changed.notify_all();
+    }
+
+    /// Holds every sync of the engine until told otherwise.
+    pub fn set_holding_engine_syncs(&self, holds: bool) {
+        self.lock_state().holds_engine_syncs = holds;
+        self.changed.notify_all();
+    }
+
+    /// Whether the engine says that a read could be held up.
+    pub fn set_busy_engine(&self, is_busy: bool) {
+        self.lock_state().is_engine_busy = is_busy;
     }
 
     /// Waits until a sync is being held.
@@ -224,6 +237,8 @@ impl Machine {
         state.is_full = false;
         state.fails_syncs = false;
         state.holds_syncs = false;
+        state.holds_engine_syncs = false;
+        state.is_engine_busy = false;
         drop(guard);
         self.changed.notify_all();
     }
@@ -239,6 +254,17 @@ impl Machine {
             None => {}
         }
         Ok(state)
+    }
+
+    /// Waits while syncs of this kind are held.
+    fn hold(&self, is_held: impl Fn(&State) -> bool) {
+        let mut state = self.lock_state();
+        state.held += 1;
+        self.changed.notify_all();
+        while is_held(&state) {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.held -= 1;
     }
 
     fn disk_now(&self) -> MemoryDisk {
@@ -342,7 +368,15 @@ impl Engine for CutOff {
     }
 
     fn sync(&self, durability: Durability) -> Result<(), EngineError> {
+        // (Not counted as held if it is not: that would wake who waits for a file's sync.)
+        if self.machine.lock_state().holds_engine_syncs {
+            self.machine.hold(|state| state.holds_engine_syncs);
+        }
         self.write(|engine| engine.sync(durability))
+    }
+
+    fn is_busy(&self) -> bool {
+        self.machine.lock_state().is_engine_busy
     }
 
     fn size(&self) -> Result<u64, EngineError> {
@@ -438,14 +472,7 @@ impl DiskFile for OpenFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let mut state = self.machine.lock_state();
-        state.held += 1;
-        self.machine.changed.notify_all();
-        while state.holds_syncs {
-            state = self.machine.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        state.held -= 1;
-        drop(state);
+        self.machine.hold(|state| state.holds_syncs);
         let mut state = self.machine.call(self.epoch)?;
         if state.fails_syncs {
             return Err(io::Error::other("injected"));

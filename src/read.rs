@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::gate::Open;
 use crate::id::{ClientId, TenantId, hidden_debug};
 use crate::layout::{self, AccountRow};
+use crate::observe::{self, Read};
 use crate::row::Header;
 use crate::sign_in::LiveSignIn;
 use crate::token::{AccessQuery, AccessToken, IdToken, Partition, RefreshToken, Token};
@@ -18,7 +19,7 @@ const SLICE: usize = 64;
 const TRIES: usize = 4;
 
 /// Which refresh token is wanted: a client's own, or one of a family.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 #[must_use]
 pub struct RefreshQuery {
     client: Option<ClientId>,
@@ -97,22 +98,46 @@ impl LiveSignIn {
     /// # Errors
     /// As all reads.
     pub fn access_token(&self, wanted: &AccessQuery) -> Result<Option<AccessToken>> {
-        let core = self.core();
-        let open = core.enter()?;
+        observe::read(Read::Access, || self.access_token_in(&self.core().enter()?, wanted))
+    }
+
+    /// The refresh token of a client or family.
+    ///
+    /// # Errors
+    /// As all reads.
+    pub fn refresh_token(&self, wanted: impl Into<RefreshQuery>) -> Result<Option<RefreshToken>> {
+        observe::read(Read::Refresh, || self.refresh_token_in(&self.core().enter()?, &wanted.into()))
+    }
+
+    /// The ID token of a client. It is given past its expiry too, to serve as `id_token_hint`.
+    ///
+    /// # Errors
+    /// As all reads.
+    pub fn id_token(&self, wanted: impl Into<IdQuery>) -> Result<Option<IdToken>> {
+        observe::read(Read::Id, || self.id_token_in(&self.core().enter()?, &wanted.into()))
+    }
+
+    /// As [`LiveSignIn::access_token`], if nothing holds it up: for threads that may not block.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn try_access_token(&self, wanted: &AccessQuery) -> Option<Result<Option<AccessToken>>> {
+        let read = || crate::asynchronous::attempt(self.core(), |open| self.access_token_in(open, wanted));
+        observe::try_read(Read::Access, read)
+    }
+
+    pub(crate) fn access_token_in(&self, open: &Open<'_>, wanted: &AccessQuery) -> Result<Option<AccessToken>> {
+        let core = open.core;
         let tenant = wanted.tenant.as_ref().map_or(self.life().tenant, |tenant| core.tagger.tenant(tenant));
-        let slot = access_slot(&core.tagger, &self.life().account, &Target::of_query(wanted));
+        let slot = wanted.slot(&core.tagger, &self.life().account);
         let now = core.clock.now();
         let skew = millis(core.options.skew);
-        let fits = |token: &AccessToken| {
-            Target::of_query(wanted).allows(&Target::of_token(token)) && is_usable(token, wanted.even_if_expired, now, skew)
-        };
-        let exact = self.read(&open, tenant, slot)?;
+        let fits = |token: &AccessToken| wanted.allows(token) && is_usable(token, wanted.even_if_expired, now, skew);
+        let exact = self.read(open, tenant, slot)?;
         let exact = exact.and_then(|token| if let Token::Access(token) = token { Some(token) } else { None }).filter(fits);
         if exact.as_ref().is_some_and(|token| !wanted.even_if_expired || is_usable(token, false, now, skew)) {
             return Ok(exact);
         }
         let mut best = exact;
-        self.scan(&open, tenant, |token| {
+        self.scan(open, tenant, |token| {
             let Token::Access(token) = token else { return };
             let rank =
                 |t: &AccessToken| (!is_usable(t, false, now, skew), t.scopes.len(), std::cmp::Reverse(to_millis(t.expires_at)));
@@ -123,34 +148,38 @@ impl LiveSignIn {
         Ok(best)
     }
 
-    /// The refresh token of a client or family.
-    ///
-    /// # Errors
-    /// As all reads.
-    pub fn refresh_token(&self, wanted: impl Into<RefreshQuery>) -> Result<Option<RefreshToken>> {
-        let wanted = wanted.into();
-        let core = self.core();
-        let open = core.enter()?;
-        let client = wanted.client.as_ref().map_or("", ClientId::as_str);
-        let slot = refresh_slot(&core.tagger, &self.life().account, client, wanted.family.as_deref(), &wanted.partition);
+    /// The places of the access tokens that would be found instead of this one, which serves who wants this: those that serve it too, and
+    /// allow no more.
+    pub(crate) fn found_instead_of(&self, wanted: &AccessQuery, token: &AccessToken) -> Result<Vec<(Tag, Tag)>> {
+        let open = self.core().enter()?;
+        let tenant = self.tenant_tag(wanted.tenant.as_ref());
+        let mut places = Vec::new();
+        self.scan(&open, tenant, |other| {
+            if let Token::Access(other) = &other
+                && wanted.allows(other)
+                && other.scopes.len() <= token.scopes.len()
+            {
+                places.push((tenant, other.slot(&self.core().tagger, &self.life().account)));
+            }
+        })?;
+        Ok(places)
+    }
+
+    pub(crate) fn refresh_token_in(&self, open: &Open<'_>, wanted: &RefreshQuery) -> Result<Option<RefreshToken>> {
+        let core = open.core;
+        let slot = wanted.slot(&core.tagger, &self.life().account);
         let now = core.clock.now().saturating_add(millis(core.options.skew));
-        Ok(match self.read(&open, self.life().tenant, slot)? {
+        Ok(match self.read(open, self.life().tenant, slot)? {
             Some(Token::Refresh(token)) if token.expires_at.is_none_or(|end| to_millis(end) > now) => Some(token),
             _ => None,
         })
     }
 
-    /// The ID token of a client. It is given past its expiry too, to serve as `id_token_hint`.
-    ///
-    /// # Errors
-    /// As all reads.
-    pub fn id_token(&self, wanted: impl Into<IdQuery>) -> Result<Option<IdToken>> {
-        let wanted = wanted.into();
-        let core = self.core();
-        let open = core.enter()?;
+    pub(crate) fn id_token_in(&self, open: &Open<'_>, wanted: &IdQuery) -> Result<Option<IdToken>> {
+        let core = open.core;
         let tenant = wanted.tenant.as_ref().map_or(self.life().tenant, |tenant| core.tagger.tenant(tenant));
         let slot = id_slot(&core.tagger, &self.life().account, wanted.client.as_str(), &wanted.partition);
-        Ok(match self.read(&open, tenant, slot)? {
+        Ok(match self.read(open, tenant, slot)? {
             Some(Token::Id(token)) => Some(token),
             _ => None,
         })
@@ -193,7 +222,10 @@ impl LiveSignIn {
         mut read: impl FnMut(&Header) -> Result<Option<Option<T>>>,
     ) -> Result<Option<T>> {
         for attempt in 0..=TRIES {
-            let _lock = (attempt == TRIES).then(|| open.core.lock_account(&self.life().account));
+            let lock = if attempt == TRIES { Some(open.lock_account(&self.life().account)) } else { None };
+            if matches!(lock, Some(None)) {
+                return Ok(None);
+            }
             let Some((_, header)) = self.live_header(open)? else { return Ok(None) };
             match read(&header) {
                 Ok(Some(found)) => return Ok(found),
@@ -209,10 +241,49 @@ impl LiveSignIn {
     }
 }
 
+impl RefreshQuery {
+    pub(crate) fn slot(&self, tagger: &Tagger, account: &Tag) -> Tag {
+        let client = self.client.as_ref().map_or("", ClientId::as_str);
+        refresh_slot(tagger, account, client, self.family.as_deref(), &self.partition)
+    }
+}
+
+impl AccessQuery {
+    /// The slot of a token of exactly this.
+    pub(crate) fn slot(&self, tagger: &Tagger, account: &Tag) -> Tag {
+        access_slot(tagger, account, &Target::of_query(self))
+    }
+
+    /// Whether the token serves who wants this; tenant and expiry apart.
+    pub(crate) fn allows(&self, token: &AccessToken) -> bool {
+        Target::of_query(self).allows(&Target::of_token(token))
+    }
+}
+
+impl RefreshToken {
+    pub(crate) fn slot(&self, tagger: &Tagger, account: &Tag) -> Tag {
+        refresh_slot(tagger, account, self.client_id.as_str(), self.family_id.as_deref(), &self.partition)
+    }
+}
+
+impl AccessToken {
+    pub(crate) fn slot(&self, tagger: &Tagger, account: &Tag) -> Tag {
+        access_slot(tagger, account, &Target::of_token(self))
+    }
+}
+
+/// How long before its expiry a token is not given any more: the store's skew, but of the time between when it is to be refreshed and its
+/// expiry, if that is known, at most half. (Else nobody would ever be given a token that lives for five minutes.)
+fn skew_of(token: &AccessToken, skew: Millis) -> Millis {
+    let end = to_millis(token.expires_at);
+    let rest = token.refresh_at.and_then(|at| end.checked_sub(to_millis(at)));
+    rest.filter(|rest| *rest > 0).map_or(skew, |rest| skew.min(rest / 2))
+}
+
 fn is_usable(token: &AccessToken, even_if_expired: bool, now: Millis, skew: Millis) -> bool {
     let end = to_millis(token.expires_at);
     let extended = token.extended_expires_at.map_or(0, to_millis);
-    end > now.saturating_add(skew) || (even_if_expired && end.max(extended) > now)
+    end > now.saturating_add(skew_of(token, skew)) || (even_if_expired && end.max(extended) > now)
 }
 
 /// What tells access tokens apart, beside the tenant.
@@ -249,8 +320,8 @@ impl Token {
     /// The keyed hash of what tells this token apart within its sign-in and tenant.
     pub(crate) fn slot(&self, tagger: &Tagger, account: &Tag) -> Tag {
         match self {
-            Self::Access(t) => access_slot(tagger, account, &Target::of_token(t)),
-            Self::Refresh(t) => refresh_slot(tagger, account, t.client_id.as_str(), t.family_id.as_deref(), &t.partition),
+            Self::Access(t) => t.slot(tagger, account),
+            Self::Refresh(t) => t.slot(tagger, account),
             Self::Id(t) => id_slot(tagger, account, t.client_id.as_str(), &t.partition),
         }
     }

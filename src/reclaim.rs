@@ -1,25 +1,26 @@
 //! Deleting what the rule already made unreachable: a thread right behind the sign-outs, and the sweep for what it missed and
 //! for what expired. Nothing here decides anything; it only gives space back.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::time::Instant;
 
+use crate::backlog::{Backlog, Cursor, Pace};
 use crate::clock::{Millis, millis, to_millis};
 use crate::crypto::Tag;
 use crate::engine::{Batch, Durability};
-use crate::error::{Error, Part, Result};
-use crate::gate::{Core, Open, lock};
+use crate::error::{Error, Result};
+use crate::gate::{Core, Open};
 use crate::index::{self, Entry};
 use crate::layout::{self, AccountRow, Index, SignInId};
+use crate::observe;
 use crate::row::Header;
 use crate::rule::{Life, Position, Scope};
+use crate::sync::Arc;
 use crate::token::Token;
 use crate::web;
 
-/// The most rows that one batch deletes: it holds up every reader while it is applied.
-const SLICE: usize = 256;
-/// The most sign-outs that wait for their reclaim one by one. Behind that, one pass over all accounts does for all.
-const BACKLOG: usize = 64 * 1024;
+/// How many rows are read and gone through at a time, under the gate and the account's lock.
+const SLICE: usize = if cfg!(oubliette_shuttle) { 2 } else { 64 };
 
 /// What was deleted since the store was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,141 +55,34 @@ pub struct Swept {
     pub compacted: bool,
 }
 
-/// Sign-outs whose rows are not deleted yet.
-#[derive(Default)]
-pub(crate) struct Backlog {
-    queue: Mutex<Queue>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct Queue {
-    waiting: VecDeque<Scope>,
-    working: bool,
-    closing: Option<Closing>,
-    /// Why the reclaimer ended before its work was done.
-    dead: Option<Part>,
-    done: Reclaimed,
-    cursor: Cursor,
-    /// What the sweep that is under way has left so far.
-    swept_bytes: u64,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Closing {
-    AfterWork,
-    AtOnce,
-}
-
-/// Where the sweep goes on: behind a key of the accounts, of an index, or of web sessions.
-#[derive(Clone)]
-enum Cursor {
-    Accounts(Vec<u8>),
-    Indexes(usize, Option<Vec<u8>>),
-    Web(web::Kind, Option<Vec<u8>>),
-}
-
-impl Default for Cursor {
-    fn default() -> Self {
-        Self::Accounts(layout::all_accounts())
-    }
-}
-
-impl Backlog {
-    /// Adds what a sign-out ended. Never blocks: when there is too much, everybody is looked at once instead.
-    pub(crate) fn push(&self, scopes: &[Scope]) {
-        let mut queue = lock(&self.queue);
-        if queue.dead.is_some() || queue.closing.is_some() || queue.waiting.front() == Some(&Scope::Everybody) {
-            return;
-        }
-        if queue.waiting.len() + scopes.len() > BACKLOG {
-            queue.waiting.clear();
-            queue.waiting.push_back(Scope::Everybody);
-        } else {
-            queue.waiting.extend(scopes);
-        }
-        self.changed.notify_all();
-    }
-
-    pub(crate) fn push_account(&self, account: Tag) {
-        self.push(&[Scope::Account(account)]);
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        let queue = lock(&self.queue);
-        queue.waiting.len() + usize::from(queue.working)
-    }
-
-    pub(crate) fn done(&self) -> Reclaimed {
-        lock(&self.queue).done
-    }
-
-    /// Waits until nothing is waiting.
-    ///
-    /// # Errors
-    /// `Poisoned` if the reclaimer had to give up.
-    pub(crate) fn wait(&self) -> Result<Reclaimed> {
-        let mut queue = lock(&self.queue);
-        while queue.dead.is_none() && (queue.working || !queue.waiting.is_empty()) {
-            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
-        }
-        queue.dead.map_or(Ok(queue.done), |part| Err(Error::Poisoned(part)))
-    }
-
-    /// Tells the reclaimer to end, after its work or at once.
-    pub(crate) fn close(&self, after_work: bool) {
-        let mut queue = lock(&self.queue);
-        queue.closing = Some(if after_work { Closing::AfterWork } else { Closing::AtOnce });
-        self.changed.notify_all();
-    }
-
-    fn next(&self) -> Option<Scope> {
-        let mut queue = lock(&self.queue);
-        queue.working = false;
-        loop {
-            self.changed.notify_all();
-            match (queue.closing, queue.waiting.pop_front()) {
-                (Some(Closing::AtOnce), _) | (Some(Closing::AfterWork), None) => return None,
-                (_, Some(scope)) => {
-                    queue.working = true;
-                    return Some(scope);
-                }
-                (None, None) => queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner),
-            }
-        }
-    }
-}
-
 /// The reclaimer's thread. It ends when told to, or with the engine. Should it panic, those who wait are told.
 pub(crate) fn run(core: &Arc<Core>) {
     struct Ended<'a>(&'a Backlog);
     impl Drop for Ended<'_> {
         fn drop(&mut self) {
-            let mut queue = lock(&self.0.queue);
-            if queue.working || !queue.waiting.is_empty() {
-                queue.dead = Some(Part::Engine);
-            }
-            queue.working = false;
-            queue.waiting.clear();
-            self.0.changed.notify_all();
+            self.0.ended();
         }
     }
     let _ended = Ended(&core.backlog);
+    let mut pace = Pace::steady(&core.backlog);
     while let Some(scope) = core.backlog.next() {
-        let result = for_each_account(core, scope, |open, account| {
-            let rows = tidy_account(open, account, None)?.dead_rows;
-            let mut queue = lock(&core.backlog.queue);
-            queue.done.accounts += 1;
-            queue.done.rows += rows;
-            Ok(queue.closing != Some(Closing::AtOnce))
+        let result = for_each_account(core, scope, |account| {
+            let rows = tidy_account(core, account, None, &mut pace)?.dead_rows;
+            observe::reclaimed(rows);
+            Ok(core.backlog.account_done(rows))
         });
         let result = result.and_then(|()| {
             if scope != Scope::Everybody {
                 return Ok(());
             }
             // Web sessions of nobody's have ended too.
-            let ended = web::tidy_unbound(core, || lock(&core.backlog.queue).closing != Some(Closing::AtOnce))?;
-            lock(&core.backlog.queue).done.rows += ended;
+            let mut start = Instant::now();
+            let ended = web::tidy_unbound(core, |looked_at| {
+                pace.worked(looked_at, start);
+                start = Instant::now();
+                core.backlog.goes_on()
+            })?;
+            core.backlog.rows_done(ended);
             Ok(())
         });
         match result {
@@ -205,14 +99,15 @@ pub(crate) fn run(core: &Arc<Core>) {
 /// nowhere, then compacts the ledger.
 pub(crate) fn sweep(core: &Core, budget: usize) -> Result<Swept> {
     let mut swept = Swept::default();
-    let mut cursor = std::mem::take(&mut lock(&core.backlog.queue).cursor);
+    let mut cursor = Cursor::default();
+    core.backlog.sweep(|sweep| cursor = std::mem::take(&mut sweep.cursor));
     let mut result = Ok(());
     for _ in 0..budget {
         match sweep_step(core, cursor.clone(), &mut swept) {
             Ok(Some(next)) => cursor = next,
             Ok(None) => {
                 swept.finished = true;
-                swept.live_bytes += std::mem::take(&mut lock(&core.backlog.queue).swept_bytes);
+                core.backlog.sweep(|sweep| swept.live_bytes += std::mem::take(&mut sweep.live_bytes));
                 return Ok(swept);
             }
             Err(error) => {
@@ -221,19 +116,19 @@ pub(crate) fn sweep(core: &Core, budget: usize) -> Result<Swept> {
             }
         }
     }
-    let mut queue = lock(&core.backlog.queue);
-    queue.cursor = cursor;
-    queue.swept_bytes += swept.live_bytes;
+    core.backlog.sweep(|sweep| {
+        sweep.cursor = cursor;
+        sweep.live_bytes += swept.live_bytes;
+    });
     result.map(|()| swept)
 }
 
 /// One account, one slice of an index, or the ledger; and where to go on, if that was not the end.
 fn sweep_step(core: &Core, cursor: Cursor, swept: &mut Swept) -> Result<Option<Cursor>> {
-    let open = core.enter()?;
     match cursor {
         Cursor::Accounts(after) => {
-            let Some(account) = next_account(&open, after)? else { return Ok(Some(Cursor::Indexes(0, None))) };
-            let tidied = tidy_account(&open, &account, Some(core.clock.now()))?;
+            let Some(account) = next_account(&core.enter()?, after)? else { return Ok(Some(Cursor::Indexes(0, None))) };
+            let tidied = tidy_account(core, &account, Some(core.clock.now()), &mut Pace::hurried())?;
             swept.accounts += 1;
             swept.dead_rows += tidied.dead_rows;
             swept.expired_tokens += tidied.expired_tokens;
@@ -242,16 +137,17 @@ fn sweep_step(core: &Core, cursor: Cursor, swept: &mut Swept) -> Result<Option<C
             Ok(Some(Cursor::Accounts(layout::behind_account(&account))))
         }
         Cursor::Indexes(number, after) => match Index::ALL.get(number) {
-            Some(index) => Ok(Some(match sweep_index(&open, *index, after.as_deref(), swept)? {
+            Some(index) => Ok(Some(match sweep_index(&core.enter()?, *index, after.as_deref(), swept)? {
                 Some(last) => Cursor::Indexes(number, Some(last)),
                 None => Cursor::Indexes(number + 1, None),
             })),
             None => Ok(Some(Cursor::Web(web::Kind::Bound, None))),
         },
-        Cursor::Web(kind, after) => match (web::tidy_slice(&open, kind, after.as_deref(), swept)?, kind) {
+        Cursor::Web(kind, after) => match (web::tidy_slice(&core.enter()?, kind, after.as_deref(), swept)?, kind) {
             (Some(last), _) => Ok(Some(Cursor::Web(kind, Some(last)))),
             (None, web::Kind::Bound) => Ok(Some(Cursor::Web(web::Kind::Unbound, None))),
             (None, web::Kind::Unbound) => {
+                let _open = core.enter()?;
                 core.ledger.compact(core.clock.now().saturating_sub(millis(core.options.max_sign_in_age)))?;
                 Ok(None)
             }
@@ -277,17 +173,16 @@ pub(crate) fn next_account(open: &Open<'_>, mut after: Vec<u8>) -> Result<Option
     }
 }
 
-/// Calls `each` for the accounts that a sign-out of `scope` may have ended, until it says stop. A gate is passed for each, so
-/// that the store can close meanwhile.
-fn for_each_account(core: &Core, scope: Scope, mut each: impl FnMut(&Open<'_>, &Tag) -> Result<bool>) -> Result<()> {
+/// Calls `each` for the accounts that a sign-out of `scope` may have ended, until it says stop. The gate is let go of in between, so that the
+/// store can close meanwhile.
+fn for_each_account(core: &Core, scope: Scope, mut each: impl FnMut(&Tag) -> Result<bool>) -> Result<()> {
     let (index, tag) = match scope {
-        Scope::Account(account) => return each(&core.enter()?, &account).map(|_| ()),
+        Scope::Account(account) => return each(&account).map(|_| ()),
         Scope::Everybody => {
             let mut after = layout::all_accounts();
             loop {
-                let open = core.enter()?;
-                let Some(account) = next_account(&open, after)? else { return Ok(()) };
-                if !each(&open, &account)? {
+                let Some(account) = next_account(&core.enter()?, after)? else { return Ok(()) };
+                if !each(&account)? {
                     return Ok(());
                 }
                 after = layout::behind_account(&account);
@@ -304,7 +199,7 @@ fn for_each_account(core: &Core, scope: Scope, mut each: impl FnMut(&Open<'_>, &
         let Some((last, _)) = slice.last() else { return Ok(()) };
         after = Some(last.clone());
         for account in slice.iter().filter_map(|(key, _)| layout::indexed_account(key)) {
-            if !each(&core.enter()?, &account)? {
+            if !each(&account)? {
                 return Ok(());
             }
         }
@@ -343,122 +238,159 @@ pub(crate) struct Look {
 /// Deletes the account's dead rows: those of sign-ins that are dead on the disk too, too old, or not in the header; tokens of
 /// tenants that are; and what does not open, since nobody can read it. In a sweep (with `now`), expired tokens too, and
 /// index rows that are missing are put back, but those of web sessions.
-fn tidy_account(open: &Open<'_>, account: &Tag, now: Option<Millis>) -> Result<Swept> {
+///
+/// In sections: each enters, takes the account's lock, and finds out anew who lives. Between two of them the account may have got
+/// another sign-in, whose rows are not dead.
+fn tidy_account(core: &Core, account: &Tag, now: Option<Millis>, pace: &mut Pace<'_>) -> Result<Swept> {
     let mut tidied = Swept::default();
-    let _lock = open.core.lock_account(account);
+    let mut after: Option<Vec<u8>> = None;
+    loop {
+        let start = Instant::now();
+        let (rows, last) = {
+            let open = core.enter()?;
+            let _lock = core.lock_account(account);
+            let header = tidy_header(&open, account, now.is_some() && after.is_none(), &mut tidied)?;
+            if let (Some((_, size)), None) = (&header, &after) {
+                tidied.live_bytes += size;
+            }
+            tidy_rows(&open, account, header.map(|(header, _)| header), now, after, &mut tidied)?
+        };
+        pace.worked(rows, start);
+        match last {
+            Some(last) => after = Some(last),
+            None => return Ok(tidied),
+        }
+    }
+}
+
+/// Takes those out of the header who have ended, and then their index rows away. Gives who is left, and the header's size.
+///
+/// Row by row, as a batch holds up every reader of the process while it is applied, and nothing here needs one: the ledger has made all of
+/// it unreachable at once. What makes it unreachable by any reading comes first; index rows that a crash leaves lead nowhere, and the
+/// sweep deletes them.
+fn tidy_header(
+    open: &Open<'_>,
+    account: &Tag,
+    sweeping: bool,
+    tidied: &mut Swept,
+) -> Result<Option<((Header, HashMap<SignInId, Life>), u64)>> {
     let key = layout::header(account);
-    let mut batch = Batch::default();
     let opened = open.header(account).and_then(|opened| {
         let opened = opened.map(|(value, header)| Ok((open.rows()?.open_account(&key, &value, &header)?, value, header)));
         opened.transpose()
     });
-    let header = match opened {
-        Ok(header) => header,
+    let (id, value, header) = match opened {
+        Ok(Some(opened)) => opened,
+        Ok(None) => return Ok(None),
         Err(Error::Tampered(_)) => {
-            (tidied.tampered, tidied.dead_rows) = (1, 1);
-            batch.delete(key.clone());
-            None
+            tidied.tampered += 1;
+            tidied.dead_rows += 1;
+            commit_one(open, account, None, (key, None))?;
+            return Ok(None);
         }
         Err(error) => return Err(error),
     };
-    let look =
-        header.as_ref().map_or(Ok(Look::default()), |(_, _, header)| look(open, account, header, open.core.ledger.synced()))?;
+    let look = look(open, account, &header, open.core.ledger.synced())?;
     tidied.tampered += look.tampered;
-
-    // What makes the rows unreachable by any reading comes first; the first batch holds it all if it is small enough.
-    for (index, tag) in index::stale(open, account, look.ended, &look.live)? {
-        tidied.dead_rows += 1;
-        batch.delete(index.row(&tag, account));
-    }
-    if let (Some((id, value, header)), true) = (&header, look.has_ended) {
-        if look.live.is_empty() {
+    let size = if look.live.is_empty() { 0 } else { value.len() as u64 };
+    if look.has_ended {
+        let left = if look.live.is_empty() {
             tidied.dead_rows += 1;
-            batch.delete(key.clone());
+            None
         } else {
             let sign_ins = look.live.iter().map(|(id, _)| *id).collect();
             let header = Header { generation: header.generation, account_key: header.account_key.clone(), sign_ins };
-            batch.put(key.clone(), open.rows()?.seal_header(&key, &header, id)?);
-        }
-        batch.guard = Some((key, Some(value.clone())));
+            Some(open.rows()?.seal_header(&key, &header, &id)?)
+        };
+        commit_one(open, account, Some((key.clone(), Some(value))), (key, left))?;
     }
-    if now.is_some() {
+    for (index, tag) in index::stale(open, account, look.ended, &look.live)? {
+        tidied.dead_rows += 1;
+        commit_one(open, account, None, (index.row(&tag, account), None))?;
+    }
+    if sweeping {
         for (index, tag) in look.live.iter().flat_map(|(_, entries)| entries) {
             let row = index.row(tag, account);
             if open.get(&row)?.is_none() {
-                batch.put(row, Vec::new());
+                commit_one(open, account, None, (row, Some(Vec::new())))?;
             }
         }
     }
-    if let (Some((_, value, _)), false) = (&header, look.live.is_empty()) {
-        tidied.live_bytes += value.len() as u64;
-    }
-    let opened = header.as_ref().map(|(_, _, header)| header);
-    tidy_rows(open, account, opened, &look.lives, now, batch, &mut tidied)?;
-    Ok(tidied)
+    Ok(Some(((header, look.lives), size)))
 }
 
-/// Goes through the rows behind the header, and commits what `batch` holds already with the first of them.
+fn commit_one(
+    open: &Open<'_>,
+    account: &Tag,
+    guard: Option<(Vec<u8>, Option<Vec<u8>>)>,
+    change: (Vec<u8>, Option<Vec<u8>>),
+) -> Result<()> {
+    open.commit(account, Batch { guard, changes: vec![change] })
+}
+
+/// Goes through one slice of the rows behind the header, or behind `after`. Gives how many there were, and the last one, if there may be more.
 fn tidy_rows(
     open: &Open<'_>,
     account: &Tag,
-    header: Option<&Header>,
-    lives: &HashMap<SignInId, Life>,
+    header: Option<(Header, HashMap<SignInId, Life>)>,
     now: Option<Millis>,
-    mut batch: Batch,
+    after: Option<Vec<u8>>,
     tidied: &mut Swept,
-) -> Result<()> {
+) -> Result<(usize, Option<Vec<u8>>)> {
     let end = open.core.ledger.synced();
-    let mut after = layout::header(account);
-    loop {
-        let slice = open.scan(&layout::account(account), Some(&after), SLICE)?;
-        let Some((last, _)) = slice.last() else { break };
-        after = last.clone();
-        for (key, value) in slice {
-            let is_dead = match layout::parse(&key) {
-                Some(AccountRow::SignIn(id)) => !lives.contains_key(&id),
-                Some(AccountRow::Token { sign_in, tenant, .. }) => {
-                    let is_tenant_dead = |life| open.core.ledger.fences().is_tenant_dead_by(life, tenant, end);
-                    lives.get(&sign_in).is_none_or(is_tenant_dead)
-                }
-                Some(AccountRow::Web { sign_in, session, .. }) => {
-                    // Nobody finds one without its index row, to delete it either. Both are in every batch: so that is not put back.
-                    !lives.contains_key(&sign_in) || now.is_some() && !web::is_found(open, &session, account, &sign_in)?
-                }
-                Some(AccountRow::Header) | None => false,
-            };
-            let size = (key.len() + value.len()) as u64;
-            tidied.live_bytes += if is_dead { 0 } else { size };
-            if is_dead {
-                tidied.dead_rows += 1;
-                if let Some(AccountRow::Web { sign_in, session, .. }) = layout::parse(&key) {
-                    batch.delete(layout::web_index(&session, account, &sign_in));
-                }
-                batch.delete(key);
-            } else if let (Some(now), Some(header), Some(AccountRow::Token { sign_in, tenant, slot, part: 0 })) =
-                (now, header, layout::parse(&key))
-            {
-                let parts = crate::row::parts_of(&value);
-                let end = match open.token(header, key, value) {
-                    Ok(Some(token)) => end_of(&token),
-                    // We hold the lock: nobody is writing it.
-                    Ok(None) | Err(Error::Tampered(_)) => {
-                        tidied.tampered += 1;
-                        Some(0)
-                    }
-                    Err(error) => return Err(error),
-                };
-                if end.is_some_and(|end| end < now) {
-                    tidied.live_bytes -= size;
-                    tidied.expired_tokens += u64::from(end != Some(0));
-                    (0..parts).for_each(|part| batch.delete(layout::token(account, &sign_in, &tenant, &slot, part)));
-                }
+    let lives = header.as_ref().map(|(_, lives)| lives);
+    let life_of = |sign_in: &SignInId| lives.and_then(|lives| lives.get(sign_in));
+    let after = after.unwrap_or_else(|| layout::header(account));
+    let slice = open.scan(&layout::account(account), Some(&after), SLICE)?;
+    let rows = slice.len();
+    let last = slice.last().filter(|_| rows == SLICE).map(|(key, _)| key.clone());
+    for (key, value) in slice {
+        let is_dead = match layout::parse(&key) {
+            Some(AccountRow::SignIn(id)) => life_of(&id).is_none(),
+            Some(AccountRow::Token { sign_in, tenant, .. }) => {
+                let is_tenant_dead = |life| open.core.ledger.fences().is_tenant_dead_by(life, tenant, end);
+                life_of(&sign_in).is_none_or(is_tenant_dead)
             }
-            if batch.changes.len() >= SLICE {
-                open.commit(account, std::mem::take(&mut batch))?;
+            Some(AccountRow::Web { sign_in, session, .. }) => {
+                // Nobody finds one without its index row, to delete it either. Both are in every batch: so that is not put back.
+                life_of(&sign_in).is_none() || now.is_some() && !web::is_found(open, &session, account, &sign_in)?
+            }
+            Some(AccountRow::Header) | None => false,
+        };
+        let size = (key.len() + value.len()) as u64;
+        tidied.live_bytes += if is_dead { 0 } else { size };
+        if is_dead {
+            tidied.dead_rows += 1;
+            let mut batch = Batch::default();
+            if let Some(AccountRow::Web { sign_in, session, .. }) = layout::parse(&key) {
+                batch.delete(layout::web_index(&session, account, &sign_in));
+            }
+            batch.delete(key);
+            open.commit(account, batch)?;
+        } else if let (Some(now), Some((header, _)), Some(AccountRow::Token { sign_in, tenant, slot, part: 0 })) =
+            (now, &header, layout::parse(&key))
+        {
+            let parts = crate::row::parts_of(&value);
+            let end = match open.token(header, key, value) {
+                Ok(Some(token)) => end_of(&token),
+                // We hold the lock: nobody is writing it.
+                Ok(None) | Err(Error::Tampered(_)) => {
+                    tidied.tampered += 1;
+                    Some(0)
+                }
+                Err(error) => return Err(error),
+            };
+            if end.is_some_and(|end| end < now) {
+                tidied.live_bytes -= size;
+                tidied.expired_tokens += u64::from(end != Some(0));
+                // Its parts at once: the sign-in lives, and half a token that a crash left would read as tampering.
+                let mut batch = Batch::default();
+                (0..parts).for_each(|part| batch.delete(layout::token(account, &sign_in, &tenant, &slot, part)));
+                open.commit(account, batch)?;
             }
         }
     }
-    if batch.changes.is_empty() { Ok(()) } else { open.commit(account, batch) }
+    Ok((rows, last))
 }
 
 /// Who of the header's sign-ins lives, by the fences up to `end`.

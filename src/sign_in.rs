@@ -1,7 +1,6 @@
 //! Signing in, and the live handle through which a sign-in's tokens are stored and read.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::clock::{Millis, from_millis, millis, to_millis};
@@ -12,10 +11,12 @@ use crate::gate::{Core, Open};
 use crate::id::{AccountId, Alias, SessionId, Subject, TenantId};
 use crate::index::{self, Entry};
 use crate::layout::{self, Index, SignInId};
+use crate::observe;
+use crate::owner::Owner;
 use crate::row::{Generation, Header, SignInBody};
 use crate::rule::Life;
-use crate::store::Owner;
-use crate::token::{Token, Tokens};
+use crate::sync::Arc;
+use crate::token::{RefreshToken, Token, Tokens};
 
 /// The most aliases of one sign-in.
 pub const MAX_ALIASES: usize = 8;
@@ -155,7 +156,29 @@ impl LiveSignIn {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn put(&self, tokens: impl Into<Tokens>) -> Result<Stored> {
-        let Tokens(tokens) = tokens.into();
+        let tokens = tokens.into();
+        observe::put(|| Ok(self.store(&tokens.0, None, &[])?.0))
+    }
+
+    /// As [`put`](Self::put), of what came for a refresh token. That one is removed in the same stroke, if another came for it. Should the store have
+    /// another one in its place by now, that is kept: second are the numbers of those that were left out for it. The tokens in the places
+    /// `forget` (tenant and slot) are removed too, unless one of the new comes there.
+    pub(crate) fn put_refreshed(
+        &self,
+        tokens: &[Token],
+        redeemed: Option<&RefreshToken>,
+        forget: &[(Tag, Tag)],
+    ) -> Result<(Stored, Vec<usize>)> {
+        let mut left_out = Vec::new();
+        let stored = observe::put(|| {
+            let (stored, left) = self.store(tokens, redeemed, forget)?;
+            left_out = left;
+            Ok(stored)
+        })?;
+        Ok((stored, left_out))
+    }
+
+    fn store(&self, tokens: &[Token], redeemed: Option<&RefreshToken>, forget: &[(Tag, Tag)]) -> Result<(Stored, Vec<usize>)> {
         tokens.iter().try_for_each(Token::check)?;
         let (core, me) = (self.core(), &*self.0);
         let open = core.enter()?;
@@ -164,24 +187,40 @@ impl LiveSignIn {
 
         let mut result = Stored { stored: 0, refused: Vec::new() };
         let mut durability = Durability::ProcessCrash;
+        let redeemed = redeemed.filter(|_| tokens.iter().any(|token| matches!(token, Token::Refresh(_))));
+        let (mut spent, mut newer) = (None, None);
+        if let Some(redeemed) = redeemed {
+            let place = (me.life.tenant, redeemed.slot(&core.tagger, &me.life.account));
+            match self.refresh_token_at(&open, &header, place.1)? {
+                Some((stored, _)) if stored.secret != redeemed.secret => newer = Some(place),
+                _ => spent = Some(place),
+            }
+        }
+        let mut left_out = Vec::new();
         // By place: of two tokens for one place the later counts.
         let mut writes: BTreeMap<(Tag, Tag), Vec<Row>> = BTreeMap::new();
         for (number, token) in tokens.iter().enumerate() {
             let tenant = token.tenant().map_or(me.life.tenant, |tenant| core.tagger.tenant(tenant));
-            let fences = core.ledger.fences();
-            let is_over = |since| fences.is_tenant_covered_since(tenant, since);
-            if fences.is_tenant_dead(&me.life, tenant) || me.continued_since.is_some_and(is_over) {
+            if self.refuses(tenant) {
                 result.refused.push(number);
                 continue;
             }
-            drop(fences);
             let slot = token.slot(&core.tagger, &me.life.account);
+            if newer == Some((tenant, slot)) {
+                left_out.push(number);
+                continue;
+            }
             let key = |part| layout::token(&me.life.account, &me.id, &tenant, &slot, part);
             writes.insert((tenant, slot), open.rows()?.seal_token(key, &header, token)?);
             durability = durability.max(core.options.durability_of(token));
             result.stored += 1;
         }
         let mut batch = Batch { guard: Some((layout::header(&me.life.account), Some(value))), changes: Vec::new() };
+        for (tenant, slot) in forget.iter().chain(&spent).filter(|place| !writes.contains_key(*place)) {
+            let key = |part| layout::token(&me.life.account, &me.id, tenant, slot, part);
+            let parts = open.get(&key(0))?.map_or(0, |old| crate::row::parts_of(&old));
+            (0..parts).for_each(|part| batch.delete(key(part)));
+        }
         for ((tenant, slot), rows) in writes {
             let key = |part| layout::token(&me.life.account, &me.id, &tenant, &slot, part);
             // The longer token in whose place this one comes leaves no parts behind.
@@ -202,7 +241,58 @@ impl LiveSignIn {
                 return Err(Error::SignedOut);
             }
         }
-        Ok(result)
+        Ok((result, left_out))
+    }
+
+    /// Removes this refresh token, if it is still the one that is stored. `Ok(false)` if another one is, or none.
+    pub(crate) fn remove_refresh_token(&self, token: &RefreshToken) -> Result<bool> {
+        let (core, me) = (self.core(), &*self.0);
+        let open = core.enter()?;
+        let lock = core.lock_account(&me.life.account);
+        let (value, header) = self.live_header(&open)?.ok_or(Error::SignedOut)?;
+        let slot = token.slot(&core.tagger, &me.life.account);
+        let Some((stored, parts)) = self.refresh_token_at(&open, &header, slot)? else { return Ok(false) };
+        // In constant time, as all secrets are compared.
+        if stored.secret != token.secret {
+            return Ok(false);
+        }
+        let mut batch = Batch { guard: Some((layout::header(&me.life.account), Some(value))), changes: Vec::new() };
+        let key = |part| layout::token(&me.life.account, &me.id, &me.life.tenant, &slot, part);
+        (0..parts).for_each(|part| batch.delete(key(part)));
+        open.commit(&me.life.account, batch)?;
+        drop(lock);
+        // Should a power cut bring it back, the provider refuses it once more.
+        open.sync(Durability::ProcessCrash)?;
+        Ok(true)
+    }
+
+    /// The refresh token that is stored in a slot, and in how many parts, for who holds the account's lock.
+    fn refresh_token_at(&self, open: &Open<'_>, header: &Header, slot: Tag) -> Result<Option<(RefreshToken, u8)>> {
+        let key = layout::token(&self.0.life.account, &self.0.id, &self.0.life.tenant, &slot, 0);
+        let Some(value) = open.get(&key)? else { return Ok(None) };
+        let parts = crate::row::parts_of(&value);
+        match open.token(header, key, value)? {
+            Some(Token::Refresh(token)) => Ok(Some((token, parts))),
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether tokens of this tenant are not taken, though the sign-in may live.
+    fn refuses(&self, tenant: Tag) -> bool {
+        let fences = self.core().ledger.fences();
+        let is_over = |since| fences.is_tenant_covered_since(tenant, since);
+        fences.is_tenant_dead(&self.0.life, tenant) || self.0.continued_since.is_some_and(is_over)
+    }
+
+    /// Whether the sign-in is live now, and takes tokens of this tenant.
+    pub(crate) fn is_open_to(&self, tenant: Tag) -> Result<bool> {
+        let open = self.core().enter()?;
+        Ok(self.live_header(&open)?.is_some() && !self.refuses(tenant))
+    }
+
+    /// The tag of a tenant; without one, of the sign-in's own.
+    pub(crate) fn tenant_tag(&self, tenant: Option<&TenantId>) -> Tag {
+        tenant.map_or(self.0.life.tenant, |tenant| self.core().tagger.tenant(tenant))
     }
 
     /// Whether the sign-in is live now.
@@ -210,8 +300,7 @@ impl LiveSignIn {
     /// # Errors
     /// As every read: [`Error::Closed`], [`Error::Poisoned`], [`Error::Tampered`].
     pub fn is_live(&self) -> Result<bool> {
-        let open = self.core().enter()?;
-        Ok(self.live_header(&open)?.is_some())
+        observe::verb("is_live", || Ok(self.live_header(&self.core().enter()?)?.is_some()))
     }
 
     /// The random id of this sign-in: for the app's own session record, so that [`TokenStore::resume`](crate::TokenStore::resume)
@@ -261,8 +350,17 @@ impl LiveSignIn {
         self.0.owner.core()
     }
 
+    #[cfg(feature = "tokio")]
+    pub(crate) fn close_off_runtime(&self) {
+        self.0.owner.close_off_runtime();
+    }
+
     pub(crate) fn id_bytes(&self) -> &SignInId {
         &self.0.id
+    }
+
+    pub(crate) fn generation(&self) -> &Generation {
+        &self.0.generation
     }
 
     pub(crate) fn life(&self) -> &Life {
@@ -275,6 +373,12 @@ impl LiveSignIn {
         let Some((value, header)) = open.header(&me.life.account)? else { return Ok(None) };
         let is_mine = header.generation == me.generation && header.sign_ins.contains(&me.id);
         Ok((is_mine && open.core.is_live(&me.life, open.core.clock.now())).then_some((value, header)))
+    }
+}
+
+impl AsRef<Self> for LiveSignIn {
+    fn as_ref(&self) -> &Self {
+        self
     }
 }
 
@@ -432,6 +536,24 @@ pub(crate) fn live_sign_ins(owner: &Arc<Owner>, open: &Open<'_>, account: &Tag) 
         }
     }
     Ok(live)
+}
+
+/// The handle of one live sign-in. Of the account's others nothing is read.
+pub(crate) fn live_sign_in(owner: &Arc<Owner>, open: &Open<'_>, account: &AccountId, id: SignInId) -> Result<Option<LiveSignIn>> {
+    let core = owner.core();
+    let tag = core.tagger.account(account);
+    let Some((_, header)) = open.header(&tag)? else { return Ok(None) };
+    if !header.sign_ins.contains(&id) {
+        return Ok(None);
+    }
+    let Some(body) = open.sign_in(&tag, &header, &id)? else { return Ok(None) };
+    let life = core.life(tag, &body);
+    if !core.is_live(&life, core.clock.now()) {
+        return Ok(None);
+    }
+    // The header is authentic for the account's tag: whose it is need not be read.
+    let (owner, account, generation) = (owner.clone(), account.clone(), header.generation);
+    Ok(Some(LiveSignIn(Arc::new(Inner { owner, id, generation, life, account, body, continued_since: None }))))
 }
 
 /// Takes the as-of. A fence that covers the sign-in and is still being synced is waited for, so that the sign-in is newer than it.

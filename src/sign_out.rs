@@ -103,6 +103,10 @@ impl SignOut {
         self
     }
 
+    pub(crate) fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
     /// What a session's sign-out ends, instead of what the store was built with.
     pub fn policy(mut self, policy: SessionPolicy) -> Self {
         self.policy = Some(policy);

@@ -1,23 +1,24 @@
 //! The store: opened once, shared by clones, closed once.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread::JoinHandle;
 use std::time::SystemTime;
 
 use crate::builder::Builder;
-use crate::clock::from_millis;
 use crate::crypto::{KeySource, Tag};
 use crate::error::{Error, Result};
 use crate::gate::{Core, Open, lock};
+use crate::history::ScopeKind;
 use crate::id::{AccountId, Alias, SessionId, Subject, TenantId};
 use crate::layout::{self, Index};
+use crate::observe;
 use crate::operate::{self, BackedUp, Compacted, Erased, Premises, Verified};
+use crate::owner::{Owner, Works};
 use crate::place::Held;
 use crate::reclaim::{self, Reclaimed, Swept, next_account};
 use crate::sign_in::{self, LiveSignIn, SignIn, Stored};
 use crate::sign_out::{self, LastSignOut, Receipt, Scope, SignOut};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, Mutex};
 use crate::token::Tokens;
 
 /// An encrypted, restart-safe store of tokens. Clones share it.
@@ -147,7 +148,7 @@ impl TokenStore {
     /// [`Error::SignedOut`] if sign-outs of the account come in faster than they can be written. [`Error::InvalidInput`] for
     /// ids that cannot be stored. [`Error::Full`], [`Error::Io`], [`Error::Poisoned`] if the engine or the ledger failed.
     pub fn sign_in(&self, sign_in: SignIn) -> Result<LiveSignIn> {
-        Ok(sign_in::sign_in(&self.owner, sign_in, &[])?.0)
+        observe::sign_in(|| Ok(sign_in::sign_in(&self.owner, sign_in, &[])?.0))
     }
 
     /// Signs a user in with the tokens that came with it: as [`sign_in`](Self::sign_in) and [`put`](LiveSignIn::put), but atomically, and at
@@ -171,7 +172,7 @@ impl TokenStore {
     /// ```
     pub fn sign_in_with(&self, sign_in: SignIn, tokens: impl Into<Tokens>) -> Result<(LiveSignIn, Stored)> {
         let Tokens(tokens) = tokens.into();
-        sign_in::sign_in(&self.owner, sign_in, &tokens)
+        observe::sign_in(|| sign_in::sign_in(&self.owner, sign_in, &tokens))
     }
 
     /// Ends every sign-in in the scope, at once for every reader, whether anybody is there or not.
@@ -184,7 +185,7 @@ impl TokenStore {
     /// [`Error::OnlySessionEnded`] if a session's accounts could not be looked up. [`Error::Full`] and [`Error::InvalidInput`]:
     /// nothing was done. [`Error::Poisoned`] if the ledger has failed before. A failed engine does not stop it.
     pub fn sign_out(&self, sign_out: SignOut) -> Result<Receipt> {
-        sign_out::sign_out(self.core(), sign_out)
+        observe::sign_out(ScopeKind::of(sign_out.scope()), || sign_out::sign_out(self.core(), sign_out))
     }
 
     /// When this scope was last signed out, as the ledger knows: "is this user really signed out?". It answers for as long as
@@ -196,7 +197,7 @@ impl TokenStore {
     /// # Errors
     /// [`Error::Indeterminate`] if the newest record could not be written; [`Error::Poisoned`], [`Error::Closed`].
     pub fn last_sign_out(&self, scope: &Scope) -> Result<LastSignOut> {
-        sign_out::last_sign_out(self.core(), scope)
+        observe::verb("last_sign_out", || sign_out::last_sign_out(self.core(), scope))
     }
 
     /// Handles of the account's live sign-ins, newest first; after a restart too. Empty if it is not signed in.
@@ -204,16 +205,17 @@ impl TokenStore {
     /// # Errors
     /// [`Error::Tampered`] if its rows do not open; [`Error::Poisoned`], [`Error::Closed`].
     pub fn account(&self, account: &AccountId) -> Result<Vec<LiveSignIn>> {
-        let open = self.core().enter()?;
-        beside_writers(|| sign_in::live_sign_ins(&self.owner, &open, &self.core().tagger.account(account)))
+        observe::verb("account", || self.account_in(&self.core().enter()?, account))
     }
 
-    /// The handle of one sign-in, by the [id](LiveSignIn::id) that the app kept for it; `None` if it is not live.
+    /// The handle of one sign-in, by the [id](LiveSignIn::id) that the app kept for it; `None` if it is not live. It costs two point reads,
+    /// however many sign-ins the account has.
     ///
     /// # Errors
     /// As [`TokenStore::account`].
     pub fn resume(&self, account: &AccountId, id: [u8; 16]) -> Result<Option<LiveSignIn>> {
-        Ok(self.account(account)?.into_iter().find(|live| live.id() == id))
+        let open = self.core().enter()?;
+        beside_writers(|| sign_in::live_sign_in(&self.owner, &open, account, id))
     }
 
     /// As [`TokenStore::resume`], by the account's tag.
@@ -292,25 +294,13 @@ impl TokenStore {
     }
 
     /// Looks at up to `budget` accounts (or slices of an index), from where the last sweep ended: deletes expired tokens, sign-ins
-    /// that are too old, and dead rows that reclaim missed; at the end compacts the ledger. Call it from time to time.
+    /// that are too old, and dead rows that reclaim missed; at the end compacts the ledger, and the engine's folder if that is worth it. Call it
+    /// from time to time, or let the [upkeep](TokenStore::upkeep) do it. One sweep at a time: another waits.
     ///
     /// # Errors
     /// [`Error::Poisoned`], [`Error::Closed`]; [`Error::Io`] if the ledger could not be compacted (nothing is lost).
     pub fn sweep(&self, budget: usize) -> Result<Swept> {
-        let mut swept = reclaim::sweep(self.core(), budget)?;
-        if swept.finished {
-            let mut premises = self.owner.premises();
-            let size = self.core().enter()?.size()?;
-            if premises.is_bloated(size, swept.live_bytes) {
-                match operate::compact(self.core(), &mut premises) {
-                    Ok(_) => swept.compacted = true,
-                    Err(error @ (Error::Poisoned(_) | Error::Closed | Error::Forked)) => return Err(error),
-                    // The sweep itself is done, and the store goes on as it was.
-                    Err(_) => {}
-                }
-            }
-        }
-        Ok(swept)
+        observe::verb("sweep", || self.owner.sweep(budget))
     }
 
     /// Waits until the rows of all sign-outs so far are deleted and that is durable. They are unreachable anyway.
@@ -318,11 +308,13 @@ impl TokenStore {
     /// # Errors
     /// [`Error::Poisoned`] if the engine failed; [`Error::Closed`].
     pub fn wait_reclaimed(&self) -> Result<Reclaimed> {
-        // Not under the gate: closing must be able to go on meanwhile.
-        drop(self.core().enter()?);
-        let done = self.core().backlog.wait()?;
-        reclaim::checkpoint(&self.core().enter()?)?;
-        Ok(done)
+        observe::verb("wait_reclaimed", || {
+            // Not under the gate: closing must be able to go on meanwhile.
+            drop(self.core().enter()?);
+            let done = self.core().backlog.wait()?;
+            reclaim::checkpoint(&self.core().enter()?)?;
+            Ok(done)
+        })
     }
 
     /// Figures for operators. Cheap: nothing is scanned.
@@ -330,22 +322,7 @@ impl TokenStore {
     /// # Errors
     /// [`Error::Closed`]; [`Error::Poisoned`] if the ledger failed.
     pub fn stats(&self) -> Result<Stats> {
-        let core = self.core();
-        let open = core.enter_ledger()?;
-        let ledger = core.ledger.stats();
-        Ok(Stats {
-            synced: ledger.synced,
-            fences: ledger.fences,
-            ledger_syncs: ledger.groups,
-            ledger_bytes: ledger.bytes,
-            ledger_reserve: ledger.free_slots,
-            backlog: core.backlog.len(),
-            reclaimed: core.backlog.done(),
-            engine_bytes: if core.is_engine_failed() { 0 } else { open.size()? },
-            engine_failed: core.is_engine_failed(),
-            opened_by_previous_key: self.owner.opened_by_previous_key.load(Ordering::Relaxed),
-            known_since: from_millis(core.ledger.horizon().1),
-        })
+        observe::verb("stats", || self.owner.stats())
     }
 
     /// Has the store's keys wrapped by exactly these: the source's own, and those it names with [`KeySource::also`]. No other key opens the
@@ -369,10 +346,12 @@ impl TokenStore {
     /// [`Error::KeyUnavailable`] if one of the keys cannot be had, [`Error::InvalidInput`] for more than eight or one twice: nothing was changed.
     /// [`Error::Io`] if the file could not be written; if it could not be put in place, either the old or the new keys open the store.
     pub fn rotate_key(&self, keys: &KeySource) -> Result<()> {
-        let premises = self.owner.premises();
-        operate::rotate_key(self.core(), &premises, keys)?;
-        self.owner.opened_by_previous_key.store(false, Ordering::Relaxed);
-        Ok(())
+        observe::verb("rotate_key", || {
+            let premises = self.owner.premises();
+            operate::rotate_key(self.core(), &premises, keys)?;
+            self.owner.opened_by_previous_key.store(false, Ordering::Relaxed);
+            Ok(())
+        })
     }
 
     /// Makes everything that was ever signed out unreadable for good: what is live is sealed anew under fresh keys, wrapped by `keys`, in a
@@ -386,15 +365,17 @@ impl TokenStore {
     /// As [`TokenStore::rotate_key`]; [`Error::Full`] and [`Error::Io`]: nothing was changed, unless the error says that the store is
     /// poisoned, when the next open finds out.
     pub fn complete_erasure(&self, keys: &KeySource) -> Result<Erased> {
-        let mut premises = self.owner.premises();
-        let mut held = Vec::new();
-        let erased = operate::complete_erasure(self.core(), &mut premises, keys, &mut held);
-        if let Some((_, all)) = lock(&self.owner.running).as_mut() {
-            all.append(&mut held);
-        }
-        let erased = erased?;
-        self.owner.opened_by_previous_key.store(false, Ordering::Relaxed);
-        Ok(erased)
+        observe::verb("complete_erasure", || {
+            let mut premises = self.owner.premises();
+            let mut held = Vec::new();
+            let erased = operate::complete_erasure(self.core(), &mut premises, keys, &mut held);
+            if let Some((_, all)) = lock(&self.owner.running).as_mut() {
+                all.append(&mut held);
+            }
+            let erased = erased?;
+            self.owner.opened_by_previous_key.store(false, Ordering::Relaxed);
+            Ok(erased)
+        })
     }
 
     /// Copies everything that is live, each account as it is at one moment of the call, into a folder that is made or is empty: sealed rows, and the keyring. Never the ledger:
@@ -406,7 +387,7 @@ impl TokenStore {
     /// [`Error::InvalidInput`] if the folder is not empty; [`Error::Full`], [`Error::Io`]: the backup is not whole, remove it;
     /// [`Error::Poisoned`], [`Error::Closed`].
     pub fn backup(&self, path: impl AsRef<Path>) -> Result<BackedUp> {
-        operate::backup(self.core(), &self.owner.premises(), path.as_ref())
+        observe::verb("backup", || operate::backup(self.core(), &self.owner.premises(), path.as_ref()))
     }
 
     /// Moves what is live to a fresh folder of the engine, without what sled keeps of deleted rows, and compacts the ledger. The
@@ -420,7 +401,11 @@ impl TokenStore {
     /// [`Error::Full`] and [`Error::Io`]: the store goes on with the old folder, unless the error says that it is poisoned;
     /// [`Error::Poisoned`], [`Error::Closed`].
     pub fn compact(&self) -> Result<Compacted> {
-        operate::compact(self.core(), &mut self.owner.premises())
+        observe::verb("compact", || {
+            let compacted = operate::compact(self.core(), &mut self.owner.premises());
+            observe::compacted(compacted.is_ok());
+            compacted
+        })
     }
 
     /// Opens every row, and reads the ledger's file again. Nothing is changed. [`Builder::verify`] does it for a store that is not open.
@@ -428,7 +413,7 @@ impl TokenStore {
     /// # Errors
     /// [`Error::Damaged`] if the ledger's file is not as it was written; [`Error::Poisoned`], [`Error::Closed`].
     pub fn verify(&self) -> Result<Verified> {
-        operate::verify(self.core())
+        observe::verb("verify", || operate::verify(self.core()))
     }
 
     /// Finishes reclaim, makes all durable, and closes the store. Every handle is invalid from then on, in every clone.
@@ -437,12 +422,12 @@ impl TokenStore {
     /// [`Error::Poisoned`] if the engine had failed: the store is closed all the same, and nothing that was acknowledged is lost.
     /// [`Error::Closed`] if it was closed already.
     pub fn close(self) -> Result<()> {
-        self.owner.close(true)
+        observe::verb("close", || self.owner.close(true))
     }
 
     pub(crate) fn new(core: Arc<Core>, premises: Premises, held: Held, opened_by_previous_key: bool) -> Result<Self> {
         let shared = core.clone();
-        let thread = std::thread::Builder::new().name("oubliette-reclaim".into()).spawn(move || reclaim::run(&shared));
+        let thread = crate::sync::thread::Builder::new().name("oubliette-reclaim".into()).spawn(move || reclaim::run(&shared));
         let thread = match thread {
             Ok(thread) => thread,
             Err(error) => {
@@ -452,13 +437,24 @@ impl TokenStore {
                 return Err(Error::io("start the reclaimer's thread")(error));
             }
         };
-        let owner = Owner {
+        let works = Works {
             core,
             running: Mutex::new(Some((thread, held))),
             premises: Mutex::new(premises),
+            sweeping: Mutex::default(),
             opened_by_previous_key: AtomicBool::new(opened_by_previous_key),
         };
-        Ok(Self { owner: Arc::new(owner) })
+        observe::opened();
+        Ok(Self { owner: Arc::new(Owner::new(works)) })
+    }
+
+    /// As [`TokenStore::account`], for who has entered.
+    pub(crate) fn account_in(&self, open: &Open<'_>, account: &AccountId) -> Result<Vec<LiveSignIn>> {
+        beside_writers(|| sign_in::live_sign_ins(&self.owner, open, &self.core().tagger.account(account)))
+    }
+
+    pub(crate) fn owner(&self) -> &Arc<Owner> {
+        &self.owner
     }
 
     pub(crate) fn core(&self) -> &Core {
@@ -481,6 +477,12 @@ impl TokenStore {
         })?;
         found.accounts.retain(|account| account.sign_ins.iter().any(&is_wanted));
         Ok(found.accounts)
+    }
+}
+
+impl AsRef<Self> for TokenStore {
+    fn as_ref(&self) -> &Self {
+        self
     }
 }
 
@@ -517,58 +519,4 @@ fn beside_writers<T>(mut look: impl FnMut() -> Result<T>) -> Result<T> {
         }
     }
     look()
-}
-
-/// What keeps the store open: dropped with the last clone and the last handle.
-pub(crate) struct Owner {
-    core: Arc<Core>,
-    /// The reclaimer and the locks of the folders, until closed.
-    running: Mutex<Option<(JoinHandle<()>, Held)>>,
-    /// Whoever moves rows or writes the keyring holds them: one at a time. Taken before the gate is passed.
-    premises: Mutex<Premises>,
-    opened_by_previous_key: AtomicBool,
-}
-
-impl Owner {
-    pub(crate) fn core(&self) -> &Core {
-        &self.core
-    }
-
-    fn premises(&self) -> MutexGuard<'_, Premises> {
-        lock(&self.premises)
-    }
-
-    fn close(&self, finish: bool) -> Result<()> {
-        if self.core.is_forked() {
-            // The thread, the locks and the files belong to the parent. Whoever held a lock at the fork is not here to let go of it.
-            std::mem::forget(self.core.clone());
-            if let Ok(mut running) = self.running.try_lock() {
-                std::mem::forget(running.take());
-            }
-            return Err(Error::Forked);
-        }
-        // A move ends at the next account, and clears away what it made: nobody else may have the folder before.
-        self.core.hurry();
-        let _premises = self.premises();
-        let Some((thread, held)) = lock(&self.running).take() else { return Err(Error::Closed) };
-        self.core.backlog.close(finish);
-        // A panic of the reclaimer was noted by its backlog; the rows it left are unreachable.
-        let _ = thread.join();
-        let result = if finish { self.core.enter().and_then(|open| reclaim::checkpoint(&open)) } else { Ok(()) };
-        self.core.shut();
-        drop(held);
-        result
-    }
-}
-
-impl Drop for Owner {
-    fn drop(&mut self) {
-        let _ = self.close(false);
-    }
-}
-
-impl std::fmt::Debug for Owner {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.core.fmt(f)
-    }
 }

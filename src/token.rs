@@ -199,7 +199,7 @@ pub struct AccessToken {
     pub secret: Secret,
     /// When it expires.
     pub expires_at: SystemTime,
-    /// When it should be refreshed, if the provider said so. The store only keeps it.
+    /// When it should be refreshed, if the provider said so: then it is *due* for an [`Acquirer`](crate::Acquirer), and never counts as expired.
     pub refresh_at: Option<SystemTime>,
     /// Until when it may be used while the provider is out of order, if the provider said so: see [`AccessQuery::even_if_expired`].
     pub extended_expires_at: Option<SystemTime>,

@@ -89,6 +89,8 @@ impl OublietteSessions {
     /// Web sessions in this store.
     #[must_use]
     pub fn new(store: TokenStore) -> Self {
+        // The last clone is dropped with the app's router, on a runtime's thread.
+        store.owner().close_off_runtime();
         Self { store, unbound_for: Duration::from_secs(3600) }
     }
 

@@ -271,6 +271,29 @@ fn of_ledger() -> Seeds {
             ),
         ),
         (
+            // A sign-in while somebody else's sign-out is being written; then that is too old, and the sign-in is not.
+            "history-pending-ages",
+            history(
+                [sign_in(0), sign_out(&[7, 12, 17, 8], false), Verb::Clock { by: 300, back: false }, sign_in(0)]
+                    .into_iter()
+                    .chain((0..9).map(|_| sign_out(&[8], true)))
+                    .chain([Verb::Compact { age: 100 }])
+                    .collect(),
+            ),
+        ),
+        (
+            // The power fails while the first call of a process is written, after its opening; and the clock was wrong.
+            "history-opening-outlives-call",
+            history(
+                (0..9)
+                    .map(|_| sign_out(&[8], true))
+                    .chain([sign_in(0), Verb::Clock { by: 600, back: true }, Verb::Reopen { chunk: 2, reserve: 20 }])
+                    .chain([Verb::DieAfter { calls: 1 }, sign_out(&[8, 7, 12, 17, 9, 14, 13, 19, 18, 8, 7, 12], true)])
+                    .chain([Verb::CutPower { seed: 14 }, Verb::Clock { by: 600, back: false }, Verb::Compact { age: 500 }])
+                    .collect(),
+            ),
+        ),
+        (
             "history-full",
             history(
                 [sign_in(0), Verb::Full { is_full: true }]

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Batch, Durability, Engine, EngineError, Row};
 use crate::crypto::Tag;
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 type Changes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 

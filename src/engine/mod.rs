@@ -83,6 +83,11 @@ pub(crate) trait Engine: Send + Sync + std::fmt::Debug {
     /// Returns when all that was committed before the call survives what `durability` says.
     fn sync(&self, durability: Durability) -> Result<(), EngineError>;
 
+    /// Whether a read that began now could be held up by something longer than another row's write.
+    fn is_busy(&self) -> bool {
+        false
+    }
+
     /// Bytes on disk.
     fn size(&self) -> Result<u64, EngineError>;
 }

@@ -6,6 +6,8 @@
 //! - Panics on damaged files and in its destructors: every call is guarded.
 //! - A batch that returned `Ok` is no commit if the flush behind it fails: the store stops using the engine after any error.
 //! - Transactions, subscribers and `flush_async` can dead-lock: never used. The periodic flusher only logs its errors: off.
+//! - One lock of the whole process, which a batch takes alone and a flush shares while it writes to the disk; readers queue behind a batch
+//!   that waits for a flush. A lock of our own keeps the two apart before they come to sled's, so that no reader waits for the disk.
 //! - Values that would go to separate, never synced blob files: the store keeps its rows below that size.
 
 use std::fs::{self, File};
@@ -13,12 +15,20 @@ use std::io;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::{Batch, Durability, Engine, EngineError, Row};
 use crate::crypto::Tag;
 use crate::disk::{create_private, sync_folder};
 use crate::error::{Error, Part, Result};
+
+/// Held alone by a batch and shared by flushes, of all databases of the process: see above.
+static DISK: RwLock<()> = RwLock::new(());
+/// How many long batches of the process hold up its readers.
+static LONG_BATCHES: AtomicUsize = AtomicUsize::new(0);
+/// A batch of more changes is long: it takes about 0.1 ms or more.
+const LONG: usize = 16;
 
 /// A sled database.
 pub(crate) struct SledEngine {
@@ -106,14 +116,14 @@ impl Engine for SledEngine {
         {
             return Ok(false);
         }
-        let mut changes = sled::Batch::default();
-        for (key, value) in batch.changes {
-            match value {
-                Some(value) => changes.insert(key, value),
-                None => changes.remove(key),
-            }
-        }
-        let applied = guarded(|| db.apply_batch(changes));
+        let applied = match <[_; 1]>::try_from(batch.changes) {
+            // One row is whole by itself, and holds nobody up.
+            Ok([(key, value)]) => guarded(|| match value {
+                Some(value) => db.insert(key, value).map(drop),
+                None => db.remove(key).map(drop),
+            }),
+            Err(changes) => apply(db, changes),
+        };
         let mut progress = self.progress();
         progress.failed |= applied.is_err();
         progress.committed += 1;
@@ -140,7 +150,11 @@ impl Engine for SledEngine {
             progress.busy = true;
             let upto = progress.committed;
             drop(progress);
-            let done = guarded(|| db.flush()).and_then(|_| match durability {
+            let flushed = {
+                let _shared = DISK.read().unwrap_or_else(PoisonError::into_inner);
+                guarded(|| db.flush())
+            };
+            let done = flushed.and_then(|_| match durability {
                 Durability::PowerLoss => self.log.sync_data().map_err(io_error),
                 Durability::ProcessCrash => Ok(()),
             });
@@ -154,6 +168,10 @@ impl Engine for SledEngine {
                 progress.synced = progress.synced.max(upto);
             }
         }
+    }
+
+    fn is_busy(&self) -> bool {
+        LONG_BATCHES.load(Ordering::Relaxed) > 0
     }
 
     fn size(&self) -> Result<u64, EngineError> {
@@ -173,6 +191,36 @@ impl Drop for SledEngine {
 impl std::fmt::Debug for SledEngine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("SledEngine(..)")
+    }
+}
+
+/// Applies several changes together. All readers of the process wait meanwhile.
+fn apply(db: &sled::Db, changes: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<(), EngineError> {
+    let _long = (changes.len() > LONG).then(LongBatch::begin);
+    let mut batch = sled::Batch::default();
+    for (key, value) in changes {
+        match value {
+            Some(value) => batch.insert(key, value),
+            None => batch.remove(key),
+        }
+    }
+    let _alone = DISK.write().unwrap_or_else(PoisonError::into_inner);
+    guarded(|| db.apply_batch(batch))
+}
+
+/// Counts a long batch while it lasts.
+struct LongBatch;
+
+impl LongBatch {
+    fn begin() -> Self {
+        LONG_BATCHES.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
+}
+
+impl Drop for LongBatch {
+    fn drop(&mut self) {
+        LONG_BATCHES.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

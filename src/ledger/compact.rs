@@ -1,8 +1,6 @@
 //! Compaction: a new file without the records that no longer decide anything. It is written beside the old one and takes its place
 //! by a rename; what stands in memory is then rebuilt from it. A successor, which a complete erasure makes, is the same under a new id and key.
 
-use std::sync::{Arc, PoisonError};
-
 use super::format::{Header, LedgerKey, Record, What};
 use super::recover::recover;
 use super::{Ledger, State, fences_of, file_bytes, slots_of};
@@ -11,6 +9,7 @@ use crate::crypto::{Key, fresh};
 use crate::disk::DiskFile;
 use crate::error::{Error, Part, Result};
 use crate::rule::{Fence, Position, Scope};
+use crate::sync::{Arc, PoisonError};
 
 impl Ledger {
     /// Writes a new file without the records that no longer decide anything or are older than `oldest`, if that is worth it.

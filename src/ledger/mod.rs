@@ -13,14 +13,15 @@ mod recover;
 mod tests;
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use crate::clock::Millis;
 use crate::crypto::{Key, fresh};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, Part, Result};
+use crate::observe;
 use crate::rule::{Fence, Fences, NO_CUTOFF, Opening, Position, Scope};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use format::{HEADER_BYTES, Header, LedgerKey, MAX_GROUP, Record, SLOT_BYTES, Seal, Slot, What};
 
 /// The most sign-outs that one call may record.
@@ -338,7 +339,9 @@ impl Ledger {
 
     fn fail(&self, state: &mut State, kind: io::ErrorKind) {
         state.failed = Some(kind);
-        self.failed.store(true, Ordering::Release);
+        if !self.failed.swap(true, Ordering::AcqRel) {
+            observe::poisoned(Part::Ledger);
+        }
     }
 
     fn wait_changed<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
@@ -382,6 +385,8 @@ impl Ledger {
             seal.encode(place, Slot::Record(record))
         });
         let bytes: Vec<u8> = records.collect();
+        let sign_outs = group.iter().filter(|p| p.in_call == 0 && matches!(p.what, What::SignOut(..))).count();
+        let watch = observe::watch();
         let written = file.write_at(offset(place), &bytes).and_then(|()| file.sync());
 
         let mut state = self.lock();
@@ -389,6 +394,7 @@ impl Ledger {
             Ok(()) => {
                 state.groups += 1;
                 self.synced.store(last, Ordering::Release);
+                observe::synced(sign_outs, watch, offset(state.slots), state.free());
             }
             // Nothing is tried again: after a failed sync the system may call lost pages clean.
             Err(error) => self.fail(&mut state, error.kind()),

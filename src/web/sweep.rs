@@ -53,10 +53,11 @@ pub(crate) fn tidy_slice(open: &Open<'_>, kind: Kind, after: Option<&[u8]>, swep
     Ok(slice.into_iter().last().map(|(key, _)| key))
 }
 
-/// Deletes what of nobody's has ended, as behind a sign-out of everybody, until told to stop.
-pub(crate) fn tidy_unbound(core: &Core, mut goes_on: impl FnMut() -> bool) -> Result<u64> {
+/// Deletes what of nobody's has ended, as behind a sign-out of everybody, until told to stop: `goes_on` hears how many rows were looked at, while
+/// nothing is held.
+pub(crate) fn tidy_unbound(core: &Core, mut goes_on: impl FnMut(usize) -> bool) -> Result<u64> {
     let (mut swept, mut after) = (Swept::default(), None::<Vec<u8>>);
-    while goes_on() {
+    while goes_on(SLICE) {
         let Some(last) = tidy_slice(&core.enter()?, Kind::Unbound, after.as_deref(), &mut swept)? else { break };
         after = Some(last);
     }

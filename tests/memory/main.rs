@@ -65,6 +65,7 @@ fn no_freed_memory_holds_a_token_or_a_key() {
     verbs::on_a_machine();
     verbs::what_an_open_store_holds();
     verbs::import_of_msal_caches();
+    verbs::responses_of_the_oauth2_crate();
     // In so many words: all stores are closed, and no thread of theirs is left.
     assert!(held().is_empty(), "something still has a secret");
     verbs::on_a_disk();

@@ -8,6 +8,7 @@ use super::canary::{self, Kind, held};
 use super::common::*;
 use super::{clean_after, key, operator_key, secret};
 use oubliette::msal::MsalCache;
+use oubliette::oauth::{ProviderFields, Received, TokenRequestError};
 use oubliette::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -76,6 +77,7 @@ fn every_verb(builder: &dyn Fn() -> Builder, clock: &ManualClock) {
     clean_after("joining");
     puts(&live);
     gets(&live);
+    acquires(&store);
     let guest = AccessToken { tenant: Some(tenant(7)), ..access_token("guest", 1) };
     joined.put([guest.into(), RefreshToken::new(client(), secret(1)).into()]).unwrap();
     clean_after("put by a second sign-in");
@@ -197,6 +199,45 @@ fn puts(live: &LiveSignIn) {
     clean_after("put of what cannot be stored");
     live.put([access_token("a", 1).into(), access_token("a", 2).into()]).unwrap();
     clean_after("put of two for one place");
+}
+
+/// Every end that a refresh can come to, and the cache.
+fn acquires(store: &TokenStore) {
+    let live = store.sign_in(sign_in(60)).unwrap();
+    let acquirer = Acquirer::new().on_orphaned(|orphaned| assert!(!orphaned.tokens.is_empty()));
+    let answer = |grant: &Grant| {
+        let access = grant.access_token(None, secret(100), 9 * HOUR);
+        Ok([access.into(), grant.next_refresh_token(secret(7000 / 16)).into()].into())
+    };
+    live.put(RefreshToken::new(client(), secret(10))).unwrap();
+    acquirer.acquire(&live, query("r"), answer).unwrap();
+    clean_after("a refresh");
+    let token = acquirer.acquire(&live, query("r"), answer).unwrap();
+    let rejected = AccessRequest::new(query("r")).instead_of(&token);
+    drop(token);
+    acquirer.acquire(&live, rejected.clone(), answer).unwrap();
+    drop(rejected);
+    clean_after("a refresh of a rejected token");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| acquirer.acquire(&live, AccessRequest::new(query("r")).force_refresh(), answer).unwrap());
+        }
+    });
+    clean_after("refreshes at a time");
+    let other = || AccessRequest::new(query("r")).on_behalf_of("assertion");
+    acquirer.acquire(&live, other(), answer).unwrap();
+    clean_after("a refresh token that is not kept");
+    refused(acquirer.acquire(&live, other().force_refresh(), |_| Ok(access_token("r", 5).into())));
+    clean_after("tokens of another partition");
+    refused(acquirer.acquire(&live, query("s"), |_| Err(RefreshError::invalid_grant("revoked"))));
+    clean_after("invalid_grant");
+    live.put(RefreshToken::new(client(), secret(10))).unwrap();
+    refused(acquirer.acquire(&live, query("s"), |grant| {
+        store.sign_out(SignOut::account(&account(60))).unwrap();
+        answer(grant)
+    }));
+    drop(live);
+    clean_after("a refresh that was signed out");
 }
 
 fn gets(live: &LiveSignIn) {
@@ -429,6 +470,43 @@ pub(crate) fn import_of_msal_caches() {
     store.close().unwrap();
     clean_after("closing");
     canary::pause(|| drop([file, with_comma, with_escapes]));
+}
+
+/// Taking the tokens out of other crates' responses, which do not wipe what they hold themselves.
+pub(crate) fn responses_of_the_oauth2_crate() {
+    type Response = oauth2::StandardTokenResponse<ProviderFields, oauth2::basic::BasicTokenType>;
+    let [response, bad] = canary::pause(|| {
+        let response = |scope: &str| {
+            let tokens = format!(r#""access_token": "{0}", "refresh_token": "{0}", "token_type": "bearer""#, secret(40));
+            let rest = format!(r#""expires_in": 3600, "refresh_in": 1800, "foci": "1", "scope": "{scope}""#);
+            serde_json::from_str::<Response>(&format!("{{{tokens}, {rest}}}")).unwrap()
+        };
+        let too_long: Vec<_> = (0..5).map(|number| number.to_string() + &"s".repeat(1000)).collect();
+        [response("mail.read"), response(&too_long.join(" "))]
+    });
+    let store = TokenStore::in_memory().unwrap();
+    let live = store.sign_in(sign_in(1)).unwrap();
+    let received = Received::new(client(), now());
+    live.put(received.tokens(&response).unwrap()).unwrap();
+    clean_after("taking tokens");
+    refused(received.tokens(&bad));
+    clean_after("refusing tokens");
+    // The crate's error holds the whole answer.
+    let error = canary::pause(|| {
+        let client = oauth2::basic::BasicClient::new(oauth2::ClientId::new("web".into()));
+        let client = client.set_token_uri(oauth2::TokenUrl::new("https://login.example.com/token".into()).unwrap());
+        let answer = |_: oauth2::HttpRequest| -> Result<_, std::io::Error> {
+            let body = format!(r#"{{"access_token": "{}", "expires_in": "x"}}"#, secret(40)).into_bytes();
+            Ok(oauth2::http::Response::new(body))
+        };
+        client.exchange_client_credentials().request(&answer).unwrap_err()
+    });
+    drop(TokenRequestError::from(error));
+    clean_after("an answer that cannot be read");
+    drop(live);
+    store.close().unwrap();
+    canary::pause(|| drop([response, bad]));
+    clean_after("dropping the store");
 }
 
 fn refused<T: Debug>(result: Result<T>) {

@@ -29,7 +29,7 @@ struct Made {
     who: [u8; 4],
     /// Its place among all events.
     order: u64,
-    /// It may have ended otherwise: by its age, or because the ledger has lost what it was made beside.
+    /// It may have ended otherwise: by the age of what came after it, or because the ledger has lost what it was made beside.
     may_be_dead: bool,
 }
 
@@ -66,8 +66,10 @@ struct World {
     is_full: bool,
     made: Vec<Made>,
     outs: Vec<Out>,
-    /// When openings were recorded, in order.
+    /// When openings were recorded, in order, also those that a crash may have lost: their places among all events, and times.
     openings: Vec<(u64, u64)>,
+    /// This process has recorded its opening: with the first that it appended.
+    has_begun: bool,
     order: u64,
     clock: u64,
     /// The clock as a process sees it.
@@ -90,6 +92,7 @@ pub(super) fn run(chunk: u8, reserve: u8, verbs: &[Verb]) {
         made: Vec::new(),
         outs: Vec::new(),
         openings: Vec::new(),
+        has_begun: false,
         order: 0,
         clock: 1000,
         now: 1000,
@@ -125,7 +128,7 @@ impl World {
             LedgerOn::open(&self.machine, chunk, reserve, self.checkpoint)
         });
         let ledger = opened.expect("no damage").expect("what the engine has seen is there");
-        (self.has_failed, self.is_full, self.now) = (false, false, self.clock);
+        (self.has_begun, self.has_failed, self.is_full, self.now) = (false, false, false, self.clock);
         self.resolve(&ledger);
         self.ledger = Some(ledger);
     }
@@ -159,6 +162,14 @@ impl World {
     fn event(&mut self) -> u64 {
         self.order += 1;
         self.order
+    }
+
+    /// The event appended something: the first time in each process, its opening comes before it.
+    fn appended(&mut self, order: u64) {
+        if !self.has_begun {
+            self.openings.push((order, self.now));
+            self.has_begun = true;
+        }
     }
 
     fn ledger(&self) -> &LedgerOn {
@@ -196,13 +207,13 @@ impl World {
                     return;
                 }
                 let order = self.event();
-                match self.ledger().sign_in(now, time, who.map(tag)) {
+                let result = self.ledger().sign_in(now, time, who.map(tag));
+                if matches!(result, Ok(_) | Err(Error::Indeterminate(_))) {
+                    self.appended(order);
+                }
+                match result {
                     Ok(signed_in) => self.made.push(Made { signed_in, who, order, may_be_dead: false }),
                     Err(error) => self.failed(&error),
-                }
-                if self.openings.last().is_none_or(|(_, when)| *when != now) {
-                    // (Whether this was the first of its opening does not matter: it only makes more be forgotten.)
-                    self.openings.push((order, now));
                 }
             }
             Verb::SignOut { scopes, ago, wait } => {
@@ -216,6 +227,8 @@ impl World {
                 let tagged: Vec<_> = scopes.iter().map(|(kind, number)| (*kind, tag(*number))).collect();
                 match self.ledger().stand(&tagged, cutoff, now) {
                     Ok(last) => {
+                        // (A crash may lose the sign-out and leave the opening.)
+                        self.appended(order);
                         let first = last + 1 - scopes.len() as u64;
                         self.outs.push(Out { scopes, cutoff, time: now, order, first, last, is_acked: false });
                     }
@@ -232,14 +245,14 @@ impl World {
             }
             Verb::Compact { age } => {
                 let oldest = self.now.saturating_sub(u64::from(*age));
-                // Whoever something so old came after is too old, or was made when the clock was wrong.
-                let outs = self.outs.iter().map(|out| (out.order, out.time)).chain(self.openings.iter().copied());
-                let old = outs.filter(|(_, time)| *time < oldest).map(|(order, _)| order).max().unwrap_or(0);
-                self.made.iter_mut().for_each(|made| made.may_be_dead |= made.order < old || made.signed_in.time() < oldest);
-                match self.ledger().compact(oldest) {
+                let result = self.ledger().compact(oldest);
+                match &result {
                     Ok(_) => self.acked(),
                     Err(Error::Io { .. }) => {}
-                    Err(error) => self.failed(&error),
+                    Err(error) => self.failed(error),
+                }
+                if !matches!(result, Ok(false) | Err(Error::Io { .. })) {
+                    self.forget(oldest);
                 }
             }
             Verb::Full { is_full } => {
@@ -258,6 +271,16 @@ impl World {
                 self.copy = self.machine.files().remove(&LedgerFile::name()).map(|file| (file, acked, self.ledger().synced()));
             }
             Verb::PutBack {} => self.put_back(),
+        }
+    }
+
+    /// What is older than this may have been dropped. A sign-out then ends everybody's sign-ins with as-ofs below it: by its position,
+    /// since a sign-in that it does not cover, made while it was still being written, has one too. An opening ends those made before it.
+    fn forget(&mut self, oldest: u64) {
+        let floor = self.outs.iter().filter(|out| out.time < oldest).map(|out| out.last).max().unwrap_or(0);
+        let opened = self.openings.iter().filter(|(_, time)| *time < oldest).map(|(order, _)| *order).max().unwrap_or(0);
+        for made in &mut self.made {
+            made.may_be_dead |= made.signed_in.as_of() < floor || made.order < opened;
         }
     }
 

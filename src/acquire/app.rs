@@ -1,0 +1,85 @@
+//! The app's own tokens: the client-credentials grant. The app is an account like another, which signs in when it has to.
+
+use super::flight::Turn;
+use super::request::{AccessRequest, Flow};
+use super::turn::Turns;
+use super::{AcquireError, Acquirer, Grant, RefreshError, flight, observed, timed_out};
+use crate::id::{AccountId, TenantId};
+use crate::sign_in::{LiveSignIn, SignIn};
+use crate::store::TokenStore;
+use crate::token::{AccessToken, Tokens};
+
+impl Acquirer {
+    /// As [`acquire`](Self::acquire), for the app itself in a tenant (client credentials, RFC 6749 §4.4): [`AccountId::app`] of the tenant and the
+    /// request's client, which is signed in if it is not. The closure's grant has no refresh token.
+    ///
+    /// Signing out the tenant ends the app's sign-in too: who waits meanwhile gets [`AcquireError::SignedOut`], and the next call signs
+    /// the app in anew.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use oubliette::*;
+    /// # let store = TokenStore::in_memory()?;
+    /// let wanted = AccessQuery::new(ClientId::new("daemon")?).scopes(Scopes::parse("https://api.example.com/.default")?);
+    /// let token = Acquirer::new().acquire_for_app(&store, &TenantId::new("contoso")?, wanted, |grant| {
+    ///     // POST grant_type=client_credentials with the app's own secret or assertion
+    ///     Ok(grant.access_token(None, "at-1", Duration::from_secs(3600)).into())
+    /// })?;
+    /// assert_eq!(token.secret.expose(), "at-1");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`acquire`](Self::acquire).
+    pub fn acquire_for_app<R>(
+        &self,
+        store: &TokenStore,
+        tenant: &TenantId,
+        request: impl Into<AccessRequest>,
+        refresh: R,
+    ) -> Result<AccessToken, AcquireError>
+    where
+        R: FnOnce(&Grant) -> Result<Tokens, RefreshError>,
+    {
+        let request = for_app(request.into());
+        observed(self.app(store, tenant, &request).and_then(|live| self.acquire_here(&Turns::new(self, &live, request), refresh)))
+    }
+
+    /// The app's live sign-in. Of all who come at a time when there is none, one signs it in.
+    fn app(&self, store: &TokenStore, tenant: &TenantId, request: &AccessRequest) -> Result<LiveSignIn, AcquireError> {
+        let account = AccountId::app(tenant.clone(), request.client().clone());
+        loop {
+            if let Some(live) = signed_in(store, &account)? {
+                return Ok(live);
+            }
+            match store.core().acquiring.apps.board(store.core().tagger.account(&account), ()) {
+                Turn::Mine(place) => {
+                    let live = sign_in(store, &account, tenant);
+                    place.land(live.clone());
+                    return live;
+                }
+                Turn::Theirs(ticket) => match ticket.wait(self.0.give_up_after) {
+                    Err(flight::TimedOut) => return Err(timed_out()),
+                    Ok(Some(live)) => return live,
+                    Ok(None) => {}
+                },
+            }
+        }
+    }
+}
+
+pub(super) fn for_app(request: AccessRequest) -> AccessRequest {
+    AccessRequest { flow: Flow::App, ..request }
+}
+
+pub(super) fn signed_in(store: &TokenStore, account: &AccountId) -> Result<Option<LiveSignIn>, AcquireError> {
+    Ok(store.account(account)?.into_iter().next())
+}
+
+/// Signs the app in, unless somebody was faster.
+pub(super) fn sign_in(store: &TokenStore, account: &AccountId, tenant: &TenantId) -> Result<LiveSignIn, AcquireError> {
+    match signed_in(store, account)? {
+        Some(live) => Ok(live),
+        None => Ok(store.sign_in(SignIn::new(account.clone(), tenant.clone()))?),
+    }
+}

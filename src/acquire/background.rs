@@ -1,0 +1,231 @@
+//! Acquiring without blocking: the refresh is a task of its own, so that a caller who goes away loses nothing.
+
+use std::future::poll_fn;
+use std::panic::resume_unwind;
+
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::app::{for_app, sign_in, signed_in};
+use super::flight::Turn;
+use super::turn::{Step, Turns};
+use super::{
+    AccessRequest, AcquireError, Acquired, Acquirer, Grant, Lead, RefreshError, RefreshFailed, Waiting, observed, timed_out,
+};
+use crate::error::Error;
+use crate::id::{AccountId, TenantId};
+use crate::observe::Acquisition;
+use crate::sign_in::LiveSignIn;
+use crate::store::TokenStore;
+use crate::token::{AccessToken, Tokens};
+
+#[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+impl Acquirer {
+    /// As [`acquire`](Self::acquire), without blocking: `refresh` gives a future, which runs in a task of its own.
+    ///
+    /// Dropping what this returns, at whatever point, cancels only the waiting. A refresh that has begun goes on, is stored, and its place is free
+    /// then; so no refresh token that was redeemed is lost with a caller who went away. A token that is due is given at once, and refreshed in the
+    /// background. The future is dropped when [`give_up_after`](Self::give_up_after) is over; a panic in it goes on in the caller who brought it.
+    ///
+    /// The cache is read on the thread that polls: microseconds, as its files are mapped into memory or nearly always cached; at the end of a
+    /// compaction, some milliseconds. What waits for the disk (storing what came) happens on threads of the store's, not in the runtime's pool of blocking
+    /// threads, which may all be waiting for it.
+    ///
+    /// It needs a tokio runtime with its time driver. If that shuts down in the middle, the place is free, and nobody hangs.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::time::Duration;
+    /// use oubliette::*;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn redeem(_: &str) -> Result<(&'static str, &'static str), std::io::Error> { Ok(("at-2", "rt-2")) }
+    /// # let store = TokenStore::in_memory()?;
+    /// # let live = store.sign_in(SignIn::new(AccountId::new("login.example.com", "uid")?, TenantId::new("contoso")?))?;
+    /// # let client = ClientId::new("web")?;
+    /// # live.put(RefreshToken::new(client.clone(), "rt-1"))?;
+    /// let wanted = AccessQuery::new(client).scopes(Scopes::parse("mail.read")?);
+    /// let token = Acquirer::new().acquire_async(&live, wanted, |grant| async move {
+    ///     let refresh_token = grant.refresh_token().ok_or_else(|| RefreshError::failed("no refresh token"))?;
+    ///     let (access, rotated) = redeem(refresh_token.secret.expose()).await?;
+    ///     Ok(Tokens::from([
+    ///         grant.access_token(None, access, Duration::from_secs(3600)).into(),
+    ///         grant.next_refresh_token(rotated).into(),
+    ///     ]))
+    /// }).await?;
+    /// assert_eq!(token.secret.expose(), "at-2");
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`acquire`](Self::acquire). [`Error::InvalidInput`] as [`AcquireError::Store`] outside of a tokio runtime.
+    pub fn acquire_async<L, Q, R, F>(
+        &self,
+        live: L,
+        request: Q,
+        refresh: R,
+    ) -> impl Future<Output = Result<AccessToken, AcquireError>> + Send + 'static + use<L, Q, R, F>
+    where
+        L: AsRef<LiveSignIn>,
+        Q: Into<AccessRequest>,
+        R: FnOnce(Grant) -> F + Send + 'static,
+        F: Future<Output = Result<Tokens, RefreshError>> + Send + 'static,
+    {
+        let (me, live, request) = (self.clone(), live.as_ref().clone(), request.into());
+        async move { observed(me.acquire_there(Turns::new(&me, &live, request), refresh).await) }
+    }
+
+    /// As [`acquire_for_app`](Self::acquire_for_app), without blocking: see [`acquire_async`](Self::acquire_async).
+    ///
+    /// # Errors
+    /// As [`acquire_async`](Self::acquire_async).
+    pub fn acquire_for_app_async<S, Q, R, F>(
+        &self,
+        store: S,
+        tenant: &TenantId,
+        request: Q,
+        refresh: R,
+    ) -> impl Future<Output = Result<AccessToken, AcquireError>> + Send + 'static + use<S, Q, R, F>
+    where
+        S: AsRef<TokenStore>,
+        Q: Into<AccessRequest>,
+        R: FnOnce(Grant) -> F + Send + 'static,
+        F: Future<Output = Result<Tokens, RefreshError>> + Send + 'static,
+    {
+        let (me, store, tenant, request) = (self.clone(), store.as_ref().clone(), tenant.clone(), for_app(request.into()));
+        async move {
+            let acquired = match me.app_there(store, tenant, &request).await {
+                Ok(live) => me.acquire_there(Turns::new(&me, &live, request), refresh).await,
+                Err(error) => Err(error),
+            };
+            observed(acquired)
+        }
+    }
+
+    async fn acquire_there<R, F>(&self, turns: Turns, refresh: R) -> Acquired
+    where
+        R: FnOnce(Grant) -> F + Send + 'static,
+        F: Future<Output = Result<Tokens, RefreshError>> + Send + 'static,
+    {
+        loop {
+            match turns.next(true)? {
+                Step::Give(token, how) => return Ok((token, how)),
+                Step::Due(token, lead) => {
+                    if let Some(lead) = lead {
+                        self.spawn(lead, refresh)?;
+                    }
+                    return Ok((token, Acquisition::Due));
+                }
+                Step::Lead(lead) => {
+                    let ticket = lead.ticket();
+                    let task = self.spawn(lead, refresh)?;
+                    // Not given up here: the task does, and what it has got is stored.
+                    let landed = match ticket {
+                        Some(ticket) => ticket.await,
+                        None => None,
+                    };
+                    let landed = match landed {
+                        Some(landed) => landed,
+                        None => Err(abandoned(task).await),
+                    };
+                    return turns.shared(landed).map(|token| (token, Acquisition::Refreshed));
+                }
+                Step::Wait(ticket) => {
+                    let joins = turns.joins(&ticket);
+                    let landed = {
+                        let _waiting = Waiting::begin();
+                        timeout(self.0.give_up_after, ticket).await
+                    };
+                    match landed {
+                        Err(_) => return turns.or_extended(Err(timed_out())).map(|token| (token, Acquisition::Waited)),
+                        Ok(Some(landed)) if joins => return turns.shared(landed).map(|token| (token, Acquisition::Waited)),
+                        Ok(_) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Has the refresh go on by itself.
+    fn spawn<R, F>(&self, lead: Box<Lead>, refresh: R) -> Result<JoinHandle<()>, AcquireError>
+    where
+        R: FnOnce(Grant) -> F + Send + 'static,
+        F: Future<Output = Result<Tokens, RefreshError>> + Send + 'static,
+    {
+        let runtime = runtime()?;
+        let (chain, limit) = (lead.chain_apart(), self.0.give_up_after);
+        let grant = lead.grant().copy();
+        let aside = Aside(Some(lead));
+        Ok(runtime.spawn(async move {
+            let mut refreshed = Box::pin(async move { refresh(grant).await });
+            let refreshed = timeout(limit, poll_fn(|context| chain.run(|| refreshed.as_mut().poll(context)))).await;
+            let result = refreshed.unwrap_or_else(|_| Err(timed_out_refresh()));
+            aside.settle(result);
+        }))
+    }
+
+    async fn app_there(&self, store: TokenStore, tenant: TenantId, request: &AccessRequest) -> Result<LiveSignIn, AcquireError> {
+        let account = AccountId::app(tenant.clone(), request.client().clone());
+        loop {
+            if let Some(live) = signed_in(&store, &account)? {
+                return Ok(live);
+            }
+            let ticket = match store.core().acquiring.apps.board(store.core().tagger.account(&account), ()) {
+                Turn::Theirs(ticket) => ticket,
+                Turn::Mine(place) => {
+                    let ticket = place.ticket();
+                    let (store, account, tenant) = (store.clone(), account.clone(), tenant.clone());
+                    let storing = store.core().acquiring.storing.clone();
+                    storing.run(move || place.land(sign_in(&store, &account, &tenant)));
+                    ticket
+                }
+            };
+            runtime()?;
+            match timeout(self.0.give_up_after, ticket).await {
+                Err(_) => return Err(timed_out()),
+                Ok(Some(live)) => return live,
+                Ok(None) => {}
+            }
+        }
+    }
+}
+
+/// A refresh in a task. Settled or dropped (in a panic, or with the runtime), it ends on another thread: with it may go the last handle of the
+/// store, which closes it.
+struct Aside(Option<Box<Lead>>);
+
+impl Aside {
+    fn settle(mut self, result: Result<Tokens, RefreshError>) {
+        let Some(mut lead) = self.0.take() else { return };
+        lead.acquiring().storing.clone().run(move || {
+            let (_, orphans) = lead.settle(result);
+            if let Some(orphans) = orphans {
+                lead.acquiring().hooks.run(move || orphans.hand_over());
+            }
+        });
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        if let Some(lead) = self.0.take() {
+            lead.acquiring().storing.clone().run(move || drop(lead));
+        }
+    }
+}
+
+fn runtime() -> Result<Handle, AcquireError> {
+    Handle::try_current().map_err(|_| Error::invalid("runtime", "an async acquisition needs a tokio runtime").into())
+}
+
+/// Why the refresh came to nothing. Its panic is the caller's own, whose closure it was.
+async fn abandoned(task: JoinHandle<()>) -> AcquireError {
+    match task.await {
+        Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+        _ => AcquireError::Refresh(RefreshFailed::new("the refresh was dropped")),
+    }
+}
+
+fn timed_out_refresh() -> RefreshError {
+    std::io::Error::new(std::io::ErrorKind::TimedOut, "the refresh took longer than give_up_after").into()
+}

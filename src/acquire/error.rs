@@ -1,0 +1,210 @@
+//! Why there is no token: what the caller's refresh says to the store, and what the store says to who asked.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::id::{AccountId, hidden_debug};
+use crate::token::Token;
+
+type Source = Box<dyn StdError + Send + Sync>;
+
+/// What a refresh closure returns when it got no tokens.
+///
+/// Every error turns into [`Failed`](Self::Failed) by `?`, so only the two that mean more have to be told apart. (It does not implement `Error`
+/// itself, as then it could not.)
+///
+/// ```
+/// use oubliette::RefreshError;
+/// fn refused(code: &str, description: String) -> RefreshError {
+///     match code {
+///         "invalid_grant" => RefreshError::invalid_grant(description),
+///         "interaction_required" | "consent_required" | "login_required" => RefreshError::interaction_required(None, description),
+///         _ => RefreshError::failed(description),
+///     }
+/// }
+/// assert!(matches!(refused("invalid_grant", "revoked".into()), RefreshError::InvalidGrant(_)));
+/// ```
+#[non_exhaustive]
+pub enum RefreshError {
+    /// The provider will never again take this refresh token (`invalid_grant`, RFC 6749 §5.2): it is removed.
+    InvalidGrant(Source),
+    /// The provider wants to see the user (`interaction_required` and its like, OpenID Connect Core 1.0 §3.1.2.6). The refresh token is kept.
+    InteractionRequired {
+        /// The claims to ask for when the user is sent there, if the provider named them.
+        claims: Option<String>,
+        /// What the provider said.
+        source: Source,
+    },
+    /// Anything else: the network, the provider's trouble. Trying again later may work.
+    Failed(Source),
+}
+
+impl RefreshError {
+    /// The provider will never again take this refresh token.
+    pub fn invalid_grant(source: impl Into<Source>) -> Self {
+        Self::InvalidGrant(source.into())
+    }
+
+    /// The provider wants to see the user, and perhaps named the claims to ask for.
+    pub fn interaction_required(claims: Option<String>, source: impl Into<Source>) -> Self {
+        Self::InteractionRequired { claims, source: source.into() }
+    }
+
+    /// Anything else, also if there is only a message.
+    pub fn failed(source: impl Into<Source>) -> Self {
+        Self::Failed(source.into())
+    }
+}
+
+impl<E: StdError + Send + Sync + 'static> From<E> for RefreshError {
+    fn from(error: E) -> Self {
+        Self::Failed(Box::new(error))
+    }
+}
+
+// What a provider says can hold anything.
+impl fmt::Debug for RefreshError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::InvalidGrant(_) => "InvalidGrant(..)",
+            Self::InteractionRequired { .. } => "InteractionRequired(..)",
+            Self::Failed(_) => "Failed(..)",
+        })
+    }
+}
+
+/// Why [`Acquirer::acquire`](crate::Acquirer::acquire) gave no token, and what to do about it.
+///
+/// Clones share their source: all who waited for one refresh get the same error.
+#[derive(Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum AcquireError {
+    /// Only the user can help. Send her to the provider, with the claims if there are any, and [`put`](crate::LiveSignIn::put) what she comes
+    /// back with.
+    #[error("the user has to be asked: {reason}")]
+    #[non_exhaustive]
+    InteractionRequired {
+        /// Why.
+        reason: InteractionReason,
+        /// What to ask the provider for: its own word, or else the claims challenge that was asked with.
+        claims: Option<String>,
+        /// What the refresh said, if there was one.
+        source: Option<RefreshFailed>,
+    },
+
+    /// The sign-in, or the tenant that the token was wanted of, has been signed out. Have the user sign in again.
+    #[error("signed out: this sign-in has ended, or the tenant was signed out; have the user sign in again")]
+    SignedOut,
+
+    /// The refresh failed. Nothing was changed, and nothing is held up: the next call tries again.
+    #[error("the token could not be refreshed; try again later")]
+    Refresh(#[source] RefreshFailed),
+
+    /// The store failed: see there what to do. ([`Error::SignedOut`] never comes here.)
+    #[error(transparent)]
+    Store(Arc<Error>),
+}
+
+// Claims can name a user.
+impl fmt::Debug for AcquireError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InteractionRequired { reason, .. } => f.debug_tuple("InteractionRequired").field(reason).finish(),
+            Self::SignedOut => f.write_str("SignedOut"),
+            Self::Refresh(failed) => f.debug_tuple("Refresh").field(failed).finish(),
+            Self::Store(error) => f.debug_tuple("Store").field(error).finish(),
+        }
+    }
+}
+
+impl From<Error> for AcquireError {
+    fn from(error: Error) -> Self {
+        if matches!(error, Error::SignedOut) { Self::SignedOut } else { Self::Store(Arc::new(error)) }
+    }
+}
+
+/// Why only the user can help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InteractionReason {
+    /// There is no refresh token, or it has expired.
+    NoRefreshToken,
+    /// The provider does not take the refresh token any more. It is removed.
+    InvalidGrant,
+    /// The provider said so.
+    Provider,
+    /// The provider gave less than was asked for. What it gave is stored.
+    ConsentRequired,
+}
+
+impl fmt::Display for InteractionReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoRefreshToken => "there is no refresh token",
+            Self::InvalidGrant => "the provider does not take the refresh token any more",
+            Self::Provider => "the provider wants to see the user",
+            Self::ConsentRequired => "the provider gave less than was asked for",
+        })
+    }
+}
+
+/// The error of a refresh, shared by all who waited for it. The caller's own error is its source.
+#[derive(Clone)]
+pub struct RefreshFailed(Arc<dyn StdError + Send + Sync>);
+
+impl RefreshFailed {
+    pub(super) fn new(source: impl Into<Source>) -> Self {
+        Self(source.into().into())
+    }
+
+    /// The refresh closure's own error.
+    #[must_use]
+    pub fn get_ref(&self) -> &(dyn StdError + Send + Sync + 'static) {
+        &*self.0
+    }
+
+    /// The refresh closure's own error, if it is of this type.
+    #[must_use]
+    pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
+        self.0.downcast_ref()
+    }
+}
+
+impl fmt::Display for RefreshFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the refresh failed")
+    }
+}
+
+impl StdError for RefreshFailed {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&*self.0)
+    }
+}
+
+/// Tokens that a provider issued and that nobody holds now: revoke them (RFC 7009), or forget them.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Orphaned {
+    /// Whose they are.
+    pub account: AccountId,
+    /// What was not stored.
+    pub tokens: Vec<Token>,
+    /// Why.
+    pub reason: OrphanReason,
+}
+
+hidden_debug!(RefreshFailed, Orphaned);
+
+/// Why tokens that a refresh got were not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OrphanReason {
+    /// The user, or the token's tenant, was signed out meanwhile.
+    SignedOut,
+    /// The store failed, or could not take them. If it failed, they may have been stored all the same; when in doubt, forget: the refresh token
+    /// that they came for is spent at most providers, and the user signs in again.
+    NotStored,
+}

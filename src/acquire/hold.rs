@@ -1,0 +1,100 @@
+//! When a token that is only due is not to be refreshed for a while: its last refresh has failed.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use crate::clock::{Millis, millis};
+use crate::crypto::Tag;
+use crate::gate::lock;
+use crate::layout::SignInId;
+
+/// The most that are remembered. A provider that is out of order for more accounts than that is asked a little more often.
+const MOST: usize = 16 * 1024;
+
+/// One access token: account, sign-in, tenant, slot.
+pub(super) type Held = (Tag, SignInId, Tag, Tag);
+
+/// All that are held. Nothing here holds up a refresh that is required.
+#[derive(Default)]
+pub(super) struct Holds(Mutex<HashMap<Held, Hold>>);
+
+struct Hold {
+    failures: u32,
+    until: Millis,
+    /// From when nothing is left of it: a failure after that is the first one again.
+    forgotten: Millis,
+}
+
+impl Holds {
+    pub(super) fn is_held(&self, token: &Held, now: Millis) -> bool {
+        lock(&self.0).get(token).is_some_and(|hold| hold.until > now)
+    }
+
+    /// Its refresh has failed: the next one not before `first`, twice that after the second failure, and so on up to `most`.
+    pub(super) fn failed(&self, token: Held, now: Millis, first: Duration, most: Duration) {
+        let mut holds = lock(&self.0);
+        let failures = holds.get(&token).filter(|hold| hold.forgotten > now).map_or(0, |hold| hold.failures);
+        let pause = millis(first).saturating_mul(1 << failures.min(32)).min(millis(most));
+        let until = now.saturating_add(pause);
+        if holds.len() >= MOST {
+            holds.retain(|_, hold| hold.forgotten > now);
+        }
+        if holds.len() >= MOST
+            && let Some(any) = holds.keys().next().copied()
+        {
+            holds.remove(&any);
+        }
+        let forgotten = until.saturating_add(millis(most));
+        holds.insert(token, Hold { failures: failures.saturating_add(1), until, forgotten });
+    }
+
+    /// It was refreshed.
+    pub(super) fn done(&self, token: &Held) {
+        lock(&self.0).remove(token);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: Duration = Duration::from_secs(30);
+    const MOST_PAUSE: Duration = Duration::from_secs(100);
+
+    fn token(number: u32) -> Held {
+        let mut slot = [0; 16];
+        slot[..4].copy_from_slice(&number.to_be_bytes());
+        ([1; 16], [2; 16], [3; 16], slot)
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_most_and_begin_anew_when_forgotten() {
+        let (holds, mut now) = (Holds::default(), 1000);
+        for pause in [30_000, 60_000, 100_000, 100_000] {
+            holds.failed(token(1), now, FIRST, MOST_PAUSE);
+            assert!(holds.is_held(&token(1), now + pause - 1) && !holds.is_held(&token(1), now + pause));
+            now += pause;
+        }
+        assert!(!holds.is_held(&token(2), 1000));
+        now += 100_000;
+        holds.failed(token(1), now, FIRST, MOST_PAUSE);
+        assert!(!holds.is_held(&token(1), now + 30_000));
+        holds.failed(token(1), now, FIRST, MOST_PAUSE);
+        holds.done(&token(1));
+        assert!(!holds.is_held(&token(1), now));
+    }
+
+    #[test]
+    fn they_stay_bounded_and_those_that_are_over_go_first() {
+        let holds = Holds::default();
+        let count = u32::try_from(MOST).unwrap();
+        (0..count / 2).for_each(|number| holds.failed(token(number), 0, FIRST, FIRST));
+        (count / 2..count).for_each(|number| holds.failed(token(number), 0, FIRST, MOST_PAUSE));
+        holds.failed(token(count), 70_000, FIRST, MOST_PAUSE);
+        assert_eq!(lock(&holds.0).len(), MOST / 2 + 1);
+        (0..2 * count).for_each(|number| holds.failed(token(number), 70_000, FIRST, MOST_PAUSE));
+        assert_eq!(lock(&holds.0).len(), MOST);
+        assert!(holds.is_held(&token(2 * count - 1), 70_001));
+    }
+}

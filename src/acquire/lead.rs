@@ -1,0 +1,319 @@
+//! One refresh under way, from the grant to the outcome: what came is stored, the place is free, and all who wait are told.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::chain::Chain;
+use super::hold::Held;
+use super::request::{AccessRequest, Flow};
+use super::turn::Turns;
+use super::{
+    AcquireError, Acquirer, Grant, Hook, InteractionReason, Landing, OrphanReason, Orphaned, RefreshError, RefreshFailed,
+    RefreshPlace,
+};
+use crate::clock::from_millis;
+use crate::error::{Error, Result as StoreResult};
+use crate::id::AccountId;
+use crate::observe::{self, Refresh};
+use crate::read::RefreshQuery;
+use crate::sign_in::LiveSignIn;
+use crate::token::{AccessToken, RefreshToken, Scopes, Token, Tokens};
+
+/// A refresh, and its place. Dropped, it frees the place for who waits.
+pub(super) struct Lead {
+    place: Option<RefreshPlace>,
+    turns: Turns,
+    grant: Grant,
+    /// If the token was only due: which.
+    due: Option<Held>,
+    began: Instant,
+}
+
+/// What came of it, and what is left over.
+struct End {
+    landing: Landing,
+    orphaned: Vec<(Token, OrphanReason)>,
+    how: Refresh,
+}
+
+/// What the hook is to be given, when everybody has been told and nothing waits for it.
+pub(super) struct Orphans {
+    hook: Hook,
+    account: AccountId,
+    orphaned: Vec<(Token, OrphanReason)>,
+}
+
+impl Orphans {
+    pub(super) fn hand_over(self) {
+        for reason in [OrphanReason::SignedOut, OrphanReason::NotStored] {
+            let of_this = self.orphaned.iter().filter(|(_, why)| *why == reason);
+            let tokens: Vec<Token> = of_this.map(|(token, _)| token.clone()).collect();
+            if !tokens.is_empty() {
+                let orphaned = Orphaned { account: self.account.clone(), tokens, reason };
+                // What becomes of the hook is nobody's trouble.
+                let _ = catch_unwind(AssertUnwindSafe(|| (self.hook)(orphaned)));
+            }
+        }
+    }
+}
+
+impl Lead {
+    pub(super) fn new(
+        place: RefreshPlace,
+        turns: &Turns,
+        refresh_token: Option<RefreshToken>,
+        began_at: SystemTime,
+        due: Option<Held>,
+    ) -> Self {
+        let (live, request) = (&turns.live, &turns.request);
+        let grant = Grant {
+            account: live.account().clone(),
+            tenant: live.tenant().clone(),
+            wanted: request.wanted.clone(),
+            claims: request.claims.clone(),
+            refresh_token,
+            began_at,
+        };
+        Self { place: Some(place), turns: turns.clone(), grant, due, began: Instant::now() }
+    }
+
+    pub(super) fn grant(&self) -> &Grant {
+        &self.grant
+    }
+
+    /// The refreshes that wait for this one's closure, with itself.
+    fn chain(&self) -> Chain {
+        self.place.iter().fold(Chain::current(), |chain, place| chain.and(place.number()))
+    }
+
+    /// As [`Lead::chain`], when the closure runs elsewhere. Nobody waits there for what is only due.
+    #[cfg(feature = "tokio")]
+    pub(super) fn chain_apart(&self) -> Chain {
+        let outer = if self.due.is_some() { Chain::default() } else { Chain::current() };
+        self.place.iter().fold(outer, |chain, place| chain.and(place.number()))
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(super) fn acquiring(&self) -> &super::Acquiring {
+        &self.live().core().acquiring
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(super) fn ticket(&self) -> Option<super::RefreshTicket> {
+        self.place.as_ref().map(RefreshPlace::ticket)
+    }
+
+    /// Refreshes on this thread.
+    pub(super) fn run(mut self, refresh: impl FnOnce(&Grant) -> Result<Tokens, RefreshError>) -> Landing {
+        let result = self.chain().run(|| refresh(&self.grant));
+        let (landing, orphans) = self.settle(result);
+        orphans.into_iter().for_each(Orphans::hand_over);
+        landing
+    }
+
+    /// Stores what the closure got, frees the place, tells all. What is left over is for the hook.
+    pub(super) fn settle(&mut self, result: Result<Tokens, RefreshError>) -> (Landing, Option<Orphans>) {
+        let End { landing, orphaned, how } = self.conclude(result);
+        self.note_due(&landing);
+        if let Some(place) = self.place.take() {
+            observe::refreshed(how, self.began.elapsed());
+            place.land(landing.clone());
+        }
+        let hook = self.acquirer().0.on_orphaned.clone().filter(|_| !orphaned.is_empty());
+        let orphans = hook.map(|hook| Orphans { hook, account: self.grant.account.clone(), orphaned });
+        (landing, orphans)
+    }
+
+    fn acquirer(&self) -> &Acquirer {
+        &self.turns.acquirer
+    }
+
+    fn live(&self) -> &LiveSignIn {
+        &self.turns.live
+    }
+
+    fn request(&self) -> &AccessRequest {
+        &self.turns.request
+    }
+
+    fn conclude(&self, result: Result<Tokens, RefreshError>) -> End {
+        let (error, how) = match result {
+            Ok(Tokens(tokens)) => return self.store(tokens),
+            Err(RefreshError::Failed(source)) => (AcquireError::Refresh(RefreshFailed::new(source)), Refresh::Failed),
+            Err(RefreshError::InteractionRequired { claims, source }) => {
+                (self.ask(InteractionReason::Provider, claims, Some(source)), Refresh::InteractionRequired)
+            }
+            Err(RefreshError::InvalidGrant(source)) => match self.forget_redeemed() {
+                Ok(true) => (AcquireError::Refresh(RefreshFailed::new(source)), Refresh::InvalidGrant),
+                Ok(false) => (self.ask(InteractionReason::InvalidGrant, None, Some(source)), Refresh::InvalidGrant),
+                Err(error) => (error.into(), Refresh::InvalidGrant),
+            },
+        };
+        // Of a sign-out meanwhile everybody is told, whatever else went wrong.
+        let (error, how) = match self.turns.if_open(()) {
+            Err(signed_out @ AcquireError::SignedOut) => (signed_out, Refresh::SignedOut),
+            _ => (error, how),
+        };
+        End { landing: Err(error), orphaned: Vec::new(), how }
+    }
+
+    fn ask(
+        &self,
+        reason: InteractionReason,
+        claims: Option<String>,
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> AcquireError {
+        let claims = claims.or_else(|| self.request().claims.clone());
+        AcquireError::InteractionRequired { reason, claims, source: source.map(RefreshFailed::new) }
+    }
+
+    /// Removes the refresh token that the provider does not take. `true` if there is another way by now: trying again will do.
+    fn forget_redeemed(&self) -> StoreResult<bool> {
+        let Some(redeemed) = &self.grant.refresh_token else { return Ok(false) };
+        let live = self.live();
+        if !live.remove_refresh_token(redeemed)? || self.request().flow == Flow::OnBehalfOf {
+            return Ok(live.refresh_token(query_of(redeemed))?.is_some() || self.request().flow == Flow::OnBehalfOf);
+        }
+        // The family's token is gone: the client's own may do.
+        let own = RefreshQuery::client(self.request().client().clone()).partition(redeemed.partition.clone());
+        Ok(redeemed.family_id.is_some() && live.refresh_token(own)?.is_some())
+    }
+
+    fn store(&self, mut tokens: Vec<Token>) -> End {
+        let failed = |error: AcquireError, tokens: Vec<Token>, why, how| End {
+            landing: Err(error),
+            orphaned: tokens.into_iter().map(|token| (token, why)).collect(),
+            how,
+        };
+        if tokens.iter().any(|token| !self.is_of_partition(token)) {
+            let error = Error::invalid("partition", "a refresh brings tokens of its grant's partition only");
+            return failed(error.into(), tokens, OrphanReason::NotStored, Refresh::Failed);
+        }
+        if !self.keeps_refresh_tokens() {
+            tokens.retain(|token| !matches!(token, Token::Refresh(_)));
+        }
+        tokens.iter_mut().for_each(|token| self.amend(token));
+        let serving = self.serving(&tokens);
+        let token =
+            serving.and_then(|at| if let Some(Token::Access(token)) = tokens.get(at) { Some(token.clone()) } else { None });
+        // If they cannot be read, at worst an older token is found for as long as it lasts; the new ones are stored in any case.
+        let older =
+            token.as_ref().and_then(|token| self.live().found_instead_of(&self.grant.wanted, token).ok()).unwrap_or_default();
+
+        let (stored, left_out) = match self.live().put_refreshed(&tokens, self.grant.refresh_token.as_ref(), &older) {
+            Ok(done) => done,
+            Err(Error::SignedOut) => {
+                return failed(AcquireError::SignedOut, tokens, OrphanReason::SignedOut, Refresh::SignedOut);
+            }
+            Err(error) => return failed(error.into(), tokens, OrphanReason::NotStored, Refresh::Failed),
+        };
+        let is_refused = serving.is_some_and(|at| stored.refused.contains(&at));
+        let (landing, how) = match token {
+            Some(_) if is_refused => (Err(AcquireError::SignedOut), Refresh::SignedOut),
+            Some(token) if token.expires_at <= from_millis(self.live().core().clock.now()) => {
+                let error = RefreshFailed::new("the provider's access token has expired already");
+                (Err(AcquireError::Refresh(error)), Refresh::Stored)
+            }
+            Some(token) => (self.turns.if_open(token), Refresh::Stored),
+            None => {
+                let asked = self.ask(InteractionReason::ConsentRequired, None, None);
+                (self.turns.if_open(()).and(Err(asked)), Refresh::InteractionRequired)
+            }
+        };
+        let why = |at: usize| match at {
+            at if stored.refused.contains(&at) => Some(OrphanReason::SignedOut),
+            at if left_out.contains(&at) => Some(OrphanReason::NotStored),
+            _ => None,
+        };
+        let orphaned = tokens.into_iter().enumerate().filter_map(|(at, token)| why(at).map(|why| (token, why))).collect();
+        End { landing, orphaned, how }
+    }
+
+    /// On behalf of somebody there is a partition for each assertion: with a refresh token in each, a sign-in would grow for as long as it lives.
+    fn keeps_refresh_tokens(&self) -> bool {
+        self.grant.wanted.partition.is_user() || self.request().keeps_refresh_token || self.grant.refresh_token.is_some()
+    }
+
+    /// What was got on behalf of somebody must not be found by anybody else. (ID tokens say themselves whose they are.)
+    fn is_of_partition(&self, token: &Token) -> bool {
+        match token {
+            Token::Access(token) => token.partition == self.grant.wanted.partition,
+            Token::Refresh(token) => token.partition == self.grant.wanted.partition,
+            Token::Id(_) => true,
+        }
+    }
+
+    /// Fills in what the provider left out of the token that was asked for, so that the next request finds it, and in time.
+    fn amend(&self, token: &mut Token) {
+        let Token::Access(token) = token else { return };
+        if !self.is_target(token) {
+            return;
+        }
+        // Providers answer in other words than they are asked in: another case, and nothing of the scopes that stand for something else.
+        let is_given = |asked: &str| is_stand_in(asked) || token.scopes.iter().any(|given| given.eq_ignore_ascii_case(asked));
+        if self.grant.wanted.scopes.iter().all(is_given)
+            && let Ok(all) = Scopes::new(token.scopes.iter().chain(self.grant.wanted.scopes.iter()))
+        {
+            token.scopes = all;
+        }
+        let life = token.expires_at.duration_since(self.grant.began_at).unwrap_or(Duration::ZERO);
+        if token.refresh_at.is_none_or(|at| at <= self.grant.began_at) {
+            token.refresh_at = self.grant.began_at.checked_add(self.turns.refresh_at(life));
+        }
+    }
+
+    /// The token that serves the request, by its place: of several the one that allows least.
+    fn serving(&self, tokens: &[Token]) -> Option<usize> {
+        let serves = |token: &AccessToken| self.is_target(token) && self.grant.wanted.allows(token);
+        tokens
+            .iter()
+            .enumerate()
+            .filter_map(|(at, token)| if let Token::Access(token) = token { Some((at, token)) } else { None })
+            .filter(|(_, token)| serves(token))
+            .min_by_key(|(_, token)| (token.scopes.len(), std::cmp::Reverse(token.expires_at)))
+            .map(|(at, _)| at)
+    }
+
+    /// Whether it is what was asked for, scopes apart.
+    fn is_target(&self, token: &AccessToken) -> bool {
+        let wanted = crate::token::AccessQuery { scopes: Scopes::default(), ..self.grant.wanted.clone() };
+        self.live().tenant_tag(token.tenant.as_ref()) == self.turns.tenant && wanted.allows(token)
+    }
+
+    /// Remembers how the refresh of a token went that was only due.
+    fn note_due(&self, landing: &Landing) {
+        let Some(due) = self.due else { return };
+        let core = self.live().core();
+        match landing {
+            Ok(token) if !self.turns.is_due(token) => core.acquiring.holds.done(&due),
+            Err(AcquireError::SignedOut) => {}
+            // A provider that goes on giving the same token is not to be asked at each call either.
+            _ => {
+                let (first, most) = self.acquirer().0.back_off;
+                core.acquiring.holds.failed(due, core.clock.now(), first, most);
+            }
+        }
+    }
+}
+
+impl Drop for Lead {
+    fn drop(&mut self) {
+        if self.place.take().is_some() {
+            observe::refreshed(Refresh::Abandoned, self.began.elapsed());
+        }
+    }
+}
+
+/// Scopes that ask for something, and are not told back by providers: OpenID Connect's, and Entra's "all that was consented to".
+fn is_stand_in(scope: &str) -> bool {
+    ["openid", "profile", "offline_access"].contains(&scope) || scope.ends_with("/.default")
+}
+
+/// Where a refresh token like this one is found.
+fn query_of(token: &RefreshToken) -> RefreshQuery {
+    let query = match &token.family_id {
+        Some(family) => RefreshQuery::family(family),
+        None => RefreshQuery::client(token.client_id.clone()),
+    };
+    query.partition(token.partition.clone())
+}

@@ -1,0 +1,177 @@
+//! The live handle, async.
+
+use std::time::SystemTime;
+
+use super::{Threads, attempt};
+use crate::error::Result;
+use crate::id::{AccountId, Alias, SessionId, Subject, TenantId};
+use crate::observe::{self, Read};
+use crate::read::{IdQuery, RefreshQuery};
+use crate::sign_in::{LiveSignIn, Stored};
+use crate::token::{AccessQuery, AccessToken, IdToken, RefreshToken, Tokens};
+
+/// A [`LiveSignIn`] for async code. Clones are the same sign-in.
+///
+/// See [`AsyncTokenStore`](crate::AsyncTokenStore) for what happens when a future is dropped, and for how long a call may keep a thread.
+///
+/// ```
+/// # use std::time::{Duration, SystemTime};
+/// # use oubliette::*;
+/// # async fn example() -> Result<()> {
+/// let store = AsyncTokenStore::new(TokenStore::in_memory()?);
+/// let live = store.sign_in(SignIn::new(AccountId::new("login.example.com", "user-1")?, TenantId::new("contoso")?)).await?;
+/// let (client, hour) = (ClientId::new("web")?, SystemTime::now() + Duration::from_secs(3600));
+/// live.put(AccessToken::new(client.clone(), Scopes::parse("mail.read")?, "at-1", hour)).await?;
+/// assert!(live.access_token(&AccessQuery::new(client)).await?.is_some());
+/// # store.close().await }
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(example()).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct AsyncSignIn {
+    live: LiveSignIn,
+    threads: Threads,
+}
+
+impl AsyncSignIn {
+    /// As [`LiveSignIn::put`].
+    ///
+    /// # Errors
+    /// As [`LiveSignIn::put`].
+    pub async fn put(&self, tokens: impl Into<Tokens>) -> Result<Stored> {
+        let (live, tokens) = (self.live.clone(), tokens.into());
+        self.threads.run(move || live.put(tokens)).await
+    }
+
+    /// As [`LiveSignIn::is_live`].
+    ///
+    /// # Errors
+    /// As [`LiveSignIn::is_live`].
+    pub async fn is_live(&self) -> Result<bool> {
+        if let Some(result) = attempt(self.live.core(), |open| Ok(self.live.live_header(open)?.is_some())) {
+            return result;
+        }
+        let live = self.live.clone();
+        self.threads.run(move || live.is_live()).await
+    }
+
+    /// As [`LiveSignIn::access_token`].
+    ///
+    /// # Errors
+    /// As [`LiveSignIn::access_token`].
+    pub async fn access_token(&self, wanted: &AccessQuery) -> Result<Option<AccessToken>> {
+        if let Some(result) = self.live.try_access_token(wanted) {
+            return result;
+        }
+        let (live, wanted) = (self.live.clone(), wanted.clone());
+        self.threads.run(move || live.access_token(&wanted)).await
+    }
+
+    /// As [`LiveSignIn::refresh_token`].
+    ///
+    /// # Errors
+    /// As [`LiveSignIn::refresh_token`].
+    pub async fn refresh_token(&self, wanted: impl Into<RefreshQuery>) -> Result<Option<RefreshToken>> {
+        let wanted = wanted.into();
+        let read = || attempt(self.live.core(), |open| self.live.refresh_token_in(open, &wanted));
+        if let Some(result) = observe::try_read(Read::Refresh, read) {
+            return result;
+        }
+        let live = self.live.clone();
+        self.threads.run(move || live.refresh_token(wanted)).await
+    }
+
+    /// As [`LiveSignIn::id_token`].
+    ///
+    /// # Errors
+    /// As [`LiveSignIn::id_token`].
+    pub async fn id_token(&self, wanted: impl Into<IdQuery>) -> Result<Option<IdToken>> {
+        let wanted = wanted.into();
+        let read = || attempt(self.live.core(), |open| self.live.id_token_in(open, &wanted));
+        if let Some(result) = observe::try_read(Read::Id, read) {
+            return result;
+        }
+        let live = self.live.clone();
+        self.threads.run(move || live.id_token(wanted)).await
+    }
+
+    /// The handle whose verbs block.
+    #[must_use]
+    pub fn blocking(&self) -> &LiveSignIn {
+        &self.live
+    }
+
+    /// As [`LiveSignIn::id`].
+    #[must_use]
+    pub fn id(&self) -> [u8; 16] {
+        self.live.id()
+    }
+
+    /// The account.
+    #[must_use]
+    pub fn account(&self) -> &AccountId {
+        self.live.account()
+    }
+
+    /// The tenant that the user signed in to.
+    #[must_use]
+    pub fn tenant(&self) -> &TenantId {
+        self.live.tenant()
+    }
+
+    /// The provider's session, if it was given.
+    #[must_use]
+    pub fn session(&self) -> Option<&SessionId> {
+        self.live.session()
+    }
+
+    /// The provider's name of the user, if it was given.
+    #[must_use]
+    pub fn subject(&self) -> Option<&Subject> {
+        self.live.subject()
+    }
+
+    /// The other names that were given.
+    #[must_use]
+    pub fn aliases(&self) -> &[Alias] {
+        self.live.aliases()
+    }
+
+    /// When the user signed in, to the millisecond.
+    #[must_use]
+    pub fn signed_in_at(&self) -> SystemTime {
+        self.live.signed_in_at()
+    }
+
+    pub(super) fn with(live: LiveSignIn, threads: &Threads) -> Self {
+        live.close_off_runtime();
+        Self { live, threads: threads.clone() }
+    }
+}
+
+impl From<LiveSignIn> for AsyncSignIn {
+    /// Blocking work goes to the threads of the runtime that a verb is called in; if there is none, of the one that this is called in.
+    fn from(live: LiveSignIn) -> Self {
+        Self::with(live, &Threads::current())
+    }
+}
+
+impl AsRef<LiveSignIn> for AsyncSignIn {
+    fn as_ref(&self) -> &LiveSignIn {
+        &self.live
+    }
+}
+
+impl PartialEq for AsyncSignIn {
+    /// Whether both are the same sign-in.
+    fn eq(&self, other: &Self) -> bool {
+        self.live == other.live
+    }
+}
+
+impl Eq for AsyncSignIn {}
+
+impl std::fmt::Debug for AsyncSignIn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AsyncSignIn(..)")
+    }
+}

@@ -1,0 +1,333 @@
+//! The store, async.
+
+use std::path::PathBuf;
+
+use super::{AsyncSignIn, Threads, attempt};
+use crate::builder::Builder;
+use crate::crypto::KeySource;
+use crate::error::Result;
+use crate::history::History;
+use crate::id::{AccountId, Alias, SessionId, Subject, TenantId};
+use crate::observe;
+use crate::operate::{BackedUp, Compacted, Erased, Verified};
+use crate::reclaim::{Reclaimed, Swept};
+use crate::sign_in::{LiveSignIn, SignIn, Stored};
+use crate::sign_out::{LastSignOut, Receipt, Scope, SignOut};
+use crate::store::{Account, Accounts, Page, Stats, TokenStore};
+use crate::token::Tokens;
+use crate::upkeep::UpkeepBuilder;
+
+/// A [`TokenStore`] for async code, on tokio. Clones share it; so do the [`TokenStore`] and the [`LiveSignIn`]s that it was made from.
+///
+/// # When a future is dropped
+/// A verb begins when its future is first polled. From then on it goes on to its end, whether or not somebody still waits: a sign-out that has
+/// begun is done and durable soon after, and no verb is done by half. A future that was never polled has done nothing.
+///
+/// If the runtime is shut down meanwhile, a verb that is at work is waited for (`Runtime::shutdown_timeout` and `shutdown_background` let it go on
+/// alone, and if the process ends then, that is as if it had been killed: done or not done, never by half). One that was still waiting
+/// for a thread, or comes later, is done or not done at all; in the second case its future, if anybody still polls it, ends with
+/// [`Error::Io`](crate::Error::Io).
+///
+/// # How long a call may keep the thread it is polled on
+/// | call | |
+/// | --- | --- |
+/// | `access_token`, `refresh_token`, `id_token`, `is_live`, `account`, `resume` | read right there, in some microseconds, unless somebody replaces the engine, holds the account, or is applying a long batch: then on another thread. It can wait for a short batch (up to 16 rows) of another thread, and for rows that are not in the [cache](Builder::cache_bytes) it reads the disk. It never waits for a sync |
+/// | everything else | always on tokio's threads for blocking work, one for each call until it is done |
+///
+/// `docs/operating.md` has measured figures. Where rows are many times the cache and the disk is slow, read through
+/// [`blocking`](Self::blocking) on a blocking thread.
+///
+/// # Dropping it
+/// The last handle closes the store, as with [`TokenStore`]; if it is dropped on a runtime's thread, then soon after, on another. To know that
+/// all went well, and before opening the store again, call [`close`](Self::close).
+///
+/// # Panics
+/// Calls that need another thread panic when they are polled outside of a tokio runtime, unless this was made inside of one.
+///
+/// # Examples
+/// ```
+/// # use oubliette::*;
+/// # async fn example() -> Result<()> {
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let folder = folder.path().join("tokens");
+/// let store = TokenStore::builder(folder).key(KeySource::bytes([7; 32])).open_async().await?;
+/// let account = AccountId::new("login.example.com", "uid.utid")?;
+/// let live = store.sign_in(SignIn::new(account.clone(), TenantId::new("contoso")?)).await?;
+/// store.sign_out(SignOut::account(&account)).await?; // durable when it returns
+/// assert!(!live.is_live().await?);
+/// store.close().await
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(example()).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct AsyncTokenStore {
+    store: TokenStore,
+    threads: Threads,
+}
+
+impl AsyncTokenStore {
+    /// The async verbs of this store.
+    #[must_use]
+    pub fn new(store: TokenStore) -> Self {
+        store.owner().close_off_runtime();
+        Self { store, threads: Threads::current() }
+    }
+
+    /// The store whose verbs block.
+    #[must_use]
+    pub fn blocking(&self) -> &TokenStore {
+        &self.store
+    }
+
+    /// As [`TokenStore::sign_in`].
+    ///
+    /// # Errors
+    /// As [`TokenStore::sign_in`].
+    pub async fn sign_in(&self, sign_in: SignIn) -> Result<AsyncSignIn> {
+        let live = self.run(move |store| store.sign_in(sign_in)).await?;
+        Ok(AsyncSignIn::with(live, &self.threads))
+    }
+
+    /// As [`TokenStore::sign_in_with`].
+    ///
+    /// # Errors
+    /// As [`TokenStore::sign_in_with`].
+    pub async fn sign_in_with(&self, sign_in: SignIn, tokens: impl Into<Tokens>) -> Result<(AsyncSignIn, Stored)> {
+        let tokens = tokens.into();
+        let (live, stored) = self.run(move |store| store.sign_in_with(sign_in, tokens)).await?;
+        Ok((AsyncSignIn::with(live, &self.threads), stored))
+    }
+
+    /// As [`TokenStore::sign_out`].
+    ///
+    /// # Errors
+    /// As [`TokenStore::sign_out`].
+    pub async fn sign_out(&self, sign_out: SignOut) -> Result<Receipt> {
+        self.run(move |store| store.sign_out(sign_out)).await
+    }
+
+    /// As [`TokenStore::last_sign_out`].
+    ///
+    /// # Errors
+    /// As [`TokenStore::last_sign_out`].
+    pub async fn last_sign_out(&self, scope: &Scope) -> Result<LastSignOut> {
+        let scope = scope.clone();
+        // No point read: it waits for a record that is being synced.
+        self.run(move |store| store.last_sign_out(&scope)).await
+    }
+
+    /// As [`TokenStore::account`].
+    ///
+    /// # Errors
+    /// As [`TokenStore::account`].
+    pub async fn account(&self, account: &AccountId) -> Result<Vec<AsyncSignIn>> {
+        let found = match self.attempt(|open| self.store.account_in(open, account)) {
+            Some(result) => result,
+            None => {
+                let account = account.clone();
+                self.run(move |store| store.account(&account)).await
+            }
+        };
+        Ok(found?.into_iter().map(|live| AsyncSignIn::with(live, &self.threads)).collect())
+    }
+
+    /// As [`TokenStore::resume`].
+    ///
+    /// # Errors
+    /// As [`TokenStore::resume`].
+    pub async fn resume(&self, account: &AccountId, id: [u8; 16]) -> Result<Option<AsyncSignIn>> {
+        Ok(self.account(account).await?.into_iter().find(|live| live.id() == id))
+    }
+
+    /// As [`TokenStore::accounts`]. The handles that it lists become async by [`AsyncSignIn::from`].
+    ///
+    /// # Errors
+    /// As [`TokenStore::accounts`].
+    pub async fn accounts(&self, page: Page) -> Result<Accounts> {
+        self.run(move |store| store.accounts(page)).await
+    }
+
+    /// As [`TokenStore::accounts_in`].
+    ///
+    /// # Errors
+    /// As [`TokenStore::accounts_in`].
+    pub async fn accounts_in(&self, tenant: &TenantId, page: Page) -> Result<Accounts> {
+        let tenant = tenant.clone();
+        self.run(move |store| store.accounts_in(&tenant, page)).await
+    }
+
+    /// As [`TokenStore::accounts_of_session`].
+    ///
+    /// # Errors
+    /// As [`TokenStore::accounts_of_session`].
+    pub async fn accounts_of_session(&self, session: &SessionId) -> Result<Vec<Account>> {
+        let session = session.clone();
+        self.run(move |store| store.accounts_of_session(&session)).await
+    }
+
+    /// As [`TokenStore::accounts_of_subject`].
+    ///
+    /// # Errors
+    /// As [`TokenStore::accounts_of_subject`].
+    pub async fn accounts_of_subject(&self, subject: &Subject) -> Result<Vec<Account>> {
+        let subject = subject.clone();
+        self.run(move |store| store.accounts_of_subject(&subject)).await
+    }
+
+    /// As [`TokenStore::accounts_of_alias`].
+    ///
+    /// # Errors
+    /// As [`TokenStore::accounts_of_alias`].
+    pub async fn accounts_of_alias(&self, alias: &Alias) -> Result<Vec<Account>> {
+        let alias = alias.clone();
+        self.run(move |store| store.accounts_of_alias(&alias)).await
+    }
+
+    /// As [`TokenStore::sweep`].
+    ///
+    /// # Errors
+    /// As [`TokenStore::sweep`].
+    pub async fn sweep(&self, budget: usize) -> Result<Swept> {
+        self.run(move |store| store.sweep(budget)).await
+    }
+
+    /// As [`TokenStore::upkeep`]: its thread is its own.
+    pub fn upkeep(&self) -> UpkeepBuilder {
+        self.store.upkeep()
+    }
+
+    /// As [`TokenStore::wait_reclaimed`].
+    ///
+    /// # Errors
+    /// As [`TokenStore::wait_reclaimed`].
+    pub async fn wait_reclaimed(&self) -> Result<Reclaimed> {
+        self.run(TokenStore::wait_reclaimed).await
+    }
+
+    /// As [`TokenStore::stats`].
+    ///
+    /// # Errors
+    /// As [`TokenStore::stats`].
+    pub async fn stats(&self) -> Result<Stats> {
+        // No point read: it asks the file system, and waits while the ledger is compacted.
+        self.run(TokenStore::stats).await
+    }
+
+    /// As [`TokenStore::rotate_key`].
+    ///
+    /// # Errors
+    /// As [`TokenStore::rotate_key`].
+    pub async fn rotate_key(&self, keys: KeySource) -> Result<()> {
+        self.run(move |store| store.rotate_key(&keys)).await
+    }
+
+    /// As [`TokenStore::complete_erasure`].
+    ///
+    /// # Errors
+    /// As [`TokenStore::complete_erasure`].
+    pub async fn complete_erasure(&self, keys: KeySource) -> Result<Erased> {
+        self.run(move |store| store.complete_erasure(&keys)).await
+    }
+
+    /// As [`TokenStore::backup`].
+    ///
+    /// # Errors
+    /// As [`TokenStore::backup`].
+    pub async fn backup(&self, path: impl Into<PathBuf>) -> Result<BackedUp> {
+        let path = path.into();
+        self.run(move |store| store.backup(path)).await
+    }
+
+    /// As [`TokenStore::compact`].
+    ///
+    /// # Errors
+    /// As [`TokenStore::compact`].
+    pub async fn compact(&self) -> Result<Compacted> {
+        self.run(TokenStore::compact).await
+    }
+
+    /// As [`TokenStore::verify`].
+    ///
+    /// # Errors
+    /// As [`TokenStore::verify`].
+    pub async fn verify(&self) -> Result<Verified> {
+        self.run(TokenStore::verify).await
+    }
+
+    /// As [`TokenStore::close`].
+    ///
+    /// # Errors
+    /// As [`TokenStore::close`].
+    pub async fn close(self) -> Result<()> {
+        let Self { store, threads } = self;
+        threads.run(move || store.close()).await
+    }
+
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce(&TokenStore) -> Result<T> + Send + 'static) -> Result<T> {
+        let store = self.store.clone();
+        self.threads.run(move || work(&store)).await
+    }
+
+    fn attempt(&self, read: impl FnOnce(&crate::gate::Open<'_>) -> Result<Vec<LiveSignIn>>) -> Option<Result<Vec<LiveSignIn>>> {
+        observe::try_verb("account", || attempt(self.store.core(), read))
+    }
+}
+
+impl From<TokenStore> for AsyncTokenStore {
+    fn from(store: TokenStore) -> Self {
+        Self::new(store)
+    }
+}
+
+impl AsRef<TokenStore> for AsyncTokenStore {
+    fn as_ref(&self) -> &TokenStore {
+        &self.store
+    }
+}
+
+impl Builder {
+    /// As [`Builder::open`], without blocking a runtime's thread.
+    ///
+    /// # Errors
+    /// As [`Builder::open`].
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub async fn open_async(self) -> Result<AsyncTokenStore> {
+        Threads::current().run(|| self.open()).await.map(AsyncTokenStore::new)
+    }
+
+    /// As [`Builder::restore`], without blocking a runtime's thread.
+    ///
+    /// # Errors
+    /// As [`Builder::restore`].
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub async fn restore_async(self, backup: impl Into<PathBuf>) -> Result<AsyncTokenStore> {
+        let backup = backup.into();
+        Threads::current().run(|| self.restore(backup)).await.map(AsyncTokenStore::new)
+    }
+
+    /// As [`Builder::history`], without blocking a runtime's thread.
+    ///
+    /// # Errors
+    /// As [`Builder::history`].
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub async fn history_async(self) -> Result<History> {
+        Threads::current().run(|| self.history()).await
+    }
+
+    /// As [`Builder::verify`], without blocking a runtime's thread.
+    ///
+    /// # Errors
+    /// As [`Builder::verify`].
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub async fn verify_async(self) -> Result<Verified> {
+        Threads::current().run(|| self.verify()).await
+    }
+}

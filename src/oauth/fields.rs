@@ -1,0 +1,110 @@
+//! What providers add to a token response.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::de::{Deserializer, IgnoredAny};
+use serde::{Deserialize, Serialize};
+
+/// What providers add to the token response of RFC 6749 §5.1, for the `EF` of [`oauth2::StandardTokenResponse`] (and of
+/// `openidconnect::IdTokenFields`). With [`oauth2::EmptyExtraTokenFields`] in its place the same tokens are stored, without what these say.
+///
+/// | field | of | becomes |
+/// | --- | --- | --- |
+/// | `refresh_in` | Entra ID | [`AccessToken::refresh_at`](crate::AccessToken::refresh_at) |
+/// | `ext_expires_in` | Entra ID | [`AccessToken::extended_expires_at`](crate::AccessToken::extended_expires_at) |
+/// | `foci` | Entra ID | [`RefreshToken::family_id`](crate::RefreshToken::family_id) |
+/// | `refresh_expires_in` | Keycloak | [`RefreshToken::expires_at`](crate::RefreshToken::expires_at); 0 is an offline token, which does not expire |
+/// | `refresh_token_expires_in` | GitHub, Google, Entra ID | the same |
+/// | `client_info` | Entra ID, if asked for with `client_info=1` | whose home account it is: see `openid::Provider::entra` |
+///
+/// A field of another form than expected counts as absent: it must not cost the tokens beside it.
+///
+/// ```
+/// use oauth2::{StandardTokenResponse, basic::BasicTokenType};
+/// use oubliette::oauth::ProviderFields;
+/// type Response = StandardTokenResponse<ProviderFields, BasicTokenType>;
+/// let json = r#"{"access_token": "at", "token_type": "Bearer", "expires_in": 86399, "refresh_in": "43199"}"#;
+/// let response: Response = serde_json::from_str(json)?;
+/// assert_eq!(response.extra_fields().refresh_in().map(|life| life.as_secs()), Some(43_199));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderFields {
+    #[serde(default, deserialize_with = "seconds", skip_serializing_if = "Option::is_none")]
+    refresh_in: Option<u64>,
+    #[serde(default, deserialize_with = "seconds", skip_serializing_if = "Option::is_none")]
+    ext_expires_in: Option<u64>,
+    #[serde(default, deserialize_with = "seconds", skip_serializing_if = "Option::is_none")]
+    refresh_expires_in: Option<u64>,
+    #[serde(default, deserialize_with = "seconds", skip_serializing_if = "Option::is_none")]
+    refresh_token_expires_in: Option<u64>,
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
+    foci: Option<String>,
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
+    client_info: Option<String>,
+}
+
+impl oauth2::ExtraTokenFields for ProviderFields {}
+
+impl ProviderFields {
+    /// After how long the access token should be refreshed.
+    #[must_use]
+    pub fn refresh_in(&self) -> Option<Duration> {
+        self.refresh_in.map(Duration::from_secs)
+    }
+
+    /// For how long the access token may be used while the provider is out of order.
+    #[must_use]
+    pub fn ext_expires_in(&self) -> Option<Duration> {
+        self.ext_expires_in.map(Duration::from_secs)
+    }
+
+    /// For how long the refresh token lasts. `None` if nothing is said, or if it does not expire.
+    #[must_use]
+    pub fn refresh_token_expires_in(&self) -> Option<Duration> {
+        self.refresh_expires_in.or(self.refresh_token_expires_in).filter(|life| *life > 0).map(Duration::from_secs)
+    }
+
+    /// The family of clients that may redeem the refresh token.
+    #[must_use]
+    pub fn family_id(&self) -> Option<&str> {
+        self.foci.as_deref()
+    }
+
+    /// The user's home account: base64url of JSON with `uid` and `utid`. It names a user: keep it out of logs.
+    #[must_use]
+    pub fn client_info(&self) -> Option<&str> {
+        self.client_info.as_deref()
+    }
+}
+
+impl fmt::Debug for ProviderFields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProviderFields(..)")
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Lenient {
+    Number(u64),
+    Text(String),
+    Other(IgnoredAny),
+}
+
+/// Whole seconds: a number, or a text as Entra's v1.0 endpoints write it.
+fn seconds<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u64>, D::Error> {
+    Ok(match Lenient::deserialize(value)? {
+        Lenient::Number(seconds) => Some(seconds),
+        Lenient::Text(text) => text.parse().ok(),
+        Lenient::Other(_) => None,
+    })
+}
+
+fn text<'de, D: Deserializer<'de>>(value: D) -> Result<Option<String>, D::Error> {
+    Ok(match Lenient::deserialize(value)? {
+        Lenient::Text(text) if !text.is_empty() => Some(text),
+        _ => None,
+    })
+}

@@ -1,0 +1,182 @@
+//! What a token endpoint answers instead of tokens, without what should not be in an error.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use oauth2::{ErrorResponse, RequestTokenError};
+use serde::{Deserialize, Serialize};
+
+use crate::wipe::Wiped;
+
+/// Entra ID's codes for a grant that is good, but not enough for what was asked for: consent, a second factor, conditional access.
+/// (Its "error codes" reference: AADSTS65001, 50076, ...)
+const ASKS_THE_USER: [u64; 12] = [50072, 50074, 50076, 50079, 50158, 53000, 53001, 53002, 53003, 53004, 65001, 65004];
+
+/// The error response of a token endpoint (RFC 6749 §5.2), with what Entra ID adds to it. It can be the `TE` of an
+/// [`oauth2::Client`], whose own type drops `claims` and `suberror`.
+///
+/// `Display` and `Debug` show the codes alone: a description can name the user.
+///
+/// ```
+/// use oubliette::oauth::Refusal;
+/// let json = r#"{"error": "invalid_grant", "suberror": "bad_token", "error_description": "AADSTS50173: ... bob@example.com"}"#;
+/// let refusal: Refusal = serde_json::from_str(json)?;
+/// assert_eq!(refusal.to_string(), "invalid_grant (bad_token)");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    error: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error_description: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error_uri: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    suberror: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    claims: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    error_codes: Vec<u64>,
+}
+
+impl ErrorResponse for Refusal {}
+
+impl Refusal {
+    /// The code: `invalid_grant`, `interaction_required`, ...
+    #[must_use]
+    pub fn error(&self) -> &str {
+        &self.error
+    }
+
+    /// Entra ID's code within the code: `bad_token`, `consent_required`, `basic_action`, ...
+    #[must_use]
+    pub fn suberror(&self) -> Option<&str> {
+        self.suberror.as_deref()
+    }
+
+    /// What the provider says to a developer. It can name the user, so it is not in `Display`.
+    #[must_use]
+    pub fn description(&self) -> Option<&str> {
+        self.error_description.as_deref()
+    }
+
+    /// Where the provider says more.
+    #[must_use]
+    pub fn uri(&self) -> Option<&str> {
+        self.error_uri.as_deref()
+    }
+
+    /// Entra ID's claims challenge: to be sent as the parameter `claims` when the user is asked.
+    #[must_use]
+    pub fn claims(&self) -> Option<&str> {
+        self.claims.as_deref()
+    }
+
+    /// The refresh token (or code) is of no use any more: expired, revoked, replayed, or somebody else's.
+    ///
+    /// Entra ID says `invalid_grant` too when the grant is good and the user has to do something first; it then adds a challenge,
+    /// or a `suberror` that says so. A `suberror` that is not known is believed to be final: when in doubt, forget.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self.error.as_str() {
+            "invalid_grant" => !self.wants_user(),
+            // GitHub's word for it.
+            "bad_refresh_token" => true,
+            _ => false,
+        }
+    }
+
+    /// The user has to sign in, consent, choose an account, or do more to authenticate (OpenID Connect Core 1.0 §3.1.2.6).
+    #[must_use]
+    pub fn is_interaction_required(&self) -> bool {
+        match self.error.as_str() {
+            "interaction_required" | "login_required" | "consent_required" | "account_selection_required" => true,
+            "unmet_authentication_requirements" => true,
+            "invalid_grant" => self.wants_user(),
+            _ => false,
+        }
+    }
+
+    fn wants_user(&self) -> bool {
+        match self.suberror() {
+            Some("bad_token" | "token_expired") => false,
+            Some("consent_required" | "basic_action" | "additional_action" | "message_only") => true,
+            _ => self.claims.is_some() || self.codes().any(|code| ASKS_THE_USER.contains(&code)),
+        }
+    }
+
+    /// The numbers of Entra ID's codes: from the list, or from the description, which is all that the crate's own type keeps.
+    fn codes(&self) -> impl Iterator<Item = u64> {
+        let said = self.description().and_then(|text| text.strip_prefix("AADSTS"));
+        let said = said.and_then(|text| text.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok());
+        self.error_codes.iter().copied().chain(said)
+    }
+
+    /// The refusal that an error response of another type is, if it is one.
+    fn of(response: &impl Serialize) -> Option<Self> {
+        serde_json::to_value(response).and_then(serde_json::from_value).ok()
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(code(&self.error))?;
+        self.suberror().map_or(Ok(()), |suberror| write!(f, " ({})", code(suberror)))
+    }
+}
+
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Refusal({self})")
+    }
+}
+
+/// A code as it may stand in a log: whoever answers decides what it says.
+fn code(given: &str) -> &str {
+    let is_plain =
+        given.len() <= 64 && given.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
+    if is_plain { given } else { "an error code that is none" }
+}
+
+/// Why a token request brought no tokens. It takes over an [`oauth2::RequestTokenError`] of any kind, and leaves out of it what
+/// has no place in a log: the body of the answer, and descriptions.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenRequestError {
+    /// The provider refused.
+    #[error("the provider refused: {0}")]
+    Refused(Refusal),
+    /// The request could not be sent, or was not answered. Try again later.
+    #[error("the token endpoint could not be reached")]
+    Request(#[source] Box<dyn StdError + Send + Sync>),
+    /// The answer is not a token response.
+    #[error("the answer of the token endpoint could not be read (at {at})")]
+    Unreadable {
+        /// The name of the field that could not be read, if it was one.
+        at: String,
+    },
+    /// The answer is empty, or no JSON.
+    #[error("unexpected answer of the token endpoint: {0}")]
+    Other(String),
+}
+
+impl<RE, T> From<RequestTokenError<RE, T>> for TokenRequestError
+where
+    RE: StdError + Send + Sync + 'static,
+    T: ErrorResponse + 'static,
+{
+    fn from(error: RequestTokenError<RE, T>) -> Self {
+        match error {
+            RequestTokenError::ServerResponse(response) => {
+                Refusal::of(&response).map_or_else(|| Self::Other("an error response without a code".into()), Self::Refused)
+            }
+            RequestTokenError::Request(source) => Self::Request(Box::new(source)),
+            RequestTokenError::Parse(error, body) => {
+                let body = Wiped(body);
+                // GitHub refuses with the status 200.
+                serde_json::from_slice(&body).map_or_else(|_| Self::Unreadable { at: error.path().to_string() }, Self::Refused)
+            }
+            RequestTokenError::Other(problem) => Self::Other(problem),
+        }
+    }
+}

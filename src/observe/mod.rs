@@ -1,0 +1,287 @@
+//! What the store tells operators while it works: metrics and spans, behind the features `metrics` and `tracing`. Never a token, never an
+//! identifier, clear or hashed. Without the features every call here is empty.
+//!
+//! Each verb passes through one function here, which opens its span, counts its outcome, and warns of what an operator has to look at.
+
+#[cfg(feature = "metrics")]
+mod meters;
+#[cfg(not(feature = "metrics"))]
+#[path = "no_meters.rs"]
+mod meters;
+mod spans;
+
+#[cfg(feature = "metrics")]
+pub use meters::describe_metrics;
+#[cfg(feature = "tokio")]
+pub(crate) use spans::Parent;
+
+use std::time::Duration;
+
+use crate::error::{Error, Part, Result};
+use crate::history::ScopeKind;
+use crate::reclaim::Swept;
+use crate::sign_in::Stored;
+use crate::sign_out::Receipt;
+use crate::store::Stats;
+use meters::Watch;
+use spans::{Span, alert, span};
+
+/// What became of an acquisition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "who acquires says which")]
+pub(crate) enum Acquisition {
+    /// The cache had it.
+    Hit,
+    /// The cache had it, and it was due: somebody refreshes it.
+    Due,
+    /// This caller refreshed it.
+    Refreshed,
+    /// Somebody else refreshed it meanwhile.
+    Waited,
+    /// The user has to be asked.
+    InteractionRequired,
+    /// The sign-in has ended.
+    SignedOut,
+    /// The refresh, or the store, failed.
+    Failed,
+}
+
+/// What became of a refresh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "who refreshes says which")]
+pub(crate) enum Refresh {
+    Stored,
+    SignedOut,
+    InvalidGrant,
+    InteractionRequired,
+    Failed,
+    /// It panicked or was dropped.
+    Abandoned,
+}
+
+/// Which kind of token is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Read {
+    Access,
+    Refresh,
+    Id,
+}
+
+/// Whether a read found something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    Hit,
+    Miss,
+    Error,
+}
+
+#[allow(dead_code, reason = "who acquires calls it")]
+pub(crate) fn acquired(how: Acquisition) {
+    meters::acquired(how);
+}
+
+#[allow(dead_code, reason = "who refreshes calls it")]
+pub(crate) fn refreshed(how: Refresh, took: Duration) {
+    meters::refreshed(how, took);
+}
+
+/// One more (or one less) waits for a refresh that somebody else does.
+#[allow(dead_code, reason = "who acquires calls it")]
+pub(crate) fn waiting(by: i8) {
+    meters::waiting(by);
+}
+
+/// Reads a token.
+pub(crate) fn read<T>(kind: Read, run: impl FnOnce() -> Result<Option<T>>) -> Result<Option<T>> {
+    let span = span!("read", kind = kind.as_str());
+    let result = run();
+    was_read(&span, kind, &result);
+    result
+}
+
+/// Reads a token if that needs no waiting; only then it counts.
+#[cfg(feature = "tokio")]
+pub(crate) fn try_read<T>(kind: Read, run: impl FnOnce() -> Option<Result<Option<T>>>) -> Option<Result<Option<T>>> {
+    let span = span!("read", kind = kind.as_str());
+    let result = run();
+    match &result {
+        Some(result) => was_read(&span, kind, result),
+        None => span.outcome("put off"),
+    }
+    result
+}
+
+fn was_read<T>(span: &Span, kind: Read, result: &Result<Option<T>>) {
+    let found = match result {
+        Ok(Some(_)) => Found::Hit,
+        Ok(None) => Found::Miss,
+        Err(error) => {
+            look_at("read", error);
+            Found::Error
+        }
+    };
+    span.outcome(found.as_str());
+    meters::read(kind, found);
+}
+
+pub(crate) fn sign_in<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
+    let (span, watch) = (span!("sign_in"), Watch::start());
+    let result = run();
+    meters::signed_in(outcome(&span, "sign_in", &result), watch);
+    result
+}
+
+pub(crate) fn put(run: impl FnOnce() -> Result<Stored>) -> Result<Stored> {
+    let (span, watch) = (span!("put"), Watch::start());
+    let result = run();
+    let tokens = result.as_ref().map_or(0, |stored| stored.stored);
+    meters::put(outcome(&span, "put", &result), tokens, watch);
+    result
+}
+
+pub(crate) fn sign_out(scope: ScopeKind, run: impl FnOnce() -> Result<Receipt>) -> Result<Receipt> {
+    let (span, watch) = (span!("sign_out", scope = scope.as_str()), Watch::start());
+    let result = run();
+    meters::signed_out(scope, outcome(&span, "sign_out", &result), watch);
+    result
+}
+
+/// Any other verb.
+pub(crate) fn verb<T>(name: &'static str, run: impl FnOnce() -> Result<T>) -> Result<T> {
+    let span = span!("verb", verb = name);
+    let result = run();
+    let outcome = outcome(&span, name, &result);
+    if result.is_err() {
+        meters::verb_failed(name, outcome);
+    }
+    result
+}
+
+/// Any other verb, if it needs no waiting; only then it counts.
+#[cfg(feature = "tokio")]
+pub(crate) fn try_verb<T>(name: &'static str, run: impl FnOnce() -> Option<Result<T>>) -> Option<Result<T>> {
+    let result = run()?;
+    Some(verb(name, || result))
+}
+
+/// A group of records has been synced: how many sign-outs shared it, how long it took, how large the ledger is, and how many could still be
+/// recorded.
+pub(crate) fn synced(sign_outs: usize, watch: Watch, bytes: u64, reserve: u64) {
+    meters::synced(sign_outs, watch, bytes, reserve);
+}
+
+/// A stop watch, which runs only if somebody reads it.
+pub(crate) fn watch() -> Watch {
+    Watch::start()
+}
+
+/// A part of the store has failed, and refuses all further work.
+pub(crate) fn poisoned(part: Part) {
+    alert!("the store is poisoned: close it and open it again", part = part.as_str());
+    meters::poisoned(part);
+}
+
+/// The store was opened.
+pub(crate) fn opened() {
+    meters::opened();
+}
+
+pub(crate) fn backlog(waiting: usize) {
+    meters::backlog(waiting);
+}
+
+pub(crate) fn reclaimed(rows: u64) {
+    meters::reclaimed(rows);
+}
+
+pub(crate) fn swept(swept: &Swept) {
+    if swept.tampered > 0 {
+        alert!("the sweep met rows that do not open", rows = swept.tampered);
+    }
+    meters::swept(swept);
+}
+
+pub(crate) fn compacted(is_done: bool) {
+    meters::compacted(is_done);
+}
+
+/// A pass of the upkeep has ended.
+pub(crate) fn upkept(is_done: bool) {
+    if !is_done {
+        alert!("a pass of the upkeep failed", outcome = "error");
+    }
+    meters::upkept(is_done);
+}
+
+/// Figures that nobody counts, but that are looked at from time to time.
+pub(crate) fn figures(stats: &Stats) {
+    meters::figures(stats);
+}
+
+/// Records what became of a verb.
+fn outcome<T>(span: &Span, verb: &'static str, result: &Result<T>) -> &'static str {
+    let outcome = match result {
+        Ok(_) => "ok",
+        Err(error) => {
+            look_at(verb, error);
+            kind_of(error)
+        }
+    };
+    span.outcome(outcome);
+    outcome
+}
+
+/// Warns of errors that somebody other than the caller should look at. (Poison is warned of once, when it comes.)
+fn look_at(verb: &'static str, error: &Error) {
+    match error {
+        Error::Tampered(row) => {
+            alert!("a row does not open", verb = verb, row = *row);
+            meters::tampered(verb);
+        }
+        Error::Indeterminate(_) => alert!("the disk failed during a sign-out: reopen the store and sign out again", verb = verb),
+        Error::OnlySessionEnded { .. } => alert!("a session has ended, but not its accounts", verb = verb),
+        Error::Full(part) => alert!("no space is left", verb = verb, part = part.as_str()),
+        _ => {}
+    }
+}
+
+/// The error's kind, as a label.
+fn kind_of(error: &Error) -> &'static str {
+    match error {
+        Error::InvalidInput { .. } => "invalid_input",
+        Error::SignedOut => "signed_out",
+        Error::Indeterminate(_) => "indeterminate",
+        Error::Poisoned(_) => "poisoned",
+        Error::OnlySessionEnded { .. } => "only_session_ended",
+        Error::Full(_) => "full",
+        Error::AlreadyOpen { .. } => "already_open",
+        Error::KeyRejected => "key_rejected",
+        Error::KeyUnavailable { .. } => "key_unavailable",
+        Error::Damaged { .. } => "damaged",
+        Error::Tampered(_) => "tampered",
+        Error::UnsupportedFormat { .. } => "unsupported_format",
+        Error::Closed => "closed",
+        Error::Forked => "forked",
+        Error::Io { .. } => "io",
+    }
+}
+
+impl Read {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Access => "access",
+            Self::Refresh => "refresh",
+            Self::Id => "id",
+        }
+    }
+}
+
+impl Found {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Error => "error",
+        }
+    }
+}

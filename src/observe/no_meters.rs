@@ -1,0 +1,36 @@
+//! No metrics: everything here is empty.
+
+use std::time::Duration;
+
+use super::{Acquisition, Found, Read, Refresh};
+use crate::error::Part;
+use crate::history::ScopeKind;
+use crate::reclaim::Swept;
+use crate::store::Stats;
+
+pub(crate) struct Watch;
+
+impl Watch {
+    pub(super) fn start() -> Self {
+        Self
+    }
+}
+
+pub(super) fn acquired(_: Acquisition) {}
+pub(super) fn refreshed(_: Refresh, _: Duration) {}
+pub(super) fn waiting(_: i8) {}
+pub(super) fn read(_: Read, _: Found) {}
+pub(super) fn signed_in(_: &'static str, _: Watch) {}
+pub(super) fn put(_: &'static str, _: usize, _: Watch) {}
+pub(super) fn signed_out(_: ScopeKind, _: &'static str, _: Watch) {}
+pub(super) fn verb_failed(_: &'static str, _: &'static str) {}
+pub(super) fn tampered(_: &'static str) {}
+pub(super) fn synced(_: usize, _: Watch, _: u64, _: u64) {}
+pub(super) fn poisoned(_: Part) {}
+pub(super) fn opened() {}
+pub(super) fn backlog(_: usize) {}
+pub(super) fn reclaimed(_: u64) {}
+pub(super) fn swept(_: &Swept) {}
+pub(super) fn compacted(_: bool) {}
+pub(super) fn upkept(_: bool) {}
+pub(super) fn figures(_: &Stats) {}

@@ -1,0 +1,299 @@
+//! What each provider calls the user and the tenant.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use openidconnect::url::Url;
+use openidconnect::{AdditionalClaims, GenderClaim, IdTokenClaims};
+
+use super::ProviderClaims;
+use super::entra::{Authority, User};
+use crate::error::{Error, Result};
+use crate::id::{AccountId, Alias, AliasKind, SessionId, Subject, TenantId};
+use crate::oauth::ProviderFields;
+use crate::sign_in::SignIn;
+
+/// An OpenID provider, and by which of its claims a sign-in is told. See the [module](super) for the table, and an example.
+#[derive(Clone)]
+#[must_use]
+pub struct Provider {
+    issuer: String,
+    kind: Kind,
+    tenant_claim: Option<String>,
+    is_session_required: bool,
+}
+
+#[derive(Clone)]
+enum Kind {
+    Generic,
+    Entra(Authority),
+    Keycloak { realm: TenantId },
+    Okta { org: String },
+    Auth0 { host: TenantId },
+    Google { host: TenantId },
+}
+
+/// Why an ID token makes no sign-in of this provider: nobody is signed in. It names claims, never their values.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClaimError {
+    /// The token has no such claim. Have the provider send it.
+    #[error("the ID token has no claim `{claim}`: have the provider send it")]
+    Missing {
+        /// The claim.
+        claim: Cow<'static, str>,
+    },
+    /// The claim is not what it should be.
+    #[error("the claim `{claim}` is wrong: {problem}")]
+    Invalid {
+        /// The claim.
+        claim: Cow<'static, str>,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The token is of another issuer than this provider's.
+    #[error("the ID token is of another issuer")]
+    WrongIssuer,
+}
+
+impl Provider {
+    /// Any provider, by its issuer: the account is (`iss`, `sub`), the tenant is the issuer.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] if the issuer is no `https` URL (`http` is taken for loopback hosts, as in tests).
+    pub fn generic(issuer: &str) -> Result<Self> {
+        parse(issuer)?;
+        Ok(Self::of(issuer, Kind::Generic))
+    }
+
+    /// Microsoft Entra ID, Azure AD B2C, or Entra External ID, by the authority that users sign in at.
+    ///
+    /// `https://login.microsoftonline.com/<tenant>/v2.0` with the tenant's GUID takes its tokens alone. With `organizations`, `consumers` or
+    /// `common` in its place it takes those of any organisation, of personal accounts, or of both: from an issuer of the same
+    /// cloud whose tenant is the token's `tid`. Tokens of the v1.0 endpoint (`https://sts.windows.net/...`) are taken too. For B2C:
+    /// `https://contoso.b2clogin.com/<tenant>/v2.0/`, with or without `tfp` and the user flow.
+    ///
+    /// **Account**: the *home* account, `uid.utid`, at the authority's host: [`AccountId::msal`], so that what was imported from an MSAL
+    /// cache is the same account, and all user flows of a B2C user are one. For somebody who signs in at home that is `oid.tid`.
+    /// A **guest** has another `oid` in each tenant: whose account it is only `client_info` in the token response tells, which comes
+    /// if `client_info=1` is among the request's parameters (`add_extra_param`). Give the response's fields to
+    /// [`sign_in_with`](Self::sign_in_with); without them a guest's sign-in is refused. Take `client_info` from nowhere else: it is not signed, and in
+    /// a redirect the user could change it. A **personal account** has the tenant `9188040d-6c67-4c5b-b112-36a304b66dad`.
+    ///
+    /// **Tenant**: `tid`, in lower case. **Subject**: (`iss`, `sub`), pairwise: another in each app. **Session**: `sid` is an
+    /// [optional claim], to be configured. **E-mail**: `email` is not verified, so it is no alias, but with the optional claim `xms_edov`.
+    ///
+    /// Sources: the [ID token claims reference], and MSAL's handling of `client_info`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] if the URL is not of that form, or names the tenant otherwise than by GUID.
+    ///
+    /// [optional claim]: https://learn.microsoft.com/entra/identity-platform/optional-claims-reference
+    /// [ID token claims reference]: https://learn.microsoft.com/entra/identity-platform/id-token-claims-reference
+    pub fn entra(authority: &str) -> Result<Self> {
+        let url = parse(authority)?;
+        Ok(Self::of(authority, Kind::Entra(Authority::new(&url)?)))
+    }
+
+    /// Keycloak, by the realm's issuer: `https://sso.example.com/realms/<realm>` (before version 17 with `/auth` in front).
+    ///
+    /// The account is (`iss`, `sub`); the tenant is the realm, as it is written in the issuer. (Realms of the same name on two servers
+    /// are one tenant; if you use several servers, have a [claim](Self::tenant_claim) for it, or use [`generic`](Self::generic).) `sid` and `sub` are always there.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] if the issuer does not end so.
+    pub fn keycloak(issuer: &str) -> Result<Self> {
+        let url = parse(issuer)?;
+        let mut path = url.path().rsplit('/');
+        match (path.next(), path.next()) {
+            (Some(realm), Some("realms")) if !realm.is_empty() => {
+                Ok(Self::of(issuer, Kind::Keycloak { realm: TenantId::new(realm)? }))
+            }
+            _ => Err(Error::invalid("issuer", "a Keycloak issuer ends in /realms/<realm>")),
+        }
+    }
+
+    /// Okta, by the issuer of the org (`https://contoso.okta.com`) or of a custom authorization server (`https://contoso.okta.com/oauth2/default`).
+    ///
+    /// The `sub` of an ID token is the user's id in the org, whichever of its servers issued it; so the account is (the org's host,
+    /// `sub`), and the tenant is the host.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] as for [`generic`](Self::generic).
+    pub fn okta(issuer: &str) -> Result<Self> {
+        let org = host(&parse(issuer)?)?;
+        Ok(Self::of(issuer, Kind::Okta { org }))
+    }
+
+    /// Auth0, by the tenant's issuer (`https://contoso.eu.auth0.com/`, with the slash) or its custom domain.
+    ///
+    /// The account is (`iss`, `sub`). The tenant is the organization (`org_id`) that the user signed in to; without one, the host. The
+    /// same user in two organizations is one account with sign-ins in two tenants.
+    ///
+    /// Auth0 writes `updated_at` as a text: switch on `openidconnect`'s feature `accept-rfc3339-timestamps` to ask for `profile`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] as for [`generic`](Self::generic).
+    pub fn auth0(issuer: &str) -> Result<Self> {
+        let host = TenantId::new(host(&parse(issuer)?)?)?;
+        Ok(Self::of(issuer, Kind::Auth0 { host }))
+    }
+
+    /// Google. The account is (`iss`, `sub`); the tenant is the Workspace domain (`hd`), or `accounts.google.com` for a personal
+    /// account. Google sends no `sid`.
+    ///
+    /// # Errors
+    /// None in practice: as for [`generic`](Self::generic).
+    pub fn google() -> Result<Self> {
+        Ok(Self::of("https://accounts.google.com", Kind::Google { host: TenantId::new("accounts.google.com")? }))
+    }
+
+    /// Takes the tenant from this claim, instead of what the provider's convention says. A token without it is refused.
+    pub fn tenant_claim(mut self, name: impl Into<String>) -> Self {
+        self.tenant_claim = Some(name.into());
+        self
+    }
+
+    /// Refuses ID tokens without a `sid`: for an app that relies on sign-outs by session.
+    pub fn require_session(mut self) -> Self {
+        self.is_session_required = true;
+        self
+    }
+
+    /// For Entra: the authority's host in account ids, where the one in the authority is not what other apps (or an MSAL cache)
+    /// have: for a B2C custom domain, or for a government cloud's v1.0 issuer. Without effect for other providers.
+    pub fn environment(mut self, host: impl Into<String>) -> Self {
+        if let Kind::Entra(authority) = &mut self.kind {
+            authority.environment = host.into();
+        }
+        self
+    }
+
+    /// The sign-in that verified claims tell of.
+    ///
+    /// # Errors
+    /// [`ClaimError`] if they are not of this provider, or something that the sign-in needs cannot be told from them.
+    pub fn sign_in<AC, GC>(&self, claims: &IdTokenClaims<AC, GC>) -> Result<SignIn, ClaimError>
+    where
+        AC: AdditionalClaims + AsRef<ProviderClaims>,
+        GC: GenderClaim,
+    {
+        self.sign_in_with(claims, &ProviderFields::default())
+    }
+
+    /// As [`sign_in`](Self::sign_in), with what else was in the token response (`response.extra_fields().extra_fields()`): Entra's
+    /// guests need it.
+    ///
+    /// # Errors
+    /// As [`sign_in`](Self::sign_in).
+    pub fn sign_in_with<AC, GC>(&self, claims: &IdTokenClaims<AC, GC>, response: &ProviderFields) -> Result<SignIn, ClaimError>
+    where
+        AC: AdditionalClaims + AsRef<ProviderClaims>,
+        GC: GenderClaim,
+    {
+        let (iss, sub) = (claims.issuer().as_str(), claims.subject().as_str());
+        let more = Claims(claims.additional_claims().as_ref());
+        let subject = Subject::new(iss, sub).map_err(wrong("sub"))?;
+        if !matches!(self.kind, Kind::Entra(_)) && iss != self.issuer {
+            return Err(ClaimError::WrongIssuer);
+        }
+        let is_verified = |email: bool| email || (matches!(self.kind, Kind::Entra(_)) && more.says_yes("xms_edov"));
+        let (account, tenant) = match &self.kind {
+            Kind::Entra(authority) => {
+                let flow = claims.auth_context_ref().map(|acr| acr.as_str());
+                let user = User { iss: claims.issuer().url(), sub, flow, client_info: response.client_info() };
+                authority.account_and_tenant(&user, &more)?
+            }
+            Kind::Okta { org } => (AccountId::new(org, sub).map_err(wrong("sub"))?, TenantId::new(org).map_err(wrong("iss"))?),
+            Kind::Generic => (AccountId::of_subject(subject.clone()), TenantId::new(iss).map_err(wrong("iss"))?),
+            Kind::Keycloak { realm } => (AccountId::of_subject(subject.clone()), realm.clone()),
+            Kind::Auth0 { host } => (AccountId::of_subject(subject.clone()), more.tenant("org_id")?.unwrap_or(host.clone())),
+            Kind::Google { host } => (AccountId::of_subject(subject.clone()), more.tenant("hd")?.unwrap_or(host.clone())),
+        };
+        let tenant = match &self.tenant_claim {
+            Some(name) => more.tenant(name)?.ok_or_else(|| missing(name.clone()))?,
+            None => tenant,
+        };
+        let mut sign_in = SignIn::new(account, tenant).subject(subject).signed_in_at(claims.issue_time().into());
+        match more.text("sid")? {
+            Some(sid) => sign_in = sign_in.session(SessionId::new(iss, sid).map_err(wrong("sid"))?),
+            None if self.is_session_required => return Err(missing("sid")),
+            None => {}
+        }
+        match claims.email() {
+            Some(email) if is_verified(claims.email_verified() == Some(true)) => {
+                let alias = Alias::new(AliasKind::Email, email.as_str()).map_err(wrong("email"))?;
+                Ok(sign_in.alias(alias))
+            }
+            _ => Ok(sign_in),
+        }
+    }
+
+    fn of(issuer: &str, kind: Kind) -> Self {
+        Self { issuer: issuer.into(), kind, tenant_claim: None, is_session_required: false }
+    }
+}
+
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Provider").field("issuer", &self.issuer).finish_non_exhaustive()
+    }
+}
+
+/// The claims beyond the standard ones, read with care.
+pub(super) struct Claims<'a>(pub(super) &'a ProviderClaims);
+
+impl Claims<'_> {
+    /// A text; an empty one is none.
+    pub(super) fn text(&self, name: &str) -> Result<Option<&str>, ClaimError> {
+        match self.0.get(name) {
+            None => Ok(None),
+            Some(value) => match value.as_str() {
+                Some(text) => Ok(Some(text).filter(|text| !text.is_empty())),
+                None => Err(ClaimError::Invalid { claim: name.to_owned().into(), problem: "it is not a text" }),
+            },
+        }
+    }
+
+    fn tenant(&self, name: &str) -> Result<Option<TenantId>, ClaimError> {
+        self.text(name)?.map(|tenant| TenantId::new(tenant).map_err(wrong(name))).transpose()
+    }
+
+    /// `true`, or how else Entra writes it.
+    pub(super) fn says_yes(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|value| {
+            value.as_bool() == Some(true) || value.as_u64() == Some(1) || matches!(value.as_str(), Some("1" | "true"))
+        })
+    }
+}
+
+pub(super) fn missing(claim: impl Into<Cow<'static, str>>) -> ClaimError {
+    ClaimError::Missing { claim: claim.into() }
+}
+
+/// The problem an [`Error`] of this crate names, as one of `claim`.
+pub(super) fn wrong(claim: &str) -> impl FnOnce(Error) -> ClaimError {
+    let claim = claim.to_owned().into();
+    move |error| match error {
+        Error::InvalidInput { problem, .. } => ClaimError::Invalid { claim, problem },
+        _ => ClaimError::Invalid { claim, problem: "it cannot be stored" },
+    }
+}
+
+fn parse(issuer: &str) -> Result<Url> {
+    let url = Url::parse(issuer).map_err(|_| Error::invalid("issuer", "it is no URL"))?;
+    let is_loopback = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    match url.scheme() {
+        "https" => {}
+        "http" if is_loopback => {}
+        _ => return Err(Error::invalid("issuer", "it is no https URL")),
+    }
+    if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+        return Err(Error::invalid("issuer", "it has more than host and path (OpenID Connect Discovery 1.0 §3)"));
+    }
+    Ok(url)
+}
+
+fn host(url: &Url) -> Result<String> {
+    url.host_str().map(Into::into).ok_or(Error::invalid("issuer", "it has no host"))
+}

@@ -1,0 +1,166 @@
+//! Who keeps the store open, and closing it.
+
+use crate::clock::from_millis;
+use crate::error::{Error, Result};
+use crate::gate::{Core, lock};
+use crate::observe;
+use crate::operate::{self, Premises};
+use crate::place::Held;
+use crate::reclaim::{self, Swept};
+use crate::store::Stats;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::thread::JoinHandle;
+use crate::sync::{Arc, Mutex, MutexGuard};
+
+/// What keeps the store open: dropped with the last clone and the last handle.
+pub(crate) struct Owner {
+    works: Arc<Works>,
+    /// Whether the last handle may be dropped on a runtime's thread, which must not wait for the disk.
+    #[cfg(feature = "tokio")]
+    is_async: AtomicBool,
+}
+
+/// All there is of an open store. Who holds it, other than the owner, does not keep it open.
+pub(crate) struct Works {
+    pub(crate) core: Arc<Core>,
+    /// The reclaimer and the locks of the folders, until closed.
+    pub(crate) running: Mutex<Option<(JoinHandle<()>, Held)>>,
+    /// Whoever moves rows or writes the keyring holds them: one at a time. Taken before the gate is passed.
+    pub(crate) premises: Mutex<Premises>,
+    /// Whoever sweeps holds it: two at once would go over the same accounts, and add up what is live to nothing true. Taken before the premises.
+    pub(crate) sweeping: Mutex<()>,
+    pub(crate) opened_by_previous_key: AtomicBool,
+}
+
+impl Owner {
+    pub(crate) fn new(works: Works) -> Self {
+        Self {
+            works: Arc::new(works),
+            #[cfg(feature = "tokio")]
+            is_async: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn works(&self) -> &Arc<Works> {
+        &self.works
+    }
+
+    /// From now on a last handle that is dropped on a runtime's thread has the store closed on another.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn close_off_runtime(&self) {
+        self.is_async.store(true, Ordering::Relaxed);
+    }
+}
+
+impl std::ops::Deref for Owner {
+    type Target = Works;
+
+    fn deref(&self) -> &Works {
+        &self.works
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        let closing = Closing(self.works.clone());
+        #[cfg(feature = "tokio")]
+        // (A forked child has none of the runtime's threads.)
+        if self.is_async.load(Ordering::Relaxed) && !self.works.core.is_forked() {
+            crate::asynchronous::drop_off_runtime(closing);
+            return;
+        }
+        drop(closing);
+    }
+}
+
+/// Closes the store when it is dropped, wherever that is.
+pub(crate) struct Closing(Arc<Works>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        let _ = self.0.close(false);
+    }
+}
+
+impl Works {
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+
+    pub(crate) fn premises(&self) -> MutexGuard<'_, Premises> {
+        lock(&self.premises)
+    }
+
+    pub(crate) fn sweep(&self, budget: usize) -> Result<Swept> {
+        let _sweeping = lock(&self.sweeping);
+        let result = reclaim::sweep(&self.core, budget);
+        if let Ok(swept) = &result {
+            observe::swept(swept);
+        }
+        let mut swept = result?;
+        if swept.finished {
+            let mut premises = self.premises();
+            let size = self.core.enter()?.size()?;
+            if premises.is_bloated(size, swept.live_bytes) {
+                let compacted = operate::compact(&self.core, &mut premises);
+                observe::compacted(compacted.is_ok());
+                match compacted {
+                    Ok(_) => swept.compacted = true,
+                    Err(error @ (Error::Poisoned(_) | Error::Closed | Error::Forked)) => return Err(error),
+                    // The sweep itself is done, and the store goes on as it was.
+                    Err(_) => {}
+                }
+            }
+        }
+        Ok(swept)
+    }
+
+    pub(crate) fn stats(&self) -> Result<Stats> {
+        let core = &self.core;
+        let open = core.enter_ledger()?;
+        let ledger = core.ledger.stats();
+        let stats = Stats {
+            synced: ledger.synced,
+            fences: ledger.fences,
+            ledger_syncs: ledger.groups,
+            ledger_bytes: ledger.bytes,
+            ledger_reserve: ledger.free_slots,
+            backlog: core.backlog.len(),
+            reclaimed: core.backlog.done(),
+            engine_bytes: if core.is_engine_failed() { 0 } else { open.size()? },
+            engine_failed: core.is_engine_failed(),
+            opened_by_previous_key: self.opened_by_previous_key.load(Ordering::Relaxed),
+            known_since: from_millis(core.ledger.horizon().1),
+        };
+        observe::figures(&stats);
+        Ok(stats)
+    }
+
+    pub(crate) fn close(&self, finish: bool) -> Result<()> {
+        if self.core.is_forked() {
+            // The thread, the locks and the files belong to the parent. Whoever held a lock at the fork is not here to let go of it.
+            std::mem::forget(self.core.clone());
+            if let Ok(mut running) = self.running.try_lock() {
+                std::mem::forget(running.take());
+            }
+            return Err(Error::Forked);
+        }
+        // A move ends at the next account, and clears away what it made: nobody else may have the folder before.
+        self.core.hurry();
+        let _premises = self.premises();
+        let Some((thread, held)) = lock(&self.running).take() else { return Err(Error::Closed) };
+        self.core.backlog.close(finish);
+        // A panic of the reclaimer was noted by its backlog; the rows it left are unreachable.
+        let _ = thread.join();
+        let result = if finish { self.core.enter().and_then(|open| reclaim::checkpoint(&open)) } else { Ok(()) };
+        self.core.shut();
+        drop(held);
+        result
+    }
+}
+
+impl std::fmt::Debug for Owner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.works.core.fmt(f)
+    }
+}

@@ -1,0 +1,7 @@
+//! Locks, atomics and threads: the standard library's. Under `--cfg oubliette_shuttle` they are those of a model checker, which decides who
+//! runs next at each of them (`tests/shuttle`): whatever threads of the store meet at comes from here.
+
+#[cfg(oubliette_shuttle)]
+pub(crate) use shuttle::{sync::*, thread};
+#[cfg(not(oubliette_shuttle))]
+pub(crate) use std::{sync::*, thread};

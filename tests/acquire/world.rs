@@ -1,0 +1,106 @@
+//! A store, a sign-in, and a provider: what most tests begin with.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use oubliette::*;
+
+use crate::common::*;
+use crate::provider::Provider;
+
+pub struct World {
+    pub machine: Machine,
+    pub clock: ManualClock,
+    pub store: TokenStore,
+    pub live: LiveSignIn,
+    pub provider: Provider,
+    pub orphans: Orphans,
+}
+
+/// What the hook was given: secrets and reasons.
+#[derive(Clone, Default)]
+pub struct Orphans(Arc<Mutex<Vec<(String, OrphanReason)>>>);
+
+impl Orphans {
+    pub fn hook(&self) -> impl Fn(Orphaned) + Send + Sync + 'static {
+        let all = self.0.clone();
+        move |orphaned| {
+            assert!(!orphaned.tokens.is_empty());
+            let tokens = orphaned.tokens.iter().map(|token| (secret(token), orphaned.reason));
+            all.lock().unwrap().extend(tokens);
+        }
+    }
+
+    pub fn take(&self) -> Vec<(String, OrphanReason)> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+}
+
+pub fn secret(token: &Token) -> String {
+    match token {
+        Token::Access(token) => token.secret.expose().to_owned(),
+        Token::Refresh(token) => token.secret.expose().to_owned(),
+        Token::Id(token) => token.secret.expose().to_owned(),
+        _ => unreachable!("there are three kinds"),
+    }
+}
+
+impl World {
+    /// Signed in, with a refresh token and nothing else.
+    pub fn new() -> Self {
+        let (machine, clock) = (Machine::new(), ManualClock::new(now()));
+        let store = machine.builder().clock(clock.clone()).open().unwrap();
+        let live = store.sign_in(sign_in(1)).unwrap();
+        let provider = Provider::new();
+        live.put(refresh("rt-0")).unwrap();
+        Self { machine, clock, store, live, provider, orphans: Orphans::default() }
+    }
+
+    pub fn acquirer(&self) -> Acquirer {
+        Acquirer::new().on_orphaned(self.orphans.hook())
+    }
+
+    /// Acquires with the provider, and gives the token's text.
+    pub fn acquire(&self, request: impl Into<AccessRequest>) -> Result<String, AcquireError> {
+        self.acquire_by(&self.acquirer(), request)
+    }
+
+    pub fn acquire_by(&self, acquirer: &Acquirer, request: impl Into<AccessRequest>) -> Result<String, AcquireError> {
+        let token = acquirer.acquire(&self.live, request, |grant| self.provider.redeem(grant))?;
+        Ok(token.secret.expose().to_owned())
+    }
+
+    /// Acquires what must be in the cache.
+    pub fn cached(&self, request: impl Into<AccessRequest>) -> String {
+        let token = self.acquirer().acquire(&self.live, request, |_| panic!("it is not in the cache")).unwrap();
+        token.secret.expose().to_owned()
+    }
+
+    pub fn advance(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    pub fn stored_refresh_token(&self) -> Option<String> {
+        self.live.refresh_token(&client()).unwrap().map(|token| token.secret.expose().to_owned())
+    }
+
+    /// Nothing can be read, here or after the power was cut.
+    pub fn assert_gone(self) {
+        assert!(!self.live.is_live().unwrap());
+        assert!(self.live.access_token(&query("")).unwrap().is_none() && self.stored_refresh_token().is_none());
+        let id = self.live.id();
+        drop((self.store, self.live));
+        for seed in 0..4 {
+            self.machine.cut_power(seed);
+            let store = self.machine.builder().clock(self.clock.clone()).open().unwrap();
+            assert!(store.account(&account(1)).unwrap().is_empty() && store.resume(&account(1), id).unwrap().is_none());
+        }
+    }
+}
+
+pub fn reason(error: &AcquireError) -> InteractionReason {
+    match error {
+        AcquireError::InteractionRequired { reason, .. } => *reason,
+        other => panic!("{other:?}"),
+    }
+}

@@ -1,0 +1,7 @@
+//! What the `oauth2` and `openidconnect` crates give, as what the store takes.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod providers;
+mod refusals;
+mod tokens;

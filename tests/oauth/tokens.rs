@@ -1,0 +1,208 @@
+//! Token responses as tokens.
+
+use std::time::Duration;
+
+use oauth2::basic::{BasicTokenResponse, BasicTokenType};
+use oauth2::{EmptyExtraTokenFields, StandardTokenResponse};
+use oubliette::oauth::{ProviderFields, Received};
+use oubliette::openid::ProviderTokenResponse;
+use oubliette::*;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::common::*;
+
+type WithFields = StandardTokenResponse<ProviderFields, BasicTokenType>;
+
+fn received() -> Received {
+    Received::new(client(), now()).requested_scopes(scopes("mail.read"))
+}
+
+fn response<R: DeserializeOwned>(json: Value) -> R {
+    serde_json::from_value(json).unwrap()
+}
+
+/// A live sign-in, long before [`now`]: nothing has expired that lasts from then on, or ends then.
+fn early() -> LiveSignIn {
+    let clock = ManualClock::new(now() - Duration::from_secs(1_000_000));
+    Machine::new().builder().clock(clock).open().unwrap().sign_in(sign_in(1)).unwrap()
+}
+
+/// What is stored.
+fn taken<R: oauth2::TokenResponse>(received: &Received, response: &R) -> (AccessToken, Option<RefreshToken>, Option<IdToken>) {
+    let live = early();
+    live.put(received.tokens(response).unwrap()).unwrap();
+    let access = live.access_token(&AccessQuery::new(client())).unwrap().unwrap();
+    let of_family = live.refresh_token(RefreshQuery::family("1")).unwrap();
+    let refresh = live.refresh_token(&client()).unwrap().or(of_family);
+    (access, refresh, live.id_token(&client()).unwrap())
+}
+
+fn access_of(json: Value) -> AccessToken {
+    taken(&received(), &response::<WithFields>(json)).0
+}
+
+fn in_seconds(seconds: u64) -> std::time::SystemTime {
+    now() + Duration::from_secs(seconds)
+}
+
+#[test]
+fn a_whole_response_becomes_tokens() {
+    let json = json!({"access_token": "at", "token_type": "bearer", "expires_in": 3600, "refresh_token": "rt", "scope": "a b"});
+    let (access, refresh, id) = taken(&received(), &response::<BasicTokenResponse>(json));
+    assert_eq!((access.secret.expose(), access.token_type.as_str()), ("at", "Bearer"));
+    assert_eq!((access.scopes, access.expires_at), (scopes("a b"), in_seconds(3600)));
+    assert_eq!((access.refresh_at, access.extended_expires_at, access.resource), (None, None, None));
+    assert!(access.partition.is_user() && id.is_none());
+    let refresh = refresh.unwrap();
+    assert_eq!((refresh.secret.expose(), refresh.expires_at, refresh.family_id), ("rt", None, None));
+}
+
+#[test]
+fn without_a_refresh_token_the_stored_one_stays() {
+    let live = early();
+    live.put(refresh("rt-1")).unwrap();
+    let json = json!({"access_token": "at", "token_type": "Bearer", "expires_in": 3600});
+    live.put(received().tokens(&response::<BasicTokenResponse>(json)).unwrap()).unwrap();
+    assert_eq!(live.refresh_token(&client()).unwrap().unwrap().secret.expose(), "rt-1");
+}
+
+#[test]
+fn the_responses_scopes_count_and_the_requested_ones_only_without_them() {
+    let with = |scope: Value| access_of(json!({"access_token": "at", "token_type": "Bearer", "scope": scope})).scopes;
+    assert_eq!(with(Value::Null), scopes("mail.read"));
+    assert_eq!(with(json!("user.read")), scopes("user.read"));
+    // GitHub, for a token that is granted nothing.
+    assert_eq!(with(json!("")), scopes(""));
+    assert_eq!(with(json!("user.read  mail.read")), scopes("mail.read user.read"));
+}
+
+#[test]
+fn what_entra_gives_and_does_not_name_is_found_again() {
+    let with = |requested: &str, given: &str| {
+        let json = json!({"access_token": "at", "token_type": "Bearer", "expires_in": 3600, "scope": given});
+        taken(&received().requested_scopes(scopes(requested)), &response::<WithFields>(json)).0.scopes
+    };
+    assert_eq!(with("openid profile offline_access Mail.Read", "Mail.Read"), scopes("openid profile offline_access Mail.Read"));
+    assert_eq!(with("api://a/.default", "api://a/read api://a/write"), scopes("api://a/.default api://a/read api://a/write"));
+    assert_eq!(with("mail.read", "Mail.Read"), scopes("mail.read Mail.Read"));
+    // But not what was refused, nor one default of several.
+    assert_eq!(with("openid Mail.Read Mail.Send", "Mail.Read"), scopes("openid Mail.Read"));
+    assert_eq!(with("api://a/.default api://b/.default", "api://a/read"), scopes("api://a/read"));
+}
+
+#[test]
+fn a_token_lasts_from_the_given_time_on() {
+    let lasts = |received: &Received, life: Value| {
+        let json = json!({"access_token": "at", "token_type": "Bearer", "expires_in": life});
+        let (access, ..) = taken(received, &response::<BasicTokenResponse>(json));
+        access.expires_at.duration_since(now()).unwrap().as_secs()
+    };
+    assert_eq!(lasts(&received(), json!(60)), 60);
+    assert_eq!(lasts(&received(), json!(0)), 0);
+    assert_eq!(lasts(&received(), Value::Null), 3600);
+    assert_eq!(lasts(&received().lasting(Duration::from_secs(7)), Value::Null), 7);
+    assert_eq!(lasts(&received().lasting(Duration::from_secs(7)), json!(60)), 60);
+    // Ten years and more are an error of the provider's, also where it would overflow.
+    assert_eq!(lasts(&received(), json!(u64::MAX)), 3600);
+    assert_eq!(lasts(&received(), json!(11 * 365 * 24 * 3600_u64)), 3600);
+}
+
+#[test]
+fn what_entra_and_keycloak_add_is_kept() {
+    let entra = json!({"token_type": "Bearer", "scope": "mail.read", "expires_in": 86_399, "ext_expires_in": 90_000, "refresh_in": "43199",
+        "access_token": "at", "refresh_token": "rt", "foci": "1", "client_info": "eyJ1aWQiOiJhIn0"});
+    let (access, refresh, _) = taken(&received(), &response::<WithFields>(entra));
+    assert_eq!((access.refresh_at, access.extended_expires_at), (Some(in_seconds(43_199)), Some(in_seconds(90_000))));
+    assert_eq!(refresh.unwrap().family_id.as_deref(), Some("1"));
+
+    let keycloak = json!({"access_token": "at", "expires_in": 300, "refresh_expires_in": 1800, "refresh_token": "rt",
+        "token_type": "Bearer", "not-before-policy": 0, "session_state": "s", "scope": "openid"});
+    let (_, refresh, _) = taken(&received(), &response::<WithFields>(keycloak.clone()));
+    assert_eq!(refresh.unwrap().expires_at, Some(in_seconds(1800)));
+
+    let mut offline = keycloak;
+    offline["refresh_expires_in"] = json!(0);
+    let (_, refresh, _) = taken(&received(), &response::<WithFields>(offline));
+    assert_eq!(refresh.unwrap().expires_at, None);
+}
+
+#[test]
+fn odd_additions_do_not_cost_the_tokens() {
+    let odd = json!({"access_token": "at", "token_type": "Bearer", "expires_in": 60, "refresh_in": "soon", "ext_expires_in": -1,
+        "refresh_expires_in": [1], "foci": 1, "client_info": {}});
+    let access = access_of(odd);
+    assert_eq!((access.refresh_at, access.extended_expires_at, access.expires_at), (None, None, in_seconds(60)));
+    // Neither can they make a token last longer than it does, or be due only after its end.
+    let access = access_of(
+        json!({"access_token": "at", "token_type": "Bearer", "expires_in": 60, "refresh_in": 60, "ext_expires_in": 60}),
+    );
+    assert_eq!((access.refresh_at, access.extended_expires_at), (None, None));
+}
+
+/// Any response's ID token is kept, if its type has one; and what the core types drop is only dropped.
+#[test]
+fn the_id_token_is_kept_as_it_came() {
+    let jwt =
+        format!("{}.{}.c2ln", base64(r#"{"alg":"RS256"}"#), base64(r#"{"iss":"https://a.example","sub":"u","exp":1,"iat":1}"#));
+    let json = json!({"access_token": "at", "token_type": "Bearer", "expires_in": 60, "refresh_in": 30, "id_token": jwt});
+    let (access, _, id) = taken(&received(), &response::<ProviderTokenResponse>(json.clone()));
+    assert_eq!((id.unwrap().secret.expose(), access.refresh_at), (jwt.as_str(), Some(in_seconds(30))));
+    let (access, _, id) = taken(&received(), &response::<openidconnect::core::CoreTokenResponse>(json.clone()));
+    assert_eq!((id.unwrap().secret.expose(), access.refresh_at), (jwt.as_str(), None));
+    let (_, _, id) = taken(&received(), &response::<BasicTokenResponse>(json));
+    assert!(id.is_none());
+}
+
+fn base64(text: &str) -> String {
+    use base64ct::Encoding;
+    base64ct::Base64UrlUnpadded::encode_string(text.as_bytes())
+}
+
+#[test]
+fn what_was_asked_for_is_what_is_stored() {
+    let json = json!({"access_token": "at", "token_type": "DPOP", "expires_in": 60, "refresh_token": "rt"});
+    let tokens = received()
+        .tenant(tenant(2))
+        .resource("https://api.example.com")
+        .partition(Partition::on_behalf_of("assertion"))
+        .tokens(&response::<BasicTokenResponse>(json))
+        .unwrap();
+    let live = early();
+    live.put(tokens).unwrap();
+    let partition = || Partition::on_behalf_of("assertion");
+    let wanted =
+        query("mail.read").tenant(tenant(2)).resource("https://api.example.com").partition(partition()).token_type("dpop");
+    let found = live.access_token(&wanted).unwrap().unwrap();
+    assert_eq!((found.token_type.as_str(), found.secret.expose()), ("DPoP", "at"));
+    assert!(live.refresh_token(RefreshQuery::client(client()).partition(partition())).unwrap().is_some());
+    assert!(live.refresh_token(&client()).unwrap().is_none());
+}
+
+#[test]
+fn what_is_no_scope_is_left_out() {
+    assert_eq!(
+        access_of(json!({"access_token": "at", "token_type": "Bearer", "scope": "m\u{e4}il user.read"})).scopes,
+        scopes("user.read")
+    );
+}
+
+#[test]
+fn no_debug_shows_a_token_or_a_user() {
+    let json = json!({"access_token": "needle", "token_type": "Bearer", "refresh_token": "needle", "client_info": "needle"});
+    let response = response::<WithFields>(json);
+    let tokens = received().resource("needle").tokens(&response).unwrap();
+    let shown = format!("{tokens:?} {:?} {response:?}", received().resource("needle"));
+    assert!(!shown.contains("needle"), "{shown}");
+}
+
+/// The crate's own type says nothing of what it drops, so the fields' type is what keeps it.
+#[test]
+fn fields_survive_a_round_trip() {
+    let json = json!({"refresh_in": 1, "ext_expires_in": 2, "refresh_expires_in": 3, "foci": "1", "client_info": "x"});
+    let fields: ProviderFields = serde_json::from_value(json.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&fields).unwrap(), json);
+    let empty =
+        StandardTokenResponse::new(oauth2::AccessToken::new("at".into()), BasicTokenType::Bearer, EmptyExtraTokenFields {});
+    assert!(received().tokens(&empty).is_ok());
+}

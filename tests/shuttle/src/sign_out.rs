@@ -1,0 +1,164 @@
+//! Sign-outs beside puts and readers, and beside each other. After `Ok` nothing from before is readable, nor after a power cut.
+
+use crate::*;
+
+#[test]
+fn a_put_beside_a_sign_out() {
+    check(3000, || {
+        let machine = Machine::new();
+        let store = open(&machine);
+        let live = store.sign_in(request(1)).unwrap();
+        live.put(tokens("before")).unwrap();
+        let gone = Arc::new(AtomicBool::new(false));
+
+        let put = spawn({
+            let live = live.clone();
+            let gone = gone.clone();
+            move || {
+                let was_gone = gone.load(SeqCst);
+                match live.put(tokens("late")) {
+                    Ok(_) => assert!(!was_gone, "stored after the sign-out"),
+                    Err(Error::SignedOut) => {}
+                    Err(other) => panic!("{other:?}"),
+                }
+            }
+        });
+        let reader = spawn({
+            let live = live.clone();
+            let gone = gone.clone();
+            move || {
+                for _ in 0..2 {
+                    let was_gone = gone.load(SeqCst);
+                    assert!(!(read(&live).is_some() && was_gone), "read after the sign-out");
+                }
+            }
+        });
+        store.sign_out(SignOut::account(&account(1))).unwrap();
+        gone.store(true, SeqCst);
+        assert_eq!(read(&live), None);
+        put.join().unwrap();
+        reader.join().unwrap();
+        assert_eq!(read(&live), None);
+        assert!(matches!(live.put(tokens("later")), Err(Error::SignedOut)));
+        assert!(readable(&store, 1).is_empty());
+        drop(live);
+        assert!(readable(&reopen_after_power_cut(&machine, store), 1).is_empty());
+    });
+}
+
+/// `Ok` of a put says that its tokens are readable: one that a sign-out overtook while it was being synced says `SignedOut`.
+#[test]
+fn a_put_that_a_sign_out_overtakes_says_so() {
+    check(2000, || {
+        let machine = Machine::new();
+        let store = open(&machine);
+        let live = store.sign_in(request(1)).unwrap();
+        machine.set_holding_engine_syncs(true);
+        let put = spawn({
+            let live = live.clone();
+            move || live.put(tokens("late"))
+        });
+        machine.wait_held();
+        store.sign_out(SignOut::tenant(&tenant(1))).unwrap();
+        machine.set_holding_engine_syncs(false);
+        assert!(matches!(put.join().unwrap(), Err(Error::SignedOut)));
+        assert_eq!(read(&live), None);
+        store.close().unwrap();
+    });
+}
+
+#[test]
+fn sign_outs_that_share_a_sync_beside_a_reader() {
+    check(2000, || {
+        let machine = Machine::new();
+        let store = open(&machine);
+        let lives: Vec<_> = (0..3).map(|number| store.sign_in(request(number)).unwrap()).collect();
+        lives.iter().for_each(|live| drop(live.put(tokens("before")).unwrap()));
+        let gone: Arc<[AtomicBool; 3]> = Arc::default();
+
+        let requests = [SignOut::account(&account(0)), SignOut::session(&session(1)), SignOut::tenant(&tenant(2))];
+        let threads: Vec<_> = requests
+            .into_iter()
+            .enumerate()
+            .map(|(number, request)| {
+                let (store, live, gone) = (store.clone(), lives[number].clone(), gone.clone());
+                spawn(move || {
+                    let receipt = store.sign_out(request).unwrap();
+                    gone[number].store(true, SeqCst);
+                    assert_eq!(read(&live), None);
+                    receipt.position
+                })
+            })
+            .collect();
+        for (number, live) in lives.iter().enumerate() {
+            let was_gone = gone[number].load(SeqCst);
+            assert!(!(read(live).is_some() && was_gone), "read after the sign-out");
+        }
+        let mut positions: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        positions.sort_unstable();
+        positions.dedup();
+        assert_eq!(positions.len(), 3);
+        drop(lives);
+        let store = reopen_after_power_cut(&machine, store);
+        assert!((0..3).all(|number| readable(&store, number).is_empty()));
+    });
+}
+
+/// The machine dies at some call: whoever got `Ok` is gone for the next process too, and everybody gets an answer.
+#[test]
+fn the_disk_goes_beside_sign_outs() {
+    check(2000, || {
+        let machine = Machine::new();
+        let store = open(&machine);
+        for number in 0..2 {
+            store.sign_in(request(number)).unwrap().put(tokens("before")).unwrap();
+        }
+        let threads: Vec<_> = (0..2)
+            .map(|number| {
+                let store = store.clone();
+                spawn(move || store.sign_out(SignOut::account(&account(number))).is_ok())
+            })
+            .collect();
+        machine.set_failing_syncs(true);
+        let acknowledged: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        machine.cut_power(7);
+        drop(store);
+        machine.set_failing_syncs(false);
+        let store = open(&machine);
+        for (number, is_acknowledged) in acknowledged.into_iter().enumerate() {
+            assert!(!is_acknowledged || readable(&store, number as u32).is_empty());
+        }
+    });
+}
+
+/// A session's sign-out takes its account, also the sign-in of it that comes at the same time and the refresh tokens that it asks for.
+#[test]
+fn a_sessions_sign_out_beside_a_sign_in_of_it() {
+    check(2000, || {
+        let machine = Machine::new();
+        let store = open(&machine);
+        let first = store.sign_in(SignIn::new(account(1), tenant(1)).session(session(7))).unwrap();
+        first.put(tokens("first")).unwrap();
+        let joining = spawn({
+            let store = store.clone();
+            move || {
+                let live = store.sign_in(SignIn::new(account(2), tenant(1)).session(session(7)))?;
+                live.put(tokens("second")).map(|_| live)
+            }
+        });
+        let receipt = store.sign_out(SignOut::session(&session(7)).taking_refresh_tokens()).unwrap();
+        assert_eq!(read(&first), None);
+        assert!(receipt.refresh_tokens.iter().any(|token| token.secret.expose() == "first"));
+        match joining.join().unwrap() {
+            // Either it came after the sign-out and lives, or it was taken, and is gone for good.
+            Ok(live) => {
+                let taken = receipt.accounts == Some(2) || receipt.refresh_tokens.len() == 2;
+                assert!(!taken || read(&live).is_none());
+            }
+            Err(Error::SignedOut) => {}
+            Err(other) => panic!("{other:?}"),
+        }
+        assert!(readable(&store, 1).is_empty());
+        store.close().unwrap();
+    });
+}
