@@ -275,3 +275,44 @@ async fn an_id_that_two_places_claim_is_in_neither() {
     site.web.delete(&made.id).await.unwrap();
     assert_eq!((site.load(made.id).await, site.rows()), (None, 0));
 }
+
+#[tokio::test]
+async fn a_save_gives_no_new_life() {
+    let site = Site::new();
+    let made = site.create(None, "one").await;
+    site.clock.advance(Duration::from_secs(100));
+    site.web.save(&made).await.unwrap();
+    assert!(site.load(made.id).await.is_some());
+    // Of everybody who came before it was saved, and after it was made.
+    site.store.sign_out(SignOut::everybody().signed_in_before(now() + Duration::from_secs(50))).unwrap();
+    assert_eq!(site.load(made.id).await, None);
+}
+
+#[test]
+fn a_sign_in_with_tokens_is_all_or_nothing_and_reports_what_was_refused() {
+    let machine = Machine::new();
+    let open = |machine: &Machine| machine.builder().clock(ManualClock::new(now())).open().unwrap();
+    open(&machine).close().unwrap();
+    for calls in 0.. {
+        let machine = machine.copy();
+        let store = open(&machine);
+        machine.die_after(calls);
+        let done = store.sign_in_with(sign_in(1), [access("a", "at").into(), refresh(&"x".repeat(9000)).into()]);
+        let done = done.map(|(_, stored)| stored.stored);
+        drop(store);
+        machine.cut_power(calls);
+        let store = open(&machine);
+        let found = store.account(&account(1)).unwrap();
+        for live in &found {
+            assert!(live.access_token(&query("a")).unwrap().is_some() && live.refresh_token(&client()).unwrap().is_some());
+        }
+        if let Ok(stored) = done {
+            assert_eq!((stored, found.len()), (2, 1), "Ok survives a power cut");
+            break;
+        }
+    }
+    let store = open(&Machine::new());
+    let long = Token::from(refresh(&"x".repeat(MAX_TOKEN_BYTES + 1)));
+    assert!(matches!(store.sign_in_with(sign_in(1), [long]), Err(Error::InvalidInput { .. })));
+    assert!(store.account(&account(1)).unwrap().is_empty());
+}
