@@ -286,8 +286,11 @@ impl LiveSignIn {
 
     /// Whether the sign-in is live now, and takes tokens of this tenant.
     pub(crate) fn is_open_to(&self, tenant: Tag) -> Result<bool> {
-        let open = self.core().enter()?;
-        Ok(self.live_header(&open)?.is_some() && !self.refuses(tenant))
+        self.is_open_to_in(&self.core().enter()?, tenant)
+    }
+
+    pub(crate) fn is_open_to_in(&self, open: &Open<'_>, tenant: Tag) -> Result<bool> {
+        Ok(self.live_header(open)?.is_some() && !self.refuses(tenant))
     }
 
     /// The tag of a tenant; without one, of the sign-in's own.

@@ -214,8 +214,7 @@ impl TokenStore {
     /// # Errors
     /// As [`TokenStore::account`].
     pub fn resume(&self, account: &AccountId, id: [u8; 16]) -> Result<Option<LiveSignIn>> {
-        let open = self.core().enter()?;
-        beside_writers(|| sign_in::live_sign_in(&self.owner, &open, account, id))
+        observe::verb("resume", || self.resume_in(&self.core().enter()?, account, id))
     }
 
     /// As [`TokenStore::resume`], by the account's tag.
@@ -451,6 +450,11 @@ impl TokenStore {
     /// As [`TokenStore::account`], for who has entered.
     pub(crate) fn account_in(&self, open: &Open<'_>, account: &AccountId) -> Result<Vec<LiveSignIn>> {
         beside_writers(|| sign_in::live_sign_ins(&self.owner, open, &self.core().tagger.account(account)))
+    }
+
+    /// As [`TokenStore::resume`], for who has entered.
+    pub(crate) fn resume_in(&self, open: &Open<'_>, account: &AccountId, id: [u8; 16]) -> Result<Option<LiveSignIn>> {
+        beside_writers(|| sign_in::live_sign_in(&self.owner, open, account, id))
     }
 
     pub(crate) fn owner(&self) -> &Arc<Owner> {

@@ -133,7 +133,7 @@ impl Upkeep {
     }
 
     /// Stops, waits until the thread has ended, and says what it did. It ends when it has looked at the accounts that it is at; if it is just
-    /// compacting the engine's folder, when that is done.
+    /// compacting the engine's folder, when that is done. (In async code, which may not wait, drop it.)
     pub fn stop(mut self) -> UpkeepState {
         self.bell.stop();
         if let Some(thread) = self.thread.take()

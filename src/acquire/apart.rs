@@ -3,9 +3,10 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex};
 
+use super::flight::{Flights, Turn};
 use crate::gate::lock;
+use crate::sync::{Arc, Mutex, thread};
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -37,9 +38,26 @@ impl Apart {
             work.threads += 1;
         }
         let theirs = self.clone();
-        if std::thread::Builder::new().name("oubliette-acquire".into()).spawn(move || theirs.work_off()).is_err() {
+        if thread::Builder::new().name("oubliette-acquire".into()).spawn(move || theirs.work_off()).is_err() {
             self.work_off();
         }
+    }
+
+    /// Has it done, and waits for what comes of it: nothing, if it panics. Whatever becomes of who waits, it is done.
+    pub(super) async fn get<T: Send + 'static>(self: &Arc<Self>, job: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let flights = Flights::<(), (), ()>::new();
+        let Turn::Mine(place) = flights.board((), ()) else { return None };
+        let (ticket, result) = (place.ticket(), Arc::new(Mutex::new(None)));
+        let theirs = result.clone();
+        self.run(move || {
+            let done = job();
+            *lock(&theirs) = Some(done);
+            // What nobody waits for any more is dropped here, not where somebody else waits.
+            drop(theirs);
+            place.land(());
+        });
+        ticket.await;
+        lock(&result).take()
     }
 
     fn work_off(&self) {

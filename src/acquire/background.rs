@@ -7,17 +7,21 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::app::{for_app, sign_in, signed_in};
+use super::app::{for_app, sign_in};
+use super::chain::Chain;
 use super::flight::Turn;
 use super::turn::{Step, Turns};
 use super::{
-    AccessRequest, AcquireError, Acquired, Acquirer, Grant, Lead, RefreshError, RefreshFailed, Waiting, observed, timed_out,
+    AccessRequest, AcquireError, Acquired, Acquirer, Grant, Landing, Lead, RefreshError, RefreshFailed, Waiting, observed,
+    timed_out,
 };
+use crate::asynchronous::attempt;
 use crate::error::Error;
 use crate::id::{AccountId, TenantId};
 use crate::observe::Acquisition;
 use crate::sign_in::LiveSignIn;
 use crate::store::TokenStore;
+use crate::sync::Arc;
 use crate::token::{AccessToken, Tokens};
 
 #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
@@ -28,9 +32,9 @@ impl Acquirer {
     /// then; so no refresh token that was redeemed is lost with a caller who went away. A token that is due is given at once, and refreshed in the
     /// background. The future is dropped when [`give_up_after`](Self::give_up_after) is over; a panic in it goes on in the caller who brought it.
     ///
-    /// The cache is read on the thread that polls: microseconds, as its files are mapped into memory or nearly always cached; at the end of a
-    /// compaction, some milliseconds. What waits for the disk (storing what came) happens on threads of the store's, not in the runtime's pool of blocking
-    /// threads, which may all be waiting for it.
+    /// The cache is read on the thread that polls, in microseconds, unless something holds that up; see
+    /// [`AsyncTokenStore`](crate::AsyncTokenStore). All else, storing what came above all, happens on threads of the store's: not in the runtime's pool of
+    /// blocking threads, which may all be waiting for it.
     ///
     /// It needs a tokio runtime with its time driver. If that shuts down in the middle, the place is free, and nobody hangs.
     ///
@@ -107,8 +111,9 @@ impl Acquirer {
         R: FnOnce(Grant) -> F + Send + 'static,
         F: Future<Output = Result<Tokens, RefreshError>> + Send + 'static,
     {
+        let turns = Arc::new(turns);
         loop {
-            match turns.next(true)? {
+            match next(&turns).await? {
                 Step::Give(token, how) => return Ok((token, how)),
                 Step::Due(token, lead) => {
                     if let Some(lead) = lead {
@@ -128,7 +133,7 @@ impl Acquirer {
                         Some(landed) => landed,
                         None => Err(abandoned(task).await),
                     };
-                    return turns.shared(landed).map(|token| (token, Acquisition::Refreshed));
+                    return shared(&turns, landed).await.map(|token| (token, Acquisition::Refreshed));
                 }
                 Step::Wait(ticket) => {
                     let joins = turns.joins(&ticket);
@@ -137,8 +142,10 @@ impl Acquirer {
                         timeout(self.0.give_up_after, ticket).await
                     };
                     match landed {
-                        Err(_) => return turns.or_extended(Err(timed_out())).map(|token| (token, Acquisition::Waited)),
-                        Ok(Some(landed)) if joins => return turns.shared(landed).map(|token| (token, Acquisition::Waited)),
+                        Err(_) => return shared(&turns, Err(timed_out())).await.map(|token| (token, Acquisition::Waited)),
+                        Ok(Some(landed)) if joins => {
+                            return shared(&turns, landed).await.map(|token| (token, Acquisition::Waited));
+                        }
                         Ok(_) => {}
                     }
                 }
@@ -167,7 +174,8 @@ impl Acquirer {
     async fn app_there(&self, store: TokenStore, tenant: TenantId, request: &AccessRequest) -> Result<LiveSignIn, AcquireError> {
         let account = AccountId::app(tenant.clone(), request.client().clone());
         loop {
-            if let Some(live) = signed_in(&store, &account)? {
+            let found = attempt(store.core(), |open| store.account_in(open, &account));
+            if let Some(live) = found.transpose()?.and_then(|all| all.into_iter().next()) {
                 return Ok(live);
             }
             let ticket = match store.core().acquiring.apps.board(store.core().tagger.account(&account), ()) {
@@ -214,6 +222,34 @@ impl Drop for Aside {
     }
 }
 
+/// [`Turns::next`], without keeping the runtime's thread from its work: there if nothing holds it up, else on one of ours.
+async fn next(turns: &Arc<Turns>) -> Result<Step, AcquireError> {
+    if let Some(step) = turns.next_at_once() {
+        return Ok(step);
+    }
+    runtime()?;
+    let (theirs, chain) = (turns.clone(), Chain::current());
+    turns.live.core().acquiring.storing.get(move || chain.run(|| theirs.next(true))).await.unwrap_or_else(|| Err(dropped()))
+}
+
+/// [`Turns::shared`], in the same way.
+async fn shared(turns: &Arc<Turns>, landed: Landing) -> Landing {
+    let landed = match landed {
+        Ok(token) => match turns.if_open_at_once(token) {
+            Ok(token) => return token,
+            Err(token) => Ok(token),
+        },
+        Err(AcquireError::Refresh(failed)) => Err(AcquireError::Refresh(failed)),
+        Err(error) => return Err(error),
+    };
+    let theirs = turns.clone();
+    turns.live.core().acquiring.storing.get(move || theirs.shared(landed)).await.unwrap_or_else(|| Err(dropped()))
+}
+
+fn dropped() -> AcquireError {
+    AcquireError::Refresh(RefreshFailed::new("the refresh was dropped"))
+}
+
 fn runtime() -> Result<Handle, AcquireError> {
     Handle::try_current().map_err(|_| Error::invalid("runtime", "an async acquisition needs a tokio runtime").into())
 }
@@ -222,7 +258,7 @@ fn runtime() -> Result<Handle, AcquireError> {
 async fn abandoned(task: JoinHandle<()>) -> AcquireError {
     match task.await {
         Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
-        _ => AcquireError::Refresh(RefreshFailed::new("the refresh was dropped")),
+        _ => dropped(),
     }
 }
 

@@ -25,7 +25,6 @@ mod lead;
 mod request;
 mod turn;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::crypto::Tag;
@@ -33,6 +32,7 @@ use crate::layout::SignInId;
 use crate::observe::{self, Acquisition};
 use crate::row::Generation;
 use crate::sign_in::LiveSignIn;
+use crate::sync::Arc;
 use crate::token::{AccessToken, Tokens};
 
 pub use error::{AcquireError, InteractionReason, OrphanReason, Orphaned, RefreshError, RefreshFailed};

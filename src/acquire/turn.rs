@@ -64,6 +64,33 @@ impl Turns {
         }
     }
 
+    /// As [`Turns::next`], if the cache has a token, nothing holds its reading up, and nobody has to refresh it.
+    #[cfg(feature = "tokio")]
+    pub(super) fn next_at_once(&self) -> Option<Step> {
+        let token =
+            if self.request.takes_cached() { self.live.try_access_token(&self.request.wanted)?.ok()?? } else { return None };
+        if !self.request.takes(&token) {
+            return None;
+        }
+        if !self.is_due(&token) {
+            return Some(Step::Give(token, Acquisition::Hit));
+        }
+        let core = self.live.core();
+        core.acquiring.holds.is_held(&self.held(&token), core.clock.now()).then_some(Step::Due(token, None))
+    }
+
+    /// As [`Turns::if_open`], if nothing holds it up.
+    #[cfg(feature = "tokio")]
+    pub(super) fn if_open_at_once<T>(&self, value: T) -> Result<Result<T, AcquireError>, T> {
+        let is_open = crate::asynchronous::attempt(self.live.core(), |open| self.live.is_open_to_in(open, self.tenant));
+        match is_open {
+            None => Err(value),
+            Some(Ok(true)) => Ok(Ok(value)),
+            Some(Ok(false)) => Ok(Err(AcquireError::SignedOut)),
+            Some(Err(error)) => Ok(Err(error.into())),
+        }
+    }
+
     /// The cache's token; `SignedOut` if there can be none.
     fn look(&self) -> Result<Sight, AcquireError> {
         if self.request.takes_cached()

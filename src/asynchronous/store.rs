@@ -11,7 +11,7 @@ use crate::id::{AccountId, Alias, SessionId, Subject, TenantId};
 use crate::observe;
 use crate::operate::{BackedUp, Compacted, Erased, Verified};
 use crate::reclaim::{Reclaimed, Swept};
-use crate::sign_in::{LiveSignIn, SignIn, Stored};
+use crate::sign_in::{SignIn, Stored};
 use crate::sign_out::{LastSignOut, Receipt, Scope, SignOut};
 use crate::store::{Account, Accounts, Page, Stats, TokenStore};
 use crate::token::Tokens;
@@ -121,7 +121,7 @@ impl AsyncTokenStore {
     /// # Errors
     /// As [`TokenStore::account`].
     pub async fn account(&self, account: &AccountId) -> Result<Vec<AsyncSignIn>> {
-        let found = match self.attempt(|open| self.store.account_in(open, account)) {
+        let found = match self.attempt("account", |open| self.store.account_in(open, account)) {
             Some(result) => result,
             None => {
                 let account = account.clone();
@@ -136,7 +136,14 @@ impl AsyncTokenStore {
     /// # Errors
     /// As [`TokenStore::resume`].
     pub async fn resume(&self, account: &AccountId, id: [u8; 16]) -> Result<Option<AsyncSignIn>> {
-        Ok(self.account(account).await?.into_iter().find(|live| live.id() == id))
+        let found = match self.attempt("resume", |open| self.store.resume_in(open, account, id)) {
+            Some(result) => result,
+            None => {
+                let account = account.clone();
+                self.run(move |store| store.resume(&account, id)).await
+            }
+        };
+        Ok(found?.map(|live| AsyncSignIn::with(live, &self.threads)))
     }
 
     /// As [`TokenStore::accounts`]. The handles that it lists become async by [`AsyncSignIn::from`].
@@ -268,8 +275,8 @@ impl AsyncTokenStore {
         self.threads.run(move || work(&store)).await
     }
 
-    fn attempt(&self, read: impl FnOnce(&crate::gate::Open<'_>) -> Result<Vec<LiveSignIn>>) -> Option<Result<Vec<LiveSignIn>>> {
-        observe::try_verb("account", || attempt(self.store.core(), read))
+    fn attempt<T>(&self, verb: &'static str, read: impl FnOnce(&crate::gate::Open<'_>) -> Result<T>) -> Option<Result<T>> {
+        observe::try_verb(verb, || attempt(self.store.core(), read))
     }
 }
 

@@ -28,7 +28,6 @@ use spans::{Span, alert, span};
 
 /// What became of an acquisition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "who acquires says which")]
 pub(crate) enum Acquisition {
     /// The cache had it.
     Hit,
@@ -48,7 +47,6 @@ pub(crate) enum Acquisition {
 
 /// What became of a refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "who refreshes says which")]
 pub(crate) enum Refresh {
     Stored,
     SignedOut,
@@ -75,18 +73,15 @@ pub(crate) enum Found {
     Error,
 }
 
-#[allow(dead_code, reason = "who acquires calls it")]
 pub(crate) fn acquired(how: Acquisition) {
     meters::acquired(how);
 }
 
-#[allow(dead_code, reason = "who refreshes calls it")]
 pub(crate) fn refreshed(how: Refresh, took: Duration) {
     meters::refreshed(how, took);
 }
 
 /// One more (or one less) waits for a refresh that somebody else does.
-#[allow(dead_code, reason = "who acquires calls it")]
 pub(crate) fn waiting(by: i8) {
     meters::waiting(by);
 }

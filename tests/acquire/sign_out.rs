@@ -6,6 +6,7 @@ use std::thread::{scope, yield_now};
 use oubliette::*;
 
 use crate::common::*;
+use crate::provider::Provider;
 use crate::together::meet;
 use crate::world::*;
 
@@ -143,6 +144,26 @@ fn at_any_moment() {
         });
         assert!(world.provider.is_content());
         world.assert_gone();
+    }
+}
+
+/// Between any two steps of a refresh, up to the last look before the token is given.
+#[test]
+fn at_every_step() {
+    for count in 1.. {
+        let (machine, clock, provider) = (Machine::new(), Interrupting::default(), Provider::new());
+        let store = machine.builder().clock(clock.clone()).open().unwrap();
+        let live = store.sign_in(sign_in(1)).unwrap();
+        live.put(refresh("rt-0")).unwrap();
+        let theirs = store.clone();
+        clock.at(count, move || drop(theirs.sign_out(SignOut::account(&account(1))).unwrap()));
+        let acquired = Acquirer::new().acquire(&live, query("mail"), |grant| provider.redeem(grant));
+        if clock.take() {
+            assert!(acquired.is_ok() && count > 5);
+            break;
+        }
+        assert!(matches!(acquired, Err(AcquireError::SignedOut)), "at step {count}");
+        assert!(live.access_token(&query("")).unwrap().is_none());
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use oubliette::*;
 
 use crate::common::*;
+use crate::provider::Provider;
 use crate::world::*;
 
 /// Waits until that many have come this far.
@@ -39,6 +40,37 @@ fn a_thousand_at_once_cost_one_refresh() {
     });
     assert_eq!(world.provider.redemptions(), 1);
     assert!(world.provider.is_content());
+}
+
+/// Between any two steps of an acquisition somebody else does the same: whoever missed it in the cache looks again.
+#[test]
+fn somebody_else_refreshes_in_between() {
+    for count in 1.. {
+        let (clock, provider) = (Interrupting::default(), Provider::new());
+        let store = Machine::new().builder().clock(clock.clone()).open().unwrap();
+        let live = store.sign_in(sign_in(1)).unwrap();
+        live.put(refresh("rt-0")).unwrap();
+        let (theirs, mine) = (provider.clone(), live.clone());
+        let (tell, told) = mpsc::channel();
+        clock.at(count, move || {
+            // It does not wait: while it is refreshed here, that would be for ever.
+            let impatient = Acquirer::new().give_up_after(Duration::ZERO);
+            tell.send(impatient.acquire(&mine, query("mail"), |grant| theirs.redeem(grant))).unwrap();
+        });
+        let token = Acquirer::new().acquire(&live, query("mail"), |grant| provider.redeem(grant));
+        assert_eq!(token.unwrap().secret.expose(), "at-1", "at step {count}");
+        let was_over = clock.take();
+        match told.try_recv() {
+            Ok(Ok(token)) => assert_eq!(token.secret.expose(), "at-1", "at step {count}"),
+            Ok(Err(AcquireError::Refresh(_))) | Err(_) => {}
+            Ok(Err(other)) => panic!("{other:?}"),
+        }
+        assert!(provider.redemptions() == 1 && provider.is_content(), "at step {count}");
+        if was_over {
+            assert!(count > 5);
+            break;
+        }
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! A store, a sign-in, and a provider: what most tests begin with.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::thread::{ThreadId, current, spawn};
+use std::time::{Duration, SystemTime};
 
 use oubliette::*;
 
@@ -95,6 +96,41 @@ impl World {
             let store = self.machine.builder().clock(self.clock.clone()).open().unwrap();
             assert!(store.account(&account(1)).unwrap().is_empty() && store.resume(&account(1), id).unwrap().is_none());
         }
+    }
+}
+
+type Interruption = (ThreadId, u32, Box<dyn FnOnce() + Send>);
+
+/// A clock that lets something happen when it is looked at: between any two steps of a verb.
+#[derive(Clone, Default)]
+pub struct Interrupting(Arc<Mutex<Option<Interruption>>>);
+
+impl Interrupting {
+    /// When this thread looks at the clock for the `count`th time from now, this happens, on a thread of its own.
+    pub fn at(&self, count: u32, what: impl FnOnce() + Send + 'static) {
+        *self.0.lock().unwrap() = Some((current().id(), count, Box::new(what)));
+    }
+
+    /// Whether it has not happened, nor will.
+    pub fn take(&self) -> bool {
+        self.0.lock().unwrap().take().is_some()
+    }
+}
+
+impl Clock for Interrupting {
+    fn now(&self) -> SystemTime {
+        let mut next = self.0.lock().unwrap();
+        if let Some((thread, left, _)) = &mut *next
+            && *thread == current().id()
+        {
+            *left -= 1;
+            if *left == 0 {
+                let (_, _, what) = next.take().unwrap();
+                drop(next);
+                spawn(what).join().unwrap();
+            }
+        }
+        now()
     }
 }
 
