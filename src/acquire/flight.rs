@@ -9,9 +9,10 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
+
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// All places of one store. `K` is what there is one of at a time, `E` the errand that its holder is on, `T` what comes of it.
 pub(crate) struct Flights<K, E, T> {

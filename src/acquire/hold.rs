@@ -1,13 +1,13 @@
 //! When a token that is only due is not to be refreshed for a while: its last refresh has failed.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::clock::{Millis, millis};
 use crate::crypto::Tag;
 use crate::gate::lock;
 use crate::layout::SignInId;
+use crate::sync::Mutex;
 
 /// The most that are remembered. A provider that is out of order for more accounts than that is asked a little more often.
 const MOST: usize = 16 * 1024;
