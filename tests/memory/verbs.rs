@@ -509,7 +509,7 @@ pub(crate) fn responses_of_the_oauth2_crate() {
     clean_after("dropping the store");
 }
 
-fn refused<T: Debug>(result: Result<T>) {
+fn refused<T: Debug, E>(result: Result<T, E>) {
     drop(result.unwrap_err());
 }
 
