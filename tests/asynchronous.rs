@@ -86,7 +86,7 @@ where
     V: Future<Output = Result<T>>,
     D: Future<Output = bool>,
 {
-    for polls in 0.. {
+    for polls in 0usize.. {
         let (machine, runtime) = (Machine::new(), runtime());
         let (ended, done) = runtime.block_on(async {
             let store = open(&machine);
