@@ -94,7 +94,7 @@ where
             live.put([access("mail.read", "at-1").into(), refresh("rt-1").into()]).await.unwrap();
             // The one thread is taken, so that the first poll certainly finds the verb undone.
             let (release, held) = std::sync::mpsc::channel::<()>();
-            drop(tokio::task::spawn_blocking(move || drop(held.recv())));
+            drop(tokio::task::spawn_blocking(move || _ = held.recv()));
             let mut future = Box::pin(verb(store.clone(), live.clone()));
             let is_begun = polls > 0 && poll_once(future.as_mut()).is_pending();
             assert_eq!(is_begun, polls > 0);
@@ -300,7 +300,7 @@ fn a_read_does_not_wait_for_a_long_batch() {
         machine.set_busy_engine(true);
         // The one thread is taken: what is put off cannot be done at once.
         let (release, held) = std::sync::mpsc::channel::<()>();
-        drop(tokio::task::spawn_blocking(move || drop(held.recv())));
+        drop(tokio::task::spawn_blocking(move || _ = held.recv()));
         let wanted = query("mail.read");
         let mut read = Box::pin(live.access_token(&wanted));
         assert!(poll_once(read.as_mut()).is_pending());
