@@ -238,7 +238,7 @@ fn reads_are_done_where_they_are_polled() {
     assert!(live.refresh_token(&client()).now_or_never().unwrap().unwrap().is_none());
     assert!(live.id_token(&client()).now_or_never().unwrap().unwrap().is_none());
     assert!(live.is_live().now_or_never().unwrap().unwrap());
-    assert_eq!(store.account(&account(1)).now_or_never().unwrap().unwrap(), [live.clone()]);
+    assert_eq!(store.account(&account(1)).now_or_never().unwrap().unwrap(), std::slice::from_ref(&live));
     assert_eq!(store.resume(&account(1), live.id()).now_or_never().unwrap().unwrap(), Some(live));
 }
 
