@@ -35,6 +35,7 @@
 //! provider sends something unexpected beside them. [`TokenRequestError`] takes it over without the body.
 
 mod fields;
+mod grant;
 mod received;
 mod refusal;
 
