@@ -118,8 +118,7 @@ async fn callback(State(app): State<Arc<App>>, session: Session, Query(back): Ba
     let claims = id_token.claims(&oidc.id_token_verifier(), &nonce)?;
     let sign_in = app.provider.sign_in_with(claims, response.extra_fields().extra_fields())?;
     let tokens = Received::new(app.client.clone(), asked_at).requested_scopes(app.scopes.clone()).tokens(&response)?;
-    let live = app.store.sign_in(sign_in).await?;
-    live.put(tokens).await?;
+    let (live, _) = app.store.sign_in_with(sign_in, tokens).await?;
     bind(&session, live.blocking()).await?;
     Ok(Redirect::to("/"))
 }
