@@ -77,6 +77,7 @@ impl Lead {
         Self { place: Some(place), turns: turns.clone(), grant, due, began: Instant::now() }
     }
 
+    #[cfg(feature = "tokio")]
     pub(super) fn grant(&self) -> &Grant {
         &self.grant
     }
