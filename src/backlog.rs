@@ -11,6 +11,7 @@ use crate::observe;
 use crate::reclaim::Reclaimed;
 use crate::rule::Scope;
 use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use crate::web;
 
 /// The most sign-outs that wait for their reclaim one by one. Behind that, one pass over all accounts does for all.
 const BACKLOG: usize = 64 * 1024;
@@ -56,11 +57,12 @@ pub(crate) struct Sweep {
     pub(crate) live_bytes: u64,
 }
 
-/// Where the sweep goes on: behind a key of the accounts, or of an index.
+/// Where the sweep goes on: behind a key of the accounts, of an index, or of web sessions.
 #[derive(Clone)]
 pub(crate) enum Cursor {
     Accounts(Vec<u8>),
     Indexes(usize, Option<Vec<u8>>),
+    Web(web::Kind, Option<Vec<u8>>),
 }
 
 impl Default for Cursor {
@@ -151,6 +153,16 @@ impl Backlog {
         queue.done.accounts += 1;
         queue.done.rows += rows;
         queue.closing != Some(Closing::AtOnce)
+    }
+
+    /// For the reclaimer: rows that belong to no account are done.
+    pub(crate) fn rows_done(&self, rows: u64) {
+        lock(&self.queue).done.rows += rows;
+    }
+
+    /// For the reclaimer: whether to go on.
+    pub(crate) fn goes_on(&self) -> bool {
+        lock(&self.queue).closing != Some(Closing::AtOnce)
     }
 
     /// For the reclaimer: it ends. Should that be before its work is done, those who wait are told.

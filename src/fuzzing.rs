@@ -286,6 +286,7 @@ pub fn reread_key(key: &[u8]) -> Option<Vec<u8>> {
         layout::AccountRow::Header => layout::header(&account),
         layout::AccountRow::SignIn(id) => layout::sign_in(&account, &id),
         layout::AccountRow::Token { sign_in, tenant, slot, part } => layout::token(&account, &sign_in, &tenant, &slot, part),
+        layout::AccountRow::Web { sign_in, session, part } => layout::web(&account, &sign_in, &session, part),
     })
 }
 

@@ -1,6 +1,7 @@
 //! What all handles of an open store share, and the gate that every verb goes through.
 //!
-//! Lock order: a session's stripe, accounts' stripes in rising order, the checkpoint, the ledger's own locks.
+//! Lock order: the gate, a session's stripe, accounts' stripes in rising order, the checkpoint, the ledger's own locks. The tag of a web
+//! session has the stripe that an account of this tag would have: who makes one holds it, and that of the account too if it is bound.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -455,6 +456,12 @@ impl Open<'_> {
 
     /// The token whose first part is in this row; `None` if another write goes on meanwhile.
     pub(crate) fn token(&self, header: &Header, key: Vec<u8>, value: Vec<u8>) -> Result<Option<Token>> {
+        let parts = self.parts(key, value)?;
+        parts.map_or(Ok(None), |parts| self.rows()?.open_token(parts, header))
+    }
+
+    /// This first part and those behind it; `None` if one is missing, as while another write goes on.
+    pub(crate) fn parts(&self, key: Vec<u8>, value: Vec<u8>) -> Result<Option<Vec<Row>>> {
         let count = crate::row::parts_of(&value);
         let mut parts = vec![(key, value)];
         for part in 1..count {
@@ -465,7 +472,7 @@ impl Open<'_> {
             let Some(value) = self.get(&key)? else { return Ok(None) };
             parts.push((key, value));
         }
-        self.rows()?.open_token(parts, header)
+        Ok(Some(parts))
     }
 }
 

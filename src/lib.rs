@@ -64,7 +64,10 @@ mod sign_out;
 mod store;
 mod sync;
 mod token;
+#[cfg(feature = "tower-sessions")]
+pub mod tower_sessions;
 mod upkeep;
+mod web;
 mod wipe;
 
 pub use acquire::{

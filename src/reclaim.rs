@@ -17,6 +17,7 @@ use crate::row::Header;
 use crate::rule::{Life, Position, Scope};
 use crate::sync::Arc;
 use crate::token::Token;
+use crate::web;
 
 /// How many rows are read and gone through at a time, under the gate and the account's lock.
 const SLICE: usize = if cfg!(oubliette_shuttle) { 2 } else { 64 };
@@ -41,7 +42,9 @@ pub struct Swept {
     pub dead_rows: u64,
     /// Expired tokens that were deleted.
     pub expired_tokens: u64,
-    /// Accounts, sign-ins and tokens whose rows did not open: nobody can read them, so they were deleted.
+    /// Web sessions that were deleted because they had expired or ended.
+    pub web_sessions: u64,
+    /// Accounts, sign-ins, tokens and web sessions whose rows did not open: nobody can read them, so they were deleted.
     pub tampered: u64,
     /// Whether the sweep came to the end of all accounts; the next one begins anew.
     pub finished: bool,
@@ -67,6 +70,20 @@ pub(crate) fn run(core: &Arc<Core>) {
             let rows = tidy_account(core, account, None, &mut pace)?.dead_rows;
             observe::reclaimed(rows);
             Ok(core.backlog.account_done(rows))
+        });
+        let result = result.and_then(|()| {
+            if scope != Scope::Everybody {
+                return Ok(());
+            }
+            // Web sessions of nobody's have ended too.
+            let mut start = Instant::now();
+            let ended = web::tidy_unbound(core, |looked_at| {
+                pace.worked(looked_at, start);
+                start = Instant::now();
+                core.backlog.goes_on()
+            })?;
+            core.backlog.rows_done(ended);
+            Ok(())
         });
         match result {
             Ok(()) => {}
@@ -124,7 +141,12 @@ fn sweep_step(core: &Core, cursor: Cursor, swept: &mut Swept) -> Result<Option<C
                 Some(last) => Cursor::Indexes(number, Some(last)),
                 None => Cursor::Indexes(number + 1, None),
             })),
-            None => {
+            None => Ok(Some(Cursor::Web(web::Kind::Bound, None))),
+        },
+        Cursor::Web(kind, after) => match (web::tidy_slice(&core.enter()?, kind, after.as_deref(), swept)?, kind) {
+            (Some(last), _) => Ok(Some(Cursor::Web(kind, Some(last)))),
+            (None, web::Kind::Bound) => Ok(Some(Cursor::Web(web::Kind::Unbound, None))),
+            (None, web::Kind::Unbound) => {
                 let _open = core.enter()?;
                 core.ledger.compact(core.clock.now().saturating_sub(millis(core.options.max_sign_in_age)))?;
                 Ok(None)
@@ -215,7 +237,7 @@ pub(crate) struct Look {
 
 /// Deletes the account's dead rows: those of sign-ins that are dead on the disk too, too old, or not in the header; tokens of
 /// tenants that are; and what does not open, since nobody can read it. In a sweep (with `now`), expired tokens too, and
-/// index rows that are missing are put back.
+/// index rows that are missing are put back, but those of web sessions.
 ///
 /// In sections: each enters, takes the account's lock, and finds out anew who lives. Between two of them the account may have got
 /// another sign-in, whose rows are not dead.
@@ -329,13 +351,22 @@ fn tidy_rows(
                 let is_tenant_dead = |life| open.core.ledger.fences().is_tenant_dead_by(life, tenant, end);
                 life_of(&sign_in).is_none_or(is_tenant_dead)
             }
+            Some(AccountRow::Web { sign_in, session, .. }) => {
+                // Nobody finds one without its index row, to delete it either. Both are in every batch: so that is not put back.
+                life_of(&sign_in).is_none() || now.is_some() && !web::is_found(open, &session, account, &sign_in)?
+            }
             Some(AccountRow::Header) | None => false,
         };
         let size = (key.len() + value.len()) as u64;
         tidied.live_bytes += if is_dead { 0 } else { size };
         if is_dead {
             tidied.dead_rows += 1;
-            commit_one(open, account, None, (key, None))?;
+            let mut batch = Batch::default();
+            if let Some(AccountRow::Web { sign_in, session, .. }) = layout::parse(&key) {
+                batch.delete(layout::web_index(&session, account, &sign_in));
+            }
+            batch.delete(key);
+            open.commit(account, batch)?;
         } else if let (Some(now), Some((header, _)), Some(AccountRow::Token { sign_in, tenant, slot, part: 0 })) =
             (now, &header, layout::parse(&key))
         {

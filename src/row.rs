@@ -30,12 +30,24 @@ const PART_BYTES: usize = 6 * 1024;
 const SALT_BYTES: usize = 16;
 const WRAPPED_BYTES: usize = 32 + OVERHEAD_BYTES;
 const TOKEN_FRONT: usize = 3 + 16;
+/// Where a body begins that is sealed in parts: behind front and nonce.
+pub(crate) const PARTS_TEXT: usize = TOKEN_FRONT + NONCE_BYTES;
+/// Tokens.
+const TOKEN: Parted = Parted { name: "token", byte: b'T' };
 
 /// Seals and opens the rows of one store.
 pub(crate) struct Rows {
     store_id: [u8; 16],
     ledger_id: [u8; 16],
     secrets: KeyringSecrets,
+}
+
+/// A kind of row that can have several parts.
+pub(crate) struct Parted {
+    /// In the associated data, and in errors.
+    pub(crate) name: &'static str,
+    /// In the clear front.
+    pub(crate) byte: u8,
 }
 
 /// What the header of a live account says.
@@ -148,30 +160,9 @@ impl Rows {
 
     /// The rows of a token, part by part; `key` makes the key of a part. All parts share a fresh write id.
     pub(crate) fn seal_token(&self, key: impl Fn(u8) -> Vec<u8>, header: &Header, token: &Token) -> Result<Vec<Row>> {
-        let too_long = || Error::invalid("token", "it is too long with its ids and extra");
-        let write_id = fresh::<16>()?;
-        let wire = TokenWire::of(token);
-        let front = |count: u8| [[FORMAT, b'T', count].as_slice(), &write_id].concat();
-        let mut body = codec::encode(&wire, TOKEN_FRONT + NONCE_BYTES, TAG_BYTES).ok_or_else(too_long)?;
-        let text = TOKEN_FRONT + NONCE_BYTES;
-        if body.len() - text <= PART_BYTES {
-            let key = key(0);
-            self.seal_behind(b"token", &key, header, &front(1), &mut body)?;
-            return Ok(vec![(key, std::mem::take(&mut *body))]);
-        }
-        let parts = body.get(text..).unwrap_or_default().chunks(PART_BYTES);
-        let count = u8::try_from(parts.len()).map_err(|_| too_long())?;
-        (0..)
-            .zip(parts)
-            .map(|(part, bytes)| {
-                let key = key(part);
-                let mut row = Zeroizing::new(Vec::with_capacity(text + bytes.len() + TAG_BYTES));
-                row.resize(text, 0);
-                row.extend_from_slice(bytes);
-                self.seal_behind(b"token", &key, header, &front(count), &mut row)?;
-                Ok((key, std::mem::take(&mut *row)))
-            })
-            .collect()
+        let body = codec::encode(&TokenWire::of(token), PARTS_TEXT, TAG_BYTES);
+        let rows = body.map(|body| self.seal_parts(&TOKEN, key, header, &fresh()?, body)).transpose()?.flatten();
+        rows.ok_or_else(|| Error::invalid("token", "it is too long with its ids and extra"))
     }
 
     /// Opens the parts of a token, in order. `None` if they are not all the parts of one write, as when they were read while
@@ -180,26 +171,71 @@ impl Rows {
     /// # Errors
     /// `Tampered` if a part does not open.
     pub(crate) fn open_token(&self, parts: Vec<Row>, header: &Header) -> Result<Option<Token>> {
-        let Some(first) = parts.first().and_then(|(_, value)| token_front(value)) else { return Err(Error::Tampered("token")) };
+        self.open_parts(&TOKEN, parts, header, decode_token)
+    }
+
+    /// Seals a body that begins behind [`PARTS_TEXT`], in as many rows as it needs. `None` if these are too many.
+    pub(crate) fn seal_parts(
+        &self,
+        kind: &Parted,
+        key: impl Fn(u8) -> Vec<u8>,
+        header: &Header,
+        write_id: &[u8; 16],
+        mut body: Zeroizing<Vec<u8>>,
+    ) -> Result<Option<Vec<Row>>> {
+        let front = |count: u8| [[FORMAT, kind.byte, count].as_slice(), write_id].concat();
+        let label = kind.name.as_bytes();
+        if body.len() - PARTS_TEXT <= PART_BYTES {
+            let key = key(0);
+            self.seal_behind(label, &key, header, &front(1), &mut body)?;
+            return Ok(Some(vec![(key, std::mem::take(&mut *body))]));
+        }
+        let parts = body.get(PARTS_TEXT..).unwrap_or_default().chunks(PART_BYTES);
+        let Ok(count) = u8::try_from(parts.len()) else { return Ok(None) };
+        let rows = (0..).zip(parts).map(|(part, bytes)| {
+            let key = key(part);
+            let mut row = Zeroizing::new(Vec::with_capacity(PARTS_TEXT + bytes.len() + TAG_BYTES));
+            row.resize(PARTS_TEXT, 0);
+            row.extend_from_slice(bytes);
+            self.seal_behind(label, &key, header, &front(count), &mut row)?;
+            Ok((key, std::mem::take(&mut *row)))
+        });
+        rows.collect::<Result<_>>().map(Some)
+    }
+
+    /// Opens what [`Rows::seal_parts`] has sealed, as [`Rows::open_token`] says.
+    ///
+    /// # Errors
+    /// `Tampered` if a part does not open, or `decode` says no.
+    pub(crate) fn open_parts<T>(
+        &self,
+        kind: &Parted,
+        parts: Vec<Row>,
+        header: &Header,
+        decode: impl FnOnce(&[u8]) -> Option<T>,
+    ) -> Result<Option<T>> {
+        let tampered = || Error::Tampered(kind.name);
+        let first = parts.first().and_then(|(_, value)| token_front(value)).ok_or_else(tampered)?;
         if parts.len() != usize::from(first.count) || parts.iter().any(|(_, value)| token_front(value) != Some(first)) {
             return Ok(None);
         }
         let mut bodies = Vec::with_capacity(parts.len());
         for (key, value) in parts {
             let mut row = Wiped(value);
-            let length =
-                self.open_behind(b"token", b'T', &key, header, TOKEN_FRONT, &mut row)?.ok_or(Error::Tampered("token"))?.len();
+            let opened = self.open_behind(kind.name.as_bytes(), kind.byte, &key, header, TOKEN_FRONT, &mut row)?;
+            let length = opened.ok_or_else(tampered)?.len();
             bodies.push((row, length));
         }
-        let text = TOKEN_FRONT + NONCE_BYTES;
-        let token = if let [(row, length)] = bodies.as_slice() {
-            row.get(text..text + length).and_then(decode_token)
+        let opened = if let [(row, length)] = bodies.as_slice() {
+            row.get(PARTS_TEXT..PARTS_TEXT + length).and_then(decode)
         } else {
             let mut whole = Wiped(Vec::with_capacity(bodies.iter().map(|(_, length)| length).sum()));
-            bodies.iter().for_each(|(row, length)| whole.extend_from_slice(row.get(text..text + length).unwrap_or_default()));
-            decode_token(&whole)
+            for (row, length) in &bodies {
+                whole.extend_from_slice(row.get(PARTS_TEXT..PARTS_TEXT + length).unwrap_or_default());
+            }
+            decode(&whole)
         };
-        token.map(Some).ok_or(Error::Tampered("token"))
+        opened.map(Some).ok_or_else(tampered)
     }
 
     /// The checkpoint: this ledger was synced up to `position`.
@@ -222,6 +258,11 @@ impl Rows {
         let mut sealed = sealed.to_vec();
         let opened = open_in_place(&self.checkpoint_key(), &aad, &mut sealed).ok_or_else(damaged)?;
         opened.try_into().map(|bytes: &mut [u8; 8]| Position::from_be_bytes(*bytes)).map_err(|_| damaged())
+    }
+
+    /// A key for one row that belongs to no account.
+    pub(crate) fn key_of_nobody(&self, label: &[u8], salt: &[u8; 16]) -> Key {
+        sub_key(self.secrets.current_root().1, &[label, salt])
     }
 
     pub(crate) fn checkpoint_key(&self) -> Key {
@@ -267,6 +308,11 @@ impl Rows {
         aad.extend_from_slice(front);
         aad
     }
+}
+
+/// The random bytes that all parts of one write share, not authenticated.
+pub(crate) fn write_id_of(value: &[u8]) -> Option<[u8; 16]> {
+    token_front(value).map(|front| front.write_id)
 }
 
 /// How many parts the token has whose first part this is, not authenticated: for knowing which rows to read or to delete.

@@ -405,8 +405,11 @@ impl std::fmt::Debug for LiveSignIn {
 ///
 /// Rows of an earlier life are not emptied here: they belong to sign-ins that no header lists any more and are sealed under
 /// a key that is gone, so nothing can read them, and reclaim deletes them. A sign-in stays one small batch.
-pub(crate) fn sign_in(owner: &Arc<Owner>, request: SignIn) -> Result<LiveSignIn> {
+///
+/// Its first tokens come in the same batch, or one of a signed-out tenant is left out and reported.
+pub(crate) fn sign_in(owner: &Arc<Owner>, request: SignIn, tokens: &[Token]) -> Result<(LiveSignIn, Stored)> {
     let core = owner.core();
+    tokens.iter().try_for_each(Token::check)?;
     if request.aliases.len() > MAX_ALIASES {
         return Err(Error::invalid("alias", "a sign-in has at most 8"));
     }
@@ -466,18 +469,59 @@ pub(crate) fn sign_in(owner: &Arc<Owner>, request: SignIn) -> Result<LiveSignIn>
     for (index, tag) in index::entries(core, &life, &body) {
         batch.put(index.row(&tag, &account), Vec::new());
     }
+    let stored = put_first(&open, (&life, continued_since), &id, &header, tokens, &mut batch)?;
     open.commit_with_checkpoint(&account, batch)?;
     drop((lock, session_lock));
     open.sync(Durability::PowerLoss)?;
     if has_ended {
         core.backlog.push_account(account);
     }
+    // A fence that came meanwhile made the tokens unreadable: say so, as `put` does.
+    if stored.stored > 0 && !core.is_live(&life, core.clock.now()) {
+        return Err(Error::SignedOut);
+    }
     let inner =
         Inner { owner: owner.clone(), id, generation: header.generation, life, account: request.account, body, continued_since };
-    Ok(LiveSignIn(Arc::new(inner)))
+    Ok((LiveSignIn(Arc::new(inner)), stored))
 }
 
-/// Handles of the account's live sign-ins, newest first.
+/// Puts the first tokens of a sign-in into its batch. None of its places has anything in it yet.
+fn put_first(
+    open: &Open<'_>,
+    (life, continued_since): (&Life, Option<Millis>),
+    id: &SignInId,
+    header: &Header,
+    tokens: &[Token],
+    batch: &mut Batch,
+) -> Result<Stored> {
+    let core = open.core;
+    let mut stored = Stored { stored: 0, refused: Vec::new() };
+    // By place: of two tokens for one place the later counts, and leaves no parts of the other behind.
+    let mut writes: BTreeMap<(Tag, Tag), Vec<Row>> = BTreeMap::new();
+    for (number, token) in tokens.iter().enumerate() {
+        let tenant = token.tenant().map_or(life.tenant, |tenant| core.tagger.tenant(tenant));
+        let fences = core.ledger.fences();
+        let is_over = |since| fences.is_tenant_covered_since(tenant, since);
+        if fences.is_tenant_dead(life, tenant) || continued_since.is_some_and(is_over) {
+            stored.refused.push(number);
+            continue;
+        }
+        drop(fences);
+        let slot = token.slot(&core.tagger, &life.account);
+        let key = |part| layout::token(&life.account, id, &tenant, &slot, part);
+        writes.insert((tenant, slot), open.rows()?.seal_token(key, header, token)?);
+        stored.stored += 1;
+    }
+    for ((tenant, _), rows) in writes {
+        rows.into_iter().for_each(|(key, value)| batch.put(key, value));
+        if tenant != life.tenant {
+            batch.put(Index::Tenant.row(&tenant, &life.account), Vec::new());
+        }
+    }
+    Ok(stored)
+}
+
+/// Handles of the account's live sign-ins, newest first. Of an account that is known by its tag alone, too.
 pub(crate) fn live_sign_ins(owner: &Arc<Owner>, open: &Open<'_>, account: &Tag) -> Result<Vec<LiveSignIn>> {
     let core = owner.core();
     let Some((value, header)) = open.header(account)? else { return Ok(Vec::new()) };

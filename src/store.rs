@@ -15,10 +15,11 @@ use crate::operate::{self, BackedUp, Compacted, Erased, Premises, Verified};
 use crate::owner::{Owner, Works};
 use crate::place::Held;
 use crate::reclaim::{self, Reclaimed, Swept, next_account};
-use crate::sign_in::{self, LiveSignIn, SignIn};
+use crate::sign_in::{self, LiveSignIn, SignIn, Stored};
 use crate::sign_out::{self, LastSignOut, Receipt, Scope, SignOut};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex};
+use crate::token::Tokens;
 
 /// An encrypted, restart-safe store of tokens. Clones share it.
 ///
@@ -147,7 +148,31 @@ impl TokenStore {
     /// [`Error::SignedOut`] if sign-outs of the account come in faster than they can be written. [`Error::InvalidInput`] for
     /// ids that cannot be stored. [`Error::Full`], [`Error::Io`], [`Error::Poisoned`] if the engine or the ledger failed.
     pub fn sign_in(&self, sign_in: SignIn) -> Result<LiveSignIn> {
-        observe::sign_in(|| sign_in::sign_in(&self.owner, sign_in))
+        observe::sign_in(|| Ok(sign_in::sign_in(&self.owner, sign_in, &[])?.0))
+    }
+
+    /// Signs a user in with the tokens that came with it: as [`sign_in`](Self::sign_in) and [`put`](LiveSignIn::put), but atomically, and at
+    /// the price of one sync to disk. After a crash there is the sign-in with its tokens, or neither.
+    ///
+    /// # Errors
+    /// As of both. [`Error::InvalidInput`]: nobody was signed in. [`Error::SignedOut`] if a sign-out overtook the call: revoke the
+    /// tokens if you can.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::time::{Duration, SystemTime};
+    /// # use oubliette::*;
+    /// # let store = TokenStore::in_memory()?;
+    /// let sign_in = SignIn::new(AccountId::new("login.example.com", "uid.utid")?, TenantId::new("contoso")?);
+    /// let client = ClientId::new("web")?;
+    /// let (live, stored) = store.sign_in_with(sign_in, RefreshToken::new(client.clone(), "rt-1"))?;
+    /// assert_eq!(stored.stored, 1);
+    /// assert_eq!(live.refresh_token(&client)?.unwrap().secret.expose(), "rt-1");
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn sign_in_with(&self, sign_in: SignIn, tokens: impl Into<Tokens>) -> Result<(LiveSignIn, Stored)> {
+        let Tokens(tokens) = tokens.into();
+        observe::sign_in(|| sign_in::sign_in(&self.owner, sign_in, &tokens))
     }
 
     /// Ends every sign-in in the scope, at once for every reader, whether anybody is there or not.
@@ -190,6 +215,14 @@ impl TokenStore {
     /// As [`TokenStore::account`].
     pub fn resume(&self, account: &AccountId, id: [u8; 16]) -> Result<Option<LiveSignIn>> {
         observe::verb("resume", || self.resume_in(&self.core().enter()?, account, id))
+    }
+
+    /// As [`TokenStore::resume`], by the account's tag.
+    #[cfg(feature = "tower-sessions")]
+    pub(crate) fn resume_tagged(&self, account: &Tag, id: &layout::SignInId) -> Result<Option<LiveSignIn>> {
+        let open = self.core().enter()?;
+        let live = beside_writers(|| sign_in::live_sign_ins(&self.owner, &open, account))?;
+        Ok(live.into_iter().find(|live| live.id_bytes() == id))
     }
 
     /// The live accounts, page by page. Accounts that do not open are counted, not listed.

@@ -2,6 +2,6 @@
 //! runs next at each of them (`tests/shuttle`): whatever threads of the store meet at comes from here.
 
 #[cfg(oubliette_shuttle)]
-pub(crate) use shuttle::{sync::*, thread};
+pub(crate) use shuttle::{sync::*, thread, thread_local};
 #[cfg(not(oubliette_shuttle))]
-pub(crate) use std::{sync::*, thread};
+pub(crate) use std::{sync::*, thread, thread_local};

@@ -133,7 +133,7 @@ impl Upkeep {
     }
 
     /// Stops, waits until the thread has ended, and says what it did. It ends when it has looked at the accounts that it is at; if it is just
-    /// compacting the engine's folder, when that is done.
+    /// compacting the engine's folder, when that is done. (In async code, which may not wait, drop it.)
     pub fn stop(mut self) -> UpkeepState {
         self.bell.stop();
         if let Some(thread) = self.thread.take()
@@ -305,10 +305,11 @@ fn pass(how: &UpkeepBuilder, bell: &Bell) -> Option<Result<(Swept, SystemTime)>>
 impl Swept {
     /// Adds a later slice of the same pass.
     fn add(&mut self, slice: Self) {
-        let Self { accounts, dead_rows, expired_tokens, tampered, finished, live_bytes, compacted } = slice;
+        let Self { accounts, dead_rows, expired_tokens, web_sessions, tampered, finished, live_bytes, compacted } = slice;
         self.accounts += accounts;
         self.dead_rows += dead_rows;
         self.expired_tokens += expired_tokens;
+        self.web_sessions += web_sessions;
         self.tampered += tampered;
         self.compacted |= compacted;
         // The last one has the sum.

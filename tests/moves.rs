@@ -387,3 +387,49 @@ fn everyone_can_be_forgotten_beside_the_mark_of_a_move() {
         assert_eq!(open(&machine).account(&account(1)).unwrap().len(), 1, "{mark}");
     }
 }
+
+/// An erasure died, and one of the two ledgers was damaged: only the one that the keyring names can be damage. The other is cleared away,
+/// and has nobody forgotten.
+#[test]
+fn a_damaged_ledger_that_does_not_count_has_nobody_forgotten() {
+    let machine = Machine::new();
+    let live = fill(&machine);
+    let own = |machine: &Machine| {
+        drop(open_either(machine));
+        machine.files().into_keys().find(|name| name.starts_with("ledger-")).unwrap()
+    };
+    let old = own(&machine);
+    let mut counted = BTreeSet::new();
+    for calls in 0.. {
+        let machine = machine.copy();
+        let store = open(&machine);
+        machine.die_after(calls);
+        let is_done = store.complete_erasure(&KeySource::bytes(NEW)).is_ok_and(|erased| !erased.leftovers);
+        drop(store);
+        machine.kill_process(calls);
+        let counts = own(&machine.copy());
+        for name in machine.files().into_keys().filter(|name| name.starts_with("ledger-")) {
+            let machine = machine.copy();
+            let mut files = machine.files();
+            files.get_mut(&name).unwrap()[600] ^= 1;
+            machine.set_files(files);
+            let keys = || KeySource::bytes(NEW).previous(KeySource::bytes(OLD));
+            let refusing = open_with(&machine.copy(), keys());
+            let forgetting = machine.builder().clock(ManualClock::new(now())).key(keys()).on_damage(OnDamage::ForgetEveryone);
+            let store = forgetting.open().unwrap();
+            if name == counts {
+                assert!(matches!(refusing, Err(Error::Damaged { part: Part::Ledger, .. })), "{calls}");
+                assert!(store.accounts(Page::first(100)).unwrap().accounts.is_empty(), "{calls}");
+            } else {
+                counted.insert(counts == old);
+                check(&refusing.unwrap(), &live, "refusing");
+                check(&store, &live, "forgetting");
+            }
+            assert_eq!(machine.files().into_keys().filter(|name| name.starts_with("ledger-")).count(), 1, "{calls}");
+        }
+        if is_done {
+            break;
+        }
+    }
+    assert_eq!(counted.len(), 2, "it dies before the switch and behind it");
+}

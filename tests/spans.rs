@@ -2,7 +2,9 @@
 
 mod common;
 
-use std::sync::{Arc, Mutex};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex};
 
 use common::{now, scopes};
 use metrics_util::debugging::DebuggingRecorder;
@@ -11,6 +13,11 @@ use oubliette::*;
 /// Keeps all that a subscriber can see.
 #[derive(Clone, Default)]
 struct Everything(Arc<Mutex<Vec<String>>>);
+
+thread_local! {
+    /// The spans that this thread is in.
+    static ENTERED: RefCell<Vec<(tracing::span::Id, &'static tracing::Metadata<'static>)>> = const { RefCell::new(Vec::new()) };
+}
 
 struct Fields<'a>(&'a mut String);
 
@@ -22,15 +29,18 @@ impl tracing::field::Visit for Fields<'_> {
 
 impl tracing::Subscriber for Everything {
     fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target().starts_with("oubliette")
+        metadata.target().starts_with("oubliette") || metadata.target() == "app"
     }
 
     fn new_span(&self, span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        let mut line = format!("{} {}", span.metadata().level(), span.metadata().name());
+        let within = ENTERED.with_borrow(|entered| entered.last().map_or("", |(_, metadata)| metadata.name()));
+        let mut line = format!("{within}> {} {}", span.metadata().level(), span.metadata().name());
         span.record(&mut Fields(&mut line));
         let mut lines = self.0.lock().unwrap();
         lines.push(line);
-        tracing::span::Id::from_u64(lines.len() as u64)
+        let id = tracing::span::Id::from_u64(lines.len() as u64);
+        METADATA.lock().unwrap().insert(id.into_u64(), span.metadata());
+        id
     }
 
     fn record(&self, span: &tracing::span::Id, values: &tracing::span::Record<'_>) {
@@ -45,12 +55,26 @@ impl tracing::Subscriber for Everything {
     }
 
     fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-    fn enter(&self, _: &tracing::span::Id) {}
-    fn exit(&self, _: &tracing::span::Id) {}
+
+    fn enter(&self, span: &tracing::span::Id) {
+        let metadata = METADATA.lock().unwrap()[&span.into_u64()];
+        ENTERED.with_borrow_mut(|entered| entered.push((span.clone(), metadata)));
+    }
+
+    fn exit(&self, _: &tracing::span::Id) {
+        ENTERED.with_borrow_mut(Vec::pop);
+    }
+
+    fn current_span(&self) -> tracing_core::span::Current {
+        let current = ENTERED.with_borrow(|entered| entered.last().cloned());
+        current.map_or_else(tracing_core::span::Current::none, |(id, metadata)| tracing_core::span::Current::new(id, metadata))
+    }
 }
 
-/// Runs every verb with names and tokens that are easily recognised; and some that fail.
-fn run_everything(machine: &Machine) {
+static METADATA: LazyLock<Mutex<HashMap<u64, &'static tracing::Metadata<'static>>>> = LazyLock::new(Mutex::default);
+
+/// Runs every verb with names and tokens that are easily recognised; and some that fail. Gives the keys of the rows that there were.
+fn run_everything(machine: &Machine) -> Vec<Vec<u8>> {
     let store =
         machine.builder().clock(ManualClock::new(now())).key(KeySource::bytes(*b"needle-key-needle-key-needle-key")).open();
     let store = store.unwrap();
@@ -88,13 +112,17 @@ fn run_everything(machine: &Machine) {
     runtime.block_on(async {
         let live = AsyncSignIn::from(live.clone());
         live.access_token(&wanted).await.unwrap().unwrap();
-        live.put(RefreshToken::new(client.clone(), "needle-refresh-2")).await.unwrap();
+        // On another thread, but in the span of the request.
+        let request = tracing::debug_span!(target: "app", "request");
+        let mut put = std::pin::pin!(live.put(RefreshToken::new(client.clone(), "needle-refresh-2")));
+        std::future::poll_fn(|context| request.in_scope(|| put.as_mut().poll(context))).await.unwrap();
     });
     let good = machine.rows();
     let mut bad = good.clone();
     bad.values_mut().filter(|value| value.len() > 100).for_each(|value| *value.last_mut().unwrap() ^= 1);
     machine.set_rows(bad);
     live.access_token(&wanted).unwrap_err();
+    let keys = good.keys().cloned().collect();
     machine.set_rows(good);
     for scope in [Scope::Subject(subject.clone()), Scope::Tenant(tenant.clone()), Scope::Everybody] {
         store.last_sign_out(&scope).unwrap();
@@ -111,6 +139,7 @@ fn run_everything(machine: &Machine) {
     machine.set_failing_syncs(true);
     store.sign_out(SignOut::account(&id)).unwrap_err();
     store.close().unwrap_err();
+    keys
 }
 
 #[test]
@@ -121,7 +150,7 @@ fn no_span_event_or_metric_shows_anything() {
     recorder.install().unwrap();
     // For all threads: the store's own, and those of the runtime.
     tracing::subscriber::set_global_default(everything.clone()).unwrap();
-    run_everything(&machine);
+    let keys = run_everything(&machine);
     let verbs = everything.0.lock().unwrap().clone();
     let metrics = snapshotter.snapshot().into_vec().into_iter().map(|(key, ..)| format!("{key:?}"));
     let lines: Vec<String> = metrics.chain(verbs.iter().cloned()).collect();
@@ -131,10 +160,13 @@ fn no_span_event_or_metric_shows_anything() {
     let mut shown =
         vec!["needle".to_owned(), base16ct::lower::encode_string(b"needle"), decimal[1..decimal.len() - 1].to_owned()];
     // Nor a keyed hash, of which rows' keys are made.
-    for key in machine.rows().into_keys().filter(|key| key.len() > 16) {
-        shown.push(base16ct::lower::encode_string(&key[1..17]));
-        shown.push(format!("{:?}", &key[1..17]));
+    let hashes = keys.iter().flat_map(|key| [key.get(1..17), key.get(17..33)]).flatten();
+    for hash in hashes {
+        shown.push(base16ct::lower::encode_string(hash));
+        shown.push(format!("{hash:?}"));
+        shown.push(format!("{hash:x?}"));
     }
+    assert!(shown.len() > 30);
     for line in &lines {
         assert!(shown.iter().all(|needle| !line.contains(needle.as_str())), "{line}");
     }
@@ -144,6 +176,7 @@ fn no_span_event_or_metric_shows_anything() {
     has("DEBUG sign_out scope=\"tenant\" outcome=\"ok\"");
     has("DEBUG read kind=\"access\" outcome=\"hit\"");
     has("DEBUG put outcome=\"signed_out\"");
+    has("request> DEBUG put outcome=\"ok\"");
     has("DEBUG verb verb=\"compact\" outcome=\"ok\"");
     has("WARN message=a row does not open verb=\"read\"");
     has("part=\"engine\"");

@@ -249,6 +249,13 @@ impl Bare {
         self.db.as_ref().unwrap()
     }
 
+    /// The same database, for another thread.
+    pub fn share(&self) -> Self {
+        let (sealed, buffer) = (self.sealed.clone(), self.buffer.clone());
+        let log = self.log.try_clone().unwrap();
+        Self { path: self.path.clone(), db: self.db.clone(), log, cipher: self.cipher.clone(), sealed, buffer }
+    }
+
     pub fn reopen(&mut self) -> Duration {
         self.db = None;
         let start = Instant::now();

@@ -415,6 +415,15 @@ fn of_operations() -> Seeds {
         ),
         ("tampered-file", after(vec![sign_out(0, 0), Verb::TamperFile { file: 1, how: 4, at: 600, mask: 1 }, Verb::List {}])),
         ("forgotten", after(vec![Verb::CopyRows {}, Verb::Forget { at: 9, mask: 1 }, sign_in(0, 0), put(2), Verb::List {}])),
+        (
+            "forgotten-amid-erasure",
+            after(vec![
+                Verb::DieAfter { calls: 15 },
+                Verb::Move { kind: 2, keys: 0 },
+                Verb::Forget { at: 9, mask: 1 },
+                sign_in(0, 0),
+            ]),
+        ),
         ("import", after(vec![clock(50, false), sign_out(0, 0), import(60), import(20), clock(20, false), import(5)])),
         (
             "keys",

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use super::flight::Number;
+use crate::sync::thread_local;
 
 thread_local! {
     static LEADING: RefCell<Vec<Number>> = const { RefCell::new(Vec::new()) };
@@ -15,7 +16,7 @@ pub(crate) struct Chain(Vec<Number>);
 impl Chain {
     /// That of the code that runs now.
     pub(crate) fn current() -> Self {
-        Self(LEADING.with_borrow(Clone::clone))
+        Self(LEADING.with(|leading| leading.borrow().clone()))
     }
 
     /// With one more refresh, which the others wait for.
@@ -26,7 +27,7 @@ impl Chain {
 
     /// Whether waiting for this flight would be waiting for oneself.
     pub(crate) fn has(flight: Number) -> bool {
-        LEADING.with_borrow(|leading| leading.contains(&flight))
+        LEADING.with(|leading| leading.borrow().contains(&flight))
     }
 
     /// Runs `work` as a part of these refreshes.
@@ -34,10 +35,10 @@ impl Chain {
         struct Before(Vec<Number>);
         impl Drop for Before {
             fn drop(&mut self) {
-                LEADING.with_borrow_mut(|leading| std::mem::swap(leading, &mut self.0));
+                drop(LEADING.with(|leading| leading.replace(std::mem::take(&mut self.0))));
             }
         }
-        let _before = Before(LEADING.replace(self.0.clone()));
+        let _before = Before(LEADING.with(|leading| leading.replace(self.0.clone())));
         work()
     }
 }

@@ -11,9 +11,10 @@ use crate::id::{AccountId, Alias, SessionId, Subject, TenantId};
 use crate::observe;
 use crate::operate::{BackedUp, Compacted, Erased, Verified};
 use crate::reclaim::{Reclaimed, Swept};
-use crate::sign_in::SignIn;
+use crate::sign_in::{SignIn, Stored};
 use crate::sign_out::{LastSignOut, Receipt, Scope, SignOut};
 use crate::store::{Account, Accounts, Page, Stats, TokenStore};
+use crate::token::Tokens;
 use crate::upkeep::UpkeepBuilder;
 
 /// A [`TokenStore`] for async code, on tokio. Clones share it; so do the [`TokenStore`] and the [`LiveSignIn`](crate::LiveSignIn)s that it was made from.
@@ -85,6 +86,16 @@ impl AsyncTokenStore {
     pub async fn sign_in(&self, sign_in: SignIn) -> Result<AsyncSignIn> {
         let live = self.run(move |store| store.sign_in(sign_in)).await?;
         Ok(AsyncSignIn::with(live, &self.threads))
+    }
+
+    /// As [`TokenStore::sign_in_with`].
+    ///
+    /// # Errors
+    /// As [`TokenStore::sign_in_with`].
+    pub async fn sign_in_with(&self, sign_in: SignIn, tokens: impl Into<Tokens>) -> Result<(AsyncSignIn, Stored)> {
+        let tokens = tokens.into();
+        let (live, stored) = self.run(move |store| store.sign_in_with(sign_in, tokens)).await?;
+        Ok((AsyncSignIn::with(live, &self.threads), stored))
     }
 
     /// As [`TokenStore::sign_out`].

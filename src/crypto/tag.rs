@@ -74,6 +74,8 @@ pub(crate) struct Tagger {
     subject: Mac,
     alias: Mac,
     slot: Mac,
+    #[cfg_attr(not(feature = "tower-sessions"), allow(dead_code))]
+    web: Mac,
 }
 
 impl Tagger {
@@ -86,6 +88,7 @@ impl Tagger {
             subject: mac("oubliette/v1/tag/subject"),
             alias: mac("oubliette/v1/tag/alias"),
             slot: mac("oubliette/v1/tag/slot"),
+            web: mac("oubliette/v1/tag/web"),
         }
     }
 
@@ -109,6 +112,12 @@ impl Tagger {
     pub(crate) fn alias(&self, alias: &crate::id::Alias) -> Tag {
         let (kind, value) = alias.parts();
         self.alias.tag(&[&[kind], value.as_bytes()])
+    }
+
+    /// The id of a web session. Whoever has it has the session: it is not in any row.
+    #[cfg_attr(not(feature = "tower-sessions"), allow(dead_code))]
+    pub(crate) fn web(&self, id: &[u8; 16]) -> Tag {
+        self.web.tag(&[id])
     }
 
     /// The slot of a token: keyed by its account too, so that equal slots of two accounts do not look equal.

@@ -102,7 +102,8 @@ fn seconds<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u64>, D::Error>
     })
 }
 
-fn text<'de, D: Deserializer<'de>>(value: D) -> Result<Option<String>, D::Error> {
+/// A text that says something.
+pub(super) fn text<'de, D: Deserializer<'de>>(value: D) -> Result<Option<String>, D::Error> {
     Ok(match Lenient::deserialize(value)? {
         Lenient::Text(text) if !text.is_empty() => Some(text),
         _ => None,

@@ -4,8 +4,10 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use oauth2::{ErrorResponse, RequestTokenError};
+use serde::de::Deserializer;
 use serde::{Deserialize, Serialize};
 
+use super::fields::text;
 use crate::wipe::Wiped;
 
 /// Entra ID's codes for a grant that is good, but not enough for what was asked for: consent, a second factor, conditional access.
@@ -27,15 +29,15 @@ const ASKS_THE_USER: [u64; 12] = [50072, 50074, 50076, 50079, 50158, 53000, 5300
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     error: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     error_description: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     error_uri: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     suberror: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     claims: Option<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "numbers", skip_serializing_if = "Vec::is_empty")]
     error_codes: Vec<u64>,
 }
 
@@ -136,6 +138,12 @@ fn code(given: &str) -> &str {
     let is_plain =
         given.len() <= 64 && given.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
     if is_plain { given } else { "an error code that is none" }
+}
+
+/// Numbers, without what is none: nothing that stands beside the code may keep it from being read.
+fn numbers<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<u64>, D::Error> {
+    let value = serde_json::Value::deserialize(value)?;
+    Ok(value.as_array().into_iter().flatten().filter_map(serde_json::Value::as_u64).collect())
 }
 
 /// Why a token request brought no tokens. It takes over an [`oauth2::RequestTokenError`] of any kind, and leaves out of it what

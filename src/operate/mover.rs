@@ -13,6 +13,7 @@ use crate::layout::{self, AccountRow, Index, SignInId};
 use crate::reclaim::{Look, look, next_account};
 use crate::row::{Header, Rows};
 use crate::rule::Position;
+use crate::web;
 
 /// So many changed accounts may be left to carry while everybody waits.
 const LEFT: usize = 32;
@@ -27,7 +28,7 @@ pub(super) struct Moved {
     pub(super) accounts: u64,
     pub(super) rows: u64,
     pub(super) bytes: u64,
-    /// Accounts, sign-ins and tokens that do not open and were left behind.
+    /// Accounts, sign-ins, tokens and web sessions that do not open and were left behind.
     pub(super) tampered: u64,
 }
 
@@ -49,8 +50,7 @@ pub(super) fn move_live<T>(
         mover.commit()?;
         for account in core.take_changed() {
             let open = enter(core)?;
-            mover.clear(&open, &account)?;
-            mover.carry(&open, &account)?;
+            mover.carry_again(&open, &account)?;
         }
     }
     // Most of it is on the disk before everybody has to wait.
@@ -58,8 +58,7 @@ pub(super) fn move_live<T>(
     mover.target.sync(Durability::PowerLoss).map_err(target_failed)?;
     let mut open = core.enter_alone()?;
     for account in core.take_changed() {
-        mover.clear(&open, &account)?;
-        mover.carry(&open, &account)?;
+        mover.carry_again(&open, &account)?;
     }
     let position = mover.put_checkpoint(&open)?;
     finish(&mut open, mover.target, position, mover.moved)
@@ -68,7 +67,8 @@ pub(super) fn move_live<T>(
 /// Copies the live rows to `target`, each account as it is at one moment, and the checkpoint behind them; and says its position. Nobody
 /// waits for a target that is slow.
 pub(super) fn copy_live(core: &Core, target: Box<dyn Engine>) -> Result<(Moved, Position)> {
-    let mut mover = Mover::new(target, None);
+    // A backup holds no web session: one that is deleted later (nothing of it is in the ledger) would come back with it.
+    let mut mover = Mover { without_web: true, ..Mover::new(target, None) };
     mover.carry_all(core)?;
     // After all accounts: no as-of that was copied lies beyond it.
     let position = mover.put_checkpoint(&enter(core)?)?;
@@ -83,6 +83,7 @@ fn enter(core: &Core) -> Result<Open<'_>> {
 struct Mover<'a> {
     target: Box<dyn Engine>,
     resealed: Option<&'a Rows>,
+    without_web: bool,
     moved: Moved,
     /// What goes to the target next. Many rows at a time, and flushed every other time, sled's log has the least waste.
     batch: Batch,
@@ -91,7 +92,7 @@ struct Mover<'a> {
 
 impl<'a> Mover<'a> {
     fn new(target: Box<dyn Engine>, resealed: Option<&'a Rows>) -> Self {
-        Self { target, resealed, moved: Moved::default(), batch: Batch::default(), commits: 0 }
+        Self { target, resealed, without_web: false, moved: Moved::default(), batch: Batch::default(), commits: 0 }
     }
 
     /// What seals the rows of the target.
@@ -106,10 +107,46 @@ impl<'a> Mover<'a> {
         let mut after = layout::all_accounts();
         loop {
             let open = enter(core)?;
-            let Some(account) = next_account(&open, after)? else { return Ok(()) };
+            let Some(account) = next_account(&open, after)? else { break };
             self.carry(&open, &account)?;
             after = layout::behind_account(&account);
         }
+        let mut after: Option<Vec<u8>> = None;
+        while !self.without_web {
+            let open = enter(core)?;
+            let slice = open.scan(&layout::all_unbound(), after.as_deref(), SLICE)?;
+            let Some((last, _)) = slice.last() else { break };
+            after = Some(last.clone());
+            let firsts = slice.iter().filter_map(|(key, _)| layout::unbound_of(key)).filter(|(_, part)| *part == 0);
+            firsts.into_iter().try_for_each(|(session, _)| self.carry_unbound(&open, &session))?;
+        }
+        Ok(())
+    }
+
+    /// Carries what has changed since it was carried: an account, or a web session of nobody's. (Nobody's name their tag, which no account has.)
+    fn carry_again(&mut self, open: &Open<'_>, tag: &Tag) -> Result<()> {
+        self.clear(open, tag)?;
+        self.carry(open, tag)?;
+        self.carry_unbound(open, tag)
+    }
+
+    /// Carries a web session of nobody's, if it lives.
+    fn carry_unbound(&mut self, open: &Open<'_>, session: &Tag) -> Result<()> {
+        let _lock = open.core.lock_account(session);
+        match web::read_unbound(open, session) {
+            Ok(Some(Some(found))) => {
+                let rows = match self.resealed {
+                    Some(rows) => rows.seal_unbound(session, &found.life, &found.record)?,
+                    None => open.scan(&layout::unbound_parts(session), None, SLICE)?,
+                };
+                rows.into_iter().for_each(|(key, value)| self.put(key, value));
+            }
+            Ok(Some(None)) => {}
+            // We hold the lock: nobody is writing it.
+            Ok(None) | Err(Error::Tampered(_)) => self.moved.tampered += 1,
+            Err(error) => return Err(error),
+        }
+        if self.batch.changes.len() >= SLICE { self.commit() } else { Ok(()) }
     }
 
     /// Puts the checkpoint, which says that all is there, and makes all durable.
@@ -166,7 +203,7 @@ impl<'a> Mover<'a> {
         self.carry_tokens(open, account, (&header, &carried), &look)
     }
 
-    /// Carries the tokens of live sign-ins.
+    /// Carries the tokens and web sessions of live sign-ins.
     fn carry_tokens(&mut self, open: &Open<'_>, account: &Tag, (header, carried): (&Header, &Header), look: &Look) -> Result<()> {
         let mut after = layout::header(account);
         loop {
@@ -174,22 +211,43 @@ impl<'a> Mover<'a> {
             let Some((last, _)) = slice.last() else { break };
             after = last.clone();
             for (key, value) in slice {
-                let Some(AccountRow::Token { sign_in, tenant, slot, part }) = layout::parse(&key) else { continue };
-                let Some(life) = look.lives.get(&sign_in) else { continue };
-                if open.core.ledger.fences().is_tenant_dead(life, tenant) {
-                    continue;
-                }
-                if tenant != life.tenant {
-                    self.batch.put(Index::Tenant.row(&tenant, account), Vec::new());
-                }
-                match self.resealed {
-                    None => self.put(key, value),
-                    Some(rows) if part == 0 => {
-                        let place = (account, &sign_in, &tenant, &slot);
-                        self.reseal(open, rows, (header, carried), place, (key, value))?;
+                match layout::parse(&key) {
+                    Some(AccountRow::Token { sign_in, tenant, slot, part }) => {
+                        let Some(life) = look.lives.get(&sign_in) else { continue };
+                        if open.core.ledger.fences().is_tenant_dead(life, tenant) {
+                            continue;
+                        }
+                        if tenant != life.tenant {
+                            self.batch.put(Index::Tenant.row(&tenant, account), Vec::new());
+                        }
+                        match self.resealed {
+                            None => self.put(key, value),
+                            Some(rows) if part == 0 => {
+                                let place = (account, &sign_in, &tenant, &slot);
+                                self.reseal(open, rows, (header, carried), place, (key, value))?;
+                            }
+                            // With its first part.
+                            Some(_) => {}
+                        }
                     }
-                    // With its first part.
-                    Some(_) => {}
+                    Some(AccountRow::Web { sign_in, session, part }) if !self.without_web => {
+                        // One that has lost its index row is never found again: the sweep deletes it.
+                        if !look.lives.contains_key(&sign_in) || !web::is_found(open, &session, account, &sign_in)? {
+                            continue;
+                        }
+                        match self.resealed {
+                            None => self.put(key, value),
+                            Some(rows) if part == 0 => {
+                                let place = (account, &sign_in, &session);
+                                self.reseal_web(open, rows, (header, carried), place, (key, value))?;
+                            }
+                            // With its first part.
+                            Some(_) => {}
+                        }
+                        self.batch.put(layout::web_index(&session, account, &sign_in), Vec::new());
+                    }
+                    // Carried with the header, left out of a backup, or not of this crate's making.
+                    Some(AccountRow::Header | AccountRow::SignIn(_) | AccountRow::Web { .. }) | None => continue,
                 }
                 if self.batch.changes.len() >= SLICE {
                     self.commit()?;
@@ -219,7 +277,31 @@ impl<'a> Mover<'a> {
         Ok(())
     }
 
-    /// Takes out of the target what was carried of the account before, index rows too. (An account comes once in a round, and each
+    fn reseal_web(
+        &mut self,
+        open: &Open<'_>,
+        rows: &Rows,
+        (header, carried): (&Header, &Header),
+        (account, sign_in, session): (&Tag, &SignInId, &Tag),
+        (key, value): (Vec<u8>, Vec<u8>),
+    ) -> Result<()> {
+        let opened = open.parts(key, value).and_then(|parts| match parts {
+            Some(parts) => open.rows()?.open_web(parts, header),
+            None => Ok(None),
+        });
+        match opened {
+            Ok(Some(record)) => {
+                let key = |part| layout::web(account, sign_in, session, part);
+                rows.seal_web(key, carried, &record)?.into_iter().for_each(|(key, value)| self.put(key, value));
+            }
+            // We hold the lock: nobody is writing it.
+            Ok(None) | Err(Error::Tampered(_)) => self.moved.tampered += 1,
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Takes out of the target what was carried of the account (or web session of nobody's) before, index rows too. (An account comes once in a round, and each
     /// round begins with everything committed, so nothing of this account is in the batch.)
     fn clear(&mut self, open: &Open<'_>, account: &Tag) -> Result<()> {
         let key = layout::header(account);
@@ -228,23 +310,36 @@ impl<'a> Mover<'a> {
         let mut after: Option<Vec<u8>> = None;
         loop {
             let old = self.target.scan(&layout::account(account), after.as_deref(), SLICE).map_err(target_failed)?;
-            let Some((last, _)) = old.last() else { return Ok(()) };
+            let Some((last, _)) = old.last() else { break };
             after = Some(last.clone());
             for (key, value) in old {
-                match (layout::parse(&key), &header) {
-                    (Some(AccountRow::SignIn(_)), Some(header)) => {
-                        let body = self.rows(open)?.open_sign_in(&key, &value, header)?;
-                        let entries = index::entries(open.core, &open.core.life(*account, &body), &body);
-                        entries.iter().for_each(|(index, tag)| self.batch.delete(index.row(tag, account)));
+                match layout::parse(&key) {
+                    Some(AccountRow::SignIn(_)) => {
+                        if let Some(header) = &header {
+                            let body = self.rows(open)?.open_sign_in(&key, &value, header)?;
+                            let entries = index::entries(open.core, &open.core.life(*account, &body), &body);
+                            entries.iter().for_each(|(index, tag)| self.batch.delete(index.row(tag, account)));
+                        }
                     }
-                    (Some(AccountRow::Token { tenant, .. }), _) => self.batch.delete(Index::Tenant.row(&tenant, account)),
-                    _ => self.moved.accounts -= 1,
+                    Some(AccountRow::Token { tenant, .. }) => self.batch.delete(Index::Tenant.row(&tenant, account)),
+                    Some(AccountRow::Web { sign_in, session, .. }) => {
+                        self.batch.delete(layout::web_index(&session, account, &sign_in));
+                    }
+                    Some(AccountRow::Header) => self.moved.accounts -= 1,
+                    None => {}
                 }
-                self.moved.rows -= 1;
-                self.moved.bytes -= (key.len() + value.len()) as u64;
-                self.batch.delete(key);
+                self.take(key, &value);
             }
         }
+        let unbound = self.target.scan(&layout::unbound_parts(account), None, SLICE).map_err(target_failed)?;
+        unbound.into_iter().for_each(|(key, value)| self.take(key, &value));
+        Ok(())
+    }
+
+    fn take(&mut self, key: Vec<u8>, value: &[u8]) {
+        self.moved.rows -= 1;
+        self.moved.bytes -= (key.len() + value.len()) as u64;
+        self.batch.delete(key);
     }
 
     fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {

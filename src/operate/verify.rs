@@ -9,6 +9,7 @@ use crate::gate::{Core, Open};
 use crate::index;
 use crate::layout::{self, AccountRow, Index};
 use crate::reclaim::{look, next_account};
+use crate::web;
 
 /// What is there, and whether all of it opens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,9 +21,11 @@ pub struct Verified {
     pub sign_ins: u64,
     /// The tokens of these, expired ones too.
     pub tokens: u64,
-    /// Rows of sign-ins that have ended, and index rows that find nobody: for reclaim and the sweep to delete.
+    /// The web sessions, of these sign-ins and of nobody's, that have not expired.
+    pub web_sessions: u64,
+    /// Rows of sign-ins and web sessions that have ended, and index rows that find nobody: for reclaim and the sweep to delete.
     pub dead_rows: u64,
-    /// Accounts, sign-ins and tokens whose rows do not open. Nobody can read them; the sweep deletes them.
+    /// Accounts, sign-ins, tokens and web sessions whose rows do not open. Nobody can read them; the sweep deletes them.
     pub tampered: u64,
     /// Index rows that are missing. The sweep puts them back.
     pub missing_index_rows: u64,
@@ -61,7 +64,43 @@ pub(crate) fn verify(core: &Core) -> Result<Verified> {
             }
         }
     }
+    verify_unbound(core, &mut verified)?;
     Ok(verified)
+}
+
+/// Web sessions of nobody's, and index rows of web sessions that find none. (The others were counted with their accounts.)
+fn verify_unbound(core: &Core, verified: &mut Verified) -> Result<()> {
+    for prefix in [layout::web_indexes(), layout::all_unbound()] {
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let open = core.enter()?;
+            let slice = open.scan(&prefix, after.as_deref(), 256)?;
+            let Some((last, _)) = slice.last() else { break };
+            after = Some(last.clone());
+            for (key, _) in &slice {
+                if let Some((session, account, sign_in)) = layout::web_indexed(key) {
+                    let _lock = core.lock_account(&account);
+                    let is_there = open.get(&layout::web(&account, &sign_in, &session, 0))?.is_some();
+                    verified.dead_rows += u64::from(!is_there);
+                } else if let Some((session, 0)) = layout::unbound_of(key) {
+                    let _lock = core.lock_account(&session);
+                    count(web::read_unbound(&open, &session).map(|found| found.map(|it| it.is_some())), verified)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A web session that was read under the lock.
+fn count(found: Result<Option<bool>>, verified: &mut Verified) -> Result<()> {
+    match found {
+        Ok(Some(true)) => verified.web_sessions += 1,
+        Ok(Some(false)) => verified.dead_rows += 1,
+        Ok(None) | Err(Error::Tampered(_)) => verified.tampered += 1,
+        Err(error) => return Err(error),
+    }
+    Ok(())
 }
 
 fn verify_account(open: &Open<'_>, account: &Tag, verified: &mut Verified) -> Result<()> {
@@ -104,7 +143,16 @@ fn verify_account(open: &Open<'_>, account: &Tag, verified: &mut Verified) -> Re
                 }
                 _ => verified.dead_rows += 1,
             },
-            _ => verified.dead_rows += 1,
+            (Some(AccountRow::Web { sign_in, session, part }), Some(_)) => {
+                let is_found = web::is_found(open, &session, account, &sign_in)?;
+                if !is_found || !look.lives.contains_key(&sign_in) {
+                    verified.dead_rows += 1;
+                } else if part == 0 {
+                    let binding = web::Binding { account: *account, sign_in };
+                    count(web::read_bound(open, &session, &binding).map(|found| found.map(|it| it.is_some())), verified)?;
+                }
+            }
+            (Some(AccountRow::Token { .. } | AccountRow::Web { .. }), None) | (None, _) => verified.dead_rows += 1,
         }
         Ok(true)
     })

@@ -46,8 +46,8 @@ pub(crate) fn what_an_open_store_holds() {
 
     store.complete_erasure(&key(3)).unwrap();
     let after = held();
-    // The index key stays, and with it what HMAC keeps (two states) for each of the six kinds of tags.
-    assert_eq!((at_first.intersection(&after).count(), after.len()), (1 + 2 * 6, at_first.len()), "after an erasure");
+    // The index key stays, and with it what HMAC keeps (two states) for each of the seven kinds of tags.
+    assert_eq!((at_first.intersection(&after).count(), after.len()), (1 + 2 * 7, at_first.len()), "after an erasure");
     store.close().unwrap();
     drop(live);
     assert!(held().is_empty(), "after closing");

@@ -83,6 +83,9 @@ fn entras_invalid_grant_is_not_final_if_the_user_can_mend_it() {
         body.as_object_mut().unwrap().extend(mark.as_object().unwrap().clone());
         assert_eq!(both(body.clone())[0], ASK, "{body}");
     }
+    // What cannot be read beside the code does not hide it.
+    let odd = json!({"error": "invalid_grant", "error_codes": ["50076", -1, 5.5], "suberror": 1, "claims": {}, "error_description": []});
+    assert_eq!(both(odd)[0], FINAL);
     // In doubt it is.
     assert_eq!(both(json!({"error": "invalid_grant", "suberror": "something_new"})), [FINAL; 2]);
 }

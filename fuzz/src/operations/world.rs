@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use oubliette::fuzzing::open_keyring;
 use oubliette::*;
 
 use super::Verb;
@@ -96,10 +97,13 @@ impl World {
         world
     }
 
-    pub(super) fn builder(&self, machine: &Machine) -> Builder {
+    fn key(&self) -> KeySource {
         let keys = self.keys.iter().flatten().map(|key| KeySource::bytes(secret_key(*key)));
-        let keys = keys.reduce(KeySource::previous).expect("there is a key");
-        let builder = machine.builder().key(keys).clock(self.clock.clone()).skew(Duration::ZERO);
+        keys.reduce(KeySource::previous).expect("there is a key")
+    }
+
+    pub(super) fn builder(&self, machine: &Machine) -> Builder {
+        let builder = machine.builder().key(self.key()).clock(self.clock.clone()).skew(Duration::ZERO);
         builder.max_sign_ins(MAX_SIGN_INS as u8).max_sign_in_age(Duration::from_secs(MAX_AGE))
     }
 
@@ -864,29 +868,55 @@ impl World {
         }
     }
 
-    /// Damages the ledger, and has everybody forgotten.
+    /// The name of the ledger that the keyring names. Replacing the keyring is the only switch: every other ledger counts for nothing.
+    fn ledger_name(&self, files: &BTreeMap<String, Vec<u8>>) -> String {
+        let keyring = files.get("keyring").expect("there is a keyring");
+        let id = open_keyring(keyring, &self.key()).expect("the keyring is sound").ledger_id;
+        id.iter().fold(String::from("ledger-"), |name, byte| format!("{name}{byte:02x}"))
+    }
+
+    /// Damages the ledger, or one that an unfinished move has left beside it, and has everybody forgotten if that is damage to the store.
     fn forget(&mut self, at: u16, mask: u8) {
         self.crash(false, 17);
         self.store = None;
         self.clock.forget();
         let mut files = self.machine.files();
-        let Some(ledger) = files.iter_mut().find_map(|(name, bytes)| name.starts_with("ledger-").then_some(bytes)) else {
-            return;
+        let own = self.ledger_name(&files);
+        // `at` counts through the bytes of all of them, the store's own first.
+        let mut names: Vec<String> = files.keys().filter(|name| name.starts_with("ledger-")).cloned().collect();
+        names.sort_by_key(|name| *name != own);
+        assert_eq!(names.first(), Some(&own), "the ledger is missing");
+        let mut place = usize::from(at) % names.iter().map(|name| files[name].len()).sum::<usize>();
+        let mut changed = names.iter();
+        let name = loop {
+            let name = changed.next().expect("a place in one of them");
+            match place.checked_sub(files[name].len()) {
+                Some(behind) => place = behind,
+                None => break name,
+            }
         };
-        let place = usize::from(at) % ledger.len();
-        ledger[place] ^= mask.max(1);
+        files.get_mut(name).expect("a file by its name")[place] ^= mask.max(1);
         self.machine.set_files(files);
-        let names = |machine: &Machine| machine.files().into_keys().collect::<Vec<_>>();
-        let before = names(&self.machine);
+        // A copy says whether it is damage; if not (a chunk that had never been used, a ledger that does not count), nobody is forgotten.
+        let is_damaged = match self.builder(&self.machine.copy()).clock(self.clock.apart()).open() {
+            Ok(_) => false,
+            Err(Error::Damaged { part: Part::Ledger, .. }) => {
+                assert_eq!(*name, own, "a ledger that does not count is damage");
+                true
+            }
+            // Its checkpoint.
+            Err(Error::Damaged { part: Part::Engine, .. }) if self.is_meddled => true,
+            Err(error) => panic!("{error:?}"),
+        };
         let opened = self.builder(&self.machine).on_damage(OnDamage::ForgetEveryone).open().expect("everybody is forgotten");
-        if names(&self.machine) == before {
-            // It was no damage: a chunk that had never been used.
-            return self.opened(opened);
+        let is_forgotten = self.ledger_name(&self.machine.files()) != own;
+        assert_eq!(is_forgotten, is_damaged, "everybody is forgotten just if something is damaged");
+        if is_forgotten {
+            let order = self.event();
+            self.forgotten = order;
+            self.fences.push(Fence { who: Who::Everybody, order, cutoff: u64::MAX, time: self.now() });
+            (self.doubts, self.attempts) = (Vec::new(), Vec::new());
         }
-        let order = self.event();
-        self.forgotten = order;
-        self.fences.push(Fence { who: Who::Everybody, order, cutoff: u64::MAX, time: self.now() });
-        (self.doubts, self.attempts) = (Vec::new(), Vec::new());
         self.opened(opened);
     }
 }

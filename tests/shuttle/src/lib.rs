@@ -5,6 +5,7 @@
 //! "A randomized scheduler with probabilistic guarantees of finding bugs", ASPLOS 2010).
 #![cfg(all(test, oubliette_shuttle))]
 
+mod acquire;
 mod closing;
 mod moving;
 mod reclaim;
