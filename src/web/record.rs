@@ -34,7 +34,7 @@ pub(crate) struct WebRecord {
 impl WebRecord {
     /// # Errors
     /// `InvalidInput` if it is too long.
-    #[cfg(feature = "tower-sessions")]
+    #[cfg(any(feature = "tower-sessions", oubliette_shuttle))]
     pub(crate) fn new(expires_at: SystemTime, data: Wiped) -> Result<Self> {
         if data.len() > MAX_WEB_BYTES {
             return Err(Error::invalid("web session", "its data is longer than 64 KiB"));
@@ -43,12 +43,12 @@ impl WebRecord {
     }
 
     /// Not later than this.
-    #[cfg(feature = "tower-sessions")]
+    #[cfg(any(feature = "tower-sessions", oubliette_shuttle))]
     pub(crate) fn until(self, latest: Millis) -> Self {
         Self { expires: self.expires.min(Duration::from_millis(latest)), ..self }
     }
 
-    #[cfg(feature = "tower-sessions")]
+    #[cfg(any(feature = "tower-sessions", oubliette_shuttle))]
     pub(crate) fn expires_at(&self) -> SystemTime {
         UNIX_EPOCH.checked_add(self.expires).unwrap_or(UNIX_EPOCH)
     }
