@@ -49,6 +49,10 @@ mod machine;
 pub mod msal;
 #[cfg(feature = "oauth2")]
 pub mod oauth;
+// Ways in for the models; no part of the interface.
+#[cfg(oubliette_shuttle)]
+#[doc(hidden)]
+pub mod modelling;
 mod observe;
 #[cfg(feature = "openidconnect")]
 pub mod openid;

@@ -249,11 +249,11 @@ fn tidy_account(core: &Core, account: &Tag, now: Option<Millis>, pace: &mut Pace
         let (rows, last) = {
             let open = core.enter()?;
             let _lock = core.lock_account(account);
-            let header = tidy_header(&open, account, now.is_some() && after.is_none(), &mut tidied)?;
-            if let (Some((_, size)), None) = (&header, &after) {
-                tidied.live_bytes += size;
+            let left = tidy_header(&open, account, now.is_some() && after.is_none(), &mut tidied)?;
+            if let (Some(left), None) = (&left, &after) {
+                tidied.live_bytes += left.bytes;
             }
-            tidy_rows(&open, account, header.map(|(header, _)| header), now, after, &mut tidied)?
+            tidy_rows(&open, account, left.as_ref(), now, after, &mut tidied)?
         };
         pace.worked(rows, start);
         match last {
@@ -263,17 +263,20 @@ fn tidy_account(core: &Core, account: &Tag, now: Option<Millis>, pace: &mut Pace
     }
 }
 
-/// Takes those out of the header who have ended, and then their index rows away. Gives who is left, and the header's size.
+/// An account's header, and who lives of the sign-ins that it lists.
+struct Left {
+    header: Header,
+    lives: HashMap<SignInId, Life>,
+    /// The header's size, if somebody lives.
+    bytes: u64,
+}
+
+/// Takes those out of the header who have ended, and then their index rows away. Gives who is left.
 ///
 /// Row by row, as a batch holds up every reader of the process while it is applied, and nothing here needs one: the ledger has made all of
 /// it unreachable at once. What makes it unreachable by any reading comes first; index rows that a crash leaves lead nowhere, and the
 /// sweep deletes them.
-fn tidy_header(
-    open: &Open<'_>,
-    account: &Tag,
-    sweeping: bool,
-    tidied: &mut Swept,
-) -> Result<Option<((Header, HashMap<SignInId, Life>), u64)>> {
+fn tidy_header(open: &Open<'_>, account: &Tag, sweeping: bool, tidied: &mut Swept) -> Result<Option<Left>> {
     let key = layout::header(account);
     let opened = open.header(account).and_then(|opened| {
         let opened = opened.map(|(value, header)| Ok((open.rows()?.open_account(&key, &value, &header)?, value, header)));
@@ -292,7 +295,7 @@ fn tidy_header(
     };
     let look = look(open, account, &header, open.core.ledger.synced())?;
     tidied.tampered += look.tampered;
-    let size = if look.live.is_empty() { 0 } else { value.len() as u64 };
+    let bytes = if look.live.is_empty() { 0 } else { value.len() as u64 };
     if look.has_ended {
         let left = if look.live.is_empty() {
             tidied.dead_rows += 1;
@@ -316,7 +319,7 @@ fn tidy_header(
             }
         }
     }
-    Ok(Some(((header, look.lives), size)))
+    Ok(Some(Left { header, lives: look.lives, bytes }))
 }
 
 fn commit_one(
@@ -332,14 +335,13 @@ fn commit_one(
 fn tidy_rows(
     open: &Open<'_>,
     account: &Tag,
-    header: Option<(Header, HashMap<SignInId, Life>)>,
+    left: Option<&Left>,
     now: Option<Millis>,
     after: Option<Vec<u8>>,
     tidied: &mut Swept,
 ) -> Result<(usize, Option<Vec<u8>>)> {
     let end = open.core.ledger.synced();
-    let lives = header.as_ref().map(|(_, lives)| lives);
-    let life_of = |sign_in: &SignInId| lives.and_then(|lives| lives.get(sign_in));
+    let life_of = |sign_in: &SignInId| left.and_then(|left| left.lives.get(sign_in));
     let after = after.unwrap_or_else(|| layout::header(account));
     let slice = open.scan(&layout::account(account), Some(&after), SLICE)?;
     let rows = slice.len();
@@ -367,8 +369,8 @@ fn tidy_rows(
             }
             batch.delete(key);
             open.commit(account, batch)?;
-        } else if let (Some(now), Some((header, _)), Some(AccountRow::Token { sign_in, tenant, slot, part: 0 })) =
-            (now, &header, layout::parse(&key))
+        } else if let (Some(now), Some(Left { header, .. }), Some(AccountRow::Token { sign_in, tenant, slot, part: 0 })) =
+            (now, left, layout::parse(&key))
         {
             let parts = crate::row::parts_of(&value);
             let end = match open.token(header, key, value) {

@@ -14,13 +14,13 @@
 mod find;
 mod record;
 mod sweep;
-#[cfg(feature = "tower-sessions")]
+#[cfg(any(feature = "tower-sessions", oubliette_shuttle))]
 mod verbs;
 
 pub(crate) use find::{is_found, read_bound, read_unbound};
 pub(crate) use record::WebRecord;
 pub(crate) use sweep::{Kind, tidy_slice, tidy_unbound};
-#[cfg(feature = "tower-sessions")]
+#[cfg(any(feature = "tower-sessions", oubliette_shuttle))]
 pub(crate) use verbs::{create, delete, delete_expired, load, save};
 
 use crate::crypto::Tag;

@@ -1,7 +1,9 @@
 //! What is stored of a web session, and how it is sealed: as a token is, in parts. A bound one by its account's key; one of nobody's by a
 //! key of its own, made with the write id as the salt.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
+#[cfg(feature = "tower-sessions")]
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +18,7 @@ use crate::rule::{Life, Opening, Position};
 use crate::wipe::Wiped;
 
 /// The most bytes of one web session's data.
+#[cfg(feature = "tower-sessions")]
 pub(crate) const MAX_WEB_BYTES: usize = 64 * 1024;
 
 const WEB: Parted = Parted { name: "web session", byte: b'W' };
@@ -31,7 +34,7 @@ pub(crate) struct WebRecord {
 impl WebRecord {
     /// # Errors
     /// `InvalidInput` if it is too long.
-    #[cfg(feature = "tower-sessions")]
+    #[cfg(any(feature = "tower-sessions", oubliette_shuttle))]
     pub(crate) fn new(expires_at: SystemTime, data: Wiped) -> Result<Self> {
         if data.len() > MAX_WEB_BYTES {
             return Err(Error::invalid("web session", "its data is longer than 64 KiB"));
@@ -40,12 +43,12 @@ impl WebRecord {
     }
 
     /// Not later than this.
-    #[cfg(feature = "tower-sessions")]
+    #[cfg(any(feature = "tower-sessions", oubliette_shuttle))]
     pub(crate) fn until(self, latest: Millis) -> Self {
         Self { expires: self.expires.min(Duration::from_millis(latest)), ..self }
     }
 
-    #[cfg(feature = "tower-sessions")]
+    #[cfg(any(feature = "tower-sessions", oubliette_shuttle))]
     pub(crate) fn expires_at(&self) -> SystemTime {
         UNIX_EPOCH.checked_add(self.expires).unwrap_or(UNIX_EPOCH)
     }

@@ -11,6 +11,7 @@ mod moving;
 mod reclaim;
 mod sign_in;
 mod sign_out;
+mod web;
 
 use std::time::{Duration, SystemTime};
 
