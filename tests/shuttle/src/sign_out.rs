@@ -146,8 +146,16 @@ fn a_sessions_sign_out_beside_a_sign_in_of_it() {
                 live.put(tokens("second")).map(|_| live)
             }
         });
+        // It deletes what is dead, but nothing that is still to be taken.
+        let sweeping = spawn({
+            let store = store.clone();
+            move || {
+                store.sweep(3).unwrap();
+            }
+        });
         let receipt = store.sign_out(SignOut::session(&session(7)).taking_refresh_tokens()).unwrap();
         assert_eq!(read(&first), None);
+        sweeping.join().unwrap();
         assert!(receipt.refresh_tokens.iter().any(|token| token.secret.expose() == "first"));
         match joining.join().unwrap() {
             // Either it came after the sign-out and lives, or it was taken, and is gone for good.
