@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn a_long_backlog_leaves_no_time_to_rest() {
         let backlog = Backlog::default();
-        backlog.push(&vec![Scope::Everybody; 2]);
+        backlog.push(&[Scope::Everybody; 2]);
         backlog.next();
         backlog.next();
         backlog.push(&vec![Scope::Account([0; 16]); BACKLOG / 2 + 1]);

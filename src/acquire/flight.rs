@@ -109,6 +109,7 @@ impl<K: Eq + Hash, E, T> Place<K, E, T> {
     }
 
     /// To wait for one's own flight, when somebody else is going to lead it.
+    #[cfg(feature = "tokio")]
     pub(crate) fn ticket(&self) -> Ticket<E, T> {
         Ticket { flight: self.flight.clone(), waker: None }
     }

@@ -42,6 +42,12 @@ impl Grant {
         self.refresh_token.as_ref()
     }
 
+    /// All that was asked for.
+    #[cfg(feature = "oauth2")]
+    pub(crate) fn asked(&self) -> &AccessQuery {
+        &self.wanted
+    }
+
     /// The client that asks.
     #[must_use]
     pub fn client_id(&self) -> &ClientId {

@@ -77,6 +77,7 @@ impl Lead {
         Self { place: Some(place), turns: turns.clone(), grant, due, began: Instant::now() }
     }
 
+    #[cfg(feature = "tokio")]
     pub(super) fn grant(&self) -> &Grant {
         &self.grant
     }
@@ -207,19 +208,19 @@ impl Lead {
             }
             Err(error) => return failed(error.into(), tokens, OrphanReason::NotStored, Refresh::Failed),
         };
-        let is_refused = serving.is_some_and(|at| stored.refused.contains(&at));
         let (landing, how) = match token {
-            Some(_) if is_refused => (Err(AcquireError::SignedOut), Refresh::SignedOut),
             Some(token) if token.expires_at <= from_millis(self.live().core().clock.now()) => {
                 let error = RefreshFailed::new("the provider's access token has expired already");
                 (Err(AcquireError::Refresh(error)), Refresh::Stored)
             }
+            // (Not so if it was refused for its tenant.)
             Some(token) => (self.turns.if_open(token), Refresh::Stored),
             None => {
                 let asked = self.ask(InteractionReason::ConsentRequired, None, None);
                 (self.turns.if_open(()).and(Err(asked)), Refresh::InteractionRequired)
             }
         };
+        let how = if matches!(landing, Err(AcquireError::SignedOut)) { Refresh::SignedOut } else { how };
         let why = |at: usize| match at {
             at if stored.refused.contains(&at) => Some(OrphanReason::SignedOut),
             at if left_out.contains(&at) => Some(OrphanReason::NotStored),

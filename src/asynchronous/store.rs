@@ -17,7 +17,7 @@ use crate::store::{Account, Accounts, Page, Stats, TokenStore};
 use crate::token::Tokens;
 use crate::upkeep::UpkeepBuilder;
 
-/// A [`TokenStore`] for async code, on tokio. Clones share it; so do the [`TokenStore`] and the [`LiveSignIn`]s that it was made from.
+/// A [`TokenStore`] for async code, on tokio. Clones share it; so do the [`TokenStore`] and the [`LiveSignIn`](crate::LiveSignIn)s that it was made from.
 ///
 /// # When a future is dropped
 /// A verb begins when its future is first polled. From then on it goes on to its end, whether or not somebody still waits: a sign-out that has

@@ -84,6 +84,7 @@ pub(crate) trait Engine: Send + Sync + std::fmt::Debug {
     fn sync(&self, durability: Durability) -> Result<(), EngineError>;
 
     /// Whether a read that began now could be held up by something longer than another row's write.
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "only who may not wait asks"))]
     fn is_busy(&self) -> bool {
         false
     }

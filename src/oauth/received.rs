@@ -76,7 +76,6 @@ impl Received {
         self
     }
 
-    #[allow(dead_code, reason = "for grants, which come next")]
     /// What was asked for, and what was redeemed: the new refresh token comes in its place.
     pub(super) fn in_place_of(
         mut self,

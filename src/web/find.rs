@@ -11,6 +11,7 @@ use crate::rule::Life;
 use super::{Binding, WebRecord};
 
 /// A bound web session as it was found.
+#[cfg_attr(not(feature = "tower-sessions"), allow(dead_code, reason = "the verbs read it"))]
 pub(crate) struct Bound {
     /// The account's header, as it is stored and opened.
     pub(crate) value: Vec<u8>,

@@ -1,7 +1,9 @@
 //! What is stored of a web session, and how it is sealed: as a token is, in parts. A bound one by its account's key; one of nobody's by a
 //! key of its own, made with the write id as the salt.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
+#[cfg(feature = "tower-sessions")]
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +18,7 @@ use crate::rule::{Life, Opening, Position};
 use crate::wipe::Wiped;
 
 /// The most bytes of one web session's data.
+#[cfg(feature = "tower-sessions")]
 pub(crate) const MAX_WEB_BYTES: usize = 64 * 1024;
 
 const WEB: Parted = Parted { name: "web session", byte: b'W' };

@@ -151,6 +151,7 @@ fn an_expired_token_serves_while_the_provider_is_out_of_order_if_told_so() {
     assert_eq!(acquirer.acquire(&world.live, lenient(), failing).unwrap().secret.expose(), "extended");
     // Not what was asked not to be given, nor when the provider wants to see the user.
     assert!(matches!(acquirer.acquire(&world.live, lenient().force_refresh(), failing), Err(AcquireError::Refresh(_))));
+    assert!(matches!(acquirer.acquire(&world.live, lenient().claims("c"), failing), Err(AcquireError::Refresh(_))));
     let stored = world.live.access_token(&query("mail").even_if_expired()).unwrap().unwrap();
     assert!(matches!(acquirer.acquire(&world.live, lenient().instead_of(&stored), failing), Err(AcquireError::Refresh(_))));
     let asking = |_: &Grant| Err(RefreshError::interaction_required(None, "mfa"));

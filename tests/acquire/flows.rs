@@ -32,6 +32,26 @@ fn the_app_signs_itself_in_once_and_needs_no_refresh_token() {
     assert_eq!(store.account(&AccountId::app(tenant(1), client())).unwrap().len(), 1);
 }
 
+/// Between any two steps of the app's sign-in somebody else wants it signed in, too.
+#[test]
+fn the_app_has_one_sign_in_whoever_comes_in_between() {
+    for count in 1.. {
+        let clock = Interrupting::default();
+        let store = Machine::new().builder().clock(clock.clone()).open().unwrap();
+        let theirs = store.clone();
+        let answer = |grant: &Grant| Ok(grant.access_token(None, "app", HOUR).into());
+        clock.at(count, move || {
+            let impatient = Acquirer::new().give_up_after(Duration::ZERO);
+            let _ = impatient.acquire_for_app(&theirs, &tenant(1), query("api"), answer);
+        });
+        Acquirer::new().acquire_for_app(&store, &tenant(1), query("api"), answer).unwrap();
+        assert_eq!(store.account(&AccountId::app(tenant(1), client())).unwrap().len(), 1, "at step {count}");
+        if clock.take() {
+            break;
+        }
+    }
+}
+
 #[test]
 fn a_sign_out_of_the_tenant_ends_the_apps_tokens_and_the_next_call_begins_anew() {
     let world = World::new();

@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod grants;
 mod providers;
 mod refusals;
 mod tokens;

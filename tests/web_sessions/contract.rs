@@ -226,7 +226,7 @@ async fn a_reader_beside_writers_sees_one_or_the_other_whole() {
         for _ in 0..300 {
             let found = site.load(made.id).await.unwrap();
             let text = what(&found);
-            assert!(text.chars().all(|letter| text.starts_with(letter)) && text.len() % 700 == 0);
+            assert!(text.chars().all(|letter| text.starts_with(letter)) && text.len().is_multiple_of(700));
         }
         for writer in writers {
             writer.await.unwrap();

@@ -1,0 +1,74 @@
+//! What a refresh closure of [`Acquirer::acquire`](crate::Acquirer::acquire) does with the `oauth2` crate's answer.
+
+use oauth2::TokenResponse;
+
+use super::{Received, TokenRequestError};
+use crate::acquire::{Grant, RefreshError};
+use crate::error::Result;
+use crate::token::Tokens;
+
+#[cfg_attr(docsrs, doc(cfg(feature = "oauth2")))]
+impl Grant {
+    /// The tokens of the response to this refresh, as [`Received`] makes them: counted from [`began_at`](Self::began_at), for what was
+    /// asked for.
+    ///
+    /// # Errors
+    /// As [`Received::tokens`].
+    ///
+    /// # Examples
+    /// ```
+    /// use oauth2::{RefreshToken, TokenUrl, basic::BasicClient};
+    /// use oubliette::*;
+    /// # struct Http;
+    /// # impl oauth2::SyncHttpClient for Http {
+    /// #     type Error = std::io::Error;
+    /// #     fn call(&self, _: oauth2::HttpRequest) -> std::io::Result<oauth2::HttpResponse> {
+    /// #         let body = br#"{"access_token": "at-2", "token_type": "Bearer", "expires_in": 3600, "refresh_token": "rt-2"}"#;
+    /// #         Ok(oauth2::http::Response::new(body.to_vec()))
+    /// #     }
+    /// # }
+    /// # let http = Http;
+    /// # let store = TokenStore::in_memory()?;
+    /// # let live = store.sign_in(SignIn::new(AccountId::new("login.example.com", "uid")?, TenantId::new("contoso")?))?;
+    /// # live.put(oubliette::RefreshToken::new(oubliette::ClientId::new("web")?, "rt-1"))?;
+    /// let oauth = BasicClient::new(oauth2::ClientId::new("web".into()))
+    ///     .set_token_uri(TokenUrl::new("https://login.example.com/token".into())?);
+    /// let wanted = AccessQuery::new(ClientId::new("web")?).scopes(Scopes::parse("mail.read")?);
+    /// let token = Acquirer::new().acquire(&live, wanted, |grant| {
+    ///     let token = grant.refresh_token().ok_or_else(|| RefreshError::failed("no refresh token"))?;
+    ///     let token = RefreshToken::new(token.secret.expose().to_owned());
+    ///     // Not `?` alone: which refusal is final, and which one the user can mend, `from_oauth2` knows.
+    ///     let response = oauth.exchange_refresh_token(&token).request(&http).map_err(RefreshError::from_oauth2)?;
+    ///     Ok(grant.tokens(&response)?)
+    /// })?;
+    /// assert_eq!(token.secret.expose(), "at-2");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn tokens<R: TokenResponse>(&self, response: &R) -> Result<Tokens> {
+        let asked = self.asked();
+        let received = Received::new(asked.client_id.clone(), self.began_at())
+            .requested_scopes(asked.scopes.clone())
+            .partition(asked.partition.clone())
+            .in_place_of(asked.tenant.clone(), asked.resource.clone(), self.refresh_token());
+        received.tokens(response)
+    }
+}
+
+#[cfg_attr(docsrs, doc(cfg(feature = "oauth2")))]
+impl RefreshError {
+    /// An error of a token request, as what it means: the refresh token is [of no use any more](super::Refusal::is_final), the user
+    /// [has to be asked](super::Refusal::is_interaction_required), or it just failed. The source is a [`TokenRequestError`].
+    ///
+    /// Entra ID's `invalid_grant` with a `suberror`, and its claims challenge, are told apart only if the client's error type keeps them:
+    /// use [`Refusal`](super::Refusal) for it. (Without, the code in the description tells the usual ones.)
+    pub fn from_oauth2(error: impl Into<TokenRequestError>) -> Self {
+        let error = error.into();
+        match &error {
+            TokenRequestError::Refused(refusal) if refusal.is_final() => Self::invalid_grant(error),
+            TokenRequestError::Refused(refusal) if refusal.is_interaction_required() => {
+                Self::interaction_required(refusal.claims().map(Into::into), error)
+            }
+            _ => Self::failed(error),
+        }
+    }
+}
