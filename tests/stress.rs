@@ -1,20 +1,24 @@
-//! Everything at once on a real folder, for some seconds: sign-ins, puts, reads, sign-outs in every scope, sweeps, compactions, each thread by
-//! a seed. Whoever was signed out with `Ok` is never served a token from before, by this process or the next.
+//! Everything at once on a real folder, for some seconds: sign-ins, puts, acquires, reads, web sessions, sign-outs in every scope, sweeps,
+//! compactions, each thread by a seed. Whoever was signed out with `Ok` is never served a token from before, by this process or the next.
 //!
 //! `OUBLIETTE_STRESS_SECONDS=600 cargo test --release --test stress -- --nocapture`; `OUBLIETTE_STRESS_SEED` for a printed seed.
 
 mod common;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
+use ::tower_sessions::session::{Id, Record};
+use ::tower_sessions::{Session, SessionStore};
 use common::{account, client, query, scopes, session, subject, tenant};
+use oubliette::tower_sessions::{BINDING, OublietteSessions, bind};
 use oubliette::*;
+use tokio::runtime::Runtime;
 
-const ACCOUNTS: u32 = 6;
-const TENANTS: u32 = 3;
+const ACCOUNTS: u32 = 12;
+const TENANTS: u32 = 6;
 const THREADS: u64 = 4;
 
 /// How often each thing was done.
@@ -27,6 +31,9 @@ struct World {
     /// By account: the tick at which the newest sign-out that covers it *began*, of those that have returned.
     over: Mutex<HashMap<u32, u64>>,
     handles: Mutex<Vec<Handle>>,
+    web: OublietteSessions,
+    /// Web sessions as some request has loaded them, and whose they are.
+    records: Mutex<Vec<(Record, u32)>>,
     stop: AtomicBool,
 }
 
@@ -54,14 +61,17 @@ impl World {
     }
 
     /// One random thing; what it was.
-    fn act(&self, random: &mut Random) -> &'static str {
+    fn act(&self, random: &mut Random, runtime: &Runtime) -> &'static str {
         match random.below(100) {
-            0..20 => self.sign_in(random),
-            20..45 => self.with_handle(random, Self::put),
-            45..79 => self.with_handle(random, Self::read),
+            0..15 => self.sign_in(random),
+            15..30 => self.with_handle(random, Self::put),
+            30..45 => self.with_handle(random, Self::acquire),
+            45..65 => self.with_handle(random, Self::read),
+            65..70 => self.with_handle(random, |me, handle, _| runtime.block_on(me.web_create(handle))),
+            70..79 => runtime.block_on(self.web_use(random)),
             79..84 => self.list(random),
-            84..94 => self.sign_out(random),
-            94..98 => {
+            84..89 => self.sign_out(random),
+            89..98 => {
                 self.store.sweep(1 + random.below(20) as usize).unwrap();
                 "sweep"
             }
@@ -125,6 +135,79 @@ impl World {
         }
     }
 
+    /// The provider gives what says the same as a put.
+    fn acquire(&self, handle: &Handle, random: &mut Random) -> &'static str {
+        let over = self.over(handle.number);
+        let secret = format!("{}:{}", handle.number, handle.returned);
+        let mut request = AccessRequest::from(&query("a"));
+        if random.below(2) == 0 {
+            request = request.force_refresh();
+        }
+        let acquired = Acquirer::new().acquire(&handle.live, request, |grant| {
+            let access = grant.access_token(None, secret.clone(), Duration::from_secs(3600));
+            Ok(Tokens::from([access.into(), grant.next_refresh_token(secret).into()]))
+        });
+        match acquired {
+            Ok(token) => {
+                check(token.secret.expose(), handle.number, over);
+                "acquire"
+            }
+            Err(AcquireError::SignedOut) => "acquire refused",
+            // It has not got a refresh token.
+            Err(AcquireError::InteractionRequired { .. }) => "acquire in vain",
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    /// As at a login.
+    async fn web_create(&self, handle: &Handle) -> &'static str {
+        let session = Session::new(None, Arc::new(self.web.clone()), None);
+        bind(&session, &handle.live).await.unwrap();
+        let secret = format!("{}:{}", handle.number, handle.returned);
+        let data = [("secret", secret.into()), (BINDING, session.get_value(BINDING).await.unwrap().unwrap())];
+        let data = data.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let expiry_date = (SystemTime::now() + Duration::from_secs(3600)).into();
+        let mut record = Record { id: Id::default(), data, expiry_date };
+        self.web.create(&mut record).await.unwrap();
+        let mut records = self.records.lock().unwrap();
+        records.push((record, handle.number));
+        if records.len() > 40 {
+            records.remove(0);
+        }
+        "web create"
+    }
+
+    /// As a request does: loads one, saves what some request has loaded long ago, changes its id, or deletes it.
+    async fn web_use(&self, random: &mut Random) -> &'static str {
+        let picked = {
+            let records = self.records.lock().unwrap();
+            (!records.is_empty()).then(|| records[random.below(records.len() as u64) as usize].clone())
+        };
+        let Some((mut record, number)) = picked else { return "nothing" };
+        match random.below(8) {
+            0..4 => {
+                let over = self.over(number);
+                let Some(record) = self.web.load(&record.id).await.unwrap() else { return "web load of nothing" };
+                check(record.data["secret"].as_str().unwrap(), number, over);
+                "web load"
+            }
+            4..6 => {
+                self.web.save(&record).await.unwrap();
+                "web save"
+            }
+            6 => {
+                self.web.delete(&record.id).await.unwrap();
+                self.web.create(&mut record).await.unwrap();
+                self.records.lock().unwrap().push((record, number));
+                "web cycle"
+            }
+            _ => {
+                self.web.delete(&record.id).await.unwrap();
+                "web delete"
+            }
+        }
+    }
+
     fn read(&self, handle: &Handle, _: &mut Random) -> &'static str {
         let over = self.over(handle.number);
         let secrets = secrets(&handle.live);
@@ -148,12 +231,12 @@ impl World {
     fn sign_out(&self, random: &mut Random) -> &'static str {
         let number = random.below(ACCOUNTS.into()) as u32;
         let of_tenant = (0..ACCOUNTS).filter(|other| other % TENANTS == number % TENANTS).collect();
-        let (request, covered, what) = match random.below(20) {
-            0..5 => (SignOut::account(&account(number)), vec![number], "sign_out account"),
-            5..9 => (SignOut::session(&session(number)), vec![number], "sign_out session"),
-            9..13 => (SignOut::subject(&subject(number)), vec![number], "sign_out subject"),
-            13..16 => (SignOut::account(&account(number)).taking_refresh_tokens(), vec![number], "sign_out taking"),
-            16..19 => (SignOut::tenant(&tenant(number % TENANTS)), of_tenant, "sign_out tenant"),
+        let (request, covered, what) = match random.below(21) {
+            0..7 => (SignOut::account(&account(number)), vec![number], "sign_out account"),
+            7..11 => (SignOut::session(&session(number)), vec![number], "sign_out session"),
+            11..15 => (SignOut::subject(&subject(number)), vec![number], "sign_out subject"),
+            15..18 => (SignOut::account(&account(number)).taking_refresh_tokens(), vec![number], "sign_out taking"),
+            18..20 => (SignOut::tenant(&tenant(number % TENANTS)), of_tenant, "sign_out tenant"),
             _ => (SignOut::everybody(), (0..ACCOUNTS).collect(), "sign_out everybody"),
         };
         let began = self.tick();
@@ -203,8 +286,11 @@ fn nobody_who_was_signed_out_is_served() {
 
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let open = || TokenStore::builder(folder.path().join("tokens")).key(KeySource::bytes([7; 32])).open().unwrap();
+    let store = open();
     let world = World {
-        store: open(),
+        web: OublietteSessions::new(store.clone()),
+        records: Mutex::default(),
+        store,
         ticks: AtomicU64::new(1),
         over: Mutex::default(),
         handles: Mutex::default(),
@@ -215,8 +301,9 @@ fn nobody_who_was_signed_out_is_served() {
         let work = |seed: u64| {
             let mut random = Random(seed);
             let mut counts = Counts::new();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             while !world.stop.load(Ordering::Relaxed) {
-                *counts.entry(world.act(&mut random)).or_default() += 1;
+                *counts.entry(world.act(&mut random, &runtime)).or_default() += 1;
             }
             counts
         };
@@ -249,12 +336,21 @@ fn nobody_who_was_signed_out_is_served() {
     }
     // The next process.
     world.handles.lock().unwrap().clear();
+    let records = world.records.into_inner().unwrap();
+    drop(world.web);
     let over = world.over.into_inner().unwrap();
     world.store.close().unwrap();
     let store = open();
     for number in 0..ACCOUNTS {
         let lives = store.account(&account(number)).unwrap();
         lives.iter().flat_map(secrets).for_each(|secret| check(&secret, number, over.get(&number).copied().unwrap_or(0)));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let web = OublietteSessions::new(store.clone());
+    for (record, number) in records {
+        if let Some(record) = runtime.block_on(web.load(&record.id)).unwrap() {
+            check(record.data["secret"].as_str().unwrap(), number, over.get(&number).copied().unwrap_or(0));
+        }
     }
     assert_eq!(store.verify().unwrap().tampered, 0);
     store.close().unwrap();

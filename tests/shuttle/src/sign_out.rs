@@ -131,29 +131,41 @@ fn the_disk_goes_beside_sign_outs() {
     });
 }
 
-/// A session's sign-out takes its account, also the sign-in of it that comes at the same time and the refresh tokens that it asks for.
+/// A session's sign-out takes the accounts that it is of: also one whose sign-in of it comes at the same time, if that is not newer. And
+/// it gives the refresh tokens that it ends, whoever deletes rows beside it.
 #[test]
 fn a_sessions_sign_out_beside_a_sign_in_of_it() {
     check(2000, || {
         let machine = Machine::new();
         let store = open(&machine);
-        let first = store.sign_in(SignIn::new(account(1), tenant(1)).session(session(7))).unwrap();
+        let sign_in = |number, sid| store.sign_in(SignIn::new(account(number), tenant(1)).session(session(sid))).unwrap();
+        let first = sign_in(1, 7);
         first.put(tokens("first")).unwrap();
+        let other = sign_in(2, 8);
+        other.put(tokens("other")).unwrap();
         let joining = spawn({
             let store = store.clone();
             move || {
                 let live = store.sign_in(SignIn::new(account(2), tenant(1)).session(session(7)))?;
-                live.put(tokens("second")).map(|_| live)
+                Ok(live.put(tokens("second")).map(|_| live.clone()).map_err(|_| live))
+            }
+        });
+        let sweeping = spawn({
+            let store = store.clone();
+            move || {
+                store.sweep(3).unwrap();
             }
         });
         let receipt = store.sign_out(SignOut::session(&session(7)).taking_refresh_tokens()).unwrap();
         assert_eq!(read(&first), None);
         assert!(receipt.refresh_tokens.iter().any(|token| token.secret.expose() == "first"));
+        sweeping.join().unwrap();
         match joining.join().unwrap() {
-            // Either it came after the sign-out and lives, or it was taken, and is gone for good.
-            Ok(live) => {
-                let taken = receipt.accounts == Some(2) || receipt.refresh_tokens.len() == 2;
-                assert!(!taken || read(&live).is_none());
+            Ok(Ok(live)) if live.is_live().unwrap() => assert_eq!(receipt.accounts, Some(1)),
+            // It was taken, and its account with it.
+            Ok(Ok(_) | Err(_)) => {
+                assert_eq!(receipt.accounts, Some(2));
+                assert_eq!(read(&other), None);
             }
             Err(Error::SignedOut) => {}
             Err(other) => panic!("{other:?}"),
