@@ -359,7 +359,10 @@ fn a_read_does_not_wait_for_an_accounts_lock() {
 
 /// A clock that can be stopped, so that the reclaimer waits when it looks at it; and that can panic.
 #[derive(Clone, Default)]
-struct Stopped(Arc<(Mutex<(bool, usize)>, Condvar, AtomicBool)>);
+struct Stopped(Arc<Stop>);
+
+/// Whether it is stopped and how many wait; whether it panics.
+type Stop = (Mutex<(bool, usize)>, Condvar, AtomicBool);
 
 impl Stopped {
     fn stop(&self, stop: bool) {
