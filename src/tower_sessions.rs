@@ -20,7 +20,7 @@
 //! bind(&session, &live).await?;
 //!
 //! // In any other: who is it?
-//! let Some(live) = bound(&session, &store).await? else { todo!("redirect to the login") };
+//! let Some(live) = bound(&session, &store).await? else { return Ok(()) /* redirect to the login */ };
 //!
 //! // The logout: whatever is bound to any of her sign-ins is gone when it returns.
 //! store.sign_out(SignOut::account(live.account()))?;

@@ -7,9 +7,13 @@ use std::time::Duration;
 use super::canary::{self, Kind, held};
 use super::common::*;
 use super::{clean_after, key, operator_key, secret};
+use ::tower_sessions::session::{Id, Record};
+use ::tower_sessions::{Session, SessionStore};
 use oubliette::msal::MsalCache;
 use oubliette::oauth::{ProviderFields, Received, TokenRequestError};
+use oubliette::tower_sessions::{BINDING, OublietteSessions, bind};
 use oubliette::*;
+use serde_json::Value;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -78,6 +82,7 @@ fn every_verb(builder: &dyn Fn() -> Builder, clock: &ManualClock) {
     puts(&live);
     gets(&live);
     acquires(&store);
+    web_sessions(&store, &live);
     let guest = AccessToken { tenant: Some(tenant(7)), ..access_token("guest", 1) };
     joined.put([guest.into(), RefreshToken::new(client(), secret(1)).into()]).unwrap();
     clean_after("put by a second sign-in");
@@ -238,6 +243,46 @@ fn acquires(store: &TokenStore) {
     }));
     drop(live);
     clean_after("a refresh that was signed out");
+}
+
+/// Web sessions. The data in a record is its owner's: here that wipes it, so that whatever is found is a copy of ours.
+fn web_sessions(store: &TokenStore, live: &LiveSignIn) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let sessions = OublietteSessions::new(store.clone());
+    let wiped = |mut record: Record| match record.data.remove("needle") {
+        Some(Value::String(text)) => drop(Secret::new(text)),
+        other => panic!("{other:?}"),
+    };
+    let made = |id| Record {
+        id: Id(id),
+        data: [("needle".to_owned(), Value::String(secret(7000 / 16)))].into(),
+        expiry_date: (now() + HOUR).into(),
+    };
+    let mut record = made(1);
+    runtime.block_on(async {
+        sessions.create(&mut record).await.unwrap();
+        clean_after("making a web session");
+        sessions.save(&record).await.unwrap();
+        clean_after("saving a web session");
+        wiped(sessions.load(&record.id).await.unwrap().unwrap());
+        clean_after("loading a web session");
+        sessions.delete(&record.id).await.unwrap();
+        clean_after("deleting a web session");
+        wiped(record);
+
+        let session = Session::new(Some(Id(2)), std::sync::Arc::new(sessions.clone()), None);
+        bind(&session, live).await.unwrap();
+        let mut record = made(3);
+        record.data.insert(BINDING.into(), session.get_value(BINDING).await.unwrap().unwrap());
+        sessions.create(&mut record).await.unwrap();
+        sessions.save(&record).await.unwrap();
+        wiped(sessions.load(&record.id).await.unwrap().unwrap());
+        clean_after("a bound web session");
+        record.data.insert("long".into(), Value::String("x".repeat(70_000)));
+        sessions.save(&record).await.unwrap_err();
+        wiped(record);
+        clean_after("a web session that is too long");
+    });
 }
 
 fn gets(live: &LiveSignIn) {
