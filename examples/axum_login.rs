@@ -29,7 +29,7 @@ use openidconnect::{TokenResponse, core::CoreAuthenticationFlow, reqwest};
 use oubliette::oauth::{Received, TokenRequestError};
 use oubliette::openid::{Provider, ProviderClient, ProviderIdToken};
 use oubliette::tower_sessions::{OublietteSessions, bind, bound};
-use oubliette::{AccessQuery, AccessRequest, AcquireError, Acquirer, AsyncTokenStore, ClientId, Grant, KeySource};
+use oubliette::{AccessQuery, AccessRequest, AcquireError, Acquirer, AsyncSignIn, AsyncTokenStore, ClientId, Grant, KeySource};
 use oubliette::{RefreshError, Scopes, SignOut, TokenStore, Tokens};
 use tower_sessions::cookie::{SameSite, time};
 use tower_sessions::{Expiry, Session, SessionManagerLayer};
@@ -101,6 +101,7 @@ async fn login(State(app): State<Arc<App>>, session: Session) -> Result<Redirect
 
 async fn callback(State(app): State<Arc<App>>, session: Session, Query(back): Back) -> Result<Redirect, Failure> {
     let begun = session.remove::<(CsrfToken, Nonce, PkceCodeVerifier)>("login").await?;
+    session.save().await?; // it counts once, also if what follows fails
     let begun = begun.filter(|(state, ..)| back.get("state") == Some(state.secret()));
     let (Some((_, nonce, verifier)), Some(code)) = (begun, back.get("code")) else {
         return Err(Failure(StatusCode::BAD_REQUEST, "no login was begun in this browser, or it was refused".into()));
@@ -157,7 +158,7 @@ async fn logout(State(app): State<Arc<App>>, session: Session, headers: HeaderMa
         return Err(Failure(StatusCode::BAD_REQUEST, "a sign-out that is not from a page of ours".into()));
     }
     let Some(live) = bound(&session, app.store.blocking()).await? else { return Ok(Redirect::to("/")) };
-    let hint = live.id_token(&app.client)?;
+    let hint = AsyncSignIn::from(live.clone()).id_token(&app.client).await?;
     app.store.sign_out(SignOut::account(live.account())).await?; // in all browsers, with their sessions
     session.flush().await?;
     let (Some(end_session), Some(hint)) = (app.oidc.read().await.1.clone(), hint) else { return Ok(Redirect::to("/")) };
@@ -192,6 +193,6 @@ async fn main() -> Result<(), Fault> {
     let router = app(Config { issuer, client_id, client_secret, public_url, api_url, scopes }, store.clone()).await?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
     axum::serve(listener, router).with_graceful_shutdown(async { _ = tokio::signal::ctrl_c().await }).await?;
-    upkeep.stop();
+    drop(upkeep); // ends it, without waiting
     Ok(store.close().await?)
 }

@@ -103,7 +103,9 @@ impl Works {
             let size = self.core.enter()?.size()?;
             if premises.is_bloated(size, swept.live_bytes) {
                 let compacted = operate::compact(&self.core, &mut premises);
-                observe::compacted(compacted.is_ok());
+                if !matches!(compacted, Err(Error::Closed)) {
+                    observe::compacted(compacted.is_ok());
+                }
                 match compacted {
                     Ok(_) => swept.compacted = true,
                     Err(error @ (Error::Poisoned(_) | Error::Closed | Error::Forked)) => return Err(error),

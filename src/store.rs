@@ -417,6 +417,8 @@ impl TokenStore {
 
     /// Finishes reclaim, makes all durable, and closes the store. Every handle is invalid from then on, in every clone.
     ///
+    /// A refresh that is in flight is not waited for: what it gets goes to [`Acquirer::on_orphaned`](crate::Acquirer::on_orphaned). Let requests end first.
+    ///
     /// # Errors
     /// [`Error::Poisoned`] if the engine had failed: the store is closed all the same, and nothing that was acknowledged is lost.
     /// [`Error::Closed`] if it was closed already.

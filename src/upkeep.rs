@@ -251,8 +251,11 @@ fn run(how: &UpkeepBuilder, bell: &Bell) {
         let next = Instant::now().checked_add(how.interval);
         bell.change(|ring| (ring.begun, ring.is_working) = (ring.begun + 1, true));
         let Some(result) = pass(how, bell) else { return };
-        observe::upkept(result.is_ok());
         let is_closed = matches!(result, Err(Error::Closed | Error::Forked));
+        // A pass that the store's closing ends is nothing to be woken for.
+        if !is_closed {
+            observe::upkept(result.is_ok());
+        }
         bell.change(|ring| {
             (ring.ended, ring.is_working) = (ring.begun, false);
             match result {

@@ -273,6 +273,8 @@ async fn a_wrong_nonce_signs_nobody_in() {
     let page = browser.get(&callback).await;
     assert_eq!(page.status, StatusCode::INTERNAL_SERVER_ERROR);
     assert!(!page.text.contains("nonce") && !browser.is_signed_in().await);
+    // The server's error is no reason to take it once more.
+    assert_eq!(browser.get(&callback).await.status, StatusCode::BAD_REQUEST);
     assert!(site.store.account(&jane(&site.provider)).await.unwrap().is_empty());
 }
 
