@@ -9,7 +9,7 @@ use crate::layout;
 use crate::reclaim::Swept;
 
 /// How many rows are looked at under one gate.
-const SLICE: usize = 64;
+const SLICE: usize = if cfg!(oubliette_shuttle) { 1 } else { 64 };
 
 /// Which web sessions.
 #[derive(Clone, Copy, PartialEq, Eq)]

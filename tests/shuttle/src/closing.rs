@@ -17,7 +17,7 @@ fn closing_beside_everything() {
         let verbs: [Box<dyn FnOnce(TokenStore) -> Result<()> + Send>; 4] = [
             Box::new(move |_| live.put(tokens("late")).map(drop)),
             Box::new(|store| store.sign_out(SignOut::account(&account(2))).and_then(|_| store.wait_reclaimed()).map(drop)),
-            Box::new(|store| store.sweep(2).map(drop)),
+            Box::new(|store| store.sweep(64).map(drop)),
             Box::new(|store| store.stats().map(drop)),
         ];
         let threads: Vec<_> = verbs

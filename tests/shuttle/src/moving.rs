@@ -24,7 +24,7 @@ fn a_compaction_beside_puts_sign_outs_and_a_sweep() {
         let sweeping = spawn({
             let store = store.clone();
             move || {
-                store.sweep(4).unwrap();
+                store.sweep(64).unwrap();
             }
         });
         store.sign_out(SignOut::account(&account(2))).unwrap();

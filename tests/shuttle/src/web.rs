@@ -82,7 +82,7 @@ fn saves_a_sweep_and_a_compaction() {
         let sweeping = spawn({
             let store = store.clone();
             move || {
-                store.sweep(6).unwrap();
+                store.sweep(64).unwrap();
             }
         });
         let compacting = spawn({
