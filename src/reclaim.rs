@@ -137,21 +137,26 @@ fn sweep_step(core: &Core, cursor: Cursor, swept: &mut Swept) -> Result<Option<C
             Ok(Some(Cursor::Accounts(layout::behind_account(&account))))
         }
         Cursor::Indexes(number, after) => match Index::ALL.get(number) {
-            Some(index) => Ok(Some(match sweep_index(&core.enter()?, *index, after.as_deref(), swept)? {
-                Some(last) => Cursor::Indexes(number, Some(last)),
-                None => Cursor::Indexes(number + 1, None),
-            })),
+            Some(index) => {
+                let last = sweep_index(&core.enter()?, *index, after.as_deref(), swept)?;
+                let next = if last.is_some() { number } else { number + 1 };
+                Ok(Some(Cursor::Indexes(next, last)))
+            }
             None => Ok(Some(Cursor::Web(web::Kind::Bound, None))),
         },
-        Cursor::Web(kind, after) => match (web::tidy_slice(&core.enter()?, kind, after.as_deref(), swept)?, kind) {
-            (Some(last), _) => Ok(Some(Cursor::Web(kind, Some(last)))),
-            (None, web::Kind::Bound) => Ok(Some(Cursor::Web(web::Kind::Unbound, None))),
-            (None, web::Kind::Unbound) => {
-                let _open = core.enter()?;
-                core.ledger.compact(core.clock.now().saturating_sub(millis(core.options.max_sign_in_age)))?;
-                Ok(None)
+        Cursor::Web(kind, after) => {
+            // By itself: a `match` on it would hold the gate to its end, and whoever waits to be alone there would wait for who enters again.
+            let last = web::tidy_slice(&core.enter()?, kind, after.as_deref(), swept)?;
+            match (last, kind) {
+                (Some(last), _) => Ok(Some(Cursor::Web(kind, Some(last)))),
+                (None, web::Kind::Bound) => Ok(Some(Cursor::Web(web::Kind::Unbound, None))),
+                (None, web::Kind::Unbound) => {
+                    let _open = core.enter()?;
+                    core.ledger.compact(core.clock.now().saturating_sub(millis(core.options.max_sign_in_age)))?;
+                    Ok(None)
+                }
             }
-        },
+        }
     }
 }
 

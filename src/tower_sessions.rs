@@ -122,7 +122,8 @@ impl std::fmt::Debug for OublietteSessions {
 /// `Session::flush`.
 ///
 /// # Errors
-/// As of `Session::insert` and `Session::cycle_id`. The session is then bound or gone, never both unbound and stored.
+/// As of `Session::insert` and `Session::cycle_id`. Nobody is logged in by the session then; that from before the
+/// login may still be there.
 pub async fn bind(session: &Session, live: &LiveSignIn) -> std::result::Result<(), SessionError> {
     let binding = Binding { account: live.life().account, sign_in: *live.id_bytes() };
     // First the mark: should the rest fail, a save under the old id stores nothing.

@@ -2,7 +2,7 @@
 //! key of its own, made with the write id as the salt.
 
 use std::time::Duration;
-#[cfg(feature = "tower-sessions")]
+#[cfg(any(feature = "tower-sessions", oubliette_shuttle))]
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ use crate::rule::{Life, Opening, Position};
 use crate::wipe::Wiped;
 
 /// The most bytes of one web session's data.
-#[cfg(feature = "tower-sessions")]
+#[cfg(any(feature = "tower-sessions", oubliette_shuttle))]
 pub(crate) const MAX_WEB_BYTES: usize = 64 * 1024;
 
 const WEB: Parted = Parted { name: "web session", byte: b'W' };
@@ -48,7 +48,7 @@ impl WebRecord {
         Self { expires: self.expires.min(Duration::from_millis(latest)), ..self }
     }
 
-    #[cfg(any(feature = "tower-sessions", oubliette_shuttle))]
+    #[cfg(feature = "tower-sessions")]
     pub(crate) fn expires_at(&self) -> SystemTime {
         UNIX_EPOCH.checked_add(self.expires).unwrap_or(UNIX_EPOCH)
     }

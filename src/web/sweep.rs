@@ -1,4 +1,7 @@
 //! Deleting web sessions that have expired or ended, and index rows that find none.
+//!
+//! Unlike reclaim, this goes by fences that are not on the disk yet, too: should a crash lose such a sign-out, which nobody was told of, the sign-in
+//! lives on without its web session. That costs one login.
 
 use super::find::{delete_bound, delete_unbound};
 use super::{Binding, read_bound, read_unbound};

@@ -173,6 +173,7 @@ pub(crate) fn delete(core: &Core, id: &[u8; 16]) -> Result<()> {
 }
 
 /// Deletes every web session that has expired or ended. No token is looked at.
+#[cfg_attr(not(feature = "tower-sessions"), allow(dead_code))]
 pub(crate) fn delete_expired(core: &Core) -> Result<()> {
     for kind in [Kind::Bound, Kind::Unbound] {
         let mut after: Option<Vec<u8>> = None;
@@ -185,7 +186,7 @@ pub(crate) fn delete_expired(core: &Core) -> Result<()> {
     Ok(())
 }
 
-/// Where the web session is: bound (`Some(Some)`), nobody's (`Some(None)`), or nowhere. One that two places claim is in none of
+/// Where the web session is: bound (`Some(Some)`), nobody's (`Some(None)`), or nowhere. One that two sign-ins claim is in none of
 /// them: when in doubt, forget.
 #[expect(clippy::option_option, reason = "nobody's and nowhere are two answers")]
 fn place(open: &Open<'_>, session: &Tag) -> Result<Option<Option<Binding>>> {
