@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -254,6 +254,38 @@ fn who_waits_is_given_nothing_that_was_signed_out_since() {
     assert_eq!(text(token), "at-1");
     world.store.sign_out(SignOut::account(&account(1))).unwrap();
     assert!(matches!(runtime.block_on(waiting), Err(AcquireError::SignedOut)));
+}
+
+struct Woken(Notify);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
+}
+
+/// Hole: in `select!`, or among other futures, one is polled once and then not for long. It must not keep the place.
+#[test]
+fn a_future_that_is_not_polled_holds_up_nobody() {
+    for is_due in [false, true] {
+        let world = World::new();
+        if is_due {
+            world.acquire(query("mail")).unwrap();
+            world.advance(51 * 60);
+        }
+        let first = if is_due { ["at-1", "at-3"] } else { ["at-1", "at-2"] };
+        threads(1, 1).block_on(async {
+            let woken = Arc::new(Woken(Notify::new()));
+            let waker = Waker::from(woken.clone());
+            let mut idle = Box::pin(world.acquire_async(query("mail")));
+            assert!(idle.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            // By now it is known that it refreshes.
+            woken.0.notified().await;
+            assert_eq!(text(world.acquire_async(query("files")).await), first[1]);
+            assert_eq!(text(idle.await), first[0]);
+        });
+        assert!(world.provider.is_content());
+    }
 }
 
 #[test]
