@@ -180,8 +180,9 @@ impl Acquirer {
     {
         let (chain, limit) = (lead.chain_apart(), self.0.give_up_after);
         let grant = lead.grant().copy();
-        let aside = Aside(Some(lead));
+        let mut aside = Aside(Some(lead));
         runtime.spawn(async move {
+            aside.0.iter_mut().for_each(|lead| lead.begin());
             let mut refreshed = Box::pin(async move { refresh(grant).await });
             let refreshed = timeout(limit, poll_fn(|context| chain.run(|| refreshed.as_mut().poll(context)))).await;
             let result = refreshed.unwrap_or_else(|_| Err(timed_out_refresh()));

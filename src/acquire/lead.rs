@@ -27,6 +27,8 @@ pub(super) struct Lead {
     /// If the token was only due: which.
     due: Option<Held>,
     began: Instant,
+    /// Whether the closure has begun: the provider may have been asked.
+    is_asked: bool,
 }
 
 /// What came of it, and what is left over.
@@ -74,7 +76,12 @@ impl Lead {
             refresh_token,
             began_at,
         };
-        Self { place: Some(place), turns: turns.clone(), grant, due, began: Instant::now() }
+        Self { place: Some(place), turns: turns.clone(), grant, due, began: Instant::now(), is_asked: false }
+    }
+
+    /// From here on the closure runs.
+    pub(super) fn begin(&mut self) {
+        self.is_asked = true;
     }
 
     #[cfg(feature = "tokio")]
@@ -106,6 +113,7 @@ impl Lead {
 
     /// Refreshes on this thread.
     pub(super) fn run(mut self, refresh: impl FnOnce(&Grant) -> Result<Tokens, RefreshError>) -> Landing {
+        self.begin();
         let result = self.chain().run(|| refresh(&self.grant));
         let (landing, orphans) = self.settle(result);
         orphans.into_iter().for_each(Orphans::hand_over);
@@ -289,17 +297,23 @@ impl Lead {
             Ok(token) if !self.turns.is_due(token) => core.acquiring.holds.done(&due),
             Err(AcquireError::SignedOut) => {}
             // A provider that goes on giving the same token is not to be asked at each call either.
-            _ => {
-                let (first, most) = self.acquirer().0.back_off;
-                core.acquiring.holds.failed(due, core.clock.now(), first, most);
-            }
+            _ => self.back_off(due),
         }
+    }
+
+    fn back_off(&self, due: Held) {
+        let (core, (first, most)) = (self.live().core(), self.acquirer().0.back_off);
+        core.acquiring.holds.failed(due, core.clock.now(), first, most);
     }
 }
 
 impl Drop for Lead {
     fn drop(&mut self) {
-        if self.place.take().is_some() {
+        if let Some(_place) = self.place.take() {
+            // A closure that panics each time is not to be run at each call. The place is free behind that.
+            if let Some(due) = self.due.filter(|_| self.is_asked) {
+                self.back_off(due);
+            }
             observe::refreshed(Refresh::Abandoned, self.began.elapsed());
         }
     }

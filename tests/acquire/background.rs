@@ -303,6 +303,43 @@ fn a_panic_goes_on_in_its_caller_and_the_next_one_refreshes() {
     });
 }
 
+/// A due token is given; its refresh panics in the background, or never begins as the runtime is gone.
+#[test]
+fn a_due_refresh_backs_off_if_it_panics_and_not_if_it_never_began() {
+    for begins in [true, false] {
+        let world = World::new();
+        world.acquire(query("mail")).unwrap();
+        world.advance(51 * 60);
+        let runtime = Runtime::new_current_thread().enable_all().build().unwrap();
+        let began = Arc::new(Notify::new());
+        let theirs = began.clone();
+        let acquired = world.acquirer().acquire_async(&world.live, query("mail"), |_| async move {
+            theirs.notify_one();
+            panic!("in the future")
+        });
+        if begins {
+            runtime.block_on(async {
+                assert_eq!(text(acquired.await), "at-1");
+                began.notified().await;
+            });
+        } else {
+            let (_inside, mut acquired) = (runtime.enter(), Box::pin(acquired));
+            let token = loop {
+                // Nobody runs the runtime's tasks.
+                match acquired.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(token) => break token,
+                    Poll::Pending => std::thread::yield_now(),
+                }
+            };
+            assert_eq!(text(token), "at-1");
+        }
+        drop(runtime);
+        assert_eq!(world.next_refresh(), "at-2");
+        let expected = if begins { "at-1" } else { "at-3" };
+        assert_eq!(world.acquire_by(&world.acquirer().refresh_due_here(), query("mail")).unwrap(), expected);
+    }
+}
+
 /// Hole: a future that never ends.
 #[test]
 fn a_future_that_never_ends_is_given_up() {
