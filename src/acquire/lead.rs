@@ -196,7 +196,7 @@ impl Lead {
         };
         if tokens.iter().any(|token| !self.is_of_partition(token)) {
             let error = Error::invalid("partition", "a refresh brings tokens of its grant's partition only");
-            return failed(error.into(), tokens, OrphanReason::NotStored, Refresh::Failed);
+            return self.salvage(tokens, error);
         }
         if !self.keeps_refresh_tokens() {
             tokens.retain(|token| !matches!(token, Token::Refresh(_)));
@@ -214,6 +214,7 @@ impl Lead {
             Err(Error::SignedOut) => {
                 return failed(AcquireError::SignedOut, tokens, OrphanReason::SignedOut, Refresh::SignedOut);
             }
+            Err(error @ Error::InvalidInput { .. }) => return self.salvage(tokens, error),
             Err(error) => return failed(error.into(), tokens, OrphanReason::NotStored, Refresh::Failed),
         };
         let (landing, how) = match token {
@@ -236,6 +237,50 @@ impl Lead {
         };
         let orphaned = tokens.into_iter().enumerate().filter_map(|(at, token)| why(at).map(|why| (token, why))).collect();
         End { landing, orphaned, how }
+    }
+
+    /// Of a response that cannot be stored, what must not be lost: the new refresh token. The one that was redeemed is spent; redeemed once more, it
+    /// would have the provider revoke the whole family. So it goes, even if the new one cannot be stored either. A response without a new one
+    /// leaves it as it is (RFC 6749 §6).
+    fn salvage(&self, tokens: Vec<Token>, error: Error) -> End {
+        let is_kept = |token: &Token| matches!(token, Token::Refresh(_)) && self.is_of_partition(token) && token.check().is_ok();
+        let is_rotated = tokens.iter().any(|token| matches!(token, Token::Refresh(_)));
+        let (mut kept, mut orphaned) = (Vec::new(), Vec::new());
+        let mut is_open = Ok(());
+        if let Some(redeemed) = self.grant.refresh_token.as_ref().filter(|_| is_rotated) {
+            kept = tokens.iter().filter(|token| is_kept(token)).cloned().collect();
+            let stored = match kept.is_empty() {
+                true => None,
+                false => Some(self.live().put_refreshed(&kept, Some(redeemed), &[])),
+            };
+            match stored {
+                Some(Ok((stored, left_out))) => {
+                    let why = |at: usize| match at {
+                        at if stored.refused.contains(&at) => Some(OrphanReason::SignedOut),
+                        at if left_out.contains(&at) => Some(OrphanReason::NotStored),
+                        _ => None,
+                    };
+                    let left = kept.iter().enumerate().filter_map(|(at, token)| why(at).map(|why| (token.clone(), why)));
+                    orphaned.extend(left);
+                }
+                Some(Err(Error::SignedOut)) => is_open = Err(()),
+                // (It may be too long with its ids only.)
+                None | Some(Err(Error::InvalidInput { .. })) => {
+                    kept.clear();
+                    if let Err(Error::SignedOut) = self.live().remove_refresh_token(redeemed) {
+                        is_open = Err(());
+                    }
+                }
+                Some(Err(_)) => kept.clear(),
+            }
+        }
+        if is_open.is_err() {
+            let orphaned = tokens.into_iter().map(|token| (token, OrphanReason::SignedOut)).collect();
+            return End { landing: Err(AcquireError::SignedOut), orphaned, how: Refresh::SignedOut };
+        }
+        let is_lost = |token: &Token| kept.is_empty() || !is_kept(token);
+        orphaned.extend(tokens.into_iter().filter(is_lost).map(|token| (token, OrphanReason::NotStored)));
+        End { landing: Err(error.into()), orphaned, how: Refresh::Failed }
     }
 
     /// On behalf of somebody there is a partition for each assertion: with a refresh token in each, a sign-in would grow for as long as it lives.
