@@ -75,6 +75,7 @@ impl Acquirer {
         R: FnOnce(Grant) -> F + Send + 'static,
         F: Future<Output = Result<Tokens, RefreshError>> + Send + 'static,
     {
+        live.as_ref().close_off_runtime();
         let (me, live, request) = (self.clone(), live.as_ref().clone(), request.into());
         async move { observed(me.acquire_there(Turns::new(&me, &live, request), refresh).await) }
     }
@@ -96,6 +97,7 @@ impl Acquirer {
         R: FnOnce(Grant) -> F + Send + 'static,
         F: Future<Output = Result<Tokens, RefreshError>> + Send + 'static,
     {
+        store.as_ref().owner().close_off_runtime();
         let (me, store, tenant, request) = (self.clone(), store.as_ref().clone(), tenant.clone(), for_app(request.into()));
         async move {
             let acquired = match me.app_there(store, tenant, &request).await {

@@ -2,10 +2,10 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures::future::join_all;
 use oubliette::*;
@@ -483,4 +483,68 @@ fn the_store_closes_with_the_last_refresh() {
         let live = store.account(&account(1)).unwrap().pop().unwrap();
         assert_eq!(live.refresh_token(&client()).unwrap().unwrap().secret.expose(), "rt-1");
     });
+}
+
+/// A clock that can be stopped, so that the reclaimer waits when it looks at it. Whether it is, and how many wait.
+#[derive(Clone, Default)]
+struct Stopped(Arc<(Mutex<(bool, usize)>, Condvar)>);
+
+impl Stopped {
+    fn stop(&self, stop: bool) {
+        self.0.0.lock().unwrap().0 = stop;
+        self.0.1.notify_all();
+    }
+
+    fn wait_looked_at(&self) {
+        drop(self.0.1.wait_while(self.0.0.lock().unwrap(), |(_, waiting)| *waiting == 0).unwrap());
+    }
+}
+
+impl Clock for Stopped {
+    fn now(&self) -> SystemTime {
+        if std::thread::current().name() == Some("oubliette-reclaim") {
+            let (state, changed) = &*self.0;
+            let mut state = state.lock().unwrap();
+            state.1 += 1;
+            changed.notify_all();
+            changed.wait_while(state, |(is_stopped, _)| *is_stopped).unwrap().1 -= 1;
+        }
+        now()
+    }
+}
+
+/// Hole: a store whose plain handles were given to async verbs closes on the runtime's thread, and waits for the disk there.
+#[test]
+fn the_last_plain_handle_dropped_on_a_runtimes_thread_does_not_hold_it_up() {
+    for is_app in [false, true] {
+        let (machine, clock) = (Machine::new(), Stopped::default());
+        let store = machine.builder().clock(clock.clone()).open().unwrap();
+        let live = store.sign_in(sign_in(1)).unwrap();
+        live.put(access("mail", "at")).unwrap();
+        let app = store.sign_in(SignIn::new(AccountId::app(tenant(2), client()), tenant(2))).unwrap();
+        app.put(access("mail", "at")).unwrap();
+        drop(app);
+        store.sign_in(sign_in(2)).unwrap();
+        clock.stop(true);
+        // The reclaimer is in the middle of an account: closing waits for it.
+        store.sign_out(SignOut::account(&account(2))).unwrap();
+        clock.wait_looked_at();
+        let runtime = threads(1, 1);
+        runtime.block_on(async {
+            let never = |_: Grant| std::future::pending();
+            if is_app {
+                drop(live);
+                let token = Acquirer::new().acquire_for_app_async(store, &tenant(2), query("mail"), never);
+                assert_eq!(text(token.await), "at");
+            } else {
+                drop(store);
+                assert_eq!(text(Acquirer::new().acquire_async(live, query("mail"), never).await), "at");
+            }
+            assert!(matches!(machine.builder().open(), Err(Error::AlreadyOpen { .. })), "it is not closed yet");
+            clock.stop(false);
+        });
+        // The runtime waits for the thread that closes it.
+        drop(runtime);
+        machine.builder().open().unwrap().close().unwrap();
+    }
 }
