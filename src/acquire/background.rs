@@ -12,8 +12,8 @@ use super::chain::Chain;
 use super::flight::Turn;
 use super::turn::{Step, Turns};
 use super::{
-    AccessRequest, AcquireError, Acquired, Acquirer, Grant, Landing, Lead, RefreshError, RefreshFailed, Waiting, observed,
-    timed_out,
+    AccessRequest, AcquireError, Acquired, Acquirer, Grant, Landing, Lead, RefreshError, RefreshFailed, RefreshTicket, Waiting,
+    observed, timed_out,
 };
 use crate::asynchronous::attempt;
 use crate::error::Error;
@@ -75,6 +75,7 @@ impl Acquirer {
         R: FnOnce(Grant) -> F + Send + 'static,
         F: Future<Output = Result<Tokens, RefreshError>> + Send + 'static,
     {
+        live.as_ref().close_off_runtime();
         let (me, live, request) = (self.clone(), live.as_ref().clone(), request.into());
         async move { observed(me.acquire_there(Turns::new(&me, &live, request), refresh).await) }
     }
@@ -96,6 +97,7 @@ impl Acquirer {
         R: FnOnce(Grant) -> F + Send + 'static,
         F: Future<Output = Result<Tokens, RefreshError>> + Send + 'static,
     {
+        store.as_ref().owner().close_off_runtime();
         let (me, store, tenant, request) = (self.clone(), store.as_ref().clone(), tenant.clone(), for_app(request.into()));
         async move {
             let acquired = match me.app_there(store, tenant, &request).await {
@@ -106,24 +108,19 @@ impl Acquirer {
         }
     }
 
-    async fn acquire_there<R, F>(&self, turns: Turns, refresh: R) -> Acquired
+    async fn acquire_there<R, F>(&self, turns: Turns, mut refresh: R) -> Acquired
     where
         R: FnOnce(Grant) -> F + Send + 'static,
         F: Future<Output = Result<Tokens, RefreshError>> + Send + 'static,
     {
         let turns = Arc::new(turns);
         loop {
-            match next(&turns).await? {
-                Step::Give(token, how) => return Ok((token, how)),
-                Step::Due(token, lead) => {
-                    if let Some(lead) = lead {
-                        self.spawn(lead, refresh)?;
-                    }
-                    return Ok((token, Acquisition::Due));
-                }
-                Step::Lead(lead) => {
-                    let ticket = lead.ticket();
-                    let task = self.spawn(lead, refresh)?;
+            if let Some(given) = turns.next_at_once() {
+                return Ok(given);
+            }
+            match self.next_there(&turns, refresh).await? {
+                Left::Give(token, how) => return Ok((*token, how)),
+                Left::Led(ticket, task) => {
                     // Not given up here: the task does, and what it has got is stored.
                     let landed = match ticket {
                         Some(ticket) => ticket.await,
@@ -135,7 +132,8 @@ impl Acquirer {
                     };
                     return shared(&turns, landed).await.map(|token| (token, Acquisition::Refreshed));
                 }
-                Step::Wait(ticket) => {
+                Left::Wait(ticket, unused) => {
+                    refresh = unused;
                     let joins = turns.joins(&ticket);
                     let landed = {
                         let _waiting = Waiting::begin();
@@ -153,22 +151,45 @@ impl Acquirer {
         }
     }
 
-    /// Has the refresh go on by itself.
-    fn spawn<R, F>(&self, lead: Box<Lead>, refresh: R) -> Result<JoinHandle<()>, AcquireError>
+    /// [`Turns::next`], on a thread of ours: the runtime's is not kept from its work. If it is to refresh, the refresh is a task before anybody is
+    /// told.
+    async fn next_there<R, F>(&self, turns: &Arc<Turns>, refresh: R) -> Result<Left<R>, AcquireError>
     where
         R: FnOnce(Grant) -> F + Send + 'static,
         F: Future<Output = Result<Tokens, RefreshError>> + Send + 'static,
     {
         let runtime = runtime()?;
+        let (me, theirs, chain) = (self.clone(), turns.clone(), Chain::current());
+        let begin = move || match theirs.next(true)? {
+            Step::Give(token, how) => Ok(Left::Give(Box::new(token), how)),
+            Step::Due(token, lead) => {
+                if let Some(lead) = lead {
+                    me.spawn(&runtime, lead, refresh);
+                }
+                Ok(Left::Give(Box::new(token), Acquisition::Due))
+            }
+            Step::Lead(lead) => Ok(Left::Led(lead.ticket(), me.spawn(&runtime, lead, refresh))),
+            Step::Wait(ticket) => Ok(Left::Wait(ticket, refresh)),
+        };
+        turns.live.core().acquiring.storing.get(move || chain.run(begin)).await.unwrap_or_else(|| Err(dropped()))
+    }
+
+    /// Has the refresh go on by itself.
+    fn spawn<R, F>(&self, runtime: &Handle, lead: Box<Lead>, refresh: R) -> JoinHandle<()>
+    where
+        R: FnOnce(Grant) -> F + Send + 'static,
+        F: Future<Output = Result<Tokens, RefreshError>> + Send + 'static,
+    {
         let (chain, limit) = (lead.chain_apart(), self.0.give_up_after);
         let grant = lead.grant().copy();
-        let aside = Aside(Some(lead));
-        Ok(runtime.spawn(async move {
+        let mut aside = Aside(Some(lead));
+        runtime.spawn(async move {
+            aside.0.iter_mut().for_each(|lead| lead.begin());
             let mut refreshed = Box::pin(async move { refresh(grant).await });
             let refreshed = timeout(limit, poll_fn(|context| chain.run(|| refreshed.as_mut().poll(context)))).await;
             let result = refreshed.unwrap_or_else(|_| Err(timed_out_refresh()));
             aside.settle(result);
-        }))
+        })
     }
 
     async fn app_there(&self, store: TokenStore, tenant: TenantId, request: &AccessRequest) -> Result<LiveSignIn, AcquireError> {
@@ -198,6 +219,16 @@ impl Acquirer {
     }
 }
 
+/// What is left for the caller's future to do. It never has the refresh itself: whoever holds a future may not poll it again for long, and the place
+/// would be taken for as long.
+enum Left<R> {
+    Give(Box<AccessToken>, Acquisition),
+    /// The refresh is a task.
+    Led(Option<RefreshTicket>, JoinHandle<()>),
+    /// Somebody else is at it. The closure is unused.
+    Wait(RefreshTicket, R),
+}
+
 /// A refresh in a task. Settled or dropped (in a panic, or with the runtime), it ends on another thread: with it may go the last handle of the
 /// store, which closes it.
 struct Aside(Option<Box<Lead>>);
@@ -222,17 +253,7 @@ impl Drop for Aside {
     }
 }
 
-/// [`Turns::next`], without keeping the runtime's thread from its work: there if nothing holds it up, else on one of ours.
-async fn next(turns: &Arc<Turns>) -> Result<Step, AcquireError> {
-    if let Some(step) = turns.next_at_once() {
-        return Ok(step);
-    }
-    runtime()?;
-    let (theirs, chain) = (turns.clone(), Chain::current());
-    turns.live.core().acquiring.storing.get(move || chain.run(|| theirs.next(true))).await.unwrap_or_else(|| Err(dropped()))
-}
-
-/// [`Turns::shared`], in the same way.
+/// [`Turns::shared`], without keeping the runtime's thread from its work: there if nothing holds it up, else on one of ours.
 async fn shared(turns: &Arc<Turns>, landed: Landing) -> Landing {
     let landed = match landed {
         Ok(token) => match turns.if_open_at_once(token) {

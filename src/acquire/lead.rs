@@ -27,6 +27,8 @@ pub(super) struct Lead {
     /// If the token was only due: which.
     due: Option<Held>,
     began: Instant,
+    /// Whether the closure has begun: the provider may have been asked.
+    is_asked: bool,
 }
 
 /// What came of it, and what is left over.
@@ -74,7 +76,12 @@ impl Lead {
             refresh_token,
             began_at,
         };
-        Self { place: Some(place), turns: turns.clone(), grant, due, began: Instant::now() }
+        Self { place: Some(place), turns: turns.clone(), grant, due, began: Instant::now(), is_asked: false }
+    }
+
+    /// From here on the closure runs.
+    pub(super) fn begin(&mut self) {
+        self.is_asked = true;
     }
 
     #[cfg(feature = "tokio")]
@@ -106,6 +113,7 @@ impl Lead {
 
     /// Refreshes on this thread.
     pub(super) fn run(mut self, refresh: impl FnOnce(&Grant) -> Result<Tokens, RefreshError>) -> Landing {
+        self.begin();
         let result = self.chain().run(|| refresh(&self.grant));
         let (landing, orphans) = self.settle(result);
         orphans.into_iter().for_each(Orphans::hand_over);
@@ -188,7 +196,7 @@ impl Lead {
         };
         if tokens.iter().any(|token| !self.is_of_partition(token)) {
             let error = Error::invalid("partition", "a refresh brings tokens of its grant's partition only");
-            return failed(error.into(), tokens, OrphanReason::NotStored, Refresh::Failed);
+            return self.salvage(tokens, error);
         }
         if !self.keeps_refresh_tokens() {
             tokens.retain(|token| !matches!(token, Token::Refresh(_)));
@@ -206,6 +214,7 @@ impl Lead {
             Err(Error::SignedOut) => {
                 return failed(AcquireError::SignedOut, tokens, OrphanReason::SignedOut, Refresh::SignedOut);
             }
+            Err(error @ Error::InvalidInput { .. }) => return self.salvage(tokens, error),
             Err(error) => return failed(error.into(), tokens, OrphanReason::NotStored, Refresh::Failed),
         };
         let (landing, how) = match token {
@@ -228,6 +237,50 @@ impl Lead {
         };
         let orphaned = tokens.into_iter().enumerate().filter_map(|(at, token)| why(at).map(|why| (token, why))).collect();
         End { landing, orphaned, how }
+    }
+
+    /// Of a response that cannot be stored, what must not be lost: the new refresh token. The one that was redeemed is spent; redeemed once more, it
+    /// would have the provider revoke the whole family. So it goes, even if the new one cannot be stored either. A response without a new one
+    /// leaves it as it is (RFC 6749 §6).
+    fn salvage(&self, tokens: Vec<Token>, error: Error) -> End {
+        let is_kept = |token: &Token| matches!(token, Token::Refresh(_)) && self.is_of_partition(token) && token.check().is_ok();
+        let is_rotated = tokens.iter().any(|token| matches!(token, Token::Refresh(_)));
+        let (mut kept, mut orphaned) = (Vec::new(), Vec::new());
+        let mut is_open = Ok(());
+        if let Some(redeemed) = self.grant.refresh_token.as_ref().filter(|_| is_rotated) {
+            kept = tokens.iter().filter(|token| is_kept(token)).cloned().collect();
+            let stored = match kept.is_empty() {
+                true => None,
+                false => Some(self.live().put_refreshed(&kept, Some(redeemed), &[])),
+            };
+            match stored {
+                Some(Ok((stored, left_out))) => {
+                    let why = |at: usize| match at {
+                        at if stored.refused.contains(&at) => Some(OrphanReason::SignedOut),
+                        at if left_out.contains(&at) => Some(OrphanReason::NotStored),
+                        _ => None,
+                    };
+                    let left = kept.iter().enumerate().filter_map(|(at, token)| why(at).map(|why| (token.clone(), why)));
+                    orphaned.extend(left);
+                }
+                Some(Err(Error::SignedOut)) => is_open = Err(()),
+                // (It may be too long with its ids only.)
+                None | Some(Err(Error::InvalidInput { .. })) => {
+                    kept.clear();
+                    if let Err(Error::SignedOut) = self.live().remove_refresh_token(redeemed) {
+                        is_open = Err(());
+                    }
+                }
+                Some(Err(_)) => kept.clear(),
+            }
+        }
+        if is_open.is_err() {
+            let orphaned = tokens.into_iter().map(|token| (token, OrphanReason::SignedOut)).collect();
+            return End { landing: Err(AcquireError::SignedOut), orphaned, how: Refresh::SignedOut };
+        }
+        let is_lost = |token: &Token| kept.is_empty() || !is_kept(token);
+        orphaned.extend(tokens.into_iter().filter(is_lost).map(|token| (token, OrphanReason::NotStored)));
+        End { landing: Err(error.into()), orphaned, how: Refresh::Failed }
     }
 
     /// On behalf of somebody there is a partition for each assertion: with a refresh token in each, a sign-in would grow for as long as it lives.
@@ -289,17 +342,23 @@ impl Lead {
             Ok(token) if !self.turns.is_due(token) => core.acquiring.holds.done(&due),
             Err(AcquireError::SignedOut) => {}
             // A provider that goes on giving the same token is not to be asked at each call either.
-            _ => {
-                let (first, most) = self.acquirer().0.back_off;
-                core.acquiring.holds.failed(due, core.clock.now(), first, most);
-            }
+            _ => self.back_off(due),
         }
+    }
+
+    fn back_off(&self, due: Held) {
+        let (core, (first, most)) = (self.live().core(), self.acquirer().0.back_off);
+        core.acquiring.holds.failed(due, core.clock.now(), first, most);
     }
 }
 
 impl Drop for Lead {
     fn drop(&mut self) {
-        if self.place.take().is_some() {
+        if let Some(_place) = self.place.take() {
+            // A closure that panics each time is not to be run at each call. The place is free behind that.
+            if let Some(due) = self.due.filter(|_| self.is_asked) {
+                self.back_off(due);
+            }
             observe::refreshed(Refresh::Abandoned, self.began.elapsed());
         }
     }

@@ -152,7 +152,9 @@ impl Acquirer {
 
     /// Nobody waits longer than this for somebody else's refresh, and an async refresh is dropped then: [`AcquireError::Refresh`]. Default: a minute.
     ///
-    /// A blocking refresh cannot be stopped, and keeps its place until it returns: give the HTTP client a timeout, too.
+    /// A blocking refresh cannot be stopped, and keeps its place until it returns. An async one that is cut off may have redeemed its refresh token
+    /// already: the next refresh redeems it again, and the provider may revoke the whole family. So give the HTTP client a timeout, too, well
+    /// below this one.
     #[must_use]
     pub fn give_up_after(self, limit: Duration) -> Self {
         self.with(|policy| policy.give_up_after = limit)

@@ -64,19 +64,19 @@ impl Turns {
         }
     }
 
-    /// As [`Turns::next`], if the cache has a token, nothing holds its reading up, and nobody has to refresh it.
+    /// The cache's token, if it has one, nothing holds its reading up, and nobody has to refresh it.
     #[cfg(feature = "tokio")]
-    pub(super) fn next_at_once(&self) -> Option<Step> {
+    pub(super) fn next_at_once(&self) -> Option<(AccessToken, Acquisition)> {
         let token =
             if self.request.takes_cached() { self.live.try_access_token(&self.request.wanted)?.ok()?? } else { return None };
         if !self.request.takes(&token) {
             return None;
         }
         if !self.is_due(&token) {
-            return Some(Step::Give(token, Acquisition::Hit));
+            return Some((token, Acquisition::Hit));
         }
         let core = self.live.core();
-        core.acquiring.holds.is_held(&self.held(&token), core.clock.now()).then_some(Step::Due(token, None))
+        core.acquiring.holds.is_held(&self.held(&token), core.clock.now()).then_some((token, Acquisition::Due))
     }
 
     /// As [`Turns::if_open`], if nothing holds it up.

@@ -2,10 +2,10 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, SystemTime};
 
 use futures::future::join_all;
 use oubliette::*;
@@ -256,6 +256,38 @@ fn who_waits_is_given_nothing_that_was_signed_out_since() {
     assert!(matches!(runtime.block_on(waiting), Err(AcquireError::SignedOut)));
 }
 
+struct Woken(Notify);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
+}
+
+/// Hole: in `select!`, or among other futures, one is polled once and then not for long. It must not keep the place.
+#[test]
+fn a_future_that_is_not_polled_holds_up_nobody() {
+    for is_due in [false, true] {
+        let world = World::new();
+        if is_due {
+            world.acquire(query("mail")).unwrap();
+            world.advance(51 * 60);
+        }
+        let first = if is_due { ["at-1", "at-3"] } else { ["at-1", "at-2"] };
+        threads(1, 1).block_on(async {
+            let woken = Arc::new(Woken(Notify::new()));
+            let waker = Waker::from(woken.clone());
+            let mut idle = Box::pin(world.acquire_async(query("mail")));
+            assert!(idle.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            // By now it is known that it refreshes.
+            woken.0.notified().await;
+            assert_eq!(text(world.acquire_async(query("files")).await), first[1]);
+            assert_eq!(text(idle.await), first[0]);
+        });
+        assert!(world.provider.is_content());
+    }
+}
+
 #[test]
 fn a_panic_goes_on_in_its_caller_and_the_next_one_refreshes() {
     let world = World::new();
@@ -269,6 +301,43 @@ fn a_panic_goes_on_in_its_caller_and_the_next_one_refreshes() {
         }
         assert_eq!(text(world.acquire_async(query("mail")).await), "at-1");
     });
+}
+
+/// A due token is given; its refresh panics in the background, or never begins as the runtime is gone.
+#[test]
+fn a_due_refresh_backs_off_if_it_panics_and_not_if_it_never_began() {
+    for begins in [true, false] {
+        let world = World::new();
+        world.acquire(query("mail")).unwrap();
+        world.advance(51 * 60);
+        let runtime = Runtime::new_current_thread().enable_all().build().unwrap();
+        let began = Arc::new(Notify::new());
+        let theirs = began.clone();
+        let acquired = world.acquirer().acquire_async(&world.live, query("mail"), |_| async move {
+            theirs.notify_one();
+            panic!("in the future")
+        });
+        if begins {
+            runtime.block_on(async {
+                assert_eq!(text(acquired.await), "at-1");
+                began.notified().await;
+            });
+        } else {
+            let (_inside, mut acquired) = (runtime.enter(), Box::pin(acquired));
+            let token = loop {
+                // Nobody runs the runtime's tasks.
+                match acquired.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(token) => break token,
+                    Poll::Pending => std::thread::yield_now(),
+                }
+            };
+            assert_eq!(text(token), "at-1");
+        }
+        drop(runtime);
+        assert_eq!(world.next_refresh(), "at-2");
+        let expected = if begins { "at-1" } else { "at-3" };
+        assert_eq!(world.acquire_by(&world.acquirer().refresh_due_here(), query("mail")).unwrap(), expected);
+    }
 }
 
 /// Hole: a future that never ends.
@@ -414,4 +483,68 @@ fn the_store_closes_with_the_last_refresh() {
         let live = store.account(&account(1)).unwrap().pop().unwrap();
         assert_eq!(live.refresh_token(&client()).unwrap().unwrap().secret.expose(), "rt-1");
     });
+}
+
+/// A clock that can be stopped, so that the reclaimer waits when it looks at it. Whether it is, and how many wait.
+#[derive(Clone, Default)]
+struct Stopped(Arc<(Mutex<(bool, usize)>, Condvar)>);
+
+impl Stopped {
+    fn stop(&self, stop: bool) {
+        self.0.0.lock().unwrap().0 = stop;
+        self.0.1.notify_all();
+    }
+
+    fn wait_looked_at(&self) {
+        drop(self.0.1.wait_while(self.0.0.lock().unwrap(), |(_, waiting)| *waiting == 0).unwrap());
+    }
+}
+
+impl Clock for Stopped {
+    fn now(&self) -> SystemTime {
+        if std::thread::current().name() == Some("oubliette-reclaim") {
+            let (state, changed) = &*self.0;
+            let mut state = state.lock().unwrap();
+            state.1 += 1;
+            changed.notify_all();
+            changed.wait_while(state, |(is_stopped, _)| *is_stopped).unwrap().1 -= 1;
+        }
+        now()
+    }
+}
+
+/// Hole: a store whose plain handles were given to async verbs closes on the runtime's thread, and waits for the disk there.
+#[test]
+fn the_last_plain_handle_dropped_on_a_runtimes_thread_does_not_hold_it_up() {
+    for is_app in [false, true] {
+        let (machine, clock) = (Machine::new(), Stopped::default());
+        let store = machine.builder().clock(clock.clone()).open().unwrap();
+        let live = store.sign_in(sign_in(1)).unwrap();
+        live.put(access("mail", "at")).unwrap();
+        let app = store.sign_in(SignIn::new(AccountId::app(tenant(2), client()), tenant(2))).unwrap();
+        app.put(access("mail", "at")).unwrap();
+        drop(app);
+        store.sign_in(sign_in(2)).unwrap();
+        clock.stop(true);
+        // The reclaimer is in the middle of an account: closing waits for it.
+        store.sign_out(SignOut::account(&account(2))).unwrap();
+        clock.wait_looked_at();
+        let runtime = threads(1, 1);
+        runtime.block_on(async {
+            let never = |_: Grant| std::future::pending();
+            if is_app {
+                drop(live);
+                let token = Acquirer::new().acquire_for_app_async(store, &tenant(2), query("mail"), never);
+                assert_eq!(text(token.await), "at");
+            } else {
+                drop(store);
+                assert_eq!(text(Acquirer::new().acquire_async(live, query("mail"), never).await), "at");
+            }
+            assert!(matches!(machine.builder().open(), Err(Error::AlreadyOpen { .. })), "it is not closed yet");
+            clock.stop(false);
+        });
+        // The runtime waits for the thread that closes it.
+        drop(runtime);
+        machine.builder().open().unwrap().close().unwrap();
+    }
 }

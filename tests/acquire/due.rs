@@ -1,6 +1,7 @@
 //! Tokens that are valid and due: given at once, refreshed on the side, and not more often than is good.
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use oubliette::*;
@@ -140,6 +141,20 @@ fn a_due_token_is_given_whatever_its_refresh_says() {
         Err(RefreshError::failed("down"))
     });
     assert!(matches!(token, Err(AcquireError::SignedOut)));
+}
+
+#[test]
+fn a_refresh_of_a_due_token_that_panics_backs_off_too() {
+    let world = due();
+    let acquirer = world.acquirer().refresh_due_here();
+    let panics = || {
+        let acquired = || acquirer.acquire(&world.live, query("mail"), |_| panic!("the closure's own"));
+        catch_unwind(AssertUnwindSafe(acquired)).map(|token| token.unwrap().secret.expose().to_owned()).ok()
+    };
+    assert_eq!(panics(), None);
+    assert_eq!(panics().as_deref(), Some("at-1"));
+    world.advance(30);
+    assert_eq!(panics(), None);
 }
 
 /// Hole: providers that give the same token until shortly before its end.

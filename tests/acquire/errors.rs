@@ -136,6 +136,56 @@ fn tokens_that_cannot_be_stored_go_to_the_hook_and_to_nobody_else() {
     assert!(world.live.access_token(&query("mail")).unwrap().is_none());
 }
 
+/// Hole: the spent refresh token stays, is redeemed again, and the provider revokes the family.
+#[test]
+fn of_a_response_that_cannot_be_stored_the_new_refresh_token_is() {
+    let unfit = || "x".repeat(MAX_TOKEN_BYTES + 1);
+    let elsewhere = |mut token: AccessToken| {
+        token.partition = Partition::on_behalf_of("a");
+        token
+    };
+    for (token, field) in [(access("mail", &unfit()), "token"), (elsewhere(access("mail", "at")), "partition")] {
+        let world = World::new();
+        let acquired = world.acquirer().acquire(&world.live, query("mail"), |grant| {
+            world.provider.redeem(grant)?;
+            Ok([token.clone().into(), grant.next_refresh_token(world.provider.valid()).into()].into())
+        });
+        assert!(
+            matches!(acquired, Err(AcquireError::Store(error)) if matches!(*error, Error::InvalidInput { field: of, .. } if of == field))
+        );
+        assert_eq!(world.stored_refresh_token().unwrap(), "rt-1");
+        assert_eq!(world.orphans.take(), [(token.secret.expose().to_owned(), OrphanReason::NotStored)]);
+        assert_eq!(world.acquire(query("mail")).unwrap(), "at-2");
+        assert!(world.provider.is_content());
+    }
+}
+
+#[test]
+fn if_the_new_refresh_token_cannot_be_stored_the_spent_one_goes() {
+    let elsewhere = |grant: &Grant| {
+        let mut next = grant.next_refresh_token("rt");
+        next.partition = Partition::on_behalf_of("a");
+        next
+    };
+    let unfit: [fn(&Grant) -> RefreshToken; 2] = [|_| refresh(&"x".repeat(MAX_TOKEN_BYTES + 1)), elsewhere];
+    for unfit in unfit {
+        let world = World::new();
+        let acquired = world.acquirer().acquire(&world.live, query("mail"), |grant| {
+            world.provider.redeem(grant)?;
+            Ok([access("mail", "at").into(), unfit(grant).into()].into())
+        });
+        assert!(matches!(acquired, Err(AcquireError::Store(error)) if matches!(*error, Error::InvalidInput { .. })));
+        assert!(world.orphans.take().len() == 2 && world.stored_refresh_token().is_none());
+        assert_eq!(reason(&world.acquire(query("mail")).unwrap_err()), InteractionReason::NoRefreshToken);
+        assert!(world.provider.is_content());
+    }
+    // One that brought none has spent none.
+    let world = World::new();
+    let unfit = |_: &Grant| Ok(access("mail", &"x".repeat(MAX_TOKEN_BYTES + 1)).into());
+    world.acquirer().acquire(&world.live, query("mail"), unfit).unwrap_err();
+    assert_eq!(world.stored_refresh_token().unwrap(), "rt-0");
+}
+
 #[test]
 fn when_the_engine_fails_nobody_gets_the_token() {
     let world = World::new();
