@@ -4,6 +4,9 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::task::{Context, Waker};
+use std::time::Duration;
 
 use common::*;
 use metrics_util::CompositeKey;
@@ -186,6 +189,171 @@ fn poison_and_tampering_are_told() {
     for part in ["engine", "ledger"] {
         assert_eq!(gauge(&found, &format!("oubliette_poisoned{{part={part}}}")), 1.0);
     }
+}
+
+/// A refresh that brings what was asked for, and a new refresh token.
+fn refreshed(grant: &Grant) -> Result<Tokens, RefreshError> {
+    let access = grant.access_token(None, "at", Duration::from_secs(3600));
+    Ok([access.into(), grant.next_refresh_token("rt-next").into()].into())
+}
+
+/// Adds what was recorded since, and says how many wait for a refresh. (A snapshot takes what there is, so each gives what came since the last.)
+fn waiting(found: &mut BTreeMap<String, DebugValue>, snapshotter: &Snapshotter) -> f64 {
+    for (name, value) in snapshot(snapshotter) {
+        match (found.get_mut(&name), value) {
+            (Some(DebugValue::Counter(sum)), DebugValue::Counter(more)) => *sum += more,
+            (Some(DebugValue::Gauge(sum)), DebugValue::Gauge(more)) => *sum += more,
+            (Some(DebugValue::Histogram(all)), DebugValue::Histogram(more)) => all.extend(more),
+            (_, value) => drop(found.insert(name, value)),
+        }
+    }
+    if found.contains_key("oubliette_refresh_waiting") { gauge(found, "oubliette_refresh_waiting") } else { 0.0 }
+}
+
+/// Each outcome another number of times, of acquisitions and of refreshes, so that no two can be mistaken for each other.
+#[test]
+fn every_acquisition_is_counted_by_what_became_of_it() {
+    let found = recorded(|| {
+        let store = open(&Machine::new());
+        let (live, _) = store.sign_in_with(sign_in(1), refresh("rt")).unwrap();
+        let acquirer = Acquirer::new();
+        let fails = |live: &LiveSignIn, scope: &str, error: RefreshError| {
+            acquirer.acquire(live, query(scope), |_| Err(error)).unwrap_err();
+        };
+        // Two refreshed, three hits.
+        for scope in ["a", "b"] {
+            acquirer.acquire(&live, query(scope), refreshed).unwrap();
+        }
+        for scope in ["a", "b", "a"] {
+            acquirer.acquire(&live, query(scope), |_| unreachable!()).unwrap();
+        }
+        // Four due: left so, or a refresh that failed.
+        let ahead = Acquirer::new().refresh_ahead(Duration::from_secs(7200));
+        live.put(access("due", "at-due")).unwrap();
+        for _ in 0..3 {
+            ahead.acquire(&live, query("due"), |_| unreachable!()).unwrap();
+        }
+        ahead.refresh_due_here().acquire(&live, query("due"), |_| Err(RefreshError::failed("down"))).unwrap();
+        // Five failed, the last by the store.
+        for _ in 0..4 {
+            fails(&live, "c", RefreshError::failed("down"));
+        }
+        let too_long = "x".repeat(MAX_TOKEN_BYTES + 1);
+        acquirer.acquire(&live, query("c"), |grant| Ok(grant.next_refresh_token(too_long).into())).unwrap_err();
+        // Seven who have to be asked: by the provider, for less than they asked, for a spent refresh token, and for none.
+        for _ in 0..3 {
+            fails(&live, "c", RefreshError::interaction_required(None, "mfa"));
+        }
+        acquirer.acquire(&live, query("c"), |_| Ok(access("less", "at").into())).unwrap_err();
+        fails(&live, "c", RefreshError::invalid_grant("revoked"));
+        for _ in 0..2 {
+            acquirer.acquire(&live, query("c"), |_| unreachable!()).unwrap_err();
+        }
+        // Refreshes that panic are no acquisitions.
+        live.put(refresh("rt")).unwrap();
+        for _ in 0..5 {
+            let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                acquirer.acquire(&live, query("c"), |_| std::panic::resume_unwind(Box::new("its own")))
+            }));
+            panicked.unwrap_err();
+        }
+        // Eight signed out, two of them meanwhile.
+        let (other, _) = store.sign_in_with(sign_in(2), refresh("rt")).unwrap();
+        for live in [&live, &other] {
+            let overtaken = acquirer.acquire(live, query("c"), |grant| {
+                store.sign_out(SignOut::account(live.account())).unwrap();
+                refreshed(grant)
+            });
+            overtaken.unwrap_err();
+        }
+        for _ in 0..6 {
+            acquirer.acquire(&live, query("a"), |_| unreachable!()).unwrap_err();
+        }
+        // The app's own: eight more hits, and one more refreshed.
+        for _ in 0..9 {
+            acquirer.acquire_for_app(&store, &tenant(1), query("app"), refreshed).unwrap();
+        }
+    });
+    assert_counts(
+        &found,
+        &[
+            ("oubliette_acquires_total{outcome=refreshed}", 2 + 1),
+            ("oubliette_acquires_total{outcome=hit}", 3 + 8),
+            ("oubliette_acquires_total{outcome=due}", 4),
+            ("oubliette_acquires_total{outcome=failed}", 5),
+            ("oubliette_acquires_total{outcome=interaction_required}", 7),
+            ("oubliette_acquires_total{outcome=signed_out}", 8),
+            ("oubliette_refreshes_total{outcome=stored}", 2 + 1),
+            // That of the due token too.
+            ("oubliette_refreshes_total{outcome=failed}", 1 + 5),
+            ("oubliette_refreshes_total{outcome=interaction_required}", 3 + 1),
+            ("oubliette_refreshes_total{outcome=invalid_grant}", 1),
+            ("oubliette_refreshes_total{outcome=signed_out}", 2),
+            ("oubliette_refreshes_total{outcome=abandoned}", 5),
+        ],
+    );
+    assert_eq!(samples(&found, "oubliette_refresh_duration_seconds").len(), 3 + 6 + 4 + 1 + 2 + 5);
+    assert!(!found.contains_key("oubliette_acquires_total{outcome=waited}") && !found.contains_key("oubliette_refresh_waiting"));
+}
+
+#[test]
+fn who_waits_for_a_refresh_is_told_and_nobody_does_at_the_end() {
+    let store = open(&Machine::new());
+    let (live, _) = store.sign_in_with(sign_in(1), refresh("rt")).unwrap();
+    let recorder = DebuggingRecorder::new();
+    let (snapshotter, mut found) = (recorder.snapshotter(), BTreeMap::new());
+    let (began, go_on) = (mpsc::channel(), mpsc::channel());
+    std::thread::scope(|scope| {
+        // Gone with a panic here: nobody waits for it then.
+        let (live, recorder, release) = (&live, &recorder, go_on.0);
+        let leader = scope.spawn(move || {
+            metrics::with_local_recorder(recorder, || {
+                Acquirer::new().acquire(live, query("a"), |grant| {
+                    began.0.send(()).unwrap();
+                    go_on.1.recv().unwrap();
+                    refreshed(grant)
+                })
+            })
+        });
+        began.1.recv().unwrap();
+        let mut so_far = || waiting(&mut found, &snapshotter);
+        // Three threads wait.
+        let wait =
+            move || metrics::with_local_recorder(recorder, || Acquirer::new().acquire(live, query("a"), |_| unreachable!()));
+        let waiters: Vec<_> = (0..3).map(|_| scope.spawn(wait)).collect();
+        while so_far() < 3.0 {
+            std::thread::yield_now();
+        }
+        metrics::with_local_recorder(recorder, || {
+            // One has no patience.
+            let impatient = Acquirer::new().give_up_after(Duration::ZERO);
+            impatient.acquire(live, query("a"), |_| unreachable!()).unwrap_err();
+            assert_eq!(so_far(), 3.0);
+            // And a future that waits is dropped.
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            let _entered = runtime.enter();
+            let mut dropped = Box::pin(Acquirer::new().acquire_async(live, query("a"), |_| async { unreachable!() }));
+            while so_far() < 4.0 {
+                assert!(dropped.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            }
+            drop(dropped);
+            assert_eq!(so_far(), 3.0);
+        });
+        release.send(()).unwrap();
+        leader.join().unwrap().unwrap();
+        waiters.into_iter().for_each(|waiter| drop(waiter.join().unwrap().unwrap()));
+    });
+    assert_eq!(waiting(&mut found, &snapshotter), 0.0);
+    assert_counts(
+        &found,
+        &[
+            ("oubliette_acquires_total{outcome=refreshed}", 1),
+            ("oubliette_acquires_total{outcome=waited}", 3),
+            ("oubliette_acquires_total{outcome=failed}", 1),
+            ("oubliette_refreshes_total{outcome=stored}", 1),
+        ],
+    );
+    assert_eq!(samples(&found, "oubliette_refresh_duration_seconds").len(), 1);
 }
 
 /// The one test with a recorder for the whole process: what the store's own threads tell, and reads that are put off.
