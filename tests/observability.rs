@@ -210,7 +210,7 @@ fn waiting(found: &mut BTreeMap<String, DebugValue>, snapshotter: &Snapshotter) 
     if found.contains_key("oubliette_refresh_waiting") { gauge(found, "oubliette_refresh_waiting") } else { 0.0 }
 }
 
-/// Each outcome another number of times, so that no two can be mistaken for each other.
+/// Each outcome another number of times, of acquisitions and of refreshes, so that no two can be mistaken for each other.
 #[test]
 fn every_acquisition_is_counted_by_what_became_of_it() {
     let found = recorded(|| {
@@ -240,8 +240,8 @@ fn every_acquisition_is_counted_by_what_became_of_it() {
         }
         let too_long = "x".repeat(MAX_TOKEN_BYTES + 1);
         acquirer.acquire(&live, query("c"), |grant| Ok(grant.next_refresh_token(too_long).into())).unwrap_err();
-        // Six who have to be asked: by the provider, for less than they asked, for a spent refresh token, and for none.
-        for _ in 0..2 {
+        // Seven who have to be asked: by the provider, for less than they asked, for a spent refresh token, and for none.
+        for _ in 0..3 {
             fails(&live, "c", RefreshError::interaction_required(None, "mfa"));
         }
         acquirer.acquire(&live, query("c"), |_| Ok(access("less", "at").into())).unwrap_err();
@@ -249,13 +249,23 @@ fn every_acquisition_is_counted_by_what_became_of_it() {
         for _ in 0..2 {
             acquirer.acquire(&live, query("c"), |_| unreachable!()).unwrap_err();
         }
-        // Seven signed out, the first meanwhile.
+        // Refreshes that panic are no acquisitions.
         live.put(refresh("rt")).unwrap();
-        let overtaken = acquirer.acquire(&live, query("c"), |grant| {
-            store.sign_out(SignOut::account(&account(1))).unwrap();
-            refreshed(grant)
-        });
-        overtaken.unwrap_err();
+        for _ in 0..5 {
+            let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                acquirer.acquire(&live, query("c"), |_| std::panic::resume_unwind(Box::new("its own")))
+            }));
+            panicked.unwrap_err();
+        }
+        // Eight signed out, two of them meanwhile.
+        let (other, _) = store.sign_in_with(sign_in(2), refresh("rt")).unwrap();
+        for live in [&live, &other] {
+            let overtaken = acquirer.acquire(live, query("c"), |grant| {
+                store.sign_out(SignOut::account(live.account())).unwrap();
+                refreshed(grant)
+            });
+            overtaken.unwrap_err();
+        }
         for _ in 0..6 {
             acquirer.acquire(&live, query("a"), |_| unreachable!()).unwrap_err();
         }
@@ -263,12 +273,6 @@ fn every_acquisition_is_counted_by_what_became_of_it() {
         for _ in 0..9 {
             acquirer.acquire_for_app(&store, &tenant(1), query("app"), refreshed).unwrap();
         }
-        // A refresh that panics is no acquisition.
-        let (live, _) = store.sign_in_with(sign_in(2), refresh("rt")).unwrap();
-        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            acquirer.acquire(&live, query("a"), |_| std::panic::resume_unwind(Box::new("its own")))
-        }));
-        panicked.unwrap_err();
     });
     assert_counts(
         &found,
@@ -277,18 +281,18 @@ fn every_acquisition_is_counted_by_what_became_of_it() {
             ("oubliette_acquires_total{outcome=hit}", 3 + 8),
             ("oubliette_acquires_total{outcome=due}", 4),
             ("oubliette_acquires_total{outcome=failed}", 5),
-            ("oubliette_acquires_total{outcome=interaction_required}", 6),
-            ("oubliette_acquires_total{outcome=signed_out}", 7),
+            ("oubliette_acquires_total{outcome=interaction_required}", 7),
+            ("oubliette_acquires_total{outcome=signed_out}", 8),
             ("oubliette_refreshes_total{outcome=stored}", 2 + 1),
             // That of the due token too.
             ("oubliette_refreshes_total{outcome=failed}", 1 + 5),
-            ("oubliette_refreshes_total{outcome=interaction_required}", 2 + 1),
+            ("oubliette_refreshes_total{outcome=interaction_required}", 3 + 1),
             ("oubliette_refreshes_total{outcome=invalid_grant}", 1),
-            ("oubliette_refreshes_total{outcome=signed_out}", 1),
-            ("oubliette_refreshes_total{outcome=abandoned}", 1),
+            ("oubliette_refreshes_total{outcome=signed_out}", 2),
+            ("oubliette_refreshes_total{outcome=abandoned}", 5),
         ],
     );
-    assert_eq!(samples(&found, "oubliette_refresh_duration_seconds").len(), 3 + 6 + 3 + 3);
+    assert_eq!(samples(&found, "oubliette_refresh_duration_seconds").len(), 3 + 6 + 4 + 1 + 2 + 5);
     assert!(!found.contains_key("oubliette_acquires_total{outcome=waited}") && !found.contains_key("oubliette_refresh_waiting"));
 }
 

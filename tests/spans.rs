@@ -80,6 +80,8 @@ impl tracing::Subscriber for Everything {
 
 static METADATA: LazyLock<Mutex<HashMap<u64, &'static tracing::Metadata<'static>>>> = LazyLock::new(Mutex::default);
 
+type Refresh = fn(&Grant) -> Result<Tokens, RefreshError>;
+
 /// What a provider answers to a refresh.
 fn refreshed(grant: &Grant) -> Result<Tokens, RefreshError> {
     type Response = oauth2::StandardTokenResponse<ProviderFields, oauth2::basic::BasicTokenType>;
@@ -113,7 +115,7 @@ fn acquire_everything(store: &TokenStore, tenant: &TenantId, client: &ClientId) 
     }
     // Due: refreshed, and refused.
     let ahead = acquirer.clone().refresh_ahead(Duration::from_secs(7200)).refresh_due_here();
-    let refreshes: [fn(&Grant) -> Result<Tokens, RefreshError>; 2] = [refreshed, |_| Err(RefreshError::failed("needle-error"))];
+    let refreshes: [Refresh; 2] = [refreshed, |_| Err(RefreshError::failed("needle-error"))];
     for refresh in refreshes {
         let expires_at = now() + Duration::from_secs(3600);
         let mut due = AccessToken::new(client.clone(), scopes("needle-due"), "needle-due", expires_at);
@@ -203,6 +205,7 @@ async fn web_sessions(machine: &Machine, store: &TokenStore, live: &LiveSignIn) 
     // Created unbound, then bound, which makes it anew, and saved.
     session.save().await.unwrap();
     let before = session.id().unwrap();
+    let mut keys: Vec<Vec<u8>> = machine.rows().into_keys().collect();
     bind(&session, live).await.unwrap();
     session.save().await.unwrap();
     session.insert("needle-key", "needle-more").await.unwrap();
@@ -216,7 +219,7 @@ async fn web_sessions(machine: &Machine, store: &TokenStore, live: &LiveSignIn) 
     web.create(&mut unbound).await.unwrap();
     web.save(&unbound).await.unwrap();
     assert_eq!(web.load(&id).await.unwrap().as_ref(), Some(&unbound));
-    let keys = machine.rows().into_keys().collect();
+    keys.extend(machine.rows().into_keys());
     unbound.data.insert("needle-long".into(), json!("needle".repeat(20_000)));
     let error = web.save(&unbound).await.unwrap_err();
     tracing::warn!(target: "app", %error, debug = ?error);
