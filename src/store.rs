@@ -148,7 +148,7 @@ impl TokenStore {
     /// [`Error::SignedOut`] if sign-outs of the account come in faster than they can be written. [`Error::InvalidInput`] for
     /// ids that cannot be stored. [`Error::Full`], [`Error::Io`], [`Error::Poisoned`] if the engine or the ledger failed.
     pub fn sign_in(&self, sign_in: SignIn) -> Result<LiveSignIn> {
-        observe::sign_in(|| Ok(sign_in::sign_in(&self.owner, sign_in, &[])?.0))
+        Ok(observe::sign_in(|| sign_in::sign_in(&self.owner, sign_in, &[]))?.0)
     }
 
     /// Signs a user in with the tokens that came with it: as [`sign_in`](Self::sign_in) and [`put`](LiveSignIn::put), but atomically, and at

@@ -197,6 +197,17 @@ fn refreshed(grant: &Grant) -> Result<Tokens, RefreshError> {
     Ok([access.into(), grant.next_refresh_token("rt-next").into()].into())
 }
 
+#[test]
+fn the_first_tokens_of_a_sign_in_are_counted_too() {
+    let found = recorded(|| {
+        let store = open(&Machine::new());
+        let (live, _) = store.sign_in_with(sign_in(1), [access("a", "at").into(), refresh("rt").into()]).unwrap();
+        live.put(refresh("rt-2")).unwrap();
+        store.sign_in(sign_in(2)).unwrap();
+    });
+    assert_counts(&found, &[("oubliette_tokens_stored_total", 2 + 1), ("oubliette_sign_ins_total{outcome=ok}", 2)]);
+}
+
 /// Adds what was recorded since, and says how many wait for a refresh. (A snapshot takes what there is, so each gives what came since the last.)
 fn waiting(found: &mut BTreeMap<String, DebugValue>, snapshotter: &Snapshotter) -> f64 {
     for (name, value) in snapshot(snapshotter) {

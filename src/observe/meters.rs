@@ -126,8 +126,9 @@ pub(super) fn read(kind: Read, found: Found) {
     .increment(1);
 }
 
-pub(super) fn signed_in(outcome: &'static str, watch: Watch) {
+pub(super) fn signed_in(outcome: &'static str, tokens: usize, watch: Watch) {
     counter!("oubliette_sign_ins_total", "outcome" => outcome).increment(1);
+    counter!("oubliette_tokens_stored_total").increment(tokens as u64);
     histogram!("oubliette_sign_in_duration_seconds").record(watch.elapsed());
 }
 

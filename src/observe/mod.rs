@@ -119,10 +119,11 @@ fn was_read<T>(span: &Span, kind: Read, result: &Result<Option<T>>) {
     meters::read(kind, found);
 }
 
-pub(crate) fn sign_in<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(crate) fn sign_in<T>(run: impl FnOnce() -> Result<(T, Stored)>) -> Result<(T, Stored)> {
     let (span, watch) = (span!("sign_in"), Watch::start());
     let result = run();
-    meters::signed_in(outcome(&span, "sign_in", &result), watch);
+    let tokens = result.as_ref().map_or(0, |(_, stored)| stored.stored);
+    meters::signed_in(outcome(&span, "sign_in", &result), tokens, watch);
     result
 }
 

@@ -20,7 +20,7 @@ pub(super) fn acquired(_: Acquisition) {}
 pub(super) fn refreshed(_: Refresh, _: Duration) {}
 pub(super) fn waiting(_: i8) {}
 pub(super) fn read(_: Read, _: Found) {}
-pub(super) fn signed_in(_: &'static str, _: Watch) {}
+pub(super) fn signed_in(_: &'static str, _: usize, _: Watch) {}
 pub(super) fn put(_: &'static str, _: usize, _: Watch) {}
 pub(super) fn signed_out(_: ScopeKind, _: &'static str, _: Watch) {}
 pub(super) fn verb_failed(_: &'static str, _: &'static str) {}
