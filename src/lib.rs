@@ -23,6 +23,8 @@
 mod acquire;
 #[cfg(feature = "tokio")]
 mod asynchronous;
+#[cfg(feature = "axum")]
+pub mod axum;
 mod backlog;
 mod builder;
 mod clock;
@@ -43,6 +45,8 @@ mod id;
 mod index;
 mod layout;
 mod ledger;
+#[cfg(feature = "logout")]
+pub mod logout;
 #[cfg(feature = "test-util")]
 mod machine;
 #[cfg(feature = "msal")]

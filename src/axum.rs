@@ -1,0 +1,1 @@
+//! The sign-out callbacks of OpenID Connect as routes of axum.

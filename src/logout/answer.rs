@@ -1,0 +1,1 @@
+//! What a callback is answered, in plain types.

@@ -1,0 +1,1 @@
+//! The discovery document of a provider.

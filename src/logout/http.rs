@@ -1,0 +1,1 @@
+//! What fetches a provider's documents.

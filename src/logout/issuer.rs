@@ -1,0 +1,1 @@
+//! Whose sign-outs are taken, and how their tokens are checked.

@@ -1,0 +1,1 @@
+//! Signed tokens in compact form (RFC 7515).

@@ -1,0 +1,1 @@
+//! A provider's keys (RFC 7517).

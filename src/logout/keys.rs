@@ -1,0 +1,1 @@
+//! Where a provider's keys come from: given, or fetched and cached.

@@ -1,0 +1,1 @@
+//! Carries sign-outs out.

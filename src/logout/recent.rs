@@ -1,0 +1,1 @@
+//! The tokens that were carried out just now.

@@ -1,0 +1,1 @@
+//! Why a callback is refused.

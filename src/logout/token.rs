@@ -1,0 +1,1 @@
+//! Tokens that say that somebody has signed out.
