@@ -53,6 +53,7 @@ pub enum SessionPolicy {
 #[must_use]
 pub struct SignOut {
     scope: Scope,
+    subject: Option<Subject>,
     cutoff: Option<SystemTime>,
     take: bool,
     policy: Option<SessionPolicy>,
@@ -61,7 +62,7 @@ pub struct SignOut {
 impl SignOut {
     /// In any scope.
     pub fn of(scope: Scope) -> Self {
-        Self { scope, cutoff: None, take: false, policy: None }
+        Self { scope, subject: None, cutoff: None, take: false, policy: None }
     }
 
     /// Of an account, wherever it is signed in.
@@ -87,6 +88,13 @@ impl SignOut {
     /// Of everybody.
     pub fn everybody() -> Self {
         Self::of(Scope::Everybody)
+    }
+
+    /// Of a session, and in the same stroke of every sign-in of this subject: for signals that name both. What the session's accounts are is found through
+    /// an index; what the subject's sign-ins are, each of them says itself, so this also ends those whose session nobody knows.
+    pub fn and_subject(mut self, subject: &Subject) -> Self {
+        self.subject = Some(subject.clone());
+        self
     }
 
     /// Only who signed in by this time, to the millisecond: for signals that say when they were made, so that a late or
@@ -156,6 +164,9 @@ pub(crate) fn sign_out(core: &Core, request: SignOut) -> Result<Receipt> {
     if request.take && matches!(request.scope, Scope::Tenant(_) | Scope::Everybody) {
         return Err(Error::invalid("scope", "refresh tokens can be taken of an account, session or subject only"));
     }
+    if request.subject.is_some() && !matches!(request.scope, Scope::Session(_)) {
+        return Err(Error::invalid("subject", "it can be added to a session only; sign it out by itself"));
+    }
     let open = core.enter_ledger()?;
     let scope = rule_scope(&core.tagger, &request.scope);
     let session_lock = if let rule::Scope::Session(tag) = scope { Some(core.lock_session(&tag)) } else { None };
@@ -163,17 +174,30 @@ pub(crate) fn sign_out(core: &Core, request: SignOut) -> Result<Receipt> {
     // The accounts that a session's sign-out takes, and those whose refresh tokens are wanted.
     let whole = matches!(scope, rule::Scope::Session(_))
         && request.policy.unwrap_or(core.options.session_policy) == SessionPolicy::WholeAccount;
+    let subject = request.subject.as_ref().map(|subject| rule::Scope::Subject(core.tagger.subject(subject)));
+    let mut scopes: Vec<rule::Scope> = [scope].into_iter().chain(subject).collect();
     let found = if whole || request.take { accounts_in(&open, scope) } else { Ok(Vec::new()) };
-    let (accounts, failure) = match found {
-        Ok(accounts) if whole && accounts.len() >= MAX_CALL => {
+    let (mut accounts, failure) = match found {
+        Ok(accounts) if whole && scopes.len() + accounts.len() > MAX_CALL => {
             (Vec::new(), Some(Error::invalid("session", "more accounts share it than one sign-out can hold")))
         }
         Ok(accounts) => (accounts, None),
         Err(error) => (Vec::new(), Some(error)),
     };
-    let mut scopes = vec![scope];
     if whole {
         scopes.extend(accounts.iter().map(|account| rule::Scope::Account(*account)));
+    }
+    let of_session = accounts.len();
+    let mut missed = failure.is_some();
+    if request.take
+        && let Some(subject) = subject
+    {
+        match accounts_in(&open, subject) {
+            Ok(more) => accounts.extend(more),
+            Err(_) => missed = true,
+        }
+        accounts.sort_unstable();
+        accounts.dedup();
     }
 
     // Taking: nobody may reclaim the rows between the fence and our reading them.
@@ -187,18 +211,19 @@ pub(crate) fn sign_out(core: &Core, request: SignOut) -> Result<Receipt> {
     let mut receipt = Receipt {
         position: span.last,
         at: from_millis(now),
-        accounts: whole.then_some(accounts.len()),
+        accounts: whole.then_some(of_session),
         refresh_tokens: Vec::new(),
-        refresh_tokens_missed: false,
+        refresh_tokens_missed: request.take && missed,
     };
     if request.take {
-        receipt.refresh_tokens_missed = failure.is_some();
         for account in &accounts {
             receipt.refresh_tokens_missed |= !take(&open, account, &mut receipt.refresh_tokens);
         }
         // A sign-in of the subject that came between our looking and the fence has ended, but we do not hold its lock.
-        let now = accounts_in(&open, scope);
-        receipt.refresh_tokens_missed |= now.is_ok_and(|now| now.iter().any(|account| !accounts.contains(account)));
+        for scope in [scope].into_iter().chain(subject) {
+            let now = accounts_in(&open, scope);
+            receipt.refresh_tokens_missed |= now.is_ok_and(|now| now.iter().any(|account| !accounts.contains(account)));
+        }
     }
     drop(locks);
     core.backlog.push(&scopes);

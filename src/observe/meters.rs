@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use super::{Acquisition, Found, Read, Refresh};
+#[cfg(feature = "logout")]
+use super::{Callback, Channel};
 use crate::error::Part;
 use crate::history::ScopeKind;
 use crate::reclaim::Swept;
@@ -34,6 +36,11 @@ pub fn describe_metrics() {
         Seconds,
         "How long a sign-out took until it was durable, by scope"
     );
+    #[cfg(feature = "logout")]
+    {
+        describe_counter!("oubliette_callbacks_total", Count, "Sign-outs that providers told of, by channel and outcome");
+        describe_counter!("oubliette_key_fetches_total", Count, "Fetches of a provider's keys, by outcome");
+    }
     describe_counter!("oubliette_errors_total", Count, "Other verbs that failed, by verb and error");
     describe_counter!("oubliette_ledger_syncs_total", Count, "Syncs of the ledger to the disk");
     describe_histogram!(
@@ -106,6 +113,30 @@ pub(super) fn refreshed(how: Refresh, took: Duration) {
 
 pub(super) fn waiting(by: i8) {
     gauge!("oubliette_refresh_waiting").increment(f64::from(by));
+}
+
+#[cfg(feature = "logout")]
+pub(super) fn called_back(channel: Channel, what: Callback) {
+    let channel = match channel {
+        Channel::Back => "back",
+        Channel::Front => "front",
+    };
+    let outcome = match what {
+        Callback::Done => "done",
+        Callback::Repeated => "repeated",
+        Callback::Nobody => "nobody",
+        Callback::Refused => "refused",
+        Callback::Failed => "failed",
+    };
+    counter!("oubliette_callbacks_total", "channel" => channel, "outcome" => outcome).increment(1);
+}
+
+#[cfg(feature = "logout")]
+pub(super) fn fetched_keys(is_done: bool) {
+    count!("oubliette_key_fetches_total", "outcome", is_done, {
+        true => "ok",
+        false => "error",
+    });
 }
 
 pub(super) fn read(kind: Read, found: Found) {

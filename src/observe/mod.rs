@@ -57,6 +57,30 @@ pub(crate) enum Refresh {
     Abandoned,
 }
 
+/// What brought a sign-out from elsewhere.
+#[cfg(feature = "logout")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Channel {
+    Back,
+    Front,
+}
+
+/// What became of a callback.
+#[cfg(feature = "logout")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Callback {
+    /// Carried out.
+    Done,
+    /// It had been carried out already.
+    Repeated,
+    /// There was nobody to sign out.
+    Nobody,
+    /// It was not what it has to be, or not from one of the issuers.
+    Refused,
+    /// The store or the app failed.
+    Failed,
+}
+
 /// Which kind of token is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Read {
@@ -84,6 +108,24 @@ pub(crate) fn refreshed(how: Refresh, took: Duration) {
 /// One more (or one less) waits for a refresh that somebody else does.
 pub(crate) fn waiting(by: i8) {
     meters::waiting(by);
+}
+
+/// A provider's callback was answered. Only what is signed can leave an event: a stranger must not fill a log.
+#[cfg(feature = "logout")]
+pub(crate) fn called_back(channel: Channel, what: Callback) {
+    if channel == Channel::Back && what == Callback::Failed {
+        alert!("a sign-out from a provider was not carried out whole");
+    }
+    meters::called_back(channel, what);
+}
+
+/// A provider's keys were fetched, or not.
+#[cfg(feature = "logout")]
+pub(crate) fn fetched_keys(is_done: bool) {
+    if !is_done {
+        alert!("the keys of a provider could not be fetched: sign-outs that it signs with new ones are refused");
+    }
+    meters::fetched_keys(is_done);
 }
 
 /// Reads a token.

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::{Acquisition, Found, Read, Refresh};
+#[cfg(feature = "logout")]
+use super::{Callback, Channel};
 use crate::error::Part;
 use crate::history::ScopeKind;
 use crate::reclaim::Swept;
@@ -19,6 +21,10 @@ impl Watch {
 pub(super) fn acquired(_: Acquisition) {}
 pub(super) fn refreshed(_: Refresh, _: Duration) {}
 pub(super) fn waiting(_: i8) {}
+#[cfg(feature = "logout")]
+pub(super) fn called_back(_: Channel, _: Callback) {}
+#[cfg(feature = "logout")]
+pub(super) fn fetched_keys(_: bool) {}
 pub(super) fn read(_: Read, _: Found) {}
 pub(super) fn signed_in(_: &'static str, _: usize, _: Watch) {}
 pub(super) fn put(_: &'static str, _: usize, _: Watch) {}
