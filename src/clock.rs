@@ -79,6 +79,12 @@ impl Monotone {
         let now = to_millis(self.clock.now());
         self.latest.fetch_max(now, Ordering::Relaxed).max(now)
     }
+
+    /// What the clock shows, also if it went back.
+    #[cfg(feature = "logout")]
+    pub(crate) fn shows(&self) -> SystemTime {
+        self.clock.now()
+    }
 }
 
 impl std::fmt::Debug for Monotone {

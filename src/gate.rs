@@ -257,6 +257,14 @@ impl Core {
         lock(stripe_of(&self.sessions, session))
     }
 
+    /// As [`lock_session`](Self::lock_session), of several.
+    pub(crate) fn lock_sessions<'a>(&self, sessions: impl Iterator<Item = &'a Tag>) -> Vec<MutexGuard<'_, ()>> {
+        let mut stripes: Vec<usize> = sessions.map(stripe).collect();
+        stripes.sort_unstable();
+        stripes.dedup();
+        stripes.into_iter().filter_map(|i| self.sessions.get(i)).map(lock).collect()
+    }
+
     /// Whether the rule and the greatest age let the sign-in live.
     pub(crate) fn is_live(&self, life: &Life, now: Millis) -> bool {
         !self.is_too_old(life, now) && !self.ledger.fences().is_dead(life)

@@ -102,7 +102,7 @@ pub use observe::describe_metrics;
 pub use operate::{BackedUp, Compacted, Erased, Verified};
 pub use read::{IdQuery, RefreshQuery};
 pub use reclaim::{Reclaimed, Swept};
-pub use sign_in::{LiveSignIn, MAX_ALIASES, SignIn, Stored};
+pub use sign_in::{AsOf, LiveSignIn, MAX_ALIASES, SignIn, Stored};
 pub use sign_out::{LastSignOut, Receipt, Recorded, Scope, SessionPolicy, SignOut};
 pub use store::{Account, Accounts, Page, Stats, TokenStore};
 pub use token::{

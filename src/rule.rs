@@ -122,6 +122,14 @@ impl Fences {
         self.by_scope.get(&scope).is_some_and(|f| f.latest.is_some_and(|f| f.time >= time) && f.fences.iter().any(covers))
     }
 
+    /// Whether the provider has told of the end of the session of a sign-in of this time, whatever its as-of: such a sign-in was on its
+    /// way meanwhile. (Only what says when it was told, by a cutoff, counts: a session that was ended here alone may be signed in with anew.)
+    pub(crate) fn has_session_ended(&self, life: &Life) -> bool {
+        let told = |fence: &Fence| fence.cutoff != NO_CUTOFF && life.time <= fence.cutoff;
+        let frontier = life.session.and_then(|session| self.by_scope.get(&Scope::Session(session)));
+        frontier.is_some_and(|frontier| frontier.fences.iter().any(told))
+    }
+
     /// The highest position of a fence that covers this sign-in.
     pub(crate) fn death(&self, life: &Life) -> Option<Position> {
         life.scopes().filter_map(|scope| self.covering(scope, life, Position::MAX)).max()

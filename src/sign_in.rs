@@ -14,7 +14,7 @@ use crate::layout::{self, Index, SignInId};
 use crate::observe;
 use crate::owner::Owner;
 use crate::row::{Generation, Header, SignInBody};
-use crate::rule::Life;
+use crate::rule::{Life, Opening, Position};
 use crate::sync::Arc;
 use crate::token::{RefreshToken, Token, Tokens};
 
@@ -35,12 +35,20 @@ pub struct SignIn {
     aliases: Vec<Alias>,
     time: Option<SystemTime>,
     is_continued: bool,
+    as_of: Option<AsOf>,
+}
+
+/// A moment in the life of a store, between two of its sign-outs: [`TokenStore::as_of`](crate::TokenStore::as_of).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AsOf {
+    opening: Opening,
+    position: Position,
 }
 
 impl SignIn {
     /// A sign-in of an account in a tenant.
     pub fn new(account: AccountId, tenant: TenantId) -> Self {
-        Self { account, tenant, session: None, subject: None, aliases: Vec::new(), time: None, is_continued: false }
+        Self { account, tenant, session: None, subject: None, aliases: Vec::new(), time: None, is_continued: false, as_of: None }
     }
 
     /// The provider's session (`iss`, `sid`).
@@ -83,6 +91,16 @@ impl SignIn {
     #[cfg(feature = "msal")]
     pub(crate) fn continued(mut self) -> Self {
         self.is_continued = true;
+        self
+    }
+
+    /// The sign-in was begun at this moment: a sign-out that covers it and came since refuses it with [`Error::SignedOut`].
+    ///
+    /// Between the provider's ID token and the call that signs in lies a request to the provider. Should the user sign out of everything just then,
+    /// that sign-out would come first and find nobody, and the sign-in would stand. So take the [moment](crate::TokenStore::as_of) before the
+    /// code is redeemed. (Not before the user is sent to the provider: she may sign out elsewhere and then, for good reason, in here.)
+    pub fn as_of(mut self, moment: AsOf) -> Self {
+        self.as_of = Some(moment);
         self
     }
 
@@ -437,7 +455,14 @@ pub(crate) fn sign_in(owner: &Arc<Owner>, request: SignIn, tokens: &[Token]) -> 
     let session_lock = session.map(|session| core.lock_session(&session));
     let lock = core.lock_account(&account);
 
-    let life = as_of_now(core, account, &mut body)?;
+    let life = match request.as_of {
+        Some(moment) => as_of(core, account, &mut body, moment)?,
+        None => as_of_now(core, account, &mut body)?,
+    };
+    // A session that its provider has ended takes no sign-in from before: the signal overtook it.
+    if core.ledger.fences().has_session_ended(&life) {
+        return Err(Error::SignedOut);
+    }
     // (The floor, which stands for what was dropped for its age, covers everybody here too.)
     // What nobody knows the time of may be as old as anything.
     let continued_since = request.is_continued.then(|| request.time.map_or(0, |_| body.time));
@@ -573,6 +598,21 @@ fn as_of_now(core: &Core, account: Tag, body: &mut SignInBody) -> Result<Life> {
     }
     // Sign-outs of it come faster than they can be synced: it was signed in, and out again.
     Err(Error::SignedOut)
+}
+
+/// Takes an earlier as-of, if no fence has covered the sign-in since.
+fn as_of(core: &Core, account: Tag, body: &mut SignInBody, moment: AsOf) -> Result<Life> {
+    core.ledger.begin(core.clock.now())?;
+    (body.opening, body.as_of) = (moment.opening, moment.position);
+    let life = core.life(account, body);
+    if core.ledger.fences().is_dead(&life) { Err(Error::SignedOut) } else { Ok(life) }
+}
+
+/// This moment: newer than every sign-out that has been acknowledged.
+pub(crate) fn moment(core: &Core) -> Result<AsOf> {
+    let _open = core.enter_ledger()?;
+    core.ledger.begin(core.clock.now())?;
+    Ok(AsOf { opening: core.ledger.opening(), position: core.ledger.synced() })
 }
 
 #[derive(Default)]

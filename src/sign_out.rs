@@ -53,7 +53,8 @@ pub enum SessionPolicy {
 #[must_use]
 pub struct SignOut {
     scope: Scope,
-    subject: Option<Subject>,
+    /// More scopes, ended in the same stroke.
+    more: Vec<Scope>,
     cutoff: Option<SystemTime>,
     take: bool,
     policy: Option<SessionPolicy>,
@@ -62,7 +63,7 @@ pub struct SignOut {
 impl SignOut {
     /// In any scope.
     pub fn of(scope: Scope) -> Self {
-        Self { scope, subject: None, cutoff: None, take: false, policy: None }
+        Self { scope, more: Vec::new(), cutoff: None, take: false, policy: None }
     }
 
     /// Of an account, wherever it is signed in.
@@ -90,10 +91,9 @@ impl SignOut {
         Self::of(Scope::Everybody)
     }
 
-    /// Of a session, and in the same stroke of every sign-in of this subject: for signals that name both. What the session's accounts are is found through
-    /// an index; what the subject's sign-ins are, each of them says itself, so this also ends those whose session nobody knows.
-    pub fn and_subject(mut self, subject: &Subject) -> Self {
-        self.subject = Some(subject.clone());
+    /// And of this scope, in the same stroke: for signals that name a user by more than one name.
+    pub fn and(mut self, scope: Scope) -> Self {
+        self.more.push(scope);
         self
     }
 
@@ -111,11 +111,17 @@ impl SignOut {
         self
     }
 
+    /// The scope, or the first of several.
     pub(crate) fn scope(&self) -> &Scope {
         &self.scope
     }
 
-    /// What a session's sign-out ends, instead of what the store was built with.
+    fn scopes(&self) -> impl Iterator<Item = &Scope> {
+        [&self.scope].into_iter().chain(&self.more)
+    }
+
+    /// What a session's sign-out ends, instead of what the store was built with. Said of a subject it is meant likewise: by
+    /// [`WholeAccount`](SessionPolicy::WholeAccount) every account with a sign-in of that subject ends, which without a policy it does not.
     pub fn policy(mut self, policy: SessionPolicy) -> Self {
         self.policy = Some(policy);
         self
@@ -130,7 +136,7 @@ pub struct Receipt {
     pub position: u64,
     /// When it was asked for.
     pub at: SystemTime,
-    /// How many accounts a session's sign-out took; `None` in other scopes, which look for nobody.
+    /// How many accounts a session's sign-out took (or a subject's, if it was to take them); `None` in other scopes, which look for nobody.
     pub accounts: Option<usize>,
     /// The refresh tokens that it ended, if they were asked for.
     pub refresh_tokens: Vec<RefreshToken>,
@@ -161,75 +167,68 @@ pub struct Recorded {
 }
 
 pub(crate) fn sign_out(core: &Core, request: SignOut) -> Result<Receipt> {
-    if request.take && matches!(request.scope, Scope::Tenant(_) | Scope::Everybody) {
+    if request.take && request.scopes().any(|scope| matches!(scope, Scope::Tenant(_) | Scope::Everybody)) {
         return Err(Error::invalid("scope", "refresh tokens can be taken of an account, session or subject only"));
     }
-    if request.subject.is_some() && !matches!(request.scope, Scope::Session(_)) {
-        return Err(Error::invalid("subject", "it can be added to a session only; sign it out by itself"));
-    }
     let open = core.enter_ledger()?;
-    let scope = rule_scope(&core.tagger, &request.scope);
-    let session_lock = if let rule::Scope::Session(tag) = scope { Some(core.lock_session(&tag)) } else { None };
+    let named: Vec<rule::Scope> = request.scopes().map(|scope| rule_scope(&core.tagger, scope)).collect();
+    let session_locks = core.lock_sessions(named.iter().filter_map(|scope| match scope {
+        rule::Scope::Session(tag) => Some(tag),
+        _ => None,
+    }));
 
     // The accounts that a session's sign-out takes, and those whose refresh tokens are wanted.
-    let whole = matches!(scope, rule::Scope::Session(_))
-        && request.policy.unwrap_or(core.options.session_policy) == SessionPolicy::WholeAccount;
-    let subject = request.subject.as_ref().map(|subject| rule::Scope::Subject(core.tagger.subject(subject)));
-    let mut scopes: Vec<rule::Scope> = [scope].into_iter().chain(subject).collect();
-    let found = if whole || request.take { accounts_in(&open, scope) } else { Ok(Vec::new()) };
-    let (mut accounts, failure) = match found {
-        Ok(accounts) if whole && scopes.len() + accounts.len() > MAX_CALL => {
+    let takes_whole = |scope: &rule::Scope| match scope {
+        rule::Scope::Session(_) => request.policy.unwrap_or(core.options.session_policy) == SessionPolicy::WholeAccount,
+        rule::Scope::Subject(_) => request.policy == Some(SessionPolicy::WholeAccount),
+        _ => false,
+    };
+    let whole: Vec<_> = named.iter().copied().filter(takes_whole).collect();
+    let is_whole = !whole.is_empty();
+    let (taken, failure) = match accounts_in_any(&open, &whole) {
+        Ok(accounts) if named.len() + accounts.len() > MAX_CALL => {
             (Vec::new(), Some(Error::invalid("session", "more accounts share it than one sign-out can hold")))
         }
         Ok(accounts) => (accounts, None),
         Err(error) => (Vec::new(), Some(error)),
     };
-    if whole {
-        scopes.extend(accounts.iter().map(|account| rule::Scope::Account(*account)));
-    }
-    let of_session = accounts.len();
-    let mut missed = failure.is_some();
-    if request.take
-        && let Some(subject) = subject
-    {
-        match accounts_in(&open, subject) {
-            Ok(more) => accounts.extend(more),
-            Err(_) => missed = true,
-        }
-        accounts.sort_unstable();
-        accounts.dedup();
-    }
+    let mut scopes = named.clone();
+    scopes.extend(taken.iter().map(|account| rule::Scope::Account(*account)).filter(|scope| !named.contains(scope)));
 
     // Taking: nobody may reclaim the rows between the fence and our reading them.
-    let locks = if request.take { core.lock_accounts(&accounts) } else { Vec::new() };
+    let (holders, mut is_missed) = match request.take.then(|| accounts_in_any(&open, &scopes)) {
+        Some(Ok(holders)) => (holders, failure.is_some()),
+        Some(Err(_)) => (taken.clone(), true),
+        None => (Vec::new(), false),
+    };
+    let locks = core.lock_accounts(&holders);
     let cutoff = request.cutoff.map_or(NO_CUTOFF, |time| to_millis(time).min(NO_CUTOFF - 1));
     let now = core.clock.now();
     let span = core.ledger.stand(&scopes, cutoff, now)?;
-    drop(session_lock);
+    drop(session_locks);
     core.ledger.wait(span.last)?;
 
-    let mut receipt = Receipt {
-        position: span.last,
-        at: from_millis(now),
-        accounts: whole.then_some(of_session),
-        refresh_tokens: Vec::new(),
-        refresh_tokens_missed: request.take && missed,
-    };
+    let mut refresh_tokens = Vec::new();
     if request.take {
-        for account in &accounts {
-            receipt.refresh_tokens_missed |= !take(&open, account, &mut receipt.refresh_tokens);
+        for account in &holders {
+            is_missed |= !take(&open, account, &mut refresh_tokens);
         }
         // A sign-in of the subject that came between our looking and the fence has ended, but we do not hold its lock.
-        for scope in [scope].into_iter().chain(subject) {
-            let now = accounts_in(&open, scope);
-            receipt.refresh_tokens_missed |= now.is_ok_and(|now| now.iter().any(|account| !accounts.contains(account)));
-        }
+        let now = accounts_in_any(&open, &named);
+        is_missed |= now.is_ok_and(|now| now.iter().any(|account| !holders.contains(account)));
     }
     drop(locks);
     core.backlog.push(&scopes);
+    let receipt = Receipt {
+        position: span.last,
+        at: from_millis(now),
+        accounts: is_whole.then_some(taken.len()),
+        refresh_tokens,
+        refresh_tokens_missed: is_missed,
+    };
     match failure {
-        Some(source) if whole => Err(Error::OnlySessionEnded { receipt, source: Box::new(source) }),
-        _ => Ok(receipt),
+        Some(source) => Err(Error::OnlySessionEnded { receipt, source: Box::new(source) }),
+        None => Ok(receipt),
     }
 }
 
@@ -260,6 +259,17 @@ pub(crate) fn rule_scope(tagger: &Tagger, scope: &Scope) -> rule::Scope {
     }
 }
 
+/// The accounts that have sign-ins of any of these scopes, each once.
+fn accounts_in_any(open: &Open<'_>, scopes: &[rule::Scope]) -> Result<Vec<Tag>> {
+    let mut all = Vec::new();
+    for scope in scopes {
+        all.extend(accounts_in(open, *scope)?);
+    }
+    all.sort_unstable();
+    all.dedup();
+    Ok(all)
+}
+
 /// The accounts that have sign-ins of this scope. The index finds them, their own sealed rows decide; what does not open counts as found.
 fn accounts_in(open: &Open<'_>, scope: rule::Scope) -> Result<Vec<Tag>> {
     if open.core.is_engine_failed() {
@@ -284,7 +294,36 @@ fn accounts_in(open: &Open<'_>, scope: rule::Scope) -> Result<Vec<Tag>> {
     Ok(accounts)
 }
 
+/// Whether a session has a live sign-in, or one of which that cannot be told. If it has none, every sign-out that may be the reason is
+/// durable when this returns.
+#[cfg(feature = "logout")]
+pub(crate) fn is_session_known(core: &Core, session: &SessionId) -> Result<bool> {
+    let open = core.enter()?;
+    let tag = core.tagger.session(session);
+    let now = core.clock.now();
+    let mut is_known = false;
+    open.for_each_row(&Index::Session.accounts_of(&tag), |(key, _)| {
+        if let Some(account) = layout::indexed_account(&key) {
+            let is_live_in = |life: &rule::Life| life.session == Some(tag) && core.is_live(life, now);
+            is_known = has_sign_in(&open, &account, is_live_in)?;
+        }
+        Ok(!is_known)
+    })?;
+    if !is_known {
+        core.ledger.settle()?;
+    }
+    Ok(is_known)
+}
+
 fn has_sign_in_of(open: &Open<'_>, account: &Tag, scope: rule::Scope) -> Result<bool> {
+    // Also one that has ended already, if it is still listed: when in doubt, forget.
+    has_sign_in(open, account, |life| {
+        [life.session.map(rule::Scope::Session), life.subject.map(rule::Scope::Subject)].contains(&Some(scope))
+    })
+}
+
+/// Whether the account has a sign-in that is wanted. What does not open is.
+fn has_sign_in(open: &Open<'_>, account: &Tag, is_wanted: impl Fn(&rule::Life) -> bool) -> Result<bool> {
     let (_, header) = match open.header(account) {
         Ok(Some(header)) => header,
         Ok(None) => return Ok(false),
@@ -293,14 +332,8 @@ fn has_sign_in_of(open: &Open<'_>, account: &Tag, scope: rule::Scope) -> Result<
     };
     for id in &header.sign_ins {
         match open.sign_in(account, &header, id) {
-            Ok(Some(body)) => {
-                let life = open.core.life(*account, &body);
-                // Also one that has ended already, if it is still listed: when in doubt, forget.
-                let scopes = [life.session.map(rule::Scope::Session), life.subject.map(rule::Scope::Subject)];
-                if scopes.contains(&Some(scope)) {
-                    return Ok(true);
-                }
-            }
+            Ok(Some(body)) if is_wanted(&open.core.life(*account, &body)) => return Ok(true),
+            Ok(Some(_)) => {}
             // Whose it was cannot be told.
             Ok(None) | Err(Error::Tampered(_)) => return Ok(true),
             Err(error) => return Err(error),

@@ -15,7 +15,7 @@ use crate::operate::{self, BackedUp, Compacted, Erased, Premises, Verified};
 use crate::owner::{Owner, Works};
 use crate::place::Held;
 use crate::reclaim::{self, Reclaimed, Swept, next_account};
-use crate::sign_in::{self, LiveSignIn, SignIn, Stored};
+use crate::sign_in::{self, AsOf, LiveSignIn, SignIn, Stored};
 use crate::sign_out::{self, LastSignOut, Receipt, Scope, SignOut};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex};
@@ -145,10 +145,32 @@ impl TokenStore {
     /// `Ok` means that the sign-in survives a power loss, and that no sign-out that was acknowledged before the call ends it.
     ///
     /// # Errors
-    /// [`Error::SignedOut`] if sign-outs of the account come in faster than they can be written. [`Error::InvalidInput`] for
+    /// [`Error::SignedOut`] if a sign-out came since the [moment](SignIn::as_of) that it began at; if its session at the provider has been ended
+    /// by a sign-out of [that time or later](SignOut::signed_in_before); or if sign-outs of the account come in faster than they can be written. [`Error::InvalidInput`] for
     /// ids that cannot be stored. [`Error::Full`], [`Error::Io`], [`Error::Poisoned`] if the engine or the ledger failed.
     pub fn sign_in(&self, sign_in: SignIn) -> Result<LiveSignIn> {
         Ok(observe::sign_in(|| sign_in::sign_in(&self.owner, sign_in, &[]))?.0)
+    }
+
+    /// This moment, for a sign-in that begins now and is told of later: [`SignIn::as_of`].
+    ///
+    /// # Errors
+    /// [`Error::Closed`]; [`Error::Full`] and [`Error::Poisoned`] if the ledger cannot be written.
+    ///
+    /// # Examples
+    /// ```
+    /// # use oubliette::*;
+    /// # let store = TokenStore::in_memory()?;
+    /// let account = AccountId::new("login.example.com", "uid.utid")?;
+    /// let moment = store.as_of()?;
+    /// // The code is redeemed; meanwhile she signs out in another app:
+    /// store.sign_out(SignOut::account(&account))?;
+    /// let late = SignIn::new(account, TenantId::new("contoso")?).as_of(moment);
+    /// assert!(matches!(store.sign_in(late), Err(Error::SignedOut)));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn as_of(&self) -> Result<AsOf> {
+        observe::verb("as_of", || sign_in::moment(self.core()))
     }
 
     /// Signs a user in with the tokens that came with it: as [`sign_in`](Self::sign_in) and [`put`](LiveSignIn::put), but atomically, and at
@@ -465,6 +487,18 @@ impl TokenStore {
 
     pub(crate) fn core(&self) -> &Core {
         self.owner.core()
+    }
+
+    /// What the clock shows, also if it went back: what others wrote is measured by it.
+    #[cfg(feature = "logout")]
+    pub(crate) fn time(&self) -> SystemTime {
+        self.core().clock.shows()
+    }
+
+    /// Whether somebody is signed in by this session, or may be: what does not open counts. If nobody is, that is durable when it returns.
+    #[cfg(feature = "logout")]
+    pub(crate) fn is_session_known(&self, session: &SessionId) -> Result<bool> {
+        observe::verb("is_session_known", || sign_out::is_session_known(self.core(), session))
     }
 
     fn live_account(&self, open: &Open<'_>, account: &Tag) -> Result<Option<Account>> {

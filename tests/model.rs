@@ -171,6 +171,13 @@ impl World {
         !made.pushed_out && made.time + MAX_AGE > self.time && !scopes.into_iter().any(|who| self.covers(who, made))
     }
 
+    /// Whether a sign-out that says by when users had signed in was of this session and a sign-in of this time: the provider has ended it.
+    fn has_ended(&self, session: Option<u32>, time: u64) -> bool {
+        let of: Vec<&Fence> = self.fences.iter().filter(|f| session.is_some_and(|s| f.who == Who::Session(s))).collect();
+        let hidden = |order| of.iter().any(|f| f.cutoff == u64::MAX && f.order > order);
+        of.iter().any(|f| f.cutoff != u64::MAX && time <= f.cutoff && !hidden(f.order))
+    }
+
     fn run(&mut self, verb: &Verb) {
         match verb {
             Verb::SignIn { account: number, tenant: t, session: s, subject: u, ago } => {
@@ -184,7 +191,12 @@ impl World {
                 }
                 self.order += 1;
                 match self.store().sign_in(request) {
+                    Err(Error::SignedOut) => {
+                        assert!(self.has_ended(*s, self.time - ago), "refused though nobody had ended its session");
+                        self.met("ended before it began");
+                    }
                     Ok(handle) => {
+                        assert!(!self.has_ended(*s, self.time - ago), "taken though its session had been ended");
                         let (session, subject) = (*s, *u);
                         let (time, order) = (self.time - ago, self.order);
                         let (tokens, maybe) = Default::default();
@@ -539,7 +551,17 @@ fn random_histories_obey_the_rule() {
     }
     let met = met.into_inner().unwrap();
     println!("{met:?}");
-    for what in ["put", "put refused", "signed out", "sign-out in doubt", "pushed out", "died", "moved", "died moving"] {
+    for what in [
+        "put",
+        "put refused",
+        "signed out",
+        "sign-out in doubt",
+        "pushed out",
+        "died",
+        "moved",
+        "died moving",
+        "ended before it began",
+    ] {
         assert!(met.get(what).is_some_and(|count| *count >= 20), "{what} was not met often: {met:?}");
     }
 }

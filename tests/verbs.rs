@@ -197,13 +197,14 @@ fn expired_tokens_are_never_given<E: Engine>() {
 
 fn every_scope_ends_what_it_covers_and_nothing_else<E: Engine>() {
     let only_session = SignOut::session(&session(1)).policy(SessionPolicy::OnlySession);
-    let scopes: [(SignOut, &[usize]); 8] = [
+    let scopes: [(SignOut, &[usize]); 9] = [
         (SignOut::account(&account(1)), &[0, 1]),
         (only_session.clone(), &[0]),
-        (only_session.and_subject(&subject(1)), &[0, 2]),
-        (SignOut::session(&session(2)).and_subject(&subject(1)), &[0, 1, 2]),
-        (SignOut::session(&session(7)).and_subject(&subject(7)), &[]),
+        (only_session.and(Scope::Subject(subject(1))), &[0, 2]),
+        (SignOut::session(&session(2)).and(Scope::Tenant(tenant(3))), &[0, 1, 3]),
+        (SignOut::session(&session(7)).and(Scope::Subject(subject(7))), &[]),
         (SignOut::subject(&subject(1)), &[0, 2]),
+        (SignOut::subject(&subject(1)).policy(SessionPolicy::WholeAccount), &[0, 1, 2]),
         (SignOut::tenant(&tenant(1)), &[0, 1]),
         (SignOut::everybody(), &[0, 1, 2, 3]),
     ];
@@ -400,12 +401,12 @@ fn refresh_tokens_are_taken<E: Engine>() {
     at.store.wait_reclaimed().unwrap();
     fill();
     // Whose session nobody knows, the subject finds.
-    let both = SignOut::session(&session(7)).and_subject(&subject(1)).taking_refresh_tokens();
+    let both = SignOut::session(&session(7)).and(Scope::Subject(subject(1))).taking_refresh_tokens();
     let receipt = at.store.sign_out(both).unwrap();
     assert_eq!(receipt.accounts, Some(0));
     assert_eq!(secrets(receipt), ["rt-1"]);
-    for bad in [SignOut::everybody().taking_refresh_tokens(), SignOut::account(&account(1)).and_subject(&subject(1))] {
-        assert!(matches!(at.store.sign_out(bad), Err(Error::InvalidInput { .. })));
+    for bad in [SignOut::everybody(), SignOut::account(&account(1)).and(Scope::Tenant(tenant(1)))] {
+        assert!(matches!(at.store.sign_out(bad.taking_refresh_tokens()), Err(Error::InvalidInput { .. })));
     }
 }
 

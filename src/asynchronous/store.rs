@@ -11,7 +11,7 @@ use crate::id::{AccountId, Alias, SessionId, Subject, TenantId};
 use crate::observe;
 use crate::operate::{BackedUp, Compacted, Erased, Verified};
 use crate::reclaim::{Reclaimed, Swept};
-use crate::sign_in::{SignIn, Stored};
+use crate::sign_in::{AsOf, SignIn, Stored};
 use crate::sign_out::{LastSignOut, Receipt, Scope, SignOut};
 use crate::store::{Account, Accounts, Page, Stats, TokenStore};
 use crate::token::Tokens;
@@ -86,6 +86,15 @@ impl AsyncTokenStore {
     pub async fn sign_in(&self, sign_in: SignIn) -> Result<AsyncSignIn> {
         let live = self.run(move |store| store.sign_in(sign_in)).await?;
         Ok(AsyncSignIn::with(live, &self.threads))
+    }
+
+    /// As [`TokenStore::as_of`].
+    ///
+    /// # Errors
+    /// As [`TokenStore::as_of`].
+    pub async fn as_of(&self) -> Result<AsOf> {
+        // The first of a process writes to the ledger.
+        self.run(TokenStore::as_of).await
     }
 
     /// As [`TokenStore::sign_in_with`].
@@ -268,6 +277,12 @@ impl AsyncTokenStore {
     pub async fn close(self) -> Result<()> {
         let Self { store, threads } = self;
         threads.run(move || store.close()).await
+    }
+
+    #[cfg(feature = "logout")]
+    pub(crate) async fn is_session_known(&self, session: &SessionId) -> Result<bool> {
+        let session = session.clone();
+        self.run(move |store| store.is_session_known(&session)).await
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce(&TokenStore) -> Result<T> + Send + 'static) -> Result<T> {

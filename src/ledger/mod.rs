@@ -304,6 +304,16 @@ impl Ledger {
         }
     }
 
+    /// Returns when every record that stands now is on the disk.
+    ///
+    /// # Errors
+    /// As [`Ledger::wait`].
+    #[cfg(feature = "logout")]
+    pub(crate) fn settle(&self) -> Result<()> {
+        let end = self.lock().end;
+        self.wait(end)
+    }
+
     /// After a failure elsewhere that leaves open which ledger counts: nothing but reopening finds out.
     pub(crate) fn give_up(&self) {
         let mut state = self.lock();

@@ -1,1 +1,94 @@
 //! What a callback is answered, in plain types.
+
+use std::fmt;
+
+use super::rejected::Rejected;
+
+/// The answer to a callback, for whatever web framework: send it as it is.
+///
+/// It is never cached (`Cache-Control: no-store`), and a success is never said before the sign-out is durable.
+///
+/// ```
+/// # fn send(_: u16, _: Vec<(&str, &str)>, _: &str) {}
+/// # fn example(answer: oubliette::logout::Answer) {
+/// send(answer.status(), answer.headers().collect(), answer.body());
+/// # }
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+#[must_use = "the provider waits for it"]
+pub struct Answer {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: String,
+}
+
+impl Answer {
+    /// The HTTP status: 200 for what was done, else 4xx or 5xx.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Names, in lower case, and values of the headers.
+    pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.headers.iter().map(|(name, value)| (*name, value.as_str()))
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn body(&self) -> &str {
+        &self.body
+    }
+
+    /// The sign-out is done. (200 and not 204: Back-Channel Logout 1.0 §2.8, and what the conformance suite takes.)
+    pub(super) fn done() -> Self {
+        Self::new(200)
+    }
+
+    /// The request is none that can be carried out.
+    pub(super) fn refused(why: Rejected) -> Self {
+        // The keys may be there next time; all else is for the sender to mend.
+        let error = if why == Rejected::KeysUnavailable { "temporarily_unavailable" } else { "invalid_request" };
+        Self::new(400).json(error, &why.to_string())
+    }
+
+    /// The request was good, and was not carried out whole. (400 is what Back-Channel Logout 1.0 §2.8 has for that.)
+    pub(super) fn failed() -> Self {
+        Self::new(400).json("server_error", "the sign-out could not be carried out; send it again")
+    }
+
+    /// What takes only these methods was asked with another.
+    pub(super) fn wrong_method(allowed: &'static str) -> Self {
+        let mut answer = Self::new(405);
+        answer.headers.push(("allow", allowed.into()));
+        answer
+    }
+
+    /// A page for a frame that only pages of these origins may have; they are separated by spaces.
+    pub(super) fn page(status: u16, text: &'static str, ancestors: Option<&str>) -> Self {
+        let mut answer = Self::new(status);
+        let policy = format!("default-src 'none'; frame-ancestors {}", ancestors.unwrap_or("'none'"));
+        answer.headers.push(("content-security-policy", policy));
+        answer.headers.push(("content-type", "text/html; charset=utf-8".into()));
+        answer.body = format!("<!doctype html><html lang=\"en\"><title>{text}</title><p>{text}</p></html>\n");
+        answer
+    }
+
+    fn new(status: u16) -> Self {
+        // The address may name a session.
+        let headers = [("cache-control", "no-store"), ("referrer-policy", "no-referrer"), ("x-content-type-options", "nosniff")];
+        Self { status, headers: headers.map(|(name, value)| (name, value.into())).into(), body: String::new() }
+    }
+
+    fn json(mut self, error: &'static str, description: &str) -> Self {
+        self.headers.push(("content-type", "application/json".into()));
+        self.body = serde_json::json!({ "error": error, "error_description": description }).to_string();
+        self
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").field("status", &self.status).field("body", &self.body).finish_non_exhaustive()
+    }
+}

@@ -1,1 +1,54 @@
-//! Forms and queries, read with care.
+//! Forms and queries, read with care: a parameter that comes twice is no parameter.
+
+use openidconnect::url::form_urlencoded;
+
+use super::rejected::Rejected;
+
+/// The longest body and the longest query that are looked at, in bytes.
+pub(super) const MAX_BODY: usize = 16 * 1024;
+pub(super) const MAX_QUERY: usize = 4 * 1024;
+
+/// The parameter of this name, if there is one. Others are ignored.
+///
+/// # Errors
+/// [`Rejected::Malformed`] if it comes more than once: who reads which would be a matter of chance.
+pub(super) fn parameter(form: &[u8], name: &str) -> Result<Option<String>, Rejected> {
+    let mut found = form_urlencoded::parse(form).filter(|(key, _)| key == name).map(|(_, value)| value);
+    let value = found.next();
+    match found.next() {
+        Some(_) => Err(Rejected::Malformed("a parameter comes more than once")),
+        None => Ok(value.map(Into::into)),
+    }
+}
+
+/// Whether a body is a form, by its `Content-Type`.
+pub(super) fn is_form(content_type: Option<&str>) -> bool {
+    let essence = content_type.and_then(|value| value.split(';').next()).map(str::trim);
+    essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/x-www-form-urlencoded"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_counts_if_it_comes_once() {
+        let of = |form: &str| parameter(form.as_bytes(), "sid");
+        assert_eq!(of("a=b&sid=x%2By+z&sid2=q"), Ok(Some("x+y z".into())));
+        assert_eq!((of(""), of("SID=x"), of("sid=")), (Ok(None), Ok(None), Ok(Some(String::new()))));
+        assert!(of("sid=x&sid=x").is_err() && of("sid&s%69d=x").is_err());
+    }
+
+    #[test]
+    fn a_form_says_so() {
+        for (value, is) in [
+            (Some("application/x-www-form-urlencoded"), true),
+            (Some("Application/X-WWW-form-urlencoded ; charset=UTF-8"), true),
+            (Some("application/json"), false),
+            (Some("application/x-www-form-urlencodedx"), false),
+            (None, false),
+        ] {
+            assert_eq!(is_form(value), is, "{value:?}");
+        }
+    }
+}
