@@ -280,10 +280,16 @@ impl World {
         };
         // For an import, every sign-out of its scopes at its time or since.
         let known = || self.fences.iter().filter(|fence| fence.order > self.forgotten && made.is_of(fence.who));
-        let must_be_refused = continued && known().any(|fence| fence.time >= time && time <= fence.cutoff);
+        let brings_back = continued && known().any(|fence| fence.time >= time && time <= fence.cutoff);
+        // For every sign-in, a sign-out of its session that says by when users had signed in, unless a later one without that hides it.
+        let told: Vec<_> = known().filter(|fence| matches!(fence.who, Who::Session(_))).copied().collect();
+        let is_hidden = |order| told.iter().any(|fence| fence.cutoff == u64::MAX && fence.order > order);
+        let may_be_late = told.iter().any(|fence| fence.cutoff != u64::MAX && time <= fence.cutoff);
+        let is_late = told.iter().any(|f| f.cutoff != u64::MAX && time <= f.cutoff && !is_hidden(f.order));
+        let must_be_refused = brings_back || is_late;
         match result {
             Ok(handle) => {
-                assert!(!must_be_refused, "an import brought back who was signed out since");
+                assert!(!must_be_refused, "a sign-in brought back who was signed out");
                 assert!(*handle.account() == account(number) && *handle.tenant() == tenant(tenant_number));
                 assert_eq!((handle.session().cloned(), handle.signed_in_at()), (session_number.map(session), at(time)));
                 (made.id, made.handle) = (handle.id(), Some(handle));
@@ -299,7 +305,7 @@ impl World {
                         || (known().any(|fence| fence.time >= time) && known().any(|fence| time <= fence.cutoff))
                         // What was dropped for its age stands for everybody.
                         || self.events.iter().any(|(_, when)| when + MAX_AGE < self.now()));
-                assert!(may_be_refused, "a sign-in is refused");
+                assert!(may_be_refused || may_be_late, "a sign-in is refused");
             }
             Err(error) => {
                 self.failed(&error);
