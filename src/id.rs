@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use crate::cloud::preferred_environment;
 use crate::error::{Error, Result};
 
 /// The longest identifier that can be stored, in bytes of UTF-8.
@@ -22,7 +23,8 @@ pub struct ClientId(String);
 
 /// One session at the OpenID provider: its issuer and its `sid`.
 ///
-/// A `sid` is unique only per issuer (OpenID Connect Front-Channel Logout 1.0 §3).
+/// A `sid` is unique only per issuer (OpenID Connect Front-Channel Logout 1.0 §3). For Entra ID the issuer is the cloud, such as
+/// `https://login.microsoftonline.com`: its front-channel sign-out says no more.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SessionId {
     issuer: String,
@@ -303,17 +305,6 @@ pub(crate) fn check(field: &'static str, value: &str, most: usize) -> Result<()>
         return Err(Error::invalid(field, "it has control characters"));
     }
     Ok(())
-}
-
-/// Entra's public cloud answers to several host names; MSAL libraries write whichever they met first.
-fn preferred_environment(environment: &str) -> String {
-    let environment = environment.to_ascii_lowercase();
-    match environment.as_str() {
-        "login.windows.net" | "login.microsoft.com" | "sts.windows.net" => "login.microsoftonline.com".into(),
-        "login.chinacloudapi.cn" => "login.partner.microsoftonline.cn".into(),
-        "login.usgovcloudapi.net" => "login.microsoftonline.us".into(),
-        _ => environment,
-    }
 }
 
 /// `uid.utid` with GUIDs in lower case and the B2C policy, which some libraries add to either half, taken off.

@@ -28,6 +28,7 @@ pub mod axum;
 mod backlog;
 mod builder;
 mod clock;
+mod cloud;
 mod codec;
 mod crypto;
 mod disk;

@@ -1,1 +1,292 @@
 //! Whose sign-outs are taken, and how their tokens are checked.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use openidconnect::url::Url;
+
+use super::jws::Algorithm;
+use super::key_set::KeySet;
+use super::keys::{Cache, Keys};
+use super::profile::{LOGOUT, Presence};
+use super::rejected::Rejected;
+use super::token::{LogoutToken, Unverified, User};
+use crate::error::Error;
+use crate::id::{AccountId, ClientId, Subject};
+use crate::openid::Provider;
+use crate::sign_out::SessionPolicy;
+
+/// What the clocks may differ by, unless it is said otherwise.
+const SKEW: Duration = Duration::from_secs(60);
+/// More is no clock.
+const MAX_SKEW: Duration = Duration::from_secs(24 * 3600);
+/// How much further in the future than that `iat` may lie. A clock of ours that is behind must not make us deaf; and the bound protects nobody:
+/// only sign-ins that there are end, whenever a token says that it was made.
+const AHEAD: Duration = Duration::from_secs(600);
+
+/// An OpenID provider whose sign-outs are taken, and what its logout tokens must be like. [`Issuers`](super::Issuers) is the list of them.
+///
+/// What can be wrong with the settings is an error of [`Issuers::new`](super::Issuers::new).
+///
+/// ```no_run
+/// use oubliette::ClientId;
+/// use oubliette::logout::{Algorithm, Issuer, Keys};
+/// use oubliette::openid::Provider;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let keys = Keys::fixed(&std::fs::read("jwks.json")?)?;
+/// let provider = Provider::keycloak("https://sso.example.com/realms/contoso")?;
+/// let issuer = Issuer::new(provider, ClientId::new("my-app")?, keys).algorithms([Algorithm::Rs256, Algorithm::Es256]);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Issuer {
+    provider: Provider,
+    clients: Vec<ClientId>,
+    cache: Cache,
+    name: Option<String>,
+    algorithms: Vec<Algorithm>,
+    skew: Duration,
+    age_without_expiry: Option<Duration>,
+    is_type_required: bool,
+    policy: Option<SessionPolicy>,
+    /// The origins of its pages beside its own.
+    frame_origins: Vec<String>,
+    end_session_url: Option<Url>,
+    /// The first setting that is wrong, and what about it.
+    pub(super) mistake: Option<(&'static str, &'static str)>,
+}
+
+impl Issuer {
+    /// A provider, the id that the app has there, and the provider's keys. Takes RS256 alone, as long as
+    /// [`algorithms`](Self::algorithms) does not say otherwise.
+    pub fn new(provider: Provider, client: ClientId, keys: Keys) -> Self {
+        Self {
+            // Bound to this provider: no other's keys ever get into it, whoever shares the recipe.
+            cache: keys.cache(&provider),
+            provider,
+            clients: vec![client],
+            name: None,
+            algorithms: vec![Algorithm::Rs256],
+            skew: SKEW,
+            age_without_expiry: None,
+            is_type_required: false,
+            policy: None,
+            frame_origins: Vec::new(),
+            end_session_url: None,
+            mistake: None,
+        }
+    }
+
+    /// One more id of the app at this provider: tokens for it are taken too.
+    pub fn client(mut self, client: ClientId) -> Self {
+        self.clients.push(client);
+        self
+    }
+
+    /// Gives the issuer callbacks of its own, which end in `/<name>`: those without a name are then not for it. 1 to 64 ASCII letters, digits, `.`, `_` or `-`.
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        let name = name.into();
+        let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+        // Paths to elsewhere, for whoever resolves them.
+        let is_path = name.bytes().all(|byte| byte == b'.');
+        if !is_plain || is_path || !(1..=64).contains(&name.len()) {
+            self = self.mistaken("name", "it is not made of 1 to 64 letters, digits, dots, underscores and hyphens");
+        }
+        self.name = Some(name);
+        self
+    }
+
+    /// The algorithms that the provider signs this app's tokens with, instead of RS256: what was registered as
+    /// `id_token_signed_response_alg` (OpenID Connect Back-Channel Logout 1.0 §2.6).
+    pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
+        self.algorithms = algorithms.into_iter().collect();
+        if self.algorithms.is_empty() { self.mistaken("algorithms", "there are none") } else { self }
+    }
+
+    /// What the provider's clock and ours may differ by: a minute, unless it is said otherwise; at most a day. A sign-in that is newer than the
+    /// logout token by no more than this is ended with the others. (`iat` may lie further ahead, by ten minutes.)
+    pub fn skew(mut self, skew: Duration) -> Self {
+        self.skew = skew.min(MAX_SKEW);
+        if skew > MAX_SKEW { self.mistaken("skew", "it is more than a day") } else { self }
+    }
+
+    /// Takes tokens without `exp`, which the specification requires, until they are this old by their `iat`: for providers that
+    /// leave it out, such as Ory Hydra and LemonLDAP::NG. Where there is an `exp`, it counts.
+    pub fn without_expiry_for(mut self, age: Duration) -> Self {
+        self.age_without_expiry = Some(age);
+        self
+    }
+
+    /// Takes only tokens whose `typ` is `logout+jwt`, as OWASP ASVS 10.5.5 asks. Otherwise `JWT`, or none, will do too: many providers write no other.
+    pub fn require_type(mut self) -> Self {
+        self.is_type_required = true;
+        self
+    }
+
+    /// What a session's sign-out ends, instead of what the store was built with.
+    pub fn session_policy(mut self, policy: SessionPolicy) -> Self {
+        self.policy = Some(policy);
+        self
+    }
+
+    /// One more origin whose pages may frame the front-channel's answer, such as `https://login.example.com`, beside the issuer's own.
+    pub fn frame_origin(mut self, origin: impl Into<String>) -> Self {
+        match frame_source(&origin.into()) {
+            Some(origin) => {
+                self.frame_origins.push(origin);
+                self
+            }
+            None => self.mistaken("frame origin", "it is no origin: https://, a host, and perhaps a port"),
+        }
+    }
+
+    /// Where users sign out at the provider (`end_session_endpoint`), instead of where its discovery document says.
+    pub fn end_session_endpoint(mut self, url: impl Into<String>) -> Self {
+        match Url::parse(&url.into()) {
+            Ok(url) if is_safe(&url) && url.fragment().is_none() => {
+                self.end_session_url = Some(url);
+                self
+            }
+            _ => self.mistaken("end-session endpoint", "it is no https URL without a fragment"),
+        }
+    }
+
+    /// Checks a logout token with these keys, instead of the issuer's: all that
+    /// [OpenID Connect Back-Channel Logout 1.0 §2.6] asks for, but no more than once. It fetches nothing and waits for nothing.
+    ///
+    /// # Errors
+    /// [`Rejected`] if it is no logout token of this issuer for this app, at this time.
+    ///
+    /// [OpenID Connect Back-Channel Logout 1.0 §2.6]: https://openid.net/specs/openid-connect-backchannel-1_0.html#Validation
+    pub fn verify(&self, token: &str, keys: &KeySet, now: SystemTime) -> Result<LogoutToken, Rejected> {
+        let token = Unverified::parse(token, &LOGOUT)?;
+        let checked = self.check(&token, now)?;
+        keys.verify(token.jws(), &self.algorithms, token.iss(), token.tid())?;
+        Ok(checked.0)
+    }
+
+    /// As [`verify`](Self::verify), with the issuer's own keys, for a token with which all else is [right](Self::check).
+    pub(super) async fn believe(&self, checked: Checked, token: &Unverified<'_>) -> Result<LogoutToken, Rejected> {
+        self.cache.verify(token.jws(), &self.algorithms, token.iss(), token.tid()).await?;
+        Ok(checked.0)
+    }
+
+    /// Everything but the signature: so that a stranger's token does not make us fetch keys.
+    pub(super) fn check(&self, token: &Unverified<'_>, now: SystemTime) -> Result<Checked, Rejected> {
+        let (claims, profile, header) = (token.claims(), token.profile(), token.jws().header());
+        if !self.provider.takes_issuer(token.iss(), token.tid()) {
+            return Err(Rejected::UnknownIssuer);
+        }
+        if !claims.aud.iter().any(|aud| self.clients.iter().any(|client| client.as_str() == aud)) {
+            return Err(Rejected::WrongAudience);
+        }
+        if self.provider.needs_tenant() && token.tid().is_none() {
+            return Err(Rejected::claim("tid", "it is missing"));
+        }
+        if !self.algorithms.contains(&header.algorithm) {
+            return Err(Rejected::WrongAlgorithm);
+        }
+        profile.check_type(header, self.is_type_required)?;
+        self.check_times(token, now)?;
+        let (user, account) = self.user(token)?;
+        Ok(Checked(LogoutToken {
+            user,
+            account,
+            iat: claims.iat,
+            skew: self.skew,
+            revokes_offline_access: claims.events.revokes_offline_access,
+            digest: token.jws().digest(),
+        }))
+    }
+
+    /// RFC 7519 §4.1.4 to §4.1.6.
+    fn check_times(&self, token: &Unverified<'_>, now: SystemTime) -> Result<(), Rejected> {
+        let claims = token.claims();
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let latest = now.saturating_add(self.skew);
+        if claims.iat > latest.saturating_add(AHEAD) || claims.nbf.is_some_and(|nbf| nbf > latest) {
+            return Err(Rejected::NotYetValid);
+        }
+        let end = match (claims.exp, self.age_without_expiry) {
+            (Some(exp), _) => exp,
+            (None, Some(age)) => claims.iat.saturating_add(age),
+            (None, None) if token.profile().exp == Presence::Required => return Err(Rejected::claim("exp", "it is missing")),
+            (None, None) => return Ok(()),
+        };
+        if end.saturating_add(self.skew) > now { Ok(()) } else { Err(Rejected::Expired) }
+    }
+
+    /// Whose token it is, and the account, where that tells it.
+    fn user(&self, token: &Unverified<'_>) -> Result<(User, Option<AccountId>), Rejected> {
+        let (iss, claims) = (token.iss(), token.claims());
+        let wrong = |claim| move |_: Error| Rejected::claim(claim, "it is too long, or has control characters");
+        let subject = claims.sub.as_deref().map(|sub| Subject::new(iss, sub)).transpose().map_err(wrong("sub"))?;
+        let account =
+            subject.as_ref().map(|subject| self.provider.account_of(subject)).transpose().map_err(wrong("sub"))?.flatten();
+        let user = match (claims.sid.as_deref(), subject) {
+            (Some(sid), subject) => {
+                let session = self.provider.session(iss, sid).map_err(wrong("sid"))?;
+                let mut others = self.provider.sessions(Some(iss), sid).map_err(wrong("sid"))?;
+                others.retain(|other| *other != session);
+                User::Session { session, others, subject }
+            }
+            (None, Some(subject)) => User::Subject(subject),
+            (None, None) => return Err(Rejected::claim("sub", "neither it nor sid is there")),
+        };
+        Ok((user, account))
+    }
+
+    pub(super) fn provider(&self) -> &Provider {
+        &self.provider
+    }
+
+    pub(super) fn clients(&self) -> &[ClientId] {
+        &self.clients
+    }
+
+    pub(super) fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    pub(super) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    pub(super) fn policy(&self) -> Option<SessionPolicy> {
+        self.policy
+    }
+
+    pub(super) fn end_session_url(&self) -> Option<&Url> {
+        self.end_session_url.as_ref()
+    }
+
+    /// Who may frame the front-channel's answer, as the directive `frame-ancestors` lists them (CSP Level 3 §6.4.2).
+    pub(super) fn frame_ancestors(&self) -> String {
+        let own = frame_source(&self.provider.origin());
+        let all: Vec<&str> = own.iter().chain(&self.frame_origins).map(String::as_str).collect();
+        if all.is_empty() { "'none'".into() } else { all.join(" ") }
+    }
+
+    fn mistaken(mut self, field: &'static str, problem: &'static str) -> Self {
+        self.mistake.get_or_insert((field, problem));
+        self
+    }
+}
+
+/// A token that only wants its signature checked. This file alone takes it out, right behind that check.
+pub(super) struct Checked(LogoutToken);
+
+/// `https`, or a loop-back host, as in tests.
+fn is_safe(url: &Url) -> bool {
+    url.scheme() == "https" || (url.scheme() == "http" && matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")))
+}
+
+/// An origin as it may stand in a header: no pattern, and nothing that ends the directive.
+fn frame_source(origin: &str) -> Option<String> {
+    let url = Url::parse(origin).ok()?;
+    let is_plain = url.host_str()?.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-[]:".contains(&byte));
+    let serialized = url.origin().ascii_serialization();
+    let is_all = origin.strip_suffix('/').unwrap_or(origin).eq_ignore_ascii_case(&serialized);
+    (is_safe(&url) && is_plain && is_all).then_some(serialized)
+}

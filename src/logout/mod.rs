@@ -1,17 +1,29 @@
 //! The sign-out callbacks of OpenID Connect: a provider says that a user has signed out, and her tokens go.
 
-mod answer;
-mod back_channel;
-mod discovery;
-mod end_session;
-mod form;
-mod front_channel;
-mod http;
+// mod answer;
+// mod back_channel;
+mod claims;
+// mod discovery;
+// mod end_session;
+// mod form;
+// mod front_channel;
+// mod http;
 mod issuer;
+mod issuers;
+mod json;
 mod jws;
 mod key_set;
 mod keys;
-mod receiver;
-mod recent;
+mod profile;
+// mod receiver;
+// mod recent;
 mod rejected;
 mod token;
+
+pub use issuer::Issuer;
+pub use issuers::Issuers;
+pub use jws::Algorithm;
+pub use key_set::{KeySet, KeysError, MAX_KEY_SET_BYTES};
+pub use keys::Keys;
+pub use rejected::Rejected;
+pub use token::LogoutToken;

@@ -1,1 +1,158 @@
 //! Tokens that say that somebody has signed out.
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::claims::Claims;
+use super::json::Members;
+use super::jws::Jws;
+use super::profile::Profile;
+use super::rejected::Rejected;
+use crate::id::{AccountId, SessionId, Subject};
+use crate::sign_out::{Scope, SessionPolicy, SignOut};
+
+/// A token that has the form of its kind. Anybody can make one: nothing in it is believed.
+pub(super) struct Unverified<'a> {
+    jws: Jws<'a>,
+    claims: Claims,
+    profile: &'static Profile,
+}
+
+impl<'a> Unverified<'a> {
+    pub(super) fn parse(compact: &'a str, profile: &'static Profile) -> Result<Self, Rejected> {
+        let jws = Jws::parse(compact)?;
+        profile.check_type(jws.header(), false)?;
+        let members = Members::parse(jws.payload());
+        let members = members.ok_or(Rejected::Malformed("the token's claims are no JSON object with each name once"))?;
+        let claims = Claims::read(&members)?;
+        profile.check_claims(&claims, &members)?;
+        Ok(Self { jws, claims, profile })
+    }
+
+    /// Whose token it says it is: only to find the issuer among those that are configured.
+    pub(super) fn iss(&self) -> &str {
+        &self.claims.iss
+    }
+
+    pub(super) fn tid(&self) -> Option<&str> {
+        self.claims.tid.as_deref()
+    }
+
+    pub(super) fn jws(&self) -> &Jws<'a> {
+        &self.jws
+    }
+
+    pub(super) fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    pub(super) fn profile(&self) -> &'static Profile {
+        self.profile
+    }
+}
+
+/// A logout token whose signature, issuer, audience, times and claims were checked: somebody has signed out.
+///
+/// [`Issuer::verify`](super::Issuer::verify) gives it. `Debug` tells nothing.
+#[derive(Clone)]
+pub struct LogoutToken {
+    pub(super) user: User,
+    /// Where the subject tells it.
+    pub(super) account: Option<AccountId>,
+    pub(super) iat: Duration,
+    pub(super) skew: Duration,
+    pub(super) revokes_offline_access: bool,
+    pub(super) digest: [u8; 32],
+}
+
+/// Who has signed out, and of what.
+#[derive(Clone)]
+pub(super) enum User {
+    /// Of a session, which can have other names.
+    Session { session: SessionId, others: Vec<SessionId>, subject: Option<Subject> },
+    /// Everywhere.
+    Subject(Subject),
+}
+
+impl LogoutToken {
+    /// The session that ended (`sid`), by the name that [`Provider`](crate::openid::Provider) gives it at sign-in.
+    #[must_use]
+    pub fn session(&self) -> Option<&SessionId> {
+        match &self.user {
+            User::Session { session, .. } => Some(session),
+            User::Subject(_) => None,
+        }
+    }
+
+    /// Who signed out (`sub`). Without a [`session`](Self::session), everywhere.
+    #[must_use]
+    pub fn subject(&self) -> Option<&Subject> {
+        match &self.user {
+            User::Session { subject, .. } => subject.as_ref(),
+            User::Subject(subject) => Some(subject),
+        }
+    }
+
+    /// When the provider made the token (`iat`).
+    #[must_use]
+    pub fn issued_at(&self) -> SystemTime {
+        after_epoch(self.iat)
+    }
+
+    /// Whether the provider says that refresh tokens with `offline_access` go too: Keycloak's `revoke_offline_access`. They go from the
+    /// store in any case; this is for an app that revokes them at the provider.
+    #[must_use]
+    pub fn revokes_offline_access(&self) -> bool {
+        self.revokes_offline_access
+    }
+
+    /// The sign-out that it asks for, in one stroke. By [`WholeAccount`](SessionPolicy::WholeAccount) whatever names the user has in it end: session,
+    /// subject, and their accounts. By [`OnlySession`](SessionPolicy::OnlySession) the session alone does, or the subject if no session is named.
+    ///
+    /// It ends sign-ins from before the end of the second that the token was issued in, and the issuer's [skew](super::Issuer::skew): a
+    /// token that comes late, or once more, ends none that is newer than that.
+    pub fn sign_out(&self, policy: SessionPolicy) -> SignOut {
+        self.sign_out_before(policy, self.end_of_second().saturating_add(self.skew))
+    }
+
+    /// As [`sign_out`](Self::sign_out), for a token that was carried out before: nobody newer than it ends, by whatever clock.
+    pub(super) fn repeated_sign_out(&self, policy: SessionPolicy) -> SignOut {
+        self.sign_out_before(policy, self.end_of_second())
+    }
+
+    fn sign_out_before(&self, policy: SessionPolicy, cutoff: Duration) -> SignOut {
+        let also = |all: SignOut, scope| all.and(scope);
+        let is_whole = policy != SessionPolicy::OnlySession;
+        let sign_out = match &self.user {
+            User::Session { session, others, subject } => {
+                let others = others.iter().cloned().map(Scope::Session);
+                let subject = subject.iter().filter(|_| is_whole).cloned().map(Scope::Subject);
+                others.chain(subject).fold(SignOut::session(session), also)
+            }
+            User::Subject(subject) => SignOut::subject(subject),
+        };
+        let account = self.account.iter().filter(|_| is_whole).cloned().map(Scope::Account);
+        account.fold(sign_out, also).policy(policy).signed_in_before(after_epoch(cutoff))
+    }
+
+    /// `iat` is in whole seconds, and so are the times of sign-ins that it is compared with.
+    fn end_of_second(&self) -> Duration {
+        Duration::from_secs(self.iat.as_secs().saturating_add(1))
+    }
+
+    /// Names the token, to know it again.
+    pub(super) fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+}
+
+impl fmt::Debug for LogoutToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LogoutToken(..)")
+    }
+}
+
+/// What the system cannot express is as good as never.
+fn after_epoch(time: Duration) -> SystemTime {
+    UNIX_EPOCH.checked_add(time).unwrap_or(UNIX_EPOCH)
+}

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::json::{Entry, SecretField};
+use crate::cloud;
 use crate::error::Error;
 use crate::id::{AccountId, ClientId, SessionId, Subject, TenantId};
 use crate::token::{MAX_EXTRA_BYTES, Partition, Scopes, Secret};
@@ -264,7 +265,7 @@ pub(super) fn claims(id_token: &Secret) -> Claims {
     let at = |name| claims.get(name).and_then(|value| time(name, value).ok());
     Claims {
         subject: text("iss").zip(text("sub")).and_then(|(iss, sub)| Subject::new(iss, sub).ok()),
-        session: text("iss").zip(text("sid")).and_then(|(iss, sid)| SessionId::new(iss, sid).ok()),
+        session: text("iss").zip(text("sid")).and_then(|(iss, sid)| cloud::session(iss, sid).ok()),
         signed_in_at: at("auth_time").or_else(|| at("iat")),
     }
 }

@@ -61,7 +61,7 @@ pub struct MsalCache {
 ///   tenant, the second half of the home account id. So a guest has one sign-in, whose refresh tokens belong to the home
 ///   tenant and whose other tokens say so if they are of another. Where there is no home tenant either (AD FS), it is the
 ///   first of several in byte order, or of none the server's host name. A B2C user flow is no tenant.
-/// - **Subject and session**: `sub` and `sid` of the latest ID token of that tenant, which is decoded and not verified.
+/// - **Subject and session**: `sub` and `sid` (of the cloud) of the latest ID token of that tenant, which is decoded and not verified.
 ///   Those of other ID tokens are in [`others`](Self::others).
 /// - **Aliases**: the `username` of the account entries, as an e-mail address if it has an `@`; at most
 ///   [`MAX_ALIASES`](crate::MAX_ALIASES).

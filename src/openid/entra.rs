@@ -5,6 +5,7 @@ use openidconnect::url::Url;
 use serde::Deserialize;
 
 use super::provider::{ClaimError, Claims, missing, wrong};
+use crate::cloud::{preferred_environment, tenant_in};
 use crate::error::{Error, Result};
 use crate::id::{AccountId, TenantId, is_guid};
 use crate::wipe::Wiped;
@@ -87,22 +88,49 @@ impl Authority {
         Ok((account, TenantId::new(tid).map_err(wrong("tid"))?))
     }
 
+    /// The cloud's address, which is also the issuer of its sessions.
+    #[cfg(feature = "logout")]
+    pub(super) fn cloud(&self) -> String {
+        format!("https://{}", self.host)
+    }
+
     /// The tenant that issued the token: `tid` and issuer must say the same, and that it is one of ours.
     fn tenant(&self, user: &User<'_>, claims: &Claims<'_>, is_b2c: bool) -> Result<String, ClaimError> {
-        let issuer = tenant_of(user.iss).filter(|tenant| is_guid(tenant)).map(str::to_ascii_lowercase);
-        let issuer = issuer.filter(|_| user.iss.scheme() == "https" && cloud(user.iss).as_ref() == Some(&self.host));
-        let issuer = issuer.ok_or(ClaimError::WrongIssuer)?;
+        let issuer = self.tenant_of_issuer(user.iss).ok_or(ClaimError::WrongIssuer)?;
         match claims.text("tid")? {
-            Some(tid) if !tid.eq_ignore_ascii_case(&issuer) => return Err(ClaimError::WrongIssuer),
-            None if !is_b2c => return Err(missing("tid")),
-            _ => {}
+            Some(tid) if !tid.eq_ignore_ascii_case(&issuer) => Err(ClaimError::WrongIssuer),
+            None if !is_b2c => Err(missing("tid")),
+            _ => Ok(issuer),
         }
+    }
+
+    /// The tenant that an issuer names, if it is of this cloud and one of ours.
+    pub(super) fn tenant_of_issuer(&self, iss: &Url) -> Option<String> {
+        let tenant = tenant_of(iss).filter(|tenant| self.is_at(iss) && is_guid(tenant)).map(str::to_ascii_lowercase)?;
         let is_ours = match &self.tenants {
             Tenants::Any => true,
-            Tenants::Organizations => issuer != PERSONAL,
-            Tenants::One(ours) => issuer == *ours,
+            Tenants::Organizations => tenant != PERSONAL,
+            Tenants::One(ours) => tenant == *ours,
         };
-        if is_ours { Ok(issuer) } else { Err(ClaimError::WrongIssuer) }
+        is_ours.then_some(tenant)
+    }
+
+    #[cfg(feature = "logout")]
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub(super) fn is_at(&self, url: &Url) -> bool {
+        url.scheme() == "https" && cloud(url).as_ref() == Some(&self.host)
+    }
+
+    /// The tenant whose tokens alone are taken, if it is one.
+    #[cfg(feature = "logout")]
+    pub(super) fn only_tenant(&self) -> Option<&str> {
+        match &self.tenants {
+            Tenants::One(tenant) => Some(tenant),
+            Tenants::Any | Tenants::Organizations => None,
+        }
     }
 }
 
@@ -129,22 +157,10 @@ fn is_guest(user: &User<'_>, claims: &Claims<'_>) -> Result<bool, ClaimError> {
 }
 
 /// The host, by one name for each cloud.
-fn cloud(url: &Url) -> Option<String> {
-    let host = url.host_str()?;
-    Some(match host {
-        "sts.windows.net" | "login.windows.net" | "login.microsoft.com" => "login.microsoftonline.com".into(),
-        "sts.chinacloudapi.cn" | "login.chinacloudapi.cn" => "login.partner.microsoftonline.cn".into(),
-        "login.usgovcloudapi.net" => "login.microsoftonline.us".into(),
-        _ => host.into(),
-    })
+pub(super) fn cloud(url: &Url) -> Option<String> {
+    url.host_str().map(preferred_environment)
 }
 
-/// The tenant's place in `/<tenant>`, `/<tenant>/v2.0` and `/tfp/<tenant>/<flow>/v2.0`.
-fn tenant_of(url: &Url) -> Option<&str> {
-    let path = url.path().strip_prefix('/')?;
-    let path: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').collect();
-    match path.as_slice() {
-        [tenant] | [tenant, "v2.0"] | ["tfp", tenant, _, "v2.0"] => Some(tenant),
-        _ => None,
-    }
+pub(super) fn tenant_of(url: &Url) -> Option<&str> {
+    tenant_in(url.path())
 }

@@ -11,7 +11,7 @@
 //! | [`auth0`](Provider::auth0) | (`iss`, `sub`) | `org_id`, or the tenant's host |
 //! | [`google`](Provider::google) | (`iss`, `sub`) | `hd`, or Google's host |
 //!
-//! Always: the session is (`iss`, `sid`) where the ID token has a `sid`; the subject is (`iss`, `sub`); the time of the sign-in is
+//! Always: the session is (`iss`, `sid`) where the ID token has a `sid` (at Entra: the cloud and `sid`); the subject is (`iss`, `sub`); the time of the sign-in is
 //! `iat`; the e-mail address is an alias only if the provider says that it is verified. (By `iat` and not `auth_time`: a sign-out
 //! with a cutoff compares it with a time of the same provider's clock, and a provider that issues an ID token says that the user is
 //! signed in *then*, however long ago she authenticated. How long ago that may be, the verifier checks: `max_age`.)
@@ -45,8 +45,12 @@
 mod claims;
 mod entra;
 mod provider;
+#[cfg(feature = "logout")]
+mod signals;
 
 pub use claims::{
     ProviderClaims, ProviderClient, ProviderIdToken, ProviderIdTokenClaims, ProviderIdTokenVerifier, ProviderTokenResponse,
 };
 pub use provider::{ClaimError, Provider};
+#[cfg(feature = "logout")]
+pub(crate) use signals::is_issued_by;

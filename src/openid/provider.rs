@@ -8,6 +8,7 @@ use openidconnect::{AdditionalClaims, GenderClaim, IdTokenClaims};
 
 use super::ProviderClaims;
 use super::entra::{Authority, User};
+use crate::cloud;
 use crate::error::{Error, Result};
 use crate::id::{AccountId, Alias, AliasKind, SessionId, Subject, TenantId};
 use crate::oauth::ProviderFields;
@@ -17,14 +18,14 @@ use crate::sign_in::SignIn;
 #[derive(Clone)]
 #[must_use]
 pub struct Provider {
-    issuer: String,
-    kind: Kind,
+    pub(super) issuer: String,
+    pub(super) kind: Kind,
     tenant_claim: Option<String>,
     is_session_required: bool,
 }
 
 #[derive(Clone)]
-enum Kind {
+pub(super) enum Kind {
     Generic,
     Entra(Authority),
     Keycloak { realm: TenantId },
@@ -80,8 +81,9 @@ impl Provider {
     /// [`sign_in_with`](Self::sign_in_with); without them a guest's sign-in is refused. Take `client_info` from nowhere else: it is not signed, and in
     /// a redirect the user could change it. A **personal account** has the tenant `9188040d-6c67-4c5b-b112-36a304b66dad`.
     ///
-    /// **Tenant**: `tid`, in lower case. **Subject**: (`iss`, `sub`), pairwise: another in each app. **Session**: `sid` is an
-    /// [optional claim], to be configured. **E-mail**: `email` is not verified, so it is no alias, but with the optional claim `xms_edov`.
+    /// **Tenant**: `tid`, in lower case. **Subject**: (`iss`, `sub`), pairwise: another in each app. **Session**: (the cloud,
+    /// such as `https://login.microsoftonline.com`, `sid`), whatever the tenant and the version of the endpoint: Entra's front-channel sign-out sends a `sid`
+    /// without an issuer. It is an [optional claim], to be configured. **E-mail**: `email` is not verified, so it is no alias, but with the optional claim `xms_edov`.
     ///
     /// Sources: the [ID token claims reference], and MSAL's handling of `client_info`.
     ///
@@ -216,7 +218,7 @@ impl Provider {
         };
         let mut sign_in = SignIn::new(account, tenant).subject(subject).signed_in_at(claims.issue_time().into());
         match more.text("sid")? {
-            Some(sid) => sign_in = sign_in.session(SessionId::new(iss, sid).map_err(wrong("sid"))?),
+            Some(sid) => sign_in = sign_in.session(self.session(iss, sid).map_err(wrong("sid"))?),
             None if self.is_session_required => return Err(missing("sid")),
             None => {}
         }
@@ -227,6 +229,11 @@ impl Provider {
             }
             _ => Ok(sign_in),
         }
+    }
+
+    /// The session of a `sid` in a token of this provider.
+    pub(crate) fn session(&self, iss: &str, sid: &str) -> Result<SessionId> {
+        if matches!(self.kind, Kind::Entra(_)) { cloud::session(iss, sid) } else { SessionId::new(iss, sid) }
     }
 
     fn of(issuer: &str, kind: Kind) -> Self {
@@ -280,7 +287,7 @@ pub(super) fn wrong(claim: &str) -> impl FnOnce(Error) -> ClaimError {
     }
 }
 
-fn parse(issuer: &str) -> Result<Url> {
+pub(super) fn parse(issuer: &str) -> Result<Url> {
     let url = Url::parse(issuer).map_err(|_| Error::invalid("issuer", "it is no URL"))?;
     let is_loopback = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
     match url.scheme() {

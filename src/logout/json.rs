@@ -1,0 +1,103 @@
+//! JSON objects of strangers: every name once, and nothing guessed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// The members of an object, by name. An object that has a name twice is none: two readers could take different ones of them
+/// (RFC 7515 §4 and RFC 7519 §4 let us refuse it; `serde_json`'s own maps keep the last).
+pub(super) struct Members<'a>(BTreeMap<String, &'a RawValue>);
+
+/// A member is of another type than it should be.
+#[derive(Debug)]
+pub(super) struct WrongType;
+
+impl<'a> Members<'a> {
+    pub(super) fn parse(json: &'a [u8]) -> Option<Self> {
+        serde_json::from_slice(json).ok()
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// A member of any type that is read with care elsewhere; `null` is none, as some serializers write what is not there.
+    pub(super) fn get<T: Deserialize<'a>>(&self, name: &str) -> Result<Option<T>, WrongType> {
+        match self.0.get(name) {
+            None => Ok(None),
+            Some(raw) => serde_json::from_str(raw.get()).map_err(|_| WrongType),
+        }
+    }
+
+    pub(super) fn text(&self, name: &str) -> Result<Option<String>, WrongType> {
+        self.get(name)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = BTreeMap<String, &'de RawValue>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = BTreeMap::new();
+                while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
+                    if members.insert(name, value).is_some() {
+                        return Err(A::Error::custom("a name is there twice"));
+                    }
+                }
+                Ok(members)
+            }
+        }
+
+        deserializer.deserialize_map(Object).map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_there_once() {
+        assert!(Members::parse(br#"{"a":1,"b":{"c":1}}"#).is_some());
+        for twice in [r#"{"a":1,"a":1}"#, r#"{"a":1,"b":2,"\u0061":3}"#] {
+            assert!(Members::parse(twice.as_bytes()).is_none(), "{twice}");
+        }
+    }
+
+    #[test]
+    fn only_an_object_is_one() {
+        for other in ["", "[]", "null", "1", "\"a\"", "{", "{}{}", "{\"a\":1,}", "{a:1}", "{\"a\":01}", "\u{feff}{}"] {
+            assert!(Members::parse(other.as_bytes()).is_none(), "{other}");
+        }
+        assert!(Members::parse(b"{\"\xff\":1}").is_none());
+        assert!(Members::parse(b" {} \n").is_some());
+    }
+
+    #[test]
+    fn the_deepest_that_fits_breaks_no_stack() {
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(8000), "]".repeat(8000));
+        let members = Members::parse(deep.as_bytes()).unwrap();
+        assert!(members.get::<serde_json::Value>("a").is_err());
+    }
+
+    #[test]
+    fn null_is_none_but_there() {
+        let members = Members::parse(br#"{"a":null}"#).unwrap();
+        assert!(members.has("a") && members.text("a").unwrap().is_none());
+    }
+}

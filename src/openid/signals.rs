@@ -1,0 +1,278 @@
+//! What a provider is known by when it speaks later: in the tokens that it signs, in its documents, from its pages.
+
+use openidconnect::url::Url;
+
+use super::Provider;
+use super::entra::{Authority, cloud, tenant_of};
+use super::provider::{Kind, parse};
+use crate::error::Result;
+use crate::id::{AccountId, SessionId, Subject};
+
+/// What stands in Entra's documents for each tenant's id.
+const TENANT: &str = "{tenantid}";
+/// A tenant that is none, to see how a template reads when it is filled.
+const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
+
+impl Provider {
+    pub(crate) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Whether this `iss` is the provider's. At Entra it names a tenant, which must be one of ours, and the one of `tid`, if that is given.
+    pub(crate) fn takes_issuer(&self, iss: &str, tid: Option<&str>) -> bool {
+        match &self.kind {
+            Kind::Entra(authority) => {
+                let tenant = Url::parse(iss).ok().and_then(|iss| authority.tenant_of_issuer(&iss));
+                tenant.is_some_and(|tenant| tid.is_none_or(|tid| tid.eq_ignore_ascii_case(&tenant)))
+            }
+            _ => iss == self.issuer,
+        }
+    }
+
+    /// Whether its tokens must have a `tid`: those of a cloud from which several tenants' are taken.
+    pub(crate) fn needs_tenant(&self) -> bool {
+        matches!(&self.kind, Kind::Entra(authority) if authority.only_tenant().is_none())
+    }
+
+    /// The sessions that a `sid` may stand for, in a token or a request of this provider. The first is the one that
+    /// [`sign_in`](Self::sign_in) gives. At Entra others follow: what an app has that made its sign-ins by hand, from `iss` and `sid`.
+    ///
+    /// Without `iss` it is for a route of this provider alone.
+    pub(crate) fn sessions(&self, iss: Option<&str>, sid: &str) -> Result<Vec<SessionId>> {
+        let Kind::Entra(authority) = &self.kind else {
+            return Ok(vec![self.session(iss.unwrap_or(&self.issuer), sid)?]);
+        };
+        let mut sessions = vec![SessionId::new(authority.cloud(), sid)?];
+        let by_hand = iss.map(Into::into).into_iter().chain(issuers_of(authority, iss));
+        for session in by_hand.map(|iss: String| SessionId::new(iss, sid)) {
+            let session = session?;
+            if !sessions.contains(&session) {
+                sessions.push(session);
+            }
+        }
+        Ok(sessions)
+    }
+
+    /// The account, where nothing but issuer and subject tells it: everywhere but at Entra.
+    pub(crate) fn account_of(&self, subject: &Subject) -> Result<Option<AccountId>> {
+        match &self.kind {
+            Kind::Entra(_) => Ok(None),
+            // An org's user is one, whichever of its servers issued the token.
+            Kind::Okta { org } => AccountId::new(org, subject.sub()).map(Some),
+            Kind::Generic | Kind::Keycloak { .. } | Kind::Auth0 { .. } | Kind::Google { .. } => {
+                Ok(Some(AccountId::of_subject(subject.clone())))
+            }
+        }
+    }
+
+    /// OpenID Connect Discovery 1.0 §4.
+    pub(crate) fn discovery_url(&self) -> String {
+        format!("{}/.well-known/openid-configuration", self.issuer.strip_suffix('/').unwrap_or(&self.issuer))
+    }
+
+    /// Whether a discovery document of this `issuer` is the provider's (OpenID Connect Discovery 1.0 §4.3). Entra writes a template in
+    /// those of several tenants.
+    pub(crate) fn takes_discovered_issuer(&self, issuer: &str) -> bool {
+        match &self.kind {
+            Kind::Entra(authority) if issuer.contains(TENANT) => {
+                let filled = Url::parse(&issuer.replace(TENANT, NOBODY)).ok();
+                filled.is_some_and(|url| authority.is_at(&url) && tenant_of(&url) == Some(NOBODY))
+            }
+            _ => self.takes_issuer(issuer, None),
+        }
+    }
+
+    /// Where its pages come from: scheme, host and port (RFC 6454).
+    pub(crate) fn origin(&self) -> String {
+        match &self.kind {
+            // Whatever the authority is called, its users sign out at the cloud's first name.
+            Kind::Entra(authority) if self.issuer.starts_with("https:") => authority.cloud(),
+            // It was parsed when the provider was made.
+            _ => parse(&self.issuer).map_or_else(|_| String::new(), |url| url.origin().ascii_serialization()),
+        }
+    }
+}
+
+/// The issuers of both versions of the endpoint, for the tenant that `iss` names or else the only one.
+fn issuers_of(authority: &Authority, iss: Option<&str>) -> impl Iterator<Item = String> {
+    let named = iss.and_then(|iss| Url::parse(iss).ok()).and_then(|iss| authority.tenant_of_issuer(&iss));
+    let tenant = named.or_else(|| authority.only_tenant().map(Into::into));
+    tenant.into_iter().flat_map(|tenant| {
+        let older = match authority.host() {
+            "login.microsoftonline.com" | "login.microsoftonline.us" => Some("sts.windows.net"),
+            "login.partner.microsoftonline.cn" => Some("sts.chinacloudapi.cn"),
+            _ => None,
+        };
+        let newer = format!("{}/{tenant}/v2.0", authority.cloud());
+        older.map(|host| format!("https://{host}/{tenant}/")).into_iter().chain([newer])
+    })
+}
+
+/// Whether a key whose document says `issuer` may sign a token of `iss`. `{tenantid}` stands for the token's `tid`, without which nothing fits.
+///
+/// Entra's keys are those of a cloud: each says whose tokens it signs, always by the newer endpoint's issuer. A token of the older endpoint
+/// counts as one of the newer, of the same tenant.
+pub(crate) fn is_issued_by(issuer: &str, iss: &str, tid: Option<&str>) -> bool {
+    let issuer = match (issuer.contains(TENANT), tid) {
+        (true, Some(tid)) => issuer.replace(TENANT, tid),
+        (true, None) => return false,
+        (false, _) => issuer.into(),
+    };
+    // GUIDs have two spellings.
+    issuer.eq_ignore_ascii_case(iss) || of_older_endpoint(iss).is_some_and(|iss| iss.eq_ignore_ascii_case(&issuer))
+}
+
+/// The newer endpoint's issuer for one of Entra's older one.
+fn of_older_endpoint(iss: &str) -> Option<String> {
+    let url = Url::parse(iss).ok()?;
+    let is_older = matches!(url.host_str(), Some("sts.windows.net" | "sts.chinacloudapi.cn"));
+    let (cloud, tenant) = (cloud(&url)?, tenant_of(&url)?);
+    (is_older && url.scheme() == "https").then(|| format!("https://{cloud}/{tenant}/v2.0"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GUID: &str = "aaaaaaaa-0000-4000-8000-00000000000a";
+    const OTHER: &str = "bbbbbbbb-0000-4000-8000-00000000000b";
+
+    fn entra(tenant: &str) -> Provider {
+        Provider::entra(&format!("https://login.microsoftonline.com/{tenant}/v2.0")).unwrap()
+    }
+
+    fn v2(tenant: &str) -> String {
+        format!("https://login.microsoftonline.com/{tenant}/v2.0")
+    }
+
+    fn v1(tenant: &str) -> String {
+        format!("https://sts.windows.net/{tenant}/")
+    }
+
+    fn session(issuer: &str) -> SessionId {
+        SessionId::new(issuer, "s").unwrap()
+    }
+
+    #[test]
+    fn an_issuer_is_taken_letter_by_letter() {
+        let provider = Provider::generic("https://login.example.com").unwrap();
+        assert!(provider.takes_issuer("https://login.example.com", Some("whatever")));
+        for iss in
+            ["https://login.example.com/", "https://LOGIN.example.com", "https://login.example.com:443", "", "login.example.com"]
+        {
+            assert!(!provider.takes_issuer(iss, None), "{iss}");
+        }
+    }
+
+    #[test]
+    fn entras_issuer_and_tid_say_the_same_tenant_and_it_is_ours() {
+        for provider in [entra("common"), entra("organizations"), entra(GUID)] {
+            for iss in [v2(GUID), v1(GUID)] {
+                assert!(provider.takes_issuer(&iss, None) && provider.takes_issuer(&iss, Some(&GUID.to_uppercase())));
+                assert!(!provider.takes_issuer(&iss, Some(OTHER)) && !provider.takes_issuer(&iss, Some("")));
+            }
+            for iss in
+                ["https://login.microsoftonline.com/{tenantid}/v2.0", "https://login.microsoftonline.com/common/v2.0", "x", ""]
+            {
+                assert!(!provider.takes_issuer(iss, None), "{iss}");
+            }
+            assert!(!provider.takes_issuer(&format!("https://login.microsoftonline.us/{GUID}/v2.0"), Some(GUID)));
+        }
+        assert!(!entra(GUID).takes_issuer(&v2(OTHER), Some(OTHER)));
+        assert!(entra("common").needs_tenant() && !entra(GUID).needs_tenant());
+    }
+
+    #[test]
+    fn entras_sessions_are_the_clouds_and_those_that_were_made_by_hand() {
+        let cloud = session("https://login.microsoftonline.com");
+        let (older, newer) = (session(&v1(GUID)), session(&v2(GUID)));
+        let common = entra("common");
+        assert_eq!(common.sessions(None, "s").unwrap(), [cloud.clone()]);
+        assert_eq!(common.sessions(Some(&v1(GUID)), "s").unwrap(), [cloud.clone(), older.clone(), newer.clone()]);
+        assert_eq!(common.sessions(Some(&v2(GUID)), "s").unwrap(), [cloud.clone(), newer.clone(), older.clone()]);
+        assert_eq!(entra(GUID).sessions(None, "s").unwrap(), [cloud.clone(), older, newer]);
+        for iss in [v1(GUID), v2(GUID), v2(&OTHER.to_uppercase())] {
+            assert_eq!(common.session(&iss, "s").unwrap(), cloud);
+        }
+        let b2c = Provider::entra(&format!("https://contoso.b2clogin.com/tfp/{GUID}/b2c_1_susi/v2.0/")).unwrap();
+        let by_hand = format!("https://contoso.b2clogin.com/{GUID}/v2.0");
+        assert_eq!(b2c.sessions(None, "s").unwrap(), [session("https://contoso.b2clogin.com"), session(&by_hand)]);
+    }
+
+    #[test]
+    fn sessions_of_other_providers_are_the_issuers() {
+        let provider = Provider::generic("https://login.example.com").unwrap();
+        assert_eq!(provider.sessions(None, "s").unwrap(), [session("https://login.example.com")]);
+        assert_eq!(provider.sessions(Some("https://login.example.com"), "s").unwrap(), [session("https://login.example.com")]);
+        assert!(provider.sessions(None, "").is_err() && entra("common").sessions(None, "\n").is_err());
+    }
+
+    #[test]
+    fn discovery_documents() {
+        let provider = Provider::auth0("https://contoso.eu.auth0.com/").unwrap();
+        assert_eq!(provider.discovery_url(), "https://contoso.eu.auth0.com/.well-known/openid-configuration");
+        assert!(provider.takes_discovered_issuer("https://contoso.eu.auth0.com/"));
+        assert!(!provider.takes_discovered_issuer("https://contoso.eu.auth0.com"));
+        let common = entra("common");
+        assert_eq!(common.discovery_url(), "https://login.microsoftonline.com/common/v2.0/.well-known/openid-configuration");
+        for issuer in [v2("{tenantid}"), v1("{tenantid}"), v2(GUID)] {
+            assert!(common.takes_discovered_issuer(&issuer), "{issuer}");
+        }
+        for issuer in [
+            "https://login.microsoftonline.us/{tenantid}/v2.0",
+            "http://login.microsoftonline.com/{tenantid}/v2.0",
+            "https://evil.example/{tenantid}/v2.0",
+            "https://{tenantid}.evil.example/v2.0",
+            "https://login.microsoftonline.com/x/{tenantid}/v2.0",
+            "https://login.microsoftonline.com/common/v2.0",
+        ] {
+            assert!(!common.takes_discovered_issuer(issuer), "{issuer}");
+        }
+        assert!(!entra(GUID).takes_discovered_issuer(&v2(OTHER)));
+        assert!(
+            !Provider::generic("https://login.example.com/{tenantid}")
+                .unwrap()
+                .takes_discovered_issuer("https://login.example.com/x")
+        );
+    }
+
+    #[test]
+    fn pages_come_from_the_host_that_users_see() {
+        assert_eq!(Provider::keycloak("https://SSO.example.com:8443/realms/a").unwrap().origin(), "https://sso.example.com:8443");
+        assert_eq!(Provider::generic("http://127.0.0.1:9000").unwrap().origin(), "http://127.0.0.1:9000");
+        assert_eq!(Provider::entra(&v1(GUID)).unwrap().origin(), "https://login.microsoftonline.com");
+    }
+
+    #[test]
+    fn a_key_signs_for_whom_it_says() {
+        let template = v2("{tenantid}");
+        assert!(is_issued_by(&template, &v2(GUID), Some(GUID)) && is_issued_by(&template, &v1(GUID), Some(GUID)));
+        // Of no tenant, of another, of another cloud.
+        assert!(!is_issued_by(&template, &v2(GUID), None) && !is_issued_by(&template, &v2(GUID), Some(OTHER)));
+        assert!(!is_issued_by(&template, &format!("https://login.microsoftonline.us/{GUID}/v2.0"), Some(GUID)));
+        assert!(is_issued_by(&v2(GUID), &v2(GUID), None) && is_issued_by(&v2(GUID), &v1(GUID), None));
+        assert!(!is_issued_by(&v2(OTHER), &v2(GUID), Some(GUID)) && !is_issued_by(&v2(OTHER), &v1(GUID), Some(GUID)));
+        assert!(!is_issued_by("", "https://login.example.com", None));
+    }
+
+    #[test]
+    fn the_account_of_a_subject_is_the_one_of_its_sign_in() {
+        let told = |provider: &Provider| {
+            let json = serde_json::json!({"iss": provider.issuer(), "sub": "u", "aud": "a", "exp": 2e9, "iat": 1e9});
+            let claims: crate::openid::ProviderIdTokenClaims = serde_json::from_value(json).unwrap();
+            provider.sign_in(&claims).unwrap().account().clone()
+        };
+        for provider in [
+            Provider::generic("https://login.example.com").unwrap(),
+            Provider::keycloak("https://sso.example.com/realms/a").unwrap(),
+            Provider::okta("https://contoso.okta.com/oauth2/default").unwrap(),
+            Provider::auth0("https://contoso.eu.auth0.com/").unwrap(),
+            Provider::google().unwrap(),
+        ] {
+            let subject = Subject::new(provider.issuer(), "u").unwrap();
+            assert_eq!(provider.account_of(&subject).unwrap(), Some(told(&provider)), "{provider:?}");
+        }
+        let subject = Subject::new(v2(GUID), "u").unwrap();
+        assert_eq!(entra(GUID).account_of(&subject).unwrap(), None);
+    }
+}
