@@ -20,6 +20,9 @@ mod profile;
 mod rejected;
 mod token;
 
+#[cfg(feature = "reqwest")]
+pub use http::ReqwestClient;
+pub use http::{HttpClient, HttpError, HttpFuture};
 pub use issuer::Issuer;
 pub use issuers::Issuers;
 pub use jws::Algorithm;

@@ -130,13 +130,17 @@ pub(crate) fn called_back(channel: Channel, what: Callback) {
     meters::called_back(channel, what);
 }
 
-/// A provider's keys were fetched, or not.
+/// A provider's keys were fetched, or there was a problem with it; which names nobody.
 #[cfg(feature = "logout")]
-pub(crate) fn fetched_keys(is_done: bool) {
-    if !is_done {
-        alert!("the keys of a provider could not be fetched: sign-outs that it signs with new ones are refused");
+pub(crate) fn fetched_keys(problem: Option<&impl std::fmt::Display>, is_told: bool) {
+    if let Some(problem) = problem.filter(|_| is_told) {
+        let problem = problem.to_string();
+        alert!(
+            "the keys of a provider could not be fetched: sign-outs that it signs with new ones are refused",
+            problem = problem
+        );
     }
-    meters::fetched_keys(is_done);
+    meters::fetched_keys(problem.is_none());
 }
 
 /// Reads a token.
