@@ -29,7 +29,8 @@ impl Receiver {
         };
         // Also fetching keys: whoever hangs up has said that a user signed out.
         let (receiver, route) = (self.clone(), route.map(str::to_owned));
-        let outcome = self.to_the_end(async move { receiver.receive(route.as_deref(), &token).await.unwrap_or_else(Outcome::Refused) });
+        let outcome =
+            self.to_the_end(async move { receiver.receive(route.as_deref(), &token).await.unwrap_or_else(Outcome::Refused) });
         answer(outcome.await.unwrap_or(Outcome::Failed))
     }
 
@@ -56,7 +57,7 @@ impl Receiver {
         let (session, subject) = (token.session().cloned(), token.subject().cloned());
         let signed_out = SignedOut { signal: Signal::BackChannel, session, subject, account: None, receipt: None };
         let policy = self.issuers.get(issuer).and_then(super::Issuer::policy);
-        let sign_out = token.sign_out_by(policy.unwrap_or(self.store.blocking().session_policy()));
+        let sign_out = token.sign_out(policy.unwrap_or(self.store.blocking().session_policy()));
         let known = self.token(issuer, token.digest());
         if known.mark().is_none() && self.must_look(issuer) {
             // What cannot be looked for is recorded.

@@ -42,7 +42,9 @@ impl Receiver {
         match outcome.await.unwrap_or(Outcome::Failed).observed(Channel::Front) {
             Outcome::Failed | Outcome::Refused(_) => Answer::page(503, "You may not be signed out here.", Some(&ancestors)),
             // The same, whether there was anybody: a guessed `sid` tells nothing.
-            Outcome::Done | Outcome::Repeated | Outcome::Nobody => Answer::page(200, "You are signed out here.", Some(&ancestors)),
+            Outcome::Done | Outcome::Repeated | Outcome::Nobody => {
+                Answer::page(200, "You are signed out here.", Some(&ancestors))
+            }
         }
     }
 

@@ -107,7 +107,7 @@ pub enum SignOutError {
 }
 
 impl Receiver {
-    /// Signs users out of `store` when one of `issuers` says so.
+    /// Signs users out of `store` when one of `issuers` says so. Inside of a tokio runtime this begins to fetch their keys.
     pub fn new(store: impl Into<AsyncTokenStore>, issuers: Issuers) -> Self {
         let shared = Shared {
             tokens: issuers.iter().map(|_| Default::default()).collect(),
@@ -117,6 +117,8 @@ impl Receiver {
             front: Semaphore::new(FRONT_AT_ONCE),
             unseen: AtomicUsize::new(0),
         };
+        // A sign-out should not have to wait for keys: its sender does not wait for long.
+        issuers.iter().for_each(|issuer| issuer.cache().prepare());
         let (store, shared) = (store.into(), Arc::new(shared));
         Self { store, issuers, shared, hook: None, hook_time: HOOK_TIME, takes_refresh_tokens: false }
     }
