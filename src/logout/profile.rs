@@ -169,7 +169,16 @@ mod tests {
 
     #[test]
     fn types_by_their_names() {
-        for typ in ["logout+jwt", "LOGOUT+JWT", "application/logout+jwt", "Application/Logout+JWT", "JWT", "jwt", "application/jwt", "at+jwt"] {
+        for typ in [
+            "logout+jwt",
+            "LOGOUT+JWT",
+            "application/logout+jwt",
+            "Application/Logout+JWT",
+            "JWT",
+            "jwt",
+            "application/jwt",
+            "at+jwt",
+        ] {
             assert_eq!(refused(&LOGOUT, typ, &logout_token()), None, "{typ}");
         }
         for typ in ["", "secevent+jwt", "command+jwt", "logout", "logout+jwt ", "text/jwt", "application/"] {
