@@ -81,7 +81,6 @@ impl Monotone {
     }
 
     /// What the clock shows, also if it went back.
-    #[cfg(feature = "logout")]
     pub(crate) fn shows(&self) -> SystemTime {
         self.clock.now()
     }

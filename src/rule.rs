@@ -60,7 +60,7 @@ pub(crate) struct Life {
 
 impl Life {
     /// The scopes whose fences can cover this sign-in.
-    fn scopes(&self) -> impl Iterator<Item = Scope> {
+    pub(crate) fn scopes(&self) -> impl Iterator<Item = Scope> {
         [Scope::Everybody, Scope::Account(self.account), Scope::Tenant(self.tenant)]
             .into_iter()
             .chain(self.session.map(Scope::Session))

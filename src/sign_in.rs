@@ -433,12 +433,14 @@ pub(crate) fn sign_in(owner: &Arc<Owner>, request: SignIn, tokens: &[Token]) -> 
     }
     let open = core.enter()?;
     let now = core.clock.now();
+    let shown = to_millis(core.clock.shows());
     let mut body = SignInBody {
         tenant: request.tenant,
         session: request.session,
         subject: request.subject,
         aliases: request.aliases,
-        time: request.time.map_or(now, to_millis).min(now),
+        // By what the clock shows, also if it was ahead for a while: an earlier time is the safe side, for a sign-out's cutoff covers it.
+        time: request.time.map_or(shown, to_millis).min(shown),
         opening: core.ledger.opening(),
         as_of: 0,
     };

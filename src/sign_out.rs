@@ -116,7 +116,7 @@ impl SignOut {
         &self.scope
     }
 
-    fn scopes(&self) -> impl Iterator<Item = &Scope> {
+    pub(crate) fn scopes(&self) -> impl Iterator<Item = &Scope> {
         [&self.scope].into_iter().chain(&self.more)
     }
 
@@ -275,6 +275,22 @@ fn accounts_in(open: &Open<'_>, scope: rule::Scope) -> Result<Vec<Tag>> {
     if open.core.is_engine_failed() {
         return Err(Error::Poisoned(Part::Engine));
     }
+    if let rule::Scope::Account(account) = scope {
+        return Ok(vec![account]);
+    }
+    let mut accounts = accounts_under(open, scope)?;
+    let mut result = Ok(());
+    accounts.retain(|account| {
+        has_sign_in_of(open, account, scope).unwrap_or_else(|error| {
+            result = Err(error);
+            false
+        })
+    });
+    result.map(|()| accounts)
+}
+
+/// The accounts that the index has under this scope: as many as one call can record.
+fn accounts_under(open: &Open<'_>, scope: rule::Scope) -> Result<Vec<Tag>> {
     let (index, tag) = match scope {
         rule::Scope::Account(account) => return Ok(vec![account]),
         rule::Scope::Session(tag) => (Index::Session, tag),
@@ -283,60 +299,54 @@ fn accounts_in(open: &Open<'_>, scope: rule::Scope) -> Result<Vec<Tag>> {
     };
     let mut accounts = Vec::new();
     open.for_each_row(&index.accounts_of(&tag), |(key, _)| {
-        if let Some(account) = layout::indexed_account(&key)
-            && has_sign_in_of(open, &account, scope)?
-        {
-            accounts.push(account);
-        }
+        accounts.extend(layout::indexed_account(&key));
         // More cannot be recorded in one call.
         Ok(accounts.len() < MAX_CALL)
     })?;
     Ok(accounts)
 }
 
-/// Whether a session has a live sign-in, or one of which that cannot be told. If it has none, every sign-out that may be the reason is
-/// durable when this returns.
+/// Whether somebody is signed in that a sign-out of these scopes would end, or may be: what does not open counts, unless just that scope was
+/// signed out already. If nobody is, every sign-out that may be the reason is durable when this returns.
 #[cfg(feature = "logout")]
-pub(crate) fn is_session_known(core: &Core, session: &SessionId) -> Result<bool> {
+pub(crate) fn is_anybody_in(core: &Core, scopes: &[Scope]) -> Result<bool> {
     let open = core.enter()?;
-    let tag = core.tagger.session(session);
     let now = core.clock.now();
-    let mut is_known = false;
-    open.for_each_row(&Index::Session.accounts_of(&tag), |(key, _)| {
-        if let Some(account) = layout::indexed_account(&key) {
-            let is_live_in = |life: &rule::Life| life.session == Some(tag) && core.is_live(life, now);
-            is_known = has_sign_in(&open, &account, is_live_in)?;
+    for scope in scopes {
+        let scope = rule_scope(&core.tagger, scope);
+        let is_recorded = core.ledger.fences().last(scope).is_some();
+        for account in accounts_under(&open, scope)? {
+            let is_wanted = |life: &rule::Life| life.scopes().any(|one| one == scope) && core.is_live(life, now);
+            if has_sign_in(&open, &account, is_wanted, !is_recorded)? {
+                return Ok(true);
+            }
         }
-        Ok(!is_known)
-    })?;
-    if !is_known {
-        core.ledger.settle()?;
     }
-    Ok(is_known)
+    core.ledger.settle()?;
+    Ok(false)
 }
 
 fn has_sign_in_of(open: &Open<'_>, account: &Tag, scope: rule::Scope) -> Result<bool> {
     // Also one that has ended already, if it is still listed: when in doubt, forget.
-    has_sign_in(open, account, |life| {
-        [life.session.map(rule::Scope::Session), life.subject.map(rule::Scope::Subject)].contains(&Some(scope))
-    })
+    has_sign_in(open, account, |life| life.scopes().any(|one| one == scope), true)
 }
 
-/// Whether the account has a sign-in that is wanted. What does not open is.
-fn has_sign_in(open: &Open<'_>, account: &Tag, is_wanted: impl Fn(&rule::Life) -> bool) -> Result<bool> {
+/// Whether the account has a sign-in that is wanted. Of what does not open it cannot be told: `in_doubt`.
+fn has_sign_in(open: &Open<'_>, account: &Tag, is_wanted: impl Fn(&rule::Life) -> bool, in_doubt: bool) -> Result<bool> {
     let (_, header) = match open.header(account) {
         Ok(Some(header)) => header,
         Ok(None) => return Ok(false),
-        Err(Error::Tampered(_)) => return Ok(true),
+        Err(Error::Tampered(_)) => return Ok(in_doubt),
         Err(error) => return Err(error),
     };
     for id in &header.sign_ins {
-        match open.sign_in(account, &header, id) {
-            Ok(Some(body)) if is_wanted(&open.core.life(*account, &body)) => return Ok(true),
-            Ok(Some(_)) => {}
-            // Whose it was cannot be told.
-            Ok(None) | Err(Error::Tampered(_)) => return Ok(true),
+        let has = match open.sign_in(account, &header, id) {
+            Ok(Some(body)) => is_wanted(&open.core.life(*account, &body)),
+            Ok(None) | Err(Error::Tampered(_)) => in_doubt,
             Err(error) => return Err(error),
+        };
+        if has {
+            return Ok(true);
         }
     }
     Ok(false)

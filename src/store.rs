@@ -495,10 +495,15 @@ impl TokenStore {
         self.core().clock.shows()
     }
 
-    /// Whether somebody is signed in by this session, or may be: what does not open counts. If nobody is, that is durable when it returns.
     #[cfg(feature = "logout")]
-    pub(crate) fn is_session_known(&self, session: &SessionId) -> Result<bool> {
-        observe::verb("is_session_known", || sign_out::is_session_known(self.core(), session))
+    pub(crate) fn session_policy(&self) -> crate::sign_out::SessionPolicy {
+        self.core().options.session_policy
+    }
+
+    /// Whether a sign-out of these scopes would end somebody's sign-in, or might. If not, nobody's is, durably, when it returns.
+    #[cfg(feature = "logout")]
+    pub(crate) fn is_anybody_in(&self, scopes: &[Scope]) -> Result<bool> {
+        observe::verb("is_anybody_in", || sign_out::is_anybody_in(self.core(), scopes))
     }
 
     fn live_account(&self, open: &Open<'_>, account: &Tag) -> Result<Option<Account>> {

@@ -280,9 +280,8 @@ impl AsyncTokenStore {
     }
 
     #[cfg(feature = "logout")]
-    pub(crate) async fn is_session_known(&self, session: &SessionId) -> Result<bool> {
-        let session = session.clone();
-        self.run(move |store| store.is_session_known(&session)).await
+    pub(crate) async fn is_anybody_in(&self, scopes: Vec<Scope>) -> Result<bool> {
+        self.run(move |store| store.is_anybody_in(&scopes)).await
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce(&TokenStore) -> Result<T> + Send + 'static) -> Result<T> {

@@ -2,6 +2,7 @@
 
 mod answer;
 mod back_channel;
+mod budget;
 mod claims;
 mod discovery;
 mod end_session;
@@ -20,6 +21,10 @@ mod recent;
 mod rejected;
 mod token;
 
+pub use answer::Answer;
+pub use end_session::{EndSession, Ended};
+#[cfg(feature = "axum")]
+pub(crate) use form::MAX_BODY;
 #[cfg(feature = "reqwest")]
 pub use http::ReqwestClient;
 pub use http::{HttpClient, HttpError, HttpFuture};
@@ -28,5 +33,6 @@ pub use issuers::Issuers;
 pub use jws::Algorithm;
 pub use key_set::{KeySet, KeysError, MAX_KEY_SET_BYTES};
 pub use keys::Keys;
+pub use receiver::{BoxError, Receiver, SignOutError, Signal, SignedOut};
 pub use rejected::Rejected;
 pub use token::LogoutToken;
