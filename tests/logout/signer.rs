@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 /// A key pair, and the one algorithm that it signs with.
 pub(crate) struct Signer {
     algorithm: Algorithm,
-    kid: String,
+    pub(crate) kid: String,
     key: Key,
 }
 
@@ -38,7 +38,12 @@ impl Signer {
         Self { algorithm, kid: format!("{}-{number}", name(algorithm)), key }
     }
 
-    /// The public key, as it stands in a JWKS document, with its name, algorithm and use.
+    /// A different key that goes by the same name.
+    pub(crate) fn other(algorithm: Algorithm) -> Self {
+        Self { kid: Self::new(algorithm).kid, ..Self::numbered(algorithm, 1) }
+    }
+
+    /// The public key, as it stands in a JWKS document, with its name but nothing that it may leave out.
     pub(crate) fn jwk(&self) -> Value {
         let text = |bytes: &[u8]| Base64UrlUnpadded::encode_string(bytes);
         let mut jwk = match &self.key {
@@ -57,8 +62,6 @@ impl Signer {
             Key::Ed25519(key) => json!({"kty": "OKP", "crv": "Ed25519", "x": text(key.verifying_key().as_bytes())}),
         };
         jwk["kid"] = self.kid.clone().into();
-        jwk["alg"] = name(self.algorithm).into();
-        jwk["use"] = "sig".into();
         jwk
     }
 
@@ -84,7 +87,8 @@ impl Signer {
         format!("{input}.{}", text(&self.signature(input.as_bytes())))
     }
 
-    fn signature(&self, input: &[u8]) -> Vec<u8> {
+    /// Of any signing input, as a token has it.
+    pub(crate) fn signature(&self, input: &[u8]) -> Vec<u8> {
         use rsa::sha2::Sha256;
         match (&self.key, self.algorithm) {
             (Key::Rsa(key), Algorithm::Ps256) => {
