@@ -5,22 +5,30 @@
 pub mod bounds;
 pub mod edit;
 pub mod input;
+pub mod jwks;
 pub mod key_source;
 pub mod keyring;
 pub mod ledger;
+pub mod logout_token;
+pub mod members;
 pub mod msal_import;
 pub mod operations;
 pub mod row_and_header;
 pub mod seeds;
+#[path = "../../tests/logout/signer.rs"]
+#[allow(dead_code, reason = "what other tests use of it")]
+mod signer;
 
 /// A target by its name.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 8] = [
     ("key_source", key_source::run),
+    ("jwks", jwks::run),
     ("keyring", keyring::run),
     ("ledger", ledger::run),
+    ("logout_token", logout_token::run),
     ("msal_import", msal_import::run),
     ("operations", operations::run),
     ("row_and_header", row_and_header::run),
