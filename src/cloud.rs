@@ -12,7 +12,7 @@ pub(crate) fn preferred_environment(host: &str) -> String {
 }
 
 #[cfg(any(feature = "msal", feature = "openidconnect"))]
-pub(crate) use issuer::{session, tenant_in};
+pub(crate) use issuer::*;
 
 /// What an issuer says.
 #[cfg(any(feature = "msal", feature = "openidconnect"))]
@@ -23,6 +23,7 @@ mod issuer {
 
     /// The session of a `sid` that an ID token names: the issuer's or, at Entra, the cloud's. The front-channel sign-out of Entra names no
     /// tenant, and the endpoints' versions have issuers of their own.
+    #[cfg(feature = "msal")]
     pub(crate) fn session(iss: &str, sid: &str) -> Result<SessionId> {
         match cloud(iss) {
             Some(cloud) => SessionId::new(cloud, sid),
@@ -38,6 +39,12 @@ mod issuer {
             [tenant] | [tenant, "v2.0"] | ["tfp", tenant, _, "v2.0"] => Some(tenant),
             _ => None,
         }
+    }
+
+    /// Whether an issuer is of Entra's form.
+    #[cfg(feature = "logout")]
+    pub(crate) fn is_of_entra(iss: &str) -> bool {
+        cloud(iss).is_some()
     }
 
     /// `https://<host>`, if the issuer is of Entra's form: a tenant by its GUID, and nothing else.

@@ -116,7 +116,7 @@ impl SignOut {
         &self.scope
     }
 
-    fn scopes(&self) -> impl Iterator<Item = &Scope> {
+    pub(crate) fn scopes(&self) -> impl Iterator<Item = &Scope> {
         [&self.scope].into_iter().chain(&self.more)
     }
 

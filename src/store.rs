@@ -495,6 +495,11 @@ impl TokenStore {
         self.core().clock.shows()
     }
 
+    #[cfg(feature = "logout")]
+    pub(crate) fn session_policy(&self) -> crate::sign_out::SessionPolicy {
+        self.core().options.session_policy
+    }
+
     /// Whether a sign-out of these scopes would end somebody's sign-in, or might. If not, nobody's is, durably, when it returns.
     #[cfg(feature = "logout")]
     pub(crate) fn is_anybody_in(&self, scopes: &[Scope]) -> Result<bool> {

@@ -46,7 +46,7 @@ impl Answer {
     }
 
     /// The request is none that can be carried out.
-    pub(super) fn refused(why: Rejected) -> Self {
+    pub(crate) fn refused(why: Rejected) -> Self {
         // The keys may be there next time; all else is for the sender to mend.
         let error = if why == Rejected::KeysUnavailable { "temporarily_unavailable" } else { "invalid_request" };
         Self::new(400).json(error, &why.to_string())
@@ -58,7 +58,8 @@ impl Answer {
     }
 
     /// What takes only these methods was asked with another.
-    pub(super) fn wrong_method(allowed: &'static str) -> Self {
+    #[cfg(feature = "axum")]
+    pub(crate) fn wrong_method(allowed: &'static str) -> Self {
         let mut answer = Self::new(405);
         answer.headers.push(("allow", allowed.into()));
         answer
@@ -71,6 +72,14 @@ impl Answer {
         answer.headers.push(("content-security-policy", policy));
         answer.headers.push(("content-type", "text/html; charset=utf-8".into()));
         answer.body = format!("<!doctype html><html lang=\"en\"><title>{text}</title><p>{text}</p></html>\n");
+        answer
+    }
+
+    /// To another address, with a cookie.
+    pub(super) fn redirect(to: &str, cookie: Option<String>) -> Self {
+        let mut answer = Self::new(303);
+        answer.headers.push(("location", to.into()));
+        answer.headers.extend(cookie.map(|cookie| ("set-cookie", cookie)));
         answer
     }
 

@@ -2,9 +2,10 @@
 
 use super::answer::Answer;
 use super::form;
-use super::receiver::{Outcome, Receiver, Signal, SignedOut, to_the_end};
+use super::profile::LOGOUT;
+use super::receiver::{Outcome, Receiver, Signal, SignedOut};
 use super::rejected::Rejected;
-use super::token::{LOGOUT, Unverified};
+use super::token::{LogoutToken, Unverified};
 use crate::observe::Channel;
 
 impl Receiver {
@@ -15,62 +16,58 @@ impl Receiver {
     ///
     /// # What ends
     /// Sign-ins that were made before the token (by its `iat`, and what the [clocks may differ by](super::Issuer::skew)), and all their tokens, offline
-    /// ones too: of the subject if there is only `sub`; of the session if there is only `sid`, with its accounts unless the
-    /// [policy](super::Issuer::session_policy) says otherwise; of both in one stroke if there are both (of the session alone with
-    /// [`OnlySession`](crate::SessionPolicy::OnlySession)). The specification would have refresh tokens with `offline_access` live on at the provider;
-    /// what an app may do with them there is not for this store to know. Here they go: a user who signed out is not called for.
+    /// ones too: of the subject if there is only `sub`; of the session if there is only `sid`; of both in one stroke if there are both; and in each case
+    /// the whole accounts, unless the [policy](super::Issuer::session_policy) says otherwise: with [`OnlySession`](crate::SessionPolicy::OnlySession) the session
+    /// alone, if there is one. The specification would have refresh tokens with `offline_access` live on at the provider;
+    /// what an app may do with them there is not for this store to know. Here they go: nobody is called for who has signed out.
     ///
     /// Whether anybody was signed in makes no difference to the answer.
     pub async fn back_channel(&self, route: Option<&str>, content_type: Option<&str>, body: &[u8]) -> Answer {
-        let token = match logout_token(content_type, body) {
+        let token = match self.logout_token(route, content_type, body) {
             Ok(token) => token,
             Err(why) => return answer(Outcome::Refused(why)),
         };
-        // All of it, also fetching keys: whoever hangs up has said that a user signed out.
+        // Also fetching keys: whoever hangs up has said that a user signed out.
         let (receiver, route) = (self.clone(), route.map(str::to_owned));
-        let outcome = to_the_end(async move {
-            let result = receiver.receive(route.as_deref(), &token).await;
-            result.unwrap_or_else(Outcome::from)
-        });
+        let outcome =
+            self.to_the_end(async move { receiver.receive(route.as_deref(), &token).await.unwrap_or_else(Outcome::Refused) });
         answer(outcome.await.unwrap_or(Outcome::Failed))
+    }
+
+    /// The token of a request. What a stranger could not send is left to be checked: the signature.
+    fn logout_token(&self, route: Option<&str>, content_type: Option<&str>, body: &[u8]) -> Result<String, Rejected> {
+        if body.len() > form::MAX_BODY {
+            return Err(Rejected::Malformed("the body is too long"));
+        }
+        if !form::is_form(content_type) {
+            return Err(Rejected::Malformed("the body must be application/x-www-form-urlencoded"));
+        }
+        let token = form::parameter(body, "logout_token")?.ok_or(Rejected::Malformed("there is no logout_token"))?;
+        self.issuers.check(route, &Unverified::parse(&token, &LOGOUT)?, self.store.blocking().time())?;
+        Ok(token)
     }
 
     async fn receive(&self, route: Option<&str>, token: &str) -> Result<Outcome, Rejected> {
         let unverified = Unverified::parse(token, &LOGOUT)?;
-        let issuer = self.issuers.find(route, unverified.iss(), unverified.tid()).ok_or(Rejected::UnknownIssuer)?;
-        let verified = issuer.receive(&unverified, self.store.blocking().time()).await?;
+        let (issuer, verified) = self.issuers.receive(route, &unverified, self.store.blocking().time()).await?;
+        Ok(self.obey(issuer, &verified).await)
+    }
 
-        let (recent, digest) = (self.recent(issuer), verified.digest());
-        if recent.is_some_and(|recent| recent.has(&digest)) {
-            return Ok(Outcome::Repeated);
-        }
-        let signed_out = SignedOut {
-            signal: Signal::BackChannel,
-            session: verified.session().cloned(),
-            subject: verified.subject().cloned(),
-            account: None,
-            receipt: None,
-        };
-        match self.carry_out(verified.sign_out(), signed_out).await {
-            Ok(_) => {
-                if let Some(recent) = recent {
-                    recent.add(digest);
-                }
-                Ok(Outcome::Done)
+    async fn obey(&self, issuer: usize, token: &LogoutToken) -> Outcome {
+        let (session, subject) = (token.session().cloned(), token.subject().cloned());
+        let signed_out = SignedOut { signal: Signal::BackChannel, session, subject, account: None, receipt: None };
+        let policy = self.issuers.get(issuer).and_then(super::Issuer::policy);
+        let sign_out = token.sign_out(policy.unwrap_or(self.store.blocking().session_policy()));
+        let known = self.token(issuer, token.digest());
+        if known.mark().is_none() && self.must_look(issuer) {
+            // What cannot be looked for is recorded.
+            match self.store.is_anybody_in(sign_out.scopes().cloned().collect()).await {
+                Ok(false) => return Outcome::Nobody,
+                Ok(true) | Err(_) => {}
             }
-            Err(_) => Ok(Outcome::Failed),
         }
+        self.carry_out(sign_out, signed_out, known).await
     }
-}
-
-fn logout_token(content_type: Option<&str>, body: &[u8]) -> Result<String, Rejected> {
-    if body.len() > form::MAX_BODY {
-        return Err(Rejected::Malformed("the body is too long"));
-    }
-    if !form::is_form(content_type) {
-        return Err(Rejected::Malformed("the body must be application/x-www-form-urlencoded"));
-    }
-    form::parameter(body, "logout_token")?.ok_or(Rejected::Malformed("there is no logout_token"))
 }
 
 fn answer(outcome: Outcome) -> Answer {

@@ -1,1 +1,64 @@
 //! The discovery document of a provider.
+
+use openidconnect::url::Url;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::openid::Provider;
+
+/// What is used of the document (OpenID Connect Discovery 1.0 §3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Discovery {
+    /// Where the keys are.
+    pub(super) jwks_uri: Url,
+    /// Where users sign out (OpenID Connect RP-Initiated Logout 1.0 §2.1).
+    pub(super) end_session_endpoint: Option<Url>,
+}
+
+/// Why a document is not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unusable {
+    #[error("it is no discovery document")]
+    NotADocument,
+    /// Whoever serves it may not say what our provider's keys are (§4.3).
+    #[error("it is another issuer's")]
+    OtherIssuer,
+    /// Whoever is on the way could give us keys.
+    #[error("its jwks_uri is no https URL, or has a fragment or a user in it")]
+    KeysAddress,
+}
+
+#[derive(Deserialize)]
+struct Document {
+    issuer: String,
+    jwks_uri: String,
+    #[serde(default)]
+    end_session_endpoint: Value,
+}
+
+impl Discovery {
+    /// Reads the document that `provider` serves.
+    pub(super) fn parse(json: &[u8], provider: &Provider) -> Result<Self, Unusable> {
+        let document: Document = serde_json::from_slice(json).map_err(|_| Unusable::NotADocument)?;
+        if !provider.takes_discovered_issuer(&document.issuer) {
+            return Err(Unusable::OtherIssuer);
+        }
+        let is_plain_taken = Url::parse(provider.issuer()).is_ok_and(|issuer| issuer.scheme() == "http");
+        let jwks_uri = address(&document.jwks_uri, is_plain_taken).ok_or(Unusable::KeysAddress)?;
+        // Keys without it are better than none: then the app signs out here alone.
+        let end_session_endpoint = document.end_session_endpoint.as_str().and_then(|url| address(url, is_plain_taken));
+        Ok(Self { jwks_uri, end_session_endpoint })
+    }
+}
+
+/// `url`, if that is where a document may be fetched or a user be sent. Plain HTTP only if it is taken, and never leaves the machine.
+pub(super) fn address(url: &str, is_plain_taken: bool) -> Option<Url> {
+    let url = Url::parse(url).ok()?;
+    let is_safe = match url.scheme() {
+        "https" => true,
+        "http" => is_plain_taken && matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")),
+        _ => false,
+    };
+    let is_bare = url.fragment().is_none() && url.username().is_empty() && url.password().is_none();
+    Some(url).filter(|_| is_safe && is_bare)
+}

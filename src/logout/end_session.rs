@@ -1,1 +1,255 @@
-//! OpenID Connect RP-Initiated Logout 1.0.
+//! OpenID Connect RP-Initiated Logout 1.0: the user signs out here, and is sent to do so at the provider.
+
+use std::fmt;
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+
+use super::answer::Answer;
+use super::form;
+use super::issuer::Issuer;
+use super::receiver::{BoxError, Receiver, SignOutError, Signal, SignedOut};
+use crate::asynchronous::AsyncSignIn;
+use crate::crypto::fresh;
+use crate::id::ClientId;
+use crate::sign_out::{Receipt, SessionPolicy, SignOut};
+
+/// The longest ID token that goes into an address, in bytes, unless it is said otherwise.
+const LONGEST_HINT: usize = 4096;
+/// The cookie that has the `state` while the user is at the provider.
+const COOKIE: &str = "__Host-signing-out";
+
+/// How a user who signs out here is to sign out at the provider: what [`Receiver::sign_out`] needs to know.
+///
+/// ```
+/// use oubliette::logout::EndSession;
+/// let request = EndSession::new().back_to("https://app.example.com/logout/done").ui_locales("de en");
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct EndSession {
+    back_to: Option<String>,
+    client: Option<ClientId>,
+    logout_hint: Option<String>,
+    ui_locales: Option<String>,
+    longest_hint: usize,
+    only_this_session: bool,
+}
+
+impl Default for EndSession {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl EndSession {
+    /// The user stays on the provider's page.
+    pub fn new() -> Self {
+        Self {
+            back_to: None,
+            client: None,
+            logout_hint: None,
+            ui_locales: None,
+            longest_hint: LONGEST_HINT,
+            only_this_session: false,
+        }
+    }
+
+    /// The provider sends the user back to this address (`post_logout_redirect_uri`): one that is registered with it, never one that a request
+    /// says.
+    pub fn back_to(mut self, url: impl Into<String>) -> Self {
+        self.back_to = Some(url.into());
+        self
+    }
+
+    /// As which client the app signed her in, if it has several ids at the provider.
+    pub fn client(mut self, client: ClientId) -> Self {
+        self.client = Some(client);
+        self
+    }
+
+    /// Whom the provider is to sign out, in words of its own (`logout_hint`): at Entra the claim `login_hint`.
+    pub fn logout_hint(mut self, hint: impl Into<String>) -> Self {
+        self.logout_hint = Some(hint.into());
+        self
+    }
+
+    /// The languages of the provider's page, best first, separated by spaces (`ui_locales`).
+    pub fn ui_locales(mut self, locales: impl Into<String>) -> Self {
+        self.ui_locales = Some(locales.into());
+        self
+    }
+
+    /// The longest ID token that is put into the address (`id_token_hint`), in bytes: 4096, unless it is said otherwise. Servers refuse long addresses, some
+    /// from 8 KiB on, and then the user is still signed in there. Without a hint most providers ask her whether she means it.
+    pub fn longest_hint(mut self, bytes: usize) -> Self {
+        self.longest_hint = bytes;
+        self
+    }
+
+    /// Ends the sign-ins of this session at the provider alone, and not the account in all browsers. (If its session is not known, the account.)
+    pub fn only_this_session(mut self) -> Self {
+        self.only_this_session = true;
+        self
+    }
+}
+
+/// The user is signed out here, durably; what is left to do is to [send](Self::answer) her to the provider.
+///
+/// `Debug` tells nothing: the address has the ID token in it.
+#[must_use = "the user is still signed in at the provider"]
+pub struct Ended {
+    receipt: Receipt,
+    url: Option<String>,
+    state: String,
+    hook: Option<BoxError>,
+}
+
+impl Ended {
+    /// What was recorded.
+    #[must_use]
+    pub fn receipt(&self) -> &Receipt {
+        &self.receipt
+    }
+
+    /// Where to send the user. `None` if her provider is not known, or where users sign out there: she is signed out *here only*, so tell her.
+    #[must_use]
+    pub fn url(&self) -> Option<&str> {
+        self.url.as_deref()
+    }
+
+    /// The random text that the provider gives back with the user ([`is_expected_return`](Self::is_expected_return)).
+    #[must_use]
+    pub fn state(&self) -> &str {
+        &self.state
+    }
+
+    /// Why the app's [hook](Receiver::after_sign_out) failed, if it did. The tokens are gone all the same.
+    #[must_use]
+    pub fn hook_error(&self) -> Option<&BoxError> {
+        self.hook.as_ref()
+    }
+
+    /// A redirect to the provider, with the state in a cookie; or, if there is no address there, to `else_to`, a page of the app.
+    pub fn answer(&self, else_to: &str) -> Answer {
+        match &self.url {
+            Some(url) => {
+                let cookie = format!("{COOKIE}={}; Path=/; Max-Age=600; Secure; HttpOnly; SameSite=Lax", self.state);
+                Answer::redirect(url, Some(cookie))
+            }
+            None => Answer::redirect(else_to, None),
+        }
+    }
+
+    /// Whether a user who comes back with this query (after `?`) and these cookies (the header) was sent to the provider from here: if so, she has been
+    /// there. If not, she may have deleted her cookies, or the provider sends no `state`, or somebody sent her a link: it proves nothing and
+    /// does nothing, since she was signed out here before she went.
+    #[must_use]
+    pub fn is_expected_return(query: &str, cookies: &str) -> bool {
+        let state = (query.len() <= form::MAX_QUERY).then(|| form::parameter(query.as_bytes(), "state").ok().flatten()).flatten();
+        let mut cookies = cookies.split(';').filter_map(|cookie| cookie.trim().split_once('='));
+        let kept = cookies.find(|(name, _)| *name == COOKIE).map(|(_, value)| value);
+        state.is_some_and(|state| !state.is_empty() && kept == Some(state.as_str()))
+    }
+
+    /// A redirect to a page of the app for who comes back: the state has done its service.
+    pub(crate) fn returned(to: &str) -> Answer {
+        Answer::redirect(to, Some(format!("{COOKIE}=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax")))
+    }
+}
+
+impl fmt::Debug for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ended").field("is_here_only", &self.url.is_none()).finish_non_exhaustive()
+    }
+}
+
+impl Receiver {
+    /// Signs a user out who asks for it here: first here, durably, then says where to send her to sign out at the provider.
+    ///
+    /// By default her account ends, in all browsers. The provider will tell of the same sign-out, while she is there: to that there is nothing left to do,
+    /// and it harms no sign-in made since.
+    ///
+    /// The order matters: the provider may be down, she may say no there, its notifications may not come. And if she closes the page, all goes on to its end.
+    /// Revoke refresh tokens (RFC 7009) only after she was sent there, if at all: some providers forget the session with the token, and then
+    /// tell no other app.
+    ///
+    /// A request that signs out must come from a page of the app itself: compare `Origin`, or use a token against forgery.
+    ///
+    /// # Errors
+    /// [`SignOutError`]: she may not be signed out. Then do not send her on.
+    pub async fn sign_out(&self, live: &AsyncSignIn, request: EndSession) -> Result<Ended, SignOutError> {
+        let (receiver, live) = (self.clone(), live.clone());
+        let ended = self.to_the_end(async move { receiver.end_session(&live, request).await });
+        ended.await.unwrap_or(Err(SignOutError::Interrupted))
+    }
+
+    async fn end_session(&self, live: &AsyncSignIn, request: EndSession) -> Result<Ended, SignOutError> {
+        // What cannot be read must not keep her signed in.
+        let issuer = self.issuer_of(live);
+        let mut hint = None;
+        for client in request.client.iter().chain(issuer.into_iter().flat_map(Issuer::clients)) {
+            hint = live.id_token(client).await.ok().flatten().map(|token| (client, token));
+            if hint.is_some() {
+                break;
+            }
+        }
+        let sign_out = match live.session().filter(|_| request.only_this_session) {
+            Some(session) => SignOut::session(session).policy(SessionPolicy::OnlySession),
+            None => SignOut::account(live.account()),
+        };
+        let result = self.sign_out_of_store(Signal::RpInitiated, sign_out).await;
+        let signed_out = SignedOut {
+            signal: Signal::RpInitiated,
+            session: live.session().cloned(),
+            subject: live.subject().cloned(),
+            account: Some(live.account().clone()),
+            receipt: result.as_ref().ok().cloned(),
+        };
+        let hook = self.run_hook(signed_out).await.err();
+        let receipt = result?;
+
+        let state = Base64UrlUnpadded::encode_string(&fresh::<16>()?);
+        let endpoint = match issuer {
+            Some(issuer) => match issuer.end_session_url() {
+                Some(url) => Some(url.clone()),
+                None => issuer.cache().end_session_endpoint().await,
+            },
+            None => None,
+        };
+        let url = endpoint.map(|mut url| {
+            let mut query = url.query_pairs_mut();
+            let client = hint.as_ref().map(|(client, _)| *client).or(issuer.and_then(|issuer| issuer.clients().first()));
+            let hint = hint.as_ref().map(|(_, token)| token.secret.expose()).filter(|hint| hint.len() <= request.longest_hint);
+            let parameters = [
+                ("id_token_hint", hint),
+                ("client_id", client.map(ClientId::as_str)),
+                ("logout_hint", request.logout_hint.as_deref()),
+                ("post_logout_redirect_uri", request.back_to.as_deref()),
+                // It comes back with her, to there.
+                ("state", request.back_to.as_ref().map(|_| state.as_str())),
+                ("ui_locales", request.ui_locales.as_deref()),
+            ];
+            for (name, value) in parameters {
+                if let Some(value) = value {
+                    query.append_pair(name, value);
+                }
+            }
+            drop(query);
+            String::from(url)
+        });
+        Ok(Ended { receipt, url, state, hook })
+    }
+
+    /// The issuer that signed the user in.
+    fn issuer_of(&self, live: &AsyncSignIn) -> Option<&Issuer> {
+        let subject = live.subject().map(|subject| subject.issuer());
+        let iss = subject.or(live.session().map(|session| session.issuer()));
+        match iss {
+            Some(iss) => self.issuers.iter().find(|issuer| issuer.provider().takes_issuer(iss, None)),
+            None => {
+                let mut all = self.issuers.iter();
+                all.next().filter(|_| all.next().is_none())
+            }
+        }
+    }
+}

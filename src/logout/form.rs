@@ -5,7 +5,7 @@ use openidconnect::url::form_urlencoded;
 use super::rejected::Rejected;
 
 /// The longest body and the longest query that are looked at, in bytes.
-pub(super) const MAX_BODY: usize = 16 * 1024;
+pub(crate) const MAX_BODY: usize = 16 * 1024;
 pub(super) const MAX_QUERY: usize = 4 * 1024;
 
 /// The parameter of this name, if there is one. Others are ignored.
@@ -21,10 +21,10 @@ pub(super) fn parameter(form: &[u8], name: &str) -> Result<Option<String>, Rejec
     }
 }
 
-/// Whether a body is a form, by its `Content-Type`.
+/// Whether a body is a form, by its `Content-Type`. One that does not say what it is, may be.
 pub(super) fn is_form(content_type: Option<&str>) -> bool {
     let essence = content_type.and_then(|value| value.split(';').next()).map(str::trim);
-    essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/x-www-form-urlencoded"))
+    essence.is_none_or(|essence| essence.eq_ignore_ascii_case("application/x-www-form-urlencoded"))
 }
 
 #[cfg(test)]
@@ -46,7 +46,8 @@ mod tests {
             (Some("Application/X-WWW-form-urlencoded ; charset=UTF-8"), true),
             (Some("application/json"), false),
             (Some("application/x-www-form-urlencodedx"), false),
-            (None, false),
+            (Some(""), false),
+            (None, true),
         ] {
             assert_eq!(is_form(value), is, "{value:?}");
         }

@@ -1,27 +1,34 @@
 //! OpenID Connect Front-Channel Logout 1.0: the provider's page has the browser fetch one of ours, in a frame.
 
+use sha2::{Digest as _, Sha256};
+
 use super::answer::Answer;
 use super::form;
 use super::issuer::Issuer;
-use super::receiver::{Outcome, Receiver, Signal, SignedOut, to_the_end};
+use super::receiver::{Outcome, Receiver, Signal, SignedOut};
+use super::recent::{Digest, Mark};
 use super::rejected::Rejected;
+use crate::error::{Error, Part};
 use crate::id::SessionId;
 use crate::observe::Channel;
-use crate::sign_out::SignOut;
+use crate::sign_out::{Scope, SessionPolicy, SignOut};
 
 impl Receiver {
     /// Answers a `GET` of the front-channel logout URI, by the query of its address: with a page that only the provider may frame. `route` is
     /// the [name](super::Issuer::named) of the issuer whose own URI it is, or `None` for the one of all.
     ///
     /// The request carries no proof, and from within a frame no cookies either: the `sid` is the only thing that tells who it is about, and who
-    /// knows it may end that session. It is looked for; a `sid` that no live sign-in has changes nothing, and nothing is recorded.
-    /// So the app must be registered such that the provider sends it (`frontchannel_logout_session_required`; at Entra, the optional claim
-    /// `sid`). `iss` has to come with it; where only one issuer can be meant it may be missing, as Entra has it.
+    /// knows it may end that session. It is looked for; a `sid` that no live sign-in has changes nothing, and nothing is recorded. (So a sign-in that is
+    /// on its way just then is not covered. The back channel has no such gap.)
+    ///
+    /// The app must be registered such that the provider sends the `sid` (`frontchannel_logout_session_required`; at Entra, the optional claim
+    /// `sid` in ID tokens: [`Provider::require_session`](crate::openid::Provider::require_session) finds out at the first sign-in whether it does). `iss` has
+    /// to come with it; where only one issuer can be meant it may be missing, as Entra has it.
     ///
     /// Answers: 200 if nobody with this session is signed in any more; 400 if the query is not what it has to be, or of none of the issuers; 503 if
-    /// the store failed. (Requests of other methods, `HEAD` too, get 405; that is for the caller.)
+    /// the store or the [hook](Self::after_sign_out) failed. (Requests of other methods, `HEAD` too, get 405; that is for the caller.)
     pub async fn front_channel(&self, route: Option<&str>, query: &str) -> Answer {
-        let (session, issuer) = match self.session_of(route, query) {
+        let (sessions, issuer) = match self.sessions_of(route, query) {
             Ok(found) => found,
             Err(why) => {
                 Outcome::Refused(why).observed(Channel::Front);
@@ -29,12 +36,9 @@ impl Receiver {
             }
         };
         let ancestors = issuer.frame_ancestors();
-        let mut sign_out = SignOut::session(&session);
-        if let Some(policy) = issuer.policy() {
-            sign_out = sign_out.policy(policy);
-        }
+        let policy = issuer.policy().unwrap_or(self.store.blocking().session_policy());
         let receiver = self.clone();
-        let outcome = to_the_end(async move { receiver.end(session, sign_out).await });
+        let outcome = self.to_the_end(async move { receiver.end(sessions, policy).await });
         match outcome.await.unwrap_or(Outcome::Failed).observed(Channel::Front) {
             Outcome::Failed | Outcome::Refused(_) => Answer::page(503, "You may not be signed out here.", Some(&ancestors)),
             // The same, whether there was anybody: a guessed `sid` tells nothing.
@@ -44,36 +48,56 @@ impl Receiver {
         }
     }
 
-    fn session_of(&self, route: Option<&str>, query: &str) -> Result<(SessionId, &Issuer), Rejected> {
+    /// By which names sign-ins may know the session; the first is the one that ID tokens have it by.
+    fn sessions_of(&self, route: Option<&str>, query: &str) -> Result<(Vec<SessionId>, &Issuer), Rejected> {
         if query.len() > form::MAX_QUERY {
             return Err(Rejected::Malformed("the query is too long"));
         }
         let sid = form::parameter(query.as_bytes(), "sid")?.ok_or(Rejected::Malformed("there is no sid"))?;
-        let (issuer, session) = match form::parameter(query.as_bytes(), "iss")? {
-            Some(iss) => {
-                let issuer = self.issuers.find(route, &iss, None).ok_or(Rejected::UnknownIssuer)?;
-                (issuer, issuer.provider().session(&iss, &sid))
-            }
-            None => {
-                let issuer = self.issuers.only(route).ok_or(Rejected::UnknownIssuer)?;
-                (issuer, issuer.provider().session_without_issuer(&sid))
-            }
-        };
-        Ok((session.map_err(|_| Rejected::Malformed("the sid is none that could be stored"))?, issuer))
+        let iss = form::parameter(query.as_bytes(), "iss")?;
+        let issuer = self.issuers.takes(route, iss.as_deref()).ok_or(Rejected::UnknownIssuer)?;
+        let sessions = issuer.provider().sessions(iss.as_deref(), &sid);
+        Ok((sessions.map_err(|_| Rejected::Malformed("the sid is none that could be stored"))?, issuer))
     }
 
     /// Ends the session if somebody is signed in by it.
-    async fn end(&self, session: SessionId, sign_out: SignOut) -> Outcome {
-        match self.store.is_session_known(&session).await {
-            Ok(true) => {}
-            Ok(false) => return Outcome::Nobody,
+    async fn end(&self, sessions: Vec<SessionId>, policy: SessionPolicy) -> Outcome {
+        let Some(session) = sessions.first().cloned() else { return Outcome::Nobody };
+        let _turn = self.front_turn().await;
+        let known = self.session(digest(&session));
+        let scopes: Vec<Scope> = sessions.into_iter().map(Scope::Session).collect();
+        match self.store.is_anybody_in(scopes.clone()).await {
+            Ok(true) => known.forget(),
+            // Unless the app has still to do its part.
+            Ok(false) if known.mark() != Some(Mark::Durable) => return Outcome::Nobody,
+            Ok(false) => {}
+            Err(Error::Poisoned(Part::Engine)) => {
+                self.end_unseen(&session).await;
+                return Outcome::Failed;
+            }
             Err(_) => return Outcome::Failed,
         }
+        let sign_out = scopes.into_iter().map(SignOut::of).reduce(|all, one| all.and(one.scope().clone()));
+        let Some(sign_out) = sign_out else { return Outcome::Nobody };
         let session = Some(session);
         let signed_out = SignedOut { signal: Signal::FrontChannel, session, subject: None, account: None, receipt: None };
-        match self.carry_out(sign_out, signed_out).await {
-            Ok(_) => Outcome::Done,
-            Err(_) => Outcome::Failed,
+        self.carry_out(sign_out.policy(policy), signed_out, known).await
+    }
+
+    /// The engine cannot be read, so nobody is served; but the session must not be there again when the store is reopened. It may be anybody's,
+    /// so only some are recorded, and each once.
+    async fn end_unseen(&self, session: &SessionId) {
+        let last = self.store.last_sign_out(&Scope::Session(session.clone())).await;
+        if last.is_ok_and(|last| last.record.is_none()) && self.take_unseen() {
+            let _ = self.store.sign_out(SignOut::session(session).policy(SessionPolicy::OnlySession)).await;
         }
     }
+}
+
+fn digest(session: &SessionId) -> Digest {
+    let mut hash = Sha256::new();
+    hash.update((session.issuer().len() as u64).to_be_bytes());
+    hash.update(session.issuer());
+    hash.update(session.sid());
+    hash.finalize().into()
 }

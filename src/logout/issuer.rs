@@ -10,7 +10,6 @@ use super::keys::{Cache, Keys};
 use super::profile::{LOGOUT, Presence};
 use super::rejected::Rejected;
 use super::token::{LogoutToken, Unverified, User};
-use crate::error::Error;
 use crate::id::{AccountId, ClientId, Subject};
 use crate::openid::Provider;
 use crate::sign_out::SessionPolicy;
@@ -98,7 +97,8 @@ impl Issuer {
     }
 
     /// The algorithms that the provider signs this app's tokens with, instead of RS256: what was registered as
-    /// `id_token_signed_response_alg` (OpenID Connect Back-Channel Logout 1.0 §2.6).
+    /// `id_token_signed_response_alg` (OpenID Connect Back-Channel Logout 1.0 §2.6). Some providers sign logout tokens otherwise than ID tokens
+    /// (Keycloak before 26.2: as for whichever client came last): then give all that the provider has keys for.
     pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
         self.algorithms = algorithms.into_iter().collect();
         if self.algorithms.is_empty() { self.mistaken("algorithms", "there are none") } else { self }
@@ -118,7 +118,8 @@ impl Issuer {
         self
     }
 
-    /// Takes only tokens whose `typ` is `logout+jwt`, as OWASP ASVS 10.5.5 asks. Otherwise `JWT`, or none, will do too: many providers write no other.
+    /// Takes only tokens whose `typ` is `logout+jwt`, as OWASP ASVS 10.5.5 asks. Otherwise `JWT`, `at+jwt` or none will do too: many providers write no
+    /// other, and the token's event tells what it is.
     pub fn require_type(mut self) -> Self {
         self.is_type_required = true;
         self
@@ -217,22 +218,20 @@ impl Issuer {
         if end.saturating_add(self.skew) > now { Ok(()) } else { Err(Rejected::Expired) }
     }
 
-    /// Whose token it is, and the account, where that tells it.
+    /// Whose token it is, and the account, where that tells it. A name that no sign-in can have, as it is too long, does not make the other one worse.
     fn user(&self, token: &Unverified<'_>) -> Result<(User, Option<AccountId>), Rejected> {
         let (iss, claims) = (token.iss(), token.claims());
-        let wrong = |claim| move |_: Error| Rejected::claim(claim, "it is too long, or has control characters");
-        let subject = claims.sub.as_deref().map(|sub| Subject::new(iss, sub)).transpose().map_err(wrong("sub"))?;
-        let account =
-            subject.as_ref().map(|subject| self.provider.account_of(subject)).transpose().map_err(wrong("sub"))?.flatten();
-        let user = match (claims.sid.as_deref(), subject) {
-            (Some(sid), subject) => {
-                let session = self.provider.session(iss, sid).map_err(wrong("sid"))?;
-                let mut others = self.provider.sessions(Some(iss), sid).map_err(wrong("sid"))?;
+        let subject = claims.sub.as_deref().and_then(|sub| Subject::new(iss, sub).ok());
+        let session = claims.sid.as_deref().and_then(|sid| self.provider.session(iss, sid).ok().zip(Some(sid)));
+        let account = subject.as_ref().and_then(|subject| self.provider.account_of(subject).ok().flatten());
+        let user = match (session, subject) {
+            (Some((session, sid)), subject) => {
+                let mut others = self.provider.sessions(Some(iss), sid).unwrap_or_default();
                 others.retain(|other| *other != session);
                 User::Session { session, others, subject }
             }
             (None, Some(subject)) => User::Subject(subject),
-            (None, None) => return Err(Rejected::claim("sub", "neither it nor sid is there")),
+            (None, None) => return Err(Rejected::claim("sub", "nobody can be named so, nor by sid")),
         };
         Ok((user, account))
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::issuer::Issuer;
+use super::issuer::{Checked, Issuer};
 use super::rejected::Rejected;
 use super::token::{LogoutToken, Unverified};
 use crate::error::{Error, Result};
@@ -53,16 +53,31 @@ impl Issuers {
         token: &Unverified<'_>,
         now: SystemTime,
     ) -> Result<(usize, LogoutToken), Rejected> {
+        let (place, issuer, checked) = self.candidate(route, token, now)?;
+        Ok((place, issuer.believe(checked, token).await?))
+    }
+
+    fn candidate(
+        &self,
+        route: Option<&str>,
+        token: &Unverified<'_>,
+        now: SystemTime,
+    ) -> Result<(usize, &Issuer, Checked), Rejected> {
         let mut why = Rejected::UnknownIssuer;
         for (place, issuer) in self.on_route(route) {
             match issuer.check(token, now) {
-                Ok(checked) => return Ok((place, issuer.believe(checked, token).await?)),
+                Ok(checked) => return Ok((place, issuer, checked)),
                 // The sender is told what the issuer that it most likely means says.
                 Err(rejected) if nearness(rejected) > nearness(why) => why = rejected,
                 Err(_) => {}
             }
         }
         Err(why)
+    }
+
+    /// Whether a token that came on this route would be taken, if only its signature were right.
+    pub(super) fn check(&self, route: Option<&str>, token: &Unverified<'_>, now: SystemTime) -> Result<(), Rejected> {
+        self.candidate(route, token, now).map(drop)
     }
 
     /// The issuer on that route that a request speaks of: by `iss`, or the only one.

@@ -24,11 +24,12 @@ impl<'a> Members<'a> {
         self.0.keys().map(String::as_str)
     }
 
+    /// Whether there is such a member. `null` is none, as some serializers write what is not there.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.0.contains_key(name)
+        self.0.get(name).is_some_and(|raw| raw.get() != "null")
     }
 
-    /// A member of any type that is read with care elsewhere; `null` is none, as some serializers write what is not there.
+    /// A member of whatever type it should be; `null` is none.
     pub(super) fn get<T: Deserialize<'a>>(&self, name: &str) -> Result<Option<T>, WrongType> {
         match self.0.get(name) {
             None => Ok(None),
@@ -96,8 +97,9 @@ mod tests {
     }
 
     #[test]
-    fn null_is_none_but_there() {
-        let members = Members::parse(br#"{"a":null}"#).unwrap();
-        assert!(members.has("a") && members.text("a").unwrap().is_none());
+    fn null_is_none() {
+        let members = Members::parse(br#"{"a": null ,"b":0}"#).unwrap();
+        assert!(!members.has("a") && members.text("a").unwrap().is_none());
+        assert!(members.has("b") && members.text("b").is_err());
     }
 }

@@ -16,16 +16,19 @@ use crate::openid::is_issued_by;
 
 /// The longest set of keys that is read. Large ones, with certificates, have about 30 KiB.
 pub const MAX_KEY_SET_BYTES: usize = 256 * 1024;
-/// The most usable keys that it may have.
+/// How many usable keys are kept.
 const MAX_KEYS: usize = 64;
+/// How many keys are tried on one token, whoever sends it.
+const MAX_TRIED: usize = 8;
 /// RSA moduli, in bits: shorter ones are no longer safe (RFC 7518 §3.3), longer ones cannot be used here.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 
 /// The keys that a provider signs with, from its JWKS document (RFC 7517 §5). Clones share them.
 ///
-/// Only keys that can check a signature here are kept: RSA of 2048 to 4096 bits, P-256, P-384, Ed25519. Others are passed over, as are those for
-/// encryption, symmetric ones, and those that are not well formed. A key that names its `alg` serves that one alone. One that does not
-/// serves the first of the issuer's [algorithms](super::Issuer::algorithms) that it can. A key that names an `issuer`, as Entra's do, serves its tokens alone.
+/// Only keys that can check a signature here are kept, the first 64: RSA of 2048 to 4096 bits, P-256, P-384, Ed25519. Others are passed over, as are
+/// those for encryption, symmetric ones, and those that are not well formed. A key that names its `alg` serves that one alone. One that does not
+/// serves the first of the issuer's [algorithms](super::Issuer::algorithms) that it can. A key that names an issuer of
+/// Entra's in its member `issuer`, as Entra's own do, serves the tokens of that one alone.
 ///
 /// ```
 /// use oubliette::logout::{KeySet, KeysError};
@@ -46,9 +49,6 @@ pub enum KeysError {
     /// It is too long.
     #[error("the key set is longer than {MAX_KEY_SET_BYTES} bytes")]
     TooLarge,
-    /// It has too many keys.
-    #[error("the key set has more than {MAX_KEYS} keys that can be used")]
-    TooMany,
     /// It is no JSON Web Key Set.
     #[error("the document is no JSON Web Key Set (RFC 7517)")]
     NotAKeySet,
@@ -73,12 +73,8 @@ impl KeySet {
             return Err(KeysError::TooLarge);
         }
         let document: Document<'_> = serde_json::from_slice(jwks).map_err(|_| KeysError::NotAKeySet)?;
-        let keys: Vec<Key> = document.keys.iter().filter_map(|key| Key::parse(key.get().as_bytes())).take(MAX_KEYS + 1).collect();
-        match keys.len() {
-            0 => Err(KeysError::NoUsableKeys),
-            len if len > MAX_KEYS => Err(KeysError::TooMany),
-            _ => Ok(Self(keys.into())),
-        }
+        let keys: Vec<Key> = document.keys.iter().filter_map(|key| Key::parse(key.get().as_bytes())).take(MAX_KEYS).collect();
+        if keys.is_empty() { Err(KeysError::NoUsableKeys) } else { Ok(Self(keys.into())) }
     }
 
     /// How many keys can be used.
@@ -93,21 +89,25 @@ impl KeySet {
         self.0.is_empty()
     }
 
-    /// Whether one of the keys signed this, for this issuer: the one of that name or, if the token names none, the only one that
-    /// can have (OpenID Connect Core 1.0 §10.1). `UnknownKey` if there is no such key, so that a fresher set may have it.
+    /// Whether one of the keys signed this, for this issuer: one of that name or, if the token names none, any that can have. (A provider with
+    /// several keys must name one, OpenID Connect Core 1.0 §10.1; but it is no reason to refuse what it has signed.) `UnknownKey` if there is no such key.
     pub(super) fn verify(&self, jws: &Jws<'_>, algorithms: &[Algorithm], iss: &str, tid: Option<&str>) -> Result<(), Rejected> {
         let header = jws.header();
         if !algorithms.contains(&header.algorithm) {
             return Err(Rejected::WrongAlgorithm);
         }
         let fits = |key: &&Key| key.algorithm(algorithms) == Some(header.algorithm) && key.may_sign_for(iss, tid);
-        let is_named = |key: &&Key| header.kid.is_none() || key.kid == header.kid;
-        let mut keys = self.0.iter().filter(fits).filter(is_named).peekable();
-        if keys.peek().is_none() || (header.kid.is_none() && keys.clone().count() > 1) {
-            return Err(Rejected::UnknownKey);
+        let fitting = || self.0.iter().filter(fits);
+        // A token or a key without a name can belong to any of the others.
+        let mut keys: Vec<&Key> = fitting().filter(|key| header.kid.is_none() || key.kid == header.kid).take(MAX_TRIED).collect();
+        if keys.is_empty() {
+            keys = fitting().filter(|key| key.kid.is_none()).take(MAX_TRIED).collect();
         }
-        // Several keys of one name: nothing forbids it (RFC 7517 §4.5).
-        if keys.any(|key| key.has_signed(jws)) { Ok(()) } else { Err(Rejected::BadSignature) }
+        match keys.as_slice() {
+            [] => Err(Rejected::UnknownKey),
+            keys if keys.iter().any(|key| key.has_signed(jws)) => Ok(()),
+            _ => Err(Rejected::BadSignature),
+        }
     }
 }
 

@@ -1,13 +1,14 @@
 //! The sign-out callbacks of OpenID Connect: a provider says that a user has signed out, and her tokens go.
 
-// mod answer;
-// mod back_channel;
+mod answer;
+mod back_channel;
+mod budget;
 mod claims;
-// mod discovery;
-// mod end_session;
-// mod form;
-// mod front_channel;
-// mod http;
+mod discovery;
+mod end_session;
+mod form;
+mod front_channel;
+mod http;
 mod issuer;
 mod issuers;
 mod json;
@@ -15,15 +16,23 @@ mod jws;
 mod key_set;
 mod keys;
 mod profile;
-// mod receiver;
-// mod recent;
+mod receiver;
+mod recent;
 mod rejected;
 mod token;
 
+pub use answer::Answer;
+pub use end_session::{EndSession, Ended};
+#[cfg(feature = "axum")]
+pub(crate) use form::MAX_BODY;
+#[cfg(feature = "reqwest")]
+pub use http::ReqwestClient;
+pub use http::{HttpClient, HttpError, HttpFuture};
 pub use issuer::Issuer;
 pub use issuers::Issuers;
 pub use jws::Algorithm;
 pub use key_set::{KeySet, KeysError, MAX_KEY_SET_BYTES};
 pub use keys::Keys;
+pub use receiver::{BoxError, Receiver, SignOutError, Signal, SignedOut};
 pub use rejected::Rejected;
 pub use token::LogoutToken;

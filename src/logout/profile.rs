@@ -37,8 +37,8 @@ pub(super) const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchann
 /// Logout tokens (OpenID Connect Back-Channel Logout 1.0 §2.4, §2.6). An ID token differs by its `nonce`, or at least by having no such event.
 pub(super) const LOGOUT: Profile = Profile {
     own_type: "logout+jwt",
-    // "Requiring explicitly typed Logout Tokens will break most existing deployments" (§2.4).
-    other_types: &["jwt"],
+    // "Requiring explicitly typed Logout Tokens will break most existing deployments" (§2.4). Old IdentityServers write that of an access token.
+    other_types: &["jwt", "at+jwt"],
     // An issuer that leaves it out can be given an age instead: `Issuer::without_expiry_for`.
     exp: Presence::Required,
     sub: Presence::Optional,
@@ -72,19 +72,13 @@ impl Profile {
 
     /// Whether what must be there is, and what must not is not.
     pub(super) fn check_claims(&self, claims: &Claims, members: &Members<'_>) -> Result<(), Rejected> {
-        let presences =
-            [("sub", self.sub, claims.sub.is_some()), ("nonce", self.nonce, false), ("jti", self.jti, members.has("jti"))];
-        for (name, presence, is_there) in presences {
-            match presence {
-                Presence::Required if !is_there => return Err(Rejected::claim(name, "it is missing")),
-                // Whatever its value: `null` too.
-                Presence::Forbidden if members.has(name) => return Err(Rejected::claim(name, "it must not be there")),
+        for (name, presence) in [("exp", self.exp), ("sub", self.sub), ("nonce", self.nonce), ("jti", self.jti)] {
+            match (presence, members.has(name)) {
+                (Presence::Forbidden, true) => return Err(Rejected::claim(name, "it must not be there")),
+                // Whether `exp` may be missing all the same, is for the issuer to say.
+                (Presence::Required, false) if name != "exp" => return Err(Rejected::claim(name, "it is missing")),
                 _ => {}
             }
-        }
-        // When it is required can depend on the issuer.
-        if self.exp == Presence::Forbidden && members.has("exp") {
-            return Err(Rejected::claim("exp", "it must not be there"));
         }
         if self.is_user_required && claims.sub.is_none() && claims.sid.is_none() {
             return Err(Rejected::claim("sub", "neither it nor sid is there"));
@@ -92,6 +86,103 @@ impl Profile {
         match self.event {
             Some(event) => claims.events.check_has(event),
             None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64ct::{Base64UrlUnpadded, Encoding};
+    use serde_json::{Value, json};
+
+    use super::super::token::Unverified;
+    use super::*;
+
+    /// Security event tokens (RFC 8417, OpenID Shared Signals Framework 1.0 §4.1): nearly the opposite of logout tokens.
+    const EVENT: Profile = Profile {
+        own_type: "secevent+jwt",
+        other_types: &[],
+        exp: Presence::Forbidden,
+        sub: Presence::Forbidden,
+        nonce: Presence::Optional,
+        jti: Presence::Required,
+        is_user_required: false,
+        event: None,
+    };
+
+    fn refused(profile: &'static Profile, typ: &str, claims: &Value) -> Option<Rejected> {
+        let header = json!({"alg": "RS256", "typ": typ});
+        let parts = [header, claims.clone()].map(|part| Base64UrlUnpadded::encode_string(part.to_string().as_bytes()));
+        Unverified::parse(&format!("{}.", parts.join(".")), profile).err()
+    }
+
+    fn with(claims: &Value, name: &str, value: Value) -> Value {
+        let mut claims = claims.clone();
+        claims[name] = value;
+        claims
+    }
+
+    fn without(claims: &Value, name: &str) -> Value {
+        let mut claims = claims.clone();
+        claims.as_object_mut().unwrap().remove(name);
+        claims
+    }
+
+    fn logout_token() -> Value {
+        json!({"iss": "i", "aud": "a", "iat": 1, "exp": 2, "jti": "j", "sub": "u", "sid": "s", "events": {LOGOUT_EVENT: {}}})
+    }
+
+    fn event_token() -> Value {
+        let event = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
+        json!({"iss": "i", "aud": "a", "iat": 1, "jti": "j", "sub_id": {"format": "opaque", "id": "u"}, "events": {event: {}}})
+    }
+
+    #[test]
+    fn a_token_is_of_one_kind() {
+        assert_eq!(refused(&LOGOUT, "logout+jwt", &logout_token()), None);
+        assert_eq!(refused(&EVENT, "secevent+jwt", &event_token()), None);
+        // Posted to the other's endpoint: the type tells, and so would the claims.
+        assert_eq!(refused(&EVENT, "logout+jwt", &logout_token()), Some(Rejected::WrongType));
+        assert_eq!(refused(&LOGOUT, "secevent+jwt", &event_token()), Some(Rejected::WrongType));
+        assert!(matches!(refused(&EVENT, "secevent+jwt", &logout_token()), Some(Rejected::Claim { .. })));
+        assert!(matches!(refused(&LOGOUT, "logout+jwt", &event_token()), Some(Rejected::Claim { .. })));
+        // One without a type is a logout token at most.
+        assert_eq!(refused(&EVENT, "JWT", &event_token()), Some(Rejected::WrongType));
+    }
+
+    #[test]
+    fn claims_that_must_and_must_not_be_there() {
+        let forbidden = |claim| Some(Rejected::claim(claim, "it must not be there"));
+        assert_eq!(refused(&EVENT, "secevent+jwt", &with(&event_token(), "exp", json!(2))), forbidden("exp"));
+        assert_eq!(refused(&EVENT, "secevent+jwt", &with(&event_token(), "sub", json!("u"))), forbidden("sub"));
+        let missing = |claim| Some(Rejected::claim(claim, "it is missing"));
+        assert_eq!(refused(&EVENT, "secevent+jwt", &without(&event_token(), "jti")), missing("jti"));
+        assert_eq!(refused(&EVENT, "secevent+jwt", &with(&event_token(), "nonce", json!("n"))), None);
+        for nonce in [json!("n"), json!(""), json!(0), json!([])] {
+            assert_eq!(refused(&LOGOUT, "logout+jwt", &with(&logout_token(), "nonce", nonce)), forbidden("nonce"));
+        }
+        for claim in ["iss", "aud", "iat", "events"] {
+            assert_eq!(refused(&LOGOUT, "logout+jwt", &without(&logout_token(), claim)), missing(claim));
+            assert_eq!(refused(&LOGOUT, "logout+jwt", &with(&logout_token(), claim, Value::Null)), missing(claim));
+        }
+    }
+
+    #[test]
+    fn types_by_their_names() {
+        for typ in [
+            "logout+jwt",
+            "LOGOUT+JWT",
+            "application/logout+jwt",
+            "Application/Logout+JWT",
+            "JWT",
+            "jwt",
+            "application/jwt",
+            "at+jwt",
+        ] {
+            assert_eq!(refused(&LOGOUT, typ, &logout_token()), None, "{typ}");
+        }
+        for typ in ["", "secevent+jwt", "command+jwt", "logout", "logout+jwt ", "text/jwt", "application/"] {
+            assert_eq!(refused(&LOGOUT, typ, &logout_token()), Some(Rejected::WrongType), "{typ}");
         }
     }
 }

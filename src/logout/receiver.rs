@@ -4,10 +4,14 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use super::answer::Answer;
-use super::issuer::{Issuer, Issuers};
-use super::recent::Recent;
+use tokio::sync::{Semaphore, watch};
+
+use super::budget::Budget;
+use super::issuers::Issuers;
+use super::recent::{Digest, Mark, Recent};
 use super::rejected::Rejected;
 use crate::asynchronous::AsyncTokenStore;
 use crate::error::Error;
@@ -18,12 +22,21 @@ use crate::sign_out::{Receipt, SignOut};
 /// What an app's own hook failed with.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+/// How long a hook may take, unless it is said otherwise.
+const HOOK_TIME: Duration = Duration::from_secs(10);
+/// How many sign-outs of each channel are at work in the store at once: a flood on the one does not hold up the other, nor the store's readers.
+const BACK_AT_ONCE: usize = 64;
+const FRONT_AT_ONCE: usize = 16;
+/// How many sign-outs that nobody signed are recorded unseen, while the engine cannot be read.
+const MOST_UNSEEN: usize = 1000;
+
 /// Takes the sign-outs that providers tell of, checks them, and carries them out. Clones share it.
 ///
-/// It is for any web framework: give it what came, send what it [answers](Answer). With axum,
+/// It is for any web framework: give it what came, send what it [answers](super::Answer). With axum,
 /// [`sign_out_routes`](crate::axum::sign_out_routes) does that.
 ///
-/// A sign-out goes on to its end though the sender hangs up (providers wait for two seconds or so): it is a task of its own.
+/// A sign-out goes on to its end though the sender hangs up (providers wait for two seconds or so). So call [`drain`](Self::drain) before the store is
+/// closed.
 ///
 /// # Panics
 /// Its async methods, outside of a tokio runtime.
@@ -32,12 +45,25 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub struct Receiver {
     pub(super) store: AsyncTokenStore,
     pub(super) issuers: Issuers,
-    recent: Arc<[Recent]>,
+    shared: Arc<Shared>,
     hook: Option<Arc<Hook>>,
+    hook_time: Duration,
     takes_refresh_tokens: bool,
 }
 
 type Hook = dyn Fn(SignedOut) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>> + Send + Sync;
+
+/// What the clones share.
+struct Shared {
+    /// Of each issuer.
+    tokens: Vec<(Recent, Budget)>,
+    /// Sessions that the front channel ended, and whose hook failed.
+    sessions: Recent,
+    running: watch::Sender<usize>,
+    back: Semaphore,
+    front: Semaphore,
+    unseen: AtomicUsize,
+}
 
 /// How the app learned of a sign-out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +90,7 @@ pub struct SignedOut {
     /// The account, of a sign-out from here.
     pub account: Option<AccountId>,
     /// What the store recorded. `None` if it failed: whoever asked is told that the sign-out is not done, and the app's own sessions
-    /// have to end all the same.
+    /// have to end all the same. Also `None` if the store's part was done before, and only the hook has failed then.
     pub receipt: Option<Receipt>,
 }
 
@@ -75,32 +101,45 @@ pub enum SignOutError {
     /// The store failed: what that means for the tokens, the error says.
     #[error(transparent)]
     Store(#[from] Error),
-    /// The tokens are gone, durably, but the app's own [hook](Receiver::after_sign_out) failed.
-    #[error("the app could not end what it has of its own")]
-    Hook(#[source] BoxError),
     /// The runtime is being shut down, or the hook panicked: what was done is not known. Sign out again.
     #[error("the sign-out was interrupted; sign out again")]
     Interrupted,
 }
 
 impl Receiver {
-    /// Signs users out of `store` when one of `issuers` says so.
+    /// Signs users out of `store` when one of `issuers` says so. Inside of a tokio runtime this begins to fetch their keys.
     pub fn new(store: impl Into<AsyncTokenStore>, issuers: Issuers) -> Self {
-        let recent = issuers.iter().map(|_| Recent::default()).collect();
-        Self { store: store.into(), issuers, recent, hook: None, takes_refresh_tokens: false }
+        let shared = Shared {
+            tokens: issuers.iter().map(|_| Default::default()).collect(),
+            sessions: Recent::default(),
+            running: watch::Sender::new(0),
+            back: Semaphore::new(BACK_AT_ONCE),
+            front: Semaphore::new(FRONT_AT_ONCE),
+            unseen: AtomicUsize::new(0),
+        };
+        // A sign-out should not have to wait for keys: its sender does not wait for long.
+        issuers.iter().for_each(|issuer| issuer.cache().prepare());
+        let (store, shared) = (store.into(), Arc::new(shared));
+        Self { store, issuers, shared, hook: None, hook_time: HOOK_TIME, takes_refresh_tokens: false }
     }
 
-    /// Runs this after each sign-out, to end what the app has of its own: web sessions that are not
-    /// [bound](crate::tower_sessions) to the sign-in, caches, open connections.
+    /// Runs this after each sign-out, to end what the app has of its own: web sessions that are not bound to the sign-in (those that
+    /// [are](../tower_sessions/index.html) end by themselves), caches, open connections.
     ///
-    /// It must bear to be run again for the same sign-out. Only when it has come to its end is the sender told of success; if it fails, the
-    /// sender is told so, and may try again.
+    /// It must bear to be run again for the same sign-out. Only when it has come to its end is the sender told of success; if it fails, or takes
+    /// [too long](Self::hook_time), the sender is told so, and may try again. It is not run for a front-channel request that finds nobody signed in.
     pub fn after_sign_out<F, Fut>(mut self, hook: F) -> Self
     where
         F: Fn(SignedOut) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
         self.hook = Some(Arc::new(move |signed_out| Box::pin(hook(signed_out))));
+        self
+    }
+
+    /// How long the [hook](Self::after_sign_out) may take before it counts as failed, and is dropped: 10 s, unless it is said otherwise.
+    pub fn hook_time(mut self, time: Duration) -> Self {
+        self.hook_time = time;
         self
     }
 
@@ -118,29 +157,101 @@ impl Receiver {
         &self.store
     }
 
-    /// Carries a sign-out out, here and now; the caller makes it a task.
-    pub(super) async fn carry_out(&self, sign_out: SignOut, signed_out: SignedOut) -> Result<Receipt, SignOutError> {
-        let takes = self.takes_refresh_tokens && signed_out.signal == Signal::BackChannel;
-        let sign_out = if takes { sign_out.taking_refresh_tokens() } else { sign_out };
-        let result = self.store.sign_out(sign_out).await;
-        // Though the store fails: whoever is signed out, or may be, is not to go on with a session of the app's.
-        let receipt = match &result {
-            Ok(receipt) | Err(Error::OnlySessionEnded { receipt, .. }) => Some(receipt.clone()),
-            Err(_) => None,
-        };
-        let hooked = match &self.hook {
-            Some(hook) => hook(SignedOut { receipt, ..signed_out }).await,
-            None => Ok(()),
-        };
-        let receipt = result?;
-        hooked.map_err(SignOutError::Hook)?;
-        Ok(receipt)
+    /// Waits until no sign-out is under way. To be called before the store is closed, once no requests are taken any more: a sign-out of a
+    /// sender that has hung up would be lost, and providers send once.
+    pub async fn drain(&self) {
+        // The sender is ours, so it is there.
+        let _ = self.shared.running.subscribe().wait_for(|running| *running == 0).await;
     }
 
-    /// What an issuer of ours has told of just now.
-    pub(super) fn recent(&self, issuer: &Issuer) -> Option<&Recent> {
-        let place = self.issuers.iter().position(|one| std::ptr::eq(one, issuer))?;
-        self.recent.get(place)
+    /// Runs `work` to its end, whatever becomes of who waits for it; `None` if it panicked, or the runtime was shut down.
+    pub(super) async fn to_the_end<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+        let running = Running::begin(&self.shared);
+        let task = tokio::spawn(async move {
+            let _running = running;
+            work.await
+        });
+        task.await.ok()
+    }
+
+    /// Carries a sign-out out, here and now, but what of it was done before; the caller makes it a task.
+    pub(super) async fn carry_out(&self, sign_out: SignOut, signed_out: SignedOut, known: Known<'_>) -> Outcome {
+        let (mark, signal) = (known.mark(), signed_out.signal);
+        let receipt = match mark {
+            Some(Mark::Whole) => return Outcome::Repeated,
+            Some(Mark::Part) => return Outcome::Failed,
+            Some(Mark::Durable) => None,
+            None => {
+                let takes = self.takes_refresh_tokens && signal == Signal::BackChannel;
+                let sign_out = if takes { sign_out.taking_refresh_tokens() } else { sign_out };
+                match self.sign_out_of_store(signal, sign_out).await {
+                    Ok(receipt) => {
+                        known.set(Mark::Durable);
+                        Some(receipt)
+                    }
+                    // Though the store fails: whoever is signed out, or may be, is not to go on with a session of the app's.
+                    Err(error) => {
+                        let receipt = match error {
+                            Error::OnlySessionEnded { receipt, .. } => {
+                                known.set(Mark::Part);
+                                Some(receipt)
+                            }
+                            _ => None,
+                        };
+                        let _ = self.run_hook(SignedOut { receipt, ..signed_out }).await;
+                        return Outcome::Failed;
+                    }
+                }
+            }
+        };
+        match self.run_hook(SignedOut { receipt, ..signed_out }).await {
+            Ok(()) => {
+                known.set(Mark::Whole);
+                Outcome::Done
+            }
+            Err(_) => Outcome::Failed,
+        }
+    }
+
+    pub(super) async fn sign_out_of_store(&self, signal: Signal, sign_out: SignOut) -> Result<Receipt, Error> {
+        let _turn = match signal {
+            Signal::BackChannel => self.shared.back.acquire().await.ok(),
+            Signal::FrontChannel | Signal::RpInitiated => None,
+        };
+        self.store.sign_out(sign_out).await
+    }
+
+    pub(super) async fn run_hook(&self, signed_out: SignedOut) -> Result<(), BoxError> {
+        let Some(hook) = &self.hook else { return Ok(()) };
+        match tokio::time::timeout(self.hook_time, hook(signed_out)).await {
+            Ok(result) => result,
+            Err(_) => Err("the hook took too long".into()),
+        }
+    }
+
+    /// A token, as far as it is known.
+    pub(super) fn token(&self, issuer: usize, digest: Digest) -> Known<'_> {
+        Known { recent: self.shared.tokens.get(issuer).map(|(recent, _)| recent), digest }
+    }
+
+    /// A session that the front channel has ended, as far as it is known.
+    pub(super) fn session(&self, digest: Digest) -> Known<'_> {
+        Known { recent: Some(&self.shared.sessions), digest }
+    }
+
+    /// Whether an issuer has had more recorded than is taken unseen.
+    pub(super) fn must_look(&self, issuer: usize) -> bool {
+        self.shared.tokens.get(issuer).is_some_and(|(_, budget)| !budget.take())
+    }
+
+    /// Waits for a turn of the front channel in the store.
+    pub(super) async fn front_turn(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        self.shared.front.acquire().await.ok()
+    }
+
+    /// Takes one of the sign-outs that are recorded unseen while the engine cannot be read.
+    pub(super) fn take_unseen(&self) -> bool {
+        self.shared.unseen.fetch_add(1, Ordering::Relaxed) < MOST_UNSEEN
     }
 }
 
@@ -150,9 +261,45 @@ impl fmt::Debug for Receiver {
     }
 }
 
-/// Runs `work` to its end, whatever becomes of who waits for it; `None` if it panicked, or the runtime was shut down.
-pub(super) async fn to_the_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Option<T> {
-    tokio::spawn(work).await.ok()
+/// A sign-out by which it is known again.
+pub(super) struct Known<'a> {
+    recent: Option<&'a Recent>,
+    digest: Digest,
+}
+
+impl Known<'_> {
+    pub(super) fn mark(&self) -> Option<Mark> {
+        self.recent?.mark(&self.digest)
+    }
+
+    /// It has to be done anew.
+    pub(super) fn forget(&self) {
+        if let Some(recent) = self.recent {
+            recent.forget(&self.digest);
+        }
+    }
+
+    fn set(&self, mark: Mark) {
+        if let Some(recent) = self.recent {
+            recent.set(self.digest, mark);
+        }
+    }
+}
+
+/// A sign-out under way.
+struct Running(Arc<Shared>);
+
+impl Running {
+    fn begin(shared: &Arc<Shared>) -> Self {
+        shared.running.send_modify(|running| *running += 1);
+        Self(shared.clone())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.send_modify(|running| *running -= 1);
+    }
 }
 
 /// What became of a callback.
@@ -167,20 +314,15 @@ pub(super) enum Outcome {
 impl Outcome {
     /// Counts it.
     pub(super) fn observed(self, channel: Channel) -> Self {
-        let what = match self {
+        let what = match &self {
             Self::Done => Callback::Done,
             Self::Repeated => Callback::Repeated,
             Self::Nobody => Callback::Nobody,
+            Self::Refused(Rejected::Expired | Rejected::NotYetValid) => Callback::Untimely,
             Self::Refused(_) => Callback::Refused,
             Self::Failed => Callback::Failed,
         };
         observe::called_back(channel, what);
         self
-    }
-}
-
-impl From<Rejected> for Outcome {
-    fn from(why: Rejected) -> Self {
-        Self::Refused(why)
     }
 }

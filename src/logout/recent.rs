@@ -1,52 +1,66 @@
-//! The tokens that were carried out just now, so that a repeat does nothing.
+//! What was carried out just now, so that a repeat does nothing twice.
 //!
 //! A token that comes again, from a provider that saw no answer or from somebody who overheard it, would append to the ledger once more, and
-//! within the skew of the clocks it would end sign-ins made since. This remembers what was carried out whole, by a hash of all that was signed: the `jti`
+//! within the skew of the clocks it would end sign-ins made since. This remembers what was carried out, by a hash of all that was signed: the `jti`
 //! is left to itself, so that a provider that reuses one loses no sign-out. It may forget (it is bounded, and gone after a restart): then the
 //! cutoff of the sign-out protects all sign-ins but those within the skew.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
-use crate::sync::Mutex;
+use crate::sync::{Mutex, PoisonError};
 
-/// How many of an issuer's tokens are remembered.
+/// How many are remembered.
 const MOST: usize = 1024;
 
-/// SHA-256 of what was signed.
+/// SHA-256 of what was signed, or asked.
 pub(super) type Digest = [u8; 32];
+
+/// How far a sign-out has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// Only a part of it can be done as long as this store is open; that is durable.
+    Part,
+    /// The store's part is durable. What the app has of its own is still there, perhaps.
+    Durable,
+    /// Nothing is left to do.
+    Whole,
+}
 
 #[derive(Default)]
 pub(super) struct Recent(Mutex<Memory>);
 
 #[derive(Default)]
 struct Memory {
-    all: HashSet<Digest>,
+    marks: HashMap<Digest, Mark>,
     order: VecDeque<Digest>,
 }
 
 impl Recent {
-    pub(super) fn has(&self, token: &Digest) -> bool {
-        self.with(|memory| memory.all.contains(token))
+    pub(super) fn mark(&self, what: &Digest) -> Option<Mark> {
+        self.with(|memory| memory.marks.get(what).copied())
     }
 
-    /// Remembers a token, once it was carried out whole: everybody it names was signed out, durably, before this.
-    pub(super) fn add(&self, token: Digest) {
+    pub(super) fn set(&self, what: Digest, mark: Mark) {
         self.with(|memory| {
-            if !memory.all.insert(token) {
+            if memory.marks.insert(what, mark).is_some() {
                 return;
             }
-            memory.order.push_back(token);
+            memory.order.push_back(what);
             if memory.order.len() > MOST
                 && let Some(oldest) = memory.order.pop_front()
             {
-                memory.all.remove(&oldest);
+                memory.marks.remove(&oldest);
             }
         });
     }
 
+    pub(super) fn forget(&self, what: &Digest) {
+        self.with(|memory| memory.marks.remove(what));
+    }
+
     fn with<T>(&self, work: impl FnOnce(&mut Memory) -> T) -> T {
-        // What a panic leaves behind is whole: at worst a token is forgotten too late.
-        work(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+        // What a panic leaves behind is whole: at worst something is remembered for longer.
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -57,16 +71,17 @@ mod tests {
     #[test]
     fn it_forgets_the_oldest() {
         let recent = Recent::default();
-        let token = |number: usize| {
-            let mut token = [0; 32];
-            token[..8].copy_from_slice(&number.to_be_bytes());
-            token
+        let digest = |number: usize| {
+            let mut digest = [0; 32];
+            digest[..8].copy_from_slice(&number.to_be_bytes());
+            digest
         };
         for number in 0..=MOST {
-            recent.add(token(number));
-            recent.add(token(number));
+            recent.set(digest(number), Mark::Durable);
+            recent.set(digest(number), Mark::Whole);
         }
-        assert_eq!([0, 1, MOST, MOST + 1].map(|number| recent.has(&token(number))), [false, true, true, false]);
-        recent.with(|memory| assert_eq!((memory.all.len(), memory.order.len()), (MOST, MOST)));
+        let marks = [0, 1, MOST, MOST + 1].map(|number| recent.mark(&digest(number)));
+        assert_eq!(marks, [None, Some(Mark::Whole), Some(Mark::Whole), None]);
+        recent.with(|memory| assert_eq!((memory.marks.len(), memory.order.len()), (MOST, MOST)));
     }
 }

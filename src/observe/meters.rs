@@ -125,6 +125,7 @@ pub(super) fn called_back(channel: Channel, what: Callback) {
         Callback::Done => "done",
         Callback::Repeated => "repeated",
         Callback::Nobody => "nobody",
+        Callback::Untimely => "untimely",
         Callback::Refused => "refused",
         Callback::Failed => "failed",
     };

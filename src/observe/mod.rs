@@ -75,6 +75,8 @@ pub(crate) enum Callback {
     Repeated,
     /// There was nobody to sign out.
     Nobody,
+    /// Its token has expired, or is not valid yet. If there are many, a clock is wrong.
+    Untimely,
     /// It was not what it has to be, or not from one of the issuers.
     Refused,
     /// The store or the app failed.
@@ -110,22 +112,35 @@ pub(crate) fn waiting(by: i8) {
     meters::waiting(by);
 }
 
-/// A provider's callback was answered. Only what is signed can leave an event: a stranger must not fill a log.
+/// A provider's callback was answered. Only what is signed can leave an event, and once a minute: a stranger must not fill a log, nor may who has
+/// overheard a token.
 #[cfg(feature = "logout")]
 pub(crate) fn called_back(channel: Channel, what: Callback) {
-    if channel == Channel::Back && what == Callback::Failed {
+    use std::time::Instant;
+    static LAST: std::sync::Mutex<Option<Instant>> = std::sync::Mutex::new(None);
+    let is_due = || {
+        let mut last = LAST.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let is_due = last.is_none_or(|last| last.elapsed() >= Duration::from_secs(60));
+        *last = if is_due { Some(Instant::now()) } else { *last };
+        is_due
+    };
+    if channel == Channel::Back && what == Callback::Failed && is_due() {
         alert!("a sign-out from a provider was not carried out whole");
     }
     meters::called_back(channel, what);
 }
 
-/// A provider's keys were fetched, or not.
+/// A provider's keys were fetched, or there was a problem with it; which names nobody.
 #[cfg(feature = "logout")]
-pub(crate) fn fetched_keys(is_done: bool) {
-    if !is_done {
-        alert!("the keys of a provider could not be fetched: sign-outs that it signs with new ones are refused");
+pub(crate) fn fetched_keys(problem: Option<&impl std::fmt::Display>, is_told: bool) {
+    if let Some(problem) = problem.filter(|_| is_told) {
+        let problem = problem.to_string();
+        alert!(
+            "the keys of a provider could not be fetched: sign-outs that it signs with new ones are refused",
+            problem = problem
+        );
     }
-    meters::fetched_keys(is_done);
+    meters::fetched_keys(problem.is_none());
 }
 
 /// Reads a token.

@@ -88,8 +88,7 @@ impl Authority {
         Ok((account, TenantId::new(tid).map_err(wrong("tid"))?))
     }
 
-    /// The cloud's address, which is also the issuer of its sessions.
-    #[cfg(feature = "logout")]
+    /// The cloud's address, which is also the issuer of its sessions (as `cloud::session` has it).
     pub(super) fn cloud(&self) -> String {
         format!("https://{}", self.host)
     }

@@ -8,7 +8,6 @@ use openidconnect::{AdditionalClaims, GenderClaim, IdTokenClaims};
 
 use super::ProviderClaims;
 use super::entra::{Authority, User};
-use crate::cloud;
 use crate::error::{Error, Result};
 use crate::id::{AccountId, Alias, AliasKind, SessionId, Subject, TenantId};
 use crate::oauth::ProviderFields;
@@ -233,7 +232,10 @@ impl Provider {
 
     /// The session of a `sid` in a token of this provider.
     pub(crate) fn session(&self, iss: &str, sid: &str) -> Result<SessionId> {
-        if matches!(self.kind, Kind::Entra(_)) { cloud::session(iss, sid) } else { SessionId::new(iss, sid) }
+        match &self.kind {
+            Kind::Entra(authority) => SessionId::new(authority.cloud(), sid),
+            _ => SessionId::new(iss, sid),
+        }
     }
 
     fn of(issuer: &str, kind: Kind) -> Self {

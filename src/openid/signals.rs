@@ -5,6 +5,7 @@ use openidconnect::url::Url;
 use super::Provider;
 use super::entra::{Authority, cloud, tenant_of};
 use super::provider::{Kind, parse};
+use crate::cloud::is_of_entra;
 use crate::error::Result;
 use crate::id::{AccountId, SessionId, Subject};
 
@@ -111,8 +112,11 @@ fn issuers_of(authority: &Authority, iss: Option<&str>) -> impl Iterator<Item = 
 /// Whether a key whose document says `issuer` may sign a token of `iss`. `{tenantid}` stands for the token's `tid`, without which nothing fits.
 ///
 /// Entra's keys are those of a cloud: each says whose tokens it signs, always by the newer endpoint's issuer. A token of the older endpoint
-/// counts as one of the newer, of the same tenant.
+/// counts as one of the newer, of the same tenant. What other providers may mean by such a member nobody says, so it means nothing.
 pub(crate) fn is_issued_by(issuer: &str, iss: &str, tid: Option<&str>) -> bool {
+    if !issuer.contains(TENANT) && !is_of_entra(issuer) {
+        return true;
+    }
     let issuer = match (issuer.contains(TENANT), tid) {
         (true, Some(tid)) => issuer.replace(TENANT, tid),
         (true, None) => return false,
@@ -252,7 +256,8 @@ mod tests {
         assert!(!is_issued_by(&template, &format!("https://login.microsoftonline.us/{GUID}/v2.0"), Some(GUID)));
         assert!(is_issued_by(&v2(GUID), &v2(GUID), None) && is_issued_by(&v2(GUID), &v1(GUID), None));
         assert!(!is_issued_by(&v2(OTHER), &v2(GUID), Some(GUID)) && !is_issued_by(&v2(OTHER), &v1(GUID), Some(GUID)));
-        assert!(!is_issued_by("", "https://login.example.com", None));
+        // Only Entra means that by it.
+        assert!(is_issued_by("CN=some CA", "https://login.example.com", None));
     }
 
     #[test]

@@ -1,0 +1,1 @@
+//! Fetching, with a pretended provider and a pretended clock.

@@ -1,0 +1,216 @@
+//! Answers tell the truth: whatever fails, success is only said of what is durable.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use oubliette::logout::{EndSession, Issuers, Receiver, SignOutError};
+use oubliette::*;
+
+use crate::stub::NOW;
+use crate::world::{World, done, header, live, open, refused};
+
+#[tokio::test]
+async fn a_failing_disk_is_never_200() {
+    let world = World::new();
+    let jane = world.sign_in("jane", Some("session-1"));
+    world.machine.set_failing_syncs(true);
+    let token = world.stub.token(&world.stub.claims());
+    refused(&world.post_token(&token).await, "server_error");
+    world.machine.set_failing_syncs(false);
+    // The token is not taken for done: the store is poisoned, and says so.
+    refused(&world.post_token(&token).await, "server_error");
+    assert_eq!(world.get("sid=session-1&iss=https://login.example.com").await.status(), 503);
+    // The app's own sessions end though the store's outcome is not known.
+    let told = world.told();
+    assert!(!told.is_empty() && told.iter().all(|signed_out| signed_out.receipt.is_none()));
+    drop(jane);
+}
+
+/// Success is said when the record is on the disk, and not before.
+#[tokio::test]
+async fn success_waits_for_the_disk() {
+    let world = World::new();
+    let jane = world.sign_in("jane", Some("session-1"));
+    world.machine.set_holding_syncs(true);
+    let (receiver, token) = (world.receiver.clone(), world.stub.token(&world.stub.claims()));
+    let post = tokio::spawn(async move { receiver.back_channel(None, None, format!("logout_token={token}").as_bytes()).await });
+    let machine = world.machine.clone();
+    tokio::task::spawn_blocking(move || machine.wait_held()).await.unwrap();
+    // She is signed out for every reader; but a power cut would undo that, so nobody is told yet.
+    assert_eq!(live([&jane]), [false]);
+    assert!(!post.is_finished());
+    // Nor is who asks by the front channel, and finds nobody.
+    let receiver = world.receiver.clone();
+    let get = tokio::spawn(async move { receiver.front_channel(None, "sid=session-1&iss=https://login.example.com").await });
+    tokio::task::yield_now().await;
+    assert!(!get.is_finished());
+    let before = world.machine.copy();
+    world.machine.set_holding_syncs(false);
+    done(&post.await.unwrap());
+    assert_eq!(get.await.unwrap().status(), 200);
+    let after = world.machine.copy();
+    let is_out = |machine: &Machine| {
+        machine.cut_power(1);
+        open(machine, &world.clock).account(jane.account()).unwrap().is_empty()
+    };
+    assert_eq!((is_out(&before), is_out(&after)), (false, true));
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_when_the_reserve_is_used_up() {
+    let world = World::new();
+    let jane = world.sign_in("jane", None);
+    world.machine.set_full(true);
+    let mut answers = Vec::new();
+    for number in 0..200 {
+        let claims = world.stub.claims().without("sid").with("sub", format!("user-{number}"));
+        answers.push(world.post(&claims).await.status());
+    }
+    assert!(answers.starts_with(&[200]) && answers.ends_with(&[400]), "{answers:?}");
+    let token = world.stub.token(&world.stub.claims());
+    refused(&world.post_token(&token).await, "server_error");
+    assert_eq!(live([&jane]), [true]);
+    world.machine.set_full(false);
+    done(&world.post_token(&token).await);
+    assert_eq!(live([&jane]), [false]);
+}
+
+#[tokio::test]
+async fn with_a_failed_engine_the_session_ends_and_the_answer_is_no_success() {
+    let world = World::new();
+    let jane = ["session-1", "session-2"].map(|sid| world.sign_in("jane", Some(sid)));
+    world.machine.set_failing_engine(true);
+    assert!(jane[0].put(RefreshToken::new(crate::common::client(), "x")).is_err());
+    world.machine.set_failing_engine(false);
+    let token = world.stub.token(&world.stub.claims());
+    let recorded = world.recorded();
+    refused(&world.post_token(&token).await, "server_error");
+    let ended = world.recorded();
+    assert!(ended > recorded);
+    // What can be done is done: a token that comes again adds nothing.
+    for _ in 0..20 {
+        refused(&world.post_token(&token).await, "server_error");
+    }
+    assert_eq!((world.recorded(), world.told().len()), (ended, 1));
+    // By the front channel a session is recorded once.
+    for _ in 0..20 {
+        let answer = world.get("sid=session-9&iss=https://login.example.com").await;
+        assert_eq!((answer.status(), header(&answer, "cache-control")), (503, Some("no-store")));
+    }
+    assert_eq!(world.recorded(), ended + 1);
+    // The subject was ended beside the session, without asking the engine; so after a reopening nobody is there.
+    let account = jane[0].account().clone();
+    drop((jane, world.receiver, world.store));
+    assert!(open(&world.machine, &world.clock).account(&account).unwrap().is_empty());
+}
+
+/// Whoever asks without a proof has some records at most while the engine cannot be read.
+#[tokio::test]
+async fn with_a_failed_engine_the_front_channel_records_a_thousand_sessions() {
+    let world = World::new();
+    let jane = world.sign_in("jane", None);
+    world.machine.set_failing_engine(true);
+    assert!(jane.put(RefreshToken::new(crate::common::client(), "x")).is_err());
+    let recorded = world.recorded();
+    for number in 0..1100 {
+        assert_eq!(world.get(&format!("sid=s{number}&iss=https://login.example.com")).await.status(), 503);
+    }
+    assert_eq!(world.recorded(), recorded + 1000);
+}
+
+#[tokio::test]
+async fn a_closed_store_is_never_200() {
+    let world = World::new();
+    world.sign_in("jane", Some("session-1"));
+    world.store.clone().close().unwrap();
+    refused(&world.post(&world.stub.claims()).await, "server_error");
+    assert_eq!(world.get("sid=session-1&iss=https://login.example.com").await.status(), 503);
+}
+
+/// A receiver whose hook fails as often as is said.
+fn with_hook(world: &World, failures: usize) -> (Receiver, Arc<AtomicUsize>) {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counted = runs.clone();
+    let issuers = Issuers::new([world.stub.issuer()]).unwrap();
+    let receiver = Receiver::new(world.store.clone(), issuers).after_sign_out(move |_| {
+        let is_failing = counted.fetch_add(1, Ordering::Relaxed) < failures;
+        async move { if is_failing { Err("the app's own database is down".into()) } else { Ok(()) } }
+    });
+    (receiver, runs)
+}
+
+#[tokio::test]
+async fn a_hook_that_fails_is_told_and_run_again_without_another_record() {
+    let world = World::new();
+    let jane = world.sign_in("jane", Some("session-1"));
+    let (receiver, runs) = with_hook(&world, 2);
+    let body = format!("logout_token={}", world.stub.token(&world.stub.claims()));
+    let post = || receiver.back_channel(None, None, body.as_bytes());
+    refused(&post().await, "server_error");
+    let recorded = world.recorded();
+    assert_eq!(live([&jane]), [false], "the tokens go, whatever the app does");
+    refused(&post().await, "server_error");
+    done(&post().await);
+    done(&post().await);
+    assert_eq!((runs.load(Ordering::Relaxed), world.recorded()), (3, recorded));
+}
+
+/// The session is gone at the second request; the app's part is not.
+#[tokio::test]
+async fn the_front_channel_runs_a_failed_hook_again() {
+    let world = World::new();
+    world.sign_in("jane", Some("session-1"));
+    let (receiver, runs) = with_hook(&world, 1);
+    let statuses = [(); 3].map(|()| receiver.front_channel(None, "sid=session-1"));
+    let mut answers = Vec::new();
+    for get in statuses {
+        answers.push(get.await.status());
+    }
+    assert_eq!((answers, runs.load(Ordering::Relaxed)), (vec![503, 200, 200], 2));
+    // The same session, signed in anew, ends anew.
+    let again = world.sign_in_at("jane", Some("session-1"), NOW);
+    assert_eq!(receiver.front_channel(None, "sid=session-1").await.status(), 200);
+    assert_eq!((live([&again]), runs.load(Ordering::Relaxed)), ([false], 3));
+}
+
+#[tokio::test]
+async fn a_hook_that_hangs_or_panics_is_no_success_and_stops_nobody() {
+    for panics in [false, true] {
+        let world = World::new();
+        let jane = world.sign_in("jane", Some("session-1"));
+        let issuers = Issuers::new([world.stub.issuer()]).unwrap();
+        let receiver = Receiver::new(world.store.clone(), issuers).hook_time(Duration::ZERO).after_sign_out(move |_| async move {
+            assert!(!panics, "a mistake of the app's");
+            std::future::pending().await
+        });
+        let body = format!("logout_token={}", world.stub.token(&world.stub.claims()));
+        refused(&receiver.back_channel(None, None, body.as_bytes()).await, "server_error");
+        assert_eq!(live([&jane]), [false]);
+        receiver.drain().await;
+    }
+}
+
+#[tokio::test]
+async fn a_user_who_could_not_be_signed_out_here_is_not_sent_on() {
+    let world = World::new();
+    let jane = AsyncSignIn::from(world.sign_in("jane", Some("session-1")));
+    world.machine.set_failing_syncs(true);
+    let result = world.receiver.sign_out(&jane, EndSession::new()).await;
+    assert!(matches!(result, Err(SignOutError::Store(Error::Indeterminate(_)))), "{result:?}");
+}
+
+/// What cannot be read is no reason to stay signed in.
+#[tokio::test]
+async fn with_a_failed_engine_a_user_signs_out_without_a_hint() {
+    let world = World::with(|issuer| issuer.end_session_endpoint("https://login.example.com/end"));
+    let jane = world.sign_in("jane", Some("session-1"));
+    world.machine.set_failing_engine(true);
+    assert!(jane.put(RefreshToken::new(crate::common::client(), "x")).is_err());
+    let ended = world.receiver.sign_out(&AsyncSignIn::from(jane.clone()), EndSession::new()).await.unwrap();
+    assert_eq!(ended.url(), Some("https://login.example.com/end?client_id=web"));
+    let account = jane.account().clone();
+    drop((jane, ended, world.receiver, world.store));
+    world.machine.set_failing_engine(false);
+    assert!(open(&world.machine, &world.clock).account(&account).unwrap().is_empty());
+}

@@ -1,0 +1,16 @@
+//! The callbacks end to end, but for the provider: what comes in, what is answered, and who is signed in afterwards.
+
+mod back_channel;
+#[path = "../common/mod.rs"]
+mod common;
+mod end_session;
+mod failures;
+mod front_channel;
+mod in_flight;
+mod routes;
+#[path = "../logout/signer.rs"]
+#[allow(dead_code, reason = "each test binary uses a part of it")]
+mod signer;
+#[path = "../logout/stub.rs"]
+mod stub;
+mod world;
