@@ -214,7 +214,11 @@ async fn the_end_of_the_second_counts_and_the_skew() {
 
 #[tokio::test]
 async fn offline_tokens_go_whatever_the_provider_says_of_them() {
-    for events in [json!({EVENT: {}}), json!({EVENT: {}, "revoke_offline_access": true}), json!({EVENT: {}, "revoke_offline_access": false})] {
+    for events in [
+        json!({EVENT: {}}),
+        json!({EVENT: {}, "revoke_offline_access": true}),
+        json!({EVENT: {}, "revoke_offline_access": false}),
+    ] {
         let world = World::new();
         let jane = world.sign_in("jane", Some("session-1"));
         done(&world.post(&world.stub.claims().with("events", events)).await);

@@ -180,10 +180,11 @@ async fn a_hook_that_hangs_or_panics_is_no_success_and_stops_nobody() {
         let world = World::new();
         let jane = world.sign_in("jane", Some("session-1"));
         let issuers = Issuers::new([world.stub.issuer()]).unwrap();
-        let receiver = Receiver::new(world.store.clone(), issuers).hook_time(Duration::ZERO).after_sign_out(move |_| async move {
-            assert!(!panics, "a mistake of the app's");
-            std::future::pending().await
-        });
+        let receiver =
+            Receiver::new(world.store.clone(), issuers).hook_time(Duration::ZERO).after_sign_out(move |_| async move {
+                assert!(!panics, "a mistake of the app's");
+                std::future::pending().await
+            });
         let body = format!("logout_token={}", world.stub.token(&world.stub.claims()));
         refused(&receiver.back_channel(None, None, body.as_bytes()).await, "server_error");
         assert_eq!(live([&jane]), [false]);

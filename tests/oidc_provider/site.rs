@@ -8,7 +8,7 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
 use openidconnect::url::Url;
-use oubliette::logout::{Issuer, Issuers, Keys, ReqwestClient, SignedOut};
+use oubliette::logout::{Issuer, Issuers, Keys, Receiver, ReqwestClient, SignedOut};
 use oubliette::openid::Provider;
 use oubliette::{AccountId, AsyncSignIn, AsyncTokenStore, ClientId, KeySource, SessionPolicy, Subject, TokenStore};
 use tokio::net::TcpListener;
@@ -23,7 +23,7 @@ pub(crate) const SECRET: &str = "not a very secret secret";
 pub(crate) const OTHER: &str = "http://127.0.0.1:9";
 
 /// The app, while it is up.
-type Up = Arc<Mutex<Option<Router>>>;
+type Up = Arc<Mutex<Option<(Router, Receiver)>>>;
 
 /// What differs between tests.
 #[derive(Clone, Copy)]
@@ -112,8 +112,8 @@ impl Site {
 
     /// The app ends, as for a new deployment.
     pub(crate) async fn goes_down(&self) {
-        let router = self.up.lock().unwrap().take();
-        drop(router);
+        let (_, receiver) = self.up.lock().unwrap().take().unwrap();
+        receiver.drain().await;
         self.store.clone().close().await.unwrap();
     }
 
@@ -146,8 +146,9 @@ impl Site {
             told.send(signed_out).unwrap();
             async { Ok(()) }
         });
+        let receiver = routes.receiver();
         let router = app(config, self.store.clone()).await.unwrap().merge(routes);
-        *self.up.lock().unwrap() = Some(router);
+        *self.up.lock().unwrap() = Some((router, receiver));
     }
 }
 
@@ -159,7 +160,7 @@ async fn open(folder: &tempfile::TempDir) -> AsyncTokenStore {
 fn front(up: &Up, signals: &Arc<Mutex<Vec<String>>>) -> Router {
     let (up, signals) = (up.clone(), signals.clone());
     Router::new().fallback(async move |request: Request| {
-        let Some(router) = up.lock().unwrap().clone() else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
+        let Some((router, _)) = up.lock().unwrap().clone() else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
         let (parts, body) = request.into_parts();
         let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
         if parts.uri.path() == "/logout/back-channel" {
