@@ -3,7 +3,9 @@
 //! Each target is a module with `run(data)`, which panics if a promise is broken.
 
 pub mod bounds;
+pub mod discovery;
 pub mod edit;
+pub mod front_channel_query;
 pub mod input;
 pub mod jwks;
 pub mod key_source;
@@ -23,7 +25,9 @@ mod signer;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 10] = [
+    ("discovery", discovery::run),
+    ("front_channel_query", front_channel_query::run),
     ("key_source", key_source::run),
     ("jwks", jwks::run),
     ("keyring", keyring::run),

@@ -78,6 +78,11 @@ impl Members {
         self.0.iter().any(|(other, _)| other == name)
     }
 
+    /// How often a name is there.
+    pub fn count(&self, name: &str) -> usize {
+        self.0.iter().filter(|(other, _)| other == name).count()
+    }
+
     /// Whether any name is there twice.
     pub fn has_twice(&self) -> bool {
         self.0.iter().enumerate().any(|(at, (name, _))| self.0[..at].iter().any(|(other, _)| other == name))

@@ -12,7 +12,7 @@ use crate::ledger::{self, Crash, Head, Item};
 use crate::members::Change;
 use crate::operations::{self, Verb};
 use crate::row_and_header::{Kind, frame, valid};
-use crate::{jwks, key_source, keyring, logout_token, msal_import, row_and_header};
+use crate::{discovery, front_channel_query, jwks, key_source, keyring, logout_token, msal_import, row_and_header};
 
 /// As MSAL.NET writes: an app's token without a home account id, a byte-order mark, commas that JSON does not allow.
 const DOTNET: &str = concat!(
@@ -49,6 +49,8 @@ pub type Seeds = BTreeMap<String, Vec<u8>>;
 pub fn of(target: &str) -> Seeds {
     match target {
         "key_source" => of_key_source(),
+        "discovery" => of_discovery(),
+        "front_channel_query" => of_front_channel_query(),
         "jwks" => of_jwks(),
         "keyring" => of_keyring(),
         "ledger" => of_ledger(),
@@ -98,6 +100,51 @@ fn of_key_source() -> Seeds {
 /// A change of a member: to a value of the target's list, or to nothing.
 fn change(name: u8, value: Option<u8>) -> Change {
     Change { name, value: value.map_or(0, |value| value + 1), again: false }
+}
+
+fn of_discovery() -> Seeds {
+    use discovery::{Plan, document, input};
+    let built = |is_local, changes: &[Change]| input(&Plan::Built { is_local, changes: changes.to_vec() }, &[]);
+    let raw = |is_local, text: &str| input(&Plan::Raw { is_local }, text.as_bytes());
+    named([
+        ("raw-good", raw(false, &document(false).to_string())),
+        ("raw-local", raw(true, &document(true).to_string())),
+        ("raw-list", raw(false, r#"["https://login.example.com", "https://login.example.com/keys"]"#)),
+        ("raw-twice", raw(false, r#"{"issuer": "https://login.example.com", "issuer": "x", "jwks_uri": "https://a/b"}"#)),
+        ("built-good", built(false, &[])),
+        ("built-local", built(true, &[])),
+        ("built-other-issuer", built(false, &[change(0, Some(6))])),
+        ("built-escaped", built(false, &[change(0, Some(8))])),
+        ("built-keys-elsewhere", built(false, &[change(1, Some(16))])),
+        ("built-keys-plain", built(false, &[change(1, Some(15))])),
+        ("built-keys-local", built(true, &[change(1, Some(10))])),
+        ("built-keys-not-local", built(true, &[change(1, Some(14))])),
+        ("built-keys-user", built(true, &[change(1, Some(20))])),
+        ("built-keys-file", built(false, &[change(1, Some(21))])),
+        ("built-end-fragment", built(false, &[change(2, Some(17))])),
+        ("built-twice", built(false, &[Change { name: 1, value: 17, again: true }])),
+    ])
+}
+
+fn of_front_channel_query() -> Seeds {
+    use front_channel_query::{Plan, input};
+    let raw = |route, query: &str| input(&Plan::Raw { route }, query.as_bytes());
+    named([
+        ("raw-session", raw(0, "iss=https%3A%2F%2Fa.example.com&sid=s1")),
+        ("raw-only-session", raw(0, "sid=s2&iss=https://b.example.com:8443/realms/b")),
+        ("raw-unknown", raw(0, "iss=https%3A%2F%2Fa.example.com&sid=nobody")),
+        ("raw-no-issuer", raw(0, "sid=s1")),
+        ("raw-alone", raw(1, "sid=s1")),
+        ("raw-alone-issuer", raw(1, "sid=s1&iss=https://c.example.com/c")),
+        ("raw-alone-other", raw(1, "sid=s1&iss=https://a.example.com")),
+        ("raw-odd", raw(1, "sid=a%2Bb+%26c%3Dd%2520%C3%A9")),
+        ("raw-twice", raw(1, "sid=s1&s%69d=s1")),
+        ("raw-empty", raw(1, "sid=")),
+        ("raw-control", raw(1, "sid=s1%00")),
+        ("raw-long", raw(1, &format!("sid=s1&x={}", "y".repeat(4096)))),
+        ("built-session", input(&Plan::Built { route: 0, pieces: vec![1, 7, 2, 0, 5] }, &[])),
+        ("built-encoded", input(&Plan::Built { route: 0, pieces: vec![11, 10, 2, 9, 20] }, &[])),
+    ])
 }
 
 fn of_jwks() -> Seeds {
