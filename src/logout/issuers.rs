@@ -101,3 +101,135 @@ fn nearness(rejected: Rejected) -> u8 {
         _ => 2,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use base64ct::{Base64UrlUnpadded, Encoding};
+    use ed25519_dalek::{Signer as _, SigningKey};
+    use serde_json::{Value, json};
+
+    use super::super::jws::Algorithm;
+    use super::super::keys::Keys;
+    use super::super::profile::{LOGOUT, LOGOUT_EVENT};
+    use super::*;
+    use crate::id::{ClientId, SessionId};
+    use crate::openid::Provider;
+
+    const NOW: u64 = 1_800_000_000;
+    const GUID: &str = "aaaaaaaa-0000-4000-8000-00000000000a";
+
+    fn text(bytes: &[u8]) -> String {
+        Base64UrlUnpadded::encode_string(bytes)
+    }
+
+    /// Keys are told by their seeds, and all have one name.
+    fn keys(seed: u8) -> Keys {
+        let x = text(SigningKey::from_bytes(&[seed; 32]).verifying_key().as_bytes());
+        let jwks = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": x, "kid": "k"}]});
+        Keys::fixed(jwks.to_string().as_bytes()).unwrap()
+    }
+
+    fn token(seed: u8, iss: &str, changes: Value) -> String {
+        let mut claims = json!({"iss": iss, "aud": "a", "iat": NOW, "exp": NOW, "sid": "s", "events": {LOGOUT_EVENT: {}}});
+        claims.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        let parts = [json!({"alg": "EdDSA", "kid": "k"}), claims].map(|part| text(part.to_string().as_bytes()));
+        let input = parts.join(".");
+        let signature = SigningKey::from_bytes(&[seed; 32]).sign(input.as_bytes());
+        format!("{input}.{}", text(&signature.to_bytes()))
+    }
+
+    fn issuer(provider: Provider, client: &str, seed: u8) -> Issuer {
+        Issuer::new(provider, ClientId::new(client).unwrap(), keys(seed)).algorithms([Algorithm::EdDsa])
+    }
+
+    fn generic(iss: &str, seed: u8) -> Issuer {
+        issuer(Provider::generic(iss).unwrap(), "a", seed)
+    }
+
+    fn entra(tenant: &str, client: &str, seed: u8) -> Issuer {
+        issuer(Provider::entra(&format!("https://login.microsoftonline.com/{tenant}/v2.0")).unwrap(), client, seed)
+    }
+
+    async fn received(issuers: &Issuers, route: Option<&str>, token: &str) -> Result<usize, Rejected> {
+        let token = Unverified::parse(token, &LOGOUT).unwrap();
+        let now = UNIX_EPOCH + Duration::from_secs(NOW);
+        let received = issuers.receive(route, &token, now).await.map(|(place, _)| place);
+        // What needs no key is told without one.
+        if let Err(why) = issuers.check(route, &token, now) {
+            assert_eq!(received, Err(why));
+        }
+        received
+    }
+
+    #[tokio::test]
+    async fn a_provider_signs_for_itself_alone() {
+        let (a, b) = ("https://a.example", "https://b.example");
+        let issuers = Issuers::new([generic(a, 1), generic(b, 2)]).unwrap();
+        assert_eq!(received(&issuers, None, &token(1, a, json!({}))).await, Ok(0));
+        assert_eq!(received(&issuers, None, &token(2, b, json!({}))).await, Ok(1));
+        // Each of them is well known, and speaks in the other's name.
+        assert_eq!(received(&issuers, None, &token(2, a, json!({}))).await, Err(Rejected::BadSignature));
+        assert_eq!(received(&issuers, None, &token(1, b, json!({}))).await, Err(Rejected::BadSignature));
+        assert_eq!(received(&issuers, None, &token(1, "https://c.example", json!({}))).await, Err(Rejected::UnknownIssuer));
+    }
+
+    #[tokio::test]
+    async fn a_route_of_its_own_is_the_only_one() {
+        let (a, b) = ("https://a.example", "https://b.example");
+        let issuers = Issuers::new([generic(a, 1).named("a"), generic(b, 2)]).unwrap();
+        assert_eq!(received(&issuers, Some("a"), &token(1, a, json!({}))).await, Ok(0));
+        assert_eq!(received(&issuers, None, &token(2, b, json!({}))).await, Ok(1));
+        for (route, seed, iss) in [(None, 1, a), (Some("a"), 2, b), (Some("b"), 2, b), (Some("A"), 1, a), (Some(""), 2, b)] {
+            let received = received(&issuers, route, &token(seed, iss, json!({}))).await;
+            assert_eq!(received, Err(Rejected::UnknownIssuer), "{route:?} {iss}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_audience_tells_which_of_two_issuers_is_meant() {
+        let iss = format!("https://login.microsoftonline.com/{GUID}/v2.0");
+        let issuers = Issuers::new([entra("organizations", "x", 1), entra(GUID, "y", 1)]).unwrap();
+        let of = |aud: &str, more: Value| {
+            let mut changes = json!({"aud": aud, "tid": GUID});
+            changes.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            token(1, &iss, changes)
+        };
+        assert_eq!(received(&issuers, None, &of("x", json!({}))).await, Ok(0));
+        assert_eq!(received(&issuers, None, &of("y", json!({}))).await, Ok(1));
+        // Why not is told by the issuer that was nearest to taking it.
+        assert_eq!(received(&issuers, None, &of("z", json!({}))).await, Err(Rejected::WrongAudience));
+        assert_eq!(received(&issuers, None, &of("x", json!({"exp": 1}))).await, Err(Rejected::Expired));
+        assert_eq!(received(&issuers, None, &of("y", json!({"exp": 1}))).await, Err(Rejected::Expired));
+    }
+
+    #[test]
+    fn whom_a_request_without_a_token_speaks_of() {
+        let (a, b) = ("https://a.example", "https://b.example");
+        let issuers = Issuers::new([generic(a, 1), generic(b, 2).named("b")]).unwrap();
+        let found = |route, iss| issuers.takes(route, iss).map(|issuer| issuer.provider().issuer().to_owned());
+        assert_eq!((found(None, Some(a)), found(None, None)), (Some(a.into()), Some(a.into())));
+        assert_eq!((found(Some("b"), Some(b)), found(Some("b"), None)), (Some(b.into()), Some(b.into())));
+        assert_eq!((found(None, Some(b)), found(Some("b"), Some(a)), found(Some("c"), None)), (None, None, None));
+        // Of two on one route none is told by silence.
+        let issuers = Issuers::new([generic(a, 1), generic(b, 2)]).unwrap();
+        assert!(issuers.takes(None, None).is_none() && issuers.takes(None, Some(b)).is_some());
+        // A tenant of many needs no tid to be named.
+        let issuers = Issuers::new([entra("common", "x", 1)]).unwrap();
+        let iss = format!("https://sts.windows.net/{GUID}/");
+        assert!(issuers.takes(None, Some(&iss)).is_some() && issuers.takes(None, None).is_some());
+        let session = issuers.takes(None, None).unwrap().provider().sessions(None, "s").unwrap();
+        assert_eq!(session, [SessionId::new("https://login.microsoftonline.com", "s").unwrap()]);
+    }
+
+    #[test]
+    fn who_may_frame_the_answer() {
+        let issuer = generic("https://A.example:8443/realms/x", 1);
+        assert_eq!(issuer.frame_ancestors(), "https://a.example:8443");
+        let issuer = issuer.frame_origin("https://B.example/").frame_origin("http://localhost:3000");
+        assert_eq!(issuer.frame_ancestors(), "https://a.example:8443 https://b.example http://localhost:3000");
+        assert_eq!(generic("https://a;b.example", 1).frame_ancestors(), "'none'");
+        assert_eq!(entra("common", "x", 1).frame_ancestors(), "https://login.microsoftonline.com");
+    }
+}

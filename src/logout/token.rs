@@ -112,15 +112,9 @@ impl LogoutToken {
     /// It ends sign-ins from before the end of the second that the token was issued in, and the issuer's [skew](super::Issuer::skew): a
     /// token that comes late, or once more, ends none that is newer than that.
     pub fn sign_out(&self, policy: SessionPolicy) -> SignOut {
-        self.sign_out_before(policy, self.end_of_second().saturating_add(self.skew))
-    }
-
-    /// As [`sign_out`](Self::sign_out), for a token that was carried out before: nobody newer than it ends, by whatever clock.
-    pub(super) fn repeated_sign_out(&self, policy: SessionPolicy) -> SignOut {
-        self.sign_out_before(policy, self.end_of_second())
-    }
-
-    fn sign_out_before(&self, policy: SessionPolicy, cutoff: Duration) -> SignOut {
+        // `iat` is in whole seconds, and so are the times of sign-ins that it is compared with.
+        let end_of_second = Duration::from_secs(self.iat.as_secs().saturating_add(1));
+        let cutoff = after_epoch(end_of_second.saturating_add(self.skew));
         let also = |all: SignOut, scope| all.and(scope);
         let is_whole = policy != SessionPolicy::OnlySession;
         let sign_out = match &self.user {
@@ -132,12 +126,7 @@ impl LogoutToken {
             User::Subject(subject) => SignOut::subject(subject),
         };
         let account = self.account.iter().filter(|_| is_whole).cloned().map(Scope::Account);
-        account.fold(sign_out, also).policy(policy).signed_in_before(after_epoch(cutoff))
-    }
-
-    /// `iat` is in whole seconds, and so are the times of sign-ins that it is compared with.
-    fn end_of_second(&self) -> Duration {
-        Duration::from_secs(self.iat.as_secs().saturating_add(1))
+        account.fold(sign_out, also).policy(policy).signed_in_before(cutoff)
     }
 
     /// Names the token, to know it again.
@@ -152,7 +141,7 @@ impl fmt::Debug for LogoutToken {
     }
 }
 
-/// What the system cannot express is as good as never.
+/// At most in the year 10000: there is no system that cannot express that.
 fn after_epoch(time: Duration) -> SystemTime {
     UNIX_EPOCH.checked_add(time).unwrap_or(UNIX_EPOCH)
 }

@@ -4,10 +4,10 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{Method, Request, Response, StatusCode};
 use futures::{FutureExt as _, StreamExt as _};
+use oubliette::AsyncSignIn;
 use oubliette::axum::{SignOutRoutes, sign_out_routes};
 use oubliette::logout::{Algorithm, EndSession, Issuers};
 use oubliette::openid::Provider;
-use oubliette::*;
 use tower::ServiceExt as _;
 
 use crate::stub::Stub;

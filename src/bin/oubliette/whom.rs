@@ -25,7 +25,7 @@ pub(crate) struct Whom {
     #[arg(long, num_args = 2, value_names = ["TENANT", "CLIENT"], action = ArgAction::Set, allow_hyphen_values = true)]
     app_account: Option<Vec<String>>,
 
-    /// A session at the provider: issuer and sid
+    /// A session at the provider: issuer and sid (at Entra ID the cloud, https://login.microsoftonline.com, and sid)
     #[arg(long, num_args = 2, value_names = ["ISSUER", "SID"], action = ArgAction::Set, allow_hyphen_values = true)]
     session: Option<Vec<String>>,
 
