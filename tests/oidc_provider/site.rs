@@ -147,7 +147,7 @@ impl Site {
             async { Ok(()) }
         });
         let receiver = routes.receiver();
-        let router = app(config, self.store.clone()).await.unwrap().merge(routes);
+        let router = app(config, receiver.clone()).await.unwrap().merge(routes);
         *self.up.lock().unwrap() = Some((router, receiver));
     }
 }
