@@ -7,7 +7,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Bench, TOKENS, access_token, is_bench, is_short, query, refresh_token, sizes};
+use common::{Bench, TOKENS, access_token, compare, is_bench, is_short, query, refresh_token, sizes};
 use oubliette::{LiveSignIn, SignOut};
 
 fn main() {
@@ -169,47 +169,4 @@ fn reclaim(bench: &mut Bench, tokens: usize, rounds: usize) {
     };
     let figure = format!("sign-out of {tokens} tokens, reclaimed | 64-byte append + sync");
     compare(&figure, rounds, None, bench, ours, |b| b.limit.append());
-}
-
-/// Runs both in turn, now one first and now the other, and prints their medians. The last column is the ratio of the lower
-/// quartiles: where it is far from that of the medians, something else was using the machine.
-fn compare(
-    figure: &str,
-    rounds: usize,
-    at_most: Option<f64>,
-    bench: &mut Bench,
-    mut ours: impl FnMut(&mut Bench) -> Duration,
-    mut yardstick: impl FnMut(&mut Bench) -> Duration,
-) {
-    let (mut our_times, mut yardstick_times) = (Vec::new(), Vec::new());
-    // The first round warms both up.
-    for round in 0..=rounds {
-        let (our_time, yardstick_time) = if round % 2 == 0 {
-            let first = ours(bench);
-            (first, yardstick(bench))
-        } else {
-            let first = yardstick(bench);
-            (ours(bench), first)
-        };
-        if round > 0 {
-            our_times.push(our_time);
-            yardstick_times.push(yardstick_time);
-        }
-    }
-    our_times.sort_unstable();
-    yardstick_times.sort_unstable();
-    let at = |part: f64| (quantile(&our_times, part), quantile(&yardstick_times, part));
-    let ((ours, yardstick), (our_best, yardstick_best)) = (at(0.5), at(0.25));
-    let (ratio, best) = (ours / yardstick, our_best / yardstick_best);
-    let at_most = at_most.map(|limit| format!("{limit:.1}")).unwrap_or_default();
-    println!("{figure:<62} {:>12} {:>12} {ratio:>7.2} {at_most:>7} {best:>9.2}", micros(ours), micros(yardstick));
-}
-
-/// In seconds.
-fn quantile(sorted: &[Duration], part: f64) -> f64 {
-    sorted[(sorted.len() as f64 * part) as usize].as_secs_f64()
-}
-
-fn micros(seconds: f64) -> String {
-    format!("{:.2} us", seconds * 1e6)
 }

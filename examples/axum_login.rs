@@ -3,8 +3,8 @@
 //! ```sh
 //! export OUBLIETTE_KEY="hex:$(openssl rand -hex 32)" ISSUER=https://login.example.com CLIENT_ID=... CLIENT_SECRET=... \
 //!     API_URL=https://api.example.com/me SCOPES="openid offline_access" PUBLIC_URL=http://localhost:3000
-//! cargo run --example axum_login --all-features   # register $PUBLIC_URL/callback as redirect URI, $PUBLIC_URL/ for after sign-out
-//! ```
+//! cargo run --example axum_login --all-features   # register $PUBLIC_URL/callback as redirect URI, $PUBLIC_URL/ for after sign-out,
+//! ```                                             # and $PUBLIC_URL/logout/{back,front}-channel for sign-outs elsewhere
 //!
 //! - The cookie holds a random id. The web session lies in the token store, sealed and *bound* to the sign-in: however the user is signed
 //!   out, session and tokens go in one stroke, and no request in flight brings either back.
@@ -22,17 +22,17 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use openidconnect::core::{CoreAuthenticationFlow, CoreProviderMetadata};
 use openidconnect::{AuthorizationCode, ClientSecret, CsrfToken, Nonce, PkceCodeChallenge, PkceCodeVerifier, Scope};
-use openidconnect::{EndSessionUrl, IssuerUrl, LogoutRequest, PostLogoutRedirectUrl, ProviderMetadataWithLogout, RedirectUrl};
 use openidconnect::{EndpointMaybeSet as MaybeSet, EndpointNotSet as NotSet, EndpointSet as Set};
-use openidconnect::{TokenResponse, core::CoreAuthenticationFlow, reqwest};
+use openidconnect::{IssuerUrl, RedirectUrl, TokenResponse, reqwest};
+use oubliette::logout::{EndSession, Issuer, Issuers, Keys, Receiver, ReqwestClient};
 use oubliette::oauth::{Received, TokenRequestError};
-use oubliette::openid::{Provider, ProviderClient, ProviderIdToken};
+use oubliette::openid::{Provider, ProviderClient};
 use oubliette::tower_sessions::{OublietteSessions, bind, bound};
 use oubliette::{AccessQuery, AccessRequest, AcquireError, Acquirer, AsyncSignIn, AsyncTokenStore, ClientId, Grant, KeySource};
-use oubliette::{RefreshError, Scopes, SignOut, TokenStore, Tokens};
-use tower_sessions::cookie::{SameSite, time};
-use tower_sessions::{Expiry, Session, SessionManagerLayer};
+use oubliette::{RefreshError, Scopes, TokenStore, Tokens, axum::sign_out_routes};
+use tower_sessions::{Expiry, Session, SessionManagerLayer, cookie::SameSite, cookie::time};
 
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 type Back = Query<HashMap<String, String>>;
@@ -53,13 +53,15 @@ struct App {
     client: ClientId,
     scopes: Scopes,
     store: AsyncTokenStore,
+    sign_outs: Receiver,
     acquirer: Acquirer,
     provider: Provider,
-    oidc: tokio::sync::RwLock<(Arc<Oidc>, Option<EndSessionUrl>)>,
+    oidc: tokio::sync::RwLock<Arc<Oidc>>,
     http: reqwest::Client,
 }
 
-pub(crate) async fn app(config: Config, store: AsyncTokenStore) -> Result<Router, Fault> {
+pub(crate) async fn app(config: Config, sign_outs: Receiver) -> Result<Router, Fault> {
+    let store = sign_outs.store().clone();
     // No redirects: else whoever answers as the provider could have requests sent to hosts behind our firewall.
     let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(Duration::from_secs(10)).build()?;
     let sessions = SessionManagerLayer::new(OublietteSessions::new(store.blocking().clone()))
@@ -69,17 +71,16 @@ pub(crate) async fn app(config: Config, store: AsyncTokenStore) -> Result<Router
     let oidc = tokio::sync::RwLock::new(discover(&config, &http).await?);
     let provider = Provider::generic(&config.issuer)?; // or Provider::entra(...), ::keycloak(...): they know what a tenant is
     let (client, scopes) = (ClientId::new(&config.client_id)?, Scopes::parse(&config.scopes)?);
-    let app = App { config, client, scopes, store, acquirer: Acquirer::new(), provider, oidc, http };
+    let app = App { config, client, scopes, store, sign_outs, acquirer: Acquirer::new(), provider, oidc, http };
     let router = Router::new().route("/", get(home)).route("/login", get(login)).route("/callback", get(callback));
     Ok(router.route("/api", get(api)).route("/logout", post(logout)).layer(sessions).with_state(Arc::new(app)))
 }
 
-async fn discover(config: &Config, http: &reqwest::Client) -> Result<(Arc<Oidc>, Option<EndSessionUrl>), Fault> {
-    let metadata = ProviderMetadataWithLogout::discover_async(IssuerUrl::new(config.issuer.clone())?, http).await?;
-    let end_session = metadata.additional_metadata().end_session_endpoint.clone();
+async fn discover(config: &Config, http: &reqwest::Client) -> Result<Arc<Oidc>, Fault> {
+    let metadata = CoreProviderMetadata::discover_async(IssuerUrl::new(config.issuer.clone())?, http).await?;
     let (id, secret) = (openidconnect::ClientId::new(config.client_id.clone()), ClientSecret::new(config.client_secret.clone()));
     let oidc = Oidc::from_provider_metadata(metadata, id, Some(secret));
-    Ok((Arc::new(oidc.set_redirect_uri(RedirectUrl::new(format!("{}/callback", config.public_url))?)), end_session))
+    Ok(Arc::new(oidc.set_redirect_uri(RedirectUrl::new(format!("{}/callback", config.public_url))?)))
 }
 
 async fn home(State(app): State<Arc<App>>, session: Session) -> Result<Html<&'static str>, Failure> {
@@ -91,7 +92,7 @@ async fn home(State(app): State<Arc<App>>, session: Session) -> Result<Html<&'st
 
 async fn login(State(app): State<Arc<App>>, session: Session) -> Result<Redirect, Failure> {
     let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
-    let oidc = app.oidc.read().await.0.clone();
+    let oidc = app.oidc.read().await.clone();
     let request = oidc.authorize_url(CoreAuthenticationFlow::AuthorizationCode, CsrfToken::new_random, Nonce::new_random);
     let scopes = app.scopes.iter().map(|scope| Scope::new(scope.to_owned()));
     let (url, state, nonce) = request.add_scopes(scopes).set_pkce_challenge(challenge).url();
@@ -106,18 +107,18 @@ async fn callback(State(app): State<Arc<App>>, session: Session, Query(back): Ba
     let (Some((_, nonce, verifier)), Some(code)) = (begun, back.get("code")) else {
         return Err(Failure(StatusCode::BAD_REQUEST, "no login was begun in this browser, or it was refused".into()));
     };
-    let mut oidc = app.oidc.read().await.0.clone();
-    let asked_at = SystemTime::now();
+    let mut oidc = app.oidc.read().await.clone();
+    // A sign-out that comes while the code is redeemed counts: she would be signed out of everything but this.
+    let (asked_at, moment) = (SystemTime::now(), app.store.as_of().await?);
     let request = oidc.exchange_code(AuthorizationCode::new(code.clone()))?.set_pkce_verifier(verifier);
     let response = request.request_async(&app.http).await.map_err(TokenRequestError::from)?;
     let id_token = response.id_token().ok_or("no ID token: is `openid` among the scopes?")?;
     if id_token.signing_key(&oidc.id_token_verifier()).is_err() {
-        let discovered = discover(&app.config, &app.http).await?; // it signs with a new key by now
-        oidc = discovered.0.clone();
-        *app.oidc.write().await = discovered;
+        oidc = discover(&app.config, &app.http).await?; // it signs with a new key by now
+        *app.oidc.write().await = oidc.clone();
     }
     let claims = id_token.claims(&oidc.id_token_verifier(), &nonce)?;
-    let sign_in = app.provider.sign_in_with(claims, response.extra_fields().extra_fields())?;
+    let sign_in = app.provider.sign_in_with(claims, response.extra_fields().extra_fields())?.as_of(moment);
     let tokens = Received::new(app.client.clone(), asked_at).requested_scopes(app.scopes.clone()).tokens(&response)?;
     let (live, _) = app.store.sign_in_with(sign_in, tokens).await?;
     bind(&session, live.blocking()).await?;
@@ -145,26 +146,22 @@ async fn api(State(app): State<Arc<App>>, session: Session) -> Result<Response, 
 
 /// Redeems the refresh token: run once, however many ask.
 async fn refresh(app: Arc<App>, grant: Grant) -> Result<Tokens, RefreshError> {
-    let oidc = app.oidc.read().await.0.clone();
+    let oidc = app.oidc.read().await.clone();
     let token = grant.refresh_token().ok_or_else(|| RefreshError::failed("no refresh token"))?;
     let token = openidconnect::RefreshToken::new(token.secret.expose().to_owned());
     let response = oidc.exchange_refresh_token(&token)?.request_async(&app.http).await.map_err(RefreshError::from_oauth2)?;
     Ok(grant.tokens(&response)?)
 }
 
-async fn logout(State(app): State<Arc<App>>, session: Session, headers: HeaderMap) -> Result<Redirect, Failure> {
+async fn logout(State(app): State<Arc<App>>, session: Session, headers: HeaderMap) -> Result<Response, Failure> {
     // Browsers say of each POST where it comes from, and no page can change that.
     if headers.get(header::ORIGIN).is_none_or(|origin| origin.as_bytes() != app.config.public_url.as_bytes()) {
         return Err(Failure(StatusCode::BAD_REQUEST, "a sign-out that is not from a page of ours".into()));
     }
-    let Some(live) = bound(&session, app.store.blocking()).await? else { return Ok(Redirect::to("/")) };
-    let hint = AsyncSignIn::from(live.clone()).id_token(&app.client).await?;
-    app.store.sign_out(SignOut::account(live.account())).await?; // in all browsers, with their sessions
-    session.flush().await?;
-    let (Some(end_session), Some(hint)) = (app.oidc.read().await.1.clone(), hint) else { return Ok(Redirect::to("/")) };
-    let request = LogoutRequest::from(end_session).set_id_token_hint(&hint.secret.expose().parse::<ProviderIdToken>()?);
-    let back = PostLogoutRedirectUrl::new(format!("{}/", app.config.public_url))?;
-    Ok(Redirect::to(request.set_post_logout_redirect_uri(back).http_get_url().as_str()))
+    let Some(live) = bound(&session, app.store.blocking()).await? else { return Ok(Redirect::to("/").into_response()) };
+    // Here first, in all browsers, with their sessions; then at the provider.
+    let there = EndSession::new().back_to(format!("{}/", app.config.public_url));
+    Ok(app.sign_outs.sign_out(&AsyncSignIn::from(live), there).await?.answer("/").into_response())
 }
 
 /// What failed is for the log; the user is only told that it did.
@@ -190,9 +187,13 @@ async fn main() -> Result<(), Fault> {
     let (public_url, api_url, scopes) = (env("PUBLIC_URL")?, env("API_URL")?, env("SCOPES")?);
     let store = TokenStore::builder("tokens").key(KeySource::env("OUBLIETTE_KEY")).open_async().await?;
     let upkeep = store.upkeep().start()?;
-    let router = app(Config { issuer, client_id, client_secret, public_url, api_url, scopes }, store.clone()).await?;
+    let known = Issuer::new(Provider::generic(&issuer)?, ClientId::new(&client_id)?, Keys::discovered(ReqwestClient::new()?));
+    let routes = sign_out_routes(store.clone(), Issuers::new([known])?); // "signed out", say providers here
+    let (sign_outs, config) = (routes.receiver(), Config { issuer, client_id, client_secret, public_url, api_url, scopes });
+    let router = app(config, sign_outs.clone()).await?.merge(routes);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
     axum::serve(listener, router).with_graceful_shutdown(async { _ = tokio::signal::ctrl_c().await }).await?;
+    sign_outs.drain().await; // providers send once
     drop(upkeep); // ends it, without waiting
     Ok(store.close().await?)
 }

@@ -13,6 +13,8 @@ use crate::id::{AccountId, Alias, SessionId, Subject, TenantId};
 use crate::{KeySource, Token, layout, row};
 
 pub use crate::ledger::fuzzing::{FileHeader, LedgerFile, LedgerOn, Read, SignedIn, SlotRecord, Standing};
+#[cfg(feature = "logout")]
+pub use crate::logout::fuzzing::discovered;
 
 /// The longest a sealed body can be that is not cut into parts.
 pub const PART_BYTES: usize = 6 * 1024;

@@ -310,6 +310,49 @@ impl Bare {
     }
 }
 
+/// Runs both in turn, now one first and now the other, and prints their medians. The last column is the ratio of the lower
+/// quartiles: where it is far from that of the medians, something else was using the machine.
+pub fn compare<S>(
+    figure: &str,
+    rounds: usize,
+    at_most: Option<f64>,
+    bench: &mut S,
+    mut ours: impl FnMut(&mut S) -> Duration,
+    mut yardstick: impl FnMut(&mut S) -> Duration,
+) {
+    let (mut our_times, mut yardstick_times) = (Vec::new(), Vec::new());
+    // The first round warms both up.
+    for round in 0..=rounds {
+        let (our_time, yardstick_time) = if round % 2 == 0 {
+            let first = ours(bench);
+            (first, yardstick(bench))
+        } else {
+            let first = yardstick(bench);
+            (ours(bench), first)
+        };
+        if round > 0 {
+            our_times.push(our_time);
+            yardstick_times.push(yardstick_time);
+        }
+    }
+    our_times.sort_unstable();
+    yardstick_times.sort_unstable();
+    let at = |part: f64| (quantile(&our_times, part), quantile(&yardstick_times, part));
+    let ((ours, yardstick), (our_best, yardstick_best)) = (at(0.5), at(0.25));
+    let (ratio, best) = (ours / yardstick, our_best / yardstick_best);
+    let at_most = at_most.map(|limit| format!("{limit:.1}")).unwrap_or_default();
+    println!("{figure:<62} {:>12} {:>12} {ratio:>7.2} {at_most:>7} {best:>9.2}", micros(ours), micros(yardstick));
+}
+
+/// In seconds.
+fn quantile(sorted: &[Duration], part: f64) -> f64 {
+    sorted[(sorted.len() as f64 * part) as usize].as_secs_f64()
+}
+
+pub fn micros(seconds: f64) -> String {
+    format!("{:.2} us", seconds * 1e6)
+}
+
 /// Opened as the store opens its engine.
 fn bare(path: &Path) -> sled::Db {
     sled::Config::new().path(path).cache_capacity(64 << 20).flush_every_ms(None).open().unwrap()

@@ -3,24 +3,36 @@
 //! Each target is a module with `run(data)`, which panics if a promise is broken.
 
 pub mod bounds;
+pub mod discovery;
 pub mod edit;
+pub mod front_channel_query;
 pub mod input;
+pub mod jwks;
 pub mod key_source;
 pub mod keyring;
 pub mod ledger;
+pub mod logout_token;
+pub mod members;
 pub mod msal_import;
 pub mod operations;
 pub mod row_and_header;
 pub mod seeds;
+#[path = "../../tests/logout/signer.rs"]
+#[allow(dead_code, reason = "what other tests use of it")]
+mod signer;
 
 /// A target by its name.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 10] = [
+    ("discovery", discovery::run),
+    ("front_channel_query", front_channel_query::run),
     ("key_source", key_source::run),
+    ("jwks", jwks::run),
     ("keyring", keyring::run),
     ("ledger", ledger::run),
+    ("logout_token", logout_token::run),
     ("msal_import", msal_import::run),
     ("operations", operations::run),
     ("row_and_header", row_and_header::run),

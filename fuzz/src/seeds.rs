@@ -9,9 +9,10 @@ use serde_json::{Map, Value};
 use crate::edit::Edit;
 use crate::input::Encode;
 use crate::ledger::{self, Crash, Head, Item};
+use crate::members::Change;
 use crate::operations::{self, Verb};
 use crate::row_and_header::{Kind, frame, valid};
-use crate::{key_source, keyring, msal_import, row_and_header};
+use crate::{discovery, front_channel_query, jwks, key_source, keyring, logout_token, msal_import, row_and_header};
 
 /// As MSAL.NET writes: an app's token without a home account id, a byte-order mark, commas that JSON does not allow.
 const DOTNET: &str = concat!(
@@ -48,8 +49,12 @@ pub type Seeds = BTreeMap<String, Vec<u8>>;
 pub fn of(target: &str) -> Seeds {
     match target {
         "key_source" => of_key_source(),
+        "discovery" => of_discovery(),
+        "front_channel_query" => of_front_channel_query(),
+        "jwks" => of_jwks(),
         "keyring" => of_keyring(),
         "ledger" => of_ledger(),
+        "logout_token" => of_logout_token(),
         "msal_import" => of_msal_import(),
         "operations" => of_operations(),
         "row_and_header" => of_row_and_header(),
@@ -90,6 +95,139 @@ fn of_key_source() -> Seeds {
         ("systemd-none", input(&Plan::Systemd { name: 3, directory: false, mode: 0 }, format!("KEY{hex}").as_bytes())),
         ("path-key", input(&Plan::Path {}, hex.as_bytes())),
     ])
+}
+
+/// A change of a member: to a value of the target's list, or to nothing.
+fn change(name: u8, value: Option<u8>) -> Change {
+    Change { name, value: value.map_or(0, |value| value + 1), again: false }
+}
+
+fn of_discovery() -> Seeds {
+    use discovery::{Plan, document, input};
+    let built = |is_local, changes: &[Change]| input(&Plan::Built { is_local, changes: changes.to_vec() }, &[]);
+    let raw = |is_local, text: &str| input(&Plan::Raw { is_local }, text.as_bytes());
+    named([
+        ("raw-good", raw(false, &document(false).to_string())),
+        ("raw-local", raw(true, &document(true).to_string())),
+        ("raw-list", raw(false, r#"["https://login.example.com", "https://login.example.com/keys"]"#)),
+        ("raw-twice", raw(false, r#"{"issuer": "https://login.example.com", "issuer": "x", "jwks_uri": "https://a/b"}"#)),
+        ("built-good", built(false, &[])),
+        ("built-local", built(true, &[])),
+        ("built-other-issuer", built(false, &[change(0, Some(6))])),
+        ("built-escaped", built(false, &[change(0, Some(8))])),
+        ("built-keys-elsewhere", built(false, &[change(1, Some(16))])),
+        ("built-keys-plain", built(false, &[change(1, Some(15))])),
+        ("built-keys-local", built(true, &[change(1, Some(10))])),
+        ("built-keys-not-local", built(true, &[change(1, Some(14))])),
+        ("built-keys-user", built(true, &[change(1, Some(20))])),
+        ("built-keys-file", built(false, &[change(1, Some(21))])),
+        ("built-end-fragment", built(false, &[change(2, Some(17))])),
+        ("built-twice", built(false, &[Change { name: 1, value: 17, again: true }])),
+    ])
+}
+
+fn of_front_channel_query() -> Seeds {
+    use front_channel_query::{Plan, input};
+    let raw = |route, query: &str| input(&Plan::Raw { route }, query.as_bytes());
+    named([
+        ("raw-session", raw(0, "iss=https%3A%2F%2Fa.example.com&sid=s1")),
+        ("raw-only-session", raw(0, "sid=s2&iss=https://b.example.com:8443/realms/b")),
+        ("raw-unknown", raw(0, "iss=https%3A%2F%2Fa.example.com&sid=nobody")),
+        ("raw-no-issuer", raw(0, "sid=s1")),
+        ("raw-alone", raw(1, "sid=s1")),
+        ("raw-alone-issuer", raw(1, "sid=s1&iss=https://c.example.com/c")),
+        ("raw-alone-other", raw(1, "sid=s1&iss=https://a.example.com")),
+        ("raw-odd", raw(1, "sid=a%2Bb+%26c%3Dd%2520%C3%A9")),
+        ("raw-twice", raw(1, "sid=s1&s%69d=s1")),
+        ("raw-empty", raw(1, "sid=")),
+        ("raw-control", raw(1, "sid=s1%00")),
+        ("raw-long", raw(1, &format!("sid=s1&x={}", "y".repeat(4096)))),
+        ("built-session", input(&Plan::Built { route: 0, pieces: vec![1, 7, 2, 0, 5] }, &[])),
+        ("built-encoded", input(&Plan::Built { route: 0, pieces: vec![11, 10, 2, 9, 20] }, &[])),
+    ])
+}
+
+fn of_jwks() -> Seeds {
+    use jwks::{Plan, input};
+    let built = |signer, first: &[Change], second: &[Change], algorithms| {
+        input(&Plan::Built { signer, other: signer + 5, first: first.to_vec(), second: second.to_vec(), algorithms }, &[])
+    };
+    let raw = |text: &str| input(&Plan::Raw {}, text.as_bytes());
+    let mut seeds = named([
+        ("raw-all", input(&Plan::Raw {}, &jwks::document())),
+        ("raw-none", raw(r#"{"keys": []}"#)),
+        ("raw-twice", raw(r#"{"keys": [{"kty": "oct", "k": "AQ"}], "keys": []}"#)),
+        ("raw-symmetric", raw(r#"{"keys": [{"kty": "oct", "k": "c2VjcmV0", "kid": "EdDSA-0", "alg": "HS256"}]}"#)),
+        ("raw-small-rsa", raw(r#"{"keys": [{"kty": "RSA", "n": "AQAB", "e": "AQAB"}]}"#)),
+        (
+            "raw-off-the-curve",
+            raw(&format!(r#"{{"keys": [{{"kty": "EC", "crv": "P-256", "x": "{0}", "y": "{0}"}}]}}"#, "A".repeat(43))),
+        ),
+        ("built-alg", built(0, &[change(7, Some(20))], &[change(7, Some(21))], 0b11111)),
+        ("built-alg-of-another", built(2, &[change(7, Some(24))], &[], 0b11111)),
+        ("built-for-encryption", built(3, &[change(8, Some(29))], &[change(8, Some(28))], 0b11111)),
+        ("built-key-ops", built(4, &[change(9, Some(30))], &[change(9, Some(32))], 0b11111)),
+        ("built-no-kid", built(4, &[change(6, None)], &[], 0b10000)),
+        ("built-not-the-algorithm", built(1, &[], &[], 0b00001)),
+        ("built-twice", built(0, &[Change { name: 2, value: 8, again: true }], &[], 1)),
+    ]);
+    seeds.extend((0..5).map(|signer| (format!("built-{signer}"), built(signer, &[], &[], 1 << signer))));
+    seeds
+}
+
+fn of_logout_token() -> Seeds {
+    use logout_token::{Plan, good, input};
+    let signed = |signer, is_ours, header: &[Change], claims: &[Change]| {
+        let (header, claims) = (header.to_vec(), claims.to_vec());
+        let (skew, age, is_type_required, algorithms) = (60, None, false, 0b11111);
+        input(&Plan::Signed { signer, is_ours, header, claims, skew, age, is_type_required, algorithms }, &[])
+    };
+    let (skew, age, algorithms) = (0, Some(60), 1);
+    let settings = |is_type_required, header: Vec<Change>, claims: Vec<Change>| {
+        input(&Plan::Signed { signer: 0, is_ours: true, header, claims, skew, age, is_type_required, algorithms }, &[])
+    };
+    let mut seeds = named([
+        ("raw-none", input(&Plan::Raw {}, b"eyJhbGciOiJub25lIn0.e30.")),
+        ("raw-encrypted", input(&Plan::Raw {}, b"eyJhbGciOiJkaXIifQ..AA.AA.AA")),
+        ("edited-nothing", input(&Plan::Edited { signer: 4 }, &[])),
+        ("signed-by-another", signed(0, false, &[], &[])),
+        ("signed-alg-none", signed(0, true, &[change(0, Some(18))], &[])),
+        ("signed-alg-of-another", signed(0, true, &[change(0, Some(13)), change(2, Some(22))], &[])),
+        ("signed-ed25519", signed(4, true, &[change(0, Some(17))], &[])),
+        ("signed-no-kid", signed(1, true, &[change(2, None)], &[])),
+        ("signed-crit", signed(4, true, &[change(3, Some(11))], &[])),
+        ("signed-typ-jwt", signed(4, true, &[change(1, Some(30))], &[])),
+        ("signed-typ-prefix", signed(4, true, &[change(1, Some(28))], &[])),
+        ("signed-typ-at", signed(4, true, &[change(1, Some(31))], &[])),
+        ("signed-nonce-null", signed(4, true, &[], &[change(8, Some(0))])),
+        ("signed-sub-alone", signed(4, true, &[], &[change(6, None)])),
+        ("signed-sid-alone", signed(4, true, &[], &[change(5, None)])),
+        ("signed-nobody", signed(4, true, &[], &[change(5, None), change(6, Some(6))])),
+        ("signed-sid-unfit", signed(4, true, &[], &[change(6, Some(44))])),
+        ("signed-aud-list", signed(4, true, &[], &[change(1, Some(40))])),
+        ("signed-aud-mixed", signed(4, true, &[], &[change(1, Some(41))])),
+        ("signed-iss-list", signed(4, true, &[], &[change(0, Some(37))])),
+        ("signed-iat-ahead", signed(4, true, &[], &[change(2, Some(54))])),
+        ("signed-iat-text", signed(4, true, &[], &[change(2, Some(56))])),
+        ("signed-exp-just-over", signed(4, true, &[], &[change(3, Some(50))])),
+        ("signed-exp-fraction", signed(4, true, &[], &[change(3, Some(51))])),
+        ("signed-nbf-ahead", signed(4, true, &[], &[change(4, Some(53))])),
+        ("signed-event-list", signed(4, true, &[], &[change(7, Some(65))])),
+        ("signed-event-offline", signed(4, true, &[], &[change(7, Some(59))])),
+        ("signed-event-twice", signed(4, true, &[], &[change(7, Some(64))])),
+        ("signed-iss-twice", signed(4, true, &[], &[Change { name: 0, value: 37, again: true }])),
+        ("settings-no-exp", settings(false, vec![], vec![change(3, None)])),
+        ("settings-no-exp-too-old", settings(false, vec![], vec![change(3, None), change(2, Some(50))])),
+        ("settings-type", settings(true, vec![change(1, Some(30))], vec![])),
+    ]);
+    for (name, edit) in edits_by_name() {
+        seeds.insert(format!("edited-{name}"), input(&Plan::Edited { signer: 4 }, &edit));
+    }
+    for signer in 0..5 {
+        seeds.insert(format!("signed-{signer}"), signed(signer, true, &[], &[]));
+        seeds.insert(format!("raw-{signer}"), input(&Plan::Raw {}, good(signer).as_bytes()));
+    }
+    seeds
 }
 
 fn of_keyring() -> Seeds {

@@ -59,12 +59,12 @@ impl Receiver {
         let policy = self.issuers.get(issuer).and_then(super::Issuer::policy);
         let sign_out = token.sign_out(policy.unwrap_or(self.store.blocking().session_policy()));
         let known = self.token(issuer, token.digest());
-        if known.mark().is_none() && self.must_look(issuer) {
-            // What cannot be looked for is recorded.
-            match self.store.is_anybody_in(sign_out.scopes().cloned().collect()).await {
-                Ok(false) => return Outcome::Nobody,
-                Ok(true) | Err(_) => {}
-            }
+        // (What cannot be looked for is recorded.)
+        if known.mark().is_none()
+            && self.must_look(issuer)
+            && matches!(self.store.is_anybody_in(sign_out.scopes().cloned().collect()).await, Ok(false))
+        {
+            return Outcome::Nobody;
         }
         self.carry_out(sign_out, signed_out, known).await
     }

@@ -8,6 +8,8 @@ mod discovery;
 mod end_session;
 mod form;
 mod front_channel;
+#[cfg(all(fuzzing, feature = "test-util"))]
+pub(crate) mod fuzzing;
 mod http;
 mod issuer;
 mod issuers;

@@ -112,8 +112,8 @@ impl LogoutToken {
     /// It ends sign-ins from before the end of the second that the token was issued in, and the issuer's [skew](super::Issuer::skew): a
     /// token that comes late, or once more, ends none that is newer than that.
     pub fn sign_out(&self, policy: SessionPolicy) -> SignOut {
-        // `iat` is in whole seconds, and so are the times of sign-ins that it is compared with.
-        let end_of_second = Duration::from_secs(self.iat.as_secs().saturating_add(1));
+        // `iat` is in whole seconds, and so are the times of sign-ins that it is compared with: those of the next second are newer.
+        let end_of_second = Duration::from_secs(self.iat.as_secs()).saturating_add(Duration::from_millis(999));
         let cutoff = after_epoch(end_of_second.saturating_add(self.skew));
         let also = |all: SignOut, scope| all.and(scope);
         let is_whole = policy != SessionPolicy::OnlySession;

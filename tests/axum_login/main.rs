@@ -12,7 +12,9 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use axum_login::{Config, app};
-use oubliette::{AccountId, AsyncTokenStore, KeySource, SignOut, Subject, TokenStore};
+use oubliette::axum::sign_out_routes;
+use oubliette::logout::{Algorithm, Issuer, Issuers, Keys, ReqwestClient};
+use oubliette::{AccountId, AsyncTokenStore, ClientId, KeySource, SignOut, Subject, TokenStore, openid};
 use provider::{CLIENT, Provider, SECRET};
 use tower::ServiceExt as _;
 
@@ -31,7 +33,11 @@ async fn router(provider: &Provider, store: &AsyncTokenStore) -> Router {
         api_url: format!("{}/api", provider.issuer),
         scopes: "openid offline_access api.read".into(),
     };
-    app(config, store.clone()).await.unwrap()
+    let issuer = openid::Provider::generic(&provider.issuer).unwrap();
+    let keys = Keys::discovered(ReqwestClient::new().unwrap());
+    let issuer = Issuer::new(issuer, ClientId::new(CLIENT).unwrap(), keys).algorithms([Algorithm::EdDsa]);
+    let routes = sign_out_routes(store.clone(), Issuers::new([issuer]).unwrap());
+    app(config, routes.receiver()).await.unwrap().merge(routes)
 }
 
 fn jane(provider: &Provider) -> AccountId {
@@ -150,7 +156,7 @@ async fn a_user_signs_in_calls_the_api_and_signs_out() {
     let page = browser.post("/logout", PUBLIC).await;
     let end = page.location.unwrap();
     assert!(end.starts_with(&format!("{}/end?id_token_hint=ey", site.provider.issuer)), "{end}");
-    assert!(end.ends_with("post_logout_redirect_uri=https%3A%2F%2Fapp.example.com%2F"), "{end}");
+    assert!(end.contains("&client_id=web&post_logout_redirect_uri=https%3A%2F%2Fapp.example.com%2F&state="), "{end}");
     for mut browser in [browser, stolen] {
         assert!(!browser.is_signed_in().await);
         assert_eq!(browser.get("/api").await.location.as_deref(), Some("/login"));

@@ -1,6 +1,6 @@
 //! The page in the provider's frame.
 
-use oubliette::logout::{Algorithm, Issuers, Receiver, Signal};
+use oubliette::logout::{Algorithm, Issuers, Signal};
 use oubliette::openid::Provider;
 use oubliette::*;
 
@@ -34,7 +34,7 @@ async fn iss_and_sid_end_the_account_of_the_session() {
 async fn by_policy_only_the_session_ends() {
     let world = World::with(|issuer| issuer.session_policy(SessionPolicy::OnlySession));
     let jane = ["session-1", "session-2"].map(|sid| world.sign_in("jane", Some(sid)));
-    world.get("iss=https://login.example.com&sid=session-1").await;
+    let _ = world.get("iss=https://login.example.com&sid=session-1").await;
     assert_eq!(live([&jane[0], &jane[1]]), [false, true]);
 }
 
@@ -130,7 +130,7 @@ async fn an_issuer_with_a_route_of_its_own_needs_no_iss_there() {
         (Some("contoso"), "sid=session-1&iss=https://other.example.com"),
         (Some("fabrikam"), "sid=session-1"),
     ] {
-        world.receiver.front_channel(route, query).await;
+        let _ = world.receiver.front_channel(route, query).await;
         assert_eq!(live([&jane]), [true], "{route:?} {query}");
     }
     assert_eq!(world.receiver.front_channel(Some("contoso"), "sid=session-1").await.status(), 200);
@@ -140,8 +140,8 @@ async fn an_issuer_with_a_route_of_its_own_needs_no_iss_there() {
 /// The web sessions that are bound to the sign-in end with it: no cookie is needed, none could come from within a frame.
 #[tokio::test]
 async fn the_web_session_ends_with_it() {
+    use ::tower_sessions::Session;
     use oubliette::tower_sessions::{OublietteSessions, bind, bound};
-    use tower_sessions::Session;
     let world = World::new();
     let jane = world.sign_in("jane", Some("session-1"));
     let sessions = std::sync::Arc::new(OublietteSessions::new(world.store.clone()));
@@ -150,7 +150,7 @@ async fn the_web_session_ends_with_it() {
     session.save().await.unwrap();
     assert!(bound(&session, &world.store).await.unwrap().is_some());
     let id = session.id();
-    world.get("iss=https://login.example.com&sid=session-1").await;
+    let _ = world.get("iss=https://login.example.com&sid=session-1").await;
     let again = Session::new(id, sessions, None);
     assert!(bound(&again, &world.store).await.unwrap().is_none());
 }

@@ -19,16 +19,21 @@ async fn a_refresh_in_flight_brings_nothing_back() {
     let client = crate::common::client();
     let query = AccessQuery::new(client.clone()).scopes(Scopes::parse("a").unwrap());
     let (asked, waits) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
-    let (ask, wait, token) = (asked.clone(), waits.clone(), AccessToken::new(
-        client.clone(), Scopes::parse("a").unwrap(), "late", crate::common::now() + Duration::from_secs(3600)));
+    let (ask, wait, token) = (
+        asked.clone(),
+        waits.clone(),
+        AccessToken::new(client.clone(), Scopes::parse("a").unwrap(), "late", crate::common::now() + Duration::from_secs(3600)),
+    );
     let flight = {
         let jane = jane.clone();
         tokio::spawn(async move {
-            Acquirer::new().acquire_async(&jane, query, |_| async move {
-                ask.add_permits(1);
-                wait.acquire().await.unwrap().forget();
-                Ok(Tokens::from(token))
-            }).await
+            Acquirer::new()
+                .acquire_async(&jane, query, |_| async move {
+                    ask.add_permits(1);
+                    wait.acquire().await.unwrap().forget();
+                    Ok(Tokens::from(token))
+                })
+                .await
         })
     };
     asked.acquire().await.unwrap().forget();

@@ -4,10 +4,10 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{Method, Request, Response, StatusCode};
 use futures::{FutureExt as _, StreamExt as _};
+use oubliette::AsyncSignIn;
 use oubliette::axum::{SignOutRoutes, sign_out_routes};
 use oubliette::logout::{Algorithm, EndSession, Issuers};
 use oubliette::openid::Provider;
-use oubliette::*;
 use tower::ServiceExt as _;
 
 use crate::stub::Stub;
@@ -57,7 +57,8 @@ async fn other_methods_do_nothing() {
     let token = world.stub.token(&world.stub.claims());
     let others = [Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS, Method::PATCH];
     for method in others.iter().chain([&Method::GET]) {
-        let response = send(&router, method.clone(), &format!("{BACK}?logout_token={token}"), format!("logout_token={token}")).await;
+        let response =
+            send(&router, method.clone(), &format!("{BACK}?logout_token={token}"), format!("logout_token={token}")).await;
         assert_eq!((response.status(), header(&response, "allow")), (StatusCode::METHOD_NOT_ALLOWED, "POST"), "{method}");
         assert_eq!(header(&response, "cache-control"), "no-store");
     }
@@ -148,7 +149,8 @@ async fn the_app_has_its_hook_and_its_state() {
 #[tokio::test]
 async fn who_comes_back_from_the_provider_goes_home_whatever_she_brings() {
     let world = World::with(|issuer| issuer.end_session_endpoint("https://login.example.com/end"));
-    let routes = sign_out_routes(world.store.clone(), Issuers::new([world.stub.issuer()]).unwrap()).returned_at("/logout/done", "/");
+    let routes =
+        sign_out_routes(world.store.clone(), Issuers::new([world.stub.issuer()]).unwrap()).returned_at("/logout/done", "/");
     let router: Router = Router::new().merge(routes);
     for query in ["", "?state=foreign", "?state=a&state=b", "?to=https://evil.example.com", "?error=x"] {
         let response = send(&router, Method::GET, &format!("/logout/done{query}"), "").await;
@@ -160,5 +162,8 @@ async fn who_comes_back_from_the_provider_goes_home_whatever_she_brings() {
     let jane = AsyncSignIn::from(world.sign_in("jane", None));
     let ended = world.receiver.sign_out(&jane, EndSession::new()).await.unwrap();
     let response = ended.answer("/").into_response();
-    assert_eq!((response.status(), header(&response, "location")), (StatusCode::SEE_OTHER, "https://login.example.com/end?client_id=web"));
+    assert_eq!(
+        (response.status(), header(&response, "location")),
+        (StatusCode::SEE_OTHER, "https://login.example.com/end?client_id=web")
+    );
 }

@@ -23,18 +23,18 @@ use crate::openid::Provider;
 
 /// A provider's keys. Clones share them.
 #[derive(Clone)]
-pub(in crate::logout) struct Cache(Origin);
+pub(in crate::logout) struct Cache(pub(super) Origin);
 
 #[derive(Clone)]
-enum Origin {
+pub(super) enum Origin {
     Fixed(KeySet),
     Fetched(Arc<Shared>),
 }
 
-struct Shared {
+pub(super) struct Shared {
     fetch: Fetch,
     pace: Pace,
-    room: Room,
+    pub(super) room: Room,
     state: Mutex<State>,
 }
 
