@@ -52,7 +52,7 @@ fn main() {
     let keys = Keys::fixed(&signer.jwks()).unwrap();
     let issuers = Issuers::new([Issuer::new(Provider::generic(ISSUER).unwrap(), client(), keys)]).unwrap();
     let receiver = Receiver::new(bench.store().clone(), issuers.clone());
-    let routes = oubliette::axum::sign_out_routes(bench.store().clone(), issuers);
+    let routes = oubliette::logout::sign_out_routes(bench.store().clone(), issuers);
     let address = runtime.block_on(serve(axum::Router::new().merge(routes)));
     let connection = runtime.block_on(Connection::open(address));
     let mut callbacks = Callbacks { bench, runtime, receiver, connection, signer, number: accounts };

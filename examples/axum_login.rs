@@ -26,12 +26,12 @@ use openidconnect::core::{CoreAuthenticationFlow, CoreProviderMetadata};
 use openidconnect::{AuthorizationCode, ClientSecret, CsrfToken, Nonce, PkceCodeChallenge, PkceCodeVerifier, Scope};
 use openidconnect::{EndpointMaybeSet as MaybeSet, EndpointNotSet as NotSet, EndpointSet as Set};
 use openidconnect::{IssuerUrl, RedirectUrl, TokenResponse, reqwest};
-use oubliette::logout::{EndSession, Issuer, Issuers, Keys, Receiver, ReqwestClient};
+use oubliette::logout::{EndSession, Issuer, Issuers, Keys, Receiver, ReqwestClient, sign_out_routes};
 use oubliette::oauth::{Received, TokenRequestError};
 use oubliette::openid::{Provider, ProviderClient};
 use oubliette::tower_sessions::{OublietteSessions, bind, bound};
 use oubliette::{AccessQuery, AccessRequest, AcquireError, Acquirer, AsyncSignIn, AsyncTokenStore, ClientId, Grant, KeySource};
-use oubliette::{RefreshError, Scopes, TokenStore, Tokens, axum::sign_out_routes};
+use oubliette::{RefreshError, Scopes, TokenStore, Tokens};
 use tower_sessions::{Expiry, Session, SessionManagerLayer, cookie::SameSite, cookie::time};
 
 type Fault = Box<dyn std::error::Error + Send + Sync>;

@@ -23,8 +23,6 @@
 mod acquire;
 #[cfg(feature = "tokio")]
 mod asynchronous;
-#[cfg(feature = "axum")]
-pub mod axum;
 mod backlog;
 mod builder;
 mod clock;

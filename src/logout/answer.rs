@@ -46,7 +46,7 @@ impl Answer {
     }
 
     /// The request is none that can be carried out.
-    pub(crate) fn refused(why: Rejected) -> Self {
+    pub(super) fn refused(why: Rejected) -> Self {
         // The keys may be there next time; all else is for the sender to mend.
         let error = if why == Rejected::KeysUnavailable { "temporarily_unavailable" } else { "invalid_request" };
         Self::new(400).json(error, &why.to_string())
@@ -59,7 +59,7 @@ impl Answer {
 
     /// What takes only these methods was asked with another.
     #[cfg(feature = "axum")]
-    pub(crate) fn wrong_method(allowed: &'static str) -> Self {
+    pub(super) fn wrong_method(allowed: &'static str) -> Self {
         let mut answer = Self::new(405);
         answer.headers.push(("allow", allowed.into()));
         answer

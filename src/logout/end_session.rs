@@ -152,7 +152,7 @@ impl Ended {
     }
 
     /// A redirect to a page of the app for who comes back: the state has done its service.
-    pub(crate) fn returned(to: &str) -> Answer {
+    pub(super) fn returned(to: &str) -> Answer {
         Answer::redirect(to, Some(format!("{COOKIE}=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax")))
     }
 }

@@ -5,7 +5,7 @@ use openidconnect::url::form_urlencoded;
 use super::rejected::Rejected;
 
 /// The longest body and the longest query that are looked at, in bytes.
-pub(crate) const MAX_BODY: usize = 16 * 1024;
+pub(super) const MAX_BODY: usize = 16 * 1024;
 pub(super) const MAX_QUERY: usize = 4 * 1024;
 
 /// The parameter of this name, if there is one. Others are ignored.

@@ -21,12 +21,12 @@ mod profile;
 mod receiver;
 mod recent;
 mod rejected;
+#[cfg(feature = "axum")]
+mod routes;
 mod token;
 
 pub use answer::Answer;
 pub use end_session::{EndSession, Ended};
-#[cfg(feature = "axum")]
-pub(crate) use form::MAX_BODY;
 #[cfg(feature = "reqwest")]
 pub use http::ReqwestClient;
 pub use http::{HttpClient, HttpError, HttpFuture};
@@ -37,4 +37,6 @@ pub use key_set::{KeySet, KeysError, MAX_KEY_SET_BYTES};
 pub use keys::Keys;
 pub use receiver::{BoxError, Receiver, SignOutError, Signal, SignedOut};
 pub use rejected::Rejected;
+#[cfg(feature = "axum")]
+pub use routes::{SignOutRoutes, sign_out_routes};
 pub use token::LogoutToken;

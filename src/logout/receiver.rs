@@ -33,7 +33,7 @@ const MOST_UNSEEN: usize = 1000;
 /// Takes the sign-outs that providers tell of, checks them, and carries them out. Clones share it.
 ///
 /// It is for any web framework: give it what came, send what it [answers](super::Answer). With axum,
-/// [`sign_out_routes`](crate::axum::sign_out_routes) does that.
+/// [`sign_out_routes`](crate::logout::sign_out_routes) does that.
 ///
 /// A sign-out goes on to its end though the sender hangs up (providers wait for two seconds or so). So call [`drain`](Self::drain) before the store is
 /// closed.

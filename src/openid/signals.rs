@@ -191,7 +191,7 @@ mod tests {
         let cloud = session("https://login.microsoftonline.com");
         let (older, newer) = (session(&v1(GUID)), session(&v2(GUID)));
         let common = entra("common");
-        assert_eq!(common.sessions(None, "s").unwrap(), [cloud.clone()]);
+        assert_eq!(common.sessions(None, "s").unwrap(), std::slice::from_ref(&cloud));
         assert_eq!(common.sessions(Some(&v1(GUID)), "s").unwrap(), [cloud.clone(), older.clone(), newer.clone()]);
         assert_eq!(common.sessions(Some(&v2(GUID)), "s").unwrap(), [cloud.clone(), newer.clone(), older.clone()]);
         assert_eq!(entra(GUID).sessions(None, "s").unwrap(), [cloud.clone(), older, newer]);

@@ -12,7 +12,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use axum_login::{Config, app};
-use oubliette::axum::sign_out_routes;
+use oubliette::logout::sign_out_routes;
 use oubliette::logout::{Algorithm, Issuer, Issuers, Keys, ReqwestClient};
 use oubliette::{AccountId, AsyncTokenStore, ClientId, KeySource, SignOut, Subject, TokenStore, openid};
 use provider::{CLIENT, Provider, SECRET};

@@ -5,8 +5,8 @@ use axum::body::{Body, Bytes};
 use axum::http::{Method, Request, Response, StatusCode};
 use futures::{FutureExt as _, StreamExt as _};
 use oubliette::AsyncSignIn;
-use oubliette::axum::{SignOutRoutes, sign_out_routes};
 use oubliette::logout::{Algorithm, EndSession, Issuers};
+use oubliette::logout::{SignOutRoutes, sign_out_routes};
 use oubliette::openid::Provider;
 use tower::ServiceExt as _;
 

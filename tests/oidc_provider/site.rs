@@ -141,7 +141,7 @@ impl Site {
         let keys = Keys::discovered(ReqwestClient::new().unwrap()).ask_again_after(std::time::Duration::ZERO);
         let issuer = Issuer::new(provider, self.client(), keys).session_policy(self.kind.policy);
         let told = self.told.clone();
-        let routes = oubliette::axum::sign_out_routes(self.store.clone(), Issuers::new([issuer]).unwrap());
+        let routes = oubliette::logout::sign_out_routes(self.store.clone(), Issuers::new([issuer]).unwrap());
         let routes = routes.after_sign_out(move |signed_out| {
             told.send(signed_out).unwrap();
             async { Ok(()) }

@@ -3,7 +3,7 @@
 //! ```no_run
 //! use axum::Router;
 //! use oubliette::ClientId;
-//! use oubliette::axum::sign_out_routes;
+//! use oubliette::logout::sign_out_routes;
 //! use oubliette::logout::{Issuer, Issuers, Keys};
 //! use oubliette::openid::Provider;
 //! # use oubliette::AsyncTokenStore;
@@ -39,8 +39,13 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 
+use super::answer::Answer;
+use super::end_session::Ended;
+use super::form::MAX_BODY;
+use super::issuers::Issuers;
+use super::receiver::{BoxError, Receiver, SignedOut};
+use super::rejected::Rejected;
 use crate::asynchronous::AsyncTokenStore;
-use crate::logout::{Answer, BoxError, Ended, Issuers, MAX_BODY, Receiver, Rejected, SignedOut};
 
 /// How long a sender may take for the body of its request.
 const BODY_TIME: Duration = Duration::from_secs(10);
