@@ -11,76 +11,59 @@ pub(crate) fn preferred_environment(host: &str) -> String {
     }
 }
 
+/// The session of a `sid` in an ID token of whatever issuer: the issuer's or, at Entra, the cloud's. Entra's front-channel sign-out names no
+/// tenant, and each version of its endpoint is an issuer of its own.
+#[cfg(feature = "msal")]
+pub(crate) fn session(iss: &str, sid: &str) -> crate::error::Result<crate::id::SessionId> {
+    crate::id::SessionId::new(address_of(iss).as_deref().unwrap_or(iss), sid)
+}
+
+/// The cloud, as `https://<host>`, if the issuer is of Entra's form: a tenant by its GUID, and nothing else.
+#[cfg(any(feature = "msal", feature = "logout"))]
+pub(crate) fn address_of(iss: &str) -> Option<String> {
+    let rest = iss.strip_prefix("https://")?;
+    let (host, path) = rest.split_at_checked(rest.find('/')?)?;
+    let is_entra = tenant_in(path).is_some_and(crate::id::is_guid) && !host.is_empty();
+    is_entra.then(|| format!("https://{}", preferred_environment(host)))
+}
+
+/// The tenant's place in the path of an issuer: `/<tenant>`, `/<tenant>/v2.0` and `/tfp/<tenant>/<flow>/v2.0`.
 #[cfg(any(feature = "msal", feature = "openidconnect"))]
-pub(crate) use issuer::*;
+pub(crate) fn tenant_in(path: &str) -> Option<&str> {
+    let path = path.strip_prefix('/')?;
+    let path: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').collect();
+    match path.as_slice() {
+        [tenant] | [tenant, "v2.0"] | ["tfp", tenant, _, "v2.0"] => Some(tenant),
+        _ => None,
+    }
+}
 
-/// What an issuer says.
-#[cfg(any(feature = "msal", feature = "openidconnect"))]
-mod issuer {
-    use super::preferred_environment;
-    use crate::error::Result;
-    use crate::id::{SessionId, is_guid};
+#[cfg(all(test, feature = "msal"))]
+mod tests {
+    use super::*;
+    use crate::id::SessionId;
 
-    /// The session of a `sid` that an ID token names: the issuer's or, at Entra, the cloud's. The front-channel sign-out of Entra names no
-    /// tenant, and the endpoints' versions have issuers of their own.
-    #[cfg(feature = "msal")]
-    pub(crate) fn session(iss: &str, sid: &str) -> Result<SessionId> {
-        match cloud(iss) {
-            Some(cloud) => SessionId::new(cloud, sid),
-            None => SessionId::new(iss, sid),
+    #[test]
+    fn sessions_of_entra_are_the_clouds_and_others_the_issuers() {
+        let tenant = "AAAAAAAA-0000-4000-8000-00000000000a";
+        for (iss, issuer) in [
+            (format!("https://login.microsoftonline.com/{tenant}/v2.0"), "https://login.microsoftonline.com"),
+            (format!("https://LOGIN.windows.net/{tenant}/v2.0"), "https://login.microsoftonline.com"),
+            (format!("https://sts.windows.net/{tenant}/"), "https://login.microsoftonline.com"),
+            (format!("https://sts.chinacloudapi.cn/{tenant}/"), "https://login.partner.microsoftonline.cn"),
+            (format!("https://contoso.b2clogin.com/tfp/{tenant}/b2c_1_susi/v2.0/"), "https://contoso.b2clogin.com"),
+        ] {
+            assert_eq!(session(&iss, "sid").unwrap(), SessionId::new(issuer, "sid").unwrap(), "{iss}");
         }
-    }
-
-    /// The tenant's place in the path of an issuer: `/<tenant>`, `/<tenant>/v2.0` and `/tfp/<tenant>/<flow>/v2.0`.
-    pub(crate) fn tenant_in(path: &str) -> Option<&str> {
-        let path = path.strip_prefix('/')?;
-        let path: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').collect();
-        match path.as_slice() {
-            [tenant] | [tenant, "v2.0"] | ["tfp", tenant, _, "v2.0"] => Some(tenant),
-            _ => None,
-        }
-    }
-
-    /// Whether an issuer is of Entra's form.
-    #[cfg(feature = "logout")]
-    pub(crate) fn is_of_entra(iss: &str) -> bool {
-        cloud(iss).is_some()
-    }
-
-    /// `https://<host>`, if the issuer is of Entra's form: a tenant by its GUID, and nothing else.
-    fn cloud(iss: &str) -> Option<String> {
-        let rest = iss.strip_prefix("https://")?;
-        let (host, path) = rest.split_at_checked(rest.find('/')?)?;
-        let is_entra = tenant_in(path).is_some_and(is_guid) && !host.is_empty();
-        is_entra.then(|| format!("https://{}", preferred_environment(host)))
-    }
-
-    #[cfg(test)]
-    mod tests {
-        use super::*;
-
-        #[test]
-        fn sessions_of_entra_are_the_clouds_and_others_the_issuers() {
-            let tenant = "AAAAAAAA-0000-4000-8000-00000000000a";
-            for (iss, issuer) in [
-                (format!("https://login.microsoftonline.com/{tenant}/v2.0"), "https://login.microsoftonline.com"),
-                (format!("https://LOGIN.windows.net/{tenant}/v2.0"), "https://login.microsoftonline.com"),
-                (format!("https://sts.windows.net/{tenant}/"), "https://login.microsoftonline.com"),
-                (format!("https://sts.chinacloudapi.cn/{tenant}/"), "https://login.partner.microsoftonline.cn"),
-                (format!("https://contoso.b2clogin.com/tfp/{tenant}/b2c_1_susi/v2.0/"), "https://contoso.b2clogin.com"),
-            ] {
-                assert_eq!(session(&iss, "sid").unwrap(), SessionId::new(issuer, "sid").unwrap(), "{iss}");
-            }
-            for iss in [
-                "https://login.microsoftonline.com",
-                "https://login.microsoftonline.com/common/v2.0",
-                "https://sso.example.com/realms/contoso",
-                "http://sts.windows.net/aaaaaaaa-0000-4000-8000-00000000000a/",
-                "https:///aaaaaaaa-0000-4000-8000-00000000000a/",
-                "accounts.google.com",
-            ] {
-                assert_eq!(session(iss, "sid").unwrap(), SessionId::new(iss, "sid").unwrap(), "{iss}");
-            }
+        for iss in [
+            "https://login.microsoftonline.com",
+            "https://login.microsoftonline.com/common/v2.0",
+            "https://sso.example.com/realms/contoso",
+            "http://sts.windows.net/aaaaaaaa-0000-4000-8000-00000000000a/",
+            "https:///aaaaaaaa-0000-4000-8000-00000000000a/",
+            "accounts.google.com",
+        ] {
+            assert_eq!(session(iss, "sid").unwrap(), SessionId::new(iss, "sid").unwrap(), "{iss}");
         }
     }
 }

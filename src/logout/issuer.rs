@@ -26,16 +26,31 @@ const AHEAD: Duration = Duration::from_secs(600);
 ///
 /// What can be wrong with the settings is an error of [`Issuers::new`](super::Issuers::new).
 ///
-/// ```no_run
-/// use oubliette::ClientId;
-/// use oubliette::logout::{Algorithm, Issuer, Keys};
+/// ```
+/// use std::time::{Duration, UNIX_EPOCH};
+/// use oubliette::logout::{Algorithm, Issuer, KeySet, Keys};
 /// use oubliette::openid::Provider;
+/// use oubliette::{ClientId, SessionPolicy, TokenStore};
 ///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let keys = Keys::fixed(&std::fs::read("jwks.json")?)?;
-/// let provider = Provider::keycloak("https://sso.example.com/realms/contoso")?;
-/// let issuer = Issuer::new(provider, ClientId::new("my-app")?, keys).algorithms([Algorithm::Rs256, Algorithm::Es256]);
-/// # Ok(()) }
+/// // The key of RFC 8037, appendix A.
+/// let jwks = br#"{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+/// let provider = Provider::generic("https://login.example.com")?;
+/// let issuer = Issuer::new(provider, ClientId::new("my-app")?, Keys::fixed(jwks)?).algorithms([Algorithm::EdDsa]);
+///
+/// // What the receiver of the callbacks does with a token:
+/// let token = "eyJhbGciOiJFZERTQSIsInR5cCI6ImxvZ291dCtqd3QifQ.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUuY29tIiwiYXVkIjoibXktYXBwIiwiaWF0I\
+///      joxODAwMDAwMDAwLCJleHAiOjE4MDAwMDAxMjAsImp0aSI6IjEiLCJzdWIiOiJqYW5lIiwic2lkIjoicy0xIiwiZXZlbnRzIjp7Imh0dHA6Ly9zY2hlbWFzL\
+///      m9wZW5pZC5uZXQvZXZlbnQvYmFja2NoYW5uZWwtbG9nb3V0Ijp7fX19.afnWbwFPNU8DQDXtmNZRBTdZzMZA9BPe4xoemNWzeQfoTtrUcyeHWmZ6E_6_hub4\
+///      ohHCnetM9F6zRZsYW3UyBw";
+/// let now = UNIX_EPOCH + Duration::from_secs(1_800_000_001);
+/// let verified = issuer.verify(token, &KeySet::parse(jwks)?, now)?;
+/// assert_eq!(verified.session().map(|session| session.sid()), Some("s-1"));
+/// # let store = TokenStore::in_memory()?;
+/// store.sign_out(verified.sign_out(SessionPolicy::WholeAccount))?;
+///
+/// // Two minutes and the skew later it has expired.
+/// assert!(issuer.verify(token, &KeySet::parse(jwks)?, now + Duration::from_secs(180)).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use openidconnect::core::{CoreJsonCurveType, CoreJsonWebKey};
 use openidconnect::{JsonWebKey, JsonWebKeyId, SignatureVerificationError};
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::json::Members;
@@ -63,17 +62,12 @@ impl KeySet {
     /// # Errors
     /// [`KeysError`] if it is none, is too large, or has no key that can be used.
     pub fn parse(jwks: &[u8]) -> Result<Self, KeysError> {
-        #[derive(Deserialize)]
-        struct Document<'a> {
-            #[serde(borrow)]
-            keys: Vec<&'a RawValue>,
-        }
-
         if jwks.len() > MAX_KEY_SET_BYTES {
             return Err(KeysError::TooLarge);
         }
-        let document: Document<'_> = serde_json::from_slice(jwks).map_err(|_| KeysError::NotAKeySet)?;
-        let keys: Vec<Key> = document.keys.iter().filter_map(|key| Key::parse(key.get().as_bytes())).take(MAX_KEYS).collect();
+        let document = Members::parse(jwks).ok_or(KeysError::NotAKeySet)?;
+        let keys: Vec<&RawValue> = document.get("keys").ok().flatten().ok_or(KeysError::NotAKeySet)?;
+        let keys: Vec<Key> = keys.iter().filter_map(|key| Key::parse(key.get().as_bytes())).take(MAX_KEYS).collect();
         if keys.is_empty() { Err(KeysError::NoUsableKeys) } else { Ok(Self(keys.into())) }
     }
 

@@ -1,4 +1,58 @@
-//! The sign-out callbacks of OpenID Connect: a provider says that a user has signed out, and her tokens go.
+//! The sign-out callbacks of OpenID Connect: a provider says that a user has signed out, here or in any other app, and her tokens go.
+//!
+//! | signal | who brings it | what it proves |
+//! | --- | --- | --- |
+//! | [Back-Channel Logout 1.0](https://openid.net/specs/openid-connect-backchannel-1_0.html) | the provider posts a signed logout token, server to server | everything: [`Receiver::back_channel`] |
+//! | [Front-Channel Logout 1.0](https://openid.net/specs/openid-connect-frontchannel-1_0.html) | the user's browser fetches an address of the app's, in a frame of the provider's page | nothing but that somebody knows the `sid`: [`Receiver::front_channel`] |
+//! | [RP-Initiated Logout 1.0](https://openid.net/specs/openid-connect-rpinitiated-1_0.html) | the user, in this app, who is then sent to the provider | that it is she: [`Receiver::sign_out`] |
+//!
+//! Prefer the back channel where the provider has it (Keycloak, Auth0, Okta, Ory Hydra and others). Browsers that keep third parties' content apart,
+//! and users who close them, lose front-channel requests. Entra ID has the front channel only, and per browser.
+//!
+//! # Parts
+//! [`Issuer`]: a provider, the app's id there, its [`Keys`], and how strict to be. [`Issuers`]: the list; no token adds to it. [`Receiver`]: a
+//! store and its issuers; it takes what came and gives an [`Answer`], both in plain types. With the feature `axum`, `sign_out_routes` mounts it;
+//! with `reqwest` there is an HTTP client for fetching keys. Everything else is here without either.
+//!
+//! With another web framework:
+//! ```no_run
+//! # use oubliette::{AsyncTokenStore, ClientId};
+//! use oubliette::logout::{Issuer, Issuers, Keys, Receiver};
+//! use oubliette::openid::Provider;
+//!
+//! # async fn example(store: AsyncTokenStore, http: impl oubliette::logout::HttpClient, body: &[u8]) -> oubliette::Result<()> {
+//! // Once:
+//! let provider = Provider::keycloak("https://sso.example.com/realms/contoso")?;
+//! let issuer = Issuer::new(provider, ClientId::new("my-app")?, Keys::discovered(http));
+//! let receiver = Receiver::new(store, Issuers::new([issuer])?);
+//!
+//! // For each POST to the back-channel logout URI, of whose body no more than 16 KiB were read:
+//! let answer = receiver.back_channel(None, Some("application/x-www-form-urlencoded"), body).await;
+//! println!("{} {:?} {}", answer.status(), answer.headers().collect::<Vec<_>>(), answer.body());
+//!
+//! // Before the store is closed:
+//! receiver.drain().await;
+//! # Ok(()) }
+//! ```
+//!
+//! # What is promised
+//! - **Success is said of what is durable**, and of nothing else. A store or a hook that fails is never a 200.
+//! - **A sign-out that has come is carried out**, though its sender hangs up, the keys have to be fetched first, or nobody is signed in yet: it is
+//!   recorded, so that it also ends a sign-in that is on its way ([`SignIn::as_of`](crate::SignIn::as_of), and without it, one of the same session).
+//! - **It ends nobody who signed in after it**: what says when it was made ends sign-ins from before, and what its clock may be off by ([`Issuer::skew`]).
+//!   A token that comes again does nothing.
+//! - **A stranger can do nothing**: not end anybody, not have anything recorded or logged, and have keys fetched once in
+//!   [some seconds](Keys::ask_again_after) at most. (By the front channel: end the session whose secret `sid` he has.)
+//! - **A provider can end its own users' sign-ins alone**, whatever it signs; and it cannot fill the ledger for the others: beyond 10 000 an hour,
+//!   its sign-outs are recorded only if somebody is signed in.
+//!
+//! # What is not
+//! - Encrypted logout tokens are refused.
+//! - A provider that names the user by another issuer than at sign-in (a custom domain that changed, say) finds nobody.
+//! - A provider whose clock is off by more than the [skew](Issuer::skew) from the time in its own ID tokens (several nodes that disagree), or an app that makes
+//!   [`SignIn`](crate::SignIn)s with a time of its own: a sign-in from just before the sign-out can be later than it, and stay. Let
+//!   [`Provider::sign_in`](crate::openid::Provider::sign_in) take the time from the ID token.
+//! - Whether the provider tells at all is up to it: many send once, some not for every way a session can end.
 
 mod answer;
 mod back_channel;

@@ -5,7 +5,7 @@ use openidconnect::url::Url;
 use super::Provider;
 use super::entra::{Authority, cloud, tenant_of};
 use super::provider::{Kind, parse};
-use crate::cloud::is_of_entra;
+use crate::cloud::address_of;
 use crate::error::Result;
 use crate::id::{AccountId, SessionId, Subject};
 
@@ -114,7 +114,7 @@ fn issuers_of(authority: &Authority, iss: Option<&str>) -> impl Iterator<Item = 
 /// Entra's keys are those of a cloud: each says whose tokens it signs, always by the newer endpoint's issuer. A token of the older endpoint
 /// counts as one of the newer, of the same tenant. What other providers may mean by such a member nobody says, so it means nothing.
 pub(crate) fn is_issued_by(issuer: &str, iss: &str, tid: Option<&str>) -> bool {
-    if !issuer.contains(TENANT) && !is_of_entra(issuer) {
+    if !issuer.contains(TENANT) && address_of(issuer).is_none() {
         return true;
     }
     let issuer = match (issuer.contains(TENANT), tid) {

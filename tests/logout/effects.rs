@@ -52,6 +52,18 @@ fn the_whole_account_goes_however_the_user_is_named() {
 }
 
 #[test]
+fn a_sign_in_without_session_and_subject_goes_with_its_account() {
+    // As an app makes it that gives neither: no index leads to it, but the subject tells the account.
+    for (token, goes) in [(sid_and_sub(), true), (sub_only(), true), (sid_only(), false)] {
+        let (store, _) = store();
+        let account = AccountId::of_subject(Subject::new(ISSUER, "jane").unwrap());
+        let live = store.sign_in(SignIn::new(account, TenantId::new("t").unwrap()).signed_in_at(now())).unwrap();
+        store.sign_out(token.sign_out(SessionPolicy::WholeAccount)).unwrap();
+        assert_eq!(live.is_live().unwrap(), !goes);
+    }
+}
+
+#[test]
 fn only_the_session_goes_where_that_is_the_policy() {
     for token in [sid_and_sub(), sid_only()] {
         assert_eq!(left_by(&token, SessionPolicy::OnlySession), [false, true, true, true]);

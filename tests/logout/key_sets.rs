@@ -148,7 +148,9 @@ fn coordinates_have_their_length_and_lie_on_the_curve() {
 
 #[test]
 fn a_document_that_is_no_key_set() {
-    for document in ["", "[]", "{}", "null", "{\"keys\":{}}", "{\"keys\":null}", "{\"keys\":[]", "<html>", "{\"keys\":[]}x"] {
+    for document in
+        ["", "[]", "{}", "null", "{\"keys\":{}}", "{\"keys\":null}", "{\"keys\":[]", "<html>", "[[]]", "{\"keys\":[]}x"]
+    {
         assert_eq!(KeySet::parse(document.as_bytes()).unwrap_err(), KeysError::NotAKeySet, "{document}");
     }
     for document in ["{\"keys\":[]}", "{\"keys\":[{\"kty\":\"oct\",\"k\":\"AA\"}]}"] {
@@ -156,6 +158,9 @@ fn a_document_that_is_no_key_set() {
     }
     let twice = document(&[Signer::new(Algorithm::EdDsa).jwk()]).replacen('{', "{\"keys\":[],", 1);
     assert_eq!(KeySet::parse(twice.as_bytes()).unwrap_err(), KeysError::NotAKeySet);
+    // A list is no object without names.
+    let list = json!([[Signer::new(Algorithm::EdDsa).jwk()]]).to_string();
+    assert_eq!(KeySet::parse(list.as_bytes()).unwrap_err(), KeysError::NotAKeySet);
 }
 
 #[test]
