@@ -39,10 +39,6 @@ struct Document {
 impl Discovery {
     /// Reads the document that `provider` serves.
     pub(super) fn parse(json: &[u8], provider: &Provider) -> Result<Self, Unusable> {
-        // A list of the values, in the right order, would pass for an object.
-        if json.trim_ascii_start().first() != Some(&b'{') {
-            return Err(Unusable::NotADocument);
-        }
         let document: Document = serde_json::from_slice(json).map_err(|_| Unusable::NotADocument)?;
         if !provider.takes_discovered_issuer(&document.issuer) {
             return Err(Unusable::OtherIssuer);
