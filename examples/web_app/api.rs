@@ -64,7 +64,8 @@ impl Api {
                 let (id, secret) = (encoded(&self.config.client_id), encoded(&self.config.client_secret));
                 let body = form_urlencoded::Serializer::new(String::new()).append_pair("token", token).finish();
                 let request = self.http.post(endpoint).basic_auth(id, Some(secret)).body(body);
-                let told = json_of(request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").send().await?).await?;
+                let told =
+                    json_of(request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").send().await?).await?;
                 Some(told).filter(|told| told["active"] == true)
             }
             (None, Some(endpoint)) => {

@@ -12,7 +12,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use openidconnect::core::{CoreAuthenticationFlow, CoreProviderMetadata};
-use openidconnect::{AuthorizationCode, ClientSecret, CsrfToken, IssuerUrl, Nonce, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl};
+use openidconnect::{
+    AuthorizationCode, ClientSecret, CsrfToken, IssuerUrl, Nonce, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl,
+};
 use openidconnect::{EndpointMaybeSet as MaybeSet, EndpointNotSet as NotSet, EndpointSet as Set};
 use openidconnect::{TokenResponse as _, reqwest, url::Url};
 use oubliette::ClientId;
@@ -206,7 +208,8 @@ impl<E: Into<Fault>> From<E> for Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         eprintln!("the other app: {}", self.0);
-        (StatusCode::BAD_REQUEST, Html(r#"<!doctype html><title>No</title><p>This did not work. <a href="/">Begin anew</a>"#)).into_response()
+        (StatusCode::BAD_REQUEST, Html(r#"<!doctype html><title>No</title><p>This did not work. <a href="/">Begin anew</a>"#))
+            .into_response()
     }
 }
 

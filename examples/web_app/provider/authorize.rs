@@ -17,7 +17,11 @@ type Params = HashMap<String, String>;
 const CHOICE: u64 = 600;
 const CODE: u64 = 60;
 
-pub(super) async fn authorize(State(shared): State<Arc<Shared>>, headers: HeaderMap, Query(mut params): Query<Params>) -> Response {
+pub(super) async fn authorize(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    Query(mut params): Query<Params>,
+) -> Response {
     let client = params.get("client_id").and_then(|id| shared.client(id));
     let redirect_uri = params.remove("redirect_uri");
     let known = client.zip(redirect_uri).filter(|(client, uri)| client.redirect_uris.contains(uri));
@@ -70,7 +74,11 @@ pub(super) async fn sign_in(State(shared): State<Arc<Shared>>, headers: HeaderMa
     let who = params.get("as").and_then(|who| Who::parse(who));
     let asked = params.get("request").and_then(|id| shared.lock().requests.remove(id)).filter(|asked| asked.until > now());
     let (Some(who), Some(asked)) = (who, asked) else {
-        return page::problem(&shared, StatusCode::BAD_REQUEST, "This page was open for too long, or used before. Begin anew in the app.");
+        return page::problem(
+            &shared,
+            StatusCode::BAD_REQUEST,
+            "This page was open for too long, or used before. Begin anew in the app.",
+        );
     };
     let (cookie, sid) = (random(), random());
     let mut all = shared.lock();

@@ -114,7 +114,10 @@ pub(super) fn gone(shared: &Shared, back: Option<&Url>, ended: &Ended) -> Respon
     for one in &ended.told {
         let status = one.status.map_or("no answer".into(), |status| status.to_string());
         let client = escaped(&one.client);
-        _ = write!(told, r#"<li data-client="{client}" data-channel="back" data-status="{status}">{client}, by the back channel: {status}</li>"#);
+        _ = write!(
+            told,
+            r#"<li data-client="{client}" data-channel="back" data-status="{status}">{client}, by the back channel: {status}</li>"#
+        );
     }
     for (client, url) in &ended.frames {
         let (client, url) = (escaped(client), escaped(url));
@@ -128,7 +131,11 @@ pub(super) fn gone(shared: &Shared, back: Option<&Url>, ended: &Ended) -> Respon
     let on = match back {
         Some(back) => {
             let app = origin(back.as_str()).unwrap_or_default();
-            format!(r#"<p><a id="continue" href="{}">Continue to {}</a></p><script src="/signed_out.js"></script>"#, escaped(back.as_str()), escaped(&app))
+            format!(
+                r#"<p><a id="continue" href="{}">Continue to {}</a></p><script src="/signed_out.js"></script>"#,
+                escaped(back.as_str()),
+                escaped(&app)
+            )
         }
         None => format!(r#"<nav aria-label="Apps"><ul>{}</ul></nav>"#, links(shared)),
     };
@@ -163,7 +170,8 @@ fn page(shared: &Shared, status: StatusCode, title: &str, body: &str) -> Respons
     );
     let frames = origins(shared.clients.iter().filter_map(|client| client.front_channel.as_deref()));
     // Browsers hold a form's redirects to this too: those that sign in or out lead back to an app.
-    let apps = origins(shared.clients.iter().flat_map(|client| client.redirect_uris.iter().chain(&client.post_logout_redirect_uris)));
+    let apps =
+        origins(shared.clients.iter().flat_map(|client| client.redirect_uris.iter().chain(&client.post_logout_redirect_uris)));
     let policy = format!(
         "default-src 'none'; style-src 'self'; script-src 'self'; img-src data:; frame-src 'self' {frames}; form-action 'self' {apps}; base-uri 'none'; \
          frame-ancestors 'none'"

@@ -130,7 +130,8 @@ async fn tell_all(shared: &Arc<Shared>, sessions: Vec<Session>) -> Vec<Told> {
     let telling = tokio::spawn(async move {
         let apps = sessions.iter().flat_map(|session| session.clients.iter().map(move |client| (session, client)));
         let apps = apps.filter_map(|(session, client)| Some((session, shared.client(client)?)));
-        join_all(apps.filter_map(|(session, client)| Some(tell_one(&shared, session, client, client.back_channel.as_deref()?)))).await
+        join_all(apps.filter_map(|(session, client)| Some(tell_one(&shared, session, client, client.back_channel.as_deref()?))))
+            .await
     });
     telling.await.unwrap_or_default()
 }

@@ -67,13 +67,14 @@ fn redeem(shared: &Shared, client: &Client, params: &Params) -> Result<Value, &'
     let verifier = params.get("code_verifier").map_or("", String::as_str);
     let challenge = Base64UrlUnpadded::encode_string(&Sha256::digest(verifier.as_bytes()));
     let asked = &granted.asked;
-    let is_right = asked.client == client.id && asked.challenge == challenge && params.get("redirect_uri") == Some(&asked.redirect_uri);
+    let is_right =
+        asked.client == client.id && asked.challenge == challenge && params.get("redirect_uri") == Some(&asked.redirect_uri);
     if !is_right || asked.until <= now() || !all.has_session(&granted.sid) {
         return Err("invalid_grant");
     }
     let family = random();
     let nonce = granted.asked.nonce.clone();
-    all.families.insert(family.clone(), Family { granted, newest: String::new(), used: 0 });
+    all.families.insert(family.clone(), Family { granted, newest: String::new(), used: now() });
     tokens(shared, &mut all, &family, nonce.as_deref())
 }
 
