@@ -22,9 +22,9 @@ use openidconnect::reqwest;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use state::Shared;
 #[allow(unused_imports, reason = "not every program that has this module names all of them")]
 pub(crate) use state::{Counts, Tell, USERS, User};
-use state::{Shared, Stop};
 
 /// An app that is registered.
 #[derive(Clone, Debug)]
