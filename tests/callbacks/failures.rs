@@ -46,7 +46,18 @@ async fn success_waits_for_the_disk() {
         assert_eq!(live([&jane]), [false]);
         let receiver = world.receiver.clone();
         let get = tokio::spawn(async move { receiver.front_channel(None, "sid=session-1&iss=https://login.example.com").await });
-        tokio::task::yield_now().await;
+        // Time enough to look, and to answer if nothing else is waited for.
+        let reader = AsyncSignIn::from(jane.clone());
+        for _ in 0..200 {
+            assert!(
+                !tokio::task::spawn_blocking({
+                    let reader = reader.clone();
+                    move || reader.blocking().is_live().unwrap()
+                })
+                .await
+                .unwrap()
+            );
+        }
         assert!(!post.is_finished() && !get.is_finished());
         if has_power {
             world.machine.set_holding_syncs(false);
