@@ -116,7 +116,7 @@ impl Browser {
         self.get("/title").await.as_str().unwrap().to_owned()
     }
 
-    /// As sent, before any script.
+    /// The document as it is now.
     pub(crate) async fn source(&self) -> String {
         self.get("/source").await.as_str().unwrap().to_owned()
     }
@@ -215,8 +215,8 @@ impl Browser {
     }
 }
 
-/// Asks again and again until it is so.
-pub(crate) async fn until<T, F: Future<Output = Result<T, String>>>(mut ask: impl FnMut() -> F) -> T {
+/// Asks again and again until it is so; or says what it was at last.
+pub(crate) async fn until<T>(mut ask: impl AsyncFnMut() -> Result<T, String>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match ask().await {

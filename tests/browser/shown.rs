@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use oubliette::{AccessQuery, AsyncTokenStore, ClientId, Page};
 use serde_json::{Value, json};
 
 use crate::driver::Browser;
 
-/// Tokens by tenant, account and sign-in. Of an account only the subject: the page names its users so.
+/// Tokens by tenant, account and sign-in: their kinds, and until when an access token is good. Accounts are named by their subject alone, as the
+/// page does.
 pub(crate) type Held = BTreeMap<String, BTreeMap<String, BTreeMap<String, BTreeSet<String>>>>;
 
 /// What the page shows, read from its attributes.
@@ -42,7 +44,10 @@ const map = (list, name, value) => {
 return {
   me: me.dataset.user ? [me.dataset.user, me.dataset.tenant] : null,
   held: map(all(document, 'section[data-tenant]'), 'tenant', section => map(all(section, 'li[data-account]'), 'account', account =>
-    map(all(account, '[data-sign-in]'), 'signIn', signIn => all(signIn, '[data-token]').map(token => token.dataset.token)))),
+    map(all(account, '[data-sign-in]'), 'signIn', signIn => all(signIn, '[data-token]').map(token => {
+      const until = token.querySelector('time');
+      return token.dataset.token + (until ? ' until ' + until.dateTime : '');
+    })))),
   ledger: [Number(ledger.dataset.position), Number(ledger.dataset.bytes)],
   events: all(document, 'ol#events > li[data-signal]').map(({dataset}) => ({signal: dataset.signal, scope: dataset.scope, micros: dataset.micros})),
 };"#;
@@ -76,14 +81,13 @@ pub(crate) async fn held(store: &AsyncTokenStore, client: &ClientId) -> (Held, (
         for account in accounts.accounts {
             let subject = account.id.subject().unwrap().sub().to_owned();
             for live in account.sign_ins {
-                let mut kinds = BTreeSet::new();
-                let mut kind = |name: &str, is_there: bool| is_there.then(|| kinds.insert(name.to_owned()));
-                let wanted = AccessQuery::new(client.clone()).even_if_expired();
-                kind("access", live.access_token(&wanted).unwrap().is_some());
-                kind("refresh", live.refresh_token(client).unwrap().is_some());
-                kind("id", live.id_token(client).unwrap().is_some());
+                let access = live.access_token(&AccessQuery::new(client.clone()).even_if_expired()).unwrap();
+                let access = access.map(|token| format!("access until {:.0}", Timestamp::try_from(token.expires_at).unwrap()));
+                let refresh = live.refresh_token(client).unwrap().map(|_| "refresh".into());
+                let id = live.id_token(client).unwrap().map(|_| "id".into());
+                let tokens = [access, refresh, id].into_iter().flatten().collect();
                 let tenant = held.entry(live.tenant().as_str().to_owned()).or_default();
-                tenant.entry(subject.clone()).or_default().insert(hex(live.id()), kinds);
+                tenant.entry(subject.clone()).or_default().insert(hex(live.id()), tokens);
             }
         }
     }
