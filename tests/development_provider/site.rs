@@ -1,0 +1,79 @@
+//! The app, the other app, the API and the provider, each on a port of its own.
+
+use std::time::Duration;
+
+use oubliette::logout::{Issuer, Issuers, Keys, ReqwestClient, sign_out_routes};
+use oubliette::{AccountId, AsyncSignIn, AsyncTokenStore, ClientId, KeySource, Subject, TokenStore};
+use tokio::net::TcpListener;
+
+use crate::axum_login::{Config, app};
+use crate::provider::{self, Client, Provider};
+use crate::{api, other_app};
+
+pub(crate) const ID: &str = "web-app";
+pub(crate) const SECRET: &str = "a secret of more than letters: ä+%";
+
+pub(crate) struct Site {
+    pub(crate) provider: Provider,
+    pub(crate) store: AsyncTokenStore,
+    pub(crate) app: String,
+    pub(crate) other: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Site {
+    pub(crate) async fn open() -> Self {
+        let listen = || async { TcpListener::bind("127.0.0.1:0").await.unwrap() };
+        let (at_app, at_other, at_api, at_provider) = (listen().await, listen().await, listen().await, listen().await);
+        let url = |listener: &TcpListener| format!("http://{}", listener.local_addr().unwrap());
+        let (app_url, other, api_url) = (url(&at_app), url(&at_other), url(&at_api));
+        let issuer = url(&at_provider).replace("127.0.0.1", "localhost");
+        let web = Client {
+            id: ID.into(),
+            secret: SECRET.into(),
+            redirect_uris: vec![format!("{app_url}/callback")],
+            post_logout_redirect_uris: vec![format!("{app_url}/")],
+            back_channel: Some(format!("{app_url}/logout/back-channel")),
+            front_channel: Some(format!("{app_url}/logout/front-channel")),
+        };
+        let clients = vec![web, other_app::registration(&other)];
+        let provider = provider::serve(at_provider, issuer.clone(), clients, Duration::from_secs(60)).await;
+        other_app::serve(at_other, other.clone(), issuer.clone()).unwrap();
+        let secrets = (ID.to_owned(), SECRET.to_owned());
+        let config = api::Config { issuer: issuer.clone(), client_id: secrets.0.clone(), client_secret: secrets.1.clone() };
+        api::serve(at_api, config).unwrap();
+
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let store = TokenStore::builder(folder.path().join("tokens")).key(KeySource::bytes([7; 32])).open_async().await.unwrap();
+        let config = Config {
+            issuer: issuer.clone(),
+            client_id: secrets.0,
+            client_secret: secrets.1,
+            public_url: app_url.clone(),
+            api_url: format!("{api_url}/greeting"),
+            scopes: "openid offline_access api.read".into(),
+        };
+        let known = oubliette::openid::Provider::generic(&issuer).unwrap();
+        let known = Issuer::new(known, ClientId::new(ID).unwrap(), Keys::discovered(ReqwestClient::new().unwrap()));
+        let routes = sign_out_routes(store.clone(), Issuers::new([known]).unwrap());
+        let router = app(config, routes.receiver()).await.unwrap().merge(routes);
+        tokio::spawn(axum::serve(at_app, router).into_future());
+        Self { provider, store, app: app_url, other, _folder: folder }
+    }
+
+    pub(crate) fn at_provider(&self, path: &str) -> String {
+        format!("{}{path}", self.provider.issuer())
+    }
+
+    /// Her sign-ins that are live.
+    pub(crate) async fn lives(&self, user: &str) -> Vec<AsyncSignIn> {
+        let account = AccountId::of_subject(Subject::new(self.provider.issuer(), user).unwrap());
+        self.store.account(&account).await.unwrap()
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.provider.stop();
+    }
+}
