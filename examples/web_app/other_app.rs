@@ -11,12 +11,12 @@ use axum::extract::{Form, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use openidconnect::core::{CoreAuthenticationFlow, CoreProviderMetadata};
+use openidconnect::core::CoreAuthenticationFlow;
 use openidconnect::{
     AuthorizationCode, ClientSecret, CsrfToken, IssuerUrl, Nonce, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl,
 };
 use openidconnect::{EndpointMaybeSet as MaybeSet, EndpointNotSet as NotSet, EndpointSet as Set};
-use openidconnect::{TokenResponse as _, reqwest, url::Url};
+use openidconnect::{ProviderMetadataWithLogout, TokenResponse as _, reqwest};
 use oubliette::ClientId;
 use oubliette::logout::{Issuer, KeySet, Keys, ReqwestClient};
 use oubliette::openid::{Provider, ProviderClient};
@@ -29,7 +29,7 @@ type Params = HashMap<String, String>;
 type Oidc = ProviderClient<Set, NotSet, NotSet, NotSet, MaybeSet, MaybeSet>;
 
 const ID: &str = "other-app";
-const SECRET: &str = "the other app's secret, known to whoever reads this";
+const SECRET: &str = "known-to-whoever-reads-this";
 const COOKIE: &str = "other_app";
 /// As many logins as can be on their way, and as many users, before all begin anew.
 const MOST: usize = 10_000;
@@ -87,8 +87,8 @@ impl App {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn metadata(&self) -> Result<CoreProviderMetadata, Fault> {
-        Ok(CoreProviderMetadata::discover_async(IssuerUrl::new(self.issuer.clone())?, &self.http).await?)
+    async fn metadata(&self) -> Result<ProviderMetadataWithLogout, Fault> {
+        Ok(ProviderMetadataWithLogout::discover_async(IssuerUrl::new(self.issuer.clone())?, &self.http).await?)
     }
 
     async fn oidc(&self) -> Result<Oidc, Fault> {
@@ -167,7 +167,9 @@ async fn sign_out(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Res
     let Some(session) = cookie(&headers).and_then(|cookie| app.sessions().remove(cookie)) else {
         return Ok(Redirect::to("/").into_response());
     };
-    let mut url = Url::parse(&format!("{}/end-session", app.issuer))?;
+    let metadata = app.metadata().await?;
+    let there = metadata.additional_metadata().end_session_endpoint.as_ref();
+    let mut url = there.ok_or("the provider does not say where to sign out")?.url().clone();
     let back = format!("{}/", app.url);
     url.query_pairs_mut().extend_pairs([("id_token_hint", session.id_token.as_str()), ("post_logout_redirect_uri", &back)]);
     Ok(Redirect::to(url.as_str()).into_response())

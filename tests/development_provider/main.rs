@@ -6,6 +6,7 @@ mod api;
 #[path = "../../examples/axum_login.rs"]
 #[allow(dead_code, reason = "its `main`")]
 mod axum_login;
+#[path = "../common/browser.rs"]
 mod browser;
 #[path = "../../examples/web_app/other_app.rs"]
 mod other_app;

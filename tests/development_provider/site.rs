@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use openidconnect::reqwest::{Method, StatusCode};
 use oubliette::logout::{Issuer, Issuers, Keys, ReqwestClient, sign_out_routes};
 use oubliette::{AccountId, AsyncSignIn, AsyncTokenStore, ClientId, KeySource, Subject, TokenStore};
 use tokio::net::TcpListener;
 
 use crate::axum_login::{Config, app};
+use crate::browser::{Browser, Page};
 use crate::provider::{self, Client, Provider};
 use crate::{api, other_app};
 
@@ -75,5 +77,33 @@ impl Site {
 impl Drop for Site {
     fn drop(&mut self) {
         self.provider.stop();
+    }
+}
+
+impl Browser {
+    /// Signs in to the app, as `who` (`jane contoso`) if the provider asks.
+    pub(crate) async fn sign_in(&mut self, site: &Site, who: &str) -> Page {
+        let page = self.open(&format!("{}/login", site.app)).await;
+        let page = self.choose(page, who).await;
+        assert!(page.url.as_str() == format!("{}/", site.app) && page.text.contains("Sign out"), "{}: {}", page.url, page.text);
+        page
+    }
+
+    pub(crate) async fn choose(&mut self, page: Page, who: &str) -> Page {
+        if page.text.contains(r#"action="/sign-in""#) { self.press(&page, "/sign-in", &[("as", who)]).await } else { page }
+    }
+
+    pub(crate) async fn is_signed_in(&mut self, site: &Site) -> bool {
+        self.open(&format!("{}/", site.app)).await.text.contains("Sign out")
+    }
+
+    pub(crate) async fn is_in_other_app(&mut self, site: &Site) -> bool {
+        !self.open(&format!("{}/", site.other)).await.text.contains(r#"data-user="""#)
+    }
+
+    /// What the API says to the app, which asks with the user's token; nothing if the app has her sign in again.
+    pub(crate) async fn calls_api(&mut self, site: &Site) -> Option<String> {
+        let page = self.send(Method::GET, format!("{}/api", site.app).parse().unwrap(), None, None).await;
+        (page.status == StatusCode::OK).then_some(page.text)
     }
 }

@@ -1,0 +1,31 @@
+//! **To copy.** What failed is for the log; the user is only told that it did.
+
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse, Response};
+
+use super::super::Fault;
+
+pub(crate) struct Failure(pub(crate) StatusCode, pub(crate) Fault);
+
+impl Failure {
+    /// A request that no page of ours makes, or not so.
+    pub(crate) fn refused(why: &'static str) -> Self {
+        Self(StatusCode::BAD_REQUEST, why.into())
+    }
+}
+
+impl<E: Into<Fault>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(StatusCode::INTERNAL_SERVER_ERROR, error.into())
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        eprintln!("{}: {}", self.0, self.1);
+        let page = r#"<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>This did not work</title><link rel="stylesheet" href="/style.css"><main><h1>This did not work</h1>
+<p><a href="/">Begin anew</a></p></main></html>"#;
+        (self.0, Html(page)).into_response()
+    }
+}

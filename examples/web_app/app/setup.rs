@@ -1,0 +1,50 @@
+//! **To copy.** Opens the store and closes it, so that a restart loses nobody and brings nobody back.
+//!
+//! Nothing that counts is in memory: tokens, web sessions and logins under way are in the store, sign-outs in its ledger. So a process that is
+//! killed needs no more care than one that ends; ending in order only spares the provider a refresh that would have to be repeated.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use openidconnect::reqwest;
+use oubliette::logout::{Issuer, Issuers, Keys, ReqwestClient, sign_out_routes};
+use oubliette::{Acquirer, KeySource, TokenStore, Upkeep};
+
+use super::super::Fault;
+use super::App;
+use super::config::Config;
+use super::login::Oidc;
+
+/// The app, as long as its store is open.
+pub(crate) struct Open {
+    pub(crate) app: App,
+    upkeep: Upkeep,
+}
+
+/// Opens the store. The provider need not be up yet: its documents are fetched when they are needed, so that an app that starts while
+/// the provider is down serves its users, and hears of their sign-outs later.
+pub(crate) async fn open(config: Arc<Config>) -> Result<Open, Fault> {
+    config.check()?;
+    let store = TokenStore::builder(&config.folder).key(KeySource::file(&config.key_file)).open_async().await?;
+    // What nobody uses any more goes, on a thread of its own.
+    let upkeep = store.upkeep().start()?;
+    let keys = Keys::discovered(ReqwestClient::new()?);
+    let issuer = Issuer::new(config.provider.clone(), config.client.clone(), keys).algorithms(config.algorithms.clone());
+    let sign_outs = sign_out_routes(store.clone(), Issuers::new([issuer])?);
+    // No redirects: else whoever answers as the provider could have requests sent to hosts behind our firewall. A time limit, well below
+    // the acquirer's: a refresh that is cut off is repeated, and the provider may not like that.
+    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(Duration::from_secs(10)).build()?;
+    let (acquirer, oidc) = (Acquirer::new(), Arc::new(Oidc::default()));
+    Ok(Open { app: App { config, store, acquirer, oidc, http, sign_outs }, upkeep })
+}
+
+impl Open {
+    /// To be called once no requests are taken any more, and those under way have ended.
+    pub(crate) async fn close(self) -> Result<(), Fault> {
+        let Self { app, upkeep } = self;
+        // Providers tell of a sign-out once, and do not wait for the answer.
+        app.sign_outs.receiver().drain().await;
+        drop(upkeep);
+        Ok(app.store.close().await?)
+    }
+}

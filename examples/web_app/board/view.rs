@@ -1,0 +1,78 @@
+//! **Demonstration.** What the store holds, as its public interface tells it: that a token is there, and until when. Never the token.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use oubliette::{AccountId, AsyncSignIn, Page, TenantId};
+
+use super::super::Fault;
+use super::super::app::{App, calls};
+use super::{Board, hex};
+
+/// More accounts than this are not listed.
+const MOST: usize = 200;
+
+pub(super) struct View {
+    /// By tenant, the accounts with sign-ins there; one that is a guest is in several.
+    pub(super) tenants: BTreeMap<String, BTreeMap<String, Vec<SignIn>>>,
+    pub(super) has_more: bool,
+    pub(super) ledger: Ledger,
+    pub(super) now: SystemTime,
+}
+
+pub(super) struct SignIn {
+    pub(super) id: String,
+    pub(super) since: SystemTime,
+    /// Whether it is the one of the browser that asks.
+    pub(super) is_mine: bool,
+    pub(super) access: Option<SystemTime>,
+    pub(super) has_refresh: bool,
+    pub(super) has_id: bool,
+}
+
+pub(super) struct Ledger {
+    pub(super) position: u64,
+    pub(super) bytes: u64,
+    pub(super) syncs: u64,
+    pub(super) store_bytes: u64,
+}
+
+pub(super) async fn view(app: &App, board: &Board, me: Option<&AsyncSignIn>) -> Result<View, Fault> {
+    let mut tenants: BTreeMap<String, BTreeMap<String, Vec<SignIn>>> =
+        board.tenants.iter().map(|tenant| ((*tenant).to_owned(), BTreeMap::new())).collect();
+    let listed = app.store.accounts(Page::first(MOST)).await?;
+    for account in listed.accounts {
+        for live in account.sign_ins.into_iter().map(AsyncSignIn::from) {
+            let accounts = tenants.entry(live.tenant().as_str().to_owned()).or_default();
+            accounts.entry(name_of(live.account())).or_default().push(sign_in(app, &live, me).await?);
+        }
+    }
+    let stats = app.store.stats().await?;
+    let ledger =
+        Ledger { position: stats.synced, bytes: stats.ledger_bytes, syncs: stats.ledger_syncs, store_bytes: stats.engine_bytes };
+    Ok(View { tenants, has_more: listed.next.is_some(), ledger, now: SystemTime::now() })
+}
+
+async fn sign_in(app: &App, live: &AsyncSignIn, me: Option<&AsyncSignIn>) -> Result<SignIn, Fault> {
+    let client = &app.config.client;
+    Ok(SignIn {
+        id: hex(&live.id()),
+        since: live.signed_in_at(),
+        is_mine: me == Some(live),
+        access: live.access_token(&calls::wanted(app).even_if_expired()).await?.map(|token| token.expires_at),
+        has_refresh: live.refresh_token(client).await?.is_some(),
+        has_id: live.id_token(client).await?.is_some(),
+    })
+}
+
+/// What the user is called at the provider.
+pub(super) fn name_of(account: &AccountId) -> String {
+    let sub = account.subject().map(|subject| subject.sub());
+    sub.or(account.home_account_id()).unwrap_or("an app").to_owned()
+}
+
+/// Whether the page shows this tenant: nobody else can be signed out from it.
+pub(super) async fn is_shown(app: &App, board: &Board, tenant: &TenantId) -> Result<bool, Fault> {
+    let is_ours = board.tenants.contains(&tenant.as_str());
+    Ok(is_ours || !app.store.accounts_in(tenant, Page::first(1)).await?.accounts.is_empty())
+}

@@ -1,0 +1,138 @@
+//! **Demonstration.** The app behind its address: the same while the store behind it is closed and opened again.
+//!
+//! A real app is restarted by whoever deploys it. Here it is done within the process, so that it can be tried from the page.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use oubliette::AsyncTokenStore;
+use tokio::net::TcpListener;
+use tokio::sync::{RwLock, oneshot};
+use tokio::task::JoinHandle;
+use tower::ServiceExt as _;
+
+use super::Fault;
+use super::app::config::Config;
+use super::app::failure::Failure;
+use super::app::{headers, setup};
+use super::board::{self, Board};
+
+pub(crate) struct Site {
+    config: Arc<Config>,
+    board: Arc<Board>,
+    /// Each request holds it for reading until it has its answer; who closes the store, for writing.
+    up: RwLock<Option<Up>>,
+}
+
+struct Up {
+    open: setup::Open,
+    router: Router,
+}
+
+/// The app's address, as long as it is served.
+pub(crate) struct Serving {
+    end: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Serving {
+    /// Takes no more requests, and lets those under way end.
+    pub(crate) async fn stop(self) {
+        let _ = self.end.send(());
+        let _ = self.task.await;
+    }
+}
+
+impl Site {
+    pub(crate) async fn open(config: Arc<Config>, board: Arc<Board>) -> Result<Arc<Self>, Fault> {
+        let up = Up::open(&config, &board).await?;
+        Ok(Arc::new(Self { config, board, up: RwLock::new(Some(up)) }))
+    }
+
+    pub(crate) fn serve(self: Arc<Self>, listener: TcpListener) -> Serving {
+        let (end, ended) = oneshot::channel::<()>();
+        let router = Router::new().fallback(answer).with_state(self);
+        let serve = axum::serve(listener, router).with_graceful_shutdown(async { _ = ended.await });
+        let task = tokio::spawn(async move {
+            if let Err(error) = serve.await {
+                eprintln!("the app's address is not served any more: {error}");
+            }
+        });
+        Serving { end, task }
+    }
+
+    /// The store that is open now.
+    ///
+    /// # Panics
+    /// Once the site was closed, or a restart has failed.
+    #[allow(dead_code, reason = "for tests")]
+    pub(crate) async fn store(&self) -> AsyncTokenStore {
+        self.up.read().await.as_ref().expect("the site is open").open.app.store.clone()
+    }
+
+    pub(crate) async fn restart(&self) -> Result<(), Fault> {
+        // What a refresh got, and could not store, would have to be redeemed once more.
+        self.board.refreshes.are_done().await;
+        let mut up = self.up.write().await;
+        self.board.refreshes.are_done().await;
+        if let Some(up) = up.take() {
+            up.open.close().await?;
+        }
+        *up = Some(Up::open(&self.config, &self.board).await?);
+        Ok(())
+    }
+
+    pub(crate) async fn close(&self) -> Result<(), Fault> {
+        let up = self.up.write().await.take();
+        self.board.refreshes.are_done().await;
+        match up {
+            Some(up) => up.open.close().await,
+            None => Ok(()),
+        }
+    }
+
+    async fn restart_from_page(&self, headers: &HeaderMap) -> Response {
+        if !headers::is_own(headers, &self.config) {
+            return Failure::refused("a request that is not from a page of ours").into_response();
+        }
+        match self.restart().await {
+            Ok(()) => Redirect::to("/").into_response(),
+            Err(error) => Failure::from(error).into_response(),
+        }
+    }
+}
+
+impl Up {
+    async fn open(config: &Arc<Config>, board: &Arc<Board>) -> Result<Self, Fault> {
+        let open = setup::open(config.clone()).await?;
+        let router = open.app.router(board::pages(&open.app, board));
+        Ok(Self { open, router })
+    }
+}
+
+async fn answer(State(site): State<Arc<Site>>, request: Request) -> Response {
+    let path = request.uri().path();
+    if path == "/restart" && request.method() == Method::POST {
+        let (parts, _) = request.into_parts();
+        return site.restart_from_page(&parts.headers).await;
+    }
+    let is_sign_out = path == "/sign-out" || path.starts_with("/logout/");
+    let up = site.up.read().await;
+    let Some(up) = &*up else { return Failure::from("the store could not be opened again").into_response() };
+    let router = if is_sign_out {
+        // A router of its own for this one request, to know how long it took until the sign-out was on the disk.
+        let (board, began) = (site.board.clone(), Instant::now());
+        let app = up.open.app.clone().after_sign_out(move |signed_out| {
+            board.events.told(&signed_out, began.elapsed());
+            async { Ok(()) }
+        });
+        app.router(board::pages(&app, &site.board))
+    } else {
+        up.router.clone()
+    };
+    router.oneshot(request).await.into_response()
+}
