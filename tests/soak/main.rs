@@ -112,12 +112,18 @@ async fn begin(folder: &Path) -> (Told, provider::Provider) {
         back_channel: Some(format!("{url}/logout/back-channel")),
         front_channel: Some(format!("{url}/logout/front-channel")),
     };
-    let provider = provider::serve(listener, issuer.clone(), vec![client], ACCESS_LIFE).await;
-    for number in 0..USERS {
-        provider.add_user(&user(number), &user(number), &[tenant(number % TENANTS)]);
-    }
+    let provider = provider::serve_users(listener, issuer.clone(), vec![client], users(), ACCESS_LIFE).await;
     let api = api::serve(issuer.clone(), secret.clone()).await;
     (Told { folder: folder.to_str().unwrap().into(), port, issuer, secret, api }, provider)
+}
+
+/// They live as long as the process.
+fn users() -> &'static [provider::User] {
+    let user = |number| {
+        let (id, tenant) = (&*user(number).leak(), &*tenant(number % TENANTS).leak());
+        provider::User { id, name: id, tenants: vec![tenant].leak() }
+    };
+    (0..USERS).map(user).collect::<Vec<_>>().leak()
 }
 
 fn report(world: &World, figures: &[(u64, u64)], took: Duration) {
