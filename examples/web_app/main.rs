@@ -64,6 +64,8 @@ pub(crate) struct Outside {
     /// Separated by spaces.
     pub(crate) scopes: String,
     pub(crate) algorithms: Vec<Algorithm>,
+    /// For a provider whose logout tokens have no `exp`: how old they may be.
+    pub(crate) without_expiry_for: Option<Duration>,
     /// The API's address; without one ours is started, which asks the provider whether a token is good.
     pub(crate) api: Option<String>,
     /// Whether the other app is registered too ([`other_app::registration`]).
@@ -131,6 +133,7 @@ pub(crate) async fn start(options: Options) -> Result<Running, Fault> {
                 tenant: Tenant::Claim("tenant".into()),
                 scopes: SCOPES.into(),
                 algorithms: vec![Algorithm::Rs256],
+                without_expiry_for: None,
                 api: None,
                 has_other_app: true,
             }
@@ -206,6 +209,7 @@ fn config(folder: &Path, urls: &Urls, outside: Outside) -> Result<Config, Fault>
         client: ClientId::new(outside.client_id)?,
         client_secret: outside.client_secret,
         algorithms: outside.algorithms,
+        without_expiry_for: outside.without_expiry_for,
         scopes: Scopes::parse(&outside.scopes)?,
         api_url: urls.api.clone(),
     })
@@ -262,6 +266,9 @@ struct Arguments {
     /// The claim that names the tenant; without one the provider is one
     #[arg(long)]
     tenant_claim: Option<String>,
+    /// For a provider whose logout tokens have no `exp`: how many seconds old they may be
+    #[arg(long)]
+    without_expiry_for: Option<u64>,
     /// The page on which users sign out at the provider
     #[arg(long)]
     sign_out_page: Option<String>,
@@ -276,6 +283,7 @@ impl Arguments {
             tenant: self.tenant_claim.clone().map_or(Tenant::Issuer, Tenant::Claim),
             scopes: self.scopes.clone(),
             algorithms: vec![Algorithm::Rs256],
+            without_expiry_for: self.without_expiry_for.map(Duration::from_secs),
             api: self.api_url.clone(),
             has_other_app: false,
             sign_out_page: self.sign_out_page.clone(),

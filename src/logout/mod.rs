@@ -43,8 +43,8 @@
 //!   A token that comes again does nothing.
 //! - **A stranger can do nothing**: not end anybody, not have anything recorded or logged, and have keys fetched once in
 //!   [some seconds](Keys::ask_again_after) at most. (By the front channel: end the session whose secret `sid` he has.)
-//! - **A provider can end its own users' sign-ins alone**, whatever it signs; and it cannot fill the ledger for the others: beyond 10 000 an hour,
-//!   its sign-outs are recorded only if somebody is signed in.
+//! - **A provider can end its own users' sign-ins alone**, whatever it signs; and it cannot fill the ledger for the others: beyond 1000 records an
+//!   hour, its sign-outs are recorded only if they end somebody.
 //!
 //! # What is not
 //! - Encrypted logout tokens are refused.

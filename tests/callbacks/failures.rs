@@ -100,7 +100,8 @@ async fn with_a_failed_engine_the_session_ends_and_the_answer_is_no_success() {
     for _ in 0..20 {
         refused(&world.post_token(&token).await, "server_error");
     }
-    assert_eq!((world.recorded(), world.told().len()), (ended, 1));
+    // (The app's part is its own: it may have more luck.)
+    assert_eq!((world.recorded(), world.told().len()), (ended, 21));
     // By the front channel a session is recorded once.
     for _ in 0..20 {
         let answer = world.get("sid=session-9&iss=https://login.example.com").await;

@@ -36,7 +36,7 @@ impl Browser {
         self.follow(page, "").await
     }
 
-    /// Sends the page's first form whose action begins so, as a form of that page, with what is hidden in it.
+    /// Sends the page's first form whose action has this in it, as a form of that page, with what is hidden in it.
     pub(crate) async fn press(&mut self, page: &Page, action: &str, with: &[(&str, &str)]) -> Page {
         let sent = self.press_only(page, action, with).await;
         // Browsers hold also what a form redirects to against the policy of its page.
@@ -47,7 +47,7 @@ impl Browser {
 
     /// As [`press`](Self::press), without going on from there.
     pub(crate) async fn press_only(&mut self, page: &Page, action: &str, with: &[(&str, &str)]) -> Page {
-        let form = page.text.split("<form").skip(1).find(|form| attribute(form, "action").is_some_and(|to| to.starts_with(action)));
+        let form = page.text.split("<form").skip(1).find(|form| attribute(form, "action").is_some_and(|to| to.contains(action)));
         let form = form.unwrap_or_else(|| panic!("{}: no form to {action}: {}", page.url, page.text));
         let form = form.split("</form>").next().unwrap();
         let tags = form.split("<input").skip(1).map(|tag| tag.split('>').next().unwrap());

@@ -67,6 +67,15 @@ const clients = [
         redirect_uris: [`${told.other}/callback`],
         post_logout_redirect_uris: [`${told.other}/`],
     },
+    // The one of `examples/web_app`, that is.
+    {
+        client_id: "other-app",
+        client_secret: "known-to-whoever-reads-this",
+        redirect_uris: [`${told.other}/callback`],
+        post_logout_redirect_uris: [`${told.other}/`],
+        backchannel_logout_uri: `${told.other}/logout/back-channel`,
+        backchannel_logout_session_required: true,
+    },
 ];
 
 const server = createServer();

@@ -1,6 +1,7 @@
 //! **To copy.** What differs from app to app, and from one deployment to the next.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use openidconnect::url::Url;
 use oubliette::logout::Algorithm;
@@ -27,6 +28,8 @@ pub(crate) struct Config {
     pub(crate) client_secret: String,
     /// By what the provider signs logout tokens: `backchannel_logout_signing_alg` of its registration, RS256 at most of them.
     pub(crate) algorithms: Vec<Algorithm>,
+    /// For a provider whose logout tokens have no `exp`, which the specification requires: how old they may be by their `iat`.
+    pub(crate) without_expiry_for: Option<Duration>,
     /// What the access token is to be for; `openid` among them, and `offline_access` where refresh tokens are given for that alone.
     pub(crate) scopes: Scopes,
     /// The API that the app calls for its users.

@@ -30,6 +30,10 @@ pub(crate) async fn open(config: Arc<Config>) -> Result<Open, Fault> {
     let upkeep = store.upkeep().start()?;
     let keys = Keys::discovered(ReqwestClient::new()?);
     let issuer = Issuer::new(config.provider.clone(), config.client.clone(), keys).algorithms(config.algorithms.clone());
+    let issuer = match config.without_expiry_for {
+        Some(age) => issuer.without_expiry_for(age),
+        None => issuer,
+    };
     let sign_outs = sign_out_routes(store.clone(), Issuers::new([issuer])?);
     // No redirects: else whoever answers as the provider could have requests sent to hosts behind our firewall. A time limit, well below
     // the acquirer's: a refresh that is cut off is repeated, and the provider may not like that.

@@ -31,18 +31,16 @@ pub(super) struct Event {
 impl Events {
     /// A sign-out of a user: from here, or told by the provider.
     pub(crate) fn told(&self, signed_out: &SignedOut, took: Duration) {
-        let SignedOut { session, subject, account, receipt, .. } = signed_out;
-        let signal = match signed_out.signal {
-            Signal::BackChannel => "back-channel",
-            Signal::FrontChannel => "front-channel",
-            _ => "here",
+        let SignedOut { session, subject, accounts, receipt, .. } = signed_out;
+        let (signal, scope) = match (signed_out.signal, session) {
+            (Signal::BackChannel, Some(_)) => ("back-channel", "session"),
+            (Signal::BackChannel, None) => ("back-channel", "subject"),
+            (Signal::FrontChannel, _) => ("front-channel", "session"),
+            _ => ("here", "account"),
         };
-        let scope = match (account, session, subject) {
-            (Some(_), ..) => "account",
-            (None, Some(_), _) => "session",
-            _ => "subject",
-        };
-        let whom = account.as_ref().map(name_of).or_else(|| subject.as_ref().map(|subject| subject.sub().to_owned()));
+        let names: Vec<String> = accounts.iter().map(name_of).collect();
+        let whom = Some(names.join(", ")).filter(|names| !names.is_empty());
+        let whom = whom.or_else(|| subject.as_ref().map(|subject| subject.sub().to_owned()));
         self.push(signal, scope, whom, took, receipt.as_ref());
     }
 
