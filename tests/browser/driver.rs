@@ -23,7 +23,7 @@ pub(crate) struct Driver {
 }
 
 /// How a browser is set up. All have a profile of their own, of a moment's life, and find no other machine than this one.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Kind {
     pub(crate) javascript: bool,
     pub(crate) third_party_cookies: bool,
@@ -112,10 +112,6 @@ impl Browser {
         self.get("/url").await.as_str().unwrap().to_owned()
     }
 
-    pub(crate) async fn title(&self) -> String {
-        self.get("/title").await.as_str().unwrap().to_owned()
-    }
-
     /// The document as it is now.
     pub(crate) async fn source(&self) -> String {
         self.get("/source").await.as_str().unwrap().to_owned()
@@ -125,10 +121,10 @@ impl Browser {
         self.find(css).await.is_ok()
     }
 
-    /// The text of the first such element, as it is seen.
+    /// The text of the first such element, as it is seen. (In one step: pages change.)
     pub(crate) async fn text(&self, css: &str) -> String {
-        let element = self.find(css).await.unwrap_or_else(|wrong| panic!("{css}: {}", wrong.words));
-        self.get(&format!("/element/{element}/text")).await.as_str().unwrap().to_owned()
+        let text = self.run("return document.querySelector(arguments[0])?.innerText ?? null", json!([css])).await;
+        text.as_str().unwrap_or_else(|| panic!("there is no {css}")).to_owned()
     }
 
     /// Clicks the first such element; where a page of the app is being replaced just now, the new one's.

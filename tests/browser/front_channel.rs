@@ -7,11 +7,7 @@ use crate::web_app::Options;
 #[tokio::test]
 #[ignore = "needs Chromium: tests/browser/run"]
 async fn the_front_channel_needs_no_cookie() {
-    for kind in [
-        Kind::USUAL,
-        Kind { third_party_cookies: true, ..Kind::USUAL },
-        Kind { javascript: false, ..Kind::USUAL },
-    ] {
+    for kind in [Kind::USUAL, Kind { third_party_cookies: true, ..Kind::USUAL }, Kind { javascript: false, ..Kind::USUAL }] {
         let site = Site::with(|options| Options { access_life: LONG, ..options }).await;
         let (jane, joe) = (site.user(kind).await, site.user(kind).await);
         jane.has_apps_told_by("front").await;

@@ -65,7 +65,7 @@ async fn all_are_reached(browser: &Browser) {
     browser.open(&address).await;
     let controls = browser.run(CONTROLS, json!([])).await;
     let controls = controls.as_array().unwrap();
-    assert!(controls.len() > 1, "{address}");
+    assert!(!controls.is_empty(), "{address}");
     for expected in controls {
         browser.press(TAB).await;
         let focused = browser.run(FOCUSED, json!([])).await;

@@ -43,12 +43,12 @@ async fn every_page_is_for_everybody() {
     joe.browser.click("#confirm").await;
     look(&joe.browser, "provider-signed-out").await;
     joe.browser.open(&format!("{}/authorize?client_id=nobody", urls.provider)).await;
-    expect_not_found(&joe.browser).await;
+    expect_refusal(&joe.browser).await;
     look(&joe.browser, "provider-problem").await;
 
     // A login that was not begun here.
     jane.browser.open(&format!("{}/callback?code=none&state=none", urls.app)).await;
-    expect_not_found(&jane.browser).await;
+    expect_refusal(&jane.browser).await;
     look(&jane.browser, "app-problem").await;
     jane.comes().await;
     assert_eq!(jane.is().await, Some(("jane".into(), "contoso".into())));
@@ -58,7 +58,7 @@ async fn every_page_is_for_everybody() {
 }
 
 /// The browser notes that the page itself came with an error's status, as it should.
-async fn expect_not_found(browser: &Browser) {
+async fn expect_refusal(browser: &Browser) {
     let complaints = browser.complaints().await;
     assert!(matches!(&complaints[..], [one] if one.contains("status of 400")), "{complaints:?}");
 }

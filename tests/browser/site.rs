@@ -5,7 +5,7 @@ use std::time::Duration;
 use oubliette::ClientId;
 
 use crate::driver::{Browser, Driver, Kind, until};
-use crate::shown::{Event, Held, Shown, held};
+use crate::shown::{Held, Shown, held};
 use crate::web_app::{Options, Running, start};
 
 pub(crate) struct Site {
@@ -149,11 +149,6 @@ impl User {
     /// As the page says: user and tenant.
     pub(crate) async fn is(&self) -> Option<(String, String)> {
         self.shown().await.unwrap().me
-    }
-
-    /// The newest event, once there is another than before.
-    pub(crate) async fn newest_event(&self) -> Option<Event> {
-        self.shown().await.unwrap().events.into_iter().next()
     }
 }
 

@@ -132,15 +132,16 @@ fn the_oracle_knows_who_is_out() {
     let meanwhile = sign_in(&oracle, 2, 0);
     assert_eq!(now(&oracle, &jane), Verdict::Either);
     oracle.is_done(asked);
-    assert_eq!([jane, meanwhile, joe, sign_in(&oracle, 0, 0)].map(|one| now(&oracle, &one)), [
-        Verdict::Refused,
-        Verdict::Either,
-        Verdict::Served,
-        Verdict::Served
-    ]);
+    assert_eq!(
+        [jane, meanwhile, joe, sign_in(&oracle, 0, 0)].map(|one| now(&oracle, &one)),
+        [Verdict::Refused, Verdict::Either, Verdict::Served, Verdict::Served]
+    );
     // One that is not answered ends with its process, carried out or not.
     _ = oracle.asks(Scope::Tenant(0));
     let meanwhile = sign_in(&oracle, 1, 1);
     oracle.has_died();
-    assert_eq!([joe, meanwhile, sign_in(&oracle, 1, 1)].map(|one| now(&oracle, &one)), [Verdict::Either, Verdict::Either, Verdict::Served]);
+    assert_eq!(
+        [joe, meanwhile, sign_in(&oracle, 1, 1)].map(|one| now(&oracle, &one)),
+        [Verdict::Either, Verdict::Either, Verdict::Served]
+    );
 }
