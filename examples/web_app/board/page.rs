@@ -199,11 +199,9 @@ fn happened(html: &mut String, board: &Board) {
         let whom = event.whom.as_deref().map(escaped);
         let of = match (*scope, &whom) {
             ("account", Some(whom)) => format!("of <strong>{whom}</strong>, in all browsers"),
-            ("session", Some(whom)) => {
-                format!("of <strong>{whom}</strong>: the session at the provider, and with it the account")
-            }
-            ("session", None) => "of a session at the provider, and with it its account".into(),
-            ("subject", Some(whom)) => format!("of <strong>{whom}</strong>, by the provider's name"),
+            ("session", Some(whom)) => format!("of <strong>{whom}</strong>: a session at the provider, and with it the account"),
+            ("session", None) => "of a session at the provider".into(),
+            ("subject", Some(whom)) => format!("of <strong>{whom}</strong>, in all sessions"),
             ("tenant", Some(whom)) => format!("of everybody in <strong>{whom}</strong>"),
             _ => "of everybody".into(),
         };
