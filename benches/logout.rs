@@ -16,9 +16,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use common::{Bench, TOKENS, client, compare, is_bench, is_short, micros, sizes};
+use oubliette::SessionPolicy;
 use oubliette::logout::{Algorithm, Issuer, Issuers, KeySet, Keys, Receiver};
 use oubliette::openid::Provider;
-use oubliette::{SessionId, SignOut};
 use serde_json::{Value, json};
 use signer::Signer;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -49,8 +49,7 @@ fn main() {
     let signer = Signer::new(Algorithm::Rs256);
     let bench = Bench::new(accounts);
     let runtime = Runtime::new().unwrap();
-    let keys = Keys::fixed(&signer.jwks()).unwrap();
-    let issuers = Issuers::new([Issuer::new(Provider::generic(ISSUER).unwrap(), client(), keys)]).unwrap();
+    let issuers = Issuers::new([issuer(&signer)]).unwrap();
     let receiver = Receiver::new(bench.store().clone(), issuers.clone());
     let routes = oubliette::logout::sign_out_routes(bench.store().clone(), issuers);
     let address = runtime.block_on(serve(axum::Router::new().merge(routes)));
@@ -89,14 +88,16 @@ fn answers(callbacks: &mut Callbacks, rounds: usize) {
         c.receives(&body, 200)
     };
     compare("Receiver::back_channel, durable | the same again", rounds, None, callbacks, durable, again);
+    let (issuer, keys) = (issuer(&callbacks.signer), KeySet::parse(&callbacks.signer.jwks()).unwrap());
     let bare = |c: &mut Callbacks| {
-        drop(c.prepare());
-        let session = SessionId::new(ISSUER, format!("session-{}", c.number)).unwrap();
+        let body = c.prepare();
+        let token = body.strip_prefix("logout_token=").unwrap();
+        let sign_out = issuer.verify(token, &keys, SystemTime::now()).unwrap().sign_out(SessionPolicy::WholeAccount);
         let start = Instant::now();
-        c.bench.store().sign_out(SignOut::session(&session)).unwrap();
+        c.bench.store().sign_out(sign_out).unwrap();
         start.elapsed()
     };
-    compare("Receiver::back_channel, durable | store.sign_out", rounds, None, callbacks, durable, bare);
+    compare("Receiver::back_channel, durable | store.sign_out of the same", rounds, None, callbacks, durable, bare);
     let post = |c: &mut Callbacks| {
         let body = c.prepare();
         c.posts(&body)
@@ -164,8 +165,7 @@ fn algorithms(rounds: usize) {
     println!("\none check of a token, without a request");
     for algorithm in [Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256, Algorithm::Es384, Algorithm::EdDsa] {
         let signer = Signer::new(algorithm);
-        let keys = Keys::fixed(&signer.jwks()).unwrap();
-        let issuer = Issuer::new(Provider::generic(ISSUER).unwrap(), client(), keys).algorithms([algorithm]);
+        let issuer = issuer(&signer).algorithms([algorithm]);
         let keys = KeySet::parse(&signer.jwks()).unwrap();
         let token = signer.sign(&signer.header(), &claims(1));
         let start = Instant::now();
@@ -205,6 +205,10 @@ impl Callbacks {
         assert_eq!(answer.status(), expected, "{}", answer.body());
         time
     }
+}
+
+fn issuer(signer: &Signer) -> Issuer {
+    Issuer::new(Provider::generic(ISSUER).unwrap(), client(), Keys::fixed(&signer.jwks()).unwrap())
 }
 
 fn claims(number: u32) -> Value {

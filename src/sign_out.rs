@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use crate::clock::{from_millis, to_millis};
+use crate::clock::{Millis, from_millis, to_millis};
 use crate::crypto::{Tag, Tagger};
 use crate::error::{Error, Part, Result};
 use crate::gate::{Core, Open};
@@ -116,8 +116,22 @@ impl SignOut {
         &self.scope
     }
 
+    #[cfg(feature = "logout")]
+    pub(crate) fn cutoff(&self) -> Option<SystemTime> {
+        self.cutoff
+    }
+
     pub(crate) fn scopes(&self) -> impl Iterator<Item = &Scope> {
         [&self.scope].into_iter().chain(&self.more)
+    }
+
+    /// Whether the accounts with a sign-in of this scope end too.
+    fn takes_whole(&self, core: &Core, scope: &rule::Scope) -> bool {
+        match scope {
+            rule::Scope::Session(_) => self.policy.unwrap_or(core.options.session_policy) == SessionPolicy::WholeAccount,
+            rule::Scope::Subject(_) => self.policy == Some(SessionPolicy::WholeAccount),
+            _ => false,
+        }
     }
 
     /// What a session's sign-out ends, instead of what the store was built with. Said of a subject it is meant likewise: by
@@ -178,12 +192,7 @@ pub(crate) fn sign_out(core: &Core, request: SignOut) -> Result<Receipt> {
     }));
 
     // The accounts that a session's sign-out takes, and those whose refresh tokens are wanted.
-    let takes_whole = |scope: &rule::Scope| match scope {
-        rule::Scope::Session(_) => request.policy.unwrap_or(core.options.session_policy) == SessionPolicy::WholeAccount,
-        rule::Scope::Subject(_) => request.policy == Some(SessionPolicy::WholeAccount),
-        _ => false,
-    };
-    let whole: Vec<_> = named.iter().copied().filter(takes_whole).collect();
+    let whole: Vec<_> = named.iter().copied().filter(|scope| request.takes_whole(core, scope)).collect();
     let is_whole = !whole.is_empty();
     let (taken, failure) = match accounts_in_any(&open, &whole) {
         Ok(accounts) if named.len() + accounts.len() > MAX_CALL => {
@@ -202,7 +211,7 @@ pub(crate) fn sign_out(core: &Core, request: SignOut) -> Result<Receipt> {
         None => (Vec::new(), false),
     };
     let locks = core.lock_accounts(&holders);
-    let cutoff = request.cutoff.map_or(NO_CUTOFF, |time| to_millis(time).min(NO_CUTOFF - 1));
+    let cutoff = cutoff_of(&request);
     let now = core.clock.now();
     let span = core.ledger.stand(&scopes, cutoff, now)?;
     drop(session_locks);
@@ -306,17 +315,18 @@ fn accounts_under(open: &Open<'_>, scope: rule::Scope) -> Result<Vec<Tag>> {
     Ok(accounts)
 }
 
-/// Whether somebody is signed in that a sign-out of these scopes would end, or may be: what does not open counts, unless just that scope was
+/// Whether somebody is signed in whom this sign-out would end, or may be: what does not open counts, unless just that scope was
 /// signed out already. If nobody is, every sign-out that may be the reason is durable when this returns.
 #[cfg(feature = "logout")]
-pub(crate) fn is_anybody_in(core: &Core, scopes: &[Scope]) -> Result<bool> {
+pub(crate) fn would_end_anybody(core: &Core, request: &SignOut) -> Result<bool> {
     let open = core.enter()?;
-    let now = core.clock.now();
-    for scope in scopes {
+    let (now, cutoff) = (core.clock.now(), cutoff_of(request));
+    for scope in request.scopes() {
         let scope = rule_scope(&core.tagger, scope);
         let is_recorded = core.ledger.fences().last(scope).is_some();
         for account in accounts_under(&open, scope)? {
-            let is_wanted = |life: &rule::Life| life.scopes().any(|one| one == scope) && core.is_live(life, now);
+            let is_wanted =
+                |life: &rule::Life| life.scopes().any(|one| one == scope) && life.time <= cutoff && core.is_live(life, now);
             if has_sign_in(&open, &account, is_wanted, !is_recorded)? {
                 return Ok(true);
             }
@@ -324,6 +334,31 @@ pub(crate) fn is_anybody_in(core: &Core, scopes: &[Scope]) -> Result<bool> {
     }
     core.ledger.settle()?;
     Ok(false)
+}
+
+fn cutoff_of(request: &SignOut) -> Millis {
+    request.cutoff.map_or(NO_CUTOFF, |time| to_millis(time).min(NO_CUTOFF - 1))
+}
+
+/// The accounts that a sign-out takes whole, as far as they are there and can be read.
+#[cfg(feature = "logout")]
+pub(crate) fn accounts_taken(core: &Core, request: &SignOut) -> Result<Vec<AccountId>> {
+    let open = core.enter()?;
+    let mut all: Vec<AccountId> = Vec::new();
+    for scope in request.scopes() {
+        let scope = rule_scope(&core.tagger, scope);
+        if !matches!(scope, rule::Scope::Account(_)) && !request.takes_whole(core, &scope) {
+            continue;
+        }
+        for account in accounts_in(&open, scope)? {
+            let Some((value, header)) = open.header(&account)? else { continue };
+            let id = open.rows()?.open_account(&layout::header(&account), &value, &header)?;
+            if !all.contains(&id) {
+                all.push(id);
+            }
+        }
+    }
+    Ok(all)
 }
 
 fn has_sign_in_of(open: &Open<'_>, account: &Tag, scope: rule::Scope) -> Result<bool> {

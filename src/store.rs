@@ -500,10 +500,15 @@ impl TokenStore {
         self.core().options.session_policy
     }
 
-    /// Whether a sign-out of these scopes would end somebody's sign-in, or might. If not, nobody's is, durably, when it returns.
+    /// Whether this sign-out would end somebody's sign-in, or might. If not, nobody's is, durably, when it returns.
     #[cfg(feature = "logout")]
-    pub(crate) fn is_anybody_in(&self, scopes: &[Scope]) -> Result<bool> {
-        observe::verb("is_anybody_in", || sign_out::is_anybody_in(self.core(), scopes))
+    pub(crate) fn would_end_anybody(&self, sign_out: &SignOut) -> Result<bool> {
+        observe::verb("would_end_anybody", || sign_out::would_end_anybody(self.core(), sign_out))
+    }
+
+    #[cfg(feature = "logout")]
+    pub(crate) fn accounts_taken(&self, sign_out: &SignOut) -> Result<Vec<AccountId>> {
+        observe::verb("accounts_taken", || sign_out::accounts_taken(self.core(), sign_out))
     }
 
     fn live_account(&self, open: &Open<'_>, account: &Tag) -> Result<Option<Account>> {

@@ -97,14 +97,6 @@ async fn it_asks_for_json_uncompressed_says_who_it_is_and_keeps_no_cookies() {
     }
 }
 
-/// What it does not ask for it does not unpack either: it stays what it was, and is as long as it was.
-#[tokio::test]
-async fn what_comes_compressed_is_not_unpacked() {
-    let squeezed = get(async || ([(header::CONTENT_ENCODING, "gzip")], b"\x1f\x8b\x08rest".to_vec()));
-    let server = serve(Router::new().route("/", squeezed)).await;
-    assert_eq!(fetched(&server, 1000).await.unwrap(), b"\x1f\x8b\x08rest");
-}
-
 /// A server that takes the request, sends this much of an answer, and is silent then. The clock is stopped once it is silent: so it goes on
 /// to the next time-out by itself.
 async fn given_up(sent: &'static [u8]) -> Result<Vec<u8>, HttpError> {

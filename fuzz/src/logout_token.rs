@@ -259,15 +259,13 @@ fn read(claims: &Members) -> Option<User> {
         Some(_) => None,
     };
     let can_be_stored = |text: &String| text.len() <= MAX_ID_BYTES && !text.chars().any(char::is_control);
-    let (sub, sid, _) = (text("sub")?, text("sid")?, text("tid")?);
     // What no sign-in can have names nobody.
-    let sub_is_good = sub.as_ref().is_none_or(can_be_stored);
-    let sid = sid.filter(can_be_stored);
+    let (sub, sid, _) = (text("sub")?.filter(can_be_stored), text("sid")?.filter(can_be_stored), text("tid")?);
     let events = claims.text_of("events")?;
     let has_event = Members::parse(events).is_some_and(|events| {
         !events.has_twice() && events.text_of(EVENT).and_then(Members::parse).is_some_and(|event| !event.has_twice())
     });
-    (is_for_us && sub_is_good && has_event && (sub.is_some() || sid.is_some())).then_some(User { sub, sid })
+    (is_for_us && has_event && (sub.is_some() || sid.is_some())).then_some(User { sub, sid })
 }
 
 fn is_timely(claims: &Members, skew: u64, age: Option<u64>) -> bool {
@@ -293,7 +291,7 @@ fn is_typed(header: &Members, strictly: bool) -> bool {
         Some(Value::String(typ)) => {
             let typ = typ.to_ascii_lowercase();
             let typ = typ.strip_prefix("application/").unwrap_or(&typ);
-            typ == "logout+jwt" || (typ == "jwt" && !strictly)
+            typ == "logout+jwt" || (["jwt", "at+jwt"].contains(&typ) && !strictly)
         }
         Some(_) => false,
     }

@@ -74,8 +74,9 @@ impl Members {
         format!("{{{}}}", members.join(","))
     }
 
+    /// Whether there is something by that name; `null` is nothing.
     pub fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|(other, _)| other == name)
+        self.0.iter().any(|(other, value)| other == name && value != "null")
     }
 
     /// How often a name is there.

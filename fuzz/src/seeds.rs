@@ -156,6 +156,7 @@ fn of_jwks() -> Seeds {
     let mut seeds = named([
         ("raw-all", input(&Plan::Raw {}, &jwks::document())),
         ("raw-none", raw(r#"{"keys": []}"#)),
+        ("raw-list", raw(&format!("[{}]", jwks::keys()))),
         ("raw-twice", raw(r#"{"keys": [{"kty": "oct", "k": "AQ"}], "keys": []}"#)),
         ("raw-symmetric", raw(r#"{"keys": [{"kty": "oct", "k": "c2VjcmV0", "kid": "EdDSA-0", "alg": "HS256"}]}"#)),
         ("raw-small-rsa", raw(r#"{"keys": [{"kty": "RSA", "n": "AQAB", "e": "AQAB"}]}"#)),

@@ -1,5 +1,7 @@
 //! OpenID Connect Back-Channel Logout 1.0: the provider posts a signed logout token, server to server.
 
+use std::time::Duration;
+
 use super::answer::Answer;
 use super::form;
 use super::profile::LOGOUT;
@@ -7,6 +9,10 @@ use super::receiver::{Outcome, Receiver, Signal, SignedOut};
 use super::rejected::Rejected;
 use super::token::{LogoutToken, Unverified};
 use crate::observe::Channel;
+use crate::sign_out::SessionPolicy;
+
+/// How long a sign-in may be on its way, from the provider's ID token to the store: a request or two.
+const LONGEST_ON_ITS_WAY: Duration = Duration::from_secs(3600);
 
 impl Receiver {
     /// Answers a `POST` to the back-channel logout URI: with 200 once the sign-out is durable (or was already), else with 400 and a JSON
@@ -21,7 +27,8 @@ impl Receiver {
     /// alone, if there is one. The specification would have refresh tokens with `offline_access` live on at the provider;
     /// what an app may do with them there is not for this store to know. Here they go: nobody is called for who has signed out.
     ///
-    /// Whether anybody was signed in makes no difference to the answer.
+    /// Whether anybody was signed in makes no difference to the answer. If nobody was, the sign-out is recorded all the same, so that it ends a sign-in that is
+    /// on its way; but not if the token is more than an hour old, nor beyond 1000 such records an hour for an issuer.
     pub async fn back_channel(&self, route: Option<&str>, content_type: Option<&str>, body: &[u8]) -> Answer {
         let token = match self.logout_token(route, content_type, body) {
             Ok(token) => token,
@@ -54,19 +61,32 @@ impl Receiver {
     }
 
     async fn obey(&self, issuer: usize, token: &LogoutToken) -> Outcome {
-        let (session, subject) = (token.session().cloned(), token.subject().cloned());
-        let signed_out = SignedOut { signal: Signal::BackChannel, session, subject, account: None, receipt: None };
+        // Too many send the same at the same time.
+        let Some(known) = self.token(issuer, token.digest()).await else { return Outcome::Failed };
+        let turn = self.turn(Channel::Back).await;
         let policy = self.issuers.get(issuer).and_then(super::Issuer::policy);
         let sign_out = token.sign_out(policy.unwrap_or(self.store.blocking().session_policy()));
-        let known = self.token(issuer, token.digest());
-        // (What cannot be looked for is recorded.)
-        if known.mark().is_none()
-            && self.must_look(issuer)
-            && matches!(self.store.is_anybody_in(sign_out.scopes().cloned().collect()).await, Ok(false))
-        {
-            return Outcome::Nobody;
+        let signed_out = SignedOut::by(Signal::BackChannel, token.session().cloned(), token.subject().cloned());
+        let signed_out = SignedOut { revokes_offline_access: token.revokes_offline_access(), ..signed_out };
+        if known.mark().is_some() {
+            return self.carry_out(sign_out, signed_out, &known, turn).await;
         }
-        self.carry_out(sign_out, signed_out, known).await
+        // (What cannot be looked for is recorded.)
+        let finds_nobody = matches!(self.store.would_end_anybody(sign_out.clone()).await, Ok(false));
+        if finds_nobody && (self.is_old(token) || !self.take(issuer, sign_out.scopes().count())) {
+            drop(turn);
+            let signed_out = SignedOut { signed_in_before: sign_out.cutoff(), ..signed_out };
+            return self.finish(signed_out, &known, Outcome::Nobody).await;
+        }
+        // There are no accounts to look for then; those that have ended, of which a session can have thousands, are not recorded once more.
+        let sign_out = if finds_nobody { sign_out.policy(SessionPolicy::OnlySession) } else { sign_out };
+        self.carry_out(sign_out, signed_out, &known, turn).await
+    }
+
+    /// Whether no sign-in can be on its way any more that this token is about.
+    fn is_old(&self, token: &LogoutToken) -> bool {
+        let age = self.store.blocking().time().duration_since(token.issued_at());
+        age.is_ok_and(|age| age > LONGEST_ON_ITS_WAY)
     }
 }
 

@@ -1,9 +1,8 @@
 //! The discovery document of a provider.
 
 use openidconnect::url::Url;
-use serde::Deserialize;
-use serde_json::Value;
 
+use super::json::Members;
 use crate::openid::Provider;
 
 /// What is used of the document (OpenID Connect Discovery 1.0 §3).
@@ -28,25 +27,19 @@ pub(super) enum Unusable {
     KeysAddress,
 }
 
-#[derive(Deserialize)]
-struct Document {
-    issuer: String,
-    jwks_uri: String,
-    #[serde(default)]
-    end_session_endpoint: Value,
-}
-
 impl Discovery {
     /// Reads the document that `provider` serves.
     pub(super) fn parse(json: &[u8], provider: &Provider) -> Result<Self, Unusable> {
-        let document: Document = serde_json::from_slice(json).map_err(|_| Unusable::NotADocument)?;
-        if !provider.takes_discovered_issuer(&document.issuer) {
+        let document = Members::parse(json).ok_or(Unusable::NotADocument)?;
+        let text = |name| document.text(name).ok().flatten().ok_or(Unusable::NotADocument);
+        let (issuer, jwks_uri) = (text("issuer")?, text("jwks_uri")?);
+        if !provider.takes_discovered_issuer(&issuer) {
             return Err(Unusable::OtherIssuer);
         }
         let is_plain_taken = Url::parse(provider.issuer()).is_ok_and(|issuer| issuer.scheme() == "http");
-        let jwks_uri = address(&document.jwks_uri, is_plain_taken).ok_or(Unusable::KeysAddress)?;
+        let jwks_uri = address(&jwks_uri, is_plain_taken).ok_or(Unusable::KeysAddress)?;
         // Keys without it are better than none: then the app signs out here alone.
-        let end_session_endpoint = document.end_session_endpoint.as_str().and_then(|url| address(url, is_plain_taken));
+        let end_session_endpoint = text("end_session_endpoint").ok().and_then(|url| address(&url, is_plain_taken));
         Ok(Self { jwks_uri, end_session_endpoint })
     }
 }
@@ -61,4 +54,31 @@ pub(super) fn address(url: &str, is_plain_taken: bool) -> Option<Url> {
     };
     let is_bare = url.fragment().is_none() && url.username().is_empty() && url.password().is_none();
     Some(url).filter(|_| is_safe && is_bare)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> Result<Discovery, Unusable> {
+        Discovery::parse(json.as_bytes(), &Provider::generic("https://op.example.com").unwrap())
+    }
+
+    #[test]
+    fn a_document_is_an_object_with_each_name_once() {
+        let good = r#"{"issuer": "https://op.example.com", "jwks_uri": "https://op.example.com/jwks", "other": [{}]}"#;
+        let found = parse(good).unwrap();
+        assert_eq!((found.jwks_uri.as_str(), found.end_session_endpoint), ("https://op.example.com/jwks", None));
+        for bad in [
+            r#"["https://op.example.com", "https://op.example.com/jwks"]"#,
+            r#"["https://op.example.com", "https://op.example.com/jwks", null]"#,
+            r#"{"issuer": "https://op.example.com", "jwks_uri": "https://op.example.com/jwks", "jwks_uri": "https://op.example.com/k"}"#,
+            r#"{"issuer": "https://op.example.com", "jwks_uri": null}"#,
+            r#"{"issuer": "https://op.example.com", "jwks_uri": ["https://op.example.com/jwks"]}"#,
+            "null",
+            "",
+        ] {
+            assert_eq!(parse(bad), Err(Unusable::NotADocument), "{bad}");
+        }
+    }
 }

@@ -33,6 +33,7 @@ pub struct EndSession {
     ui_locales: Option<String>,
     longest_hint: usize,
     only_this_session: bool,
+    takes_refresh_tokens: bool,
 }
 
 impl Default for EndSession {
@@ -51,6 +52,7 @@ impl EndSession {
             ui_locales: None,
             longest_hint: LONGEST_HINT,
             only_this_session: false,
+            takes_refresh_tokens: false,
         }
     }
 
@@ -83,6 +85,12 @@ impl EndSession {
     /// from 8 KiB on, and then the user is still signed in there. Without a hint most providers ask her whether she means it.
     pub fn longest_hint(mut self, bytes: usize) -> Self {
         self.longest_hint = bytes;
+        self
+    }
+
+    /// Gives the refresh tokens that end, in [`Ended::receipt`], so that the app can revoke them (RFC 7009) once the user has been sent to the provider.
+    pub fn taking_refresh_tokens(mut self) -> Self {
+        self.takes_refresh_tokens = true;
         self
     }
 
@@ -151,8 +159,8 @@ impl Ended {
         state.is_some_and(|state| !state.is_empty() && kept == Some(state.as_str()))
     }
 
-    /// A redirect to a page of the app for who comes back: the state has done its service.
-    pub(super) fn returned(to: &str) -> Answer {
+    /// A redirect to a page of the app for who comes back: the state has done its service, and its cookie goes.
+    pub fn returned(to: &str) -> Answer {
         Answer::redirect(to, Some(format!("{COOKIE}=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax")))
     }
 }
@@ -187,25 +195,24 @@ impl Receiver {
         // What cannot be read must not keep her signed in.
         let issuer = self.issuer_of(live);
         let mut hint = None;
-        for client in request.client.iter().chain(issuer.into_iter().flat_map(Issuer::clients)) {
+        let clients = match &request.client {
+            Some(client) => std::slice::from_ref(client),
+            None => issuer.map(Issuer::clients).unwrap_or_default(),
+        };
+        for client in clients {
             hint = live.id_token(client).await.ok().flatten().map(|token| (client, token));
             if hint.is_some() {
                 break;
             }
         }
-        let sign_out = match live.session().filter(|_| request.only_this_session) {
-            Some(session) => SignOut::session(session).policy(SessionPolicy::OnlySession),
-            None => SignOut::account(live.account()),
+        let (sign_out, accounts) = match live.session().filter(|_| request.only_this_session) {
+            Some(session) => (SignOut::session(session).policy(SessionPolicy::OnlySession), Vec::new()),
+            None => (SignOut::account(live.account()), vec![live.account().clone()]),
         };
-        let result = self.sign_out_of_store(Signal::RpInitiated, sign_out).await;
-        let signed_out = SignedOut {
-            signal: Signal::RpInitiated,
-            session: live.session().cloned(),
-            subject: live.subject().cloned(),
-            account: Some(live.account().clone()),
-            receipt: result.as_ref().ok().cloned(),
-        };
-        let hook = self.run_hook(signed_out).await.err();
+        let sign_out = if request.takes_refresh_tokens { sign_out.taking_refresh_tokens() } else { sign_out };
+        let result = self.store.sign_out(sign_out).await;
+        let signed_out = SignedOut::by(Signal::RpInitiated, live.session().cloned(), live.subject().cloned());
+        let hook = self.run_hook(SignedOut { accounts, receipt: result.as_ref().ok().cloned(), ..signed_out }).await.err();
         let receipt = result?;
 
         let state = Base64UrlUnpadded::encode_string(&fresh::<16>()?);
@@ -218,7 +225,7 @@ impl Receiver {
         };
         let url = endpoint.map(|mut url| {
             let mut query = url.query_pairs_mut();
-            let client = hint.as_ref().map(|(client, _)| *client).or(issuer.and_then(|issuer| issuer.clients().first()));
+            let client = hint.as_ref().map(|(client, _)| *client).or(clients.first());
             let hint = hint.as_ref().map(|(_, token)| token.secret.expose()).filter(|hint| hint.len() <= request.longest_hint);
             let parameters = [
                 ("id_token_hint", hint),

@@ -37,8 +37,9 @@ impl Receiver {
         };
         let ancestors = issuer.frame_ancestors();
         let policy = issuer.policy().unwrap_or(self.store.blocking().session_policy());
-        let receiver = self.clone();
-        let outcome = self.to_the_end(async move { receiver.end(sessions, policy).await });
+        // Who hangs up before it is his turn is not waited with: these requests come from anybody.
+        let (receiver, turn) = (self.clone(), self.turn(Channel::Front).await);
+        let outcome = self.to_the_end(async move { receiver.end(sessions, policy, turn).await });
         match outcome.await.unwrap_or(Outcome::Failed).observed(Channel::Front) {
             Outcome::Failed | Outcome::Refused(_) => Answer::page(503, "You may not be signed out here.", Some(&ancestors)),
             // The same, whether there was anybody: a guessed `sid` tells nothing.
@@ -61,12 +62,12 @@ impl Receiver {
     }
 
     /// Ends the session if somebody is signed in by it.
-    async fn end(&self, sessions: Vec<SessionId>, policy: SessionPolicy) -> Outcome {
+    async fn end<T>(&self, sessions: Vec<SessionId>, policy: SessionPolicy, turn: T) -> Outcome {
         let Some(session) = sessions.first().cloned() else { return Outcome::Nobody };
-        let _turn = self.front_turn().await;
-        let known = self.session(digest(&session));
-        let scopes: Vec<Scope> = sessions.into_iter().map(Scope::Session).collect();
-        match self.store.is_anybody_in(scopes.clone()).await {
+        let Some(known) = self.session(digest(&session)).await else { return Outcome::Failed };
+        let others = sessions.into_iter().skip(1).map(Scope::Session);
+        let sign_out = others.fold(SignOut::session(&session), SignOut::and).policy(policy);
+        match self.store.would_end_anybody(sign_out.clone()).await {
             Ok(true) => known.forget(),
             // Unless the app has still to do its part.
             Ok(false) if known.mark() != Some(Mark::Durable) => return Outcome::Nobody,
@@ -77,11 +78,8 @@ impl Receiver {
             }
             Err(_) => return Outcome::Failed,
         }
-        let sign_out = scopes.into_iter().map(SignOut::of).reduce(|all, one| all.and(one.scope().clone()));
-        let Some(sign_out) = sign_out else { return Outcome::Nobody };
-        let session = Some(session);
-        let signed_out = SignedOut { signal: Signal::FrontChannel, session, subject: None, account: None, receipt: None };
-        self.carry_out(sign_out.policy(policy), signed_out, known).await
+        let signed_out = SignedOut::by(Signal::FrontChannel, Some(session), None);
+        self.carry_out(sign_out, signed_out, &known, turn).await
     }
 
     /// The engine cannot be read, so nobody is served; but the session must not be there again when the store is reopened. It may be anybody's,

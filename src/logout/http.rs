@@ -106,7 +106,8 @@ impl ReqwestClient {
     /// which can make it impossible for rustls to choose, do no harm.
     ///
     /// # Errors
-    /// [`HttpError::Other`] if TLS cannot be set up: none of the system's root certificates is valid.
+    /// [`HttpError::Other`] if TLS cannot be set up: the system has root certificates, but none that is valid. On a system that has none at
+    /// all, as in a container without the package `ca-certificates`, every [`get`](HttpClient::get) over `https` fails.
     pub fn new() -> Result<Self, HttpError> {
         reqwest::Client::builder()
             // Another crate's feature could make it a different TLS, with other roots than are promised.

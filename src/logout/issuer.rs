@@ -211,6 +211,7 @@ impl Issuer {
             account,
             iat: claims.iat,
             skew: self.skew,
+            checked_at: now.duration_since(UNIX_EPOCH).unwrap_or_default(),
             revokes_offline_access: claims.events.revokes_offline_access,
             digest: token.jws().digest(),
         }))

@@ -38,7 +38,7 @@ const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 /// assert_eq!(keys.len(), 1);
 /// # Ok::<(), KeysError>(())
 /// ```
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct KeySet(Arc<[Key]>);
 
 /// Why a document gives no keys.
@@ -112,6 +112,7 @@ impl fmt::Debug for KeySet {
 }
 
 /// A key that can be used.
+#[derive(PartialEq)]
 struct Key {
     kid: Option<String>,
     family: Family,

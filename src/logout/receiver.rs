@@ -5,13 +5,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::budget::Budget;
 use super::issuers::Issuers;
-use super::recent::{Digest, Mark, Recent};
+use super::recent::{Alone, Digest, Mark, Recent};
 use super::rejected::Rejected;
 use crate::asynchronous::AsyncTokenStore;
 use crate::error::Error;
@@ -60,8 +60,8 @@ struct Shared {
     /// Sessions that the front channel ended, and whose hook failed.
     sessions: Recent,
     running: watch::Sender<usize>,
-    back: Semaphore,
-    front: Semaphore,
+    back: Arc<Semaphore>,
+    front: Arc<Semaphore>,
     unseen: AtomicUsize,
 }
 
@@ -87,11 +87,31 @@ pub struct SignedOut {
     pub session: Option<SessionId>,
     /// The subject at the provider, if it was named (or, of a sign-out from here, is known).
     pub subject: Option<Subject>,
-    /// The account, of a sign-out from here.
-    pub account: Option<AccountId>,
+    /// The accounts that ended whole, as far as the store knew of them: none where only a session ends, or if the store could not be read.
+    pub accounts: Vec<AccountId>,
+    /// Only who signed in by this time is signed out; `None` if everybody. A signal can come late, or once more after the hook has failed: what began
+    /// later than this goes on.
+    pub signed_in_before: Option<SystemTime>,
+    /// Whether the provider says that refresh tokens with `offline_access` are to be revoked too (Keycloak's `revoke_offline_access`). In the
+    /// store they are gone in any case.
+    pub revokes_offline_access: bool,
     /// What the store recorded. `None` if it failed: whoever asked is told that the sign-out is not done, and the app's own sessions
-    /// have to end all the same. Also `None` if the store's part was done before, and only the hook has failed then.
+    /// have to end all the same. Also `None` if there was nothing to record: nobody was signed in, or only the hook has failed before.
     pub receipt: Option<Receipt>,
+}
+
+impl SignedOut {
+    pub(super) fn by(signal: Signal, session: Option<SessionId>, subject: Option<Subject>) -> Self {
+        Self {
+            signal,
+            session,
+            subject,
+            accounts: Vec::new(),
+            signed_in_before: None,
+            revokes_offline_access: false,
+            receipt: None,
+        }
+    }
 }
 
 /// Why a sign-out was not carried out whole.
@@ -113,8 +133,8 @@ impl Receiver {
             tokens: issuers.iter().map(|_| Default::default()).collect(),
             sessions: Recent::default(),
             running: watch::Sender::new(0),
-            back: Semaphore::new(BACK_AT_ONCE),
-            front: Semaphore::new(FRONT_AT_ONCE),
+            back: Arc::new(Semaphore::new(BACK_AT_ONCE)),
+            front: Arc::new(Semaphore::new(FRONT_AT_ONCE)),
             unseen: AtomicUsize::new(0),
         };
         // A sign-out should not have to wait for keys: its sender does not wait for long.
@@ -127,7 +147,11 @@ impl Receiver {
     /// [are](../tower_sessions/index.html) end by themselves), caches, open connections.
     ///
     /// It must bear to be run again for the same sign-out. Only when it has come to its end is the sender told of success; if it fails, or takes
-    /// [too long](Self::hook_time), the sender is told so, and may try again. It is not run for a front-channel request that finds nobody signed in.
+    /// [too long](Self::hook_time), the sender is told so, and may try again. So end by it only what began [before](SignedOut::signed_in_before) the sign-out.
+    ///
+    /// It is not run for a front-channel request that finds nobody signed in: whoever sends those need not be a provider.
+    ///
+    /// It is for this handle and the clones made of it from then on.
     pub fn after_sign_out<F, Fut>(mut self, hook: F) -> Self
     where
         F: Fn(SignedOut) -> Fut + Send + Sync + 'static,
@@ -145,7 +169,8 @@ impl Receiver {
 
     /// Gives the [hook](Self::after_sign_out) the refresh tokens that a back-channel sign-out ended, in its receipt, so that the app can revoke
     /// them at the provider (RFC 7009). Providers revoke those of a session themselves, but not those with `offline_access`
-    /// (OpenID Connect Back-Channel Logout 1.0 §2.7). A front-channel request proves nothing that would justify it.
+    /// (OpenID Connect Back-Channel Logout 1.0 §2.7). They are given once: a hook that fails to revoke them has to remember them. A front-channel request
+    /// proves nothing that would justify it; for sign-outs from here there is [`EndSession::taking_refresh_tokens`](super::EndSession::taking_refresh_tokens).
     pub fn taking_refresh_tokens(mut self) -> Self {
         self.takes_refresh_tokens = true;
         self
@@ -174,51 +199,60 @@ impl Receiver {
         task.await.ok()
     }
 
-    /// Carries a sign-out out, here and now, but what of it was done before; the caller makes it a task.
-    pub(super) async fn carry_out(&self, sign_out: SignOut, signed_out: SignedOut, known: Known<'_>) -> Outcome {
-        let (mark, signal) = (known.mark(), signed_out.signal);
-        let receipt = match mark {
+    /// Carries a sign-out out, but what of it was done before; the caller makes it a task, and has the turn.
+    pub(super) async fn carry_out<T>(&self, sign_out: SignOut, signed_out: SignedOut, known: &Known<'_>, turn: T) -> Outcome {
+        let mut signed_out = SignedOut { signed_in_before: sign_out.cutoff(), ..signed_out };
+        match known.mark() {
             Some(Mark::Whole) => return Outcome::Repeated,
-            Some(Mark::Part) => return Outcome::Failed,
-            Some(Mark::Durable) => None,
+            Some(Mark::Part) => {
+                drop(turn);
+                let _ = self.run_hook(signed_out).await;
+                return Outcome::Failed;
+            }
+            Some(Mark::Durable) => {}
             None => {
-                let takes = self.takes_refresh_tokens && signal == Signal::BackChannel;
+                signed_out.accounts = self.accounts_of(&sign_out).await;
+                let takes = self.takes_refresh_tokens && signed_out.signal == Signal::BackChannel;
                 let sign_out = if takes { sign_out.taking_refresh_tokens() } else { sign_out };
-                match self.sign_out_of_store(signal, sign_out).await {
+                match self.store.sign_out(sign_out).await {
                     Ok(receipt) => {
                         known.set(Mark::Durable);
-                        Some(receipt)
+                        signed_out.receipt = Some(receipt);
                     }
                     // Though the store fails: whoever is signed out, or may be, is not to go on with a session of the app's.
                     Err(error) => {
-                        let receipt = match error {
-                            Error::OnlySessionEnded { receipt, .. } => {
-                                known.set(Mark::Part);
-                                Some(receipt)
-                            }
-                            _ => None,
-                        };
-                        let _ = self.run_hook(SignedOut { receipt, ..signed_out }).await;
+                        if let Error::OnlySessionEnded { receipt, .. } = error {
+                            known.set(Mark::Part);
+                            signed_out.receipt = Some(receipt);
+                        }
+                        drop(turn);
+                        let _ = self.run_hook(signed_out).await;
                         return Outcome::Failed;
                     }
                 }
             }
-        };
-        match self.run_hook(SignedOut { receipt, ..signed_out }).await {
+        }
+        drop(turn);
+        self.finish(signed_out, known, Outcome::Done).await
+    }
+
+    /// Does the app's part.
+    pub(super) async fn finish(&self, signed_out: SignedOut, known: &Known<'_>, outcome: Outcome) -> Outcome {
+        match self.run_hook(signed_out).await {
             Ok(()) => {
                 known.set(Mark::Whole);
-                Outcome::Done
+                outcome
             }
             Err(_) => Outcome::Failed,
         }
     }
 
-    pub(super) async fn sign_out_of_store(&self, signal: Signal, sign_out: SignOut) -> Result<Receipt, Error> {
-        let _turn = match signal {
-            Signal::BackChannel => self.shared.back.acquire().await.ok(),
-            Signal::FrontChannel | Signal::RpInitiated => None,
-        };
-        self.store.sign_out(sign_out).await
+    /// The accounts that a sign-out takes whole, for the hook: it is no reason to fail that they cannot be read.
+    pub(super) async fn accounts_of(&self, sign_out: &SignOut) -> Vec<AccountId> {
+        if self.hook.is_none() {
+            return Vec::new();
+        }
+        self.store.accounts_taken(sign_out.clone()).await.unwrap_or_default()
     }
 
     pub(super) async fn run_hook(&self, signed_out: SignedOut) -> Result<(), BoxError> {
@@ -229,24 +263,30 @@ impl Receiver {
         }
     }
 
-    /// A token, as far as it is known.
-    pub(super) fn token(&self, issuer: usize, digest: Digest) -> Known<'_> {
-        Known { recent: self.shared.tokens.get(issuer).map(|(recent, _)| recent), digest }
+    /// A token, as far as it is known. Who has it, is the only one who works at it; `None` if too many wait for that.
+    pub(super) async fn token(&self, issuer: usize, digest: Digest) -> Option<Known<'_>> {
+        let recent = self.shared.tokens.get(issuer).map(|(recent, _)| recent)?;
+        Some(Known { recent, digest, _alone: recent.alone(digest).await? })
     }
 
-    /// A session that the front channel has ended, as far as it is known.
-    pub(super) fn session(&self, digest: Digest) -> Known<'_> {
-        Known { recent: Some(&self.shared.sessions), digest }
+    /// A session that the front channel has ended, likewise.
+    pub(super) async fn session(&self, digest: Digest) -> Option<Known<'_>> {
+        let recent = &self.shared.sessions;
+        Some(Known { recent, digest, _alone: recent.alone(digest).await? })
     }
 
-    /// Whether an issuer has had more recorded than is taken unseen.
-    pub(super) fn must_look(&self, issuer: usize) -> bool {
-        self.shared.tokens.get(issuer).is_some_and(|(_, budget)| !budget.take())
+    /// Takes so many of the records that an issuer may have for sign-outs that find nobody; `false` if there were none left in this hour.
+    pub(super) fn take(&self, issuer: usize, records: usize) -> bool {
+        self.shared.tokens.get(issuer).is_some_and(|(_, budget)| budget.take(records))
     }
 
-    /// Waits for a turn of the front channel in the store.
-    pub(super) async fn front_turn(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
-        self.shared.front.acquire().await.ok()
+    /// Waits for a turn in the store.
+    pub(super) async fn turn(&self, channel: Channel) -> Option<OwnedSemaphorePermit> {
+        let turns = match channel {
+            Channel::Back => &self.shared.back,
+            Channel::Front => &self.shared.front,
+        };
+        turns.clone().acquire_owned().await.ok()
     }
 
     /// Takes one of the sign-outs that are recorded unseen while the engine cannot be read.
@@ -261,28 +301,25 @@ impl fmt::Debug for Receiver {
     }
 }
 
-/// A sign-out by which it is known again.
+/// What makes a sign-out known again, for the only one who works at it.
 pub(super) struct Known<'a> {
-    recent: Option<&'a Recent>,
+    recent: &'a Recent,
     digest: Digest,
+    _alone: Alone,
 }
 
 impl Known<'_> {
     pub(super) fn mark(&self) -> Option<Mark> {
-        self.recent?.mark(&self.digest)
+        self.recent.mark(&self.digest)
     }
 
     /// It has to be done anew.
     pub(super) fn forget(&self) {
-        if let Some(recent) = self.recent {
-            recent.forget(&self.digest);
-        }
+        self.recent.forget(&self.digest);
     }
 
     fn set(&self, mark: Mark) {
-        if let Some(recent) = self.recent {
-            recent.set(self.digest, mark);
-        }
+        self.recent.set(self.digest, mark);
     }
 }
 

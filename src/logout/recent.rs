@@ -3,14 +3,20 @@
 //! A token that comes again, from a provider that saw no answer or from somebody who overheard it, would append to the ledger once more, and
 //! within the skew of the clocks it would end sign-ins made since. This remembers what was carried out, by a hash of all that was signed: the `jti`
 //! is left to itself, so that a provider that reuses one loses no sign-out. It may forget (it is bounded, and gone after a restart): then the
-//! cutoff of the sign-out protects all sign-ins but those within the skew.
+//! cutoff of the sign-out protects all sign-ins but those within the skew. And it lets one at a time work at the same.
 
 use std::collections::{HashMap, VecDeque};
+
+use std::sync::{Arc, Weak};
+
+use tokio::sync::OwnedMutexGuard;
 
 use crate::sync::{Mutex, PoisonError};
 
 /// How many are remembered.
 const MOST: usize = 1024;
+/// How many may wait to work at the same: a copy of a token that is sent without end must not fill the memory while a hook is slow.
+const MOST_WAITING: usize = 32;
 
 /// SHA-256 of what was signed, or asked.
 pub(super) type Digest = [u8; 32];
@@ -33,9 +39,32 @@ pub(super) struct Recent(Mutex<Memory>);
 struct Memory {
     marks: HashMap<Digest, Mark>,
     order: VecDeque<Digest>,
+    at_work: HashMap<Digest, Weak<tokio::sync::Mutex<()>>>,
+}
+
+/// The right to work at something alone, until it is dropped.
+pub(super) struct Alone {
+    _guard: OwnedMutexGuard<()>,
 }
 
 impl Recent {
+    /// Waits until nobody else works at this; `None` if too many wait already.
+    pub(super) async fn alone(&self, what: Digest) -> Option<Alone> {
+        let turn = self.with(|memory| {
+            if let Some(turn) = memory.at_work.get(&what).and_then(Weak::upgrade) {
+                return (Arc::strong_count(&turn) <= MOST_WAITING + 1).then_some(turn);
+            }
+            // Those that are done, whenever there are twice as many as there were.
+            if memory.at_work.len() == memory.at_work.capacity() {
+                memory.at_work.retain(|_, turn| turn.strong_count() > 0);
+            }
+            let turn = Arc::default();
+            memory.at_work.insert(what, Arc::downgrade(&turn));
+            Some(turn)
+        })?;
+        Some(Alone { _guard: turn.lock_owned().await })
+    }
+
     pub(super) fn mark(&self, what: &Digest) -> Option<Mark> {
         self.with(|memory| memory.marks.get(what).copied())
     }
@@ -55,7 +84,11 @@ impl Recent {
     }
 
     pub(super) fn forget(&self, what: &Digest) {
-        self.with(|memory| memory.marks.remove(what));
+        self.with(|memory| {
+            if memory.marks.remove(what).is_some() {
+                memory.order.retain(|one| one != what);
+            }
+        });
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Memory) -> T) -> T {

@@ -1,34 +1,4 @@
-//! The sign-out callbacks of OpenID Connect as routes of [axum](https://docs.rs/axum).
-//!
-//! ```no_run
-//! use axum::Router;
-//! use oubliette::ClientId;
-//! use oubliette::logout::sign_out_routes;
-//! use oubliette::logout::{Issuer, Issuers, Keys};
-//! use oubliette::openid::Provider;
-//! # use oubliette::AsyncTokenStore;
-//! # fn http() -> impl oubliette::logout::HttpClient { struct Http; impl oubliette::logout::HttpClient for Http { fn get<'a>(&'a self, _: &'a str, _: usize) -> oubliette::logout::HttpFuture<'a> { Box::pin(async { Ok(Vec::new()) }) } } Http }
-//!
-//! # fn app(store: AsyncTokenStore) -> oubliette::Result<Router> {
-//! let provider = Provider::keycloak("https://sso.example.com/realms/contoso")?;
-//! let keys = Keys::discovered(http()); // with the feature `reqwest`: ReqwestClient::new()?
-//! let issuers = Issuers::new([Issuer::new(provider, ClientId::new("web")?, keys)])?;
-//! let routes = sign_out_routes(store, issuers).after_sign_out(|signed_out| async move {
-//!     // End what the app has of its own; web sessions that are bound to the sign-in have ended already.
-//!     println!("signed out by {:?}", signed_out.signal);
-//!     Ok(())
-//! });
-//! Ok(Router::new().merge(routes))
-//! # }
-//! ```
-//!
-//! Register at the provider: `https://app.example.com/logout/back-channel` as `backchannel_logout_uri`, and/or
-//! `https://app.example.com/logout/front-channel` as `frontchannel_logout_uri`; the `..._session_required` of both, so that it sends the `sid`.
-//!
-//! # Where to merge them
-//! Last, outside of the app's own layers: what is wrapped around them by [`Router::layer`] answers in their place. A login guard would redirect the
-//! provider, protection against forged requests would refuse it (its request has no token of a page, and needs none: the logout token is signed),
-//! and `X-Frame-Options` would blank the front-channel's page.
+//! The sign-out callbacks as routes of axum.
 
 use std::time::Duration;
 
@@ -54,12 +24,44 @@ const NAME: &str = "oubliette_issuer";
 
 /// The routes at which providers tell of sign-outs: `POST /logout/back-channel` and `GET /logout/front-channel`, and for an issuer with a
 /// [name](crate::logout::Issuer::named) the same with `/<name>` behind. To be given to [`Router::merge`].
+///
+/// ```no_run
+/// use axum::Router;
+/// use oubliette::ClientId;
+/// use oubliette::logout::{Issuer, Issuers, Keys, sign_out_routes};
+/// use oubliette::openid::Provider;
+/// # use oubliette::AsyncTokenStore;
+/// # use oubliette::logout::HttpClient;
+///
+/// # fn app(store: AsyncTokenStore, http: impl HttpClient) -> oubliette::Result<Router> {
+/// let provider = Provider::keycloak("https://sso.example.com/realms/contoso")?;
+/// let keys = Keys::discovered(http); // with the feature `reqwest`: ReqwestClient::new()?
+/// let issuers = Issuers::new([Issuer::new(provider, ClientId::new("web")?, keys)])?;
+/// let routes = sign_out_routes(store, issuers).after_sign_out(|signed_out| async move {
+///     // End what the app has of its own; web sessions that are bound to the sign-in have ended already.
+///     println!("signed out by {:?}", signed_out.signal);
+///     Ok(())
+/// });
+/// Ok(Router::new().merge(routes))
+/// # }
+/// ```
+///
+/// # What to register at the provider
+/// `https://app.example.com/logout/back-channel` as `backchannel_logout_uri`, and/or `https://app.example.com/logout/front-channel` as
+/// `frontchannel_logout_uri` (of the same origin as a redirect URI: Front-Channel Logout 1.0 §2); the `..._session_required` of both, so that it sends the `sid`.
+///
+/// # Where to merge them
+/// Last, outside of the app's own layers: what is wrapped around them by [`Router::layer`] answers in their place. A login guard would redirect the
+/// provider, protection against forged requests would refuse it (its request has no token of a page, and needs none: the logout token is signed),
+/// and `X-Frame-Options` would blank the front-channel's page. A limit of requests per sender is good to have: checking a signature takes some 0.1 ms of a
+/// core, and anybody can ask for that.
 pub fn sign_out_routes(store: impl Into<AsyncTokenStore>, issuers: Issuers) -> SignOutRoutes {
-    SignOutRoutes {
-        receiver: Receiver::new(store, issuers),
-        back: "/logout/back-channel".into(),
-        front: "/logout/front-channel".into(),
-        returned: None,
+    Receiver::new(store, issuers).into()
+}
+
+impl From<Receiver> for SignOutRoutes {
+    fn from(receiver: Receiver) -> Self {
+        Self { receiver, back: "/logout/back-channel".into(), front: "/logout/front-channel".into(), returned: None }
     }
 }
 
@@ -110,7 +112,7 @@ impl SignOutRoutes {
     }
 
     /// What carries the sign-outs out: to sign users out who ask for it [here](Receiver::sign_out), and to [`drain`](Receiver::drain) before the
-    /// store is closed.
+    /// store is closed. Ask for it last: it has the hook and the settings that were given until then.
     pub fn receiver(&self) -> Receiver {
         self.receiver.clone()
     }

@@ -61,6 +61,7 @@ pub struct LogoutToken {
     pub(super) account: Option<AccountId>,
     pub(super) iat: Duration,
     pub(super) skew: Duration,
+    pub(super) checked_at: Duration,
     pub(super) revokes_offline_access: bool,
     pub(super) digest: [u8; 32],
 }
@@ -114,7 +115,8 @@ impl LogoutToken {
     pub fn sign_out(&self, policy: SessionPolicy) -> SignOut {
         // `iat` is in whole seconds, and so are the times of sign-ins that it is compared with: those of the next second are newer.
         let end_of_second = Duration::from_secs(self.iat.as_secs()).saturating_add(Duration::from_millis(999));
-        let cutoff = after_epoch(end_of_second.saturating_add(self.skew));
+        // A provider whose clock is ahead names a time that has yet to come: whoever signs in until then is newer than the token.
+        let cutoff = after_epoch(end_of_second.min(self.checked_at).saturating_add(self.skew));
         let also = |all: SignOut, scope| all.and(scope);
         let is_whole = policy != SessionPolicy::OnlySession;
         let sign_out = match &self.user {

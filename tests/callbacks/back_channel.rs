@@ -273,7 +273,7 @@ async fn beyond_a_budget_only_what_ends_somebody_is_recorded() {
     let world = World::new();
     let jane = world.sign_in("jane", Some("session-of-jane"));
     let claims = |sub: &str| world.stub.claims().without("sid").with("sub", sub);
-    for number in 0..10_000 {
+    for number in 0..510 {
         done(&world.post(&claims(&format!("user-{number}"))).await);
     }
     let recorded = world.recorded();

@@ -49,7 +49,10 @@ async fn she_is_signed_out_here_before_she_is_sent_on() {
     ];
     assert_eq!(asked, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
     let told = world.told();
-    assert_eq!((told.len(), told[0].signal, told[0].account.as_ref()), (1, Signal::RpInitiated, Some(one.account())));
+    assert_eq!(
+        (told.len(), told[0].signal, told[0].accounts.as_slice()),
+        (1, Signal::RpInitiated, std::slice::from_ref(one.account()))
+    );
     assert!(!format!("{ended:?}").contains("id.token"));
 }
 

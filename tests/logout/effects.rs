@@ -1,5 +1,7 @@
 //! Whom a logout token ends: in a real store, with sign-ins as the provider's ID tokens make them.
 
+use std::time::Duration;
+
 use oubliette::logout::{Algorithm, LogoutToken};
 use oubliette::openid::Provider;
 use oubliette::*;
@@ -112,7 +114,7 @@ fn replayed_jti() {
         let (store, clock) = store();
         store.sign_out(token.sign_out(SessionPolicy::WholeAccount)).unwrap();
         clock.advance(seconds(90));
-        let live = store.sign_in(stub().sign_in("jane", Some("session-1"), NOW + 62)).unwrap();
+        let live = store.sign_in(stub().sign_in("jane", Some("session-1"), NOW + 61)).unwrap();
         store.sign_out(token.sign_out(SessionPolicy::WholeAccount)).unwrap();
         assert!(live.is_live().unwrap());
     }
@@ -120,7 +122,7 @@ fn replayed_jti() {
 
 #[test]
 fn a_sign_in_from_before_the_token_goes_to_the_end_of_its_second_and_the_skew() {
-    for (skew, iat, goes) in [(60, NOW + 61, true), (60, NOW + 62, false), (0, NOW + 1, true), (0, NOW + 2, false)] {
+    for (skew, iat, goes) in [(60, NOW + 60, true), (60, NOW + 61, false), (0, NOW, true), (0, NOW + 1, false)] {
         let (store, clock) = store();
         clock.advance(seconds(100));
         let live = store.sign_in(stub().sign_in("jane", Some("session-1"), iat)).unwrap();
@@ -131,14 +133,18 @@ fn a_sign_in_from_before_the_token_goes_to_the_end_of_its_second_and_the_skew() 
 }
 
 #[test]
-fn fractions_of_a_second_make_no_difference() {
-    // A provider that has its times in whole seconds in ID tokens alone.
-    let (store, _) = store();
-    let live = store.sign_in(stub().sign_in("jane", Some("session-1"), NOW)).unwrap();
-    let claims = stub().claims().with("iat", 1_799_999_999.999);
-    let token = stub().verify_by(&stub().issuer().skew(seconds(0)), &stub().token(&claims)).unwrap();
-    store.sign_out(token.sign_out(SessionPolicy::WholeAccount)).unwrap();
-    assert!(!live.is_live().unwrap());
+fn a_token_ends_the_whole_second_that_it_is_from() {
+    // Whichever of the two times has fractions, and whichever of them is later in that second.
+    for (iat, millis) in [(1_800_000_000.0, 999), (1_800_000_000.25, 900), (1_800_000_000.999, 0)] {
+        let (store, clock) = store();
+        clock.advance(seconds(1));
+        let sign_in = stub().sign_in("jane", Some("session-1"), NOW).signed_in_at(now() + Duration::from_millis(millis));
+        let live = store.sign_in(sign_in).unwrap();
+        let claims = stub().claims().with("iat", iat);
+        let token = stub().verify_by(&stub().issuer().skew(seconds(0)), &stub().token(&claims)).unwrap();
+        store.sign_out(token.sign_out(SessionPolicy::WholeAccount)).unwrap();
+        assert!(!live.is_live().unwrap(), "{iat} {millis}");
+    }
 }
 
 #[test]

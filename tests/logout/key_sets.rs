@@ -232,6 +232,11 @@ fn no_token_has_more_than_eight_keys_tried() {
     let token = stub.token(&stub.claims());
     assert_eq!(verify(&stub, &set(7), &token), Ok(()));
     assert_eq!(verify(&stub, &set(8), &token), Err(Rejected::BadSignature));
+    // Nor of those that have no name.
+    let (other, ours) = (without(&other, "kid"), without(&stub.signer.jwk(), "kid"));
+    let set = |others| keys(&std::iter::repeat_n(other.clone(), others).chain([ours.clone()]).collect::<Vec<_>>());
+    assert_eq!(verify(&stub, &set(7), &token), Ok(()));
+    assert_eq!(verify(&stub, &set(8), &token), Err(Rejected::BadSignature));
 }
 
 #[test]

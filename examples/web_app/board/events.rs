@@ -17,6 +17,7 @@ pub(crate) struct Events(Mutex<VecDeque<Event>>);
 
 #[derive(Clone)]
 pub(super) struct Event {
+    pub(super) number: usize,
     pub(super) signal: &'static str,
     pub(super) scope: &'static str,
     /// Whose, if the signal says.
@@ -31,18 +32,16 @@ pub(super) struct Event {
 impl Events {
     /// A sign-out of a user: from here, or told by the provider.
     pub(crate) fn told(&self, signed_out: &SignedOut, took: Duration) {
-        let SignedOut { session, subject, account, receipt, .. } = signed_out;
-        let signal = match signed_out.signal {
-            Signal::BackChannel => "back-channel",
-            Signal::FrontChannel => "front-channel",
-            _ => "here",
+        let SignedOut { session, subject, accounts, receipt, .. } = signed_out;
+        let (signal, scope) = match (signed_out.signal, session) {
+            (Signal::RpInitiated, _) => ("here", "account"),
+            (Signal::FrontChannel, _) => ("front-channel", "session"),
+            (_, Some(_)) => ("back-channel", "session"),
+            (_, None) => ("back-channel", "subject"),
         };
-        let scope = match (account, session, subject) {
-            (Some(_), ..) => "account",
-            (None, Some(_), _) => "session",
-            _ => "subject",
-        };
-        let whom = account.as_ref().map(name_of).or_else(|| subject.as_ref().map(|subject| subject.sub().to_owned()));
+        let names: Vec<String> = accounts.iter().map(name_of).collect();
+        let whom = Some(names.join(", ")).filter(|names| !names.is_empty());
+        let whom = whom.or_else(|| subject.as_ref().map(|subject| subject.sub().to_owned()));
         self.push(signal, scope, whom, took, receipt.as_ref());
     }
 
@@ -55,9 +54,10 @@ impl Events {
         took: Duration,
         receipt: Option<&Receipt>,
     ) {
-        let event = Event { signal, scope, whom, took, position: receipt.map(|receipt| receipt.position), at: SystemTime::now() };
+        let (position, at) = (receipt.map(|receipt| receipt.position), SystemTime::now());
         let mut events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        events.push_front(event);
+        let number = events.front().map_or(1, |newest| newest.number + 1);
+        events.push_front(Event { number, signal, scope, whom, took, position, at });
         events.truncate(MOST);
     }
 

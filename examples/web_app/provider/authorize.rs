@@ -71,7 +71,7 @@ pub(super) async fn sign_in(State(shared): State<Arc<Shared>>, headers: HeaderMa
     if !is_ours(&shared, &headers) {
         return page::problem(&shared, StatusCode::FORBIDDEN, "This form was not sent from a page of this provider.");
     }
-    let who = params.get("as").and_then(|who| Who::parse(who));
+    let who = params.get("as").and_then(|who| Who::parse(shared.users, who));
     let asked = params.get("request").and_then(|id| shared.lock().requests.remove(id)).filter(|asked| asked.until > now());
     let (Some(who), Some(asked)) = (who, asked) else {
         return page::problem(

@@ -44,7 +44,18 @@ pub(crate) struct Provider(Arc<Shared>);
 /// Serves at `issuer` (`http://localhost:<port>`, without a slash at the end), where `listener` is bound, until it is told to stop.
 /// Access tokens live as long as `access_life`.
 pub(crate) async fn serve(listener: TcpListener, issuer: String, clients: Vec<Client>, access_life: Duration) -> Provider {
-    let shared = Arc::new(Shared::new(issuer, clients, access_life).await);
+    serve_users(listener, issuer, clients, USERS, access_life).await
+}
+
+/// As [`serve`], for other users.
+pub(crate) async fn serve_users(
+    listener: TcpListener,
+    issuer: String,
+    clients: Vec<Client>,
+    users: &'static [User],
+    access_life: Duration,
+) -> Provider {
+    let shared = Arc::new(Shared::new(issuer, clients, users, access_life).await);
     let router = Router::new()
         .route("/", get(page::home))
         .route("/style.css", get(page::style))
@@ -72,7 +83,7 @@ impl Provider {
     }
 
     pub(crate) fn users(&self) -> &'static [User] {
-        USERS
+        self.0.users
     }
 
     /// The sessions that are there: user, tenant, `sid`, and the apps that know it.

@@ -67,8 +67,8 @@ pub(super) async fn home(State(shared): State<Arc<Shared>>, headers: HeaderMap) 
 pub(super) fn choose(shared: &Shared, app: &str, request: &str, is_hinted: impl Fn(&Who) -> bool) -> Response {
     let mut buttons = String::new();
     // A hint that fits nobody is none.
-    let is_any = Who::all().any(|who| is_hinted(&who));
-    for who in Who::all().filter(|who| !is_any || is_hinted(who)) {
+    let is_any = Who::all(shared.users).any(|who| is_hinted(&who));
+    for who in Who::all(shared.users).filter(|who| !is_any || is_hinted(who)) {
         let Who { user, tenant } = &who;
         let guest = if user.tenants.len() > 1 { ", a guest" } else { "" };
         _ = write!(

@@ -66,16 +66,16 @@ pub(super) struct Who {
 
 impl Who {
     /// As the page's buttons have it: `jane contoso`.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(users: &'static [User], text: &str) -> Option<Self> {
         let (id, tenant) = text.split_once(' ')?;
-        let user = USERS.iter().find(|user| user.id == id && user.tenants.contains(&tenant))?;
+        let user = users.iter().find(|user| user.id == id && user.tenants.contains(&tenant))?;
         Some(Self { user, tenant: tenant.into() })
     }
 
     /// All that there are.
-    pub(super) fn all() -> impl Iterator<Item = Self> {
+    pub(super) fn all(users: &'static [User]) -> impl Iterator<Item = Self> {
         let of = |user: &'static User| user.tenants.iter().map(move |tenant| Self { user, tenant: (*tenant).into() });
-        USERS.iter().flat_map(of)
+        users.iter().flat_map(of)
     }
 }
 
@@ -137,6 +137,7 @@ pub(super) struct All {
 pub(super) struct Shared {
     pub(super) issuer: String,
     pub(super) clients: Vec<Client>,
+    pub(super) users: &'static [User],
     pub(super) access_life: Duration,
     pub(super) keys: Keys,
     pub(super) http: reqwest::Client,
@@ -149,7 +150,7 @@ const COOKIE: &str = "provider_session";
 const FAMILY_LIFE: u64 = 12 * 3600;
 
 impl Shared {
-    pub(super) async fn new(issuer: String, clients: Vec<Client>, access_life: Duration) -> Self {
+    pub(super) async fn new(issuer: String, clients: Vec<Client>, users: &'static [User], access_life: Duration) -> Self {
         let all = All {
             tell: Tell::Both,
             counts: Counts::default(),
@@ -160,7 +161,7 @@ impl Shared {
             families: HashMap::new(),
         };
         let (keys, http, stop) = (Keys::new().await, super::http(), Stop::default());
-        Self { issuer, clients, access_life, keys, http, stop, all: Mutex::new(all) }
+        Self { issuer, clients, users, access_life, keys, http, stop, all: Mutex::new(all) }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, All> {

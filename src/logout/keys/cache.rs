@@ -53,7 +53,7 @@ struct State {
 struct Known {
     keys: Option<KeySet>,
     document: Option<Arc<Discovery>>,
-    /// How often the keys were replaced.
+    /// How often the keys changed.
     version: u64,
     /// How many fetches have begun.
     fetches: u64,
@@ -239,8 +239,12 @@ impl Shared {
         {
             let known = &mut self.state().known;
             if known.keys_of.is_none_or(|newest| newest <= begun) {
-                (known.keys, known.keys_of) = (Some(keys), Some(begun));
-                known.version += 1;
+                known.keys_of = Some(begun);
+                // The same again are no reason to check a signature again.
+                if known.keys.as_ref() != Some(&keys) {
+                    known.keys = Some(keys);
+                    known.version += 1;
+                }
             }
         }
         found.problem.map_or(Ok(()), Err)
@@ -258,6 +262,11 @@ impl Shared {
             is_news
         };
         observe::fetched_keys(problem.as_ref(), is_told);
+    }
+
+    #[cfg(test)]
+    pub(super) fn version(&self) -> u64 {
+        self.state().known.version
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -74,3 +74,26 @@ async fn providers_are_asked_over_tls() {
     // A handshake (RFC 8446 §5.1): so it was set up.
     assert_eq!(greeted.await.unwrap(), [22, 3, 1]);
 }
+
+/// A small body could unpack to a large one.
+#[tokio::test]
+async fn no_body_is_unpacked_though_another_crate_has_that_switched_on() {
+    // `gzip` of nothing.
+    const NOTHING: &[u8] = b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x03\0\0\0\0\0\0\0\0\0";
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/jwks", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4096];
+            let len = connection.read(&mut request).await.unwrap();
+            assert!(!request[..len].to_ascii_lowercase().windows(15).any(|text| text == b"accept-encoding"));
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n",
+                NOTHING.len()
+            );
+            connection.write_all(&[head.as_bytes(), NOTHING].concat()).await.unwrap();
+        }
+    });
+    assert_eq!(ReqwestClient::new().unwrap().get(&url, 1024).await.unwrap(), NOTHING);
+}

@@ -174,3 +174,64 @@ fn a_sessions_sign_out_beside_a_sign_in_of_it() {
         store.close().unwrap();
     });
 }
+
+/// A sign-in that was begun before the sign-out is over with it, wherever the two meet: it is refused, or it is dead.
+#[test]
+fn a_sign_in_on_its_way_beside_a_sign_out() {
+    check(3000, || {
+        let machine = Machine::new();
+        let store = open(&machine);
+        let other = store.sign_in(request(1)).unwrap();
+        let moment = store.as_of().unwrap();
+        let on_its_way = spawn({
+            let store = store.clone();
+            move || {
+                let result = store.sign_in_with(request(1).as_of(moment), tokens("late"));
+                match result {
+                    Ok((live, _)) => Some(live),
+                    Err(Error::SignedOut) => None,
+                    Err(other) => panic!("{other:?}"),
+                }
+            }
+        });
+        store.sign_out(SignOut::account(&account(1))).unwrap();
+        assert!(readable(&store, 1).is_empty());
+        let late = on_its_way.join().unwrap();
+        assert!(readable(&store, 1).is_empty());
+        assert!(late.is_none_or(|late| !late.is_live().unwrap()));
+        // Whoever begins now is in.
+        let moment = store.as_of().unwrap();
+        assert!(store.sign_in(request(1).as_of(moment)).unwrap().is_live().unwrap());
+        drop(other);
+    });
+}
+
+/// Sign-outs of the same two sessions, named in either order, do not wait for each other; and a sign-in of one of them beside.
+#[test]
+fn sign_outs_of_several_sessions_beside_each_other() {
+    check(2000, || {
+        let machine = Machine::new();
+        let store = open(&machine);
+        let sign_in = |store: &TokenStore, sid| store.sign_in(SignIn::new(account(sid), tenant(1)).session(session(sid)));
+        let lives = [sign_in(&store, 1).unwrap(), sign_in(&store, 2).unwrap()];
+        let other_way = spawn({
+            let store = store.clone();
+            move || {
+                store.sign_out(SignOut::session(&session(2)).and(Scope::Session(session(1)))).unwrap();
+            }
+        });
+        let joining = spawn({
+            let store = store.clone();
+            move || {
+                store.sign_in(SignIn::new(account(3), tenant(1)).session(session(2))).unwrap();
+            }
+        });
+        let receipt = store.sign_out(SignOut::session(&session(1)).and(Scope::Session(session(2)))).unwrap();
+        // (The other may have come first, and their rows may be gone.)
+        assert!(receipt.accounts.is_some_and(|accounts| accounts <= 3));
+        other_way.join().unwrap();
+        joining.join().unwrap();
+        assert!(lives.iter().all(|live| !live.is_live().unwrap()));
+        store.close().unwrap();
+    });
+}

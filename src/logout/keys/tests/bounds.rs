@@ -10,6 +10,35 @@ fn taken(cache: &Cache) -> usize {
     }
 }
 
+fn version(cache: &Cache) -> u64 {
+    match &cache.0 {
+        Origin::Fetched(shared) => shared.version(),
+        Origin::Fixed(_) => 0,
+    }
+}
+
+/// Hole: a flood of forged tokens had every signature checked twice.
+#[tokio::test(start_paused = true)]
+async fn signatures_are_checked_again_only_with_other_keys() {
+    let (ours, forged, new) = (Signer::new(1, "a"), Signer::new(2, "a"), Signer::new(3, "b"));
+    let server = Server::with(&[&ours]);
+    let cache = discovered(&server);
+    assert_eq!(verify(&cache, &ours.token()).await, Ok(()));
+    for _ in 0..3 {
+        assert_eq!(verify(&cache, &forged.token()).await, Err(Rejected::BadSignature));
+    }
+    assert_eq!((server.fetches(), version(&cache)), (4, 1));
+    // They are as fresh as if they had changed.
+    pass(SECOND * 3599).await;
+    assert_eq!(verify(&cache, &ours.token()).await, Ok(()));
+    settle().await;
+    assert_eq!(server.fetches(), 4);
+
+    server.json(JWKS, &jwks(&[&ours, &new]));
+    assert_eq!(verify(&cache, &new.token()).await, Ok(()));
+    assert_eq!((server.fetches(), version(&cache)), (5, 2));
+}
+
 /// They would be as many as anybody likes, for as long as the provider takes.
 #[tokio::test(start_paused = true)]
 async fn tokens_that_wait_take_up_no_more_than_their_room() {

@@ -54,7 +54,7 @@ async fn a_bad_document_never_replaces_a_good_one_and_the_keys_are_fetched_all_t
         assert_eq!(verify(&cache, &old.token()).await, Ok(()));
         server.serve(DISCOVERY, bad.clone());
         server.json(MOVED, &jwks(&[&forged]));
-        server.json(JWKS, &jwks(&[&new]));
+        server.serve(JWKS, Reply::Late(SECOND, jwks(&[&new]).to_string().into_bytes()));
         assert_eq!(verify(&cache, &forged.token()).await, Err(Rejected::UnknownKey));
         assert_eq!(verify(&cache, &new.token()).await, Ok(()));
         assert_eq!((server.asked(JWKS).len(), server.asked(MOVED).len()), (2, 0));
@@ -171,6 +171,16 @@ async fn where_users_sign_out_is_asked_for_once_and_within_the_time_of_one_fetch
     pass(SECOND).await;
     server.json(DISCOVERY, &document());
     assert!(cache.end_session_endpoint().await.is_some());
+
+    // And then the provider falls silent: the user does not wait for both.
+    server.serve(DISCOVERY, Reply::Status(500));
+    let cache = discovered(&server);
+    assert_eq!(verify(&cache, &ours.token()).await, Err(Rejected::KeysUnavailable));
+    pass(SECOND).await;
+    server.serve(DISCOVERY, Reply::Silence);
+    let begun = Instant::now();
+    assert_eq!(cache.end_session_endpoint().await, None);
+    assert_eq!(begun.elapsed(), SECOND * 5);
 }
 
 /// Else a mistake in what few use would cost the sign-outs of all.
