@@ -9,6 +9,8 @@ mod api;
 mod app;
 mod browser;
 mod client;
+#[path = "../common/mod.rs"]
+mod common;
 #[path = "../common/disk.rs"]
 mod disk;
 mod oracle;
