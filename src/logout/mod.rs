@@ -38,15 +38,22 @@
 //! # What is promised
 //! - **Success is said of what is durable**, and of nothing else. A store or a hook that fails is never a 200.
 //! - **A sign-out that has come is carried out**, though its sender hangs up, the keys have to be fetched first, or nobody is signed in yet: it is
-//!   recorded, so that it also ends a sign-in that is on its way ([`SignIn::as_of`](crate::SignIn::as_of), and without it, one of the same session).
-//! - **It ends nobody who signed in after it**: what says when it was made ends sign-ins from before, and what its clock may be off by ([`Issuer::skew`]).
-//!   A token that comes again does nothing.
+//!   recorded, so that it also ends a sign-in that is on its way: one that was begun [before it](crate::SignIn::as_of), and without that one of the same session. (Not
+//!   by the front channel, which records nothing for who is not there.)
+//! - **It ends nobody who signed in after it**: what says when it was made ends sign-ins from before, and what its clock may be off by ([`Issuer::skew`], a
+//!   minute). A token that comes again does nothing, as long as it is remembered: 1024 of an issuer's are, until the app is restarted.
 //! - **A stranger can do nothing**: not end anybody, not have anything recorded or logged, and have keys fetched once in
-//!   [some seconds](Keys::ask_again_after) at most. (By the front channel: end the session whose secret `sid` he has.)
+//!   [some seconds](Keys::ask_again_after) at most. (By the front channel he can end the session whose secret `sid` he has; and while the store's engine
+//!   cannot be read, have up to 1000 sessions recorded. What he can have done at will is a signature checked, some 0.1 ms of a core: a limit of requests per
+//!   sender in front is good to have.)
 //! - **A provider can end its own users' sign-ins alone**, whatever it signs; and it cannot fill the ledger for the others: beyond 1000 records an
 //!   hour, its sign-outs are recorded only if they end somebody.
 //!
 //! # What is not
+//! - A session that its provider has ended by a logout token takes no sign-in from before the token, or up to the [skew](Issuer::skew) after it. Providers begin a new
+//!   session when the user signs in again; one that would keep the `sid` has her try once more a minute later.
+//! - By [`OnlySession`](crate::SessionPolicy::OnlySession), a sign-in whose session nobody knows is not ended by a token that names one:
+//!   [`Provider::require_session`](crate::openid::Provider::require_session).
 //! - Encrypted logout tokens are refused.
 //! - A provider that names the user by another issuer than at sign-in (a custom domain that changed, say) finds nobody.
 //! - A provider whose clock is off by more than the [skew](Issuer::skew) from the time in its own ID tokens (several nodes that disagree), or an app that makes

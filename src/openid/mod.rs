@@ -37,6 +37,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Take the [moment](crate::TokenStore::as_of) before the code is redeemed, and give it to the sign-in ([`SignIn::as_of`](crate::SignIn::as_of)): then a sign-out
+//! that comes between the provider's answer and the store counts.
+//!
 //! # What a verifier of this crate does not see
 //! A [`Provider`] takes *verified* claims, and compares the issuer once more with its own: for a multi-tenant app of Entra ID, whose
 //! verifier has to be told `require_issuer_match(false)`, this is the only check of it. What remains with the app there: each signing

@@ -46,8 +46,19 @@ async fn success_waits_for_the_disk() {
         assert_eq!(live([&jane]), [false]);
         let receiver = world.receiver.clone();
         let get = tokio::spawn(async move { receiver.front_channel(None, "sid=session-1&iss=https://login.example.com").await });
-        tokio::task::yield_now().await;
-        assert!(!post.is_finished() && !get.is_finished());
+        // Time enough to look, and to answer if nothing else is waited for.
+        let reader = AsyncSignIn::from(jane.clone());
+        for _ in 0..200 {
+            assert!(
+                !tokio::task::spawn_blocking({
+                    let reader = reader.clone();
+                    move || reader.blocking().is_live().unwrap()
+                })
+                .await
+                .unwrap()
+            );
+        }
+        let has_said = post.is_finished() || get.is_finished();
         if has_power {
             world.machine.set_holding_syncs(false);
             done(&post.await.unwrap());
@@ -58,6 +69,7 @@ async fn success_waits_for_the_disk() {
             refused(&post.await.unwrap(), "server_error");
             assert_eq!(get.await.unwrap().status(), 503);
         }
+        assert!(!has_said);
         let is_in = !open(&world.machine, &world.clock).account(jane.account()).unwrap().is_empty();
         assert!(!is_in || !has_power);
         lost += usize::from(is_in);
@@ -223,4 +235,18 @@ async fn with_a_failed_engine_a_user_signs_out_without_a_hint() {
     assert!(world.store.clone().close().is_err());
     world.machine.set_failing_engine(false);
     assert!(open(&world.machine, &world.clock).account(&account).unwrap().is_empty());
+}
+
+/// One call of the ledger has 16 384 records; a session that more accounts share, together with the names in the token, ends all the same.
+#[tokio::test]
+async fn a_session_of_more_accounts_than_one_sign_out_holds_ends_without_them() {
+    let world = World::new();
+    let users: Vec<_> = (0..16_384 - 2)
+        .map(|number| world.store.sign_in(world.stub.sign_in(&format!("user-{number}"), Some("session-1"), NOW - 100)).unwrap())
+        .collect();
+    let elsewhere = ["jane", "user-0"].map(|sub| world.sign_in(sub, Some("session-2")));
+    refused(&world.post(&world.stub.claims()).await, "server_error");
+    assert!(users.iter().all(|user| !user.is_live().unwrap()));
+    // Of those who share it the accounts live on elsewhere: that is why it is no success. Who is named has ended whole.
+    assert_eq!(live([&elsewhere[0], &elsewhere[1]]), [false, true]);
 }

@@ -1,11 +1,14 @@
 //! The callbacks end to end, but for the provider: what comes in, what is answered, and who is signed in afterwards.
 
 mod back_channel;
+mod clock;
 #[path = "../common/mod.rs"]
 mod common;
+mod conformance;
 mod end_session;
 mod failures;
 mod front_channel;
+mod hook;
 mod in_flight;
 mod routes;
 #[path = "../logout/signer.rs"]
@@ -13,4 +16,5 @@ mod routes;
 mod signer;
 #[path = "../logout/stub.rs"]
 mod stub;
+mod turns;
 mod world;

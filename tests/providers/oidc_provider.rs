@@ -1,6 +1,8 @@
 //! The certified `oidc-provider`: it tells by the back channel.
 
 use std::net::TcpListener;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use oubliette::logout::Algorithm;
 
@@ -25,10 +27,10 @@ async fn sign_in(browser: &mut Browser, app: &Running, user: &str) {
 }
 
 /// Ports outside of those that the system gives to others meanwhile.
-fn free_ports() -> [u16; 2] {
-    let from = 10_000 + u16::try_from(std::process::id() % 20_000).unwrap();
-    let mut free = (from..32_000).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-    [free.next().unwrap(), free.next().unwrap()]
+pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
+    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| (10_000 + (std::process::id() % 20_000) as u16).into());
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::array::from_fn(|_| std::iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed)).find(is_free).unwrap())
 }
 
 #[tokio::test]

@@ -20,12 +20,18 @@ impl<E: Into<Fault>> From<E> for Failure {
     }
 }
 
+/// Nothing is there: no failure, and nothing for the log, which strangers could fill.
+pub(crate) async fn not_found() -> Response {
+    (StatusCode::NOT_FOUND, Html(PAGE)).into_response()
+}
+
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         eprintln!("{}: {}", self.0, self.1);
-        let page = r#"<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>This did not work</title><link rel="icon" href="/icon.svg" type="image/svg+xml"><link rel="stylesheet" href="/style.css"><main><h1>This did not work</h1>
-<p><a href="/">Begin anew</a></p></main></html>"#;
-        (self.0, Html(page)).into_response()
+        (self.0, Html(PAGE)).into_response()
     }
 }
+
+const PAGE: &str = r#"<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>This did not work</title><link rel="icon" href="/icon.svg" type="image/svg+xml"><link rel="stylesheet" href="/style.css"><main><h1>This did not work</h1>
+<p><a href="/">Begin anew</a></p></main></html>"#;

@@ -51,6 +51,7 @@ impl App {
             .route("/sign-out", post(sign_out::here))
             .with_state(self.clone())
             .merge(pages)
+            .fallback(failure::not_found)
             .layer(sessions::layer(self));
         headers::around(own, &self.config)
             // Outside of the layers: the provider has no cookie, its POSTs have no `Origin` of ours, and its page shows ours in a frame.

@@ -47,7 +47,7 @@ pub(super) struct Which {
 }
 
 pub(super) async fn sign_out_tenant(State(shown): State<Shown>, Form(which): Form<Which>) -> Result<Redirect, Failure> {
-    let Shown { app, board } = shown;
+    let Shown { app, board, .. } = shown;
     let tenant = TenantId::new(which.tenant)?;
     if !view::is_shown(&app, &board, &tenant).await? {
         return Err(Failure::refused("no such tenant"));
@@ -58,7 +58,7 @@ pub(super) async fn sign_out_tenant(State(shown): State<Shown>, Form(which): For
     Ok(Redirect::to("/"))
 }
 
-pub(super) async fn sign_out_everybody(State(Shown { app, board }): State<Shown>) -> Result<Redirect, Failure> {
+pub(super) async fn sign_out_everybody(State(Shown { app, board, .. }): State<Shown>) -> Result<Redirect, Failure> {
     let began = Instant::now();
     let receipt = app.store.sign_out(SignOut::everybody()).await?;
     board.events.push("everybody", "everybody", None, began.elapsed(), Some(&receipt));

@@ -17,6 +17,7 @@ pub(crate) struct Events(Mutex<VecDeque<Event>>);
 
 #[derive(Clone)]
 pub(super) struct Event {
+    pub(super) number: usize,
     pub(super) signal: &'static str,
     pub(super) scope: &'static str,
     /// Whose, if the signal says.
@@ -33,10 +34,10 @@ impl Events {
     pub(crate) fn told(&self, signed_out: &SignedOut, took: Duration) {
         let SignedOut { session, subject, accounts, receipt, .. } = signed_out;
         let (signal, scope) = match (signed_out.signal, session) {
-            (Signal::BackChannel, Some(_)) => ("back-channel", "session"),
-            (Signal::BackChannel, None) => ("back-channel", "subject"),
+            (Signal::RpInitiated, _) => ("here", "account"),
             (Signal::FrontChannel, _) => ("front-channel", "session"),
-            _ => ("here", "account"),
+            (_, Some(_)) => ("back-channel", "session"),
+            (_, None) => ("back-channel", "subject"),
         };
         let names: Vec<String> = accounts.iter().map(name_of).collect();
         let whom = Some(names.join(", ")).filter(|names| !names.is_empty());
@@ -53,9 +54,10 @@ impl Events {
         took: Duration,
         receipt: Option<&Receipt>,
     ) {
-        let event = Event { signal, scope, whom, took, position: receipt.map(|receipt| receipt.position), at: SystemTime::now() };
+        let (position, at) = (receipt.map(|receipt| receipt.position), SystemTime::now());
         let mut events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        events.push_front(event);
+        let number = events.front().map_or(1, |newest| newest.number + 1);
+        events.push_front(Event { number, signal, scope, whom, took, position, at });
         events.truncate(MOST);
     }
 

@@ -11,8 +11,11 @@ function nameOf(node) {
     if (node.nodeType !== Node.ELEMENT_NODE) {
         return node.nodeName;
     }
-    const { signIn, account, token, tenant } = node.dataset;
-    return [node.nodeName, node.id, signIn, account, token, tenant, node.getAttribute("data-record")].join("|");
+    if (node.classList.contains("gone")) {
+        return "gone";
+    }
+    const { signIn, account, token, tenant, event } = node.dataset;
+    return [node.nodeName, node.id, signIn, account, token, tenant, event].join("|");
 }
 
 /** Makes the children of `old` those of `fresh`. */
@@ -24,7 +27,10 @@ function become(old, fresh) {
             found = found.nextSibling;
         }
         if (found === null) {
-            old.insertBefore(document.importNode(wanted, true), at);
+            const come = old.insertBefore(document.importNode(wanted, true), at);
+            if (come.nodeType === Node.ELEMENT_NODE) {
+                come.classList.add("new"); // until the next look, where no element has it
+            }
             continue;
         }
         while (at !== found) {
@@ -60,8 +66,17 @@ function attributes(old, fresh) {
     }
 }
 
-/** Whoever was at what goes is taken to the board, not to the top of the page. */
+/** What the store holds no more is seen to go, until the next look. Whoever was at what goes is taken to the board. */
 function leave(node) {
+    const isHeld = node.nodeType === Node.ELEMENT_NODE && node.matches("[data-sign-in], [data-token], [data-account], .accounts");
+    if (isHeld && !node.classList.contains("gone")) {
+        for (const each of [node, ...node.querySelectorAll("*")]) {
+            Object.keys(each.dataset).forEach((name) => delete each.dataset[name]);
+        }
+        node.classList.add("gone");
+        node.setAttribute("aria-hidden", "true");
+        return;
+    }
     const wasHere = node.contains(document.activeElement);
     node.remove();
     if (wasHere) {

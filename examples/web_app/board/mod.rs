@@ -9,12 +9,12 @@ mod refreshes;
 mod view;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{Html, IntoResponse};
+use axum::http::{Uri, header};
+use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use tower_sessions::Session;
 
@@ -47,6 +47,8 @@ impl Board {
 struct Shown {
     app: App,
     board: Arc<Board>,
+    /// When the store was opened.
+    opened_at: SystemTime,
 }
 
 pub(crate) fn pages(app: &App, board: &Arc<Board>) -> Router {
@@ -63,11 +65,15 @@ pub(crate) fn pages(app: &App, board: &Arc<Board>) -> Router {
         .route("/slow-refresh", post(actions::slow_refresh))
         .route("/sign-out-tenant", post(actions::sign_out_tenant))
         .route("/sign-out-everybody", post(actions::sign_out_everybody))
-        .with_state(Shown { app: app.clone(), board: board.clone() })
+        .with_state(Shown { app: app.clone(), board: board.clone(), opened_at: SystemTime::now() })
 }
 
-async fn whole(shown: State<Shown>, session: Session) -> Result<impl IntoResponse, Failure> {
-    Ok(Html(page::whole(&inner(shown, session).await?)))
+async fn whole(shown: State<Shown>, session: Session, uri: Uri) -> Result<Response, Failure> {
+    if uri.query().is_some() {
+        // Back from signing out at the provider: its `state` has done its service.
+        return Ok(Redirect::to("/").into_response());
+    }
+    Ok(Html(page::whole(&inner(shown, session).await?)).into_response())
 }
 
 /// What is in the page's `main`, for `live.js`.
@@ -75,10 +81,10 @@ async fn fragment(shown: State<Shown>, session: Session) -> Result<impl IntoResp
     Ok(Html(inner(shown, session).await?))
 }
 
-async fn inner(State(Shown { app, board }): State<Shown>, session: Session) -> Result<String, Failure> {
+async fn inner(State(Shown { app, board, opened_at }): State<Shown>, session: Session) -> Result<String, Failure> {
     let me = who(&app, &session).await?;
     let answer = session.get::<String>(actions::ANSWER).await?.filter(|_| me.is_some());
-    let view = view::view(&app, &board, me.as_ref()).await?;
+    let view = view::view(&app, &board, me.as_ref(), opened_at).await?;
     Ok(page::inner(&board, &view, me.as_ref(), answer.as_deref()))
 }
 

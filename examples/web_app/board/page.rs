@@ -7,7 +7,7 @@ use oubliette::AsyncSignIn;
 
 use super::Board;
 use super::events::Event;
-use super::view::{SignIn, View, name_of};
+use super::view::{Ledger, SignIn, View, name_of};
 
 /// The whole page around `inner`.
 pub(super) fn whole(inner: &str) -> String {
@@ -134,17 +134,14 @@ fn store(html: &mut String, view: &View) {
     if view.has_more {
         html.push_str("<p>And more accounts, which are not listed.</p>");
     }
-    let ledger = &view.ledger;
+    let Ledger { position, bytes, reserve, opened_at } = &view.ledger;
     add(
         html,
         format_args!(
-            r#"<dl id="ledger" data-position="{}" data-bytes="{}"><div><dt>Records in the ledger of sign-outs</dt><dd>{}</dd></div><div><dt>Its size</dt><dd>{}</dd></div><div><dt>Times it was synced to the disk</dt><dd>{}</dd></div><div><dt>Sealed tokens and sessions</dt><dd>{}</dd></div></dl>"#,
-            ledger.position,
-            ledger.bytes,
-            ledger.position,
-            kib(ledger.bytes),
-            ledger.syncs,
-            kib(ledger.store_bytes),
+            r#"<dl id="ledger" data-position="{position}" data-bytes="{bytes}"><div><dt>Records in the ledger of sign-outs</dt><dd>{position}</dd></div><div><dt>Its size, with room kept for {reserve} more</dt><dd>{}</dd></div><div><dt>The store is open since</dt><dd><time id="opened" datetime="{}">{}</time></dd></div></dl>"#,
+            kib(*bytes),
+            moment(*opened_at),
+            clock(*opened_at),
         ),
     );
     html.push_str(r#"<div class="actions">"#);
@@ -193,17 +190,18 @@ fn happened(html: &mut String, board: &Board) {
     let empty = if events.is_empty() { "" } else { " hidden" };
     add(html, format_args!(r#"<p class="empty"{empty}>None so far.</p><ol id="events" reversed aria-live="polite">"#));
     for event in &events {
-        let Event { signal, scope, took, .. } = event;
+        let Event { number, signal, scope, took, .. } = event;
         let micros = took.as_micros();
-        add(html, format_args!(r#"<li data-signal="{signal}" data-scope="{scope}" data-micros="{micros}">"#));
+        add(
+            html,
+            format_args!(r#"<li data-event="{number}" data-signal="{signal}" data-scope="{scope}" data-micros="{micros}">"#),
+        );
         let whom = event.whom.as_deref().map(escaped);
         let of = match (*scope, &whom) {
             ("account", Some(whom)) => format!("of <strong>{whom}</strong>, in all browsers"),
-            ("session", Some(whom)) => {
-                format!("of <strong>{whom}</strong>: the session at the provider, and with it the account")
-            }
-            ("session", None) => "of a session at the provider, and with it its account".into(),
-            ("subject", Some(whom)) => format!("of <strong>{whom}</strong>, by the provider's name"),
+            ("session", Some(whom)) => format!("of <strong>{whom}</strong>: a session at the provider, and with it the account"),
+            ("session", None) => "of a session at the provider".into(),
+            ("subject", Some(whom)) => format!("of <strong>{whom}</strong>, in all sessions"),
             ("tenant", Some(whom)) => format!("of everybody in <strong>{whom}</strong>"),
             _ => "of everybody".into(),
         };
@@ -218,7 +216,7 @@ fn happened(html: &mut String, board: &Board) {
         add(
             html,
             format_args!(
-                r#"<span class="by">{by}</span> <span class="of">{of}</span> <span class="took"><time datetime="{}">{}</time>, on the disk after {}, {position}</span></li>"#,
+                r#"<span class="by">{by}</span> <span class="of">{of}</span> <span class="took"><time datetime="{}">{}</time>, scope: {scope}; on the disk after {}, {position}</span></li>"#,
                 moment(event.at),
                 clock(event.at),
                 short(*took),

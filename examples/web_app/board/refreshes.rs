@@ -67,7 +67,7 @@ pub(super) fn begin(shown: Shown, live: AsyncSignIn) {
     });
 }
 
-async fn refresh(Shown { app, board }: &Shown, live: &AsyncSignIn) -> &'static str {
+async fn refresh(Shown { app, board, .. }: &Shown, live: &AsyncSignIn) -> &'static str {
     let request = AccessRequest::new(calls::wanted(app)).force_refresh();
     let (refresher, held_back) = (app.clone(), board.slow_refresh);
     let acquired = app.acquirer.acquire_async(live, request, async move |grant| {

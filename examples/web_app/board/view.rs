@@ -33,23 +33,28 @@ pub(super) struct SignIn {
 pub(super) struct Ledger {
     pub(super) position: u64,
     pub(super) bytes: u64,
-    pub(super) syncs: u64,
-    pub(super) store_bytes: u64,
+    /// For how many more it has room, whatever becomes of the disk.
+    pub(super) reserve: u64,
+    pub(super) opened_at: SystemTime,
 }
 
-pub(super) async fn view(app: &App, board: &Board, me: Option<&AsyncSignIn>) -> Result<View, Fault> {
+pub(super) async fn view(app: &App, board: &Board, me: Option<&AsyncSignIn>, opened_at: SystemTime) -> Result<View, Fault> {
     let mut tenants: BTreeMap<String, BTreeMap<String, Vec<SignIn>>> =
         board.tenants.iter().map(|tenant| ((*tenant).to_owned(), BTreeMap::new())).collect();
     let listed = app.store.accounts(Page::first(MOST)).await?;
     for account in listed.accounts {
         for live in account.sign_ins.into_iter().map(AsyncSignIn::from) {
-            let accounts = tenants.entry(live.tenant().as_str().to_owned()).or_default();
-            accounts.entry(name_of(live.account())).or_default().push(sign_in(app, &live, me).await?);
+            let sign_in = sign_in(app, &live, me).await?;
+            // Between two reads somebody can have been signed out.
+            if live.is_live().await? {
+                let accounts = tenants.entry(live.tenant().as_str().to_owned()).or_default();
+                accounts.entry(name_of(live.account())).or_default().push(sign_in);
+            }
         }
     }
     let stats = app.store.stats().await?;
-    let ledger =
-        Ledger { position: stats.synced, bytes: stats.ledger_bytes, syncs: stats.ledger_syncs, store_bytes: stats.engine_bytes };
+    let (position, bytes, reserve) = (stats.synced, stats.ledger_bytes, stats.ledger_reserve);
+    let ledger = Ledger { position, bytes, reserve, opened_at };
     Ok(View { tenants, has_more: listed.next.is_some(), ledger, now: SystemTime::now() })
 }
 
