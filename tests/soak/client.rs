@@ -9,7 +9,7 @@ use openidconnect::reqwest::StatusCode;
 use crate::browser::{Browser, Gone, Page};
 use crate::disk::Chance;
 use crate::oracle::{Oracle, Scope, SignIn, Verdict};
-use crate::provider::{Provider, Tell};
+use crate::web_app::provider::{Provider, Tell};
 
 /// What all clients share.
 pub(crate) struct World {
