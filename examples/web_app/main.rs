@@ -15,7 +15,7 @@ mod api;
 mod app;
 mod board;
 mod other_app;
-mod provider;
+pub(crate) mod provider;
 mod site;
 
 use std::path::{Path, PathBuf};

@@ -35,8 +35,9 @@ fn app() {
         tenant: Tenant::Claim("tenant".into()),
         scopes: "openid offline_access api.read".into(),
         algorithms: vec![Algorithm::Rs256],
-        api: told.api,
-        other: None,
+        without_expiry_for: None,
+        api: Some(told.api),
+        has_other_app: false,
         sign_out_page: None,
     };
     let options = Options { ports: [told.port, 0, 0, 0], outside: Some(outside), ..Options::new(told.folder) };

@@ -42,7 +42,8 @@ impl Browser {
 
     /// Sends a form of the site's own.
     pub(crate) async fn post(&mut self, url: &str, fields: &[(&str, &str)]) -> Result<Page, Gone> {
-        self.send(Method::POST, url, Some(form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish())).await
+        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        self.send(Method::POST, url, Some(form)).await
     }
 
     async fn send(&mut self, method: Method, url: &str, form: Option<String>) -> Result<Page, Gone> {

@@ -9,7 +9,7 @@ use openidconnect::reqwest::StatusCode;
 use crate::browser::{Browser, Gone, Page};
 use crate::disk::Chance;
 use crate::oracle::{Oracle, Scope, SignIn, Verdict};
-use crate::provider::{Provider, Tell};
+use crate::web_app::provider::{Provider, Tell};
 
 /// What all clients share.
 pub(crate) struct World {
@@ -79,6 +79,7 @@ impl Client {
 
     async fn signs_in(&mut self) -> Result<(), Gone> {
         self.browser = Browser::new();
+        let first = self.world.oracle.tick();
         let page = self.browser.get(&self.at("/login")).await?;
         let page = self.browser.get(&page.redirects()).await?;
         let issuer = self.world.provider.issuer().to_owned();
@@ -86,9 +87,16 @@ impl Client {
         let page = self.browser.post(&format!("{issuer}/sign-in"), &[("request", &request), ("as", &who)]).await?;
         let began = self.world.oracle.tick();
         let page = self.browser.get(&page.redirects()).await?;
-        assert_eq!(page.redirects(), self.at("/"), "{}", page.text);
         let returned = self.world.oracle.tick();
         let sign_in = SignIn { client: self.number, user: self.user, tenant: self.tenant, began, returned };
+        if page.to.is_none() {
+            // A sign-out that came meanwhile counts; one of everybody ends also the sessions of those who are about to sign in.
+            let verdict = self.world.oracle.verdict(&SignIn { began: first, ..sign_in }, first, returned);
+            assert_eq!(verdict, Verdict::Either, "{}: {}", page.status, page.text);
+            self.world.count("logins that a sign-out overtook");
+            return Ok(());
+        }
+        assert_eq!(page.redirects(), self.at("/"), "{}", page.text);
         (self.signed_in, self.served_at) = (Some(sign_in), self.world.deaths.load(Ordering::SeqCst));
         self.world.count("signed in");
         self.looks(sign_in).await

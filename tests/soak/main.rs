@@ -9,12 +9,11 @@ mod api;
 mod app;
 mod browser;
 mod client;
+#[path = "../common/mod.rs"]
+mod common;
 #[path = "../common/disk.rs"]
 mod disk;
 mod oracle;
-#[path = "../../examples/web_app/provider/mod.rs"]
-#[allow(dead_code, reason = "what the demonstration alone uses")]
-mod provider;
 #[path = "../../examples/web_app/main.rs"]
 #[allow(dead_code, reason = "what its command line alone uses")]
 mod web_app;
@@ -30,6 +29,7 @@ use disk::{Chance, say};
 use oracle::Oracle;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use web_app::provider;
 
 /// The app's id at the provider.
 const CLIENT: &str = "web";
