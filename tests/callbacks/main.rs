@@ -7,6 +7,7 @@ mod common;
 mod conformance;
 mod end_session;
 mod failures;
+mod figures;
 mod front_channel;
 mod hook;
 mod in_flight;

@@ -9,6 +9,7 @@ use openidconnect::url::Url;
 use oubliette::logout::Algorithm;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use crate::browser::{Browser, Page};
@@ -83,6 +84,9 @@ hash_algorithm = "SHA512"
         }
         // It blocks once nobody reads what it says.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        // And it says so a little before it listens.
+        let listens = async { while TcpStream::connect(("127.0.0.1", port)).await.is_err() {} };
+        within("the provider", listens).await;
         let glewlwyd = Self { url, _process: process };
         glewlwyd.set_up(&read("key.pem"), &read("public.pem"), app, other, channels).await;
         glewlwyd

@@ -1,0 +1,60 @@
+//! What operators see of the callbacks (`docs/operating.md`).
+
+use std::collections::BTreeMap;
+
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+
+use crate::stub::NOW;
+use crate::world::World;
+
+/// Every outcome of both channels is counted under its own name.
+#[test]
+fn every_callback_is_counted_by_what_became_of_it() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    // On one thread, which has the recorder: what is counted is counted where the answer is made.
+    metrics::with_local_recorder(&recorder, || {
+        runtime.block_on(async {
+            let world = World::new();
+            for sid in ["session-1", "session-2"] {
+                world.sign_in("jane", Some(sid));
+            }
+            let claims = world.stub.claims();
+            let _ = world.post(&claims).await;
+            let _ = world.post(&claims).await;
+            let _ = world.post(&claims.clone().with("aud", "x")).await;
+            let _ = world.post(&claims.clone().with("exp", NOW - 3600)).await;
+            let _ = world.post(&claims.clone().with("iat", NOW + 3600)).await;
+            let joe = world.sign_in("joe", Some("session-3"));
+            for query in ["sid=session-3", "sid=session-3", "sid=session-3&iss=x", "x"] {
+                let query = query.replace("sid=session-3", "sid=session-3&iss=https://login.example.com");
+                let _ = world.get(&query).await;
+            }
+            assert!(!joe.is_live().unwrap());
+            world.store.clone().close().unwrap();
+            let _ = world.post(&claims.with("jti", "another")).await;
+            let _ = world.get("sid=session-9&iss=https://login.example.com").await;
+        });
+    });
+    let mut found = BTreeMap::new();
+    for (key, _, _, value) in snapshotter.snapshot().into_vec() {
+        if let (DebugValue::Counter(count), "oubliette_callbacks_total") = (value, key.key().name()) {
+            let label = |name| key.key().labels().find(|label| label.key() == name).unwrap().value().to_owned();
+            found.insert((label("channel"), label("outcome")), count);
+        }
+    }
+    let expected = [
+        ("back", "done", 1),
+        ("back", "failed", 1),
+        ("back", "refused", 1),
+        ("back", "repeated", 1),
+        ("back", "untimely", 2),
+        ("front", "done", 1),
+        ("front", "failed", 1),
+        ("front", "nobody", 1),
+        ("front", "refused", 2),
+    ];
+    let expected = expected.map(|(channel, outcome, count)| ((channel.to_owned(), outcome.to_owned()), count));
+    assert_eq!(found, expected.into());
+}
