@@ -1,6 +1,7 @@
 //! Every button, by two users in three browsers: after each step every page shows what the store holds, and that is what it should be.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::driver::{Kind, until};
 use crate::shown::Held;
@@ -145,8 +146,7 @@ async fn told(users: &[&User], expected: &[(&str, &str)]) {
 #[tokio::test]
 #[ignore = "needs Chromium: tests/browser/run"]
 async fn a_late_refresh_brings_nobody_back() {
-    let site =
-        Site::with(|options| Options { access_life: LONG, slow_refresh: std::time::Duration::from_secs(2), ..options }).await;
+    let site = Site::with(|options| Options { access_life: LONG, slow_refresh: Duration::from_secs(5), ..options }).await;
     let (jane, joe) = (site.user(Kind::USUAL).await, site.user(Kind::USUAL).await);
     jane.signs_in("jane", "contoso").await;
     joe.signs_in("joe", "contoso").await;
@@ -161,8 +161,8 @@ async fn a_late_refresh_brings_nobody_back() {
         is_over.then_some(()).ok_or_else(|| "the refresh does not end".into())
     })
     .await;
-    assert!(jane.browser.text("#refreshes > li[data-outcome=signed-out]").await.contains("jane"));
-    assert!(jane.browser.text("#refreshes > li[data-outcome=stored]").await.contains("joe"));
+    assert!(jane.browser.text("#refreshes > li[data-outcome=signed-out]").await.contains("Jane"));
+    assert!(jane.browser.text("#refreshes > li[data-outcome=stored]").await.contains("Joe"));
     assert_eq!(who(&site.all_show_it(&[&jane, &joe]).await), ["contoso joe"]);
     assert_eq!(jane.is().await, None);
     site.stop().await;
@@ -172,7 +172,7 @@ async fn a_late_refresh_brings_nobody_back() {
 #[tokio::test]
 #[ignore = "needs Chromium: tests/browser/run"]
 async fn a_call_refreshes_what_is_due() {
-    let site = Site::with(|options| Options { access_life: std::time::Duration::from_secs(3), ..options }).await;
+    let site = Site::with(|options| Options { access_life: Duration::from_secs(3), ..options }).await;
     let jane = site.user(Kind::USUAL).await;
     jane.signs_in("jane", "contoso").await;
     let before = site.all_show_it(&[&jane]).await;

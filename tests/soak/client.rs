@@ -36,7 +36,7 @@ pub(crate) struct Client {
     tenant: usize,
     browser: Browser,
     signed_in: Option<SignIn>,
-    /// The number of deaths when the API last answered.
+    /// The number of deaths before she was last served by the API, or signed in.
     served_at: u64,
     /// The number of its last answer.
     answer: u64,
@@ -79,6 +79,7 @@ impl Client {
 
     async fn signs_in(&mut self) -> Result<(), Gone> {
         self.browser = Browser::new();
+        let deaths = self.world.deaths.load(Ordering::SeqCst);
         let first = self.world.oracle.tick();
         let page = self.browser.get(&self.at("/login")).await?;
         let page = self.browser.get(&page.redirects()).await?;
@@ -97,7 +98,7 @@ impl Client {
             return Ok(());
         }
         assert_eq!(page.redirects(), self.at("/"), "{}", page.text);
-        (self.signed_in, self.served_at) = (Some(sign_in), self.world.deaths.load(Ordering::SeqCst));
+        (self.signed_in, self.served_at) = (Some(sign_in), deaths);
         self.world.count("signed in");
         self.looks(sign_in).await
     }
@@ -112,6 +113,7 @@ impl Client {
 
     /// Calls the API; the answer must be new, and hers.
     async fn calls(&mut self, sign_in: SignIn) -> Result<(), Gone> {
+        let deaths = self.world.deaths.load(Ordering::SeqCst);
         let began = self.world.oracle.tick();
         let page = self.browser.post(&self.at("/call-api"), &[]).await?;
         assert_eq!(page.redirects(), self.at("/"), "{}", page.text);
@@ -120,7 +122,6 @@ impl Client {
             return Ok(());
         }
         let answer = page.content("api-answer").unwrap();
-        let deaths = self.world.deaths.load(Ordering::SeqCst);
         match answer.split_once(' ').and_then(|(name, number)| Some((name, number.parse::<u64>().ok()?))) {
             Some((name, number)) => {
                 assert_eq!(name, user(self.user), "somebody else's token");
@@ -131,6 +132,7 @@ impl Client {
             None => {
                 // A refresh token was redeemed, and the app killed before it could store the next one: that costs a sign-in.
                 assert!(answer.contains("sign in again"), "{answer}");
+                let deaths = self.world.deaths.load(Ordering::SeqCst);
                 assert!(deaths > self.served_at, "no more tokens for {}, though nobody was killed", user(self.user));
                 self.world.count("refreshes lost with the process");
                 self.signed_in = None;
