@@ -16,7 +16,7 @@ use openidconnect::{IssuerUrl, RedirectUrl, TokenResponse};
 use oubliette::oauth::{Received, TokenRequestError};
 use oubliette::openid::ProviderClient;
 use oubliette::tower_sessions::bind;
-use oubliette::{SessionPolicy, SignOut};
+use oubliette::{Error, SessionPolicy, SignOut};
 use tokio::sync::Mutex;
 use tower_sessions::Session;
 
@@ -93,7 +93,12 @@ pub(crate) async fn finish(State(app): State<App>, session: Session, Query(back)
     let claims = id_token.claims(&client.id_token_verifier(), &nonce)?;
     let sign_in = app.config.provider.sign_in_with(claims, response.extra_fields().extra_fields())?.as_of(moment);
     let received = Received::new(app.config.client.clone(), asked_at).requested_scopes(app.config.scopes.clone());
-    let (live, _) = app.store.sign_in_with(sign_in, received.tokens(&response)?).await?;
+    let (live, _) = match app.store.sign_in_with(sign_in, received.tokens(&response)?).await {
+        Ok(signed_in) => signed_in,
+        // A sign-out has overtaken her: so she is not signed in.
+        Err(Error::SignedOut) => return Ok(Redirect::to("/")),
+        Err(error) => return Err(error.into()),
+    };
     bind(&session, live.blocking()).await?;
     Ok(Redirect::to("/"))
 }
