@@ -113,10 +113,11 @@ impl LogoutToken {
     /// It ends sign-ins from before the end of the second that the token was issued in, and the issuer's [skew](super::Issuer::skew): a
     /// token that comes late, or once more, ends none that is newer than that.
     pub fn sign_out(&self, policy: SessionPolicy) -> SignOut {
-        // `iat` is in whole seconds, and so are the times of sign-ins that it is compared with: those of the next second are newer.
-        let end_of_second = Duration::from_secs(self.iat.as_secs()).saturating_add(Duration::from_millis(999));
-        // A provider whose clock is ahead names a time that has yet to come: whoever signs in until then is newer than the token.
-        let cutoff = after_epoch(end_of_second.min(self.checked_at).saturating_add(self.skew));
+        // `iat` is in whole seconds, and so are the times of sign-ins that it is compared with: those of the next second are newer. A
+        // provider whose clock is ahead names a second that has yet to come: whoever signs in until then is newer than the token, too.
+        let second = self.iat.min(self.checked_at).as_secs();
+        let end_of_second = Duration::from_secs(second).saturating_add(Duration::from_millis(999));
+        let cutoff = after_epoch(end_of_second.saturating_add(self.skew));
         let also = |all: SignOut, scope| all.and(scope);
         let is_whole = policy != SessionPolicy::OnlySession;
         let sign_out = match &self.user {

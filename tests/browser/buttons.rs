@@ -61,12 +61,12 @@ async fn every_button(kind: Kind) {
     holds(&["contoso jane", "contoso jane", "fabrikam max"]).await;
 
     // In the other app: the provider's session ends there, and tells of it.
-    phone.browser.click("#other-app").await;
+    phone.browser.leaves_by("#other-app").await;
     if phone.browser.has("#sign-in").await {
-        phone.browser.click("#sign-in").await;
+        phone.browser.leaves_by("#sign-in").await;
     }
     phone.sees("#sign-out").await;
-    phone.browser.click("#sign-out").await;
+    phone.browser.leaves_by("#sign-out").await;
     phone.goes_on().await;
     phone.sees("#sign-in").await;
     phone.comes().await;
@@ -78,8 +78,8 @@ async fn every_button(kind: Kind) {
         user.signs_in_or_is_known("jane", "contoso").await;
     }
     holds(&["contoso jane", "contoso jane", "fabrikam max"]).await;
-    phone.browser.click("#provider").await;
-    phone.browser.click("#end-everywhere").await;
+    phone.browser.leaves_by("#provider").await;
+    phone.browser.leaves_by("#end-everywhere").await;
     phone.comes().await;
     holds(&["fabrikam max"]).await;
     told(&all, &[("back-channel", "session")]).await;
@@ -94,7 +94,7 @@ async fn every_button(kind: Kind) {
     assert_eq!((desk.is().await, phone.is().await), (None, None));
 
     // Somebody else at the same browser.
-    desk.browser.click("#sign-in-another").await;
+    desk.browser.leaves_by("#sign-in-another").await;
     desk.says_who("ada", "fabrikam").await;
     phone.presses("#sign-in").await;
     holds(&["contoso max", "fabrikam ada", "fabrikam max"]).await;

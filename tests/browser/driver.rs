@@ -146,6 +146,17 @@ impl Browser {
         }
     }
 
+    /// Clicks, and waits until that has led to another page: a form or a link does not at once.
+    pub(crate) async fn leaves_by(&self, css: &str) {
+        self.run("document.documentElement.setAttribute('data-left', '')", json!([])).await;
+        self.click(css).await;
+        until(async || match self.is_gone("html[data-left]").await {
+            true => Ok(()),
+            false => Err(format!("{css} leads nowhere")),
+        })
+        .await;
+    }
+
     /// Presses keys in whatever has the focus.
     pub(crate) async fn press(&self, keys: &str) {
         let strokes: Vec<_> = keys

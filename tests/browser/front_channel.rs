@@ -16,12 +16,12 @@ async fn the_front_channel_needs_no_cookie() {
         site.all_show_it(&[&jane, &joe]).await;
 
         // In the other app, which has no session of this one's: only the frame tells.
-        jane.browser.click("#other-app").await;
+        jane.browser.leaves_by("#other-app").await;
         if jane.browser.has("#sign-in").await {
-            jane.browser.click("#sign-in").await;
+            jane.browser.leaves_by("#sign-in").await;
         }
         jane.sees("#sign-out").await;
-        jane.browser.click("#sign-out").await;
+        jane.browser.leaves_by("#sign-out").await;
         jane.goes_on().await;
         jane.sees("#sign-in").await;
         jane.comes().await;

@@ -15,7 +15,7 @@ async fn every_page_is_for_everybody() {
     let (jane, max, joe) = (site.user(Kind::USUAL).await, site.user(Kind::USUAL).await, site.user(Kind::USUAL).await);
     let urls = &site.running.urls;
     look(&jane.browser, "app-nobody").await;
-    jane.browser.click("#sign-in").await;
+    jane.browser.leaves_by("#sign-in").await;
     look(&jane.browser, "provider-sign-in").await;
     jane.says_who("jane", "contoso").await;
     max.signs_in("max", "fabrikam").await;
@@ -32,7 +32,7 @@ async fn every_page_is_for_everybody() {
 
     joe.browser.open(&urls.other).await;
     look(&joe.browser, "other-nobody").await;
-    joe.browser.click("#sign-in").await;
+    joe.browser.leaves_by("#sign-in").await;
     joe.sees("#sign-out").await;
     look(&joe.browser, "other-signed-in").await;
 
@@ -40,7 +40,7 @@ async fn every_page_is_for_everybody() {
     look(&joe.browser, "provider-home").await;
     joe.browser.open(&format!("{}/end-session", urls.provider)).await;
     look(&joe.browser, "provider-confirm").await;
-    joe.browser.click("#confirm").await;
+    joe.browser.leaves_by("#confirm").await;
     look(&joe.browser, "provider-signed-out").await;
     joe.browser.open(&format!("{}/authorize?client_id=nobody", urls.provider)).await;
     expect_refusal(&joe.browser).await;

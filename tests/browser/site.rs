@@ -83,13 +83,13 @@ impl User {
 
     /// Presses a button or follows a link, and is on the app's page afterwards.
     pub(crate) async fn presses(&self, css: &str) {
-        self.browser.click(css).await;
+        self.browser.leaves_by(css).await;
         self.is_at_home().await;
     }
 
     /// From the app's page, as this user of this tenant: at a provider that has to ask.
     pub(crate) async fn signs_in(&self, user: &str, tenant: &str) {
-        self.browser.click("#sign-in").await;
+        self.browser.leaves_by("#sign-in").await;
         self.says_who(user, tenant).await;
     }
 
@@ -101,9 +101,9 @@ impl User {
 
     /// As [`signs_in`](Self::signs_in); the provider need not ask.
     pub(crate) async fn signs_in_or_is_known(&self, user: &str, tenant: &str) {
-        self.browser.click("#sign-in").await;
+        self.browser.leaves_by("#sign-in").await;
         if self.browser.has(&choice(user, tenant)).await {
-            self.browser.click(&choice(user, tenant)).await;
+            self.browser.leaves_by(&choice(user, tenant)).await;
         }
         self.is_at_home().await;
         assert_eq!(self.is().await, Some((user.into(), tenant.into())));
@@ -111,7 +111,7 @@ impl User {
 
     /// Presses this button, and is back on the app's page after the provider's, which may have frames to show.
     pub(crate) async fn signs_out(&self, css: &str) {
-        self.browser.click(css).await;
+        self.browser.leaves_by(css).await;
         self.goes_on().await;
         self.is_at_home().await;
     }
@@ -119,7 +119,7 @@ impl User {
     /// From the provider's page after a sign-out, if it is there: its script does so by itself.
     pub(crate) async fn goes_on(&self) {
         if !self.kind.javascript && self.browser.has("#continue").await {
-            self.browser.click("#continue").await;
+            self.browser.leaves_by("#continue").await;
         }
     }
 
@@ -127,7 +127,7 @@ impl User {
     pub(crate) async fn has_apps_told_by(&self, channel: &str) {
         self.browser.open(&format!("{}/", self.provider)).await;
         self.browser.click(&format!("#tell input[value={channel}]")).await;
-        self.browser.click("#tell button").await;
+        self.browser.leaves_by("#tell button").await;
         self.comes().await;
     }
 

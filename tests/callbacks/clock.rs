@@ -28,7 +28,7 @@ async fn a_token_from_the_future_ends_nobody_newer_than_now_and_the_skew() {
     let token = world.stub.token(&world.stub.claims().with("iat", NOW + 540).with("exp", NOW + 660));
     done(&world.post_token(&token).await);
     assert_eq!(live([&before]), [false]);
-    assert_eq!(world.told().pop().unwrap().signed_in_before, Some(at(NOW + 60)));
+    assert_eq!(world.told().pop().unwrap().signed_in_before, Some(at(NOW + 60) + Duration::from_millis(999)));
     // The session has ended for who signed in by then, and for nobody else.
     let again = |world: &World, iat| world.store.sign_in(world.stub.sign_in("jane", Some("session-1"), iat));
     world.advance(60);
