@@ -85,8 +85,8 @@ impl Receiver {
     /// The engine cannot be read, so nobody is served; but the session must not be there again when the store is reopened. It may be anybody's,
     /// so only some are recorded, and each once.
     async fn end_unseen(&self, session: &SessionId) {
-        let last = self.store.last_sign_out(&Scope::Session(session.clone())).await;
-        if last.is_ok_and(|last| last.record.is_none()) && self.take_unseen() {
+        let is_on_record = self.store.is_on_record(Scope::Session(session.clone())).await;
+        if is_on_record.is_ok_and(|is_on_record| !is_on_record) && self.take_unseen() {
             let _ = self.store.sign_out(SignOut::session(session).policy(SessionPolicy::OnlySession)).await;
         }
     }
