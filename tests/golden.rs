@@ -310,7 +310,7 @@ fn whoever_was_signed_out_of(version: &str) {
     }
     let last = |scope| store.last_sign_out(&scope).unwrap();
     let recorded = |scope| {
-        let record = last(scope).record.unwrap();
+        let record = last(scope).exact.unwrap();
         (record.position, record.at, record.signed_in_before)
     };
     // The first record is the first opening, and the session's sign-out that took its account is two.

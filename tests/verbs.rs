@@ -248,7 +248,7 @@ fn a_cutoff_spares_newer_sign_ins<E: Engine>() {
     let new = at.store.sign_in(sign_in(1)).unwrap();
     at.store.sign_out(SignOut::account(&account(1)).signed_in_before(now())).unwrap();
     assert_eq!((old.is_live().unwrap(), new.is_live().unwrap()), (false, true));
-    let last = at.store.last_sign_out(&Scope::Account(account(1))).unwrap().record.unwrap();
+    let last = at.store.last_sign_out(&Scope::Account(account(1))).unwrap().exact.unwrap();
     assert_eq!(last.signed_in_before, Some(now()));
 }
 
@@ -282,7 +282,7 @@ fn a_session_takes_its_account_or_only_itself<E: Engine>() {
         at.store.sign_out(SignOut::session(&session(1))).unwrap();
         assert_eq!((one.is_live().unwrap(), other.is_live().unwrap()), (false, left == 1));
         assert!(stranger.is_live().unwrap());
-        let recorded = at.store.last_sign_out(&Scope::Account(account(1))).unwrap().record.is_some();
+        let recorded = at.store.last_sign_out(&Scope::Account(account(1))).unwrap().exact.is_some();
         assert_eq!(recorded, left == 0, "the account's end is recorded under the account too");
         let at = at.reopen();
         assert_eq!(at.store.account(&account(1)).unwrap().len(), left);
@@ -299,7 +299,7 @@ fn nobody_there_is_recorded_all_the_same<E: Engine>() {
         Scope::Everybody,
     ];
     for (number, scope) in (1..).zip(&scopes) {
-        assert_eq!(at.store.last_sign_out(scope).unwrap().record, None);
+        assert_eq!(at.store.last_sign_out(scope).unwrap().exact, None);
         let receipt = at.store.sign_out(SignOut::of(scope.clone())).unwrap();
         // (Position 1 is the opening's.)
         assert_eq!((receipt.position, receipt.at), (number + 1, now()));
@@ -307,7 +307,7 @@ fn nobody_there_is_recorded_all_the_same<E: Engine>() {
     let at = at.reopen();
     for (number, scope) in (1..).zip(&scopes) {
         let last = at.store.last_sign_out(scope).unwrap();
-        let record = last.record.unwrap();
+        let record = last.exact.unwrap();
         assert_eq!((record.position, record.at, record.signed_in_before), (number + 1, now(), None));
         assert_eq!(last.known_since, now());
     }
