@@ -108,7 +108,7 @@ async fn callback(State(app): State<Arc<App>>, session: Session, Query(back): Ba
         return Err(Failure(StatusCode::BAD_REQUEST, "no login was begun in this browser, or it was refused".into()));
     };
     let mut oidc = app.oidc.read().await.clone();
-    // A sign-out that comes while the code is redeemed counts: she would be signed out of everything but this.
+    // A sign-out that comes while the code is redeemed counts: they would be signed out of everything but this.
     let (asked_at, moment) = (SystemTime::now(), app.store.as_of().await?);
     let request = oidc.exchange_code(AuthorizationCode::new(code.clone()))?.set_pkce_verifier(verifier);
     let response = request.request_async(&app.http).await.map_err(TokenRequestError::from)?;

@@ -11,6 +11,9 @@
 //!
 //! A sign-in of an opening of today needs no second tag: no fence of the other kind is newer than it.
 
+#[cfg(all(test, feature = "test-util"))]
+mod model;
+
 use crate::crypto::{Tag, Tagger};
 use crate::id::AccountId;
 

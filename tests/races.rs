@@ -64,7 +64,7 @@ impl World {
         let handle = match self.store.sign_in(request) {
             Ok(handle) => handle,
             // Sign-outs come faster than they can be synced.
-            Err(Error::SignedOut) => return,
+            Err(Error::Overtaken { .. }) => return,
             Err(other) => panic!("{other:?}"),
         };
         let returned = self.tick();

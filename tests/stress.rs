@@ -102,7 +102,7 @@ impl World {
                 "sign_in"
             }
             // Sign-outs came faster than they could be synced.
-            Err(Error::SignedOut) => "sign_in refused",
+            Err(Error::Overtaken { .. }) => "sign_in refused",
             Err(other) => panic!("{other:?}"),
         }
     }

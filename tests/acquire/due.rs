@@ -168,7 +168,7 @@ fn a_token_that_is_still_due_after_its_refresh_is_not_refreshed_at_each_call() {
             .acquire(&world.live, query("mail"), |grant| {
                 asked += 1;
                 let mut token = grant.access_token(None, "same", Duration::ZERO);
-                token.expires_at = now() + Duration::from_secs(3600);
+                (token.expires_at, token.lifetime) = (Some(now() + Duration::from_secs(3600)), None);
                 token.refresh_at = Some(grant.began_at() + Duration::from_millis(1));
                 Ok(token.into())
             })

@@ -28,7 +28,7 @@ fn accounts_are_listed_by_page_and_tenant_and_nothing_else_shows_them() {
     for expected in [
         json!({ "kind": "user", "authority": "login.example.com", "id": "user-1", "sign_ins": 2 }),
         json!({ "kind": "user", "authority": "login.example.com", "id": "user-600", "sign_ins": 1 }),
-        json!({ "kind": "subject", "issuer": "https://login.example.com", "sub": "subject-7", "sign_ins": 1 }),
+        json!({ "kind": "user", "authority": "https://login.example.com", "id": "subject-7", "sign_ins": 1 }),
         json!({ "kind": "app", "tenant": "tenant-3", "client": "client", "sign_ins": 1 }),
     ] {
         assert_eq!(accounts.iter().filter(|account| **account == expected).count(), 1, "{expected}");
@@ -36,7 +36,7 @@ fn accounts_are_listed_by_page_and_tenant_and_nothing_else_shows_them() {
     let text = site.ok(&["accounts"]);
     assert_eq!(text.lines().count(), 602);
     assert!(text.lines().any(|line| line == "2\tuser\tlogin.example.com\tuser-1"));
-    assert!(text.lines().any(|line| line == "1\tsubject\thttps://login.example.com\tsubject-7"));
+    assert!(text.lines().any(|line| line == "1\tuser\thttps://login.example.com\tsubject-7"));
     assert!(text.lines().any(|line| line == "1\tapp\ttenant-3\tclient"));
 
     assert_eq!(site.json(&["accounts", "--tenant", "tenant-2"])["accounts"].as_array().unwrap().len(), 300);

@@ -20,7 +20,7 @@ fn beside_the_app_history_works_and_all_else_says_who_is_there() {
     let receipt = store.sign_out(SignOut::tenant(&tenant(2))).unwrap();
 
     let shown = site.json(&["history", "--account", "login.example.com", "user-1"]);
-    assert_eq!(keys_of(&shown), ["known_since", "position", "records", "signed_out"]);
+    assert_eq!(keys_of(&shown), ["known_since", "not_looked_at", "position", "records", "signed_out"]);
     assert_eq!((&shown["signed_out"], &shown["position"]), (&json!(true), &json!(receipt.position)));
     let [record] = shown["records"].as_array().unwrap().as_slice() else { panic!("{shown}") };
     assert_eq!(keys_of(record), ["at", "position", "scope", "signed_in_before"]);
@@ -79,4 +79,38 @@ fn beside_the_app_history_works_and_all_else_says_who_is_there() {
     assert_eq!(files("tokens"), before);
     assert!(!site.path("copy").exists());
     assert_eq!(store.account(&account(1)).unwrap().len(), 0);
+}
+
+/// A session's sign-out alone is not on record under the account: whoever asks is told that nobody looked.
+#[test]
+fn what_was_not_looked_at_is_said() {
+    let site = Site::with_store();
+    let store = site.open();
+    let iss = "https://login.example.com";
+    let request = SignIn::new(AccountId::new(iss, "u").unwrap(), tenant(1)).session(session(1));
+    store.sign_in(request).unwrap();
+    store.sign_out(SignOut::session(&session(1)).policy(SessionPolicy::OnlySession)).unwrap();
+    store.sign_out(SignOut::tenant(&tenant(7))).unwrap();
+    store.close().unwrap();
+    let asked = |args: &[&str]| site.json(&[&["history"], args].concat());
+    let account = ["--account", iss, "u"];
+    for (more, not_looked_at, is_out) in [
+        (&[] as &[&str], json!(["tenant", "session"]), false),
+        (&["--tenant", "tenant-1"], json!(["session"]), false),
+        (&["--session", iss, "session-1"], json!(["tenant"]), true),
+        (&["--session", iss, "session-1", "--tenant", "tenant-7"], json!([]), true),
+    ] {
+        let shown = asked(&[&account, more].concat());
+        assert_eq!((&shown["not_looked_at"], &shown["signed_out"]), (&not_looked_at, &json!(is_out)), "{more:?}");
+    }
+    let said = site.ok(&[&["history"], &account[..]].concat());
+    assert!(said.contains("Not looked at: sign-outs by tenant, session alone"), "{said}");
+    assert!(!site.ok(&["history", "--tenant", "tenant-7"]).contains("Not looked at"));
+    // An account whose authority is no issuer has subjects that it does not tell.
+    assert_eq!(asked(&["--msal-account", "login.windows.net", "u.t"])["not_looked_at"], json!(["tenant", "session", "subject"]));
+    assert_eq!(asked(&["--everybody"])["signed_out"], false);
+    site.json(&["sign-out", "--everybody", "--yes"]);
+    let shown = asked(&["--everybody"]);
+    assert_eq!((&shown["signed_out"], shown["records"].as_array().unwrap().len()), (&json!(true), 1));
+    assert_eq!(asked(&account)["records"][0]["scope"], "everybody");
 }

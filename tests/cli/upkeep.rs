@@ -49,6 +49,26 @@ fn a_store_of_another_user_is_left_alone() {
     site.ok(&["history"]);
 }
 
+/// A store that was not open for long looks like one whose clock has jumped: nothing is deleted for its age until somebody says which it is.
+#[test]
+fn a_sweep_by_a_clock_that_nobody_speaks_for_says_so_and_deletes_nobody() {
+    let site = Site::with_store();
+    fs::remove_dir_all(site.path("tokens")).unwrap();
+    let then = SystemTime::now() - Duration::from_secs(95 * 86_400);
+    let store = site.builder().clock(ManualClock::new(then)).open().unwrap();
+    store.sign_in(sign_in(1)).unwrap().put(refresh("XTOKENX")).unwrap();
+    store.close().unwrap();
+    for verb in ["sweep", "stats"] {
+        let said = site.ok(&[verb]);
+        assert!(said.contains("clock is 2280 hours ahead") && said.contains("oubliette sweep --clock-is-right"), "{said}");
+    }
+    let shown = site.json(&["sweep"]);
+    assert!(shown["clock_ahead_by_seconds"].as_u64().unwrap() > 94 * 86_400 && shown["dead_rows"] == 0, "{shown}");
+    let shown = site.json(&["sweep", "--clock-is-right"]);
+    assert_eq!((&shown["clock_ahead_by_seconds"], shown["dead_rows"].as_u64() > Some(0)), (&Value::Null, true), "{shown}");
+    assert!(!site.ok(&["sweep"]).contains("clock"), "and it is remembered");
+}
+
 #[test]
 fn upkeep_deletes_what_is_over_and_tells_figures() {
     let site = Site::with_store();
@@ -64,6 +84,7 @@ fn upkeep_deletes_what_is_over_and_tells_figures() {
     let stats = site.json(&["stats"]);
     let names = [
         "backlog",
+        "clock_ahead_by_seconds",
         "engine_bytes",
         "fences",
         "known_since",
@@ -77,7 +98,8 @@ fn upkeep_deletes_what_is_over_and_tells_figures() {
 
     let sweep = |args: &[&str]| site.json(&[args, &["sweep"]].concat());
     let shown = sweep(&[]);
-    assert_eq!(keys_of(&shown), ["accounts", "compacted", "dead_rows", "expired_tokens", "live_bytes", "tampered"]);
+    let keys = ["accounts", "clock_ahead_by_seconds", "compacted", "dead_rows", "expired_tokens", "live_bytes", "tampered"];
+    assert_eq!(keys_of(&shown), keys);
     assert_eq!((&shown["accounts"], &shown["expired_tokens"], &shown["dead_rows"]), (&json!(7), &json!(1), &json!(0)));
     // An app whose sign-ins last 60 days.
     assert!(sweep(&["--max-sign-in-days", "60"])["dead_rows"].as_u64().unwrap() > 0);

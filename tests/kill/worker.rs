@@ -78,7 +78,7 @@ impl Work {
                 Line::Done(id, with(&value)).write(&self.log);
                 Some(value)
             }
-            Err(Error::SignedOut) => {
+            Err(Error::SignedOut | Error::Overtaken { .. }) => {
                 Line::Refused(id).write(&self.log);
                 None
             }

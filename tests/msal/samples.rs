@@ -132,7 +132,7 @@ fn a_cache_of_msal_for_python() {
     let first = access_tokens(&cache)[0];
     assert_eq!(first.client_id.as_str(), "c1000000-0000-4000-8000-000000000001");
     assert_eq!(first.scopes.joined(), "Mail.Read User.Read offline_access openid profile");
-    let times = [Some(first.expires_at), first.refresh_at, first.extended_expires_at];
+    let times = [first.expires_at, first.refresh_at, first.extended_expires_at];
     assert_eq!(times, [Some(at(NOW + 3600)), Some(at(NOW + 1800)), Some(at(NOW + 7200))]);
     assert_eq!((first.token_type.as_str(), &first.resource), ("Bearer", &None));
     assert_eq!(serde_json::from_slice::<Value>(&first.extra).unwrap(), json!({"cached_at": "1795132800"}));

@@ -75,7 +75,7 @@ fn a_response_is_stored_as_what_was_asked_for() {
     assert_eq!((token.secret.expose(), token.resource.as_deref()), ("at-2", Some("https://api.example.com")));
     // From before the request, so never too long.
     assert_eq!(
-        (token.expires_at, token.refresh_at.unwrap()),
+        (token.expires_at.unwrap(), token.refresh_at.unwrap()),
         (now() + Duration::from_secs(3600), now() + Duration::from_secs(1800))
     );
     assert_eq!(scene.refresh_token().as_deref(), Some("rt-2"));

@@ -1,5 +1,7 @@
 //! **To copy.** What failed is for the log; the user is only told that it did.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 
@@ -11,6 +13,11 @@ impl Failure {
     /// A request that no page of ours makes, or not so.
     pub(crate) fn refused(why: &'static str) -> Self {
         Self(StatusCode::BAD_REQUEST, why.into())
+    }
+
+    /// A sign-out came in between; a login that begins after this counts.
+    pub(crate) fn overtaken(wait: Duration) -> Self {
+        Self(StatusCode::CONFLICT, format!("a sign-out overtook a login: again in {} s", wait.as_secs() + 1).into())
     }
 }
 
@@ -28,10 +35,15 @@ pub(crate) async fn not_found() -> Response {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         eprintln!("{}: {}", self.0, self.1);
-        (self.0, Html(PAGE)).into_response()
+        let page = if self.0 == StatusCode::CONFLICT { OVERTAKEN } else { PAGE };
+        (self.0, Html(page)).into_response()
     }
 }
 
 const PAGE: &str = r#"<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>This did not work</title><link rel="icon" href="/icon.svg" type="image/svg+xml"><link rel="stylesheet" href="/style.css"><main><h1>This did not work</h1>
 <p><a href="/">Begin anew</a></p></main></html>"#;
+
+const OVERTAKEN: &str = r#"<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Signed out elsewhere</title><link rel="icon" href="/icon.svg" type="image/svg+xml"><link rel="stylesheet" href="/style.css"><main><h1>You have just been signed out elsewhere</h1>
+<p>Nothing went wrong. <a href="/login">Sign in again</a> in a minute.</p></main></html>"#;

@@ -82,7 +82,7 @@ pub(crate) async fn finish(State(app): State<App>, session: Session, Query(back)
         app.store.sign_out(SignOut::session(before).policy(SessionPolicy::OnlySession)).await?;
     }
     let mut client = app.oidc.client(&app).await?;
-    // A sign-out that comes while the code is redeemed counts: she would be signed out of everything but this.
+    // A sign-out that comes while the code is redeemed counts: they would be signed out of everything but this.
     let (asked_at, moment) = (SystemTime::now(), app.store.as_of().await?);
     let request = client.exchange_code(AuthorizationCode::new(code.clone()))?.set_pkce_verifier(verifier);
     let response = request.request_async(&app.http).await.map_err(TokenRequestError::from)?;
@@ -95,8 +95,14 @@ pub(crate) async fn finish(State(app): State<App>, session: Session, Query(back)
     let received = Received::new(app.config.client.clone(), asked_at).requested_scopes(app.config.scopes.clone());
     let (live, _) = match app.store.sign_in_with(sign_in, received.tokens(&response)?).await {
         Ok(signed_in) => signed_in,
-        // A sign-out has overtaken her: so she is not signed in.
-        Err(Error::SignedOut) => return Ok(Redirect::to("/")),
+        // A sign-out has overtaken this login, so nobody is signed in. Where the provider goes on with a session whose end it has told of (Keycloak
+        // does, when a consent is withdrawn), the next login counts a little later.
+        Err(Error::Overtaken { again_after }) => {
+            return match again_after.duration_since(SystemTime::now()) {
+                Ok(wait) => Err(Failure::overtaken(wait)),
+                Err(_) => Ok(Redirect::to("/")),
+            };
+        }
         Err(error) => return Err(error.into()),
     };
     bind(&session, live.blocking()).await?;

@@ -16,7 +16,7 @@ fn a_sign_in_that_joins_beside_a_sign_out() {
                 let came_after = gone.load(SeqCst);
                 let live = match store.sign_in(request(1)) {
                     Ok(live) => live,
-                    Err(Error::SignedOut) => return assert!(!came_after),
+                    Err(Error::Overtaken { .. }) => return assert!(!came_after),
                     Err(other) => panic!("{other:?}"),
                 };
                 match live.put(tokens("second")) {

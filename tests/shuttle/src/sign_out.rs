@@ -167,7 +167,7 @@ fn a_sessions_sign_out_beside_a_sign_in_of_it() {
                 assert_eq!(receipt.accounts, Some(2));
                 assert_eq!(read(&other), None);
             }
-            Err(Error::SignedOut) => {}
+            Err(Error::Overtaken { .. }) => {}
             Err(other) => panic!("{other:?}"),
         }
         assert!(readable(&store, 1).is_empty());
@@ -189,7 +189,7 @@ fn a_sign_in_on_its_way_beside_a_sign_out() {
                 let result = store.sign_in_with(request(1).as_of(moment), tokens("late"));
                 match result {
                     Ok((live, _)) => Some(live),
-                    Err(Error::SignedOut) => None,
+                    Err(Error::Overtaken { .. }) => None,
                     Err(other) => panic!("{other:?}"),
                 }
             }
