@@ -18,15 +18,22 @@ impl Issuers {
     /// These.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if there are none, if two are the same provider or have the same name, or if a setting of one is wrong.
+    /// [`Error::InvalidInput`] if there are none, if two are the same provider, are [known](Issuer::also_known_as) by the same address or have the
+    /// same name, or if a setting of one is wrong.
     pub fn new(issuers: impl IntoIterator<Item = Issuer>) -> Result<Self> {
         let mut list: Vec<Issuer> = Vec::new();
         for issuer in issuers {
             if let Some((field, problem)) = issuer.mistake {
                 return Err(Error::invalid(field, problem));
             }
-            if list.iter().any(|other| other.provider().issuer() == issuer.provider().issuer()) {
+            if list.iter().any(|other| other.provider().is(issuer.provider())) {
                 return Err(Error::invalid("issuers", "two are the same provider: give one of them both clients"));
+            }
+            if list.iter().any(|other| other.provider().disputes(issuer.provider())) {
+                return Err(Error::invalid(
+                    "issuers",
+                    "two are known by the same address: whose sign-outs under it are, cannot be told",
+                ));
             }
             if issuer.name().is_some() && list.iter().any(|other| other.name() == issuer.name()) {
                 return Err(Error::invalid("issuers", "two have the same name"));

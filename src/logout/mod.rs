@@ -61,6 +61,7 @@
 //!   [`Provider::sign_in`](crate::openid::Provider::sign_in) take the time from the ID token.
 //! - Whether the provider tells at all is up to it: many send once, some not for every way a session can end.
 
+mod address;
 mod answer;
 mod back_channel;
 mod budget;

@@ -125,6 +125,11 @@ async fn the_document_may_be_elsewhere_or_there_may_be_none() {
     let cache = Keys::discovered_at(ELSEWHERE, server.clone()).unwrap().cache(&other);
     assert_eq!(verify(&cache, &ours.token()).await, Err(Rejected::KeysUnavailable));
 
+    // Or say another name of it.
+    let other = other.also_known_as(ISSUER).unwrap();
+    let cache = Keys::discovered_at(ELSEWHERE, server.clone()).unwrap().cache(&other);
+    assert_eq!(verify(&cache, &ours.token()).await, Ok(()));
+
     let cache = Keys::fetched(JWKS, server.clone()).unwrap().cache(&provider());
     assert_eq!(verify(&cache, &ours.token()).await, Ok(()));
     assert_eq!(cache.end_session_endpoint().await, None);
