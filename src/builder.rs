@@ -3,21 +3,24 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::clock::{Clock, Monotone, SystemClock};
-use crate::crypto::{KeySource, Keyring, Tagger};
+use crate::clock::{Clock, Millis, StoreClock, SystemClock};
+use crate::crypto::{KeySource, Keyring, Tagger, fresh};
 use crate::disk::Disk;
 use crate::engine::{Durability, Engine, open_error};
 use crate::error::{Error, Part, Result};
 use crate::gate::{Core, Options, Working};
 use crate::history::{self, History};
-use crate::layout::CHECKPOINT;
+use crate::lasting::Skew;
+use crate::layout::{CHECKPOINT, KNOWN};
 use crate::ledger::{Growth, Ledger};
 use crate::operate::{Premises, Unfinished, Verified, verify_copy};
 use crate::place::{BIRTH, Folders, Held, KEYRING, MOVING, Place, engine_name, is_engine, newest_engine, parse_engine};
 use crate::row::Rows;
+use crate::rule::Position;
 use crate::sign_out::SessionPolicy;
 use crate::store::TokenStore;
 use crate::sync::Arc;
+use crate::trust::Known;
 
 /// What to do when a part of the store is damaged or missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +39,7 @@ pub struct Builder {
     place: Location,
     key: Option<KeySource>,
     clock: Box<dyn Clock>,
+    longest_jump: Duration,
     on_damage: OnDamage,
     options: Options,
     growth: Growth,
@@ -71,15 +75,15 @@ impl Builder {
 
     fn new(place: Location) -> Self {
         let options = Options {
-            skew: Duration::from_secs(5 * 60),
+            skew: Skew::Default(Duration::from_secs(5 * 60)),
             max_sign_in_age: Duration::from_secs(90 * 24 * 3600),
             max_sign_ins: 16,
             session_policy: SessionPolicy::default(),
             refresh_durability: Durability::PowerLoss,
             other_durability: Durability::ProcessCrash,
         };
-        let clock = Box::new(SystemClock);
-        Self { place, key: None, clock, on_damage: OnDamage::Refuse, options, growth: Growth::default() }
+        let (clock, longest_jump) = (Box::new(SystemClock), Duration::from_secs(3600));
+        Self { place, key: None, clock, longest_jump, on_damage: OnDamage::Refuse, options, growth: Growth::default() }
     }
 
     fn folders(&mut self) -> Option<&mut Folders> {
@@ -133,10 +137,21 @@ impl Builder {
         self
     }
 
-    /// A token counts as expired this long before its expiry. Default: 5 minutes. (An access token that says when to refresh it counts as expired
-    /// halfway between then and its expiry, if that is later: else one that lives for five minutes would never be given.)
+    /// By how much the clock may jump ahead, beyond the time that has passed, before nothing is deleted for its age any more. Default: an hour.
+    ///
+    /// By a clock that is a hundred days ahead everything is too old. It cannot be read then, and can be again when the clock is corrected, unless
+    /// it was deleted meanwhile. So the [sweep](TokenStore::sweep) and [compaction](TokenStore::compact) wait, until somebody else speaks for the clock: the time of an ID or logout
+    /// token that was verified; the clock of a later opening, once it shows no less than this one did; or an operator
+    /// ([`TokenStore::trust_clock`]). A process that was off for longer than this looks the same. [`Stats::clock_ahead_by`](crate::Stats::clock_ahead_by) tells.
+    pub fn longest_clock_jump(mut self, jump: Duration) -> Self {
+        self.longest_jump = jump;
+        self
+    }
+
+    /// A token counts as expired this long before its expiry. Default: 5 minutes, but at most a tenth of the token's life; what is set here counts
+    /// whatever the token's life. (An access token that says when to refresh it counts as expired halfway between then and its expiry, if that is later.)
     pub fn skew(mut self, skew: Duration) -> Self {
-        self.options.skew = skew;
+        self.options.skew = Skew::Set(skew);
         self
     }
 
@@ -188,7 +203,7 @@ impl Builder {
         let mut held = place.lock()?;
         place.sync()?;
         let disk = place.disk()?;
-        let clock = Monotone::new(self.clock);
+        let clock = StoreClock::new(self.clock, u64::from_be_bytes(fresh()?), self.longest_jump);
         let birth = Birth {
             place: &*place,
             disk,
@@ -212,12 +227,16 @@ impl Builder {
         };
         let Recovery { ledger, engine, serial, checkpoint, unfinished } = recovered;
         unfinished.clear(&*place, &*birth.disk, &mut held)?;
+        let old_end = birth.settle(&mut keyring, &ledger)?;
         let disk = birth.tidy(&keyring, serial)?;
 
         let by_previous = keyring.opened_by_previous;
         let tagger = Tagger::new(&keyring.secrets.index_key);
-        let working = Working { engine, rows: Rows::new(keyring.store_id, keyring.secrets) };
-        let core = Core::new(working, ledger, tagger, clock, self.options, checkpoint);
+        let rows = Rows::new(keyring.store_id, keyring.secrets);
+        let known = engine.get(KNOWN).map_err(open_error)?.and_then(|row| rows.open_known(KNOWN, &row));
+        clock.remember(known.unwrap_or_else(|| known_of(&ledger, clock.now())));
+        let working = Working { engine, rows };
+        let core = Core::new(working, ledger, tagger, clock, self.options, (checkpoint, old_end));
         TokenStore::new(Arc::new(core), Premises::new(place, disk, serial), held, by_previous)
     }
 
@@ -412,6 +431,20 @@ impl Birth<'_> {
         }
     }
 
+    /// Says in the keyring where the openings of version 1 end, if that is still open: before the first of today's. Gives that place.
+    fn settle(&self, keyring: &mut Keyring, ledger: &Ledger) -> Result<Position> {
+        if let Some(end) = keyring.secrets.old_end {
+            return Ok(end);
+        }
+        let end = ledger.synced().saturating_add(1);
+        let bytes = self.disk.read(KEYRING).map_err(Error::io("read the keyring"))?;
+        let bytes = Keyring::settled(&bytes.unwrap_or_default(), self.key, end)?;
+        let written = self.disk.prepare(KEYRING, &bytes).and_then(|()| self.disk.switch(KEYRING));
+        written.map_err(Error::io("write the keyring of this version"))?;
+        keyring.secrets.old_end = Some(end);
+        Ok(end)
+    }
+
     /// Removes what earlier lives of the store left: engines that were given up, and the mark of a birth that is over.
     fn tidy(self, keyring: &Keyring, serial: u32) -> Result<Box<dyn Disk>> {
         let current = engine_name(&keyring.secrets.ledger_id, serial);
@@ -433,6 +466,15 @@ struct Recovery {
     serial: u32,
     checkpoint: u64,
     unfinished: Unfinished,
+}
+
+/// What the ledger tells of the time, where nothing else is left of it: the latest that a process has shown which did not show more than
+/// we do now.
+fn known_of(ledger: &Ledger, shown: Millis) -> Known {
+    let told = ledger.fences().latest_time(shown);
+    let since = Some(ledger.horizon().1).filter(|since| *since <= shown);
+    let latest = [told, since].into_iter().flatten().max().unwrap_or(shown);
+    Known { known: latest, shown: latest }
 }
 
 fn no_key() -> Error {

@@ -1,6 +1,7 @@
 //! What can go wrong, by what the caller can do about it.
 
 use std::io;
+use std::time::SystemTime;
 
 use crate::sign_out::Receipt;
 
@@ -22,11 +23,24 @@ pub enum Error {
         problem: &'static str,
     },
 
-    /// The sign-in has ended (signed out, expired, pushed out by newer ones, or lost), so nothing can be stored for it.
+    /// The sign-in has ended (signed out, expired, pushed out by newer ones, or lost), so nothing can be stored for it: a write came late. Of a
+    /// sign-in that was to be [continued](crate::SignIn::continued_from): it has been signed out since. (A *login* that a sign-out overtakes is
+    /// [`Error::Overtaken`].)
     ///
     /// Throw the tokens away, revoke them if you can, and have the user sign in again.
     #[error("signed out: this sign-in has ended and takes no tokens; have the user sign in again")]
     SignedOut,
+
+    /// A sign-out overtook this login: it came while the user was on the way in, or its provider has told of the end of a session that the login
+    /// still names. Nobody was signed in. Have the user sign in again: a login that begins after `again_after` is newer than the sign-out.
+    ///
+    /// That is now, as a rule. It lies up to what the provider's clock and ours may differ by, a minute, ahead where a provider goes on with a session whose end it
+    /// has told of, under the same `sid`: Keycloak does so when a consent is withdrawn. Say so to the user, and not that the login failed.
+    #[error("a sign-out overtook this login, and nobody was signed in; sign in again a little later")]
+    Overtaken {
+        /// A login from after this time counts.
+        again_after: SystemTime,
+    },
 
     /// The ledger could not say whether the sign-out or its predecessor reached the disk.
     ///

@@ -9,10 +9,13 @@ use std::time::Duration;
 
 use crate::acquire::Acquiring;
 use crate::backlog::Backlog;
-use crate::clock::{Millis, Monotone, millis};
+use crate::clock::{Millis, StoreClock, millis};
 use crate::crypto::{Tag, Tagger};
 use crate::engine::{Batch, Durability, Engine, EngineError, Row};
 use crate::error::{Error, Part, Result};
+use crate::id::AccountId;
+use crate::identity;
+use crate::lasting::{Skew, Stored};
 use crate::layout::{self, SignInId};
 use crate::ledger::Ledger;
 use crate::observe;
@@ -27,7 +30,7 @@ use crate::upkeep::Bell;
 /// How a store behaves; set by its builder.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    pub(crate) skew: Duration,
+    pub(crate) skew: Skew,
     pub(crate) max_sign_in_age: Duration,
     pub(crate) max_sign_ins: u8,
     pub(crate) session_policy: SessionPolicy,
@@ -53,12 +56,14 @@ pub(crate) struct Core {
     engine_failed: AtomicBool,
     pub(crate) ledger: Ledger,
     pub(crate) tagger: Tagger,
-    pub(crate) clock: Monotone,
+    pub(crate) clock: StoreClock,
     pub(crate) options: Options,
     pub(crate) backlog: Backlog,
     pub(crate) acquiring: Acquiring,
     accounts: Vec<Mutex<()>>,
     sessions: Vec<Mutex<()>>,
+    /// Openings that the ledger has before this position are of version 1.
+    old_end: Position,
     /// The position in the checkpoint row.
     checkpoint: Mutex<Position>,
     /// While live rows are being moved to another engine: the accounts whose rows have changed.
@@ -74,9 +79,9 @@ impl Core {
         working: Working,
         ledger: Ledger,
         tagger: Tagger,
-        clock: Monotone,
+        clock: StoreClock,
         options: Options,
-        checkpoint: Position,
+        (checkpoint, old_end): (Position, Position),
     ) -> Self {
         let stripes = |n| std::iter::repeat_with(Mutex::default).take(n).collect();
         Self {
@@ -90,6 +95,7 @@ impl Core {
             acquiring: Acquiring::default(),
             accounts: stripes(256),
             sessions: stripes(256),
+            old_end,
             checkpoint: Mutex::new(checkpoint),
             changed: Mutex::default(),
             closing: AtomicBool::new(false),
@@ -274,17 +280,27 @@ impl Core {
         life.time.saturating_add(millis(self.options.max_sign_in_age)) <= now
     }
 
-    /// What the rule looks at of a stored sign-in.
-    pub(crate) fn life(&self, account: Tag, sign_in: &SignInBody) -> Life {
+    /// What the rule looks at of a stored sign-in of an account. `other` is the account's [other tag](Self::other_tag).
+    pub(crate) fn life(&self, account: Tag, other: Option<Tag>, sign_in: &SignInBody) -> Life {
         Life {
             opening: sign_in.opening,
             as_of: sign_in.as_of,
             time: sign_in.time,
             account,
+            other: other.filter(|_| self.ledger.fences().is_before(&sign_in.opening, self.old_end)),
             tenant: self.tagger.tenant(&sign_in.tenant),
             session: sign_in.session.as_ref().map(|s| self.tagger.session(s)),
             subject: sign_in.subject.as_ref().map(|s| self.tagger.subject(s)),
         }
+    }
+
+    /// The other tag of the account whose rows lie under `tag`, as long as there may be sign-ins to which it matters.
+    pub(crate) fn other_tag(&self, id: &AccountId, tag: &Tag) -> Option<Tag> {
+        if self.knows_two_tags() { identity::other_of(&self.tagger, id, tag) } else { None }
+    }
+
+    fn knows_two_tags(&self) -> bool {
+        self.old_end > 0 && self.ledger.fences().has_opening_before(self.old_end)
     }
 }
 
@@ -422,6 +438,16 @@ impl Open<'_> {
         if self.engine(|engine| engine.commit(account, batch))? { Ok(()) } else { Err(Error::Tampered("header")) }
     }
 
+    /// Leaves for later openings what is known of the time, now and then.
+    pub(crate) fn leave_known(&self) -> Result<()> {
+        let Some(known) = self.core.clock.known_anew() else { return Ok(()) };
+        let mut batch = Batch::default();
+        batch.put(layout::KNOWN.to_vec(), self.rows()?.seal_known(layout::KNOWN, &known)?);
+        self.commit(&[0; 16], batch)?;
+        self.core.clock.is_left(&known);
+        Ok(())
+    }
+
     /// As [`Open::commit`], with the checkpoint moved up to the ledger's synced end if it is behind.
     pub(crate) fn commit_with_checkpoint(&self, account: &Tag, mut batch: Batch) -> Result<()> {
         let mut checkpoint = lock(&self.core.checkpoint);
@@ -448,6 +474,16 @@ impl Open<'_> {
 
     /// The account's header as it is stored, and opened.
     pub(crate) fn header(&self, account: &Tag) -> Result<Option<(Vec<u8>, Header)>> {
+        let Some((value, mut header)) = self.header_alone(account)? else { return Ok(None) };
+        if self.core.knows_two_tags() {
+            let id = self.rows()?.open_account(&layout::header(account), &value, &header)?;
+            header.other = self.core.other_tag(&id, account);
+        }
+        Ok(Some((value, header)))
+    }
+
+    /// As [`Open::header`], without the account's other tag: for who knows the lives of its sign-ins.
+    pub(crate) fn header_alone(&self, account: &Tag) -> Result<Option<(Vec<u8>, Header)>> {
         let key = layout::header(account);
         let Some(value) = self.get(&key)? else { return Ok(None) };
         let header = self.rows()?.open_header(&key, &value)?;
@@ -464,6 +500,11 @@ impl Open<'_> {
 
     /// The token whose first part is in this row; `None` if another write goes on meanwhile.
     pub(crate) fn token(&self, header: &Header, key: Vec<u8>, value: Vec<u8>) -> Result<Option<Token>> {
+        Ok(self.stored(header, key, value)?.map(|stored| stored.token))
+    }
+
+    /// As [`Open::token`], with when it was stored.
+    pub(crate) fn stored(&self, header: &Header, key: Vec<u8>, value: Vec<u8>) -> Result<Option<Stored>> {
         let parts = self.parts(key, value)?;
         parts.map_or(Ok(None), |parts| self.rows()?.open_token(parts, header))
     }

@@ -8,10 +8,11 @@ use crate::clock::{Millis, from_millis};
 use crate::crypto::{KeySource, Keyring, Tagger};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
+use crate::identity;
 use crate::ledger::Ledger;
 use crate::place::{KEYRING, Place};
 use crate::rule::{self, Fence, NO_CUTOFF};
-use crate::sign_out::{Scope, rule_scope};
+use crate::sign_out::{Scope, names_of, rule_scope};
 
 /// So often a look that finds damage is repeated, each after twice the pause of the one before, which begins with a millisecond.
 const MORE_LOOKS: u32 = 8;
@@ -92,6 +93,16 @@ impl ScopeKind {
         }
     }
 
+    pub(crate) fn of_rule(scope: rule::Scope) -> Self {
+        match scope {
+            rule::Scope::Everybody => Self::Everybody,
+            rule::Scope::Tenant(_) => Self::Tenant,
+            rule::Scope::Account(_) => Self::Account,
+            rule::Scope::Session(_) => Self::Session,
+            rule::Scope::Subject(_) => Self::Subject,
+        }
+    }
+
     /// Its name, in lower case.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -114,15 +125,24 @@ impl std::fmt::Display for ScopeKind {
 impl History {
     /// The sign-outs of exactly this scope, oldest first.
     pub fn of(&self, scope: &Scope) -> impl DoubleEndedIterator<Item = &PastSignOut> {
-        let scope = rule_scope(&self.tagger, scope);
-        self.records.iter().filter(move |record| record.scope == scope)
+        let scopes = match scope {
+            // Under either tag that it had.
+            Scope::Account(id) => {
+                let (tag, other) = identity::tags(&self.tagger, id);
+                [tag].into_iter().chain(other).map(rule::Scope::Account).collect()
+            }
+            scope => vec![rule_scope(&self.tagger, scope)],
+        };
+        self.records.iter().filter(move |record| scopes.contains(&record.scope))
     }
 
     /// The sign-outs of any of these scopes and of everybody, oldest first: what can have ended a sign-in of which these are the account,
-    /// tenant, session and subject. (A session's sign-out that took its account is on record under the account too.)
+    /// tenant, session and subject. An account that is known by issuer and subject is that subject too, and the other way round. (A session's
+    /// sign-out that took its account is on record under the account too. Which other names a sign-in had, the ledger does not know:
+    /// [`TokenStore::last_sign_out`](crate::TokenStore::last_sign_out) looks at its rows.)
     pub fn covering(&self, scopes: &[Scope]) -> impl DoubleEndedIterator<Item = &PastSignOut> {
-        let scopes: Vec<rule::Scope> = scopes.iter().map(|scope| rule_scope(&self.tagger, scope)).collect();
-        self.records.iter().filter(move |record| record.scope == rule::Scope::Everybody || scopes.contains(&record.scope))
+        let names: Vec<rule::Scope> = scopes.iter().flat_map(|scope| names_of(&self.tagger, scope)).collect();
+        self.records.iter().filter(move |record| record.scope == rule::Scope::Everybody || names.contains(&record.scope))
     }
 
     /// How many sign-outs of each kind there were on each day, which is given by its beginning in UTC. A session's sign-out counts once
@@ -171,13 +191,7 @@ fn patiently<T>(mut look: impl FnMut() -> Result<T>) -> Result<T> {
 }
 
 fn past((scope, fence): (rule::Scope, Fence)) -> PastSignOut {
-    let kind = match scope {
-        rule::Scope::Everybody => ScopeKind::Everybody,
-        rule::Scope::Tenant(_) => ScopeKind::Tenant,
-        rule::Scope::Account(_) => ScopeKind::Account,
-        rule::Scope::Session(_) => ScopeKind::Session,
-        rule::Scope::Subject(_) => ScopeKind::Subject,
-    };
+    let kind = ScopeKind::of_rule(scope);
     let signed_in_before = (fence.cutoff != NO_CUTOFF).then(|| from_millis(fence.cutoff));
     PastSignOut { position: fence.position, at: from_millis(fence.time), kind, signed_in_before, scope }
 }

@@ -40,12 +40,16 @@ pub struct Subject {
 
 /// The user as the cache knows it, or the app itself for tokens of the client-credentials grant.
 ///
-/// The authority is part of the identity: the same user id at two authorities is two accounts.
+/// The authority is part of the identity: the same user id at two authorities is two accounts. Where the provider's issuer and its `sub` tell
+/// the account, they are its authority and id, whichever constructor it was made by.
 ///
 /// ```
-/// use oubliette::AccountId;
+/// use oubliette::{AccountId, Subject};
 /// let a = AccountId::new("login.example.com", "uid.utid")?;
 /// assert_eq!(a.home_account_id(), Some("uid.utid"));
+/// // One user, one name:
+/// let subject = Subject::new("https://sso.example.com/realms/contoso", "f:1")?;
+/// assert_eq!(AccountId::new("https://sso.example.com/realms/contoso", "f:1")?, AccountId::of_subject(subject));
 /// // Entra's aliases of one cloud, its upper-case GUIDs and B2C's user flows are all one account.
 /// let b = AccountId::msal("login.windows.net", "0A0B0C0D-0001-0002-0003-0A0B0C0D0E0F-b2c_1_edit.0a0b0c0d-0009-0008-0007-0a0b0c0d0e0f")?;
 /// let c = AccountId::msal("login.microsoftonline.com", "0a0b0c0d-0001-0002-0003-0a0b0c0d0e0f.0a0b0c0d-0009-0008-0007-0a0b0c0d0e0f")?;
@@ -58,7 +62,6 @@ pub struct AccountId(Kind);
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Kind {
     User { authority: String, id: String },
-    Subject(Subject),
     App { tenant: TenantId, client: ClientId },
 }
 
@@ -163,8 +166,8 @@ impl Subject {
 }
 
 impl AccountId {
-    /// A user, by authority (an MSAL *environment*, or any name of the identity provider) and the id it has there.
-    /// Both are compared byte for byte.
+    /// A user, by authority (the provider's issuer, an MSAL *environment*, or any name of the identity provider) and the id it has there.
+    /// Both are compared byte for byte. With an issuer and a `sub` it is the account that [`of_subject`](Self::of_subject) gives.
     ///
     /// # Errors
     /// [`Error::InvalidInput`] if a value is empty, too long or has control characters.
@@ -185,10 +188,10 @@ impl AccountId {
         Self::new(preferred_host(environment, tenant), id)
     }
 
-    /// A user whom the app knows only by (issuer, subject).
+    /// A user whom the app knows by issuer and subject: the account of these two, as [`new`](Self::new) makes it.
     #[must_use]
-    pub fn of_subject(subject: Subject) -> Self {
-        Self(Kind::Subject(subject))
+    pub fn of_subject(Subject { issuer, sub }: Subject) -> Self {
+        Self(Kind::User { authority: issuer, id: sub })
     }
 
     /// The app itself in a tenant: where tokens of the client-credentials grant (RFC 6749 §4.4) live.
@@ -198,29 +201,31 @@ impl AccountId {
         Self(Kind::App { tenant, client })
     }
 
-    /// The authority, if the account was made by [`AccountId::new`] or [`AccountId::msal`].
+    /// The authority, if this is a user.
     #[must_use]
     pub fn authority(&self) -> Option<&str> {
         match &self.0 {
             Kind::User { authority, .. } => Some(authority),
-            _ => None,
+            Kind::App { .. } => None,
         }
     }
 
-    /// The id at the authority, if the account was made by [`AccountId::new`] or [`AccountId::msal`].
+    /// The id at the authority, if this is a user.
     #[must_use]
     pub fn home_account_id(&self) -> Option<&str> {
         match &self.0 {
             Kind::User { id, .. } => Some(id),
-            _ => None,
+            Kind::App { .. } => None,
         }
     }
 
-    /// The subject, if the account was made by [`AccountId::of_subject`].
+    /// The subject that the account is, if its authority is an issuer: a URL (OpenID Connect Core 1.0 §2).
     #[must_use]
-    pub fn subject(&self) -> Option<&Subject> {
+    pub fn subject(&self) -> Option<Subject> {
         match &self.0 {
-            Kind::Subject(subject) => Some(subject),
+            Kind::User { authority, id } if authority.contains("://") => {
+                Some(Subject { issuer: authority.clone(), sub: id.clone() })
+            }
             _ => None,
         }
     }
@@ -238,15 +243,14 @@ impl AccountId {
     pub(crate) fn parts(&self) -> (u8, &str, &str) {
         match &self.0 {
             Kind::User { authority, id } => (0, authority, id),
-            Kind::Subject(subject) => (1, &subject.issuer, &subject.sub),
             Kind::App { tenant, client } => (2, &tenant.0, &client.0),
         }
     }
 
     pub(crate) fn from_parts(kind: u8, first: &str, second: &str) -> Result<Self> {
         match kind {
-            0 => Self::new(first, second),
-            1 => Subject::new(first, second).map(Self::of_subject),
+            // Version 1 told those who were known by issuer and subject from others.
+            0 | 1 => Self::new(first, second),
             2 => Ok(Self::app(TenantId::new(first)?, ClientId::new(second)?)),
             _ => Err(Error::Tampered("header")),
         }

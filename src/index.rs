@@ -40,7 +40,9 @@ pub(crate) fn is_due(open: &Open<'_>, account: &Tag, entry: Entry) -> Result<boo
     };
     for id in &header.sign_ins {
         match open.sign_in(account, &header, id) {
-            Ok(Some(body)) if entries(open.core, &open.core.life(*account, &body), &body).contains(&entry) => return Ok(true),
+            Ok(Some(body)) if entries(open.core, &open.core.life(*account, None, &body), &body).contains(&entry) => {
+                return Ok(true);
+            }
             Ok(_) | Err(Error::Tampered(_)) => {}
             Err(error) => return Err(error),
         }

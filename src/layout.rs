@@ -8,6 +8,8 @@ pub(crate) type SignInId = [u8; 16];
 
 /// The row that holds the checkpoint of the ledger's synced end.
 pub(crate) const CHECKPOINT: &[u8] = b"C";
+/// The row that holds what is known of the time.
+pub(crate) const KNOWN: &[u8] = b"K";
 const ACCOUNT: u8 = b'A';
 const HEADER: u8 = 0x00;
 const SIGN_IN: u8 = 0x08;

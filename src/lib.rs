@@ -41,7 +41,9 @@ mod gate;
 mod golden;
 mod history;
 mod id;
+mod identity;
 mod index;
+mod lasting;
 mod layout;
 mod ledger;
 #[cfg(feature = "logout")]
@@ -73,6 +75,7 @@ mod sync;
 mod token;
 #[cfg(feature = "tower-sessions")]
 pub mod tower_sessions;
+mod trust;
 mod upkeep;
 mod web;
 mod wipe;
@@ -102,7 +105,7 @@ pub use operate::{BackedUp, Compacted, Erased, Verified};
 pub use read::{IdQuery, RefreshQuery};
 pub use reclaim::{Reclaimed, Swept};
 pub use sign_in::{AsOf, LiveSignIn, MAX_ALIASES, SignIn, Stored};
-pub use sign_out::{LastSignOut, Receipt, Recorded, Scope, SessionPolicy, SignOut};
+pub use sign_out::{Counted, LastSignOut, Receipt, Recorded, Scope, SessionPolicy, SignOut};
 pub use store::{Account, Accounts, Page, Stats, TokenStore};
 pub use token::{
     AccessQuery, AccessToken, IdToken, MAX_EXTRA_BYTES, MAX_TOKEN_BYTES, Partition, RefreshToken, Scopes, Secret, Token, Tokens,

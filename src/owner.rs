@@ -133,6 +133,7 @@ impl Works {
             engine_failed: core.is_engine_failed(),
             opened_by_previous_key: self.opened_by_previous_key.load(Ordering::Relaxed),
             known_since: from_millis(core.ledger.horizon().1),
+            clock_ahead_by: core.clock.held_by(),
         };
         observe::figures(&stats);
         Ok(stats)

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use crate::clock::{Millis, millis, to_millis};
+use crate::clock::{Millis, to_millis};
 use crate::crypto::{Tag, Tagger};
 use crate::error::{Error, Result};
 use crate::gate::Open;
 use crate::id::{ClientId, TenantId, hidden_debug};
+use crate::lasting::{Lasting, settle, skew_of};
 use crate::layout::{self, AccountRow};
 use crate::observe::{self, Read};
 use crate::row::Header;
@@ -129,23 +130,26 @@ impl LiveSignIn {
         let tenant = wanted.tenant.as_ref().map_or(self.life().tenant, |tenant| core.tagger.tenant(tenant));
         let slot = wanted.slot(&core.tagger, &self.life().account);
         let now = core.clock.now();
-        let skew = millis(core.options.skew);
-        let fits = |token: &AccessToken| wanted.allows(token) && is_usable(token, wanted.even_if_expired, now, skew);
-        let exact = self.read(open, tenant, slot)?;
-        let exact = exact.and_then(|token| if let Token::Access(token) = token { Some(token) } else { None }).filter(fits);
-        if exact.as_ref().is_some_and(|token| !wanted.even_if_expired || is_usable(token, false, now, skew)) {
-            return Ok(exact);
+        let usable = |token: AccessToken, life| {
+            let is_fresh = is_usable(&token, now, skew_of(&token, life, core.options.skew));
+            let will_do = is_fresh || (wanted.even_if_expired && is_usable_extended(&token, now));
+            (wanted.allows(&token) && will_do).then_some((is_fresh, token))
+        };
+        let of = |Lasting { token, life }| if let Token::Access(token) = token { usable(token, life) } else { None };
+        let exact = self.read(open, tenant, slot)?.and_then(of);
+        if exact.as_ref().is_some_and(|(is_fresh, _)| *is_fresh) {
+            return Ok(exact.map(|(_, token)| token));
         }
         let mut best = exact;
-        self.scan(open, tenant, |token| {
-            let Token::Access(token) = token else { return };
-            let rank =
-                |t: &AccessToken| (!is_usable(t, false, now, skew), t.scopes.len(), std::cmp::Reverse(to_millis(t.expires_at)));
-            if fits(&token) && best.as_ref().is_none_or(|best| rank(&token) < rank(best)) {
-                best = Some(token);
+        self.scan(open, tenant, |lasting| {
+            let rank = |(is_fresh, t): &(bool, AccessToken)| (!is_fresh, t.scopes.len(), std::cmp::Reverse(end_of(t)));
+            if let Some(found) = of(lasting)
+                && best.as_ref().is_none_or(|best| rank(&found) < rank(best))
+            {
+                best = Some(found);
             }
         })?;
-        Ok(best)
+        Ok(best.map(|(_, token)| token))
     }
 
     /// The places of the access tokens that would be found instead of this one, which serves who wants this: those that serve it too, and
@@ -154,8 +158,8 @@ impl LiveSignIn {
         let open = self.core().enter()?;
         let tenant = self.tenant_tag(wanted.tenant.as_ref());
         let mut places = Vec::new();
-        self.scan(&open, tenant, |other| {
-            if let Token::Access(other) = &other
+        self.scan(&open, tenant, |lasting| {
+            if let Token::Access(other) = &lasting.token
                 && wanted.allows(other)
                 && other.scopes.len() <= token.scopes.len()
             {
@@ -168,9 +172,12 @@ impl LiveSignIn {
     pub(crate) fn refresh_token_in(&self, open: &Open<'_>, wanted: &RefreshQuery) -> Result<Option<RefreshToken>> {
         let core = open.core;
         let slot = wanted.slot(&core.tagger, &self.life().account);
-        let now = core.clock.now().saturating_add(millis(core.options.skew));
+        let now = core.clock.now();
         Ok(match self.read(open, self.life().tenant, slot)? {
-            Some(Token::Refresh(token)) if token.expires_at.is_none_or(|end| to_millis(end) > now) => Some(token),
+            Some(Lasting { token: Token::Refresh(token), life }) => {
+                let latest = now.saturating_add(core.options.skew.of(life));
+                Some(token).filter(|token| token.expires_at.is_none_or(|end| to_millis(end) > latest))
+            }
             _ => None,
         })
     }
@@ -180,25 +187,25 @@ impl LiveSignIn {
         let tenant = wanted.tenant.as_ref().map_or(self.life().tenant, |tenant| core.tagger.tenant(tenant));
         let slot = id_slot(&core.tagger, &self.life().account, wanted.client.as_str(), &wanted.partition);
         Ok(match self.read(open, tenant, slot)? {
-            Some(Token::Id(token)) => Some(token),
+            Some(Lasting { token: Token::Id(token), .. }) => Some(token),
             _ => None,
         })
     }
 
-    /// One token by its place; `None` if it is not there or the sign-in or the token's tenant is signed out.
-    fn read(&self, open: &Open<'_>, tenant: Tag, slot: Tag) -> Result<Option<Token>> {
+    /// One token by its place; `None` if it is not there, its age cannot be told, or the sign-in or the token's tenant is signed out.
+    fn read(&self, open: &Open<'_>, tenant: Tag, slot: Tag) -> Result<Option<Lasting>> {
         let key = layout::token(&self.life().account, self.id_bytes(), &tenant, &slot, 0);
         self.beside_writers(open, |header| {
             if open.core.ledger.fences().is_tenant_dead(self.life(), tenant) {
                 return Ok(Some(None));
             }
             let Some(value) = open.get(&key)? else { return Ok(Some(None)) };
-            Ok(open.token(header, key.clone(), value)?.map(Some))
+            Ok(open.stored(header, key.clone(), value)?.map(|stored| settle(stored, &open.core.clock.moment())))
         })
     }
 
     /// Gives every token of the sign-in in one tenant to `each`.
-    fn scan(&self, open: &Open<'_>, tenant: Tag, mut each: impl FnMut(Token)) -> Result<()> {
+    fn scan(&self, open: &Open<'_>, tenant: Tag, mut each: impl FnMut(Lasting)) -> Result<()> {
         let prefix = layout::tokens_in(&self.life().account, self.id_bytes(), &tenant);
         let mut after: Option<Vec<u8>> = None;
         loop {
@@ -272,18 +279,18 @@ impl AccessToken {
     }
 }
 
-/// How long before its expiry a token is not given any more: the store's skew, but of the time between when it is to be refreshed and its
-/// expiry, if that is known, at most half. (Else nobody would ever be given a token that lives for five minutes.)
-fn skew_of(token: &AccessToken, skew: Millis) -> Millis {
-    let end = to_millis(token.expires_at);
-    let rest = token.refresh_at.and_then(|at| end.checked_sub(to_millis(at)));
-    rest.filter(|rest| *rest > 0).map_or(skew, |rest| skew.min(rest / 2))
+/// When the token ends by itself; one without an end comes after all others.
+fn end_of(token: &AccessToken) -> Millis {
+    token.expires_at.map_or(Millis::MAX, to_millis)
 }
 
-fn is_usable(token: &AccessToken, even_if_expired: bool, now: Millis, skew: Millis) -> bool {
-    let end = to_millis(token.expires_at);
-    let extended = token.extended_expires_at.map_or(0, to_millis);
-    end > now.saturating_add(skew_of(token, skew)) || (even_if_expired && end.max(extended) > now)
+fn is_usable(token: &AccessToken, now: Millis, skew: Millis) -> bool {
+    end_of(token) > now.saturating_add(skew)
+}
+
+/// Whether it will do while the provider is out of order.
+fn is_usable_extended(token: &AccessToken, now: Millis) -> bool {
+    end_of(token).max(token.extended_expires_at.map_or(0, to_millis)) > now
 }
 
 /// What tells access tokens apart, beside the tenant.

@@ -11,6 +11,7 @@ use crate::engine::{Batch, Durability};
 use crate::error::{Error, Result};
 use crate::gate::{Core, Open};
 use crate::index::{self, Entry};
+use crate::lasting::Stored;
 use crate::layout::{self, AccountRow, Index, SignInId};
 use crate::observe;
 use crate::row::Header;
@@ -128,7 +129,7 @@ fn sweep_step(core: &Core, cursor: Cursor, swept: &mut Swept) -> Result<Option<C
     match cursor {
         Cursor::Accounts(after) => {
             let Some(account) = next_account(&core.enter()?, after)? else { return Ok(Some(Cursor::Indexes(0, None))) };
-            let tidied = tidy_account(core, &account, Some(core.clock.now()), &mut Pace::hurried())?;
+            let tidied = tidy_account(core, &account, Some(core.clock.for_deletion()), &mut Pace::hurried())?;
             swept.accounts += 1;
             swept.dead_rows += tidied.dead_rows;
             swept.expired_tokens += tidied.expired_tokens;
@@ -151,8 +152,9 @@ fn sweep_step(core: &Core, cursor: Cursor, swept: &mut Swept) -> Result<Option<C
                 (Some(last), _) => Ok(Some(Cursor::Web(kind, Some(last)))),
                 (None, web::Kind::Bound) => Ok(Some(Cursor::Web(web::Kind::Unbound, None))),
                 (None, web::Kind::Unbound) => {
-                    let _open = core.enter()?;
-                    core.ledger.compact(core.clock.now().saturating_sub(millis(core.options.max_sign_in_age)))?;
+                    let open = core.enter()?;
+                    open.leave_known()?;
+                    core.ledger.compact(core.clock.for_deletion().saturating_sub(millis(core.options.max_sign_in_age)))?;
                     Ok(None)
                 }
             }
@@ -162,6 +164,7 @@ fn sweep_step(core: &Core, cursor: Cursor, swept: &mut Swept) -> Result<Option<C
 
 /// Writes the checkpoint if the ledger has moved on, and makes what was deleted durable.
 pub(crate) fn checkpoint(open: &Open<'_>) -> Result<()> {
+    open.leave_known()?;
     open.commit_with_checkpoint(&[0; 16], Batch::default())?;
     open.sync(Durability::PowerLoss)
 }
@@ -180,7 +183,7 @@ pub(crate) fn next_account(open: &Open<'_>, mut after: Vec<u8>) -> Result<Option
 
 /// Calls `each` for the accounts that a sign-out of `scope` may have ended, until it says stop. The gate is let go of in between, so that the
 /// store can close meanwhile.
-fn for_each_account(core: &Core, scope: Scope, mut each: impl FnMut(&Tag) -> Result<bool>) -> Result<()> {
+pub(crate) fn for_each_account(core: &Core, scope: Scope, mut each: impl FnMut(&Tag) -> Result<bool>) -> Result<()> {
     let (index, tag) = match scope {
         Scope::Account(account) => return each(&account).map(|_| ()),
         Scope::Everybody => {
@@ -307,7 +310,8 @@ fn tidy_header(open: &Open<'_>, account: &Tag, sweeping: bool, tidied: &mut Swep
             None
         } else {
             let sign_ins = look.live.iter().map(|(id, _)| *id).collect();
-            let header = Header { generation: header.generation, account_key: header.account_key.clone(), sign_ins };
+            let header =
+                Header { generation: header.generation, account_key: header.account_key.clone(), sign_ins, other: header.other };
             Some(open.rows()?.seal_header(&key, &header, &id)?)
         };
         commit_one(open, account, Some((key.clone(), Some(value))), (key, left))?;
@@ -378,8 +382,8 @@ fn tidy_rows(
             (now, left, layout::parse(&key))
         {
             let parts = crate::row::parts_of(&value);
-            let end = match open.token(header, key, value) {
-                Ok(Some(token)) => end_of(&token),
+            let end = match open.stored(header, key, value) {
+                Ok(Some(stored)) => end_of(&stored),
                 // We hold the lock: nobody is writing it.
                 Ok(None) | Err(Error::Tampered(_)) => {
                     tidied.tampered += 1;
@@ -403,7 +407,7 @@ fn tidy_rows(
 /// Who of the header's sign-ins lives, by the fences up to `end`.
 pub(crate) fn look(open: &Open<'_>, account: &Tag, header: &Header, end: Position) -> Result<Look> {
     let core = open.core;
-    let now = core.clock.now();
+    let now = core.clock.for_deletion();
     let mut look = Look::default();
     for id in &header.sign_ins {
         let body = match open.sign_in(account, header, id) {
@@ -418,7 +422,7 @@ pub(crate) fn look(open: &Open<'_>, account: &Tag, header: &Header, end: Positio
             }
             Err(error) => return Err(error),
         };
-        let life = core.life(*account, &body);
+        let life = core.life(*account, header.other, &body);
         let entries = index::entries(core, &life, &body);
         if core.is_too_old(&life, now) || core.ledger.fences().is_dead_by(&life, end) {
             look.has_ended = true;
@@ -432,9 +436,13 @@ pub(crate) fn look(open: &Open<'_>, account: &Tag, header: &Header, end: Positio
 }
 
 /// When a token can never be given again, if ever.
-fn end_of(token: &Token) -> Option<Millis> {
+fn end_of(Stored { token, put }: &Stored) -> Option<Millis> {
     match token {
-        Token::Access(token) => Some(to_millis(token.expires_at).max(token.extended_expires_at.map_or(0, to_millis))),
+        Token::Access(token) => {
+            let lasts = token.lifetime.zip(*put).map(|(life, put)| put.shown.saturating_add(millis(life)));
+            let end = [token.expires_at.map(to_millis), lasts].into_iter().flatten().min();
+            end.map(|end| end.max(token.extended_expires_at.map_or(0, to_millis)))
+        }
         Token::Refresh(token) => token.expires_at.map(to_millis),
         Token::Id(_) => None,
     }

@@ -4,27 +4,33 @@
 //! else of the account. Associated data: label, store id, ledger id, generation, the full row key, and the clear front of the
 //! value; so no row opens in another's place, nor another version of it under another front. `docs/format.md` has the tables.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::clock::{Millis, from_millis, to_millis};
+use crate::clock::{Millis, from_millis, millis, to_millis};
 use crate::codec;
 use crate::crypto::{
-    Key, Keyring, KeyringSecrets, NONCE_BYTES, OVERHEAD_BYTES, TAG_BYTES, fresh, open_in_place, seal_in_place, sub_key,
+    Key, Keyring, KeyringSecrets, NONCE_BYTES, OVERHEAD_BYTES, TAG_BYTES, Tag, fresh, open_in_place, seal_in_place, sub_key,
 };
 use crate::engine::Row;
 use crate::error::{Error, Part, Result};
 use crate::id::{AccountId, Alias, ClientId, SessionId, Subject, TenantId};
+use crate::lasting::{Put, Stored};
 use crate::layout::SignInId;
 use crate::rule::{Opening, Position};
 use crate::token::{AccessToken, IdToken, Partition, RefreshToken, Scopes, Secret, Token};
+use crate::trust::Known;
 use crate::wipe::Wiped;
 
 /// Changes whenever an account comes to life anew.
 pub(crate) type Generation = [u8; 16];
 
-/// The keyring's version speaks for the whole store: any other byte here is a changed one.
+/// What a row of version 1 begins with. The keyring's version speaks for the whole store: a byte that it does not know is a changed one.
 const FORMAT: u8 = 1;
+/// A token's row that says when it was stored.
+const TOKEN_FORMAT: u8 = 2;
 /// A token's sealed body above this is cut into parts: 16 rows of one leaf stay below sled's limit for blob files.
 const PART_BYTES: usize = 6 * 1024;
 const SALT_BYTES: usize = 16;
@@ -33,7 +39,7 @@ const TOKEN_FRONT: usize = 3 + 16;
 /// Where a body begins that is sealed in parts: behind front and nonce.
 pub(crate) const PARTS_TEXT: usize = TOKEN_FRONT + NONCE_BYTES;
 /// Tokens.
-const TOKEN: Parted = Parted { name: "token", byte: b'T' };
+const TOKEN: Parted = Parted { name: "token", byte: b'T', format: TOKEN_FORMAT };
 
 /// Seals and opens the rows of one store.
 pub(crate) struct Rows {
@@ -48,6 +54,8 @@ pub(crate) struct Parted {
     pub(crate) name: &'static str,
     /// In the clear front.
     pub(crate) byte: u8,
+    /// Before it: what is written. Older ones are read.
+    pub(crate) format: u8,
 }
 
 /// What the header of a live account says.
@@ -56,6 +64,8 @@ pub(crate) struct Header {
     pub(crate) account_key: Key,
     /// The live sign-ins, oldest first.
     pub(crate) sign_ins: Vec<SignInId>,
+    /// The account's other tag, in a store that knows two: see `identity.rs`. It is not in the row.
+    pub(crate) other: Option<Tag>,
 }
 
 /// What is stored of a sign-in.
@@ -120,7 +130,7 @@ impl Rows {
             bytes.copy_from_slice(opened.first_chunk::<32>().ok_or(Error::Tampered("header"))?);
             Ok(())
         })?;
-        Ok(Header { generation: front.generation, account_key, sign_ins: front.sign_ins.to_vec() })
+        Ok(Header { generation: front.generation, account_key, sign_ins: front.sign_ins.to_vec(), other: None })
     }
 
     /// The id of the account, from the value of an opened header.
@@ -153,14 +163,21 @@ impl Rows {
     pub(crate) fn open_sign_in(&self, key: &[u8], value: &[u8], header: &Header) -> Result<SignInBody> {
         let tampered = || Error::Tampered("sign-in");
         let mut row = Zeroizing::new(value.to_vec());
-        let body = self.open_behind(b"sign-in", b'S', key, header, 2, &mut row)?.ok_or_else(tampered)?;
+        let body = self.open_behind(b"sign-in", [FORMAT, b'S'], key, header, 2, &mut row)?.ok_or_else(tampered)?;
         let wire = codec::decode::<SignInWire<'_>>(body).ok_or_else(tampered)?;
         wire.read().map_err(|_: Error| tampered())
     }
 
-    /// The rows of a token, part by part; `key` makes the key of a part. All parts share a fresh write id.
-    pub(crate) fn seal_token(&self, key: impl Fn(u8) -> Vec<u8>, header: &Header, token: &Token) -> Result<Vec<Row>> {
-        let body = codec::encode(&TokenWire::of(token), PARTS_TEXT, TAG_BYTES);
+    /// The rows of a token, part by part; `key` makes the key of a part. All parts share a fresh write id. `put` says when it was stored,
+    /// if that is known.
+    pub(crate) fn seal_token(
+        &self,
+        key: impl Fn(u8) -> Vec<u8>,
+        header: &Header,
+        token: &Token,
+        put: Option<&Put>,
+    ) -> Result<Vec<Row>> {
+        let body = codec::encode(&TokenWire2::of(token, put), PARTS_TEXT, TAG_BYTES);
         let rows = body.map(|body| self.seal_parts(&TOKEN, key, header, &fresh()?, body)).transpose()?.flatten();
         rows.ok_or_else(|| Error::invalid("token", "it is too long with its ids and extra"))
     }
@@ -170,7 +187,7 @@ impl Rows {
     ///
     /// # Errors
     /// `Tampered` if a part does not open.
-    pub(crate) fn open_token(&self, parts: Vec<Row>, header: &Header) -> Result<Option<Token>> {
+    pub(crate) fn open_token(&self, parts: Vec<Row>, header: &Header) -> Result<Option<Stored>> {
         self.open_parts(&TOKEN, parts, header, decode_token)
     }
 
@@ -183,7 +200,7 @@ impl Rows {
         write_id: &[u8; 16],
         mut body: Zeroizing<Vec<u8>>,
     ) -> Result<Option<Vec<Row>>> {
-        let front = |count: u8| [[FORMAT, kind.byte, count].as_slice(), write_id].concat();
+        let front = |count: u8| [[kind.format, kind.byte, count].as_slice(), write_id].concat();
         let label = kind.name.as_bytes();
         if body.len() - PARTS_TEXT <= PART_BYTES {
             let key = key(0);
@@ -203,7 +220,7 @@ impl Rows {
         rows.collect::<Result<_>>().map(Some)
     }
 
-    /// Opens what [`Rows::seal_parts`] has sealed, as [`Rows::open_token`] says.
+    /// Opens what [`Rows::seal_parts`] has sealed, as [`Rows::open_token`] says. `decode` is given the version of the rows too.
     ///
     /// # Errors
     /// `Tampered` if a part does not open, or `decode` says no.
@@ -212,28 +229,32 @@ impl Rows {
         kind: &Parted,
         parts: Vec<Row>,
         header: &Header,
-        decode: impl FnOnce(&[u8]) -> Option<T>,
+        decode: impl FnOnce(u8, &[u8]) -> Option<T>,
     ) -> Result<Option<T>> {
         let tampered = || Error::Tampered(kind.name);
         let first = parts.first().and_then(|(_, value)| token_front(value)).ok_or_else(tampered)?;
         if parts.len() != usize::from(first.count) || parts.iter().any(|(_, value)| token_front(value) != Some(first)) {
             return Ok(None);
         }
+        let format = first.format;
+        if !(FORMAT..=kind.format).contains(&format) {
+            return Err(tampered());
+        }
         let mut bodies = Vec::with_capacity(parts.len());
         for (key, value) in parts {
             let mut row = Wiped(value);
-            let opened = self.open_behind(kind.name.as_bytes(), kind.byte, &key, header, TOKEN_FRONT, &mut row)?;
+            let opened = self.open_behind(kind.name.as_bytes(), [format, kind.byte], &key, header, TOKEN_FRONT, &mut row)?;
             let length = opened.ok_or_else(tampered)?.len();
             bodies.push((row, length));
         }
         let opened = if let [(row, length)] = bodies.as_slice() {
-            row.get(PARTS_TEXT..PARTS_TEXT + length).and_then(decode)
+            row.get(PARTS_TEXT..PARTS_TEXT + length).and_then(|body| decode(format, body))
         } else {
             let mut whole = Wiped(Vec::with_capacity(bodies.iter().map(|(_, length)| length).sum()));
             for (row, length) in &bodies {
                 whole.extend_from_slice(row.get(PARTS_TEXT..PARTS_TEXT + length).unwrap_or_default());
             }
-            decode(&whole)
+            decode(format, &whole)
         };
         opened.map(Some).ok_or_else(tampered)
     }
@@ -260,6 +281,27 @@ impl Rows {
         opened.try_into().map(|bytes: &mut [u8; 8]| Position::from_be_bytes(*bytes)).map_err(|_| damaged())
     }
 
+    /// What is known of the time, for later openings.
+    pub(crate) fn seal_known(&self, key: &[u8], known: &Known) -> Result<Vec<u8>> {
+        let mut row = vec![FORMAT, b'K'];
+        row.resize(2 + NONCE_BYTES, 0);
+        row.extend_from_slice(&known.known.to_be_bytes());
+        row.extend_from_slice(&known.shown.to_be_bytes());
+        let aad = self.aad(b"known-time", &[0; 16], key, &[FORMAT, b'K']);
+        seal_in_place(&self.checkpoint_key(), &aad, &mut row, 2)?;
+        Ok(row)
+    }
+
+    /// Opens it; `None` if it is not as it was written.
+    pub(crate) fn open_known(&self, key: &[u8], value: &[u8]) -> Option<Known> {
+        let (front, sealed) = value.split_first_chunk::<2>()?;
+        let aad = self.aad(b"known-time", &[0; 16], key, front);
+        let mut sealed = sealed.to_vec();
+        let opened = open_in_place(&self.checkpoint_key(), &aad, &mut sealed).filter(|_| *front == [FORMAT, b'K'])?;
+        let ([known, shown], []) = opened.as_chunks::<8>() else { return None };
+        Some(Known { known: Millis::from_be_bytes(*known), shown: Millis::from_be_bytes(*shown) })
+    }
+
     /// A key for one row that belongs to no account.
     pub(crate) fn key_of_nobody(&self, label: &[u8], salt: &[u8; 16]) -> Key {
         sub_key(self.secrets.current_root().1, &[label, salt])
@@ -280,15 +322,14 @@ impl Rows {
     fn open_behind<'a>(
         &self,
         label: &[u8],
-        kind: u8,
+        kind: [u8; 2],
         key: &[u8],
         header: &Header,
         front: usize,
         row: &'a mut [u8],
     ) -> Result<Option<&'a mut [u8]>> {
         let Some((front, sealed)) = row.split_at_mut_checked(front) else { return Ok(None) };
-        let [format, row_kind, ..] = *front else { return Ok(None) };
-        if (format, row_kind) != (FORMAT, kind) {
+        if !front.starts_with(&kind) {
             return Ok(None);
         }
         Ok(open_in_place(&header.account_key, &self.aad(label, &header.generation, key, front), sealed))
@@ -357,13 +398,14 @@ impl<'a> HeaderFront<'a> {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct TokenFront {
+    format: u8,
     count: u8,
     write_id: [u8; 16],
 }
 
 fn token_front(value: &[u8]) -> Option<TokenFront> {
-    let ([_, _, count], rest) = value.split_first_chunk::<3>()?;
-    Some(TokenFront { count: *count, write_id: *rest.first_chunk()? })
+    let ([format, _, count], rest) = value.split_first_chunk::<3>()?;
+    Some(TokenFront { format: *format, count: *count, write_id: *rest.first_chunk()? })
 }
 
 #[derive(Serialize, Deserialize)]
@@ -436,7 +478,7 @@ impl<'a> TokenWire<'a> {
                 resource: t.resource.as_deref(),
                 scopes: t.scopes.iter().collect(),
                 token_type: &t.token_type,
-                expires_at: Some(to_millis(t.expires_at)),
+                expires_at: t.expires_at.map(to_millis),
                 refresh_at: t.refresh_at.map(to_millis),
                 extended_expires_at: t.extended_expires_at.map(to_millis),
                 ..wire(0, &t.client_id, &t.secret, &t.partition, &t.extra)
@@ -454,27 +496,57 @@ impl<'a> TokenWire<'a> {
     }
 }
 
-fn decode_token(body: &[u8]) -> Option<Token> {
-    let wire = codec::decode::<TokenWire<'_>>(body)?;
+/// The same of version 2: with the life that was given, and when the token was stored.
+#[derive(Serialize, Deserialize)]
+struct TokenWire2<'a> {
+    #[serde(borrow)]
+    fields: TokenWire<'a>,
+    lifetime: Option<Millis>,
+    /// What the clock showed, the process, and what had passed in it.
+    put: Option<(Millis, u64, Millis)>,
+}
+
+impl<'a> TokenWire2<'a> {
+    fn of(token: &'a Token, put: Option<&Put>) -> Self {
+        let lifetime = if let Token::Access(token) = token { token.lifetime.map(millis) } else { None };
+        Self { fields: TokenWire::of(token), lifetime, put: put.map(|put| (put.shown, put.run, put.passed)) }
+    }
+}
+
+fn decode_token(format: u8, body: &[u8]) -> Option<Stored> {
+    if format == FORMAT {
+        let wire = codec::decode::<TokenWire<'_>>(body)?;
+        // There was none without an end.
+        let is_whole = wire.kind != 0 || wire.expires_at.is_some();
+        return is_whole.then(|| token_of(wire, None)).flatten().map(|token| Stored { token, put: None });
+    }
+    let TokenWire2 { fields, lifetime, put } = codec::decode(body)?;
+    let put = put.map(|(shown, run, passed)| Put { shown, passed, run });
+    token_of(fields, lifetime).map(|token| Stored { token, put })
+}
+
+fn token_of(wire: TokenWire<'_>, lifetime: Option<Millis>) -> Option<Token> {
     let client_id = ClientId::new(wire.client).ok()?;
     let tenant = wire.tenant.map(TenantId::new).transpose().ok()?;
     let partition = Partition::from_bytes(wire.partition)?;
     let secret = Secret::from(wire.secret);
     let extra = wire.extra.to_vec();
+    let expires_at = wire.expires_at.map(from_millis);
     Some(match wire.kind {
         0 => Token::Access(AccessToken {
             tenant,
             resource: wire.resource.map(Into::into),
             token_type: wire.token_type.into(),
+            lifetime: lifetime.map(Duration::from_millis),
             refresh_at: wire.refresh_at.map(from_millis),
             extended_expires_at: wire.extended_expires_at.map(from_millis),
             partition,
             extra,
-            ..AccessToken::new(client_id, Scopes::new(wire.scopes).ok()?, secret, from_millis(wire.expires_at?))
+            ..AccessToken::new(client_id, Scopes::new(wire.scopes).ok()?, secret, expires_at)
         }),
         1 => Token::Refresh(RefreshToken {
             family_id: wire.family.map(Into::into),
-            expires_at: wire.expires_at.map(from_millis),
+            expires_at,
             partition,
             extra,
             ..RefreshToken::new(client_id, secret)

@@ -1,7 +1,7 @@
 //! The rule of life and death. Nothing else decides: no index, no reclaim, no clock.
 //!
 //! > A fence covers a sign-in when it is in its scope, newer than its as-of, and, if the record has a cutoff, the
-//! > sign-in's time is not after it. A sign-in is dead when a fence of its account, session, subject, tenant or of
+//! > sign-in's time is not after it, or after the record's own time. A sign-in is dead when a fence of its account, session, subject, tenant or of
 //! > everybody covers it. A token is dead when its sign-in is, or when a fence of the token's own tenant covers that
 //! > sign-in.
 //!
@@ -10,6 +10,9 @@
 //! was made beside records that this ledger has lost: it is dead. (Without this, a ledger rolled back to an earlier state, beside
 //! an engine that has lost its checkpoint, would give new sign-outs positions below the as-ofs of sign-ins that live on: they
 //! would return `Ok` and cover nobody.)
+//!
+//! A sign-in whose time is later than that of a sign-out which came after it, was made by a clock that was ahead: it may be as old as
+//! anything, so no cutoff spares it.
 //!
 //! Everything here is a pure function of the fences, the openings and the sign-in.
 
@@ -39,8 +42,26 @@ pub(crate) enum Scope {
 pub(crate) struct Fence {
     pub(crate) position: Position,
     pub(crate) cutoff: Millis,
-    /// When it was asked for. The rule does not look at it.
+    /// When it was asked for.
     pub(crate) time: Millis,
+}
+
+impl Fence {
+    /// Whether its cutoff leaves a sign-in of this time in its scope, which is older than itself.
+    fn takes(&self, time: Millis) -> bool {
+        takes(self.cutoff, self.time, time)
+    }
+
+    /// Whether it covers whatever the other one does, which is older and of the same scope.
+    fn hides(&self, older: &Self) -> bool {
+        // Whom the older one takes for being in its future, this one has to take: for being in its own, or by its cutoff.
+        self.cutoff >= older.cutoff && (self.cutoff >= self.time || self.time <= older.time)
+    }
+}
+
+/// Whether a sign-out that was asked for at `asked`, with this cutoff, takes a sign-in of this time that was made before it.
+pub(crate) fn takes(cutoff: Millis, asked: Millis, time: Millis) -> bool {
+    time <= cutoff || time > asked
 }
 
 /// The random number of one opening of the ledger.
@@ -53,6 +74,8 @@ pub(crate) struct Life {
     pub(crate) as_of: Position,
     pub(crate) time: Millis,
     pub(crate) account: Tag,
+    /// The account's other tag, if the sign-in is of a time when it had two: `identity.rs`.
+    pub(crate) other: Option<Tag>,
     pub(crate) tenant: Tag,
     pub(crate) session: Option<Tag>,
     pub(crate) subject: Option<Tag>,
@@ -63,6 +86,7 @@ impl Life {
     pub(crate) fn scopes(&self) -> impl Iterator<Item = Scope> {
         [Scope::Everybody, Scope::Account(self.account), Scope::Tenant(self.tenant)]
             .into_iter()
+            .chain(self.other.map(Scope::Account))
             .chain(self.session.map(Scope::Session))
             .chain(self.subject.map(Scope::Subject))
     }
@@ -102,6 +126,23 @@ impl Fences {
         &self.openings
     }
 
+    /// Whether an opening is known that was recorded before this position.
+    pub(crate) fn has_opening_before(&self, position: Position) -> bool {
+        self.openings.first().is_some_and(|(first, ..)| *first < position)
+    }
+
+    /// Whether this opening was recorded before this position; what is not known counts.
+    pub(crate) fn is_before(&self, opening: &Opening, position: Position) -> bool {
+        self.reach.get(opening).is_none_or(|(first, _)| *first < position)
+    }
+
+    /// The latest time of a record that is not after `limit`: some process's clock has shown it.
+    pub(crate) fn latest_time(&self, limit: Millis) -> Option<Millis> {
+        let fences = self.by_scope.values().flat_map(Frontier::all).map(|fence| fence.time);
+        let openings = self.openings.iter().map(|(_, _, time)| *time);
+        fences.chain(openings).filter(|time| *time <= limit).max()
+    }
+
     /// Whether this ledger was ever where the sign-in's as-of was taken.
     fn knows(&self, life: &Life) -> bool {
         self.reach.get(&life.opening).is_some_and(|(start, end)| (*start..*end).contains(&life.as_of))
@@ -124,10 +165,11 @@ impl Fences {
 
     /// Whether the provider has told of the end of the session of a sign-in of this time, whatever its as-of: such a sign-in was on its
     /// way meanwhile. (Only what says when it was told, by a cutoff, counts: a session that was ended here alone may be signed in with anew.)
-    pub(crate) fn has_session_ended(&self, life: &Life) -> bool {
-        let told = |fence: &Fence| fence.cutoff != NO_CUTOFF && life.time <= fence.cutoff;
-        let frontier = life.session.and_then(|session| self.by_scope.get(&Scope::Session(session)));
-        frontier.is_some_and(|frontier| frontier.fences.iter().any(told))
+    /// If so: sign-ins of which times.
+    pub(crate) fn session_ended_until(&self, life: &Life) -> Option<Millis> {
+        let frontier = self.by_scope.get(&Scope::Session(life.session?))?;
+        let told = frontier.fences.iter().map(|fence| fence.cutoff).filter(|cutoff| *cutoff != NO_CUTOFF);
+        told.filter(|cutoff| life.time <= *cutoff).max()
     }
 
     /// The highest position of a fence that covers this sign-in.
@@ -160,6 +202,17 @@ impl Fences {
         self.by_scope.get(&scope).and_then(|frontier| frontier.fences.last().copied())
     }
 
+    /// What stands in these scopes now, to be asked when more does.
+    pub(crate) fn before(&self, scopes: &[Scope], first: Position) -> Before {
+        let frontiers = scopes.iter().filter_map(|scope| Some((*scope, self.by_scope.get(scope)?.clone())));
+        Before { frontiers: frontiers.collect(), first }
+    }
+
+    /// Whether the sign-in is dead, and by nothing else that stood before that sign-out.
+    pub(crate) fn is_dead_since(&self, life: &Life, before: &Before) -> bool {
+        self.death(life).is_some() && !self.is_dead_by(life, before.first.saturating_sub(1))
+    }
+
     /// Every fence that decides something, in order of position: about sign-ins by the rule, or about those that are continued from
     /// elsewhere by its time.
     pub(crate) fn in_order(&self) -> Vec<(Scope, Fence)> {
@@ -178,9 +231,28 @@ impl Fences {
     }
 }
 
-/// The fences of one scope that are not hidden by a newer one with a cutoff at least as late:
-/// positions rise, cutoffs fall.
+/// What stood in some scopes before a sign-out of them.
 #[derive(Default)]
+pub(crate) struct Before {
+    frontiers: Vec<(Scope, Frontier)>,
+    /// Where the sign-out begins.
+    first: Position,
+}
+
+impl Before {
+    /// Whether it covered this sign-in.
+    pub(crate) fn covers(&self, life: &Life) -> bool {
+        life.scopes().any(|scope| {
+            self.frontiers.iter().any(|(one, frontier)| *one == scope && frontier.covering(life, Position::MAX).is_some())
+        })
+    }
+}
+
+/// The fences of one scope that are not [hidden](Fence::hides) by a newer one; positions rise.
+///
+/// A sign-out without a cutoff hides all before it; so does one by a signal that came in time, whose cutoff lies behind its own time for what
+/// the clocks may differ by. Only behind signals that came late do older ones stay.
+#[derive(Clone, Default)]
 struct Frontier {
     fences: Vec<Fence>,
     /// The one of the latest time of all, hidden ones too: clocks may have gone back between two of them.
@@ -189,9 +261,7 @@ struct Frontier {
 
 impl Frontier {
     fn add(&mut self, fence: Fence) {
-        while self.fences.last().is_some_and(|older| older.cutoff <= fence.cutoff) {
-            self.fences.pop();
-        }
+        self.fences.retain(|older| !fence.hides(older));
         if self.latest.is_none_or(|latest| latest.time <= fence.time) {
             self.latest = Some(fence);
         }
@@ -205,7 +275,7 @@ impl Frontier {
     }
 
     fn covering(&self, life: &Life, end: Position) -> Option<Position> {
-        let covers = |f: &&Fence| f.position <= end && f.position > life.as_of && life.time <= f.cutoff;
+        let covers = |f: &&Fence| f.position <= end && f.position > life.as_of && f.takes(life.time);
         self.fences.iter().rev().find(covers).map(|fence| fence.position)
     }
 }

@@ -36,6 +36,8 @@ pub struct SignIn {
     time: Option<SystemTime>,
     is_continued: bool,
     as_of: Option<AsOf>,
+    /// When the provider issued the ID token that tells of it, if that was verified.
+    told_at: Option<SystemTime>,
 }
 
 /// A moment in the life of a store, between two of its sign-outs: [`TokenStore::as_of`](crate::TokenStore::as_of).
@@ -48,7 +50,17 @@ pub struct AsOf {
 impl SignIn {
     /// A sign-in of an account in a tenant.
     pub fn new(account: AccountId, tenant: TenantId) -> Self {
-        Self { account, tenant, session: None, subject: None, aliases: Vec::new(), time: None, is_continued: false, as_of: None }
+        Self {
+            account,
+            tenant,
+            session: None,
+            subject: None,
+            aliases: Vec::new(),
+            time: None,
+            is_continued: false,
+            as_of: None,
+            told_at: None,
+        }
     }
 
     /// The provider's session (`iss`, `sid`).
@@ -78,6 +90,13 @@ impl SignIn {
         self
     }
 
+    /// As [`signed_in_at`](Self::signed_in_at), by the `iat` of an ID token that was verified: it speaks for our clock, too.
+    #[cfg(feature = "openidconnect")]
+    pub(crate) fn told_at(mut self, iat: SystemTime) -> Self {
+        (self.time, self.told_at) = (Some(iat), Some(iat));
+        self
+    }
+
     /// This is no new sign-in, but one of this time that is taken over from elsewhere, such as another cache. If a sign-out that
     /// covers it has been recorded at this time or since, it is refused with [`Error::SignedOut`]; so that importing the
     /// same cache twice brings nobody back.
@@ -94,7 +113,7 @@ impl SignIn {
         self
     }
 
-    /// The sign-in was begun at this moment: a sign-out that covers it and came since refuses it with [`Error::SignedOut`].
+    /// The sign-in was begun at this moment: a sign-out that covers it and came since refuses it with [`Error::Overtaken`].
     ///
     /// Between the provider's ID token and the call that signs in lies a request to the provider. Should the user sign out of everything just then,
     /// that sign-out would come first and find nobody, and the sign-in would stand. So take the [moment](crate::TokenStore::as_of) before the
@@ -217,6 +236,7 @@ impl LiveSignIn {
         let mut left_out = Vec::new();
         // By place: of two tokens for one place the later counts.
         let mut writes: BTreeMap<(Tag, Tag), Vec<Row>> = BTreeMap::new();
+        let put = core.clock.moment();
         for (number, token) in tokens.iter().enumerate() {
             let tenant = token.tenant().map_or(me.life.tenant, |tenant| core.tagger.tenant(tenant));
             if self.refuses(tenant) {
@@ -229,7 +249,7 @@ impl LiveSignIn {
                 continue;
             }
             let key = |part| layout::token(&me.life.account, &me.id, &tenant, &slot, part);
-            writes.insert((tenant, slot), open.rows()?.seal_token(key, &header, token)?);
+            writes.insert((tenant, slot), open.rows()?.seal_token(key, &header, token, Some(&put))?);
             durability = durability.max(core.options.durability_of(token));
             result.stored += 1;
         }
@@ -391,7 +411,7 @@ impl LiveSignIn {
     /// The account's header, if this sign-in is in it and live.
     pub(crate) fn live_header(&self, open: &Open<'_>) -> Result<Option<(Vec<u8>, Header)>> {
         let me = &*self.0;
-        let Some((value, header)) = open.header(&me.life.account)? else { return Ok(None) };
+        let Some((value, header)) = open.header_alone(&me.life.account)? else { return Ok(None) };
         let is_mine = header.generation == me.generation && header.sign_ins.contains(&me.id);
         Ok((is_mine && open.core.is_live(&me.life, open.core.clock.now())).then_some((value, header)))
     }
@@ -432,16 +452,17 @@ pub(crate) fn sign_in(owner: &Arc<Owner>, request: SignIn, tokens: &[Token]) -> 
         return Err(Error::invalid("alias", "a sign-in has at most 8"));
     }
     let open = core.enter()?;
+    if let Some(told) = request.told_at {
+        core.clock.confirm(to_millis(told));
+    }
     let (now, max_age) = (core.clock.now(), millis(core.options.max_sign_in_age));
-    // (But if it was ahead by so much that the sign-in would be too old at once, there is no safe side.)
-    let shown = Some(to_millis(core.clock.shows())).filter(|shown| shown.saturating_add(max_age) > now).unwrap_or(now);
     let mut body = SignInBody {
         tenant: request.tenant,
         session: request.session,
         subject: request.subject,
         aliases: request.aliases,
-        // By what the clock shows, also if it was ahead for a while: an earlier time is the safe side, for a sign-out's cutoff covers it.
-        time: request.time.map_or(shown, to_millis).min(shown),
+        // Never later than now: an earlier time is the safe side, for a sign-out's cutoff covers it.
+        time: request.time.map_or(now, to_millis).min(now),
         opening: core.ledger.opening(),
         as_of: 0,
     };
@@ -454,25 +475,32 @@ pub(crate) fn sign_in(owner: &Arc<Owner>, request: SignIn, tokens: &[Token]) -> 
         return Err(Error::invalid("signed_in_at", "it is longer ago than max_sign_in_age"));
     }
     let account = core.tagger.account(&request.account);
+    let other = core.other_tag(&request.account, &account);
     let session = body.session.as_ref().map(|session| core.tagger.session(session));
     let session_lock = session.map(|session| core.lock_session(&session));
-    let lock = core.lock_account(&account);
+    let both: Vec<Tag> = [account].into_iter().chain(other).collect();
+    let lock = core.lock_accounts(&both);
 
     let life = match request.as_of {
         Some(moment) => as_of(core, account, &mut body, moment)?,
         None => as_of_now(core, account, &mut body)?,
     };
     // A session that its provider has ended takes no sign-in from before: the signal overtook it.
-    if core.ledger.fences().has_session_ended(&life) {
-        return Err(Error::SignedOut);
+    if let Some(until) = core.ledger.fences().session_ended_until(&life) {
+        if request.is_continued {
+            return Err(Error::SignedOut);
+        }
+        return Err(Error::Overtaken { again_after: from_millis(until) });
     }
     // (The floor, which stands for what was dropped for its age, covers everybody here too.)
     // What nobody knows the time of may be as old as anything.
     let continued_since = request.is_continued.then(|| request.time.map_or(0, |_| body.time));
-    if continued_since.is_some_and(|since| core.ledger.fences().is_covered_since(&life, since)) {
+    // By either name that the account had.
+    let named = Life { other, ..life.clone() };
+    if continued_since.is_some_and(|since| core.ledger.fences().is_covered_since(&named, since)) {
         return Err(Error::SignedOut);
     }
-    let mut earlier = earlier(&open, &account, &request.account, now)?;
+    let mut earlier = earlier(&open, &account, &request.account)?;
     let id = fresh()?;
     earlier.live.push((id, index::entries(core, &life, &body)));
     let surplus = earlier.live.len().saturating_sub(core.options.max_sign_ins.into());
@@ -480,7 +508,7 @@ pub(crate) fn sign_in(owner: &Arc<Owner>, request: SignIn, tokens: &[Token]) -> 
 
     let mut header = match earlier.header {
         Some(header) => header,
-        None => Header { generation: fresh()?, account_key: Key::random()?, sign_ins: Vec::new() },
+        None => Header { generation: fresh()?, account_key: Key::random()?, sign_ins: Vec::new(), other },
     };
     header.sign_ins = earlier.live.iter().map(|(id, _)| *id).collect();
     let mut batch = Batch { guard: Some((layout::header(&account), earlier.value)), changes: Vec::new() };
@@ -498,6 +526,9 @@ pub(crate) fn sign_in(owner: &Arc<Owner>, request: SignIn, tokens: &[Token]) -> 
         batch.put(index.row(&tag, &account), Vec::new());
     }
     let stored = put_first(&open, (&life, continued_since), &id, &header, tokens, &mut batch)?;
+    if let Some(other) = other {
+        end_under(&open, &other)?;
+    }
     open.commit_with_checkpoint(&account, batch)?;
     drop((lock, session_lock));
     open.sync(Durability::PowerLoss)?;
@@ -506,7 +537,7 @@ pub(crate) fn sign_in(owner: &Arc<Owner>, request: SignIn, tokens: &[Token]) -> 
     }
     // A fence that came meanwhile made the tokens unreadable: say so, as `put` does.
     if stored.stored > 0 && !core.is_live(&life, core.clock.now()) {
-        return Err(Error::SignedOut);
+        return Err(overtaken(core));
     }
     let inner =
         Inner { owner: owner.clone(), id, generation: header.generation, life, account: request.account, body, continued_since };
@@ -526,6 +557,7 @@ fn put_first(
     let mut stored = Stored { stored: 0, refused: Vec::new() };
     // By place: of two tokens for one place the later counts, and leaves no parts of the other behind.
     let mut writes: BTreeMap<(Tag, Tag), Vec<Row>> = BTreeMap::new();
+    let put = core.clock.moment();
     for (number, token) in tokens.iter().enumerate() {
         let tenant = token.tenant().map_or(life.tenant, |tenant| core.tagger.tenant(tenant));
         let fences = core.ledger.fences();
@@ -537,7 +569,7 @@ fn put_first(
         drop(fences);
         let slot = token.slot(&core.tagger, &life.account);
         let key = |part| layout::token(&life.account, id, &tenant, &slot, part);
-        writes.insert((tenant, slot), open.rows()?.seal_token(key, header, token)?);
+        writes.insert((tenant, slot), open.rows()?.seal_token(key, header, token, Some(&put))?);
         stored.stored += 1;
     }
     for ((tenant, _), rows) in writes {
@@ -558,7 +590,7 @@ pub(crate) fn live_sign_ins(owner: &Arc<Owner>, open: &Open<'_>, account: &Tag) 
     let mut live = Vec::new();
     for sign_in in header.sign_ins.iter().rev() {
         let Some(body) = open.sign_in(account, &header, sign_in)? else { continue };
-        let life = core.life(*account, &body);
+        let life = core.life(*account, header.other, &body);
         if core.is_live(&life, now) {
             let (account, generation) = (id.clone(), header.generation);
             let owner = owner.clone();
@@ -573,12 +605,28 @@ pub(crate) fn live_sign_ins(owner: &Arc<Owner>, open: &Open<'_>, account: &Tag) 
 pub(crate) fn live_sign_in(owner: &Arc<Owner>, open: &Open<'_>, account: &AccountId, id: SignInId) -> Result<Option<LiveSignIn>> {
     let core = owner.core();
     let tag = core.tagger.account(account);
-    let Some((_, header)) = open.header(&tag)? else { return Ok(None) };
+    let other = core.other_tag(account, &tag);
+    let of_today = live_sign_in_under(owner, open, account, (tag, other), id)?;
+    match other {
+        Some(other) if of_today.is_none() => live_sign_in_under(owner, open, account, (other, Some(tag)), id),
+        _ => Ok(of_today),
+    }
+}
+
+fn live_sign_in_under(
+    owner: &Arc<Owner>,
+    open: &Open<'_>,
+    account: &AccountId,
+    (tag, other): (Tag, Option<Tag>),
+    id: SignInId,
+) -> Result<Option<LiveSignIn>> {
+    let core = owner.core();
+    let Some((_, header)) = open.header_alone(&tag)? else { return Ok(None) };
     if !header.sign_ins.contains(&id) {
         return Ok(None);
     }
     let Some(body) = open.sign_in(&tag, &header, &id)? else { return Ok(None) };
-    let life = core.life(tag, &body);
+    let life = core.life(tag, other, &body);
     if !core.is_live(&life, core.clock.now()) {
         return Ok(None);
     }
@@ -592,7 +640,7 @@ fn as_of_now(core: &Core, account: Tag, body: &mut SignInBody) -> Result<Life> {
     core.ledger.begin(core.clock.now())?;
     for _ in 0..64 {
         body.as_of = core.ledger.synced();
-        let life = core.life(account, body);
+        let life = core.life(account, None, body);
         let death = core.ledger.fences().death(&life);
         match death {
             None => return Ok(life),
@@ -600,15 +648,20 @@ fn as_of_now(core: &Core, account: Tag, body: &mut SignInBody) -> Result<Life> {
         }
     }
     // Sign-outs of it come faster than they can be synced: it was signed in, and out again.
-    Err(Error::SignedOut)
+    Err(overtaken(core))
 }
 
 /// Takes an earlier as-of, if no fence has covered the sign-in since.
 fn as_of(core: &Core, account: Tag, body: &mut SignInBody, moment: AsOf) -> Result<Life> {
     core.ledger.begin(core.clock.now())?;
     (body.opening, body.as_of) = (moment.opening, moment.position);
-    let life = core.life(account, body);
-    if core.ledger.fences().is_dead(&life) { Err(Error::SignedOut) } else { Ok(life) }
+    let life = core.life(account, None, body);
+    if core.ledger.fences().is_dead(&life) { Err(overtaken(core)) } else { Ok(life) }
+}
+
+/// Who signs in once more is newer than what has overtaken them.
+fn overtaken(core: &Core) -> Error {
+    Error::Overtaken { again_after: from_millis(core.clock.now()) }
 }
 
 /// This moment: newer than every sign-out that has been acknowledged.
@@ -629,15 +682,29 @@ struct Earlier {
     dead: Vec<(SignInId, Vec<Entry>)>,
 }
 
+/// Ends what lives of an account under its other tag, as of what is pushed out: the header goes, the rest leads nowhere. The caller holds the
+/// lock.
+fn end_under(open: &Open<'_>, other: &Tag) -> Result<()> {
+    let key = layout::header(other);
+    let Some(value) = open.get(&key)? else { return Ok(()) };
+    let mut batch = Batch { guard: Some((key.clone(), Some(value))), changes: Vec::new() };
+    batch.delete(key);
+    open.commit(other, batch)?;
+    open.core.backlog.push_account(*other);
+    Ok(())
+}
+
 /// What is there of the account. A header or sign-in that does not open counts as ended.
-fn earlier(open: &Open<'_>, account: &Tag, id: &AccountId, now: Millis) -> Result<Earlier> {
+fn earlier(open: &Open<'_>, account: &Tag, id: &AccountId) -> Result<Earlier> {
     let core = open.core;
+    // What is taken out for its age is gone, so not by a clock that may be wrong.
+    let now = core.clock.for_deletion();
     let key = layout::header(account);
     let Some(value) = open.get(&key)? else { return Ok(Earlier::default()) };
     let opened = open.rows()?.open_header(&key, &value);
     let opened = opened.and_then(|header| Ok((open.rows()?.open_account(&key, &value, &header)?, header)));
     let mut earlier = Earlier { value: Some(value), ..Earlier::default() };
-    let (stored, header) = match opened {
+    let (stored, mut header) = match opened {
         Ok(opened) => opened,
         Err(Error::Tampered(_)) => return Ok(earlier),
         Err(error) => return Err(error),
@@ -645,10 +712,11 @@ fn earlier(open: &Open<'_>, account: &Tag, id: &AccountId, now: Millis) -> Resul
     if stored != *id {
         return Err(Error::Tampered("header"));
     }
+    header.other = core.other_tag(id, account);
     for sign_in in &header.sign_ins {
         match open.sign_in(account, &header, sign_in) {
             Ok(Some(body)) => {
-                let life = core.life(*account, &body);
+                let life = core.life(*account, header.other, &body);
                 // What is taken out of the header stays out: only by sign-outs that are durable. (Others are no less obeyed.)
                 let has_ended = core.is_too_old(&life, now) || core.ledger.fences().is_dead_by(&life, core.ledger.synced());
                 let list = if has_ended { &mut earlier.dead } else { &mut earlier.live };

@@ -1,15 +1,24 @@
 //! Signing out, in every scope: fence in memory, record on the disk, then return. Nothing is looked for, so nothing can be missed.
 
+mod count;
+mod last;
+
 use std::time::SystemTime;
+
+#[cfg(feature = "logout")]
+pub(crate) use self::last::is_on_record;
+pub(crate) use self::last::{last_sign_out, names_of};
 
 use crate::clock::{Millis, from_millis, to_millis};
 use crate::crypto::{Tag, Tagger};
 use crate::error::{Error, Part, Result};
 use crate::gate::{Core, Open};
-use crate::id::{AccountId, SessionId, Subject, TenantId};
+use crate::history::ScopeKind;
+use crate::id::{AccountId, Alias, SessionId, Subject, TenantId};
 use crate::layout::{self, AccountRow, Index};
 use crate::ledger::MAX_CALL;
-use crate::rule::{self, NO_CUTOFF};
+use crate::row::SignInBody;
+use crate::rule::{self, Before, NO_CUTOFF};
 use crate::token::{RefreshToken, Token};
 
 /// Whose sign-ins end.
@@ -52,18 +61,20 @@ pub enum SessionPolicy {
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct SignOut {
-    scope: Scope,
-    /// More scopes, ended in the same stroke.
-    more: Vec<Scope>,
+    scopes: Vec<Scope>,
+    /// Whose accounts are looked up.
+    aliases: Vec<Alias>,
     cutoff: Option<SystemTime>,
     take: bool,
+    is_counted: bool,
     policy: Option<SessionPolicy>,
 }
 
 impl SignOut {
     /// In any scope.
     pub fn of(scope: Scope) -> Self {
-        Self { scope, more: Vec::new(), cutoff: None, take: false, policy: None }
+        let (scopes, aliases) = (vec![scope], Vec::new());
+        Self { scopes, aliases, cutoff: None, take: false, is_counted: false, policy: None }
     }
 
     /// Of an account, wherever it is signed in.
@@ -81,6 +92,12 @@ impl SignOut {
         Self::of(Scope::Subject(subject.clone()))
     }
 
+    /// Of every account that has a sign-in of this alias: they are looked up, and recorded by their own names. An alias has no record itself: who
+    /// is on the way in meanwhile is not covered, and if nobody is there, nothing is recorded. The engine has to be readable.
+    pub fn alias(alias: &Alias) -> Self {
+        Self { scopes: Vec::new(), aliases: vec![alias.clone()], cutoff: None, take: false, is_counted: false, policy: None }
+    }
+
     /// Of a tenant: everybody who signed in to it, and the tokens of it that guests hold.
     pub fn tenant(tenant: &TenantId) -> Self {
         Self::of(Scope::Tenant(tenant.clone()))
@@ -93,7 +110,7 @@ impl SignOut {
 
     /// And of this scope, in the same stroke: for signals that name a user by more than one name.
     pub fn and(mut self, scope: Scope) -> Self {
-        self.more.push(scope);
+        self.scopes.push(scope);
         self
     }
 
@@ -111,9 +128,16 @@ impl SignOut {
         self
     }
 
-    /// The scope, or the first of several.
-    pub(crate) fn scope(&self) -> &Scope {
-        &self.scope
+    /// Counts whom it ended, in [`Receipt::counted`]. The sign-out stands, and is durable, as soon as without; but the call returns when all is
+    /// counted: for a tenant, or everybody, it goes through all their accounts.
+    pub fn counted(mut self) -> Self {
+        self.is_counted = true;
+        self
+    }
+
+    /// The kind of its scope, or of the first of several.
+    pub(crate) fn kind(&self) -> ScopeKind {
+        self.scopes.first().map_or(ScopeKind::Account, ScopeKind::of)
     }
 
     #[cfg(feature = "logout")]
@@ -122,7 +146,7 @@ impl SignOut {
     }
 
     pub(crate) fn scopes(&self) -> impl Iterator<Item = &Scope> {
-        [&self.scope].into_iter().chain(&self.more)
+        self.scopes.iter()
     }
 
     /// Whether the accounts with a sign-in of this scope end too.
@@ -156,16 +180,32 @@ pub struct Receipt {
     pub refresh_tokens: Vec<RefreshToken>,
     /// Whether some refresh tokens could not be read, because the engine failed or a row does not open.
     pub refresh_tokens_missed: bool,
+    /// Whom it ended, if that was [to be counted](SignOut::counted). `None` if not, or if the engine cannot be read. Whom somebody else has
+    /// deleted between the sign-out and the counting (a sweep, another sign-in of the account) is not counted.
+    pub counted: Option<Counted>,
 }
 
-/// What the ledger says about a scope.
+/// Whom a sign-out ended: those who were live until then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counted {
+    /// Accounts of which at least one sign-in ended.
+    pub accounts: u64,
+    /// Their sign-ins that ended. (Not the tokens of a tenant that sign-ins of others hold, which end too.)
+    pub sign_ins: u64,
+}
+
+/// What the store knows of the last sign-out of somebody.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LastSignOut {
-    /// The newest sign-out in exactly this scope, if one is known.
+    /// The newest sign-out that can have ended a sign-in of them, if one is known: see
+    /// [`TokenStore::last_sign_out`](crate::TokenStore::last_sign_out).
     pub record: Option<Recorded>,
     /// Sign-outs since this time are all known. Older ones may have been dropped: every sign-in from before has ended by its age.
     pub known_since: SystemTime,
+    /// By which names nobody could be looked for: nothing is left of the sign-ins that had them, or it cannot be read.
+    pub not_looked_at: Vec<ScopeKind>,
 }
 
 /// A sign-out, as the ledger keeps it.
@@ -176,6 +216,8 @@ pub struct Recorded {
     pub position: u64,
     /// When it was asked for.
     pub at: SystemTime,
+    /// What it was the sign-out of.
+    pub kind: ScopeKind,
     /// Only sign-ins made by this time ended; `None` if all did.
     pub signed_in_before: Option<SystemTime>,
 }
@@ -184,8 +226,34 @@ pub(crate) fn sign_out(core: &Core, request: SignOut) -> Result<Receipt> {
     if request.take && request.scopes().any(|scope| matches!(scope, Scope::Tenant(_) | Scope::Everybody)) {
         return Err(Error::invalid("scope", "refresh tokens can be taken of an account, session or subject only"));
     }
+    let Done { mut receipt, scopes, before, failure } = carry_out(core, &request)?;
+    // Before the reclaimer hears of it: then there is nothing left to count.
+    if request.is_counted {
+        receipt.counted = count::ended(core, &scopes, &before).ok();
+    }
+    core.backlog.push(&scopes);
+    match failure {
+        Some(source) => Err(Error::OnlySessionEnded { receipt, source: Box::new(source) }),
+        None => Ok(receipt),
+    }
+}
+
+/// A sign-out that is durable; what is behind it has still to be done.
+struct Done {
+    receipt: Receipt,
+    scopes: Vec<rule::Scope>,
+    before: Before,
+    /// Why the accounts of a session could not be found.
+    failure: Option<Error>,
+}
+
+fn carry_out(core: &Core, request: &SignOut) -> Result<Done> {
     let open = core.enter_ledger()?;
-    let named: Vec<rule::Scope> = request.scopes().map(|scope| rule_scope(&core.tagger, scope)).collect();
+    let mut named: Vec<rule::Scope> = request.scopes().map(|scope| rule_scope(&core.tagger, scope)).collect();
+    named.extend(accounts_of_aliases(&open, &request.aliases)?.into_iter().map(rule::Scope::Account));
+    if named.is_empty() {
+        return Ok(Done::of_nobody(core));
+    }
     let session_locks = core.lock_sessions(named.iter().filter_map(|scope| match scope {
         rule::Scope::Session(tag) => Some(tag),
         _ => None,
@@ -206,14 +274,13 @@ pub(crate) fn sign_out(core: &Core, request: SignOut) -> Result<Receipt> {
 
     // Taking: nobody may reclaim the rows between the fence and our reading them.
     let (holders, mut is_missed) = match request.take.then(|| accounts_in_any(&open, &scopes)) {
-        Some(Ok(holders)) => (holders, failure.is_some()),
+        Some(Ok(holders)) => (with_other_tags(core, request, holders), failure.is_some()),
         Some(Err(_)) => (taken.clone(), true),
         None => (Vec::new(), false),
     };
     let locks = core.lock_accounts(&holders);
-    let cutoff = cutoff_of(&request);
     let now = core.clock.now();
-    let span = core.ledger.stand(&scopes, cutoff, now)?;
+    let (span, before) = core.ledger.stand_watched(&scopes, cutoff_of(request), now, request.is_counted)?;
     drop(session_locks);
     core.ledger.wait(span.last)?;
 
@@ -227,34 +294,47 @@ pub(crate) fn sign_out(core: &Core, request: SignOut) -> Result<Receipt> {
         is_missed |= now.is_ok_and(|now| now.iter().any(|account| !holders.contains(account)));
     }
     drop(locks);
-    core.backlog.push(&scopes);
     let receipt = Receipt {
         position: span.last,
         at: from_millis(now),
         accounts: is_whole.then_some(taken.len()),
         refresh_tokens,
         refresh_tokens_missed: is_missed,
+        counted: None,
     };
-    match failure {
-        Some(source) => Err(Error::OnlySessionEnded { receipt, source: Box::new(source) }),
-        None => Ok(receipt),
+    // What has the account's rows under its other tag is reclaimed like the rest.
+    scopes.extend(other_tags(core, request).map(rule::Scope::Account));
+    Ok(Done { receipt, scopes, before, failure })
+}
+
+impl Done {
+    /// An alias that nobody has.
+    fn of_nobody(core: &Core) -> Self {
+        let receipt = Receipt {
+            position: core.ledger.synced(),
+            at: from_millis(core.clock.now()),
+            accounts: Some(0),
+            refresh_tokens: Vec::new(),
+            refresh_tokens_missed: false,
+            counted: None,
+        };
+        Self { receipt, scopes: Vec::new(), before: Before::default(), failure: None }
     }
 }
 
-pub(crate) fn last_sign_out(core: &Core, scope: &Scope) -> Result<LastSignOut> {
-    let _open = core.enter_ledger()?;
-    let (floor, known_since) = core.ledger.horizon();
-    // The floor stands for what was dropped; nobody asked for it.
-    let last = core.ledger.fences().last(rule_scope(&core.tagger, scope)).filter(|fence| fence.position > floor);
-    if let Some(fence) = last {
-        core.ledger.wait(fence.position)?;
-    }
-    let recorded = |fence: rule::Fence| Recorded {
-        position: fence.position,
-        at: from_millis(fence.time),
-        signed_in_before: (fence.cutoff != NO_CUTOFF).then(|| from_millis(fence.cutoff)),
-    };
-    Ok(LastSignOut { record: last.map(recorded), known_since: from_millis(known_since) })
+/// The other tags of the accounts that are named.
+fn other_tags(core: &Core, request: &SignOut) -> impl Iterator<Item = Tag> {
+    request.scopes().filter_map(|scope| match scope {
+        Scope::Account(id) => core.other_tag(id, &core.tagger.account(id)),
+        _ => None,
+    })
+}
+
+fn with_other_tags(core: &Core, request: &SignOut, mut accounts: Vec<Tag>) -> Vec<Tag> {
+    accounts.extend(other_tags(core, request));
+    accounts.sort_unstable();
+    accounts.dedup();
+    accounts
 }
 
 /// The scope by its keyed hash.
@@ -266,6 +346,25 @@ pub(crate) fn rule_scope(tagger: &Tagger, scope: &Scope) -> rule::Scope {
         Scope::Tenant(id) => rule::Scope::Tenant(tagger.tenant(id)),
         Scope::Everybody => rule::Scope::Everybody,
     }
+}
+
+/// The accounts that have a sign-in of one of these aliases, each once.
+fn accounts_of_aliases(open: &Open<'_>, aliases: &[Alias]) -> Result<Vec<Tag>> {
+    let mut all = Vec::new();
+    if !aliases.is_empty() && open.core.is_engine_failed() {
+        return Err(Error::Poisoned(Part::Engine));
+    }
+    for alias in aliases {
+        for account in accounts_by(open, Index::Alias, &open.core.tagger.alias(alias))? {
+            let has = |body: &SignInBody, _: &rule::Life| body.aliases.contains(alias);
+            if has_sign_in(open, &account, has, true)? {
+                all.push(account);
+            }
+        }
+    }
+    all.sort_unstable();
+    all.dedup();
+    Ok(all)
 }
 
 /// The accounts that have sign-ins of any of these scopes, each once.
@@ -306,8 +405,12 @@ fn accounts_under(open: &Open<'_>, scope: rule::Scope) -> Result<Vec<Tag>> {
         rule::Scope::Subject(tag) => (Index::Subject, tag),
         rule::Scope::Tenant(_) | rule::Scope::Everybody => return Ok(Vec::new()),
     };
+    accounts_by(open, index, &tag)
+}
+
+fn accounts_by(open: &Open<'_>, index: Index, tag: &Tag) -> Result<Vec<Tag>> {
     let mut accounts = Vec::new();
-    open.for_each_row(&index.accounts_of(&tag), |(key, _)| {
+    open.for_each_row(&index.accounts_of(tag), |(key, _)| {
         accounts.extend(layout::indexed_account(&key));
         // More cannot be recorded in one call.
         Ok(accounts.len() < MAX_CALL)
@@ -325,8 +428,9 @@ pub(crate) fn would_end_anybody(core: &Core, request: &SignOut) -> Result<bool> 
         let scope = rule_scope(&core.tagger, scope);
         let is_recorded = core.ledger.fences().last(scope).is_some();
         for account in accounts_under(&open, scope)? {
-            let is_wanted =
-                |life: &rule::Life| life.scopes().any(|one| one == scope) && life.time <= cutoff && core.is_live(life, now);
+            let is_wanted = |_: &SignInBody, life: &rule::Life| {
+                life.scopes().any(|one| one == scope) && rule::takes(cutoff, now, life.time) && core.is_live(life, now)
+            };
             if has_sign_in(&open, &account, is_wanted, !is_recorded)? {
                 return Ok(true);
             }
@@ -363,11 +467,16 @@ pub(crate) fn accounts_taken(core: &Core, request: &SignOut) -> Result<Vec<Accou
 
 fn has_sign_in_of(open: &Open<'_>, account: &Tag, scope: rule::Scope) -> Result<bool> {
     // Also one that has ended already, if it is still listed: when in doubt, forget.
-    has_sign_in(open, account, |life| life.scopes().any(|one| one == scope), true)
+    has_sign_in(open, account, |_, life| life.scopes().any(|one| one == scope), true)
 }
 
 /// Whether the account has a sign-in that is wanted. Of what does not open it cannot be told: `in_doubt`.
-fn has_sign_in(open: &Open<'_>, account: &Tag, is_wanted: impl Fn(&rule::Life) -> bool, in_doubt: bool) -> Result<bool> {
+fn has_sign_in(
+    open: &Open<'_>,
+    account: &Tag,
+    is_wanted: impl Fn(&SignInBody, &rule::Life) -> bool,
+    in_doubt: bool,
+) -> Result<bool> {
     let (_, header) = match open.header(account) {
         Ok(Some(header)) => header,
         Ok(None) => return Ok(false),
@@ -376,7 +485,7 @@ fn has_sign_in(open: &Open<'_>, account: &Tag, is_wanted: impl Fn(&rule::Life) -
     };
     for id in &header.sign_ins {
         let has = match open.sign_in(account, &header, id) {
-            Ok(Some(body)) => is_wanted(&open.core.life(*account, &body)),
+            Ok(Some(body)) => is_wanted(&body, &open.core.life(*account, header.other, &body)),
             Ok(None) | Err(Error::Tampered(_)) => in_doubt,
             Err(error) => return Err(error),
         };
@@ -400,7 +509,7 @@ fn take(open: &Open<'_>, account: &Tag, taken: &mut Vec<RefreshToken>) -> bool {
             all = false;
             continue;
         };
-        if !open.core.ledger.fences().is_dead(&open.core.life(*account, &body)) {
+        if !open.core.ledger.fences().is_dead(&open.core.life(*account, header.other, &body)) {
             continue;
         }
         let read = open.for_each_row(&layout::tokens(account, id), |(key, value)| {

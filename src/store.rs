@@ -1,13 +1,12 @@
 //! The store: opened once, shared by clones, closed once.
 
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::builder::Builder;
 use crate::crypto::{KeySource, Tag};
 use crate::error::{Error, Result};
 use crate::gate::{Core, Open, lock};
-use crate::history::ScopeKind;
 use crate::id::{AccountId, Alias, SessionId, Subject, TenantId};
 use crate::layout::{self, Index};
 use crate::observe;
@@ -122,6 +121,9 @@ pub struct Stats {
     pub opened_by_previous_key: bool,
     /// Sign-outs since this time are all known to [`TokenStore::last_sign_out`].
     pub known_since: SystemTime,
+    /// By how much the clock is ahead of all that is known of the time, if nothing is deleted for its age because of that: see
+    /// [`Builder::longest_clock_jump`].
+    pub clock_ahead_by: Option<Duration>,
 }
 
 impl TokenStore {
@@ -145,8 +147,9 @@ impl TokenStore {
     /// `Ok` means that the sign-in survives a power loss, and that no sign-out that was acknowledged before the call ends it.
     ///
     /// # Errors
-    /// [`Error::SignedOut`] if a sign-out came since the [moment](SignIn::as_of) that it began at; if its session at the provider has been ended
-    /// by a sign-out of [that time or later](SignOut::signed_in_before); or if sign-outs of the account come in faster than they can be written. [`Error::InvalidInput`] for
+    /// [`Error::Overtaken`] if a sign-out came since the [moment](SignIn::as_of) that it began at; if its session at the provider has been ended
+    /// by a sign-out of [that time or later](SignOut::signed_in_before); or if sign-outs of the account come in faster than they can be written.
+    /// [`Error::SignedOut`] if it was to be [continued](SignIn::continued_from), and a sign-out covers it. [`Error::InvalidInput`] for
     /// ids that cannot be stored. [`Error::Full`], [`Error::Io`], [`Error::Poisoned`] if the engine or the ledger failed.
     pub fn sign_in(&self, sign_in: SignIn) -> Result<LiveSignIn> {
         Ok(observe::sign_in(|| sign_in::sign_in(&self.owner, sign_in, &[]))?.0)
@@ -166,7 +169,7 @@ impl TokenStore {
     /// // The code is redeemed; meanwhile she signs out in another app:
     /// store.sign_out(SignOut::account(&account))?;
     /// let late = SignIn::new(account, TenantId::new("contoso")?).as_of(moment);
-    /// assert!(matches!(store.sign_in(late), Err(Error::SignedOut)));
+    /// assert!(matches!(store.sign_in(late), Err(Error::Overtaken { .. })));
     /// # Ok::<(), Error>(())
     /// ```
     pub fn as_of(&self) -> Result<AsOf> {
@@ -177,7 +180,7 @@ impl TokenStore {
     /// the price of one sync to disk. After a crash there is the sign-in with its tokens, or neither.
     ///
     /// # Errors
-    /// As of both. [`Error::InvalidInput`]: nobody was signed in. [`Error::SignedOut`] if a sign-out overtook the call: revoke the
+    /// As of both. [`Error::InvalidInput`]: nobody was signed in. [`Error::Overtaken`] if a sign-out overtook the call: revoke the
     /// tokens if you can.
     ///
     /// # Examples
@@ -207,17 +210,17 @@ impl TokenStore {
     /// [`Error::OnlySessionEnded`] if a session's accounts could not be looked up. [`Error::Full`] and [`Error::InvalidInput`]:
     /// nothing was done. [`Error::Poisoned`] if the ledger has failed before. A failed engine does not stop it.
     pub fn sign_out(&self, sign_out: SignOut) -> Result<Receipt> {
-        observe::sign_out(ScopeKind::of(sign_out.scope()), || sign_out::sign_out(self.core(), sign_out))
+        observe::sign_out(sign_out.kind(), || sign_out::sign_out(self.core(), sign_out))
     }
 
-    /// When this scope was last signed out, as the ledger knows: "is this user really signed out?". It answers for as long as
-    /// sign-ins can live ([`Builder::max_sign_in_age`]), and says since when it knows.
+    /// The newest sign-out on record that can have ended a sign-in of this scope, by whatever name it came; durable when this returns.
     ///
-    /// An account can also have ended through its tenant, subject, session or everybody: ask for those too. (A session's sign-out that
-    /// took its account is recorded under the account as well.)
+    /// Of an account are looked at: the account, the subject that it is (issuer and `sub`), everybody, and, as long as their rows can be read, the
+    /// tenants, sessions and subjects of its sign-ins. Of a subject or session likewise. What could not be looked at is
+    /// [said](LastSignOut::not_looked_at). Whether there was a new sign-in since, [`account`](Self::account) tells.
     ///
     /// # Errors
-    /// [`Error::Indeterminate`] if the newest record could not be written; [`Error::Poisoned`], [`Error::Closed`].
+    /// [`Error::Closed`]; [`Error::Poisoned`] and [`Error::Indeterminate`] if the ledger failed.
     pub fn last_sign_out(&self, scope: &Scope) -> Result<LastSignOut> {
         observe::verb("last_sign_out", || sign_out::last_sign_out(self.core(), scope))
     }
@@ -437,6 +440,26 @@ impl TokenStore {
         observe::verb("verify", || operate::verify(self.core()))
     }
 
+    /// The clock is right, says an operator: the store goes on deleting what is too old by it. Needed only after the clock has jumped ahead, or the
+    /// process was off for long, and nobody has signed in since by a verified ID token: [`Stats::clock_ahead_by`] tells, and
+    /// [`Builder::longest_clock_jump`] why.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Poisoned`].
+    pub fn trust_clock(&self) -> Result<()> {
+        observe::verb("trust_clock", || {
+            let open = self.core().enter()?;
+            self.core().clock.confirm_shown();
+            open.leave_known()
+        })
+    }
+
+    /// A provider that was verified has said that it was this time.
+    #[cfg(feature = "logout")]
+    pub(crate) fn confirm_time(&self, told: SystemTime) {
+        self.core().clock.confirm(crate::clock::to_millis(told));
+    }
+
     /// Finishes reclaim, makes all durable, and closes the store. Every handle is invalid from then on, in every clone.
     ///
     /// A refresh that is in flight is not waited for: what it gets goes to [`Acquirer::on_orphaned`](crate::Acquirer::on_orphaned). Let requests end first.
@@ -473,7 +496,12 @@ impl TokenStore {
 
     /// As [`TokenStore::account`], for who has entered.
     pub(crate) fn account_in(&self, open: &Open<'_>, account: &AccountId) -> Result<Vec<LiveSignIn>> {
-        beside_writers(|| sign_in::live_sign_ins(&self.owner, open, &self.core().tagger.account(account)))
+        let tag = self.core().tagger.account(account);
+        let mut all = beside_writers(|| sign_in::live_sign_ins(&self.owner, open, &tag))?;
+        if let Some(other) = self.core().other_tag(account, &tag) {
+            all.extend(beside_writers(|| sign_in::live_sign_ins(&self.owner, open, &other))?);
+        }
+        Ok(all)
     }
 
     /// As [`TokenStore::resume`], for who has entered.
@@ -492,7 +520,7 @@ impl TokenStore {
     /// What the clock shows, also if it went back: what others wrote is measured by it.
     #[cfg(feature = "logout")]
     pub(crate) fn time(&self) -> SystemTime {
-        self.core().clock.shows()
+        crate::clock::from_millis(self.core().clock.now())
     }
 
     #[cfg(feature = "logout")]
@@ -504,6 +532,11 @@ impl TokenStore {
     #[cfg(feature = "logout")]
     pub(crate) fn would_end_anybody(&self, sign_out: &SignOut) -> Result<bool> {
         observe::verb("would_end_anybody", || sign_out::would_end_anybody(self.core(), sign_out))
+    }
+
+    #[cfg(feature = "logout")]
+    pub(crate) fn is_on_record(&self, scope: &Scope) -> Result<bool> {
+        observe::verb("is_on_record", || sign_out::is_on_record(self.core(), scope))
     }
 
     #[cfg(feature = "logout")]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -197,8 +197,11 @@ pub struct AccessToken {
     pub token_type: String,
     /// The token.
     pub secret: Secret,
-    /// When it expires.
-    pub expires_at: SystemTime,
+    /// When it expires, by the clock of whoever got it; `None` if the provider did not say (RFC 6749 §5.1): then it ends with its sign-in.
+    pub expires_at: Option<SystemTime>,
+    /// How long it lasts from when it was got, if the provider said so (`expires_in`). The store believes no more than this, counted
+    /// from when the token is stored, however the clock behind [`expires_at`](Self::expires_at) may have jumped.
+    pub lifetime: Option<Duration>,
     /// When it should be refreshed, if the provider said so: then it is *due* for an [`Acquirer`](crate::Acquirer), and never counts as expired.
     pub refresh_at: Option<SystemTime>,
     /// Until when it may be used while the provider is out of order, if the provider said so: see [`AccessQuery::even_if_expired`].
@@ -210,9 +213,14 @@ pub struct AccessToken {
 }
 
 impl AccessToken {
-    /// A bearer token of the sign-in's own tenant; set the other fields as needed.
+    /// A bearer token of the sign-in's own tenant; set the other fields as needed. `expires_at` is a [`SystemTime`], or `None`.
     #[must_use]
-    pub fn new(client_id: ClientId, scopes: Scopes, secret: impl Into<Secret>, expires_at: SystemTime) -> Self {
+    pub fn new(
+        client_id: ClientId,
+        scopes: Scopes,
+        secret: impl Into<Secret>,
+        expires_at: impl Into<Option<SystemTime>>,
+    ) -> Self {
         Self {
             client_id,
             tenant: None,
@@ -220,7 +228,8 @@ impl AccessToken {
             scopes,
             token_type: "Bearer".into(),
             secret: secret.into(),
-            expires_at,
+            expires_at: expires_at.into(),
+            lifetime: None,
             refresh_at: None,
             extended_expires_at: None,
             partition: Partition::user(),

@@ -112,6 +112,7 @@ impl Grant {
             tenant: wanted.tenant.clone(),
             resource: wanted.resource.clone(),
             token_type: wanted.token_type.clone(),
+            lifetime: Some(expires_in),
             partition: wanted.partition.clone(),
             ..AccessToken::new(wanted.client_id.clone(), scopes.unwrap_or_else(|| wanted.scopes.clone()), secret, expires_at)
         }

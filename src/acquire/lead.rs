@@ -218,7 +218,7 @@ impl Lead {
             Err(error) => return failed(error.into(), tokens, OrphanReason::NotStored, Refresh::Failed),
         };
         let (landing, how) = match token {
-            Some(token) if token.expires_at <= from_millis(self.live().core().clock.now()) => {
+            Some(token) if token.expires_at.is_some_and(|end| end <= from_millis(self.live().core().clock.now())) => {
                 let error = RefreshFailed::new("the provider's access token has expired already");
                 (Err(AcquireError::Refresh(error)), Refresh::Stored)
             }
@@ -310,7 +310,9 @@ impl Lead {
         {
             token.scopes = all;
         }
-        let life = token.expires_at.duration_since(self.grant.began_at).unwrap_or(Duration::ZERO);
+        // A token without an end need not be refreshed, unless the provider says so.
+        let Some(end) = token.expires_at else { return };
+        let life = end.duration_since(self.grant.began_at).unwrap_or(Duration::ZERO);
         if token.refresh_at.is_none_or(|at| at <= self.grant.began_at) {
             token.refresh_at = self.grant.began_at.checked_add(self.turns.refresh_at(life));
         }
@@ -324,7 +326,7 @@ impl Lead {
             .enumerate()
             .filter_map(|(at, token)| if let Token::Access(token) = token { Some((at, token)) } else { None })
             .filter(|(_, token)| serves(token))
-            .min_by_key(|(_, token)| (token.scopes.len(), std::cmp::Reverse(token.expires_at)))
+            .min_by_key(|(_, token)| (token.scopes.len(), std::cmp::Reverse((token.expires_at.is_none(), token.expires_at))))
             .map(|(at, _)| at)
     }
 
@@ -348,7 +350,7 @@ impl Lead {
 
     fn back_off(&self, due: Held) {
         let (core, (first, most)) = (self.live().core(), self.acquirer().0.back_off);
-        core.acquiring.holds.failed(due, core.clock.now(), first, most);
+        core.acquiring.holds.failed(due, core.clock.passed(), first, most);
     }
 }
 

@@ -8,7 +8,7 @@ use super::flight::{Number, Turn};
 use super::hold::Held;
 use super::request::{AccessRequest, Flow};
 use super::{AcquireError, Acquirer, InteractionReason, Key, Landing, Lead, RefreshPlace, RefreshTicket};
-use crate::clock::{from_millis, millis, to_millis};
+use crate::clock::{Millis, from_millis, millis, to_millis};
 use crate::crypto::Tag;
 use crate::error::{Error, Result as StoreResult};
 use crate::observe::Acquisition;
@@ -76,7 +76,7 @@ impl Turns {
             return Some((token, Acquisition::Hit));
         }
         let core = self.live.core();
-        core.acquiring.holds.is_held(&self.held(&token), core.clock.now()).then_some((token, Acquisition::Due))
+        core.acquiring.holds.is_held(&self.held(&token), core.clock.passed()).then_some((token, Acquisition::Due))
     }
 
     /// As [`Turns::if_open`], if nothing holds it up.
@@ -133,7 +133,7 @@ impl Turns {
     fn take_due(&self, token: &AccessToken) -> Result<Option<Box<Lead>>, AcquireError> {
         let core = self.live.core();
         let held = self.held(token);
-        if core.acquiring.holds.is_held(&held, core.clock.now()) {
+        if core.acquiring.holds.is_held(&held, core.clock.passed()) {
             return Ok(None);
         }
         let (key, redeems) = self.source()?;
@@ -250,10 +250,11 @@ impl Turns {
 
     pub(super) fn is_due(&self, token: &AccessToken) -> bool {
         let (core, policy) = (self.live.core(), &*self.acquirer.0);
-        let (now, end) = (core.clock.now(), to_millis(token.expires_at));
-        let ahead = millis(policy.refresh_ahead.saturating_add(core.options.skew));
+        let (now, end) = (core.clock.now(), token.expires_at.map_or(Millis::MAX, to_millis));
+        let ahead = millis(policy.refresh_ahead.saturating_add(core.options.skew.most()));
         let told = token.refresh_at.map(to_millis).filter(|at| *at < end);
-        let due = told.unwrap_or(end.saturating_sub(ahead));
+        // What has no end is never due, unless the provider has said when.
+        let due = told.unwrap_or(if token.expires_at.is_some() { end.saturating_sub(ahead) } else { end });
         // Of a short life the jitter is a small part too.
         let jitter = told.map_or(u64::MAX, |at| (end - at) / 4).min(millis(policy.jitter));
         if now >= due || now.saturating_add(jitter) < due {
@@ -265,7 +266,7 @@ impl Turns {
 
     /// When a token of that expiry is to be refreshed, if the provider does not say.
     pub(super) fn refresh_at(&self, life: Duration) -> Duration {
-        let ahead = self.acquirer.0.refresh_ahead.saturating_add(self.live.core().options.skew);
+        let ahead = self.acquirer.0.refresh_ahead.saturating_add(self.live.core().options.skew.most());
         life.saturating_sub(ahead.min(life / 2))
     }
 }

@@ -125,6 +125,14 @@ impl AsyncTokenStore {
         self.run(move |store| store.last_sign_out(&scope)).await
     }
 
+    /// As [`TokenStore::trust_clock`].
+    ///
+    /// # Errors
+    /// As [`TokenStore::trust_clock`].
+    pub async fn trust_clock(&self) -> Result<()> {
+        self.run(|store| store.trust_clock()).await
+    }
+
     /// As [`TokenStore::account`].
     ///
     /// # Errors
@@ -282,6 +290,11 @@ impl AsyncTokenStore {
     #[cfg(feature = "logout")]
     pub(crate) async fn would_end_anybody(&self, sign_out: SignOut) -> Result<bool> {
         self.run(move |store| store.would_end_anybody(&sign_out)).await
+    }
+
+    #[cfg(feature = "logout")]
+    pub(crate) async fn is_on_record(&self, scope: Scope) -> Result<bool> {
+        self.run(move |store| store.is_on_record(&scope)).await
     }
 
     #[cfg(feature = "logout")]

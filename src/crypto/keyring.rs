@@ -1,9 +1,9 @@
 //! The keyring file: the store's keys, sealed under a mount key that the operator's key wraps.
 //!
 //! ```text
-//! keyring = "OUBK" | version1 = 01 | store_id16 | w1 | w*wrap | seal[body key](all bytes before, body)
+//! keyring = "OUBK" | version1 = 02 | store_id16 | w1 | w*wrap | seal[body key](all bytes before, body)
 //! wrap    = kek_id16 | alg1 | len2 | blob                                 1 <= w <= 8, len <= 4096, no kek_id twice
-//! body    = 01 | index key32 | ledger key32 | ledger_id16 | n1 | n*(epoch4 | root32)     n >= 1, epochs strictly rise
+//! body    = 02 | index key32 | ledger key32 | ledger_id16 | n1 | n*(epoch4 | root32) | old end8     n >= 1, epochs strictly rise
 //!
 //! alg 01, a local key KEK:   kek_id = Expand(KEK, "oubliette/v1/kek-id", 16)
 //!     blob = salt16 | seal[wk]("oubliette/v1/mount-key" | store_id | kek_id, MK) | commit32
@@ -12,7 +12,11 @@
 //! MK, the mount key:         32 random bytes, fresh at every write;  body key = Expand(MK, "oubliette/v1/keyring-body", 32)
 //! seal[k](aad, p) = nonce12 | AES-256-GCM ciphertext | tag16;   Expand = HKDF-Expand with SHA-256
 //! ```
-//! (alg 02 is kept free for passwords.) One local wrap and one root make 295 bytes.
+//! (alg 02 is kept free for passwords.) One local wrap and one root make 303 bytes. In version 1, and its body 01, there is no `old end`.
+//!
+//! The `old end` is the ledger's position from which on openings are of version 2: those below may have sign-ins of accounts under a tag
+//! of version 1 (`identity.rs`). Too high is safe, too low is not; all ones says that it is not settled yet, as in version 1: whoever opens
+//! the store next, does that ([`Keyring::settled`]).
 //!
 //! A wrap is found by its key id, never by trying: with the commitment, no file opens under two keys. The single-use wrapping key
 //! has no limit of 2^32 wraps. As the mount key is fresh, a wrap and a body from two writes never fit together.
@@ -31,8 +35,9 @@ use super::seal::{Key, NONCE_BYTES, OVERHEAD_BYTES, fresh, open_in_place, seal_i
 use crate::error::{Error, Part, Result};
 
 const MAGIC: &[u8; 4] = b"OUBK";
-const VERSION: u8 = 1;
-const BODY_VERSION: u8 = 1;
+const VERSION: u8 = 2;
+const OLD_VERSION: u8 = 1;
+const UNSETTLED: u64 = u64::MAX;
 const ALG_LOCAL: u8 = 1;
 const ALG_PROVIDER: u8 = 3;
 /// For a time when two keys overlap, and for a key that is kept in a safe.
@@ -52,6 +57,8 @@ pub(crate) struct KeyringSecrets {
     pub(crate) older_roots: Vec<(u32, Key)>,
     /// Apart from the others, so that there always is one.
     pub(crate) newest_root: (u32, Key),
+    /// Openings that the ledger has below this position are of version 1. `None` until that is settled.
+    pub(crate) old_end: Option<u64>,
 }
 
 impl KeyringSecrets {
@@ -63,6 +70,7 @@ impl KeyringSecrets {
             ledger_id: fresh()?,
             older_roots: Vec::new(),
             newest_root: (FIRST_EPOCH, Key::random()?),
+            old_end: Some(0),
         })
     }
 
@@ -85,9 +93,9 @@ impl KeyringSecrets {
     fn encode(&self) -> Result<Zeroizing<Vec<u8>>> {
         let count = self.older_roots.len() + 1;
         let count1 = u8::try_from(count).map_err(|_| Error::invalid("keyring", "it has too many root keys"))?;
-        let mut body = Zeroizing::new(Vec::with_capacity(OVERHEAD_BYTES + 1 + 32 + 32 + 16 + 1 + count * 36));
+        let mut body = Zeroizing::new(Vec::with_capacity(OVERHEAD_BYTES + 1 + 32 + 32 + 16 + 1 + count * 36 + 8));
         body.extend_from_slice(&[0; NONCE_BYTES]);
-        body.push(BODY_VERSION);
+        body.push(VERSION);
         body.extend_from_slice(self.index_key.bytes());
         body.extend_from_slice(self.ledger_key.bytes());
         body.extend_from_slice(&self.ledger_id);
@@ -96,12 +104,16 @@ impl KeyringSecrets {
             body.extend_from_slice(&epoch.to_be_bytes());
             body.extend_from_slice(root.bytes());
         }
+        body.extend_from_slice(&self.old_end.unwrap_or(UNSETTLED).to_be_bytes());
         Ok(body)
     }
 
-    fn decode(body: &[u8]) -> Option<Self> {
+    fn decode(version: u8, body: &[u8]) -> Option<Self> {
         let mut body = Reader(body);
-        let [BODY_VERSION] = body.array()? else { return None };
+        let [found] = *body.array()?;
+        if found != version {
+            return None;
+        }
         let index_key = body.key()?;
         let ledger_key = body.key()?;
         let ledger_id = *body.array()?;
@@ -115,7 +127,9 @@ impl KeyringSecrets {
             roots.push((epoch, body.key()?));
         }
         let newest_root = roots.pop()?;
-        body.0.is_empty().then_some(Self { index_key, ledger_key, ledger_id, older_roots: roots, newest_root })
+        let old_end = if version == OLD_VERSION { UNSETTLED } else { u64::from_be_bytes(*body.array()?) };
+        let old_end = Some(old_end).filter(|end| *end != UNSETTLED);
+        body.0.is_empty().then_some(Self { index_key, ledger_key, ledger_id, older_roots: roots, newest_root, old_end })
     }
 }
 
@@ -167,6 +181,8 @@ impl Keyring {
         // Tags stay as they are: whom the ledger's records are about cannot be told from them, so they cannot be made anew.
         secrets.index_key = self.secrets.index_key.clone();
         secrets.newest_root.0 = self.secrets.newest_root.0.saturating_add(1);
+        // The openings go over to the new ledger, at their positions.
+        secrets.old_end = self.secrets.old_end;
         let keyring = Self { store_id: self.store_id, secrets, opened_by_previous: false };
         let bytes = keyring.encode(source)?;
         Ok((keyring, bytes))
@@ -216,6 +232,28 @@ impl Keyring {
         Ok(file)
     }
 
+    /// The bytes of a keyring's file of today's version that says where the openings of version 1 end, with everything else as in `bytes`:
+    /// the keys that wrap it stay, also those that are not at hand.
+    ///
+    /// # Errors
+    /// As [`Keyring::open`].
+    pub(crate) fn settled(bytes: &[u8], source: &KeySource, old_end: u64) -> Result<Vec<u8>> {
+        let file = File::parse(bytes)?;
+        for (_, offered) in source.all() {
+            let Some(mount_key) = file.mount_key(offered)? else { continue };
+            let secrets = KeyringSecrets { old_end: Some(old_end), ..file.open_body(&mount_key)? };
+            let mut settled = file.head.to_vec();
+            if let Some(version) = settled.get_mut(MAGIC.len()) {
+                *version = VERSION;
+            }
+            let mut sealed = secrets.encode()?;
+            seal_in_place(&body_key(&mount_key), &settled, &mut sealed, 0)?;
+            settled.extend_from_slice(&sealed);
+            return Ok(settled);
+        }
+        Err(Error::KeyRejected)
+    }
+
     /// Opens a keyring with the first of the source's keys that one of its wraps names.
     ///
     /// Until the body has opened, no byte of the file is known to be true, and all that is decided from one is to refuse.
@@ -241,6 +279,7 @@ impl Keyring {
 
 /// A keyring file taken apart; nothing in it is authenticated yet.
 struct File<'a> {
+    version: u8,
     store_id: &'a [u8; 16],
     wraps: Vec<Wrap<'a>>,
     /// All that comes before the sealed body.
@@ -260,20 +299,20 @@ impl<'a> File<'a> {
         if rest.array() != Some(MAGIC) {
             return Err(damaged("it is not a keyring"));
         }
-        match rest.array() {
-            Some([VERSION]) => {}
+        let version = match rest.array() {
+            Some([version @ (OLD_VERSION | VERSION)]) => *version,
             Some([found]) if *found > VERSION => {
                 return Err(Error::UnsupportedFormat { part: Part::Keyring, found: *found, supported: VERSION });
             }
             _ => return Err(damaged("it has no valid version")),
-        }
+        };
         if bytes.len() > Keyring::MAX_BYTES {
             return Err(damaged("it is too long"));
         }
         let (store_id, wraps) = Self::parse_wraps(&mut rest).ok_or_else(|| damaged("its list of keys is malformed"))?;
         let sealed = rest.0;
         let head = bytes.get(..bytes.len() - sealed.len()).unwrap_or_default();
-        Ok(Self { store_id, wraps, head, sealed })
+        Ok(Self { version, store_id, wraps, head, sealed })
     }
 
     fn parse_wraps(rest: &mut Reader<'a>) -> Option<(&'a [u8; 16], Vec<Wrap<'a>>)> {
@@ -326,7 +365,7 @@ impl<'a> File<'a> {
     fn open_body(&self, mount_key: &Key) -> Result<KeyringSecrets> {
         let mut body = Zeroizing::new(self.sealed.to_vec());
         let body = open_in_place(&body_key(mount_key), self.head, &mut body).ok_or_else(|| damaged("its keys do not open"))?;
-        KeyringSecrets::decode(body).ok_or_else(|| damaged("its keys are malformed"))
+        KeyringSecrets::decode(self.version, body).ok_or_else(|| damaged("its keys are malformed"))
     }
 }
 

@@ -97,6 +97,11 @@ impl Tagger {
         self.account.tag(&[&[kind], first.as_bytes(), second.as_bytes()])
     }
 
+    /// The tag that version 1 gave to an account that was known by issuer and subject.
+    pub(crate) fn account_by_subject(&self, issuer: &str, sub: &str) -> Tag {
+        self.account.tag(&[&[1], issuer.as_bytes(), sub.as_bytes()])
+    }
+
     pub(crate) fn tenant(&self, id: &crate::id::TenantId) -> Tag {
         self.tenant.tag(&[id.as_str().as_bytes()])
     }

@@ -19,7 +19,7 @@ use crate::crypto::{Key, fresh};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, Part, Result};
 use crate::observe;
-use crate::rule::{Fence, Fences, NO_CUTOFF, Opening, Position, Scope};
+use crate::rule::{Before, Fence, Fences, NO_CUTOFF, Opening, Position, Scope};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use format::{HEADER_BYTES, Header, LedgerKey, MAX_GROUP, Record, SLOT_BYTES, Seal, Slot, What};
@@ -212,18 +212,25 @@ impl Ledger {
         self.fences.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a fence of each scope stand, all at once for every reader. They are durable when [`Ledger::wait`] returned `Ok`.
+    /// As [`Ledger::stand_watched`], when nobody asks what stood before.
+    #[cfg(all(any(test, fuzzing), feature = "test-util"))]
+    pub(crate) fn stand(&self, scopes: &[Scope], cutoff: Millis, time: Millis) -> Result<Span> {
+        self.stand_watched(scopes, cutoff, time, false).map(|(span, _)| span)
+    }
+
+    /// Lets a fence of each scope stand, all at once for every reader. They are durable when [`Ledger::wait`] returned `Ok`. Gives what stood in
+    /// these scopes before, if that is wanted.
     ///
     /// # Errors
     /// `Full` if there is no room and none can be made; `Poisoned` after an earlier failure. Then nothing stands.
     ///
     /// `InvalidInput` if there are more than [`MAX_CALL`] scopes.
-    pub(crate) fn stand(&self, scopes: &[Scope], cutoff: Millis, time: Millis) -> Result<Span> {
+    pub(crate) fn stand_watched(&self, scopes: &[Scope], cutoff: Millis, time: Millis, watched: bool) -> Result<(Span, Before)> {
         if scopes.is_empty() || scopes.len() > MAX_CALL {
             return Err(Error::invalid("sign-out", "it has too many accounts for one call"));
         }
         let sign_outs: Vec<What> = scopes.iter().map(|scope| What::SignOut(*scope, cutoff)).collect();
-        self.enqueue(&sign_outs, time)
+        self.enqueue(&sign_outs, if watched { scopes } else { &[] }, time)
     }
 
     /// The opening that sign-ins made now belong to.
@@ -235,18 +242,18 @@ impl Ledger {
     /// space, however often it is started on a full disk.)
     ///
     /// # Errors
-    /// As [`Ledger::stand`] and [`Ledger::wait`].
+    /// As [`Ledger::stand_watched`] and [`Ledger::wait`].
     pub(crate) fn begin(&self, now: Millis) -> Result<()> {
         let begun = self.lock().begun;
         match begun {
             Some(position) => self.wait(position),
-            None => self.wait(self.enqueue(&[], now)?.last),
+            None => self.wait(self.enqueue(&[], &[], now)?.0.last),
         }
     }
 
     /// Puts the call behind what is pending; and before the first one this opening, so that no as-of of an earlier opening can
-    /// lie among the positions that are given out from now on.
-    fn enqueue(&self, call: &[What], time: Millis) -> Result<Span> {
+    /// lie among the positions that are given out from now on. Gives what stood in the `watched` scopes before, too.
+    fn enqueue(&self, call: &[What], watched: &[Scope], time: Millis) -> Result<(Span, Before)> {
         // A call has at most `MAX_CALL` records.
         let call_size = u16::try_from(call.len()).unwrap_or(u16::MAX);
         let mut state = self.lock();
@@ -267,6 +274,7 @@ impl Ledger {
         }
         let is_first = state.begun.is_none();
         let mut fences = self.fences.write().unwrap_or_else(PoisonError::into_inner);
+        let before = fences.before(watched, state.end + 1);
         let mut append = |in_call, call_size, what| {
             state.end += 1;
             let position = state.end;
@@ -284,7 +292,7 @@ impl Ledger {
             append(0, 1, What::Opened(self.opening));
         }
         (0u16..).zip(call).for_each(|(in_call, what)| append(in_call, call_size, *what));
-        Ok(Span { last: state.end })
+        Ok((Span { last: state.end }, before))
     }
 
     /// Returns when the record at `position` is on the disk. Whoever waits may be the one who writes for all.

@@ -61,6 +61,8 @@ impl Receiver {
     }
 
     async fn obey(&self, issuer: usize, token: &LogoutToken) -> Outcome {
+        // A provider's clock speaks for ours.
+        self.store.blocking().confirm_time(token.issued_at());
         // Too many send the same at the same time.
         let Some(known) = self.token(issuer, token.digest()).await else { return Outcome::Failed };
         let turn = self.turn(Channel::Back).await;

@@ -94,7 +94,7 @@ impl Receiver {
     async fn end_unseen(&self, sign_out: SignOut) {
         let mut is_new = false;
         for scope in sign_out.scopes() {
-            is_new |= self.store.last_sign_out(scope).await.is_ok_and(|last| last.record.is_none());
+            is_new |= self.store.is_on_record(scope.clone()).await.is_ok_and(|is_on_record| !is_on_record);
         }
         if is_new && self.take_unseen() {
             let _ = self.store.sign_out(sign_out.policy(SessionPolicy::OnlySession)).await;

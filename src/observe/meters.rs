@@ -51,6 +51,11 @@ pub fn describe_metrics() {
     describe_histogram!("oubliette_ledger_sync_sign_outs", Count, "How many sign-outs shared a sync");
     describe_gauge!("oubliette_ledger_bytes", Bytes, "The ledger's size");
     describe_gauge!("oubliette_ledger_reserve", Count, "Sign-outs that could still be recorded if the disk were full");
+    describe_gauge!(
+        "oubliette_clock_ahead_seconds",
+        Seconds,
+        "How far the clock is ahead of all that is known of the time, if nothing is deleted for its age because of it; else 0"
+    );
     describe_gauge!("oubliette_fences", Count, "Sign-outs that stand in memory");
     describe_gauge!("oubliette_backlog", Count, "Sign-outs whose rows wait to be deleted");
     describe_counter!("oubliette_reclaimed_rows_total", Count, "Rows of ended sign-ins that were deleted behind sign-outs");
@@ -195,6 +200,10 @@ pub(super) fn synced(sign_outs: usize, watch: Watch, bytes: u64, reserve: u64) {
 pub(super) fn poisoned(part: Part) {
     counter!("oubliette_poisonings_total", "part" => part.as_str()).increment(1);
     gauge!("oubliette_poisoned", "part" => part.as_str()).set(1.0);
+}
+
+pub(super) fn clock_held(ahead_by: Option<Duration>) {
+    gauge!("oubliette_clock_ahead_seconds").set(ahead_by.unwrap_or_default().as_secs_f64());
 }
 
 pub(super) fn opened() {

@@ -260,6 +260,17 @@ pub(crate) fn opened() {
     meters::opened();
 }
 
+/// The clock has jumped ahead by so much that nothing is deleted for its age, or is believed again.
+pub(crate) fn clock_held(ahead_by: Option<Duration>) {
+    if let Some(ahead_by) = ahead_by {
+        alert!(
+            "the clock is ahead of all that is known of the time: nothing is deleted for its age until that is confirmed",
+            ahead_by_seconds = ahead_by.as_secs()
+        );
+    }
+    meters::clock_held(ahead_by);
+}
+
 pub(crate) fn backlog(waiting: usize) {
     meters::backlog(waiting);
 }
@@ -324,6 +335,7 @@ fn kind_of(error: &Error) -> &'static str {
     match error {
         Error::InvalidInput { .. } => "invalid_input",
         Error::SignedOut => "signed_out",
+        Error::Overtaken { .. } => "overtaken",
         Error::Indeterminate(_) => "indeterminate",
         Error::Poisoned(_) => "poisoned",
         Error::OnlySessionEnded { .. } => "only_session_ended",

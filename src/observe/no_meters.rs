@@ -34,6 +34,7 @@ pub(super) fn tampered(_: &'static str) {}
 pub(super) fn synced(_: usize, _: Watch, _: u64, _: u64) {}
 pub(super) fn poisoned(_: Part) {}
 pub(super) fn opened() {}
+pub(super) fn clock_held(_: Option<Duration>) {}
 pub(super) fn backlog(_: usize) {}
 pub(super) fn reclaimed(_: u64) {}
 pub(super) fn swept(_: &Swept) {}

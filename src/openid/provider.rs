@@ -222,7 +222,7 @@ impl Provider {
             Some(name) => more.tenant(name)?.ok_or_else(|| missing(name.clone()))?,
             None => tenant,
         };
-        let mut sign_in = SignIn::new(account, tenant).subject(subject).signed_in_at(claims.issue_time().into());
+        let mut sign_in = SignIn::new(account, tenant).subject(subject).told_at(claims.issue_time().into());
         match more.text("sid")? {
             Some(sid) => sign_in = sign_in.session(self.session(iss, sid).map_err(wrong("sid"))?),
             None if self.is_session_required => return Err(missing("sid")),

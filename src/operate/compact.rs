@@ -38,7 +38,7 @@ pub(crate) fn compact(core: &Core, premises: &mut Premises) -> Result<Compacted>
     let bytes_before = open.size()?;
     let ledger_id = open.rows()?.keyring().secrets.ledger_id;
     drop(open);
-    let ledger_compacted = core.ledger.compact(core.clock.now().saturating_sub(millis(core.options.max_sign_in_age)))?;
+    let ledger_compacted = core.ledger.compact(core.clock.for_deletion().saturating_sub(millis(core.options.max_sign_in_age)))?;
     let next = premises.serial.checked_add(1).ok_or_else(|| Error::invalid("engine", "it was compacted too often"))?;
     let (old, new) = (engine_name(&ledger_id, premises.serial), engine_name(&ledger_id, next));
 

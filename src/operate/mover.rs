@@ -9,6 +9,7 @@ use crate::engine::{Batch, Durability, Engine, EngineError};
 use crate::error::{Error, Part, Result};
 use crate::gate::{Core, Open};
 use crate::index;
+use crate::lasting::Stored;
 use crate::layout::{self, AccountRow, Index, SignInId};
 use crate::reclaim::{Look, look, next_account};
 use crate::row::{Header, Rows};
@@ -133,7 +134,7 @@ impl<'a> Mover<'a> {
     /// Carries a web session of nobody's, if it lives.
     fn carry_unbound(&mut self, open: &Open<'_>, session: &Tag) -> Result<()> {
         let _lock = open.core.lock_account(session);
-        match web::read_unbound(open, session) {
+        match web::read_unbound(open, session, open.core.clock.for_deletion()) {
             Ok(Some(Some(found))) => {
                 let rows = match self.resealed {
                     Some(rows) => rows.seal_unbound(session, &found.life, &found.record)?,
@@ -154,6 +155,8 @@ impl<'a> Mover<'a> {
         let position = open.core.ledger.synced();
         let checkpoint = self.rows(open)?.seal_checkpoint(layout::CHECKPOINT, position)?;
         self.batch.put(layout::CHECKPOINT.to_vec(), checkpoint);
+        let known = self.rows(open)?.seal_known(layout::KNOWN, &open.core.clock.known())?;
+        self.batch.put(layout::KNOWN.to_vec(), known);
         self.commit()?;
         self.target.sync(Durability::PowerLoss).map_err(target_failed)?;
         Ok(position)
@@ -186,6 +189,7 @@ impl<'a> Mover<'a> {
             generation: header.generation,
             account_key: if self.resealed.is_some() { Key::random()? } else { header.account_key.clone() },
             sign_ins: look.live.iter().map(|(id, _)| *id).collect(),
+            other: header.other,
         };
         let value = self.rows(open)?.seal_header(&key, &carried, &id)?;
         self.put(key, value);
@@ -265,10 +269,10 @@ impl<'a> Mover<'a> {
         (account, sign_in, tenant, slot): (&Tag, &SignInId, &Tag, &Tag),
         (key, value): (Vec<u8>, Vec<u8>),
     ) -> Result<()> {
-        match open.token(header, key, value) {
-            Ok(Some(token)) => {
+        match open.stored(header, key, value) {
+            Ok(Some(Stored { token, put })) => {
                 let key = |part| layout::token(account, sign_in, tenant, slot, part);
-                rows.seal_token(key, carried, &token)?.into_iter().for_each(|(key, value)| self.put(key, value));
+                rows.seal_token(key, carried, &token, put.as_ref())?.into_iter().for_each(|(key, value)| self.put(key, value));
             }
             // We hold the lock: nobody is writing it.
             Ok(None) | Err(Error::Tampered(_)) => self.moved.tampered += 1,
@@ -317,7 +321,7 @@ impl<'a> Mover<'a> {
                     Some(AccountRow::SignIn(_)) => {
                         if let Some(header) = &header {
                             let body = self.rows(open)?.open_sign_in(&key, &value, header)?;
-                            let entries = index::entries(open.core, &open.core.life(*account, &body), &body);
+                            let entries = index::entries(open.core, &open.core.life(*account, None, &body), &body);
                             entries.iter().for_each(|(index, tag)| self.batch.delete(index.row(tag, account)));
                         }
                     }

@@ -84,7 +84,10 @@ fn verify_unbound(core: &Core, verified: &mut Verified) -> Result<()> {
                     verified.dead_rows += u64::from(!is_there);
                 } else if let Some((session, 0)) = layout::unbound_of(key) {
                     let _lock = core.lock_account(&session);
-                    count(web::read_unbound(&open, &session).map(|found| found.map(|it| it.is_some())), verified)?;
+                    count(
+                        web::read_unbound(&open, &session, core.clock.for_deletion()).map(|found| found.map(|it| it.is_some())),
+                        verified,
+                    )?;
                 }
             }
         }
@@ -149,7 +152,11 @@ fn verify_account(open: &Open<'_>, account: &Tag, verified: &mut Verified) -> Re
                     verified.dead_rows += 1;
                 } else if part == 0 {
                     let binding = web::Binding { account: *account, sign_in };
-                    count(web::read_bound(open, &session, &binding).map(|found| found.map(|it| it.is_some())), verified)?;
+                    count(
+                        web::read_bound(open, &session, &binding, open.core.clock.for_deletion())
+                            .map(|found| found.map(|it| it.is_some())),
+                        verified,
+                    )?;
                 }
             }
             (Some(AccountRow::Token { .. } | AccountRow::Web { .. }), None) | (None, _) => verified.dead_rows += 1,

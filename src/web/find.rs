@@ -1,5 +1,6 @@
 //! Where a web session is, and whether it lives.
 
+use crate::clock::Millis;
 use crate::crypto::Tag;
 use crate::engine::Batch;
 use crate::error::Result;
@@ -32,14 +33,13 @@ pub(crate) fn is_found(open: &Open<'_>, session: &Tag, account: &Tag, sign_in: &
     Ok(open.get(&layout::web_index(session, account, sign_in))?.is_some())
 }
 
-/// The web session, if its sign-in is live and it has not expired: `Some(None)` if not, `None` if it is being written meanwhile.
+/// The web session, if its sign-in is live and it has not expired at this time: `Some(None)` if not, `None` if it is being written meanwhile.
 ///
 /// # Errors
 /// `Tampered` for who holds the account's lock. For others, perhaps the account began a new life between two rows.
-pub(crate) fn read_bound(open: &Open<'_>, session: &Tag, binding: &Binding) -> Result<Option<Option<Bound>>> {
-    let now = open.core.clock.now();
+pub(crate) fn read_bound(open: &Open<'_>, session: &Tag, binding: &Binding, now: Millis) -> Result<Option<Option<Bound>>> {
     let Binding { account, sign_in } = binding;
-    let Some((value, header)) = live_header(open, binding)? else { return Ok(Some(None)) };
+    let Some((value, header)) = live_header(open, binding, now)? else { return Ok(Some(None)) };
     let key = layout::web(account, sign_in, session, 0);
     let Some(first) = open.get(&key)? else { return Ok(Some(None)) };
     let Some(parts) = open.parts(key, first)? else { return Ok(None) };
@@ -48,20 +48,19 @@ pub(crate) fn read_bound(open: &Open<'_>, session: &Tag, binding: &Binding) -> R
 }
 
 /// The account's header, if it lists this sign-in, and that is live.
-pub(crate) fn live_header(open: &Open<'_>, binding: &Binding) -> Result<Option<(Vec<u8>, Header)>> {
+pub(crate) fn live_header(open: &Open<'_>, binding: &Binding, now: Millis) -> Result<Option<(Vec<u8>, Header)>> {
     let Binding { account, sign_in } = binding;
     let Some((value, header)) = open.header(account)? else { return Ok(None) };
     if !header.sign_ins.contains(sign_in) {
         return Ok(None);
     }
     let Some(body) = open.sign_in(account, &header, sign_in)? else { return Ok(None) };
-    let is_live = open.core.is_live(&open.core.life(*account, &body), open.core.clock.now());
+    let is_live = open.core.is_live(&open.core.life(*account, header.other, &body), now);
     Ok(is_live.then_some((value, header)))
 }
 
 /// As [`read_bound`], of nobody's.
-pub(crate) fn read_unbound(open: &Open<'_>, session: &Tag) -> Result<Option<Option<Unbound>>> {
-    let now = open.core.clock.now();
+pub(crate) fn read_unbound(open: &Open<'_>, session: &Tag, now: Millis) -> Result<Option<Option<Unbound>>> {
     let key = layout::unbound(session, 0);
     let Some(first) = open.get(&key)? else { return Ok(Some(None)) };
     let Some(parts) = open.parts(key, first)? else { return Ok(None) };

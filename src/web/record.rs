@@ -21,7 +21,7 @@ use crate::wipe::Wiped;
 #[cfg(any(feature = "tower-sessions", oubliette_shuttle))]
 pub(crate) const MAX_WEB_BYTES: usize = 64 * 1024;
 
-const WEB: Parted = Parted { name: "web session", byte: b'W' };
+const WEB: Parted = Parted { name: "web session", byte: b'W', format: 1 };
 
 /// What an app keeps in a web session.
 #[derive(Clone)]
@@ -72,7 +72,7 @@ struct WebWire<'a> {
 /// Of a web session that is nobody's: the tag that stands for its account and tenant is nobody's either, so only a sign-out of
 /// everybody covers it.
 pub(crate) fn life_of_nobody(session: Tag, opening: Opening, as_of: Position, time: Millis) -> Life {
-    Life { opening, as_of, time, account: session, tenant: session, session: None, subject: None }
+    Life { opening, as_of, time, account: session, other: None, tenant: session, session: None, subject: None }
 }
 
 impl Rows {
@@ -93,7 +93,7 @@ impl Rows {
     /// # Errors
     /// `Tampered` if a part does not open.
     pub(crate) fn open_web(&self, parts: Vec<Row>, header: &Header) -> Result<Option<WebRecord>> {
-        self.open_parts(&WEB, parts, header, |body| match decode(body)? {
+        self.open_parts(&WEB, parts, header, |_, body| match decode(body)? {
             (None, record) => Some(record),
             (Some(_), _) => None,
         })
@@ -105,7 +105,7 @@ impl Rows {
     /// `Tampered` if a part does not open.
     pub(crate) fn open_unbound(&self, parts: Vec<Row>, session: Tag) -> Result<Option<(Life, WebRecord)>> {
         let write_id = parts.first().and_then(|(_, value)| write_id_of(value)).ok_or(Error::Tampered(WEB.name))?;
-        self.open_parts(&WEB, parts, &self.nobody(&write_id), |body| match decode(body)? {
+        self.open_parts(&WEB, parts, &self.nobody(&write_id), |_, body| match decode(body)? {
             (Some((opening, as_of, time)), record) => Some((life_of_nobody(session, opening, as_of, time), record)),
             (None, _) => None,
         })
@@ -128,7 +128,7 @@ impl Rows {
     /// In the place of an account's header.
     fn nobody(&self, write_id: &[u8; 16]) -> Header {
         let account_key = self.key_of_nobody(b"oubliette/v1/web-session", write_id);
-        Header { generation: [0; 16], account_key, sign_ins: Vec::new() }
+        Header { generation: [0; 16], account_key, sign_ins: Vec::new(), other: None }
     }
 }
 

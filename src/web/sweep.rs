@@ -27,13 +27,14 @@ pub(crate) enum Kind {
 /// Gives back where to go on, if this was not the end.
 pub(crate) fn tidy_slice(open: &Open<'_>, kind: Kind, after: Option<&[u8]>, swept: &mut Swept) -> Result<Option<Vec<u8>>> {
     let prefix = if kind == Kind::Bound { layout::web_indexes() } else { layout::all_unbound() };
+    let now = open.core.clock.for_deletion();
     let slice = open.scan(&prefix, after, SLICE)?;
     for (key, _) in &slice {
         if let Some((session, account, sign_in)) = layout::web_indexed(key) {
             let _lock = open.core.lock_account(&account);
             let binding = Binding { account, sign_in };
             // Its rows' size is counted with the account's.
-            if is_over(read_bound(open, &session, &binding).map(|found| found.map(|it| it.map(|_| 0))), swept)? {
+            if is_over(read_bound(open, &session, &binding, now).map(|found| found.map(|it| it.map(|_| 0))), swept)? {
                 let mut batch = Batch::default();
                 delete_bound(open, &session, &binding, &mut batch)?;
                 open.commit(&account, batch)?;
@@ -44,7 +45,7 @@ pub(crate) fn tidy_slice(open: &Open<'_>, kind: Kind, after: Option<&[u8]>, swep
             let _lock = open.core.lock_account(&session);
             // The first part speaks for those behind it, unless they have lost it.
             let is_first = part == 0 || open.get(&layout::unbound(&session, 0))?.is_none();
-            if is_first && is_over(read_unbound(open, &session).map(|found| found.map(|it| it.map(|it| it.size))), swept)? {
+            if is_first && is_over(read_unbound(open, &session, now).map(|found| found.map(|it| it.map(|it| it.size))), swept)? {
                 let mut batch = Batch::default();
                 delete_unbound(open, &session, &mut batch)?;
                 if !batch.changes.is_empty() {

@@ -48,7 +48,7 @@ pub(crate) fn create(
         }
         match (binding, &now) {
             (Some(binding), _) => {
-                let Some((value, header)) = live_header(&open, binding)? else { return Ok(id) };
+                let Some((value, header)) = live_header(&open, binding, core.clock.now())? else { return Ok(id) };
                 let Binding { account, sign_in } = binding;
                 let key = |part| layout::web(account, sign_in, &session, part);
                 let mut batch = Batch { guard: Some((layout::header(account), Some(value))), changes: Vec::new() };
@@ -93,14 +93,16 @@ pub(crate) fn save(
             if !super::is_found(&open, &session, account, sign_in)? {
                 return Ok(());
             }
-            let Some(Bound { value, header, .. }) = whole(read_bound(&open, &session, place)?)? else { return Ok(()) };
+            let Some(Bound { value, header, .. }) = whole(read_bound(&open, &session, place, core.clock.now())?)? else {
+                return Ok(());
+            };
             let key = |part| layout::web(account, sign_in, &session, part);
             batch.guard = Some((layout::header(account), Some(value)));
             replace(&open, &mut batch, key, open.rows()?.seal_web(key, &header, &record)?)?;
             account
         }
         None => {
-            let Some(Unbound { life, .. }) = whole(read_unbound(&open, &session)?)? else { return Ok(()) };
+            let Some(Unbound { life, .. }) = whole(read_unbound(&open, &session, core.clock.now())?)? else { return Ok(()) };
             let record = record.until(core.clock.now().saturating_add(millis(unbound_for)));
             let key = |part| layout::unbound(&session, part);
             // The life it has: a sign-out of everybody since it was made ends it still.
@@ -122,8 +124,10 @@ pub(crate) fn load(core: &Core, id: &[u8; 16]) -> Result<Option<(Option<Binding>
         let account = place.as_ref().map_or(&session, |place| &place.account);
         let _lock = (attempt == TRIES).then(|| core.lock_account(account));
         let found = match &place {
-            Some(binding) => read_bound(&open, &session, binding).map(|found| found.map(|found| found.map(|it| it.record))),
-            None => read_unbound(&open, &session).map(|found| found.map(|found| found.map(|it| it.record))),
+            Some(binding) => {
+                read_bound(&open, &session, binding, core.clock.now()).map(|found| found.map(|found| found.map(|it| it.record)))
+            }
+            None => read_unbound(&open, &session, core.clock.now()).map(|found| found.map(|found| found.map(|it| it.record))),
         };
         match found {
             Ok(Some(found)) => return Ok(found.map(|record| (place, record))),
