@@ -7,6 +7,7 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use super::address::{Said, address};
 use super::answer::Answer;
 use super::form;
+use super::front_channel::digest;
 use super::issuer::Issuer;
 use super::receiver::{BoxError, Receiver, SignOutError, Signal, SignedOut};
 use crate::asynchronous::AsyncSignIn;
@@ -219,6 +220,10 @@ impl Receiver {
         let signed_out = SignedOut::by(Signal::RpInitiated, live.session().cloned(), live.subject().cloned());
         let hook = self.run_hook(SignedOut { accounts, receipt: result.as_ref().ok().cloned(), ..signed_out }).await.err();
         let receipt = result?;
+        if let Some(session) = live.session().filter(|_| hook.is_none()) {
+            let names = issuer.and_then(|issuer| issuer.provider().sessions(Some(session.issuer()), session.sid()).ok());
+            self.remember(digest(names.as_ref().and_then(|names| names.first()).unwrap_or(session)));
+        }
 
         let state = Base64UrlUnpadded::encode_string(&fresh::<16>()?);
         let endpoint = match issuer {

@@ -45,7 +45,7 @@ impl Receiver {
         match outcome.await.unwrap_or(Outcome::Failed).observed(Channel::Front) {
             Outcome::Failed | Outcome::Refused(_) => Answer::page(503, "You may not be signed out here.", Some(&ancestors)),
             // The same, whether there was anybody: a guessed `sid` tells nothing.
-            Outcome::Done | Outcome::Repeated | Outcome::Nobody => {
+            Outcome::Done | Outcome::Repeated | Outcome::Nobody | Outcome::Unknown => {
                 Answer::page(200, "You are signed out here.", Some(&ancestors))
             }
         }
@@ -74,19 +74,23 @@ impl Receiver {
         let Asked { session, subject, others } = asked;
         let Some(known) = self.session(digest(&session)).await else { return Outcome::Failed };
         let sign_out = others.into_iter().fold(SignOut::session(&session), SignOut::and).policy(policy);
-        match self.store.would_end_anybody(sign_out.clone()).await {
-            Ok(true) => known.forget(),
-            // Unless the app has still to do its part.
-            Ok(false) if known.mark() != Some(Mark::Durable) => return Outcome::Nobody,
-            Ok(false) => {}
-            Err(Error::Poisoned(Part::Engine)) => {
+        let (accounts, seen) = match (self.store.outlook(sign_out.clone()).await, known.mark()) {
+            (Ok(outlook), _) if outlook.ends_anybody => {
+                known.forget();
+                (outlook.accounts, outlook.seen)
+            }
+            // The app has still to do its part.
+            (Ok(outlook), Some(Mark::Durable)) => (outlook.accounts, outlook.seen),
+            (Ok(outlook), None) if !outlook.is_known => return Outcome::Unknown,
+            (Ok(_), _) => return Outcome::Nobody,
+            (Err(Error::Poisoned(Part::Engine)), _) => {
                 self.end_unseen(sign_out).await;
                 return Outcome::Failed;
             }
-            Err(_) => return Outcome::Failed,
-        }
-        let signed_out = SignedOut::by(Signal::FrontChannel, Some(session), subject);
-        self.carry_out(sign_out, signed_out, &known, turn).await
+            (Err(_), _) => return Outcome::Failed,
+        };
+        let signed_out = SignedOut { accounts, ..SignedOut::by(Signal::FrontChannel, Some(session), subject) };
+        self.carry_out(sign_out.with_seen(seen), signed_out, &known, turn).await
     }
 
     /// The engine cannot be read, so nobody is served; but the session must not be there again when the store is reopened. It may be anybody's,
@@ -112,7 +116,7 @@ struct Asked {
     others: Vec<Scope>,
 }
 
-fn digest(session: &SessionId) -> Digest {
+pub(super) fn digest(session: &SessionId) -> Digest {
     let mut hash = Sha256::new();
     hash.update((session.issuer().len() as u64).to_be_bytes());
     hash.update(session.issuer());

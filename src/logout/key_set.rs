@@ -112,7 +112,7 @@ impl KeySet {
 
     /// Whether one of the keys signed this, for this issuer: one of that name or, if the token names none, any that can have. (A provider with
     /// several keys must name one, OpenID Connect Core 1.0 §10.1; but it is no reason to refuse what it has signed.) `UnknownKey` if there is no such key.
-    pub(super) fn verify(&self, jws: &Jws<'_>, algorithms: &[Algorithm], signed_as: &SignedAs<'_>) -> Result<(), Rejected> {
+    pub(super) fn verify(&self, jws: &Jws, algorithms: &[Algorithm], signed_as: &SignedAs<'_>) -> Result<(), Rejected> {
         let header = jws.header();
         if !algorithms.contains(&header.algorithm) {
             return Err(Rejected::WrongAlgorithm);
@@ -131,7 +131,7 @@ impl KeySet {
     }
 
     /// Why the key that a token names is of no use for it, though it is in the document. `None` if it is of use, or is not there.
-    pub(super) fn why_not(&self, jws: &Jws<'_>, algorithms: &[Algorithm], signed_as: &SignedAs<'_>) -> Option<Unusable> {
+    pub(super) fn why_not(&self, jws: &Jws, algorithms: &[Algorithm], signed_as: &SignedAs<'_>) -> Option<Unusable> {
         let (kid, algorithm) = (jws.header().kid.as_deref()?, jws.header().algorithm);
         let named = self.0.usable.iter().filter(|key| key.kid.as_deref() == Some(kid));
         let mut misfits: Vec<_> = named.map(|key| key.misfit(algorithm, algorithms, signed_as)).collect();
@@ -299,7 +299,7 @@ impl Key {
         self.issuer.as_deref().is_none_or(is_for)
     }
 
-    fn has_signed(&self, jws: &Jws<'_>) -> bool {
+    fn has_signed(&self, jws: &Jws) -> bool {
         self.key.verify_signature(&jws.header().algorithm.as_core(), jws.signing_input(), jws.signature()).is_ok()
     }
 

@@ -79,6 +79,8 @@ mod json;
 mod jws;
 mod key_set;
 mod keys;
+#[cfg(test)]
+mod once;
 mod profile;
 mod receiver;
 mod recent;

@@ -24,6 +24,8 @@ use crate::sign_in::Stored;
 use crate::sign_out::Receipt;
 use crate::store::Stats;
 use meters::Watch;
+#[cfg(feature = "logout")]
+use spans::note;
 use spans::{Span, alert, span};
 
 /// What became of an acquisition.
@@ -73,8 +75,10 @@ pub(crate) enum Callback {
     Done,
     /// It had been carried out already.
     Repeated,
-    /// There was nobody to sign out.
+    /// There was nobody to sign out any more.
     Nobody,
+    /// There was nobody, and of whom it speaks nothing is known: no sign-in, and no sign-out.
+    Unknown,
     /// Its token has expired, or is not valid yet. If there are many, a clock is wrong.
     Untimely,
     /// It was not what it has to be, or not from one of the issuers.
@@ -132,13 +136,17 @@ impl Told {
     }
 }
 
-/// A provider's callback was answered. Only what is signed can leave an event, and once a minute: a stranger must not fill a log, nor may who has
-/// overheard a token.
+/// A provider's callback was answered. Only what is signed can leave a warning, and once a minute: a stranger must not fill a log, nor may who has
+/// overheard a token. (For who looks closely there is a note at `debug`, no more often.)
 #[cfg(feature = "logout")]
 pub(crate) fn called_back(channel: Channel, what: Callback) {
     static FAILED: Told = Told::never();
     if channel == Channel::Back && what == Callback::Failed && FAILED.is_due() {
         alert!("a sign-out from a provider was not carried out whole");
+    }
+    static UNKNOWN: Told = Told::never();
+    if channel == Channel::Front && what == Callback::Unknown && UNKNOWN.is_due() {
+        note!("no sign-in has the session that a front-channel sign-out names");
     }
     meters::called_back(channel, what);
 }

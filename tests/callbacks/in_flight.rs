@@ -50,10 +50,10 @@ async fn a_sign_in_whose_session_ended_meanwhile_is_refused() {
     let moment = world.store.as_of().unwrap();
     done(&world.post(&world.stub.claims()).await);
     let late = |sub: &str, sid, iat| world.stub.sign_in(sub, sid, iat);
-    assert!(matches!(world.store.sign_in(late("jane", Some("session-1"), NOW)), Err(Error::SignedOut)));
+    assert!(matches!(world.store.sign_in(late("jane", Some("session-1"), NOW)), Err(Error::Overtaken { .. })));
     // Where only the subject is told, the moment that the app took before it redeemed the code decides.
     done(&world.post(&world.stub.claims().without("sid").with("sub", "joe")).await);
-    assert!(matches!(world.store.sign_in(late("joe", None, NOW).as_of(moment)), Err(Error::SignedOut)));
+    assert!(matches!(world.store.sign_in(late("joe", None, NOW).as_of(moment)), Err(Error::Overtaken { .. })));
     // Whoever signs in after it, with a new session, is in.
     let moment = world.store.as_of().unwrap();
     let joe = world.store.sign_in(late("joe", Some("session-2"), NOW).as_of(moment)).unwrap();

@@ -99,7 +99,7 @@ impl Cache {
     /// As [`KeySet::verify`], after one more look at the provider's keys where that can help; [`Rejected::KeysUnavailable`] if there never were any.
     pub(in crate::logout) async fn verify(
         &self,
-        jws: &Jws<'_>,
+        jws: &Jws,
         algorithms: &[Algorithm],
         signed_as: &SignedAs<'_>,
     ) -> Result<(), Rejected> {
@@ -134,7 +134,7 @@ impl Cache {
     pub(in crate::logout) fn tell_why_not(
         &self,
         keys: Option<&KeySet>,
-        jws: &Jws<'_>,
+        jws: &Jws,
         algorithms: &[Algorithm],
         signed_as: &SignedAs<'_>,
     ) {
