@@ -237,11 +237,11 @@ impl Provider {
         }
     }
 
-    /// The session of a `sid` in a token of this provider.
+    /// The session of a `sid` in a token of this provider, by the first name of its issuer.
     pub(crate) fn session(&self, iss: &str, sid: &str) -> Result<SessionId> {
         match &self.kind {
             Kind::Entra(authority) => SessionId::new(authority.cloud(), sid),
-            _ => SessionId::new(self.first_name(iss), sid),
+            _ => SessionId::new(iss, sid),
         }
     }
 
