@@ -45,7 +45,7 @@ impl Provider {
     pub(crate) fn sessions(&self, iss: Option<&str>, sid: &str) -> Result<Vec<SessionId>> {
         let issuers: Vec<String> = match &self.kind {
             Kind::Entra(authority) => {
-                let by_hand = issuers_of(authority, iss).into_iter().flat_map(|iss| self.names(&iss));
+                let by_hand = issuers_of(authority, iss).flat_map(|iss| self.names(&iss));
                 authority.clouds().chain(iss.map(|iss| self.first_name(iss).into_owned())).chain(by_hand).collect()
             }
             _ => self.names(iss.unwrap_or(&self.issuer)),
