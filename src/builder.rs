@@ -141,7 +141,7 @@ impl Builder {
     ///
     /// By a clock that is a hundred days ahead everything is too old. It cannot be read then, and can be again when the clock is corrected, unless
     /// it was deleted meanwhile. So the [sweep](TokenStore::sweep) and [compaction](TokenStore::compact) wait, until somebody else speaks for the clock: the time of an ID or logout
-    /// token that was verified; the clock of a later opening, once it shows no less than this one did; or an operator
+    /// token that was verified; the clock of a later opening, once it has shown no less than this one did for as long; or an operator
     /// ([`TokenStore::trust_clock`]). A process that was off for longer than this looks the same. [`Stats::clock_ahead_by`](crate::Stats::clock_ahead_by) tells.
     pub fn longest_clock_jump(mut self, jump: Duration) -> Self {
         self.longest_jump = jump;

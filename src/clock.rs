@@ -139,7 +139,7 @@ impl StoreClock {
     /// The time that things are old by, for whoever deletes what is too old: what the clock shows, or if it has jumped, an earlier one.
     pub(crate) fn for_deletion(&self) -> Millis {
         let (shown, passed) = (self.now(), self.passed());
-        let trust = self.trust();
+        let mut trust = self.trust();
         let held = trust.held_by(shown, passed);
         let time = trust.for_deletion(shown, passed);
         drop(trust);
@@ -163,13 +163,14 @@ impl StoreClock {
 
     /// The clock is right, by the word of an operator.
     pub(crate) fn confirm_shown(&self) {
-        self.confirm(self.now());
+        let (shown, passed) = (self.now(), self.passed());
+        self.trust().confirm(shown, shown, passed);
     }
 
     /// What earlier openings have left.
     pub(crate) fn remember(&self, known: Known) {
-        let (shown, passed) = (self.now(), self.passed());
-        self.trust().remember(known, shown, passed);
+        let passed = self.passed();
+        self.trust().remember(known, passed);
         self.is_left(&known);
     }
 

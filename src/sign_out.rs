@@ -216,6 +216,8 @@ pub struct LastSignOut {
     /// The newest sign-out that can have ended a sign-in of them, if one is known: see
     /// [`TokenStore::last_sign_out`](crate::TokenStore::last_sign_out).
     pub record: Option<Recorded>,
+    /// The newest sign-out of exactly this scope, if one is known.
+    pub exact: Option<Recorded>,
     /// Sign-outs since this time are all known. Older ones may have been dropped: every sign-in from before has ended by its age.
     pub known_since: SystemTime,
     /// By which names nobody could be looked for: nothing is left of the sign-ins that had them, or it cannot be read.

@@ -36,7 +36,7 @@ fn sign_outs_after_a_compaction_are_in_the_new_file() {
     let store = open();
     assert!(store.account(&account(1)).unwrap().is_empty());
     let last = store.last_sign_out(&Scope::Account(account(1))).unwrap();
-    assert_eq!(last.record.map(|record| record.position), Some(1602), "one opening and 1600 sign-outs before it");
+    assert_eq!(last.exact.map(|record| record.position), Some(1602), "one opening and 1600 sign-outs before it");
 }
 
 // Without it: a failed sync of the ledger is tried once more.
@@ -66,7 +66,7 @@ fn a_ledger_that_was_filled_up_opens_again() {
     machine.cut_power(1);
     let store = open(&machine);
     for number in 0..number {
-        assert!(store.last_sign_out(&Scope::Account(account(number))).unwrap().record.is_some());
+        assert!(store.last_sign_out(&Scope::Account(account(number))).unwrap().exact.is_some());
     }
 }
 
@@ -305,7 +305,7 @@ fn a_guests_token_is_not_deleted_for_a_sign_out_that_was_lost() {
         assert!(signing_out.join().unwrap().is_err());
         drop((store, live));
         let store = open(&machine);
-        let recorded = store.last_sign_out(&Scope::Tenant(tenant(2))).unwrap().record.is_some();
+        let recorded = store.last_sign_out(&Scope::Tenant(tenant(2))).unwrap().exact.is_some();
         let live = store.account(&account(1)).unwrap().remove(0);
         let found = live.access_token(&query("a").tenant(tenant(2))).unwrap().is_some();
         assert_eq!(found, !recorded, "seed {seed}");
@@ -337,7 +337,7 @@ fn nobody_is_deleted_for_a_sign_out_that_was_lost() {
         assert!(signing_out.join().unwrap().is_err());
         drop((store, lives, other));
         let store = open(&machine);
-        let recorded = store.last_sign_out(&Scope::Tenant(tenant(1))).unwrap().record.is_some();
+        let recorded = store.last_sign_out(&Scope::Tenant(tenant(1))).unwrap().exact.is_some();
         let found = store.accounts_in(&tenant(1), Page::first(10)).unwrap().accounts.len();
         assert_eq!(found, if recorded { 0 } else { 2 }, "seed {seed}");
         lost += u32::from(!recorded);

@@ -67,8 +67,7 @@ fn it_tells_who_was_signed_out_when_and_how() {
     ];
     for scope in &scopes {
         let told = history.of(scope).next_back().map(|record| (record.position, record.at, record.signed_in_before));
-        let known =
-            store.last_sign_out(scope).unwrap().record.map(|record| (record.position, record.at, record.signed_in_before));
+        let known = store.last_sign_out(scope).unwrap().exact.map(|record| (record.position, record.at, record.signed_in_before));
         assert_eq!(told, known, "{scope:?}");
     }
     assert_eq!(kinds(history.covering(&[])), [Everybody]);

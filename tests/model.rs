@@ -191,8 +191,10 @@ impl World {
                 }
                 self.order += 1;
                 match self.store().sign_in(request) {
-                    Err(Error::SignedOut) => {
+                    Err(Error::Overtaken { again_after }) => {
                         assert!(self.has_ended(*s, self.time - ago), "refused though nobody had ended its session");
+                        let again = again_after.duration_since(now()).unwrap().as_secs() + 1;
+                        assert!(!self.has_ended(*s, again), "refused again after that time");
                         self.met("ended before it began");
                     }
                     Ok(handle) => {
@@ -281,7 +283,7 @@ impl World {
             self.secrets += 1;
             let mut token = access(&format!("scope{scope}"), &format!("secret-{}", self.secrets));
             token.tenant = own.map(tenant);
-            token.expires_at = at(self.time + lifetime);
+            token.expires_at = Some(at(self.time + lifetime));
             new.push((*scope, own.unwrap_or(self.made[index].tenant), token));
         }
         // One refresh token, so that the put survives a power loss.
@@ -293,7 +295,7 @@ impl World {
             .into_iter()
             .filter(|(_, t, _)| !self.covers(Who::Tenant(*t), &self.made[index]))
             .map(|(scope, t, token)| ((scope, t), (token.secret.expose().to_owned(), token.expires_at)))
-            .map(|(place, (secret, expires))| (place, (secret, expires.duration_since(now()).unwrap().as_secs())))
+            .map(|(place, (secret, expires))| (place, (secret, expires.unwrap().duration_since(now()).unwrap().as_secs())))
             .collect();
         match result {
             Ok(stored) => {
@@ -360,7 +362,7 @@ impl World {
                 for number in 0..3 {
                     let last = self.store().last_sign_out(&Scope::Account(account(number)));
                     let is_taken = match (last, who) {
-                        (Ok(last), Who::Session(_)) => last.record.is_some_and(|record| record.position > known),
+                        (Ok(last), Who::Session(_)) => last.exact.is_some_and(|record| record.position > known),
                         // The disk died behind the sign-out.
                         (Err(_), Who::Session(_)) => surely.contains(&number) || self.taken_after_death(number, known),
                         _ => false,
@@ -373,7 +375,7 @@ impl World {
                 }
                 assert_eq!(receipt.at, at(self.time));
                 match self.store().last_sign_out(&scope) {
-                    Ok(last) => assert_eq!(last.record.unwrap().signed_in_before.is_none(), ago.is_none()),
+                    Ok(last) => assert_eq!(last.exact.unwrap().signed_in_before.is_none(), ago.is_none()),
                     Err(error) => assert!(is_dying(&error), "{error:?}"),
                 }
                 self.met("signed out");
@@ -388,14 +390,14 @@ impl World {
                 let store = open(&self.machine, &self.clock);
                 self.fences.push(Fence { who, order, cutoff });
                 for number in surely.into_iter().chain(perhaps) {
-                    let last = store.last_sign_out(&Scope::Account(account(number))).unwrap().record;
+                    let last = store.last_sign_out(&Scope::Account(account(number))).unwrap().exact;
                     if last.is_some_and(|record| record.position > known) {
                         self.fences.push(Fence { who: Who::Account(number), order, cutoff });
                     }
                 }
                 let ended: Vec<usize> = (0..self.made.len()).filter(|i| before[*i] && !self.is_live(&self.made[*i])).collect();
                 // Whether the record is there: asked of the ledger, since nobody may have been covered.
-                let recorded = store.last_sign_out(&scope).unwrap().record.is_some_and(|record| record.position > known);
+                let recorded = store.last_sign_out(&scope).unwrap().exact.is_some_and(|record| record.position > known);
                 let alive = |i: &usize| store.account(&account(self.made[*i].account)).unwrap().contains(&self.made[*i].handle);
                 let back = ended.iter().filter(|i| alive(i)).count();
                 assert!(back == 0 || back == ended.len(), "a sign-out in doubt is whole or not at all");
@@ -411,7 +413,7 @@ impl World {
     /// Whether a session's sign-out that was acknowledged has taken this account: asked of the machine's copy.
     fn taken_after_death(&self, number: u32, known: u64) -> bool {
         let copy = self.machine.copy();
-        let last = open(&copy, &self.clock).last_sign_out(&Scope::Account(account(number))).unwrap().record;
+        let last = open(&copy, &self.clock).last_sign_out(&Scope::Account(account(number))).unwrap().exact;
         last.is_some_and(|record| record.position > known)
     }
 

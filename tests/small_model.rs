@@ -3,7 +3,8 @@
 //!
 //! Bounds: two accounts that are signed in and have tokens; then every history of `DEPTH` of all verbs (sign-ins, puts, sign-outs in every
 //! scope, reclaim, sweep, crashes of process and machine, lost, older and mixed rows), and every history of `DEPTH + 2` of the
-//! most dangerous ones. (`OUBLIETTE_MODEL_DEPTH` sets another depth.)
+//! most dangerous ones; and every history of `DEPTH + 1` beside a clock that jumps a hundred days ahead, and back.
+//! (`OUBLIETTE_MODEL_DEPTH` sets another depth.)
 
 mod common;
 
@@ -36,7 +37,13 @@ enum Verb {
     LoseRows,
     /// Old and new rows mixed: every second row is the old one.
     MixRows,
+    /// Somebody sets the clock: a hundred days ahead, where every sign-in from before is too old, or right.
+    ClockAhead,
+    ClockRight,
 }
+
+/// How far ahead.
+const AHEAD: std::time::Duration = std::time::Duration::from_secs(100 * 24 * 3600);
 
 const VERBS: [Verb; 17] = [
     Verb::SignIn(1),
@@ -63,6 +70,8 @@ struct Made {
     handle: LiveSignIn,
     account: u32,
     time: usize,
+    /// Whether the clock was ahead when it was made.
+    is_ahead: bool,
     /// Whether an acknowledged sign-out has covered it: then nothing of it may ever be read again.
     is_dead: bool,
     /// Whether a sign-out of unknown outcome has covered it: dead in this process, perhaps alive after the next crash.
@@ -82,6 +91,9 @@ struct World {
     puts: usize,
     /// Whether the engine lost or got back rows: then the living may be missing, never the dead be back.
     meddled: bool,
+    /// Whether the clock is ahead now, and in how many processes it has been: by the word of two of them it is right.
+    is_ahead: bool,
+    ahead_in: usize,
     before: std::collections::BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
@@ -103,7 +115,18 @@ impl World {
         let (machine, clock) = (Machine::new(), ManualClock::new(now()));
         let store = Some(machine.builder().clock(clock.clone()).open().unwrap());
         let before = machine.rows();
-        let mut world = Self { machine, clock, store, made: Vec::new(), time: 0, puts: 0, meddled: false, before };
+        let mut world = Self {
+            machine,
+            clock,
+            store,
+            made: Vec::new(),
+            time: 0,
+            puts: 0,
+            meddled: false,
+            is_ahead: false,
+            ahead_in: 0,
+            before,
+        };
         let mut seen = Seen::default();
         for verb in [Verb::SignIn(1), Verb::Put(0), Verb::SignIn(2), Verb::Put(0)] {
             world.run(verb, &mut seen);
@@ -124,16 +147,26 @@ impl World {
                 let request = SignIn::new(account(number), tenant(number)).session(session(number)).subject(subject(number));
                 let handle = self.store().sign_in(request).unwrap();
                 let time = self.time;
-                let made =
-                    Made { handle, account: number, time, is_dead: false, in_doubt: false, stored: None, ever_put: Vec::new() };
-                self.made.push(made);
+                let (is_ahead, stored, ever_put) = (self.is_ahead, None, Vec::new());
+                self.made.push(Made {
+                    handle,
+                    account: number,
+                    time,
+                    is_ahead,
+                    is_dead: false,
+                    in_doubt: false,
+                    stored,
+                    ever_put,
+                });
             }
             Verb::Put(back) => {
                 self.puts += 1;
                 let secret = format!("secret-{}", self.puts);
                 let Some(made) = self.made.iter_mut().rev().nth(back) else { return };
-                let guest = AccessToken { tenant: Some(tenant(9)), ..access("a", &secret) };
-                match made.handle.put([access("a", &secret).into(), refresh(&secret).into(), guest.into()]) {
+                // Without an end: what becomes of the clock, becomes of the sign-in alone.
+                let access = AccessToken { expires_at: None, ..access("a", &secret) };
+                let guest = AccessToken { tenant: Some(tenant(9)), ..access.clone() };
+                match made.handle.put([access.into(), refresh(&secret).into(), guest.into()]) {
                     Ok(_) => {
                         assert!(!made.is_dead && !made.in_doubt, "a put of a dead sign-in succeeded");
                         made.stored = Some(secret.clone());
@@ -141,7 +174,11 @@ impl World {
                         seen.stored += 1;
                     }
                     Err(Error::SignedOut) => {
-                        assert!(made.is_dead || made.in_doubt || self.meddled, "a put of a live sign-in was refused");
+                        let is_too_old = self.is_ahead && !made.is_ahead;
+                        assert!(
+                            made.is_dead || made.in_doubt || is_too_old || self.meddled,
+                            "a put of a live sign-in was refused"
+                        );
                         seen.signed_out += 1;
                     }
                     Err(Error::Tampered(_)) if self.meddled => {}
@@ -156,7 +193,18 @@ impl World {
             Verb::SignOutEverybody => self.sign_out(SignOut::everybody(), |_| true),
             Verb::SignOutBefore => {
                 let cutoff = now() + std::time::Duration::from_millis(2);
-                self.sign_out(SignOut::account(&account(1)).signed_in_before(cutoff), |made| made.account == 1 && made.time <= 2);
+                let is_ahead = self.is_ahead;
+                // Who was signed in by a clock that was ahead of this sign-out's is older than any cutoff.
+                let covers = |made: &Made| made.account == 1 && (made.is_ahead && !is_ahead || !made.is_ahead && made.time <= 2);
+                self.sign_out(SignOut::account(&account(1)).signed_in_before(cutoff), covers);
+            }
+            Verb::ClockAhead | Verb::ClockRight => {
+                let is_ahead = verb == Verb::ClockAhead;
+                self.ahead_in += usize::from(is_ahead && !self.is_ahead);
+                self.is_ahead = is_ahead;
+                let right = now() + std::time::Duration::from_millis(self.time as u64);
+                self.clock.set(if is_ahead { right + AHEAD } else { right });
+                self.retake(seen);
             }
             Verb::SignOutTorn => {
                 self.machine.set_failing_syncs(true);
@@ -201,7 +249,7 @@ impl World {
         self.made.iter_mut().filter(|made| covers(made)).for_each(|made| made.is_dead = true);
     }
 
-    /// Crashes, opens again, and takes the handles anew where the store still has them.
+    /// Crashes, and opens again.
     fn reopen(&mut self, power: bool, seen: &mut Seen) {
         let seed = self.time as u64;
         if power {
@@ -210,8 +258,21 @@ impl World {
             self.machine.kill_process(seed)
         }
         self.store = None;
-        let store = self.machine.builder().clock(self.clock.clone()).open().unwrap();
+        self.ahead_in += usize::from(self.is_ahead);
+        // What two processes say of the clock is believed: then the old may be missing.
+        self.meddled |= self.ahead_in > 1;
+        self.store = Some(self.machine.builder().clock(self.clock.clone()).open().unwrap());
+        self.retake(seen);
+    }
+
+    /// Takes the handles anew where the store still has them.
+    fn retake(&mut self, seen: &mut Seen) {
+        let store = self.store.clone().unwrap();
         for made in &mut self.made {
+            // (Handles of before are taken anew when the clock is right again.)
+            if self.is_ahead && !made.is_ahead && !made.is_dead && !made.in_doubt {
+                continue;
+            }
             let found = match store.account(&account(made.account)) {
                 Ok(found) => found,
                 Err(Error::Tampered(_)) if self.meddled => Vec::new(),
@@ -237,12 +298,16 @@ impl World {
                 None => assert!(made.is_dead || self.meddled, "a live sign-in is lost"),
             }
         }
-        self.store = Some(store);
     }
 
     /// Every handle reads what the model says: nothing of the dead, all of the living.
     fn check(&self, history: &[Verb], seen: &mut Seen) {
         for made in &self.made {
+            // Too old to be read, by this clock; and not gone.
+            if self.is_ahead && !made.is_ahead && !made.is_dead {
+                assert!(!matches!(made.handle.access_token(&query("a")), Ok(Some(_))), "{history:?}");
+                continue;
+            }
             let access = made.handle.access_token(&query("a"));
             let guest = made.handle.access_token(&query("a").tenant(tenant(9)));
             let refresh = made.handle.refresh_token(&client());
@@ -272,7 +337,7 @@ impl World {
                 }
             }
         }
-        if !self.meddled {
+        if !self.meddled && !self.is_ahead {
             for number in [1, 2] {
                 let listed = self.store().account(&account(number)).unwrap();
                 let living: Vec<_> = self.made.iter().rev().filter(|m| m.account == number && !m.is_dead).collect();
@@ -303,6 +368,25 @@ fn every_longer_history_of_the_dangerous_verbs_obeys_the_rule() {
     assert!(met.iter().all(|count| *count > 100), "{seen:?}");
 }
 
+/// A clock that jumps: nobody is deleted for good by it, and no cutoff spares whom it signed in.
+#[test]
+fn every_history_beside_a_clock_that_jumps_obeys_the_rule() {
+    let depth = std::env::var("OUBLIETTE_MODEL_DEPTH").map_or(DEPTH, |depth| depth.parse().unwrap()) + 1;
+    const BESIDE_A_CLOCK: [Verb; 8] = [
+        Verb::SignIn(1),
+        Verb::Put(0),
+        Verb::SignOutBefore,
+        Verb::Sweep,
+        Verb::Reclaim,
+        Verb::Kill,
+        Verb::ClockAhead,
+        Verb::ClockRight,
+    ];
+    let seen = every_history(&BESIDE_A_CLOCK, depth);
+    let met = [seen.signed_out, seen.stored, seen.read, seen.refused_reads];
+    assert!(met.iter().all(|count| *count > 100), "{seen:?}");
+}
+
 /// Every history of so many of these verbs, by two threads.
 fn every_history(verbs: &'static [Verb], depth: usize) -> Seen {
     let total = verbs.len().pow(u32::try_from(depth).unwrap());
@@ -317,7 +401,8 @@ fn every_history(verbs: &'static [Verb], depth: usize) -> Seen {
                     world.run(*verb, &mut seen);
                     world.check(&history, &mut seen);
                 }
-                // Whatever happened, a crash at the end changes nothing.
+                // Whatever happened, a clock that is right and a crash at the end change nothing.
+                world.run(Verb::ClockRight, &mut seen);
                 world.reopen(number % 2 == 0, &mut seen);
                 world.check(&history, &mut seen);
                 seen.histories += 1;

@@ -126,7 +126,7 @@ fn a_wanted_subset_finds_the_narrowest_superset<E: Engine>() {
     let live = at.store.sign_in(sign_in(1)).unwrap();
     let hours = |h: u64| now() + Duration::from_secs(3600 * h);
     for (scopes, secret, hours) in [("a b c d", "wide", hours(9)), ("a b c", "narrow", hours(2)), ("a b C", "short", hours(1))] {
-        live.put(AccessToken { expires_at: hours, ..access(scopes, secret) }).unwrap();
+        live.put(AccessToken { expires_at: Some(hours), ..access(scopes, secret) }).unwrap();
     }
     let found = |wanted: &str| live.access_token(&query(wanted)).unwrap().map(|token| token.secret.expose().to_owned());
     assert_eq!(found("b a").as_deref(), Some("narrow"));
@@ -174,7 +174,8 @@ fn expired_tokens_are_never_given<E: Engine>() {
     let live = at.store.sign_in(sign_in(1)).unwrap();
     let end = now() + Duration::from_secs(100);
     live.put([
-        AccessToken { expires_at: end, extended_expires_at: Some(end + Duration::from_secs(100)), ..access("a", "at") }.into(),
+        AccessToken { expires_at: Some(end), extended_expires_at: Some(end + Duration::from_secs(100)), ..access("a", "at") }
+            .into(),
         RefreshToken { expires_at: Some(end), ..refresh("rt") }.into(),
     ])
     .unwrap();
@@ -247,7 +248,7 @@ fn a_cutoff_spares_newer_sign_ins<E: Engine>() {
     let new = at.store.sign_in(sign_in(1)).unwrap();
     at.store.sign_out(SignOut::account(&account(1)).signed_in_before(now())).unwrap();
     assert_eq!((old.is_live().unwrap(), new.is_live().unwrap()), (false, true));
-    let last = at.store.last_sign_out(&Scope::Account(account(1))).unwrap().record.unwrap();
+    let last = at.store.last_sign_out(&Scope::Account(account(1))).unwrap().exact.unwrap();
     assert_eq!(last.signed_in_before, Some(now()));
 }
 
@@ -281,7 +282,7 @@ fn a_session_takes_its_account_or_only_itself<E: Engine>() {
         at.store.sign_out(SignOut::session(&session(1))).unwrap();
         assert_eq!((one.is_live().unwrap(), other.is_live().unwrap()), (false, left == 1));
         assert!(stranger.is_live().unwrap());
-        let recorded = at.store.last_sign_out(&Scope::Account(account(1))).unwrap().record.is_some();
+        let recorded = at.store.last_sign_out(&Scope::Account(account(1))).unwrap().exact.is_some();
         assert_eq!(recorded, left == 0, "the account's end is recorded under the account too");
         let at = at.reopen();
         assert_eq!(at.store.account(&account(1)).unwrap().len(), left);
@@ -298,7 +299,7 @@ fn nobody_there_is_recorded_all_the_same<E: Engine>() {
         Scope::Everybody,
     ];
     for (number, scope) in (1..).zip(&scopes) {
-        assert_eq!(at.store.last_sign_out(scope).unwrap().record, None);
+        assert_eq!(at.store.last_sign_out(scope).unwrap().exact, None);
         let receipt = at.store.sign_out(SignOut::of(scope.clone())).unwrap();
         // (Position 1 is the opening's.)
         assert_eq!((receipt.position, receipt.at), (number + 1, now()));
@@ -306,7 +307,7 @@ fn nobody_there_is_recorded_all_the_same<E: Engine>() {
     let at = at.reopen();
     for (number, scope) in (1..).zip(&scopes) {
         let last = at.store.last_sign_out(scope).unwrap();
-        let record = last.record.unwrap();
+        let record = last.exact.unwrap();
         assert_eq!((record.position, record.at, record.signed_in_before), (number + 1, now(), None));
         assert_eq!(last.known_since, now());
     }
@@ -452,7 +453,7 @@ fn sign_ins_end_at_their_greatest_age<E: Engine>() {
     let at = At::<E>::with(|builder| builder.max_sign_in_age(age));
     let live = at.store.sign_in(sign_in(1)).unwrap();
     let forever = now() + Duration::from_secs(1_000_000);
-    live.put(AccessToken { expires_at: forever, ..access("a", "at") }).unwrap();
+    live.put(AccessToken { expires_at: Some(forever), ..access("a", "at") }).unwrap();
     at.clock.advance(age - Duration::from_millis(1));
     assert!(live.access_token(&query("a")).unwrap().is_some());
     at.clock.advance(Duration::from_millis(1));

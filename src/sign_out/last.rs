@@ -20,17 +20,23 @@ pub(crate) fn last_sign_out(core: &Core, scope: &Scope) -> Result<LastSignOut> {
     // What cannot be read is said, and is no reason to say nothing.
     let has_rows = add_names_in_rows(&open, rule_scope(&core.tagger, scope), &mut names).unwrap_or(false);
     let (floor, known_since) = core.ledger.horizon();
-    let last = {
+    let (last, exact) = {
         let fences = core.ledger.fences();
-        let found = names.iter().filter_map(|name| Some((*name, fences.last(*name)?)));
         // The floor stands for what was dropped; nobody asked for it.
-        found.filter(|(_, fence)| fence.position > floor).max_by_key(|(_, fence)| fence.position)
+        let find = |name| Some((name, fences.last(name).filter(|fence| fence.position > floor)?));
+        let last = names.iter().filter_map(|name| find(*name)).max_by_key(|(_, fence)| fence.position);
+        (last, find(rule_scope(&core.tagger, scope)))
     };
     if let Some((_, fence)) = last {
         core.ledger.wait(fence.position)?;
     }
     let not_looked_at = if has_rows { Vec::new() } else { unknown_names(scope) };
-    Ok(LastSignOut { record: last.map(recorded), known_since: from_millis(known_since), not_looked_at })
+    Ok(LastSignOut {
+        record: last.map(recorded),
+        exact: exact.map(recorded),
+        known_since: from_millis(known_since),
+        not_looked_at,
+    })
 }
 
 /// Whether there is a sign-out of exactly this scope.
@@ -70,6 +76,7 @@ fn add_names_in_rows(open: &Open<'_>, scope: rule::Scope, names: &mut Vec<rule::
     accounts.extend(names.iter().filter_map(|name| if let rule::Scope::Account(tag) = name { Some(*tag) } else { None }));
     accounts.sort_unstable();
     accounts.dedup();
+    let asked = names.clone();
     let mut has_rows = matches!(scope, rule::Scope::Tenant(_) | rule::Scope::Everybody);
     for account in accounts {
         let header = match open.header(&account) {
@@ -80,7 +87,7 @@ fn add_names_in_rows(open: &Open<'_>, scope: rule::Scope, names: &mut Vec<rule::
         for id in &header.sign_ins {
             let Ok(Some(body)) = open.sign_in(&account, &header, id) else { continue };
             let life = open.core.life(account, header.other, &body);
-            if life.scopes().any(|one| names.contains(&one) && one != rule::Scope::Everybody) {
+            if life.scopes().any(|one| asked.contains(&one) && one != rule::Scope::Everybody) {
                 names.extend(life.scopes());
                 has_rows = true;
             }

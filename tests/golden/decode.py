@@ -2,17 +2,27 @@
 """Reads the known answers by docs/format.md alone, and says what is in them. Fails if one byte is not as described there."""
 
 import hmac
+import subprocess
+import sys
 from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-FOLDER = Path(__file__).parent / "v1"
+FOLDER = Path(__file__).parent
+# Given on the command line; without one, all of them are read.
+VERSION = int(sys.argv[1]) if len(sys.argv) > 1 else None
+if VERSION is None:
+    for version in (1, 2):
+        subprocess.run([sys.executable, __file__, str(version)], check=True)
+    sys.exit()
 
 
 def parts(name):
-    text = (FOLDER / f"{name}.hex").read_text()
+    """What version 2 does not write otherwise is where version 1 has left it."""
+    path = FOLDER / f"v{VERSION}" / f"{name}.hex"
+    text = (path if path.exists() else FOLDER / "v1" / f"{name}.hex").read_text()
     return [bytes.fromhex(part.replace("\n", "")) for part in text.split("\n\n")]
 
 
@@ -75,7 +85,7 @@ def body(data):
 def keyring(name, operator):
     data = parts(name)[0]
     file = Reader(data)
-    assert file.take(4) == b"OUBK" and file.number(1) == 1
+    assert file.take(4) == b"OUBK" and file.number(1) == VERSION
     store = file.take(16)
     mounts = set()
     for _ in range(file.number(1)):
@@ -94,9 +104,11 @@ def keyring(name, operator):
     (mount,) = mounts
     front = data[: len(data) - len(file.data)]
     secrets = Reader(opened(expand(mount, b"oubliette/v1/keyring-body"), front, file.data))
-    assert secrets.number(1) == 1
+    assert secrets.number(1) == VERSION
     index, ledger_key, ledger = secrets.take(32), secrets.take(32), secrets.take(16)
     roots = {secrets.number(4): secrets.take(32) for _ in range(secrets.number(1))}
+    # Of a new store: it has no opening of version 1.
+    assert VERSION == 1 or secrets.number(8) == 0
     secrets.end()
     return store, index, ledger_key, ledger, roots
 
@@ -116,7 +128,7 @@ def aad(label, generation, key, front):
 USER = tag(b"account", b"\0", b"login.example.com", b"uid.utid")
 ACCOUNTS = [
     USER,
-    tag(b"account", b"\1", b"https://login.example.com", b"sub"),
+    tag(b"account", b"\1" if VERSION == 1 else b"\0", b"https://login.example.com", b"sub"),
     tag(b"account", b"\2", b"contoso", b"client"),
 ]
 
@@ -171,7 +183,7 @@ def slot(kind, client, family, resource, token_type, scopes, partition):
 def token(these):
     whole, writes = b"", set()
     for number, (key, value) in enumerate(these):
-        assert value[:2] == b"\1T" and value[2] == len(these) and key[-1] == number and key[:-1] == these[0][0][:-1]
+        assert value[:2] == bytes([VERSION]) + b"T" and value[2] == len(these) and key[-1] == number and key[:-1] == these[0][0][:-1]
         writes.add(value[3:19])
         whole += sealed_row(b"token", key, value, 19)
     assert len(writes) == 1
@@ -180,11 +192,15 @@ def token(these):
     scopes, token_type, family, secret = b.texts(), b.text(), b.option(b.text), b.text()
     times = [b.option(lambda: b.number(8)) for _ in range(3)]
     partition, extra = b.take(b.number(8)), b.take(b.number(8))
+    lifetime, put = None, None
+    if VERSION == 2:
+        lifetime = b.option(lambda: b.number(8))
+        put = b.option(lambda: [b.number(8) for _ in range(3)])
     b.end()
     place = slot(kind, client.encode(), family, resource, token_type, scopes, partition)
     tenant_tag = tag(b"tenant", (tenant or "contoso").encode())
     assert these[0][0] == b"A" + USER + b"\x10" + SIGN_INS[0] + tenant_tag + place + b"\0"
-    print("token", kind, client, tenant, resource, scopes, token_type, family, secret[:20], times, partition.hex(), extra)
+    print("token", kind, client, tenant, resource, scopes, token_type, family, secret[:20], times, partition.hex(), extra, lifetime, put)
 
 
 for row in rows("token"):
@@ -195,6 +211,12 @@ token(rows("token-of-three-parts"))
 assert key == b"C" and value[:2] == b"\1C"
 sealed = opened(expand(ROOTS[max(ROOTS)], b"oubliette/v1/checkpoint"), aad(b"checkpoint", bytes(16), key, value[:2]), value[2:])
 print("checkpoint", sealed.hex())
+
+if VERSION == 2:
+    ((key, value),) = rows("known-time")
+    assert key == b"K" and value[:2] == b"\1K"
+    known = opened(expand(ROOTS[max(ROOTS)], b"oubliette/v1/checkpoint"), aad(b"known-time", bytes(16), key, value[:2]), value[2:])
+    print("known time", int.from_bytes(known[:8], "big"), "when the clock showed", int.from_bytes(known[8:], "big"))
 
 
 def ledger(name):

@@ -172,7 +172,7 @@ impl Oracle {
         let all = self.signed_out.keys().copied().chain(ended.iter().map(|one| one.whom)).chain(accounts);
         for whom in all.collect::<BTreeSet<_>>() {
             let last = store.last_sign_out(&whom.scope()).map_err(|error| format!("last_sign_out: {error:?}"))?;
-            let position = last.record.map(|record| record.position);
+            let position = last.exact.map(|record| record.position);
             let known = self.signed_out.get(&whom).copied();
             ensure!(position >= known, "{whom:?} was signed out at {known:?}, and the ledger says {position:?}");
             ensure!(position.is_none_or(|position| positions.insert(position)), "{position:?} is there twice");

@@ -479,7 +479,7 @@ impl World {
                 let mut unknown = Vec::new();
                 for number in perhaps {
                     match self.store().last_sign_out(&Scope::Account(account(number))) {
-                        Ok(last) if last.record.is_some_and(|record| record.position > known) => taken.push(number),
+                        Ok(last) if last.exact.is_some_and(|record| record.position > known) => taken.push(number),
                         Ok(_) => {}
                         // The disk died behind the sign-out.
                         Err(error) => {
@@ -503,7 +503,7 @@ impl World {
                 }
                 match self.store().last_sign_out(&scope) {
                     Ok(last) => {
-                        let record = last.record.expect("it is on record");
+                        let record = last.exact.expect("it is on record");
                         assert_eq!(record.signed_in_before, ago.map(|_| at(cutoff)));
                         assert!(record.position > known && record.position <= receipt.position);
                         assert_eq!(record.at, at(fence.time));
@@ -711,7 +711,7 @@ impl World {
         for doubt in std::mem::take(&mut self.doubts) {
             let is_there = |fence: &Fence| {
                 let last = store.last_sign_out(&Self::scope(fence.who)).expect("nothing has failed");
-                last.record.is_some_and(|record| record.position > doubt.known)
+                last.exact.is_some_and(|record| record.position > doubt.known)
             };
             let is_first = doubt.fences.first().is_some_and(is_there);
             let there: Vec<Fence> = doubt.fences.iter().filter(|fence| is_there(fence)).copied().collect();
