@@ -11,6 +11,24 @@ pub(crate) fn preferred_environment(host: &str) -> String {
     }
 }
 
+/// Where the tenants of Entra External ID are. Each has two hosts there, by its name and by its id: users sign in at the former, and tokens
+/// name the latter (`https://<id>.ciamlogin.com/<id>/v2.0`).
+const EXTERNAL: &str = ".ciamlogin.com";
+
+pub(crate) fn is_external(host: &str) -> bool {
+    let name = host.len().checked_sub(EXTERNAL.len()).and_then(|name| host.split_at_checked(name));
+    name.is_some_and(|(name, zone)| !name.is_empty() && zone.eq_ignore_ascii_case(EXTERNAL))
+}
+
+/// As [`preferred_environment`], for what is of this tenant: at External ID it is the host that has the tenant's id, whichever was met. (MSAL
+/// libraries write the one that the app was configured with, so that one user has two environments.)
+pub(crate) fn preferred_host(host: &str, tenant: &str) -> String {
+    if is_external(host) && crate::id::is_guid(tenant) {
+        return format!("{}{EXTERNAL}", tenant.to_ascii_lowercase());
+    }
+    preferred_environment(host)
+}
+
 /// The session of a `sid` in an ID token of whatever issuer: the issuer's or, at Entra, the cloud's. Entra's front-channel sign-out names no
 /// tenant, and each version of its endpoint is an issuer of its own.
 #[cfg(feature = "msal")]
@@ -23,8 +41,8 @@ pub(crate) fn session(iss: &str, sid: &str) -> crate::error::Result<crate::id::S
 pub(crate) fn address_of(iss: &str) -> Option<String> {
     let rest = iss.strip_prefix("https://")?;
     let (host, path) = rest.split_at_checked(rest.find('/')?)?;
-    let is_entra = tenant_in(path).is_some_and(crate::id::is_guid) && !host.is_empty();
-    is_entra.then(|| format!("https://{}", preferred_environment(host)))
+    let tenant = tenant_in(path).filter(|tenant| crate::id::is_guid(tenant) && !host.is_empty())?;
+    Some(format!("https://{}", preferred_host(host, tenant)))
 }
 
 /// The tenant's place in the path of an issuer: `/<tenant>`, `/<tenant>/v2.0` and `/tfp/<tenant>/<flow>/v2.0`.
@@ -52,6 +70,15 @@ mod tests {
             (format!("https://sts.windows.net/{tenant}/"), "https://login.microsoftonline.com"),
             (format!("https://sts.chinacloudapi.cn/{tenant}/"), "https://login.partner.microsoftonline.cn"),
             (format!("https://contoso.b2clogin.com/tfp/{tenant}/b2c_1_susi/v2.0/"), "https://contoso.b2clogin.com"),
+            // An external tenant, by its id and by its name.
+            (
+                format!("https://{tenant}.ciamlogin.com/{tenant}/v2.0"),
+                "https://aaaaaaaa-0000-4000-8000-00000000000a.ciamlogin.com",
+            ),
+            (
+                format!("https://Contoso.ciamlogin.com/{tenant}/v2.0"),
+                "https://aaaaaaaa-0000-4000-8000-00000000000a.ciamlogin.com",
+            ),
         ] {
             assert_eq!(session(&iss, "sid").unwrap(), SessionId::new(issuer, "sid").unwrap(), "{iss}");
         }

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::cloud::preferred_environment;
+use crate::cloud::preferred_host;
 use crate::error::{Error, Result};
 
 /// The longest identifier that can be stored, in bytes of UTF-8.
@@ -176,13 +176,16 @@ impl AccountId {
     }
 
     /// A user as MSAL's caches know it, in one spelling: the environment in lower case and by the preferred name of its cloud,
-    /// GUIDs in lower case, and without the B2C user flow, so that all user flows of one user are one account.
+    /// GUIDs in lower case, and without the B2C user flow, so that all user flows of one user are one account. A user of Entra External ID
+    /// is one account too, whether the environment has the tenant's name (`contoso.ciamlogin.com`) or its id.
     /// A home account id that is not made of GUIDs (AD FS) is kept as it is.
     ///
     /// # Errors
     /// [`Error::InvalidInput`] if a value is empty, too long or has control characters.
     pub fn msal(environment: &str, home_account_id: &str) -> Result<Self> {
-        Self::new(preferred_environment(environment), one_home_account_id(home_account_id))
+        let id = one_home_account_id(home_account_id);
+        let tenant = id.split_once('.').map_or("", |(_, tenant)| tenant);
+        Self::new(preferred_host(environment, tenant), id)
     }
 
     /// A user whom the app knows by issuer and subject: the account of these two, as [`new`](Self::new) makes it.
@@ -375,6 +378,20 @@ mod tests {
             Alias::new(AliasKind::Opaque, "needle").unwrap()
         );
         assert!(!all.contains("needle"), "{all}");
+    }
+
+    #[test]
+    fn a_user_of_an_external_tenant_is_one_account_by_both_of_its_hosts() {
+        let tenant = "0a0b0c0d-0009-0008-0007-0a0b0c0d0e0f";
+        let by_id =
+            AccountId::msal(&format!("{tenant}.ciamlogin.com"), &format!("0a0b0c0d-0001-0002-0003-0a0b0c0d0e0f.{tenant}"));
+        let by_name = AccountId::msal("Contoso.CIAMLogin.com", &format!("0A0B0C0D-0001-0002-0003-0A0B0C0D0E0F.{tenant}"));
+        assert_eq!(by_id.unwrap(), by_name.unwrap());
+        // Without a tenant to tell, and elsewhere, a host is what it is.
+        for (environment, id) in [("contoso.ciamlogin.com", "jane"), ("ciamlogin.com.example", "a.b"), (".ciamlogin.com", "a.b")]
+        {
+            assert_eq!(AccountId::msal(environment, id).unwrap().authority(), Some(environment));
+        }
     }
 
     #[test]

@@ -187,6 +187,12 @@ impl Machine {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The keys and prefixes that were read of the newest engine since the last call, but by the reclaimer.
+    #[cfg(all(test, feature = "logout"))]
+    pub(crate) fn take_reads(&self) -> Vec<Vec<u8>> {
+        self.newest_engine().map(|rows| rows.take_reads()).unwrap_or_default()
+    }
+
     fn newest_engine(&self) -> Option<MemoryRows> {
         self.lock_state().engines.values().next_back().cloned()
     }

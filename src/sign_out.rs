@@ -2,12 +2,18 @@
 
 mod count;
 mod last;
+#[cfg(feature = "logout")]
+mod outlook;
+mod seen;
 
 use std::time::SystemTime;
 
 #[cfg(feature = "logout")]
 pub(crate) use self::last::is_on_record;
 pub(crate) use self::last::{last_sign_out, names_of};
+#[cfg(feature = "logout")]
+pub(crate) use self::outlook::{Outlook, outlook};
+use self::seen::Seen;
 
 use crate::clock::{Millis, from_millis, to_millis};
 use crate::crypto::{Tag, Tagger};
@@ -68,13 +74,15 @@ pub struct SignOut {
     take: bool,
     is_counted: bool,
     policy: Option<SessionPolicy>,
+    /// What was looked up for it already.
+    seen: Seen,
 }
 
 impl SignOut {
     /// In any scope.
     pub fn of(scope: Scope) -> Self {
         let (scopes, aliases) = (vec![scope], Vec::new());
-        Self { scopes, aliases, cutoff: None, take: false, is_counted: false, policy: None }
+        Self { scopes, aliases, cutoff: None, take: false, is_counted: false, policy: None, seen: Seen::default() }
     }
 
     /// Of an account, wherever it is signed in.
@@ -95,7 +103,7 @@ impl SignOut {
     /// Of every account that has a sign-in of this alias: they are looked up, and recorded by their own names. An alias has no record itself: who
     /// is on the way in meanwhile is not covered, and if nobody is there, nothing is recorded. The engine has to be readable.
     pub fn alias(alias: &Alias) -> Self {
-        Self { scopes: Vec::new(), aliases: vec![alias.clone()], cutoff: None, take: false, is_counted: false, policy: None }
+        Self { scopes: Vec::new(), aliases: vec![alias.clone()], ..Self::of(Scope::Everybody) }
     }
 
     /// Of a tenant: everybody who signed in to it, and the tokens of it that guests hold.
@@ -138,6 +146,12 @@ impl SignOut {
     /// The kind of its scope, or of the first of several.
     pub(crate) fn kind(&self) -> ScopeKind {
         self.scopes.first().map_or(ScopeKind::Account, ScopeKind::of)
+    }
+
+    /// What is known from a look just before need not be read again.
+    #[cfg(feature = "logout")]
+    pub(crate) fn with_seen(self, seen: Seen) -> Self {
+        Self { seen, ..self }
     }
 
     #[cfg(feature = "logout")]
@@ -264,7 +278,7 @@ fn carry_out(core: &Core, request: &SignOut) -> Result<Done> {
     // The accounts that a session's sign-out takes, and those whose refresh tokens are wanted.
     let whole: Vec<_> = named.iter().copied().filter(|scope| request.takes_whole(core, scope)).collect();
     let is_whole = !whole.is_empty();
-    let (taken, failure) = match accounts_in_any(&open, &whole) {
+    let (taken, failure) = match accounts_in_any(&open, &whole, &request.seen) {
         Ok(accounts) if named.len() + accounts.len() > MAX_CALL => {
             (Vec::new(), Some(Error::invalid("session", "more accounts share it than one sign-out can hold")))
         }
@@ -275,7 +289,7 @@ fn carry_out(core: &Core, request: &SignOut) -> Result<Done> {
     scopes.extend(taken.iter().map(|account| rule::Scope::Account(*account)).filter(|scope| !named.contains(scope)));
 
     // Taking: nobody may reclaim the rows between the fence and our reading them.
-    let (holders, mut is_missed) = match request.take.then(|| accounts_in_any(&open, &scopes)) {
+    let (holders, mut is_missed) = match request.take.then(|| accounts_in_any(&open, &scopes, &request.seen)) {
         Some(Ok(holders)) => (with_other_tags(core, request, holders), failure.is_some()),
         Some(Err(_)) => (taken.clone(), true),
         None => (Vec::new(), false),
@@ -292,7 +306,7 @@ fn carry_out(core: &Core, request: &SignOut) -> Result<Done> {
             is_missed |= !take(&open, account, &mut refresh_tokens);
         }
         // A sign-in of the subject that came between our looking and the fence has ended, but we do not hold its lock.
-        let now = accounts_in_any(&open, &named);
+        let now = accounts_in_any(&open, &named, &request.seen);
         is_missed |= now.is_ok_and(|now| now.iter().any(|account| !holders.contains(account)));
     }
     drop(locks);
@@ -370,18 +384,19 @@ fn accounts_of_aliases(open: &Open<'_>, aliases: &[Alias]) -> Result<Vec<Tag>> {
 }
 
 /// The accounts that have sign-ins of any of these scopes, each once.
-fn accounts_in_any(open: &Open<'_>, scopes: &[rule::Scope]) -> Result<Vec<Tag>> {
+fn accounts_in_any(open: &Open<'_>, scopes: &[rule::Scope], seen: &Seen) -> Result<Vec<Tag>> {
     let mut all = Vec::new();
     for scope in scopes {
-        all.extend(accounts_in(open, *scope)?);
+        all.extend(accounts_in(open, *scope, seen)?);
     }
     all.sort_unstable();
     all.dedup();
     Ok(all)
 }
 
-/// The accounts that have sign-ins of this scope. The index finds them, their own sealed rows decide; what does not open counts as found.
-fn accounts_in(open: &Open<'_>, scope: rule::Scope) -> Result<Vec<Tag>> {
+/// The accounts that have sign-ins of this scope. The index finds them, their own sealed rows decide; what does not open counts as found, and so does a
+/// sign-in that has ended already, if it is still listed: when in doubt, forget.
+fn accounts_in(open: &Open<'_>, scope: rule::Scope, seen: &Seen) -> Result<Vec<Tag>> {
     if open.core.is_engine_failed() {
         return Err(Error::Poisoned(Part::Engine));
     }
@@ -391,10 +406,12 @@ fn accounts_in(open: &Open<'_>, scope: rule::Scope) -> Result<Vec<Tag>> {
     let mut accounts = accounts_under(open, scope)?;
     let mut result = Ok(());
     accounts.retain(|account| {
-        has_sign_in_of(open, account, scope).unwrap_or_else(|error| {
-            result = Err(error);
-            false
-        })
+        let has = || has_sign_in(open, account, |_, life| life.scopes().any(|one| one == scope), true);
+        seen.has(scope, account)
+            || has().unwrap_or_else(|error| {
+                result = Err(error);
+                false
+            })
     });
     result.map(|()| accounts)
 }
@@ -420,56 +437,8 @@ fn accounts_by(open: &Open<'_>, index: Index, tag: &Tag) -> Result<Vec<Tag>> {
     Ok(accounts)
 }
 
-/// Whether somebody is signed in whom this sign-out would end, or may be: what does not open counts, unless just that scope was
-/// signed out already. If nobody is, every sign-out that may be the reason is durable when this returns.
-#[cfg(feature = "logout")]
-pub(crate) fn would_end_anybody(core: &Core, request: &SignOut) -> Result<bool> {
-    let open = core.enter()?;
-    let (now, cutoff) = (core.clock.now(), cutoff_of(request));
-    for scope in request.scopes() {
-        let scope = rule_scope(&core.tagger, scope);
-        let is_recorded = core.ledger.fences().last(scope).is_some();
-        for account in accounts_under(&open, scope)? {
-            let is_wanted = |_: &SignInBody, life: &rule::Life| {
-                life.scopes().any(|one| one == scope) && rule::takes(cutoff, now, life.time) && core.is_live(life, now)
-            };
-            if has_sign_in(&open, &account, is_wanted, !is_recorded)? {
-                return Ok(true);
-            }
-        }
-    }
-    core.ledger.settle()?;
-    Ok(false)
-}
-
 fn cutoff_of(request: &SignOut) -> Millis {
     request.cutoff.map_or(NO_CUTOFF, |time| to_millis(time).min(NO_CUTOFF - 1))
-}
-
-/// The accounts that a sign-out takes whole, as far as they are there and can be read.
-#[cfg(feature = "logout")]
-pub(crate) fn accounts_taken(core: &Core, request: &SignOut) -> Result<Vec<AccountId>> {
-    let open = core.enter()?;
-    let mut all: Vec<AccountId> = Vec::new();
-    for scope in request.scopes() {
-        let scope = rule_scope(&core.tagger, scope);
-        if !matches!(scope, rule::Scope::Account(_)) && !request.takes_whole(core, &scope) {
-            continue;
-        }
-        for account in accounts_in(&open, scope)? {
-            let Some((value, header)) = open.header(&account)? else { continue };
-            let id = open.rows()?.open_account(&layout::header(&account), &value, &header)?;
-            if !all.contains(&id) {
-                all.push(id);
-            }
-        }
-    }
-    Ok(all)
-}
-
-fn has_sign_in_of(open: &Open<'_>, account: &Tag, scope: rule::Scope) -> Result<bool> {
-    // Also one that has ended already, if it is still listed: when in doubt, forget.
-    has_sign_in(open, account, |_, life| life.scopes().any(|one| one == scope), true)
 }
 
 /// Whether the account has a sign-in that is wanted. Of what does not open it cannot be told: `in_doubt`.

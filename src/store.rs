@@ -528,20 +528,15 @@ impl TokenStore {
         self.core().options.session_policy
     }
 
-    /// Whether this sign-out would end somebody's sign-in, or might. If not, nobody's is, durably, when it returns.
+    /// Whom this sign-out would end.
     #[cfg(feature = "logout")]
-    pub(crate) fn would_end_anybody(&self, sign_out: &SignOut) -> Result<bool> {
-        observe::verb("would_end_anybody", || sign_out::would_end_anybody(self.core(), sign_out))
+    pub(crate) fn outlook(&self, sign_out: &SignOut) -> Result<sign_out::Outlook> {
+        observe::verb("outlook", || sign_out::outlook(self.core(), sign_out))
     }
 
     #[cfg(feature = "logout")]
     pub(crate) fn is_on_record(&self, scope: &Scope) -> Result<bool> {
         observe::verb("is_on_record", || sign_out::is_on_record(self.core(), scope))
-    }
-
-    #[cfg(feature = "logout")]
-    pub(crate) fn accounts_taken(&self, sign_out: &SignOut) -> Result<Vec<AccountId>> {
-        observe::verb("accounts_taken", || sign_out::accounts_taken(self.core(), sign_out))
     }
 
     fn live_account(&self, open: &Open<'_>, account: &Tag) -> Result<Option<Account>> {

@@ -288,18 +288,13 @@ impl AsyncTokenStore {
     }
 
     #[cfg(feature = "logout")]
-    pub(crate) async fn would_end_anybody(&self, sign_out: SignOut) -> Result<bool> {
-        self.run(move |store| store.would_end_anybody(&sign_out)).await
+    pub(crate) async fn outlook(&self, sign_out: SignOut) -> Result<crate::sign_out::Outlook> {
+        self.run(move |store| store.outlook(&sign_out)).await
     }
 
     #[cfg(feature = "logout")]
     pub(crate) async fn is_on_record(&self, scope: Scope) -> Result<bool> {
         self.run(move |store| store.is_on_record(&scope)).await
-    }
-
-    #[cfg(feature = "logout")]
-    pub(crate) async fn accounts_taken(&self, sign_out: SignOut) -> Result<Vec<AccountId>> {
-        self.run(move |store| store.accounts_taken(&sign_out)).await
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce(&TokenStore) -> Result<T> + Send + 'static) -> Result<T> {

@@ -22,6 +22,16 @@ struct Rows {
     unsynced: Vec<Changes>,
     flushed: usize,
     failing: bool,
+    /// What was read, and on which thread, for tests that say how often: keys, and the prefixes of scans that began.
+    #[cfg(test)]
+    reads: Vec<(Option<String>, Vec<u8>)>,
+}
+
+#[cfg(test)]
+fn read<'a>(mut state: MutexGuard<'a, Rows>, key: &[u8]) -> MutexGuard<'a, Rows> {
+    let thread = std::thread::current().name().map(Into::into);
+    state.reads.push((thread, key.into()));
+    state
 }
 
 impl MemoryRows {
@@ -46,6 +56,14 @@ impl MemoryRows {
     /// From now on every write and sync fails, or works again.
     pub(crate) fn fail(&self, failing: bool) {
         self.lock().failing = failing;
+    }
+
+    /// The keys and prefixes that were read since the last call, but by the reclaimer.
+    #[cfg(all(test, feature = "logout"))]
+    pub(crate) fn take_reads(&self) -> Vec<Vec<u8>> {
+        let reads = std::mem::take(&mut self.lock().reads);
+        let others = reads.into_iter().filter(|(thread, _)| thread.as_deref() != Some("oubliette-reclaim"));
+        others.map(|(_, key)| key).collect()
     }
 
     /// Forgets what a crash may forget: batches are lost from the end, `pick(n)` says how many of `n` stay. What was flushed
@@ -78,12 +96,17 @@ pub(crate) struct MemoryEngine(pub(crate) MemoryRows);
 
 impl Engine for MemoryEngine {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
-        Ok(self.0.lock().live.get(key).cloned())
+        let state = self.0.lock();
+        #[cfg(test)]
+        let state = read(state, key);
+        Ok(state.live.get(key).cloned())
     }
 
     fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, EngineError> {
         let from = after.map_or(Bound::Included(prefix), Bound::Excluded);
         let state = self.0.lock();
+        #[cfg(test)]
+        let state = if after.is_none() { read(state, prefix) } else { state };
         let rows = state.live.range::<[u8], _>((from, Bound::Unbounded)).take_while(|(key, _)| key.starts_with(prefix));
         Ok(rows.take(limit).map(|(key, value)| (key.clone(), value.clone())).collect())
     }

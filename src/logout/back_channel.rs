@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::answer::Answer;
 use super::form;
+use super::issuers::Meant;
 use super::profile::LOGOUT;
 use super::receiver::{Outcome, Receiver, Signal, SignedOut};
 use super::rejected::Rejected;
@@ -30,19 +31,23 @@ impl Receiver {
     /// Whether anybody was signed in makes no difference to the answer. If nobody was, the sign-out is recorded all the same, so that it ends a sign-in that is
     /// on its way; but not if the token is more than an hour old, nor beyond 1000 such records an hour for an issuer.
     pub async fn back_channel(&self, route: Option<&str>, content_type: Option<&str>, body: &[u8]) -> Answer {
-        let token = match self.logout_token(route, content_type, body) {
-            Ok(token) => token,
+        let (token, meant) = match self.accept(route, content_type, body) {
+            Ok(accepted) => accepted,
             Err(why) => return answer(Outcome::Refused(why)),
         };
         // Also fetching keys: whoever hangs up has said that a user signed out.
-        let (receiver, route) = (self.clone(), route.map(str::to_owned));
-        let outcome =
-            self.to_the_end(async move { receiver.receive(route.as_deref(), &token).await.unwrap_or_else(Outcome::Refused) });
+        let receiver = self.clone();
+        let outcome = self.to_the_end(async move {
+            match receiver.issuers.believe(meant, &token).await {
+                Ok((issuer, token)) => receiver.obey(issuer, &token).await,
+                Err(why) => Outcome::Refused(why),
+            }
+        });
         answer(outcome.await.unwrap_or(Outcome::Failed))
     }
 
-    /// The token of a request. What a stranger could not send is left to be checked: the signature.
-    fn logout_token(&self, route: Option<&str>, content_type: Option<&str>, body: &[u8]) -> Result<String, Rejected> {
+    /// The token of a request, with which all is right. What a stranger could not send is left to be checked: the signature.
+    fn accept(&self, route: Option<&str>, content_type: Option<&str>, body: &[u8]) -> Result<(Unverified, Meant), Rejected> {
         if body.len() > form::MAX_BODY {
             return Err(Rejected::Malformed("the body is too long"));
         }
@@ -50,14 +55,9 @@ impl Receiver {
             return Err(Rejected::Malformed("the body must be application/x-www-form-urlencoded"));
         }
         let token = form::parameter(body, "logout_token")?.ok_or(Rejected::Malformed("there is no logout_token"))?;
-        self.issuers.check(route, &Unverified::parse(&token, &LOGOUT)?, self.store.blocking().time())?;
-        Ok(token)
-    }
-
-    async fn receive(&self, route: Option<&str>, token: &str) -> Result<Outcome, Rejected> {
-        let unverified = Unverified::parse(token, &LOGOUT)?;
-        let (issuer, verified) = self.issuers.receive(route, &unverified, self.store.blocking().time()).await?;
-        Ok(self.obey(issuer, &verified).await)
+        let token = Unverified::parse(&token, &LOGOUT)?;
+        let meant = self.issuers.check(route, &token, self.store.blocking().time())?;
+        Ok((token, meant))
     }
 
     async fn obey(&self, issuer: usize, token: &LogoutToken) -> Outcome {
@@ -74,7 +74,11 @@ impl Receiver {
             return self.carry_out(sign_out, signed_out, &known, turn).await;
         }
         // (What cannot be looked for is recorded.)
-        let finds_nobody = matches!(self.store.would_end_anybody(sign_out.clone()).await, Ok(false));
+        let (finds_nobody, accounts, seen) = match self.store.outlook(sign_out.clone()).await {
+            Ok(outlook) => (!outlook.ends_anybody, outlook.accounts, outlook.seen),
+            Err(_) => Default::default(),
+        };
+        let (sign_out, signed_out) = (sign_out.with_seen(seen), SignedOut { accounts, ..signed_out });
         if finds_nobody && (self.is_old(token) || !self.take(issuer, sign_out.scopes().count())) {
             drop(turn);
             let signed_out = SignedOut { signed_in_before: sign_out.cutoff(), ..signed_out };
@@ -94,7 +98,7 @@ impl Receiver {
 
 fn answer(outcome: Outcome) -> Answer {
     match outcome.observed(Channel::Back) {
-        Outcome::Done | Outcome::Repeated | Outcome::Nobody => Answer::done(),
+        Outcome::Done | Outcome::Repeated | Outcome::Nobody | Outcome::Unknown => Answer::done(),
         Outcome::Refused(why) => Answer::refused(why),
         Outcome::Failed => Answer::failed(),
     }

@@ -4,17 +4,22 @@ use std::fmt;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 
+use super::address::{Said, address};
 use super::answer::Answer;
 use super::form;
+use super::front_channel::digest;
 use super::issuer::Issuer;
 use super::receiver::{BoxError, Receiver, SignOutError, Signal, SignedOut};
 use crate::asynchronous::AsyncSignIn;
 use crate::crypto::fresh;
-use crate::id::ClientId;
-use crate::sign_out::{Receipt, SessionPolicy, SignOut};
+use crate::id::{AccountId, ClientId};
+use crate::sign_out::{Receipt, Scope, SessionPolicy, SignOut};
+use crate::token::IdToken;
 
-/// The longest ID token that goes into an address, in bytes, unless it is said otherwise.
+/// The longest ID token that goes into an address, and the longest query, in bytes, unless it is said otherwise. IIS refuses longer
+/// queries (`maxQueryString`), with a page of its own and the user still signed in.
 const LONGEST_HINT: usize = 4096;
+const LONGEST_QUERY: usize = 2048;
 /// The cookie that has the `state` while the user is at the provider.
 const COOKIE: &str = "__Host-signing-out";
 
@@ -32,6 +37,7 @@ pub struct EndSession {
     logout_hint: Option<String>,
     ui_locales: Option<String>,
     longest_hint: usize,
+    longest_query: usize,
     only_this_session: bool,
     takes_refresh_tokens: bool,
 }
@@ -51,6 +57,7 @@ impl EndSession {
             logout_hint: None,
             ui_locales: None,
             longest_hint: LONGEST_HINT,
+            longest_query: LONGEST_QUERY,
             only_this_session: false,
             takes_refresh_tokens: false,
         }
@@ -81,10 +88,19 @@ impl EndSession {
         self
     }
 
-    /// The longest ID token that is put into the address (`id_token_hint`), in bytes: 4096, unless it is said otherwise. Servers refuse long addresses, some
-    /// from 8 KiB on, and then the user is still signed in there. Without a hint most providers ask her whether she means it.
+    /// The longest ID token that is put into the address (`id_token_hint`), in bytes: 4096, unless it is said otherwise; and only where it fits into the
+    /// [query](Self::longest_query), which by default takes one of some 1800 bytes. Without a hint most providers ask the user whether they mean it.
     pub fn longest_hint(mut self, bytes: usize) -> Self {
         self.longest_hint = bytes;
+        self
+    }
+
+    /// The longest query that the address may have, in bytes: 2048, unless it is said otherwise, which is what IIS takes. Servers refuse longer ones with an
+    /// error page, some from 8 KiB on, and then the user is still signed in there. So a longer one is sent without the ID token; if that is
+    /// not enough, without `ui_locales` and then `logout_hint`. `client_id`, the way back, and what the provider's own address has are
+    /// always in it. If the provider is known to take more, say so here: its users are then asked less often.
+    pub fn longest_query(mut self, bytes: usize) -> Self {
+        self.longest_query = bytes;
         self
     }
 
@@ -192,28 +208,22 @@ impl Receiver {
     }
 
     async fn end_session(&self, live: &AsyncSignIn, request: EndSession) -> Result<Ended, SignOutError> {
-        // What cannot be read must not keep her signed in.
         let issuer = self.issuer_of(live);
-        let mut hint = None;
         let clients = match &request.client {
             Some(client) => std::slice::from_ref(client),
             None => issuer.map(Issuer::clients).unwrap_or_default(),
         };
-        for client in clients {
-            hint = live.id_token(client).await.ok().flatten().map(|token| (client, token));
-            if hint.is_some() {
-                break;
-            }
-        }
-        let (sign_out, accounts) = match live.session().filter(|_| request.only_this_session) {
-            Some(session) => (SignOut::session(session).policy(SessionPolicy::OnlySession), Vec::new()),
-            None => (SignOut::account(live.account()), vec![live.account().clone()]),
-        };
+        let hint = id_token(live, clients).await;
+        let (sign_out, accounts) = whom(live, issuer, request.only_this_session);
         let sign_out = if request.takes_refresh_tokens { sign_out.taking_refresh_tokens() } else { sign_out };
         let result = self.store.sign_out(sign_out).await;
         let signed_out = SignedOut::by(Signal::RpInitiated, live.session().cloned(), live.subject().cloned());
         let hook = self.run_hook(SignedOut { accounts, receipt: result.as_ref().ok().cloned(), ..signed_out }).await.err();
         let receipt = result?;
+        if let Some(session) = live.session().filter(|_| hook.is_none()) {
+            let names = issuer.and_then(|issuer| issuer.provider().sessions(Some(session.issuer()), session.sid()).ok());
+            self.remember(digest(names.as_ref().and_then(|names| names.first()).unwrap_or(session)));
+        }
 
         let state = Base64UrlUnpadded::encode_string(&fresh::<16>()?);
         let endpoint = match issuer {
@@ -223,27 +233,19 @@ impl Receiver {
             },
             None => None,
         };
-        let url = endpoint.map(|mut url| {
-            let mut query = url.query_pairs_mut();
-            let client = hint.as_ref().map(|(client, _)| *client).or(clients.first());
-            let hint = hint.as_ref().map(|(_, token)| token.secret.expose()).filter(|hint| hint.len() <= request.longest_hint);
-            let parameters = [
-                ("id_token_hint", hint),
-                ("client_id", client.map(ClientId::as_str)),
-                ("logout_hint", request.logout_hint.as_deref()),
-                ("post_logout_redirect_uri", request.back_to.as_deref()),
-                // It comes back with her, to there.
-                ("state", request.back_to.as_ref().map(|_| state.as_str())),
-                ("ui_locales", request.ui_locales.as_deref()),
-            ];
-            for (name, value) in parameters {
-                if let Some(value) = value {
-                    query.append_pair(name, value);
-                }
-            }
-            drop(query);
-            String::from(url)
-        });
+        let token = hint.as_ref().map(|(_, token)| token.secret.expose());
+        let client = hint.as_ref().map(|(client, _)| *client).or(request.client.as_ref());
+        let said = Said {
+            id_token_hint: token.filter(|token| token.len() <= request.longest_hint),
+            client_id: client.map(ClientId::as_str),
+            or_client_id: clients.first().map(ClientId::as_str),
+            logout_hint: request.logout_hint.as_deref(),
+            post_logout_redirect_uri: request.back_to.as_deref(),
+            // It comes back with the user, to there.
+            state: request.back_to.as_ref().map(|_| state.as_str()),
+            ui_locales: request.ui_locales.as_deref(),
+        };
+        let url = endpoint.map(|endpoint| address(&endpoint, &said, request.longest_query));
         Ok(Ended { receipt, url, state, hook })
     }
 
@@ -259,4 +261,32 @@ impl Receiver {
             }
         }
     }
+}
+
+/// The ID token that the user got as one of these clients. What cannot be read must not keep anybody signed in.
+async fn id_token<'a>(live: &AsyncSignIn, clients: &'a [ClientId]) -> Option<(&'a ClientId, IdToken)> {
+    for client in clients {
+        if let Some(token) = live.id_token(client).await.ok().flatten() {
+            return Some((client, token));
+        }
+    }
+    None
+}
+
+/// Whom a sign-out from here ends, by all names of their provider, and the accounts that end whole.
+fn whom(live: &AsyncSignIn, issuer: Option<&Issuer>, only_this_session: bool) -> (SignOut, Vec<AccountId>) {
+    let provider = issuer.map(Issuer::provider).filter(|provider| provider.has_other_names());
+    if let Some(session) = live.session().filter(|_| only_this_session) {
+        let names = provider.and_then(|provider| provider.sessions(Some(session.issuer()), session.sid()).ok());
+        let others = names.unwrap_or_default().into_iter().filter(|other| other != session).map(Scope::Session);
+        return (others.fold(SignOut::session(session), SignOut::and).policy(SessionPolicy::OnlySession), Vec::new());
+    }
+    let mut accounts = vec![live.account().clone()];
+    if let Some((provider, subject)) = provider.zip(live.subject()) {
+        let subjects = provider.subjects(subject.issuer(), subject.sub()).unwrap_or_default();
+        let others = subjects.iter().filter_map(|subject| provider.account_of(subject).ok().flatten());
+        accounts.extend(others.filter(|other| other != live.account()));
+    }
+    let others = accounts.iter().skip(1).cloned().map(Scope::Account);
+    (others.fold(SignOut::account(live.account()), SignOut::and), accounts)
 }

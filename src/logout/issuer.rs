@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use openidconnect::url::Url;
 
 use super::jws::Algorithm;
-use super::key_set::KeySet;
+use super::key_set::{KeySet, SignedAs};
 use super::keys::{Cache, Keys};
 use super::profile::{LOGOUT, Presence};
 use super::rejected::Rejected;
@@ -57,6 +57,7 @@ const AHEAD: Duration = Duration::from_secs(600);
 pub struct Issuer {
     provider: Provider,
     clients: Vec<ClientId>,
+    keys: Keys,
     cache: Cache,
     name: Option<String>,
     algorithms: Vec<Algorithm>,
@@ -67,6 +68,8 @@ pub struct Issuer {
     /// The origins of its pages beside its own.
     frame_origins: Vec<String>,
     end_session_url: Option<Url>,
+    /// Whether its `sid` at the front channel is a `sub`.
+    sid_is_sub: bool,
     /// The first setting that is wrong, and what about it.
     pub(super) mistake: Option<(&'static str, &'static str)>,
 }
@@ -78,6 +81,7 @@ impl Issuer {
         Self {
             // Bound to this provider: no other's keys ever get into it, whoever shares the recipe.
             cache: keys.cache(&provider),
+            keys,
             provider,
             clients: vec![client],
             name: None,
@@ -88,6 +92,7 @@ impl Issuer {
             policy: None,
             frame_origins: Vec::new(),
             end_session_url: None,
+            sid_is_sub: false,
             mistake: None,
         }
     }
@@ -96,6 +101,20 @@ impl Issuer {
     pub fn client(mut self, client: ClientId) -> Self {
         self.clients.push(client);
         self
+    }
+
+    /// As [`Provider::also_known_as`], for what comes to the callbacks alone. Where ID tokens can come under that address too, as they mostly can, tell the
+    /// provider, and both the login and its issuer have it.
+    pub fn also_known_as(mut self, address: impl AsRef<str>) -> Self {
+        match self.provider.clone().also_known_as(address.as_ref()) {
+            Ok(provider) => {
+                // The discovery document may say that name.
+                self.cache = self.keys.cache(&provider);
+                self.provider = provider;
+                self
+            }
+            Err(_) => self.mistaken("address", "it is no https or http URL of a host and a path"),
+        }
     }
 
     /// Gives the issuer callbacks of its own, which end in `/<name>`: those without a name are then not for it. 1 to 64 ASCII letters, digits, `.`, `_` or `-`.
@@ -157,7 +176,22 @@ impl Issuer {
         }
     }
 
+    /// Takes the front channel's `sid` for a `sub` too: for providers that send the user's name in its place and have no `sid` in their ID tokens, as LemonLDAP::NG
+    /// 2.16.1 does. Without this their requests are answered with 200, and end nobody's sign-in. All of the user's sign-ins end then, in every
+    /// browser.
+    ///
+    /// **The price**: a `sid` is a secret, a name is none. Anybody who knows a user's name at the provider can sign that user out, from a page of theirs that
+    /// any browser opens, as often as they like. It ends sign-ins and reveals nothing. Prefer the back channel where the provider has one.
+    pub fn front_channel_sid_is_sub(mut self) -> Self {
+        self.sid_is_sub = true;
+        self
+    }
+
     /// Where users sign out at the provider (`end_session_endpoint`), instead of where its discovery document says.
+    ///
+    /// What it has of [parameters](super::EndSession) that a sign-out says itself is replaced: which client the ID token is of, where the user comes back, and the
+    /// `state` are known then, and a provider refuses a `client_id` that is not the ID token's. Everything else in it stays, and so does its
+    /// `client_id` if no ID token is there to tell.
     pub fn end_session_endpoint(mut self, url: impl Into<String>) -> Self {
         match Url::parse(&url.into()) {
             Ok(url) if is_safe(&url) && url.fragment().is_none() => {
@@ -178,18 +212,26 @@ impl Issuer {
     pub fn verify(&self, token: &str, keys: &KeySet, now: SystemTime) -> Result<LogoutToken, Rejected> {
         let token = Unverified::parse(token, &LOGOUT)?;
         let checked = self.check(&token, now)?;
-        keys.verify(token.jws(), &self.algorithms, token.iss(), token.tid())?;
-        Ok(checked.0)
+        let signed_as = self.signed_as(&token);
+        match keys.verify(token.jws(), &self.algorithms, &signed_as) {
+            Ok(()) => Ok(checked.0),
+            Err(refusal) => {
+                self.cache.tell_why_not(Some(keys), token.jws(), &self.algorithms, &signed_as);
+                Err(refusal)
+            }
+        }
     }
 
     /// As [`verify`](Self::verify), with the issuer's own keys, for a token with which all else is [right](Self::check).
-    pub(super) async fn believe(&self, checked: Checked, token: &Unverified<'_>) -> Result<LogoutToken, Rejected> {
-        self.cache.verify(token.jws(), &self.algorithms, token.iss(), token.tid()).await?;
+    pub(super) async fn believe(&self, checked: Checked, token: &Unverified) -> Result<LogoutToken, Rejected> {
+        self.cache.verify(token.jws(), &self.algorithms, &self.signed_as(token)).await?;
         Ok(checked.0)
     }
 
     /// Everything but the signature: so that a stranger's token does not make us fetch keys.
-    pub(super) fn check(&self, token: &Unverified<'_>, now: SystemTime) -> Result<Checked, Rejected> {
+    pub(super) fn check(&self, token: &Unverified, now: SystemTime) -> Result<Checked, Rejected> {
+        #[cfg(test)]
+        super::once::CHECKED.set(super::once::CHECKED.get() + 1);
         let (claims, profile, header) = (token.claims(), token.profile(), token.jws().header());
         if !self.provider.takes_issuer(token.iss(), token.tid()) {
             return Err(Rejected::UnknownIssuer);
@@ -205,10 +247,10 @@ impl Issuer {
         }
         profile.check_type(header, self.is_type_required)?;
         self.check_times(token, now)?;
-        let (user, account) = self.user(token)?;
+        let (user, accounts) = self.user(token)?;
         Ok(Checked(LogoutToken {
             user,
-            account,
+            accounts,
             iat: claims.iat,
             skew: self.skew,
             checked_at: now.duration_since(UNIX_EPOCH).unwrap_or_default(),
@@ -217,8 +259,15 @@ impl Issuer {
         }))
     }
 
+    /// In whose name a token is signed: a key may say the provider's first name or another.
+    fn signed_as<'a>(&self, token: &'a Unverified) -> SignedAs<'a> {
+        let mut names = self.provider.names(token.iss());
+        names.push(token.iss().into());
+        SignedAs { names, tid: token.tid() }
+    }
+
     /// RFC 7519 §4.1.4 to §4.1.6.
-    fn check_times(&self, token: &Unverified<'_>, now: SystemTime) -> Result<(), Rejected> {
+    fn check_times(&self, token: &Unverified, now: SystemTime) -> Result<(), Rejected> {
         let claims = token.claims();
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let latest = now.saturating_add(self.skew);
@@ -234,22 +283,23 @@ impl Issuer {
         if end.saturating_add(self.skew) > now { Ok(()) } else { Err(Rejected::Expired) }
     }
 
-    /// Whose token it is, and the account, where that tells it. A name that no sign-in can have, as it is too long, does not make the other one worse.
-    fn user(&self, token: &Unverified<'_>) -> Result<(User, Option<AccountId>), Rejected> {
+    /// Whose token it is, and the accounts, where that tells them. A name that no sign-in can have, as it is too long, does not make the other
+    /// one worse.
+    fn user(&self, token: &Unverified) -> Result<(User, Vec<AccountId>), Rejected> {
         let (iss, claims) = (token.iss(), token.claims());
-        let subject = claims.sub.as_deref().and_then(|sub| Subject::new(iss, sub).ok());
-        let session = claims.sid.as_deref().and_then(|sid| self.provider.session(iss, sid).ok().zip(Some(sid)));
-        let account = subject.as_ref().and_then(|subject| self.provider.account_of(subject).ok().flatten());
-        let user = match (session, subject) {
-            (Some((session, sid)), subject) => {
-                let mut others = self.provider.sessions(Some(iss), sid).unwrap_or_default();
-                others.retain(|other| *other != session);
-                User::Session { session, others, subject }
+        let sessions = claims.sid.as_deref().and_then(|sid| self.provider.sessions(Some(iss), sid).ok());
+        let subjects = claims.sub.as_deref().and_then(|sub| self.provider.subjects(iss, sub).ok()).unwrap_or_default();
+        let accounts = subjects.iter().filter_map(|subject| self.provider.account_of(subject).ok().flatten()).collect();
+        let mut sessions = sessions.unwrap_or_default().into_iter();
+        let user = match sessions.next() {
+            Some(session) => User::Session { session, others: sessions.collect(), subjects },
+            None => {
+                let mut subjects = subjects.into_iter();
+                let nobody = Rejected::claim("sub", "nobody can be named so, nor by sid");
+                User::Subject { subject: subjects.next().ok_or(nobody)?, others: subjects.collect() }
             }
-            (None, Some(subject)) => User::Subject(subject),
-            (None, None) => return Err(Rejected::claim("sub", "nobody can be named so, nor by sid")),
         };
-        Ok((user, account))
+        Ok((user, accounts))
     }
 
     pub(super) fn provider(&self) -> &Provider {
@@ -272,13 +322,21 @@ impl Issuer {
         self.policy
     }
 
+    /// The subjects that a `sid` of the front channel may stand for, by all names of the provider.
+    pub(super) fn subjects_of(&self, iss: Option<&str>, sid: &str) -> Vec<Subject> {
+        if !self.sid_is_sub {
+            return Vec::new();
+        }
+        self.provider.subjects(iss.unwrap_or(self.provider.issuer()), sid).unwrap_or_default()
+    }
+
     pub(super) fn end_session_url(&self) -> Option<&Url> {
         self.end_session_url.as_ref()
     }
 
     /// Who may frame the front-channel's answer, as the directive `frame-ancestors` lists them (CSP Level 3 §6.4.2).
     pub(super) fn frame_ancestors(&self) -> String {
-        let own = frame_source(&self.provider.origin());
+        let own: Vec<String> = self.provider.origins().iter().filter_map(|origin| frame_source(origin)).collect();
         let all: Vec<&str> = own.iter().chain(&self.frame_origins).map(String::as_str).collect();
         if all.is_empty() { "'none'".into() } else { all.join(" ") }
     }

@@ -18,15 +18,22 @@ impl Issuers {
     /// These.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if there are none, if two are the same provider or have the same name, or if a setting of one is wrong.
+    /// [`Error::InvalidInput`] if there are none, if two are the same provider, are [known](Issuer::also_known_as) by the same address or have the
+    /// same name, or if a setting of one is wrong.
     pub fn new(issuers: impl IntoIterator<Item = Issuer>) -> Result<Self> {
         let mut list: Vec<Issuer> = Vec::new();
         for issuer in issuers {
             if let Some((field, problem)) = issuer.mistake {
                 return Err(Error::invalid(field, problem));
             }
-            if list.iter().any(|other| other.provider().issuer() == issuer.provider().issuer()) {
+            if list.iter().any(|other| other.provider().is(issuer.provider())) {
                 return Err(Error::invalid("issuers", "two are the same provider: give one of them both clients"));
+            }
+            if list.iter().any(|other| other.provider().disputes(issuer.provider())) {
+                return Err(Error::invalid(
+                    "issuers",
+                    "two are known by the same address: whose sign-outs under it are, cannot be told",
+                ));
             }
             if issuer.name().is_some() && list.iter().any(|other| other.name() == issuer.name()) {
                 return Err(Error::invalid("issuers", "two have the same name"));
@@ -45,28 +52,13 @@ impl Issuers {
         self.0.get(place)
     }
 
-    /// Checks a token that came on this route: by the first issuer there whose it is and for whose app. Several can take an `iss`, as two apps of
-    /// one Entra tenant do; which one is meant, the audience says. Gives the issuer's place too.
-    pub(super) async fn receive(
-        &self,
-        route: Option<&str>,
-        token: &Unverified<'_>,
-        now: SystemTime,
-    ) -> Result<(usize, LogoutToken), Rejected> {
-        let (place, issuer, checked) = self.candidate(route, token, now)?;
-        Ok((place, issuer.believe(checked, token).await?))
-    }
-
-    fn candidate(
-        &self,
-        route: Option<&str>,
-        token: &Unverified<'_>,
-        now: SystemTime,
-    ) -> Result<(usize, &Issuer, Checked), Rejected> {
+    /// Checks everything but the signature of a token that came on this route: by the first issuer there whose it is and for whose app. Several can
+    /// take an `iss`, as two apps of one Entra tenant do; which one is meant, the audience says.
+    pub(super) fn check(&self, route: Option<&str>, token: &Unverified, now: SystemTime) -> Result<Meant, Rejected> {
         let mut why = Rejected::UnknownIssuer;
-        for (place, issuer) in self.on_route(route) {
-            match issuer.check(token, now) {
-                Ok(checked) => return Ok((place, issuer, checked)),
+        for (issuer, one) in self.on_route(route) {
+            match one.check(token, now) {
+                Ok(checked) => return Ok(Meant { issuer, checked }),
                 // The sender is told what the issuer that it most likely means says.
                 Err(rejected) if nearness(rejected) > nearness(why) => why = rejected,
                 Err(_) => {}
@@ -75,9 +67,10 @@ impl Issuers {
         Err(why)
     }
 
-    /// Whether a token that came on this route would be taken, if only its signature were right.
-    pub(super) fn check(&self, route: Option<&str>, token: &Unverified<'_>, now: SystemTime) -> Result<(), Rejected> {
-        self.candidate(route, token, now).map(drop)
+    /// Checks the signature too. Gives the issuer's place.
+    pub(super) async fn believe(&self, meant: Meant, token: &Unverified) -> Result<(usize, LogoutToken), Rejected> {
+        let issuer = self.get(meant.issuer).ok_or(Rejected::UnknownIssuer)?;
+        Ok((meant.issuer, issuer.believe(meant.checked, token).await?))
     }
 
     /// The issuer on that route that a request speaks of: by `iss`, or the only one.
@@ -92,6 +85,12 @@ impl Issuers {
     fn on_route(&self, route: Option<&str>) -> impl Iterator<Item = (usize, &Issuer)> {
         self.0.iter().enumerate().filter(move |(_, issuer)| issuer.name() == route)
     }
+}
+
+/// A token with which all is right but, perhaps, its signature, and the issuer that it is of.
+pub(super) struct Meant {
+    issuer: usize,
+    checked: Checked,
 }
 
 fn nearness(rejected: Rejected) -> u8 {
@@ -155,12 +154,8 @@ mod tests {
     async fn received(issuers: &Issuers, route: Option<&str>, token: &str) -> Result<usize, Rejected> {
         let token = Unverified::parse(token, &LOGOUT).unwrap();
         let now = UNIX_EPOCH + Duration::from_secs(NOW);
-        let received = issuers.receive(route, &token, now).await.map(|(place, _)| place);
-        // What needs no key is told without one.
-        if let Err(why) = issuers.check(route, &token, now) {
-            assert_eq!(received, Err(why));
-        }
-        received
+        let meant = issuers.check(route, &token, now)?;
+        issuers.believe(meant, &token).await.map(|(place, _)| place)
     }
 
     #[tokio::test]

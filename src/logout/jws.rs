@@ -58,15 +58,15 @@ pub(super) struct Header {
 }
 
 /// A token in its parts.
-pub(super) struct Jws<'a> {
+pub(super) struct Jws {
     header: Header,
     payload: Vec<u8>,
-    signing_input: &'a [u8],
+    signing_input: Vec<u8>,
     signature: Vec<u8>,
 }
 
-impl<'a> Jws<'a> {
-    pub(super) fn parse(compact: &'a str) -> Result<Self, Rejected> {
+impl Jws {
+    pub(super) fn parse(compact: &str) -> Result<Self, Rejected> {
         if compact.len() > MAX_TOKEN_BYTES {
             return Err(Rejected::Malformed("the token is too long"));
         }
@@ -81,7 +81,7 @@ impl<'a> Jws<'a> {
         Ok(Self {
             header: Header::parse(&decoded(header)?)?,
             payload: decoded(payload)?,
-            signing_input,
+            signing_input: signing_input.into(),
             signature: decoded(signature)?,
         })
     }
@@ -95,7 +95,7 @@ impl<'a> Jws<'a> {
     }
 
     pub(super) fn signing_input(&self) -> &[u8] {
-        self.signing_input
+        &self.signing_input
     }
 
     pub(super) fn signature(&self) -> &[u8] {
@@ -104,7 +104,7 @@ impl<'a> Jws<'a> {
 
     /// Names what was signed. Not the signature: whoever sees one of ECDSA can make another that is as good.
     pub(super) fn digest(&self) -> [u8; 32] {
-        Sha256::digest(self.signing_input).into()
+        Sha256::digest(&self.signing_input).into()
     }
 }
 

@@ -19,6 +19,9 @@ pub const MAX_KEY_SET_BYTES: usize = 256 * 1024;
 const MAX_KEYS: usize = 64;
 /// How many keys are tried on one token, whoever sends it.
 const MAX_TRIED: usize = 8;
+/// The longest name of a key that is written to a log, in bytes, and how many unusable keys are told of at once.
+const LONGEST_NAME: usize = 64;
+const MAX_TOLD: usize = 3;
 /// RSA moduli, in bits: shorter ones are no longer safe (RFC 7518 §3.3), longer ones cannot be used here.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 
@@ -39,7 +42,13 @@ const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 /// # Ok::<(), KeysError>(())
 /// ```
 #[derive(Clone, PartialEq)]
-pub struct KeySet(Arc<[Key]>);
+pub struct KeySet(Arc<Keys>);
+
+#[derive(PartialEq)]
+struct Keys {
+    usable: Vec<Key>,
+    unusable: Vec<Unusable>,
+}
 
 /// Why a document gives no keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,36 +71,53 @@ impl KeySet {
     /// # Errors
     /// [`KeysError`] if it is none, is too large, or has no key that can be used.
     pub fn parse(jwks: &[u8]) -> Result<Self, KeysError> {
+        Self::read(jwks).map_err(|no_keys| no_keys.error)
+    }
+
+    /// As [`parse`](Self::parse), and says of which keys why they cannot be used.
+    pub(super) fn read(jwks: &[u8]) -> Result<Self, NoKeys> {
         if jwks.len() > MAX_KEY_SET_BYTES {
-            return Err(KeysError::TooLarge);
+            return Err(KeysError::TooLarge.into());
         }
         let document = Members::parse(jwks).ok_or(KeysError::NotAKeySet)?;
         let keys: Vec<&RawValue> = document.get("keys").ok().flatten().ok_or(KeysError::NotAKeySet)?;
-        let keys: Vec<Key> = keys.iter().filter_map(|key| Key::parse(key.get().as_bytes())).take(MAX_KEYS).collect();
-        if keys.is_empty() { Err(KeysError::NoUsableKeys) } else { Ok(Self(keys.into())) }
+        let (mut usable, mut unusable) = (Vec::new(), Vec::new());
+        for key in keys {
+            match Key::parse(key.get().as_bytes()) {
+                Ok(key) => usable.push(key),
+                Err(key) if unusable.len() < MAX_KEYS => unusable.extend(key),
+                Err(_) => {}
+            }
+            if usable.len() == MAX_KEYS {
+                break;
+            }
+        }
+        if usable.is_empty() {
+            return Err(NoKeys { error: KeysError::NoUsableKeys, unusable });
+        }
+        Ok(Self(Arc::new(Keys { usable, unusable })))
     }
 
     /// How many keys can be used.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.0.usable.len()
     }
 
     /// Never: a set without keys is an error.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.usable.is_empty()
     }
 
     /// Whether one of the keys signed this, for this issuer: one of that name or, if the token names none, any that can have. (A provider with
     /// several keys must name one, OpenID Connect Core 1.0 §10.1; but it is no reason to refuse what it has signed.) `UnknownKey` if there is no such key.
-    pub(super) fn verify(&self, jws: &Jws<'_>, algorithms: &[Algorithm], iss: &str, tid: Option<&str>) -> Result<(), Rejected> {
+    pub(super) fn verify(&self, jws: &Jws, algorithms: &[Algorithm], signed_as: &SignedAs<'_>) -> Result<(), Rejected> {
         let header = jws.header();
         if !algorithms.contains(&header.algorithm) {
             return Err(Rejected::WrongAlgorithm);
         }
-        let fits = |key: &&Key| key.algorithm(algorithms) == Some(header.algorithm) && key.may_sign_for(iss, tid);
-        let fitting = || self.0.iter().filter(fits);
+        let fitting = || self.0.usable.iter().filter(|key| key.misfit(header.algorithm, algorithms, signed_as).is_none());
         // A token or a key without a name can belong to any of the others.
         let mut keys: Vec<&Key> = fitting().filter(|key| header.kid.is_none() || key.kid == header.kid).take(MAX_TRIED).collect();
         if keys.is_empty() {
@@ -103,12 +129,69 @@ impl KeySet {
             _ => Err(Rejected::BadSignature),
         }
     }
+
+    /// Why the key that a token names is of no use for it, though it is in the document. `None` if it is of use, or is not there.
+    pub(super) fn why_not(&self, jws: &Jws, algorithms: &[Algorithm], signed_as: &SignedAs<'_>) -> Option<Unusable> {
+        let (kid, algorithm) = (jws.header().kid.as_deref()?, jws.header().algorithm);
+        let named = self.0.usable.iter().filter(|key| key.kid.as_deref() == Some(kid));
+        let mut misfits: Vec<_> = named.map(|key| key.misfit(algorithm, algorithms, signed_as)).collect();
+        if misfits.contains(&None) {
+            return None;
+        }
+        match misfits.pop().flatten() {
+            Some(why) => Some(Unusable { kid: kid.into(), why }),
+            None => self.0.unusable.iter().find(|key| key.kid == kid).cloned(),
+        }
+    }
 }
 
 impl fmt::Debug for KeySet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "KeySet({} keys)", self.len())
     }
+}
+
+/// A key of the document that cannot be used.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Unusable {
+    kid: String,
+    why: &'static str,
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // It is public, but whoever serves the document decides what it says.
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.+/=:".contains(&byte);
+        let is_told = self.kid.len() <= LONGEST_NAME && self.kid.bytes().all(is_plain);
+        write!(f, "the key {}: {}", if is_told { &self.kid } else { "(of a name that cannot stand here)" }, self.why)
+    }
+}
+
+/// Why a document gives no keys, and which of them cannot be used.
+#[derive(Debug)]
+pub(super) struct NoKeys {
+    error: KeysError,
+    unusable: Vec<Unusable>,
+}
+
+impl From<KeysError> for NoKeys {
+    fn from(error: KeysError) -> Self {
+        Self { error, unusable: Vec::new() }
+    }
+}
+
+impl fmt::Display for NoKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)?;
+        self.unusable.iter().take(MAX_TOLD).try_for_each(|key| write!(f, "; {key}"))
+    }
+}
+
+/// In whose name a token is signed.
+pub(super) struct SignedAs<'a> {
+    /// The issuer, by each of its names.
+    pub(super) names: Vec<String>,
+    pub(super) tid: Option<&'a str>,
 }
 
 /// A key that can be used.
@@ -144,44 +227,58 @@ impl Family {
 }
 
 impl Key {
-    /// `None` if it cannot be used: then it is as if it were not there (RFC 7517 §5).
-    fn parse(json: &[u8]) -> Option<Self> {
-        let members = Members::parse(json)?;
-        let text = |name| members.text(name).ok();
+    /// If it cannot be used it is as if it were not there (RFC 7517 §5); what is wrong with it is told of those with a name.
+    fn parse(json: &[u8]) -> Result<Self, Option<Unusable>> {
+        let members = Members::parse(json).ok_or(None)?;
+        let kid = members.text("kid").map_err(|_| None)?;
+        Self::read(&members, kid.clone()).map_err(|why| kid.map(|kid| Unusable { kid, why }))
+    }
+
+    fn read(members: &Members<'_>, kid: Option<String>) -> Result<Self, &'static str> {
+        let text = |name| members.text(name).map_err(|_| "a member of it is of the wrong type");
         let is_for_signatures = text("use")?.is_none_or(|purpose| purpose == "sig");
-        let operations: Option<Vec<String>> = members.get("key_ops").ok()?;
+        let operations: Option<Vec<String>> = members.get("key_ops").map_err(|_| "its key_ops are no list of texts")?;
         if !is_for_signatures || operations.is_some_and(|names| !names.iter().any(|name| name == "verify")) {
-            return None;
+            return Err("it is not for signatures, by its use or key_ops");
         }
-        let bytes = |name| Base64UrlUnpadded::decode_vec(&text(name)??).ok();
+        let bytes = |name| {
+            let text = text(name)?.ok_or("a part of it is missing")?;
+            Base64UrlUnpadded::decode_vec(&text).map_err(|_| "a part of it is no base64url")
+        };
         // A coordinate has the full length of its field (RFC 7518 §6.2.1.2).
-        let coordinate = |name, len| bytes(name).filter(|bytes: &Vec<u8>| bytes.len() == len);
-        let kid = text("kid")?;
+        let coordinate = |name, len| {
+            let bytes: Vec<u8> = bytes(name)?;
+            if bytes.len() == len { Ok(bytes) } else { Err("a coordinate of it is not of its curve's length") }
+        };
         let id = kid.clone().map(JsonWebKeyId::new);
-        let (family, key) = match (text("kty")??.as_str(), text("crv")?.as_deref()) {
-            ("RSA", _) => {
+        let (family, key) = match (text("kty")?.as_deref(), text("crv")?.as_deref()) {
+            (Some("RSA"), _) => {
                 let (n, e) = (bytes("n")?, bytes("e")?);
-                RSA_BITS.contains(&bits(&n)).then_some(())?;
+                if !RSA_BITS.contains(&bits(&n)) {
+                    return Err("its RSA modulus does not have 2048 to 4096 bits");
+                }
                 (Family::Rsa, CoreJsonWebKey::new_rsa(n, e, id))
             }
-            ("EC", Some("P-256")) => {
+            (Some("EC"), Some("P-256")) => {
                 (Family::P256, CoreJsonWebKey::new_ec(coordinate("x", 32)?, coordinate("y", 32)?, CoreJsonCurveType::P256, id))
             }
-            ("EC", Some("P-384")) => {
+            (Some("EC"), Some("P-384")) => {
                 (Family::P384, CoreJsonWebKey::new_ec(coordinate("x", 48)?, coordinate("y", 48)?, CoreJsonCurveType::P384, id))
             }
-            ("OKP", Some("Ed25519")) => {
+            (Some("OKP"), Some("Ed25519")) => {
                 (Family::Ed25519, CoreJsonWebKey::new_okp(coordinate("x", 32)?, CoreJsonCurveType::Ed25519, id))
             }
-            _ => return None,
+            _ => return Err("it is of another kind than RSA, P-256, P-384 and Ed25519"),
         };
         // One for another algorithm is for none of ours.
-        let alg = match text("alg")? {
-            Some(name) => Some(Algorithm::parse(&name).filter(|algorithm| family.serves(*algorithm))?),
-            None => None,
-        };
+        let served = |name: String| Algorithm::parse(&name).filter(|algorithm| family.serves(*algorithm));
+        let alg = text("alg")?.map(|name| served(name).ok_or("its alg is none that it could serve here")).transpose()?;
         let key = Self { kid, family, alg, issuer: text("issuer")?, key };
-        key.is_sound().then_some(key)
+        if key.is_sound() {
+            Ok(key)
+        } else {
+            Err("it is no point on its curve, or has an RSA exponent or modulus that cannot be")
+        }
     }
 
     /// The one algorithm that it serves at an issuer: a key is never used with two.
@@ -189,11 +286,20 @@ impl Key {
         self.alg.or_else(|| algorithms.iter().copied().find(|algorithm| self.family.serves(*algorithm)))
     }
 
-    fn may_sign_for(&self, iss: &str, tid: Option<&str>) -> bool {
-        self.issuer.as_deref().is_none_or(|template| is_issued_by(template, iss, tid))
+    /// Why it is not for a token of this algorithm and issuer, if it is not.
+    fn misfit(&self, algorithm: Algorithm, algorithms: &[Algorithm], signed_as: &SignedAs<'_>) -> Option<&'static str> {
+        if self.algorithm(algorithms) != Some(algorithm) {
+            return Some("it serves another algorithm than the token's");
+        }
+        (!self.may_sign_for(signed_as)).then_some("it says that it signs for another issuer than the token's")
     }
 
-    fn has_signed(&self, jws: &Jws<'_>) -> bool {
+    fn may_sign_for(&self, signed_as: &SignedAs<'_>) -> bool {
+        let is_for = |template: &str| signed_as.names.iter().any(|iss| is_issued_by(template, iss, signed_as.tid));
+        self.issuer.as_deref().is_none_or(is_for)
+    }
+
+    fn has_signed(&self, jws: &Jws) -> bool {
         self.key.verify_signature(&jws.header().algorithm.as_core(), jws.signing_input(), jws.signature()).is_ok()
     }
 

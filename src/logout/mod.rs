@@ -43,8 +43,9 @@
 //! - **It ends nobody who signed in after it**: what says when it was made ends sign-ins from before, and what its clock may be off by ([`Issuer::skew`], a
 //!   minute). A token that comes again does nothing, as long as it is remembered: 1024 of an issuer's are, until the app is restarted.
 //! - **A stranger can do nothing**: not end anybody, not have anything recorded or logged, and have keys fetched once in
-//!   [some seconds](Keys::ask_again_after) at most. (By the front channel he can end the session whose secret `sid` he has; and while the store's engine
-//!   cannot be read, have up to 1000 sessions recorded. What he can have done at will is a signature checked, some 0.1 ms of a core: a limit of requests per
+//!   [some seconds](Keys::ask_again_after) at most. (By the front channel they can end the session whose secret `sid` they have, or
+//!   whoever's name they know, if an issuer [takes that for a `sid`](Issuer::front_channel_sid_is_sub); and while the store's engine
+//!   cannot be read, have up to 1000 sessions recorded. What they can have done at will is a signature checked, some 0.1 ms of a core: a limit of requests per
 //!   sender in front is good to have.)
 //! - **A provider can end its own users' sign-ins alone**, whatever it signs; and it cannot fill the ledger for the others: beyond 1000 records an
 //!   hour, its sign-outs are recorded only if they end somebody.
@@ -55,12 +56,14 @@
 //! - By [`OnlySession`](crate::SessionPolicy::OnlySession), a sign-in whose session nobody knows is not ended by a token that names one:
 //!   [`Provider::require_session`](crate::openid::Provider::require_session).
 //! - Encrypted logout tokens are refused.
-//! - A provider that names the user by another issuer than at sign-in (a custom domain that changed, say) finds nobody.
+//! - A provider that signs under another address than it did at sign-in (a custom domain that changed, an address inside of a cluster) is the same only to whom it was
+//!   [said](crate::openid::Provider::also_known_as). Otherwise its sign-outs are refused, as anybody's who is not known; they do not pass for done.
 //! - A provider whose clock is off by more than the [skew](Issuer::skew) from the time in its own ID tokens (several nodes that disagree), or an app that makes
 //!   [`SignIn`](crate::SignIn)s with a time of its own: a sign-in from just before the sign-out can be later than it, and stay. Let
 //!   [`Provider::sign_in`](crate::openid::Provider::sign_in) take the time from the ID token.
 //! - Whether the provider tells at all is up to it: many send once, some not for every way a session can end.
 
+mod address;
 mod answer;
 mod back_channel;
 mod budget;
@@ -78,6 +81,8 @@ mod json;
 mod jws;
 mod key_set;
 mod keys;
+#[cfg(test)]
+mod once;
 mod profile;
 mod receiver;
 mod recent;

@@ -57,7 +57,7 @@ type Hook = dyn Fn(SignedOut) -> Pin<Box<dyn Future<Output = Result<(), BoxError
 struct Shared {
     /// Of each issuer.
     tokens: Vec<(Recent, Budget)>,
-    /// Sessions that the front channel ended, and whose hook failed.
+    /// Sessions that ended by the front channel, or here.
     sessions: Recent,
     running: watch::Sender<usize>,
     back: Arc<Semaphore>,
@@ -211,7 +211,6 @@ impl Receiver {
             }
             Some(Mark::Durable) => {}
             None => {
-                signed_out.accounts = self.accounts_of(&sign_out).await;
                 let takes = self.takes_refresh_tokens && signed_out.signal == Signal::BackChannel;
                 let sign_out = if takes { sign_out.taking_refresh_tokens() } else { sign_out };
                 match self.store.sign_out(sign_out).await {
@@ -247,14 +246,6 @@ impl Receiver {
         }
     }
 
-    /// The accounts that a sign-out takes whole, for the hook: it is no reason to fail that they cannot be read.
-    pub(super) async fn accounts_of(&self, sign_out: &SignOut) -> Vec<AccountId> {
-        if self.hook.is_none() {
-            return Vec::new();
-        }
-        self.store.accounts_taken(sign_out.clone()).await.unwrap_or_default()
-    }
-
     pub(super) async fn run_hook(&self, signed_out: SignedOut) -> Result<(), BoxError> {
         let Some(hook) = &self.hook else { return Ok(()) };
         match tokio::time::timeout(self.hook_time, hook(signed_out)).await {
@@ -267,6 +258,11 @@ impl Receiver {
     pub(super) async fn token(&self, issuer: usize, digest: Digest) -> Option<Known<'_>> {
         let recent = self.shared.tokens.get(issuer).map(|(recent, _)| recent)?;
         Some(Known { recent, digest, _alone: recent.alone(digest).await? })
+    }
+
+    /// A session that was signed out here, and all is done: its provider is about to tell of it.
+    pub(super) fn remember(&self, session: Digest) {
+        self.shared.sessions.set(session, Mark::Whole);
     }
 
     /// A session that the front channel has ended, likewise.
@@ -344,6 +340,8 @@ pub(super) enum Outcome {
     Done,
     Repeated,
     Nobody,
+    /// There is nobody, and nobody is known to have been there.
+    Unknown,
     Refused(Rejected),
     Failed,
 }
@@ -355,6 +353,7 @@ impl Outcome {
             Self::Done => Callback::Done,
             Self::Repeated => Callback::Repeated,
             Self::Nobody => Callback::Nobody,
+            Self::Unknown => Callback::Unknown,
             Self::Refused(Rejected::Expired | Rejected::NotYetValid) => Callback::Untimely,
             Self::Refused(_) => Callback::Refused,
             Self::Failed => Callback::Failed,

@@ -12,14 +12,16 @@ use crate::id::{AccountId, SessionId, Subject};
 use crate::sign_out::{Scope, SessionPolicy, SignOut};
 
 /// A token that has the form of its kind. Anybody can make one: nothing in it is believed.
-pub(super) struct Unverified<'a> {
-    jws: Jws<'a>,
+pub(super) struct Unverified {
+    jws: Jws,
     claims: Claims,
     profile: &'static Profile,
 }
 
-impl<'a> Unverified<'a> {
-    pub(super) fn parse(compact: &'a str, profile: &'static Profile) -> Result<Self, Rejected> {
+impl Unverified {
+    pub(super) fn parse(compact: &str, profile: &'static Profile) -> Result<Self, Rejected> {
+        #[cfg(test)]
+        super::once::PARSED.set(super::once::PARSED.get() + 1);
         let jws = Jws::parse(compact)?;
         profile.check_type(jws.header(), false)?;
         let members = Members::parse(jws.payload());
@@ -38,7 +40,7 @@ impl<'a> Unverified<'a> {
         self.claims.tid.as_deref()
     }
 
-    pub(super) fn jws(&self) -> &Jws<'a> {
+    pub(super) fn jws(&self) -> &Jws {
         &self.jws
     }
 
@@ -57,8 +59,8 @@ impl<'a> Unverified<'a> {
 #[derive(Clone)]
 pub struct LogoutToken {
     pub(super) user: User,
-    /// Where the subject tells it.
-    pub(super) account: Option<AccountId>,
+    /// Where the subject tells it: by each of its names.
+    pub(super) accounts: Vec<AccountId>,
     pub(super) iat: Duration,
     pub(super) skew: Duration,
     pub(super) checked_at: Duration,
@@ -66,22 +68,22 @@ pub struct LogoutToken {
     pub(super) digest: [u8; 32],
 }
 
-/// Who has signed out, and of what.
+/// Who has signed out, and of what: by the names that sign-ins have, and by others.
 #[derive(Clone)]
 pub(super) enum User {
-    /// Of a session, which can have other names.
-    Session { session: SessionId, others: Vec<SessionId>, subject: Option<Subject> },
+    /// Of a session.
+    Session { session: SessionId, others: Vec<SessionId>, subjects: Vec<Subject> },
     /// Everywhere.
-    Subject(Subject),
+    Subject { subject: Subject, others: Vec<Subject> },
 }
 
 impl LogoutToken {
-    /// The session that ended (`sid`), by the name that [`Provider`](crate::openid::Provider) gives it at sign-in.
+    /// The session that ended (`sid`), by the name that [`Provider`](crate::openid::Provider) gives it at sign-in, whatever the token's `iss`.
     #[must_use]
     pub fn session(&self) -> Option<&SessionId> {
         match &self.user {
             User::Session { session, .. } => Some(session),
-            User::Subject(_) => None,
+            User::Subject { .. } => None,
         }
     }
 
@@ -89,8 +91,8 @@ impl LogoutToken {
     #[must_use]
     pub fn subject(&self) -> Option<&Subject> {
         match &self.user {
-            User::Session { subject, .. } => subject.as_ref(),
-            User::Subject(subject) => Some(subject),
+            User::Session { subjects, .. } => subjects.first(),
+            User::Subject { subject, .. } => Some(subject),
         }
     }
 
@@ -121,15 +123,15 @@ impl LogoutToken {
         let also = |all: SignOut, scope| all.and(scope);
         let is_whole = policy != SessionPolicy::OnlySession;
         let sign_out = match &self.user {
-            User::Session { session, others, subject } => {
+            User::Session { session, others, subjects } => {
                 let others = others.iter().cloned().map(Scope::Session);
-                let subject = subject.iter().filter(|_| is_whole).cloned().map(Scope::Subject);
-                others.chain(subject).fold(SignOut::session(session), also)
+                let subjects = subjects.iter().filter(|_| is_whole).cloned().map(Scope::Subject);
+                others.chain(subjects).fold(SignOut::session(session), also)
             }
-            User::Subject(subject) => SignOut::subject(subject),
+            User::Subject { subject, others } => others.iter().cloned().map(Scope::Subject).fold(SignOut::subject(subject), also),
         };
-        let account = self.account.iter().filter(|_| is_whole).cloned().map(Scope::Account);
-        account.fold(sign_out, also).policy(policy).signed_in_before(cutoff)
+        let accounts = self.accounts.iter().filter(|_| is_whole).cloned().map(Scope::Account);
+        accounts.fold(sign_out, also).policy(policy).signed_in_before(cutoff)
     }
 
     /// Names the token, to know it again.

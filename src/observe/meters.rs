@@ -130,6 +130,7 @@ pub(super) fn called_back(channel: Channel, what: Callback) {
         Callback::Done => "done",
         Callback::Repeated => "repeated",
         Callback::Nobody => "nobody",
+        Callback::Unknown => "unknown",
         Callback::Untimely => "untimely",
         Callback::Refused => "refused",
         Callback::Failed => "failed",

@@ -24,6 +24,8 @@ use crate::sign_in::Stored;
 use crate::sign_out::Receipt;
 use crate::store::Stats;
 use meters::Watch;
+#[cfg(feature = "logout")]
+use spans::note;
 use spans::{Span, alert, span};
 
 /// What became of an acquisition.
@@ -73,8 +75,10 @@ pub(crate) enum Callback {
     Done,
     /// It had been carried out already.
     Repeated,
-    /// There was nobody to sign out.
+    /// There was nobody to sign out any more.
     Nobody,
+    /// There was nobody, and of whom it speaks nothing is known: no sign-in, and no sign-out.
+    Unknown,
     /// Its token has expired, or is not valid yet. If there are many, a clock is wrong.
     Untimely,
     /// It was not what it has to be, or not from one of the issuers.
@@ -112,22 +116,47 @@ pub(crate) fn waiting(by: i8) {
     meters::waiting(by);
 }
 
-/// A provider's callback was answered. Only what is signed can leave an event, and once a minute: a stranger must not fill a log, nor may who has
-/// overheard a token.
+/// When something was told of last that strangers can cause: a log is not theirs to fill.
+#[cfg(feature = "logout")]
+#[derive(Default)]
+pub(crate) struct Told(std::sync::Mutex<Option<std::time::Instant>>);
+
+#[cfg(feature = "logout")]
+impl Told {
+    const fn never() -> Self {
+        Self(std::sync::Mutex::new(None))
+    }
+
+    /// Whether it is a minute ago; then it is told now.
+    pub(crate) fn is_due(&self) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let is_due = last.is_none_or(|last| last.elapsed() >= Duration::from_secs(60));
+        *last = if is_due { Some(std::time::Instant::now()) } else { *last };
+        is_due
+    }
+}
+
+/// A provider's callback was answered. Only what is signed can leave a warning, and once a minute: a stranger must not fill a log, nor may who has
+/// overheard a token. (For who looks closely there is a note at `debug`, no more often.)
 #[cfg(feature = "logout")]
 pub(crate) fn called_back(channel: Channel, what: Callback) {
-    use std::time::Instant;
-    static LAST: std::sync::Mutex<Option<Instant>> = std::sync::Mutex::new(None);
-    let is_due = || {
-        let mut last = LAST.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let is_due = last.is_none_or(|last| last.elapsed() >= Duration::from_secs(60));
-        *last = if is_due { Some(Instant::now()) } else { *last };
-        is_due
-    };
-    if channel == Channel::Back && what == Callback::Failed && is_due() {
+    static FAILED: Told = Told::never();
+    if channel == Channel::Back && what == Callback::Failed && FAILED.is_due() {
         alert!("a sign-out from a provider was not carried out whole");
     }
+    static UNKNOWN: Told = Told::never();
+    if channel == Channel::Front && what == Callback::Unknown && UNKNOWN.is_due() {
+        note!("no sign-in has the session that a front-channel sign-out names");
+    }
     meters::called_back(channel, what);
+}
+
+/// A logout token was refused, and the key that it names is one that its provider has published and that cannot be used. What is told of is the key,
+/// whoever sent the token. The caller sees to it that it is not told too often.
+#[cfg(feature = "logout")]
+pub(crate) fn refused_for_its_key(key: &impl std::fmt::Display) {
+    let key = key.to_string();
+    alert!("a logout token was refused: the key that it names cannot be used", key = key);
 }
 
 /// A provider's keys were fetched, or there was a problem with it; which names nobody.

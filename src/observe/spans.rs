@@ -35,6 +35,17 @@ macro_rules! alert {
     }};
 }
 
+/// Tells what is of use to whoever looks for a fault.
+#[cfg(feature = "logout")]
+macro_rules! note {
+    ($message:literal) => {{
+        #[cfg(feature = "tracing")]
+        tracing::debug!(target: "oubliette", $message);
+    }};
+}
+
+#[cfg(feature = "logout")]
+pub(super) use note;
 pub(super) use {alert, span};
 
 /// The span that a verb was called in, to be taken along to another thread.

@@ -1,14 +1,19 @@
 //! Entra ID: whose token it is, and which home account.
 
+use std::borrow::Cow;
+
 use base64ct::{Base64UrlUnpadded, Encoding};
 use openidconnect::url::Url;
 use serde::Deserialize;
 
 use super::provider::{ClaimError, Claims, missing, wrong};
-use crate::cloud::{preferred_environment, tenant_in};
+use crate::cloud::{is_external, preferred_environment, preferred_host, tenant_in};
 use crate::error::{Error, Result};
 use crate::id::{AccountId, TenantId, is_guid};
 use crate::wipe::Wiped;
+
+/// The cloud that external tenants are of, beside their own hosts.
+pub(super) const PUBLIC: &str = "login.microsoftonline.com";
 
 /// The tenant of all personal accounts.
 const PERSONAL: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
@@ -17,6 +22,8 @@ const PERSONAL: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
 #[derive(Clone)]
 pub(super) struct Authority {
     host: String,
+    /// Other hosts that mean the same: the one by the name of an external tenant, custom domains.
+    other_hosts: Vec<String>,
     tenants: Tenants,
     /// The host in account ids.
     pub(super) environment: String,
@@ -47,7 +54,10 @@ struct Home {
 
 impl Authority {
     pub(super) fn new(url: &Url) -> Result<Self> {
-        let host = cloud(url).ok_or(Error::invalid("issuer", "it has no host"))?;
+        let named = cloud(url).ok_or(Error::invalid("issuer", "it has no host"))?;
+        if is_external(&named) {
+            return Self::external(named, tenant_of(url));
+        }
         let tenants = match tenant_of(url) {
             Some("common") => Tenants::Any,
             Some("organizations") => Tenants::Organizations,
@@ -55,13 +65,49 @@ impl Authority {
             Some(guid) if is_guid(guid) => Tenants::One(guid.to_ascii_lowercase()),
             _ => return Err(Error::invalid("issuer", "name the tenant by its GUID, or common, organizations or consumers")),
         };
-        Ok(Self { environment: host.clone(), host, tenants })
+        Ok(Self { environment: named.clone(), host: named, other_hosts: Vec::new(), tenants })
+    }
+
+    /// A tenant of External ID, by the host that has its name or its id.
+    fn external(named: String, tenant: Option<&str>) -> Result<Self> {
+        // By a domain in its place nobody can know whose tokens are ours.
+        let tenant = tenant.filter(|tenant| is_guid(tenant)).map(str::to_ascii_lowercase).ok_or(Error::invalid(
+            "issuer",
+            "name the external tenant by its GUID, as in https://contoso.ciamlogin.com/<GUID>/v2.0: it stands in `issuer` of the discovery \
+             document, and as tenant ID in the admin center",
+        ))?;
+        let host = preferred_host(&named, &tenant);
+        if named != host && named.split('.').next().is_some_and(is_guid) {
+            return Err(Error::invalid("issuer", "its host and its path name two tenants"));
+        }
+        let other_hosts = if named == host { Vec::new() } else { vec![named] };
+        Ok(Self { environment: host.clone(), host, other_hosts, tenants: Tenants::One(tenant) })
+    }
+
+    /// One more host that means the same as the first.
+    pub(super) fn add_host(&mut self, url: &Url) -> Result<()> {
+        let host = cloud(url).ok_or(Error::invalid("address", "it has no host"))?;
+        if host != self.host && !self.other_hosts.contains(&host) {
+            self.other_hosts.push(host);
+        }
+        Ok(())
+    }
+
+    /// The same issuer at the first host.
+    pub(super) fn first_name<'a>(&self, iss: &'a Url) -> Cow<'a, Url> {
+        let is_other = iss.scheme() == "https" && cloud(iss).is_some_and(|host| self.other_hosts.contains(&host));
+        let mut first = Cow::Borrowed(iss);
+        if is_other && first.to_mut().set_host(Some(&self.host)).is_err() {
+            return Cow::Borrowed(iss);
+        }
+        first
     }
 
     pub(super) fn account_and_tenant(&self, user: &User<'_>, claims: &Claims<'_>) -> Result<(AccountId, TenantId), ClaimError> {
         let tfp = claims.text("tfp")?.or(user.flow);
         let is_b2c = tfp.is_some_and(|flow| flow.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("b2c_1")));
-        let tid = self.tenant(user, claims, is_b2c)?;
+        let iss = self.first_name(user.iss);
+        let tid = self.tenant(&iss, claims, is_b2c)?;
 
         // B2C need not send the `oid`; its `sub` is the same, unless the app's policies say otherwise.
         let oid = claims.text("oid")?.or((is_b2c && is_guid(user.sub)).then_some(user.sub)).ok_or(missing("oid"))?;
@@ -82,7 +128,7 @@ impl Authority {
                 }
                 home_account
             }
-            None if !is_b2c && is_guest(user, claims)? => return Err(missing("client_info")),
+            None if !is_b2c && self.is_guest(&iss, claims)? => return Err(missing("client_info")),
             None => here,
         };
         Ok((account, TenantId::new(tid).map_err(wrong("tid"))?))
@@ -94,13 +140,27 @@ impl Authority {
     }
 
     /// The tenant that issued the token: `tid` and issuer must say the same, and that it is one of ours.
-    fn tenant(&self, user: &User<'_>, claims: &Claims<'_>, is_b2c: bool) -> Result<String, ClaimError> {
-        let issuer = self.tenant_of_issuer(user.iss).ok_or(ClaimError::WrongIssuer)?;
+    fn tenant(&self, iss: &Url, claims: &Claims<'_>, is_b2c: bool) -> Result<String, ClaimError> {
+        let issuer = self.tenant_of_issuer(iss).ok_or(ClaimError::WrongIssuer)?;
         match claims.text("tid")? {
             Some(tid) if !tid.eq_ignore_ascii_case(&issuer) => Err(ClaimError::WrongIssuer),
             None if !is_b2c => Err(missing("tid")),
             _ => Ok(issuer),
         }
+    }
+
+    /// Whether the user's home is another tenant: `acct` (an optional claim) says so, or an `idp` that is not the issuer. (Without an
+    /// `idp` it is the issuer.)
+    fn is_guest(&self, iss: &Url, claims: &Claims<'_>) -> Result<bool, ClaimError> {
+        if claims.says_yes("acct") {
+            return Ok(true);
+        }
+        let Some(idp) = claims.text("idp")? else { return Ok(false) };
+        let Ok(idp) = Url::parse(idp) else { return Ok(true) };
+        let idp = self.first_name(&idp);
+        // The v1.0 issuer of the same tenant is no other identity provider, nor is the cloud that an external tenant is of.
+        let is_cloud = cloud(&idp) == cloud(iss) || (is_external(&self.host) && cloud(&idp).is_some_and(|host| host == PUBLIC));
+        Ok(!(is_cloud && tenant_of(&idp) == tenant_of(iss)))
     }
 
     /// The tenant that an issuer names, if it is of this cloud and one of ours.
@@ -114,17 +174,44 @@ impl Authority {
         is_ours.then_some(tenant)
     }
 
-    #[cfg(feature = "logout")]
+    /// Whether it is at the cloud's first host.
+    pub(super) fn is_at(&self, url: &Url) -> bool {
+        url.scheme() == "https" && cloud(url).as_ref() == Some(&self.host)
+    }
+}
+
+#[cfg(feature = "logout")]
+impl Authority {
     pub(super) fn host(&self) -> &str {
         &self.host
     }
 
-    pub(super) fn is_at(&self, url: &Url) -> bool {
-        url.scheme() == "https" && cloud(url).as_ref() == Some(&self.host)
+    /// Addresses of the cloud by all of its hosts, the first one first.
+    pub(super) fn clouds(&self) -> impl Iterator<Item = String> {
+        [&self.host].into_iter().chain(&self.other_hosts).map(|host| format!("https://{host}"))
+    }
+
+    /// The same issuer at the other hosts, if it is at the first.
+    pub(super) fn others_of(&self, iss: &str) -> Vec<String> {
+        let Some(url) = Url::parse(iss).ok().filter(|url| self.is_at(url)) else { return Vec::new() };
+        let at = |host: &String| {
+            let mut other = url.clone();
+            other.set_host(Some(host)).ok().map(|()| other.into())
+        };
+        self.other_hosts.iter().filter_map(at).collect()
+    }
+
+    /// Whether one host means something else to each of two.
+    pub(super) fn disputes(&self, other: &Self) -> bool {
+        let is_of = |authority: &Self, host: &String| authority.host == *host || authority.other_hosts.contains(host);
+        self.host != other.host
+            && [self, other].into_iter().any(|one| {
+                let mut hosts = one.other_hosts.iter().chain([&one.host]);
+                hosts.any(|host| is_of(self, host) && is_of(other, host))
+            })
     }
 
     /// The tenant whose tokens alone are taken, if it is one.
-    #[cfg(feature = "logout")]
     pub(super) fn only_tenant(&self) -> Option<&str> {
         match &self.tenants {
             Tenants::One(tenant) => Some(tenant),
@@ -140,19 +227,6 @@ impl Home {
         let home: Self = serde_json::from_slice(&json).map_err(|_| wrong())?;
         if home.uid.is_empty() || !is_guid(&home.utid) { Err(wrong()) } else { Ok(home) }
     }
-}
-
-/// Whether the user's home is another tenant: `acct` (an optional claim) says so, or an `idp` that is not the issuer. (Without an
-/// `idp` it is the issuer.)
-fn is_guest(user: &User<'_>, claims: &Claims<'_>) -> Result<bool, ClaimError> {
-    if claims.says_yes("acct") {
-        return Ok(true);
-    }
-    let Some(idp) = claims.text("idp")? else { return Ok(false) };
-    // The v1.0 issuer of the same tenant is no other identity provider.
-    let url = Url::parse(idp).ok();
-    let is_here = |idp: &Url| cloud(idp) == cloud(user.iss) && tenant_of(idp) == tenant_of(user.iss);
-    Ok(!url.is_some_and(|idp| is_here(&idp)))
 }
 
 /// The host, by one name for each cloud.

@@ -11,6 +11,8 @@
 //! | [`auth0`](Provider::auth0) | (`iss`, `sub`) | `org_id`, or the tenant's host |
 //! | [`google`](Provider::google) | (`iss`, `sub`) | `hd`, or Google's host |
 //!
+//! A provider that signs under more than one address is told so once, by [`also_known_as`](Provider::also_known_as).
+//!
 //! Always: the session is (`iss`, `sid`) where the ID token has a `sid` (at Entra: the cloud and `sid`); the subject is (`iss`, `sub`); the time of the sign-in is
 //! `iat`; the e-mail address is an alias only if the provider says that it is verified. (By `iat` and not `auth_time`: a sign-out
 //! with a cutoff compares it with a time of the same provider's clock, and a provider that issues an ID token says that the user is
@@ -47,6 +49,7 @@
 
 mod claims;
 mod entra;
+mod names;
 mod provider;
 #[cfg(feature = "logout")]
 mod signals;

@@ -18,6 +18,8 @@ use crate::sign_in::SignIn;
 #[must_use]
 pub struct Provider {
     pub(super) issuer: String,
+    /// Other names of it.
+    pub(super) others: Vec<String>,
     pub(super) kind: Kind,
     tenant_claim: Option<String>,
     is_session_required: bool,
@@ -71,7 +73,10 @@ impl Provider {
     /// `https://login.microsoftonline.com/<tenant>/v2.0` with the tenant's GUID takes its tokens alone. With `organizations`, `consumers` or
     /// `common` in its place it takes those of any organisation, of personal accounts, or of both: from an issuer of the same
     /// cloud whose tenant is the token's `tid`. Tokens of the v1.0 endpoint (`https://sts.windows.net/...`) are taken too. For B2C:
-    /// `https://contoso.b2clogin.com/<tenant>/v2.0/`, with or without `tfp` and the user flow.
+    /// `https://contoso.b2clogin.com/<tenant>/v2.0/`, with or without `tfp` and the user flow. For External ID:
+    /// `https://contoso.ciamlogin.com/<tenant>/v2.0`, always with the tenant's GUID, though Microsoft's own libraries take `contoso.onmicrosoft.com` too.
+    /// There tokens name the issuer by another host, `https://<tenant>.ciamlogin.com/<tenant>/v2.0`, which is known here; `openidconnect`'s own discovery
+    /// wants to be given that one. A custom domain is one more [name](Self::also_known_as).
     ///
     /// **Account**: the *home* account, `uid.utid`, at the authority's host: [`AccountId::msal`], so that what was imported from an MSAL
     /// cache is the same account, and all user flows of a B2C user are one. For somebody who signs in at home that is `oid.tid`.
@@ -81,7 +86,7 @@ impl Provider {
     /// a redirect the user could change it. A **personal account** has the tenant `9188040d-6c67-4c5b-b112-36a304b66dad`.
     ///
     /// **Tenant**: `tid`, in lower case. **Subject**: (`iss`, `sub`), pairwise: another in each app. **Session**: (the cloud,
-    /// such as `https://login.microsoftonline.com`, `sid`), whatever the tenant and the version of the endpoint: Entra's front-channel sign-out sends a `sid`
+    /// such as `https://login.microsoftonline.com`, `sid`), whatever the tenant and the version of the endpoint (at External ID `https://<tenant>.ciamlogin.com`, by the tenant's id): Entra's front-channel sign-out sends a `sid`
     /// without an issuer. It is an [optional claim], to be configured. **E-mail**: `email` is not verified, so it is no alias, but with the optional claim `xms_edov`.
     ///
     /// Sources: the [ID token claims reference], and MSAL's handling of `client_info`.
@@ -162,7 +167,8 @@ impl Provider {
     }
 
     /// For Entra: the authority's host in account ids, where the one in the authority is not what other apps (or an MSAL cache)
-    /// have: for a B2C custom domain, or for a government cloud's v1.0 issuer. Without effect for other providers.
+    /// have: for a B2C custom domain, or for a government cloud's v1.0 issuer. Without effect for other providers, and between the two
+    /// hosts of an external tenant, which are one in account ids ([`AccountId::msal`]).
     pub fn environment(mut self, host: impl Into<String>) -> Self {
         if let Kind::Entra(authority) = &mut self.kind {
             authority.environment = host.into();
@@ -192,7 +198,8 @@ impl Provider {
         AC: AdditionalClaims + AsRef<ProviderClaims>,
         GC: GenderClaim,
     {
-        let (iss, sub) = (claims.issuer().as_str(), claims.subject().as_str());
+        let (iss, sub) = (self.first_name(claims.issuer().as_str()), claims.subject().as_str());
+        let iss = &*iss;
         let more = Claims(claims.additional_claims().as_ref());
         let subject = Subject::new(iss, sub).map_err(wrong("sub"))?;
         if !matches!(self.kind, Kind::Entra(_)) && iss != self.issuer {
@@ -230,7 +237,7 @@ impl Provider {
         }
     }
 
-    /// The session of a `sid` in a token of this provider.
+    /// The session of a `sid` in a token of this provider, by the first name of its issuer.
     pub(crate) fn session(&self, iss: &str, sid: &str) -> Result<SessionId> {
         match &self.kind {
             Kind::Entra(authority) => SessionId::new(authority.cloud(), sid),
@@ -239,7 +246,7 @@ impl Provider {
     }
 
     fn of(issuer: &str, kind: Kind) -> Self {
-        Self { issuer: issuer.into(), kind, tenant_claim: None, is_session_required: false }
+        Self { issuer: issuer.into(), others: Vec::new(), kind, tenant_claim: None, is_session_required: false }
     }
 }
 
@@ -297,10 +304,15 @@ pub(super) fn parse(issuer: &str) -> Result<Url> {
         "http" if is_loopback => {}
         _ => return Err(Error::invalid("issuer", "it is no https URL")),
     }
-    if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+    if !is_bare(&url) {
         return Err(Error::invalid("issuer", "it has more than host and path (OpenID Connect Discovery 1.0 §3)"));
     }
     Ok(url)
+}
+
+/// Whether it has no more than a host and a path.
+pub(super) fn is_bare(url: &Url) -> bool {
+    url.query().is_none() && url.fragment().is_none() && url.username().is_empty()
 }
 
 fn host(url: &Url) -> Result<String> {

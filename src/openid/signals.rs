@@ -3,9 +3,9 @@
 use openidconnect::url::Url;
 
 use super::Provider;
-use super::entra::{Authority, cloud, tenant_of};
-use super::provider::{Kind, parse};
-use crate::cloud::address_of;
+use super::entra::{Authority, PUBLIC, cloud, tenant_of};
+use super::provider::Kind;
+use crate::cloud::{address_of, is_external};
 use crate::error::Result;
 use crate::id::{AccountId, SessionId, Subject};
 
@@ -19,14 +19,16 @@ impl Provider {
         &self.issuer
     }
 
-    /// Whether this `iss` is the provider's. At Entra it names a tenant, which must be one of ours, and the one of `tid`, if that is given.
+    /// Whether this `iss` is the provider's, by any of its names. At Entra it names a tenant, which must be one of ours, and the one of `tid`, if
+    /// that is given.
     pub(crate) fn takes_issuer(&self, iss: &str, tid: Option<&str>) -> bool {
+        let first = self.first_name(iss);
         match &self.kind {
             Kind::Entra(authority) => {
-                let tenant = Url::parse(iss).ok().and_then(|iss| authority.tenant_of_issuer(&iss));
+                let tenant = Url::parse(&first).ok().and_then(|iss| authority.tenant_of_issuer(&iss));
                 tenant.is_some_and(|tenant| tid.is_none_or(|tid| tid.eq_ignore_ascii_case(&tenant)))
             }
-            _ => iss == self.issuer,
+            _ => first == self.issuer,
         }
     }
 
@@ -36,17 +38,21 @@ impl Provider {
     }
 
     /// The sessions that a `sid` may stand for, in a token or a request of this provider. The first is the one that
-    /// [`sign_in`](Self::sign_in) gives. At Entra others follow: what an app has that made its sign-ins by hand, from `iss` and `sid`.
+    /// [`sign_in`](Self::sign_in) gives. Those by other names of the provider follow, of sign-ins from before it was known by them; and at Entra what
+    /// an app has that made its sign-ins by hand, from `iss` and `sid`.
     ///
     /// Without `iss` it is for a route of this provider alone.
     pub(crate) fn sessions(&self, iss: Option<&str>, sid: &str) -> Result<Vec<SessionId>> {
-        let Kind::Entra(authority) = &self.kind else {
-            return Ok(vec![self.session(iss.unwrap_or(&self.issuer), sid)?]);
+        let issuers: Vec<String> = match &self.kind {
+            Kind::Entra(authority) => {
+                let by_hand = issuers_of(authority, iss).flat_map(|iss| self.names(&iss));
+                authority.clouds().chain(iss.map(|iss| self.first_name(iss).into_owned())).chain(by_hand).collect()
+            }
+            _ => self.names(iss.unwrap_or(&self.issuer)),
         };
-        let mut sessions = vec![SessionId::new(authority.cloud(), sid)?];
-        let by_hand = iss.map(Into::into).into_iter().chain(issuers_of(authority, iss));
-        for session in by_hand.map(|iss: String| SessionId::new(iss, sid)) {
-            let session = session?;
+        let mut sessions = Vec::new();
+        for issuer in issuers {
+            let session = SessionId::new(issuer, sid)?;
             if !sessions.contains(&session) {
                 sessions.push(session);
             }
@@ -54,12 +60,23 @@ impl Provider {
         Ok(sessions)
     }
 
+    /// The subjects that a `sub` may stand for, in a token of this issuer. The first is the one that [`sign_in`](Self::sign_in) gives.
+    pub(crate) fn subjects(&self, iss: &str, sub: &str) -> Result<Vec<Subject>> {
+        self.names(iss).into_iter().map(|iss| Subject::new(iss, sub)).collect()
+    }
+
     /// The account, where nothing but issuer and subject tells it: everywhere but at Entra.
     pub(crate) fn account_of(&self, subject: &Subject) -> Result<Option<AccountId>> {
         match &self.kind {
             Kind::Entra(_) => Ok(None),
             // An org's user is one, whichever of its servers issued the token.
-            Kind::Okta { org } => AccountId::new(org, subject.sub()).map(Some),
+            Kind::Okta { org } => {
+                // By another name of the org it is what was filed under that.
+                let other =
+                    Url::parse(subject.issuer()).ok().filter(|_| self.others.iter().any(|other| other == subject.issuer()));
+                let org = other.as_ref().and_then(Url::host_str).unwrap_or(org);
+                AccountId::new(org, subject.sub()).map(Some)
+            }
             Kind::Generic | Kind::Keycloak { .. } | Kind::Auth0 { .. } | Kind::Google { .. } => {
                 Ok(Some(AccountId::of_subject(subject.clone())))
             }
@@ -76,27 +93,18 @@ impl Provider {
     pub(crate) fn takes_discovered_issuer(&self, issuer: &str) -> bool {
         match &self.kind {
             Kind::Entra(authority) if issuer.contains(TENANT) => {
-                let filled = Url::parse(&issuer.replace(TENANT, NOBODY)).ok();
-                filled.is_some_and(|url| authority.is_at(&url) && tenant_of(&url) == Some(NOBODY))
+                let tenant = authority.only_tenant().unwrap_or(NOBODY);
+                let filled = Url::parse(&self.first_name(&issuer.replace(TENANT, tenant))).ok();
+                filled.is_some_and(|url| authority.is_at(&url) && tenant_of(&url) == Some(tenant))
             }
             _ => self.takes_issuer(issuer, None),
-        }
-    }
-
-    /// Where its pages come from: scheme, host and port (RFC 6454).
-    pub(crate) fn origin(&self) -> String {
-        match &self.kind {
-            // Whatever the authority is called, its users sign out at the cloud's first name.
-            Kind::Entra(authority) if self.issuer.starts_with("https:") => authority.cloud(),
-            // It was parsed when the provider was made.
-            _ => parse(&self.issuer).map_or_else(|_| String::new(), |url| url.origin().ascii_serialization()),
         }
     }
 }
 
 /// The issuers of both versions of the endpoint, for the tenant that `iss` names or else the only one.
 fn issuers_of(authority: &Authority, iss: Option<&str>) -> impl Iterator<Item = String> {
-    let named = iss.and_then(|iss| Url::parse(iss).ok()).and_then(|iss| authority.tenant_of_issuer(&iss));
+    let named = iss.and_then(|iss| Url::parse(iss).ok()).and_then(|iss| authority.tenant_of_issuer(&authority.first_name(&iss)));
     let tenant = named.or_else(|| authority.only_tenant().map(Into::into));
     tenant.into_iter().flat_map(|tenant| {
         let older = match authority.host() {
@@ -123,7 +131,22 @@ pub(crate) fn is_issued_by(issuer: &str, iss: &str, tid: Option<&str>) -> bool {
         (false, _) => issuer.into(),
     };
     // GUIDs have two spellings.
-    issuer.eq_ignore_ascii_case(iss) || of_older_endpoint(iss).is_some_and(|iss| iss.eq_ignore_ascii_case(&issuer))
+    issuer.eq_ignore_ascii_case(iss)
+        || of_older_endpoint(iss).is_some_and(|iss| iss.eq_ignore_ascii_case(&issuer))
+        || is_of_external_tenant(&issuer, iss)
+}
+
+/// Whether a token of an external tenant has a key that says its issuer by another host: by the tenant's name, or by that of the cloud, which
+/// publishes some of the same keys.
+fn is_of_external_tenant(issuer: &str, iss: &str) -> bool {
+    let (Ok(issuer), Ok(iss)) = (Url::parse(issuer), Url::parse(iss)) else { return false };
+    let is_known = |url: &Url| url.host_str().is_some_and(|host| is_external(host) || host == PUBLIC);
+    let is_one = tenant_of(&issuer).zip(tenant_of(&iss)).is_some_and(|(one, other)| one.eq_ignore_ascii_case(other));
+    is_one
+        && is_known(&issuer)
+        && iss.host_str().is_some_and(is_external)
+        && issuer.scheme() == "https"
+        && iss.scheme() == "https"
 }
 
 /// The newer endpoint's issuer for one of Entra's older one.
@@ -240,11 +263,72 @@ mod tests {
         );
     }
 
+    const BY_NAME: &str = "https://contoso.ciamlogin.com/aaaaaaaa-0000-4000-8000-00000000000a/v2.0";
+    const BY_ID: &str = "https://aaaaaaaa-0000-4000-8000-00000000000a.ciamlogin.com/aaaaaaaa-0000-4000-8000-00000000000a/v2.0";
+
+    #[test]
+    fn an_external_tenant_is_one_provider_by_both_of_its_hosts() {
+        let (by_name, by_id) = (Provider::entra(BY_NAME).unwrap(), Provider::entra(BY_ID).unwrap());
+        assert!(by_name.is(&by_id) && by_id.is(&by_name));
+        assert_eq!(by_name.discovery_url(), format!("{BY_NAME}/.well-known/openid-configuration"));
+        let cloud = session("https://aaaaaaaa-0000-4000-8000-00000000000a.ciamlogin.com");
+        for provider in [&by_name, &by_id] {
+            assert!(provider.takes_issuer(BY_ID, Some(GUID)) && !provider.takes_issuer(BY_ID, Some(OTHER)));
+            assert_eq!(provider.session(BY_ID, "s").unwrap(), cloud);
+            assert_eq!(provider.sessions(None, "s").unwrap()[0], cloud);
+            for issuer in [BY_ID, "https://{tenantid}.ciamlogin.com/{tenantid}/v2.0"] {
+                assert!(provider.takes_discovered_issuer(issuer), "{issuer}");
+            }
+            for issuer in [
+                BY_ID.replace(GUID, OTHER).as_str(),
+                &BY_ID.replacen(GUID, OTHER, 1),
+                &format!("https://{GUID}.ciamlogin.com/{OTHER}/v2.0"),
+                &format!("https://fabrikam.ciamlogin.com/{GUID}/v2.0"),
+                &BY_ID.replace("https", "http"),
+                &BY_ID.replace("ciamlogin.com", "ciamlogin.com.example"),
+                &v2(GUID),
+            ] {
+                assert!(!provider.takes_issuer(issuer, None) && !provider.takes_discovered_issuer(issuer), "{issuer}");
+            }
+        }
+        // The name is known to whom it was said.
+        assert!(by_name.takes_issuer(BY_NAME, None) && !by_id.takes_issuer(BY_NAME, None));
+        assert_eq!(by_name.session(BY_NAME, "s").unwrap(), cloud);
+        // A custom domain is one more.
+        let custom = format!("https://login.contoso.example/{GUID}/v2.0");
+        assert!(by_id.also_known_as(&custom).unwrap().takes_issuer(&custom, Some(GUID)));
+    }
+
+    #[test]
+    fn a_key_of_an_external_tenant_may_say_either_of_its_hosts() {
+        for issuer in [BY_ID, BY_NAME, &v2(GUID), "https://{tenantid}.ciamlogin.com/{tenantid}/v2.0", &v2("{tenantid}")] {
+            assert!(is_issued_by(issuer, BY_ID, Some(GUID)), "{issuer}");
+        }
+        for issuer in [
+            &v2(OTHER),
+            &BY_ID.replace(GUID, OTHER),
+            &v2(GUID).replace(".com", ".us"),
+            &format!("https://login.contoso.example/{GUID}/v2.0"),
+        ] {
+            assert!(!is_issued_by(issuer, BY_ID, Some(GUID)), "{issuer}");
+        }
+        // And one of those signs nothing for another cloud's.
+        assert!(!is_issued_by(BY_ID, &v2(GUID), Some(GUID)));
+    }
+
     #[test]
     fn pages_come_from_the_host_that_users_see() {
-        assert_eq!(Provider::keycloak("https://SSO.example.com:8443/realms/a").unwrap().origin(), "https://sso.example.com:8443");
-        assert_eq!(Provider::generic("http://127.0.0.1:9000").unwrap().origin(), "http://127.0.0.1:9000");
-        assert_eq!(Provider::entra(&v1(GUID)).unwrap().origin(), "https://login.microsoftonline.com");
+        assert_eq!(
+            Provider::keycloak("https://SSO.example.com:8443/realms/a").unwrap().origins(),
+            ["https://sso.example.com:8443"]
+        );
+        assert_eq!(Provider::generic("http://127.0.0.1:9000").unwrap().origins(), ["http://127.0.0.1:9000"]);
+        assert_eq!(Provider::entra(&v1(GUID)).unwrap().origins(), ["https://login.microsoftonline.com"]);
+        let names = Provider::generic("https://a.example/x").unwrap().also_known_as("https://b.example:8443/").unwrap();
+        assert_eq!(
+            names.also_known_as("https://a.example/y").unwrap().origins(),
+            ["https://a.example", "https://b.example:8443"]
+        );
     }
 
     #[test]
@@ -277,6 +361,12 @@ mod tests {
             let subject = Subject::new(provider.issuer(), "u").unwrap();
             assert_eq!(provider.account_of(&subject).unwrap(), Some(told(&provider)), "{provider:?}");
         }
+        // By another name it is what was filed under that.
+        let okta = Provider::okta("https://contoso.okta.com").unwrap().also_known_as("https://id.contoso.example").unwrap();
+        let subjects = okta.subjects("https://id.contoso.example", "u").unwrap();
+        let accounts: Vec<_> = subjects.iter().map(|subject| okta.account_of(subject).unwrap().unwrap()).collect();
+        let expected = ["contoso.okta.com", "id.contoso.example"].map(|org| AccountId::new(org, "u").unwrap());
+        assert_eq!(accounts, expected);
         let subject = Subject::new(v2(GUID), "u").unwrap();
         assert_eq!(entra(GUID).account_of(&subject).unwrap(), None);
     }

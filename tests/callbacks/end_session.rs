@@ -76,6 +76,55 @@ async fn a_hint_that_is_too_long_is_left_out() {
     assert_eq!(ended.url(), Some(format!("{END}&client_id={CLIENT}").as_str()));
 }
 
+/// IIS refuses a query of more than 2048 bytes.
+#[tokio::test]
+async fn a_query_stays_below_what_servers_take_and_loses_the_hint_first() {
+    let world = world();
+    let sent = async |token: usize, request: EndSession| {
+        let jane = world.sign_in("jane", None);
+        jane.put(IdToken::new(ClientId::new(CLIENT).unwrap(), "x".repeat(token))).unwrap();
+        let ended = world.receiver.sign_out(&jane.into(), request.back_to(BACK)).await.unwrap();
+        (ended.url().unwrap().split_once('?').unwrap().1.len(), parameters(&ended))
+    };
+    let (shortest, _) = sent(1, EndSession::new()).await;
+    let longest = 2048 - shortest + 1;
+    let (length, asked) = sent(longest, EndSession::new()).await;
+    assert_eq!((length, asked.get("id_token_hint").map(String::len)), (2048, Some(longest)));
+    let (length, asked) = sent(longest + 1, EndSession::new()).await;
+    assert!(length < 2048 && !asked.contains_key("id_token_hint"), "{asked:?}");
+    assert_eq!((asked["client_id"].as_str(), asked["post_logout_redirect_uri"].as_str()), (CLIENT, BACK));
+    // Where the provider takes more, the hint's own limit counts.
+    for (token, has_hint) in [(4096, true), (4097, false)] {
+        let (_, asked) = sent(token, EndSession::new().longest_query(8192)).await;
+        assert_eq!(asked.contains_key("id_token_hint"), has_hint);
+    }
+}
+
+#[tokio::test]
+async fn what_the_endpoint_has_already_stands_once() {
+    let world = World::with(|issuer| issuer.end_session_endpoint(format!("{END}&client_id=old&state=fixed&ui_locales=fr")));
+    let jane = signed_in(&world, "jane", None);
+    let ended = world.receiver.sign_out(&jane, EndSession::new().back_to(BACK)).await.unwrap();
+    let url = Url::parse(ended.url().unwrap()).unwrap();
+    let asked: Vec<_> = url.query_pairs().into_owned().collect();
+    let expected = [
+        ("tenant", "contoso"),
+        ("ui_locales", "fr"),
+        ("id_token_hint", "the.id.token"),
+        ("client_id", CLIENT),
+        ("post_logout_redirect_uri", BACK),
+        ("state", ended.state()),
+    ];
+    assert_eq!(asked, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    // Without an ID token, whose client it must be, the address knows better than a guess, but not than the app.
+    let client = async |request: EndSession| {
+        let nameless = world.sign_in("joe", None);
+        parameters(&world.receiver.sign_out(&nameless.into(), request).await.unwrap())["client_id"].clone()
+    };
+    assert_eq!(client(EndSession::new()).await, "old");
+    assert_eq!(client(EndSession::new().client(ClientId::new("other").unwrap())).await, "other");
+}
+
 #[tokio::test]
 async fn without_a_known_provider_she_is_signed_out_here_only() {
     let world = World::new();

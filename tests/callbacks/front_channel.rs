@@ -117,6 +117,31 @@ async fn sid_without_iss_is_of_the_only_issuer() {
     }
 }
 
+/// As LemonLDAP::NG 2.16.1 sends it: the user's name in place of a `sid`, and no `sid` in ID tokens.
+#[tokio::test]
+async fn a_name_in_place_of_the_sid_ends_the_users_sign_ins_if_the_app_says_so() {
+    let query = "iss=https://login.example.com&sid=jane";
+    for policy in [SessionPolicy::WholeAccount, SessionPolicy::OnlySession] {
+        let world = World::with(|issuer| issuer.front_channel_sid_is_sub().session_policy(policy));
+        let (jane, joe) = ([0, 1].map(|_| world.sign_in("jane", None)), world.sign_in("joe", None));
+        let recorded = world.recorded();
+        let nobody = world.get("iss=https://login.example.com&sid=jim").await;
+        assert_eq!((world.recorded(), world.told().len()), (recorded, 0));
+        let done = world.get(query).await;
+        assert_eq!((live([&jane[0], &jane[1], &joe]), &done), ([false, false, true], &nobody), "{policy:?}");
+        let told = world.told();
+        assert_eq!((told.len(), told[0].subject.as_ref().map(Subject::sub)), (1, Some("jane")));
+        // A provider of that kind that has real ones, too.
+        let jill = world.sign_in("jill", Some("session-1"));
+        assert_eq!(world.get("iss=https://login.example.com&sid=session-1").await, done);
+        assert_eq!(live([&jill, &joe]), [false, true]);
+    }
+    // Otherwise a name is no secret that ends anything.
+    let world = World::new();
+    let jane = world.sign_in("jane", None);
+    assert_eq!((world.get(query).await.status(), live([&jane])), (200, [true]));
+}
+
 #[tokio::test]
 async fn an_issuer_with_a_route_of_its_own_needs_no_iss_there() {
     let stub = Stub::new(Algorithm::EdDsa);

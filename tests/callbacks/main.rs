@@ -6,11 +6,13 @@ mod clock;
 mod common;
 mod conformance;
 mod end_session;
+mod external_id;
 mod failures;
 mod figures;
 mod front_channel;
 mod hook;
 mod in_flight;
+mod names;
 mod routes;
 #[path = "../logout/signer.rs"]
 #[allow(dead_code, reason = "each test binary uses a part of it")]

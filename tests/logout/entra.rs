@@ -95,6 +95,19 @@ fn tid_and_iss_say_the_same() {
 }
 
 #[test]
+fn a_key_of_an_external_tenant() {
+    let iss = format!("https://{GUID}.ciamlogin.com/{GUID}/v2.0");
+    for authority in [iss.clone(), format!("https://contoso.ciamlogin.com/{GUID}/v2.0")] {
+        let stub = Stub::at(Algorithm::Rs256, Provider::entra(&authority).unwrap(), &iss);
+        for issuer in [&iss, &authority, &format!("{CLOUD}/{{tenantid}}/v2.0")] {
+            assert_eq!(verify(&stub, Some(issuer), &claims(&stub)), Ok(()), "{authority} {issuer}");
+        }
+        assert_eq!(verify(&stub, Some(&iss.replace(GUID, OTHER)), &claims(&stub)), Err(Rejected::UnknownKey));
+        assert_eq!(verify(&stub, None, &claims(&stub).with("tid", OTHER)), Err(Rejected::UnknownIssuer));
+    }
+}
+
+#[test]
 fn a_member_of_that_name_elsewhere_means_nothing() {
     let stub = Stub::new(Algorithm::Rs256);
     for issuer in ["CN=Some CA", "https://other.example.com"] {

@@ -314,6 +314,104 @@ fn b2c_user_flows_are_one_account() {
     assert_eq!(live(&provider, &with(json, "iss", json!(own))).account(), me.account());
 }
 
+/// The issuer of a tenant of External ID has its id in the host, whatever the authority has.
+#[test]
+fn entra_external_id_by_both_spellings_of_its_authority() {
+    let host = format!("{TENANT}.ciamlogin.com");
+    let json =
+        token(json!({"ver": "2.0", "iss": format!("https://{host}/{TENANT}/v2.0"), "tid": TENANT, "oid": OID, "sid": "s-1",
+        "sub": "AAAAAAAAAAAAAAAAAAAAAIkzqFVrSaSaFHy782bbtaQ", "name": "Jane", "email": "jane@example.com"}));
+    for authority in ["contoso.ciamlogin.com", "CONTOSO.ciamlogin.com", &host] {
+        for form in [format!("https://{authority}/{TENANT}/v2.0"), format!("https://{authority}/{}/", TENANT.to_uppercase())] {
+            let provider = Provider::entra(&form).unwrap();
+            let me = live(&provider, &json);
+            // One account, as MSAL has it under either of its hosts; and one session.
+            for environment in ["contoso.ciamlogin.com", &host] {
+                assert_eq!(*me.account(), AccountId::msal(environment, &format!("{OID}.{TENANT}")).unwrap(), "{form}");
+            }
+            assert_eq!(me.session(), Some(&SessionId::new(format!("https://{host}"), "s-1").unwrap()));
+            assert_eq!((me.tenant().as_str(), me.subject().map(Subject::issuer)), (TENANT, json["iss"].as_str()));
+            // At home, whether the identity provider is said by this host or by the cloud's.
+            for idp in [format!("https://{host}/{TENANT}/v2.0"), format!("https://sts.windows.net/{TENANT}/")] {
+                assert_eq!(live(&provider, &with(json.clone(), "idp", json!(idp))).account(), me.account());
+            }
+            for idp in ["google.com".to_owned(), format!("https://sts.windows.net/{HOME}/")] {
+                assert_eq!(fails(&provider, &with(json.clone(), "idp", json!(idp))), missing("client_info"));
+            }
+            for iss in [
+                format!("https://{HOME}.ciamlogin.com/{HOME}/v2.0"),
+                format!("https://{HOME}.ciamlogin.com/{TENANT}/v2.0"),
+                format!("https://{host}/{HOME}/v2.0"),
+                format!("https://fabrikam.ciamlogin.com/{TENANT}/v2.0"),
+                format!("https://login.microsoftonline.com/{TENANT}/v2.0"),
+            ] {
+                assert_eq!(fails(&provider, &with(json.clone(), "iss", json!(iss))), ClaimError::WrongIssuer, "{form} {iss}");
+            }
+        }
+    }
+}
+
+/// Microsoft's own libraries take a domain for the tenant; from it nobody can know whose tokens are ours.
+#[test]
+fn an_external_tenant_that_is_not_named_by_its_id_is_an_error_that_says_what_to_do() {
+    for authority in [
+        "https://contoso.ciamlogin.com/contoso.onmicrosoft.com",
+        "https://contoso.ciamlogin.com/contoso.onmicrosoft.com/v2.0",
+        "https://contoso.ciamlogin.com",
+        "https://contoso.ciamlogin.com/common/v2.0",
+        "https://contoso.ciamlogin.com/organizations/v2.0",
+    ] {
+        let Err(Error::InvalidInput { field: "issuer", problem }) = Provider::entra(authority) else { panic!("{authority}") };
+        assert!(problem.contains("https://contoso.ciamlogin.com/<GUID>/v2.0") && problem.contains("discovery"), "{problem}");
+    }
+    let Err(Error::InvalidInput { problem, .. }) = Provider::entra(&format!("https://{HOME}.ciamlogin.com/{TENANT}/v2.0")) else {
+        panic!("two tenants")
+    };
+    assert!(problem.contains("two tenants"), "{problem}");
+}
+
+#[test]
+fn a_second_address_of_every_provider_is_filed_under_the_first() {
+    let b2c = format!("https://contoso.b2clogin.com/{TENANT}/v2.0/");
+    let entra = format!("https://login.microsoftonline.com/{TENANT}/v2.0");
+    for (provider, first, second) in [
+        (Provider::generic("https://login.example.com"), "https://login.example.com", "https://old.example.com"),
+        (
+            Provider::keycloak("https://sso.example.com/realms/a"),
+            "https://sso.example.com/realms/a",
+            "http://keycloak:8080/realms/b",
+        ),
+        (Provider::okta("https://contoso.okta.com"), "https://contoso.okta.com", "https://id.contoso.example"),
+        (Provider::auth0("https://contoso.eu.auth0.com/"), "https://contoso.eu.auth0.com/", "https://login.contoso.example/"),
+        (Provider::google(), "https://accounts.google.com", "https://google.example"),
+        // At Entra the host is the address, whatever stands behind it.
+        (Provider::entra(&b2c), &b2c, &format!("https://login.contoso.example/{TENANT}/v2.0/")),
+        (Provider::entra(&entra), &entra, &format!("https://login.contoso.example/{TENANT}/v2.0")),
+    ] {
+        let alone = provider.unwrap();
+        let provider = alone.clone().also_known_as(second).unwrap();
+        let json = |iss: &str| token(json!({"iss": iss, "sub": OID, "oid": OID, "tid": TENANT, "sid": "s-1"}));
+        let [one, other] = [first, second].map(|iss| live(&provider, &json(iss)));
+        assert_eq!((one.account(), one.tenant(), one.session()), (other.account(), other.tenant(), other.session()), "{first}");
+        assert_eq!(one.subject(), other.subject());
+        assert_eq!(one.subject(), live(&alone, &json(first)).subject());
+        assert_eq!(fails(&alone, &json(second)), ClaimError::WrongIssuer);
+        // Letter by letter elsewhere.
+        let upper = if second.contains(TENANT) { second.replace("https", "http") } else { second.to_uppercase() };
+        for odd in [second.replace("://", "://x"), upper, format!("{second}x")] {
+            assert_eq!(fails(&provider, &json(&odd)), ClaimError::WrongIssuer, "{odd}");
+        }
+    }
+    for bad in
+        ["old.example.com", "", "ftp://old.example.com", "https://old.example.com?x", "https://a@old.example.com", "https://x#y"]
+    {
+        let error = Provider::google().unwrap().also_known_as(bad).unwrap_err();
+        assert!(matches!(error, Error::InvalidInput { field: "address", .. }), "{bad}");
+    }
+    let long = format!("https://old.example.com/{}", "x".repeat(MAX_ID_BYTES));
+    assert!(Provider::google().unwrap().also_known_as(&long).is_err());
+}
+
 #[test]
 fn keycloak() {
     let iss = "https://sso.example.com/auth/realms/contoso";

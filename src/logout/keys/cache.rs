@@ -13,17 +13,21 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::super::discovery::Discovery;
 use super::super::http::HttpClient;
 use super::super::jws::{Algorithm, Jws};
-use super::super::key_set::KeySet;
+use super::super::key_set::{KeySet, SignedAs};
 use super::super::rejected::Rejected;
 use super::fetch::{Fetch, Problem};
 use super::flight::{Flight, Landing, Room, Seat};
 use super::{Pace, Source};
-use crate::observe;
+use crate::observe::{self, Told};
 use crate::openid::Provider;
 
 /// A provider's keys. Clones share them.
 #[derive(Clone)]
-pub(in crate::logout) struct Cache(pub(super) Origin);
+pub(in crate::logout) struct Cache {
+    pub(super) origin: Origin,
+    /// Of a key that a refused token names.
+    told: Arc<Told>,
+}
 
 #[derive(Clone)]
 pub(super) enum Origin {
@@ -80,12 +84,13 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
 impl Cache {
     pub(super) fn fixed(keys: KeySet) -> Self {
-        Self(Origin::Fixed(keys))
+        Self { origin: Origin::Fixed(keys), told: Arc::default() }
     }
 
     pub(super) fn fetched(http: Arc<dyn HttpClient>, source: Source, pace: Pace, provider: Provider) -> Self {
         let fetch = Fetch { http, source, provider, give_up_after: pace.give_up_after };
-        Self(Origin::Fetched(Arc::new(Shared { fetch, pace, room: Room::default(), state: Mutex::default() })))
+        let shared = Shared { fetch, pace, room: Room::default(), state: Mutex::default() };
+        Self { origin: Origin::Fetched(Arc::new(shared)), told: Arc::default() }
     }
 
     /// Whether a key of the provider's signed `jws`.
@@ -94,14 +99,17 @@ impl Cache {
     /// As [`KeySet::verify`], after one more look at the provider's keys where that can help; [`Rejected::KeysUnavailable`] if there never were any.
     pub(in crate::logout) async fn verify(
         &self,
-        jws: &Jws<'_>,
+        jws: &Jws,
         algorithms: &[Algorithm],
-        iss: &str,
-        tid: Option<&str>,
+        signed_as: &SignedAs<'_>,
     ) -> Result<(), Rejected> {
-        let check = |keys: &KeySet| keys.verify(jws, algorithms, iss, tid);
-        let shared = match &self.0 {
-            Origin::Fixed(keys) => return check(keys),
+        let check = |keys: &KeySet| keys.verify(jws, algorithms, signed_as);
+        let told = |keys: Option<&KeySet>, refusal: Rejected| {
+            self.tell_why_not(keys, jws, algorithms, signed_as);
+            Err(refusal)
+        };
+        let shared = match &self.origin {
+            Origin::Fixed(keys) => return check(keys).or_else(|refusal| told(Some(keys), refusal)),
             Origin::Fetched(shared) => shared,
         };
         let mut known = shared.state().known.clone();
@@ -116,16 +124,30 @@ impl Cache {
                 None => Rejected::KeysUnavailable,
             };
             if !shared.newer_than(known.version, fetches, jws.signing_input().len(), &mut seat).await {
-                return Err(refusal);
+                return told(known.keys.as_ref(), refusal);
             }
             known = shared.state().known.clone();
+        }
+    }
+
+    /// Tells of the key that a refused token names, if the provider has published it but it cannot be used.
+    pub(in crate::logout) fn tell_why_not(
+        &self,
+        keys: Option<&KeySet>,
+        jws: &Jws,
+        algorithms: &[Algorithm],
+        signed_as: &SignedAs<'_>,
+    ) {
+        let unusable = keys.and_then(|keys| keys.why_not(jws, algorithms, signed_as));
+        if let Some(unusable) = unusable.filter(|_| self.told.is_due()) {
+            observe::refused_for_its_key(&unusable);
         }
     }
 
     /// Where the provider's discovery document has users sign out. `None` if it does not say so, if there is no such document, or if it
     /// cannot be had in the time of one fetch.
     pub(in crate::logout) async fn end_session_endpoint(&self) -> Option<Url> {
-        match &self.0 {
+        match &self.origin {
             Origin::Fixed(_) => None,
             Origin::Fetched(shared) => shared.document().await?.end_session_endpoint.clone(),
         }
@@ -134,7 +156,7 @@ impl Cache {
     /// Has the keys fetched, if there are none and this is a runtime, and waits for nothing: the first token then need not wait. At most
     /// as often as all fetches.
     pub(in crate::logout) fn prepare(&self) {
-        if let Origin::Fetched(shared) = &self.0 {
+        if let Origin::Fetched(shared) = &self.origin {
             shared.refresh_if_old();
         }
     }
@@ -276,7 +298,7 @@ impl Shared {
 
 impl fmt::Debug for Cache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.origin {
             Origin::Fixed(keys) => keys.fmt(f),
             Origin::Fetched(shared) => match &shared.state().known.keys {
                 Some(keys) => keys.fmt(f),

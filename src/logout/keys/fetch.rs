@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::super::discovery::{Discovery, Unusable, address};
 use super::super::http::{HttpClient, HttpError};
-use super::super::key_set::{KeySet, KeysError, MAX_KEY_SET_BYTES};
+use super::super::key_set::{KeySet, MAX_KEY_SET_BYTES, NoKeys};
 use super::Source;
 use crate::error::{Error, Result};
 use crate::openid::Provider;
@@ -23,12 +23,12 @@ pub(super) struct Fetch {
     pub(super) give_up_after: Duration,
 }
 
-/// Why a fetch did not bring what it should. It names no address.
+/// Why a fetch did not bring what it should. It names no address, but keys.
 #[derive(Debug)]
 pub(super) enum Problem {
     Late,
     Discovery(Failed<Unusable>),
-    Keys(Failed<KeysError>),
+    Keys(Failed<NoKeys>),
 }
 
 /// Why a document was not got.
@@ -75,7 +75,7 @@ impl Fetch {
 
     pub(super) async fn keys(&self, jwks_uri: &Url) -> Result<KeySet, Problem> {
         let jwks = self.get(jwks_uri.as_str()).await.map_err(Problem::Keys)?;
-        KeySet::parse(&jwks).map_err(|error| Problem::Keys(Failed::Unusable(error)))
+        KeySet::read(&jwks).map_err(|no_keys| Problem::Keys(Failed::Unusable(no_keys)))
     }
 
     async fn get<E>(&self, url: &str) -> Result<Vec<u8>, Failed<E>> {

@@ -4,6 +4,7 @@ mod bounds;
 mod documents;
 mod endings;
 mod pace;
+mod unusable;
 
 use std::collections::HashMap;
 use std::future::pending;
@@ -19,6 +20,7 @@ use tokio::time::{Instant, sleep};
 
 use super::super::http::{HttpClient, HttpError, HttpFuture};
 use super::super::jws::{Algorithm, Jws};
+use super::super::key_set::SignedAs;
 use super::super::rejected::Rejected;
 use super::{Cache, Keys};
 use crate::openid::Provider;
@@ -51,9 +53,13 @@ impl Signer {
 
     /// One whose payload has so many bytes more than it needs.
     fn token_of(&self, bytes: usize) -> String {
+        self.signed(json!({"padding": "x".repeat(bytes)}))
+    }
+
+    fn signed(&self, claims: Value) -> String {
         let encoded = |value: Value| Base64UrlUnpadded::encode_string(value.to_string().as_bytes());
         let header = encoded(json!({"alg": "EdDSA", "kid": self.kid}));
-        let input = format!("{header}.{}", encoded(json!({"padding": "x".repeat(bytes)})));
+        let input = format!("{header}.{}", encoded(claims));
         let signature = self.key.sign(&CoreJwsSigningAlgorithm::EdDsa, input.as_bytes()).unwrap();
         format!("{input}.{}", Base64UrlUnpadded::encode_string(&signature))
     }
@@ -152,7 +158,8 @@ fn discovered(server: &Server) -> Cache {
 }
 
 async fn verify(cache: &Cache, token: &str) -> Result<(), Rejected> {
-    cache.verify(&Jws::parse(token).unwrap(), &[Algorithm::EdDsa], ISSUER, None).await
+    let signed_as = SignedAs { names: vec![ISSUER.into()], tid: None };
+    cache.verify(&Jws::parse(token).unwrap(), &[Algorithm::EdDsa], &signed_as).await
 }
 
 /// In a task of its own, which has come as far as it can without a clock when this returns.
@@ -174,4 +181,39 @@ async fn settle() {
 async fn pass(time: Duration) {
     sleep(time).await;
     settle().await;
+}
+
+/// The events of this thread.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Lines {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target() == "oubliette" && metadata.is_event()
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Line(String);
+        impl tracing::field::Visit for Line {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                use std::fmt::Write;
+                write!(self.0, "{field}={value:?} ").unwrap();
+            }
+        }
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        self.0.lock().unwrap().push(line.0);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
 }

@@ -4,14 +4,14 @@ use super::super::cache::Origin;
 use super::*;
 
 fn taken(cache: &Cache) -> usize {
-    match &cache.0 {
+    match &cache.origin {
         Origin::Fetched(shared) => shared.room.taken(),
         Origin::Fixed(_) => 0,
     }
 }
 
 fn version(cache: &Cache) -> u64 {
-    match &cache.0 {
+    match &cache.origin {
         Origin::Fetched(shared) => shared.version(),
         Origin::Fixed(_) => 0,
     }
@@ -147,39 +147,4 @@ async fn it_is_told_once_a_minute_that_fetching_fails_and_why() {
     assert!((5..=6).contains(&told.len()), "{told:?}");
     assert!(told.iter().all(|line| line.contains("discovery document: the server answered with status 404")), "{told:?}");
     assert!(told.iter().all(|line| !line.contains("example.com")), "{told:?}");
-}
-
-/// The events of this thread.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
-
-impl tracing::Subscriber for Lines {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target() == "oubliette" && metadata.is_event()
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        struct Line(String);
-        impl tracing::field::Visit for Line {
-            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-                use std::fmt::Write;
-                write!(self.0, "{field}={value:?} ").unwrap();
-            }
-        }
-        let mut line = Line(String::new());
-        event.record(&mut line);
-        self.0.lock().unwrap().push(line.0);
-    }
-
-    fn enter(&self, _: &tracing::span::Id) {}
-
-    fn exit(&self, _: &tracing::span::Id) {}
 }

@@ -125,6 +125,14 @@ async fn the_document_may_be_elsewhere_or_there_may_be_none() {
     let cache = Keys::discovered_at(ELSEWHERE, server.clone()).unwrap().cache(&other);
     assert_eq!(verify(&cache, &ours.token()).await, Err(Rejected::KeysUnavailable));
 
+    // Or say another name of it, whoever was told of that.
+    let known = other.clone().also_known_as(ISSUER).unwrap();
+    let cache = Keys::discovered_at(ELSEWHERE, server.clone()).unwrap().cache(&known);
+    assert_eq!(verify(&cache, &ours.token()).await, Ok(()));
+    let keys = Keys::discovered_at(ELSEWHERE, server.clone()).unwrap();
+    let issuer = crate::logout::Issuer::new(other, crate::id::ClientId::new("web").unwrap(), keys).also_known_as(ISSUER);
+    assert_eq!(verify(issuer.cache(), &ours.token()).await, Ok(()));
+
     let cache = Keys::fetched(JWKS, server.clone()).unwrap().cache(&provider());
     assert_eq!(verify(&cache, &ours.token()).await, Ok(()));
     assert_eq!(cache.end_session_endpoint().await, None);
