@@ -93,9 +93,9 @@ pub struct MsalCache {
 pub struct MsalSignIn {
     /// The sign-in that has all the tokens.
     pub sign_in: SignIn,
-    /// Sign-ins of the same account without tokens, one for each other subject and session that its ID tokens name (of other
+    /// Sign-ins of the same account and tenant without tokens, one for each other subject and session that its ID tokens name (of other
     /// clients, and of tenants where it is a guest): make them too, before the one with the tokens, so that a provider's
-    /// sign-out of such a session finds the account.
+    /// sign-out of such a session finds the account. A sign-out of the account or of the tenant refuses all of them alike.
     pub others: Vec<SignIn>,
     /// Its tokens, each for a place of its own. Of several for one place (of two names of one cloud, or two B2C user flows) it is the one that
     /// was written last: by `cached_at`; for an ID token by its `iat`; for a refresh token by `last_modification_time` or, as only MSAL for

@@ -1,6 +1,6 @@
 //! What a file says of one account, put together as its sign-in.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::SystemTime;
 
 use serde_json::{Map, Value};
@@ -210,14 +210,15 @@ impl Person {
         }
     }
 
-    /// The sign-in that has the tokens, and those of the other names.
+    /// The sign-in that has the tokens, and those of the other names: all of one tenant, so that what ends the one ends all, and an import
+    /// after a sign-out by tenant makes none of them.
     fn sign_ins(&mut self, account: &AccountId, tenant: &TenantId, mut named: Vec<Named>) -> (SignIn, Vec<SignIn>) {
         // The latest of the sign-in's own tenant comes last, or if there is none the latest of another.
         named.sort_by_key(|(other, ..)| other.is_none());
         let (_, subject, session) = named.pop().unwrap_or_default();
         let at = self.signed_in_at;
-        let make = |tenant: TenantId, subject: Option<_>, session: Option<_>| {
-            let sign_in = SignIn::new(account.clone(), tenant);
+        let make = |subject: Option<_>, session: Option<_>| {
+            let sign_in = SignIn::new(account.clone(), tenant.clone());
             let sign_in = subject.into_iter().fold(sign_in, SignIn::subject);
             let sign_in = session.into_iter().fold(sign_in, SignIn::session);
             match at {
@@ -225,10 +226,10 @@ impl Person {
                 None => sign_in.continued(),
             }
         };
-        let others =
-            named.into_iter().map(|(other, subject, session)| make(other.unwrap_or_else(|| tenant.clone()), subject, session));
-        let others = others.collect();
-        let sign_in = make(tenant.clone(), subject, session);
+        let mut known = HashSet::from([(subject.clone(), session.clone())]);
+        let others = named.into_iter().map(|(_, subject, session)| (subject, session)).filter(|name| known.insert(name.clone()));
+        let others = others.map(|(subject, session)| make(subject, session)).collect();
+        let sign_in = make(subject, session);
         (std::mem::take(&mut self.aliases).into_iter().fold(sign_in, SignIn::alias), others)
     }
 }

@@ -212,6 +212,27 @@ fn a_session_of_a_token_that_is_left_out_is_known_all_the_same() {
     assert!(store.account(&account).unwrap().is_empty());
 }
 
+/// Whoever has several names and tenants is signed out by one tenant, and comes back under none of the names.
+#[test]
+fn a_user_of_several_tenants_does_not_come_back_by_another_name() {
+    for sample in [PYTHON, NODE] {
+        let store = store();
+        let account = read(sample).sign_ins[0].sign_in.account().clone();
+        assert!(!read(sample).sign_ins[0].others.is_empty());
+        take_over(&store, read(sample));
+        store.sign_out(SignOut::tenant(&TenantId::new(TENANT_A).unwrap())).unwrap();
+        assert!(store.account(&account).unwrap().is_empty());
+        take_over(&store, read(sample));
+        assert!(store.account(&account).unwrap().is_empty());
+        // Nor anybody else of that tenant; whoever is of another stays.
+        let tenants: Vec<_> =
+            read(sample).sign_ins.iter().map(|it| (it.sign_in.account().clone(), it.sign_in.tenant().clone())).collect();
+        for (account, tenant) in tenants {
+            assert_eq!(store.account(&account).unwrap().is_empty(), tenant.as_str() == TENANT_A);
+        }
+    }
+}
+
 #[test]
 fn the_tenant_of_a_sign_in() {
     let id = |node: &str, realm: &str| changed(whole(node, USER), json!({"realm": realm}));
