@@ -29,6 +29,31 @@ pub(crate) fn preferred_host(host: &str, tenant: &str) -> String {
     preferred_environment(host)
 }
 
+/// The tenant of all personal accounts.
+#[cfg(any(feature = "msal", feature = "openidconnect"))]
+pub(crate) const PERSONAL: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
+
+/// Whether a host serves a B2C directory. (One with a domain of its own is not known by its name.)
+#[cfg(feature = "msal")]
+pub(crate) fn is_b2c(host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    host.ends_with(".b2clogin.com") || host.ends_with(".b2clogin.cn")
+}
+
+/// Whether a host is Microsoft's: there tenants are GUIDs, home account ids end in one, and the host itself is no tenant.
+#[cfg(feature = "msal")]
+pub(crate) fn is_microsofts(host: &str) -> bool {
+    let host = preferred_environment(host);
+    let clouds = [
+        "login.microsoftonline.com",
+        "login.partner.microsoftonline.cn",
+        "login.microsoftonline.us",
+        "login-us.microsoftonline.com",
+        "login.microsoftonline.de",
+    ];
+    clouds.contains(&host.as_str()) || host.ends_with(".ciamlogin.com") || is_b2c(&host)
+}
+
 /// The session of a `sid` in an ID token of whatever issuer: the issuer's or, at Entra, the cloud's. Entra's front-channel sign-out names no
 /// tenant, and each version of its endpoint is an issuer of its own.
 #[cfg(feature = "msal")]
@@ -39,10 +64,22 @@ pub(crate) fn session(iss: &str, sid: &str) -> crate::error::Result<crate::id::S
 /// The cloud, as `https://<host>`, if the issuer is of Entra's form: a tenant by its GUID, and nothing else.
 #[cfg(any(feature = "msal", feature = "logout"))]
 pub(crate) fn address_of(iss: &str) -> Option<String> {
+    entra(iss).map(|(host, tenant)| format!("https://{}", preferred_host(host, tenant)))
+}
+
+/// The tenant's GUID, if the issuer is of Entra's form.
+#[cfg(feature = "msal")]
+pub(crate) fn tenant_of_issuer(iss: &str) -> Option<&str> {
+    entra(iss).map(|(_, tenant)| tenant)
+}
+
+/// Host and tenant of an issuer of Entra's form.
+#[cfg(any(feature = "msal", feature = "logout"))]
+fn entra(iss: &str) -> Option<(&str, &str)> {
     let rest = iss.strip_prefix("https://")?;
     let (host, path) = rest.split_at_checked(rest.find('/')?)?;
     let tenant = tenant_in(path).filter(|tenant| crate::id::is_guid(tenant) && !host.is_empty())?;
-    Some(format!("https://{}", preferred_host(host, tenant)))
+    Some((host, tenant))
 }
 
 /// The tenant's place in the path of an issuer: `/<tenant>`, `/<tenant>/v2.0` and `/tfp/<tenant>/<flow>/v2.0`.
@@ -60,6 +97,33 @@ pub(crate) fn tenant_in(path: &str) -> Option<&str> {
 mod tests {
     use super::*;
     use crate::id::SessionId;
+
+    #[test]
+    fn microsofts_servers_are_known_by_any_name() {
+        for host in [
+            "login.microsoftonline.com",
+            "LOGIN.windows.net",
+            "sts.chinacloudapi.cn",
+            "login.usgovcloudapi.net",
+            "contoso.ciamlogin.com",
+            "contoso.b2clogin.com",
+        ] {
+            assert!(is_microsofts(host), "{host}");
+        }
+        for host in ["login.example.com", "fs.contoso.com", "b2clogin.com.example.com", "login.microsoftonline.com.example.com"] {
+            assert!(!is_microsofts(host) && !is_b2c(host), "{host}");
+        }
+        assert!(is_b2c("Contoso.B2CLogin.com") && !is_b2c("contoso.ciamlogin.com"));
+    }
+
+    #[test]
+    fn an_issuer_of_entras_form_names_its_tenant() {
+        let tenant = "aaaaaaaa-0000-4000-8000-00000000000a";
+        let iss = format!("https://contoso.b2clogin.com/tfp/{tenant}/b2c_1_susi/v2.0/");
+        assert_eq!(tenant_of_issuer(&iss), Some(tenant));
+        assert_eq!(tenant_of_issuer("https://login.microsoftonline.com/organizations/v2.0"), None);
+        assert_eq!(tenant_of_issuer("https://sso.example.com/realms/contoso"), None);
+    }
 
     #[test]
     fn sessions_of_entra_are_the_clouds_and_others_the_issuers() {

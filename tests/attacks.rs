@@ -429,7 +429,8 @@ fn an_import_without_times_is_refused_after_a_sign_out_with_a_cutoff() {
     let store = Machine::new().builder().clock(clock.clone()).open().unwrap();
     let file =
         br#"{"AccessToken": {"k": {"home_account_id": "uid.utid", "environment": "login.example.com", "client_id": "client",
-        "realm": "utid", "target": "a", "expires_on": "1800003600", "secret": "at"}}}"#;
+        "realm": "utid", "target": "a", "expires_on": "1800003600", "secret": "at"}},
+        "Account": {"k": {"home_account_id": "uid.utid", "environment": "login.example.com", "realm": "utid"}}}"#;
     let import = || store.sign_in(MsalCache::read(file).unwrap().sign_ins.remove(0).sign_in);
     let live = import().unwrap();
     clock.advance(Duration::from_secs(10));

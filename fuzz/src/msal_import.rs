@@ -1,5 +1,5 @@
 //! Token caches of the MSAL libraries: any bytes, or JSON put together from the fields that they use. What can be read goes into a store,
-//! whole; what was signed out there does not come back with it.
+//! whole, each token in a place of its own and in a real tenant; who has no account entry does not, and who was signed out there does not come back.
 
 use std::time::{Duration, SystemTime};
 
@@ -41,7 +41,7 @@ const FIELDS: [&str; 24] = [
     "unknown",
 ];
 /// Values as they stand in a file.
-const VALUES: [&str; 32] = [
+const VALUES: [&str; 41] = [
     "\"11111111-0000-4000-8000-000000000001.aaaaaaaa-0000-4000-8000-00000000000a\"",
     "\"11111111-0000-4000-8000-000000000001-B2C_1_edit.AAAAAAAA-0000-4000-8000-00000000000a\"",
     "\"uid.utid\"",
@@ -52,6 +52,14 @@ const VALUES: [&str; 32] = [
     "\"aaaaaaaa-0000-4000-8000-00000000000a\"",
     "\"BBBBBBBB-0000-4000-8000-00000000000b\"",
     "\"b2c_1_sign_in\"",
+    "\"organizations\"",
+    "\"common\"",
+    "\"consumers\"",
+    "\"adfs\"",
+    "\"contoso.onmicrosoft.com\"",
+    "\"Pairwise-Subject_1\"",
+    "\"fs.example.com\"",
+    "\"contoso.b2clogin.com\"",
     "\"mail.read user.read\"",
     "\"https://graph.example.com/.default\"",
     "[\"a\", \"b\"]",
@@ -75,7 +83,12 @@ const VALUES: [&str; 32] = [
     "\"47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU\"",
     // {"iss":"https://i","sub":"s","sid":"d","iat":1799990000}
     "\"e30.eyJpc3MiOiJodHRwczovL2kiLCJzdWIiOiJzIiwic2lkIjoiZCIsImlhdCI6MTc5OTk5MDAwMH0.e30\"",
+    // {"tid":"bbbbbbbb-0000-4000-8000-00000000000b","sub":"s"}
+    "\"e30.eyJ0aWQiOiJiYmJiYmJiYi0wMDAwLTQwMDAtODAwMC0wMDAwMDAwMDAwMGIiLCJzdWIiOiJzIn0.e30\"",
 ];
+/// What is written for a tenant and is none (unless a server is called so).
+const NO_TENANTS: [&str; 7] =
+    ["organizations", "common", "consumers", "adfs", "login.microsoftonline.com", "login.windows.net", "contoso.b2clogin.com"];
 
 pub fn run(data: &[u8]) {
     match data.split_first() {
@@ -84,10 +97,22 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// A file of entries that would be whole, with some fields changed.
+/// A file of entries that would be whole, with some fields changed; and, mostly, an account entry of every user.
 fn put_together(choices: &[u8]) -> String {
     let mut choices = Unstructured::new(choices);
     let mut file = String::from("{");
+    if choices.arbitrary::<u8>().unwrap_or(0) % 8 > 0 {
+        let account = |user| {
+            format!("\"{user}\": {{\"home_account_id\": \"{user}{}\", \"environment\": \"login.windows.net\"}}", &HOME[1..])
+        };
+        let others = ["Pairwise-Subject_1", "adfs-user"].map(|user| {
+            ["login.microsoftonline.com", "fs.example.com"]
+                .map(|host| format!("\"{user} {host}\": {{\"home_account_id\": \"{user}\", \"environment\": \"{host}\"}}"))
+                .join(", ")
+        });
+        let users: Vec<String> = (0..4).map(account).chain(others).collect();
+        file += &format!("\"Account\": {{{}}}{}", users.join(", "), if choices.is_empty() { "" } else { ", " });
+    }
     while !choices.is_empty() && file.len() < 32 << 10 {
         let mut byte = || choices.arbitrary::<u8>().unwrap_or(0);
         let (node, entries) = (NODES[usize::from(byte()) % NODES.len()], byte() % 4);
@@ -144,9 +169,15 @@ fn into_a_store(sign_ins: Vec<MsalSignIn>) {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
     let machine = Machine::new();
     let store = machine.builder().clock(ManualClock::new(now)).max_sign_ins(64).open().expect("a new store");
-    for MsalSignIn { sign_in, others, tokens, .. } in &sign_ins {
+    let mut count = 0;
+    for MsalSignIn { sign_in, others, tokens, accounts, .. } in &sign_ins {
         assert!(!tokens.is_empty(), "a sign-in without tokens");
         let (account, own) = (sign_in.account().clone(), sign_in.tenant().clone());
+        assert_eq!(accounts.is_empty(), account.as_app().is_some(), "a user without an account entry, or an app with one");
+        for tenant in tokens.iter().filter_map(Token::tenant).chain([&own]).map(TenantId::as_str) {
+            let is_server = account.as_app().is_some() || account.authority() == Some(tenant);
+            assert!(is_server || !NO_TENANTS.contains(&tenant), "a tenant that is none");
+        }
         for other in others {
             assert_eq!(*other.account(), account);
             made(store.sign_in(other.clone()));
@@ -154,13 +185,16 @@ fn into_a_store(sign_ins: Vec<MsalSignIn>) {
         let Some(live) = made(store.sign_in(sign_in.clone())) else { continue };
         let stored = live.put(tokens.clone()).expect("what was read can be stored");
         assert_eq!((stored.stored, stored.refused), (tokens.len(), Vec::new()), "nobody has been signed out");
+        count += tokens.len() as u64;
         for token in tokens {
             readable(&live, token, tokens, &own, now);
         }
     }
+    assert_eq!(store.verify().expect("nothing has failed").tokens, count, "a token took another's place");
     // Signed out, they do not come back with the same file.
-    for MsalSignIn { sign_in, .. } in &sign_ins {
-        store.sign_out(SignOut::account(sign_in.account())).expect("a sign-out");
+    for (number, MsalSignIn { sign_in, .. }) in sign_ins.iter().enumerate() {
+        let scope = if number % 2 == 0 { SignOut::account(sign_in.account()) } else { SignOut::tenant(sign_in.tenant()) };
+        store.sign_out(scope).expect("a sign-out");
     }
     for MsalSignIn { sign_in, others, .. } in sign_ins {
         for sign_in in others.into_iter().chain([sign_in]) {
@@ -194,10 +228,11 @@ fn readable(live: &LiveSignIn, token: &Token, all: &[Token], own: &TenantId, now
             let mut access = all.iter().filter_map(|token| if let Token::Access(token) = token { Some(token) } else { None });
             let last = access.rfind(is_same).expect("itself at least");
             let found = live.access_token(&query).expect("a read");
-            if last.expires_at > now + Duration::from_secs(5 * 60) {
+            let end = |token: &AccessToken| Option::<SystemTime>::from(token.expires_at);
+            if end(last).is_none_or(|end| end > now + Duration::from_secs(5 * 60)) {
                 assert!(found.as_ref() == Some(last), "an access token is not found");
             }
-            assert!(found.is_none_or(|found| found.scopes.is_superset(&t.scopes) && found.expires_at > now));
+            assert!(found.is_none_or(|found| found.scopes.is_superset(&t.scopes) && end(&found).is_none_or(|end| end > now)));
         }
         Token::Refresh(t) => {
             let query = match &t.family_id {

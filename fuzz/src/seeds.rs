@@ -25,6 +25,7 @@ const DOTNET: &str = concat!(
             "target": "api/.default", "expires_on": 1800003600},
         "c": {"home_account_id": "uid.utid", "environment": "login.microsoftonline.com", "client_id": "web", "secret": "at-3",
             "realm": "utid", "target": "b", "expires_on": "1800003600", "ext_cache_key": "x",},},
+    "Account": {"d": {"home_account_id": "uid.utid", "environment": "login.windows.net", "realm": "utid", "username": "u",},},
     "Unknown": {"x": [true, null]}}"#
 );
 
@@ -41,6 +42,76 @@ const JAVA: &str = r#"{"AccessToken": {
   "Account": {"e": {"home_account_id": "uid.utid", "environment": "login.windows.net", "realm": "utid",
         "local_account_id": "uid", "username": "user@example.com", "authority_type": "MSSTS"}},
   "AppMetadata": {"f": {"client_id": "web", "environment": "login.windows.net", "family_id": "1"}}}"#;
+
+/// What an import has to be careful with: who is signed out, what is no tenant, what is newer.
+const MSAL_IN_DOUBT: [(&str, &str); 8] = [
+    (
+        "no-account",
+        r#"{"Account": {}, "RefreshToken": {"k": {"credential_type": "RefreshToken", "home_account_id": "u.t",
+        "environment": "login.windows.net", "client_id": "web", "secret": "RT"}}}"#,
+    ),
+    (
+        "alias",
+        r#"{"AccessToken": {"a": {"home_account_id": "1.aaaaaaaa-0000-4000-8000-00000000000a", "environment": "login.windows.net",
+        "client_id": "web", "realm": "organizations", "target": "a", "secret": "at", "expires_on": "1800003600"}},
+        "Account": {"a": {"home_account_id": "1.aaaaaaaa-0000-4000-8000-00000000000a", "environment": "login.windows.net", "realm": "common"}}}"#,
+    ),
+    (
+        "domain",
+        r#"{"AccessToken": {"a": {"home_account_id": "sub", "environment": "login.windows.net",
+        "client_id": "web", "realm": "contoso.com", "target": "a", "secret": "at", "expires_on": "1800003600"}},
+        "IdToken": {"a": {"home_account_id": "sub", "environment": "login.windows.net", "client_id": "web", "realm": "contoso.com",
+        "secret": "e30.eyJ0aWQiOiJiYmJiYmJiYi0wMDAwLTQwMDAtODAwMC0wMDAwMDAwMDAwMGIiLCJzdWIiOiJzIn0.e30"}},
+        "Account": {"a": {"home_account_id": "sub", "environment": "login.microsoftonline.com", "realm": "contoso.com"}}}"#,
+    ),
+    (
+        "domain-of-nobody",
+        r#"{"AccessToken": {"a": {"home_account_id": "", "environment": "login.windows.net",
+        "client_id": "web", "realm": "contoso.com", "target": "x/.default", "secret": "at", "expires_on": "1800003600"}}}"#,
+    ),
+    (
+        "adfs",
+        r#"{"AccessToken": {"a": {"home_account_id": "s+/=", "environment": "fs.example.com",
+        "client_id": "web", "realm": "adfs", "target": "a", "secret": "at", "expires_on": "1800003600"}},
+        "Account": {"a": {"home_account_id": "s+/=", "environment": "fs.example.com", "realm": "adfs", "authority_type": "ADFS"}}}"#,
+    ),
+    (
+        "two-refresh-tokens",
+        r#"{"RefreshToken": {
+        "p": {"home_account_id": "u.t", "environment": "login.microsoftonline.com", "client_id": "web", "secret": "rt-1",
+            "last_modification_time": "1799990000"},
+        "n": {"home_account_id": "u.t", "environment": "login.windows.net", "client_id": "web", "secret": "rt-2"}},
+        "AccessToken": {"n": {"home_account_id": "u.t", "environment": "login.windows.net", "client_id": "web", "realm": "t",
+            "target": "a", "secret": "at", "cached_at": "1799995000", "expires_on": "1800003600", "extended_expires_on": "1800012200"}},
+        "Account": {"p": {"home_account_id": "u.t", "environment": "login.microsoftonline.com"}}}"#,
+    ),
+    (
+        "undecided",
+        r#"{"RefreshToken": {
+        "p": {"home_account_id": "u.t", "environment": "login.microsoftonline.com", "client_id": "web", "secret": "rt-1",
+            "last_modification_time": "1799990000"},
+        "n": {"home_account_id": "u.t", "environment": "login.windows.net", "client_id": "web", "secret": "rt-2"}},
+        "Account": {"p": {"home_account_id": "u.t", "environment": "sts.windows.net"}}}"#,
+    ),
+    (
+        "empty-id-of-a-user",
+        r#"{"AccessToken": {"a": {"home_account_id": "", "environment": "login.windows.net", "client_id": "web",
+        "realm": "aaaaaaaa-0000-4000-8000-00000000000a", "target": "User.Read", "secret": "at", "expires_on": "1800003600"}}}"#,
+    ),
+];
+
+/// What is handed in for a cache and is none.
+const MSAL_NO_CACHE: [(&str, &[u8]); 6] = [
+    (
+        "browser",
+        br#"{"u-refreshtoken-web----": "{\"credentialType\":\"RefreshToken\",\"homeAccountId\":\"u.t\",\"secret\":\"rt\"}"}"#,
+    ),
+    ("browser-encrypted", br#"{"msal.3|u": "{\"id\":\"1\",\"nonce\":\"n\",\"data\":\"d\"}"}"#),
+    ("adal", br#"[{"_clientId": "web", "_authority": "https://login.example.com/common", "refreshToken": "rt",}]"#),
+    ("data-protection", b"\x09\xf0\xc9\xf0\x80\x9c\x81\x0c"),
+    ("dpapi", b"\x01\0\0\0\xd0\x8c\x9d\xdf\x01\x15\xd1\x11\x8c\x7a\x00\xc0\x4f\xc2\x97\xeb"),
+    ("no-section", br#"{"access_token": "at", "refresh_token": "rt"}"#),
+];
 
 /// Files by name.
 pub type Seeds = BTreeMap<String, Vec<u8>>;
@@ -483,7 +554,12 @@ fn of_msal_import() -> Seeds {
             seeds.insert(format!("{library}-{number}"), serde_json::to_vec(&own).expect("it is JSON"));
         }
     }
+    seeds.extend(named(MSAL_IN_DOUBT.map(|(name, file)| (name, file.as_bytes().to_vec()))));
+    seeds.extend(named(MSAL_NO_CACHE.map(|(name, file)| (name, file.to_vec()))));
+    let wide = |to: fn(u16) -> [u8; 2]| "\u{feff}{\"Account\": {}}".encode_utf16().flat_map(to).collect();
     seeds.extend(named([
+        ("utf-16-little", wide(u16::to_le_bytes)),
+        ("utf-16-big", wide(u16::to_be_bytes)),
         ("empty", Vec::new()),
         ("empty-object", b"{}".to_vec()),
         ("trailing-commas", br#"{"AccessToken": {"a": {"secret": "x",},}, "RefreshToken": null,}"#.to_vec()),

@@ -9,14 +9,16 @@ use zeroize::Zeroizing;
 use super::json::{Entry, SecretField};
 use crate::cloud;
 use crate::error::Error;
-use crate::id::{AccountId, ClientId, SessionId, Subject, TenantId};
+use crate::id::{AccountId, ClientId, SessionId, Subject, TenantId, is_guid};
 use crate::token::{MAX_EXTRA_BYTES, Partition, Scopes, Secret};
 
 /// The last second of the year 9999.
 const LAST_SECOND: u64 = 253_402_300_799;
 
-/// The nodes that are read.
-const NODES: [&str; 4] = ["Account", "IdToken", "AccessToken", "RefreshToken"];
+const ID: &str = "home_account_id";
+
+/// The nodes that are read, in this order.
+pub(super) const NODES: [&str; 4] = ["Account", "IdToken", "AccessToken", "RefreshToken"];
 
 /// By which a library sets tokens apart that are otherwise the same.
 const SET_APART_BY: [&str; 3] = ["ext", "ext_cache_key", "additionalCacheKeyComponents"];
@@ -30,18 +32,43 @@ pub(super) struct Wrong {
 
 /// Whose token an entry is.
 pub(super) enum Owner {
-    User(AccountId),
-    App,
+    User(User),
+    App {
+        /// The server, as it is written, in lower case; empty if it is not said.
+        environment: String,
+    },
 }
 
-/// Which tenant an entry names.
+/// The user whom an entry is of.
+pub(super) struct User {
+    pub(super) account: AccountId,
+    /// The server, as it is written, in lower case.
+    pub(super) environment: String,
+    /// Whether they are of a B2C directory, where everybody is at home.
+    pub(super) is_b2c: bool,
+}
+
+/// What an entry says of its tenant.
 #[derive(Default)]
 pub(super) enum Realm {
-    Named(TenantId),
+    /// It is this one: a GUID, in lower case.
+    Tenant(TenantId),
+    /// It is called so, in lower case: which tenant that means is told by other entries, if at all. See [`super::realm`].
+    Name(String),
     /// It says that there is none: an empty text, or a B2C user flow.
     Empty,
     #[default]
     Missing,
+}
+
+impl Realm {
+    pub(super) fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::Tenant(tenant) => Some(tenant.as_str()),
+            Self::Name(name) => Some(name),
+            Self::Empty | Self::Missing => None,
+        }
+    }
 }
 
 /// What an ID token says of the sign-in.
@@ -49,7 +76,10 @@ pub(super) enum Realm {
 pub(super) struct Claims {
     pub(super) subject: Option<Subject>,
     pub(super) session: Option<SessionId>,
+    /// The tenant that issued it: a GUID, in lower case.
+    pub(super) tenant: Option<TenantId>,
     pub(super) signed_in_at: Option<SystemTime>,
+    pub(super) issued_at: Option<SystemTime>,
 }
 
 pub(super) const fn missing(field: &'static str) -> Wrong {
@@ -61,6 +91,20 @@ pub(super) fn wrong(field: &'static str) -> impl FnOnce(Error) -> Wrong {
     move |error| match error {
         Error::InvalidInput { problem, .. } => Wrong { field, problem },
         _ => Wrong { field, problem: "it cannot be stored" },
+    }
+}
+
+impl User {
+    fn new(environment: String, id: &str) -> Result<Self, Wrong> {
+        if environment.is_empty() {
+            return Err(missing("environment"));
+        }
+        let account = AccountId::msal(&environment, id).map_err(|error| match &error {
+            Error::InvalidInput { field: "authority", .. } => wrong("environment")(error),
+            _ => wrong(ID)(error),
+        })?;
+        let is_b2c = cloud::is_b2c(&environment) || id.to_ascii_lowercase().contains("-b2c_1");
+        Ok(Self { account, environment, is_b2c })
     }
 }
 
@@ -84,35 +128,45 @@ impl Entry {
         Ok(self.text(field)?.filter(|text| !text.is_empty()))
     }
 
-    /// The user; or the app, if the entry says that there is none.
+    /// The user; or the app, if there is none and all scopes are `/.default`, which is how an app has to ask for its own tokens.
     ///
-    /// MSAL for Python and Node write an app's token with an empty or null id, and MSAL.NET without one. A missing id is
-    /// taken for the latter only if all scopes are `/.default`, which is how an app has to ask for its tokens: a user's token
-    /// that has lost its id must not be handed to the app.
+    /// MSAL for Python writes an app's token with a null id, MSAL for Node with an empty one, and MSAL.NET without one. But Node writes an
+    /// empty id also for a user of whom the provider told nothing, and an id can be lost: a user's token must not be handed to the app.
     pub(super) fn owner(&mut self) -> Result<Owner, Wrong> {
-        const ID: &str = "home_account_id";
-        let said = self.fields.contains_key(ID) || self.fields.contains_key(&camel_case(ID));
-        let environment = self.some_text("environment");
-        if let Some(id) = self.some_text(ID)? {
-            return AccountId::msal(&environment?.ok_or(missing("environment"))?, &id).map(Owner::User).map_err(|error| {
-                match &error {
-                    Error::InvalidInput { field: "authority", .. } => wrong("environment")(error),
-                    _ => wrong(ID)(error),
-                }
-            });
+        let is_default = self.has_default_scopes_only();
+        match self.named_user() {
+            (Some(user), _) => user.map(Owner::User),
+            (None, environment) if is_default => Ok(Owner::App { environment }),
+            _ => Err(Wrong { field: ID, problem: "it is missing, and the scopes are not those of an app's own token" }),
         }
-        let default_scopes = self.fields.get("target").and_then(Value::as_str).is_some_and(|target| {
-            let mut scopes = target.split(' ').filter(|scope| !scope.is_empty()).peekable();
-            scopes.peek().is_some() && scopes.all(|scope| scope.ends_with("/.default"))
-        });
-        if said || default_scopes { Ok(Owner::App) } else { Err(missing(ID)) }
     }
 
     /// The user, where an app cannot be.
-    pub(super) fn user(&mut self) -> Result<AccountId, Wrong> {
-        match self.owner()? {
-            Owner::User(account) => Ok(account),
-            Owner::App => Err(missing("home_account_id")),
+    pub(super) fn user(&mut self) -> Result<User, Wrong> {
+        self.named_user().0.unwrap_or(Err(missing(ID)))
+    }
+
+    /// The user, if one is named; and the server, as it is written, in lower case.
+    fn named_user(&mut self) -> (Option<Result<User, Wrong>>, String) {
+        let environment = self.some_text("environment").map(|text| text.unwrap_or_default().to_ascii_lowercase());
+        let server = environment.as_ref().cloned().unwrap_or_default();
+        let user = match self.some_text(ID) {
+            Ok(None) => None,
+            Ok(Some(id)) => Some(environment.and_then(|environment| User::new(environment, &id))),
+            Err(wrong) => Some(Err(wrong)),
+        };
+        (user, server)
+    }
+
+    fn has_default_scopes_only(&self) -> bool {
+        let is_default = |scope: &str| scope.ends_with("/.default");
+        match self.fields.get("target") {
+            Some(Value::String(list)) => {
+                let mut scopes = list.split(' ').filter(|scope| !scope.is_empty()).peekable();
+                scopes.peek().is_some() && scopes.all(is_default)
+            }
+            Some(Value::Array(list)) => !list.is_empty() && list.iter().all(|scope| scope.as_str().is_some_and(is_default)),
+            _ => false,
         }
     }
 
@@ -143,7 +197,7 @@ impl Entry {
         ClientId::new(self.some_text("client_id")?.ok_or(missing("client_id"))?).map_err(wrong("client_id"))
     }
 
-    /// The tenant, in lower case: it is a GUID or a domain name.
+    /// What is said of the tenant.
     ///
     /// MSAL for Node writes the B2C user flow here. That is no tenant: it goes into `extra`.
     pub(super) fn realm(&mut self) -> Result<Realm, Wrong> {
@@ -155,7 +209,10 @@ impl Entry {
                 self.fields.insert(FIELD.into(), Value::String(realm));
                 Ok(Realm::Empty)
             }
-            Some(realm) => TenantId::new(realm.to_ascii_lowercase()).map(Realm::Named).map_err(wrong(FIELD)),
+            Some(realm) => {
+                let tenant = TenantId::new(realm.to_ascii_lowercase()).map_err(wrong(FIELD))?;
+                Ok(if is_guid(&realm) { Realm::Tenant(tenant) } else { Realm::Name(tenant.as_str().to_owned()) })
+            }
         }
     }
 
@@ -263,9 +320,13 @@ pub(super) fn claims(id_token: &Secret) -> Claims {
     let claims: Map<String, Value> = serde_json::from_slice(&json).unwrap_or_default();
     let text = |name| claims.get(name).and_then(Value::as_str);
     let at = |name| claims.get(name).and_then(|value| time(name, value).ok());
+    // B2C leaves `tid` out unless told otherwise, but its issuer names the tenant, as Entra's does.
+    let tenant = text("tid").filter(|tid| is_guid(tid)).or_else(|| text("iss").and_then(cloud::tenant_of_issuer));
     Claims {
         subject: text("iss").zip(text("sub")).and_then(|(iss, sub)| Subject::new(iss, sub).ok()),
         session: text("iss").zip(text("sid")).and_then(|(iss, sid)| cloud::session(iss, sid).ok()),
+        tenant: tenant.and_then(|tenant| TenantId::new(tenant.to_ascii_lowercase()).ok()),
         signed_in_at: at("auth_time").or_else(|| at("iat")),
+        issued_at: at("iat"),
     }
 }

@@ -1,16 +1,16 @@
-//! Entries put together as sign-ins.
+//! The entries of a file, read one by one, and given to whom they are of.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
-use serde_json::{Map, Value};
-
-use super::entry::{Claims, Owner, Realm, Wrong, claims, missing, wrong};
+use super::entry::{Claims, NODES, Owner, Realm, Wrong, claims, missing, wrong};
 use super::json::{Document, Entry, Node};
-use super::{MsalCache, MsalProblem, MsalSignIn};
+use super::person::{Held, Person, UNKNOWN};
+use super::realm::Names;
+use super::{MsalCache, MsalProblem, MsalProblemKind, MsalSignIn};
 use crate::error::Error;
-use crate::id::{AccountId, Alias, AliasKind, TenantId};
-use crate::sign_in::{MAX_ALIASES, SignIn};
+use crate::id::{AccountId, Alias, AliasKind};
+use crate::sign_in::MAX_ALIASES;
 use crate::token::{AccessToken, IdToken, RefreshToken, Token};
 
 /// An access token that lasts longer after it was cached is corrupt (ten years, as in MSAL.NET).
@@ -18,38 +18,27 @@ const LONGEST_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// Where an entry stands.
 #[derive(Clone, Copy)]
-struct Place {
+pub(super) struct Place {
     node: &'static str,
     entry: usize,
 }
 
-/// What the file says of one account, until all of it is read.
-struct Person {
-    order: usize,
-    tokens: Vec<Held>,
-    accounts: Vec<(Place, Map<String, Value>)>,
-    /// What the access and ID tokens name.
-    token_realms: BTreeSet<TenantId>,
-    /// What the account entries and refresh tokens name.
-    other_realms: BTreeSet<TenantId>,
-    aliases: Vec<Alias>,
-    signed_in_at: Option<SystemTime>,
-}
-
-/// A token whose tenant cannot be said before that of its sign-in is known.
-struct Held {
-    place: Place,
-    token: Token,
-    realm: Realm,
-    /// Of two tokens that are the same one to the store the later counts.
-    age: Option<SystemTime>,
-    claims: Claims,
+/// What comes of a file.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) sign_ins: Vec<MsalSignIn>,
+    pub(super) problems: Vec<MsalProblem>,
+    /// Users whom the library signed out.
+    pub(super) signed_out: usize,
 }
 
 #[derive(Default)]
 struct Importer {
     people: HashMap<AccountId, Person>,
-    problems: Vec<MsalProblem>,
+    /// The apps' own tokens: whose they are is known once their tenant is.
+    apps: Vec<Held>,
+    names: Names,
+    found: Found,
 }
 
 pub(super) fn import(document: Document) -> MsalCache {
@@ -58,52 +47,66 @@ pub(super) fn import(document: Document) -> MsalCache {
     importer.each("IdToken", document.id_tokens, Importer::id_token);
     importer.each("AccessToken", document.access_tokens, Importer::access_token);
     importer.each("RefreshToken", document.refresh_tokens, Importer::refresh_token);
+    importer.give_apps_theirs();
 
-    let Importer { people, mut problems } = importer;
+    let Importer { people, names, mut found, .. } = importer;
     let mut people: Vec<_> = people.into_iter().collect();
     people.sort_by_key(|(_, person)| person.order);
-    let sign_ins = people.into_iter().filter_map(|(account, person)| person.sign_in(account, &mut problems)).collect();
-    MsalCache { sign_ins, problems, other: document.other }
+    for (account, person) in people {
+        person.conclude(&account, &names, &mut found);
+    }
+    let Found { sign_ins, mut problems, signed_out } = found;
+    problems.sort_by_key(|problem| (NODES.iter().position(|node| *node == problem.node), problem.entry));
+    MsalCache { sign_ins, problems, signed_out, other: document.other }
 }
 
 impl Importer {
     fn each(&mut self, name: &'static str, node: Node, take: fn(&mut Self, Place, Entry) -> Result<(), Wrong>) {
+        const NO_OBJECT: &str = "it is not an object";
         if node.broken {
-            let problem = "it is not an object";
-            self.problems.push(MsalProblem { node: name, entry: None, field: None, problem, left_out: true });
+            let kind = MsalProblemKind::Unreadable;
+            self.found.problems.push(MsalProblem {
+                node: name,
+                entry: None,
+                field: None,
+                problem: NO_OBJECT,
+                kind,
+                left_out: true,
+            });
         }
         for (entry, index) in node.entries.into_iter().zip(1..) {
             let place = Place { node: name, entry: index };
-            match entry {
-                None => self.problems.push(place.problem(None, "it is not an object", true)),
-                Some(mut entry) => {
-                    if let Err(wrong) = entry.check_type(name).and_then(|()| take(self, place, entry)) {
-                        self.problems.push(place.problem(Some(wrong.field), wrong.problem, true));
-                    }
-                }
+            let Some(mut entry) = entry else {
+                self.found.leave_out(place, MsalProblemKind::Unreadable, None, NO_OBJECT);
+                continue;
+            };
+            if let Err(wrong) = entry.check_type(name).and_then(|()| take(self, place, entry)) {
+                self.found.leave_out(place, MsalProblemKind::Unreadable, Some(wrong.field), wrong.problem);
             }
         }
     }
 
+    /// An entry counts for its user once it says who that is, whatever else of it cannot be read.
     fn account(&mut self, place: Place, mut entry: Entry) -> Result<(), Wrong> {
         let whole = entry.fields.clone();
-        let account = entry.user()?;
+        let user = entry.user()?;
         let realm = self.soft(place, entry.realm());
-        let alias = match entry.some_text("username")? {
-            None => None,
-            Some(name) => {
-                let kind = if name.contains('@') { AliasKind::Email } else { AliasKind::Opaque };
-                Some(Alias::new(kind, name).map_err(wrong("username"))?)
-            }
-        };
-        let person = self.person(account);
+        let username = self.soft(place, entry.some_text("username"));
+        let alias = username.map(|name| {
+            let kind = if name.contains('@') { AliasKind::Email } else { AliasKind::Opaque };
+            Alias::new(kind, name).map(Some).map_err(wrong("username"))
+        });
+        let alias = alias.and_then(|alias| self.soft(place, alias));
+        let authority_type = self.soft(place, entry.some_text("authority_type"));
+        self.names.learn(&user, &realm, None);
+
+        let person = self.person(user.account);
         person.accounts.push((place, whole));
-        if let Realm::Named(realm) = realm {
-            person.other_realms.insert(realm);
-        }
+        person.realms.push(realm);
+        person.is_adfs |= authority_type.is_some_and(|authority| authority.eq_ignore_ascii_case("adfs"));
         match alias {
             Some(alias) if !person.aliases.contains(&alias) && person.aliases.len() == MAX_ALIASES => {
-                self.problems.push(place.problem(Some("username"), "the account has too many names", false));
+                self.found.field(place, "username", "the account has too many names");
             }
             Some(alias) if !person.aliases.contains(&alias) => person.aliases.push(alias),
             _ => {}
@@ -112,19 +115,25 @@ impl Importer {
     }
 
     fn id_token(&mut self, place: Place, mut entry: Entry) -> Result<(), Wrong> {
-        let account = entry.user()?;
+        let user = entry.user()?;
+        self.person(user.account.clone()).has_token_entry = true;
         let mut token = IdToken::new(entry.client()?, entry.secret()?);
         let realm = entry.realm()?;
         token.partition = entry.partition()?;
         token.extra = self.soft(place, entry.extra());
         let claims = claims(&token.secret);
-        let age = claims.signed_in_at;
-        self.hold(account, Held { place, token: token.into(), realm, age, claims })?.seen(age);
+        self.names.learn(&user, &realm, claims.tenant.as_ref());
+        let (at, written) = (claims.signed_in_at, claims.issued_at);
+        let held = Held { place, token: token.into(), realm, environment: user.environment, written, claims };
+        self.hold(user.account, held)?.seen(at);
         Ok(())
     }
 
     fn access_token(&mut self, place: Place, mut entry: Entry) -> Result<(), Wrong> {
         let owner = entry.owner()?;
+        if let Owner::User(user) = &owner {
+            self.person(user.account.clone()).has_token_entry = true;
+        }
         entry.check_not_set_apart()?;
         let client = entry.client()?;
         let realm = entry.realm()?;
@@ -136,47 +145,98 @@ impl Importer {
         token.resource = entry.some_text("resource")?;
         token.partition = entry.partition()?;
         let cached_at = self.soft(place, entry.peek_time("cached_at"));
-        if cached_at.and_then(|at| expires_at.duration_since(at).ok()).is_some_and(|life| life > LONGEST_LIFE) {
+        let lifetime = cached_at.map(|at| expires_at.duration_since(at).unwrap_or_default());
+        if lifetime.is_some_and(|life| life > LONGEST_LIFE) {
             return Err(Wrong { field: "expires_on", problem: "it is more than ten years after the token was cached" });
         }
         token.refresh_at = self.soft(place, entry.optional_time("refresh_on"));
-        let old_name = self.soft(place, entry.optional_time("ext_expires_on"));
-        token.extended_expires_at = self.soft(place, entry.optional_time("extended_expires_on")).or(old_name);
+        token.extended_expires_at = self.extended(place, &mut entry, lifetime).filter(|extended| *extended > expires_at);
         token.extra = self.soft(place, entry.extra());
 
-        let account = match (owner, &realm) {
-            (Owner::User(account), _) => account,
-            (Owner::App, Realm::Named(tenant)) => AccountId::app(tenant.clone(), token.client_id.clone()),
-            (Owner::App, _) => return Err(missing("realm")),
-        };
-        let held = Held { place, token: token.into(), realm, age: Some(expires_at), claims: Claims::default() };
-        self.hold(account, held)?.seen(cached_at);
+        let held =
+            |environment| Held { place, token: token.into(), realm, environment, written: cached_at, claims: Claims::default() };
+        match owner {
+            Owner::User(user) => {
+                let held = held(user.environment.clone());
+                self.names.learn(&user, &held.realm, None);
+                self.hold(user.account, held)?.seen(cached_at);
+            }
+            Owner::App { environment } => self.apps.push(held(environment)),
+        }
         Ok(())
     }
 
+    /// Until when a token may be used while its provider is out of order.
+    ///
+    /// Of a response's `ext_expires_in` MSAL for Python, Java and .NET make a time that counts from when the token came, and MSAL for Node one that
+    /// counts from its expiry. Only .NET can be told, as it writes the time a second time under an older name. Of the others the smaller reading is taken, as if
+    /// Node had written it: no token is used for longer than its provider said.
+    fn extended(&mut self, place: Place, entry: &mut Entry, lifetime: Option<Duration>) -> Option<SystemTime> {
+        const FIELD: &str = "extended_expires_on";
+        let of_dotnet = self.soft(place, entry.optional_time("ext_expires_on"));
+        let said = self.soft(place, entry.optional_time(FIELD));
+        let (Some(said), None) = (said, of_dotnet) else {
+            return [said, of_dotnet].into_iter().flatten().min();
+        };
+        if lifetime.is_none() {
+            self.found.field(place, FIELD, "from when it counts cannot be told");
+        }
+        said.checked_sub(lifetime?)
+    }
+
     fn refresh_token(&mut self, place: Place, mut entry: Entry) -> Result<(), Wrong> {
-        let account = entry.user()?;
+        let user = entry.user()?;
+        self.person(user.account.clone()).has_token_entry = true;
         entry.check_not_set_apart()?;
         let mut token = RefreshToken::new(entry.client()?, entry.secret()?);
         token.family_id = entry.some_text("family_id")?;
         token.partition = entry.partition()?;
         let realm = self.soft(place, entry.realm());
-        if let Realm::Named(realm) = &realm {
+        if let Some(realm) = realm.as_str() {
             // A refresh token has no tenant of its own, so what it says is kept aside.
-            entry.fields.insert("realm".into(), realm.as_str().into());
+            entry.fields.insert("realm".into(), realm.into());
         }
         token.expires_at = self.soft(place, entry.optional_time("expires_on"));
-        let changed_at = self.soft(place, entry.peek_time("last_modification_time"));
+        let written = self.soft(place, entry.peek_time("last_modification_time"));
         token.extra = self.soft(place, entry.extra());
-        let held = Held { place, token: token.into(), realm, age: changed_at, claims: Claims::default() };
-        self.hold(account, held)?.seen(changed_at);
+        self.names.learn(&user, &realm, None);
+        let held = Held { place, token: token.into(), realm, environment: user.environment, written, claims: Claims::default() };
+        self.hold(user.account, held)?.seen(written);
         Ok(())
+    }
+
+    /// The apps' own tokens to the app of each tenant.
+    fn give_apps_theirs(&mut self) {
+        for mut held in std::mem::take(&mut self.apps) {
+            let Token::Access(token) = &held.token else { continue };
+            let (place, client) = (held.place, token.client_id.clone());
+            let tenant = match &held.realm {
+                Realm::Tenant(tenant) => Ok(tenant.clone()),
+                Realm::Name(name) => {
+                    self.names.of_server(&held.environment, name).ok_or((MsalProblemKind::UnknownTenant, UNKNOWN))
+                }
+                Realm::Empty | Realm::Missing => Err((MsalProblemKind::Unreadable, missing("realm").problem)),
+            };
+            let tenant = match tenant {
+                Ok(tenant) => tenant,
+                Err((kind, problem)) => {
+                    self.found.leave_out(place, kind, Some("realm"), problem);
+                    continue;
+                }
+            };
+            held.realm = Realm::Tenant(tenant.clone());
+            let cached_at = held.written;
+            match self.hold(AccountId::app(tenant, client), held) {
+                Ok(app) => app.seen(cached_at),
+                Err(wrong) => self.found.leave_out(place, MsalProblemKind::Unreadable, Some(wrong.field), wrong.problem),
+            }
+        }
     }
 
     /// The value of a field that a token can do without, or nothing and a problem.
     fn soft<T: Default>(&mut self, place: Place, value: Result<T, Wrong>) -> T {
         value.unwrap_or_else(|wrong| {
-            self.problems.push(place.problem(Some(wrong.field), wrong.problem, false));
+            self.found.field(place, wrong.field, wrong.problem);
             T::default()
         })
     }
@@ -196,123 +256,21 @@ impl Importer {
             _ => Wrong { field: "secret", problem: "it cannot be stored" },
         })?;
         let person = self.person(account);
-        if let Realm::Named(realm) = &held.realm {
-            let is_refresh = matches!(held.token, Token::Refresh(_));
-            let realms = if is_refresh { &mut person.other_realms } else { &mut person.token_realms };
-            realms.insert(realm.clone());
-        }
         person.tokens.push(held);
         Ok(person)
     }
 }
 
-impl Place {
-    fn problem(self, field: Option<&'static str>, problem: &'static str, left_out: bool) -> MsalProblem {
-        MsalProblem { node: self.node, entry: Some(self.entry), field, problem, left_out }
-    }
-}
-
-impl Person {
-    fn new(order: usize) -> Self {
-        Self {
-            order,
-            tokens: Vec::new(),
-            accounts: Vec::new(),
-            token_realms: BTreeSet::new(),
-            other_realms: BTreeSet::new(),
-            aliases: Vec::new(),
-            signed_in_at: None,
-        }
+impl Found {
+    /// Reports that an entry is left out.
+    pub(super) fn leave_out(&mut self, place: Place, kind: MsalProblemKind, field: Option<&'static str>, problem: &'static str) {
+        let Place { node, entry } = place;
+        self.problems.push(MsalProblem { node, entry: Some(entry), field, problem, kind, left_out: true });
     }
 
-    /// The earliest time at which the account is known to have been signed in.
-    fn seen(&mut self, at: Option<SystemTime>) {
-        self.signed_in_at = [self.signed_in_at, at].into_iter().flatten().min();
-    }
-
-    fn sign_in(mut self, account: AccountId, problems: &mut Vec<MsalProblem>) -> Option<MsalSignIn> {
-        let home = self.home_tenant(&account);
-        let tenant = self.tenant(&account, home.as_ref());
-
-        // Where there are tenants an entry has to say which is its own: it would else be found under the wrong one.
-        let tenants = home.is_some() || !self.token_realms.is_empty();
-        let order = |held: &Held| {
-            let kind = match held.token {
-                Token::Id(_) => 0,
-                Token::Access(_) => 1,
-                Token::Refresh(_) => 2,
-            };
-            (kind, held.age)
-        };
-        self.tokens.sort_by_key(order);
-        let mut tokens = Vec::with_capacity(self.tokens.len());
-        let mut names = Vec::new();
-        for Held { place, mut token, realm, claims, .. } in self.tokens {
-            let said = match &mut token {
-                Token::Access(token) => &mut token.tenant,
-                Token::Id(token) => &mut token.tenant,
-                Token::Refresh(_) => {
-                    tokens.push(token);
-                    continue;
-                }
-            };
-            match realm {
-                Realm::Missing if tenants => {
-                    let Wrong { field, problem } = missing("realm");
-                    problems.push(place.problem(Some(field), problem, true));
-                    continue;
-                }
-                Realm::Named(realm) if Some(&realm) != tenant.as_ref() => *said = Some(realm),
-                _ => {}
-            }
-            let name = (token.tenant().cloned(), claims.subject, claims.session);
-            names.retain(|earlier| *earlier != name);
-            if name.1.is_some() || name.2.is_some() {
-                names.push(name);
-            }
-            tokens.push(token);
-        }
-
-        let (places, accounts): (Vec<_>, Vec<_>) = self.accounts.into_iter().unzip();
-        if tokens.is_empty() {
-            problems.extend(places.into_iter().map(|place| place.problem(None, "no token belongs to it", true)));
-            return None;
-        }
-        let tenant = tenant?;
-        // The latest of the sign-in's own tenant comes last, or if there is none the latest of another.
-        names.sort_by_key(|(other, ..)| other.is_none());
-        let (_, subject, session) = names.pop().unwrap_or_default();
-        let at = self.signed_in_at;
-        let named = |tenant, subject: Option<_>, session: Option<_>| {
-            let sign_in = SignIn::new(account.clone(), tenant);
-            let sign_in = subject.into_iter().fold(sign_in, SignIn::subject);
-            let sign_in = session.into_iter().fold(sign_in, SignIn::session);
-            match at {
-                Some(at) => sign_in.continued_from(at),
-                None => sign_in.continued(),
-            }
-        };
-        let others =
-            names.into_iter().map(|(other, subject, session)| named(other.unwrap_or_else(|| tenant.clone()), subject, session));
-        let others = others.collect();
-        let sign_in = self.aliases.into_iter().fold(named(tenant, subject, session), SignIn::alias);
-        Some(MsalSignIn { sign_in, others, tokens, accounts })
-    }
-
-    /// The second half of the home account id, if it is a GUID or a tenant that the account's entries name.
-    fn home_tenant(&self, account: &AccountId) -> Option<TenantId> {
-        let (_, half) = account.home_account_id()?.rsplit_once('.')?;
-        let tenant = TenantId::new(half.to_ascii_lowercase()).ok()?;
-        let is_guid = half.len() == 36 && half.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
-        (is_guid || self.token_realms.contains(&tenant) || self.other_realms.contains(&tenant)).then_some(tenant)
-    }
-
-    /// See [`MsalSignIn`].
-    fn tenant(&self, account: &AccountId, home: Option<&TenantId>) -> Option<TenantId> {
-        let named = if self.token_realms.is_empty() { &self.other_realms } else { &self.token_realms };
-        match home {
-            Some(home) if named.len() != 1 => Some(home.clone()),
-            _ => named.first().cloned().or_else(|| TenantId::new(account.authority()?).ok()),
-        }
+    /// Reports that a field is, and not the entry.
+    fn field(&mut self, place: Place, field: &'static str, problem: &'static str) {
+        let (kind, Place { node, entry }) = (MsalProblemKind::Unreadable, place);
+        self.problems.push(MsalProblem { node, entry: Some(entry), field: Some(field), problem, kind, left_out: false });
     }
 }

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::MsalError;
+use super::{MsalError, look};
 use crate::token::Secret;
 
 /// A larger input is refused: it is no token cache.
@@ -55,12 +55,25 @@ pub(super) fn read(bytes: &[u8]) -> Result<Document, MsalError> {
     if bytes.len() > MAX_BYTES {
         return Err(MsalError::TooLarge);
     }
+    if let Some(other) = look::encoding(bytes) {
+        return Err(other);
+    }
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if text.iter().all(u8::is_ascii_whitespace) {
         return Ok(Document::default());
     }
+    match parse(text) {
+        Err(MsalError::NotJson { .. } | MsalError::NotAnObject) => parse(&forgiven(text)),
+        read => read,
+    }
+}
+
+fn parse(text: &[u8]) -> Result<Document, MsalError> {
+    if let Some(other) = look::content(text) {
+        return Err(other);
+    }
     // serde_json's own message is dropped: it may quote the content.
-    serde_json::from_slice(text).or_else(|_| serde_json::from_slice(&forgiven(text))).map_err(|error| {
+    serde_json::from_slice(text).map_err(|error| {
         if error.is_data() { MsalError::NotAnObject } else { MsalError::NotJson { line: error.line(), column: error.column() } }
     })
 }

@@ -7,16 +7,13 @@ use openidconnect::url::Url;
 use serde::Deserialize;
 
 use super::provider::{ClaimError, Claims, missing, wrong};
-use crate::cloud::{is_external, preferred_environment, preferred_host, tenant_in};
+use crate::cloud::{PERSONAL, is_external, preferred_environment, preferred_host, tenant_in};
 use crate::error::{Error, Result};
 use crate::id::{AccountId, TenantId, is_guid};
 use crate::wipe::Wiped;
 
 /// The cloud that external tenants are of, beside their own hosts.
 pub(super) const PUBLIC: &str = "login.microsoftonline.com";
-
-/// The tenant of all personal accounts.
-const PERSONAL: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
 
 /// Where users sign in: a host, and whose tokens are taken.
 #[derive(Clone)]

@@ -1,9 +1,7 @@
-//! Who is signed in; and who is taken over from another cache.
+//! Who is signed in.
 
-use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
-use std::time::{Duration, SystemTime};
 
 use oubliette::*;
 use serde_json::json;
@@ -66,53 +64,4 @@ fn whoever_reads_the_list_may_stop() {
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert_eq!((child.wait().unwrap().code(), said.as_str(), line.len()), (Some(0), "", 1 + 6 + 18 + 1001), "{line}");
     site.open().close().unwrap();
-}
-
-#[test]
-fn msal_caches_are_taken_over_but_nobody_who_signed_out() {
-    let site = Site::with_store();
-    let an_hour_ago = SystemTime::now() - Duration::from_secs(3600);
-    fs::write(site.path("cache.json"), msal_cache(an_hour_ago, "XTOKENX-imported")).unwrap();
-    fs::write(site.path("old.json"), msal_cache(SystemTime::now() - Duration::from_secs(100 * 86_400), "XTOKENX-old")).unwrap();
-    fs::write(site.path("bad.json"), "XTOKENX {").unwrap();
-    // A file that cannot be read stops all of it, before anything was stored.
-    let error = site.fails(1, &["import-msal", "cache.json", "bad.json"]);
-    assert!(error["message"].as_str().unwrap().contains("bad.json: not JSON"), "{error}");
-    site.fails(12, &["import-msal", "cache.json", "none.json"]);
-    assert_eq!(site.json(&["accounts"])["accounts"], json!([]));
-    site.fails(2, &["import-msal"]);
-
-    let problem = json!({
-        "file": "cache.json", "node": "AccessToken", "entry": 2, "field": "environment", "problem": "it is missing", "left_out": true,
-    });
-    let shown = site.json(&["import-msal", "cache.json"]);
-    let expected = |accounts, tokens, signed_out, not_stored| {
-        json!({
-            "accounts": accounts, "tokens": tokens, "signed_out_since": signed_out, "tokens_signed_out": 0, "not_stored": not_stored,
-            "problems": [problem],
-        })
-    };
-    assert_eq!(shown, expected(1, 4, 0, 0));
-    let id = AccountId::msal("login.example.com", "uid.utid").unwrap();
-    let store = site.open();
-    let live = store.account(&id).unwrap().remove(0);
-    let query = RefreshQuery::client(ClientId::new("web").unwrap());
-    assert_eq!(live.refresh_token(query).unwrap().unwrap().secret.expose(), "XTOKENX-imported");
-    store.close().unwrap();
-    let text = site.ok(&["import-msal", "cache.json"]);
-    assert!(text.contains("cache.json: AccessToken entry 2: environment: it is missing (left out)"), "{text}");
-
-    // Either session finds the account.
-    assert_eq!(site.json(&["sign-out", "--session", "https://login.example.com", "sid-1"])["accounts"], 1);
-    let again = Site::with_store();
-    again.ok(&["import-msal", site.path("cache.json").to_str().unwrap()]);
-    assert_eq!(again.json(&["sign-out", "--session", "https://login.example.com", "sid-2"])["accounts"], 1);
-    assert_eq!(site.json(&["import-msal", "cache.json"]), expected(0, 0, 1, 0));
-    assert!(site.open().account(&id).unwrap().is_empty());
-    let shown = site.json(&["import-msal", "old.json"]);
-    assert_eq!((&shown["accounts"], &shown["not_stored"]), (&json!(0), &json!(1)));
-    // Unless the app keeps sign-ins for longer.
-    let site = Site::with_store();
-    fs::write(site.path("old.json"), msal_cache(SystemTime::now() - Duration::from_secs(100 * 86_400), "XTOKENX-old")).unwrap();
-    assert_eq!(site.json(&["--max-sign-in-days", "365", "import-msal", "old.json"])["accounts"], 1);
 }

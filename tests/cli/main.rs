@@ -9,6 +9,7 @@ mod common;
 #[path = "../common/disk.rs"]
 mod disk;
 mod history;
+mod import;
 mod keys;
 mod sign_out;
 mod site;

@@ -176,6 +176,7 @@ pub fn msal_cache(signed_in_at: SystemTime, secret: &str) -> String {
             "b": { "home_account_id": "uid.utid", "secret": secret },
         },
         "RefreshToken": { "r": entry(json!({ "secret": secret })) },
+        "Account": { "u": entry(json!({ "client_id": null, "username": "user@example.com" })) },
         "IdToken": {
             "i": entry(json!({ "secret": id_token("sid-2"), "client_id": "other" })),
             "j": entry(json!({ "secret": id_token("sid-1") })),

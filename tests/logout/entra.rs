@@ -151,7 +151,8 @@ fn a_sign_in_that_was_imported_from_msal_is_found_by_the_clouds_session() {
         let home = format!("{OTHER}.{GUID}");
         let cache = json!({
             "IdToken": {"i": {"home_account_id": home, "environment": "login.windows.net", "client_id": "web", "realm": GUID, "secret": id_token}},
-            "RefreshToken": {"r": {"home_account_id": home, "environment": "login.windows.net", "client_id": "web", "secret": "rt"}}
+            "RefreshToken": {"r": {"home_account_id": home, "environment": "login.windows.net", "client_id": "web", "secret": "rt"}},
+            "Account": {"a": {"home_account_id": home, "environment": "login.windows.net", "realm": GUID}}
         });
         let cache = msal::MsalCache::read(cache.to_string().as_bytes()).unwrap();
         let store = Machine::new().builder().clock(ManualClock::new(now())).open().unwrap();

@@ -489,6 +489,7 @@ pub(crate) fn import_of_msal_caches() {
         format!(
             r#"{{"RefreshToken": {{"k": {{{entry}}}, "l": {{{entry}, "secret": "{secret}", "family_id": "1", "x": {{}}}}}},
                 "IdToken": {{"k": {{{entry}, "realm": "b"}}}}, "AppMetadata": {{"k": {{"client_id": "c"}}}},
+                "Account": {{"k": {{"home_account_id": "a.b", "environment": "e", "realm": "b"}}}},
                 "AccessToken": {{"k": {{{entry}, "realm": "b", "target": "s", "expires_on": "1900000000"}},
                 "m": {{{entry}, "realm": "b", "target": 5, "expires_on": "1900000000"}}}}{end}}}"#
         )

@@ -6,14 +6,19 @@
 use std::time::{Duration, SystemTime};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use oubliette::msal::{MsalCache, MsalError, MsalProblem, MsalSignIn};
+use oubliette::msal::{MsalCache, MsalError, MsalProblem, MsalProblemKind, MsalSignIn};
 use oubliette::{
-    AccessToken, AliasKind, LiveSignIn, Machine, ManualClock, Partition, RefreshToken, SignIn, SignOut, Token, TokenStore,
+    AccessToken, AccountId, AliasKind, ClientId, Error, LiveSignIn, Machine, ManualClock, Partition, RefreshQuery, RefreshToken,
+    SessionId, SignIn, SignOut, TenantId, Token, TokenStore,
 };
 use serde_json::{Value, json};
 
 mod damage;
+mod forms;
+mod newest;
 mod samples;
+mod signed_out;
+mod tenants;
 mod traps;
 
 const PYTHON: &str = include_str!("../samples/msal/msal-python.json");
@@ -106,19 +111,76 @@ fn whole(node: &str, uid: &str) -> Value {
     entry
 }
 
-/// A cache of one access token with some fields changed; a null takes the field away.
-fn access_token_with(changes: Value) -> MsalCache {
-    let mut entry = whole("AccessToken", USER);
+/// The cache with an account entry beside every user's tokens, as all libraries write. (They write a realm too, which says no more.)
+fn with_accounts(mut cache: Value) -> Value {
+    let mut accounts = serde_json::Map::new();
+    for entry in cache.as_object().unwrap().values().filter_map(Value::as_object).flat_map(|node| node.values()) {
+        if let (Some(id), Some(environment)) = (entry["home_account_id"].as_str(), entry["environment"].as_str()) {
+            accounts.insert(format!("{id} at {environment}"), json!({"home_account_id": id, "environment": environment}));
+        }
+    }
+    let own = cache.as_object_mut().unwrap().entry("Account").or_insert_with(|| json!({}));
+    own.as_object_mut().unwrap().extend(accounts);
+    cache
+}
+
+/// What is read of a cache with an account entry beside every user's tokens.
+fn read_with_accounts(cache: Value) -> MsalCache {
+    read(&with_accounts(cache).to_string())
+}
+
+/// An entry with some fields changed; a null takes the field away.
+fn changed(mut entry: Value, changes: Value) -> Value {
     for (field, value) in changes.as_object().unwrap() {
         entry[field] = value.clone();
     }
     entry.as_object_mut().unwrap().retain(|_, value| !value.is_null());
-    read(&json!({"AccessToken": {"key": entry}}).to_string())
+    entry
 }
 
-/// The one problem of [`access_token_with`].
+/// A cache of one access token with some fields changed.
+fn access_token_with(changes: Value) -> MsalCache {
+    let account = json!({"key": whole("Account", USER)});
+    read(&json!({"AccessToken": {"key": changed(whole("AccessToken", USER), changes)}, "Account": account}).to_string())
+}
+
+/// The one problem of [`access_token_with`], beside the account entry that is left without a token.
 fn problem_with(changes: Value) -> String {
     let cache = access_token_with(changes);
-    assert_eq!((cache.sign_ins.len(), cache.problems.len()), (0, 1), "{cache:?}");
-    cache.problems[0].to_string()
+    let no_token = |problem: &&MsalProblem| problem.kind == MsalProblemKind::NoToken && problem.node == "Account";
+    assert_eq!((cache.sign_ins.len(), cache.problems.len()), (0, 2), "{cache:?}");
+    assert_eq!(cache.problems.iter().filter(no_token).count(), 1, "{cache:?}");
+    cache.problems.iter().find(|problem| problem.kind != MsalProblemKind::NoToken).unwrap().to_string()
+}
+
+/// When a token expires.
+fn expiry(token: &AccessToken) -> Option<SystemTime> {
+    token.expires_at.into()
+}
+
+/// Takes all of a cache into a store, as an app does: how many sign-ins it took.
+fn take_over(store: &TokenStore, cache: MsalCache) -> usize {
+    let mut taken = 0;
+    for MsalSignIn { others, sign_in, tokens, .. } in cache.sign_ins {
+        for other in others {
+            assert!(matches!(store.sign_in(other), Ok(_) | Err(Error::SignedOut)));
+        }
+        match store.sign_in(sign_in) {
+            Ok(live) => taken += usize::from(live.put(tokens).is_ok()),
+            Err(error) => assert!(matches!(error, Error::SignedOut), "{error:?}"),
+        }
+    }
+    taken
+}
+
+fn secrets(cache: &MsalCache) -> Vec<&str> {
+    let tokens = cache.sign_ins.iter().flat_map(|sign_in| &sign_in.tokens);
+    tokens
+        .map(|token| match token {
+            Token::Access(t) => t.secret.expose(),
+            Token::Refresh(t) => t.secret.expose(),
+            Token::Id(t) => t.secret.expose(),
+            _ => panic!("a new kind of token"),
+        })
+        .collect()
 }

@@ -84,7 +84,14 @@ pub(crate) const JAVA: &str = r#"{
       "cached_at": "1795132800", "expires_on": "1795136400"
     }
   },
-  "RefreshToken": {}, "IdToken": {}, "Account": {}, "AppMetadata": {},
+  "RefreshToken": {}, "IdToken": {}, "AppMetadata": {},
+  "Account": {
+    "b2c": {
+      "home_account_id": "11111111-0000-4000-8000-000000000001-b2c_1_sign_in.aaaaaaaa-0000-4000-8000-00000000000a",
+      "environment": "example.b2clogin.com", "realm": "example.onmicrosoft.com", "authority_type": "MSSTS",
+      "local_account_id": "11111111-0000-4000-8000-000000000001", "username": null
+    }
+  },
   "an-entry": {"foo": "bar"}
 }"#;
 
@@ -95,13 +102,11 @@ fn a_cache_of_msal_for_python() {
     assert_eq!(
         summary(&cache),
         [
-            format!(
-                "11111111 in {TENANT_A}: ID ID@B ID ACCESS-01 ACCESS-02 ACCESS-03@B ACCESS-11 REFRESH-01 REFRESH-02 REFRESH-03 REFRESH-11"
-            ),
-            format!("22222222 in {TENANT_A}: ID ID@B ACCESS-04 ACCESS-08@B REFRESH-04 REFRESH-08"),
+            format!("11111111 in {TENANT_A}: ID ID@B ID ACCESS-01 ACCESS-02 ACCESS-03@B ACCESS-11 REFRESH-03 REFRESH-11"),
+            format!("22222222 in {TENANT_A}: ID ID@B ACCESS-04 ACCESS-08@B REFRESH-08"),
             format!("33333333 in {TENANT_B}: ID ACCESS-05 REFRESH-05"),
-            "b2b2b2b2 in example.onmicrosoft.com: ID ACCESS-06 REFRESH-06".into(),
-            "Fake-Sub in adfs: ID ACCESS-07 REFRESH-07".into(),
+            "b2b2b2b2 in b2c00000-0000-4000-8000-0000000000b2: ID ACCESS-06 REFRESH-06".into(),
+            "Fake-Sub in fs.example.com: ID ACCESS-07 REFRESH-07".into(),
             format!("app in {TENANT_A}: ACCESS-09"),
             format!("app in {TENANT_B}: ACCESS-10"),
         ]
@@ -116,9 +121,10 @@ fn a_cache_of_msal_for_python() {
     let subject = |sign_in: &SignIn| live(sign_in).subject().map(|subject| subject.sub().to_owned()).unwrap();
     let subjects: Vec<_> = all.iter().map(|sign_in| subject(sign_in)).collect();
     assert_eq!(subjects, ["fake-subject-of-user-1-for-c1", "fake-subject-of-user-1-for-c1", "fake-subject-of-user-1-for-c2"]);
-    let tenants: Vec<_> = all.iter().map(|sign_in| sign_in.tenant().as_str()).collect();
-    assert_eq!(tenants, [TENANT_B, TENANT_A, TENANT_A]);
+    let issued_by_b = |sign_in: &SignIn| live(sign_in).subject().is_some_and(|subject| subject.issuer().contains(TENANT_B));
+    assert_eq!(all.iter().map(|sign_in| issued_by_b(sign_in)).collect::<Vec<_>>(), [true, false, false]);
     for sign_in in all {
+        assert_eq!(sign_in.tenant().as_str(), TENANT_A);
         // Of the cloud, whatever the tenant.
         let session = live(sign_in).session().cloned().unwrap();
         assert_eq!((session.issuer(), session.sid()), ("https://login.microsoftonline.com", "fake-session-of-user-1"));
@@ -132,8 +138,8 @@ fn a_cache_of_msal_for_python() {
     let first = access_tokens(&cache)[0];
     assert_eq!(first.client_id.as_str(), "c1000000-0000-4000-8000-000000000001");
     assert_eq!(first.scopes.joined(), "Mail.Read User.Read offline_access openid profile");
-    let times = [first.expires_at, first.refresh_at, first.extended_expires_at];
-    assert_eq!(times, [Some(at(NOW + 3600)), Some(at(NOW + 1800)), Some(at(NOW + 7200))]);
+    let times = [expiry(first), first.refresh_at, first.extended_expires_at];
+    assert_eq!(times, [Some(at(NOW + 3600)), Some(at(NOW + 1800)), None]);
     assert_eq!((first.token_type.as_str(), &first.resource), ("Bearer", &None));
     assert_eq!(serde_json::from_slice::<Value>(&first.extra).unwrap(), json!({"cached_at": "1795132800"}));
     let families: Vec<_> = refresh_tokens(&cache).iter().filter_map(|token| token.family_id.as_deref()).collect();
@@ -156,7 +162,7 @@ fn a_cache_of_msal_for_node() {
         ]
     );
     let b2c: Value = serde_json::from_slice(&access_tokens(&cache)[8].extra).unwrap();
-    assert_eq!(b2c, json!({"cached_at": "1795132800", "realm": "b2c_1_sign_in"}), "a user flow is no tenant, but it is kept");
+    assert_eq!(b2c, json!({"cached_at": "1795132805", "realm": "b2c_1_sign_in"}), "a user flow is no tenant, but it is kept");
     // Both libraries mean the same account, whatever they call the cloud and whatever the B2C user flow.
     let python = read(PYTHON);
     for n in 0..4 {
@@ -175,6 +181,7 @@ fn a_cache_of_msal_net() {
     assert_eq!(cache.sign_ins[0].sign_in.account().authority(), Some("login.microsoftonline.com"));
     let extra: Value = serde_json::from_slice(&access_tokens(&cache)[0].extra).unwrap();
     assert_eq!(extra, json!({"client_info": "e30", "cached_at": "1795132800", "from_the_future": {"a": [1, 2]}}));
+    assert_eq!(access_tokens(&cache)[0].extended_expires_at, Some(at(NOW + 7200)), "that it is .NET's can be told");
     assert_eq!(access_tokens(&cache)[1].extra, b"");
     assert_eq!(cache.other.keys().collect::<Vec<_>>(), ["AppMetadata", "NodeFromTheFuture"]);
     assert_eq!(cache.sign_ins[0].accounts[0]["wam_account_ids"]["web"], "wam");
@@ -184,7 +191,7 @@ fn a_cache_of_msal_net() {
 fn a_cache_of_msal_for_java() {
     let cache = read(JAVA);
     assert_eq!(problems(&cache), [""; 0]);
-    assert_eq!(summary(&cache), ["11111111 in example.onmicrosoft.com: AT-1 AT-2(obo)", "app in example.onmicrosoft.com: AT-3"]);
+    assert_eq!(summary(&cache), [format!("11111111 in {TENANT_A}: AT-1 AT-2(obo)"), format!("app in {TENANT_A}: AT-3")]);
     assert_eq!(access_tokens(&cache)[0].extended_expires_at, None, "0 is none");
     assert_eq!(access_tokens(&cache)[1].partition, Partition::on_behalf_of("foo"));
     assert_eq!(cache.other["an-entry"]["foo"], "bar");
@@ -205,7 +212,8 @@ fn a_store_takes_all_of_it_and_a_sign_out_finds_it() {
     // A guest is signed out by the session of the tenant where it is one.
     let store = store();
     let MsalSignIn { others, sign_in, tokens, .. } = read(PYTHON).sign_ins.swap_remove(0);
-    let guest = others.iter().find(|other| other.tenant().as_str() == TENANT_B).unwrap();
+    let is_guests = |other: &&SignIn| live(other).subject().is_some_and(|subject| subject.issuer().contains(TENANT_B));
+    let guest = others.iter().find(is_guests).unwrap();
     let session = live(guest).session().cloned().unwrap();
     for other in others {
         store.sign_in(other).unwrap();

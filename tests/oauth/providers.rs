@@ -197,7 +197,8 @@ fn entra_at_home() {
 #[test]
 fn entras_account_is_the_one_that_msal_caches_know() {
     let cache = format!(
-        r#"{{"RefreshToken": {{"k": {{"home_account_id": "{OID}.{TENANT}", "environment": "login.windows.net", "client_id": "web", "secret": "rt"}}}}}}"#
+        r#"{{"RefreshToken": {{"k": {{"home_account_id": "{OID}.{TENANT}", "environment": "login.windows.net", "client_id": "web", "secret": "rt"}}}},
+            "Account": {{"k": {{"home_account_id": "{OID}.{TENANT}", "environment": "login.windows.net", "realm": "{TENANT}"}}}}}}"#
     );
     let cache = msal::MsalCache::read(cache.as_bytes()).unwrap();
     let (provider, json) = entra();

@@ -99,8 +99,8 @@ pub(crate) enum Verb {
 
     /// Take over token caches that MSAL for .NET, Java, Python or Node wrote
     ///
-    /// The files are the plain JSON, after whatever encryption their library was set up with. Whoever has signed out of this store since is
-    /// not brought back. What cannot be taken over is listed, by entry, without its content.
+    /// The files are the plain JSON, after whatever encryption their library was set up with. Whoever has signed out of the library, or of this store
+    /// since, is not brought back. What cannot be taken over is listed, by entry, without its content.
     #[command(after_help = "Example:\n  oubliette import-msal msal_cache.json")]
     ImportMsal(ImportMsal),
 

@@ -2,20 +2,21 @@
 //
 //     node generate.mjs DIRECTORY
 //
-// No network: the network module is a stub. Same bytes every time: the clock stands still, and all tokens are made from
-// their names. Needs the package of package.json in node_modules.
+// No network: the network module is a stub. Same bytes every time: the clock goes on by a second with each sign-in and not else, and
+// all tokens are made from their names. Needs the package of package.json in node_modules.
 
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ConfidentialClientApplication, PublicClientApplication } from "@azure/msal-node";
 
 const NOW = 1795132800; // 2026-11-20T00:00:00Z
+let now = NOW;
 globalThis.Date = class extends Date {
     constructor(...parts) {
-        super(...(parts.length ? parts : [NOW * 1000]));
+        super(...(parts.length ? parts : [now * 1000]));
     }
     static now() {
-        return NOW * 1000;
+        return now * 1000;
     }
 };
 
@@ -40,7 +41,7 @@ const base64url = (data) => Buffer.from(JSON.stringify(data)).toString("base64ur
 function idToken(who, client, path, host) {
     const [uid, utid, name] = USERS[who];
     const [tenant, policy] = path.split("/");
-    const claims = { aud: client, iss: `https://${host}/${path}/v2.0`, iat: NOW, nbf: NOW, exp: NOW + 3600 };
+    const claims = { aud: client, iss: `https://${host}/${path}/v2.0`, iat: now, nbf: now, exp: now + 3600 };
     claims.sub = `fake-subject-of-${who}-for-${client.slice(0, 2)}`;
     // In another tenant than its own a guest has another object id.
     claims.oid = tenant === utid || policy ? uid : uid.replace("0000", "9999");
@@ -118,8 +119,10 @@ function app(Kind, clientId, authority) {
 }
 
 const web = (authority) => app(ConfidentialClientApplication, WEB, authority);
-const signIn = (client, who, ...scopes) =>
-    client.acquireTokenByCode({ code: `${who}.code`, scopes, redirectUri: "https://app.example.com/back" });
+const signIn = async (client, who, ...scopes) => {
+    await client.acquireTokenByCode({ code: `${who}.code`, scopes, redirectUri: "https://app.example.com/back" });
+    now += 1;
+};
 
 const inA = web(`${HOST}/${TENANT_A}`);
 const inB = web(`${HOST}/${TENANT_B}`);
@@ -131,7 +134,9 @@ await signIn(inB, "user-3", "User.Read");
 const b2c = web(`${B2C_HOST}/example.onmicrosoft.com/B2C_1_Sign_In`);
 await signIn(b2c, "user-b2c", "https://example.onmicrosoft.com/api/read");
 await inA.acquireTokenOnBehalfOf({ oboAssertion: "user-2.assertion", scopes: ["https://other.example.com/Data.Read"] });
+now += 1;
 await inA.acquireTokenOnBehalfOf({ oboAssertion: "user-2.second-assertion", scopes: ["https://third.example.com/Data.Read"] });
+now += 1;
 await inA.acquireTokenByClientCredential({ scopes: ["https://api.example.com/.default"] });
 await inB.acquireTokenByClientCredential({ scopes: ["https://api.example.com/.default"] });
 await signIn(app(PublicClientApplication, DESKTOP, `${HOST}/${TENANT_A}`), "user-1", "User.Read");

@@ -2,7 +2,8 @@
 
     python generate.py DIRECTORY
 
-No network: the HTTP client is a stub. Same bytes every time: the clock stands still, and all tokens are made from their names.
+No network: the HTTP client is a stub. Same bytes every time: the clock goes on by a second with each sign-in and not else, and all tokens
+are made from their names.
 """
 
 import base64
@@ -35,6 +36,17 @@ USERS = {
 }
 
 
+class Clock:
+    def __init__(self):
+        self.now = NOW
+
+    def time(self):
+        return self.now
+
+
+CLOCK = Clock()
+
+
 def base64url(data):
     return base64.urlsafe_b64encode(json.dumps(data, separators=(",", ":")).encode()).decode().rstrip("=")
 
@@ -42,7 +54,7 @@ def base64url(data):
 def id_token(who, client, path, host):
     uid, utid, name = USERS[who]
     tenant = path.split("/")[0]
-    claims = {"aud": client, "iss": f"https://{host}/{path}", "iat": NOW, "nbf": NOW, "exp": NOW + 3600}
+    claims = {"aud": client, "iss": f"https://{host}/{path}", "iat": CLOCK.now, "nbf": CLOCK.now, "exp": CLOCK.now + 3600}
     claims["sub"] = f"Fake-Subject+of/{who}=" if uid is None else f"fake-subject-of-{who}-for-{client[:2]}"
     if uid is None:
         claims["upn"] = name
@@ -122,6 +134,7 @@ def main(directory):
 
     def sign_in(app, who, *scopes):
         app.acquire_token_by_authorization_code(f"{who}.code", list(scopes), redirect_uri="https://app.example.com/back")
+        CLOCK.now += 1
 
     in_a, in_b = web(f"{HOST}/{TENANT_A}"), web(f"{HOST}/{TENANT_B}")
     sign_in(in_a, "user-1", "User.Read", "Mail.Read")
@@ -132,6 +145,7 @@ def main(directory):
     sign_in(web(f"{B2C_HOST}/example.onmicrosoft.com/B2C_1_Sign_In"), "user-b2c", "https://example.onmicrosoft.com/api/read")
     sign_in(web(f"{ADFS_HOST}/adfs"), "user-adfs", "https://fs.example.com/api/read")
     in_b.acquire_token_on_behalf_of("user-2.assertion", ["https://other.example.com/Data.Read"])
+    CLOCK.now += 1
     in_a.acquire_token_for_client(["https://api.example.com/.default"])
     in_b.acquire_token_for_client(["https://api.example.com/.default"])
     desktop = msal.PublicClientApplication(
@@ -143,5 +157,5 @@ def main(directory):
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore", DeprecationWarning)
-    with unittest.mock.patch("time.time", lambda: NOW):
+    with unittest.mock.patch("time.time", CLOCK.time):
         main(sys.argv[1])

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use oubliette::msal::{MsalCache, MsalError, MsalProblem, MsalSignIn};
+use oubliette::msal::{MsalCache, MsalError, MsalProblem, MsalProblemKind, MsalSignIn};
 use oubliette::{Error, TokenStore, Zeroizing};
 use serde_json::{Value, json};
 
@@ -20,8 +20,15 @@ const MOST_BYTES: u64 = 256 << 20;
 /// What became of the accounts of all files.
 #[derive(Default)]
 struct Totals {
+    /// Users, and apps with tokens of their own.
     accounts: u64,
+    users: u64,
+    /// As `verify` counts them: each is in a place of its own.
     tokens: u64,
+    /// Tokens of these accounts in whose place a newer one is, or that stand in the file twice.
+    replaced: u64,
+    /// Users whom the library signed out.
+    signed_out_before: u64,
     /// Accounts that signed out of this store since they signed in.
     signed_out_since: u64,
     /// Tokens of tenants that were signed out since.
@@ -38,6 +45,7 @@ pub(crate) fn run(shared: &Shared, args: &ImportMsal) -> Result<Report, Failure>
         let progress = Progress::bar(shared, "importing", caches.iter().map(|(_, cache)| cache.sign_ins.len()).sum());
         let (mut totals, mut problems) = (Totals::default(), Vec::new());
         for (path, cache) in caches {
+            totals.signed_out_before += cache.signed_out as u64;
             problems.extend(cache.problems.into_iter().map(|problem| (path, problem)));
             for sign_in in cache.sign_ins {
                 totals.import(store, sign_in)?;
@@ -54,7 +62,7 @@ fn read(path: &Path) -> Result<MsalCache, Failure> {
     let failed = |error: std::io::Error| Failure::new(Code::Io, format!("cannot read {}: {error}", path.display()));
     let file = File::open(path).map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len();
-    let no_cache = |error: MsalError| Failure::new(Code::Other, format!("{}: {error}", path.display()));
+    let no_cache = |error: MsalError| Failure::new(Code::Usage, format!("{}: {error}", path.display()));
     if size > MOST_BYTES {
         return Err(no_cache(MsalError::TooLarge));
     }
@@ -65,7 +73,7 @@ fn read(path: &Path) -> Result<MsalCache, Failure> {
 
 impl Totals {
     fn import(&mut self, store: &TokenStore, account: MsalSignIn) -> Result<(), Failure> {
-        let MsalSignIn { sign_in, others, tokens, .. } = account;
+        let MsalSignIn { sign_in, others, tokens, replaced, .. } = account;
         // Without tokens, so that a provider's sign-out of such a session finds the account. What is refused of them needs no finding.
         for other in others {
             match store.sign_in(other) {
@@ -73,10 +81,13 @@ impl Totals {
                 Err(error) => return Err(error.into()),
             }
         }
+        let is_user = sign_in.account().as_app().is_none();
         match store.sign_in(sign_in).and_then(|live| live.put(tokens)) {
             Ok(stored) => {
                 self.accounts += 1;
+                self.users += u64::from(is_user);
                 self.tokens += stored.stored as u64;
+                self.replaced += replaced as u64;
                 self.tokens_signed_out += stored.refused.len() as u64;
             }
             Err(Error::SignedOut | Error::Overtaken { .. }) => self.signed_out_since += 1,
@@ -87,9 +98,14 @@ impl Totals {
     }
 
     fn report(&self, problems: &[(&PathBuf, MsalProblem)]) -> Report {
-        let report = Report::new()
+        let nobody = self.nobody(problems);
+        let report = Report::new().field("nobody", nobody.map(|(word, _)| word));
+        let report = nobody.into_iter().fold(report, |report, (_, sentence)| report.line(sentence));
+        let report = report
             .figure("accounts", self.accounts)
             .figure("tokens", self.tokens)
+            .figure("replaced", self.replaced)
+            .figure("signed_out_before", self.signed_out_before)
             .figure("signed_out_since", self.signed_out_since)
             .figure("tokens_signed_out", self.tokens_signed_out)
             .figure("not_stored", self.not_stored);
@@ -99,6 +115,18 @@ impl Totals {
             let what = if problem.left_out { "left out" } else { "left out of it" };
             report.line(format_args!("{}: {problem} ({what})", path.display()))
         })
+    }
+
+    /// Why no user was taken over, if that is so: a word and a sentence.
+    fn nobody(&self, problems: &[(&PathBuf, MsalProblem)]) -> Option<(&'static str, &'static str)> {
+        let is_sign_out = |problem: &MsalProblem| matches!(problem.kind, MsalProblemKind::NoAccount | MsalProblemKind::NoToken);
+        let is_explained = problems.iter().all(|(_, problem)| !problem.left_out || is_sign_out(problem));
+        match (self.users, self.signed_out_before + self.signed_out_since, self.not_stored) {
+            (1.., ..) => None,
+            (0, 0, 0) if is_explained => Some(("no_users", "No user was taken over: there is none in the caches.")),
+            (0, 1.., 0) if is_explained => Some(("signed_out", "No user was taken over: all in the caches are signed out.")),
+            _ => Some(("left_out", "No user was taken over.")),
+        }
     }
 }
 
