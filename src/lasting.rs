@@ -40,7 +40,8 @@ pub(crate) fn settle(stored: Stored, now: &Moment) -> Option<Lasting> {
     let life = life_of(&token, &put);
     if put.run != now.run {
         let ahead = put.shown.saturating_sub(now.shown);
-        let is_told = ahead <= JITTER;
+        // What lasts as long as its sign-in may be of any age.
+        let is_told = ahead <= JITTER || life.is_none();
         let is_access = matches!(token, Token::Access(_));
         bound(&mut token, &put, 0);
         return (is_told || !is_access).then_some(Lasting { token, life });
@@ -227,8 +228,10 @@ mod tests {
         let put = moment(T + DAY, 1000, 1);
         let endless = AccessToken::new(client(), Scopes::default(), "at", None);
         for token in [endless.into(), IdToken::new(client(), "id").into()] {
-            let lasting = settle(Stored { token: Token::clone(&token), put: Some(put) }, &moment(T, 5, 1)).unwrap();
-            assert!(lasting.token == token && lasting.life.is_none());
+            for run in [1, 2] {
+                let lasting = settle(Stored { token: Token::clone(&token), put: Some(put) }, &moment(T, 5, run)).unwrap();
+                assert!(lasting.token == token && lasting.life.is_none());
+            }
         }
         let lasting = settle(Stored { token: access(T, false), put: None }, &moment(T, 5, 1)).unwrap();
         assert!(lasting.token == access(T, false), "of version 1");
