@@ -7,7 +7,9 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::observe;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+#[cfg(feature = "test-util")]
+use crate::sync::atomic::AtomicU64;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 use crate::trust::{Known, Trust};
 
@@ -100,8 +102,8 @@ pub(crate) struct StoreClock {
     trust: Mutex<Trust>,
     /// Whether the last look found that the clock has jumped: to tell of each jump once.
     was_held: AtomicBool,
-    /// What the clock showed when that was last left for later openings.
-    left: AtomicU64,
+    /// What was last left for later openings.
+    left: Mutex<Known>,
 }
 
 /// A moment by both kinds of time.
@@ -119,7 +121,7 @@ impl StoreClock {
     pub(crate) fn new(clock: Box<dyn Clock>, run: u64, bound: Duration) -> Self {
         let (shown, passed) = (to_millis(clock.now()), millis(clock.elapsed()));
         let trust = Mutex::new(Trust::new(shown, passed, millis(bound)));
-        Self { clock, run, trust, was_held: AtomicBool::new(false), left: AtomicU64::new(0) }
+        Self { clock, run, trust, was_held: AtomicBool::new(false), left: Mutex::default() }
     }
 
     /// What the clock shows.
@@ -183,12 +185,14 @@ impl StoreClock {
     /// As [`known`](Self::known), if the clock has moved on by so much that it is worth a row.
     pub(crate) fn known_anew(&self) -> Option<Known> {
         let known = self.known();
-        (known.shown.abs_diff(self.left.load(Ordering::Relaxed)) >= WORTH_A_ROW).then_some(known)
+        let left = *self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_moved = |from: Millis, to: Millis| from.abs_diff(to) >= WORTH_A_ROW;
+        (has_moved(left.shown, known.shown) || has_moved(left.known, known.known)).then_some(known)
     }
 
     /// This has been left.
     pub(crate) fn is_left(&self, known: &Known) {
-        self.left.store(known.shown, Ordering::Relaxed);
+        *self.left.lock().unwrap_or_else(PoisonError::into_inner) = *known;
     }
 
     fn trust(&self) -> MutexGuard<'_, Trust> {

@@ -31,7 +31,7 @@ pub(crate) struct Trust {
 }
 
 /// What one opening leaves for the next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Known {
     /// The time that was known.
     pub(crate) known: Millis,
