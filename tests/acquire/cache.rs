@@ -34,7 +34,7 @@ fn the_grant_says_what_was_asked_for() {
         assert_eq!(format!("{grant:?}"), "Grant(..)");
         world.provider.redeem(grant)
     });
-    assert_eq!(token.unwrap().expires_at, now() + Duration::from_secs(3600));
+    assert_eq!(token.unwrap().expires_at, Some(now() + Duration::from_secs(3600)));
     assert_eq!(world.cached(wanted), "at-1");
     // Without a tenant it is the sign-in's own.
     world
