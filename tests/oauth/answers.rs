@@ -109,6 +109,39 @@ fn an_empty_refresh_token_is_none() {
     }
 }
 
+/// At a login, where the app stores them itself: an empty text is refused by the store, with all that stands beside it.
+#[test]
+fn at_a_login_what_is_empty_costs_nothing_else() {
+    fn stored<R: TokenResponse>(answer: &Value) -> [Option<String>; 3] {
+        let live = Scene::new(&Value::Null).live;
+        live.put(IdToken::new(client(), "id-1")).unwrap();
+        let response: R = serde_json::from_value(answer.clone()).unwrap();
+        live.put(Received::new(client(), now()).tokens(&response).unwrap()).unwrap();
+        let access = live.access_token(&AccessQuery::new(client())).unwrap().map(|token| token.secret);
+        let refresh = live.refresh_token(&client()).unwrap().map(|token| token.secret);
+        [access, refresh, live.id_token(&client()).unwrap().map(|token| token.secret)]
+            .map(|secret| Some(secret?.expose().to_owned()))
+    }
+    let each =
+        |answer: &Value| [stored::<TokenAnswer>(answer), stored::<BasicTokenResponse>(answer), stored::<WithFields>(answer)];
+    for blank in ["", " ", "\n"] {
+        let of =
+            |access: Option<&str>, refresh: Option<&str>| [access, refresh, Some("id-1")].map(|text| text.map(str::to_owned));
+        let answer = with(with(good(), "refresh_token", json!(blank)), "id_token", json!(blank));
+        assert_eq!(
+            each(&answer),
+            [of(Some("at-2"), Some("rt-1")), of(Some("at-2"), Some("rt-1")), of(Some("at-2"), Some("rt-1"))]
+        );
+        let answer = with(good(), "access_token", json!(blank));
+        assert_eq!(each(&answer), [of(None, Some("rt-2")), of(None, Some("rt-2")), of(None, Some("rt-2"))]);
+        // Nothing at all is an error.
+        let nothing: BasicTokenResponse =
+            serde_json::from_value(json!({"access_token": blank, "token_type": "b", "refresh_token": blank})).unwrap();
+        let refused = Received::new(client(), now()).tokens(&nothing);
+        assert!(matches!(refused, Err(Error::InvalidInput { field: "token response", .. })));
+    }
+}
+
 #[test]
 fn beside_an_unreadable_expires_in_nothing_is_lost() {
     for odd in [json!(-1), json!(0), json!(3599.5), json!("3600"), json!("soon"), json!(""), json!(1e300), json!([]), Value::Null]
