@@ -159,14 +159,15 @@ impl Rows {
             ledger_id: [3; 16],
             older_roots: vec![(1, fixed_key(&[4; 32]))],
             newest_root: (2, fixed_key(&[5; 32])),
+            old_end: Some(0),
         };
-        let header = row::Header { generation: [6; 16], account_key: fixed_key(&[7; 32]), sign_ins: Vec::new() };
+        let header = row::Header { generation: [6; 16], account_key: fixed_key(&[7; 32]), sign_ins: Vec::new(), other: None };
         Self { rows: row::Rows::new([8; 16], secrets), header }
     }
 
     fn header(&self, sign_ins: &[[u8; 16]]) -> row::Header {
         let row::Header { generation, account_key, .. } = &self.header;
-        row::Header { generation: *generation, account_key: account_key.clone(), sign_ins: sign_ins.to_vec() }
+        row::Header { generation: *generation, account_key: account_key.clone(), sign_ins: sign_ins.to_vec(), other: None }
     }
 
     /// As the store writes a header.
@@ -227,7 +228,7 @@ impl Rows {
     /// As the store.
     pub fn seal_token(&self, key: impl Fn(u8) -> Vec<u8>, token: &Token) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
         token.check()?;
-        self.rows.seal_token(key, &self.header, token)
+        self.rows.seal_token(key, &self.header, token, None)
     }
 
     /// Opens the parts of a token.
@@ -235,7 +236,7 @@ impl Rows {
     /// # Errors
     /// `Tampered`.
     pub fn open_token(&self, parts: Vec<(Vec<u8>, Vec<u8>)>) -> Result<Option<Token>> {
-        self.rows.open_token(parts, &self.header)
+        Ok(self.rows.open_token(parts, &self.header)?.map(|stored| stored.token))
     }
 
     /// As the store writes a checkpoint.

@@ -1,5 +1,5 @@
-//! Known answers: what this version writes, byte for byte, and that it reads what is in `tests/golden/v1`. How the files are made
-//! is said there.
+//! Known answers: what this version writes, byte for byte, and that it reads what is in `tests/golden`, of version 1 too. How the files are
+//! made is said there.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,31 +9,54 @@ use crate::crypto::chance::seeded;
 use crate::crypto::{Key, KeyProvider, KeySource, Keyring, Tagger, WrapContext, WrappedKey};
 use crate::engine::Row;
 use crate::id::{AccountId, Alias, AliasKind, ClientId, SessionId, Subject, TenantId};
-use crate::layout::{self, CHECKPOINT};
+use crate::lasting::Put;
+use crate::layout::{self, CHECKPOINT, KNOWN};
 use crate::ledger::{Growth, Ledger};
 use crate::machine::Machine;
 use crate::place::Place;
 use crate::row::{Header, Rows, SignInBody};
 use crate::rule::{Fence, NO_CUTOFF, Scope};
 use crate::token::{AccessToken, IdToken, Partition, RefreshToken, Scopes, Token};
+use crate::trust::Known;
 
 const NOW: Millis = 1_800_000_000_000;
+/// When the tokens were stored.
+const PUT: Put = Put { shown: NOW, passed: 5_000, run: 0x0102_0304_0506_0708 };
 const GROWTH: Growth = Growth { chunk: 4, reserve: 4 };
+
+/// What version 2 writes otherwise than version 1; the rest is as it was.
+const OF_VERSION_2: [&str; 6] = ["keyring", "keyring-two-wraps", "header", "token", "token-of-three-parts", "known-time"];
+
+fn path_of(version: &str, name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(version).join(name).with_extension("hex")
+}
+
+fn parts_of(path: &Path) -> Vec<Vec<u8>> {
+    let text = std::fs::read_to_string(path).unwrap().replace('\r', "");
+    text.split("\n\n").map(|part| base16ct::lower::decode_vec(part.replace('\n', "")).unwrap()).collect()
+}
+
+/// What version 1 wrote: it is only read.
+fn of_version_1(name: &str) -> Vec<Vec<u8>> {
+    parts_of(&path_of("v1", name))
+}
+
+fn rows_of_version_1(name: &str) -> Vec<Row> {
+    of_version_1(name).chunks(2).map(|row| (row[0].clone(), row[1].clone())).collect()
+}
 
 /// The content of a known answer, which is what was `made` now.
 ///
 /// A file is parts in hexadecimal, with an empty line between one and the next.
 fn golden(name: &str, made: &[&[u8]]) -> Vec<Vec<u8>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1").join(name).with_extension("hex");
+    let path = path_of(if OF_VERSION_2.contains(&name) { "v2" } else { "v1" }, name);
     if std::env::var_os("OUBLIETTE_GOLDEN").is_some_and(|wish| wish == "write") {
         let lines = |part: &[u8]| part.chunks(48).map(|line| base16ct::lower::encode_string(line) + "\n").collect::<String>();
         let text = made.iter().map(|part| lines(part)).collect::<Vec<_>>().join("\n");
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, text).unwrap();
     }
-    let text = std::fs::read_to_string(&path).unwrap().replace('\r', "");
-    let parts = text.split("\n\n").map(|part| base16ct::lower::decode_vec(part.replace('\n', "")).unwrap());
-    let parts: Vec<Vec<u8>> = parts.collect();
+    let parts = parts_of(&path);
     assert_eq!(parts.len(), made.len(), "{name}: the number of parts");
     for (number, (part, made)) in parts.iter().zip(made).enumerate() {
         let at = part.iter().zip(*made).take_while(|(a, b)| a == b).count();
@@ -68,7 +91,12 @@ fn rows() -> (Rows, Tagger) {
 
 /// The user's header, with two sign-ins.
 fn header() -> Header {
-    Header { generation: [0xa1; 16], account_key: Key::init(|key| key.fill(0xa2)), sign_ins: vec![[0xa3; 16], [0xa4; 16]] }
+    Header {
+        generation: [0xa1; 16],
+        account_key: Key::init(|key| key.fill(0xa2)),
+        sign_ins: vec![[0xa3; 16], [0xa4; 16]],
+        other: None,
+    }
 }
 
 fn user() -> AccountId {
@@ -125,6 +153,13 @@ fn golden_keyrings() {
             [&secrets.index_key, &secrets.ledger_key, secrets.current_root().1].map(|key| *key.bytes())
         };
         assert_eq!((keys(secrets), secrets.current_root().0), (keys(expected), expected.current_root().0));
+        assert_eq!(secrets.old_end, Some(0));
+    }
+    // Of version 1: the same keys, and nothing is said of where its openings end.
+    for (name, source) in [("keyring", operator(0)), ("keyring-two-wraps", operator(1))] {
+        let old = Keyring::open(&of_version_1(name)[0], &source).unwrap();
+        assert_eq!((old.store_id, old.secrets.old_end), (made.store_id, None));
+        assert_eq!(old.secrets.index_key.bytes(), made.secrets.index_key.bytes());
     }
 }
 
@@ -143,6 +178,17 @@ fn golden_headers() {
         let opened = rows.open_header(&key, &value).unwrap();
         assert_eq!((opened.generation, &opened.sign_ins), ([0xa1; 16], &header().sign_ins));
         assert_eq!(opened.account_key.bytes(), &[0xa2; 32]);
+        assert_eq!(rows.open_account(&key, &value, &opened).unwrap(), account);
+    }
+    // Version 1 had two kinds of users, and so two tags; which are of one account today.
+    let [by_name, by_subject, of_app] = rows_of_version_1("header").try_into().unwrap();
+    for ((key, value), account, tag) in [
+        (by_name, user(), tagger.account(&user())),
+        (by_subject, AccountId::of_subject(subject()), tagger.account_by_subject(subject().issuer(), subject().sub())),
+        (of_app, AccountId::app(tenant("contoso"), client()), tagger.account(&AccountId::app(tenant("contoso"), client()))),
+    ] {
+        assert_eq!(key, layout::header(&tag));
+        let opened = rows.open_header(&key, &value).unwrap();
         assert_eq!(rows.open_account(&key, &value, &opened).unwrap(), account);
     }
 }
@@ -194,13 +240,42 @@ fn golden_tokens() {
     let refresh = RefreshToken::new(client(), "a refresh token");
     let family = RefreshToken { family_id: Some("1".into()), expires_at: Some(expires), ..refresh.clone() };
     let id = IdToken { tenant: Some(tenant("fabrikam")), ..IdToken::new(client(), "an ID token") };
-    tokens_are_golden("token", &[least.into(), most.into(), refresh.into(), family.into(), id.into()]);
+    let all: [Token; 5] = [least.clone().into(), most.into(), refresh.into(), family.into(), id.into()];
+    old_tokens_are_read("token", &all);
+    let lasting = AccessToken { lifetime: Some(Duration::from_secs(3600)), ..least.clone() };
+    let endless = AccessToken { expires_at: None, ..least };
+    tokens_are_golden("token", &[all.as_slice(), &[lasting.into(), endless.into()]].concat());
+}
+
+/// What version 1 wrote of these tokens says the same, and not when it was.
+fn old_tokens_are_read(name: &str, tokens: &[Token]) {
+    let (rows, _) = rows();
+    let mut found = rows_of_version_1(name).into_iter().peekable();
+    for token in tokens {
+        let count = crate::row::parts_of(&found.peek().unwrap().1);
+        let parts = found.by_ref().take(count.into()).collect();
+        let stored = rows.open_token(parts, &header()).unwrap().unwrap();
+        assert!((&stored.token, stored.put) == (token, None));
+    }
+    assert!(found.next().is_none());
+}
+
+#[test]
+fn golden_known_time() {
+    let (rows, _) = rows();
+    let known = Known { known: NOW - 5, shown: NOW };
+    let made = seeded("known-time", || rows.seal_known(KNOWN, &known).unwrap());
+    let found = golden_rows("known-time", &[(KNOWN.to_vec(), made)]);
+    assert_eq!(rows.open_known(KNOWN, &found[0].1), Some(known));
+    assert_eq!(rows.open_known(CHECKPOINT, &found[0].1), None);
 }
 
 #[test]
 fn golden_token_of_several_parts() {
     let long: String = (0..12_500_u32).map(|at| char::from(b'a' + u8::try_from(at * at % 26).unwrap())).collect();
-    let made = tokens_are_golden("token-of-three-parts", &[RefreshToken::new(client(), long).into()]);
+    let token = Token::from(RefreshToken::new(client(), long));
+    old_tokens_are_read("token-of-three-parts", std::slice::from_ref(&token));
+    let made = tokens_are_golden("token-of-three-parts", &[token]);
     assert_eq!(made, 3);
 }
 
@@ -213,14 +288,15 @@ fn tokens_are_golden(name: &str, tokens: &[Token]) -> usize {
             let tenant = tagger.tenant(token.tenant().unwrap_or(&tenant("contoso")));
             let slot = token.slot(&tagger, &account);
             let key = |part| layout::token(&account, &header().sign_ins[0], &tenant, &slot, part);
-            rows.seal_token(key, &header(), token).unwrap()
+            rows.seal_token(key, &header(), token, Some(&PUT)).unwrap()
         };
         tokens.iter().map(seal).collect()
     });
     let mut found = golden_rows(name, &made.concat()).into_iter();
     for (token, made) in tokens.iter().zip(&made) {
         let parts = found.by_ref().take(made.len()).collect();
-        assert!(rows.open_token(parts, &header()).unwrap().as_ref() == Some(token));
+        let stored = rows.open_token(parts, &header()).unwrap().unwrap();
+        assert!((&stored.token, stored.put) == (token, Some(PUT)));
     }
     made.concat().len()
 }

@@ -40,7 +40,7 @@ pub(crate) fn settle(stored: Stored, now: &Moment) -> Option<Lasting> {
     let life = life_of(&token, &put);
     if put.run != now.run {
         let ahead = put.shown.saturating_sub(now.shown);
-        let is_told = ahead <= JITTER.max(life.unwrap_or(0) / 10);
+        let is_told = ahead <= JITTER;
         let is_access = matches!(token, Token::Access(_));
         bound(&mut token, &put, 0);
         return (is_told || !is_access).then_some(Lasting { token, life });
@@ -113,5 +113,131 @@ impl Skew {
         match self {
             Self::Set(skew) | Self::Default(skew) => skew,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::ClientId;
+    use crate::token::{IdToken, RefreshToken, Scopes};
+
+    const DAY: Millis = 24 * HOUR;
+    const HOUR: Millis = 3_600_000;
+    const T: Millis = 1_800_000_000_000;
+
+    fn client() -> ClientId {
+        ClientId::new("client").unwrap()
+    }
+
+    /// An access token that was got at `shown`, and lasts an hour.
+    fn access(shown: Millis, lifetime: bool) -> Token {
+        let token = AccessToken::new(client(), Scopes::default(), "at", from_millis(shown + HOUR));
+        let lifetime = lifetime.then(|| Duration::from_millis(HOUR));
+        AccessToken { lifetime, refresh_at: Some(from_millis(shown + HOUR / 2)), ..token }.into()
+    }
+
+    fn refresh(shown: Millis) -> Token {
+        RefreshToken { expires_at: Some(from_millis(shown + HOUR)), ..RefreshToken::new(client(), "rt") }.into()
+    }
+
+    /// How long the token is given from `now` on, by a clock that only goes on: `None` if it is not given at all.
+    fn left(token: &Token, put: Put, now: Moment) -> Option<Millis> {
+        let settled = settle(Stored { token: token.clone(), put: Some(put) }, &now)?.token;
+        let end = match settled {
+            Token::Access(token) => token.expires_at,
+            Token::Refresh(token) => token.expires_at,
+            Token::Id(_) => None,
+        };
+        Some(to_millis(end.unwrap()).saturating_sub(now.shown))
+    }
+
+    fn moment(shown: Millis, passed: Millis, run: u64) -> Moment {
+        Moment { shown, passed, run }
+    }
+
+    #[test]
+    fn a_jump_ahead_and_back_adds_no_life_in_the_same_process() {
+        // Stored while the clock was a day ahead; five minutes later it is right again.
+        let (put, now) = (moment(T + DAY, 1000, 1), moment(T + 300_000, 301_000, 1));
+        for token in [access(T + DAY, true), access(T + DAY, false), refresh(T + DAY)] {
+            assert_eq!(left(&token, put, now), Some(HOUR - 300_000));
+            assert_eq!(left(&token, put, moment(T + HOUR, 1000 + HOUR, 1)), Some(0));
+            // And when it is to be refreshed.
+            if let Token::Access(token) = settle(Stored { token, put: Some(put) }, &now).unwrap().token {
+                assert_eq!(token.refresh_at, Some(from_millis(T + HOUR / 2)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_between_the_request_and_the_answer_adds_none_if_the_response_said_how_long() {
+        // Asked for when the clock was a day ahead, stored when it was right.
+        let token = access(T + DAY, true);
+        assert_eq!(left(&token, moment(T, 1000, 1), moment(T, 1000, 1)), Some(HOUR));
+        assert_eq!(left(&token, moment(T, 1000, 1), moment(T + HOUR, 1000 + HOUR, 2)), Some(0));
+    }
+
+    #[test]
+    fn a_later_process_believes_no_access_token_from_the_future() {
+        let put = moment(T + DAY, 1000, 1);
+        for shown in [T, T + HOUR, T + DAY - 10 * 60_000] {
+            assert_eq!(left(&access(T + DAY, true), put, moment(shown, 5, 2)), None, "its age cannot be told");
+            assert!(left(&refresh(T + DAY), put, moment(shown, 5, 2)).is_some(), "its provider judges it");
+        }
+        // What clocks are corrected by all the time is no jump.
+        assert!(left(&access(T + DAY, true), put, moment(T + DAY - 500, 5, 2)).is_some());
+        assert_eq!(left(&access(T + DAY, true), put, moment(T + DAY + HOUR / 2, 5, 2)), Some(HOUR / 2));
+    }
+
+    #[test]
+    fn a_machine_that_was_suspended_or_a_clock_that_jumped_ahead_makes_it_older() {
+        // Its monotonic clock stood still meanwhile.
+        let put = moment(T, 1000, 1);
+        assert_eq!(left(&access(T, true), put, moment(T + 2 * HOUR, 2000, 1)), Some(0));
+        assert_eq!(left(&access(T, true), put, moment(T + DAY, 2000, 1)), Some(0));
+        assert_eq!(left(&access(T, true), put, moment(T + 60_000, 61_000, 1)), Some(HOUR - 60_000), "and is there again");
+    }
+
+    /// Every jump, in the same process and in another: never more than what was given, counted from when it was stored.
+    #[test]
+    fn no_more_life_is_believed_than_was_given() {
+        let jumps: [i64; 7] = [0, 1, -1, 24, -24, 2400, -2400];
+        let mut given = 0;
+        for (at_put, at_read, run) in jumps.iter().flat_map(|a| jumps.iter().flat_map(move |b| [1, 2].map(|run| (*a, *b, run)))) {
+            for minutes in [0, 1, 30, 59, 60, 61, 1440] {
+                let hours = |jump: i64| jump * i64::try_from(HOUR).unwrap();
+                let passed = minutes * 60_000;
+                let put = moment(T.checked_add_signed(hours(at_put)).unwrap(), 1000, 1);
+                let now = moment((T + passed).checked_add_signed(hours(at_read)).unwrap(), 1000 + passed, run);
+                for token in [access(put.shown, true), access(put.shown, false)] {
+                    let left = left(&token, put, now).unwrap_or(0);
+                    let is_told = run == 1 || at_read >= at_put;
+                    assert!(!is_told || left <= HOUR.saturating_sub(passed), "{at_put} {at_read} {run} {minutes}: {left}");
+                    assert!(left <= HOUR + JITTER);
+                    given += usize::from(left > 0);
+                }
+            }
+        }
+        assert!(given > 100);
+    }
+
+    #[test]
+    fn what_does_not_end_is_left_alone() {
+        let put = moment(T + DAY, 1000, 1);
+        let endless = AccessToken::new(client(), Scopes::default(), "at", None);
+        for token in [endless.into(), IdToken::new(client(), "id").into()] {
+            let lasting = settle(Stored { token: Token::clone(&token), put: Some(put) }, &moment(T, 5, 1)).unwrap();
+            assert!(lasting.token == token && lasting.life.is_none());
+        }
+        let lasting = settle(Stored { token: access(T, false), put: None }, &moment(T, 5, 1)).unwrap();
+        assert!(lasting.token == access(T, false), "of version 1");
+    }
+
+    #[test]
+    fn the_default_skew_is_a_tenth_of_a_life_at_most() {
+        let default = Skew::Default(Duration::from_secs(300));
+        assert_eq!([Some(300_000), Some(3_600_000), None].map(|life| default.of(life)), [30_000, 300_000, 300_000]);
+        assert_eq!(Skew::Set(Duration::from_secs(300)).of(Some(300_000)), 300_000);
     }
 }

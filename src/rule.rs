@@ -285,11 +285,12 @@ mod tests {
     use super::*;
 
     fn life(as_of: Position, time: Millis) -> Life {
-        Life { opening: [0; 16], as_of, time, account: [1; 16], tenant: [2; 16], session: Some([3; 16]), subject: None }
+        let (account, tenant, session) = ([1; 16], [2; 16], Some([3; 16]));
+        Life { opening: [0; 16], as_of, time, account, other: None, tenant, session, subject: None }
     }
 
     fn fence(position: Position, cutoff: Millis) -> Fence {
-        Fence { position, cutoff, time: 0 }
+        Fence { position, cutoff, time: 1000 }
     }
 
     fn fences() -> Fences {
@@ -312,40 +313,70 @@ mod tests {
         assert!(fences.is_dead(&of(2, 7)) && fences.is_dead_by(&of(2, 7), 9));
     }
 
-    /// The rule, word by word, over every list of up to four fences of two scopes, against the frontier.
+    /// Every list of up to so many fences of these scopes, with every cutoff, by clocks that jump in between.
+    fn lists(scopes: &[Scope], most: Position) -> Vec<Vec<(Scope, Fence)>> {
+        const CUTOFFS: [Millis; 4] = [10, 20, 30, NO_CUTOFF];
+        const TIMES: [Millis; 3] = [8, 22, 40];
+        let mut lists = vec![Vec::<(Scope, Fence)>::new()];
+        for position in 1..=most {
+            let shorter: Vec<_> = lists.iter().filter(|list| list.len() + 1 == position as usize).cloned().collect();
+            for (scope, cutoff, time) in
+                scopes.iter().flat_map(|scope| CUTOFFS.iter().flat_map(move |cutoff| TIMES.map(|time| (scope, *cutoff, time))))
+            {
+                let longer = |list: &Vec<_>| [list.as_slice(), &[(*scope, Fence { position, cutoff, time })]].concat();
+                lists.extend(shorter.iter().map(longer));
+            }
+        }
+        lists
+    }
+
+    /// The rule, word by word, against the frontier.
     #[test]
     fn the_frontier_hides_nothing_that_decides() {
-        const CUTOFFS: [Millis; 4] = [10, 20, 30, NO_CUTOFF];
-        let mut lists = vec![Vec::<(Scope, Fence)>::new()];
-        for position in 1..=4 {
-            let longer: Vec<_> = lists
-                .iter()
-                .filter(|list| list.len() + 1 == position as usize)
-                .flat_map(|list| {
-                    [Scope::Account([1; 16]), Scope::Tenant([9; 16])].into_iter().flat_map(move |scope| {
-                        CUTOFFS.map(|cutoff| [list.as_slice(), &[(scope, fence(position, cutoff))]].concat())
-                    })
-                })
-                .collect();
-            lists.extend(longer);
-        }
-        let mut dead = 0;
+        let (account, tenant) = (Scope::Account([1; 16]), Scope::Tenant([9; 16]));
+        let lists = [lists(&[account, tenant], 2), lists(&[account], 3)].concat();
+        let (mut dead, mut spared) = (0, 0);
         for list in &lists {
             let mut fences = fences();
             list.iter().for_each(|(scope, fence)| fences.stand(*scope, *fence));
-            for (as_of, time) in (0..=4).flat_map(|a| [5, 10, 15, 20, 25, 30, 35].map(|t| (a, t))) {
+            for (as_of, time) in (0..=3).flat_map(|a| [5, 9, 15, 21, 25, 35, 45].map(|t| (a, t))) {
                 let life = life(as_of, time);
-                let covered = |scope: Scope, end: Position| {
-                    list.iter().any(|(s, f)| *s == scope && f.position <= end && f.position > as_of && time <= f.cutoff)
-                };
-                assert_eq!(fences.is_dead(&life), covered(Scope::Account([1; 16]), 9), "{as_of} {time}");
-                assert_eq!(fences.is_tenant_dead(&life, [9; 16]), covered(Scope::Tenant([9; 16]), 9));
+                let covers = |f: &Fence| f.position > as_of && (time <= f.cutoff || time > f.time);
+                let covered =
+                    |scope: Scope, end: Position| list.iter().any(|(s, f)| *s == scope && f.position <= end && covers(f));
+                assert_eq!(fences.is_dead(&life), covered(account, 9), "{as_of} {time}");
+                assert_eq!(fences.is_tenant_dead(&life, [9; 16]), covered(tenant, 9));
                 // Reclaim may miss what a newer fence hides, but never takes what is not dead.
-                assert!(!fences.is_dead_by(&life, 2) || covered(Scope::Account([1; 16]), 2));
+                assert!(!fences.is_dead_by(&life, 2) || covered(account, 2));
                 dead += usize::from(fences.is_dead(&life));
+                spared += usize::from(!fences.is_dead(&life) && as_of == 0 && list.len() > 1);
             }
         }
-        assert!(lists.len() == 1 + 8 + 64 + 512 + 4096 && dead > 10_000, "{} lists, {dead} dead", lists.len());
+        assert!(lists.len() > 2000 && dead > 20_000 && spared > 1000, "{} lists, {dead} dead, {spared} spared", lists.len());
+    }
+
+    /// A clock that was ahead, and is corrected: the sign-in carries the future, and no cutoff spares it. One from between cutoff and sign-out is spared.
+    #[test]
+    fn a_sign_in_from_the_future_of_a_sign_out_is_older_than_its_cutoff() {
+        let mut fences = fences();
+        fences.stand(Scope::Session([3; 16]), Fence { position: 5, cutoff: 60, time: 100 });
+        let is_dead = |time| fences.is_dead(&life(4, time));
+        assert_eq!([60, 61, 100, 101, 86_400_000].map(is_dead), [true, false, false, true, true]);
+        assert!(!fences.is_dead(&life(5, 101)), "what was signed in after it is newer, whatever its time");
+    }
+
+    /// What an account of version 1 had under either tag, against fences under either, old and new.
+    #[test]
+    fn a_sign_in_of_two_tags_is_covered_by_both() {
+        let (today, other, somebody) = ([1; 16], [7; 16], [8; 16]);
+        for (of, by) in [(today, today), (today, other), (other, today), (other, other), (today, somebody), (other, somebody)] {
+            let mut fences = fences();
+            fences.stand(Scope::Account(by), fence(5, NO_CUTOFF));
+            let twin = if of == today { other } else { today };
+            let life = Life { account: of, other: Some(twin), ..life(4, 0) };
+            assert_eq!(fences.is_dead(&life), by != somebody);
+            assert!(!fences.is_dead(&Life { as_of: 5, ..life }), "it came after");
+        }
     }
 
     #[test]

@@ -78,3 +78,162 @@ impl Trust {
         self.known.saturating_add(passed.saturating_sub(self.when))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUND: Millis = 2;
+    const START: Millis = 100;
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        /// Time goes by.
+        Pass,
+        /// Somebody sets the clock, so far off.
+        Set(i64),
+        /// The process ends, and another begins a little later.
+        Reopen,
+        /// A provider says what time it is.
+        Told,
+    }
+
+    const STEPS: [Step; 7] = [Step::Pass, Step::Set(0), Step::Set(1), Step::Set(10), Step::Set(-10), Step::Reopen, Step::Told];
+
+    /// One history: a real time, a clock beside it, openings one after the other.
+    struct World {
+        real: Millis,
+        offset: i64,
+        /// When this process began.
+        began: Millis,
+        trust: Trust,
+        /// What speaks for the time, by hand: a time, since when, and in which process it can be counted on from there.
+        evidence: Vec<(Millis, Millis)>,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let trust = Trust::new(START, 0, BOUND);
+            Self { real: START, offset: 0, began: START, trust, evidence: vec![(START, START)] }
+        }
+
+        fn shown(&self) -> Millis {
+            self.real.checked_add_signed(self.offset).unwrap()
+        }
+
+        fn passed(&self) -> Millis {
+            self.real - self.began
+        }
+
+        fn step(&mut self, step: Step) {
+            match step {
+                Step::Pass => self.real += 1,
+                Step::Set(offset) => self.offset = offset,
+                Step::Told => {
+                    self.trust.confirm(self.real, self.shown(), self.passed());
+                    if self.real <= self.shown() + BOUND {
+                        self.evidence.push((self.real.min(self.shown()), self.real));
+                    }
+                }
+                Step::Reopen => {
+                    let left = self.trust.known(self.shown(), self.passed());
+                    let reading = self.shown();
+                    // What was known goes on from what it was when it was left; the time in between is not known.
+                    let known = self.known();
+                    self.real += 1;
+                    self.began = self.real;
+                    self.evidence = vec![(known, self.real)];
+                    if reading <= self.shown() {
+                        self.evidence.push((reading, self.real));
+                    }
+                    self.trust = Trust::new(self.shown(), 0, BOUND);
+                    self.trust.remember(left, self.shown(), 0);
+                }
+            }
+        }
+
+        /// The latest time that anything but this process's own clock speaks for.
+        fn known(&self) -> Millis {
+            self.evidence.iter().map(|(time, since)| time + (self.real - since)).max().unwrap()
+        }
+    }
+
+    /// Goes through every history of up to so many steps. `check` is asked at each.
+    fn every_history(steps: usize, check: &mut impl FnMut(&World, &[Step])) {
+        fn go(path: &mut Vec<Step>, left: usize, check: &mut impl FnMut(&World, &[Step])) {
+            let mut world = World::new();
+            path.iter().for_each(|step| world.step(*step));
+            check(&world, path);
+            if left > 0 {
+                for step in STEPS {
+                    path.push(step);
+                    go(path, left - 1, check);
+                    path.pop();
+                }
+            }
+        }
+        go(&mut Vec::new(), steps, check);
+    }
+
+    #[test]
+    fn nothing_is_deleted_by_a_time_that_only_this_clock_speaks_for() {
+        let (mut held, mut free) = (0, 0);
+        every_history(6, &mut |world, path| {
+            let time = world.trust.for_deletion(world.shown(), world.passed());
+            assert!(time <= world.known() + BOUND, "{path:?}: deleted by {time}, known is {}", world.known());
+            // Nor later than the clock shows, which may be behind for good reason.
+            assert!(time <= world.shown().max(world.known()), "{path:?}");
+            match world.trust.held_by(world.shown(), world.passed()) {
+                Some(ahead) => (held, _) = (held + 1, assert!(ahead > BOUND)),
+                None => (free, _) = (free + 1, assert_eq!(time, world.shown(), "{path:?}: a clock that is believed is gone by")),
+            }
+        });
+        assert!(held > 1000 && free > 1000, "{held} held, {free} not");
+    }
+
+    /// The clock of one process alone can never do it, however long it is wrong; the right time, which somebody tells, does at once.
+    #[test]
+    fn a_jump_holds_until_somebody_else_speaks_for_it() {
+        let mut world = World::new();
+        world.step(Step::Set(10));
+        for _ in 0..50 {
+            assert_eq!(world.trust.held_by(world.shown(), world.passed()), Some(10));
+            world.step(Step::Pass);
+        }
+        world.step(Step::Told);
+        assert_eq!(world.trust.held_by(world.shown(), world.passed()), Some(10), "the provider says that it is earlier");
+        world.step(Step::Set(0));
+        assert_eq!(world.trust.held_by(world.shown(), world.passed()), None);
+        // Off for long: the next opening knows no more than this one left, and a login tells.
+        world.step(Step::Reopen);
+        (world.real, world.began) = (world.real + 1000, world.began + 1000);
+        world.trust = Trust::new(world.shown(), 0, BOUND);
+        world.trust.remember(Known { known: START, shown: START }, world.shown(), 0);
+        assert!(world.trust.held_by(world.shown(), world.passed()).is_some());
+        world.step(Step::Told);
+        assert_eq!(world.trust.held_by(world.shown(), world.passed()), None);
+    }
+
+    #[test]
+    fn two_openings_agree_and_one_that_shows_less_does_not() {
+        let left = Known { known: 100, shown: 150 };
+        for (shown, known) in [(150, 150), (149, 100), (400, 150), (90, 100)] {
+            let mut trust = Trust::new(shown, 0, BOUND);
+            trust.remember(left, shown, 0);
+            assert_eq!(trust.known(shown, 0).known, known, "{shown}");
+        }
+    }
+
+    #[test]
+    fn whoever_is_far_ahead_of_the_clock_says_nothing() {
+        let mut trust = Trust::new(100, 0, BOUND);
+        for (told, known) in [(1000, 120), (123, 120), (120 + BOUND, 120), (90, 120)] {
+            trust.confirm(told, 110, 20);
+            assert_eq!(trust.known(110, 20).known, known);
+        }
+        // A jump that a provider confirms only in part stays one.
+        let mut trust = Trust::new(100, 0, BOUND);
+        trust.confirm(150, 200, 0);
+        assert_eq!((trust.known(200, 0).known, trust.held_by(200, 0)), (150, Some(50)));
+    }
+}

@@ -281,7 +281,7 @@ impl World {
             self.secrets += 1;
             let mut token = access(&format!("scope{scope}"), &format!("secret-{}", self.secrets));
             token.tenant = own.map(tenant);
-            token.expires_at = at(self.time + lifetime);
+            token.expires_at = Some(at(self.time + lifetime));
             new.push((*scope, own.unwrap_or(self.made[index].tenant), token));
         }
         // One refresh token, so that the put survives a power loss.
@@ -293,7 +293,7 @@ impl World {
             .into_iter()
             .filter(|(_, t, _)| !self.covers(Who::Tenant(*t), &self.made[index]))
             .map(|(scope, t, token)| ((scope, t), (token.secret.expose().to_owned(), token.expires_at)))
-            .map(|(place, (secret, expires))| (place, (secret, expires.duration_since(now()).unwrap().as_secs())))
+            .map(|(place, (secret, expires))| (place, (secret, expires.unwrap().duration_since(now()).unwrap().as_secs())))
             .collect();
         match result {
             Ok(stored) => {

@@ -126,7 +126,7 @@ fn a_wanted_subset_finds_the_narrowest_superset<E: Engine>() {
     let live = at.store.sign_in(sign_in(1)).unwrap();
     let hours = |h: u64| now() + Duration::from_secs(3600 * h);
     for (scopes, secret, hours) in [("a b c d", "wide", hours(9)), ("a b c", "narrow", hours(2)), ("a b C", "short", hours(1))] {
-        live.put(AccessToken { expires_at: hours, ..access(scopes, secret) }).unwrap();
+        live.put(AccessToken { expires_at: Some(hours), ..access(scopes, secret) }).unwrap();
     }
     let found = |wanted: &str| live.access_token(&query(wanted)).unwrap().map(|token| token.secret.expose().to_owned());
     assert_eq!(found("b a").as_deref(), Some("narrow"));
@@ -174,7 +174,8 @@ fn expired_tokens_are_never_given<E: Engine>() {
     let live = at.store.sign_in(sign_in(1)).unwrap();
     let end = now() + Duration::from_secs(100);
     live.put([
-        AccessToken { expires_at: end, extended_expires_at: Some(end + Duration::from_secs(100)), ..access("a", "at") }.into(),
+        AccessToken { expires_at: Some(end), extended_expires_at: Some(end + Duration::from_secs(100)), ..access("a", "at") }
+            .into(),
         RefreshToken { expires_at: Some(end), ..refresh("rt") }.into(),
     ])
     .unwrap();
@@ -452,7 +453,7 @@ fn sign_ins_end_at_their_greatest_age<E: Engine>() {
     let at = At::<E>::with(|builder| builder.max_sign_in_age(age));
     let live = at.store.sign_in(sign_in(1)).unwrap();
     let forever = now() + Duration::from_secs(1_000_000);
-    live.put(AccessToken { expires_at: forever, ..access("a", "at") }).unwrap();
+    live.put(AccessToken { expires_at: Some(forever), ..access("a", "at") }).unwrap();
     at.clock.advance(age - Duration::from_millis(1));
     assert!(live.access_token(&query("a")).unwrap().is_some());
     at.clock.advance(Duration::from_millis(1));

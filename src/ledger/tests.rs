@@ -361,6 +361,7 @@ fn verdicts(ledger: &Ledger, opening: Opening) -> Vec<bool> {
         as_of,
         time,
         account: [account; 16],
+        other: None,
         tenant: [0; 16],
         session: None,
         subject: None,
@@ -413,8 +414,16 @@ fn compaction_forgets_no_time_of_a_sign_out_that_refuses_an_import() {
     };
     drop(sign_out(1000, 1));
     let ledger = sign_out(300, 12);
-    let life =
-        Life { opening: ledger.opening(), as_of: 99, time: 745, account: [1; 16], tenant: [0; 16], session: None, subject: None };
+    let life = Life {
+        opening: ledger.opening(),
+        as_of: 99,
+        time: 745,
+        account: [1; 16],
+        other: None,
+        tenant: [0; 16],
+        session: None,
+        subject: None,
+    };
     let is_refused = |ledger: &Ledger, time| ledger.fences().is_covered_since(&life, time);
     assert!(is_refused(&ledger, 745) && !is_refused(&ledger, 1001));
     assert!(ledger.compact(0).unwrap());

@@ -142,7 +142,7 @@ pub fn fill(store: &TokenStore, count: u32) {
         let tenant = tenant(if number * 2 > count { 2 } else { 1 });
         let sign_in = SignIn::new(account(number), tenant).session(session(number)).subject(subject(number));
         let mut access = access("a", "XTOKENX-at");
-        access.expires_at = SystemTime::now() + Duration::from_secs(3600);
+        access.expires_at = Some(SystemTime::now() + Duration::from_secs(3600));
         store.sign_in(sign_in).unwrap().put([access.into(), refresh("XTOKENX-rt").into()]).unwrap();
     }
 }

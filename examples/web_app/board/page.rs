@@ -162,7 +162,10 @@ fn sign_in(html: &mut String, sign_in: &SignIn, now: SystemTime) {
             clock(*since),
         ),
     );
-    if let Some(expires_at) = access {
+    if let Some(None) = access {
+        html.push_str(r#"<li data-token="access">access token</li>"#);
+    }
+    if let Some(Some(expires_at)) = access {
         let (state, expired) = match expires_at.duration_since(now) {
             Ok(left) => (format!("for {}", lasting(left)), ""),
             Err(_) => ("expired".into(), " data-expired"),

@@ -25,7 +25,8 @@ pub(super) struct SignIn {
     pub(super) since: SystemTime,
     /// Whether it is the one of the browser that asks.
     pub(super) is_mine: bool,
-    pub(super) access: Option<SystemTime>,
+    /// Until when, if it ends before the sign-in does.
+    pub(super) access: Option<Option<SystemTime>>,
     pub(super) has_refresh: bool,
     pub(super) has_id: bool,
 }
@@ -72,8 +73,7 @@ async fn sign_in(app: &App, live: &AsyncSignIn, me: Option<&AsyncSignIn>) -> Res
 
 /// What the user is called at the provider.
 pub(super) fn name_of(account: &AccountId) -> String {
-    let sub = account.subject().map(|subject| subject.sub());
-    sub.or(account.home_account_id()).unwrap_or("an app").to_owned()
+    account.home_account_id().unwrap_or("an app").to_owned()
 }
 
 /// Whether the page shows this tenant: nobody else can be signed out from it.

@@ -113,8 +113,8 @@ pub(crate) enum Verb {
 
     /// End all sign-ins of an account, session, subject or tenant, or of everybody
     ///
-    /// It is durable when it returns, cannot be undone, and needs nobody to be there. A session's sign-out takes the whole account,
-    /// unless --only-session is given.
+    /// It is durable when it returns, cannot be undone, and needs nobody to be there; whether somebody was, it tells. A session's sign-out takes the
+    /// whole account, unless --only-session is given.
     #[command(after_help = "Examples:
   oubliette sign-out --account https://login.example.com user-1
   oubliette sign-out --session https://login.example.com 08a5019c --before 2026-11-21T10:20:00Z
@@ -124,8 +124,9 @@ pub(crate) enum Verb {
     /// Tell whether, when and in which scope somebody was signed out; beside the running app too
     ///
     /// Give all that is known of a sign-in, its account, tenant, session and subject: each sign-out of one of them, or of everybody, ended what
-    /// was signed in before it. Whether there was a new sign-in since, only the app can tell. Without any: how many sign-outs there were,
-    /// by scope and day. Nothing is locked or changed; the newest records may not be durable yet.
+    /// was signed in before it. An account that is an issuer and a sub is looked for as that subject too; by which names nobody could be looked for, it
+    /// says. Whether there was a new sign-in since, only the app can tell. Without any: how many sign-outs there were, by scope and day. Nothing is locked or
+    /// changed; the newest records may not be durable yet.
     #[command(after_help = "Examples:
   oubliette history
   oubliette history --account https://login.example.com user-1 --tenant contoso
@@ -133,7 +134,10 @@ pub(crate) enum Verb {
     History(History),
 
     /// Delete what expired or is too old, and compact what that leaves
-    Sweep,
+    ///
+    /// If the clock is ahead of all that is known of the time, by more than an hour, nothing is deleted for its age: a wrong clock would sign
+    /// everybody out for good. It also looks so when the store was not open for long. If the clock is right, say so.
+    Sweep(Sweep),
 
     /// Show figures: sizes, backlog, what the ledger knows
     Stats,
@@ -233,7 +237,7 @@ pub(crate) struct Accounts {
 }
 
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("scope").required(true).args(Whom::FLAGS).arg("everybody"))]
+#[command(group = ArgGroup::new("scope").required(true).args(Whom::FLAGS).arg("everybody").arg("alias"))]
 pub(crate) struct SignOut {
     #[command(flatten)]
     pub(crate) whom: Whom,
@@ -242,12 +246,20 @@ pub(crate) struct SignOut {
     #[arg(long)]
     pub(crate) everybody: bool,
 
+    /// Every account with a sign-in of this other name: an e-mail address, or whatever the app has given. Nothing is recorded if there is none
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    pub(crate) alias: Option<String>,
+
+    /// Exit with code 14 if nobody was signed in under this name. The sign-out is recorded all the same
+    #[arg(long)]
+    pub(crate) expect_someone: bool,
+
     /// Only who signed in by this time: RFC 3339, or seconds since 1970
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     pub(crate) before: Option<SystemTime>,
 
     /// Leave the account's other sessions alone
-    #[arg(long, conflicts_with_all = Whom::NO_SESSION, conflicts_with = "everybody")]
+    #[arg(long, conflicts_with_all = Whom::NO_SESSION, conflicts_with_all = ["everybody", "alias"])]
     pub(crate) only_session: bool,
 
     /// Do not ask before everybody is signed out
@@ -260,6 +272,17 @@ pub(crate) struct SignOut {
 pub(crate) struct History {
     #[command(flatten)]
     pub(crate) whom: Whom,
+
+    /// Sign-outs of everybody alone
+    #[arg(long, conflicts_with_all = Whom::FLAGS)]
+    pub(crate) everybody: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sweep {
+    /// The clock of this machine is right: delete by it
+    #[arg(long)]
+    pub(crate) clock_is_right: bool,
 }
 
 #[derive(Debug, Args)]

@@ -27,6 +27,7 @@ pub(crate) enum Code {
     Full = 11,
     Io = 12,
     OnlySession = 13,
+    Nobody = 14,
 }
 
 impl Code {
@@ -45,7 +46,8 @@ Exit codes:
   10  the disk or the engine failed, and the outcome is not known: call again
   11  no space is left
   12  the system refused to read or write something
-  13  only the session itself was signed out, not the rest of its accounts";
+  13  only the session itself was signed out, not the rest of its accounts
+  14  nobody was signed in under that name, and --expect-someone was given";
 
     /// The word for it in JSON.
     fn word(self) -> &'static str {
@@ -64,6 +66,7 @@ Exit codes:
             Self::Full => "full",
             Self::Io => "io",
             Self::OnlySession => "only_session_ended",
+            Self::Nobody => "nobody",
         }
     }
 }

@@ -48,7 +48,7 @@ fn run(cli: &Cli) -> Result<Report, Failure> {
         Verb::Accounts(args) => verbs::accounts::run(shared, args),
         Verb::SignOut(args) => verbs::sign_out::run(shared, args),
         Verb::History(args) => verbs::history::run(shared, args),
-        Verb::Sweep => verbs::upkeep::sweep(shared),
+        Verb::Sweep(args) => verbs::upkeep::sweep(shared, args),
         Verb::Stats => verbs::upkeep::stats(shared),
         Verb::Verify => verbs::upkeep::verify(shared),
         Verb::Compact => verbs::upkeep::compact(shared),

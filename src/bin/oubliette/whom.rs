@@ -9,7 +9,8 @@ use crate::failure::Failure;
 #[derive(Debug, Args)]
 #[group(skip)]
 pub(crate) struct Whom {
-    /// An account, as AccountId::new has it: authority and id
+    /// An account: its authority and its id there, as `accounts` lists them. With most providers these are the issuer and the sub; Entra ID, Okta and
+    /// MSAL's caches have ids of their own
     #[arg(long, num_args = 2, value_names = ["AUTHORITY", "ID"], action = ArgAction::Set, allow_hyphen_values = true)]
     account: Option<Vec<String>>,
 
@@ -17,7 +18,7 @@ pub(crate) struct Whom {
     #[arg(long, num_args = 2, value_names = ["ENVIRONMENT", "ID"], action = ArgAction::Set, allow_hyphen_values = true)]
     msal_account: Option<Vec<String>>,
 
-    /// An account that the app knows by issuer and subject alone
+    /// Another spelling of --account, for an issuer and a sub
     #[arg(long, num_args = 2, value_names = ["ISSUER", "SUB"], action = ArgAction::Set, allow_hyphen_values = true)]
     oidc_account: Option<Vec<String>>,
 

@@ -118,7 +118,7 @@ fn the_known_keyring_opens() {
 #[test]
 fn what_is_created_opens() {
     let (made, bytes) = Keyring::create(&local(0)).unwrap();
-    assert_eq!(bytes.len(), 295);
+    assert_eq!(bytes.len(), 303);
     let opened = Keyring::open(&bytes, &local(0)).unwrap();
     assert!(same(&made, &opened) && !opened.opened_by_previous);
     assert_eq!(opened.secrets.current_root().0, FIRST_EPOCH);
@@ -165,7 +165,9 @@ fn every_flipped_bit_is_refused_for_its_reason() {
         changed[byte] ^= 1 << (bit % 8);
         let result = Keyring::open(&changed, &local(0));
         let right = match &result {
-            Err(Error::UnsupportedFormat { part: Part::Keyring, found, supported: 1 }) => byte == version && *found > 1,
+            Err(Error::UnsupportedFormat { part: Part::Keyring, found, supported: VERSION }) => {
+                byte == version && *found > VERSION
+            }
             Err(Error::KeyRejected) => (own..own + 16).contains(&byte),
             Err(Error::Damaged { part: Part::Keyring, .. }) => byte != version || changed[version] == 0,
             _ => false,
@@ -197,7 +199,7 @@ fn garbage_is_damage() {
     assert!(is_damaged(Keyring::open(&[0; 300], &local(0))));
     assert!(is_damaged(Keyring::open(b"SQLite format 3", &local(0))));
     // A later version must be seen as such whatever follows it, but only behind the magic.
-    assert!(matches!(Keyring::open(b"OUBK\x02", &local(0)), Err(Error::UnsupportedFormat { found: 2, .. })));
+    assert!(matches!(Keyring::open(b"OUBK\x03", &local(0)), Err(Error::UnsupportedFormat { found: 3, .. })));
     assert!(is_damaged(Keyring::open(b"OUBL\x02", &local(0))));
 }
 
@@ -244,21 +246,29 @@ fn a_local_wrap_opens_only_unchanged() {
 fn a_body_must_be_well_formed_even_if_it_opens() {
     let (keyring, _) = Keyring::create(&local(0)).unwrap();
     let body = keyring.secrets.encode().unwrap()[NONCE_BYTES..].to_vec();
-    assert!(KeyringSecrets::decode(&body).is_some());
+    assert!(KeyringSecrets::decode(VERSION, &body).is_some());
     let changed = |at: usize, to: u8| {
         let mut body = body.clone();
         body[at] = to;
         body
     };
-    for bad in [changed(0, 2), changed(81, 0), changed(81, 2), [&body[..], &[0]].concat(), body[..body.len() - 1].to_vec()] {
-        assert!(KeyringSecrets::decode(&bad).is_none());
+    for bad in [
+        changed(0, 1),
+        changed(0, 3),
+        changed(81, 0),
+        changed(81, 2),
+        [&body[..], &[0]].concat(),
+        body[..body.len() - 1].to_vec(),
+    ] {
+        assert!(KeyringSecrets::decode(VERSION, &bad).is_none());
     }
     // Two roots: of the same epoch, of falling and of rising epochs.
     for (epoch, good) in [(0, false), (1, false), (2, true)] {
         let mut two = changed(81, 2);
-        two.extend_from_within(82..);
+        let root = two[82..82 + 36].to_vec();
+        two.splice(82 + 36..82 + 36, root);
         two[82 + 36 + 3] = epoch;
-        assert_eq!(KeyringSecrets::decode(&two).is_some(), good);
+        assert_eq!(KeyringSecrets::decode(VERSION, &two).is_some(), good);
     }
 }
 
@@ -410,4 +420,20 @@ fn nothing_shows_a_key() {
     let wrapped = WrappedKey { key_id: *b"key id, 16 bytes", blob: b"needle".to_vec() };
     let text = format!("{wrapped:?} {:?}", WrapContext::new(b"store, sixteen b"));
     assert!(!text.contains("110, 101") && !text.contains("needle"), "{text}");
+}
+
+/// A store of version 1, whose keyring names a key that is not at hand: both keys go on opening it.
+#[test]
+fn a_keyring_is_settled_without_the_keys_that_are_not_there() {
+    let (mut keyring, _) = Keyring::create(&local(0)).unwrap();
+    keyring.secrets.old_end = None;
+    let both = keyring.encode(&local(0).also(local(1))).unwrap();
+    let settled = Keyring::settled(&both, &local(0), 7).unwrap();
+    for key in [local(0), local(1)] {
+        let opened = Keyring::open(&settled, &key).unwrap();
+        assert_eq!((opened.store_id, opened.secrets.old_end), (keyring.store_id, Some(7)));
+        assert_eq!(opened.secrets.index_key.bytes(), keyring.secrets.index_key.bytes());
+    }
+    assert!(matches!(Keyring::settled(&both, &local(2), 7), Err(Error::KeyRejected)));
+    assert_eq!(Keyring::open(&both, &local(1)).unwrap().secrets.old_end, None);
 }

@@ -53,9 +53,6 @@ fn parts(id: &AccountId) -> (&'static str, [(&'static str, &str); 2]) {
     if let Some((tenant, client)) = id.as_app() {
         return ("app", [("tenant", tenant.as_str()), ("client", client.as_str())]);
     }
-    if let Some(subject) = id.subject() {
-        return ("subject", [("issuer", subject.issuer()), ("sub", subject.sub())]);
-    }
     let (authority, id) = (id.authority().unwrap_or_default(), id.home_account_id().unwrap_or_default());
     ("user", [("authority", authority), ("id", id)])
 }

@@ -1,6 +1,6 @@
 //! What is on record about sign-outs.
 
-use oubliette::{History, PastSignOut};
+use oubliette::{History, PastSignOut, Scope, ScopeKind};
 use serde_json::{Value, json};
 
 use crate::args::{self, Shared};
@@ -9,13 +9,13 @@ use crate::report::Report;
 use crate::time::{show, show_day};
 
 pub(crate) fn run(shared: &Shared, args: &args::History) -> Result<Report, Failure> {
-    let scopes = args.whom.scopes()?;
+    let scopes = if args.everybody { vec![Scope::Everybody] } else { args.whom.scopes()? };
     let history = shared.existing()?.history()?;
     let report = if scopes.is_empty() {
         counts(&history)
     } else {
         let covering: Vec<&PastSignOut> = history.covering(&scopes).rev().collect();
-        answer(&covering)
+        not_looked_at(answer(&covering), &scopes)
     };
     let known = show(history.known_since);
     let note = "of each scope the newest sign-out since then is known";
@@ -23,6 +23,32 @@ pub(crate) fn run(shared: &Shared, args: &args::History) -> Result<Report, Failu
         .line(format_args!("{:<24}{known} ({note})", "known since"))
         .field("known_since", known)
         .figure("position", history.position))
+}
+
+/// Says by which names nobody was looked for: which of them belong together, only the store that is open knows.
+fn not_looked_at(report: Report, scopes: &[Scope]) -> Report {
+    let is_given = |kind| scopes.iter().any(|scope| ScopeKind::of(scope) == kind);
+    let has_subject = scopes.iter().any(|scope| matches!(scope, Scope::Account(id) if id.subject().is_some()));
+    let mut kinds = Vec::new();
+    if scopes.iter().any(|scope| matches!(ScopeKind::of(scope), ScopeKind::Account | ScopeKind::Subject | ScopeKind::Session)) {
+        kinds = vec![ScopeKind::Tenant, ScopeKind::Account, ScopeKind::Session, ScopeKind::Subject];
+        kinds.retain(|kind| !is_given(*kind));
+        kinds.retain(|kind| !(*kind == ScopeKind::Subject && has_subject));
+        // A subject is an account too, and the app's own account has a tenant, and no session or subject.
+        kinds.retain(|kind| !(*kind == ScopeKind::Account && is_given(ScopeKind::Subject)));
+        if scopes.iter().any(|scope| matches!(scope, Scope::Account(id) if id.as_app().is_some())) {
+            kinds.clear();
+        }
+    }
+    let words: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+    let report = report.field("not_looked_at", words.clone());
+    if words.is_empty() {
+        return report;
+    }
+    report.line(format_args!(
+        "Not looked at: sign-outs by {} alone, of which nothing was given. The app can look at them, while the rows of the sign-in are there.",
+        words.join(", ")
+    ))
 }
 
 /// Whether there is a sign-out, and each of them, newest first.

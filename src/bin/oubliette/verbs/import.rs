@@ -69,7 +69,7 @@ impl Totals {
         // Without tokens, so that a provider's sign-out of such a session finds the account. What is refused of them needs no finding.
         for other in others {
             match store.sign_in(other) {
-                Ok(_) | Err(Error::SignedOut | Error::InvalidInput { .. }) => {}
+                Ok(_) | Err(Error::SignedOut | Error::Overtaken { .. } | Error::InvalidInput { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -79,7 +79,7 @@ impl Totals {
                 self.tokens += stored.stored as u64;
                 self.tokens_signed_out += stored.refused.len() as u64;
             }
-            Err(Error::SignedOut) => self.signed_out_since += 1,
+            Err(Error::SignedOut | Error::Overtaken { .. }) => self.signed_out_since += 1,
             Err(Error::InvalidInput { .. }) => self.not_stored += 1,
             Err(error) => return Err(error.into()),
         }

@@ -1,8 +1,10 @@
 //! Upkeep, and figures.
 
+use std::time::Duration;
+
 use oubliette::Verified;
 
-use crate::args::Shared;
+use crate::args::{Shared, Sweep};
 use crate::failure::{Code, Failure};
 use crate::progress::Progress;
 use crate::report::Report;
@@ -11,8 +13,11 @@ use crate::time::show;
 /// Accounts that one call of the sweep looks at.
 const SLICE: usize = 1000;
 
-pub(crate) fn sweep(shared: &Shared) -> Result<Report, Failure> {
+pub(crate) fn sweep(shared: &Shared, args: &Sweep) -> Result<Report, Failure> {
     shared.with_store(|store| {
+        if args.clock_is_right {
+            store.trust_clock()?;
+        }
         let progress = Progress::counter(shared, "accounts swept:");
         let (mut accounts, mut dead_rows, mut expired_tokens, mut tampered) = (0, 0, 0, 0);
         let last = loop {
@@ -29,7 +34,8 @@ pub(crate) fn sweep(shared: &Shared) -> Result<Report, Failure> {
         drop(progress);
         let report = Report::new().figure("accounts", accounts).figure("dead_rows", dead_rows);
         let report = report.figure("expired_tokens", expired_tokens).figure("tampered", tampered);
-        Ok(report.figure("live_bytes", last.live_bytes).figure("compacted", last.compacted))
+        let report = report.figure("live_bytes", last.live_bytes).figure("compacted", last.compacted);
+        Ok(clock(report, store.stats()?.clock_ahead_by, "oubliette sweep --clock-is-right"))
     })
 }
 
@@ -44,8 +50,20 @@ pub(crate) fn stats(shared: &Shared) -> Result<Report, Failure> {
             .figure("backlog", stats.backlog)
             .figure("engine_bytes", stats.engine_bytes)
             .figure("opened_by_previous_key", stats.opened_by_previous_key);
-        Ok(report.figure("known_since", show(stats.known_since)))
+        let report = report.figure("known_since", show(stats.known_since));
+        Ok(clock(report, stats.clock_ahead_by, "oubliette sweep --clock-is-right"))
     })
+}
+
+/// Tells of a clock by which nothing is deleted.
+fn clock(report: Report, ahead_by: Option<Duration>, mend: &str) -> Report {
+    let report = report.field("clock_ahead_by_seconds", ahead_by.map(|ahead_by| ahead_by.as_secs()));
+    let Some(ahead_by) = ahead_by else { return report };
+    let hours = ahead_by.as_secs() / 3600;
+    report.line(format_args!(
+        "This machine's clock is {hours} hours ahead of all that is known of the time, or the store was not open for that long: nothing is \
+         deleted for its age. If the clock is right: {mend}; or a sign-in with a verified ID token tells."
+    ))
 }
 
 pub(crate) fn verify(shared: &Shared) -> Result<Report, Failure> {
