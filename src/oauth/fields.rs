@@ -122,13 +122,13 @@ enum Lenient {
     Other(IgnoredAny),
 }
 
-/// Whole seconds: a number, or a text as Entra's v1.0 endpoints write it. What is negative says nothing.
+/// Whole seconds: a number, or a text as Entra's v1.0 endpoints write it. Of what is negative nothing is left: 0.
 fn seconds<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u64>, D::Error> {
     Ok(match Lenient::deserialize(value)? {
         Lenient::Number(seconds) => Some(seconds),
-        Lenient::Fraction(seconds) if seconds >= 0.0 => life::seconds(&seconds.to_string()),
-        Lenient::Text(text) if !text.trim_start().starts_with('-') => life::seconds(text.trim()),
-        _ => None,
+        Lenient::Fraction(seconds) => life::seconds(&seconds.to_string()),
+        Lenient::Text(text) => life::seconds(text.trim()),
+        Lenient::Other(_) => None,
     })
 }
 

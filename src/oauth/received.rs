@@ -11,7 +11,7 @@ use super::life::Life;
 use super::members::Members;
 use crate::acquire::given::{by_commas, is_blank, is_default, is_of_openid};
 use crate::error::{Error, Result};
-use crate::id::{ClientId, TenantId, check};
+use crate::id::{ClientId, MAX_ID_BYTES, TenantId, check};
 use crate::token::{AccessQuery, AccessToken, IdToken, Partition, RefreshToken, Scopes, Token, Tokens};
 use crate::wipe::Wiped;
 
@@ -106,8 +106,10 @@ impl Received {
     pub fn tokens<R: TokenResponse>(&self, response: &R) -> Result<Tokens> {
         let further = further(response);
         let refresh = response.refresh_token().map(|token| token.secret().as_str()).filter(|text| !is_blank(text));
+        // A family that cannot be stored must not cost the token.
+        let family = further.fields.family_id().filter(|family| check("family id", family, MAX_ID_BYTES).is_ok());
         let refresh = refresh.map(|text| RefreshToken {
-            family_id: further.fields.family_id().map(Into::into).or_else(|| self.family.clone()),
+            family_id: family.map(Into::into).or_else(|| self.family.clone()),
             expires_at: self.ends(further.fields.refresh_token_expires_in()),
             partition: self.partition.clone(),
             ..RefreshToken::new(self.client.clone(), text)

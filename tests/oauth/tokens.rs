@@ -180,6 +180,42 @@ fn odd_additions_do_not_cost_the_tokens() {
     assert_eq!((access.refresh_at, access.extended_expires_at), (None, None));
 }
 
+/// Of a fraction the whole seconds count, in a number and in a text; what is negative, or of another form, says nothing.
+#[test]
+fn additional_lives_are_read_however_they_are_written() {
+    let of = |life: Value| {
+        let json = json!({"access_token": "at", "token_type": "Bearer", "expires_in": 3600, "refresh_token": "rt",
+            "refresh_in": life, "refresh_token_expires_in": life});
+        let [ours, theirs] =
+            [taken(&received(), &response::<TokenAnswer>(json.clone())), taken(&received(), &response::<WithFields>(json))]
+                .map(|(access, refresh, _)| (access.refresh_at, refresh.unwrap().expires_at));
+        assert_eq!(ours, theirs);
+        ours
+    };
+    for life in [json!(1800), json!(1800.9), json!("1800"), json!("1800.9"), json!(" 1800 ")] {
+        assert_eq!(of(life), (Some(in_seconds(1800)), Some(in_seconds(1800))));
+    }
+    for life in
+        [json!(-1800), json!(-1800.5), json!("-1800"), json!("soon"), json!(1e300), json!([1800]), json!(0.5), Value::Null]
+    {
+        assert_eq!(of(life), (None, None));
+    }
+}
+
+/// A family that cannot be stored does not cost the refresh token.
+#[test]
+fn an_odd_family_is_none() {
+    for odd in [json!("a\u{7}b"), json!("x".repeat(5000)), json!(""), json!(1)] {
+        let json = json!({"access_token": "at", "token_type": "Bearer", "refresh_token": "rt", "foci": odd});
+        for refresh in [
+            taken(&received(), &response::<TokenAnswer>(json.clone())).1,
+            taken(&received(), &response::<WithFields>(json.clone())).1,
+        ] {
+            assert_eq!(refresh.unwrap().family_id, None);
+        }
+    }
+}
+
 /// Any response's ID token is kept, if its type has one; and what the core types drop is only dropped.
 #[test]
 fn the_id_token_is_kept_as_it_came() {
