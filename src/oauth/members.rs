@@ -72,14 +72,15 @@ impl Members {
         let mut members = Self::default();
         let reader = Reader { members: &mut members, is_within: false };
         let read = reader.deserialize(&mut serde_json::Deserializer::from_slice(json));
-        if read.is_err() {
-            if !json.trim_ascii_start().starts_with(b"{") {
-                return None;
-            }
+        if read.is_err() && !json.trim_ascii_start().starts_with(b"{") {
+            return None;
+        }
+        let breaks_off = read.is_err();
+        members.settle();
+        if breaks_off {
             // What came behind may have said how long.
             members.life = members.life.and(Life::Unreadable);
         }
-        members.settle();
         Some(members)
     }
 

@@ -440,6 +440,9 @@ fn json_that_is_not_as_it_should_be_loses_nothing() {
         }
     }
     assert!(unreadable(b"{"));
+    // Also if it is Slack's user whose tokens stand before.
+    let cut = TokenAnswer::read(br#"{"authed_user": {"access_token": "xoxp-1", "refresh_token": "xoxe-1"}, "expires_"#).unwrap();
+    assert_eq!((refresh_of(&cut), cut.expires_in()), (Some("xoxe-1"), Some(Duration::from_secs(3600))));
 }
 
 /// A client whose response type cannot read it gives the whole body as an error.
