@@ -20,12 +20,13 @@ pub mod seeds;
 #[path = "../../tests/logout/signer.rs"]
 #[allow(dead_code, reason = "what other tests use of it")]
 mod signer;
+pub mod token_response;
 
 /// A target by its name.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     ("discovery", discovery::run),
     ("front_channel_query", front_channel_query::run),
     ("key_source", key_source::run),
@@ -36,6 +37,7 @@ pub const TARGETS: [Target; 10] = [
     ("msal_import", msal_import::run),
     ("operations", operations::run),
     ("row_and_header", row_and_header::run),
+    ("token_response", token_response::run),
 ];
 
 /// Prints what a run's bytes mean, if the variable `FUZZ_SHOW` is set: for looking at what was found.

@@ -12,7 +12,9 @@ use crate::ledger::{self, Crash, Head, Item};
 use crate::members::Change;
 use crate::operations::{self, Verb};
 use crate::row_and_header::{Kind, frame, valid};
-use crate::{discovery, front_channel_query, jwks, key_source, keyring, logout_token, msal_import, row_and_header};
+use crate::{
+    discovery, front_channel_query, jwks, key_source, keyring, logout_token, msal_import, row_and_header, token_response,
+};
 
 /// As MSAL.NET writes: an app's token without a home account id, a byte-order mark, commas that JSON does not allow.
 const DOTNET: &str = concat!(
@@ -129,6 +131,7 @@ pub fn of(target: &str) -> Seeds {
         "msal_import" => of_msal_import(),
         "operations" => of_operations(),
         "row_and_header" => of_row_and_header(),
+        "token_response" => of_token_response(),
         _ => panic!("there is no target {target}"),
     }
 }
@@ -776,5 +779,85 @@ fn of_row_and_header() -> Seeds {
         "text-odd".into(),
         input(&Plan::Text { kind: Kind::Token {}, framed: true, sign_ins: 9, parts: 9, count: None }, &many),
     );
+    seeds
+}
+
+/// Answers as providers give them, and as they should not.
+fn of_token_response() -> Seeds {
+    use token_response::{Plan, answer, input};
+    let mut seeds = Seeds::new();
+    let bodies: &[(&str, &str)] = &[
+        ("good", &answer().to_string()),
+        ("empty-refresh-token", r#"{"access_token": "at", "token_type": "Bearer", "expires_in": 3600, "refresh_token": ""}"#),
+        ("blank-tokens", r#"{"access_token": " ", "token_type": "Bearer", "refresh_token": "\t", "id_token": ""}"#),
+        ("empty-access-token", r#"{"access_token": "", "token_type": "Bearer", "refresh_token": "rt"}"#),
+        ("no-access-token", r#"{"token_type": "Bearer", "refresh_token": "rt"}"#),
+        ("negative", r#"{"access_token": "at", "token_type": "Bearer", "expires_in": -1, "refresh_token": "rt"}"#),
+        ("fraction", r#"{"access_token": "at", "token_type": "Bearer", "expires_in": 3599.9, "refresh_token": "rt"}"#),
+        ("text", r#"{"access_token": "at", "token_type": "Bearer", "expires_in": "3600", "refresh_token": "rt"}"#),
+        ("odd-text", r#"{"access_token": "at", "token_type": "Bearer", "expires_in": "soon", "refresh_token": "rt"}"#),
+        ("too-large", r#"{"access_token": "at", "token_type": "Bearer", "expires_in": 1e999, "refresh_token": "rt"}"#),
+        ("null", r#"{"access_token": "at", "token_type": "Bearer", "expires_in": null, "refresh_token": "rt", "scope": null}"#),
+        ("github", r#"{"access_token": "gho_1", "token_type": "bearer", "scope": "repo,gist"}"#),
+        (
+            "github-expiring",
+            r#"{"access_token": "ghu_1", "expires_in": 28800, "refresh_token": "ghr_1", "refresh_token_expires_in": 15897600, "scope": "", "token_type": "bearer"}"#,
+        ),
+        ("github-refuses", r#"{"error": "bad_refresh_token", "error_description": "x", "error_uri": "https://docs.github.com"}"#),
+        (
+            "slack",
+            r#"{"ok": true, "access_token": "xoxb-1", "token_type": "bot", "scope": "commands,chat:write", "authed_user": {"id": "U1", "scope": "chat:write", "access_token": "xoxp-1", "token_type": "user", "refresh_token": "xoxe-1", "expires_in": 43200}}"#,
+        ),
+        (
+            "slack-user-alone",
+            r#"{"ok": true, "authed_user": {"id": "U1", "scope": "chat:write", "access_token": "xoxp-1", "token_type": "user"}}"#,
+        ),
+        (
+            "slack-user-outside",
+            r#"{"ok": true, "access_token": "xoxp-1", "token_type": "user", "authed_user": {"id": "U1", "scope": "openid,email"}}"#,
+        ),
+        ("slack-refuses", r#"{"ok": false, "error": "invalid_refresh_token"}"#),
+        (
+            "entra-v1",
+            r#"{"token_type": "Bearer", "scope": "a", "expires_in": "3599", "ext_expires_in": "3599", "expires_on": "1800003599", "resource": "r", "access_token": "at", "refresh_token": "rt", "foci": "1", "id_token": "e30.e30.", "client_info": "e30"}"#,
+        ),
+        (
+            "keycloak",
+            r#"{"access_token": "at", "expires_in": 300, "refresh_expires_in": 0, "refresh_token": "rt", "token_type": "Bearer", "not-before-policy": 0, "session_state": "s", "scope": "openid"}"#,
+        ),
+        ("list", r#"{"access_token": "at", "refresh_token": "rt", "scope": ["a", "b c", 1]}"#),
+        (
+            "twice",
+            r#"{"access_token": "a", "access_token": "at", "refresh_token": "rt", "refresh_token": "", "expires_in": 60, "expires_in": 600}"#,
+        ),
+        ("expires-on", r#"{"access_token": "at", "expires_on": 1800003600}"#),
+        ("breaks-off", r#"{"access_token": "at", "refresh_token": "rt", "expires_"#),
+        ("behind", "\u{feff}{\"access_token\": \"at\", \"refresh_token\": \"rt\"} <!-- -->"),
+        ("odd-family", r#"{"access_token": "at", "refresh_token": "rt", "foci": "\u0007"}"#),
+        ("form", "access_token=gho_1&scope=repo%2Cgist&token_type=bearer"),
+        ("page", "<html>Bad Gateway</html>"),
+    ];
+    for (number, (name, body)) in (0..).zip(bodies) {
+        seeds.insert(format!("raw-{name}"), input(&Plan::Raw { client: number % 4 }, body.as_bytes()));
+    }
+    let built = |client, changes: &[Change], user: Option<&[Change]>| {
+        let (changes, is_slack) = (changes.to_vec(), user.is_some());
+        input(&Plan::Built { client, changes, user: user.unwrap_or_default().to_vec(), is_slack }, &[])
+    };
+    let none = [change(0, None), change(1, None)];
+    seeds.extend(named([
+        ("built-good", built(0, &[], None)),
+        ("built-basic", built(2, &[], None)),
+        ("built-openid", built(3, &[change(5, Some(4))], None)),
+        ("built-empty-refresh-token", built(2, &[change(1, Some(1))], None)),
+        ("built-blank-access-token", built(3, &[change(0, Some(3))], None)),
+        ("built-odd-life", built(2, &[change(2, Some(34))], None)),
+        ("built-life-twice", built(1, &[Change { name: 2, value: 30, again: true }], None)),
+        ("built-refusal", built(1, &[change(0, None), change(1, None), change(6, Some(24))], None)),
+        ("built-refusal-with-token", built(0, &[change(6, Some(24))], None)),
+        ("built-ends-otherwise", built(0, &[change(2, None), change(15, Some(29))], None)),
+        ("built-slack", built(0, &[change(3, Some(22))], Some(&[change(3, Some(23))]))),
+        ("built-slack-user-alone", built(1, &none, Some(&[change(2, Some(29))]))),
+    ]));
     seeds
 }

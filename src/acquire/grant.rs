@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use super::given::believed;
 use crate::id::{AccountId, ClientId, TenantId, hidden_debug};
 use crate::token::{AccessQuery, AccessToken, Partition, RefreshToken, Scopes, Secret};
 
@@ -104,21 +105,32 @@ impl Grant {
 
     /// The access token that was asked for, from a response: its `scope` (what was asked for, if the response does not say; RFC 6749 §5.1) and
     /// `expires_in`, which is counted from [`began_at`](Self::began_at).
+    ///
+    /// `expires_in` is a [`Duration`], or `None` if the response has none and the provider documents no other life (GitHub, Slack): such a token
+    /// has no end but that of its sign-in. More than ten years are an error of the provider's: then an hour is believed.
+    ///
+    /// A token without a text is none: the refresh that returns nothing else has [failed](crate::AcquireError::Refresh), and the refresh token
+    /// beside it is stored.
     #[must_use]
-    pub fn access_token(&self, scopes: Option<Scopes>, secret: impl Into<Secret>, expires_in: Duration) -> AccessToken {
-        let wanted = &self.wanted;
-        let expires_at = self.began_at.checked_add(expires_in).unwrap_or(self.began_at);
+    pub fn access_token(
+        &self,
+        scopes: Option<Scopes>,
+        secret: impl Into<Secret>,
+        expires_in: impl Into<Option<Duration>>,
+    ) -> AccessToken {
+        let (wanted, lifetime) = (&self.wanted, expires_in.into().map(believed));
+        let expires_at = lifetime.map(|life| self.began_at.checked_add(life).unwrap_or(self.began_at));
         AccessToken {
             tenant: wanted.tenant.clone(),
             resource: wanted.resource.clone(),
             token_type: wanted.token_type.clone(),
-            lifetime: Some(expires_in),
+            lifetime,
             partition: wanted.partition.clone(),
             ..AccessToken::new(wanted.client_id.clone(), scopes.unwrap_or_else(|| wanted.scopes.clone()), secret, expires_at)
         }
     }
 
-    /// The refresh token of a response, in the place of the one that was redeemed.
+    /// The refresh token of a response, in the place of the one that was redeemed. One without a text is none: that one stays (RFC 6749 §6).
     #[must_use]
     pub fn next_refresh_token(&self, secret: impl Into<Secret>) -> RefreshToken {
         RefreshToken {

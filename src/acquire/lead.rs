@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::chain::Chain;
+use super::given::{by_commas, is_none, is_stand_in};
 use super::hold::Held;
 use super::request::{AccessRequest, Flow};
 use super::turn::Turns;
@@ -18,6 +19,8 @@ use crate::observe::{self, Refresh};
 use crate::read::RefreshQuery;
 use crate::sign_in::LiveSignIn;
 use crate::token::{AccessToken, RefreshToken, Scopes, Token, Tokens};
+
+type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// A refresh, and its place. Dropped, it frees the place for who waits.
 pub(super) struct Lead {
@@ -147,8 +150,11 @@ impl Lead {
 
     fn conclude(&self, result: Result<Tokens, RefreshError>) -> End {
         let (error, how) = match result {
-            Ok(Tokens(tokens)) => return self.store(tokens),
-            Err(RefreshError::Failed(source)) => (AcquireError::Refresh(RefreshFailed::new(source)), Refresh::Failed),
+            Ok(Tokens(tokens)) => return self.store(tokens, None),
+            Err(RefreshError::Failed(source)) => match self.read_after_all(&*source) {
+                Some(Tokens(tokens)) => return self.store(tokens, Some(source)),
+                None => (AcquireError::Refresh(RefreshFailed::new(source)), Refresh::Failed),
+            },
             Err(RefreshError::InteractionRequired { claims, source }) => {
                 (self.ask(InteractionReason::Provider, claims, Some(source)), Refresh::InteractionRequired)
             }
@@ -166,12 +172,7 @@ impl Lead {
         End { landing: Err(error), orphaned: Vec::new(), how }
     }
 
-    fn ask(
-        &self,
-        reason: InteractionReason,
-        claims: Option<String>,
-        source: Option<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> AcquireError {
+    fn ask(&self, reason: InteractionReason, claims: Option<String>, source: Option<Source>) -> AcquireError {
         let claims = claims.or_else(|| self.request().claims.clone());
         AcquireError::InteractionRequired { reason, claims, source: source.map(RefreshFailed::new) }
     }
@@ -188,12 +189,26 @@ impl Lead {
         Ok(redeemed.family_id.is_some() && live.refresh_token(own)?.is_some())
     }
 
-    fn store(&self, mut tokens: Vec<Token>) -> End {
-        let failed = |error: AcquireError, tokens: Vec<Token>, why, how| End {
+    /// What could be read of the answer, if that is what the closure failed for: the provider has given these tokens, and spent the refresh token.
+    #[cfg(feature = "oauth2")]
+    fn read_after_all(&self, error: &(dyn std::error::Error + 'static)) -> Option<Tokens> {
+        self.grant.read_after_all(error)
+    }
+
+    #[cfg(not(feature = "oauth2"))]
+    fn read_after_all(&self, _: &(dyn std::error::Error + 'static)) -> Option<Tokens> {
+        None
+    }
+
+    /// `failed` is what the closure said if it failed, and these could be read all the same.
+    fn store(&self, mut tokens: Vec<Token>, failed: Option<Source>) -> End {
+        let not_stored = |error: AcquireError, tokens: Vec<Token>, why, how| End {
             landing: Err(error),
             orphaned: tokens.into_iter().map(|token| (token, why)).collect(),
             how,
         };
+        // First of all: what is no token must not cost those beside it, nor take the place of one.
+        tokens.retain(|token| !is_none(token));
         if tokens.iter().any(|token| !self.is_of_partition(token)) {
             let error = Error::invalid("partition", "a refresh brings tokens of its grant's partition only");
             return self.salvage(tokens, error);
@@ -212,24 +227,12 @@ impl Lead {
         let (stored, left_out) = match self.live().put_refreshed(&tokens, self.grant.refresh_token.as_ref(), &older) {
             Ok(done) => done,
             Err(Error::SignedOut) => {
-                return failed(AcquireError::SignedOut, tokens, OrphanReason::SignedOut, Refresh::SignedOut);
+                return not_stored(AcquireError::SignedOut, tokens, OrphanReason::SignedOut, Refresh::SignedOut);
             }
             Err(error @ Error::InvalidInput { .. }) => return self.salvage(tokens, error),
-            Err(error) => return failed(error.into(), tokens, OrphanReason::NotStored, Refresh::Failed),
+            Err(error) => return not_stored(error.into(), tokens, OrphanReason::NotStored, Refresh::Failed),
         };
-        let (landing, how) = match token {
-            Some(token) if token.expires_at.is_some_and(|end| end <= from_millis(self.live().core().clock.now())) => {
-                let error = RefreshFailed::new("the provider's access token has expired already");
-                (Err(AcquireError::Refresh(error)), Refresh::Stored)
-            }
-            // (Not so if it was refused for its tenant.)
-            Some(token) => (self.turns.if_open(token), Refresh::Stored),
-            None => {
-                let asked = self.ask(InteractionReason::ConsentRequired, None, None);
-                (self.turns.if_open(()).and(Err(asked)), Refresh::InteractionRequired)
-            }
-        };
-        let how = if matches!(landing, Err(AcquireError::SignedOut)) { Refresh::SignedOut } else { how };
+        let (landing, how) = self.landing(token, &tokens, failed);
         let why = |at: usize| match at {
             at if stored.refused.contains(&at) => Some(OrphanReason::SignedOut),
             at if left_out.contains(&at) => Some(OrphanReason::NotStored),
@@ -237,6 +240,31 @@ impl Lead {
         };
         let orphaned = tokens.into_iter().enumerate().filter_map(|(at, token)| why(at).map(|why| (token, why))).collect();
         End { landing, orphaned, how }
+    }
+
+    /// What everybody is told when these tokens are stored: the one that serves, or why there is none.
+    fn landing(&self, serving: Option<AccessToken>, stored: &[Token], failed: Option<Source>) -> (Landing, Refresh) {
+        let now = from_millis(self.live().core().clock.now());
+        let (landing, how) = match serving {
+            Some(token) if token.expires_at.is_some_and(|end| end <= now) => {
+                let error = RefreshFailed::new("the provider's access token has expired already");
+                (Err(AcquireError::Refresh(error)), Refresh::Stored)
+            }
+            // (Not so if it was refused for its tenant.)
+            Some(token) => (self.turns.if_open(token), Refresh::Stored),
+            None if stored.iter().any(|token| matches!(token, Token::Access(_))) => {
+                let asked = self.ask(InteractionReason::ConsentRequired, None, None);
+                (self.turns.if_open(()).and(Err(asked)), Refresh::InteractionRequired)
+            }
+            // No word of the provider's that the user could mend: what came in the place of an access token says nothing.
+            None => {
+                let source = failed.unwrap_or_else(|| "the provider's answer has no access token that can be read".into());
+                let failed = AcquireError::Refresh(RefreshFailed::new(source));
+                (self.turns.if_open(()).and(Err(failed)), Refresh::Failed)
+            }
+        };
+        let how = if matches!(landing, Err(AcquireError::SignedOut)) { Refresh::SignedOut } else { how };
+        (landing, how)
     }
 
     /// Of a response that cannot be stored, what must not be lost: the new refresh token. The one that was redeemed is spent; redeemed once more, it
@@ -303,11 +331,15 @@ impl Lead {
         if !self.is_target(token) {
             return;
         }
-        // Providers answer in other words than they are asked in: another case, and nothing of the scopes that stand for something else.
-        let is_given = |asked: &str| is_stand_in(asked) || token.scopes.iter().any(|given| given.eq_ignore_ascii_case(asked));
-        if self.grant.wanted.scopes.iter().all(is_given)
-            && let Ok(all) = Scopes::new(token.scopes.iter().chain(self.grant.wanted.scopes.iter()))
-        {
+        // Providers answer in other words than they are asked in: another case, commas, and nothing of the scopes that stand for something else.
+        let wanted = &self.grant.wanted.scopes;
+        let all = |given: &Scopes| {
+            let has = |asked: &str| is_stand_in(asked) || given.iter().any(|given| given.eq_ignore_ascii_case(asked));
+            let is_given = wanted.iter().all(has);
+            is_given.then(|| Scopes::new(given.iter().chain(wanted.iter())).ok()).flatten()
+        };
+        let apart = || Scopes::new(by_commas(&token.scopes.iter().collect::<Vec<_>>(), wanted)?).ok();
+        if let Some(all) = all(&token.scopes).or_else(|| all(&apart()?)) {
             token.scopes = all;
         }
         // A token without an end need not be refreshed, unless the provider says so.
@@ -364,11 +396,6 @@ impl Drop for Lead {
             observe::refreshed(Refresh::Abandoned, self.began.elapsed());
         }
     }
-}
-
-/// Scopes that ask for something, and are not told back by providers: OpenID Connect's, and Entra's "all that was consented to".
-fn is_stand_in(scope: &str) -> bool {
-    ["openid", "profile", "offline_access"].contains(&scope) || scope.ends_with("/.default")
 }
 
 /// Where a refresh token like this one is found.

@@ -19,6 +19,7 @@ mod background;
 mod chain;
 mod error;
 mod flight;
+pub(crate) mod given;
 mod grant;
 mod hold;
 mod lead;

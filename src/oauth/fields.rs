@@ -6,6 +6,9 @@ use std::time::Duration;
 use serde::de::{Deserializer, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
+use super::life;
+use crate::acquire::given::is_blank;
+
 /// What providers add to the token response of RFC 6749 §5.1, for the `EF` of [`oauth2::StandardTokenResponse`] (and of
 /// `openidconnect::IdTokenFields`). With [`oauth2::EmptyExtraTokenFields`] in its place the same tokens are stored, without what these say.
 ///
@@ -48,6 +51,31 @@ pub struct ProviderFields {
 impl oauth2::ExtraTokenFields for ProviderFields {}
 
 impl ProviderFields {
+    /// The names of the fields.
+    pub(super) const NAMES: [&str; 6] =
+        ["refresh_in", "ext_expires_in", "refresh_expires_in", "refresh_token_expires_in", "foci", "client_info"];
+
+    /// Sets the field of this name, if its JSON text says something.
+    pub(super) fn set(&mut self, name: &str, json: &str) {
+        let json = &mut serde_json::Deserializer::from_str(json);
+        let of_seconds = match name {
+            "refresh_in" => &mut self.refresh_in,
+            "ext_expires_in" => &mut self.ext_expires_in,
+            "refresh_expires_in" => &mut self.refresh_expires_in,
+            "refresh_token_expires_in" => &mut self.refresh_token_expires_in,
+            _ => {
+                let of_text = match name {
+                    "foci" => &mut self.foci,
+                    "client_info" => &mut self.client_info,
+                    _ => return,
+                };
+                *of_text = text(json).ok().flatten().or(of_text.take());
+                return;
+            }
+        };
+        *of_seconds = seconds(json).ok().flatten().or(*of_seconds);
+    }
+
     /// After how long the access token should be refreshed.
     #[must_use]
     pub fn refresh_in(&self) -> Option<Duration> {
@@ -89,15 +117,17 @@ impl fmt::Debug for ProviderFields {
 #[serde(untagged)]
 enum Lenient {
     Number(u64),
+    Fraction(f64),
     Text(String),
     Other(IgnoredAny),
 }
 
-/// Whole seconds: a number, or a text as Entra's v1.0 endpoints write it.
+/// Whole seconds: a number, or a text as Entra's v1.0 endpoints write it. Of what is negative nothing is left: 0.
 fn seconds<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u64>, D::Error> {
     Ok(match Lenient::deserialize(value)? {
         Lenient::Number(seconds) => Some(seconds),
-        Lenient::Text(text) => text.parse().ok(),
+        Lenient::Fraction(seconds) => life::seconds(&seconds.to_string()),
+        Lenient::Text(text) => life::seconds(text.trim()),
         Lenient::Other(_) => None,
     })
 }
@@ -105,7 +135,7 @@ fn seconds<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u64>, D::Error>
 /// A text that says something.
 pub(super) fn text<'de, D: Deserializer<'de>>(value: D) -> Result<Option<String>, D::Error> {
     Ok(match Lenient::deserialize(value)? {
-        Lenient::Text(text) if !text.is_empty() => Some(text),
+        Lenient::Text(text) if !is_blank(&text) => Some(text),
         _ => None,
     })
 }

@@ -1,5 +1,7 @@
 //! What a refresh closure of [`Acquirer::acquire`](crate::Acquirer::acquire) does with the `oauth2` crate's answer.
 
+use std::error::Error as StdError;
+
 use oauth2::TokenResponse;
 
 use super::{Received, TokenRequestError};
@@ -10,7 +12,8 @@ use crate::token::Tokens;
 #[cfg_attr(docsrs, doc(cfg(feature = "oauth2")))]
 impl Grant {
     /// The tokens of the response to this refresh, as [`Received`] makes them: counted from [`began_at`](Self::began_at), for what was
-    /// asked for.
+    /// asked for. If an access token is not among them, because the response has none that can be read, the refresh has
+    /// [failed](crate::AcquireError::Refresh), and the others are stored.
     ///
     /// # Errors
     /// As [`Received::tokens`].
@@ -49,15 +52,28 @@ impl Grant {
         let received = Received::new(asked.client_id.clone(), self.began_at())
             .requested_scopes(asked.scopes.clone())
             .partition(asked.partition.clone())
-            .in_place_of(asked.tenant.clone(), asked.resource.clone(), self.refresh_token());
+            .in_place_of(asked, self.refresh_token());
         received.tokens(response)
+    }
+
+    /// What could be read of the answer that an error is about, or one of its sources.
+    pub(crate) fn read_after_all(&self, error: &(dyn StdError + 'static)) -> Option<Tokens> {
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            if let Some(TokenRequestError::Partly { answer, .. }) = error.downcast_ref() {
+                return self.tokens(&**answer).ok();
+            }
+            cause = error.source();
+        }
+        None
     }
 }
 
 #[cfg_attr(docsrs, doc(cfg(feature = "oauth2")))]
 impl RefreshError {
     /// An error of a token request, as what it means: the refresh token is [of no use any more](super::Refusal::is_final), the user
-    /// [has to be asked](super::Refusal::is_interaction_required), or it just failed. The source is a [`TokenRequestError`].
+    /// [has to be asked](super::Refusal::is_interaction_required), or it just failed. The source is a [`TokenRequestError`]: if the response's
+    /// type could not read the answer, but there are [tokens in it](TokenRequestError::Partly), those are stored all the same.
     ///
     /// Entra ID's `invalid_grant` with a `suberror`, and its claims challenge, are told apart only if the client's error type keeps them:
     /// use [`Refusal`](super::Refusal) for it. (Without, the code in the description tells the usual ones.)

@@ -5,17 +5,17 @@ use std::io;
 use std::time::{Duration, SystemTime};
 
 use oauth2::TokenResponse;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::ProviderFields;
+use super::life::Life;
+use super::members::Members;
+use crate::acquire::given::{by_commas, is_blank, is_default, is_of_openid};
 use crate::error::{Error, Result};
-use crate::id::{ClientId, TenantId};
-use crate::token::{AccessToken, IdToken, Partition, RefreshToken, Scopes, Secret, Token, Tokens};
+use crate::id::{ClientId, MAX_ID_BYTES, TenantId, check};
+use crate::token::{AccessQuery, AccessToken, IdToken, Partition, RefreshToken, Scopes, Token, Tokens};
 use crate::wipe::Wiped;
 
-/// How long an access token is kept whose response does not say (and nobody [said](Received::lasting) otherwise).
-const LASTING: Duration = Duration::from_secs(60 * 60);
-/// A longer life is an error of the provider's (as MSAL.NET holds too): it counts as not said.
+/// A longer time is an error of the provider's: it counts as not said.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// What was known when a token response arrived: who asked, when, and for what. Makes the response into [`Tokens`].
@@ -30,9 +30,11 @@ pub struct Received {
     tenant: Option<TenantId>,
     resource: Option<String>,
     partition: Partition,
+    /// That was asked for by a refresh.
+    token_type: Option<String>,
     /// Of the refresh token that was redeemed.
     family: Option<String>,
-    lasting: Duration,
+    lasting: Option<Duration>,
 }
 
 impl Received {
@@ -40,12 +42,15 @@ impl Received {
     /// request was sent, so that no token is believed to last longer than it does.
     pub fn new(client: ClientId, at: SystemTime) -> Self {
         let (scopes, partition) = (Scopes::default(), Partition::user());
-        Self { client, at, scopes, tenant: None, resource: None, partition, family: None, lasting: LASTING }
+        Self { client, at, scopes, tenant: None, resource: None, partition, token_type: None, family: None, lasting: None }
     }
 
     /// The scopes that were asked for: those of the token, if the response names none (RFC 6749 §5.1). If it names some, those count
     /// alone, be they fewer or more; but for what Entra ID never names: `openid`, `profile`, `offline_access`, and a lone
     /// `.../.default`, which count as given; and a scope that it names in another case is stored in both.
+    ///
+    /// GitHub, Slack and others separate them by commas. As RFC 6749 §3.3 has commas in scopes' names, they separate only where there is no
+    /// space without one, and none of the requested scopes has a comma (or all would be there if it separated in those, too).
     pub fn requested_scopes(mut self, scopes: Scopes) -> Self {
         self.scopes = scopes;
         self
@@ -69,21 +74,19 @@ impl Received {
         self
     }
 
-    /// How long an access token lasts whose response has no `expires_in`: what the provider's documentation says (RFC 6749 §5.1).
-    /// Default: one hour.
+    /// How long an access token lasts whose response has no `expires_in`, if the provider's documentation says so (RFC 6749 §5.1).
+    ///
+    /// Default: such a token has no end of its own, as GitHub's and Slack's have none; it ends with its sign-in. If an API refuses it before,
+    /// say so with [`AccessRequest::instead_of`](crate::AccessRequest::instead_of).
     pub fn lasting(mut self, life: Duration) -> Self {
-        self.lasting = life;
+        self.lasting = Some(life);
         self
     }
 
     /// What was asked for, and what was redeemed: the new refresh token comes in its place.
-    pub(super) fn in_place_of(
-        mut self,
-        tenant: Option<TenantId>,
-        resource: Option<String>,
-        redeemed: Option<&RefreshToken>,
-    ) -> Self {
-        (self.tenant, self.resource) = (tenant, resource);
+    pub(super) fn in_place_of(mut self, asked: &AccessQuery, redeemed: Option<&RefreshToken>) -> Self {
+        (self.tenant, self.resource) = (asked.tenant.clone(), asked.resource.clone());
+        self.token_type = Some(asked.token_type.clone());
         self.family = redeemed.and_then(|redeemed| redeemed.family_id.clone());
         self
     }
@@ -91,47 +94,73 @@ impl Received {
     /// The tokens of the response: an access token, a refresh token if there is one, and the ID token if the response's type
     /// has one.
     ///
-    /// Without a refresh token in the response, the one that is stored stays the valid one (RFC 6749 §6). The ID token is kept as it
-    /// was received, as `id_token_hint`: verify it before you act on what it says. What else providers say is taken from
-    /// [`ProviderFields`], wherever in the response's type they are. What is no scope (RFC 6749 §3.3) is left out of the scopes.
+    /// Without a refresh token in the response, the one that is stored stays the valid one (RFC 6749 §6); one without a text is none. The ID
+    /// token is kept as it was received, as `id_token_hint`: verify it before you act on what it says. What else providers say is taken from
+    /// [`ProviderFields`](super::ProviderFields), wherever in the response's type they are. What is no scope (RFC 6749 §3.3) is left out of the
+    /// scopes, and Slack's `bot` and `user` are [bearer tokens](https://datatracker.ietf.org/doc/html/rfc6750), as its API takes them.
+    ///
+    /// Nothing is lost for what stands beside it: an access token that cannot be read is left out, and the others are there.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if the scopes are too long, the token type is not a text, or the response cannot be serialized as JSON:
-    /// that is how what RFC 6749 does not name is found in it, whatever its type.
+    /// [`Error::InvalidInput`] if there is no token in it that can be read.
     pub fn tokens<R: TokenResponse>(&self, response: &R) -> Result<Tokens> {
-        let json = json_of(response)?;
-        let Further { id_token, fields } = Further::read(&json)?;
-        let scopes = match response.scopes() {
-            // An empty list comes out of the crate as one empty scope.
-            Some(given) => {
-                let given = given.iter().map(|scope| scope.as_str()).filter(|scope| Scopes::new([*scope]).is_ok());
-                Scopes::new(given.clone().chain(self.given_otherwise(given)))?
-            }
-            None => self.scopes.clone(),
-        };
-        let expires_at = self.ends(response.expires_in()).or_else(|| self.ends(Some(self.lasting))).unwrap_or(self.at);
-        let access = AccessToken {
-            tenant: self.tenant.clone(),
-            resource: self.resource.clone(),
-            token_type: token_type(response.token_type())?,
-            refresh_at: self.ends(fields.refresh_in()).filter(|at| *at < expires_at),
-            extended_expires_at: self.ends(fields.ext_expires_in()).filter(|at| *at > expires_at),
+        let further = further(response);
+        let refresh = response.refresh_token().map(|token| token.secret().as_str()).filter(|text| !is_blank(text));
+        // A family that cannot be stored must not cost the token.
+        let family = further.fields.family_id().filter(|family| check("family id", family, MAX_ID_BYTES).is_ok());
+        let refresh = refresh.map(|text| RefreshToken {
+            family_id: family.map(Into::into).or_else(|| self.family.clone()),
+            expires_at: self.ends(further.fields.refresh_token_expires_in()),
             partition: self.partition.clone(),
-            ..AccessToken::new(self.client.clone(), scopes, response.access_token().secret().as_str(), expires_at)
-        };
-        let refresh = response.refresh_token().map(|token| RefreshToken {
-            family_id: fields.family_id().map(Into::into).or_else(|| self.family.clone()),
-            expires_at: self.ends(fields.refresh_token_expires_in()),
-            partition: self.partition.clone(),
-            ..RefreshToken::new(self.client.clone(), token.secret().as_str())
+            ..RefreshToken::new(self.client.clone(), text)
         });
-        let id = id_token.map(|token| IdToken {
+        let id = further.id_token.clone().map(|token| IdToken {
             tenant: self.tenant.clone(),
             partition: self.partition.clone(),
             ..IdToken::new(self.client.clone(), token)
         });
-        let tokens = [Some(Token::from(access)), refresh.map(Into::into), id.map(Into::into)];
-        Ok(tokens.into_iter().flatten().collect::<Vec<_>>().into())
+        let tokens = [self.access(response, &further).map(Token::from), refresh.map(Into::into), id.map(Into::into)];
+        let tokens: Vec<Token> = tokens.into_iter().flatten().collect();
+        if tokens.is_empty() {
+            return Err(Error::invalid("token response", "there is no token in it that can be read"));
+        }
+        Ok(tokens.into())
+    }
+
+    /// The access token, unless there is none that can be read, or its type is none that can be stored.
+    fn access<R: TokenResponse>(&self, response: &R, further: &Members) -> Option<AccessToken> {
+        let text = Some(response.access_token().secret().as_str()).filter(|text| !is_blank(text))?;
+        let token_type = self.token_type(response.token_type())?;
+        // A type of the app's own may have more to say than it tells, or less.
+        let said = response.expires_in().map_or(Life::Unsaid, |life| Life::Given(life.as_secs()));
+        let lifetime = said.and(further.life).believed(self.lasting);
+        // Too late for any clock: as if it were over.
+        let expires_at = lifetime.map(|life| self.at.checked_add(life).unwrap_or(self.at));
+        let due = self.ends(further.fields.refresh_in()).filter(|at| *at > self.at && expires_at.is_none_or(|end| *at < end));
+        let extended = self.ends(further.fields.ext_expires_in()).filter(|at| expires_at.is_some_and(|end| *at > end));
+        Some(AccessToken {
+            tenant: self.tenant.clone(),
+            resource: self.resource.clone(),
+            token_type,
+            lifetime,
+            refresh_at: due,
+            extended_expires_at: extended,
+            partition: self.partition.clone(),
+            ..AccessToken::new(self.client.clone(), self.scopes(response), text, expires_at)
+        })
+    }
+
+    fn scopes<R: TokenResponse>(&self, response: &R) -> Scopes {
+        let Some(given) = response.scopes() else { return self.scopes.clone() };
+        let given: Vec<&str> = given.iter().map(|scope| scope.as_str()).collect();
+        let given = by_commas(&given, &self.scopes).unwrap_or(given);
+        // An empty list comes out of the crate as one empty scope.
+        let given = given.iter().copied().filter(|scope| Scopes::new([*scope]).is_ok());
+        Scopes::new(given.clone().chain(self.given_otherwise(given.clone()))).unwrap_or_else(|_| {
+            // Too many to be stored: those that somebody will ask for.
+            let asked = self.scopes.iter().filter(|asked| given.clone().any(|given| given == *asked));
+            Scopes::new(asked).unwrap_or_default()
+        })
     }
 
     /// Those of the requested scopes that Entra ID gives, and names in another case or not at all: what comes beside the access token,
@@ -139,10 +168,24 @@ impl Received {
     fn given_otherwise<'a>(&'a self, given: impl Iterator<Item = &'a str> + Clone) -> impl Iterator<Item = &'a str> {
         let is_only = self.scopes.len() == 1;
         self.scopes.iter().filter(move |scope| {
-            matches!(*scope, "openid" | "profile" | "offline_access")
-                || (is_only && scope.ends_with("/.default"))
-                || given.clone().any(|given| given.eq_ignore_ascii_case(scope))
+            is_of_openid(scope) || (is_only && is_default(scope)) || given.clone().any(|given| given.eq_ignore_ascii_case(scope))
         })
+    }
+
+    /// The token type by its registered spelling, where it has one: some resource servers compare it with regard to case. (The crate
+    /// makes every type lower case.) `None` if it is none.
+    fn token_type(&self, given: &impl Serialize) -> Option<String> {
+        let Ok(serde_json::Value::String(given)) = serde_json::to_value(given) else { return None };
+        if self.token_type.as_ref().is_some_and(|asked| asked.eq_ignore_ascii_case(&given)) {
+            return self.token_type.clone();
+        }
+        // Whose a token of Slack's is; all are presented alike.
+        if ["bot", "user"].contains(&given.as_str()) {
+            return Some("Bearer".into());
+        }
+        let registered = ["Bearer", "DPoP", "PoP", "N_A"].into_iter().find(|name| name.eq_ignore_ascii_case(&given));
+        let given = registered.map_or(given, Into::into);
+        check("token type", &given, 64).is_ok().then_some(given)
     }
 
     fn ends(&self, life: Option<Duration>) -> Option<SystemTime> {
@@ -156,28 +199,14 @@ impl fmt::Debug for Received {
     }
 }
 
-/// What the trait [`TokenResponse`] does not give. Borrowed, so that reading it makes no copy of a secret.
-struct Further {
-    id_token: Option<Secret>,
-    fields: ProviderFields,
-}
-
-impl Further {
-    fn read(json: &[u8]) -> Result<Self> {
-        #[derive(Deserialize)]
-        struct HasIdToken<'a> {
-            id_token: Option<&'a str>,
-        }
-        // A JWT (RFC 7519 §3) is base64url and points: JSON never escapes it.
-        let id = serde_json::from_slice::<HasIdToken<'_>>(json)
-            .map_err(|_| Error::invalid("token response", "its ID token is no JWT, or it is no JSON object"))?;
-        let fields = serde_json::from_slice(json).unwrap_or_default();
-        Ok(Self { id_token: id.id_token.filter(|token| !token.is_empty()).map(Secret::from), fields })
-    }
+/// What the trait [`TokenResponse`] does not give, out of the response's JSON, whatever its type: what RFC 6749 does not name, and whether
+/// `expires_in` was there and could not be read.
+fn further(response: &impl Serialize) -> Members {
+    json_of(response).and_then(|json| Members::of_bytes(&json)).unwrap_or_default()
 }
 
 /// The response as JSON, in a buffer that never grows and is wiped.
-fn json_of(response: &impl Serialize) -> Result<Wiped> {
+fn json_of(response: &impl Serialize) -> Option<Wiped> {
     struct Count(usize);
     impl io::Write for Count {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -188,22 +217,11 @@ fn json_of(response: &impl Serialize) -> Result<Wiped> {
             Ok(())
         }
     }
-    let unserializable = |_| Error::invalid("token response", "it cannot be serialized as JSON");
     let mut count = Count(0);
-    serde_json::to_writer(&mut count, response).map_err(unserializable)?;
+    serde_json::to_writer(&mut count, response).ok()?;
     let mut json = Wiped(vec![0; count.0]);
-    serde_json::to_writer(json.as_mut_slice(), response).map_err(unserializable)?;
-    Ok(json)
-}
-
-/// The token type by its registered spelling, where it has one: some resource servers compare it with regard to case. (The crate
-/// makes every type lower case.)
-fn token_type(given: &impl Serialize) -> Result<String> {
-    let Ok(serde_json::Value::String(given)) = serde_json::to_value(given) else {
-        return Err(Error::invalid("token type", "it is not a text"));
-    };
-    let registered = ["Bearer", "DPoP", "PoP", "N_A"].into_iter().find(|name| name.eq_ignore_ascii_case(&given));
-    Ok(registered.map_or(given, Into::into))
+    serde_json::to_writer(json.as_mut_slice(), response).ok()?;
+    Some(json)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use oauth2::{ErrorResponse, RequestTokenError};
 use serde::de::Deserializer;
 use serde::{Deserialize, Serialize};
 
+use super::TokenAnswer;
 use super::fields::text;
 use crate::wipe::Wiped;
 
@@ -82,8 +83,8 @@ impl Refusal {
     pub fn is_final(&self) -> bool {
         match self.error.as_str() {
             "invalid_grant" => !self.wants_user(),
-            // GitHub's word for it.
-            "bad_refresh_token" => true,
+            // GitHub's word for it, and Slack's.
+            "bad_refresh_token" | "invalid_refresh_token" => true,
             _ => false,
         }
     }
@@ -112,6 +113,12 @@ impl Refusal {
         let said = self.description().and_then(|text| text.strip_prefix("AADSTS"));
         let said = said.and_then(|text| text.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok());
         self.error_codes.iter().copied().chain(said)
+    }
+
+    /// The refusal that the body of an answer is, if it is one.
+    pub(super) fn read(body: &[u8]) -> Option<Self> {
+        let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+        Self::deserialize(&mut serde_json::Deserializer::from_slice(body)).ok()
     }
 
     /// The refusal that an error response of another type is, if it is one.
@@ -157,6 +164,16 @@ pub enum TokenRequestError {
     /// The request could not be sent, or was not answered. Try again later.
     #[error("the token endpoint could not be reached")]
     Request(#[source] Box<dyn StdError + Send + Sync>),
+    /// The response's type cannot read the answer, but there are tokens in it. They are `answer`, for
+    /// [`Received::tokens`](super::Received::tokens): what is in it is lost if it is not stored, and the refresh token that was redeemed is spent.
+    /// (An [`Acquirer`](crate::Acquirer) stores them by itself if this is what its closure failed for, or the source of it.)
+    #[error("the answer of the token endpoint could not be read whole (at {at})")]
+    Partly {
+        /// The name of the field that could not be read, if it was one.
+        at: String,
+        /// What could be read.
+        answer: Box<TokenAnswer>,
+    },
     /// The answer is not a token response.
     #[error("the answer of the token endpoint could not be read (at {at})")]
     Unreadable {
@@ -180,9 +197,13 @@ where
             }
             RequestTokenError::Request(source) => Self::Request(Box::new(source)),
             RequestTokenError::Parse(error, body) => {
-                let body = Wiped(body);
-                // GitHub refuses with the status 200.
-                serde_json::from_slice(&body).map_or_else(|_| Self::Unreadable { at: error.path().to_string() }, Self::Refused)
+                let (body, at) = (Wiped(body), error.path().to_string());
+                match TokenAnswer::read(&body) {
+                    Ok(answer) => Self::Partly { at, answer: Box::new(answer) },
+                    // GitHub and Slack refuse with the status 200.
+                    Err(refused @ Self::Refused(_)) => refused,
+                    Err(_) => Self::Unreadable { at },
+                }
             }
             RequestTokenError::Other(problem) => Self::Other(problem),
         }

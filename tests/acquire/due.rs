@@ -167,8 +167,8 @@ fn a_token_that_is_still_due_after_its_refresh_is_not_refreshed_at_each_call() {
         acquirer
             .acquire(&world.live, query("mail"), |grant| {
                 asked += 1;
-                let mut token = grant.access_token(None, "same", Duration::ZERO);
-                (token.expires_at, token.lifetime) = (Some(now() + Duration::from_secs(3600)), None);
+                let mut token = grant.access_token(None, "same", None);
+                token.expires_at = Some(now() + Duration::from_secs(3600));
                 token.refresh_at = Some(grant.began_at() + Duration::from_millis(1));
                 Ok(token.into())
             })

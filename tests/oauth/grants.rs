@@ -75,8 +75,8 @@ fn a_response_is_stored_as_what_was_asked_for() {
     assert_eq!((token.secret.expose(), token.resource.as_deref()), ("at-2", Some("https://api.example.com")));
     // From before the request, so never too long.
     assert_eq!(
-        (token.expires_at.unwrap(), token.refresh_at.unwrap()),
-        (now() + Duration::from_secs(3600), now() + Duration::from_secs(1800))
+        (token.expires_at, token.refresh_at.unwrap()),
+        (Some(now() + Duration::from_secs(3600)), now() + Duration::from_secs(1800))
     );
     assert_eq!(scene.refresh_token().as_deref(), Some("rt-2"));
     // And found again.
@@ -129,7 +129,7 @@ fn a_refusal_that_the_user_can_mend_keeps_it_and_names_the_claims() {
 #[test]
 fn a_failure_changes_nothing() {
     for (status, answer) in
-        [(503, json!({"error": "temporarily_unavailable"})), (500, json!("oops")), (200, json!({"access_token": "at"}))]
+        [(503, json!({"error": "temporarily_unavailable"})), (500, json!("oops")), (200, json!({"token_type": "Bearer"}))]
     {
         let scene = Scene::new(status, answer);
         let error = scene.acquire::<Refusal>(query("mail.read")).unwrap_err();

@@ -1,5 +1,6 @@
 //! What the `oauth2` and `openidconnect` crates give, as what the store takes.
 
+mod answers;
 #[path = "../common/mod.rs"]
 mod common;
 mod grants;

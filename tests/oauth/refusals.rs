@@ -4,32 +4,38 @@ use std::error::Error as _;
 
 use oauth2::basic::BasicErrorResponse;
 use oauth2::{HttpRequest, HttpResponse, RequestTokenError, TokenUrl};
-use oubliette::oauth::{Refusal, TokenRequestError};
+use oubliette::oauth::{Refusal, TokenAnswer, TokenRequestError};
 use serde_json::{Value, json};
 
 #[derive(Debug, thiserror::Error)]
 #[error("refused by the network")]
 struct Down;
 
+/// The error that a refresh makes of an answer, with the crate's own response type.
+fn refreshed<E: oauth2::ErrorResponse + 'static>(status: u16, body: &str) -> TokenRequestError {
+    refreshed_by::<E, oauth2::basic::BasicTokenResponse>(status, body).unwrap_err()
+}
+
 /// What a refresh makes of an answer, with the crate's own types or with ours.
-fn refreshed<E>(status: u16, body: &str) -> TokenRequestError
+fn refreshed_by<E, R>(status: u16, body: &str) -> Result<R, TokenRequestError>
 where
     E: oauth2::ErrorResponse + 'static,
+    R: oauth2::TokenResponse,
 {
-    type Client<E> = oauth2::Client<
+    type Client<E, R> = oauth2::Client<
         E,
-        oauth2::basic::BasicTokenResponse,
+        R,
         oauth2::basic::BasicTokenIntrospectionResponse,
         oauth2::StandardRevocableToken,
         oauth2::basic::BasicRevocationErrorResponse,
     >;
-    let client: Client<E> = Client::new(oauth2::ClientId::new("web".into()));
+    let client: Client<E, R> = Client::new(oauth2::ClientId::new("web".into()));
     let client = client.set_token_uri(TokenUrl::new("https://login.example.com/token".into()).unwrap());
     let answer = |_: HttpRequest| -> Result<HttpResponse, Down> {
         let response = oauth2::http::Response::builder().status(status).header("content-type", "application/json");
         Ok(response.body(body.as_bytes().to_vec()).unwrap())
     };
-    client.exchange_refresh_token(&oauth2::RefreshToken::new("rt".into())).request(&answer).unwrap_err().into()
+    client.exchange_refresh_token(&oauth2::RefreshToken::new("rt".into())).request(&answer).map_err(TokenRequestError::from)
 }
 
 fn refusal<E: oauth2::ErrorResponse + 'static>(status: u16, body: &Value) -> Refusal {
@@ -105,11 +111,14 @@ fn nothing_of_the_answer_is_shown_but_codes_and_field_names() {
     let described =
         json!({"error": "invalid_grant", "suberror": "needle needle", "error_description": "needle", "claims": "needle"});
     let not_a_code = json!({"error": "needle needle"});
-    let cut_off = r#"{"access_token": "needle", "expires_in": "needle"}"#;
+    let odd = r#"{"access_token": "needle", "expires_in": "needle"}"#;
+    let without = r#"{"token_type": "needle", "expires_in": "needle"}"#;
     let errors = [
         refreshed::<Refusal>(400, &described.to_string()),
         refreshed::<BasicErrorResponse>(400, &not_a_code.to_string()),
-        refreshed::<Refusal>(200, cut_off),
+        refreshed::<Refusal>(200, odd),
+        refreshed::<Refusal>(200, without),
+        refreshed::<Refusal>(200, r#""needle""#),
         refreshed::<Refusal>(502, "<html>needle</html>"),
     ];
     for error in &errors {
@@ -122,11 +131,42 @@ fn nothing_of_the_answer_is_shown_but_codes_and_field_names() {
         assert!(!shown.contains("needle"), "{shown}");
     }
     assert_eq!(errors[0].to_string(), "the provider refused: invalid_grant (an error code that is none)");
-    assert!(
-        matches!(&errors[2], TokenRequestError::Unreadable { at } if at == "token_type" || at == "." || at == "expires_in"),
-        "{}",
-        errors[2]
-    );
+    let at = |at: &str| at == "expires_in" || at == ".";
+    assert!(matches!(&errors[2], TokenRequestError::Partly { at: field, .. } if at(field)), "{}", errors[2]);
+    assert!(matches!(&errors[3], TokenRequestError::Unreadable { at: field } if at(field)), "{}", errors[3]);
+    assert!(errors[4..].iter().all(|error| matches!(error, TokenRequestError::Unreadable { .. })));
+}
+
+/// GitHub and Slack refuse with the status 200.
+#[test]
+fn an_error_in_a_200_is_a_refusal() {
+    let slack = json!({"ok": false, "error": "invalid_refresh_token"});
+    let github = json!({"error": "bad_refresh_token", "error_description": "The refresh token passed is incorrect or expired.",
+        "error_uri": "https://docs.github.com"});
+    for body in [slack, github] {
+        let read = match TokenAnswer::read(body.to_string().as_bytes()) {
+            Err(TokenRequestError::Refused(refusal)) => refusal,
+            other => panic!("{other:?}"),
+        };
+        let ours = match refreshed_by::<Refusal, TokenAnswer>(200, &body.to_string()) {
+            Err(TokenRequestError::Refused(refusal)) => refusal,
+            other => panic!("{other:?}"),
+        };
+        for refusal in [read, ours, refusal::<Refusal>(200, &body), refusal::<BasicErrorResponse>(200, &body)] {
+            assert_eq!(refusal.error(), body["error"]);
+            assert!(refusal.is_final());
+        }
+    }
+    // What only failed is no less an error, and beside a lone refresh token, which may be the one that was sent.
+    for body in [json!({"ok": false, "error": "ratelimited"}), json!({"error": "invalid_request", "refresh_token": "rt-1"})] {
+        let read = TokenAnswer::read(body.to_string().as_bytes());
+        assert!(matches!(read, Err(TokenRequestError::Refused(refusal)) if !refusal.is_final()), "{body}");
+    }
+    // Beside an access token it is a name that is not known, and ignored (RFC 6749 §5.1).
+    for error in [json!("warning"), json!(""), Value::Null, json!(false)] {
+        let body = json!({"access_token": "at", "token_type": "Bearer", "error": error});
+        assert!(TokenAnswer::read(body.to_string().as_bytes()).unwrap().has_access_token());
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use oauth2::basic::{BasicTokenResponse, BasicTokenType};
 use oauth2::{EmptyExtraTokenFields, StandardTokenResponse};
-use oubliette::oauth::{ProviderFields, Received};
+use oubliette::oauth::{ProviderFields, Received, TokenAnswer};
 use oubliette::openid::ProviderTokenResponse;
 use oubliette::*;
 use serde::de::DeserializeOwned;
@@ -22,15 +22,14 @@ fn response<R: DeserializeOwned>(json: Value) -> R {
     serde_json::from_value(json).unwrap()
 }
 
-/// A live sign-in, long before [`now`]: nothing has expired that lasts from then on, or ends then.
-fn early() -> LiveSignIn {
-    let clock = ManualClock::new(now() - Duration::from_secs(1_000_000));
-    Machine::new().builder().clock(clock).open().unwrap().sign_in(sign_in(1)).unwrap()
+/// A live sign-in at [`now`], when the responses come.
+fn live() -> LiveSignIn {
+    Machine::new().builder().clock(ManualClock::new(now())).open().unwrap().sign_in(sign_in(1)).unwrap()
 }
 
 /// What is stored.
 fn taken<R: oauth2::TokenResponse>(received: &Received, response: &R) -> (AccessToken, Option<RefreshToken>, Option<IdToken>) {
-    let live = early();
+    let live = live();
     live.put(received.tokens(response).unwrap()).unwrap();
     let access = live.access_token(&AccessQuery::new(client())).unwrap().unwrap();
     let of_family = live.refresh_token(RefreshQuery::family("1")).unwrap();
@@ -60,7 +59,7 @@ fn a_whole_response_becomes_tokens() {
 
 #[test]
 fn without_a_refresh_token_the_stored_one_stays() {
-    let live = early();
+    let live = live();
     live.put(refresh("rt-1")).unwrap();
     let json = json!({"access_token": "at", "token_type": "Bearer", "expires_in": 3600});
     live.put(received().tokens(&response::<BasicTokenResponse>(json)).unwrap()).unwrap();
@@ -91,21 +90,62 @@ fn what_entra_gives_and_does_not_name_is_found_again() {
     assert_eq!(with("api://a/.default api://b/.default", "api://a/read"), scopes("api://a/read"));
 }
 
+/// When the token ends, and its lifetime: in seconds from the given time on. (What has ended is not given at all.)
+fn life<R: oauth2::TokenResponse>(received: &Received, response: &R) -> Option<u64> {
+    let live = live();
+    live.put(received.tokens(response).unwrap()).unwrap();
+    let Some(access) = live.access_token(&AccessQuery::new(client())).unwrap() else { return Some(0) };
+    let ends = access.expires_at.map(|end| end.duration_since(now()).unwrap());
+    assert_eq!(ends, access.lifetime);
+    ends.map(|life| life.as_secs())
+}
+
 #[test]
 fn a_token_lasts_from_the_given_time_on() {
-    let lasts = |received: &Received, life: Value| {
-        let json = json!({"access_token": "at", "token_type": "Bearer", "expires_in": life});
-        let (access, ..) = taken(received, &response::<BasicTokenResponse>(json));
-        access.expires_at.unwrap().duration_since(now()).unwrap().as_secs()
+    let lasts = |received: &Received, life_given: Value| {
+        let json = json!({"access_token": "at", "token_type": "Bearer", "expires_in": life_given});
+        life(received, &response::<BasicTokenResponse>(json))
     };
-    assert_eq!(lasts(&received(), json!(60)), 60);
-    assert_eq!(lasts(&received(), json!(0)), 0);
-    assert_eq!(lasts(&received(), Value::Null), 3600);
-    assert_eq!(lasts(&received().lasting(Duration::from_secs(7)), Value::Null), 7);
-    assert_eq!(lasts(&received().lasting(Duration::from_secs(7)), json!(60)), 60);
-    // Ten years and more are an error of the provider's, also where it would overflow.
-    assert_eq!(lasts(&received(), json!(u64::MAX)), 3600);
-    assert_eq!(lasts(&received(), json!(11 * 365 * 24 * 3600_u64)), 3600);
+    let lasting = received().lasting(Duration::from_secs(7));
+    assert_eq!(lasts(&received(), json!(60)), Some(60));
+    assert_eq!(lasts(&received(), json!(0)), Some(0));
+    assert_eq!(lasts(&lasting, json!(60)), Some(60));
+    // Ten years and more are an error of the provider's, also where it would overflow. It is not "nothing was said".
+    for too_long in [json!(u64::MAX), json!(11 * 365 * 24 * 3600_u64)] {
+        assert_eq!(lasts(&received(), too_long.clone()), Some(3600));
+        assert_eq!(lasts(&lasting, too_long), Some(7));
+    }
+}
+
+/// GitHub's and Slack's tokens.
+#[test]
+fn without_expires_in_a_token_ends_with_its_sign_in() {
+    let json = || json!({"access_token": "at", "token_type": "bearer", "scope": "repo,gist"});
+    assert_eq!(life(&received(), &response::<BasicTokenResponse>(json())), None);
+    assert_eq!(life(&received(), &response::<TokenAnswer>(json())), None);
+    // Unless the app knows better.
+    let lasting = received().lasting(Duration::from_secs(7));
+    assert_eq!(life(&lasting, &response::<BasicTokenResponse>(json())), Some(7));
+    assert_eq!(life(&lasting, &response::<TokenAnswer>(json())), Some(7));
+
+    let clock = ManualClock::new(now());
+    let store = Machine::new().builder().clock(clock.clone()).open().unwrap();
+    let live = store.sign_in(sign_in(1)).unwrap();
+    live.put(received().tokens(&response::<TokenAnswer>(json())).unwrap()).unwrap();
+    clock.advance(Duration::from_secs(60 * 24 * 3600));
+    let wanted = query("repo");
+    assert_eq!(live.access_token(&wanted).unwrap().unwrap().secret.expose(), "at");
+    store.sign_out(SignOut::account(&account(1))).unwrap();
+    assert!(live.access_token(&wanted).unwrap().is_none());
+}
+
+/// The provider says when to come back, and not that the token ends.
+#[test]
+fn when_to_refresh_is_kept_without_an_end_and_nothing_is_extended() {
+    let token = access_of(json!({"access_token": "at", "token_type": "Bearer", "refresh_in": 60, "ext_expires_in": 7200}));
+    assert_eq!((token.expires_at, token.refresh_at, token.extended_expires_at), (None, Some(in_seconds(60)), None));
+    // At once is never: it would be due at every call.
+    assert_eq!(access_of(json!({"access_token": "at", "token_type": "Bearer", "refresh_in": 0})).refresh_at, None);
 }
 
 #[test]
@@ -140,6 +180,42 @@ fn odd_additions_do_not_cost_the_tokens() {
     assert_eq!((access.refresh_at, access.extended_expires_at), (None, None));
 }
 
+/// Of a fraction the whole seconds count, in a number and in a text; what is negative, or of another form, says nothing.
+#[test]
+fn additional_lives_are_read_however_they_are_written() {
+    let of = |life: Value| {
+        let json = json!({"access_token": "at", "token_type": "Bearer", "expires_in": 3600, "refresh_token": "rt",
+            "refresh_in": life, "refresh_token_expires_in": life});
+        let [ours, theirs] =
+            [taken(&received(), &response::<TokenAnswer>(json.clone())), taken(&received(), &response::<WithFields>(json))]
+                .map(|(access, refresh, _)| (access.refresh_at, refresh.unwrap().expires_at));
+        assert_eq!(ours, theirs);
+        ours
+    };
+    for life in [json!(1800), json!(1800.9), json!("1800"), json!("1800.9"), json!(" 1800 ")] {
+        assert_eq!(of(life), (Some(in_seconds(1800)), Some(in_seconds(1800))));
+    }
+    for life in
+        [json!(-1800), json!(-1800.5), json!("-1800"), json!("soon"), json!(1e300), json!([1800]), json!(0.5), Value::Null]
+    {
+        assert_eq!(of(life), (None, None));
+    }
+}
+
+/// A family that cannot be stored does not cost the refresh token.
+#[test]
+fn an_odd_family_is_none() {
+    for odd in [json!("a\u{7}b"), json!("x".repeat(5000)), json!(""), json!(1)] {
+        let json = json!({"access_token": "at", "token_type": "Bearer", "refresh_token": "rt", "foci": odd});
+        for refresh in [
+            taken(&received(), &response::<TokenAnswer>(json.clone())).1,
+            taken(&received(), &response::<WithFields>(json.clone())).1,
+        ] {
+            assert_eq!(refresh.unwrap().family_id, None);
+        }
+    }
+}
+
 /// Any response's ID token is kept, if its type has one; and what the core types drop is only dropped.
 #[test]
 fn the_id_token_is_kept_as_it_came() {
@@ -168,7 +244,7 @@ fn what_was_asked_for_is_what_is_stored() {
         .partition(Partition::on_behalf_of("assertion"))
         .tokens(&response::<BasicTokenResponse>(json))
         .unwrap();
-    let live = early();
+    let live = live();
     live.put(tokens).unwrap();
     let partition = || Partition::on_behalf_of("assertion");
     let wanted =

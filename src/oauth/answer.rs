@@ -1,0 +1,237 @@
+//! A token endpoint's answer, read so that nothing is lost that can be kept.
+
+use std::fmt;
+use std::time::Duration;
+
+use oauth2::basic::{BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType};
+use oauth2::{AccessToken, EndpointNotSet, RefreshToken, Scope, StandardRevocableToken, TokenResponse};
+use serde::de::{Deserializer, Error as _};
+use serde::ser::Serializer;
+use serde::{Deserialize, Serialize};
+
+use super::life::Life;
+use super::members::Members;
+use super::{ProviderFields, Refusal, TokenRequestError};
+
+/// The response of a token endpoint (RFC 6749 §5.1), read member by member: one that cannot be read costs none of the others. It can be the
+/// `TR` of an [`oauth2::Client`] (as of [`TolerantClient`]), and it can be [read](Self::read) from bytes without one.
+///
+/// [`Received`](super::Received) and [`Grant::tokens`](crate::Grant::tokens) make tokens of it. The [module](super) says what it takes that the
+/// `oauth2` crate's own type does not.
+///
+/// ```
+/// use oauth2::TokenResponse;
+/// use oubliette::oauth::TokenAnswer;
+/// // The refresh token is rotated, and the rest is not as it should be.
+/// let answer = TokenAnswer::read(br#"{"access_token": "at-2", "expires_in": "soon", "refresh_token": "rt-2", "scope": ["a", "b"]}"#)?;
+/// assert_eq!(answer.refresh_token().map(|token| token.secret().as_str()), Some("rt-2"));
+/// // What cannot be read is not "for ever".
+/// assert_eq!(answer.expires_in().map(|life| life.as_secs()), Some(3600));
+/// # Ok::<(), oubliette::oauth::TokenRequestError>(())
+/// ```
+///
+/// # An answer without an access token
+/// It is an answer as long as there is a refresh token or an ID token in it: then [`access_token`](TokenResponse::access_token) is empty, and
+/// [`has_access_token`](Self::has_access_token) says so. What is made of it has no access token; a refresh that brings no other has
+/// [failed](crate::AcquireError::Refresh), and the new refresh token is stored.
+///
+/// # Slack
+/// Its answers have the tokens of the app's bot, and in `authed_user` those of the user, if both were asked for: see
+/// [`authed_user`](Self::authed_user). If those of the user are the only ones, they are this answer's.
+///
+/// Its tokens are wiped when it is dropped. (The buffer that the HTTP client read the body into is not.)
+#[derive(Clone)]
+pub struct TokenAnswer(pub(super) Members);
+
+/// An [`oauth2::Client`] that reads answers as [`TokenAnswer`] and errors as [`Refusal`].
+///
+/// ```
+/// use oauth2::{ClientId, TokenUrl};
+/// use oubliette::oauth::TolerantClient;
+/// let client: TolerantClient = TolerantClient::new(ClientId::new("web".into()));
+/// let client = client.set_token_uri(TokenUrl::new("https://github.com/login/oauth/access_token".into())?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub type TolerantClient<
+    HasAuthUrl = EndpointNotSet,
+    HasDeviceAuthUrl = EndpointNotSet,
+    HasIntrospectionUrl = EndpointNotSet,
+    HasRevocationUrl = EndpointNotSet,
+    HasTokenUrl = EndpointNotSet,
+> = oauth2::Client<
+    Refusal,
+    TokenAnswer,
+    BasicTokenIntrospectionResponse,
+    StandardRevocableToken,
+    BasicRevocationErrorResponse,
+    HasAuthUrl,
+    HasDeviceAuthUrl,
+    HasIntrospectionUrl,
+    HasRevocationUrl,
+    HasTokenUrl,
+>;
+
+impl TokenAnswer {
+    /// The body of an answer, whatever its HTTP status and `Content-Type` were.
+    ///
+    /// If it breaks off, what stands before is kept. What comes behind the JSON object is ignored.
+    ///
+    /// # Errors
+    /// [`TokenRequestError::Refused`] if it is an error response, be its status 200 (GitHub, Slack); [`TokenRequestError::Unreadable`] if there is no
+    /// token in it, or it is no JSON object. Neither shows anything of it but the error's code.
+    pub fn read(body: &[u8]) -> Result<Self, TokenRequestError> {
+        let unreadable = |at: &str| TokenRequestError::Unreadable { at: at.into() };
+        let members = Members::of_bytes(body).ok_or_else(|| unreadable("."))?;
+        if members.is_error() {
+            let refusal = Refusal::read(body);
+            return Err(refusal.map_or_else(|| unreadable("error"), TokenRequestError::Refused));
+        }
+        if members.has_token() { Ok(Self(members)) } else { Err(unreadable("access_token")) }
+    }
+
+    /// Whether there is an access token that can be read.
+    #[must_use]
+    pub fn has_access_token(&self) -> bool {
+        self.0.has_access_token()
+    }
+
+    /// The ID token as it came (OpenID Connect Core 1.0 §3.1.3.3): verify it before you act on what it says.
+    #[must_use]
+    pub fn id_token(&self) -> Option<&str> {
+        self.0.id_token.as_ref().map(|token| token.expose())
+    }
+
+    /// What else providers say.
+    #[must_use]
+    pub fn fields(&self) -> &ProviderFields {
+        &self.0.fields
+    }
+
+    /// Slack's tokens of the user, if there are those of the app's bot beside them. Keep them apart: the scopes can be the same.
+    ///
+    /// ```
+    /// # use std::time::SystemTime;
+    /// use oubliette::oauth::{Received, TokenAnswer};
+    /// # use oubliette::*;
+    /// # let store = TokenStore::in_memory()?;
+    /// # let live = store.sign_in(SignIn::new(AccountId::new("slack.com", "U1234")?, TenantId::new("T1234")?))?;
+    /// # let asked_at = SystemTime::now();
+    /// let answer = TokenAnswer::read(br#"{"ok": true, "access_token": "xoxb-1", "token_type": "bot", "scope": "commands,chat:write",
+    ///     "authed_user": {"id": "U1234", "access_token": "xoxp-1", "token_type": "user", "scope": "chat:write"}}"#)?;
+    /// let (bot, user) = (ClientId::new("app/bot")?, ClientId::new("app/user")?);
+    /// live.put(Received::new(bot.clone(), asked_at).tokens(&answer)?)?;
+    /// if let Some(of_user) = answer.authed_user() {
+    ///     live.put(Received::new(user.clone(), asked_at).tokens(of_user)?)?;
+    /// }
+    /// let secret = |client| -> Result<_> {
+    ///     let found = live.access_token(&AccessQuery::new(client).scopes(Scopes::parse("chat:write")?))?;
+    ///     Ok(found.map(|token| token.secret.expose().to_owned()))
+    /// };
+    /// assert_eq!((secret(bot)?.as_deref(), secret(user)?.as_deref()), (Some("xoxb-1"), Some("xoxp-1")));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn authed_user(&self) -> Option<&Self> {
+        self.0.authed_user.as_deref()
+    }
+}
+
+impl fmt::Debug for TokenAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenAnswer(..)")
+    }
+}
+
+impl TokenResponse for TokenAnswer {
+    type TokenType = BasicTokenType;
+
+    /// Empty if there is none that can be read.
+    fn access_token(&self) -> &AccessToken {
+        &self.0.access_token
+    }
+
+    /// `Bearer`, if it is not said.
+    fn token_type(&self) -> &BasicTokenType {
+        &self.0.token_type
+    }
+
+    /// An hour, if something is said that cannot be read, or cannot be right.
+    fn expires_in(&self) -> Option<Duration> {
+        self.0.life.believed(None)
+    }
+
+    fn refresh_token(&self) -> Option<&RefreshToken> {
+        self.0.refresh_token.as_ref()
+    }
+
+    /// As they are separated by white space, or in a JSON list. (Commas are left to who knows what was asked for.)
+    fn scopes(&self) -> Option<&Vec<Scope>> {
+        self.0.scopes.as_ref()
+    }
+}
+
+impl<'de> Deserialize<'de> for TokenAnswer {
+    /// From JSON alone, and from all of it: else an error, which shows nothing of it.
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        let members = Members::of(json)?;
+        match (members.is_error(), members.has_token()) {
+            (true, _) => Err(D::Error::custom("it is an error response")),
+            (false, false) => Err(D::Error::custom("there is no token in it that can be read")),
+            (false, true) => Ok(Self(members)),
+        }
+    }
+}
+
+impl Serialize for TokenAnswer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Wire::of(&self.0).serialize(serializer)
+    }
+}
+
+/// How it is written, so that it is read as the same.
+#[derive(Serialize)]
+struct Wire<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    access_token: &'a str,
+    token_type: &'a BasicTokenType,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_in: Option<Written>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id_token: Option<&'a str>,
+    #[serde(flatten)]
+    fields: &'a ProviderFields,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authed_user: Option<Box<Wire<'a>>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Written {
+    Seconds(u64),
+    Text(&'static str),
+}
+
+impl<'a> Wire<'a> {
+    fn of(members: &'a Members) -> Self {
+        let scopes =
+            members.scopes.as_ref().map(|scopes| scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(" "));
+        Self {
+            access_token: members.access_token.secret(),
+            token_type: &members.token_type,
+            expires_in: match members.life {
+                Life::Unsaid => None,
+                Life::Given(seconds) => Some(Written::Seconds(seconds)),
+                Life::Unreadable => Some(Written::Text("unreadable")),
+            },
+            refresh_token: members.refresh_token.as_ref().map(|token| token.secret().as_str()),
+            scope: scopes,
+            id_token: members.id_token.as_ref().map(|token| token.expose()),
+            fields: &members.fields,
+            authed_user: members.authed_user.as_deref().map(|user| Box::new(Wire::of(&user.0))),
+        }
+    }
+}
