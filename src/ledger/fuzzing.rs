@@ -278,7 +278,7 @@ impl LedgerOn {
         self.0.begin(now)?;
         let [account, tenant, session, subject] = tags;
         let (opening, as_of) = (self.0.opening(), self.0.synced());
-        Ok(SignedIn(Life { opening, as_of, time, account, tenant, session: Some(session), subject: Some(subject) }))
+        Ok(SignedIn(Life { opening, as_of, time, account, other: None, tenant, session: Some(session), subject: Some(subject) }))
     }
 
     /// Lets fences stand as one call, and gives the position of the last.

@@ -51,8 +51,10 @@
 //!   hour, its sign-outs are recorded only if they end somebody.
 //!
 //! # What is not
-//! - A session that its provider has ended by a logout token takes no sign-in from before the token, or up to the [skew](Issuer::skew) after it. Providers begin a new
-//!   session when the user signs in again; one that would keep the `sid` has her try once more a minute later.
+//! - A session that its provider has ended by a logout token takes no sign-in from before the token, or up to the [skew](Issuer::skew) after it: such a sign-in
+//!   is [`Error::Overtaken`](crate::Error::Overtaken), which says from when on another one counts. Most providers begin a new session when the user signs in again. Keycloak
+//!   goes on with the session, under the same `sid`, if only the consent to this client was withdrawn: a user who comes back within a minute has to try
+//!   once more then. Tell them so, and not that the login failed.
 //! - By [`OnlySession`](crate::SessionPolicy::OnlySession), a sign-in whose session nobody knows is not ended by a token that names one:
 //!   [`Provider::require_session`](crate::openid::Provider::require_session).
 //! - Encrypted logout tokens are refused.

@@ -300,7 +300,7 @@ impl World {
                 self.push_out(number, true);
                 self.synced();
             }
-            Err(Error::SignedOut) => {
+            Err(Error::SignedOut | Error::Overtaken { .. }) => {
                 // Also two sign-outs of which each is half of what would refuse it.
                 let may_be_refused = continued
                     && (known().any(|fence| fence.time >= time && time <= fence.cutoff)
