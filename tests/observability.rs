@@ -192,6 +192,21 @@ fn poison_and_tampering_are_told() {
 }
 
 /// A refresh that brings what was asked for, and a new refresh token.
+/// A clock by which nothing is deleted for its age is told of when it is met, and when it is believed again.
+#[test]
+fn a_clock_that_has_jumped_is_told() {
+    let clock = ManualClock::new(now());
+    let store = Machine::new().builder().clock(clock.clone()).open().unwrap();
+    let ahead = |work: &dyn Fn()| gauge(&recorded(work), "oubliette_clock_ahead_seconds");
+    let swept = || drop(store.sweep(1000).unwrap());
+    store.sign_in(sign_in(1)).unwrap();
+    clock.set(now() + Duration::from_secs(100 * 86_400));
+    assert_eq!(ahead(&swept), 8_640_000.0);
+    assert!(!recorded(swept).contains_key("oubliette_clock_ahead_seconds"), "once for each jump");
+    store.trust_clock().unwrap();
+    assert_eq!(ahead(&swept), 0.0);
+}
+
 fn refreshed(grant: &Grant) -> Result<Tokens, RefreshError> {
     let access = grant.access_token(None, "at", Duration::from_secs(3600));
     Ok([access.into(), grant.next_refresh_token("rt-next").into()].into())

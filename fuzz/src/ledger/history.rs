@@ -53,7 +53,12 @@ impl Out {
     }
 
     fn covers(&self, made: &Made) -> bool {
-        self.order > made.order && made.signed_in.time() <= self.cutoff && self.is_of(made.who)
+        self.order > made.order && self.takes(made.signed_in.time()) && self.is_of(made.who)
+    }
+
+    /// By its cutoff; or because the sign-in is from its future, by a clock that was ahead.
+    fn takes(&self, time: u64) -> bool {
+        time <= self.cutoff || time > self.time
     }
 }
 
@@ -199,7 +204,7 @@ impl World {
                 let who = [0, 2, 4, 6].map(|bit| who >> bit & 3);
                 let (now, time) = (self.now, self.now - u64::from(*ago));
                 // As signing in does: a sign-out that is still being written, and covers it, comes first.
-                if self.outs.iter().any(|out| !out.is_acked && out.is_of(who) && time <= out.cutoff) {
+                if self.outs.iter().any(|out| !out.is_acked && out.is_of(who) && out.takes(time)) {
                     self.wait();
                 }
                 // (The store lets nobody in once the ledger has failed.)

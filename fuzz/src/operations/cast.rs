@@ -48,45 +48,50 @@ pub(super) fn seconds(time: SystemTime) -> u64 {
     time.duration_since(at(0)).expect("a time of a history").as_secs()
 }
 
-/// A clock that knows the latest time that it has told.
+/// A clock that goes on, and is set back now and then. All in seconds.
 #[derive(Clone, Default)]
 pub(super) struct Time {
     now: Arc<AtomicU64>,
-    told: Arc<AtomicU64>,
+    passed: Arc<AtomicU64>,
+    process: Arc<AtomicU64>,
 }
 
 impl Time {
+    /// Time goes by up to then, or somebody sets the clock back.
     pub(super) fn set(&self, now: u64) {
-        self.now.store(now, Ordering::Relaxed);
+        let before = self.now.swap(now, Ordering::Relaxed);
+        self.passed.fetch_add(now.saturating_sub(before), Ordering::Relaxed);
     }
 
     /// The same time in another store.
     pub(super) fn apart(&self) -> Self {
         let clock = Self::default();
-        clock.set(self.wall());
+        clock.set(self.now());
         clock
     }
 
-    /// Another process begins, which knows no time yet.
+    /// Another process begins, which does not know what has passed in the one before.
     pub(super) fn forget(&self) {
-        self.told.store(0, Ordering::Relaxed);
+        self.process.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The time in the store.
+    /// What it shows.
     pub(super) fn now(&self) -> u64 {
-        self.now.load(Ordering::Relaxed).max(self.told.load(Ordering::Relaxed))
+        self.now.load(Ordering::Relaxed)
     }
 
-    /// The time on the wall.
-    pub(super) fn wall(&self) -> u64 {
-        self.now.load(Ordering::Relaxed)
+    /// What it shows, what has passed, and in which process.
+    pub(super) fn moment(&self) -> (u64, u64, u64) {
+        (self.now(), self.passed.load(Ordering::Relaxed), self.process.load(Ordering::Relaxed))
     }
 }
 
 impl Clock for Time {
     fn now(&self) -> SystemTime {
-        let now = self.wall();
-        self.told.fetch_max(now, Ordering::Relaxed);
-        at(now)
+        at(self.now())
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::from_secs(self.passed.load(Ordering::Relaxed))
     }
 }

@@ -79,7 +79,7 @@ impl World {
 
     /// What was read at the first of these places, or for want of a token there, at the next.
     fn check_read(&mut self, index: usize, places: &[Place], of: u8, read: Result<Option<String>>) {
-        let now = self.now();
+        let moment = self.clock.moment();
         let made = &self.made[index];
         let is_tenant_out = of != made.tenant && self.fences.iter().any(|fence| fence.covers_tenant(of, made));
         let may = self.may_be_live(made) && !is_tenant_out;
@@ -101,7 +101,7 @@ impl World {
         let nothing = super::model::Slot::default();
         let visible = |place: &Place| -> Vec<Option<String>> {
             let slot = made.tokens.get(place).unwrap_or(&nothing);
-            slot.now.iter().map(|kept| kept.as_ref().filter(|kept| kept.expires > now).map(|kept| kept.secret.clone())).collect()
+            slot.now.iter().map(|kept| kept.as_ref().filter(|kept| kept.is_visible(moment)).map(|kept| kept.secret.clone())).collect()
         };
         let mut possible = visible(first);
         let is_missing_possible = possible.contains(&None);
@@ -114,10 +114,10 @@ impl World {
         let first = *first;
         if let Some(slot) = self.made[index].tokens.get_mut(&first) {
             let is_here = |kept: &Option<super::model::Kept>| {
-                let visible = kept.as_ref().filter(|kept| kept.expires > now).map(|kept| &kept.secret);
+                let visible = kept.as_ref().filter(|kept| kept.is_visible(moment)).map(|kept| &kept.secret);
                 visible == read.as_ref() || (visible.is_none() && (read.is_none() || !others.is_empty()))
             };
-            let is_exact = slot.now.iter().flatten().any(|kept| kept.expires > now && Some(&kept.secret) == read.as_ref());
+            let is_exact = slot.now.iter().flatten().any(|kept| kept.is_visible(moment) && Some(&kept.secret) == read.as_ref());
             slot.now.retain(|kept| is_here(kept) && (!is_exact || kept.as_ref().map(|kept| &kept.secret) == read.as_ref()));
             assert!(!slot.now.is_empty());
         }

@@ -50,6 +50,25 @@ pub(super) enum Place {
 pub(super) struct Kept {
     pub(super) secret: String,
     pub(super) expires: u64,
+    /// When it was stored: what the clock showed, what had passed, and in which process.
+    pub(super) put: (u64, u64, u64),
+}
+
+impl Kept {
+    /// Whether it is given at this moment, if nothing else ends it.
+    pub(super) fn is_visible(&self, (now, passed, process): (u64, u64, u64)) -> bool {
+        let (put, passed_then, process_then) = self.put;
+        if self.expires == u64::MAX {
+            return true;
+        }
+        if process != process_then {
+            // What was stored in what is the future now may be as old as anything.
+            return put <= now + 1 && self.expires > now;
+        }
+        // A clock that was set back makes nothing younger. (A second is no matter.)
+        let expected = put + (passed - passed_then);
+        self.expires > if expected > now + 1 { expected } else { now }
+    }
 }
 
 /// What a place can hold.
@@ -134,11 +153,16 @@ impl Made {
 impl Fence {
     /// The rule.
     pub(super) fn covers(&self, made: &Made) -> bool {
-        made.is_of(self.who) && self.order > made.order && made.time <= self.cutoff
+        made.is_of(self.who) && self.order > made.order && self.takes(made)
     }
 
     /// The rule, for tokens of a tenant.
     pub(super) fn covers_tenant(&self, tenant: u8, made: &Made) -> bool {
-        self.who == Who::Tenant(tenant) && self.order > made.order && made.time <= self.cutoff
+        self.who == Who::Tenant(tenant) && self.order > made.order && self.takes(made)
+    }
+
+    /// By its cutoff; or because the sign-in is from its future, by a clock that was ahead.
+    fn takes(&self, made: &Made) -> bool {
+        made.time <= self.cutoff || made.time > self.time
     }
 }
