@@ -1,5 +1,6 @@
-//! Answers of token endpoints: any bytes, or JSON put together from what providers write. Whatever it is, a refresh by any client loses no refresh
-//! token that can be read in it, believes no more life than it gives, and shows nothing of it.
+//! Answers of token endpoints: any bytes, or JSON put together from what providers write. Whatever it is, a refresh by
+//! any client loses no refresh token that can be read in it, believes no more life than it gives, and shows nothing of
+//! it.
 
 use std::error::Error;
 use std::time::Duration;

@@ -98,8 +98,8 @@ pub enum AcquireError {
     #[error("signed out: this sign-in has ended, or the tenant was signed out; have the user sign in again")]
     SignedOut,
 
-    /// The refresh failed, or brought no access token that can be read. Nothing is lost and nothing is held up: the next call tries again, with
-    /// the new refresh token if one came.
+    /// The refresh failed, or brought no access token that can be read. Nothing is lost and nothing is held up: the
+    /// next call tries again, with the new refresh token if one came.
     #[error("the token could not be refreshed; try again later")]
     Refresh(#[source] RefreshFailed),
 

@@ -103,14 +103,15 @@ impl Grant {
         self.began_at
     }
 
-    /// The access token that was asked for, from a response: its `scope` (what was asked for, if the response does not say; RFC 6749 §5.1) and
-    /// `expires_in`, which is counted from [`began_at`](Self::began_at).
+    /// The access token that was asked for, from a response: its `scope` (what was asked for, if the response does not
+    /// say; RFC 6749 §5.1) and `expires_in`, which is counted from [`began_at`](Self::began_at).
     ///
-    /// `expires_in` is a [`Duration`], or `None` if the response has none and the provider documents no other life (GitHub, Slack): such a token
-    /// has no end but that of its sign-in. More than ten years are an error of the provider's: then an hour is believed.
+    /// `expires_in` is a [`Duration`], or `None` if the response has none and the provider documents no other life
+    /// (GitHub, Slack): such a token has no end but that of its sign-in. More than ten years are an error of the
+    /// provider's: then an hour is believed.
     ///
-    /// A token without a text is none: the refresh that returns nothing else has [failed](crate::AcquireError::Refresh), and the refresh token
-    /// beside it is stored.
+    /// A token without a text is none: the refresh that returns nothing else has
+    /// [failed](crate::AcquireError::Refresh), and the refresh token beside it is stored.
     #[must_use]
     pub fn access_token(
         &self,
@@ -130,7 +131,8 @@ impl Grant {
         }
     }
 
-    /// The refresh token of a response, in the place of the one that was redeemed. One without a text is none: that one stays (RFC 6749 §6).
+    /// The refresh token of a response, in the place of the one that was redeemed. One without a text is none: that one
+    /// stays (RFC 6749 §6).
     #[must_use]
     pub fn next_refresh_token(&self, secret: impl Into<Secret>) -> RefreshToken {
         RefreshToken {

@@ -189,7 +189,8 @@ impl Lead {
         Ok(redeemed.family_id.is_some() && live.refresh_token(own)?.is_some())
     }
 
-    /// What could be read of the answer, if that is what the closure failed for: the provider has given these tokens, and spent the refresh token.
+    /// What could be read of the answer, if that is what the closure failed for: the provider has given these tokens,
+    /// and spent the refresh token.
     #[cfg(feature = "oauth2")]
     fn read_after_all(&self, error: &(dyn std::error::Error + 'static)) -> Option<Tokens> {
         self.grant.read_after_all(error)
@@ -331,7 +332,8 @@ impl Lead {
         if !self.is_target(token) {
             return;
         }
-        // Providers answer in other words than they are asked in: another case, commas, and nothing of the scopes that stand for something else.
+        // Providers answer in other words than they are asked in: another case, commas, and nothing of the scopes that
+        // stand for something else.
         let wanted = &self.grant.wanted.scopes;
         let all = |given: &Scopes| {
             let has = |asked: &str| is_stand_in(asked) || given.iter().any(|given| given.eq_ignore_ascii_case(asked));

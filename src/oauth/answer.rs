@@ -13,17 +13,20 @@ use super::life::Life;
 use super::members::Members;
 use super::{ProviderFields, Refusal, TokenRequestError};
 
-/// The response of a token endpoint (RFC 6749 §5.1), read member by member: one that cannot be read costs none of the others. It can be the
+/// The response of a token endpoint (RFC 6749 §5.1), read member by member: one that cannot be read costs none of the
+/// others. It can be the
 /// `TR` of an [`oauth2::Client`] (as of [`TolerantClient`]), and it can be [read](Self::read) from bytes without one.
 ///
-/// [`Received`](super::Received) and [`Grant::tokens`](crate::Grant::tokens) make tokens of it. The [module](super) says what it takes that the
+/// [`Received`](super::Received) and [`Grant::tokens`](crate::Grant::tokens) make tokens of it. The [module](super)
+/// says what it takes that the
 /// `oauth2` crate's own type does not.
 ///
 /// ```
 /// use oauth2::TokenResponse;
 /// use oubliette::oauth::TokenAnswer;
 /// // The refresh token is rotated, and the rest is not as it should be.
-/// let answer = TokenAnswer::read(br#"{"access_token": "at-2", "expires_in": "soon", "refresh_token": "rt-2", "scope": ["a", "b"]}"#)?;
+/// let body = br#"{"access_token": "at-2", "expires_in": "soon", "refresh_token": "rt-2", "scope": ["a", "b"]}"#;
+/// let answer = TokenAnswer::read(body)?;
 /// assert_eq!(answer.refresh_token().map(|token| token.secret().as_str()), Some("rt-2"));
 /// // What cannot be read is not "for ever".
 /// assert_eq!(answer.expires_in().map(|life| life.as_secs()), Some(3600));
@@ -31,9 +34,10 @@ use super::{ProviderFields, Refusal, TokenRequestError};
 /// ```
 ///
 /// # An answer without an access token
-/// It is an answer as long as there is a refresh token or an ID token in it: then [`access_token`](TokenResponse::access_token) is empty, and
-/// [`has_access_token`](Self::has_access_token) says so. What is made of it has no access token; a refresh that brings no other has
-/// [failed](crate::AcquireError::Refresh), and the new refresh token is stored.
+/// It is an answer as long as there is a refresh token or an ID token in it: then
+/// [`access_token`](TokenResponse::access_token) is empty, and [`has_access_token`](Self::has_access_token) says so.
+/// What is made of it has no access token; a refresh that brings no other has [failed](crate::AcquireError::Refresh),
+/// and the new refresh token is stored.
 ///
 /// # Slack
 /// Its answers have the tokens of the app's bot, and in `authed_user` those of the user, if both were asked for: see
@@ -77,8 +81,9 @@ impl TokenAnswer {
     /// If it breaks off, what stands before is kept. What comes behind the JSON object is ignored.
     ///
     /// # Errors
-    /// [`TokenRequestError::Refused`] if it is an error response, be its status 200 (GitHub, Slack); [`TokenRequestError::Unreadable`] if there is no
-    /// token in it, or it is no JSON object. Neither shows anything of it but the error's code.
+    /// [`TokenRequestError::Refused`] if it is an error response, be its status 200 (GitHub, Slack);
+    /// [`TokenRequestError::Unreadable`] if there is no token in it, or it is no JSON object. Neither shows anything of
+    /// it but the error's code.
     pub fn read(body: &[u8]) -> Result<Self, TokenRequestError> {
         let unreadable = |at: &str| TokenRequestError::Unreadable { at: at.into() };
         let members = Members::of_bytes(body).ok_or_else(|| unreadable("."))?;
@@ -107,7 +112,8 @@ impl TokenAnswer {
         &self.0.fields
     }
 
-    /// Slack's tokens of the user, if there are those of the app's bot beside them. Keep them apart: the scopes can be the same.
+    /// Slack's tokens of the user, if there are those of the app's bot beside them. Keep them apart: the scopes can be
+    /// the same.
     ///
     /// ```
     /// # use std::time::SystemTime;

@@ -71,9 +71,10 @@ impl Grant {
 
 #[cfg_attr(docsrs, doc(cfg(feature = "oauth2")))]
 impl RefreshError {
-    /// An error of a token request, as what it means: the refresh token is [of no use any more](super::Refusal::is_final), the user
-    /// [has to be asked](super::Refusal::is_interaction_required), or it just failed. The source is a [`TokenRequestError`]: if the response's
-    /// type could not read the answer, but there are [tokens in it](TokenRequestError::Partly), those are stored all the same.
+    /// An error of a token request, as what it means: the refresh token is [of no use any
+    /// more](super::Refusal::is_final), the user [has to be asked](super::Refusal::is_interaction_required), or it just
+    /// failed. The source is a [`TokenRequestError`]: if the response's type could not read the answer, but there are
+    /// [tokens in it](TokenRequestError::Partly), those are stored all the same.
     ///
     /// Entra ID's `invalid_grant` with a `suberror`, and its claims challenge, are told apart only if the client's error type keeps them:
     /// use [`Refusal`](super::Refusal) for it. (Without, the code in the description tells the usual ones.)

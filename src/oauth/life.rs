@@ -17,8 +17,8 @@ pub(super) enum Life {
 }
 
 impl Life {
-    /// What a member's JSON text says: seconds as a number, or as a number in a text (Entra's v1.0 endpoints, NetSuite, SAP). Of a fraction
-    /// the whole seconds count, so that it is never more than was given.
+    /// What a member's JSON text says: seconds as a number, or as a number in a text (Entra's v1.0 endpoints, NetSuite,
+    /// SAP). Of a fraction the whole seconds count, so that it is never more than was given.
     pub(super) fn read(json: &str) -> Self {
         let json = json.trim();
         match serde_json::from_str::<String>(json) {
@@ -49,9 +49,11 @@ impl Life {
         }
     }
 
-    /// How long the token lasts; `None` if there is no telling. `unsaid` is what the provider documents for a response that does not say.
+    /// How long the token lasts; `None` if there is no telling. `unsaid` is what the provider documents for a response
+    /// that does not say.
     ///
-    /// What cannot be read is not "nothing was said": it is an hour, or less if less is documented. So is a life that cannot be right.
+    /// What cannot be read is not "nothing was said": it is an hour, or less if less is documented. So is a life that
+    /// cannot be right.
     pub(super) fn believed(self, unsaid: Option<Duration>) -> Option<Duration> {
         let unsaid = unsaid.map(believed);
         let at_most = unsaid.map_or(UNREADABLE, |unsaid| unsaid.min(UNREADABLE));

@@ -92,8 +92,8 @@ impl Members {
         self.has_access_token() || self.refresh_token.is_some() || self.id_token.is_some()
     }
 
-    /// An error response (RFC 6749 §5.2), whatever its HTTP status was. Beside an access token, `error` is a name that is not known, and so
-    /// ignored (§5.1).
+    /// An error response (RFC 6749 §5.2), whatever its HTTP status was. Beside an access token, `error` is a name that
+    /// is not known, and so ignored (§5.1).
     pub(super) fn is_error(&self) -> bool {
         self.has_error && !self.has_access_token()
     }
@@ -138,7 +138,8 @@ impl Members {
         }
         let Some(mut user) = self.authed_user.take().map(|user| user.0) else { return };
         if user.has_token() {
-            // If the app asked for scopes of the user alone, Slack has nothing else to give. (Its errors are no less errors for that.)
+            // If the app asked for scopes of the user alone, Slack has nothing else to give. (Its errors are no less
+            // errors for that.)
             match self.has_token() {
                 true => self.authed_user = Some(Box::new(TokenAnswer(user))),
                 false => {

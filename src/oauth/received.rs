@@ -49,8 +49,9 @@ impl Received {
     /// alone, be they fewer or more; but for what Entra ID never names: `openid`, `profile`, `offline_access`, and a lone
     /// `.../.default`, which count as given; and a scope that it names in another case is stored in both.
     ///
-    /// GitHub, Slack and others separate them by commas. As RFC 6749 §3.3 has commas in scopes' names, they separate only where there is no
-    /// space without one, and none of the requested scopes has a comma (or all would be there if it separated in those, too).
+    /// GitHub, Slack and others separate them by commas. As RFC 6749 §3.3 has commas in scopes' names, they separate
+    /// only where there is no space without one, and none of the requested scopes has a comma (or all would be there if
+    /// it separated in those, too).
     pub fn requested_scopes(mut self, scopes: Scopes) -> Self {
         self.scopes = scopes;
         self
@@ -74,10 +75,11 @@ impl Received {
         self
     }
 
-    /// How long an access token lasts whose response has no `expires_in`, if the provider's documentation says so (RFC 6749 §5.1).
+    /// How long an access token lasts whose response has no `expires_in`, if the provider's documentation says so (RFC
+    /// 6749 §5.1).
     ///
-    /// Default: such a token has no end of its own, as GitHub's and Slack's have none; it ends with its sign-in. If an API refuses it before,
-    /// say so with [`AccessRequest::instead_of`](crate::AccessRequest::instead_of).
+    /// Default: such a token has no end of its own, as GitHub's and Slack's have none; it ends with its sign-in. If an
+    /// API refuses it before, say so with [`AccessRequest::instead_of`](crate::AccessRequest::instead_of).
     pub fn lasting(mut self, life: Duration) -> Self {
         self.lasting = Some(life);
         self
@@ -94,12 +96,14 @@ impl Received {
     /// The tokens of the response: an access token, a refresh token if there is one, and the ID token if the response's type
     /// has one.
     ///
-    /// Without a refresh token in the response, the one that is stored stays the valid one (RFC 6749 §6); one without a text is none. The ID
-    /// token is kept as it was received, as `id_token_hint`: verify it before you act on what it says. What else providers say is taken from
-    /// [`ProviderFields`](super::ProviderFields), wherever in the response's type they are. What is no scope (RFC 6749 §3.3) is left out of the
-    /// scopes, and Slack's `bot` and `user` are [bearer tokens](https://datatracker.ietf.org/doc/html/rfc6750), as its API takes them.
+    /// Without a refresh token in the response, the one that is stored stays the valid one (RFC 6749 §6); one without a
+    /// text is none. The ID token is kept as it was received, as `id_token_hint`: verify it before you act on what it
+    /// says. What else providers say is taken from [`ProviderFields`](super::ProviderFields), wherever in the
+    /// response's type they are. What is no scope (RFC 6749 §3.3) is left out of the scopes, and Slack's `bot` and
+    /// `user` are [bearer tokens](https://datatracker.ietf.org/doc/html/rfc6750), as its API takes them.
     ///
-    /// Nothing is lost for what stands beside it: an access token that cannot be read is left out, and the others are there.
+    /// Nothing is lost for what stands beside it: an access token that cannot be read is left out, and the others are
+    /// there.
     ///
     /// # Errors
     /// [`Error::InvalidInput`] if there is no token in it that can be read.
@@ -172,8 +176,8 @@ impl Received {
         })
     }
 
-    /// The token type by its registered spelling, where it has one: some resource servers compare it with regard to case. (The crate
-    /// makes every type lower case.) `None` if it is none.
+    /// The token type by its registered spelling, where it has one: some resource servers compare it with regard to
+    /// case. (The crate makes every type lower case.) `None` if it is none.
     fn token_type(&self, given: &impl Serialize) -> Option<String> {
         let Ok(serde_json::Value::String(given)) = serde_json::to_value(given) else { return None };
         if self.token_type.as_ref().is_some_and(|asked| asked.eq_ignore_ascii_case(&given)) {
@@ -199,7 +203,8 @@ impl fmt::Debug for Received {
     }
 }
 
-/// What the trait [`TokenResponse`] does not give, out of the response's JSON, whatever its type: what RFC 6749 does not name, and whether
+/// What the trait [`TokenResponse`] does not give, out of the response's JSON, whatever its type: what RFC 6749 does
+/// not name, and whether
 /// `expires_in` was there and could not be read.
 fn further(response: &impl Serialize) -> Members {
     json_of(response).and_then(|json| Members::of_bytes(&json)).unwrap_or_default()

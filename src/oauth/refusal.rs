@@ -30,14 +30,14 @@ const ASKS_THE_USER: [u64; 12] = [50072, 50074, 50076, 50079, 50158, 53000, 5300
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     error: String,
-    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
-    error_description: Option<String>,
-    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
-    error_uri: Option<String>,
-    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
-    suberror: Option<String>,
-    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
-    claims: Option<String>,
+    #[serde(default, deserialize_with = "short", skip_serializing_if = "Option::is_none")]
+    error_description: Option<Box<str>>,
+    #[serde(default, deserialize_with = "short", skip_serializing_if = "Option::is_none")]
+    error_uri: Option<Box<str>>,
+    #[serde(default, deserialize_with = "short", skip_serializing_if = "Option::is_none")]
+    suberror: Option<Box<str>>,
+    #[serde(default, deserialize_with = "short", skip_serializing_if = "Option::is_none")]
+    claims: Option<Box<str>>,
     #[serde(default, deserialize_with = "numbers", skip_serializing_if = "Vec::is_empty")]
     error_codes: Vec<u64>,
 }
@@ -147,6 +147,11 @@ fn code(given: &str) -> &str {
     if is_plain { given } else { "an error code that is none" }
 }
 
+/// A text that says something, in two words of memory: a result carries it about, mostly empty.
+fn short<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Box<str>>, D::Error> {
+    Ok(text(value)?.map(Into::into))
+}
+
 /// Numbers, without what is none: nothing that stands beside the code may keep it from being read.
 fn numbers<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<u64>, D::Error> {
     let value = serde_json::Value::deserialize(value)?;
@@ -165,8 +170,9 @@ pub enum TokenRequestError {
     #[error("the token endpoint could not be reached")]
     Request(#[source] Box<dyn StdError + Send + Sync>),
     /// The response's type cannot read the answer, but there are tokens in it. They are `answer`, for
-    /// [`Received::tokens`](super::Received::tokens): what is in it is lost if it is not stored, and the refresh token that was redeemed is spent.
-    /// (An [`Acquirer`](crate::Acquirer) stores them by itself if this is what its closure failed for, or the source of it.)
+    /// [`Received::tokens`](super::Received::tokens): what is in it is lost if it is not stored, and the refresh token
+    /// that was redeemed is spent. (An [`Acquirer`](crate::Acquirer) stores them by itself if this is what its closure
+    /// failed for, or the source of it.)
     #[error("the answer of the token endpoint could not be read whole (at {at})")]
     Partly {
         /// The name of the field that could not be read, if it was one.

@@ -322,10 +322,11 @@ fn of_too_many_scopes_those_are_stored_that_were_asked_for() {
     assert_eq!(scene.refresh_token().as_deref(), Some("rt-2"));
 }
 
-const SLACK: &str = r#"{"ok": true, "app_id": "A0KRD7HC3", "access_token": "xoxb-1", "token_type": "bot", "scope": "commands,incoming-webhook",
-    "bot_user_id": "U0KRQLJ9H", "team": {"id": "T9TK3CUKW", "name": "Softball"}, "enterprise": null, "refresh_token": "xoxe-b", "expires_in": 43200,
-    "authed_user": {"id": "U1234", "scope": "chat:write,users:read", "access_token": "xoxp-1", "token_type": "user", "refresh_token": "xoxe-u",
-        "expires_in": 600, "authed_user": {"access_token": "no", "refresh_token": "no"}}}"#;
+const SLACK: &str = r#"{"ok": true, "app_id": "A0KRD7HC3", "access_token": "xoxb-1", "token_type": "bot",
+    "scope": "commands,incoming-webhook", "bot_user_id": "U0KRQLJ9H", "team": {"id": "T9TK3CUKW", "name": "Softball"},
+    "enterprise": null, "refresh_token": "xoxe-b", "expires_in": 43200,
+    "authed_user": {"id": "U1234", "scope": "chat:write,users:read", "access_token": "xoxp-1", "token_type": "user",
+        "refresh_token": "xoxe-u", "expires_in": 600, "authed_user": {"access_token": "no", "refresh_token": "no"}}}"#;
 
 #[test]
 fn slacks_tokens_of_the_user_are_found_where_they_are() {
@@ -346,7 +347,8 @@ fn slacks_tokens_of_the_user_are_found_where_they_are() {
     assert_eq!(scopes_of(&answer), Some(vec!["chat:write,users:read"]));
     assert!(answer.expires_in() == Some(Duration::from_secs(600)) && answer.authed_user().is_none());
     // Never those of one with what belongs to another.
-    let mixed = json!({"access_token": "xoxb-1", "token_type": "bot", "authed_user": {"id": "U1", "scope": "chat:write", "expires_in": 60}});
+    let mixed = json!({"access_token": "xoxb-1", "token_type": "bot",
+        "authed_user": {"id": "U1", "scope": "chat:write", "expires_in": 60}});
     assert_eq!((scopes_of(&read(&mixed)), read(&mixed).expires_in()), (None, None));
     // But where the token is outside, and its scopes within.
     let outside =
@@ -480,7 +482,8 @@ fn tokens_in_the_source_of_the_closures_error_are_stored() {
 /// The types of the client, and each of its requests.
 #[test]
 fn a_tolerant_client_reads_what_comes_for_a_code_and_for_a_refresh_token() {
-    let answer = json!({"access_token": "at", "expires_in": "3600", "refresh_token": "rt", "scope": ["a"], "id_token": "a.b.c", "foci": "1"});
+    let answer = json!({"access_token": "at", "expires_in": "3600", "refresh_token": "rt", "scope": ["a"], "id_token": "a.b.c",
+        "foci": "1"});
     let scene = Scene::new(&answer);
     let client: TolerantClient = TolerantClient::new(oauth2::ClientId::new("client".into()));
     let client = client.set_token_uri(TokenUrl::new("https://login.example.com/token".into()).unwrap());
@@ -503,8 +506,8 @@ fn a_tolerant_client_reads_what_comes_for_a_code_and_for_a_refresh_token() {
 #[test]
 fn an_answer_that_is_written_is_read_as_the_same() {
     let slack: Value = serde_json::from_str(SLACK).unwrap();
-    let entra = json!({"access_token": "at", "token_type": "Bearer", "expires_in": 86_399, "ext_expires_in": 90_000, "refresh_in": 43_199,
-        "refresh_token": "rt", "foci": "1", "client_info": "eyJ1aWQiOiJhIn0", "id_token": "a.b.c", "scope": "b a"});
+    let entra = json!({"access_token": "at", "token_type": "Bearer", "expires_in": 86_399, "ext_expires_in": 90_000,
+        "refresh_in": 43_199, "refresh_token": "rt", "foci": "1", "client_info": "eyJ1aWQiOiJhIn0", "id_token": "a.b.c", "scope": "b a"});
     let odd = json!({"refresh_token": "rt", "expires_in": "soon", "token_type": "DPoP"});
     for json in [slack, entra, odd, json!({"id_token": "a.b.c"})] {
         let answer = read(&json);
