@@ -198,7 +198,7 @@ fn a_clock_that_has_jumped_is_told() {
     let clock = ManualClock::new(now());
     let store = Machine::new().builder().clock(clock.clone()).open().unwrap();
     let ahead = |work: &dyn Fn()| gauge(&recorded(work), "oubliette_clock_ahead_seconds");
-    let swept = || drop(store.sweep(1000).unwrap());
+    let swept = || assert!(store.sweep(1000).unwrap().finished);
     store.sign_in(sign_in(1)).unwrap();
     clock.set(now() + Duration::from_secs(100 * 86_400));
     assert_eq!(ahead(&swept), 8_640_000.0);
