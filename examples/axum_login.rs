@@ -118,7 +118,7 @@ async fn callback(State(app): State<Arc<App>>, session: Session, Query(back): Ba
         *app.oidc.write().await = oidc.clone();
     }
     let claims = id_token.claims(&oidc.id_token_verifier(), &nonce)?;
-    let sign_in = app.provider.sign_in_with(claims, response.extra_fields().extra_fields())?.as_of(moment);
+    let sign_in = app.provider.sign_in_with(claims, response.fields())?.as_of(moment);
     let tokens = Received::new(app.client.clone(), asked_at).requested_scopes(app.scopes.clone()).tokens(&response)?;
     let (live, _) = app.store.sign_in_with(sign_in, tokens).await?;
     bind(&session, live.blocking()).await?;

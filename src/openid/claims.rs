@@ -1,18 +1,21 @@
 //! The claims that providers add to an ID token, and the types of an `openidconnect` client that keeps them.
 
 use std::fmt;
+use std::time::Duration;
 
+use oauth2::basic::BasicTokenType;
 use openidconnect::core::{
     CoreAuthDisplay, CoreAuthPrompt, CoreGenderClaim, CoreJsonWebKey, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm,
-    CoreRevocableToken, CoreRevocationErrorResponse, CoreTokenIntrospectionResponse, CoreTokenType,
+    CoreRevocableToken, CoreRevocationErrorResponse, CoreTokenIntrospectionResponse,
 };
 use openidconnect::{
-    AdditionalClaims, Client, EndpointNotSet, IdToken, IdTokenClaims, IdTokenFields, IdTokenVerifier, StandardTokenResponse,
+    AccessToken, AdditionalClaims, Client, EndpointNotSet, IdToken, IdTokenClaims, IdTokenVerifier, OAuth2TokenResponse,
+    RefreshToken, Scope, TokenResponse,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use crate::oauth::{ProviderFields, Refusal};
+use crate::oauth::{ProviderFields, Refusal, TokenAnswer};
 
 /// All claims of an ID token but the standard ones: `sid`, `oid`, `tid`, `roles`, ... For the `AC` of `openidconnect`'s types,
 /// whose [`CoreIdTokenClaims`](openidconnect::core::CoreIdTokenClaims) drops them: with those no sign-out by `sid` would find anybody.
@@ -53,11 +56,73 @@ pub type ProviderIdToken = IdToken<ProviderClaims, CoreGenderClaim, CoreJweConte
 /// What verifies it.
 pub type ProviderIdTokenVerifier<'a> = IdTokenVerifier<'a, CoreJsonWebKey>;
 
-/// A token response with an ID token and what providers add.
-pub type ProviderTokenResponse = StandardTokenResponse<
-    IdTokenFields<ProviderClaims, ProviderFields, CoreGenderClaim, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm>,
-    CoreTokenType,
->;
+/// A token response with an ID token and what providers add: a [`TokenAnswer`], whose ID token is parsed. One that is no JWT costs
+/// none of the other tokens, and is none here.
+#[derive(Clone)]
+pub struct ProviderTokenResponse {
+    answer: TokenAnswer,
+    id_token: Option<ProviderIdToken>,
+}
+
+impl ProviderTokenResponse {
+    /// What providers add.
+    #[must_use]
+    pub fn fields(&self) -> &ProviderFields {
+        self.answer.fields()
+    }
+}
+
+impl<'de> Deserialize<'de> for ProviderTokenResponse {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        let answer = TokenAnswer::deserialize(json)?;
+        let id_token = answer.id_token().and_then(|token| token.parse().ok());
+        Ok(Self { answer, id_token })
+    }
+}
+
+impl Serialize for ProviderTokenResponse {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.answer.serialize(serializer)
+    }
+}
+
+impl fmt::Debug for ProviderTokenResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProviderTokenResponse(..)")
+    }
+}
+
+impl OAuth2TokenResponse for ProviderTokenResponse {
+    type TokenType = BasicTokenType;
+
+    fn access_token(&self) -> &AccessToken {
+        self.answer.access_token()
+    }
+
+    fn token_type(&self) -> &BasicTokenType {
+        self.answer.token_type()
+    }
+
+    fn expires_in(&self) -> Option<Duration> {
+        self.answer.expires_in()
+    }
+
+    fn refresh_token(&self) -> Option<&RefreshToken> {
+        self.answer.refresh_token()
+    }
+
+    fn scopes(&self) -> Option<&Vec<Scope>> {
+        self.answer.scopes()
+    }
+}
+
+impl TokenResponse<ProviderClaims, CoreGenderClaim, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm>
+    for ProviderTokenResponse
+{
+    fn id_token(&self) -> Option<&ProviderIdToken> {
+        self.id_token.as_ref()
+    }
+}
 
 /// [`CoreClient`](openidconnect::core::CoreClient) with [`ProviderClaims`], [`ProviderFields`] and [`Refusal`].
 pub type ProviderClient<

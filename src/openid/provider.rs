@@ -188,7 +188,7 @@ impl Provider {
         self.sign_in_with(claims, &ProviderFields::default())
     }
 
-    /// As [`sign_in`](Self::sign_in), with what else was in the token response (`response.extra_fields().extra_fields()`): Entra's
+    /// As [`sign_in`](Self::sign_in), with what else was in the token response (`response.fields()`): Entra's
     /// guests need it.
     ///
     /// # Errors

@@ -91,7 +91,7 @@ pub(crate) async fn finish(State(app): State<App>, session: Session, Query(back)
         client = app.oidc.client_anew(&app).await?; // it signs with a new key by now
     }
     let claims = id_token.claims(&client.id_token_verifier(), &nonce)?;
-    let sign_in = app.config.provider.sign_in_with(claims, response.extra_fields().extra_fields())?.as_of(moment);
+    let sign_in = app.config.provider.sign_in_with(claims, response.fields())?.as_of(moment);
     let received = Received::new(app.config.client.clone(), asked_at).requested_scopes(app.config.scopes.clone());
     let (live, _) = match app.store.sign_in_with(sign_in, received.tokens(&response)?).await {
         Ok(signed_in) => signed_in,
