@@ -158,7 +158,8 @@ impl<'a> World<'a> {
             let mut found: Vec<String> = live.iter().map(token).collect();
             let mut expected: Vec<String> =
                 all.iter().filter(|has| has.fate == Fate::Lives).map(|has| has.token.clone()).collect();
-            (found.sort(), expected.sort());
+            found.sort();
+            expected.sort();
             assert_eq!(found, expected, "{}: {history:?}", USERS[user]);
             for live in live {
                 assert!(self.store.resume(&account(user), live.id()).unwrap().as_ref() == Some(&live), "{history:?}");

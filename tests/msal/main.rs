@@ -155,7 +155,7 @@ fn problem_with(changes: Value) -> String {
 
 /// When a token expires.
 fn expiry(token: &AccessToken) -> Option<SystemTime> {
-    token.expires_at.into()
+    token.expires_at
 }
 
 /// Takes all of a cache into a store, as an app does: how many sign-ins it took.
