@@ -131,12 +131,12 @@ pub fn run(data: &[u8]) {
             let body = data.take_rest();
             let file = file(version, &wraps, body);
             let opened = open(&file, keys);
-            let expected = body_facts(body);
+            let expected = body_facts(version, body);
             if let Some(opened) = &opened {
                 assert_eq!(Some(&KeyringFacts { opened_by_previous: false, ..opened.clone() }), expected.as_ref());
             }
-            assert!(opened.is_none() || (version == 1 && may_be_sound(&wraps)), "a malformed list of wraps is read");
-            let is_plain = version == 1 && wraps == [Wrap::Right {}] && has_key(keys);
+            assert!(opened.is_none() || (matches!(version, 1 | 2) && may_be_sound(&wraps)), "a malformed list of wraps is read");
+            let is_plain = matches!(version, 1 | 2) && wraps == [Wrap::Right {}] && has_key(keys);
             assert!(!is_plain || opened.is_some() == expected.is_some(), "a sound body is refused");
             if is_plain {
                 assert_eq!(opened.is_some_and(|opened| opened.opened_by_previous), expected.is_some() && is_previous(keys));
@@ -211,7 +211,7 @@ fn local(kek: &[u8; 32]) -> ([u8; 16], u8, u16, Vec<u8>) {
     (key_id, 1, blob.len() as u16, blob)
 }
 
-/// A sound body with these epochs.
+/// A sound body of version 1 with these epochs.
 pub fn body(epochs: &[u32]) -> Vec<u8> {
     let mut body = [[1].as_slice(), &[18; 32], &[19; 32], &[20; 16], &[epochs.len() as u8]].concat();
     for epoch in epochs {
@@ -221,14 +221,16 @@ pub fn body(epochs: &[u32]) -> Vec<u8> {
     body
 }
 
-/// The body by the book: `1 | index_key32 | ledger_key32 | ledger_id16 | n1 | n * (epoch4 | root32)`, where n >= 1 and epochs rise.
-fn body_facts(body: &[u8]) -> Option<KeyringFacts> {
+/// The body by the book: `version1 | index_key32 | ledger_key32 | ledger_id16 | n1 | n * (epoch4 | root32)`, where n >= 1 and epochs rise;
+/// in version 2, eight bytes more.
+fn body_facts(version: u8, body: &[u8]) -> Option<KeyringFacts> {
     let count = usize::from(*body.get(81)?);
-    if body[0] != 1 || count == 0 || body.len() != 82 + count * 36 {
+    let more = if version == 2 { 8 } else { 0 };
+    if body[0] != version || count == 0 || body.len() != 82 + count * 36 + more {
         return None;
     }
     let root = |at: &[u8]| (u32::from_be_bytes(at[..4].try_into().unwrap()), at[4..].try_into().unwrap());
-    let roots: Vec<(u32, [u8; 32])> = body[82..].chunks(36).map(root).collect();
+    let roots: Vec<(u32, [u8; 32])> = body[82..82 + count * 36].chunks(36).map(root).collect();
     roots.windows(2).all(|pair| pair[0].0 < pair[1].0).then(|| KeyringFacts {
         store_id: STORE_ID,
         index_key: body[1..33].try_into().unwrap(),

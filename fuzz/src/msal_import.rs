@@ -101,7 +101,7 @@ pub fn run(data: &[u8]) {
 fn put_together(choices: &[u8]) -> String {
     let mut choices = Unstructured::new(choices);
     let mut file = String::from("{");
-    if choices.arbitrary::<u8>().unwrap_or(0) % 8 > 0 {
+    if !choices.arbitrary::<u8>().unwrap_or(0).is_multiple_of(8) {
         let account = |user| {
             format!("\"{user}\": {{\"home_account_id\": \"{user}{}\", \"environment\": \"login.windows.net\"}}", &HOME[1..])
         };
@@ -228,7 +228,7 @@ fn readable(live: &LiveSignIn, token: &Token, all: &[Token], own: &TenantId, now
             let mut access = all.iter().filter_map(|token| if let Token::Access(token) = token { Some(token) } else { None });
             let last = access.rfind(is_same).expect("itself at least");
             let found = live.access_token(&query).expect("a read");
-            let end = |token: &AccessToken| Option::<SystemTime>::from(token.expires_at);
+            let end = |token: &AccessToken| token.expires_at;
             if end(last).is_none_or(|end| end > now + Duration::from_secs(5 * 60)) {
                 assert!(found.as_ref() == Some(last), "an access token is not found");
             }

@@ -196,7 +196,8 @@ fn sealed(kind: &Kind, text: &[u8], sign_ins: u8, parts: u8, count: Option<u8>) 
             let size = text.len().div_ceil(usize::from(parts % 8).max(1)).clamp(1, PART_BYTES);
             let texts: Vec<&[u8]> = if text.is_empty() { vec![text] } else { text.chunks(size).take(255).collect() };
             let count = count.unwrap_or(texts.len() as u8);
-            let front = [[1, b'T', count].as_slice(), &[5; 16]].concat();
+            // Of either version.
+            let front = [[1 + (parts >> 3 & 1), b'T', count].as_slice(), &[5; 16]].concat();
             (0..).zip(texts).map(|(part, text)| ROWS.seal_text(Body::Token, &key(part), &front, text)).collect()
         }
     };
@@ -224,7 +225,21 @@ fn made(plan: &Plan, text: &[u8]) {
             let resource = is(1).then(&mut word);
             let token_type = if is(2) { word() } else { "Bearer".into() };
             let (refresh_at, extended_expires_at) = (is(3).then(|| at(1)), is(4).then(|| at(2)));
-            AccessToken { tenant, resource, token_type, refresh_at, extended_expires_at, partition, extra, ..token }.into()
+            let (expires_at, lifetime) =
+                (token.expires_at.filter(|_| !is(5)), is(6).then(|| Duration::from_millis(times.len() as u64)));
+            AccessToken {
+                tenant,
+                resource,
+                token_type,
+                expires_at,
+                lifetime,
+                refresh_at,
+                extended_expires_at,
+                partition,
+                extra,
+                ..token
+            }
+            .into()
         }
         1 => {
             let token = RefreshToken::new(client, padded(word()));

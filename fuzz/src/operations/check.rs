@@ -101,7 +101,10 @@ impl World {
         let nothing = super::model::Slot::default();
         let visible = |place: &Place| -> Vec<Option<String>> {
             let slot = made.tokens.get(place).unwrap_or(&nothing);
-            slot.now.iter().map(|kept| kept.as_ref().filter(|kept| kept.is_visible(moment)).map(|kept| kept.secret.clone())).collect()
+            slot.now
+                .iter()
+                .map(|kept| kept.as_ref().filter(|kept| kept.is_visible(moment)).map(|kept| kept.secret.clone()))
+                .collect()
         };
         let mut possible = visible(first);
         let is_missing_possible = possible.contains(&None);
