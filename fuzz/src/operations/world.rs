@@ -332,7 +332,8 @@ impl World {
             if Some(*index) == newest || !is_there {
                 continue;
             }
-            if surely && (sure >= MAX_SIGN_INS || made.is_too_old(now)) {
+            // (Whoever is too old by a clock that only this process speaks for is kept.)
+            if surely && sure >= MAX_SIGN_INS && !made.is_too_old(now) {
                 made.fate = Fate::PushedOut;
                 self.touched.push(*index);
             } else if possible >= MAX_SIGN_INS || made.is_too_old(now) {
@@ -643,7 +644,9 @@ impl World {
                     let accounts = (0..ACCOUNTS).filter(|n| self.made.iter().any(|made| made.account == *n && is_in(made)));
                     (accounts.count() as u64, self.made.iter().filter(|made| is_in(made)).count() as u64)
                 };
-                let (sure, possible) = (counts(&|made| self.is_surely_live(made)), counts(&|made| self.may_be_live(made)));
+                // (Whoever is too old by a clock that only this process speaks for is kept.)
+                let may_be_there = |made: &Made| matches!(made.fate, Fate::Here | Fate::Perhaps) && !self.is_covered(made);
+                let (sure, possible) = (counts(&|made| self.is_surely_live(made)), counts(&may_be_there));
                 if !is_shaky {
                     assert!(verified.is_sound(), "{verified:?}");
                     assert!((sure.0..=possible.0).contains(&verified.accounts), "{verified:?}, {sure:?} to {possible:?}");
