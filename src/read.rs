@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::clock::{Millis, to_millis};
+use crate::clock::{Millis, Moment, to_millis};
 use crate::crypto::{Tag, Tagger};
 use crate::error::{Error, Result};
 use crate::gate::Open;
@@ -129,19 +129,20 @@ impl LiveSignIn {
         let core = open.core;
         let tenant = wanted.tenant.as_ref().map_or(self.life().tenant, |tenant| core.tagger.tenant(tenant));
         let slot = wanted.slot(&core.tagger, &self.life().account);
-        let now = core.clock.now();
+        let at = core.clock.moment();
+        let now = at.shown;
         let usable = |token: AccessToken, life| {
             let is_fresh = is_usable(&token, now, skew_of(&token, life, core.options.skew));
             let will_do = is_fresh || (wanted.even_if_expired && is_usable_extended(&token, now));
             (wanted.allows(&token) && will_do).then_some((is_fresh, token))
         };
         let of = |Lasting { token, life }| if let Token::Access(token) = token { usable(token, life) } else { None };
-        let exact = self.read(open, tenant, slot)?.and_then(of);
+        let exact = self.read(open, &at, tenant, slot)?.and_then(of);
         if exact.as_ref().is_some_and(|(is_fresh, _)| *is_fresh) {
             return Ok(exact.map(|(_, token)| token));
         }
         let mut best = exact;
-        self.scan(open, tenant, |lasting| {
+        self.scan(open, &at, tenant, |lasting| {
             let rank = |(is_fresh, t): &(bool, AccessToken)| (!is_fresh, t.scopes.len(), std::cmp::Reverse(end_of(t)));
             if let Some(found) = of(lasting)
                 && best.as_ref().is_none_or(|best| rank(&found) < rank(best))
@@ -158,7 +159,7 @@ impl LiveSignIn {
         let open = self.core().enter()?;
         let tenant = self.tenant_tag(wanted.tenant.as_ref());
         let mut places = Vec::new();
-        self.scan(&open, tenant, |lasting| {
+        self.scan(&open, &self.core().clock.moment(), tenant, |lasting| {
             if let Token::Access(other) = &lasting.token
                 && wanted.allows(other)
                 && other.scopes.len() <= token.scopes.len()
@@ -172,10 +173,10 @@ impl LiveSignIn {
     pub(crate) fn refresh_token_in(&self, open: &Open<'_>, wanted: &RefreshQuery) -> Result<Option<RefreshToken>> {
         let core = open.core;
         let slot = wanted.slot(&core.tagger, &self.life().account);
-        let now = core.clock.now();
-        Ok(match self.read(open, self.life().tenant, slot)? {
+        let at = core.clock.moment();
+        Ok(match self.read(open, &at, self.life().tenant, slot)? {
             Some(Lasting { token: Token::Refresh(token), life }) => {
-                let latest = now.saturating_add(core.options.skew.of(life));
+                let latest = at.shown.saturating_add(core.options.skew.of(life));
                 Some(token).filter(|token| token.expires_at.is_none_or(|end| to_millis(end) > latest))
             }
             _ => None,
@@ -186,26 +187,28 @@ impl LiveSignIn {
         let core = open.core;
         let tenant = wanted.tenant.as_ref().map_or(self.life().tenant, |tenant| core.tagger.tenant(tenant));
         let slot = id_slot(&core.tagger, &self.life().account, wanted.client.as_str(), &wanted.partition);
-        Ok(match self.read(open, tenant, slot)? {
+        Ok(match self.read(open, &core.clock.moment(), tenant, slot)? {
             Some(Lasting { token: Token::Id(token), .. }) => Some(token),
             _ => None,
         })
     }
 
     /// One token by its place; `None` if it is not there, its age cannot be told, or the sign-in or the token's tenant is signed out.
-    fn read(&self, open: &Open<'_>, tenant: Tag, slot: Tag) -> Result<Option<Lasting>> {
+    ///
+    /// `at` is when the reading began: looking at the clocks costs a fair part of a read, so that is done once.
+    fn read(&self, open: &Open<'_>, at: &Moment, tenant: Tag, slot: Tag) -> Result<Option<Lasting>> {
         let key = layout::token(&self.life().account, self.id_bytes(), &tenant, &slot, 0);
-        self.beside_writers(open, |header| {
+        self.beside_writers(open, at, |header| {
             if open.core.ledger.fences().is_tenant_dead(self.life(), tenant) {
                 return Ok(Some(None));
             }
             let Some(value) = open.get(&key)? else { return Ok(Some(None)) };
-            Ok(open.stored(header, key.clone(), value)?.map(|stored| settle(stored, &open.core.clock.moment())))
+            Ok(open.stored(header, key.clone(), value)?.map(|stored| settle(stored, at)))
         })
     }
 
     /// Gives every token of the sign-in in one tenant to `each`.
-    fn scan(&self, open: &Open<'_>, tenant: Tag, mut each: impl FnMut(Lasting)) -> Result<()> {
+    fn scan(&self, open: &Open<'_>, at: &Moment, tenant: Tag, mut each: impl FnMut(Lasting)) -> Result<()> {
         let prefix = layout::tokens_in(&self.life().account, self.id_bytes(), &tenant);
         let mut after: Option<Vec<u8>> = None;
         loop {
@@ -215,7 +218,7 @@ impl LiveSignIn {
             for (key, _) in slice {
                 if let Some(AccountRow::Token { slot, part: 0, .. }) = layout::parse(&key) {
                     // Read anew, so that its parts are of one write.
-                    self.read(open, tenant, slot)?.into_iter().for_each(&mut each);
+                    self.read(open, at, tenant, slot)?.into_iter().for_each(&mut each);
                 }
             }
         }
@@ -226,6 +229,7 @@ impl LiveSignIn {
     fn beside_writers<T>(
         &self,
         open: &Open<'_>,
+        at: &Moment,
         mut read: impl FnMut(&Header) -> Result<Option<Option<T>>>,
     ) -> Result<Option<T>> {
         for attempt in 0..=TRIES {
@@ -233,11 +237,11 @@ impl LiveSignIn {
             if matches!(lock, Some(None)) {
                 return Ok(None);
             }
-            let Some((_, header)) = self.live_header(open)? else { return Ok(None) };
+            let Some((_, header)) = self.live_header_at(open, at.shown)? else { return Ok(None) };
             match read(&header) {
                 Ok(Some(found)) => return Ok(found),
                 Ok(None) => {}
-                Err(Error::Tampered(row)) => match self.live_header(open)? {
+                Err(Error::Tampered(row)) => match self.live_header_at(open, at.shown)? {
                     Some(_) => return Err(Error::Tampered(row)),
                     None => return Ok(None),
                 },

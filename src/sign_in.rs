@@ -410,10 +410,15 @@ impl LiveSignIn {
 
     /// The account's header, if this sign-in is in it and live.
     pub(crate) fn live_header(&self, open: &Open<'_>) -> Result<Option<(Vec<u8>, Header)>> {
+        self.live_header_at(open, open.core.clock.now())
+    }
+
+    /// The same for who has just looked at the clock.
+    pub(crate) fn live_header_at(&self, open: &Open<'_>, now: Millis) -> Result<Option<(Vec<u8>, Header)>> {
         let me = &*self.0;
         let Some((value, header)) = open.header_alone(&me.life.account)? else { return Ok(None) };
         let is_mine = header.generation == me.generation && header.sign_ins.contains(&me.id);
-        Ok((is_mine && open.core.is_live(&me.life, open.core.clock.now())).then_some((value, header)))
+        Ok((is_mine && open.core.is_live(&me.life, now)).then_some((value, header)))
     }
 }
 
