@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::acquire::Acquiring;
 use crate::backlog::Backlog;
 use crate::clock::{Millis, StoreClock, millis};
+use crate::counting::Counting;
 use crate::crypto::{Tag, Tagger};
 use crate::engine::{Batch, Durability, Engine, EngineError, Row};
 use crate::error::{Error, Part, Result};
@@ -59,6 +60,7 @@ pub(crate) struct Core {
     pub(crate) clock: StoreClock,
     pub(crate) options: Options,
     pub(crate) backlog: Backlog,
+    pub(crate) counting: Counting,
     pub(crate) acquiring: Acquiring,
     accounts: Vec<Mutex<()>>,
     sessions: Vec<Mutex<()>>,
@@ -93,6 +95,7 @@ impl Core {
             options,
             backlog: Backlog::default(),
             acquiring: Acquiring::default(),
+            counting: Counting::default(),
             accounts: stripes(256),
             sessions: stripes(256),
             old_end,

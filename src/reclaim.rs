@@ -253,11 +253,12 @@ fn tidy_account(core: &Core, account: &Tag, now: Option<Millis>, pace: &mut Pace
     let mut tidied = Swept::default();
     let mut after: Option<Vec<u8>> = None;
     loop {
+        let end = core.counting.none_before(|| core.ledger.synced());
         let start = Instant::now();
         let (rows, last) = {
             let open = core.enter()?;
             let _lock = core.lock_account(account);
-            let left = tidy_header(&open, account, now.is_some() && after.is_none(), &mut tidied)?;
+            let left = tidy_header(&open, account, end, now.is_some() && after.is_none(), &mut tidied)?;
             if let (Some(left), None) = (&left, &after) {
                 tidied.live_bytes += left.bytes;
             }
@@ -279,12 +280,12 @@ struct Left {
     bytes: u64,
 }
 
-/// Takes those out of the header who have ended, and then their index rows away. Gives who is left.
+/// Takes those out of the header who have ended by sign-outs up to `end`, and then their index rows away. Gives who is left.
 ///
 /// Row by row, as a batch holds up every reader of the process while it is applied, and nothing here needs one: the ledger has made all of
 /// it unreachable at once. What makes it unreachable by any reading comes first; index rows that a crash leaves lead nowhere, and the
 /// sweep deletes them.
-fn tidy_header(open: &Open<'_>, account: &Tag, sweeping: bool, tidied: &mut Swept) -> Result<Option<Left>> {
+fn tidy_header(open: &Open<'_>, account: &Tag, end: Position, sweeping: bool, tidied: &mut Swept) -> Result<Option<Left>> {
     let key = layout::header(account);
     let opened = open.header(account).and_then(|opened| {
         let opened = opened.map(|(value, header)| Ok((open.rows()?.open_account(&key, &value, &header)?, value, header)));
@@ -301,7 +302,7 @@ fn tidy_header(open: &Open<'_>, account: &Tag, sweeping: bool, tidied: &mut Swep
         }
         Err(error) => return Err(error),
     };
-    let look = look(open, account, &header, open.core.ledger.synced())?;
+    let look = look(open, account, &header, end)?;
     tidied.tampered += look.tampered;
     let bytes = if look.live.is_empty() { 0 } else { value.len() as u64 };
     if look.has_ended {

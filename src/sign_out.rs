@@ -194,8 +194,8 @@ pub struct Receipt {
     pub refresh_tokens: Vec<RefreshToken>,
     /// Whether some refresh tokens could not be read, because the engine failed or a row does not open.
     pub refresh_tokens_missed: bool,
-    /// Whom it ended, if that was [to be counted](SignOut::counted). `None` if not, or if the engine cannot be read. Whom somebody else has
-    /// deleted between the sign-out and the counting (a sweep, another sign-in of the account) is not counted.
+    /// Whom it ended, if that was [to be counted](SignOut::counted). `None` if not, or if the engine cannot be read. Whom another sign-in
+    /// of the account has pushed out between the sign-out and the counting is not counted; sweeps and the reclaimer wait meanwhile.
     pub counted: Option<Counted>,
 }
 
@@ -242,11 +242,14 @@ pub(crate) fn sign_out(core: &Core, request: SignOut) -> Result<Receipt> {
     if request.take && request.scopes().any(|scope| matches!(scope, Scope::Tenant(_) | Scope::Everybody)) {
         return Err(Error::invalid("scope", "refresh tokens can be taken of an account, session or subject only"));
     }
+    // Whoever deletes already, as for an earlier sign-out, would take away what is to be counted.
+    let counts = request.is_counted.then(|| core.counting.begin());
     let Done { mut receipt, scopes, before, failure } = carry_out(core, &request)?;
     // Before the reclaimer hears of it: then there is nothing left to count.
     if request.is_counted {
         receipt.counted = count::ended(core, &scopes, &before).ok();
     }
+    drop(counts);
     core.backlog.push(&scopes);
     match failure {
         Some(source) => Err(Error::OnlySessionEnded { receipt, source: Box::new(source) }),
