@@ -177,6 +177,21 @@ fn a_sign_out_counts_whom_it_ended_in_every_scope() {
     assert_eq!(store.sign_out(SignOut::everybody()).unwrap().counted, None, "only on request");
 }
 
+/// The reclaimer is at work for a session of the account when the whole account is signed out.
+#[test]
+fn whom_the_reclaimer_is_at_already_is_counted_too() {
+    let (_machine, store) = store();
+    for round in 0..3000 {
+        let sign_in = |session| store.sign_in(SignIn::new(account(round), tenant(0)).session(session)).unwrap();
+        let (_first, _second) = (sign_in(session(1)), sign_in(session(2)));
+        // Others' rows keep the reclaimer busy for a while, more in each round.
+        (0..round % 10).for_each(|number| drop(store.sign_out(SignOut::account(&account(1_000_000 + number)))));
+        store.sign_out(SignOut::session(&session(1)).policy(SessionPolicy::OnlySession)).unwrap();
+        let receipt = store.sign_out(SignOut::account(&account(round)).counted()).unwrap();
+        assert_eq!(counted(&receipt), (1, 1), "round {round}");
+    }
+}
+
 /// A sign-out that nothing can count stands all the same.
 #[test]
 fn what_cannot_be_counted_is_none_and_the_sign_out_stands() {
