@@ -517,7 +517,7 @@ impl TokenStore {
         self.owner.core()
     }
 
-    /// What the clock shows, also if it went back: what others wrote is measured by it.
+    /// What the clock shows: what others wrote is measured by it.
     #[cfg(feature = "logout")]
     pub(crate) fn time(&self) -> SystemTime {
         crate::clock::from_millis(self.core().clock.now())
