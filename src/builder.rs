@@ -411,9 +411,8 @@ impl Birth<'_> {
     fn recover(&self, keyring: &Keyring) -> Result<Recovery> {
         let secrets = &keyring.secrets;
         let found = Ledger::read(self.place.ledger_disk()?, secrets.ledger_id, &secrets.ledger_key, self.growth)?;
-        let unfinished = Unfinished::read(&*self.disk, &secrets.ledger_id)?;
-        // They must be gone before one is made that may have the same name.
-        unfinished.engines.iter().try_for_each(|name| self.place.remove_engine(name))?;
+        let mut unfinished = Unfinished::read(&*self.disk, &secrets.ledger_id)?;
+        unfinished.remove_engines(self.place)?;
         let names = self.disk.list().map_err(Error::io("list the store's folder"))?;
         let serial = newest_engine(&names, &secrets.ledger_id).unwrap_or(0);
         let engine = self.place.open_engine(&engine_name(&secrets.ledger_id, serial))?;

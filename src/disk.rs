@@ -9,6 +9,12 @@ pub(crate) trait Disk: Send + Sync + std::fmt::Debug {
     /// The whole file, or `None` if there is none of this name.
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>>;
 
+    /// The file, to be read from its beginning, or `None` if there is none of this name.
+    fn stream(&self, name: &str) -> io::Result<Option<Box<dyn Read + Send>>>;
+
+    /// Begins the file's next content beside it, empty. When all is written and synced, it can be [switched](Disk::switch) to.
+    fn begin(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
+
     /// Writes the file's next content beside it and syncs it. The file itself is not touched; failing leaves nothing behind
     /// that matters.
     fn prepare(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
@@ -36,6 +42,9 @@ pub(crate) trait Disk: Send + Sync + std::fmt::Debug {
 pub(crate) trait DiskFile: Send + Sync {
     /// Writes all bytes at the offset. Nothing is promised before [`DiskFile::sync`].
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Reads so many bytes at the offset.
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()>;
 
     /// Returns when all that was written is on the disk.
     fn sync(&self) -> io::Result<()>;
@@ -71,6 +80,18 @@ impl Disk for Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    fn stream(&self, name: &str) -> io::Result<Option<Box<dyn Read + Send>>> {
+        match File::open(self.path(name)) {
+            Ok(file) => Ok(Some(Box::new(file))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn begin(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(private_file().create(true).truncate(true).open(self.path(&next(name)))?))
     }
 
     fn prepare(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
@@ -113,10 +134,16 @@ impl Disk for Folder {
 
 impl DiskFile for File {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        // One thread writes at a time, so the shared file position is no danger, and this works on every system.
+        // One thread at a time has it, so the shared file position is no danger, and this works on every system.
         let mut file = self;
         file.seek(SeekFrom::Start(offset))?;
         file.write_all(bytes)
+    }
+
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        let mut file = self;
+        file.seek(SeekFrom::Start(offset))?;
+        file.read_exact(bytes)
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -43,7 +43,7 @@ pub struct Machine {
 #[derive(Default)]
 struct State {
     files: BTreeMap<String, MemoryFile>,
-    prepared: BTreeMap<String, Vec<u8>>,
+    prepared: BTreeMap<String, Prepared>,
     /// Files whose renames and removals are not durable yet, as they were before.
     renamed: BTreeMap<String, Option<MemoryFile>>,
     engines: BTreeMap<String, MemoryRows>,
@@ -56,9 +56,17 @@ struct State {
     fails_syncs: bool,
     holds_syncs: bool,
     holds_engine_syncs: bool,
+    holds_next_files: bool,
     is_engine_busy: bool,
     held: usize,
     calls: u64,
+}
+
+/// A file's next content.
+#[derive(Default)]
+struct Prepared {
+    bytes: Vec<u8>,
+    is_synced: bool,
 }
 
 #[derive(Clone, Default)]
@@ -128,6 +136,20 @@ impl Machine {
     pub fn set_holding_engine_syncs(&self, holds: bool) {
         self.lock_state().holds_engine_syncs = holds;
         self.changed.notify_all();
+    }
+
+    /// Holds every sync of a file that is to take another's place until told otherwise.
+    pub fn set_holding_next_files(&self, holds: bool) {
+        self.lock_state().holds_next_files = holds;
+        self.changed.notify_all();
+    }
+
+    /// Changes a file under whoever has it open.
+    #[cfg(test)]
+    pub(crate) fn put_bytes(&self, name: &str, bytes: &[u8]) {
+        if let Some(file) = self.lock_state().files.get_mut(name) {
+            file.live = bytes.into();
+        }
     }
 
     /// Whether the engine says that a read could be held up.
@@ -244,6 +266,7 @@ impl Machine {
         state.fails_syncs = false;
         state.holds_syncs = false;
         state.holds_engine_syncs = false;
+        state.holds_next_files = false;
         state.is_engine_busy = false;
         drop(guard);
         self.changed.notify_all();
@@ -401,19 +424,33 @@ impl Disk for MemoryDisk {
         Ok(self.machine.call(self.epoch)?.files.get(name).map(|file| file.live.clone()))
     }
 
+    fn stream(&self, name: &str) -> io::Result<Option<Box<dyn io::Read + Send>>> {
+        Ok(self.read(name)?.map(|bytes| Box::new(io::Cursor::new(bytes)) as Box<dyn io::Read + Send>))
+    }
+
+    fn begin(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        let mut state = self.machine.call(self.epoch)?;
+        if state.is_full {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        state.prepared.insert(name.into(), Prepared::default());
+        Ok(Box::new(NextFile { machine: self.machine.clone(), epoch: self.epoch, name: name.into() }))
+    }
+
     fn prepare(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.machine.call(self.epoch)?;
         if state.is_full {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        state.prepared.insert(name.into(), bytes.into());
+        state.prepared.insert(name.into(), Prepared { bytes: bytes.into(), is_synced: true });
         Ok(())
     }
 
     fn switch(&self, name: &str) -> io::Result<()> {
         let mut state = self.machine.call(self.epoch)?;
-        let bytes = state.prepared.remove(name).ok_or(io::ErrorKind::NotFound)?;
-        let file = MemoryFile { id: state.calls, live: bytes.clone(), durable: bytes, unsynced: Vec::new() };
+        let Prepared { bytes, is_synced } = state.prepared.remove(name).ok_or(io::ErrorKind::NotFound)?;
+        let (durable, unsynced) = if is_synced { (bytes.clone(), Vec::new()) } else { (Vec::new(), vec![(0, bytes.clone())]) };
+        let file = MemoryFile { id: state.calls, live: bytes, durable, unsynced };
         let before = state.files.insert(name.into(), file);
         state.renamed.entry(name.into()).or_insert(before);
         drop(state);
@@ -477,6 +514,15 @@ impl DiskFile for OpenFile {
         Ok(())
     }
 
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        let mut state = self.machine.call(self.epoch)?;
+        let file = self.file(&mut state).ok_or(io::ErrorKind::NotFound)?;
+        let offset = usize::try_from(offset).map_err(io::Error::other)?;
+        let from = file.live.get(offset..offset + bytes.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        bytes.copy_from_slice(from);
+        Ok(())
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.machine.hold(|state| state.holds_syncs);
         let mut state = self.machine.call(self.epoch)?;
@@ -494,6 +540,51 @@ impl DiskFile for OpenFile {
         let Some(file) = self.file(&mut state) else { return Ok(()) };
         file.live.truncate(usize::try_from(len).map_err(io::Error::other)?);
         Ok(())
+    }
+}
+
+/// A file's next content, while it is being written.
+struct NextFile {
+    machine: Machine,
+    epoch: u64,
+    name: String,
+}
+
+impl DiskFile for NextFile {
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.machine.call(self.epoch)?;
+        if state.is_full {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let offset = usize::try_from(offset).map_err(io::Error::other)?;
+        if let Some(next) = state.prepared.get_mut(&self.name) {
+            overwrite(&mut next.bytes, offset, bytes);
+            next.is_synced = false;
+        }
+        Ok(())
+    }
+
+    fn read_at(&self, _: u64, _: &mut [u8]) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        // (Not counted as held if it is not: that would wake who waits for a file's sync.)
+        if self.machine.lock_state().holds_next_files {
+            self.machine.hold(|state| state.holds_next_files);
+        }
+        let mut state = self.machine.call(self.epoch)?;
+        if state.fails_syncs {
+            return Err(io::Error::other("injected"));
+        }
+        if let Some(next) = state.prepared.get_mut(&self.name) {
+            next.is_synced = true;
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 

@@ -299,6 +299,33 @@ fn an_interrupted_restore_is_called_again() {
     assert_eq!(signed_in(&pair.builder().restore(&backup).unwrap(), 0..3), [0, 1, 2]);
 }
 
+/// The engine is lost, and the restore dies before it counts: an open without it makes an engine of the name that the mark holds. That one is
+/// the store's own, and stays.
+#[test]
+fn who_signs_in_after_an_interrupted_restore_stays_in() {
+    for has_half in [false, true] {
+        let pair = Pair::new();
+        let store = pair.open();
+        fill(&store, 0..1);
+        store.backup(pair.home.beside("backup")).unwrap();
+        store.close().unwrap();
+        let engine = entry(&pair.home.path(), "engine-");
+        fs::remove_dir_all(&engine).unwrap();
+        if has_half {
+            fs::create_dir(&engine).unwrap();
+            fs::write(engine.join("db"), "half").unwrap();
+        }
+        fs::write(pair.home.path().join("moving"), engine.file_name().unwrap().as_encoded_bytes()).unwrap();
+        let store = pair.open();
+        assert!(!pair.home.path().join("moving").exists() && engine.exists());
+        fill(&store, 1..2);
+        assert!(store.stats().is_ok());
+        store.close().unwrap();
+        assert_eq!(signed_in(&pair.open(), 0..2), [1]);
+        assert_eq!(signed_in(&pair.builder().restore(pair.home.beside("backup")).unwrap(), 0..2), [0]);
+    }
+}
+
 #[test]
 fn a_mark_that_no_move_wrote_is_damage_and_nothing_is_removed() {
     let pair = Pair::new();

@@ -1,15 +1,37 @@
-//! Compaction: a new file without the records that no longer decide anything. It is written beside the old one and takes its place
-//! by a rename; what stands in memory is then rebuilt from it. A successor, which a complete erasure makes, is the same under a new id and key.
+//! Compaction: a new file without the records that no longer decide anything. It is written beside the old one, while sign-outs go on, and
+//! takes its place by a rename. A successor, which a complete erasure makes, is the same under a new id and key.
+//!
+//! 1. Plan, by what stands in memory: what is too old, and whether it is worth it.
+//! 2. From some synced position on, the *start*, whatever is written to the old file is kept for the new one too: its *tail*.
+//! 3. What stands at or before the start is written to the new file, in order. What a newer sign-out has hidden meanwhile is left out; so the
+//!    switch waits until the newest that stood then is synced, and with it in the tail: an acknowledged record goes only for one that is on the disk.
+//! 4. The tail follows, as it is: groups and calls stay what they were.
+//! 5. Alone for a moment, the rest of the tail, the header, and the switch. Sign-outs wait for these few records and two syncs.
 
 use super::format::{Header, LedgerKey, Record, What};
-use super::recover::recover;
-use super::{Ledger, State, fences_of, file_bytes, slots_of};
+use super::fresh::{Fresh, Switched, behind, slots_for};
+use super::{Ledger, State};
 use crate::clock::Millis;
 use crate::crypto::{Key, fresh};
-use crate::disk::DiskFile;
 use crate::error::{Error, Part, Result};
-use crate::rule::{Fence, Position, Scope};
+use crate::rule::{Fence, InOrder, Opening, Position, SHARDS};
 use crate::sync::{Arc, PoisonError};
+
+/// How many records are looked up and written at a time.
+const SLICE: usize = 4096;
+/// After so many rounds the rest of the tail is written while sign-outs wait: they come in faster than they can be copied.
+const ROUNDS: usize = 16;
+
+/// What a new file leaves out.
+struct Plan {
+    /// The highest position of what is dropped for its age.
+    floor: Position,
+    known_since: Millis,
+    /// The position of the first opening that is kept.
+    first_opening: Position,
+    /// How many records are kept.
+    kept: u64,
+}
 
 impl Ledger {
     /// Writes a new file without the records that no longer decide anything or are older than `oldest`, if that is worth it.
@@ -17,63 +39,44 @@ impl Ledger {
     /// # Errors
     /// `Io` if nothing was changed; `Poisoned` if it is unknown which file would be found after a crash.
     pub(crate) fn compact(&self, oldest: Millis) -> Result<bool> {
-        let mut state = self.lock();
-        // Under steady sign-outs something is always pending: then the next sweep tries again.
-        for _ in 0..64 {
-            if state.failed.is_some() {
-                return Err(Error::Poisoned(Part::Ledger));
-            }
-            state = match (state.busy, state.pending.is_empty()) {
-                (true, _) => self.wait_changed(state),
-                (false, false) => self.lead(state, Self::write_group),
-                (false, true) => return self.rewrite(&mut state, oldest),
-            };
-        }
-        Ok(false)
-    }
-
-    /// Reads the file again, and compares: how many sign-outs decide something.
-    ///
-    /// # Errors
-    /// `Damaged` if the file does not say what stands in memory; `Poisoned` after an earlier failure.
-    pub(crate) fn check(&self) -> Result<u64> {
-        let mut state = self.lock();
-        while state.failed.is_none() && (state.busy || !state.pending.is_empty()) {
-            state = if state.busy { self.wait_changed(state) } else { self.lead(state, Self::write_group) };
-        }
-        if state.failed.is_some() {
-            return Err(Error::Poisoned(Part::Ledger));
-        }
-        let bytes = self.disk.read(&state.name).map_err(Error::io("read the ledger"))?;
-        let bytes = bytes.ok_or_else(|| Error::damaged(Part::Ledger, "its file is missing"))?;
-        let found = recover(&bytes, &state.key, state.header.ledger_id)?;
-        let read = fences_of(&found.header, &found.records);
-        if found.end != state.end || read.in_order() != self.fences().in_order() {
-            return Err(Error::damaged(Part::Ledger, "its file is not as this process wrote it"));
-        }
-        Ok(read.len() as u64)
-    }
-
-    /// The caller holds the lock, and nothing is pending or being written.
-    fn rewrite(&self, state: &mut State, oldest: Millis) -> Result<bool> {
-        let kept = self.kept(&state.header, oldest);
-        let waste = state.used().saturating_sub(kept.records.len() as u64);
-        if waste < (kept.records.len() as u64).max(u64::from(self.growth.chunk)) {
+        let _tending = self.tend();
+        let plan = self.plan(oldest)?;
+        let used = self.lock().used();
+        let waste = used.saturating_sub(plan.kept);
+        if waste < plan.kept.max(u64::from(self.growth.chunk)) {
             return Ok(false);
         }
+        let copying = self.begin_copying()?;
         // Random, not the next: of two attempts, of which the first failed in the middle, no slot shall pass for one of the other's.
         let serial = u32::from_be_bytes(fresh()?);
-        let header = self.header_for(&kept, state, state.header.ledger_id, serial)?;
-        let bytes = file_bytes(&header, &state.key, &kept.records, self.growth);
-        self.disk.prepare(&state.name, &bytes).map_err(Error::io("write the compacted ledger"))?;
-        let switched = self.disk.switch(&state.name).and_then(|()| self.disk.open(&state.name));
-        state.file = switched
-            .map_err(|error| {
-                self.fail(state, error.kind());
-                Error::Poisoned(Part::Ledger)
-            })?
-            .into();
-        self.adopt_records(state, header, slots_of(&bytes), &kept.records);
+        let mut file = Fresh::begin(&*self.disk, &copying.name, copying.key.clone(), copying.ledger_id, serial)?;
+        let kept = self.write_kept(&mut file, &plan, copying.start)?;
+        // Whatever has hidden one of these stands by now.
+        let newest = self.lock().end;
+        for _ in 0..ROUNDS {
+            let tail = copying.take();
+            if tail.is_empty() {
+                break;
+            }
+            file.append(&tail)?;
+        }
+        file.sync()?;
+        self.wait(newest).map_err(|_| Error::Poisoned(Part::Ledger))?;
+
+        let mut state = self.lock_idle()?;
+        file.append(&state.copied.take().unwrap_or_default())?;
+        let header = self.header_for(&plan, kept, copying.start, copying.ledger_id, serial);
+        file.seal_up(&header, slots_for(u64::from(kept) + behind(copying.start, state.end), self.growth))?;
+        let switched = file.switch(header).map_err(|error| {
+            self.fail(&mut state, error.kind());
+            Error::Poisoned(Part::Ledger)
+        })?;
+        state.install(switched);
+        let has_dropped = self.let_dropped_stand(&plan);
+        drop(state);
+        for shard in (0..SHARDS).filter(|_| has_dropped) {
+            self.fences.write().unwrap_or_else(PoisonError::into_inner).forget_shard(shard);
+        }
         Ok(true)
     }
 
@@ -84,17 +87,21 @@ impl Ledger {
     /// # Errors
     /// `Io`, `Full`; `Poisoned` after an earlier failure. Nothing was changed.
     pub(crate) fn succession(&self, ledger_id: [u8; 16], key: &Key) -> Result<Successor> {
-        let state = self.lock();
-        if state.failed.is_some() || state.busy || !state.pending.is_empty() {
+        let _tending = self.tend();
+        let state = self.lock_idle()?;
+        let (start, is_quiet) = (state.end, state.pending.is_empty());
+        drop(state);
+        if !is_quiet {
             return Err(Error::Poisoned(Part::Ledger));
         }
-        let kept = self.kept(&state.header, 0);
-        let (name, key) = (Self::file_name(&ledger_id), LedgerKey::new(key, &ledger_id));
-        let header = self.header_for(&kept, &state, ledger_id, 0)?;
-        let bytes = file_bytes(&header, &key, &kept.records, self.growth);
-        let made = self.disk.prepare(&name, &bytes).and_then(|()| self.disk.switch(&name)).and_then(|()| self.disk.open(&name));
-        let file = made.map_err(Error::io("write the new ledger"))?.into();
-        Ok(Successor { name, key: key.into(), file, header, slots: slots_of(&bytes), records: kept.records })
+        let plan = self.plan(0)?;
+        let (name, key): (_, Arc<LedgerKey>) = (Self::file_name(&ledger_id), LedgerKey::new(key, &ledger_id).into());
+        let mut file = Fresh::begin(&*self.disk, &name, key.clone(), ledger_id, 0)?;
+        let kept = self.write_kept(&mut file, &plan, start)?;
+        let header = self.header_for(&plan, kept, start, ledger_id, 0);
+        file.seal_up(&header, slots_for(kept.into(), self.growth))?;
+        let switched = file.switch(header).map_err(Error::io("write the new ledger"))?;
+        Ok(Successor { name, key, switched })
     }
 
     /// Goes on with the successor, and removes this ledger's own file for good.
@@ -105,72 +112,143 @@ impl Ledger {
         let mut state = self.lock();
         self.disk.remove(&state.name).map_err(|source| {
             self.fail(&mut state, source.kind());
-            Error::Io { action: "remove the old ledger; the store is poisoned, reopen it", source }
+            let action =
+                "remove the old ledger; the erasure has happened: reopen the store, with the new key (the old one does not open it any more)";
+            Error::Io { action, source }
         })?;
-        let Successor { name, key, file, header, slots, records } = successor;
-        (state.name, state.key, state.file) = (name, key, file);
-        self.adopt_records(&mut state, header, slots, &records);
+        let Successor { name, key, switched } = successor;
+        (state.name, state.key) = (name, key);
+        state.install(switched);
         Ok(())
     }
 
-    /// What a new file keeps: the sign-outs that still decide something and are not older than `oldest`, and the openings that
-    /// sign-ins above the floor can be of.
-    fn kept(&self, header: &Header, oldest: Millis) -> Kept {
-        let (old_floor, mut known_since) = (header.floor, header.known_since);
-        let (sign_outs, openings) = {
-            let fences = self.fences();
-            (fences.in_order(), fences.openings().to_vec())
+    /// What a new file would keep: the sign-outs that still decide something and are not older than `oldest`, and the openings that
+    /// sign-ins above the floor can be of. A shard at a time, so that nobody waits for long.
+    fn plan(&self, oldest: Millis) -> Result<Plan> {
+        if self.is_failed() {
+            return Err(Error::Poisoned(Part::Ledger));
+        }
+        let (synced, (old_floor, known_since)) = (self.synced(), self.horizon());
+        let each = |look: &mut dyn FnMut(Fence)| {
+            for shard in 0..SHARDS {
+                let fences = self.fences();
+                let known = fences.of_shard(shard).map(|(_, fence)| fence);
+                known.filter(|fence| (old_floor + 1..=synced).contains(&fence.position)).for_each(&mut *look);
+            }
         };
-        let sign_outs = sign_outs.into_iter().filter(|(_, fence)| fence.position > old_floor);
-        let sign_outs: Vec<(Scope, Fence)> = sign_outs.collect();
-        let too_old = sign_outs.iter().map(|(_, fence)| fence).filter(|fence| fence.time < oldest);
-        let floor = too_old.map(|fence| fence.position).max().unwrap_or(old_floor);
-        let dropped = sign_outs.iter().filter(|(_, fence)| fence.position <= floor);
-        known_since = dropped.map(|(_, fence)| fence.time).max().map_or(known_since, |latest| latest.max(known_since));
-
-        let record = |position, time, what| Record { in_group: 0, in_call: 0, call_size: 1, position, time, what };
-        let kept_sign_outs = sign_outs.iter().filter(|(_, fence)| fence.position > floor);
-        let mut records: Vec<Record> =
-            kept_sign_outs.map(|(scope, f)| record(f.position, f.time, What::SignOut(*scope, f.cutoff))).collect();
+        let mut plan = Plan { floor: old_floor, known_since, first_opening: 0, kept: 0 };
+        each(&mut |fence| {
+            if fence.time < oldest {
+                plan.floor = plan.floor.max(fence.position);
+            }
+        });
+        each(&mut |fence| {
+            if fence.position > plan.floor {
+                plan.kept += 1;
+            } else {
+                plan.known_since = plan.known_since.max(fence.time);
+            }
+        });
         // An opening is over when the floor has passed the next one, or when all that signed in before the next is too old.
         // Only from the front: one less in the middle would lengthen the one before it.
+        let openings = self.fences().openings().to_vec();
         let next = openings.iter().skip(1).map(|(position, _, time)| (*position, *time)).chain([(Position::MAX, Millis::MAX)]);
-        let live = openings.iter().zip(next).skip_while(|(_, (position, time))| *position <= floor || *time < oldest);
-        records.extend(live.map(|((position, opening, time), _)| record(*position, *time, What::Opened(*opening))));
-        records.sort_unstable_by_key(|record| record.position);
-        Kept { records, floor, known_since }
+        let mut live =
+            openings.iter().zip(next).skip_while(|(_, (position, time))| *position <= plan.floor || *time < oldest).peekable();
+        plan.first_opening = live.peek().map_or(0, |((position, ..), _)| *position);
+        plan.kept += live.count() as u64;
+        Ok(plan)
     }
 
-    fn header_for(&self, kept: &Kept, state: &State, ledger_id: [u8; 16], serial: u32) -> Result<Header> {
-        let (floor, known_since) = (kept.floor, kept.known_since);
-        let kept = u32::try_from(kept.records.len()).map_err(|_| Error::Full(Part::Ledger))?;
-        Ok(Header { ledger_id, serial, chunk: self.growth.chunk, kept, tail: state.end + 1, floor, known_since })
-    }
-
-    /// From now on the file that these are in counts.
-    fn adopt_records(&self, state: &mut State, header: Header, slots: u64, records: &[Record]) {
-        let mut fences = fences_of(&header, records);
-        if state.begun.is_none() {
-            fences.end_openings(state.end + 1);
+    /// Writes what stands at or before `start`, in order of position, and gives how many records that are.
+    fn write_kept(&self, file: &mut Fresh<'_>, plan: &Plan, start: Position) -> Result<u32> {
+        let mut found = InOrder::none();
+        for shard in 0..SHARDS {
+            self.fences().find_places(shard, plan.floor + 1..=start, &mut found);
         }
-        (state.header, state.slots) = (header, slots);
-        *self.fences.write().unwrap_or_else(PoisonError::into_inner) = fences;
+        found.sort();
+        let openings: Vec<(Position, Opening, Millis)> = self.fences().openings().to_vec();
+        let kept_openings = openings.into_iter().filter(|(position, ..)| (plan.first_opening..=start).contains(position));
+        let mut openings =
+            kept_openings.map(|(position, opening, time)| record(position, time, What::Opened(opening))).peekable();
+        for first in (0..found.len()).step_by(SLICE) {
+            let mut records = Vec::with_capacity(SLICE);
+            let fences = self.fences();
+            for (scope, fence) in fences.at(&found, first..found.len().min(first + SLICE)) {
+                records.extend(std::iter::from_fn(|| openings.next_if(|opened| opened.position < fence.position)));
+                records.push(record(fence.position, fence.time, What::SignOut(scope, fence.cutoff)));
+            }
+            drop(fences);
+            file.append(&records)?;
+        }
+        let rest: Vec<Record> = openings.collect();
+        file.append(&rest)?;
+        u32::try_from(file.slots()).map_err(|_| Error::Full(Part::Ledger))
+    }
+
+    /// From now on whatever is written is kept for a new file too, until the result is dropped.
+    fn begin_copying(&self) -> Result<Copying<'_>> {
+        let mut state = self.lock_idle()?;
+        state.copied = Some(Vec::new());
+        let (name, key, ledger_id) = (state.name.clone(), state.key.clone(), state.header.ledger_id);
+        Ok(Copying { ledger: self, start: self.synced(), name, key, ledger_id })
+    }
+
+    fn header_for(&self, plan: &Plan, kept: u32, start: Position, ledger_id: [u8; 16], serial: u32) -> Header {
+        let Plan { floor, known_since, .. } = *plan;
+        Header { ledger_id, serial, chunk: self.growth.chunk, kept, tail: start + 1, floor, known_since }
+    }
+
+    /// Has the floor stand for what the new file leaves out. Whether there is any.
+    fn let_dropped_stand(&self, plan: &Plan) -> bool {
+        let mut fences = self.fences.write().unwrap_or_else(PoisonError::into_inner);
+        fences.forget_openings(plan.first_opening);
+        if plan.floor > 0 {
+            fences.stand_for_dropped(super::floor(plan.floor, plan.known_since));
+        }
+        plan.floor > 0
     }
 }
 
-/// What a compacted file holds.
-struct Kept {
-    records: Vec<Record>,
-    floor: Position,
-    known_since: Millis,
+impl State {
+    /// From now on this file counts.
+    fn install(&mut self, switched: Switched) {
+        let Switched { file, header, slots } = switched;
+        (self.file, self.header, self.slots) = (file, header, slots);
+    }
+}
+
+/// Has what is written kept, and no longer when it is dropped.
+struct Copying<'a> {
+    ledger: &'a Ledger,
+    /// The position behind which the tail begins.
+    start: Position,
+    name: String,
+    key: Arc<LedgerKey>,
+    ledger_id: [u8; 16],
+}
+
+impl Copying<'_> {
+    /// What has been written since the last call.
+    fn take(&self) -> Vec<Record> {
+        self.ledger.lock().copied.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+}
+
+impl Drop for Copying<'_> {
+    fn drop(&mut self) {
+        self.ledger.lock().copied = None;
+    }
 }
 
 /// A ledger that is written and waits for a keyring to name it.
 pub(crate) struct Successor {
     name: String,
     key: Arc<LedgerKey>,
-    file: Arc<dyn DiskFile>,
-    header: Header,
-    slots: u64,
-    records: Vec<Record>,
+    switched: Switched,
+}
+
+/// A record that compaction keeps: whatever call and group it was of, they are whole.
+fn record(position: Position, time: Millis, what: What) -> Record {
+    Record { in_group: 0, in_call: 0, call_size: 1, position, time, what }
 }

@@ -106,6 +106,9 @@ pub(super) struct Seal<'a> {
 }
 
 impl Seal<'_> {
+    /// So many slots are decoded in one go.
+    pub(super) const BLOCK: usize = BLOCK as usize;
+
     /// The bytes of a slot.
     pub(super) fn encode(&self, place: u64, slot: Slot) -> [u8; SLOT_BYTES] {
         let mut bytes = [0; SLOT_BYTES];
@@ -151,10 +154,11 @@ impl Seal<'_> {
         bytes
     }
 
-    /// The slots of a file, in order from the first: `None` is one whose bytes were not written by this ledger at this place of this file.
-    pub(super) fn decode_all(&self, slots: &[[u8; SLOT_BYTES]]) -> Vec<Option<Slot>> {
+    /// Slots of a file, in order from `first`, which begins a [block](Self::BLOCK): `None` is one whose bytes were not written by this ledger at
+    /// this place of this file.
+    pub(super) fn decode(&self, first: u64, slots: &[[u8; SLOT_BYTES]]) -> Vec<Option<Slot>> {
         let mut decoded = Vec::with_capacity(slots.len());
-        for (block, slots) in (0..).zip(slots.chunks(BLOCK as usize)) {
+        for (block, slots) in (first / BLOCK..).zip(slots.chunks(BLOCK as usize)) {
             let stream = keystream(&self.key.filler, self.nonce(block), slots.len() * SLOT_BYTES);
             for ((place, bytes), filler) in (block * BLOCK..).zip(slots).zip(stream.as_chunks::<SLOT_BYTES>().0) {
                 decoded.push(if bytes == filler { Some(Slot::Filler) } else { self.decode_record(place, bytes) });

@@ -126,7 +126,7 @@ impl LedgerFile {
     /// What the slots of a file hold: a record, the filler (`Some(None)`), or nothing of this ledger.
     #[must_use]
     pub fn read_slots(&self, serial: u32, slots: &[[u8; SLOT_BYTES]]) -> Vec<Option<Option<SlotRecord>>> {
-        let slots = self.seal(serial).decode_all(slots).into_iter();
+        let slots = self.seal(serial).decode(0, slots).into_iter();
         let read = slots.map(|slot| match slot? {
             Slot::Filler => Some(None),
             Slot::Record(record) => Some(Some(from_record(&record))),
@@ -163,9 +163,10 @@ impl LedgerFile {
     /// # Errors
     /// As opening a ledger.
     pub fn recover(&self, file: &[u8]) -> Result<Read> {
-        let recovered = recover::recover(file, &self.key, ID)?;
+        let mut records = Vec::new();
+        let recovered = recover(file, &self.key, ID, |_, record| records.push(from_record(record)))?;
         Ok(Read {
-            records: recovered.records.iter().map(from_record).collect(),
+            records,
             end: recovered.end,
             slots: recovered.slots,
             is_cut: recovered.is_cut,

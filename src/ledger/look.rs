@@ -1,17 +1,17 @@
 //! A look at the ledger's file beside whoever has it open: no lock is taken, and nothing is changed.
 
-use super::Ledger;
 use super::format::{LedgerKey, What};
 use super::recover::recover;
+use super::{Ledger, stream};
 use crate::clock::Millis;
 use crate::crypto::Key;
 use crate::disk::Disk;
-use crate::error::{Error, Part, Result};
+use crate::error::Result;
 use crate::rule::{Fence, Position, Scope};
 
 /// What the file said at that moment.
 pub(crate) struct Seen {
-    /// Every sign-out that is still in it, in order of position.
+    /// The sign-outs of the wanted scopes that are still in it, in order of position.
     pub(crate) sign_outs: Vec<(Scope, Fence)>,
     /// The highest position.
     pub(crate) end: Position,
@@ -20,18 +20,19 @@ pub(crate) struct Seen {
 }
 
 impl Ledger {
-    /// Reads the ledger of this id as [`Ledger::read`] does, but leaves even its folder alone.
+    /// Reads the ledger of this id as [`Ledger::read`] does, but leaves even its folder alone. Gives the sign-outs of the scopes that are wanted.
     ///
     /// # Errors
     /// `Damaged` if it is missing or not as this ledger left it; also if it was written to while it was read.
-    pub(crate) fn look(disk: &dyn Disk, ledger_id: [u8; 16], key: &Key) -> Result<Seen> {
-        let bytes = disk.read(&Self::file_name(&ledger_id)).map_err(Error::io("read the ledger"))?;
-        let bytes = bytes.ok_or_else(|| Error::damaged(Part::Ledger, "its file is missing"))?;
-        let found = recover(&bytes, &LedgerKey::new(key, &ledger_id), ledger_id)?;
-        let sign_outs = found.records.iter().filter_map(|record| match record.what {
-            What::SignOut(scope, cutoff) => Some((scope, Fence { position: record.position, cutoff, time: record.time })),
-            What::Opened(_) | What::Void => None,
-        });
-        Ok(Seen { sign_outs: sign_outs.collect(), end: found.end, known_since: found.header.known_since })
+    pub(crate) fn look(disk: &dyn Disk, ledger_id: [u8; 16], key: &Key, wanted: impl Fn(&Scope) -> bool) -> Result<Seen> {
+        let file = stream(disk, &Self::file_name(&ledger_id))?;
+        let mut sign_outs = Vec::new();
+        let found = recover(file, &LedgerKey::new(key, &ledger_id), ledger_id, |_, record| match record.what {
+            What::SignOut(scope, cutoff) if wanted(&scope) => {
+                sign_outs.push((scope, Fence { position: record.position, cutoff, time: record.time }));
+            }
+            What::SignOut(..) | What::Opened(_) | What::Void => {}
+        })?;
+        Ok(Seen { sign_outs, end: found.end, known_since: found.header.known_since })
     }
 }

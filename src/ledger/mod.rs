@@ -3,8 +3,10 @@
 //! A fence stands in memory first, so that no reader can miss it; then its record is appended and synced, together with
 //! those of other calls that wait (group commit); then the call returns. Only the thread that leads a group touches the file.
 
+mod check;
 mod compact;
 mod format;
+mod fresh;
 #[cfg(all(fuzzing, feature = "test-util"))]
 pub(crate) mod fuzzing;
 mod look;
@@ -23,6 +25,7 @@ use crate::rule::{Before, Fence, Fences, NO_CUTOFF, Opening, Position, Scope};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use format::{HEADER_BYTES, Header, LedgerKey, MAX_GROUP, Record, SLOT_BYTES, Seal, Slot, What};
+use recover::recover;
 
 /// The most sign-outs that one call may record.
 pub(crate) const MAX_CALL: usize = MAX_GROUP;
@@ -53,6 +56,7 @@ pub(crate) struct Span {
 /// A ledger that was read and is sound in itself.
 pub(crate) struct Found {
     found: recover::Recovered,
+    fences: Fences,
     disk: Box<dyn Disk>,
     name: String,
     key: LedgerKey,
@@ -70,14 +74,13 @@ impl Found {
     /// # Errors
     /// `Io`, and `Poisoned` if the disk fails.
     pub(crate) fn settle(self) -> Result<Ledger> {
-        let found = self.found;
+        let (found, mut fences) = (self.found, self.fences);
         let file = self.disk.open(&self.name).map_err(Error::io("open the ledger"))?;
         let (first, rewrite) = found.rewrite;
         // A chunk that was being added when the machine died is taken off again: there may be no space for the rest of it.
         let cut = if found.is_cut { file.set_len(offset(found.slots)) } else { Ok(()) };
         let rewritten = cut.and_then(|()| file.write_at(offset(first), &rewrite)).and_then(|()| file.sync());
         rewritten.map_err(Error::io("write the ledger's last group again"))?;
-        let mut fences = fences_of(&found.header, &found.records);
         fences.end_openings(found.end + 1);
         let state = State {
             file: file.into(),
@@ -91,10 +94,12 @@ impl Found {
             failed: None,
             groups: 0,
             begun: None,
+            copied: None,
         };
         let ledger = Ledger {
             disk: self.disk,
             growth: self.growth,
+            tending: Mutex::default(),
             state: Mutex::new(state),
             changed: Condvar::new(),
             synced: AtomicU64::new(found.end),
@@ -121,7 +126,9 @@ pub(crate) struct LedgerStats {
 pub(crate) struct Ledger {
     disk: Box<dyn Disk>,
     growth: Growth,
-    /// Lock order: `state`, then `fences`.
+    /// Whoever writes or reads a whole file of it holds it. Sign-outs do not.
+    tending: Mutex<()>,
+    /// Lock order: `tending`, `state`, then `fences`.
     state: Mutex<State>,
     changed: Condvar,
     synced: AtomicU64,
@@ -147,6 +154,8 @@ struct State {
     groups: u64,
     /// Where this opening is recorded: before anything else that this process appends.
     begun: Option<Position>,
+    /// While a new file is being written beside: what has been written to this one.
+    copied: Option<Vec<Record>>,
 }
 
 struct Pending {
@@ -185,7 +194,7 @@ impl Ledger {
     pub(crate) fn create(disk: &dyn Disk, ledger_id: [u8; 16], key: &Key, growth: Growth, now: Millis) -> Result<()> {
         let name = Self::file_name(&ledger_id);
         let header = Header { ledger_id, serial: 0, chunk: growth.chunk, kept: 0, tail: 1, floor: 0, known_since: now };
-        let bytes = file_bytes(&header, &LedgerKey::new(key, &ledger_id), &[], growth);
+        let bytes = fresh::empty_file(&header, &LedgerKey::new(key, &ledger_id), growth);
         disk.prepare(&name, &bytes).and_then(|()| disk.switch(&name)).map_err(Error::io("create the ledger"))
     }
 
@@ -196,10 +205,12 @@ impl Ledger {
     /// `Damaged` if it is missing or not as this ledger left it.
     pub(crate) fn read(disk: Box<dyn Disk>, ledger_id: [u8; 16], key: &Key, growth: Growth) -> Result<Found> {
         let (name, key) = (Self::file_name(&ledger_id), LedgerKey::new(key, &ledger_id));
-        let bytes = disk.read(&name).map_err(Error::io("read the ledger"))?;
-        let bytes = bytes.ok_or_else(|| Error::damaged(Part::Ledger, "its file is missing"))?;
-        let found = recover::recover(&bytes, &key, ledger_id)?;
-        Ok(Found { found, disk, name, key, growth })
+        let mut fences = Fences::default();
+        let found = recover(stream(&*disk, &name)?, &key, ledger_id, |_, record| let_stand(&mut fences, record))?;
+        if found.header.floor > 0 {
+            fences.stand_for_dropped(floor(found.header.floor, found.header.known_since));
+        }
+        Ok(Found { found, fences, disk, name, key, growth })
     }
 
     /// The highest synced position: the as-of of a sign-in made now.
@@ -351,8 +362,21 @@ impl Ledger {
         }
     }
 
+    fn tend(&self) -> MutexGuard<'_, ()> {
+        self.tending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The state, while nobody writes to the file.
+    fn lock_idle(&self) -> Result<MutexGuard<'_, State>> {
+        let mut state = self.lock();
+        while state.failed.is_none() && state.busy {
+            state = self.wait_changed(state);
+        }
+        if state.failed.is_some() { Err(Error::Poisoned(Part::Ledger)) } else { Ok(state) }
     }
 
     fn fail(&self, state: &mut State, kind: io::ErrorKind) {
@@ -397,12 +421,13 @@ impl Ledger {
 
         let seal = seal_of(&key, &header);
         let place = u64::from(header.kept) + (first - header.tail);
-        let records = (place..).zip(0u16..).zip(&group).flat_map(|((place, in_group), p)| {
+        let records = (0u16..).zip(&group).map(|(in_group, p)| {
             let (in_call, call_size, position, time, what) = (p.in_call, p.call_size, p.position, p.time, p.what);
-            let record = Record { in_group, in_call, call_size, position, time, what };
-            seal.encode(place, Slot::Record(record))
+            Record { in_group, in_call, call_size, position, time, what }
         });
-        let bytes: Vec<u8> = records.collect();
+        let records: Vec<Record> = records.collect();
+        let bytes: Vec<u8> =
+            (place..).zip(&records).flat_map(|(place, record)| seal.encode(place, Slot::Record(*record))).collect();
         let sign_outs = group.iter().filter(|p| p.in_call == 0 && matches!(p.what, What::SignOut(..))).count();
         let watch = observe::watch();
         let written = file.write_at(offset(place), &bytes).and_then(|()| file.sync());
@@ -412,6 +437,9 @@ impl Ledger {
             Ok(()) => {
                 state.groups += 1;
                 self.synced.store(last, Ordering::Release);
+                if let Some(copied) = &mut state.copied {
+                    copied.extend(records);
+                }
                 observe::synced(sign_outs, watch, offset(state.slots), state.free());
             }
             // Nothing is tried again: after a failed sync the system may call lost pages clean.
@@ -468,21 +496,25 @@ fn seal_of<'a>(key: &'a LedgerKey, header: &Header) -> Seal<'a> {
     Seal { key, ledger_id: header.ledger_id, serial: header.serial }
 }
 
-/// What the records of a file let stand. The floor stands for all that was dropped for its age.
-fn fences_of(header: &Header, records: &[Record]) -> Fences {
-    let mut fences = Fences::default();
-    if header.floor > 0 {
-        let floor = Fence { position: header.floor, cutoff: NO_CUTOFF, time: header.known_since };
-        fences.stand(Scope::Everybody, floor);
+/// The fence that stands for all that was dropped for its age.
+fn floor(position: Position, known_since: Millis) -> Fence {
+    Fence { position, cutoff: NO_CUTOFF, time: known_since }
+}
+
+/// Lets stand what a record of a file says.
+fn let_stand(fences: &mut Fences, record: &Record) {
+    let Record { position, time, what, .. } = *record;
+    match what {
+        What::SignOut(scope, cutoff) => fences.stand(scope, Fence { position, cutoff, time }),
+        What::Opened(opening) => fences.open(position, opening, time),
+        What::Void => {}
     }
-    for Record { position, time, what, .. } in records {
-        match what {
-            What::SignOut(scope, cutoff) => fences.stand(*scope, Fence { position: *position, cutoff: *cutoff, time: *time }),
-            What::Opened(opening) => fences.open(*position, *opening, *time),
-            What::Void => {}
-        }
-    }
-    fences
+}
+
+/// The file of this name, from its beginning.
+fn stream(disk: &dyn Disk, name: &str) -> Result<Box<dyn io::Read + Send>> {
+    let file = disk.stream(name).map_err(Error::io("read the ledger"))?;
+    file.ok_or_else(|| Error::damaged(Part::Ledger, "its file is missing"))
 }
 
 fn offset(slot: u64) -> u64 {
@@ -492,18 +524,4 @@ fn offset(slot: u64) -> u64 {
 /// Whether an error says that there is no space, so that nothing else is in doubt.
 fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
-}
-
-fn slots_of(file: &[u8]) -> u64 {
-    (file.len().saturating_sub(HEADER_BYTES) / SLOT_BYTES) as u64
-}
-
-/// A whole file: header, kept records, and filler to the end of the chunk behind the reserve.
-fn file_bytes(header: &Header, key: &LedgerKey, kept: &[Record], growth: Growth) -> Vec<u8> {
-    let seal = seal_of(key, header);
-    let slots = (kept.len() as u64 + growth.reserve + 1).next_multiple_of(growth.chunk.into());
-    let mut bytes = header.encode(key).to_vec();
-    (0..).zip(kept).for_each(|(place, record)| bytes.extend_from_slice(&seal.encode(place, Slot::Record(*record))));
-    bytes.extend_from_slice(&seal.fillers(kept.len() as u64, slots));
-    bytes
 }

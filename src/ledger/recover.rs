@@ -2,7 +2,12 @@
 //!
 //! A group is written only after the previous group's sync returned. So a gap can only be in the last group: it was
 //! torn, nobody was told that it succeeded, and a call of it counts whole or not at all. Every other gap, and every slot
-//! that is neither its filler nor a record, is damage. Pure functions over a buffer.
+//! that is neither its filler nor a record, is damage.
+//!
+//! The file is read slot by slot, once, and never held whole: it may be hundreds of megabytes.
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
 
 use super::format::{HEADER_BYTES, Header, LedgerKey, Record, SLOT_BYTES, Seal, Slot, What};
 use crate::error::{Error, Part, Result};
@@ -12,8 +17,6 @@ use crate::rule::Position;
 #[derive(Debug)]
 pub(super) struct Recovered {
     pub(super) header: Header,
-    /// The records that count, in order of position.
-    pub(super) records: Vec<Record>,
     /// The highest position.
     pub(super) end: Position,
     /// How many slots count. If the file is longer (`is_cut`), the rest is to be cut off.
@@ -26,46 +29,77 @@ pub(super) struct Recovered {
     pub(super) rewrite: (u64, Vec<u8>),
 }
 
-/// Reads a ledger's file.
+/// Slots that are read at a time: 1 MiB. A whole number of blocks of fillers.
+const AT_A_TIME: usize = 16 * 1024;
+/// So many slots or more are shared out among the processors.
+const SHARE: usize = 2 * 1024;
+
+/// Reads a ledger's file from its beginning, and gives `each` record that counts, in order of position. They count only if all is well in the end.
 ///
 /// # Errors
-/// `Damaged`, or `UnsupportedFormat`.
-pub(super) fn recover(file: &[u8], key: &LedgerKey, ledger_id: [u8; 16]) -> Result<Recovered> {
-    let header = Header::decode(file, key, ledger_id)?;
+/// `Damaged`, or `UnsupportedFormat`; `Io`.
+pub(super) fn recover(
+    mut file: impl Read,
+    key: &LedgerKey,
+    ledger_id: [u8; 16],
+    mut each: impl FnMut(&Header, &Record),
+) -> Result<Recovered> {
+    let io = |error| Error::io("read the ledger")(error);
+    let mut head = Vec::with_capacity(HEADER_BYTES);
+    file.by_ref().take(HEADER_BYTES as u64).read_to_end(&mut head).map_err(io)?;
+    let header = Header::decode(&head, key, ledger_id)?;
     let seal = Seal { key, ledger_id, serial: header.serial };
-    let (slots, is_cut) = read_slots(file, &seal, &header)?;
-    let kept = usize::try_from(header.kept).unwrap_or(usize::MAX);
-    let (kept, tail) = slots.split_at_checked(kept).ok_or_else(|| damaged("records are missing at its end"))?;
-
-    let mut records = kept_records(kept, &header)?;
-    let used = tail.iter().rposition(|slot| *slot != Slot::Filler).map_or(0, |last| last + 1);
-    let (tail, _) = tail.split_at(used);
-    let group = last_group(tail, &header)?;
-    let (before, torn) = tail.split_at(group);
-    if calls(before).any(|(slots, whole)| !whole && slots.iter().any(counts)) {
-        return Err(damaged("a call is not whole"));
-    }
-    let whole = without_torn_calls(torn, header.tail + group as u64);
-    let voided = (header.tail + group as u64..).zip(torn.iter().zip(&whole)).find(|(_, (was, is))| was != is);
-    let voided = voided.map(|(position, _)| position);
-
-    records.extend(before.iter().chain(&whole).filter_map(|slot| match slot {
-        Slot::Record(record) if record.what != What::Void => Some(*record),
-        _ => None,
-    }));
-    let first = u64::from(header.kept) + group as u64;
-    let after = (first..).zip(whole.iter().chain(std::iter::repeat(&Slot::Filler))).zip(slots.iter().skip(first as usize));
-    let mut bytes = Vec::with_capacity(slots.len() * SLOT_BYTES);
-    for ((place, slot), found) in after {
-        // What is as it shall be is copied: making it anew would take most of the time of opening.
-        let old = file.get(HEADER_BYTES + place as usize * SLOT_BYTES..).and_then(|rest| rest.first_chunk::<SLOT_BYTES>());
-        match old.filter(|_| slot == found) {
-            Some(old) => bytes.extend_from_slice(old),
-            None => bytes.extend_from_slice(&seal.encode(place, *slot)),
+    let mut scan = Scan::new(&header);
+    let mut bytes = vec![0; AT_A_TIME * SLOT_BYTES];
+    let mut place = 0;
+    loop {
+        let filled = fill(&mut file, &mut bytes).map_err(io)?;
+        let (whole, part) = bytes.get(..filled).unwrap_or_default().as_chunks::<SLOT_BYTES>();
+        for slot in decode(&seal, place, whole) {
+            scan.push(slot, &mut each)?;
+        }
+        if !part.is_empty() {
+            scan.push(None, &mut each)?;
+        }
+        place += whole.len() as u64;
+        if filled < bytes.len() {
+            return scan.finish(&seal, &mut each);
         }
     }
-    let end = header.tail - 1 + used as u64;
-    Ok(Recovered { records, end, slots: slots.len() as u64, is_cut, voided, rewrite: (first, bytes), header })
+}
+
+/// Reads until the buffer is full, or the file is at its end.
+fn fill(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read(rest) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// Authenticates slots, on several processors if there are many: that is most of the work of opening.
+fn decode(seal: &Seal<'_>, first: u64, slots: &[[u8; SLOT_BYTES]]) -> Vec<Option<Slot>> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8).min(slots.len() / SHARE).max(1);
+    let share = slots.len().div_ceil(threads).next_multiple_of(Seal::BLOCK).max(Seal::BLOCK);
+    if threads == 1 {
+        return seal.decode(first, slots);
+    }
+    let shares: Vec<_> = (first..).step_by(share).zip(slots.chunks(share)).collect();
+    std::thread::scope(|scope| {
+        let others: Vec<_> = shares.iter().skip(1).map(|&(at, part)| scope.spawn(move || seal.decode(at, part))).collect();
+        let mut decoded = shares.first().map(|(at, part)| seal.decode(*at, part)).unwrap_or_default();
+        decoded.reserve_exact(slots.len().saturating_sub(decoded.len()));
+        for (other, (_, part)) in others.into_iter().zip(shares.iter().skip(1)) {
+            // (A thread that died has told of no slot: all of its share is damage.)
+            decoded.extend(other.join().unwrap_or_else(|_| vec![None; part.len()]));
+        }
+        decoded
+    })
 }
 
 fn damaged(problem: &'static str) -> Error {
@@ -76,87 +110,194 @@ fn counts(slot: &Slot) -> bool {
     matches!(slot, Slot::Record(record) if record.what != What::Void)
 }
 
-/// All slots of whole chunks. A last chunk that is not all filler and records was being added when the machine died, if the
-/// chunk before it still ends in filler: then nothing was ever written to it, and it is cut off.
-fn read_slots(file: &[u8], seal: &Seal<'_>, header: &Header) -> Result<(Vec<Slot>, bool)> {
-    let body = file.get(HEADER_BYTES..).unwrap_or_default();
-    // At least 1; and by its word alone no memory is reserved.
-    let chunk = usize::try_from(header.chunk).unwrap_or(usize::MAX).max(1);
-    let (whole, part) = body.as_chunks::<SLOT_BYTES>();
-    let mut slots = seal.decode_all(whole);
-    if !part.is_empty() {
-        slots.push(None);
-    }
-    let (before, last) = slots.split_at(slots.len().saturating_sub(1) / chunk * chunk);
-    let holds_record = last.iter().any(|slot| matches!(slot, Some(Slot::Record(_))));
-    let is_whole = last.len() == chunk && !last.contains(&None);
-    let is_cut = !is_whole && !holds_record && before.last() == Some(&Some(Slot::Filler));
-    if is_cut {
-        slots.truncate(before.len());
-    }
-    if !slots.len().is_multiple_of(chunk) || slots.last() != Some(&Some(Slot::Filler)) {
-        return Err(damaged("it does not end in filler: it was cut off or changed"));
-    }
-    let slots = slots.into_iter().collect::<Option<_>>().ok_or_else(|| damaged("a slot was changed"))?;
-    Ok((slots, is_cut))
+/// How far the file has been read.
+struct Scan<'a> {
+    header: &'a Header,
+    /// Slots so far.
+    slots: u64,
+    /// What the last chunk's slots were so far, and how the chunk before it ended.
+    chunk: Chunk,
+    before: Option<bool>,
+    /// The position of the last record that compaction kept.
+    last_kept: Position,
+    /// Slots of the tail that may be of the last group, or of a call that is; `settled` is how many were before them. The last of them is a record.
+    window: VecDeque<Slot>,
+    settled: u64,
+    /// Fillers behind them.
+    fillers: u64,
 }
 
-fn kept_records(kept: &[Slot], header: &Header) -> Result<Vec<Record>> {
-    let mut records: Vec<Record> = Vec::with_capacity(kept.len());
-    for slot in kept {
-        let follows = |record: &Record| records.last().is_none_or(|before| before.position < record.position);
-        match slot {
-            Slot::Record(record) if record.what != What::Void && record.position < header.tail && follows(record) => {
-                records.push(*record);
+#[derive(Clone, Copy, Default)]
+struct Chunk {
+    len: u64,
+    has_record: bool,
+    has_foreign: bool,
+    ends_in_filler: bool,
+}
+
+impl<'a> Scan<'a> {
+    fn new(header: &'a Header) -> Self {
+        let (window, chunk) = (VecDeque::new(), Chunk::default());
+        Self { header, slots: 0, chunk, before: None, last_kept: 0, window, settled: 0, fillers: 0 }
+    }
+
+    /// The next slot; `None` is one that this ledger did not write there.
+    ///
+    /// A last chunk that is not all filler and records was being added when the machine died, if the chunk before it still ends in filler: then
+    /// nothing was ever written to it, and it is cut off. So a foreign slot is borne with as long as no record is in its chunk and no chunk behind.
+    fn push(&mut self, slot: Option<Slot>, each: &mut impl FnMut(&Header, &Record)) -> Result<()> {
+        if self.chunk.len == u64::from(self.header.chunk) {
+            if self.chunk.has_foreign {
+                return Err(damaged("a slot was changed"));
             }
-            _ => return Err(damaged("a record that compaction kept is missing")),
+            self.before = Some(self.chunk.ends_in_filler);
+            self.chunk = Chunk::default();
+        }
+        let chunk = &mut self.chunk;
+        chunk.len += 1;
+        chunk.has_record |= matches!(slot, Some(Slot::Record(_)));
+        chunk.has_foreign |= slot.is_none();
+        chunk.ends_in_filler = slot == Some(Slot::Filler);
+        if chunk.has_foreign && (chunk.has_record || self.before != Some(true)) {
+            return Err(damaged("a slot was changed"));
+        }
+        let place = self.slots;
+        self.slots += 1;
+        match slot {
+            Some(slot) if place < u64::from(self.header.kept) => self.keep(slot, each),
+            Some(Slot::Record(record)) => self.append(record, each),
+            Some(Slot::Filler) => {
+                self.fillers += 1;
+                Ok(())
+            }
+            None => Ok(()),
         }
     }
-    Ok(records)
-}
 
-/// Where in `tail` the last group starts. All slots before it must be records, each in its place.
-fn last_group(tail: &[Slot], header: &Header) -> Result<usize> {
-    let in_place = |(place, slot): (u64, &Slot)| match slot {
-        Slot::Record(record) => record.position == header.tail + place,
-        Slot::Filler => true,
-    };
-    if !(0..).zip(tail).all(in_place) {
-        return Err(damaged("a record is out of place"));
+    fn keep(&mut self, slot: Slot, each: &mut impl FnMut(&Header, &Record)) -> Result<()> {
+        match slot {
+            Slot::Record(record)
+                if record.what != What::Void && record.position < self.header.tail && record.position > self.last_kept =>
+            {
+                self.last_kept = record.position;
+                each(self.header, &record);
+                Ok(())
+            }
+            _ => Err(damaged("a record that compaction kept is missing")),
+        }
     }
-    let Some(Slot::Record(last)) = tail.last() else { return Ok(0) };
-    let group = (tail.len() - 1).checked_sub(last.in_group.into()).ok_or_else(|| damaged("a group begins before its file"))?;
-    let (before, _) = tail.split_at(group);
-    if before.contains(&Slot::Filler) { Err(damaged("a synced record is missing")) } else { Ok(group) }
-}
 
-/// The calls in a run of slots, and whether each is whole. A slot that begins no whole call is a call by itself.
-fn calls(slots: &[Slot]) -> impl Iterator<Item = (&[Slot], bool)> {
-    let mut rest = slots;
-    std::iter::from_fn(move || {
-        let size = match rest.first()? {
-            Slot::Record(first) if first.in_call == 0 => usize::from(first.call_size).max(1),
-            _ => 1,
+    /// A record of the tail.
+    fn append(&mut self, record: Record, each: &mut impl FnMut(&Header, &Record)) -> Result<()> {
+        /// No group reaches further back.
+        const REACH: u64 = u16::MAX as u64;
+        let place = self.settled + self.window.len() as u64 + self.fillers;
+        if record.position != self.header.tail.saturating_add(place) {
+            return Err(damaged("a record is out of place"));
+        }
+        if self.fillers > REACH {
+            return Err(damaged("a synced record is missing"));
+        }
+        self.window.extend((0..std::mem::take(&mut self.fillers)).map(|_| Slot::Filler));
+        self.window.push_back(Slot::Record(record));
+        self.settle(place.saturating_sub(REACH), false, each)
+    }
+
+    /// What is before this place of the tail is certainly not of the last group: none of it may be missing, and every call must be whole. One that
+    /// is not over there waits, unless this is the last word.
+    fn settle(&mut self, before: u64, is_last: bool, each: &mut impl FnMut(&Header, &Record)) -> Result<()> {
+        while self.settled < before {
+            let left = usize::try_from(before - self.settled).unwrap_or(usize::MAX);
+            let size = self.window.front().map_or(1, size_of_call);
+            if size > left && !is_last {
+                return Ok(());
+            }
+            let is_whole = size <= left && is_whole(self.window.iter().take(size), size);
+            for _ in 0..if is_whole { size } else { 1 } {
+                let Some(slot) = self.window.pop_front() else { return Err(damaged("a synced record is missing")) };
+                self.settled += 1;
+                match slot {
+                    Slot::Filler => return Err(damaged("a synced record is missing")),
+                    Slot::Record(_) if !is_whole && counts(&slot) => return Err(damaged("a call is not whole")),
+                    Slot::Record(record) if record.what != What::Void => each(self.header, &record),
+                    Slot::Record(_) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The file is at its end.
+    fn finish(mut self, seal: &Seal<'_>, each: &mut impl FnMut(&Header, &Record)) -> Result<Recovered> {
+        let (header, chunk) = (self.header, self.chunk);
+        let is_whole_chunk = chunk.len == u64::from(header.chunk) && !chunk.has_foreign;
+        let is_cut = !is_whole_chunk && chunk.len > 0 && !chunk.has_record && self.before == Some(true);
+        if is_cut {
+            self.slots -= chunk.len;
+        } else if !is_whole_chunk || !chunk.ends_in_filler {
+            return Err(damaged("it does not end in filler: it was cut off or changed"));
+        }
+        if self.slots < u64::from(header.kept) {
+            return Err(damaged("records are missing at its end"));
+        }
+        let used = self.settled + self.window.len() as u64;
+        let group = match self.window.back() {
+            Some(Slot::Record(last)) => {
+                (used - 1).checked_sub(last.in_group.into()).ok_or_else(|| damaged("a group begins before its file"))?
+            }
+            _ => used,
         };
-        let call = rest.get(..size).filter(|call| is_whole(call));
-        let (call, behind) = rest.split_at(call.map_or(1, <[Slot]>::len));
-        rest = behind;
-        Some((call, is_whole(call)))
-    })
+        self.settle(group, true, each)?;
+        let torn: Vec<Slot> = self.window.into();
+        let whole = without_torn_calls(&torn, header.tail + group);
+        let voided = (header.tail + group..).zip(torn.iter().zip(&whole)).find(|(_, (was, is))| was != is);
+        let voided = voided.map(|(position, _)| position);
+        for slot in &whole {
+            match slot {
+                Slot::Record(record) if record.what != What::Void => each(header, record),
+                _ => {}
+            }
+        }
+        let first = u64::from(header.kept) + group;
+        let behind = first + whole.len() as u64;
+        let mut bytes: Vec<u8> = (first..).zip(&whole).flat_map(|(place, slot)| seal.encode(place, *slot)).collect();
+        bytes.extend_from_slice(&seal.fillers(behind, self.slots));
+        let end = header.tail - 1 + used;
+        Ok(Recovered { header: header.clone(), end, slots: self.slots, is_cut, voided, rewrite: (first, bytes) })
+    }
 }
 
-fn is_whole(call: &[Slot]) -> bool {
-    (0u16..).zip(call).all(|(place, slot)| match slot {
-        Slot::Record(r) => r.what != What::Void && r.in_call == place && usize::from(r.call_size) == call.len(),
+/// Of how many slots the call is that this one begins. A slot that begins none is one by itself.
+fn size_of_call(slot: &Slot) -> usize {
+    match slot {
+        Slot::Record(first) if first.in_call == 0 => usize::from(first.call_size).max(1),
+        _ => 1,
+    }
+}
+
+/// Whether these slots are a call of this size.
+fn is_whole<'a>(call: impl Iterator<Item = &'a Slot>, size: usize) -> bool {
+    let mut places = 0;
+    let is_its = |slot: &Slot| match slot {
+        Slot::Record(r) => {
+            let is_its = r.what != What::Void && usize::from(r.in_call) == places && usize::from(r.call_size) == size;
+            places += 1;
+            is_its
+        }
         Slot::Filler => false,
-    })
+    };
+    let mut call = call;
+    call.all(is_its) && places == size
 }
 
 /// The last group, with every record voided whose call is not whole. Positions stay used up.
 fn without_torn_calls(group: &[Slot], first: Position) -> Vec<Slot> {
     let mut kept = Vec::with_capacity(group.len());
-    for (call, whole) in calls(group) {
-        if whole {
+    let mut rest = group;
+    while let Some(slot) = rest.first() {
+        let size = size_of_call(slot);
+        let call = rest.get(..size).filter(|call| is_whole(call.iter(), size));
+        if let Some(call) = call {
             kept.extend_from_slice(call);
         } else {
             let place = kept.len() as u64;
@@ -171,6 +312,7 @@ fn without_torn_calls(group: &[Slot], first: Position) -> Vec<Slot> {
                 what: What::Void,
             }));
         }
+        rest = rest.get(call.map_or(1, <[Slot]>::len)..).unwrap_or_default();
     }
     kept
 }

@@ -96,7 +96,7 @@ impl Drop for Doubt<'_> {
 #[derive(Default)]
 pub(crate) struct Unfinished {
     is_marked: bool,
-    pub(crate) engines: Vec<String>,
+    engines: Vec<String>,
     ledgers: Vec<String>,
 }
 
@@ -122,12 +122,17 @@ impl Unfinished {
         Ok(unfinished)
     }
 
-    /// Clears it away. The store's own ledger was found sound: none of these is it. Nobody may be at work with one of them.
-    pub(crate) fn clear(&self, place: &dyn Place, disk: &dyn Disk, held: &mut Held) -> Result<()> {
+    /// Removes the engines that do not count: before one is made, which may have the same name. Once: behind that, the name is the store's own.
+    pub(crate) fn remove_engines(&mut self, place: &dyn Place) -> Result<()> {
+        std::mem::take(&mut self.engines).iter().try_for_each(|name| place.remove_engine(name))
+    }
+
+    /// Clears away what is left of it. The store's own ledger was found sound: none of these is it. Nobody may be at work with one of them.
+    pub(crate) fn clear(mut self, place: &dyn Place, disk: &dyn Disk, held: &mut Held) -> Result<()> {
         if !self.is_marked {
             return Ok(());
         }
-        self.engines.iter().try_for_each(|name| place.remove_engine(name))?;
+        self.remove_engines(place)?;
         for name in &self.ledgers {
             place.lock_ledger(name, held)?;
             place.ledger_disk()?.remove(name).map_err(Error::io("remove a ledger that does not count"))?;

@@ -1,0 +1,65 @@
+//! Whether the file says what stands in memory, while sign-outs go on.
+
+use std::io::{Cursor, Read};
+
+use super::format::{SLOT_BYTES, What};
+use super::recover::recover;
+use super::{Ledger, State, offset, seal_of, stream};
+use crate::error::{Error, Part, Result};
+use crate::rule::{Fence, Position, SHARDS};
+
+impl Ledger {
+    /// Reads the file again, and compares: how many sign-outs decide something.
+    ///
+    /// # Errors
+    /// `Damaged` if the file does not say what stands in memory; `Poisoned` after an earlier failure.
+    pub(crate) fn check(&self) -> Result<u64> {
+        let _tending = self.tend();
+        let state = self.lock_idle()?;
+        let (end, used) = (self.synced(), self.written(&state));
+        let (name, key, header) = (state.name.clone(), state.key.clone(), state.header.clone());
+        drop(state);
+
+        // What is written behind that meanwhile is left out: in its place, the fillers that were there.
+        let fillers = seal_of(&key, &header).fillers(used, (used + 1).next_multiple_of(header.chunk.into()));
+        let file = stream(&*self.disk, &name)?.take(offset(used)).chain(Cursor::new(fillers));
+        let mut found: Vec<Position> = Vec::new();
+        let mut is_same = true;
+        let read = recover(file, &key, header.ledger_id, |_, record| {
+            let What::SignOut(scope, cutoff) = record.what else { return };
+            let fence = Fence { position: record.position, cutoff, time: record.time };
+            let fences = self.fences();
+            if fences.holds(&scope, &fence) {
+                found.push(fence.position);
+            } else {
+                is_same &= fences.last(scope).is_some_and(|newer| newer.position > fence.position);
+            }
+        })?;
+        is_same &= read.end == end && read.header == header;
+        for shard in 0..SHARDS {
+            let fences = self.fences();
+            let mut old = fences.of_shard(shard).map(|(_, fence)| fence.position).filter(|position| *position <= end);
+            is_same &= old.all(|position| found.binary_search(&position).is_ok());
+        }
+        let state = self.lock_idle()?;
+        is_same &= self.ends_in_filler(&state)?;
+        drop(state);
+        if !is_same {
+            return Err(Error::damaged(Part::Ledger, "its file is not as this process wrote it"));
+        }
+        Ok(self.fences().len() as u64)
+    }
+
+    /// How many slots of the file have been written to.
+    fn written(&self, state: &State) -> u64 {
+        u64::from(state.header.kept) + (self.synced() + 1).saturating_sub(state.header.tail)
+    }
+
+    /// Whether all slots are filler that have not been written to.
+    fn ends_in_filler(&self, state: &State) -> Result<bool> {
+        let fillers = seal_of(&state.key, &state.header).fillers(self.written(state), state.slots);
+        let mut bytes = vec![0; fillers.len() / SLOT_BYTES * SLOT_BYTES];
+        state.file.read_at(offset(self.written(state)), &mut bytes).map_err(Error::io("read the ledger"))?;
+        Ok(bytes == fillers)
+    }
+}
