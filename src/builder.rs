@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, Millis, StoreClock, SystemClock};
 use crate::crypto::{KeySource, Keyring, Tagger, fresh};
-use crate::disk::Disk;
+use crate::disk::{self, Disk};
 use crate::engine::{Durability, Engine, open_error};
 use crate::error::{Error, Part, Result};
 use crate::gate::{Core, Options, Working};
@@ -17,7 +17,7 @@ use crate::operate::{Premises, Unfinished, Verified, verify_copy};
 use crate::place::{BIRTH, Folders, Held, KEYRING, MOVING, Place, engine_name, is_engine, newest_engine, parse_engine};
 use crate::row::Rows;
 use crate::rule::Position;
-use crate::sign_out::SessionPolicy;
+use crate::sign_out::{Scope, SessionPolicy};
 use crate::store::TokenStore;
 use crate::sync::Arc;
 use crate::trust::Known;
@@ -269,6 +269,19 @@ impl Builder {
     /// [`Error::InvalidInput`] if there is no store here; [`Error::KeyUnavailable`], [`Error::KeyRejected`]; [`Error::Damaged`], if the
     /// ledger does not look sound however often it is looked at (a quarter of a second); [`Error::UnsupportedFormat`]; [`Error::Io`].
     pub fn history(self) -> Result<History> {
+        self.read_history(None)
+    }
+
+    /// As [`history`](Self::history), with no other sign-outs than those of these scopes and of everybody: what [`History::covering`] and
+    /// [`History::of`] would give of them. It takes no more memory for it, however many others there are.
+    ///
+    /// # Errors
+    /// As [`history`](Self::history).
+    pub fn history_of(self, scopes: &[Scope]) -> Result<History> {
+        self.read_history(Some(scopes))
+    }
+
+    fn read_history(self, of: Option<&[Scope]>) -> Result<History> {
         let key = self.key.as_ref().ok_or_else(no_key)?;
         if let Some(folders) = self.in_folders() {
             // A place makes the folders that it is asked for.
@@ -279,7 +292,7 @@ impl Builder {
                 return Err(Error::damaged(Part::Ledger, "its folder is missing"));
             }
         }
-        history::read(&*self.place.place(), key)
+        history::read(&*self.place.place(), key, of)
     }
 
     /// Opens every row and record of a store that nobody has open, and changes nothing but the lock file: it looks at a copy, in the system's
@@ -302,14 +315,9 @@ impl Builder {
         self.on_damage = OnDamage::Refuse;
         verify_copy(move |copy| {
             let to = Folders { path: copy.to_owned(), ledger: None, cache_bytes: place.cache_bytes };
-            let disk = to.disk()?;
-            let copy_file = |from: Box<dyn Disk>, name: &str| match from.read(name) {
-                Ok(Some(bytes)) => disk.prepare(name, &bytes).and_then(|()| disk.switch(name)),
-                Ok(None) => Ok(()),
-                Err(error) => Err(error),
-            };
+            let copied = to.disk()?;
             for (from, name) in [(place.ledger_disk()?, ledger.as_str()), (place.disk()?, MOVING), (place.disk()?, KEYRING)] {
-                copy_file(from, name).map_err(Error::io("copy the store"))?;
+                disk::copy(&*from, &*copied, name).map_err(Error::io("copy the store"))?;
             }
             for name in place.disk()?.list().map_err(Error::io("list the store's folder"))? {
                 if parse_engine(&name).is_some_and(|(ledger, _)| ledger == id) {

@@ -4,9 +4,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+/// No file that is read at once is larger.
+const LARGEST: u64 = 1 << 20;
+
 /// A folder whose files are replaced atomically and written in place.
 pub(crate) trait Disk: Send + Sync + std::fmt::Debug {
-    /// The whole file, or `None` if there is none of this name.
+    /// A small file, or `None` if there is none of this name. Of one that is larger than any of ours (1 MiB) no more than the beginning is given:
+    /// it is none of ours, and may be larger than the memory.
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>>;
 
     /// The file, to be read from its beginning, or `None` if there is none of this name.
@@ -72,9 +76,9 @@ impl Folder {
 impl Disk for Folder {
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         match File::open(self.path(name)) {
-            Ok(mut file) => {
+            Ok(file) => {
                 let mut bytes = Vec::new();
-                file.read_to_end(&mut bytes)?;
+                file.take(LARGEST + 1).read_to_end(&mut bytes)?;
                 Ok(Some(bytes))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -153,6 +157,26 @@ impl DiskFile for File {
     fn set_len(&self, len: u64) -> io::Result<()> {
         File::set_len(self, len)
     }
+}
+
+/// Copies a file, if there is one, whatever its size.
+pub(crate) fn copy(from: &dyn Disk, to: &dyn Disk, name: &str) -> io::Result<()> {
+    let Some(mut file) = from.stream(name)? else { return Ok(()) };
+    let next = to.begin(name)?;
+    let (mut buffer, mut offset) = (vec![0; 1 << 20], 0);
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => {
+                next.write_at(offset, buffer.get(..read).unwrap_or_default())?;
+                offset += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    next.sync()?;
+    to.switch(name)
 }
 
 /// Makes a folder and those above it; new ones are for their owner alone, and durable.

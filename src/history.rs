@@ -18,7 +18,8 @@ use crate::sign_out::{Scope, names_of, rule_scope};
 const MORE_LOOKS: u32 = 8;
 const DAY: Millis = 24 * 3600 * 1000;
 
-/// The sign-outs that the ledger holds, as it was at one moment. Made by [`Builder::history`](crate::Builder::history).
+/// The sign-outs that the ledger holds, as it was at one moment. Made by [`Builder::history`](crate::Builder::history), or of a few
+/// by [`Builder::history_of`](crate::Builder::history_of).
 ///
 /// It knows sign-outs, not sign-ins: whether somebody has signed in again since, only the open store can tell
 /// ([`TokenStore::account`](crate::TokenStore::account)).
@@ -125,14 +126,7 @@ impl std::fmt::Display for ScopeKind {
 impl History {
     /// The sign-outs of exactly this scope, oldest first.
     pub fn of(&self, scope: &Scope) -> impl DoubleEndedIterator<Item = &PastSignOut> {
-        let scopes = match scope {
-            // Under either tag that it had.
-            Scope::Account(id) => {
-                let (tag, other) = identity::tags(&self.tagger, id);
-                [tag].into_iter().chain(other).map(rule::Scope::Account).collect()
-            }
-            scope => vec![rule_scope(&self.tagger, scope)],
-        };
+        let scopes = scopes_of(&self.tagger, scope);
         self.records.iter().filter(move |record| scopes.contains(&record.scope))
     }
 
@@ -158,24 +152,47 @@ impl History {
     }
 }
 
-/// Reads keyring and ledger where a store is.
-pub(crate) fn read(place: &dyn Place, key: &KeySource) -> Result<History> {
+/// Reads keyring and ledger where a store is: all sign-outs, or those of some scopes and of everybody.
+pub(crate) fn read(place: &dyn Place, key: &KeySource, of: Option<&[Scope]>) -> Result<History> {
     let disk = place.disk()?;
-    read_by(|| disk.read(KEYRING), &*place.ledger_disk()?, key)
+    read_by(|| disk.read(KEYRING), &*place.ledger_disk()?, key, of)
 }
 
-fn read_by(mut keyring: impl FnMut() -> io::Result<Option<Vec<u8>>>, ledger_disk: &dyn Disk, key: &KeySource) -> Result<History> {
+fn read_by(
+    mut keyring: impl FnMut() -> io::Result<Option<Vec<u8>>>,
+    ledger_disk: &dyn Disk,
+    key: &KeySource,
+    of: Option<&[Scope]>,
+) -> Result<History> {
     patiently(|| {
         let bytes = keyring().map_err(Error::io("read the keyring"))?;
         let secrets = Keyring::open(&bytes.unwrap_or_default(), key)?.secrets;
-        let seen = Ledger::look(ledger_disk, secrets.ledger_id, &secrets.ledger_key, |_| true)?;
+        let tagger = Tagger::new(&secrets.index_key);
+        let names: Option<Vec<rule::Scope>> = of.map(|scopes| {
+            let all = scopes.iter().flat_map(|scope| scopes_of(&tagger, scope).into_iter().chain(names_of(&tagger, scope)));
+            all.chain([rule::Scope::Everybody]).collect()
+        });
+        let wanted = |scope: &rule::Scope| names.as_ref().is_none_or(|names| names.contains(scope));
+        let seen = Ledger::look(ledger_disk, secrets.ledger_id, &secrets.ledger_key, wanted)?;
         Ok(History {
             records: seen.sign_outs.into_iter().map(past).collect(),
             known_since: from_millis(seen.known_since),
             position: seen.end,
-            tagger: Tagger::new(&secrets.index_key),
+            tagger,
         })
     })
+}
+
+/// What exactly this scope is on record as.
+fn scopes_of(tagger: &Tagger, scope: &Scope) -> Vec<rule::Scope> {
+    match scope {
+        // Under either tag that it had.
+        Scope::Account(id) => {
+            let (tag, other) = identity::tags(tagger, id);
+            [tag].into_iter().chain(other).map(rule::Scope::Account).collect()
+        }
+        scope => vec![rule_scope(tagger, scope)],
+    }
 }
 
 /// Looks again while it sees damage: of a file that is being written to, one part may have been read before, and another after; and a
@@ -235,7 +252,7 @@ mod tests {
             }
             bytes
         };
-        assert_eq!(read_by(keyring, &*machine.ledger_disk().unwrap(), &key).unwrap().records.len(), 1);
+        assert_eq!(read_by(keyring, &*machine.ledger_disk().unwrap(), &key, None).unwrap().records.len(), 1);
         assert_eq!(looks, 2);
     }
 }

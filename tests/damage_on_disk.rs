@@ -425,3 +425,23 @@ fn the_reserve_is_used_to_the_end_and_no_further() {
     store.sign_out(SignOut::everybody()).unwrap();
     store.close().unwrap();
 }
+
+/// Files that claim to be larger than any memory, as a broken copy can leave them.
+#[test]
+fn a_file_of_a_tebibyte_is_damage_and_is_not_read_whole() {
+    let home = Home::new();
+    let store = home.open();
+    store.sign_in(sign_in(1)).unwrap();
+    store.close().unwrap();
+    let ledger = std::fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().path());
+    let ledger = ledger.filter(|path| path.extension().is_none()).find(|path| path.to_string_lossy().contains("ledger-"));
+    for (part, path) in [(Part::Keyring, home.path().join("keyring")), (Part::Ledger, ledger.unwrap())] {
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        let len = file.metadata().unwrap().len();
+        file.set_len(1 << 40).unwrap();
+        assert!(matches!(home.builder().open(), Err(Error::Damaged { part: p, .. }) if p == part));
+        assert!(matches!(home.builder().history(), Err(Error::Damaged { part: p, .. }) if p == part));
+        file.set_len(len).unwrap();
+        assert_eq!(home.open().account(&account(1)).unwrap().len(), 1, "nothing else was touched");
+    }
+}

@@ -54,6 +54,13 @@ fn it_tells_who_was_signed_out_when_and_how() {
     assert_eq!((s.signed_in_before, e.position, e.signed_in_before), (Some(now()), last.position, None));
     assert_eq!((history.position, history.known_since), (last.position, now()));
 
+    // Of a few scopes the same as of all.
+    for scope in [Scope::Account(account(7)), Scope::Session(session(1)), Scope::Subject(subject(2)), Scope::Tenant(tenant(1))] {
+        let few = machine.builder().history_of(std::slice::from_ref(&scope)).unwrap();
+        assert!(few.of(&scope).eq(history.of(&scope)) && few.covering(&[scope.clone()]).eq(history.covering(&[scope])));
+        assert_eq!((few.records.len(), few.position, few.known_since), (2, history.position, history.known_since));
+    }
+
     // Each answer agrees with the open store's.
     let scopes = [
         Scope::Account(account(1)),

@@ -15,7 +15,7 @@ use crate::clock::Millis;
 use crate::crypto::{Key, fresh};
 use crate::error::{Error, Part, Result};
 use crate::rule::{Fence, InOrder, Opening, Position, SHARDS};
-use crate::sync::{Arc, PoisonError};
+use crate::sync::{Arc, PoisonError, TryLockError};
 
 /// How many records are looked up and written at a time.
 const SLICE: usize = 4096;
@@ -34,12 +34,18 @@ struct Plan {
 }
 
 impl Ledger {
-    /// Writes a new file without the records that no longer decide anything or are older than `oldest`, if that is worth it.
+    /// Writes a new file without the records that no longer decide anything or are older than `oldest`, if that is worth it, and nobody else
+    /// [tends](Ledger::tend) the file now.
     ///
     /// # Errors
     /// `Io` if nothing was changed; `Poisoned` if it is unknown which file would be found after a crash.
     pub(crate) fn compact(&self, oldest: Millis) -> Result<bool> {
-        let _tending = self.tend();
+        // Not waiting: who tends it may be waiting for the caller, who has entered the store. The next sweep tries again.
+        let _tending = match self.tending.try_lock() {
+            Ok(tending) => tending,
+            Err(TryLockError::Poisoned(tending)) => tending.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(false),
+        };
         let plan = self.plan(oldest)?;
         let used = self.lock().used();
         let waste = used.saturating_sub(plan.kept);
@@ -81,13 +87,12 @@ impl Ledger {
     }
 
     /// Writes a ledger with another id and key that says all that this one says: the same sign-outs and openings at the same
-    /// positions. It counts from when a keyring names it; then it is to be [adopted](Ledger::adopt). The caller sees to it that nobody signs
-    /// out meanwhile.
+    /// positions. It counts from when a keyring names it; then it is to be [adopted](Ledger::adopt). The caller [tends](Ledger::tend) this one, and
+    /// sees to it that nobody signs out meanwhile.
     ///
     /// # Errors
     /// `Io`, `Full`; `Poisoned` after an earlier failure. Nothing was changed.
     pub(crate) fn succession(&self, ledger_id: [u8; 16], key: &Key) -> Result<Successor> {
-        let _tending = self.tend();
         let state = self.lock_idle()?;
         let (start, is_quiet) = (state.end, state.pending.is_empty());
         drop(state);

@@ -158,12 +158,14 @@ impl Seal<'_> {
     /// this place of this file.
     pub(super) fn decode(&self, first: u64, slots: &[[u8; SLOT_BYTES]]) -> Vec<Option<Slot>> {
         let mut decoded = Vec::with_capacity(slots.len());
-        for (block, slots) in (first / BLOCK..).zip(slots.chunks(BLOCK as usize)) {
-            let stream = keystream(&self.key.filler, self.nonce(block), slots.len() * SLOT_BYTES);
-            for ((place, bytes), filler) in (block * BLOCK..).zip(slots).zip(stream.as_chunks::<SLOT_BYTES>().0) {
-                decoded.push(if bytes == filler { Some(Slot::Filler) } else { self.decode_record(place, bytes) });
+        self.key.mac.with_many(|mac| {
+            for (block, slots) in (first / BLOCK..).zip(slots.chunks(BLOCK as usize)) {
+                let stream = keystream(&self.key.filler, self.nonce(block), slots.len() * SLOT_BYTES);
+                for ((place, bytes), filler) in (block * BLOCK..).zip(slots).zip(stream.as_chunks::<SLOT_BYTES>().0) {
+                    decoded.push(if bytes == filler { Some(Slot::Filler) } else { self.decode_record(mac, place, bytes) });
+                }
             }
-        }
+        });
         decoded
     }
 
@@ -175,9 +177,9 @@ impl Seal<'_> {
         nonce
     }
 
-    fn decode_record(&self, place: u64, bytes: &[u8; SLOT_BYTES]) -> Option<Slot> {
-        let (signed, mac) = bytes.split_last_chunk::<TAG_LEN>()?;
-        if !bool::from(self.mac(place, signed).ct_eq(mac)) {
+    fn decode_record(&self, mac: &dyn Fn(&[&[u8]]) -> Tag, place: u64, bytes: &[u8; SLOT_BYTES]) -> Option<Slot> {
+        let (signed, tag) = bytes.split_last_chunk::<TAG_LEN>()?;
+        if !bool::from(mac(&self.fields(&self.serial.to_be_bytes(), &place.to_be_bytes(), signed)).ct_eq(tag)) {
             return None;
         }
         let mut rest = signed;
@@ -200,7 +202,12 @@ impl Seal<'_> {
     }
 
     fn mac(&self, place: u64, signed: &[u8]) -> Tag {
-        self.key.mac.tag(&[b"slot", &self.ledger_id, &self.serial.to_be_bytes(), &place.to_be_bytes(), signed])
+        self.key.mac.tag(&self.fields(&self.serial.to_be_bytes(), &place.to_be_bytes(), signed))
+    }
+
+    /// What a slot's MAC is of.
+    fn fields<'a>(&'a self, serial: &'a [u8], place: &'a [u8], signed: &'a [u8]) -> [&'a [u8]; 5] {
+        [b"slot", &self.ledger_id, serial, place, signed]
     }
 }
 

@@ -128,7 +128,7 @@ pub(crate) struct Ledger {
     growth: Growth,
     /// Whoever writes or reads a whole file of it holds it. Sign-outs do not.
     tending: Mutex<()>,
-    /// Lock order: `tending`, `state`, then `fences`.
+    /// Lock order: `tending`, (the store's gate, for who waits for that,) `state`, then `fences`.
     state: Mutex<State>,
     changed: Condvar,
     synced: AtomicU64,
@@ -362,7 +362,9 @@ impl Ledger {
         }
     }
 
-    fn tend(&self) -> MutexGuard<'_, ()> {
+    /// Keeps compaction from beginning, once the one that is at work is done. Who is going to be alone in the store takes this before, and waits
+    /// here for it, not there, where everybody else would wait too.
+    pub(crate) fn tend(&self) -> MutexGuard<'_, ()> {
         self.tending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -508,16 +508,8 @@ fn compaction_leaves_no_record_out_for_one_that_a_crash_takes() {
         ledger.stand(&[account(50)], NO_CUTOFF, 200).unwrap();
         assert!(ledger.compact(0).unwrap());
         machine.cut_power(seed);
-        let life = Life {
-            opening,
-            as_of,
-            time: 150,
-            account: [50; 16],
-            other: None,
-            tenant: [0; 16],
-            session: None,
-            subject: None,
-        };
+        let life =
+            Life { opening, as_of, time: 150, account: [50; 16], other: None, tenant: [0; 16], session: None, subject: None };
         assert!(open(&machine).unwrap().fences().is_dead(&life));
     }
 }

@@ -57,6 +57,8 @@ pub(super) fn move_live<T>(
     // Most of it is on the disk before everybody has to wait.
     mover.commit()?;
     mover.target.sync(Durability::PowerLoss).map_err(target_failed)?;
+    // Should the ledger be being compacted, this waits for that, and not everybody.
+    let _tended = core.ledger.tend();
     let mut open = core.enter_alone()?;
     for account in core.take_changed() {
         mover.carry_again(&open, &account)?;

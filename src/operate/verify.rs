@@ -43,7 +43,8 @@ impl Verified {
 
 /// Looks at all rows, account by account, each under its lock.
 pub(crate) fn verify(core: &Core) -> Result<Verified> {
-    let mut verified = Verified { sign_outs: core.enter()?.core.ledger.check()?, ..Verified::default() };
+    drop(core.enter()?);
+    let mut verified = Verified { sign_outs: core.ledger.check()?, ..Verified::default() };
     let mut after = layout::all_accounts();
     loop {
         let open = core.enter()?;

@@ -104,6 +104,42 @@ fn sign_outs_that_share_a_sync_beside_a_reader() {
     });
 }
 
+/// What is acknowledged beside a compaction of the ledger is in the new file too; and what hides an older record that goes is on the disk before.
+#[test]
+fn sign_outs_beside_a_compaction_of_the_ledger() {
+    check(1000, || {
+        let machine = Machine::new();
+        let store = open(&machine);
+        for number in 0..2 {
+            store.sign_in(request(number)).unwrap().put(tokens("before")).unwrap();
+        }
+        // One that a newer one may hide, and enough others for it to be worth it.
+        store.sign_out(SignOut::account(&account(1))).unwrap();
+        (0..40).for_each(|_| drop(store.sign_out(SignOut::account(&account(9))).unwrap()));
+        let bytes = store.stats().unwrap().ledger_bytes;
+        let rows = machine.rows();
+        let threads: Vec<_> = (0..2)
+            .map(|number| {
+                let (store, machine) = (store.clone(), machine.clone());
+                spawn(move || {
+                    store.sign_out(SignOut::account(&account(number))).unwrap();
+                    machine.calls()
+                })
+            })
+            .collect();
+        store.sweep(1000).unwrap();
+        assert!(store.stats().unwrap().ledger_bytes < bytes);
+        threads.into_iter().for_each(|thread| drop(thread.join().unwrap()));
+        store.verify().unwrap();
+        machine.cut_power(1);
+        drop(store);
+        // The engine's rows come back: the ledger alone keeps them dead.
+        machine.set_rows(rows);
+        let store = open(&machine);
+        assert!((0..2).all(|number| readable(&store, number).is_empty()));
+    });
+}
+
 /// The machine dies at some call: whoever got `Ok` is gone for the next process too, and everybody gets an answer.
 #[test]
 fn the_disk_goes_beside_sign_outs() {

@@ -10,7 +10,8 @@ use crate::time::{show, show_day};
 
 pub(crate) fn run(shared: &Shared, args: &args::History) -> Result<Report, Failure> {
     let scopes = if args.everybody { vec![Scope::Everybody] } else { args.whom.scopes()? };
-    let history = shared.existing()?.history()?;
+    let builder = shared.existing()?;
+    let history = if scopes.is_empty() { builder.history()? } else { builder.history_of(&scopes)? };
     let report = if scopes.is_empty() {
         counts(&history)
     } else {
