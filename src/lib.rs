@@ -28,6 +28,7 @@ mod builder;
 mod clock;
 mod cloud;
 mod codec;
+mod commits;
 mod counting;
 mod crypto;
 mod disk;
