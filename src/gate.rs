@@ -223,6 +223,14 @@ impl Core {
         lock(&self.changed).as_mut().map(std::mem::take).unwrap_or_default()
     }
 
+    /// Says that rows of this account change, or may have, to who moves them. Before the engine has it: who takes the list meanwhile comes to the
+    /// account's lock, and then sees the change.
+    pub(crate) fn name_changed(&self, account: &Tag) {
+        if let Some(changed) = lock(&self.changed).as_mut() {
+            changed.insert(*account);
+        }
+    }
+
     /// How many accounts' rows were changed since the last [`Core::take_changed`].
     pub(crate) fn count_changed(&self) -> usize {
         lock(&self.changed).as_ref().map_or(0, HashSet::len)
@@ -247,6 +255,15 @@ impl Core {
     /// The account's lock: whoever changes its rows holds it.
     pub(crate) fn lock_account(&self, account: &Tag) -> MutexGuard<'_, ()> {
         lock(self.stripe(account))
+    }
+
+    /// The account's lock, if nobody has it: for who has others to do first.
+    pub(crate) fn try_lock_account(&self, account: &Tag) -> Option<MutexGuard<'_, ()>> {
+        match self.stripe(account).try_lock() {
+            Ok(lock) => Some(lock),
+            Err(TryLockError::Poisoned(lock)) => Some(lock.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     fn stripe(&self, account: &Tag) -> &Mutex<()> {
@@ -413,14 +430,11 @@ impl Open<'_> {
         if self.may_wait {
             return Some(self.core.lock_account(account));
         }
-        match self.core.stripe(account).try_lock() {
-            Ok(lock) => Some(lock),
-            Err(TryLockError::Poisoned(lock)) => Some(lock.into_inner()),
-            Err(TryLockError::WouldBlock) => {
-                self.gave_up.set(true);
-                None
-            }
+        let lock = self.core.try_lock_account(account);
+        if lock.is_none() {
+            self.gave_up.set(true);
         }
+        lock
     }
 
     /// Whether a read came to a lock that it may not wait for.
@@ -438,12 +452,12 @@ impl Open<'_> {
             return self.commit_in_group(account, batch, false);
         }
         // One row is whole by itself, and holds nobody up.
-        self.name_changed(account);
+        self.core.name_changed(account);
         if self.engine(|engine| engine.commit(account, batch))? { Ok(()) } else { Err(Error::Tampered("header")) }
     }
 
     fn commit_in_group(&self, account: &Tag, batch: Batch, has_as_of: bool) -> Result<()> {
-        self.name_changed(account);
+        self.core.name_changed(account);
         let wanted = Wanted { account: *account, batch, has_as_of };
         let is_done = self.core.commits.commit(wanted, |group, checkpoint| {
             let unsure = Unsure(self.core);
@@ -452,14 +466,6 @@ impl Open<'_> {
             written
         })?;
         if is_done { Ok(()) } else { Err(Error::Tampered("header")) }
-    }
-
-    /// Says that rows of this account change, to who moves them. Before the engine has it: who takes the list meanwhile waits for the
-    /// account's lock, and then sees the change.
-    fn name_changed(&self, account: &Tag) {
-        if let Some(changed) = lock(&self.core.changed).as_mut() {
-            changed.insert(*account);
-        }
     }
 
     /// Commits a group, all of it together, with the checkpoint moved up to the ledger's synced end if there are as-ofs in it and it is

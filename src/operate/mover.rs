@@ -14,10 +14,13 @@ use crate::layout::{self, AccountRow, Index, SignInId};
 use crate::reclaim::{Look, look, next_account};
 use crate::row::{Header, Rows};
 use crate::rule::Position;
+use crate::sync::MutexGuard;
 use crate::web;
 
 /// So many changed accounts may be left to carry while everybody waits.
 const LEFT: usize = 32;
+/// And so many, if a round leaves about as many as it had: then further ones do, too.
+const LEFT_IN_VAIN: usize = 1024;
 /// After so many rounds everybody waits for what is left, however much it is: changes come in faster than they can be carried.
 const ROUNDS: usize = 16;
 /// The most changes of one batch.
@@ -42,12 +45,15 @@ pub(super) fn move_live<T>(
     finish: impl FnOnce(&mut Open<'_>, Box<dyn Engine>, Position, Moved) -> Result<T>,
 ) -> Result<T> {
     let _watch = core.watch_changes()?;
-    let mut mover = Mover::new(target, resealed);
+    let mut mover = Mover { puts_off: true, ..Mover::new(target, resealed) };
     mover.carry_all(core)?;
+    let mut before = usize::try_from(mover.moved.accounts).unwrap_or(usize::MAX);
     for _ in 0..ROUNDS {
-        if core.count_changed() <= LEFT {
+        let left = core.count_changed();
+        if left <= LEFT || left <= LEFT_IN_VAIN && left > before - before / 8 {
             break;
         }
+        before = left;
         mover.commit()?;
         for account in core.take_changed() {
             let open = enter(core)?;
@@ -58,6 +64,7 @@ pub(super) fn move_live<T>(
     mover.commit()?;
     mover.target.sync(Durability::PowerLoss).map_err(target_failed)?;
     let mut open = core.enter_alone()?;
+    mover.puts_off = false;
     for account in core.take_changed() {
         mover.carry_again(&open, &account)?;
     }
@@ -85,6 +92,9 @@ struct Mover<'a> {
     target: Box<dyn Engine>,
     resealed: Option<&'a Rows>,
     without_web: bool,
+    /// Whether what somebody has locked is left for a later round. It is about to change anyway, and waiting for one after the other, among many who write,
+    /// takes longer than all else.
+    puts_off: bool,
     moved: Moved,
     /// What goes to the target next. Many rows at a time, and flushed every other time, sled's log has the least waste.
     batch: Batch,
@@ -93,7 +103,20 @@ struct Mover<'a> {
 
 impl<'a> Mover<'a> {
     fn new(target: Box<dyn Engine>, resealed: Option<&'a Rows>) -> Self {
-        Self { target, resealed, without_web: false, moved: Moved::default(), batch: Batch::default(), commits: 0 }
+        let (moved, batch) = (Moved::default(), Batch::default());
+        Self { target, resealed, without_web: false, puts_off: false, moved, batch, commits: 0 }
+    }
+
+    /// The lock of an account (or web session of nobody's), or `None` if it is to be carried later.
+    fn hold<'b>(&self, core: &'b Core, tag: &Tag) -> Option<MutexGuard<'b, ()>> {
+        if !self.puts_off {
+            return Some(core.lock_account(tag));
+        }
+        let lock = core.try_lock_account(tag);
+        if lock.is_none() {
+            core.name_changed(tag);
+        }
+        lock
     }
 
     /// What seals the rows of the target.
@@ -109,7 +132,9 @@ impl<'a> Mover<'a> {
         loop {
             let open = enter(core)?;
             let Some(account) = next_account(&open, after)? else { break };
-            self.carry(&open, &account)?;
+            if let Some(_lock) = self.hold(core, &account) {
+                self.carry(&open, &account)?;
+            }
             after = layout::behind_account(&account);
         }
         let mut after: Option<Vec<u8>> = None;
@@ -119,21 +144,25 @@ impl<'a> Mover<'a> {
             let Some((last, _)) = slice.last() else { break };
             after = Some(last.clone());
             let firsts = slice.iter().filter_map(|(key, _)| layout::unbound_of(key)).filter(|(_, part)| *part == 0);
-            firsts.into_iter().try_for_each(|(session, _)| self.carry_unbound(&open, &session))?;
+            for (session, _) in firsts {
+                if let Some(_lock) = self.hold(core, &session) {
+                    self.carry_unbound(&open, &session)?;
+                }
+            }
         }
         Ok(())
     }
 
     /// Carries what has changed since it was carried: an account, or a web session of nobody's. (Nobody's name their tag, which no account has.)
     fn carry_again(&mut self, open: &Open<'_>, tag: &Tag) -> Result<()> {
+        let Some(_lock) = self.hold(open.core, tag) else { return Ok(()) };
         self.clear(open, tag)?;
         self.carry(open, tag)?;
         self.carry_unbound(open, tag)
     }
 
-    /// Carries a web session of nobody's, if it lives.
+    /// Carries a web session of nobody's, if it lives. Its lock is held.
     fn carry_unbound(&mut self, open: &Open<'_>, session: &Tag) -> Result<()> {
-        let _lock = open.core.lock_account(session);
         match web::read_unbound(open, session, open.core.clock.for_deletion()) {
             Ok(Some(Some(found))) => {
                 let rows = match self.resealed {
@@ -162,9 +191,8 @@ impl<'a> Mover<'a> {
         Ok(position)
     }
 
-    /// Gives the target what the store holds of this account that is live. What the target had of it is [cleared](Mover::clear).
+    /// Gives the target what the store holds of this account that is live. What the target had of it is [cleared](Mover::clear). Its lock is held.
     fn carry(&mut self, open: &Open<'_>, account: &Tag) -> Result<()> {
-        let _lock = open.core.lock_account(account);
         let key = layout::header(account);
         let opened = open.header(account).and_then(|opened| {
             let opened = opened.map(|(value, header)| Ok((open.rows()?.open_account(&key, &value, &header)?, header)));
