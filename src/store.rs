@@ -10,7 +10,7 @@ use crate::gate::{Core, Open, lock};
 use crate::id::{AccountId, Alias, SessionId, Subject, TenantId};
 use crate::layout::{self, Index};
 use crate::observe;
-use crate::operate::{self, BackedUp, Compacted, Erased, Premises, Verified};
+use crate::operate::{self, BackedUp, Compacted, CompactionEstimate, Erased, Premises, Verified};
 use crate::owner::{Owner, Works};
 use crate::place::Held;
 use crate::reclaim::{self, Reclaimed, Swept, next_account};
@@ -430,6 +430,25 @@ impl TokenStore {
             observe::compacted(compacted.is_ok());
             compacted
         })
+    }
+
+    /// What a [compaction](TokenStore::compact) would take, on the disk and in memory, before it begins. (One that begins says it, too, as an event
+    /// at level `debug`.)
+    ///
+    /// ```
+    /// # use oubliette::*;
+    /// # let store = TokenStore::in_memory()?;
+    /// let estimate = store.compaction_estimate()?;
+    /// if estimate.free_bytes.is_none_or(|free| free > estimate.copy_bytes) {
+    ///     store.compact()?;
+    /// }
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`], [`Error::Closed`].
+    pub fn compaction_estimate(&self) -> Result<CompactionEstimate> {
+        observe::verb("compaction_estimate", || operate::estimate(self.core(), &self.owner.premises()))
     }
 
     /// Opens every row, and reads the ledger's file again. Nothing is changed. [`Builder::verify`] does it for a store that is not open.

@@ -12,7 +12,7 @@ use crate::index;
 use crate::lasting::Stored;
 use crate::layout::{self, AccountRow, Index, SignInId};
 use crate::reclaim::{Look, look, next_account};
-use crate::row::{Header, Rows};
+use crate::row::{Fresh, Header, Rows};
 use crate::rule::Position;
 use crate::sync::MutexGuard;
 use crate::web;
@@ -34,6 +34,14 @@ pub(super) struct Moved {
     pub(super) bytes: u64,
     /// Accounts, sign-ins, tokens and web sessions that do not open and were left behind.
     pub(super) tampered: u64,
+    /// The size of the target with all of it.
+    pub(super) engine_bytes: u64,
+}
+
+impl Moved {
+    pub(super) fn fresh(&self) -> Fresh {
+        Fresh { live_bytes: self.bytes, engine_bytes: self.engine_bytes }
+    }
 }
 
 /// Carries the live rows of the store to `target`: as they are, or sealed anew for another keyring. Then lets `finish` do what makes
@@ -179,8 +187,13 @@ impl<'a> Mover<'a> {
         if self.batch.changes.len() >= SLICE { self.commit() } else { Ok(()) }
     }
 
-    /// Puts the checkpoint, which says that all is there, and makes all durable.
+    /// Puts the checkpoint, which says that all is there, and what the move brought, and makes all durable.
     fn put_checkpoint(&mut self, open: &Open<'_>) -> Result<Position> {
+        self.commit()?;
+        self.target.sync(Durability::ProcessCrash).map_err(target_failed)?;
+        self.moved.engine_bytes = self.target.size().map_err(target_failed)?;
+        let fresh = self.rows(open)?.seal_fresh(layout::FRESH, &self.moved.fresh())?;
+        self.batch.put(layout::FRESH.to_vec(), fresh);
         let position = open.core.ledger.synced();
         let checkpoint = self.rows(open)?.seal_checkpoint(layout::CHECKPOINT, position)?;
         self.batch.put(layout::CHECKPOINT.to_vec(), checkpoint);

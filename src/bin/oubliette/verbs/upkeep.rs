@@ -89,6 +89,16 @@ pub(crate) fn verify(shared: &Shared) -> Result<Report, Failure> {
 
 pub(crate) fn compact(shared: &Shared) -> Result<Report, Failure> {
     shared.with_store(|store| {
+        if !shared.json {
+            let it = store.compaction_estimate()?;
+            let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+            eprintln!(
+                "oubliette: the engine takes {} MiB; with its copy beside it {} MiB at most, and {} MiB of memory",
+                mib(it.engine_bytes),
+                mib(it.peak_bytes),
+                mib(it.memory_bytes)
+            );
+        }
         let progress = Progress::spinner(shared, "moving what is live");
         let compacted = store.compact()?;
         drop(progress);
