@@ -468,3 +468,50 @@ fn end_of(Stored { token, put }: &Stored) -> Option<Millis> {
         Token::Id(_) => None,
     }
 }
+
+#[cfg(all(test, feature = "test-util"))]
+mod tests {
+    use std::thread::{scope, yield_now};
+
+    use super::*;
+    use crate::{AccountId, Machine, SignIn, TenantId};
+
+    // Without it: the sweep waits for one account after the other among many who write, or never comes back to those that it has passed by.
+    #[test]
+    fn an_account_that_somebody_is_at_is_swept_last() {
+        let machine = Machine::new();
+        let store = machine.builder().open().unwrap();
+        let core = store.core();
+        let mut tags = Vec::new();
+        // Two that do not share a lock.
+        for number in 0.. {
+            let account = AccountId::new("login.example.com", number.to_string()).unwrap();
+            let tag = core.tagger.account(&account);
+            if tags.first().is_none_or(|first: &Tag| first[0] != tag[0]) {
+                store.sign_in(SignIn::new(account, TenantId::new("contoso").unwrap())).unwrap();
+                tags.push(tag);
+            }
+            if tags.len() == 2 {
+                break;
+            }
+        }
+        tags.sort_unstable();
+        // A dead row in each tells that the sweep was there.
+        let dead = |tag: &Tag| layout::sign_in(tag, &[0xdd; 16]);
+        let mut rows = machine.rows();
+        rows.extend(tags.iter().map(|tag| (dead(tag), vec![1])));
+        machine.set_rows(rows);
+        let at_work = core.lock_account(&tags[0]);
+        let swept = scope(|scope| {
+            let sweeping = scope.spawn(|| sweep(core, usize::MAX));
+            while machine.rows().contains_key(&dead(&tags[1])) {
+                yield_now();
+            }
+            assert!(machine.rows().contains_key(&dead(&tags[0])));
+            drop(at_work);
+            sweeping.join().unwrap().unwrap()
+        });
+        assert_eq!((swept.accounts, swept.dead_rows, swept.finished), (2, 2, true));
+        assert!(!machine.rows().contains_key(&dead(&tags[0])));
+    }
+}

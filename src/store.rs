@@ -418,8 +418,9 @@ impl TokenStore {
     /// [sweep](TokenStore::sweep) does it when it is worth it.
     ///
     /// Verbs go on meanwhile. Accounts that change are copied again, until at most 32 are left; for these, and for the disk to sync a few times,
-    /// all verbs wait: some milliseconds, whatever the store holds. (Should accounts change faster than they can be copied, then after 16 rounds
-    /// all wait for those that changed in the last one.) It takes space for a second copy of what is live.
+    /// all verbs wait: some milliseconds, whatever the store holds. (Should accounts change faster than they can be copied, all
+    /// wait for those that are left when a round has brought nothing, if these are at most 1024, or after 16 rounds.) What it takes meanwhile says
+    /// [`compaction_estimate`](TokenStore::compaction_estimate).
     ///
     /// # Errors
     /// [`Error::Full`] and [`Error::Io`]: the store goes on with the old folder, unless the error says that it is poisoned;
