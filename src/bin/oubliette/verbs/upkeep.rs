@@ -1,5 +1,6 @@
 //! Upkeep, and figures.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use oubliette::Verified;
@@ -7,7 +8,7 @@ use oubliette::Verified;
 use crate::args::{Shared, Sweep};
 use crate::failure::{Code, Failure};
 use crate::progress::Progress;
-use crate::report::Report;
+use crate::report::{Report, print};
 use crate::time::show;
 
 /// Accounts that one call of the sweep looks at.
@@ -92,12 +93,13 @@ pub(crate) fn compact(shared: &Shared) -> Result<Report, Failure> {
         if !shared.json {
             let it = store.compaction_estimate()?;
             let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-            eprintln!(
-                "oubliette: the engine takes {} MiB; with its copy beside it {} MiB at most, and {} MiB of memory",
-                mib(it.engine_bytes),
-                mib(it.peak_bytes),
-                mib(it.memory_bytes)
-            );
+            print(|out| {
+                let (now, peak, memory) = (mib(it.engine_bytes), mib(it.peak_bytes), mib(it.memory_bytes));
+                writeln!(
+                    out,
+                    "the engine takes {now} MiB; with its copy beside it {peak} MiB at most, and about {memory} MiB of memory"
+                )
+            })?;
         }
         let progress = Progress::spinner(shared, "moving what is live");
         let compacted = store.compact()?;
