@@ -1,6 +1,5 @@
 //! Upkeep, and figures.
 
-use std::io::Write as _;
 use std::time::Duration;
 
 use oubliette::Verified;
