@@ -11,7 +11,7 @@ use crate::error::{Error, Part, Result};
 use crate::gate::{Core, Options, Working};
 use crate::history::{self, History};
 use crate::lasting::Skew;
-use crate::layout::{CHECKPOINT, KNOWN};
+use crate::layout::{CHECKPOINT, FRESH, KNOWN};
 use crate::ledger::{Growth, Ledger};
 use crate::operate::{Premises, Unfinished, Verified, verify_copy};
 use crate::place::{BIRTH, Folders, Held, KEYRING, MOVING, Place, engine_name, is_engine, newest_engine, parse_engine};
@@ -234,10 +234,11 @@ impl Builder {
         let tagger = Tagger::new(&keyring.secrets.index_key);
         let rows = Rows::new(keyring.store_id, keyring.secrets);
         let known = engine.get(KNOWN).map_err(open_error)?.and_then(|row| rows.open_known(KNOWN, &row));
+        let fresh = engine.get(FRESH).map_err(open_error)?.and_then(|row| rows.open_fresh(FRESH, &row));
         clock.remember(known.unwrap_or_else(|| known_of(&ledger, clock.now())));
         let working = Working { engine, rows };
         let core = Core::new(working, ledger, tagger, clock, self.options, (checkpoint, old_end));
-        TokenStore::new(Arc::new(core), Premises::new(place, disk, serial), held, by_previous)
+        TokenStore::new(Arc::new(core), Premises::new(place, disk, serial, fresh), held, by_previous)
     }
 
     /// Restores a [backup](TokenStore::backup) into this folder, and opens the store.

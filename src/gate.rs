@@ -1,6 +1,6 @@
 //! What all handles of an open store share, and the gate that every verb goes through.
 //!
-//! Lock order: the gate, a session's stripe, accounts' stripes in rising order, the checkpoint, the ledger's own locks. The tag of a web
+//! Lock order: the gate, a session's stripe, accounts' stripes in rising order, the queue of commits, the ledger's own locks. The tag of a web
 //! session has the stripe that an account of this tag would have: who makes one holds it, and that of the account too if it is bound.
 
 use std::cell::Cell;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::acquire::Acquiring;
 use crate::backlog::Backlog;
 use crate::clock::{Millis, StoreClock, millis};
+use crate::commits::{Commits, Wanted, Written};
 use crate::counting::Counting;
 use crate::crypto::{Tag, Tagger};
 use crate::engine::{Batch, Durability, Engine, EngineError, Row};
@@ -66,8 +67,7 @@ pub(crate) struct Core {
     sessions: Vec<Mutex<()>>,
     /// Openings that the ledger has before this position are of version 1.
     old_end: Position,
-    /// The position in the checkpoint row.
-    checkpoint: Mutex<Position>,
+    pub(crate) commits: Commits,
     /// While live rows are being moved to another engine: the accounts whose rows have changed.
     changed: Mutex<Option<HashSet<Tag>>>,
     closing: AtomicBool,
@@ -99,7 +99,7 @@ impl Core {
             accounts: stripes(256),
             sessions: stripes(256),
             old_end,
-            checkpoint: Mutex::new(checkpoint),
+            commits: Commits::new(checkpoint),
             changed: Mutex::default(),
             closing: AtomicBool::new(false),
             on_closing: Mutex::default(),
@@ -223,6 +223,14 @@ impl Core {
         lock(&self.changed).as_mut().map(std::mem::take).unwrap_or_default()
     }
 
+    /// Says that rows of this account change, or may have, to who moves them. Before the engine has it: who takes the list meanwhile comes to the
+    /// account's lock, and then sees the change.
+    pub(crate) fn name_changed(&self, account: &Tag) {
+        if let Some(changed) = lock(&self.changed).as_mut() {
+            changed.insert(*account);
+        }
+    }
+
     /// How many accounts' rows were changed since the last [`Core::take_changed`].
     pub(crate) fn count_changed(&self) -> usize {
         lock(&self.changed).as_ref().map_or(0, HashSet::len)
@@ -247,6 +255,15 @@ impl Core {
     /// The account's lock: whoever changes its rows holds it.
     pub(crate) fn lock_account(&self, account: &Tag) -> MutexGuard<'_, ()> {
         lock(self.stripe(account))
+    }
+
+    /// The account's lock, if nobody has it: for who has others to do first.
+    pub(crate) fn try_lock_account(&self, account: &Tag) -> Option<MutexGuard<'_, ()>> {
+        match self.stripe(account).try_lock() {
+            Ok(lock) => Some(lock),
+            Err(TryLockError::Poisoned(lock)) => Some(lock.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     fn stripe(&self, account: &Tag) -> &Mutex<()> {
@@ -378,7 +395,7 @@ impl Open<'_> {
     ) -> Option<Box<dyn Engine>> {
         let Gate::Alone(place) = &mut self.gate else { return None };
         let working = place.as_mut()?;
-        *lock(&self.core.checkpoint) = checkpoint;
+        self.core.commits.set_checkpoint(checkpoint);
         if let Some(rows) = rows {
             working.rows = rows;
         }
@@ -413,14 +430,11 @@ impl Open<'_> {
         if self.may_wait {
             return Some(self.core.lock_account(account));
         }
-        match self.core.stripe(account).try_lock() {
-            Ok(lock) => Some(lock),
-            Err(TryLockError::Poisoned(lock)) => Some(lock.into_inner()),
-            Err(TryLockError::WouldBlock) => {
-                self.gave_up.set(true);
-                None
-            }
+        let lock = self.core.try_lock_account(account);
+        if lock.is_none() {
+            self.gave_up.set(true);
         }
+        lock
     }
 
     /// Whether a read came to a lock that it may not wait for.
@@ -434,11 +448,56 @@ impl Open<'_> {
     /// # Errors
     /// `Tampered` if the header is not the one that the caller read: nobody else may write it meanwhile.
     pub(crate) fn commit(&self, account: &Tag, batch: Batch) -> Result<()> {
-        // Before the engine has it: who takes the list meanwhile waits for the account's lock, and then sees the change.
-        if let Some(changed) = lock(&self.core.changed).as_mut() {
-            changed.insert(*account);
+        if batch.changes.len() > 1 {
+            return self.commit_in_group(account, batch, false);
         }
+        // One row is whole by itself, and holds nobody up.
+        self.core.name_changed(account);
         if self.engine(|engine| engine.commit(account, batch))? { Ok(()) } else { Err(Error::Tampered("header")) }
+    }
+
+    fn commit_in_group(&self, account: &Tag, batch: Batch, has_as_of: bool) -> Result<()> {
+        self.core.name_changed(account);
+        let wanted = Wanted { account: *account, batch, has_as_of };
+        let is_done = self.core.commits.commit(wanted, |group, checkpoint| {
+            let unsure = Unsure(self.core);
+            let written = self.write(group, checkpoint);
+            std::mem::forget(unsure);
+            written
+        })?;
+        if is_done { Ok(()) } else { Err(Error::Tampered("header")) }
+    }
+
+    /// Commits a group, all of it together, with the checkpoint moved up to the ledger's synced end if there are as-ofs in it and it is
+    /// behind. Every member holds its account's lock, and is one of its own: so no guard changes after it was looked at here.
+    fn write(&self, group: Vec<Wanted>, checkpoint: Position) -> Result<Written> {
+        // After it is known who is in the group: their as-ofs were synced before they came.
+        let synced = if group.iter().any(|one| one.has_as_of) { self.core.ledger.synced() } else { checkpoint };
+        let (mut whole, mut held, is_alone) = (Batch::default(), Vec::with_capacity(group.len()), group.len() == 1);
+        let mut account = [0; 16];
+        for Wanted { account: of, batch, .. } in group {
+            if is_alone {
+                (account, whole) = (of, batch);
+                break;
+            }
+            let holds = match &batch.guard {
+                Some((key, expected)) => self.get(key)? == *expected,
+                None => true,
+            };
+            held.push(holds);
+            if holds {
+                whole.changes.extend(batch.changes);
+            }
+        }
+        if synced > checkpoint {
+            whole.put(layout::CHECKPOINT.to_vec(), self.rows()?.seal_checkpoint(layout::CHECKPOINT, synced)?);
+        }
+        // sled would log that there is nothing, and write a new snapshot at the next open.
+        let is_done = whole.changes.is_empty() || self.engine(|engine| engine.commit(&account, whole))?;
+        if is_alone {
+            held.push(is_done);
+        }
+        Ok(Written { held, checkpoint: if is_done { synced.max(checkpoint) } else { checkpoint } })
     }
 
     /// Leaves for later openings what is known of the time, now and then.
@@ -451,20 +510,10 @@ impl Open<'_> {
         Ok(())
     }
 
-    /// As [`Open::commit`], with the checkpoint moved up to the ledger's synced end if it is behind.
-    pub(crate) fn commit_with_checkpoint(&self, account: &Tag, mut batch: Batch) -> Result<()> {
-        let mut checkpoint = lock(&self.core.checkpoint);
-        let synced = self.core.ledger.synced();
-        if synced <= *checkpoint && batch.changes.is_empty() {
-            // sled would log that, and write a new snapshot at the next open.
-            return Ok(());
-        }
-        if synced > *checkpoint {
-            batch.put(layout::CHECKPOINT.to_vec(), self.rows()?.seal_checkpoint(layout::CHECKPOINT, synced)?);
-        }
-        self.commit(account, batch)?;
-        *checkpoint = synced.max(*checkpoint);
-        Ok(())
+    /// As [`Open::commit`], with the checkpoint moved up to the ledger's synced end if it is behind. No row with an as-of may be on the disk
+    /// without a checkpoint that reaches it, so all of them come this way.
+    pub(crate) fn commit_with_checkpoint(&self, account: &Tag, batch: Batch) -> Result<()> {
+        self.commit_in_group(account, batch, true)
     }
 
     pub(crate) fn sync(&self, durability: Durability) -> Result<()> {
@@ -525,6 +574,15 @@ impl Open<'_> {
             parts.push((key, value));
         }
         Ok(Some(parts))
+    }
+}
+
+/// Fails the engine, should who writes to it for others panic: what they have is in doubt.
+struct Unsure<'a>(&'a Core);
+
+impl Drop for Unsure<'_> {
+    fn drop(&mut self) {
+        self.0.fail_engine();
     }
 }
 

@@ -10,11 +10,11 @@ use crate::crypto::{Key, KeyProvider, KeySource, Keyring, Tagger, WrapContext, W
 use crate::engine::Row;
 use crate::id::{AccountId, Alias, AliasKind, ClientId, SessionId, Subject, TenantId};
 use crate::lasting::Put;
-use crate::layout::{self, CHECKPOINT, KNOWN};
+use crate::layout::{self, CHECKPOINT, FRESH, KNOWN};
 use crate::ledger::{Growth, Ledger};
 use crate::machine::Machine;
 use crate::place::Place;
-use crate::row::{Header, Rows, SignInBody};
+use crate::row::{Fresh, Header, Rows, SignInBody};
 use crate::rule::{Fence, NO_CUTOFF, Scope};
 use crate::token::{AccessToken, IdToken, Partition, RefreshToken, Scopes, Token};
 use crate::trust::Known;
@@ -25,7 +25,8 @@ const PUT: Put = Put { shown: NOW, passed: 5_000, run: 0x0102_0304_0506_0708 };
 const GROWTH: Growth = Growth { chunk: 4, reserve: 4 };
 
 /// What version 2 writes otherwise than version 1; the rest is as it was.
-const OF_VERSION_2: [&str; 6] = ["keyring", "keyring-two-wraps", "header", "token", "token-of-three-parts", "known-time"];
+const OF_VERSION_2: [&str; 7] =
+    ["keyring", "keyring-two-wraps", "header", "token", "token-of-three-parts", "known-time", "fresh-engine"];
 
 fn path_of(version: &str, name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(version).join(name).with_extension("hex")
@@ -268,6 +269,16 @@ fn golden_known_time() {
     let found = golden_rows("known-time", &[(KNOWN.to_vec(), made)]);
     assert_eq!(rows.open_known(KNOWN, &found[0].1), Some(known));
     assert_eq!(rows.open_known(CHECKPOINT, &found[0].1), None);
+}
+
+#[test]
+fn golden_fresh_engine() {
+    let (rows, _) = rows();
+    let fresh = Fresh { live_bytes: 0x0102_0304_0506_0708, engine_bytes: 0x1112_1314_1516_1718 };
+    let made = seeded("fresh-engine", || rows.seal_fresh(FRESH, &fresh).unwrap());
+    let found = golden_rows("fresh-engine", &[(FRESH.to_vec(), made)]);
+    assert_eq!(rows.open_fresh(FRESH, &found[0].1), Some(fresh));
+    assert_eq!((rows.open_fresh(KNOWN, &found[0].1), rows.open_known(FRESH, &found[0].1)), (None, None));
 }
 
 #[test]

@@ -10,6 +10,8 @@ pub(crate) type SignInId = [u8; 16];
 pub(crate) const CHECKPOINT: &[u8] = b"C";
 /// The row that holds what is known of the time.
 pub(crate) const KNOWN: &[u8] = b"K";
+/// The row that holds what the move brought that made this engine.
+pub(crate) const FRESH: &[u8] = b"F";
 const ACCOUNT: u8 = b'A';
 const HEADER: u8 = 0x00;
 const SIGN_IN: u8 = 0x08;

@@ -28,6 +28,7 @@ mod builder;
 mod clock;
 mod cloud;
 mod codec;
+mod commits;
 mod counting;
 mod crypto;
 mod disk;
@@ -102,7 +103,7 @@ pub use id::{AccountId, Alias, AliasKind, ClientId, MAX_ID_BYTES, SessionId, Sub
 pub use machine::Machine;
 #[cfg(feature = "metrics")]
 pub use observe::describe_metrics;
-pub use operate::{BackedUp, Compacted, Erased, Verified};
+pub use operate::{BackedUp, Compacted, CompactionEstimate, Erased, Verified};
 pub use read::{IdQuery, RefreshQuery};
 pub use reclaim::{Reclaimed, Swept};
 pub use sign_in::{AsOf, LiveSignIn, MAX_ALIASES, SignIn, Stored};

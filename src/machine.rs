@@ -356,6 +356,10 @@ impl Place for Machine {
         self.lock_state().is_full.then_some(0)
     }
 
+    fn cache_bytes(&self) -> u64 {
+        0
+    }
+
     fn import_engine(&self, _: &Path, _: &str) -> Result<()> {
         Err(Error::invalid("restore", "a backup is restored into a folder"))
     }

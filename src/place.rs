@@ -47,6 +47,9 @@ pub(crate) trait Place: Send + Sync {
     /// How much space is free for the engine, if that can be told.
     fn available(&self) -> Option<u64>;
 
+    /// How much memory an engine's cache may take.
+    fn cache_bytes(&self) -> u64;
+
     /// Copies an engine's folder from elsewhere, durably.
     fn import_engine(&self, from: &Path, name: &str) -> Result<()>;
 }
@@ -138,6 +141,10 @@ impl Place for Folders {
 
     fn available(&self) -> Option<u64> {
         fs4::available_space(&self.path).ok()
+    }
+
+    fn cache_bytes(&self) -> u64 {
+        self.cache_bytes
     }
 
     fn import_engine(&self, from: &Path, name: &str) -> Result<()> {

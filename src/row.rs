@@ -27,6 +27,13 @@ use crate::wipe::Wiped;
 /// Changes whenever an account comes to life anew.
 pub(crate) type Generation = [u8; 16];
 
+/// What a move of the rows brought: how much was live, and the size of the fresh engine with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fresh {
+    pub(crate) live_bytes: u64,
+    pub(crate) engine_bytes: u64,
+}
+
 /// What a row of version 1 begins with. The keyring's version speaks for the whole store: a byte that it does not know is a changed one.
 const FORMAT: u8 = 1;
 /// A token's row that says when it was stored.
@@ -283,23 +290,42 @@ impl Rows {
 
     /// What is known of the time, for later openings.
     pub(crate) fn seal_known(&self, key: &[u8], known: &Known) -> Result<Vec<u8>> {
-        let mut row = vec![FORMAT, b'K'];
-        row.resize(2 + NONCE_BYTES, 0);
-        row.extend_from_slice(&known.known.to_be_bytes());
-        row.extend_from_slice(&known.shown.to_be_bytes());
-        let aad = self.aad(b"known-time", &[0; 16], key, &[FORMAT, b'K']);
-        seal_in_place(&self.checkpoint_key(), &aad, &mut row, 2)?;
-        Ok(row)
+        self.seal_two(b"known-time", b'K', key, [known.known, known.shown])
     }
 
     /// Opens it; `None` if it is not as it was written.
     pub(crate) fn open_known(&self, key: &[u8], value: &[u8]) -> Option<Known> {
+        self.open_two(b"known-time", b'K', key, value).map(|[known, shown]| Known { known, shown })
+    }
+
+    /// What a move brought, for later openings.
+    pub(crate) fn seal_fresh(&self, key: &[u8], fresh: &Fresh) -> Result<Vec<u8>> {
+        self.seal_two(b"fresh-engine", b'F', key, [fresh.live_bytes, fresh.engine_bytes])
+    }
+
+    /// Opens it; `None` if it is not as it was written: then nothing is known of it.
+    pub(crate) fn open_fresh(&self, key: &[u8], value: &[u8]) -> Option<Fresh> {
+        let [live_bytes, engine_bytes] = self.open_two(b"fresh-engine", b'F', key, value)?;
+        Some(Fresh { live_bytes, engine_bytes })
+    }
+
+    /// Two numbers that belong to no account.
+    fn seal_two(&self, label: &[u8], kind: u8, key: &[u8], numbers: [u64; 2]) -> Result<Vec<u8>> {
+        let mut row = vec![FORMAT, kind];
+        row.resize(2 + NONCE_BYTES, 0);
+        numbers.iter().for_each(|number| row.extend_from_slice(&number.to_be_bytes()));
+        let aad = self.aad(label, &[0; 16], key, &[FORMAT, kind]);
+        seal_in_place(&self.checkpoint_key(), &aad, &mut row, 2)?;
+        Ok(row)
+    }
+
+    fn open_two(&self, label: &[u8], kind: u8, key: &[u8], value: &[u8]) -> Option<[u64; 2]> {
         let (front, sealed) = value.split_first_chunk::<2>()?;
-        let aad = self.aad(b"known-time", &[0; 16], key, front);
+        let aad = self.aad(label, &[0; 16], key, front);
         let mut sealed = sealed.to_vec();
-        let opened = open_in_place(&self.checkpoint_key(), &aad, &mut sealed).filter(|_| *front == [FORMAT, b'K'])?;
-        let ([known, shown], []) = opened.as_chunks::<8>() else { return None };
-        Some(Known { known: Millis::from_be_bytes(*known), shown: Millis::from_be_bytes(*shown) })
+        let opened = open_in_place(&self.checkpoint_key(), &aad, &mut sealed).filter(|_| *front == [FORMAT, kind])?;
+        let ([first, second], []) = opened.as_chunks::<8>() else { return None };
+        Some([u64::from_be_bytes(*first), u64::from_be_bytes(*second)])
     }
 
     /// A key for one row that belongs to no account.

@@ -10,7 +10,7 @@ use crate::gate::{Core, Open, lock};
 use crate::id::{AccountId, Alias, SessionId, Subject, TenantId};
 use crate::layout::{self, Index};
 use crate::observe;
-use crate::operate::{self, BackedUp, Compacted, Erased, Premises, Verified};
+use crate::operate::{self, BackedUp, Compacted, CompactionEstimate, Erased, Premises, Verified};
 use crate::owner::{Owner, Works};
 use crate::place::Held;
 use crate::reclaim::{self, Reclaimed, Swept, next_account};
@@ -418,8 +418,9 @@ impl TokenStore {
     /// [sweep](TokenStore::sweep) does it when it is worth it.
     ///
     /// Verbs go on meanwhile. Accounts that change are copied again, until at most 32 are left; for these, and for the disk to sync a few times,
-    /// all verbs wait: some milliseconds, whatever the store holds. (Should accounts change faster than they can be copied, then after 16 rounds
-    /// all wait for those that changed in the last one.) It takes space for a second copy of what is live.
+    /// all verbs wait: some milliseconds, whatever the store holds. (Should accounts change faster than they can be copied, all
+    /// wait for those that are left when a round has brought nothing, if these are at most 1024, or after 16 rounds.) What it takes meanwhile says
+    /// [`compaction_estimate`](TokenStore::compaction_estimate).
     ///
     /// # Errors
     /// [`Error::Full`] and [`Error::Io`]: the store goes on with the old folder, unless the error says that it is poisoned;
@@ -430,6 +431,25 @@ impl TokenStore {
             observe::compacted(compacted.is_ok());
             compacted
         })
+    }
+
+    /// What a [compaction](TokenStore::compact) would take, on the disk and in memory, before it begins. (One that begins says it, too, as an event
+    /// at level `debug`.)
+    ///
+    /// ```
+    /// # use oubliette::*;
+    /// # let store = TokenStore::in_memory()?;
+    /// let estimate = store.compaction_estimate()?;
+    /// if estimate.free_bytes.is_none_or(|free| free > estimate.copy_bytes) {
+    ///     store.compact()?;
+    /// }
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`], [`Error::Closed`].
+    pub fn compaction_estimate(&self) -> Result<CompactionEstimate> {
+        observe::verb("compaction_estimate", || operate::estimate(self.core(), &self.owner.premises()))
     }
 
     /// Opens every row, and reads the ledger's file again. Nothing is changed. [`Builder::verify`] does it for a store that is not open.

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::history::History;
 use crate::id::{AccountId, Alias, SessionId, Subject, TenantId};
 use crate::observe;
-use crate::operate::{BackedUp, Compacted, Erased, Verified};
+use crate::operate::{BackedUp, Compacted, CompactionEstimate, Erased, Verified};
 use crate::reclaim::{Reclaimed, Swept};
 use crate::sign_in::{AsOf, SignIn, Stored};
 use crate::sign_out::{LastSignOut, Receipt, Scope, SignOut};
@@ -260,6 +260,14 @@ impl AsyncTokenStore {
     pub async fn backup(&self, path: impl Into<PathBuf>) -> Result<BackedUp> {
         let path = path.into();
         self.run(move |store| store.backup(path)).await
+    }
+
+    /// As [`TokenStore::compaction_estimate`].
+    ///
+    /// # Errors
+    /// As [`TokenStore::compaction_estimate`].
+    pub async fn compaction_estimate(&self) -> Result<CompactionEstimate> {
+        self.run(TokenStore::compaction_estimate).await
     }
 
     /// As [`TokenStore::compact`].

@@ -77,7 +77,8 @@ pub(crate) trait Engine: Send + Sync + std::fmt::Debug {
     fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, EngineError>;
 
     /// Applies all of the batch or, if its guard does not hold (`Ok(false)`), nothing. Readers see the change at once, each
-    /// row by itself; after a crash all of it is there or nothing. All rows belong to `account`, whose lock the caller holds.
+    /// row by itself; after a crash all of it is there or nothing. All rows belong to `account`, whose lock the caller holds; or, of a batch
+    /// without a guard, to several accounts whose locks are held for it.
     fn commit(&self, account: &Tag, batch: Batch) -> Result<bool, EngineError>;
 
     /// Returns when all that was committed before the call survives what `durability` says.

@@ -19,14 +19,13 @@ use std::time::Duration;
 
 use crate::error::{Error, Part, Result};
 use crate::history::ScopeKind;
+use crate::operate::CompactionEstimate;
 use crate::reclaim::Swept;
 use crate::sign_in::Stored;
 use crate::sign_out::Receipt;
 use crate::store::Stats;
 use meters::Watch;
-#[cfg(feature = "logout")]
-use spans::note;
-use spans::{Span, alert, span};
+use spans::{Span, alert, note, span};
 
 /// What became of an acquisition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -292,6 +291,16 @@ pub(crate) fn swept(swept: &Swept) {
         alert!("the sweep met rows that do not open", rows = swept.tampered);
     }
     meters::swept(swept);
+}
+
+/// A compaction begins.
+pub(crate) fn compacting(estimate: &CompactionEstimate) {
+    note!(
+        "the engine is being compacted",
+        engine_bytes = estimate.engine_bytes,
+        peak_bytes = estimate.peak_bytes,
+        memory_bytes = estimate.memory_bytes
+    );
 }
 
 pub(crate) fn compacted(is_done: bool) {

@@ -36,17 +36,16 @@ macro_rules! alert {
 }
 
 /// Tells what is of use to whoever looks for a fault.
-#[cfg(feature = "logout")]
 macro_rules! note {
-    ($message:literal) => {{
+    ($message:literal $(, $field:ident = $value:expr)*) => {{
         #[cfg(feature = "tracing")]
-        tracing::debug!(target: "oubliette", $message);
+        tracing::debug!(target: "oubliette", $($field = $value,)* $message);
+        #[cfg(not(feature = "tracing"))]
+        { $(let _ = &$value;)* }
     }};
 }
 
-#[cfg(feature = "logout")]
-pub(super) use note;
-pub(super) use {alert, span};
+pub(super) use {alert, note, span};
 
 /// The span that a verb was called in, to be taken along to another thread.
 #[cfg(feature = "tokio")]

@@ -40,7 +40,7 @@ pub(crate) fn backup(core: &Core, premises: &Premises, path: &Path) -> Result<Ba
     let keyring = keyring.ok_or_else(|| Error::invalid("backup", "the keyring was taken away under the store"))?;
     let ledger_id = core.enter()?.rows()?.keyring().secrets.ledger_id;
     let target = SledEngine::open(path, &engine_name(&ledger_id, 0), CACHE_BYTES)?;
-    let (Moved { accounts, rows, bytes, tampered }, position) = copy_live(core, Box::new(target))?;
+    let (Moved { accounts, rows, bytes, tampered, .. }, position) = copy_live(core, Box::new(target))?;
     let disk = Folder::create(path).map_err(Error::io("open the backup's folder"))?;
     disk.prepare(KEYRING, &keyring).and_then(|()| disk.switch(KEYRING)).map_err(Error::io("write the backup's keyring"))?;
     Ok(BackedUp { accounts, rows, live_bytes: bytes, tampered, position })

@@ -3,12 +3,14 @@
 use std::cell::Cell;
 
 use super::mover::{Moved, move_live};
-use super::{Doubt, Premises};
+use super::{Doubt, Premises, SPARE_BYTES};
 use crate::clock::millis;
 use crate::engine::Engine;
 use crate::error::{Error, Part, Result};
 use crate::gate::Core;
+use crate::observe;
 use crate::place::{MOVING, engine_name};
+use crate::row::Fresh;
 
 /// What a compaction did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +34,43 @@ pub struct Compacted {
     pub leftovers: bool,
 }
 
+/// What a compaction will take: [`TokenStore::compaction_estimate`](crate::TokenStore::compaction_estimate).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CompactionEstimate {
+    /// The engine's size on the disk now.
+    pub engine_bytes: u64,
+    /// What the copy of what is live takes beside it, at most.
+    pub copy_bytes: u64,
+    /// Both together, until the old engine is removed.
+    pub peak_bytes: u64,
+    /// How much space is free beside the engine, if that can be told. With less than the copy takes the compaction may fail with
+    /// [`Error::Full`], and the store goes on as it was.
+    pub free_bytes: Option<u64>,
+    /// Memory that it takes meanwhile, about: the cache of the second engine, and what sled keeps beside it.
+    pub memory_bytes: u64,
+}
+
+/// Says what a compaction would take.
+pub(crate) fn estimate(core: &Core, premises: &Premises) -> Result<CompactionEstimate> {
+    let engine_bytes = core.enter()?.size()?;
+    let copy_bytes = engine_bytes.saturating_add(SPARE_BYTES);
+    // Measured: 2.5 times the cache, and some bytes for each page.
+    let memory_bytes = premises.place.cache_bytes().saturating_mul(3).saturating_add(SPARE_BYTES + engine_bytes / 32);
+    Ok(CompactionEstimate {
+        engine_bytes,
+        copy_bytes,
+        peak_bytes: engine_bytes.saturating_add(copy_bytes),
+        free_bytes: premises.place.available(),
+        memory_bytes,
+    })
+}
+
+/// So much space has to be free for a copy of an engine of this size: what came of the last one, or a half of it.
+fn space(engine_bytes: u64, fresh: Option<Fresh>) -> u64 {
+    fresh.map_or(0, |fresh| fresh.engine_bytes).clamp(engine_bytes / 2, engine_bytes)
+}
+
 /// Compacts the ledger, if that is worth it, and the engine's folder.
 pub(crate) fn compact(core: &Core, premises: &mut Premises) -> Result<Compacted> {
     let open = core.enter()?;
@@ -39,10 +78,11 @@ pub(crate) fn compact(core: &Core, premises: &mut Premises) -> Result<Compacted>
     let ledger_id = open.rows()?.keyring().secrets.ledger_id;
     drop(open);
     let ledger_compacted = core.ledger.compact(core.clock.for_deletion().saturating_sub(millis(core.options.max_sign_in_age)))?;
+    observe::compacting(&estimate(core, premises)?);
     let next = premises.serial.checked_add(1).ok_or_else(|| Error::invalid("engine", "it was compacted too often"))?;
     let (old, new) = (engine_name(&ledger_id, premises.serial), engine_name(&ledger_id, next));
 
-    premises.need(bytes_before / 2)?;
+    premises.need(space(bytes_before, premises.fresh))?;
     premises.mark(&[&new])?;
     let begun = Cell::new(false);
     let moved = premises.place.open_engine(&new).and_then(|target| switch(core, premises, target, &begun));
@@ -57,8 +97,8 @@ pub(crate) fn compact(core: &Core, premises: &mut Premises) -> Result<Compacted>
     // It has happened: nothing below may say otherwise. What cannot be removed now is at the next open.
     let leftovers = premises.place.remove_engine(&old).is_err();
     let bytes_after = core.enter().and_then(|open| open.size()).unwrap_or_default();
-    let Moved { accounts, rows, bytes, tampered } = moved;
-    premises.compacted = Some((bytes, bytes_after));
+    premises.fresh = Some(moved.fresh());
+    let Moved { accounts, rows, bytes, tampered, .. } = moved;
     Ok(Compacted { accounts, rows, live_bytes: bytes, bytes_before, bytes_after, tampered, ledger_compacted, leftovers })
 }
 

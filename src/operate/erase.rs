@@ -56,6 +56,7 @@ pub(crate) fn complete_erasure(core: &Core, premises: &mut Premises, keys: &KeyS
     drop(engine);
     // It has happened: nothing below may say otherwise.
     let leftovers = clear(premises, &old_ledger, &new_engine).is_err();
+    premises.fresh = Some(moved.fresh());
     let Moved { accounts, rows, tampered, .. } = moved;
     Ok(Erased { accounts, rows, tampered, leftovers })
 }

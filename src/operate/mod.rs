@@ -13,8 +13,8 @@ mod verify;
 
 pub use backup::BackedUp;
 pub(crate) use backup::backup;
-pub use compact::Compacted;
-pub(crate) use compact::compact;
+pub use compact::{Compacted, CompactionEstimate};
+pub(crate) use compact::{compact, estimate};
 pub use erase::Erased;
 pub(crate) use erase::complete_erasure;
 pub(crate) use restore::restore;
@@ -27,6 +27,7 @@ use crate::error::{Error, Part, Result};
 use crate::gate::Core;
 use crate::ledger::Ledger;
 use crate::place::{Held, KEYRING, MOVING, Place, parse_engine};
+use crate::row::Fresh;
 
 /// So much more than twice the live rows the engine's folder may take: it is never quite empty.
 const COMPACT_ABOVE: u64 = 8 << 20;
@@ -39,22 +40,18 @@ pub(crate) struct Premises {
     pub(crate) disk: Box<dyn Disk>,
     /// Of the engine's folder.
     pub(crate) serial: u32,
-    /// What was live when the engine was last compacted, and the engine's size then.
-    compacted: Option<(u64, u64)>,
+    /// What the move brought that made the engine; `None` if it was never moved, or by an earlier build.
+    fresh: Option<Fresh>,
 }
 
 impl Premises {
-    pub(crate) fn new(place: Box<dyn Place>, disk: Box<dyn Disk>, serial: u32) -> Self {
-        Self { place, disk, serial, compacted: None }
+    pub(crate) fn new(place: Box<dyn Place>, disk: Box<dyn Disk>, serial: u32, fresh: Option<Fresh>) -> Self {
+        Self { place, disk, serial, fresh }
     }
 
     /// Whether an engine of this size would shrink by compaction, when so much is live.
     pub(crate) fn is_bloated(&self, size: u64, live: u64) -> bool {
-        // What came of the last one is as small as it gets.
-        let least = self.compacted.map_or(0, |(then, bytes)| {
-            u64::try_from(u128::from(bytes) * u128::from(live) / u128::from(then.max(1))).unwrap_or(u64::MAX).min(bytes)
-        });
-        size > COMPACT_ABOVE.saturating_add(live.saturating_mul(2)) && size > least.saturating_mul(5) / 4
+        is_bloated(self.fresh, size, live)
     }
 
     /// Makes sure that there is so much space: a copy that takes the last of it would fail the store at work.
@@ -77,6 +74,17 @@ impl Premises {
         let marked = self.disk.prepare(MOVING, names.join("\n").as_bytes()).and_then(|()| self.disk.switch(MOVING));
         marked.map_err(Error::io("write the mark of a move"))
     }
+}
+
+fn is_bloated(fresh: Option<Fresh>, size: u64, live: u64) -> bool {
+    // What came of the last move is as small as it gets: so much for so much that is live.
+    let least = fresh.map_or(0, |fresh| {
+        let scaled = u128::from(fresh.engine_bytes) * u128::from(live) / u128::from(fresh.live_bytes.max(1));
+        let scaled = u64::try_from(scaled).unwrap_or(u64::MAX);
+        // From a little that was live then, nothing follows for a lot: an empty engine takes its space, too.
+        if fresh.live_bytes < COMPACT_ABOVE { scaled.min(fresh.engine_bytes) } else { scaled }
+    });
+    size > COMPACT_ABOVE.saturating_add(live.saturating_mul(2)) && size > least.saturating_mul(5) / 4
 }
 
 /// Makes the store refuse all work, if it is dropped: what is on the disk is in doubt, and only reopening finds out. Whoever comes
@@ -140,5 +148,31 @@ impl Unfinished {
         disk.discard(KEYRING).map_err(Error::io("remove a keyring that does not count"))?;
         // Last: what it names is gone for good.
         disk.remove(MOVING).map_err(Error::io("remove the mark of a move"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn fresh(live: u64, engine: u64) -> Option<Fresh> {
+        Some(Fresh { live_bytes: live * MIB, engine_bytes: engine * MIB })
+    }
+
+    #[test]
+    fn an_engine_is_bloated_if_it_is_larger_than_it_has_to_be() {
+        let is_bloated = |fresh, size: u64, live: u64| is_bloated(fresh, size * MIB, live * MIB);
+        // Nothing is known: more than twice what is live.
+        assert!(!is_bloated(None, 208, 100) && is_bloated(None, 209, 100));
+        // It could not be made smaller than 270.
+        assert!(!is_bloated(fresh(100, 270), 270, 100) && !is_bloated(fresh(100, 270), 337, 100));
+        assert!(is_bloated(fresh(100, 270), 338, 100));
+        // For more that is live it takes more, for less it takes less.
+        assert!(!is_bloated(fresh(100, 270), 600, 200) && is_bloated(fresh(100, 270), 700, 200));
+        assert!(is_bloated(fresh(100, 270), 270, 50));
+        // An engine that was nearly empty says nothing of a full one.
+        assert!(is_bloated(fresh(0, 1), 209, 100) && is_bloated(fresh(1, 4), 209, 100));
     }
 }

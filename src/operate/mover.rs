@@ -12,12 +12,15 @@ use crate::index;
 use crate::lasting::Stored;
 use crate::layout::{self, AccountRow, Index, SignInId};
 use crate::reclaim::{Look, look, next_account};
-use crate::row::{Header, Rows};
+use crate::row::{Fresh, Header, Rows};
 use crate::rule::Position;
+use crate::sync::MutexGuard;
 use crate::web;
 
 /// So many changed accounts may be left to carry while everybody waits.
 const LEFT: usize = 32;
+/// And so many, if a round leaves about as many as it had: then further ones do, too.
+const LEFT_IN_VAIN: usize = 1024;
 /// After so many rounds everybody waits for what is left, however much it is: changes come in faster than they can be carried.
 const ROUNDS: usize = 16;
 /// The most changes of one batch.
@@ -31,6 +34,14 @@ pub(super) struct Moved {
     pub(super) bytes: u64,
     /// Accounts, sign-ins, tokens and web sessions that do not open and were left behind.
     pub(super) tampered: u64,
+    /// The size of the target with all of it.
+    pub(super) engine_bytes: u64,
+}
+
+impl Moved {
+    pub(super) fn fresh(&self) -> Fresh {
+        Fresh { live_bytes: self.bytes, engine_bytes: self.engine_bytes }
+    }
 }
 
 /// Carries the live rows of the store to `target`: as they are, or sealed anew for another keyring. Then lets `finish` do what makes
@@ -42,12 +53,15 @@ pub(super) fn move_live<T>(
     finish: impl FnOnce(&mut Open<'_>, Box<dyn Engine>, Position, Moved) -> Result<T>,
 ) -> Result<T> {
     let _watch = core.watch_changes()?;
-    let mut mover = Mover::new(target, resealed);
+    let mut mover = Mover { puts_off: true, ..Mover::new(target, resealed) };
     mover.carry_all(core)?;
+    let mut before = usize::try_from(mover.moved.accounts).unwrap_or(usize::MAX);
     for _ in 0..ROUNDS {
-        if core.count_changed() <= LEFT {
+        let left = core.count_changed();
+        if left <= LEFT || left <= LEFT_IN_VAIN && left > before - before / 8 {
             break;
         }
+        before = left;
         mover.commit()?;
         for account in core.take_changed() {
             let open = enter(core)?;
@@ -60,6 +74,7 @@ pub(super) fn move_live<T>(
     // Should the ledger be being compacted, this waits for that, and not everybody.
     let _tended = core.ledger.tend();
     let mut open = core.enter_alone()?;
+    mover.puts_off = false;
     for account in core.take_changed() {
         mover.carry_again(&open, &account)?;
     }
@@ -87,6 +102,9 @@ struct Mover<'a> {
     target: Box<dyn Engine>,
     resealed: Option<&'a Rows>,
     without_web: bool,
+    /// Whether what somebody has locked is left for a later round. It is about to change anyway, and waiting for one after the other, among many who write,
+    /// takes longer than all else.
+    puts_off: bool,
     moved: Moved,
     /// What goes to the target next. Many rows at a time, and flushed every other time, sled's log has the least waste.
     batch: Batch,
@@ -95,7 +113,20 @@ struct Mover<'a> {
 
 impl<'a> Mover<'a> {
     fn new(target: Box<dyn Engine>, resealed: Option<&'a Rows>) -> Self {
-        Self { target, resealed, without_web: false, moved: Moved::default(), batch: Batch::default(), commits: 0 }
+        let (moved, batch) = (Moved::default(), Batch::default());
+        Self { target, resealed, without_web: false, puts_off: false, moved, batch, commits: 0 }
+    }
+
+    /// The lock of an account (or web session of nobody's), or `None` if it is to be carried later.
+    fn hold<'b>(&self, core: &'b Core, tag: &Tag) -> Option<MutexGuard<'b, ()>> {
+        if !self.puts_off {
+            return Some(core.lock_account(tag));
+        }
+        let lock = core.try_lock_account(tag);
+        if lock.is_none() {
+            core.name_changed(tag);
+        }
+        lock
     }
 
     /// What seals the rows of the target.
@@ -111,7 +142,9 @@ impl<'a> Mover<'a> {
         loop {
             let open = enter(core)?;
             let Some(account) = next_account(&open, after)? else { break };
-            self.carry(&open, &account)?;
+            if let Some(_lock) = self.hold(core, &account) {
+                self.carry(&open, &account)?;
+            }
             after = layout::behind_account(&account);
         }
         let mut after: Option<Vec<u8>> = None;
@@ -121,21 +154,25 @@ impl<'a> Mover<'a> {
             let Some((last, _)) = slice.last() else { break };
             after = Some(last.clone());
             let firsts = slice.iter().filter_map(|(key, _)| layout::unbound_of(key)).filter(|(_, part)| *part == 0);
-            firsts.into_iter().try_for_each(|(session, _)| self.carry_unbound(&open, &session))?;
+            for (session, _) in firsts {
+                if let Some(_lock) = self.hold(core, &session) {
+                    self.carry_unbound(&open, &session)?;
+                }
+            }
         }
         Ok(())
     }
 
     /// Carries what has changed since it was carried: an account, or a web session of nobody's. (Nobody's name their tag, which no account has.)
     fn carry_again(&mut self, open: &Open<'_>, tag: &Tag) -> Result<()> {
+        let Some(_lock) = self.hold(open.core, tag) else { return Ok(()) };
         self.clear(open, tag)?;
         self.carry(open, tag)?;
         self.carry_unbound(open, tag)
     }
 
-    /// Carries a web session of nobody's, if it lives.
+    /// Carries a web session of nobody's, if it lives. Its lock is held.
     fn carry_unbound(&mut self, open: &Open<'_>, session: &Tag) -> Result<()> {
-        let _lock = open.core.lock_account(session);
         match web::read_unbound(open, session, open.core.clock.for_deletion()) {
             Ok(Some(Some(found))) => {
                 let rows = match self.resealed {
@@ -152,8 +189,13 @@ impl<'a> Mover<'a> {
         if self.batch.changes.len() >= SLICE { self.commit() } else { Ok(()) }
     }
 
-    /// Puts the checkpoint, which says that all is there, and makes all durable.
+    /// Puts the checkpoint, which says that all is there, and what the move brought, and makes all durable.
     fn put_checkpoint(&mut self, open: &Open<'_>) -> Result<Position> {
+        self.commit()?;
+        self.target.sync(Durability::ProcessCrash).map_err(target_failed)?;
+        self.moved.engine_bytes = self.target.size().map_err(target_failed)?;
+        let fresh = self.rows(open)?.seal_fresh(layout::FRESH, &self.moved.fresh())?;
+        self.batch.put(layout::FRESH.to_vec(), fresh);
         let position = open.core.ledger.synced();
         let checkpoint = self.rows(open)?.seal_checkpoint(layout::CHECKPOINT, position)?;
         self.batch.put(layout::CHECKPOINT.to_vec(), checkpoint);
@@ -164,9 +206,8 @@ impl<'a> Mover<'a> {
         Ok(position)
     }
 
-    /// Gives the target what the store holds of this account that is live. What the target had of it is [cleared](Mover::clear).
+    /// Gives the target what the store holds of this account that is live. What the target had of it is [cleared](Mover::clear). Its lock is held.
     fn carry(&mut self, open: &Open<'_>, account: &Tag) -> Result<()> {
-        let _lock = open.core.lock_account(account);
         let key = layout::header(account);
         let opened = open.header(account).and_then(|opened| {
             let opened = opened.map(|(value, header)| Ok((open.rows()?.open_account(&key, &value, &header)?, header)));
@@ -206,7 +247,9 @@ impl<'a> Mover<'a> {
             entries.iter().for_each(|(index, tag)| self.batch.put(index.row(tag, account), Vec::new()));
         }
         self.moved.accounts += 1;
-        self.carry_tokens(open, account, (&header, &carried), &look)
+        self.carry_tokens(open, account, (&header, &carried), &look)?;
+        // Also where nobody has tokens.
+        if self.batch.changes.len() >= SLICE { self.commit() } else { Ok(()) }
     }
 
     /// Carries the tokens and web sessions of live sign-ins.
@@ -371,5 +414,81 @@ fn target_failed(error: EngineError) -> Error {
             let source = std::io::Error::other("its code panicked");
             Error::Io { action: "write the fresh engine; the store goes on with the old one", source }
         }
+    }
+}
+
+#[cfg(all(test, feature = "test-util"))]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::engine::{MemoryEngine, MemoryRows, Row};
+    use crate::{AccountId, Machine, SignIn, TenantId};
+
+    /// Keeps count of the largest batch.
+    #[derive(Debug)]
+    struct Measured(MemoryEngine, Arc<AtomicUsize>);
+
+    impl Engine for Measured {
+        fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+            self.0.get(key)
+        }
+
+        fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, EngineError> {
+            self.0.scan(prefix, after, limit)
+        }
+
+        fn commit(&self, account: &Tag, batch: Batch) -> Result<bool, EngineError> {
+            self.1.fetch_max(batch.changes.len(), Ordering::Relaxed);
+            self.0.commit(account, batch)
+        }
+
+        fn sync(&self, durability: Durability) -> Result<(), EngineError> {
+            self.0.sync(durability)
+        }
+
+        fn size(&self) -> Result<u64, EngineError> {
+            self.0.size()
+        }
+    }
+
+    // Without it: accounts without tokens all go in one batch, which takes memory for everybody's, and holds up all readers of the process.
+    #[test]
+    fn no_batch_is_much_longer_than_a_slice() {
+        let store = Machine::new().builder().open().unwrap();
+        for number in 0..200 {
+            let account = AccountId::new("login.example.com", number.to_string()).unwrap();
+            store.sign_in(SignIn::new(account, TenantId::new("contoso").unwrap())).unwrap();
+        }
+        let longest = Arc::new(AtomicUsize::new(0));
+        let target = Measured(MemoryEngine(MemoryRows::default()), longest.clone());
+        copy_live(store.core(), Box::new(target)).unwrap();
+        assert!((SLICE..SLICE + 8).contains(&longest.load(Ordering::Relaxed)));
+    }
+
+    // Without it: what somebody had locked when the mover came by is not carried, and is lost with the old engine.
+    #[test]
+    fn what_is_put_off_is_carried_later() {
+        let store = Machine::new().builder().open().unwrap();
+        let account = AccountId::new("login.example.com", "uid.utid").unwrap();
+        store.sign_in(SignIn::new(account.clone(), TenantId::new("contoso").unwrap())).unwrap();
+        let core = store.core();
+        let tag = core.tagger.account(&account);
+        let rows = MemoryRows::default();
+        let _watch = core.watch_changes().unwrap();
+        let mut mover = Mover { puts_off: true, ..Mover::new(Box::new(MemoryEngine(rows.clone())), None) };
+        let at_work = core.lock_account(&tag);
+        mover.carry_all(core).unwrap();
+        mover.commit().unwrap();
+        assert!(rows.all().is_empty());
+        assert!(core.take_changed().contains(&tag));
+        mover.carry_again(&core.enter().unwrap(), &tag).unwrap();
+        assert!(core.take_changed().contains(&tag), "put off once more");
+        drop(at_work);
+        mover.carry_again(&core.enter().unwrap(), &tag).unwrap();
+        mover.commit().unwrap();
+        assert_eq!((mover.moved.accounts, core.count_changed()), (1, 0));
+        assert!(rows.all().iter().any(|(key, _)| *key == layout::header(&tag)));
     }
 }

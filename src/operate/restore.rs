@@ -37,7 +37,7 @@ pub(crate) fn restore(place: Box<dyn Place>, key: &KeySource, growth: Growth, ba
     let name = engine_name(&id, next.ok_or_else(|| Error::invalid("engine", "it was compacted too often"))?);
     // Not the backup's bytes: a key that was retired since must not open the store again.
     let bytes = if has_keyring { None } else { Some(keyring.encode(key)?) };
-    let premises = Premises::new(place, disk, 0);
+    let premises = Premises::new(place, disk, 0, None);
     premises.mark(&[&name])?;
     import(&premises, &backup.join(engine_name(&id, serial)), &name, &keyring, &ledger).inspect_err(|_| {
         // If this fails, the next open does it.

@@ -123,6 +123,8 @@ fn upkeep_deletes_what_is_over_and_tells_figures() {
     for verb in ["stats", "sweep", "compact", "verify"] {
         assert!(site.ok(&[verb]).lines().count() > 4, "{verb}");
     }
+    // What it takes is said before it begins.
+    assert!(site.ok(&["compact"]).starts_with("the engine takes "));
 }
 
 #[test]

@@ -217,6 +217,10 @@ if VERSION == 2:
     assert key == b"K" and value[:2] == b"\1K"
     known = opened(expand(ROOTS[max(ROOTS)], b"oubliette/v1/checkpoint"), aad(b"known-time", bytes(16), key, value[:2]), value[2:])
     print("known time", int.from_bytes(known[:8], "big"), "when the clock showed", int.from_bytes(known[8:], "big"))
+    ((key, value),) = rows("fresh-engine")
+    assert key == b"F" and value[:2] == b"\1F"
+    fresh = opened(expand(ROOTS[max(ROOTS)], b"oubliette/v1/checkpoint"), aad(b"fresh-engine", bytes(16), key, value[:2]), value[2:])
+    print("a fresh engine of", int.from_bytes(fresh[8:], "big"), "bytes for", int.from_bytes(fresh[:8], "big"), "that were live")
 
 
 def ledger(name):

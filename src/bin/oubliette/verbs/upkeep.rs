@@ -7,7 +7,7 @@ use oubliette::Verified;
 use crate::args::{Shared, Sweep};
 use crate::failure::{Code, Failure};
 use crate::progress::Progress;
-use crate::report::Report;
+use crate::report::{Report, print};
 use crate::time::show;
 
 /// Accounts that one call of the sweep looks at.
@@ -89,6 +89,17 @@ pub(crate) fn verify(shared: &Shared) -> Result<Report, Failure> {
 
 pub(crate) fn compact(shared: &Shared) -> Result<Report, Failure> {
     shared.with_store(|store| {
+        if !shared.json {
+            let it = store.compaction_estimate()?;
+            let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+            print(|out| {
+                let (now, peak, memory) = (mib(it.engine_bytes), mib(it.peak_bytes), mib(it.memory_bytes));
+                writeln!(
+                    out,
+                    "the engine takes {now} MiB; with its copy beside it {peak} MiB at most, and about {memory} MiB of memory"
+                )
+            })?;
+        }
         let progress = Progress::spinner(shared, "moving what is live");
         let compacted = store.compact()?;
         drop(progress);
