@@ -1,0 +1,146 @@
+//! The attacks by the shim: of a script's calls, every fault that fits.
+
+use super::errnos;
+use super::scripts::NEXT;
+use super::shim::{Call, Fault};
+
+/// The rows of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Attack {
+    Kill,
+    Torn,
+    KillTwice,
+    Once,
+    ForEver,
+    AFew,
+    Half,
+    Short,
+    PowerCut,
+    Ext4,
+}
+
+impl Attack {
+    pub const ALL: [Self; 10] = [
+        Self::Kill,
+        Self::Torn,
+        Self::KillTwice,
+        Self::Once,
+        Self::ForEver,
+        Self::AFew,
+        Self::Half,
+        Self::Short,
+        Self::PowerCut,
+        Self::Ext4,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::Torn => "torn",
+            Self::KillTwice => "kill-twice",
+            Self::Once => "errno-once",
+            Self::ForEver => "errno-for-ever",
+            Self::AFew => "errno-a-few",
+            Self::Half => "errno-half-way",
+            Self::Short => "short",
+            Self::PowerCut => "power-cut",
+            Self::Ext4 => "ext4-shutdown",
+        }
+    }
+
+    pub fn says(self) -> &'static str {
+        match self {
+            Self::Kill => "kill -9 before a call, then each other verb",
+            Self::Torn => "kill -9 in a write, torn at a sector",
+            Self::KillTwice => "kill -9, and again while it recovers",
+            Self::Once => "an error, once",
+            Self::ForEver => "an error, from then on",
+            Self::AFew => "an error, three times",
+            Self::Half => "an error half-way through a write",
+            Self::Short => "half of the bytes",
+            Self::PowerCut => "power cut, of recorded writes and syncs",
+            Self::Ext4 => "power cut, of ext4 on a loop device",
+        }
+    }
+}
+
+/// A case that has not been run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub attack: Attack,
+    /// What is attacked, for people.
+    pub call: String,
+    pub fault: Fault,
+    /// What comes next.
+    pub next: &'static str,
+    /// The call of what comes next at which it is killed too.
+    pub again: Option<Fault>,
+    /// Of a power cut: what of it survives.
+    pub chance: u64,
+}
+
+impl Plan {
+    /// Its name behind the script's: with it the case can be had again.
+    pub fn name(&self) -> String {
+        let Fault { at, errno, .. } = &self.fault;
+        let again = self.again.as_ref().map_or(0, |fault| fault.at);
+        let next = NEXT.iter().position(|next| *next == self.next).map_or(999, |place| place);
+        format!("{}/{at}/{errno}/{next}/{again}/{}", self.attack.name(), self.chance)
+    }
+}
+
+/// Every case of this attack on these calls; what comes next has `span` calls or so. What comes next takes turns, but for a kill, after which everything does.
+pub fn plans(attack: Attack, calls: &[Call], next: &'static [&'static str], span: u64) -> Vec<Plan> {
+    let mut plans = Vec::new();
+    let mut turn = 0;
+    for call in calls {
+        let told = format!("{} of {} ({} bytes) in {}", call.name, super::shim::plain(&call.path), call.size, call.verb);
+        let mut add = |act, errno, count, on: String, next: &'static str, again| {
+            let fault = Fault { at: call.at, act, errno, count, on };
+            plans.push(Plan { attack, call: told.clone(), fault, next, again, chance: 0 });
+        };
+        let mut take = || {
+            turn += 1;
+            next[turn % next.len()]
+        };
+        let is_write = ["write", "pwrite", "copy_file_range", "sendfile"].contains(&call.name.as_str());
+        let is_read = ["read", "pread"].contains(&call.name.as_str());
+        match attack {
+            Attack::Kill => next.iter().for_each(|next| add("kill", 0, 1, String::new(), next, None)),
+            Attack::Torn if is_write && call.size > 1 => {
+                (0..4).for_each(|_| add("tear", 0, 1, String::new(), take(), None));
+            }
+            Attack::KillTwice => {
+                for step in 0..3 {
+                    // Somewhere in an open and the verb behind it.
+                    let at = 1 + (call.at * 37 + step * 83) % span;
+                    let again = Fault { at, act: "kill", ..Fault::default() };
+                    add("kill", 0, 1, String::new(), take(), Some(again));
+                }
+            }
+            Attack::Once | Attack::ForEver | Attack::AFew => {
+                for errno in errnos::of(&call.name) {
+                    let count = match attack {
+                        Attack::Once => 1,
+                        Attack::AFew => 3,
+                        _ => 0,
+                    };
+                    if attack == Attack::Once || errnos::can_last(*errno) || attack == Attack::AFew {
+                        add("fail", errno.1, count, errnos::calls_with(*errno), take(), None);
+                    }
+                }
+            }
+            Attack::Half if is_write && call.size > 1 => {
+                for errno in errnos::of(&call.name) {
+                    add("half", errno.1, 1, String::new(), take(), None);
+                }
+            }
+            Attack::Short if (is_write || is_read) && call.size > 1 => {
+                add("short", 0, 1, String::new(), take(), None);
+                add("short", 0, 0, "read,pread,write,pwrite,".into(), take(), None);
+            }
+            _ => {}
+        }
+    }
+    plans
+}

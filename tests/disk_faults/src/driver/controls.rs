@@ -1,0 +1,78 @@
+//! What proves that the bench can see: stores that are bad on purpose, each of which an attack must find; and one that is not, in which
+//! nothing must be found.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::attacks::{Attack, Plan, plans};
+use super::case::Bench;
+use super::options::Options;
+use super::scripts::{TOY, TOY_NEXT};
+use super::{Recorded, Work, cuts, ext4, one, record, shutdowns};
+use crate::oracle::Column::{self, Damaged, Hang, Lost, Panic, Revived, Wrong};
+
+/// A flaw, the attack that must find it, and as what.
+const CONTROLS: &[(&str, Attack, &[Column])] = &[
+    ("toy-early", Attack::Kill, &[Lost]),
+    ("toy-early", Attack::Kill, &[Revived]),
+    ("toy-in-place", Attack::Torn, &[Damaged, Lost]),
+    ("toy-mends", Attack::KillTwice, &[Damaged, Lost]),
+    ("toy-empty", Attack::Once, &[Lost]),
+    ("toy-unwraps", Attack::Once, &[Panic]),
+    ("toy-stubborn", Attack::ForEver, &[Hang]),
+    ("toy-deaf", Attack::ForEver, &[Lost, Revived]),
+    ("toy-deaf", Attack::AFew, &[Lost, Revived]),
+    ("toy-deaf", Attack::Half, &[Lost, Revived]),
+    ("toy-one-call", Attack::Short, &[Lost, Damaged]),
+    ("toy-no-sync", Attack::PowerCut, &[Lost, Revived, Damaged, Wrong]),
+    ("toy-no-folder-sync", Attack::PowerCut, &[Lost, Revived]),
+    ("toy-no-sync", Attack::Ext4, &[Lost, Revived, Damaged]),
+];
+
+/// Runs them; says which were not caught.
+pub fn are_caught(bench: &Bench, options: &Options) -> bool {
+    let mut all = true;
+    let can_mount = ext4::Volume::new(&bench.scratch).is_ok();
+    for (flaw, attack, columns) in CONTROLS.iter().filter(|(_, attack, _)| options.wants_attack(*attack)) {
+        if *attack == Attack::Ext4 && !can_mount {
+            println!("SKIPPED control {flaw}: no loop device, or not root");
+            continue;
+        }
+        let caught = search(bench, flaw, *attack, |column| columns.contains(&column));
+        println!("control {flaw} under {}: {}", attack.name(), caught.as_deref().unwrap_or("NOT CAUGHT"));
+        all &= caught.is_some();
+    }
+    for attack in Attack::ALL.into_iter().filter(|attack| options.wants_attack(*attack)) {
+        if attack == Attack::Ext4 && !can_mount {
+            continue;
+        }
+        let found = search(bench, "toy", attack, |_| true);
+        println!("control toy under {}: {}", attack.name(), found.as_deref().unwrap_or("nothing is found, rightly"));
+        all &= found.is_none();
+    }
+    all
+}
+
+/// The first case that ends in such a column.
+fn search(bench: &Bench, engine: &str, attack: Attack, is_it: impl Fn(Column) -> bool) -> Option<String> {
+    let bench = Bench { engine: engine.into(), hang: Duration::from_secs(3), ..bench.clone() };
+    let next = &[TOY_NEXT];
+    let calls = bench.calls(&TOY);
+    let (plans, recorded): (Vec<Plan>, _) = match attack {
+        Attack::PowerCut => {
+            let recorded: Recorded = record(&bench, &TOY);
+            (cuts(&recorded.entries, next), Some(Arc::new(recorded)))
+        }
+        Attack::Ext4 => (shutdowns(&calls, next), None),
+        _ => (plans(attack, &calls, next, 24), None),
+    };
+    let (root, mut volume) = (bench.scratch.join("control"), None);
+    for plan in plans {
+        let work = Work { script: &TOY, recorded: recorded.clone(), plan };
+        let findings = one(&bench, &root, &work, &mut volume);
+        if let Some(finding) = findings.into_iter().find(|finding| is_it(finding.column)) {
+            return Some(format!("{:?} at {}: {}", finding.column, work.plan.call, finding.what));
+        }
+    }
+    None
+}

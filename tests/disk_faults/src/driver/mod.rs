@@ -1,0 +1,246 @@
+//! The driver: which cases there are, who runs them, and what they add up to.
+
+mod attacks;
+mod case;
+mod controls;
+mod errnos;
+mod ext4;
+mod options;
+mod power;
+mod scripts;
+mod shim;
+mod states;
+mod table;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use attacks::{Attack, Plan, plans};
+use case::{Bench, Process, Site};
+use options::Options;
+use power::{Disk, Entry};
+use scripts::{NEXT, SCRIPTS, Script};
+use table::Table;
+
+use crate::log::{self, Ending};
+use crate::oracle::{Column, Finding};
+
+/// A script's recorded run: the disk before it, and what happened.
+struct Recorded {
+    disk: Disk,
+    entries: Vec<Entry>,
+}
+
+/// A script with its attacks.
+struct Work {
+    script: &'static Script,
+    recorded: Option<Arc<Recorded>>,
+    plan: Plan,
+}
+
+/// Runs what was asked for. Gives whether nothing was found, and every control was.
+pub fn run(args: &[String]) -> bool {
+    let options = Options::parse(args);
+    let scratch = Path::new("/dev/shm").join(format!("oubliette-disk-faults-{}", std::process::id()));
+    std::fs::create_dir_all(&scratch).expect("a folder in memory");
+    let bench = Bench {
+        engine: options.engine.clone(),
+        shim: shim::build(&scratch),
+        scratch: scratch.clone(),
+        hang: Duration::from_secs(20),
+    };
+    println!("engine {}, seed {}, {} jobs", bench.engine, options.seed, options.jobs);
+    let controls = options.case.is_some() || !options.controls || controls::are_caught(&bench, &options);
+    let mut table = Table::default();
+    let mut works = collect(&bench, &options, &mut table);
+    if let Some(case) = &options.case {
+        works.retain(|work| format!("{}/{}", work.script.name, work.plan.name()) == *case);
+        works.truncate(1);
+    }
+    let total = works.len();
+    println!("{total} cases");
+    if options.list {
+        let mut counts = BTreeMap::new();
+        works.iter().for_each(|work| *counts.entry((work.plan.attack, work.script.name)).or_insert(0) += 1);
+        counts.iter().for_each(|((attack, script), count)| println!("{} {script}: {count}", attack.name()));
+    } else {
+        let start = Instant::now();
+        all(&bench, &options, works, &mut table);
+        table.print();
+        println!("{} of {total} cases in {:.0} s", table.cases(), start.elapsed().as_secs_f64());
+        if table.cases() < total as u64 {
+            println!("The time was over before the rest.");
+        }
+    }
+    if !options.keep {
+        let _ = std::fs::remove_dir_all(&scratch);
+    }
+    table.is_clean() && controls
+}
+
+/// Every case that is asked for, in an order of chance.
+fn collect(bench: &Bench, options: &Options, table: &mut Table) -> Vec<Work> {
+    let mut works = Vec::new();
+    for script in SCRIPTS.iter().filter(|script| options.wants_script(script.name)) {
+        let calls = bench.calls(script);
+        for attack in Attack::ALL.into_iter().filter(|attack| options.wants_attack(*attack)) {
+            let (plans, recorded) = match attack {
+                Attack::PowerCut => {
+                    let recorded = record(bench, script);
+                    (cuts(&recorded.entries, NEXT), Some(Arc::new(recorded)))
+                }
+                Attack::Ext4 => (shutdowns(&calls, NEXT), None),
+                _ => (plans(attack, &calls, NEXT, 220), None),
+            };
+            let mut mine: Vec<Work> = plans.into_iter().map(|plan| Work { script, recorded: recorded.clone(), plan }).collect();
+            options.shuffle(&mut mine);
+            if options.sample {
+                mine.truncate(if attack == Attack::Ext4 { 1 } else { options.cases_of_each });
+            }
+            works.append(&mut mine);
+        }
+    }
+    options.shuffle(&mut works);
+    if works.iter().any(|work| work.plan.attack == Attack::Ext4)
+        && let Err(why) = ext4::Volume::new(&bench.scratch)
+    {
+        table.skip(format!("{}: {why}", Attack::Ext4.says()));
+        works.retain(|work| work.plan.attack != Attack::Ext4);
+    }
+    works
+}
+
+/// Runs the cases, so many at a time.
+fn all(bench: &Bench, options: &Options, works: Vec<Work>, table: &mut Table) {
+    let (next, shared, start) = (AtomicUsize::new(0), Mutex::new(table), Instant::now());
+    std::thread::scope(|scope| {
+        for job in 0..options.jobs {
+            let (works, next, shared) = (&works, &next, &shared);
+            scope.spawn(move || {
+                let root = bench.scratch.join(format!("job-{job}"));
+                let mut volume = None;
+                while let Some(work) = works.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if options.seconds.is_some_and(|most| start.elapsed() > most) {
+                        break;
+                    }
+                    let findings = one(bench, &root, work, &mut volume);
+                    let Work { script, plan, .. } = work;
+                    if options.case.is_some() {
+                        println!("{}", std::fs::read_to_string(root.join("log")).unwrap_or_default());
+                        println!("{}", std::fs::read_to_string(root.join("errors")).unwrap_or_default());
+                        findings.iter().for_each(|finding| println!("{:?}: {}", finding.column, finding.what));
+                    }
+                    shared.lock().expect("the table").add(plan.attack, script.name, &plan.call, &plan.name(), &findings);
+                }
+            });
+        }
+    });
+}
+
+fn one(bench: &Bench, root: &Path, work: &Work, volume: &mut Option<ext4::Volume>) -> Vec<Finding> {
+    let Work { script, recorded, plan } = work;
+    let site = Site { bench, root: root.to_owned(), day: script.day, threads: script.threads };
+    if let Some(recorded) = recorded {
+        cut(&site, script, recorded, plan);
+        return site.recover(plan.next, None, script.state);
+    }
+    if plan.attack == Attack::Ext4 {
+        return on_ext4(&site, script, plan, volume);
+    }
+    site.begin(&bench.state(script.state));
+    site.run(&Process { verbs: script.verbs, fault: Some(&plan.fault), ..Process::default() });
+    site.recover(plan.next, plan.again.as_ref(), script.state)
+}
+
+/// A script runs once, and all that reaches the disk is recorded.
+fn record(bench: &Bench, script: &Script) -> Recorded {
+    bench.make(script.state);
+    let site = Site { bench, root: bench.scratch.join("record"), day: script.day, threads: script.threads };
+    site.begin(&bench.state(script.state));
+    let (disk, file) = (Disk::of(&site.home()), site.root.join("record"));
+    site.run(&Process { verbs: script.verbs, record: Some(&file), ..Process::default() });
+    Recorded { disk, entries: power::read(&file) }
+}
+
+/// Of every moment of the record: what was synced alone, the extremes, and two by chance.
+fn cuts(entries: &[Entry], next: &'static [&'static str]) -> Vec<Plan> {
+    let mut plans = Vec::new();
+    for (at, entry) in entries.iter().enumerate() {
+        for draw in 0..6 {
+            let chance = if draw < 4 { draw } else { 4 + at as u64 * 2 + draw };
+            let fault = shim::Fault { at: at as u64 + 1, act: "pass", ..shim::Fault::default() };
+            let (call, next) = (format!("behind: {}", entry.name()), next[plans.len() % next.len()]);
+            plans.push(Plan { attack: Attack::PowerCut, call, fault, next, again: None, chance });
+        }
+    }
+    plans
+}
+
+/// The folder as the cut leaves it, and the log up to there.
+fn cut(site: &Site, script: &Script, recorded: &Recorded, plan: &Plan) {
+    let state = site.bench.state(script.state);
+    if site.root.exists() {
+        std::fs::remove_dir_all(&site.root).expect("the last case's folder");
+    }
+    std::fs::create_dir_all(&site.root).expect("a folder");
+    std::fs::copy(state.join("log"), site.log()).expect("the state's log");
+    log::append(&site.log(), &format!("phase clean {}", site.day));
+    let mut disk = recorded.disk.clone();
+    for entry in recorded.entries.iter().take(usize::try_from(plan.fault.at).expect("a place")) {
+        disk.apply(entry);
+        entry.acknowledged().inspect(|text| log::append(&site.log(), text.trim_end()));
+    }
+    disk.cut(plan.chance, &site.home());
+    site.end(Ending::Power);
+}
+
+/// The file system goes at every call; of its journal all is flushed, or nothing.
+fn shutdowns(calls: &[shim::Call], next: &'static [&'static str]) -> Vec<Plan> {
+    let mut plans = Vec::new();
+    for call in calls.iter().filter(|call| !["stat", "readdir", "lseek", "flock", "read", "pread"].contains(&call.name.as_str()))
+    {
+        for flags in [2, 1] {
+            let fault = shim::Fault { at: call.at, act: "shutdown", errno: flags, ..shim::Fault::default() };
+            let told = format!("{} of {} in {}", call.name, shim::plain(&call.path), call.verb);
+            let next = next[plans.len() % next.len()];
+            plans.push(Plan { attack: Attack::Ext4, call: told, fault, next, again: None, chance: 0 });
+        }
+    }
+    plans
+}
+
+fn on_ext4(site: &Site, script: &Script, plan: &Plan, volume: &mut Option<ext4::Volume>) -> Vec<Finding> {
+    let scratch = site.root.with_extension("volume");
+    let bench_failed = |what: String| vec![Finding { column: Column::Bench, what }];
+    if volume.is_none() {
+        match ext4::Volume::new(&scratch) {
+            Ok(made) => *volume = Some(made),
+            Err(why) => return bench_failed(why),
+        }
+    }
+    let Some(volume) = volume else { return Vec::new() };
+    // The log is outside: what was acknowledged is known, whatever becomes of the file system.
+    let here = Site { root: site.root.clone(), ..*site };
+    here.begin(&site.bench.state(script.state));
+    let (inside, home) = (volume.mount.join("home"), here.home());
+    let _ = std::fs::remove_dir_all(&inside);
+    case::copy(&home, &inside);
+    std::fs::remove_dir_all(&home).expect("the copy");
+    std::os::unix::fs::symlink(&inside, &home).expect("a link");
+    volume.sync();
+    here.run_in(&inside, &Process { verbs: script.verbs, fault: Some(&plan.fault), ..Process::default() });
+    let was_cut = log::read(&here.log()).contains(&log::Line::End(Ending::Killed));
+    if let Err(why) = volume.power_up() {
+        return bench_failed(why);
+    }
+    if was_cut {
+        here.end(Ending::Power);
+    }
+    // What follows needs no real disk.
+    std::fs::remove_file(&home).expect("the link");
+    case::copy(&inside, &home);
+    here.recover(plan.next, None, script.state)
+}
