@@ -5,7 +5,8 @@
  * OUBLIETTE_FAULT_DO     kill      SIGKILL before the call
  *                        tear      half of a write, cut at a sector's border where it has one inside, then SIGKILL
  *                        fail      the call fails with OUBLIETTE_FAULT_ERRNO, and does nothing
- *                        half      half of the bytes, then fails with OUBLIETTE_FAULT_ERRNO
+ *                        half      half of a write, up to a sector's border, and the next write to that file fails with
+ *                                  OUBLIETTE_FAULT_ERRNO: so does a system that meets it half-way (without a border inside: as fail)
  *                        short     half of the bytes, and no error
  *                        shutdown  the ext4 file system below the root goes away, then SIGKILL
  * OUBLIETTE_FAULT_FOR    how many calls from there on (0: all of them)
@@ -52,6 +53,7 @@ static enum what what = PASS;
 static long at, last_for = 1;
 static int error_number, list = -1, record = -1;
 static atomic_long calls, failures;
+static atomic_int half_way = -1; /* the file whose next write fails */
 static char paths[FILES][PATH];
 static atomic_int tracked[FILES]; /* 1: below the root, 2: the acknowledgements */
 static pthread_mutex_t order = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
@@ -298,9 +300,16 @@ static size_t border(int fd, size_t size, off64_t offset) {
 
 static ssize_t writes(const char *name, int fd, const void *bytes, size_t size, off64_t offset) {
     if (is_file(fd)) {
+        int first = fd;
+        if (atomic_compare_exchange_strong(&half_way, &first, -1)) { errno = error_number; return -1; }
         switch (meet(name, paths[fd], size)) {
         case FAIL: errno = error_number; return -1;
-        case HALF: put(fd, bytes, half(size), offset); errno = error_number; return -1;
+        case HALF: {
+            size_t cut_at = border(fd, size, offset);
+            if (cut_at >= size) { errno = error_number; return -1; }
+            atomic_store(&half_way, fd);
+            return put(fd, bytes, cut_at, offset);
+        }
         case TEAR: put(fd, bytes, border(fd, size, offset), offset); die(); break;
         case SHORT: size = half(size); break;
         default: break;

@@ -67,7 +67,7 @@ struct Reset {
     finished: Time,
     /// Of a restore: when its backup began.
     backup: Option<Time>,
-    /// Of a restore that was refused.
+    /// Of a restore that was refused, and so changed nothing.
     refused: bool,
 }
 
@@ -101,7 +101,11 @@ impl<'a> Judge<'a> {
         for (at, line) in lines.iter().enumerate() {
             match line {
                 Line::Ok { op, .. } => drop(told.insert(*op, Told { at, ok: true, refused: false })),
-                Line::Err { op, .. } => drop(told.insert(*op, Told { at, ok: false, refused: true })),
+                Line::Err { op, kind, .. } => {
+                    // These say that nothing was changed.
+                    let refused = kind == "InvalidInput" || kind.starts_with("Damaged");
+                    told.insert(*op, Told { at, ok: false, refused });
+                }
                 Line::Panic { op, .. } => drop(told.insert(*op, Told { at, ok: false, refused: false })),
                 Line::End(ending) => ends.push((at, *ending)),
                 _ => {}
@@ -182,7 +186,7 @@ impl<'a> Judge<'a> {
                 let backup = number(args, "backup")
                     .and_then(|of| self.lines.iter().position(|line| matches!(line, Line::Begin { op, .. } if *op == of)));
                 // Nothing is forgotten that is sound.
-                let is_needed = verb != "open_forget" || self.lines[..at].iter().any(is_loss);
+                let is_needed = verb != "open_forget" || (self.lines[..at].iter().any(is_loss) && !self.is_mended(at));
                 if is_needed {
                     self.resets.push(Reset { began: at, acknowledged: ok || verb == "lose", finished, backup, refused });
                 }
@@ -296,8 +300,20 @@ impl<'a> Judge<'a> {
         (!restored).then(|| "an earlier look did not find it".into())
     }
 
+    /// Whether it began anew for certain: without its engine a store is merely empty, and may have been restored since.
     fn is_forgetting(&self, reset: &Reset) -> bool {
-        matches!(&self.lines[reset.began], Line::Begin { verb, .. } if verb == "open_forget")
+        let is_damaged =
+            |line: &Line| matches!(line, Line::Begin { args, .. } if args.get("what").is_some_and(|what| what == "ledger"));
+        // A second one may have found it mended by the first.
+        let is_forget = |line: &Line| matches!(line, Line::Begin { verb, .. } if verb == "open_forget");
+        let before = &self.lines[..reset.began];
+        is_forget(&self.lines[reset.began]) && before.iter().any(is_damaged) && !before.iter().any(is_forget)
+    }
+
+    /// Whether what was lost or damaged has been restored or forgotten, for certain.
+    fn is_mended(&self, at: Time) -> bool {
+        let mends = |reset: &Reset| reset.backup.is_some() || self.is_forgetting(reset);
+        self.resets.iter().any(|reset| mends(reset) && reset.acknowledged && reset.finished < at)
     }
 
     fn must_live(&self, one: &SignIn, at: Time, day: u64) -> bool {
@@ -344,9 +360,7 @@ impl<'a> Judge<'a> {
     fn may_fail(&self, verb: &str, kind: &str, faulty: bool, at: Time) -> bool {
         let name = kind.split('-').next().unwrap_or_default();
         let is_lost = self.lines[..at].iter().any(is_loss);
-        let mends = |reset: &Reset| reset.backup.is_some() || self.is_forgetting(reset);
-        let is_mended = self.resets.iter().any(|reset| mends(reset) && reset.acknowledged && reset.finished < at);
-        if ["Damaged", "Tampered"].contains(&name) && is_lost && !is_mended {
+        if ["Damaged", "Tampered"].contains(&name) && is_lost && !self.is_mended(at) {
             return true;
         }
         match name {
@@ -356,7 +370,10 @@ impl<'a> Judge<'a> {
             "InvalidInput" if verb == "restore_unfinished" => true,
             "InvalidInput" if verb.starts_with("restore") => self.began("erase", at) || self.began("open_forget", at),
             // Nobody has made a store yet.
-            "InvalidInput" => ["history", "offline_verify"].contains(&verb) && !self.has_opened(at),
+            "InvalidInput" => {
+                let is_none = !self.has_opened(at) || (is_lost && !self.is_mended(at));
+                is_none && ["history", "offline_verify"].contains(&verb)
+            }
             "Damaged" | "Tampered" | "UnsupportedFormat" | "KeyRejected" | "AlreadyOpen" => false,
             _ => faulty,
         }

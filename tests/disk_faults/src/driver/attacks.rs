@@ -48,6 +48,19 @@ impl Attack {
         }
     }
 
+    /// What the shim does.
+    fn act(self) -> &'static str {
+        match self {
+            Self::Kill | Self::KillTwice => "kill",
+            Self::Torn => "tear",
+            Self::Once | Self::ForEver | Self::AFew => "fail",
+            Self::Half => "half",
+            Self::Short => "short",
+            Self::PowerCut => "pass",
+            Self::Ext4 => "shutdown",
+        }
+    }
+
     pub fn says(self) -> &'static str {
         match self {
             Self::Kill => "kill -9 before a call, then each other verb",
@@ -82,12 +95,28 @@ pub struct Plan {
 impl Plan {
     /// Its name behind the script's: with it the case can be had again.
     pub fn name(&self) -> String {
-        let Fault { at, errno, .. } = &self.fault;
+        let Fault { at, errno, count, .. } = &self.fault;
         let again = self.again.as_ref().map_or(0, |fault| fault.at);
-        let next = NEXT.iter().position(|next| *next == self.next).map_or(999, |place| place);
-        format!("{}/{at}/{errno}/{next}/{again}/{}", self.attack.name(), self.chance)
+        let next = NEXT.iter().position(|next| *next == self.next).unwrap_or(0);
+        format!("{}/{at}/{errno}/{count}/{next}/{again}/{}", self.attack.name(), self.chance)
+    }
+
+    /// The case of this name.
+    pub fn of(name: &str) -> Option<Self> {
+        let (attack, numbers) = name.split_once('/')?;
+        let attack = Attack::ALL.into_iter().find(|one| one.name() == attack)?;
+        let numbers: Vec<u64> = numbers.split('/').map_while(|number| number.parse().ok()).collect();
+        let [at, errno, count, next, again, chance] = *numbers.as_slice() else { return None };
+        let errno = i32::try_from(errno).ok()?;
+        let on = if attack == Attack::Short { TRANSFERS.to_owned() } else { errnos::calls_with(errno) };
+        let fault = Fault { at, act: attack.act(), errno, count: u32::try_from(count).ok()?, on };
+        let again = (again > 0).then(|| Fault { at: again, act: "kill", ..Fault::default() });
+        Some(Self { attack, call: String::new(), fault, next: NEXT.get(usize::try_from(next).ok()?)?, again, chance })
     }
 }
+
+/// What can be short.
+const TRANSFERS: &str = "read,pread,write,pwrite,";
 
 /// Every case of this attack on these calls; what comes next has `span` calls or so. What comes next takes turns, but for a kill, after which everything does.
 pub fn plans(attack: Attack, calls: &[Call], next: &'static [&'static str], span: u64) -> Vec<Plan> {
@@ -95,8 +124,8 @@ pub fn plans(attack: Attack, calls: &[Call], next: &'static [&'static str], span
     let mut turn = 0;
     for call in calls {
         let told = format!("{} of {} ({} bytes) in {}", call.name, super::shim::plain(&call.path), call.size, call.verb);
-        let mut add = |act, errno, count, on: String, next: &'static str, again| {
-            let fault = Fault { at: call.at, act, errno, count, on };
+        let mut add = |errno, count, on: String, next: &'static str, again| {
+            let fault = Fault { at: call.at, act: attack.act(), errno, count, on };
             plans.push(Plan { attack, call: told.clone(), fault, next, again, chance: 0 });
         };
         let mut take = || {
@@ -106,16 +135,16 @@ pub fn plans(attack: Attack, calls: &[Call], next: &'static [&'static str], span
         let is_write = ["write", "pwrite", "copy_file_range", "sendfile"].contains(&call.name.as_str());
         let is_read = ["read", "pread"].contains(&call.name.as_str());
         match attack {
-            Attack::Kill => next.iter().for_each(|next| add("kill", 0, 1, String::new(), next, None)),
+            Attack::Kill => next.iter().for_each(|next| add(0, 1, String::new(), next, None)),
             Attack::Torn if is_write && call.size > 1 => {
-                (0..4).for_each(|_| add("tear", 0, 1, String::new(), take(), None));
+                (0..4).for_each(|_| add(0, 1, String::new(), take(), None));
             }
             Attack::KillTwice => {
                 for step in 0..3 {
                     // Somewhere in an open and the verb behind it.
                     let at = 1 + (call.at * 37 + step * 83) % span;
                     let again = Fault { at, act: "kill", ..Fault::default() };
-                    add("kill", 0, 1, String::new(), take(), Some(again));
+                    add(0, 1, String::new(), take(), Some(again));
                 }
             }
             Attack::Once | Attack::ForEver | Attack::AFew => {
@@ -126,18 +155,18 @@ pub fn plans(attack: Attack, calls: &[Call], next: &'static [&'static str], span
                         _ => 0,
                     };
                     if attack == Attack::Once || errnos::can_last(*errno) || attack == Attack::AFew {
-                        add("fail", errno.1, count, errnos::calls_with(*errno), take(), None);
+                        add(errno.1, count, errnos::calls_with(errno.1), take(), None);
                     }
                 }
             }
             Attack::Half if is_write && call.size > 1 => {
                 for errno in errnos::of(&call.name) {
-                    add("half", errno.1, 1, String::new(), take(), None);
+                    add(errno.1, 1, String::new(), take(), None);
                 }
             }
             Attack::Short if (is_write || is_read) && call.size > 1 => {
-                add("short", 0, 1, String::new(), take(), None);
-                add("short", 0, 0, "read,pread,write,pwrite,".into(), take(), None);
+                add(0, 1, String::new(), take(), None);
+                add(0, 0, TRANSFERS.into(), take(), None);
             }
             _ => {}
         }

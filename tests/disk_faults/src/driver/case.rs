@@ -64,7 +64,8 @@ impl Site<'_> {
 
     /// As [`run`](Self::run), with its folder elsewhere.
     pub fn run_in(&self, home: &Path, process: &Process) -> Ending {
-        let faulty = process.fault.is_some_and(|fault| !fault.kills());
+        // Other threads see the file system go before they die of it.
+        let faulty = process.fault.is_some_and(|fault| !fault.kills() || fault.act == "shutdown");
         let kind = if faulty { "faulty" } else { "clean" };
         log::append(&self.log(), &format!("phase {kind} {}", self.day));
         let mut command = Command::new(std::env::current_exe().expect("this program"));

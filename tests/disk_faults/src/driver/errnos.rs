@@ -50,12 +50,9 @@ pub fn of(call: &str) -> &'static [Errno] {
 }
 
 /// The calls that may give this error, with a comma behind each.
-pub fn calls_with(errno: Errno) -> String {
-    TABLE.iter().filter(|(_, errnos)| errnos.contains(&errno)).map(|(name, _)| format!("{name},")).collect()
-}
-
-pub fn by_name(name: &str) -> Option<Errno> {
-    TABLE.iter().flat_map(|(_, errnos)| errnos.iter()).find(|(one, _)| *one == name).copied()
+pub fn calls_with(number: i32) -> String {
+    let has = |errnos: &&[Errno]| errnos.iter().any(|(_, one)| *one == number);
+    TABLE.iter().filter(|(_, errnos)| has(errnos)).map(|(name, _)| format!("{name},")).collect()
 }
 
 /// A call that is interrupted for ever is tried for ever, by the standard library itself: that is no fault of a disk.

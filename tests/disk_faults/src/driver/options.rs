@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::attacks::Attack;
+use super::scripts::SCRIPTS;
 
 pub struct Options {
     pub engine: String,
@@ -79,7 +80,9 @@ impl Options {
     }
 
     pub fn wants_script(&self, name: &str) -> bool {
-        let is_it = |wanted: &String| if self.case.is_some() { name == wanted } else { name.contains(wanted.as_str()) };
+        // A whole name is that script's alone.
+        let is_name = |wanted: &String| SCRIPTS.iter().any(|script| script.name == wanted);
+        let is_it = |wanted: &String| if is_name(wanted) { name == wanted } else { name.contains(wanted.as_str()) };
         self.scripts.is_empty() || self.scripts.iter().any(is_it)
     }
 

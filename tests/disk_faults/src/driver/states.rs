@@ -63,22 +63,27 @@ impl Bench {
             };
             entries.filter(is_it).next().expect("it is there")
         };
-        match then {
+        let what = match then {
             Then::Nothing | Then::KilledAtMark => return,
-            Then::EngineLost => fs::remove_dir_all(entry("engine-")).expect("it goes"),
+            Then::EngineLost => {
+                fs::remove_dir_all(entry("engine-")).expect("it goes");
+                "engine"
+            }
             Then::EngineAndKeyringLost => {
                 fs::remove_dir_all(entry("engine-")).expect("it goes");
                 fs::remove_file(tokens.join("keyring")).expect("it goes");
+                "keyring"
             }
             Then::LedgerDamaged => {
                 let mut bytes = fs::read(entry("ledger-")).expect("the ledger");
                 let middle = bytes.len() / 2;
                 bytes[middle..][..200].iter_mut().for_each(|byte| *byte ^= 0x55);
                 fs::write(entry("ledger-"), bytes).expect("the ledger");
+                "ledger"
             }
-        }
+        };
         let op = log::last_op(&log::read(&site.log())) + 1;
-        log::append(&site.log(), &format!("begin {op} lose\nok {op}"));
+        log::append(&site.log(), &format!("begin {op} lose what={what}\nok {op}"));
     }
 
     /// The calls of some verbs here. (The folder is another one then.)

@@ -57,11 +57,6 @@ impl Table {
         self.rows.values().all(|row| row.found.is_empty())
     }
 
-    /// How many cases are in this column.
-    pub fn count(&self, column: Column) -> u64 {
-        self.rows.values().filter_map(|row| row.found.get(&column)).sum()
-    }
-
     pub fn print(&self) {
         for ((column, key), (count, first, name)) in &self.found {
             println!("FOUND {column:?} x{count}: {key}\n    first: {first}\n    again: tests/disk_faults/run --case {name}");

@@ -95,7 +95,9 @@ fn work(orders: &Orders, store: &TokenStore, verbs: &[String]) {
                 for verb in verbs {
                     let done = !operate::is_verb(verb) && users::run(orders, store, thread, verb);
                     if !done {
-                        ["sign_in", "put", "out_account"].iter().for_each(|verb| drop(users::run(orders, store, thread, verb)));
+                        for verb in ["sign_in", "put", "out_account"] {
+                            users::run(orders, store, thread, verb);
+                        }
                     }
                 }
             });

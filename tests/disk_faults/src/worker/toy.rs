@@ -64,11 +64,11 @@ pub fn run(orders: &Orders, verbs: &[String]) {
     for verb in verbs {
         let went = match verb.as_str() {
             "open" | "create" => orders.verb(verb, "", |_| toy.open().map_err(failed)),
-            "sign_in" => toy.change(orders, "in", "account=1 tokens=1", |live, op| drop(live.insert(op, (1, op)))),
-            "sign_in_2" => toy.change(orders, "in", "account=2 tokens=1", |live, op| drop(live.insert(op, (2, op)))),
+            "sign_in" => toy.change(orders, "in", "account=1 tokens=1", |live, op| _ = live.insert(op, (1, op))),
+            "sign_in_2" => toy.change(orders, "in", "account=2 tokens=1", |live, op| _ = live.insert(op, (2, op))),
             "put" => {
                 let Some(id) = toy.live.iter().find(|(_, (account, _))| *account == 1).map(|(id, _)| *id) else { continue };
-                let put = |live: &mut BTreeMap<_, _>, op| drop(live.insert(id, (1, op)));
+                let put = |live: &mut BTreeMap<_, _>, op| _ = live.insert(id, (1, op));
                 toy.change(orders, "put", &format!("of={id} slot=set durable=1"), put)
             }
             "out_account" => {
