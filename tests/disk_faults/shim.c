@@ -13,6 +13,7 @@
  * OUBLIETTE_FAULT_ON     the calls' names that it is about, with a comma behind each (those at AT always are)
  * OUBLIETTE_FAULT_RECORD a file that gets all that is written, renamed and synced, in order, and between it
  *                        what is written to OUBLIETTE_FAULT_ACKS: for simulating power cuts
+ * OUBLIETTE_FAULT_LIES   if set, syncs of files and folders do nothing and say that all is well: a control
  *
  * Only for a process that opens at most 1024 files at a time. Rust's standard library finds `statx` and `copy_file_range` by `dlsym`, and
  * so here too; what would go through `syscall` is counted by its number.
@@ -51,7 +52,7 @@ static char root[PATH], acks[PATH], on[1024];
 static size_t root_len;
 static enum what what = PASS;
 static long at, last_for = 1;
-static int error_number, list = -1, record = -1;
+static int error_number, lies, list = -1, record = -1;
 static atomic_long calls, failures;
 static atomic_int half_way = -1; /* the file whose next write fails */
 static char paths[FILES][PATH];
@@ -92,6 +93,7 @@ __attribute__((constructor)) static void begin(void) {
     snprintf(root, sizeof root, "%s", v);
     if ((v = env("OUBLIETTE_FAULT_ACKS"))) snprintf(acks, sizeof acks, "%s", v);
     if ((v = env("OUBLIETTE_FAULT_ON"))) snprintf(on, sizeof on, "%s", v);
+    lies = env("OUBLIETTE_FAULT_LIES") != NULL;
     if ((v = env("OUBLIETTE_FAULT_AT"))) at = atol(v);
     if ((v = env("OUBLIETTE_FAULT_FOR"))) last_for = atol(v);
     if ((v = env("OUBLIETTE_FAULT_ERRNO"))) error_number = atoi(v);
@@ -361,6 +363,7 @@ EXPORT ssize_t splice(int from, off64_t *a, int to, off64_t *b, size_t size, uns
 
 EXPORT int fsync(int fd) {
     if (is_file(fd)) FAILS("fsync", paths[fd], 0);
+    if (lies && is_file(fd)) return 0;
     lock();
     int done = (int)raw(SYS_fsync, fd);
     if (record >= 0 && !done && is_file(fd)) note('S', inode_of(fd), 0, "", 0, "", 0);
@@ -369,6 +372,7 @@ EXPORT int fsync(int fd) {
 }
 EXPORT int fdatasync(int fd) {
     if (is_file(fd)) FAILS("fdatasync", paths[fd], 0);
+    if (lies && is_file(fd)) return 0;
     lock();
     int done = (int)raw(SYS_fdatasync, fd);
     if (record >= 0 && !done && is_file(fd)) note('S', inode_of(fd), 0, "", 0, "", 0);

@@ -18,6 +18,8 @@ pub struct Bench {
     pub shim: PathBuf,
     /// Where the states are, and each job's own folder.
     pub scratch: PathBuf,
+    /// Whether syncs do nothing in what is attacked: a control.
+    pub lies: bool,
     /// A process that takes longer hangs: a case takes milliseconds.
     pub hang: Duration,
 }
@@ -74,6 +76,9 @@ impl Site<'_> {
         // What goes to the folder for temporary files is part of it.
         command.env("TMPDIR", home).env("RUST_BACKTRACE", "0");
         if process.fault.is_some() || process.list.is_some() || process.record.is_some() {
+            if self.bench.lies {
+                command.env("OUBLIETTE_FAULT_LIES", "1");
+            }
             command.env("LD_PRELOAD", &self.bench.shim);
             command.env("OUBLIETTE_FAULT_ROOT", home).env("OUBLIETTE_FAULT_ACKS", self.log());
         }
@@ -124,12 +129,12 @@ impl Site<'_> {
         let judge = if self.bench.engine.starts_with("toy") { "open look" } else { JUDGE };
         self.run(&Process { verbs: judge, ..Process::default() });
         let mut lines = log::read(&self.log());
-        if !is_looked_at(&lines) {
-            if let Some(remedy) = remedy(state) {
-                self.run(&Process { verbs: remedy, ..Process::default() });
-                self.run(&Process { verbs: JUDGE, ..Process::default() });
-                lines = log::read(&self.log());
-            }
+        if let Some(remedy) = remedy(state)
+            && !is_looked_at(&lines)
+        {
+            self.run(&Process { verbs: remedy, ..Process::default() });
+            self.run(&Process { verbs: JUDGE, ..Process::default() });
+            lines = log::read(&self.log());
         }
         let mut findings = oracle::judge(&lines);
         if !is_looked_at(&lines) && findings.is_empty() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::attacks::{Attack, Plan, plans};
 use super::case::Bench;
 use super::options::Options;
-use super::scripts::{TOY, TOY_NEXT};
+use super::scripts::{NEXT, SCRIPTS, Script, TOY, TOY_NEXT};
 use super::{Recorded, Work, cuts, ext4, one, record, shutdowns};
 use crate::oracle::Column::{self, Damaged, Hang, Lost, Panic, Revived, Wrong};
 
@@ -15,6 +15,7 @@ use crate::oracle::Column::{self, Damaged, Hang, Lost, Panic, Revived, Wrong};
 const CONTROLS: &[(&str, Attack, &[Column])] = &[
     ("toy-early", Attack::Kill, &[Lost]),
     ("toy-early", Attack::Kill, &[Revived]),
+    ("toy-mixes", Attack::Kill, &[Wrong]),
     ("toy-in-place", Attack::Torn, &[Damaged, Lost]),
     ("toy-mends", Attack::KillTwice, &[Damaged, Lost]),
     ("toy-empty", Attack::Once, &[Lost]),
@@ -27,7 +28,12 @@ const CONTROLS: &[(&str, Attack, &[Column])] = &[
     ("toy-no-sync", Attack::PowerCut, &[Lost, Revived, Damaged, Wrong]),
     ("toy-no-folder-sync", Attack::PowerCut, &[Lost, Revived]),
     ("toy-no-sync", Attack::Ext4, &[Lost, Revived, Damaged]),
+    // The store itself, on a disk whose syncs do nothing.
+    (LIES, Attack::PowerCut, &[Lost, Revived]),
+    (LIES, Attack::Ext4, &[Lost, Revived]),
 ];
+
+const LIES: &str = "the store without syncs";
 
 /// Runs them; says which were not caught.
 pub fn are_caught(bench: &Bench, options: &Options) -> bool {
@@ -55,12 +61,14 @@ pub fn are_caught(bench: &Bench, options: &Options) -> bool {
 
 /// The first case that ends in such a column.
 fn search(bench: &Bench, engine: &str, attack: Attack, is_it: impl Fn(Column) -> bool) -> Option<String> {
-    let bench = Bench { engine: engine.into(), hang: Duration::from_secs(3), ..bench.clone() };
-    let next = &[TOY_NEXT];
-    let calls = bench.calls(&TOY);
+    let lies = engine == LIES;
+    let (script, next) = if lies { (script_of("out_and_in"), &NEXT[..1]) } else { (&TOY, &[TOY_NEXT][..]) };
+    let engine = if lies { bench.engine.clone() } else { engine.to_owned() };
+    let bench = Bench { engine, lies, hang: Duration::from_secs(3), ..bench.clone() };
+    let calls = bench.calls(script);
     let (plans, recorded): (Vec<Plan>, _) = match attack {
         Attack::PowerCut => {
-            let recorded: Recorded = record(&bench, &TOY);
+            let recorded: Recorded = record(&bench, script);
             (cuts(&recorded.entries, next), Some(Arc::new(recorded)))
         }
         Attack::Ext4 => (shutdowns(&calls, next), None),
@@ -68,11 +76,15 @@ fn search(bench: &Bench, engine: &str, attack: Attack, is_it: impl Fn(Column) ->
     };
     let (root, mut volume) = (bench.scratch.join("control"), None);
     for plan in plans {
-        let work = Work { script: &TOY, recorded: recorded.clone(), plan };
+        let work = Work { script, recorded: recorded.clone(), plan };
         let findings = one(&bench, &root, &work, &mut volume);
         if let Some(finding) = findings.into_iter().find(|finding| is_it(finding.column)) {
             return Some(format!("{:?} at {}: {}", finding.column, work.plan.call, finding.what));
         }
     }
     None
+}
+
+fn script_of(name: &str) -> &'static Script {
+    SCRIPTS.iter().find(|script| script.name == name).expect("a script of this name")
 }

@@ -51,6 +51,7 @@ pub fn run(args: &[String]) -> bool {
         engine: options.engine.clone(),
         shim: shim::build(&scratch),
         scratch: scratch.clone(),
+        lies: false,
         hang: Duration::from_secs(20),
     };
     println!("engine {}, seed {}, {} jobs", bench.engine, options.seed, options.jobs);

@@ -56,12 +56,12 @@ impl Bench {
     fn lose(&self, site: &Site, then: Then) {
         let tokens = site.home().join("tokens");
         let entry = |prefix: &str| {
-            let entries = fs::read_dir(&tokens).expect("the store").map(|entry| entry.expect("an entry").path());
+            let mut entries = fs::read_dir(&tokens).expect("the store").map(|entry| entry.expect("an entry").path());
             let is_it = |path: &PathBuf| {
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 name.starts_with(prefix) && !name.ends_with(".lock")
             };
-            entries.filter(is_it).next().expect("it is there")
+            entries.find(is_it).expect("it is there")
         };
         let what = match then {
             Then::Nothing | Then::KilledAtMark => return,

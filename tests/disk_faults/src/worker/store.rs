@@ -1,6 +1,7 @@
 //! The store under attack: how it is opened, with which engine, and which verb is whose.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use oubliette::*;
 
@@ -24,7 +25,19 @@ pub fn builder(orders: &Orders) -> Builder {
     let clock = ManualClock::new(now(orders.day));
     let keys = KeySource::bytes(NEXT_KEY).previous(KeySource::bytes(KEY));
     // Small, so that a case takes milliseconds. No account has more sign-ins than it may have: none is pushed out.
-    builder.key(keys).clock(clock).cache_bytes(1 << 20).max_sign_ins(64)
+    builder.key(keys).clock(clock).cache_bytes(1 << 20).max_sign_ins(64).disk_timeout(Duration::from_secs(2))
+}
+
+/// How long a stuck call waits. Where the store has no such limit yet, there is none; where it has, its own method comes first.
+trait DiskTimeout {
+    #[allow(unused)]
+    fn disk_timeout(self, limit: Duration) -> Self;
+}
+
+impl DiskTimeout for Builder {
+    fn disk_timeout(self, _: Duration) -> Self {
+        self
+    }
 }
 
 pub fn folder(orders: &Orders) -> PathBuf {

@@ -33,6 +33,8 @@ enum Flaw {
     OneCall,
     /// Takes a file that it cannot read for an empty one.
     Empty,
+    /// After a write that was interrupted it gives each sign-in the token of another.
+    Mixes,
     /// Mends a file that was being written when the process died by writing in place, without care.
     Mends,
 }
@@ -56,6 +58,7 @@ pub fn run(orders: &Orders, verbs: &[String]) {
         "toy-stubborn" => Flaw::Stubborn,
         "toy-one-call" => Flaw::OneCall,
         "toy-empty" => Flaw::Empty,
+        "toy-mixes" => Flaw::Mixes,
         "toy-mends" => Flaw::Mends,
         other => panic!("there is no {other}"),
     };
@@ -109,6 +112,11 @@ impl Toy {
             let [id, account, put] = words.as_slice() else { return Err(bad()) };
             let number = |text: &str| text.parse().map_err(|_| bad());
             self.live.insert(number(id)?, (number(account)?, put_of("access", put).ok_or_else(bad)?));
+        }
+        if self.flaw == Flaw::Mixes && self.path.with_extension("new").exists() {
+            let mut puts: Vec<Op> = self.live.values().map(|(_, put)| *put).collect();
+            puts.rotate_left(1);
+            self.live.values_mut().zip(puts).for_each(|((_, put), other)| *put = other);
         }
         if self.flaw == Flaw::Empty {
             self.write()?;
