@@ -16,11 +16,12 @@ pub enum Attack {
     Half,
     Short,
     PowerCut,
+    KillThenCut,
     Ext4,
 }
 
 impl Attack {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Kill,
         Self::Torn,
         Self::KillTwice,
@@ -30,6 +31,7 @@ impl Attack {
         Self::Half,
         Self::Short,
         Self::PowerCut,
+        Self::KillThenCut,
         Self::Ext4,
     ];
 
@@ -44,6 +46,7 @@ impl Attack {
             Self::Half => "errno-half-way",
             Self::Short => "short",
             Self::PowerCut => "power-cut",
+            Self::KillThenCut => "kill-then-cut",
             Self::Ext4 => "ext4-shutdown",
         }
     }
@@ -51,7 +54,7 @@ impl Attack {
     /// What the shim does.
     fn act(self) -> &'static str {
         match self {
-            Self::Kill | Self::KillTwice => "kill",
+            Self::Kill | Self::KillTwice | Self::KillThenCut => "kill",
             Self::Torn => "tear",
             Self::Once | Self::ForEver | Self::AFew => "fail",
             Self::Half => "half",
@@ -72,6 +75,7 @@ impl Attack {
             Self::Half => "an error half-way through a write",
             Self::Short => "half of the bytes",
             Self::PowerCut => "power cut, of recorded writes and syncs",
+            Self::KillThenCut => "kill -9, then a power cut while it recovers",
             Self::Ext4 => "power cut, of ext4 on a loop device",
         }
     }
@@ -115,6 +119,9 @@ impl Plan {
     }
 }
 
+/// What changes nothing.
+pub const LOOKS: &[&str] = &["stat", "opendir", "readdir", "lseek", "flock", "read", "pread"];
+
 /// What can be short.
 const TRANSFERS: &str = "read,pread,write,pwrite,";
 
@@ -126,7 +133,8 @@ pub fn plans(attack: Attack, calls: &[Call], next: &'static [&'static str], span
         let told = format!("{} of {} ({} bytes) in {}", call.name, super::shim::plain(&call.path), call.size, call.verb);
         let mut add = |errno, count, on: String, next: &'static str, again| {
             let fault = Fault { at: call.at, act: attack.act(), errno, count, on };
-            plans.push(Plan { attack, call: told.clone(), fault, next, again, chance: 0 });
+            let chance = if attack == Attack::KillThenCut { call.at * 11 + plans.len() as u64 } else { 0 };
+            plans.push(Plan { attack, call: told.clone(), fault, next, again, chance });
         };
         let mut take = || {
             turn += 1;
@@ -146,6 +154,10 @@ pub fn plans(attack: Attack, calls: &[Call], next: &'static [&'static str], span
                     let again = Fault { at, act: "kill", ..Fault::default() };
                     add(0, 1, String::new(), take(), Some(again));
                 }
+            }
+            // What only looks leaves nothing to lose.
+            Attack::KillThenCut if !LOOKS.contains(&call.name.as_str()) => {
+                (0..2).for_each(|_| add(0, 1, String::new(), take(), None));
             }
             Attack::Once | Attack::ForEver | Attack::AFew => {
                 for errno in errnos::of(&call.name) {

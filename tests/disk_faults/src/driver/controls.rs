@@ -27,6 +27,7 @@ const CONTROLS: &[(&str, Attack, &[Column])] = &[
     ("toy-one-call", Attack::Short, &[Lost, Damaged]),
     ("toy-no-sync", Attack::PowerCut, &[Lost, Revived, Damaged, Wrong]),
     ("toy-no-folder-sync", Attack::PowerCut, &[Lost, Revived]),
+    ("toy-trusts", Attack::KillThenCut, &[Revived]),
     ("toy-no-sync", Attack::Ext4, &[Lost, Revived, Damaged]),
     // The store itself, on a disk whose syncs do nothing.
     (LIES, Attack::PowerCut, &[Lost, Revived]),
@@ -62,7 +63,7 @@ pub fn are_caught(bench: &Bench, options: &Options) -> bool {
 /// The first case that ends in such a column.
 fn search(bench: &Bench, engine: &str, attack: Attack, is_it: impl Fn(Column) -> bool) -> Option<String> {
     let lies = engine == LIES;
-    let (script, next) = if lies { (script_of("out_and_in"), &NEXT[..1]) } else { (&TOY, &[TOY_NEXT][..]) };
+    let (script, next) = if lies { (script_of("out_and_in"), &NEXT[..1]) } else { (&TOY, TOY_NEXT) };
     let engine = if lies { bench.engine.clone() } else { engine.to_owned() };
     let bench = Bench { engine, lies, hang: Duration::from_secs(3), ..bench.clone() };
     let calls = bench.calls(script);

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use attacks::{Attack, Plan, plans};
+use attacks::{Attack, LOOKS, Plan, plans};
 use case::{Bench, Process, Site};
 use options::Options;
 use power::{Disk, Entry};
@@ -150,6 +150,10 @@ fn one(bench: &Bench, root: &Path, work: &Work, volume: &mut Option<ext4::Volume
         cut(&site, script, recorded, plan);
         return site.recover(plan.next, None, script.state);
     }
+    if plan.attack == Attack::KillThenCut {
+        kill_then_cut(&site, script, plan);
+        return site.recover(NEXT[1], None, script.state);
+    }
     if plan.attack == Attack::Ext4 {
         return on_ext4(&site, script, plan, volume);
     }
@@ -184,27 +188,48 @@ fn cuts(entries: &[Entry], next: &'static [&'static str]) -> Vec<Plan> {
 
 /// The folder as the cut leaves it, and the log up to there.
 fn cut(site: &Site, script: &Script, recorded: &Recorded, plan: &Plan) {
-    let state = site.bench.state(script.state);
+    let log = std::fs::read(site.bench.state(script.state).join("log")).expect("the state's log");
     if site.root.exists() {
         std::fs::remove_dir_all(&site.root).expect("the last case's folder");
     }
     std::fs::create_dir_all(&site.root).expect("a folder");
-    std::fs::copy(state.join("log"), site.log()).expect("the state's log");
+    std::fs::write(site.log(), log).expect("the log");
+    let at = usize::try_from(plan.fault.at).expect("a place");
+    cut_behind(site, recorded.disk.clone(), &recorded.entries[..at.min(recorded.entries.len())], plan.chance);
+}
+
+/// The rest of a record happens, and then the power goes. What was acknowledged until then is in the log.
+fn cut_behind(site: &Site, mut disk: Disk, entries: &[Entry], chance: u64) {
     log::append(&site.log(), &format!("phase clean {}", site.day));
-    let mut disk = recorded.disk.clone();
-    for entry in recorded.entries.iter().take(usize::try_from(plan.fault.at).expect("a place")) {
+    for entry in entries {
         disk.apply(entry);
         entry.acknowledged().inspect(|text| log::append(&site.log(), text.trim_end()));
     }
-    disk.cut(plan.chance, &site.home());
+    disk.cut(chance, &site.home());
     site.end(Ending::Power);
+}
+
+/// The process dies, the next one sees what it left to the system, and the power goes before that is on the disk.
+fn kill_then_cut(site: &Site, script: &Script, plan: &Plan) {
+    site.begin(&site.bench.state(script.state));
+    let (mut disk, file) = (Disk::of(&site.home()), site.root.join("record"));
+    let record = Some(file.as_path());
+    site.run(&Process { verbs: script.verbs, fault: Some(&plan.fault), record, ..Process::default() });
+    let log = std::fs::read(site.log()).expect("the log");
+    let before = power::read(&file);
+    before.iter().for_each(|entry| disk.apply(entry));
+    site.run(&Process { verbs: plan.next, record, ..Process::default() });
+    let mut entries = power::read(&file).split_off(before.len());
+    entries.truncate(usize::try_from(plan.chance.wrapping_mul(0x9e37_79b9) >> 7).expect("a place") % (entries.len() + 1));
+    std::fs::write(site.log(), log).expect("the log");
+    std::fs::remove_dir_all(site.home()).expect("what was there");
+    cut_behind(site, disk, &entries, plan.chance % 7);
 }
 
 /// The file system goes at every call; of its journal all is flushed, or nothing.
 fn shutdowns(calls: &[shim::Call], next: &'static [&'static str]) -> Vec<Plan> {
     let mut plans = Vec::new();
-    for call in calls.iter().filter(|call| !["stat", "readdir", "lseek", "flock", "read", "pread"].contains(&call.name.as_str()))
-    {
+    for call in calls.iter().filter(|call| !LOOKS.contains(&call.name.as_str())) {
         for flags in [2, 1] {
             let fault = shim::Fault { at: call.at, act: "shutdown", errno: flags, ..shim::Fault::default() };
             let told = format!("{} of {} in {}", call.name, shim::plain(&call.path), call.verb);

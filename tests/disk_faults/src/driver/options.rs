@@ -25,7 +25,7 @@ const USAGE: &str = "tests/disk_faults/run [options]
   --each N            cases of each script and attack in a sample (6)
   --script NAME       only scripts with this in their name; can be repeated
   --attack NAME       only these attacks: kill torn kill-twice errno-once errno-for-ever errno-a-few errno-half-way short
-                      power-cut ext4-shutdown; can be repeated
+                      power-cut kill-then-cut ext4-shutdown; can be repeated
   --engine NAME       the engine under the store (sled)
   --jobs N            cases at a time (2)
   --seed N            which cases a sample takes, and in which order (1)

@@ -150,7 +150,7 @@ pub const NEXT: &[&str] = &[
 ];
 
 /// Of a toy.
-pub const TOY_NEXT: &str = "open put look";
+pub const TOY_NEXT: &[&str] = &["open put look", "open out_account look"];
 
 /// What every case ends with: nothing may have changed since the look before.
 pub const JUDGE: &str = "open look verify stats close";
