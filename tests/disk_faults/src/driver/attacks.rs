@@ -142,8 +142,11 @@ pub fn plans(attack: Attack, calls: &[Call], next: &'static [&'static str], span
         };
         let is_write = ["write", "pwrite", "copy_file_range", "sendfile"].contains(&call.name.as_str());
         let is_read = ["read", "pread"].contains(&call.name.as_str());
+        let changes = !LOOKS.contains(&call.name.as_str()) && !["open", "close"].contains(&call.name.as_str());
         match attack {
-            Attack::Kill => next.iter().for_each(|next| add(0, 1, String::new(), next, None)),
+            // Before a call that changes nothing the folder is as it will be before the next.
+            Attack::Kill if changes => next.iter().for_each(|next| add(0, 1, String::new(), next, None)),
+            Attack::Kill => add(0, 1, String::new(), take(), None),
             Attack::Torn if is_write && call.size > 1 => {
                 (0..4).for_each(|_| add(0, 1, String::new(), take(), None));
             }

@@ -155,11 +155,13 @@ pub const TOY_NEXT: &[&str] = &["open put look", "open out_account look"];
 /// What every case ends with: nothing may have changed since the look before.
 pub const JUDGE: &str = "open look verify stats close";
 
-/// How a folder that an operator or a disk has damaged is mended, if it says that it is damaged.
-pub fn remedy(state: &str) -> Option<&'static str> {
+/// How a folder that an operator or a disk has damaged is mended, if it says that it is damaged: by the first of these that can be.
+pub fn remedies(state: &str) -> &'static [&'static str] {
+    const FORGET: &str = "open_forget look close";
     match state {
-        "lost" | "lost_keyring" | "half_restored" => Some("restore look close"),
-        "damaged" => Some("open_forget look close"),
-        _ => None,
+        // Whoever has begun to forget everyone cannot restore what was.
+        "lost" | "lost_keyring" | "half_restored" => &["restore look close", FORGET],
+        "damaged" => &[FORGET],
+        _ => &[],
     }
 }
