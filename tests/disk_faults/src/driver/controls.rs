@@ -8,6 +8,7 @@ use super::attacks::{Attack, Plan, plans};
 use super::case::Bench;
 use super::options::Options;
 use super::scripts::{NEXT, SCRIPTS, Script, TOY, TOY_NEXT};
+use super::shim::Fault;
 use super::{Recorded, Work, cuts, ext4, one, record, shutdowns};
 use crate::oracle::Column::{self, Damaged, Hang, Lost, Panic, Revived, Wrong};
 
@@ -57,7 +58,29 @@ pub fn are_caught(bench: &Bench, options: &Options) -> bool {
         println!("control toy under {}: {}", attack.name(), found.as_deref().unwrap_or("nothing is found, rightly"));
         all &= found.is_none();
     }
-    all
+    all & are_quiet(bench, options)
+}
+
+/// Every script without a fault, and every verb that comes next: nothing must be found.
+fn are_quiet(bench: &Bench, options: &Options) -> bool {
+    let mut alarms = 0;
+    let scripts: Vec<&'static Script> = SCRIPTS.iter().filter(|script| options.wants_script(script.name)).collect();
+    for (turn, script) in scripts.iter().enumerate() {
+        bench.make(script.state);
+        for step in 0..2 {
+            let next = NEXT[(turn * 2 + step) % NEXT.len()];
+            // There is no call of this number.
+            let fault = Fault { act: "fail", ..Fault::default() };
+            let plan = Plan { attack: Attack::Once, call: String::new(), fault, next, again: None, chance: 0 };
+            let work = Work { script, recorded: None, plan };
+            for finding in one(bench, &bench.scratch.join("control"), &work, &mut None) {
+                println!("FALSE ALARM: {}, then {next}: {:?}: {}", script.name, finding.column, finding.what);
+                alarms += 1;
+            }
+        }
+    }
+    println!("control: {} scripts without a fault: {alarms} false alarms", scripts.len());
+    alarms == 0
 }
 
 /// The first case that ends in such a column.

@@ -28,6 +28,8 @@ const fn state(name: &'static str, from: Option<&'static str>, verbs: &'static s
 const LIVED: &str = "create populate put_refresh put put_access web_create out_other wait_reclaimed backup put_large sign_in \
                      sign_in_with close";
 
+const APART: &str = "create_apart populate put_refresh put put_access web_create out_other backup put_large sign_in vanish";
+
 pub const STATES: &[State] = &[
     state("new", None, "", Then::Nothing),
     state("lived", None, LIVED, Then::Nothing),
@@ -39,6 +41,8 @@ pub const STATES: &[State] = &[
     state("lost_keyring", Some("lived"), "open close", Then::EngineAndKeyringLost),
     state("half_restored", Some("lost"), "restore", Then::KilledAtMark),
     state("damaged", Some("lived"), "open close", Then::LedgerDamaged),
+    // With the ledger in a folder of its own.
+    state("apart", None, APART, Then::Nothing),
     // Of the toys.
     state("toy", None, "create sign_in sign_in_2 put", Then::Nothing),
 ];
@@ -84,7 +88,7 @@ pub const SCRIPTS: &[Script] = &[
     script("put", "lived", "open put put_access close"),
     script("put_large", "lived", "open put_large close"),
     script("get", "unclean", "open get accounts last_sign_out stats as_of close"),
-    script("acquire", "lived", "open acquire acquire close"),
+    script("acquire", "lived", "open acquire acquire acquire_app close"),
     script("out_account", "lived", "open out_account wait_reclaimed close"),
     script("out_taking", "unclean", "open out_taking close"),
     script("out_session", "lived", "open out_session drop"),
@@ -92,6 +96,8 @@ pub const SCRIPTS: &[Script] = &[
     script("out_tenant", "lived", "open out_tenant wait_reclaimed close"),
     script("out_everybody", "unclean", "open out_everybody close"),
     later("out_cutoff", 1, "open sign_in_again out_cutoff close"),
+    script("out_alias", "lived", "open out_alias sign_in_again out_alias close"),
+    script("out_counted", "unclean", "open out_counted sign_in_late out_counted close"),
     script("out_and_in", "lived", "open out_account sign_in_again put out_account sign_in_again close"),
     script("sweep", "unclean", "open sweep close"),
     script("compact", "unclean", "open out_tenant compact put close"),
@@ -101,6 +107,10 @@ pub const SCRIPTS: &[Script] = &[
     whole("restore", "unclean", "restore put close"),
     whole("restore_lost", "lost", "restore put close"),
     whole("restore_lost_keyring", "lost_keyring", "restore close"),
+    whole("open_apart", "apart", "open close"),
+    script("work_apart", "apart", "open sign_in put out_account sign_in_again close"),
+    script("erase_apart", "apart", "open erase out_account put close"),
+    whole("restore_apart", "apart", "restore put close"),
     script("rotate", "lived", "open rotate rotate_both close"),
     script("verify", "unclean", "open verify close"),
     whole("offline_verify", "unclean", "offline_verify"),
@@ -130,6 +140,8 @@ pub const NEXT: &[&str] = &[
     "open out_account look close",
     "open out_tenant sign_in look close",
     "open sign_in_again out_cutoff look drop",
+    "open sign_in_late out_alias look close",
+    "open out_counted acquire_app look close",
     "open sweep look close",
     "open compact look close",
     "open erase look close",

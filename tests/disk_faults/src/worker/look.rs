@@ -30,6 +30,9 @@ pub fn look(orders: &Orders, store: &TokenStore, op: Op) -> Went {
                     orders.wrong("lost", &format!("sign-in {} is not found by its index {way}", id_of(live)));
                 }
             }
+            if store.resume(&account(number), live.id()).map_err(store::kind)?.is_none() {
+                orders.wrong("lost", &format!("sign-in {} is not found by its id", id_of(live)));
+            }
             let is_ours = live.tenant() == &tenant(number % TENANTS) && live.subject() == Some(&subject(number));
             if !is_ours {
                 orders.wrong("wrong", &format!("sign-in {} of account {number} is in another's place", id_of(live)));
@@ -37,6 +40,7 @@ pub fn look(orders: &Orders, store: &TokenStore, op: Op) -> Went {
             orders.log.line(&format!("see id={} account={number}{}", id_of(live), tokens(live)?));
         }
     }
+    listed.retain(|one| one.id.as_app().is_none());
     if !listed.is_empty() {
         orders.wrong("wrong", "accounts that nobody signed in to");
     }

@@ -7,6 +7,7 @@ use oubliette::*;
 
 use super::cast::now;
 use super::{Orders, look, operate, users};
+use crate::log::read;
 
 /// Keys that the store may be wrapped by: which of them it is after a rotation that died, nobody knows, so both are offered.
 pub const KEY: [u8; 32] = [7; 32];
@@ -18,6 +19,9 @@ const OFFLINE: [&str; 4] = ["restore", "restore_unfinished", "offline_verify", "
 /// The one place that says which engine is under the store: all that it has go through the same bench.
 pub fn builder(orders: &Orders) -> Builder {
     let builder = TokenStore::builder(folder(orders));
+    // Once with the ledger in a folder of its own, always.
+    let is_apart = look::begun(&read(&orders.log_path), "create_apart").next().is_some();
+    let builder = if is_apart { builder.ledger_dir(orders.home.join("ledger")) } else { builder };
     let builder = match orders.engine.as_str() {
         "sled" => builder,
         other => panic!("there is no engine {other}"),
@@ -50,13 +54,12 @@ pub fn run(orders: &Orders, verbs: &[String]) {
     while let [verb, behind @ ..] = rest {
         rest = behind;
         match (verb.as_str(), store.take()) {
-            ("open" | "open_forget" | "create", None) => {
+            ("open" | "open_forget" | "create" | "create_apart", None) => {
                 let forget = verb == "open_forget";
-                let first = if verb == "create" { KeySource::bytes(KEY) } else { KeySource::bytes(NEXT_KEY) };
                 orders.verb(verb, "", |_| {
                     let mut builder = builder(orders);
-                    if verb == "create" {
-                        builder = builder.key(first);
+                    if verb.starts_with("create") {
+                        builder = builder.key(KeySource::bytes(KEY));
                     }
                     if forget {
                         builder = builder.on_damage(OnDamage::ForgetEveryone);

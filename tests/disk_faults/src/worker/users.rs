@@ -38,6 +38,16 @@ pub fn run(orders: &Orders, store: &TokenStore, thread: u64, verb: &str) -> bool
     match verb {
         "populate" => (0..8).for_each(|number| sign_in(orders, store, number, true)),
         "sign_in" => sign_in(orders, store, mine[0] + 8, false),
+        "sign_in_late" => {
+            // It began at a moment that it is told of later.
+            if let Ok(moment) = store.as_of() {
+                let number = mine[0] + 8;
+                orders.verb("in", &format!("account={number} tokens=0"), |op| {
+                    let request = super::cast::sign_in(op, number).as_of(moment);
+                    store.sign_in(request).map(|_| String::new()).map_err(kind)
+                });
+            }
+        }
         "sign_in_again" => sign_in(orders, store, mine[0], false),
         "sign_in_with" => sign_in(orders, store, mine[0] + 16, true),
         "put" => put("put", "set", 1, &|op| set(op, SMALL).into()),
@@ -52,6 +62,9 @@ pub fn run(orders: &Orders, store: &TokenStore, thread: u64, verb: &str) -> bool
         // Somebody whom no other verb is about.
         "out_other" => out(orders, store, "account", 5, false),
         "out_third" => out(orders, store, "account", 4, false),
+        "out_alias" => out(orders, store, "alias", mine[0], false),
+        "out_counted" => out(orders, store, "counted", mine[0] % TENANTS, false),
+        "acquire_app" => _ = orders.verb("acquire_app", "", |op| acquire_app(store, op)),
         "out_taking" => out(orders, store, "account", mine[0], true),
         "out_session" => out(orders, store, "session", mine[0], false),
         "out_subject" => out(orders, store, "subject", mine[0], false),
@@ -87,7 +100,7 @@ fn sign_in(orders: &Orders, store: &TokenStore, number: u64, with_tokens: bool) 
 /// Signs out, and makes sure that whoever was live until then is silent at once.
 fn out(orders: &Orders, store: &TokenStore, scope: &str, number: u64, taking: bool) {
     let in_scope = |n: &u64| match scope {
-        "tenant" => n % TENANTS == number,
+        "tenant" | "counted" => n % TENANTS == number,
         "everybody" => true,
         _ => *n == number,
     };
@@ -97,12 +110,23 @@ fn out(orders: &Orders, store: &TokenStore, scope: &str, number: u64, taking: bo
         "session" => SignOut::session(&session(number)),
         "subject" => SignOut::subject(&subject(number)),
         "tenant" => SignOut::tenant(&tenant(number)),
+        "counted" => SignOut::tenant(&tenant(number)).counted(),
+        // One that is there takes its account.
+        "alias" => match ended.first() {
+            Some(live) => SignOut::alias(&live.aliases()[0]),
+            None => return,
+        },
         // Whoever signed in on an earlier day.
         "cutoff" => SignOut::account(&account(number)).signed_in_before(now(orders.day) - Duration::from_secs(3600)),
         _ => SignOut::everybody(),
     };
     let sign_out = if taking { sign_out.taking_refresh_tokens() } else { sign_out };
-    orders.verb("out", &format!("scope={scope} number={number}"), |_| {
+    let logged = match scope {
+        "counted" => "tenant",
+        "alias" => "account",
+        other => other,
+    };
+    orders.verb("out", &format!("scope={logged} number={number}"), |_| {
         let receipt = store.sign_out(sign_out).map_err(kind)?;
         for live in ended.iter().filter(|live| scope != "cutoff" || live.signed_in_at() < now(orders.day)) {
             if !look::is_silent(live) {
@@ -121,6 +145,19 @@ fn acquire(live: &LiveSignIn, op: log::Op) -> Went {
         Ok([access.into(), grant.next_refresh_token(text("refresh", op, 80)).into()].into())
     };
     match Acquirer::new().acquire(live, request, answer) {
+        Ok(_) => Ok(String::new()),
+        Err(AcquireError::Store(error)) => Err(super::store::kind_of(&error)),
+        Err(error) => Err(("Acquire".into(), format!("{error:?}"))),
+    }
+}
+
+/// The app's own token, which needs no user.
+fn acquire_app(store: &TokenStore, op: log::Op) -> Went {
+    let answer = |grant: &Grant| -> Result<Tokens, RefreshError> {
+        Ok(grant.access_token(None, text("access", op, 80), Duration::from_secs(3600)).into())
+    };
+    let request = AccessRequest::new(query("app", "q")).force_refresh();
+    match Acquirer::new().acquire_for_app(store, &tenant(9), request, answer) {
         Ok(_) => Ok(String::new()),
         Err(AcquireError::Store(error)) => Err(super::store::kind_of(&error)),
         Err(error) => Err(("Acquire".into(), format!("{error:?}"))),
