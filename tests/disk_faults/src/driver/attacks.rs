@@ -130,7 +130,7 @@ pub fn plans(attack: Attack, calls: &[Call], next: &'static [&'static str], span
     let mut plans = Vec::new();
     let mut turn = 0;
     for call in calls {
-        let told = format!("{} of {} ({} bytes) in {}", call.name, super::shim::plain(&call.path), call.size, call.verb);
+        let told = call.told();
         let mut add = |errno, count, on: String, next: &'static str, again| {
             let fault = Fault { at: call.at, act: attack.act(), errno, count, on };
             let chance = if attack == Attack::KillThenCut { call.at * 11 + plans.len() as u64 } else { 0 };

@@ -133,14 +133,25 @@ fn all(bench: &Bench, options: &Options, works: Vec<Work>, table: &mut Table) {
                     let Work { script, plan, .. } = work;
                     if options.case.is_some() {
                         println!("{}", std::fs::read_to_string(root.join("log")).unwrap_or_default());
+                        // Of several threads' calls this one may be another's each time.
+                        let calls = shim::calls(&root.join("list"));
+                        calls.iter().filter(|call| call.at == plan.fault.at).for_each(|call| println!("attacked: {call:?}"));
                         println!("{}", std::fs::read_to_string(root.join("errors")).unwrap_or_default());
                         findings.iter().for_each(|finding| println!("{:?}: {}", finding.column, finding.what));
                     }
-                    shared.lock().expect("the table").add(plan.attack, script.name, &plan.call, &plan.name(), &findings);
+                    let call = told(&root, work);
+                    shared.lock().expect("the table").add(plan.attack, script.name, &call, &plan.name(), &findings);
                 }
             });
         }
     });
+}
+
+/// What was attacked: of eight threads another call than was counted may have been the one of this number.
+fn told(root: &Path, work: &Work) -> String {
+    let calls = if work.script.threads > 1 { shim::calls(&root.join("list")) } else { Vec::new() };
+    let call = calls.iter().find(|call| call.at == work.plan.fault.at);
+    call.map_or_else(|| work.plan.call.clone(), shim::Call::told)
 }
 
 fn one(bench: &Bench, root: &Path, work: &Work, volume: &mut Option<ext4::Volume>) -> Vec<Finding> {
@@ -158,7 +169,8 @@ fn one(bench: &Bench, root: &Path, work: &Work, volume: &mut Option<ext4::Volume
         return on_ext4(&site, script, plan, volume);
     }
     site.begin(&bench.state(script.state));
-    site.run(&Process { verbs: script.verbs, fault: Some(&plan.fault), ..Process::default() });
+    let list = site.root.join("list");
+    site.run(&Process { verbs: script.verbs, fault: Some(&plan.fault), list: Some(&list), ..Process::default() });
     site.recover(plan.next, plan.again.as_ref(), script.state)
 }
 

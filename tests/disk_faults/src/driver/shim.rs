@@ -42,6 +42,13 @@ pub struct Call {
     pub verb: String,
 }
 
+impl Call {
+    /// For people.
+    pub fn told(&self) -> String {
+        format!("{} of {} ({} bytes) in {}", self.name, plain(&self.path), self.size, self.verb)
+    }
+}
+
 /// Compiles it, once.
 pub fn build(scratch: &Path) -> PathBuf {
     let library = scratch.join("shim.so");

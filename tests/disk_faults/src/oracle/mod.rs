@@ -106,7 +106,7 @@ impl<'a> Judge<'a> {
                 Line::Ok { op, .. } => drop(told.insert(*op, Told { at, ok: true, refused: false })),
                 Line::Err { op, kind, .. } => {
                     // These say that nothing was changed.
-                    let refused = kind == "InvalidInput" || kind.starts_with("Damaged");
+                    let refused = ["InvalidInput", "Damaged-ledger", "Damaged-keyring"].contains(&kind.as_str());
                     told.insert(*op, Told { at, ok: false, refused });
                 }
                 Line::Panic { op, .. } => drop(told.insert(*op, Told { at, ok: false, refused: false })),
