@@ -1,6 +1,6 @@
 //! The attacks by the shim: of a script's calls, every fault that fits.
 
-use super::errnos;
+use super::errnos::{self, EIO};
 use super::scripts::NEXT;
 use super::shim::{Call, Fault};
 
@@ -116,6 +116,22 @@ impl Plan {
         let fault = Fault { at, act: attack.act(), errno, count: u32::try_from(count).ok()?, on };
         let again = (again > 0).then(|| Fault { at: again, act: "kill", ..Fault::default() });
         Some(Self { attack, call: String::new(), fault, next: NEXT.get(usize::try_from(next).ok()?)?, again, chance })
+    }
+}
+
+/// Where holes have been: a sample takes all of these.
+pub fn is_known(script: &str, plan: &Plan) -> bool {
+    let on = |names: &[&str]| names.iter().any(|name| plan.call.starts_with(&format!("{name} of")));
+    match (plan.attack, script) {
+        // Rows that could not be read at open were gone, and of a batch that could not be read through one half was there.
+        (Attack::Once, "open" | "sign_in" | "sign_in_with") => plan.fault.errno == EIO.1 && on(&["pread"]),
+        // An interrupted restore, a plain open, and a sign-in: gone.
+        (Attack::Kill, "restore_lost") => plan.next == NEXT[1] && on(&["create", "rename", "unlink", "mkdir"]),
+        // A database was dropped whose destructor panicked.
+        (Attack::AFew, "open" | "compact") => plan.fault.errno == EIO.1 && on(&["fsync", "open"]),
+        // Callers waited for ever.
+        (Attack::Once, "put_large" | "out_tenant") => on(&["pwrite", "sync_file_range"]),
+        _ => false,
     }
 }
 

@@ -101,7 +101,10 @@ fn collect(bench: &Bench, options: &Options, table: &mut Table) -> Vec<Work> {
             let mut mine: Vec<Work> = plans.into_iter().map(|plan| Work { script, recorded: recorded.clone(), plan }).collect();
             options.shuffle(&mut mine);
             if options.sample {
-                mine.truncate(if attack == Attack::Ext4 { 1 } else { options.cases_of_each });
+                let (known, mut others): (Vec<_>, Vec<_>) =
+                    mine.into_iter().partition(|work| attacks::is_known(script.name, &work.plan));
+                others.truncate(if attack == Attack::Ext4 { 1 } else { options.cases_of_each });
+                mine = known.into_iter().chain(others).collect();
             }
             works.append(&mut mine);
         }
