@@ -196,7 +196,7 @@ pub fn plans(attack: Attack, calls: &[Call], next: &'static [&'static str], span
                 }
             }
             Attack::Short if (is_write || is_read) && call.size > 1 => {
-                add(0, 1, String::new(), take(), None);
+                add(0, 1, TRANSFERS.into(), take(), None);
                 add(0, 0, TRANSFERS.into(), take(), None);
             }
             _ => {}
