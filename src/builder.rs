@@ -248,9 +248,9 @@ impl Builder {
     /// is in place is kept, as it may be wrapped by a newer key. If this is interrupted, call it again.
     ///
     /// # Errors
-    /// As [`Builder::open`]. [`Error::InvalidInput`] if this is no whole backup, or the store has
-    /// [erased](TokenStore::complete_erasure) or forgotten everything since. [`Error::Damaged`] if the ledger is missing, or older than
-    /// the backup. Nothing was changed then.
+    /// As [`Builder::open`], which is the last step: the backup is in place by then. [`Error::InvalidInput`] if this is no whole backup, or the
+    /// store has [erased](TokenStore::complete_erasure) or forgotten everything since; [`Error::Damaged`] of the ledger if that is missing, or
+    /// older than the backup: nothing was changed then.
     pub fn restore(mut self, backup: impl AsRef<Path>) -> Result<TokenStore> {
         let key = self.key.as_ref().ok_or_else(no_key)?;
         let folders = self.in_folders().ok_or_else(|| Error::invalid("restore", "a backup is restored into a folder"))?;
@@ -286,10 +286,11 @@ impl Builder {
         let key = self.key.as_ref().ok_or_else(no_key)?;
         if let Some(folders) = self.in_folders() {
             // A place makes the folders that it is asked for.
-            if !folders.path.join(KEYRING).is_file() {
+            if !has_keyring(folders)? {
                 return Err(Error::invalid("store", "there is none in this folder"));
             }
-            if folders.ledger.as_ref().is_some_and(|folder| !folder.is_dir()) {
+            let has_ledgers = folders.ledger.as_ref().map_or(Ok(true), |folder| disk::is_folder(folder));
+            if !has_ledgers.map_err(Error::io("look at the ledger's folder"))? {
                 return Err(Error::damaged(Part::Ledger, "its folder is missing"));
             }
         }
@@ -304,7 +305,7 @@ impl Builder {
     pub fn verify(mut self) -> Result<Verified> {
         let key = self.key.as_ref().ok_or_else(no_key)?;
         let folders = self.in_folders().ok_or_else(|| Error::invalid("verify", "only a folder can be copied"))?;
-        if !folders.path.join(KEYRING).is_file() {
+        if !has_keyring(folders)? {
             return Err(Error::invalid("store", "there is none in this folder"));
         }
         let place = folders.clone();
@@ -335,6 +336,11 @@ impl std::fmt::Debug for Builder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Builder").field("key", &self.key).field("options", &self.options).finish_non_exhaustive()
     }
+}
+
+/// Whether there is a store, or was.
+fn has_keyring(folders: &Folders) -> Result<bool> {
+    disk::is_file(&folders.path.join(KEYRING)).map_err(Error::io("look for the keyring"))
 }
 
 /// The steps of opening. The keyring's appearance is a store's birth; replacing it is the only switch.

@@ -179,6 +179,24 @@ pub(crate) fn copy(from: &dyn Disk, to: &dyn Disk, name: &str) -> io::Result<()>
     to.switch(name)
 }
 
+/// Whether there is such a folder. That the system cannot tell is an error, not a no.
+pub(crate) fn is_folder(path: &Path) -> io::Result<bool> {
+    look(path).map(|found| found.is_some_and(|found| found.is_dir()))
+}
+
+/// Whether there is such a file, likewise.
+pub(crate) fn is_file(path: &Path) -> io::Result<bool> {
+    look(path).map(|found| found.is_some_and(|found| found.is_file()))
+}
+
+fn look(path: &Path) -> io::Result<Option<fs::Metadata>> {
+    match fs::metadata(path) {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Makes a folder and those above it; new ones are for their owner alone, and durable.
 pub(crate) fn create_private(path: &Path) -> io::Result<()> {
     if path.is_dir() {

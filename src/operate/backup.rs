@@ -33,7 +33,8 @@ pub struct BackedUp {
 /// Copies the live rows, each account as it is at one moment, and then the keyring, whose presence says that the backup is whole.
 pub(crate) fn backup(core: &Core, premises: &Premises, path: &Path) -> Result<BackedUp> {
     create_private(path).map_err(Error::io("make the backup's folder"))?;
-    if fs::read_dir(path).map_err(Error::io("read the backup's folder"))?.next().is_some() {
+    let entries: std::io::Result<Vec<_>> = fs::read_dir(path).and_then(Iterator::collect);
+    if !entries.map_err(Error::io("read the backup's folder"))?.is_empty() {
         return Err(Error::invalid("backup", "the folder is not empty"));
     }
     let keyring = premises.disk.read(KEYRING).map_err(Error::io("read the keyring"))?;

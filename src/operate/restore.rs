@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{Premises, Unfinished};
 use crate::crypto::{KeySource, Keyring};
-use crate::disk::{Disk, Folder};
+use crate::disk::{Disk, Folder, is_folder};
 use crate::engine::{Durability, open_error};
 use crate::error::{Error, Part, Result};
 use crate::layout::CHECKPOINT;
@@ -17,7 +17,7 @@ pub(crate) fn restore(place: Box<dyn Place>, key: &KeySource, growth: Growth, ba
     let mut held = place.lock()?;
     place.sync()?;
     let disk = place.disk()?;
-    if !backup.is_dir() {
+    if !is_folder(backup).map_err(Error::io("look at the backup's folder"))? {
         return Err(Error::invalid("backup", "there is no such folder"));
     }
     let from = Folder::create(backup).map_err(Error::io("open the backup's folder"))?;
