@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use crate::disk::{Disk, Folder, private_file};
-use crate::engine::{Engine, SledEngine};
+use crate::engine::{Engine, SledEngine, Tuning};
 use crate::error::{Error, Result};
 
 /// The name of the file of wrapped keys.
@@ -81,7 +81,7 @@ pub(crate) fn newest_engine(names: &[String], ledger_id: &[u8; 16]) -> Option<u3
 pub(crate) struct Folders {
     pub(crate) path: PathBuf,
     pub(crate) ledger: Option<PathBuf>,
-    pub(crate) cache_bytes: u64,
+    pub(crate) tuning: Tuning,
 }
 
 impl Place for Folders {
@@ -113,7 +113,7 @@ impl Place for Folders {
     }
 
     fn open_engine(&self, name: &str) -> Result<Box<dyn Engine>> {
-        Ok(Box::new(SledEngine::open(&self.path, name, self.cache_bytes)?))
+        Ok(Box::new(SledEngine::open(&self.path, name, self.tuning)?))
     }
 
     fn remove_engine(&self, name: &str) -> Result<()> {
