@@ -133,21 +133,6 @@ fn read(segment: &[u8], at: usize, number: u64) -> Option<Message> {
     Some(Message::Page { change, page, blob, len })
 }
 
-/// What fills a segment whose last message ends `space` bytes before its end, so that nobody takes that for a torn log.
-pub(super) fn cap(space: usize, number: u64) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(space);
-    if let Some(len) = space.checked_sub(MESSAGE_HEADER) {
-        bytes.extend([0, 0, 0, 0, 2]);
-        put_varint(&mut bytes, len as u64);
-        put_varint(&mut bytes, number);
-        put_varint(&mut bytes, u64::MAX);
-        let crc = message_crc(bytes.get(4..).unwrap_or_default(), &vec![0; len]);
-        bytes.splice(..4, crc.to_le_bytes());
-    }
-    bytes.resize(space, 0);
-    bytes
-}
-
 fn message_crc(header: &[u8], body: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     crc.update(body);
@@ -213,18 +198,6 @@ pub(super) fn put_varint(to: &mut Vec<u8>, number: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_cap_fills_a_segment_and_is_read_as_one() {
-        for at in [20, 1000, 400_000, SEGMENT as usize - 300, SEGMENT as usize - 33, SEGMENT as usize - 32] {
-            let mut segment = vec![7; at];
-            segment.extend(cap(SEGMENT as usize - at, 70_000));
-            assert_eq!(segment.len() as u64, SEGMENT);
-            assert_eq!(message(&segment, at, 70_000), Message::Cap);
-            assert_eq!(message(&segment, at, 70_001), Message::None);
-        }
-        assert_eq!(cap(31, 1), [0; 31]);
-    }
 
     #[test]
     fn numbers_are_read_as_they_were_written() {

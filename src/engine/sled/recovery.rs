@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use super::log::{SEGMENT, SEGMENT_HEADER, SEGMENT_LSN, cap};
+use super::log::{SEGMENT, SEGMENT_HEADER, SEGMENT_LSN};
 use super::replay::{Fault, Replayed, Source, Tip, headers, read_at, replay};
 use super::snapshot::{PREFIX, Snapshot};
 use crate::disk::{private_file, sync_folder};
@@ -84,6 +84,7 @@ pub(super) fn recover_from(files: &Files<'_>, source: &dyn Source) -> Result<Rec
     let known = newest.and_then(|name| i64::from_str_radix(name.strip_prefix(PREFIX)?, 16).ok());
     let Some(Replayed { snapshot, tip }) = replay(source, base.unwrap_or_default())? else {
         // (That there is a snapshot, `replay` has seen.)
+        remove_others(files.folder, from)?;
         return Ok(Recovered { snapshot: from.into(), snapshot_was_damaged });
     };
     if snapshot_was_damaged && snapshot.stable < known {
@@ -164,10 +165,10 @@ fn carry_out(files: &Files<'_>, plan: &str, snapshot: &Snapshot, tip: Option<Tip
     if let Some(tip) = tip
         && let Ok(progress) = u64::try_from(tip.lsn % SEGMENT_LSN)
         && progress > 0
-        && let (Ok(space), Ok(number)) = (usize::try_from(SEGMENT - progress), u64::try_from(tip.lsn / SEGMENT_LSN))
+        && let Ok(space) = usize::try_from(SEGMENT - progress)
     {
-        // Without its snapshot the log would seem to end here: the end of a segment is said, in sled's own way.
-        write(tip.segment + progress, &cap(space, number))?;
+        // Half a batch may be there, which would count in time if the log were read without its snapshot.
+        write(tip.segment + progress, &vec![0; space])?;
     }
     // Nothing of these counts, and no other segment may be taken for one of them. (sled zeroes the rest.)
     torn.values().try_for_each(|(offset, _)| write(*offset, &[0; SEGMENT_HEADER]))?;
@@ -175,9 +176,17 @@ fn carry_out(files: &Files<'_>, plan: &str, snapshot: &Snapshot, tip: Option<Tip
     let name = snapshot.name();
     fs::rename(files.folder.join(plan), files.folder.join(&name))?;
     sync_folder(files.folder)?;
-    for old in names(files.folder)?.iter().filter(|old| old.starts_with(PREFIX) && **old != name) {
-        fs::remove_file(files.folder.join(old))?;
-    }
-    sync_folder(files.folder)?;
+    remove_others(files.folder, &name)?;
     Ok(name)
+}
+
+/// Removes all snapshots but this one.
+fn remove_others(folder: &Path, name: &str) -> io::Result<()> {
+    let mut old = names(folder)?;
+    old.retain(|old| old.starts_with(PREFIX) && old != name);
+    if old.is_empty() {
+        return Ok(());
+    }
+    old.iter().try_for_each(|old| fs::remove_file(folder.join(old)))?;
+    sync_folder(folder)
 }

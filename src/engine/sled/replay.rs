@@ -150,8 +150,12 @@ fn checked(source: &dyn Source, snapshot: Snapshot) -> Result<Snapshot, Fault> {
 }
 
 /// The last LSN that belongs to the log. Segments above what is known to be stable may be missing or torn: it ends with the first that is.
+///
+/// (sled begins a segment too early where everything up to a border is stable: one that holds nothing any more may be gone. And where the
+/// first one is missing it gives up all of the log, not only the rest.)
 fn end_of_tail(source: &dyn Source, stable: i64, places: &BTreeMap<i64, u64>) -> Result<i64, Fault> {
-    let mut expected = border_below(stable.max(0));
+    let first = border_below(stable.max(-1) + 1);
+    let mut expected = first;
     let mut tail = BTreeMap::new();
     let mut missing = None;
     for (lsn, offset) in places.range(expected..) {
@@ -164,7 +168,7 @@ fn end_of_tail(source: &dyn Source, stable: i64, places: &BTreeMap<i64, u64>) ->
     }
     let mut walk = Walk { source, segments: tail, current: None, most: missing, at: None, tip: 0, is_tail: true };
     while walk.next()?.is_some() {}
-    Ok(walk.at.unwrap_or(0) - 1)
+    Ok(walk.at.unwrap_or(first) - 1)
 }
 
 /// A change of a page, as the log has it.

@@ -6,7 +6,8 @@ use std::io::{Seek, SeekFrom, Write};
 use super::*;
 use crate::engine::sled::handle::Handle;
 use crate::engine::sled::log::{SEGMENT, border_above};
-use crate::engine::sled::recovery::recover;
+use crate::engine::sled::recovery::{Files, recover};
+use crate::engine::sled::replay::headers;
 use crate::engine::sled::snapshot::Snapshot;
 
 fn log_of(parent: &Path) -> File {
@@ -65,6 +66,13 @@ fn what_a_crash_leaves_is_recovered_as_sled_does() {
                     match by_sled(theirs.path()) {
                         None => refused += 1,
                         Some((snapshot, rows)) => {
+                            let name = &recovered.as_ref().unwrap().snapshot;
+                            let at = i64::from_str_radix(name.strip_prefix("snap.").unwrap(), 16).unwrap();
+                            let files = Files { folder: &ours.path().join(NAME), log: &log };
+                            assert!(
+                                headers(&files, at).unwrap().is_empty(),
+                                "round {round}, {how}: sled has something to recover"
+                            );
                             let name = recovered.unwrap_or_else(|fault| panic!("round {round}, {how}: {fault:?}")).snapshot;
                             let ours_now = Snapshot::read(&fs::read(ours.path().join(NAME).join(name)).unwrap()).unwrap();
                             assert_eq!(ours_now.pages, snapshot.pages, "round {round}, {how}");
@@ -86,7 +94,7 @@ fn a_log_without_its_snapshot_has_every_row() {
     let home = tempfile::tempdir().unwrap();
     for round in 0..25 {
         let engine = open(home.path()).unwrap();
-        work(&engine, &mut chance, [0, 1, 5, 60][round % 4]);
+        work(&engine, &mut chance, [0, 0, 0, 1, 60, 1, 0, 5][round % 8]);
         engine.sync(Durability::ProcessCrash).unwrap();
         let expected = rows(&engine);
         let killed = copy(home.path());
@@ -98,6 +106,29 @@ fn a_log_without_its_snapshot_has_every_row() {
             assert!(by_sled(copied.path()).unwrap().1 == expected, "sled by itself, round {round}");
         }
     }
+}
+
+#[test]
+fn a_segment_that_held_nothing_ends_no_log() {
+    let home = tempfile::tempdir().unwrap();
+    let engine = open(home.path()).unwrap();
+    work(&engine, &mut Chance(5), 100);
+    engine.sync(Durability::ProcessCrash).unwrap();
+    let killed = copy(home.path());
+    drop(engine);
+    // It died when it had begun a segment, and had written nothing in it.
+    let log = log_of(killed.path());
+    let files = Files { folder: &killed.path().join(NAME), log: &log };
+    let (_, (last, _)) = headers(&files, 0).unwrap().pop_last().unwrap();
+    (&log).seek(SeekFrom::Start(last + 20)).unwrap();
+    (&log).write_all(&vec![0; SEGMENT as usize - 20]).unwrap();
+    let engine = open(killed.path()).unwrap();
+    work(&engine, &mut Chance(6), 3);
+    engine.sync(Durability::ProcessCrash).unwrap();
+    let expected = rows(&engine);
+    let copied = copy(killed.path());
+    snapshots(copied.path()).iter().for_each(|snapshot| fs::remove_file(snapshot).unwrap());
+    assert!(rows(&open(copied.path()).unwrap()) == expected);
 }
 
 #[test]
