@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::handle::{Handle, io_error};
-use super::recovery::{Recovered, is_alone, recover};
+use super::recovery::{Recovered, is_alone, recover, set_tripwire};
 use super::replay::Fault;
 use super::{Durability, Engine, EngineError, Found, SledEngine, Tuning, open_error};
 use crate::disk::{create_private, sync_folder};
@@ -44,13 +44,8 @@ pub(super) fn open(parent: &Path, name: &str, tuning: Tuning) -> Result<SledEngi
 /// it was for the system's sake.
 fn open_recovered(path: &Path, log: &File, tuning: Tuning) -> Result<(Handle, Recovered)> {
     let attempt = || {
-        let recovered = recover(path, log).map_err(|fault| match fault {
-            Fault::Io(error) => match io_error(error) {
-                EngineError::Io(source) => Error::Io { action: READ, source },
-                other => open_error(other),
-            },
-            Fault::Damaged(problem) => Error::damaged(Part::Engine, problem),
-        })?;
+        let recovered = recover(path, log).map_err(refused)?;
+        set_tripwire(path, &recovered.snapshot, log).map_err(refused)?;
         let db = Handle::open(&config(path, tuning)).map_err(open_error)?;
         Ok((db, recovered))
     };
@@ -61,6 +56,16 @@ fn open_recovered(path: &Path, log: &File, tuning: Tuning) -> Result<(Handle, Re
             attempt()
         }
         result => result,
+    }
+}
+
+fn refused(fault: Fault) -> Error {
+    match fault {
+        Fault::Io(error) => match io_error(error) {
+            EngineError::Io(source) => Error::Io { action: READ, source },
+            other => open_error(other),
+        },
+        Fault::Damaged(problem) => Error::damaged(Part::Engine, problem),
     }
 }
 

@@ -35,6 +35,15 @@ pub(super) struct Header {
 }
 
 impl Header {
+    /// As it stands in the file.
+    pub(super) fn write(self) -> [u8; SEGMENT_HEADER] {
+        let mut bytes = [0; SEGMENT_HEADER];
+        let numbers = [(self.lsn ^ MASK).to_le_bytes(), (self.stable ^ MASK).to_le_bytes()].concat();
+        let crc = (crc32fast::hash(&numbers) ^ u32::MAX).to_le_bytes();
+        bytes.iter_mut().zip(crc.into_iter().chain(numbers)).for_each(|(to, from)| *to = from);
+        bytes
+    }
+
     /// `None` if this is none: never written, zeroed, or torn.
     pub(super) fn read(bytes: &[u8; SEGMENT_HEADER]) -> Option<Self> {
         let mut numbers = Bytes(bytes);

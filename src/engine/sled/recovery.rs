@@ -3,12 +3,13 @@
 //! What was found is written down first (a *plan*), and only then is anything of the log written over, so that dying in between changes
 //! nothing of the outcome: the next open carries the plan out. It is the snapshot to be, under a name that says the rest.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use super::log::{SEGMENT, SEGMENT_HEADER, SEGMENT_LSN};
-use super::replay::{Fault, Replayed, Source, Tip, headers, read_at, replay};
+use super::log::{Header, SEGMENT, SEGMENT_HEADER, SEGMENT_LSN};
+use super::replay::{Fault, Replayed, Source, TRIPWIRE, Tip, headers, read_at, replay};
 use super::snapshot::{PREFIX, Snapshot};
 use crate::disk::{private_file, sync_folder};
 
@@ -92,6 +93,24 @@ pub(super) fn recover_from(files: &Files<'_>, source: &dyn Source) -> Result<Rec
     }
     let plan = write_plan(files.folder, from, &snapshot, tip)?;
     carry_out(files, &plan, &snapshot, tip).map(|snapshot| Recovered { snapshot, snapshot_was_damaged })
+}
+
+/// Keeps sled from recovering a log whose snapshot it does not see.
+///
+/// sled passes over names that the system fails to list, takes a log without its snapshot for one that never had any, and reads it by its own
+/// rules, in place. But it refuses, before it writes, where two segments claim to be one: so a free one is made to
+/// claim that it is one of those which the snapshot stands for. Who sees the snapshot looks at neither, and zeroes what is free.
+pub(super) fn set_tripwire(folder: &Path, snapshot: &str, mut log: &File) -> Result<(), Fault> {
+    let files = Files { folder, log };
+    let Some((lsn, _)) = headers(&files, 0)?.pop_last() else { return Ok(()) };
+    let snapshot = read_snapshot(&folder.join(snapshot), files.len()?)?;
+    let snapshot = snapshot.ok_or_else(|| io::Error::other("the snapshot was another when it was read again"))?;
+    let used: BTreeSet<u64> = snapshot.offsets().map(|offset| offset / SEGMENT).collect();
+    // (Where none is free, one is appended: sled would do so too.)
+    let free = (0..).find(|number| !used.contains(number)).unwrap_or(0);
+    log.seek(SeekFrom::Start(free * SEGMENT))?;
+    log.write_all(&Header { lsn, stable: TRIPWIRE }.write())?;
+    Ok(())
 }
 
 /// Whether this snapshot is the only one, as a fresh look at the folder has it.

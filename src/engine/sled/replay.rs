@@ -69,6 +69,9 @@ pub(super) struct Replayed {
     pub(super) tip: Option<Tip>,
 }
 
+/// What no header says that sled has written: see [`set_tripwire`](super::recovery::set_tripwire).
+pub(super) const TRIPWIRE: i64 = i64::MIN;
+
 /// The headers of all segments from this LSN on: where each lies, and up to where everything was stable by its word.
 pub(super) fn headers(source: &dyn Source, from: i64) -> Result<BTreeMap<i64, (u64, i64)>, Fault> {
     let len = source.len()?;
@@ -79,7 +82,8 @@ pub(super) fn headers(source: &dyn Source, from: i64) -> Result<BTreeMap<i64, (u
         if source.read_at(offset, &mut bytes)? < SEGMENT_HEADER {
             return Err(Fault::Io(io::ErrorKind::UnexpectedEof.into()));
         }
-        if let Some(Header { lsn, stable }) = Header::read(&bytes).filter(|header| header.lsn >= from) {
+        let header = Header::read(&bytes).filter(|header| header.lsn >= from && header.stable != TRIPWIRE);
+        if let Some(Header { lsn, stable }) = header {
             if lsn % SEGMENT_LSN != 0 || lsn > i64::MAX - 2 * SEGMENT_LSN || found.insert(lsn, (offset, stable)).is_some() {
                 return Err(Fault::Damaged("two of its segments claim to be one"));
             }

@@ -124,6 +124,15 @@ impl Snapshot {
         self.pages.iter().take(2).filter_map(|page| if let Page::Present(parts) = page { Some(parts) } else { None }).flatten()
     }
 
+    /// Where in the log there is something that counts.
+    pub(super) fn offsets(&self) -> impl Iterator<Item = u64> {
+        self.pages.iter().flat_map(|page| match page {
+            Page::Present(parts) => parts.iter().map(|part| part.pointer.offset()).collect(),
+            Page::Free(_, pointer) => vec![pointer.offset()],
+            Page::Unknown => vec![],
+        })
+    }
+
     /// What keeps sled from opening this, if its log has so many bytes.
     pub(super) fn problem(&self, log: u64) -> Option<&'static str> {
         // The first page names the trees, the second counts.
