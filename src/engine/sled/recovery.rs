@@ -8,6 +8,8 @@ use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use super::EngineError;
+use super::handle::io_error;
 use super::log::{Header, SEGMENT, SEGMENT_HEADER, SEGMENT_LSN};
 use super::replay::{Fault, Replayed, Source, TRIPWIRE, Tip, headers, read_at, replay};
 use super::snapshot::{PREFIX, Snapshot};
@@ -106,11 +108,23 @@ pub(super) fn set_tripwire(folder: &Path, snapshot: &str, mut log: &File) -> Res
     let snapshot = read_snapshot(&folder.join(snapshot), files.len()?)?;
     let snapshot = snapshot.ok_or_else(|| io::Error::other("the snapshot was another when it was read again"))?;
     let used: BTreeSet<u64> = snapshot.offsets().map(|offset| offset / SEGMENT).collect();
-    // (Where none is free, one is appended: sled would do so too.)
+    // Where none is free, one is appended, as sled would do.
     let free = (0..).find(|number| !used.contains(number)).unwrap_or(0);
-    log.seek(SeekFrom::Start(free * SEGMENT))?;
-    log.write_all(&Header { lsn, stable: TRIPWIRE }.write())?;
-    Ok(())
+    let (at, len) = (free * SEGMENT, files.len()?);
+    let mut segment = Header { lsn, stable: TRIPWIRE }.write().to_vec();
+    if at + SEGMENT > len {
+        // sled zeroes all of it, which must not keep a store from opening when the disk is full: better no wire.
+        segment.resize(SEGMENT as usize, 0);
+    }
+    log.seek(SeekFrom::Start(at))?;
+    match log.write_all(&segment) {
+        Err(error) => match io_error(error) {
+            EngineError::Full => Ok(log.set_len(len)?),
+            EngineError::Io(error) => Err(error.into()),
+            EngineError::Panicked => Ok(()),
+        },
+        Ok(()) => Ok(()),
+    }
 }
 
 /// Whether this snapshot is the only one, as a fresh look at the folder has it.

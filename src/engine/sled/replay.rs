@@ -83,10 +83,10 @@ pub(super) fn headers(source: &dyn Source, from: i64) -> Result<BTreeMap<i64, (u
             return Err(Fault::Io(io::ErrorKind::UnexpectedEof.into()));
         }
         let header = Header::read(&bytes).filter(|header| header.lsn >= from && header.stable != TRIPWIRE);
-        if let Some(Header { lsn, stable }) = header {
-            if lsn % SEGMENT_LSN != 0 || lsn > i64::MAX - 2 * SEGMENT_LSN || found.insert(lsn, (offset, stable)).is_some() {
-                return Err(Fault::Damaged("two of its segments claim to be one"));
-            }
+        if let Some(Header { lsn, stable }) = header
+            && (lsn % SEGMENT_LSN != 0 || lsn > i64::MAX - 2 * SEGMENT_LSN || found.insert(lsn, (offset, stable)).is_some())
+        {
+            return Err(Fault::Damaged("two of its segments claim to be one"));
         }
         offset += SEGMENT;
     }

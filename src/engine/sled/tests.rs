@@ -28,7 +28,9 @@ fn open(parent: &Path) -> crate::Result<SledEngine> {
     SledEngine::open(parent, NAME, TUNING)
 }
 
-fn rows(engine: &SledEngine) -> BTreeMap<Vec<u8>, Vec<u8>> {
+type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+
+fn rows(engine: &SledEngine) -> Rows {
     engine.scan(b"", None, usize::MAX).unwrap().into_iter().collect()
 }
 

@@ -175,7 +175,8 @@ fn what_sled_would_take_for_an_empty_log_is_damage_and_stays_as_it_is() {
         fs::write(folder.join("conf"), "segment_size: 1024\nuse_compression: false\nversion: 0.34\n1234").unwrap()
     };
     let huge = |folder: &Path| File::options().write(true).open(folder.join("conf")).unwrap().set_len(6 << 30).unwrap();
-    let cases: [(&str, &dyn Fn(&Path)); 5] =
+    type Damage<'a> = &'a dyn Fn(&Path);
+    let cases: [(&str, Damage<'_>); 5] =
         [("empty", &empty), ("zeroed", &zeroed), ("cut", &cut), ("conf", &conf), ("huge", &huge)];
     for (case, damage) in cases {
         let home = copy(home.path());

@@ -15,7 +15,7 @@ fn log_of(parent: &Path) -> File {
 }
 
 /// What sled makes of it by itself: its snapshot, and the rows.
-fn by_sled(parent: &Path) -> Option<(Snapshot, BTreeMap<Vec<u8>, Vec<u8>>)> {
+fn by_sled(parent: &Path) -> Option<(Snapshot, Rows)> {
     let config = sled::Config::new().path(parent.join(NAME)).flush_every_ms(None);
     let db = Handle::open(&config).ok()?;
     let rows = db.call(|db| db.iter().map(|row| row.map(|(key, value)| (key.to_vec(), value.to_vec()))).collect()).ok()?;
