@@ -6,13 +6,14 @@ use std::time::Duration;
 use crate::clock::{Clock, Millis, StoreClock, SystemClock};
 use crate::crypto::{KeySource, Keyring, Tagger, fresh};
 use crate::disk::{self, Disk};
-use crate::engine::{Durability, Engine, open_error};
+use crate::engine::{Durability, Engine, Tuning, open_error};
 use crate::error::{Error, Part, Result};
 use crate::gate::{Core, Options, Working};
 use crate::history::{self, History};
 use crate::lasting::Skew;
 use crate::layout::{CHECKPOINT, FRESH, KNOWN};
 use crate::ledger::{Growth, Ledger};
+use crate::opened::Opened;
 use crate::operate::{Premises, Unfinished, Verified, verify_copy};
 use crate::place::{BIRTH, Folders, Held, KEYRING, MOVING, Place, engine_name, is_engine, newest_engine, parse_engine};
 use crate::row::Rows;
@@ -63,7 +64,7 @@ impl Location {
 
 impl Builder {
     pub(crate) fn at_folder(path: PathBuf) -> Self {
-        Self::new(Location::Folders(Folders { path, ledger: None, cache_bytes: 64 << 20 }))
+        Self::new(Location::Folders(Folders { path, ledger: None, tuning: Tuning::default() }))
     }
 
     #[cfg(feature = "test-util")]
@@ -120,7 +121,19 @@ impl Builder {
     /// How much memory the engine's cache of sealed rows may take. Default: 64 MiB.
     pub fn cache_bytes(mut self, bytes: u64) -> Self {
         if let Some(folders) = self.folders() {
-            folders.cache_bytes = bytes;
+            folders.tuning.cache_bytes = bytes;
+        }
+        self
+    }
+
+    /// How long a write to the engine may wait for the disk. Default: 30 seconds.
+    ///
+    /// A disk that hangs would hang whoever waits for it. After so long the verb fails with [`Error::Io`] (`TimedOut`), and the engine has failed:
+    /// sign-outs go on, other verbs need the store reopened, by a *new process*, as nothing else ends the write that hangs. The
+    /// store's folder stays locked until this one ends, also when the store is closed. (Reads from the disk are not bounded.)
+    pub fn disk_timeout(mut self, timeout: Duration) -> Self {
+        if let Some(folders) = self.folders() {
+            folders.tuning.disk_timeout = timeout;
         }
         self
     }
@@ -217,8 +230,11 @@ impl Builder {
             keyring => keyring?,
         };
         place.lock_ledger(&Ledger::file_name(&keyring.secrets.ledger_id), &mut held)?;
+        // A store that is being born has no engine yet, nor has one that is born anew.
+        let mut is_new = birth.disk.read(BIRTH).map_err(Error::io("read the birth mark"))?.is_some();
         let recovered = match birth.recover(&keyring) {
             Err(Error::Damaged { .. }) if birth.forget => {
+                is_new = true;
                 keyring = birth.forget_everyone(Some(&keyring), &mut held)?;
                 place.lock_ledger(&Ledger::file_name(&keyring.secrets.ledger_id), &mut held)?;
                 birth.recover(&keyring)?
@@ -230,6 +246,9 @@ impl Builder {
         let old_end = birth.settle(&mut keyring, &ledger)?;
         let disk = birth.tidy(&keyring, serial)?;
 
+        let found = engine.found();
+        let engine_was_missing = found.was_missing && !is_new;
+        let opened = Opened { engine_was_missing, snapshot_was_damaged: found.snapshot_was_damaged };
         let by_previous = keyring.opened_by_previous;
         let tagger = Tagger::new(&keyring.secrets.index_key);
         let rows = Rows::new(keyring.store_id, keyring.secrets);
@@ -238,7 +257,7 @@ impl Builder {
         clock.remember(known.unwrap_or_else(|| known_of(&ledger, clock.now())));
         let working = Working { engine, rows };
         let core = Core::new(working, ledger, tagger, clock, self.options, (checkpoint, old_end));
-        TokenStore::new(Arc::new(core), Premises::new(place, disk, serial, fresh), held, by_previous)
+        TokenStore::new(Arc::new(core), Premises::new(place, disk, serial, fresh), held, by_previous, opened)
     }
 
     /// Restores a [backup](TokenStore::backup) into this folder, and opens the store.
@@ -316,7 +335,7 @@ impl Builder {
         place.lock_ledger(&ledger, &mut held)?;
         self.on_damage = OnDamage::Refuse;
         verify_copy(move |copy| {
-            let to = Folders { path: copy.to_owned(), ledger: None, cache_bytes: place.cache_bytes };
+            let to = Folders { path: copy.to_owned(), ledger: None, tuning: place.tuning };
             let copied = to.disk()?;
             for (from, name) in [(place.ledger_disk()?, ledger.as_str()), (place.disk()?, MOVING), (place.disk()?, KEYRING)] {
                 disk::copy(&*from, &*copied, name).map_err(Error::io("copy the store"))?;

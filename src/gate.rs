@@ -13,7 +13,7 @@ use crate::clock::{Millis, StoreClock, millis};
 use crate::commits::{Commits, Wanted, Written};
 use crate::counting::Counting;
 use crate::crypto::{Tag, Tagger};
-use crate::engine::{Batch, Durability, Engine, EngineError, Row};
+use crate::engine::{Batch, Durability, Engine, EngineError, GivenUp, Row};
 use crate::error::{Error, Part, Result};
 use crate::id::AccountId;
 use crate::identity;
@@ -178,6 +178,12 @@ impl Core {
             return Err(Error::Poisoned(Part::Ledger));
         }
         Ok(Open { core: self, gate, may_wait: true, gave_up: Cell::new(false) })
+    }
+
+    /// Whether the engine is given up, now or when it is dropped.
+    pub(crate) fn engine_given_up(&self) -> GivenUp {
+        let working = self.working.read().unwrap_or_else(PoisonError::into_inner);
+        working.as_ref().map(|working| working.engine.given_up()).unwrap_or_default()
     }
 
     /// Waits for all verbs and drops the engine. Later verbs are refused.

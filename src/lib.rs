@@ -61,6 +61,7 @@ pub mod oauth;
 #[doc(hidden)]
 pub mod modelling;
 mod observe;
+mod opened;
 #[cfg(feature = "openidconnect")]
 pub mod openid;
 mod operate;
@@ -103,6 +104,7 @@ pub use id::{AccountId, Alias, AliasKind, ClientId, MAX_ID_BYTES, SessionId, Sub
 pub use machine::Machine;
 #[cfg(feature = "metrics")]
 pub use observe::describe_metrics;
+pub use opened::Opened;
 pub use operate::{BackedUp, Compacted, CompactionEstimate, Erased, Verified};
 pub use read::{IdQuery, RefreshQuery};
 pub use reclaim::{Reclaimed, Swept};

@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::builder::Builder;
 use crate::crypto::Tag;
 use crate::disk::{Disk, DiskFile};
-use crate::engine::{Batch, Durability, Engine, EngineError, MemoryEngine, MemoryRows, Row};
+use crate::engine::{Batch, Durability, Engine, EngineError, MemoryEngine, MemoryRows, Row, Tuning};
 use crate::error::{Error, Result};
 use crate::place::{Held, Place};
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -356,8 +356,9 @@ impl Place for Machine {
         self.lock_state().is_full.then_some(0)
     }
 
-    fn cache_bytes(&self) -> u64 {
-        0
+    fn tuning(&self) -> Tuning {
+        // Its engine has no cache.
+        Tuning { cache_bytes: 0, ..Tuning::default() }
     }
 
     fn import_engine(&self, _: &Path, _: &str) -> Result<()> {

@@ -4,6 +4,7 @@ use crate::clock::from_millis;
 use crate::error::{Error, Result};
 use crate::gate::{Core, lock};
 use crate::observe;
+use crate::opened::Opened;
 use crate::operate::{self, Premises};
 use crate::place::Held;
 use crate::reclaim::{self, Swept};
@@ -30,6 +31,7 @@ pub(crate) struct Works {
     /// Whoever sweeps holds it: two at once would go over the same accounts, and add up what is live to nothing true. Taken before the premises.
     pub(crate) sweeping: Mutex<()>,
     pub(crate) opened_by_previous_key: AtomicBool,
+    pub(crate) opened: Opened,
 }
 
 impl Owner {
@@ -156,9 +158,18 @@ impl Works {
         // A panic of the reclaimer was noted by its backlog; the rows it left are unreachable.
         let _ = thread.join();
         let result = if finish { self.core.enter().and_then(|open| reclaim::checkpoint(&open)) } else { Ok(()) };
-        self.core.shut();
-        drop(held);
+        shut(&self.core, held);
         result
+    }
+}
+
+/// Drops the engine, and then the locks. If a write of the engine's hangs, it may still reach the disk: the folders stay locked until the
+/// process ends, so that nobody opens them beside it.
+pub(crate) fn shut(core: &Core, held: Held) {
+    let given_up = core.engine_given_up();
+    core.shut();
+    if given_up.is_so() {
+        std::mem::forget(held);
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use crate::disk::{Disk, Folder, private_file};
-use crate::engine::{Engine, SledEngine};
+use crate::engine::{Engine, SledEngine, Tuning};
 use crate::error::{Error, Result};
 
 /// The name of the file of wrapped keys.
@@ -47,8 +47,8 @@ pub(crate) trait Place: Send + Sync {
     /// How much space is free for the engine, if that can be told.
     fn available(&self) -> Option<u64>;
 
-    /// How much memory an engine's cache may take.
-    fn cache_bytes(&self) -> u64;
+    /// How the engine is run.
+    fn tuning(&self) -> Tuning;
 
     /// Copies an engine's folder from elsewhere, durably.
     fn import_engine(&self, from: &Path, name: &str) -> Result<()>;
@@ -84,7 +84,7 @@ pub(crate) fn newest_engine(names: &[String], ledger_id: &[u8; 16]) -> Option<u3
 pub(crate) struct Folders {
     pub(crate) path: PathBuf,
     pub(crate) ledger: Option<PathBuf>,
-    pub(crate) cache_bytes: u64,
+    pub(crate) tuning: Tuning,
 }
 
 impl Place for Folders {
@@ -116,7 +116,7 @@ impl Place for Folders {
     }
 
     fn open_engine(&self, name: &str) -> Result<Box<dyn Engine>> {
-        Ok(Box::new(SledEngine::open(&self.path, name, self.cache_bytes)?))
+        Ok(Box::new(SledEngine::open(&self.path, name, self.tuning)?))
     }
 
     fn remove_engine(&self, name: &str) -> Result<()> {
@@ -143,8 +143,8 @@ impl Place for Folders {
         fs4::available_space(&self.path).ok()
     }
 
-    fn cache_bytes(&self) -> u64 {
-        self.cache_bytes
+    fn tuning(&self) -> Tuning {
+        self.tuning
     }
 
     fn import_engine(&self, from: &Path, name: &str) -> Result<()> {

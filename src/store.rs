@@ -10,8 +10,9 @@ use crate::gate::{Core, Open, lock};
 use crate::id::{AccountId, Alias, SessionId, Subject, TenantId};
 use crate::layout::{self, Index};
 use crate::observe;
+use crate::opened::Opened;
 use crate::operate::{self, BackedUp, Compacted, CompactionEstimate, Erased, Premises, Verified};
-use crate::owner::{Owner, Works};
+use crate::owner::{Owner, Works, shut};
 use crate::place::Held;
 use crate::reclaim::{self, Reclaimed, Swept, next_account};
 use crate::sign_in::{self, AsOf, LiveSignIn, SignIn, Stored};
@@ -491,15 +492,25 @@ impl TokenStore {
         observe::verb("close", || self.owner.close(true))
     }
 
-    pub(crate) fn new(core: Arc<Core>, premises: Premises, held: Held, opened_by_previous_key: bool) -> Result<Self> {
+    /// What was found when the store was opened. An operator should look at it once, and after a fault of the disk.
+    pub fn opened(&self) -> Opened {
+        self.owner.opened
+    }
+
+    pub(crate) fn new(
+        core: Arc<Core>,
+        premises: Premises,
+        held: Held,
+        opened_by_previous_key: bool,
+        opened: Opened,
+    ) -> Result<Self> {
         let shared = core.clone();
         let thread = crate::sync::thread::Builder::new().name("oubliette-reclaim".into()).spawn(move || reclaim::run(&shared));
         let thread = match thread {
             Ok(thread) => thread,
             Err(error) => {
                 // The engine before the lock.
-                core.shut();
-                drop(held);
+                shut(&core, held);
                 return Err(Error::io("start the reclaimer's thread")(error));
             }
         };
@@ -509,8 +520,9 @@ impl TokenStore {
             premises: Mutex::new(premises),
             sweeping: Mutex::default(),
             opened_by_previous_key: AtomicBool::new(opened_by_previous_key),
+            opened,
         };
-        observe::opened();
+        observe::opened(opened);
         Ok(Self { owner: Arc::new(Owner::new(works)) })
     }
 

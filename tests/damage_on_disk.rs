@@ -412,7 +412,7 @@ fn the_reserve_is_used_to_the_end_and_no_further() {
     let home = Home::new();
     home.open().close().unwrap();
     // Room for the engine, whose file is larger than the ledger's at first, and so for some growth of the ledger.
-    let kib = 576;
+    let kib = 1088;
     let lines = run_limited("exhausting_child", kib, &home.path());
     let (reserve, out) = (numbers_of(&lines, "reserve")[0], numbers_of(&lines, "out"));
     assert!(reserve >= 4096 && out.len() >= reserve as usize, "{} of {reserve}; {:?}", out.len(), lines.last());

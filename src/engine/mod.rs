@@ -11,7 +11,7 @@ mod tests;
 
 #[cfg(feature = "test-util")]
 pub(crate) use memory::{MemoryEngine, MemoryRows};
-pub(crate) use sled::{SledEngine, open_error};
+pub(crate) use sled::{SledEngine, Tuning, open_error};
 
 use std::io;
 
@@ -43,6 +43,25 @@ pub(crate) enum EngineError {
     /// The engine's code panicked.
     #[error("the engine panicked")]
     Panicked,
+}
+
+/// What there was to say of an engine's files when it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// There were none: it is new.
+    pub(crate) was_missing: bool,
+    /// One was damaged that says nothing which is not elsewhere too.
+    pub(crate) snapshot_was_damaged: bool,
+}
+
+/// Whether an engine was given up: something of it is still at work in this process, and may write to its files until that ends.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct GivenUp(pub(crate) std::sync::Arc<std::sync::atomic::AtomicBool>);
+
+impl GivenUp {
+    pub(crate) fn is_so(&self) -> bool {
+        self.0.load(std::sync::atomic::Ordering::Acquire)
+    }
 }
 
 /// A row's key and value.
@@ -88,6 +107,16 @@ pub(crate) trait Engine: Send + Sync + std::fmt::Debug {
     #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "only who may not wait asks"))]
     fn is_busy(&self) -> bool {
         false
+    }
+
+    /// What there was to say of its files when it was opened.
+    fn found(&self) -> Found {
+        Found::default()
+    }
+
+    /// Whether it was given up, now or when it is dropped.
+    fn given_up(&self) -> GivenUp {
+        GivenUp::default()
     }
 
     /// Bytes on disk.

@@ -1,12 +1,12 @@
 //! What the store relies on, asked of every engine alike.
 
-use super::{Batch, Durability, Engine, MemoryEngine, MemoryRows, SledEngine};
+use super::{Batch, Durability, Engine, MemoryEngine, MemoryRows, SledEngine, Tuning};
 
 /// Runs a case on each engine, empty.
 fn on_every_engine(case: impl Fn(&dyn Engine)) {
     case(&MemoryEngine(MemoryRows::default()));
     let folder = tempfile::tempdir().unwrap();
-    case(&SledEngine::open(folder.path(), "engine", 1 << 20).unwrap());
+    case(&SledEngine::open(folder.path(), "engine", Tuning::default()).unwrap());
 }
 
 fn batch(changes: &[(&str, Option<&str>)]) -> Batch {

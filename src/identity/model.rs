@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::engine::{Engine, SledEngine};
+use crate::engine::{Engine, SledEngine, Tuning};
 use crate::{AccountId, ClientId, Machine, RefreshToken, SignIn, SignOut, TenantId, TokenStore};
 
 const USERS: [&str; 3] = ["live by subject", "live by name", "live by both"];
@@ -52,7 +52,7 @@ impl Left {
             for file in std::fs::read_dir(entry.path()).unwrap().map(|file| file.unwrap()).filter(|file| file.path().is_file()) {
                 std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
             }
-            let engine = SledEngine::open(copy.path(), &name, 1 << 20).unwrap();
+            let engine = SledEngine::open(copy.path(), &name, Tuning::default()).unwrap();
             for first in 0..=u8::MAX {
                 rows.extend(engine.scan(&[first], None, 1000).unwrap());
             }

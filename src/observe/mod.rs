@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Part, Result};
 use crate::history::ScopeKind;
+use crate::opened::Opened;
 use crate::operate::CompactionEstimate;
 use crate::reclaim::Swept;
 use crate::sign_in::Stored;
@@ -263,7 +264,13 @@ pub(crate) fn poisoned(part: Part) {
 }
 
 /// The store was opened.
-pub(crate) fn opened() {
+pub(crate) fn opened(found: Opened) {
+    if found.engine_was_missing {
+        alert!("the engine's folder was missing: the store began without a sign-in; every sign-out on record stands");
+    }
+    if found.snapshot_was_damaged {
+        alert!("the engine's snapshot was damaged, and made anew: nothing was lost, but look at the disk");
+    }
     meters::opened();
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::Premises;
 use super::mover::{Moved, copy_live};
 use crate::disk::{Disk, Folder, create_private};
-use crate::engine::SledEngine;
+use crate::engine::{SledEngine, Tuning};
 use crate::error::{Error, Result};
 use crate::gate::Core;
 use crate::place::{KEYRING, engine_name};
@@ -40,7 +40,8 @@ pub(crate) fn backup(core: &Core, premises: &Premises, path: &Path) -> Result<Ba
     let keyring = premises.disk.read(KEYRING).map_err(Error::io("read the keyring"))?;
     let keyring = keyring.ok_or_else(|| Error::invalid("backup", "the keyring was taken away under the store"))?;
     let ledger_id = core.enter()?.rows()?.keyring().secrets.ledger_id;
-    let target = SledEngine::open(path, &engine_name(&ledger_id, 0), CACHE_BYTES)?;
+    let tuning = Tuning { cache_bytes: CACHE_BYTES, ..premises.place.tuning() };
+    let target = SledEngine::open(path, &engine_name(&ledger_id, 0), tuning)?;
     let (Moved { accounts, rows, bytes, tampered, .. }, position) = copy_live(core, Box::new(target))?;
     let disk = Folder::create(path).map_err(Error::io("open the backup's folder"))?;
     disk.prepare(KEYRING, &keyring).and_then(|()| disk.switch(KEYRING)).map_err(Error::io("write the backup's keyring"))?;

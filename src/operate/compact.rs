@@ -56,7 +56,7 @@ pub(crate) fn estimate(core: &Core, premises: &Premises) -> Result<CompactionEst
     let engine_bytes = core.enter()?.size()?;
     let copy_bytes = engine_bytes.saturating_add(SPARE_BYTES);
     // Measured: 2.5 times the cache, and some bytes for each page.
-    let memory_bytes = premises.place.cache_bytes().saturating_mul(3).saturating_add(SPARE_BYTES + engine_bytes / 32);
+    let memory_bytes = premises.place.tuning().cache_bytes.saturating_mul(3).saturating_add(SPARE_BYTES + engine_bytes / 32);
     Ok(CompactionEstimate {
         engine_bytes,
         copy_bytes,

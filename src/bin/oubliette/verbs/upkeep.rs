@@ -50,6 +50,9 @@ pub(crate) fn stats(shared: &Shared) -> Result<Report, Failure> {
             .figure("backlog", stats.backlog)
             .figure("engine_bytes", stats.engine_bytes)
             .figure("opened_by_previous_key", stats.opened_by_previous_key);
+        let opened = store.opened();
+        let report = report.figure("engine_was_missing", opened.engine_was_missing);
+        let report = report.figure("snapshot_was_damaged", opened.snapshot_was_damaged);
         let report = report.figure("known_since", show(stats.known_since));
         Ok(clock(report, stats.clock_ahead_by, "oubliette sweep --clock-is-right"))
     })

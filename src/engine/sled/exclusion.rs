@@ -1,0 +1,102 @@
+//! Keeps batches and flushes apart, of all databases of the process.
+//!
+//! sled has one lock of the whole process, which a batch takes alone and a flush shares while it writes to the disk; readers queue behind a
+//! batch that waits for a flush. So the two are kept apart before they come to sled's lock, and no reader waits for the disk. A flush that
+//! never returns must not hold up everybody else: once it is given up, batches are refused at once until it does return.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Held alone by a batch and shared by flushes.
+pub(super) struct Exclusion {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// The process's.
+pub(super) static DISK: Exclusion = Exclusion::new();
+
+#[derive(Default)]
+struct State {
+    flushes: usize,
+    is_alone: bool,
+    /// Batches that wait. They come first.
+    waiting: usize,
+    /// Flushes that were given up, and have not returned.
+    given_up: usize,
+}
+
+impl Exclusion {
+    pub(super) const fn new() -> Self {
+        let state = State { flushes: 0, is_alone: false, waiting: 0, given_up: 0 };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a flush, when no batch is at work.
+    pub(super) fn share(&self) -> Shared<'_> {
+        let wait = |state: &mut State| state.is_alone || state.waiting > 0;
+        let mut state = self.changed.wait_while(self.state(), wait).unwrap_or_else(PoisonError::into_inner);
+        state.flushes += 1;
+        Shared(self)
+    }
+
+    /// Begins a batch, when no flush and no other batch is at work; `None` if that is not within so much time, or cannot be.
+    pub(super) fn alone(&self, timeout: Duration) -> Option<Alone<'_>> {
+        let end = Instant::now().checked_add(timeout);
+        let mut state = self.state();
+        state.waiting += 1;
+        while state.given_up == 0 && (state.is_alone || state.flushes > 0) {
+            let left = end.map_or(timeout, |end| end.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                break;
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.waiting -= 1;
+        let is_mine = state.given_up == 0 && !state.is_alone && state.flushes == 0;
+        state.is_alone |= is_mine;
+        drop(state);
+        if !is_mine {
+            // Flushes that waited behind this go on.
+            self.changed.notify_all();
+            return None;
+        }
+        Some(Alone(self))
+    }
+
+    /// Counts a flush as one that nobody waits for any more, until the result is dropped by whoever it returns to.
+    pub(super) fn give_up(&self) {
+        self.state().given_up += 1;
+        self.changed.notify_all();
+    }
+
+    /// A flush that was given up did return.
+    pub(super) fn returned(&self) {
+        self.state().given_up -= 1;
+        self.changed.notify_all();
+    }
+}
+
+/// A flush is at work.
+pub(super) struct Shared<'a>(&'a Exclusion);
+
+impl Drop for Shared<'_> {
+    fn drop(&mut self) {
+        self.0.state().flushes -= 1;
+        self.0.changed.notify_all();
+    }
+}
+
+/// A batch is at work.
+pub(super) struct Alone<'a>(&'a Exclusion);
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        self.0.state().is_alone = false;
+        self.0.changed.notify_all();
+    }
+}

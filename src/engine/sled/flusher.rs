@@ -1,0 +1,181 @@
+//! Flushes on a thread of its own, so that one which never returns can be given up.
+//!
+//! A write of sled's that fails in the background can leave a flush waiting for ever; so can a disk that does not answer. Whoever waits for a
+//! flush waits so long, and not longer: then the thread, and the database that it is in, are left behind. They are never dropped, for that
+//! would flush again.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::engine::{Durability, EngineError};
+
+/// So often it is looked whether somebody waits for what has failed.
+const TICK: Duration = Duration::from_millis(200);
+
+/// What is flushed.
+pub(super) trait Flush: Send + Sync + 'static {
+    /// Returns when all that was written before is as durable as that, or never.
+    fn flush(&self, durability: Durability) -> Result<(), EngineError>;
+
+    /// Wakes whoever waits in vain, if anybody does. It returns at once.
+    fn nudge(&self);
+
+    /// Nobody waits for the flush at work any more.
+    fn given_up(&self);
+
+    /// The flush that was given up has returned.
+    fn returned(&self);
+}
+
+/// The thread that flushes one database.
+pub(super) struct Flusher {
+    shared: Arc<Shared>,
+    pub(super) thread: Option<JoinHandle<()>>,
+    timeout: Duration,
+    given_up: Arc<AtomicBool>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    asked: Condvar,
+    done: Condvar,
+}
+
+enum State {
+    Idle,
+    Asked(Durability),
+    AtWork,
+    Done(Result<(), EngineError>),
+    /// The thread is to end, and to let go of the database before.
+    Ending,
+    Ended,
+    /// Nobody waits any more.
+    GivenUp,
+}
+
+impl Flusher {
+    /// Begins the thread. `given_up` is set if it is ever given up.
+    ///
+    /// # Errors
+    /// If the system allows no thread.
+    pub(super) fn start(work: Arc<impl Flush>, timeout: Duration, given_up: Arc<AtomicBool>) -> Result<Self, EngineError> {
+        let shared = Arc::new(Shared { state: Mutex::new(State::Idle), asked: Condvar::new(), done: Condvar::new() });
+        let there = shared.clone();
+        let thread = Builder::new().name("oubliette-flush".into()).spawn(move || there.run(work)).map_err(EngineError::Io)?;
+        Ok(Self { shared, thread: Some(thread), timeout, given_up })
+    }
+
+    /// Flushes `work`, the same as the thread's. One at a time.
+    ///
+    /// # Errors
+    /// Those of the flush; `Io` (`TimedOut`) if it does not return in time, and from then on.
+    pub(super) fn flush(&self, work: &impl Flush, durability: Durability) -> Result<(), EngineError> {
+        let mut state = self.shared.state();
+        if !matches!(*state, State::Idle) {
+            return Err(timed_out());
+        }
+        *state = State::Asked(durability);
+        self.shared.asked.notify_one();
+        let end = Instant::now().checked_add(self.timeout);
+        loop {
+            match std::mem::replace(&mut *state, State::Idle) {
+                State::Done(result) => return result,
+                other => *state = other,
+            }
+            let left = end.map_or(TICK, |end| end.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                *state = State::GivenUp;
+                work.given_up();
+                self.given_up.store(true, Ordering::Release);
+                return Err(timed_out());
+            }
+            let (again, waited) = self.shared.done.wait_timeout(state, left.min(TICK)).unwrap_or_else(PoisonError::into_inner);
+            state = again;
+            if waited.timed_out() {
+                work.nudge();
+            }
+        }
+    }
+
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Flusher {
+    /// Has the thread let go of the database, which may flush it a last time.
+    fn drop(&mut self) {
+        if self.is_given_up() {
+            return;
+        }
+        let mut state = self.shared.state();
+        *state = State::Ending;
+        self.shared.asked.notify_one();
+        let is_ending = |state: &mut State| matches!(state, State::Ending);
+        let waited = self.shared.done.wait_timeout_while(state, self.timeout, is_ending);
+        let (mut state, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() {
+            *state = State::GivenUp;
+            self.given_up.store(true, Ordering::Release);
+            return;
+        }
+        drop(state);
+        // It has ended but for its last line.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self, work: Arc<impl Flush>) {
+        let mut state = self.state();
+        loop {
+            match *state {
+                State::Asked(durability) => {
+                    *state = State::AtWork;
+                    drop(state);
+                    let result = work.flush(durability);
+                    state = self.state();
+                    if matches!(*state, State::GivenUp) {
+                        work.returned();
+                        // Nobody relies on the database any more, and its destructor would flush what nobody waits for.
+                        std::mem::forget(work);
+                        return;
+                    }
+                    *state = State::Done(result);
+                    self.done.notify_one();
+                }
+                // (Given up before it began.)
+                State::GivenUp => {
+                    work.returned();
+                    std::mem::forget(work);
+                    return;
+                }
+                State::Ending => {
+                    drop(state);
+                    drop(work);
+                    *self.state() = State::Ended;
+                    self.done.notify_one();
+                    return;
+                }
+                _ => {
+                    let (again, waited) = self.asked.wait_timeout(state, 5 * TICK).unwrap_or_else(PoisonError::into_inner);
+                    state = again;
+                    if waited.timed_out() {
+                        // A reader can wait in vain too.
+                        work.nudge();
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn timed_out() -> EngineError {
+    EngineError::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "the disk did not answer in time"))
+}
