@@ -93,6 +93,8 @@ pub(super) fn recover_from(files: &Files<'_>, source: &dyn Source) -> Result<Rec
     if snapshot_was_damaged && snapshot.stable < known {
         return Err(Fault::Damaged("a snapshot is damaged, and its log ends before it"));
     }
+    // What was read may have been only in the page cache: the plan must not outlive what it points to.
+    files.log.sync_all()?;
     let plan = write_plan(files.folder, from, &snapshot, tip)?;
     carry_out(files, &plan, &snapshot, tip).map(|snapshot| Recovered { snapshot, snapshot_was_damaged })
 }

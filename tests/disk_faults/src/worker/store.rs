@@ -32,18 +32,6 @@ pub fn builder(orders: &Orders) -> Builder {
     builder.key(keys).clock(clock).cache_bytes(1 << 20).max_sign_ins(64).disk_timeout(Duration::from_secs(2))
 }
 
-/// How long a stuck call waits. Where the store has no such limit yet, there is none; where it has, its own method comes first.
-trait DiskTimeout {
-    #[allow(unused)]
-    fn disk_timeout(self, limit: Duration) -> Self;
-}
-
-impl DiskTimeout for Builder {
-    fn disk_timeout(self, _: Duration) -> Self {
-        self
-    }
-}
-
 pub fn folder(orders: &Orders) -> PathBuf {
     orders.home.join("tokens")
 }
