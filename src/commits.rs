@@ -100,7 +100,7 @@ impl Commits {
         drop(queue);
         let leading = Leading { commits: self, group };
         let wanted = leading.group.iter().filter_map(|member| member.take()).collect();
-        leading.end(write(wanted, checkpoint));
+        leading.end(write(wanted, checkpoint))?;
         me.wait().unwrap_or(Err(Error::Poisoned(Part::Engine)))
     }
 }
@@ -159,8 +159,8 @@ struct Leading<'a> {
 }
 
 impl Leading<'_> {
-    /// Tells everybody what became of it, and has the next one lead.
-    fn end(mut self, written: Result<Written>) {
+    /// Tells everybody what became of it, and has the next one lead. Who writes is the first of its group, and gets the error itself.
+    fn end(mut self, written: Result<Written>) -> Result<()> {
         let group = std::mem::take(&mut self.group);
         let held = match written {
             Ok(written) => {
@@ -170,11 +170,13 @@ impl Leading<'_> {
             }
             Err(error) => {
                 // Before the next one writes: it would be on what this one has left in doubt. (It finds the engine failed.)
-                group.iter().for_each(|member| member.done(Err(again(&error))));
-                return drop(self);
+                group.iter().skip(1).for_each(|member| member.done(Err(again(&error))));
+                drop(self);
+                return Err(error);
             }
         };
         group.iter().zip(held).for_each(|(member, held)| member.done(Ok(held)));
+        Ok(())
     }
 }
 

@@ -218,6 +218,8 @@ impl Core {
     /// # Errors
     /// As [`Core::enter_alone`].
     pub(crate) fn watch_changes(&self) -> Result<Watch<'_>> {
+        // Should the ledger be being compacted, this waits for that, and not everybody.
+        let _tended = self.ledger.tend();
         // While nobody is at work: a verb that has looked and seen no watch could still commit a new account behind the watcher's back.
         let _alone = self.enter_alone()?;
         *lock(&self.changed) = Some(HashSet::new());

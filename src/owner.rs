@@ -158,6 +158,8 @@ impl Works {
         // A panic of the reclaimer was noted by its backlog; the rows it left are unreachable.
         let _ = thread.join();
         let result = if finish { self.core.enter().and_then(|open| reclaim::checkpoint(&open)) } else { Ok(()) };
+        // Should the ledger be being compacted, this waits for that, and not whoever still comes.
+        let _tended = self.core.ledger.tend();
         shut(&self.core, held);
         result
     }

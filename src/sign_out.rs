@@ -483,7 +483,9 @@ fn take(open: &Open<'_>, account: &Tag, taken: &mut Vec<RefreshToken>) -> bool {
             all = false;
             continue;
         };
-        if !open.core.ledger.fences().is_dead(&open.core.life(*account, header.other, &body)) {
+        // First: it looks at the fences too, and whoever holds them twice waits for ever for somebody who waits in between.
+        let life = open.core.life(*account, header.other, &body);
+        if !open.core.ledger.fences().is_dead(&life) {
             continue;
         }
         let read = open.for_each_row(&layout::tokens(account, id), |(key, value)| {

@@ -433,3 +433,50 @@ fn a_damaged_ledger_that_does_not_count_has_nobody_forgotten() {
     }
     assert_eq!(counted.len(), 2, "it dies before the switch and behind it");
 }
+
+/// A sweep compacts the ledger, which takes its time, and an operator compacts the engine, which has to be alone for a moment: it waits for the
+/// ledger first, and not at the gate, where everybody else would wait behind it.
+#[test]
+fn who_wants_to_be_alone_waits_for_the_ledgers_compaction_by_itself() {
+    let machine = Machine::new();
+    let store = machine.builder().open().unwrap();
+    (0..60).for_each(|_| drop(store.sign_out(SignOut::account(&account(1))).unwrap()));
+    machine.set_holding_next_files(true);
+    std::thread::scope(|scope| {
+        let sweep = scope.spawn(|| store.sweep(1000).unwrap());
+        machine.wait_held();
+        let compaction = scope.spawn(|| store.compact().unwrap());
+        let (done, is_done) = std::sync::mpsc::channel();
+        let (store, there) = (&store, machine.clone());
+        scope.spawn(move || {
+            // Its mark is there: next it watches for changes, for which it is alone.
+            while !there.files().contains_key("moving") {
+                std::thread::yield_now();
+            }
+            for number in 0..2000 {
+                store.sign_out(SignOut::account(&account(number % 7))).unwrap();
+                std::thread::yield_now();
+            }
+            done.send(()).unwrap();
+        });
+        let told = is_done.recv_timeout(Duration::from_secs(60));
+        machine.set_holding_next_files(false);
+        assert!(told.is_ok(), "sign-outs waited");
+        assert!(sweep.join().unwrap().finished);
+        compaction.join().unwrap();
+    });
+}
+
+/// The rest of the upkeep may be what makes room.
+#[test]
+fn a_ledger_that_cannot_be_compacted_does_not_keep_a_sweep_from_its_end() {
+    let machine = Machine::new();
+    let store = machine.builder().open().unwrap();
+    (0..60).for_each(|_| drop(store.sign_out(SignOut::account(&account(1))).unwrap()));
+    machine.set_full(true);
+    assert!((0..2).all(|_| store.sweep(1000).unwrap().finished));
+    let before = store.stats().unwrap().ledger_bytes;
+    machine.set_full(false);
+    assert!(store.sweep(1000).unwrap().finished);
+    assert!(store.stats().unwrap().ledger_bytes < before);
+}

@@ -56,6 +56,8 @@ pub(super) fn move_live<T>(
     let mut mover = Mover { puts_off: true, ..Mover::new(target, resealed) };
     mover.carry_all(core)?;
     let mut before = usize::try_from(mover.moved.accounts).unwrap_or(usize::MAX);
+    // Should the ledger be being compacted, this waits for that, and not everybody at the end: before the rounds, as accounts change meanwhile.
+    let _tended = core.ledger.tend();
     for _ in 0..ROUNDS {
         let left = core.count_changed();
         if left <= LEFT || left <= LEFT_IN_VAIN && left > before - before / 8 {
@@ -71,8 +73,6 @@ pub(super) fn move_live<T>(
     // Most of it is on the disk before everybody has to wait.
     mover.commit()?;
     mover.target.sync(Durability::PowerLoss).map_err(target_failed)?;
-    // Should the ledger be being compacted, this waits for that, and not everybody.
-    let _tended = core.ledger.tend();
     let mut open = core.enter_alone()?;
     mover.puts_off = false;
     for account in core.take_changed() {

@@ -44,7 +44,11 @@ impl Verified {
 /// Looks at all rows, account by account, each under its lock.
 pub(crate) fn verify(core: &Core) -> Result<Verified> {
     drop(core.enter()?);
-    let mut verified = Verified { sign_outs: core.ledger.check()?, ..Verified::default() };
+    // Not while it is entered: that would keep out who waits to be alone. Should the store have been closed meanwhile, and be open elsewhere, what
+    // was found says nothing.
+    let sign_outs = core.ledger.check();
+    drop(core.enter()?);
+    let mut verified = Verified { sign_outs: sign_outs?, ..Verified::default() };
     let mut after = layout::all_accounts();
     loop {
         let open = core.enter()?;

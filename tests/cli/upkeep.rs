@@ -86,14 +86,17 @@ fn upkeep_deletes_what_is_over_and_tells_figures() {
         "backlog",
         "clock_ahead_by_seconds",
         "engine_bytes",
+        "engine_was_missing",
         "fences",
         "known_since",
         "ledger_bytes",
         "ledger_reserve",
         "opened_by_previous_key",
+        "snapshot_was_damaged",
         "synced",
     ];
     assert_eq!(keys_of(&stats), names);
+    assert!(stats["engine_was_missing"] == false && stats["snapshot_was_damaged"] == false);
     assert!(stats["ledger_bytes"].as_u64().unwrap() > 0 && stats["fences"] == 0);
 
     let sweep = |args: &[&str]| site.json(&[args, &["sweep"]].concat());

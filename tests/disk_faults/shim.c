@@ -132,7 +132,11 @@ static void track(int fd, const char *path) {
     tracked[fd] = kind;
 }
 
+static void lock(void);
+
+/* Not while another thread has written something and not yet noted it: what comes next would see it, and the power cut not know of it. */
 static void die(void) {
+    lock();
     raw(SYS_kill, getpid(), SIGKILL);
     for (;;) pause();
 }
