@@ -15,7 +15,7 @@ use crate::layout::{CHECKPOINT, FRESH, KNOWN};
 use crate::ledger::{Growth, Ledger};
 use crate::opened::Opened;
 use crate::operate::{Premises, Unfinished, Verified, verify_copy};
-use crate::place::{BIRTH, Folders, Held, KEYRING, MOVING, Place, engine_name, is_engine, newest_engine, parse_engine};
+use crate::place::{BIRTH, Folders, Held, KEYRING, MISSING, MOVING, Place, engine_name, is_engine, newest_engine, parse_engine};
 use crate::row::Rows;
 use crate::rule::Position;
 use crate::sign_out::{Scope, SessionPolicy};
@@ -232,12 +232,12 @@ impl Builder {
         place.lock_ledger(&Ledger::file_name(&keyring.secrets.ledger_id), &mut held)?;
         // A store that is being born has no engine yet, nor has one that is born anew.
         let mut is_new = birth.disk.read(BIRTH).map_err(Error::io("read the birth mark"))?.is_some();
-        let recovered = match birth.recover(&keyring) {
+        let recovered = match birth.recover(&keyring, is_new) {
             Err(Error::Damaged { .. }) if birth.forget => {
                 is_new = true;
                 keyring = birth.forget_everyone(Some(&keyring), &mut held)?;
                 place.lock_ledger(&Ledger::file_name(&keyring.secrets.ledger_id), &mut held)?;
-                birth.recover(&keyring)?
+                birth.recover(&keyring, is_new)?
             }
             recovered => recovered?,
         };
@@ -247,7 +247,11 @@ impl Builder {
         let disk = birth.tidy(&keyring, serial)?;
 
         let found = engine.found();
-        let engine_was_missing = found.was_missing && !is_new;
+        let was_missing = disk.read(MISSING).map_err(Error::io("read the mark of a missing engine"))?.is_some();
+        if was_missing {
+            disk.remove(MISSING).map_err(Error::io("remove the mark of a missing engine"))?;
+        }
+        let engine_was_missing = was_missing && !is_new;
         let opened = Opened { engine_was_missing, snapshot_was_damaged: found.snapshot_was_damaged };
         let by_previous = keyring.opened_by_previous;
         let tagger = Tagger::new(&keyring.secrets.index_key);
@@ -442,13 +446,19 @@ impl Birth<'_> {
     }
 
     /// Reads the ledger, asks the engine how far it has seen it, and only then writes to it.
-    fn recover(&self, keyring: &Keyring) -> Result<Recovery> {
+    fn recover(&self, keyring: &Keyring, is_new: bool) -> Result<Recovery> {
         let secrets = &keyring.secrets;
         let found = Ledger::read(self.place.ledger_disk()?, secrets.ledger_id, &secrets.ledger_key, self.growth)?;
         let mut unfinished = Unfinished::read(&*self.disk, &secrets.ledger_id)?;
         unfinished.remove_engines(self.place)?;
         let names = self.disk.list().map_err(Error::io("list the store's folder"))?;
-        let serial = newest_engine(&names, &secrets.ledger_id).unwrap_or(0);
+        let newest = newest_engine(&names, &secrets.ledger_id);
+        if newest.is_none() && !is_new {
+            // Before one is made: should this open not come through, the next one finds an engine, and must tell.
+            let marked = self.disk.prepare(MISSING, b"").and_then(|()| self.disk.switch(MISSING));
+            marked.map_err(Error::io("write the mark of a missing engine"))?;
+        }
+        let serial = newest.unwrap_or(0);
         let engine = self.place.open_engine(&engine_name(&secrets.ledger_id, serial))?;
         let rows = Rows::new(keyring.store_id, secrets.clone());
         let checkpoint = engine.get(CHECKPOINT).map_err(open_error)?;

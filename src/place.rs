@@ -14,6 +14,8 @@ pub(crate) const KEYRING: &str = "keyring";
 pub(crate) const BIRTH: &str = "birth";
 /// The file that names what a move of the live rows has made, or is to remove, and has not finished with.
 pub(crate) const MOVING: &str = "moving";
+/// The file that says that the engine was missing, until an open that came through has told.
+pub(crate) const MISSING: &str = "missing";
 const LOCK: &str = "lock";
 const ENGINE: &str = "engine-";
 

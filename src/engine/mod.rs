@@ -48,8 +48,6 @@ pub(crate) enum EngineError {
 /// What there was to say of an engine's files when it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Found {
-    /// There were none: it is new.
-    pub(crate) was_missing: bool,
     /// One was damaged that says nothing which is not elsewhere too.
     pub(crate) snapshot_was_damaged: bool,
 }

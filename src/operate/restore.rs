@@ -9,7 +9,7 @@ use crate::engine::{Durability, open_error};
 use crate::error::{Error, Part, Result};
 use crate::layout::CHECKPOINT;
 use crate::ledger::{Found, Growth, Ledger};
-use crate::place::{KEYRING, MOVING, Place, engine_name, newest_engine};
+use crate::place::{KEYRING, MISSING, MOVING, Place, engine_name, newest_engine};
 use crate::row::Rows;
 
 /// Puts the backup's engine, and a keyring if there is none, in their places. The store is not open.
@@ -47,6 +47,8 @@ pub(crate) fn restore(place: Box<dyn Place>, key: &KeySource, growth: Growth, ba
     })?;
     // The switch, if there is a keyring. If there is none, the store does not open until it is there.
     premises.disk.remove(MOVING).map_err(Error::io("switch to the restored engine"))?;
+    // Should an open have found none, it is there now.
+    premises.disk.remove(MISSING).map_err(Error::io("remove the mark of a missing engine"))?;
     if let Some(bytes) = bytes {
         let disk = &premises.disk;
         disk.prepare(KEYRING, &bytes).and_then(|()| disk.switch(KEYRING)).map_err(Error::io("write the keyring"))?;

@@ -29,7 +29,7 @@ pub(super) fn open(parent: &Path, name: &str, tuning: Tuning) -> Result<SledEngi
     let log = open_log(&path)?;
     wait_unlocked(&log).map_err(Error::io("wait for the engine's lock"))?;
     let (db, recovered) = open_recovered(&path, &log, tuning)?;
-    let found = Found { was_missing, snapshot_was_damaged: recovered.snapshot_was_damaged };
+    let found = Found { snapshot_was_damaged: recovered.snapshot_was_damaged };
     let engine = SledEngine::start(db, log, tuning, found).map_err(open_error)?;
     sync_folder(&path).map_err(Error::io("sync the engine's folder"))?;
     let is_alone = is_alone(&path, &recovered.snapshot).map_err(Error::io(READ))?;

@@ -20,15 +20,26 @@ pub(super) static DISK: Exclusion = Exclusion::new();
 struct State {
     flushes: usize,
     is_alone: bool,
-    /// Batches that wait. They come first.
+    /// Batches that wait. They come first, but for the flushes that waited when the last one ended.
     waiting: usize,
+    /// Flushes that wait.
+    flushes_waiting: usize,
+    /// How many of them go before the next batch.
+    let_through: usize,
     /// Flushes that were given up, and have not returned.
     given_up: usize,
 }
 
+impl State {
+    /// Whether a batch can begin.
+    fn is_free(&self) -> bool {
+        !self.is_alone && self.flushes == 0 && self.let_through == 0
+    }
+}
+
 impl Exclusion {
     pub(super) const fn new() -> Self {
-        let state = State { flushes: 0, is_alone: false, waiting: 0, given_up: 0 };
+        let state = State { flushes: 0, is_alone: false, waiting: 0, flushes_waiting: 0, let_through: 0, given_up: 0 };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -38,8 +49,12 @@ impl Exclusion {
 
     /// Begins a flush, when no batch is at work.
     pub(super) fn share(&self) -> Shared<'_> {
-        let wait = |state: &mut State| state.is_alone || state.waiting > 0;
-        let mut state = self.changed.wait_while(self.state(), wait).unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
+        state.flushes_waiting += 1;
+        let wait = |state: &mut State| state.is_alone || state.waiting > 0 && state.let_through == 0;
+        let mut state = self.changed.wait_while(state, wait).unwrap_or_else(PoisonError::into_inner);
+        state.flushes_waiting -= 1;
+        state.let_through = state.let_through.saturating_sub(1);
         state.flushes += 1;
         Shared(self)
     }
@@ -49,7 +64,7 @@ impl Exclusion {
         let end = Instant::now().checked_add(timeout);
         let mut state = self.state();
         state.waiting += 1;
-        while state.given_up == 0 && (state.is_alone || state.flushes > 0) {
+        while state.given_up == 0 && !state.is_free() {
             let left = end.map_or(timeout, |end| end.saturating_duration_since(Instant::now()));
             if left.is_zero() {
                 break;
@@ -57,7 +72,7 @@ impl Exclusion {
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         state.waiting -= 1;
-        let is_mine = state.given_up == 0 && !state.is_alone && state.flushes == 0;
+        let is_mine = state.given_up == 0 && state.is_free();
         state.is_alone |= is_mine;
         drop(state);
         if !is_mine {
@@ -96,7 +111,10 @@ pub(super) struct Alone<'a>(&'a Exclusion);
 
 impl Drop for Alone<'_> {
     fn drop(&mut self) {
-        self.0.state().is_alone = false;
+        let mut state = self.0.state();
+        state.is_alone = false;
+        state.let_through = state.flushes_waiting;
+        drop(state);
         self.0.changed.notify_all();
     }
 }

@@ -5,7 +5,7 @@
 //! would flush again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,8 @@ pub(super) struct Flusher {
     pub(super) thread: Option<JoinHandle<()>>,
     timeout: Duration,
     given_up: Arc<AtomicBool>,
+    /// The thread's share of what it flushes: not one that would keep it.
+    work: Weak<dyn Flush>,
 }
 
 struct Shared {
@@ -63,8 +65,9 @@ impl Flusher {
     pub(super) fn start(work: Arc<impl Flush>, timeout: Duration, given_up: Arc<AtomicBool>) -> Result<Self, EngineError> {
         let shared = Arc::new(Shared { state: Mutex::new(State::Idle), asked: Condvar::new(), done: Condvar::new() });
         let there = shared.clone();
+        let share = Arc::downgrade(&work);
         let thread = Builder::new().name("oubliette-flush".into()).spawn(move || there.run(work)).map_err(EngineError::Io)?;
-        Ok(Self { shared, thread: Some(thread), timeout, given_up })
+        Ok(Self { shared, thread: Some(thread), timeout, given_up, work: share })
     }
 
     /// Flushes `work`, the same as the thread's. One at a time.
@@ -87,8 +90,8 @@ impl Flusher {
             let left = end.map_or(TICK, |end| end.saturating_duration_since(Instant::now()));
             if left.is_zero() {
                 *state = State::GivenUp;
-                work.given_up();
-                self.given_up.store(true, Ordering::Release);
+                drop(state);
+                self.give_up();
                 return Err(timed_out());
             }
             let (again, waited) = self.shared.done.wait_timeout(state, left.min(TICK)).unwrap_or_else(PoisonError::into_inner);
@@ -97,6 +100,16 @@ impl Flusher {
                 work.nudge();
             }
         }
+    }
+
+    /// Nobody waits any more; but should what hangs have failed, whoever else waits for it is to be woken.
+    fn give_up(&self) {
+        self.given_up.store(true, Ordering::Release);
+        let Some(work) = self.work.upgrade() else { return };
+        work.given_up();
+        let shared = self.shared.clone();
+        // (Where the system allows no more threads, nobody is woken.)
+        let _ = Builder::new().name("oubliette-wake".into()).spawn(move || shared.wake(&*work));
     }
 
     pub(super) fn is_given_up(&self) -> bool {
@@ -142,20 +155,13 @@ impl Shared {
                     let result = work.flush(durability);
                     state = self.state();
                     if matches!(*state, State::GivenUp) {
-                        work.returned();
-                        // Nobody relies on the database any more, and its destructor would flush what nobody waits for.
-                        std::mem::forget(work);
-                        return;
+                        return self.returned(state, work);
                     }
                     *state = State::Done(result);
                     self.done.notify_one();
                 }
                 // (Given up before it began.)
-                State::GivenUp => {
-                    work.returned();
-                    std::mem::forget(work);
-                    return;
-                }
+                State::GivenUp => return self.returned(state, work),
                 State::Ending => {
                     drop(state);
                     drop(work);
@@ -172,6 +178,27 @@ impl Shared {
                     }
                 }
             }
+        }
+    }
+}
+
+impl Shared {
+    /// What was given up did come back. Nobody relies on the database any more, and its destructor would flush what nobody waits for.
+    fn returned(&self, mut state: MutexGuard<'_, State>, work: Arc<impl Flush>) {
+        *state = State::Ended;
+        drop(state);
+        self.done.notify_all();
+        work.returned();
+        std::mem::forget(work);
+    }
+
+    /// Wakes whoever waits in vain, until what was given up has come back.
+    fn wake(&self, work: &dyn Flush) {
+        let mut state = self.state();
+        while matches!(*state, State::GivenUp) {
+            drop(state);
+            work.nudge();
+            state = self.done.wait_timeout(self.state(), TICK).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }

@@ -13,6 +13,8 @@ pub(super) const SEGMENT_HEADER: usize = 20;
 pub(super) const MESSAGE_HEADER: usize = 32;
 /// So much sled reads at once for a message's header; behind the end of what there is it takes zeros.
 const LOOK: usize = 128;
+/// The page that the beginning of a batch names.
+const BATCH: u64 = u64::MAX - 666;
 /// What numbers in a segment's header are combined with, so that zeros are none.
 const MASK: i64 = 0x7fff_ffff_ffff_ffff;
 
@@ -86,6 +88,8 @@ pub(super) enum Message {
     Batch { last: i64, len: u32 },
     /// Nothing, of this length.
     Nothing { len: u32 },
+    /// A batch that failed half-way, of which what follows is half.
+    FailedBatch { len: u32 },
     /// The rest of the segment holds nothing.
     Cap,
     /// No message: torn, zeroed, or of the segment's earlier life.
@@ -131,6 +135,7 @@ fn read(segment: &[u8], at: usize, number: u64) -> Option<Message> {
     }
     let len = u32::try_from(header_len + body_len).ok()?;
     let change = match kind {
+        1 if page == BATCH => return Some(Message::FailedBatch { len }),
         1 => return Some(Message::Nothing { len }),
         2 => return Some(Message::Cap),
         3 => return Some(Message::Batch { last: i64::from_le_bytes(body.try_into().ok()?), len }),
@@ -142,7 +147,7 @@ fn read(segment: &[u8], at: usize, number: u64) -> Option<Message> {
     Some(Message::Page { change, page, blob, len })
 }
 
-fn message_crc(header: &[u8], body: &[u8]) -> u32 {
+pub(super) fn message_crc(header: &[u8], body: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     crc.update(body);
     crc.update(header);

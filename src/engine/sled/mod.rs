@@ -30,7 +30,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Bound;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -45,6 +45,9 @@ use crate::error::{Error, Part, Result};
 static LONG_BATCHES: AtomicUsize = AtomicUsize::new(0);
 /// A batch of more changes is long: it takes about 0.1 ms or more.
 const LONG: usize = 16;
+/// So much may be flushed and not synced: half a segment. Of segments before the last sled believes that they are on the disk, and takes a hole in
+/// one for the end of that segment alone.
+const SYNC_BEHIND: u64 = 256 << 10;
 
 /// How the engine is to be run.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +82,8 @@ struct Base {
     log: File,
     /// A batch has failed: half of it may be in memory, and must never reach the disk. Set while no flush is at work, and none begins behind it.
     is_broken: AtomicBool,
+    /// How much was flushed since the last sync, about.
+    unsynced: AtomicU64,
 }
 
 /// How far commits have come; counted from open.
@@ -103,7 +108,7 @@ impl SledEngine {
 
     /// The engine over an open database.
     fn start(db: Handle, log: File, tuning: Tuning, found: Found) -> Result<Self, EngineError> {
-        let base = Arc::new(Base { db, log, is_broken: AtomicBool::new(false) });
+        let base = Arc::new(Base { db, log, is_broken: AtomicBool::new(false), unsynced: AtomicU64::new(0) });
         let given_up = GivenUp::default();
         let flusher = Flusher::start(base.clone(), tuning.disk_timeout, given_up.0.clone())?;
         // What an earlier process left to the system is synced with the first thing that is to be durable.
@@ -119,7 +124,7 @@ impl SledEngine {
     fn apply(&self, changes: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<(), EngineError> {
         let _long = (changes.len() > LONG).then(LongBatch::begin);
         // What cannot be read fails now, when nothing has been changed.
-        self.base.db.call(|db| changes.iter().try_for_each(|(key, _)| db.get(key).map(drop)))?;
+        self.base.db()?.call(|db| changes.iter().try_for_each(|(key, _)| db.get(key).map(drop)))?;
         let mut batch = sled::Batch::default();
         for (key, value) in changes {
             match value {
@@ -130,7 +135,8 @@ impl SledEngine {
         let Some(_alone) = DISK.alone(self.tuning.disk_timeout) else {
             return Err(EngineError::Io(io::Error::new(io::ErrorKind::TimedOut, "a flush of this process does not end")));
         };
-        let applied = self.base.db.call(|db| db.apply_batch(batch));
+        // Whoever waited behind one that failed must not have sled write what that one left.
+        let applied = self.base.db()?.call(|db| db.apply_batch(batch));
         if applied.is_err() {
             self.base.is_broken.store(true, Ordering::Release);
         }
@@ -138,19 +144,28 @@ impl SledEngine {
     }
 }
 
+impl Base {
+    /// The database, unless there is half a batch in it: whatever is asked of it then could have sled write it.
+    fn db(&self) -> Result<&Handle, EngineError> {
+        if self.is_broken.load(Ordering::Acquire) {
+            return Err(EngineError::Io(io::Error::other("half a batch is there")));
+        }
+        Ok(&self.db)
+    }
+}
+
 impl Flush for Base {
     fn flush(&self, durability: Durability) -> Result<(), EngineError> {
-        {
+        let unsynced = {
             let _shared = DISK.share();
-            if self.is_broken.load(Ordering::Acquire) {
-                return Err(EngineError::Io(io::Error::other("half a batch is there")));
-            }
-            self.db.call(sled_flush)?;
+            let flushed = self.db()?.call(sled_flush)? as u64;
+            self.unsynced.fetch_add(flushed, Ordering::AcqRel) + flushed
+        };
+        if durability == Durability::PowerLoss || unsynced >= SYNC_BEHIND {
+            self.log.sync_data().map_err(io_error)?;
+            self.unsynced.store(0, Ordering::Release);
         }
-        match durability {
-            Durability::PowerLoss => self.log.sync_data().map_err(io_error),
-            Durability::ProcessCrash => Ok(()),
-        }
+        Ok(())
     }
 
     fn nudge(&self) {
@@ -172,12 +187,12 @@ fn sled_flush(db: &sled::Db) -> sled::Result<usize> {
 
 impl Engine for SledEngine {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
-        self.base.db.call(|db| db.get(key)).map(|value| value.map(|value| value.to_vec()))
+        self.base.db()?.call(|db| db.get(key)).map(|value| value.map(|value| value.to_vec()))
     }
 
     fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, EngineError> {
         let from = after.map_or(Bound::Included(prefix), Bound::Excluded);
-        self.base.db.call(|db| {
+        self.base.db()?.call(|db| {
             let mut rows = Vec::new();
             for row in db.range::<&[u8], _>((from, Bound::Unbounded)).take(limit) {
                 // The iterator repeats an error for ever, so the first one ends it.
@@ -194,15 +209,17 @@ impl Engine for SledEngine {
     fn commit(&self, _: &Tag, batch: Batch) -> Result<bool, EngineError> {
         // The caller holds the account's lock, so nobody changes the guarded row between this look and the batch.
         if let Some((key, expected)) = &batch.guard
-            && self.base.db.call(|db| db.get(key))?.as_deref() != expected.as_deref()
+            && self.base.db()?.call(|db| db.get(key))?.as_deref() != expected.as_deref()
         {
             return Ok(false);
         }
         let applied = match <[_; 1]>::try_from(batch.changes) {
             // One row is whole by itself, and holds nobody up.
-            Ok([(key, value)]) => self.base.db.call(|db| match value {
-                Some(value) => db.insert(key, value).map(drop),
-                None => db.remove(key).map(drop),
+            Ok([(key, value)]) => self.base.db().and_then(|db| {
+                db.call(|db| match value {
+                    Some(value) => db.insert(key, value).map(drop),
+                    None => db.remove(key).map(drop),
+                })
             }),
             Err(changes) => self.apply(changes),
         };
@@ -263,13 +280,12 @@ impl Engine for SledEngine {
 
 impl Drop for SledEngine {
     fn drop(&mut self) {
-        // What sled's destructor would flush is flushed where it can be given up; behind a failure there is nothing to flush.
-        let failed = self.progress().failed;
+        // What sled's destructor would flush is flushed where it can be given up.
         if self.base.is_broken.load(Ordering::Acquire) && !self.base.db.is_failed() {
             // Its destructor would flush: it is left behind, as after a flush that does not return. (If a write failed, sled flushes nothing.)
             std::mem::forget(self.base.clone());
             self.given_up.0.store(true, Ordering::Release);
-        } else if !failed {
+        } else {
             let _ = self.flusher.flush(&*self.base, Durability::ProcessCrash);
         }
     }

@@ -67,15 +67,6 @@ pub(super) fn recover_from(files: &Files<'_>, source: &dyn Source) -> Result<Rec
     let names = names(files.folder)?;
     let newest = names.iter().filter(|name| name.starts_with(PREFIX)).max();
     let from = newest.map_or(NOTHING, String::as_str);
-    for plan in names.iter().filter(|name| name.starts_with(PLAN)) {
-        let meant = parse_plan(plan).filter(|(base, _)| *base == from);
-        let snapshot = fs::read(files.folder.join(plan))?;
-        if let (Some((_, tip)), Some(snapshot)) = (meant, Snapshot::read(&snapshot)) {
-            return carry_out(files, plan, &snapshot, tip).map(|snapshot| Recovered { snapshot, snapshot_was_damaged: false });
-        }
-        // Somebody else has recovered it since, in another way.
-        fs::remove_file(files.folder.join(plan))?;
-    }
     let base = newest.map(|name| read_snapshot(&files.folder.join(name), source.len()?)).transpose()?;
     let snapshot_was_damaged = base.as_ref().is_some_and(Option::is_none);
     let base = base.flatten();
@@ -85,7 +76,22 @@ pub(super) fn recover_from(files: &Files<'_>, source: &dyn Source) -> Result<Rec
         return Err(Fault::Damaged("a snapshot bears another's name"));
     }
     let known = newest.and_then(|name| i64::from_str_radix(name.strip_prefix(PREFIX)?, 16).ok());
-    let Some(Replayed { snapshot, tip }) = replay(source, base.unwrap_or_default())? else {
+    let replayed = replay(source, base.unwrap_or_default());
+    for plan in names.iter().filter(|name| name.starts_with(PLAN)) {
+        let meant = parse_plan(plan).filter(|(base, _)| *base == from);
+        let snapshot = Snapshot::read(&fs::read(files.folder.join(plan))?);
+        // Carrying it out only shortens the log: where that goes on behind the plan's end, somebody has written there since. (Where it was
+        // begun, the log may not be one that can be read any more.)
+        let end = replayed.as_ref().ok().and_then(Option::as_ref).and_then(|replayed| Some(replayed.tip?.lsn));
+        if let (Some((_, tip)), Some(snapshot)) = (meant, snapshot)
+            && end.is_none_or(|end| end <= tip.map_or(snapshot.stable.unwrap_or(0), |tip| tip.lsn))
+        {
+            return carry_out(files, plan, &snapshot, tip).map(|snapshot| Recovered { snapshot, snapshot_was_damaged });
+        }
+        // Somebody else has recovered it since, in another way.
+        fs::remove_file(files.folder.join(plan))?;
+    }
+    let Some(Replayed { snapshot, tip }) = replayed? else {
         // (That there is a snapshot, `replay` has seen.)
         remove_others(files.folder, from)?;
         return Ok(Recovered { snapshot: from.into(), snapshot_was_damaged });
@@ -106,14 +112,16 @@ pub(super) fn recover_from(files: &Files<'_>, source: &dyn Source) -> Result<Rec
 /// claim that it is one of those which the snapshot stands for. Who sees the snapshot looks at neither, and zeroes what is free.
 pub(super) fn set_tripwire(folder: &Path, snapshot: &str, mut log: &File) -> Result<(), Fault> {
     let files = Files { folder, log };
-    let Some((lsn, _)) = headers(&files, 0)?.pop_last() else { return Ok(()) };
+    let found = headers(&files, 0)?;
     let snapshot = read_snapshot(&folder.join(snapshot), files.len()?)?;
     let snapshot = snapshot.ok_or_else(|| io::Error::other("the snapshot was another when it was read again"))?;
     let used: BTreeSet<u64> = snapshot.offsets().map(|offset| offset / SEGMENT).collect();
+    let of_used = |(_, (offset, _)): &(&i64, &(u64, i64))| used.contains(&(offset / SEGMENT));
+    let Some((lsn, _)) = found.iter().rev().find(of_used) else { return Ok(()) };
     // Where none is free, one is appended, as sled would do.
     let free = (0..).find(|number| !used.contains(number)).unwrap_or(0);
     let (at, len) = (free * SEGMENT, files.len()?);
-    let mut segment = Header { lsn, stable: TRIPWIRE }.write().to_vec();
+    let mut segment = Header { lsn: *lsn, stable: TRIPWIRE }.write().to_vec();
     if at + SEGMENT > len {
         // sled zeroes all of it, which must not keep a store from opening when the disk is full: better no wire.
         segment.resize(SEGMENT as usize, 0);

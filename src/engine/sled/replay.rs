@@ -110,10 +110,19 @@ pub(super) fn replay(source: &dyn Source, base: Snapshot) -> Result<Option<Repla
     }
     let stable = segments.values().map(|(_, stable)| *stable).max().unwrap_or(from).max(from);
     let places: BTreeMap<i64, u64> = segments.into_iter().map(|(lsn, (offset, _))| (lsn, offset)).collect();
-    let last = end_of_tail(source, stable, &places)?;
+    let last = end_of_tail(source, stable, &places, known.unwrap_or(-1))?;
 
     let mut snapshot = base;
-    let mut walk = Walk { source, segments: places, current: None, most: Some(last), at: None, tip: 0, is_tail: false };
+    let mut walk = Walk {
+        source,
+        segments: places,
+        current: None,
+        most: Some(last),
+        known: known.unwrap_or(-1),
+        at: None,
+        tip: 0,
+        is_tail: false,
+    };
     while let Some((message, lsn)) = walk.next()? {
         if lsn < known.unwrap_or(-1) {
             continue;
@@ -157,7 +166,7 @@ fn checked(source: &dyn Source, snapshot: Snapshot) -> Result<Snapshot, Fault> {
 ///
 /// (sled begins a segment too early where everything up to a border is stable: one that holds nothing any more may be gone. And where the
 /// first one is missing it gives up all of the log, not only the rest.)
-fn end_of_tail(source: &dyn Source, stable: i64, places: &BTreeMap<i64, u64>) -> Result<i64, Fault> {
+fn end_of_tail(source: &dyn Source, stable: i64, places: &BTreeMap<i64, u64>, known: i64) -> Result<i64, Fault> {
     let first = border_below(stable.max(-1) + 1);
     let mut expected = first;
     let mut tail = BTreeMap::new();
@@ -170,7 +179,7 @@ fn end_of_tail(source: &dyn Source, stable: i64, places: &BTreeMap<i64, u64>) ->
         tail.insert(*lsn, *offset);
         expected += SEGMENT_LSN;
     }
-    let mut walk = Walk { source, segments: tail, current: None, most: missing, at: None, tip: 0, is_tail: true };
+    let mut walk = Walk { source, segments: tail, current: None, most: missing, known, at: None, tip: 0, is_tail: true };
     while walk.next()?.is_some() {}
     Ok(walk.at.unwrap_or(first) - 1)
 }
@@ -191,6 +200,8 @@ struct Walk<'a> {
     current: Option<(Vec<u8>, u64)>,
     /// Nothing above is looked at.
     most: Option<i64>,
+    /// What is below is in the snapshot.
+    known: i64,
     /// Where the next message would be.
     at: Option<i64>,
     /// The place of the segment that was read last.
@@ -229,7 +240,11 @@ impl Walk<'_> {
                     return Ok(Some((Found { change, page, pointer, len: len.into() }, lsn)));
                 }
                 Message::Batch { last, .. } if self.most.is_some_and(|most| last > most) => return Ok(None),
-                Message::Batch { len, .. } | Message::Nothing { len } => self.at = Some(lsn + i64::from(len)),
+                // Nothing behind it was ever acknowledged. (What an older build has gone on behind is in the snapshot.)
+                Message::FailedBatch { .. } if lsn >= self.known => return Ok(None),
+                Message::Batch { len, .. } | Message::Nothing { len } | Message::FailedBatch { len } => {
+                    self.at = Some(lsn + i64::from(len))
+                }
                 Message::None if self.is_tail => return Ok(None),
                 Message::None | Message::Cap => self.current = None,
                 Message::CutOff => return Ok(None),

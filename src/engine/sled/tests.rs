@@ -2,6 +2,8 @@
 
 mod faults;
 mod flush;
+#[cfg(unix)]
+mod half;
 mod like_sled;
 
 use std::collections::BTreeMap;

@@ -19,6 +19,8 @@ struct Hanging {
     changed: Condvar,
     /// A nudge lets it go too.
     heeds_nudges: bool,
+    /// The same, once nobody waits any more.
+    heeds_late_nudges: bool,
     given_up: AtomicU32,
     returned: AtomicU32,
     dropped: Dropped,
@@ -41,7 +43,7 @@ impl Flush for Hanging {
     }
 
     fn nudge(&self) {
-        if self.heeds_nudges {
+        if self.heeds_nudges || self.heeds_late_nudges && self.given_up.load(Ordering::SeqCst) > 0 {
             self.let_go();
         }
     }
@@ -103,6 +105,33 @@ fn who_waits_in_vain_is_woken() {
     assert!(!dropped.load(Ordering::SeqCst));
     drop(flusher);
     assert!(dropped.load(Ordering::SeqCst));
+}
+
+/// The disk answers late, and with an error, which sled does not tell those who wait.
+#[test]
+fn what_was_given_up_is_woken_when_it_has_failed() {
+    let work = Arc::new(Hanging { heeds_late_nudges: true, ..Hanging::default() });
+    let mut flusher = Flusher::start(work.clone(), SHORT, Arc::default()).unwrap();
+    assert_eq!(kind(flusher.flush(&*work, Durability::PowerLoss)), std::io::ErrorKind::TimedOut);
+    flusher.thread.take().unwrap().join().unwrap();
+    assert_eq!(work.returned.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn batches_that_come_one_after_the_other_do_not_starve_a_flush() {
+    let (exclusion, is_over) = (Exclusion::new(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::SeqCst) {
+                    let _alone = exclusion.alone(LONG).unwrap();
+                    (0..50).for_each(|_| std::thread::yield_now());
+                }
+            });
+        }
+        (0..100).for_each(|_| drop(exclusion.share()));
+        is_over.store(true, Ordering::SeqCst);
+    });
 }
 
 #[test]
