@@ -2,6 +2,7 @@
 
 use std::io::{Cursor, Read};
 
+use super::compact::Turns;
 use super::format::{SLOT_BYTES, What};
 use super::recover::recover;
 use super::{Ledger, State, offset, seal_of, stream};
@@ -23,11 +24,13 @@ impl Ledger {
         // What is written behind that meanwhile is left out: in its place, the fillers that were there.
         let fillers = seal_of(&key, &header).fillers(used, (used + 1).next_multiple_of(header.chunk.into()));
         let file = stream(&*self.disk, &name)?.take(offset(used)).chain(Cursor::new(fillers));
-        let mut found: Vec<Position> = Vec::new();
+        let (mut found, mut turns): (Vec<Position>, _) = (Vec::new(), Turns::default());
         let mut is_same = true;
         let read = recover(file, &key, header.ledger_id, |_, record| {
             let What::SignOut(scope, cutoff) = record.what else { return };
             let fence = Fence { position: record.position, cutoff, time: record.time };
+            turns.looked_at(1);
+            turns.make_way();
             let fences = self.fences();
             if fences.holds(&scope, &fence) {
                 found.push(fence.position);
@@ -38,8 +41,10 @@ impl Ledger {
         is_same &= read.end == end && read.header == header;
         for shard in 0..SHARDS {
             let fences = self.fences();
-            let mut old = fences.of_shard(shard).map(|(_, fence)| fence.position).filter(|position| *position <= end);
-            is_same &= old.all(|position| found.binary_search(&position).is_ok());
+            let positions = fences.of_shard(shard).map(|(_, fence)| fence.position).inspect(|_| turns.looked_at(1));
+            is_same &= positions.filter(|position| *position <= end).all(|position| found.binary_search(&position).is_ok());
+            drop(fences);
+            turns.make_way();
         }
         let state = self.lock_idle()?;
         is_same &= self.ends_in_filler(&state)?;

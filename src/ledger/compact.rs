@@ -22,6 +22,29 @@ const SLICE: usize = 4096;
 /// After so many rounds the rest of the tail is written while sign-outs wait: they come in faster than they can be copied.
 const ROUNDS: usize = 16;
 
+/// Lets others in, who wait to change or to see what stands. (A lock that is let go of and taken again at once is never had by who waits for it:
+/// it takes longer to wake up.)
+#[derive(Default)]
+pub(super) struct Turns(usize);
+
+impl Turns {
+    pub(super) fn looked_at(&mut self, fences: usize) {
+        self.0 += fences;
+    }
+
+    /// For who holds nothing.
+    pub(super) fn make_way(&mut self) {
+        if self.0 < SLICE {
+            return;
+        }
+        self.0 = 0;
+        #[cfg(not(oubliette_shuttle))]
+        std::thread::sleep(std::time::Duration::from_micros(50));
+        #[cfg(oubliette_shuttle)]
+        crate::sync::thread::yield_now();
+    }
+}
+
 /// What a new file leaves out.
 struct Plan {
     /// The highest position of what is dropped for its age.
@@ -80,8 +103,13 @@ impl Ledger {
         state.install(switched);
         let has_dropped = self.let_dropped_stand(&plan);
         drop(state);
+        let mut turns = Turns::default();
         for shard in (0..SHARDS).filter(|_| has_dropped) {
-            self.fences.write().unwrap_or_else(PoisonError::into_inner).forget_shard(shard);
+            let mut fences = self.fences.write().unwrap_or_else(PoisonError::into_inner);
+            turns.looked_at(fences.of_shard(shard).count());
+            fences.forget_shard(shard);
+            drop(fences);
+            turns.make_way();
         }
         Ok(true)
     }
@@ -135,10 +163,13 @@ impl Ledger {
         }
         let (synced, (old_floor, known_since)) = (self.synced(), self.horizon());
         let each = |look: &mut dyn FnMut(Fence)| {
+            let mut turns = Turns::default();
             for shard in 0..SHARDS {
                 let fences = self.fences();
-                let known = fences.of_shard(shard).map(|(_, fence)| fence);
+                let known = fences.of_shard(shard).map(|(_, fence)| fence).inspect(|_| turns.looked_at(1));
                 known.filter(|fence| (old_floor + 1..=synced).contains(&fence.position)).for_each(&mut *look);
+                drop(fences);
+                turns.make_way();
             }
         };
         let mut plan = Plan { floor: old_floor, known_since, first_opening: 0, kept: 0 };
@@ -168,8 +199,12 @@ impl Ledger {
     /// Writes what stands at or before `start`, in order of position, and gives how many records that are.
     fn write_kept(&self, file: &mut Fresh<'_>, plan: &Plan, start: Position) -> Result<u32> {
         let mut found = InOrder::none();
+        let mut turns = Turns::default();
         for shard in 0..SHARDS {
+            let before = found.len();
             self.fences().find_places(shard, plan.floor + 1..=start, &mut found);
+            turns.looked_at(found.len() - before);
+            turns.make_way();
         }
         found.sort();
         let openings: Vec<(Position, Opening, Millis)> = self.fences().openings().to_vec();
@@ -184,6 +219,8 @@ impl Ledger {
                 records.push(record(fence.position, fence.time, What::SignOut(scope, fence.cutoff)));
             }
             drop(fences);
+            turns.looked_at(records.len());
+            turns.make_way();
             file.append(&records)?;
         }
         let rest: Vec<Record> = openings.collect();

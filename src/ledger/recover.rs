@@ -8,6 +8,8 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
+use std::sync::Arc;
+use std::thread::{Builder, Scope, ScopedJoinHandle, available_parallelism};
 
 use super::format::{HEADER_BYTES, Header, LedgerKey, Record, SLOT_BYTES, Seal, Slot, What};
 use crate::error::{Error, Part, Result};
@@ -31,7 +33,7 @@ pub(super) struct Recovered {
 
 /// Slots that are read at a time: 1 MiB. A whole number of blocks of fillers.
 const AT_A_TIME: usize = 16 * 1024;
-/// So many slots or more are shared out among the processors.
+/// So many slots or more are worth a thread.
 const SHARE: usize = 2 * 1024;
 
 /// Reads a ledger's file from its beginning, and gives `each` record that counts, in order of position. They count only if all is well in the end.
@@ -50,22 +52,28 @@ pub(super) fn recover(
     let header = Header::decode(&head, key, ledger_id)?;
     let seal = Seal { key, ledger_id, serial: header.serial };
     let mut scan = Scan::new(&header);
-    let mut bytes = vec![0; AT_A_TIME * SLOT_BYTES];
-    let mut place = 0;
-    loop {
-        let filled = fill(&mut file, &mut bytes).map_err(io)?;
-        let (whole, part) = bytes.get(..filled).unwrap_or_default().as_chunks::<SLOT_BYTES>();
-        for slot in decode(&seal, place, whole) {
-            scan.push(slot, &mut each)?;
+    std::thread::scope(|scope| {
+        let mut read = |first| -> Result<Ahead<'_>> {
+            let mut bytes = vec![0; AT_A_TIME * SLOT_BYTES];
+            let filled = fill(&mut file, &mut bytes).map_err(io)?;
+            bytes.truncate(filled);
+            Ok(Ahead::begin(scope, &seal, first, bytes))
+        };
+        let (mut first, mut ahead) = (0, read(0)?);
+        loop {
+            let is_last = ahead.bytes.len() < AT_A_TIME * SLOT_BYTES;
+            let now = ahead;
+            // While this is gone through, others authenticate what is behind it.
+            first += AT_A_TIME as u64;
+            ahead = if is_last { Ahead::default() } else { read(first)? };
+            for slot in now.decoded(&seal) {
+                scan.push(slot, &mut each)?;
+            }
+            if is_last {
+                return scan.finish(&seal, &mut each);
+            }
         }
-        if !part.is_empty() {
-            scan.push(None, &mut each)?;
-        }
-        place += whole.len() as u64;
-        if filled < bytes.len() {
-            return scan.finish(&seal, &mut each);
-        }
-    }
+    })
 }
 
 /// Reads until the buffer is full, or the file is at its end.
@@ -82,26 +90,46 @@ fn fill(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-/// Authenticates slots, on several processors if there are many: that is most of the work of opening.
-fn decode(seal: &Seal<'_>, first: u64, slots: &[[u8; SLOT_BYTES]]) -> Vec<Option<Slot>> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8).min(slots.len() / SHARE).max(1);
-    let share = slots.len().div_ceil(threads).next_multiple_of(Seal::BLOCK).max(Seal::BLOCK);
-    if threads == 1 {
-        return seal.decode(first, slots);
+/// Slots that are being authenticated, on several processors if there are many: that is most of the work of opening.
+#[derive(Default)]
+struct Ahead<'scope> {
+    bytes: Arc<Vec<u8>>,
+    first: u64,
+    shares: Vec<Share<'scope>>,
+}
+
+/// From which slot to which, and who does it; `None` if that is whoever asks.
+type Share<'scope> = (usize, usize, Option<ScopedJoinHandle<'scope, Vec<Option<Slot>>>>);
+
+impl<'scope> Ahead<'scope> {
+    fn begin(scope: &'scope Scope<'scope, '_>, seal: &'scope Seal<'scope>, first: u64, bytes: Vec<u8>) -> Self {
+        let slots = bytes.len() / SLOT_BYTES;
+        let bytes = Arc::new(bytes);
+        let threads = available_parallelism().map_or(1, usize::from).min(8).min(slots / SHARE);
+        let share = slots.div_ceil(threads.max(1)).next_multiple_of(Seal::BLOCK).max(Seal::BLOCK);
+        let spawn = |from: usize, to: usize| {
+            let bytes = bytes.clone();
+            Builder::new().spawn_scoped(scope, move || seal.decode(first + from as u64, slots_of(&bytes, from, to)))
+        };
+        // Where the system allows no more threads, whoever asks does it.
+        let shares = (0..slots).step_by(share).map(|from| (from, (from + share).min(slots)));
+        let shares = shares.map(|(from, to)| (from, to, (threads > 0).then(|| spawn(from, to).ok()).flatten())).collect();
+        Self { bytes, first, shares }
     }
-    let shares: Vec<_> = (first..).step_by(share).zip(slots.chunks(share)).collect();
-    std::thread::scope(|scope| {
-        let spawn = |at, part| std::thread::Builder::new().spawn_scoped(scope, move || seal.decode(at, part));
-        let others: Vec<_> = shares.iter().skip(1).map(|&(at, part)| (at, part, spawn(at, part))).collect();
-        let mut decoded = shares.first().map(|(at, part)| seal.decode(*at, part)).unwrap_or_default();
-        decoded.reserve_exact(slots.len().saturating_sub(decoded.len()));
-        for (at, part, other) in others {
-            // Where the system allows no more threads, this one does it.
-            let share = other.ok().and_then(|other| other.join().ok());
-            decoded.extend(share.unwrap_or_else(|| seal.decode(at, part)));
-        }
-        decoded
-    })
+
+    fn decoded(self, seal: &Seal<'_>) -> impl Iterator<Item = Option<Slot>> {
+        let Self { bytes, first, shares } = self;
+        let part = !bytes.len().is_multiple_of(SLOT_BYTES);
+        let whole = shares.into_iter().flat_map(move |(from, to, other)| {
+            let share = other.and_then(|other| other.join().ok());
+            share.unwrap_or_else(|| seal.decode(first + from as u64, slots_of(&bytes, from, to)))
+        });
+        whole.chain(part.then_some(None))
+    }
+}
+
+fn slots_of(bytes: &[u8], from: usize, to: usize) -> &[[u8; SLOT_BYTES]] {
+    bytes.as_chunks::<SLOT_BYTES>().0.get(from..to).unwrap_or_default()
 }
 
 fn damaged(problem: &'static str) -> Error {
