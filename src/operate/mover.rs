@@ -19,8 +19,8 @@ use crate::web;
 
 /// So many changed accounts may be left to carry while everybody waits.
 const LEFT: usize = 32;
-/// And so many, if a round leaves about as many as it had: then further ones do, too.
-const LEFT_IN_VAIN: usize = 1024;
+/// And so many, if a round, or so many in turn, leave about as many as they had: then further ones do, too.
+const LEFT_IN_VAIN: [(usize, usize); 2] = [(1, 400), (3, 1024)];
 /// After so many rounds everybody waits for what is left, however much it is: changes come in faster than they can be carried.
 const ROUNDS: usize = 16;
 /// The most changes of one batch.
@@ -58,9 +58,11 @@ pub(super) fn move_live<T>(
     let mut before = usize::try_from(mover.moved.accounts).unwrap_or(usize::MAX);
     // Should the ledger be being compacted, this waits for that, and not everybody at the end: before the rounds, as accounts change meanwhile.
     let _tended = core.ledger.tend();
+    let mut in_vain = 0;
     for _ in 0..ROUNDS {
         let left = core.count_changed();
-        if left <= LEFT || left <= LEFT_IN_VAIN && left > before - before / 8 {
+        in_vain = if left > before - before / 8 { in_vain + 1 } else { 0 };
+        if left <= LEFT || LEFT_IN_VAIN.iter().any(|(rounds, most)| in_vain >= *rounds && left <= *most) {
             break;
         }
         before = left;

@@ -9,7 +9,7 @@
 //! - A write that fails in the background may leave everybody waiting who waits for it: they are woken, and a flush that does not return all
 //!   the same is given up ([`flusher`]). (A signal that interrupts such a write is a failure to it: nothing can be tried again.)
 //! - A batch that fails on a page that it cannot read leaves half of itself behind, and the next flush, also its destructor's, makes that durable: all
-//!   pages of a batch are read before it begins, and behind one that failed all the same nothing is flushed any more.
+//!   pages of a batch are read before it begins; behind one that failed all the same nothing is flushed any more, and [`replay`] ends before it.
 //! - A batch that returned `Ok` is no commit if the flush behind it fails: the store stops using the engine after any error.
 //! - Transactions, subscribers and `flush_async` can dead-lock: never used. The periodic flusher only logs its errors: off.
 //! - One lock of the whole process, at which readers queue: batches and flushes are kept apart before they come to it ([`exclusion`]).
@@ -84,6 +84,8 @@ struct Base {
     is_broken: AtomicBool,
     /// How much was flushed since the last sync, about.
     unsynced: AtomicU64,
+    /// Whether anything had to be on the disk yet. Until then, as while the rows of another engine are being moved here, a hole does no harm.
+    is_promised: AtomicBool,
 }
 
 /// How far commits have come; counted from open.
@@ -108,7 +110,13 @@ impl SledEngine {
 
     /// The engine over an open database.
     fn start(db: Handle, log: File, tuning: Tuning, found: Found) -> Result<Self, EngineError> {
-        let base = Arc::new(Base { db, log, is_broken: AtomicBool::new(false), unsynced: AtomicU64::new(0) });
+        let base = Arc::new(Base {
+            db,
+            log,
+            is_broken: AtomicBool::new(false),
+            unsynced: AtomicU64::new(0),
+            is_promised: AtomicBool::new(false),
+        });
         let given_up = GivenUp::default();
         let flusher = Flusher::start(base.clone(), tuning.disk_timeout, given_up.0.clone())?;
         // What an earlier process left to the system is synced with the first thing that is to be durable.
@@ -123,8 +131,10 @@ impl SledEngine {
     /// Applies several changes together. All readers of the process wait meanwhile.
     fn apply(&self, changes: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<(), EngineError> {
         let _long = (changes.len() > LONG).then(LongBatch::begin);
-        // What cannot be read fails now, when nothing has been changed.
-        self.base.db()?.call(|db| changes.iter().try_for_each(|(key, _)| db.get(key).map(drop)))?;
+        if self.base.is_promised.load(Ordering::Acquire) {
+            // What cannot be read fails now, when nothing has been changed. (Of an engine that rows are being moved to nothing counts yet.)
+            self.base.db()?.call(|db| changes.iter().try_for_each(|(key, _)| db.get(key).map(drop)))?;
+        }
         let mut batch = sled::Batch::default();
         for (key, value) in changes {
             match value {
@@ -161,10 +171,12 @@ impl Flush for Base {
             let flushed = self.db()?.call(sled_flush)? as u64;
             self.unsynced.fetch_add(flushed, Ordering::AcqRel) + flushed
         };
-        if durability == Durability::PowerLoss || unsynced >= SYNC_BEHIND {
+        let is_promised = self.is_promised.load(Ordering::Acquire) || durability == Durability::PowerLoss;
+        if durability == Durability::PowerLoss || unsynced >= SYNC_BEHIND && is_promised {
             self.log.sync_data().map_err(io_error)?;
             self.unsynced.store(0, Ordering::Release);
         }
+        self.is_promised.store(is_promised, Ordering::Release);
         Ok(())
     }
 
