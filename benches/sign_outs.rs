@@ -64,7 +64,7 @@ fn open(path: &Path) -> TokenStore {
 }
 
 fn account(number: u64) -> AccountId {
-    AccountId::new("login.example.com", &format!("user-{number}")).unwrap()
+    AccountId::new("login.example.com", format!("user-{number}")).unwrap()
 }
 
 fn sign_out_all(store: &TokenStore, numbers: std::ops::Range<u64>) {

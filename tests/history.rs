@@ -56,8 +56,9 @@ fn it_tells_who_was_signed_out_when_and_how() {
 
     // Of a few scopes the same as of all.
     for scope in [Scope::Account(account(7)), Scope::Session(session(1)), Scope::Subject(subject(2)), Scope::Tenant(tenant(1))] {
-        let few = machine.builder().history_of(std::slice::from_ref(&scope)).unwrap();
-        assert!(few.of(&scope).eq(history.of(&scope)) && few.covering(&[scope.clone()]).eq(history.covering(&[scope])));
+        let one = std::slice::from_ref(&scope);
+        let few = machine.builder().history_of(one).unwrap();
+        assert!(few.of(&scope).eq(history.of(&scope)) && few.covering(one).eq(history.covering(one)));
         assert_eq!((few.records.len(), few.position, few.known_since), (2, history.position, history.known_since));
     }
 
