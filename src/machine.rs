@@ -57,6 +57,7 @@ struct State {
     holds_syncs: bool,
     holds_engine_syncs: bool,
     holds_next_files: bool,
+    holds_next_writes: bool,
     is_engine_busy: bool,
     held: usize,
     calls: u64,
@@ -141,6 +142,12 @@ impl Machine {
     /// Holds every sync of a file that is to take another's place until told otherwise.
     pub fn set_holding_next_files(&self, holds: bool) {
         self.lock_state().holds_next_files = holds;
+        self.changed.notify_all();
+    }
+
+    /// Holds every write of such a file until told otherwise.
+    pub fn set_holding_next_writes(&self, holds: bool) {
+        self.lock_state().holds_next_writes = holds;
         self.changed.notify_all();
     }
 
@@ -267,6 +274,7 @@ impl Machine {
         state.holds_syncs = false;
         state.holds_engine_syncs = false;
         state.holds_next_files = false;
+        state.holds_next_writes = false;
         state.is_engine_busy = false;
         drop(guard);
         self.changed.notify_all();
@@ -557,6 +565,9 @@ struct NextFile {
 
 impl DiskFile for NextFile {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        if self.machine.lock_state().holds_next_writes {
+            self.machine.hold(|state| state.holds_next_writes);
+        }
         let mut state = self.machine.call(self.epoch)?;
         if state.is_full {
             return Err(io::ErrorKind::StorageFull.into());

@@ -120,7 +120,7 @@ fn ledger_damage_is_reported_at_every_open_not_only_the_first() {
 #[test]
 fn a_compaction_whose_rename_was_not_durable_loses_no_later_sign_out() {
     let mut met = 0;
-    for (calls, seed) in (0..6).flat_map(|calls| (0..8).map(move |seed| (calls, seed))) {
+    for (calls, seed) in (0..16).flat_map(|calls| (0..8).map(move |seed| (calls, seed))) {
         let machine = Machine::new();
         let store = open(&machine);
         for _ in 0..40 {
