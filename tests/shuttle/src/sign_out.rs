@@ -120,16 +120,13 @@ fn sign_outs_beside_a_compaction_of_the_ledger() {
         let rows = machine.rows();
         let threads: Vec<_> = (0..2)
             .map(|number| {
-                let (store, machine) = (store.clone(), machine.clone());
-                spawn(move || {
-                    store.sign_out(SignOut::account(&account(number))).unwrap();
-                    machine.calls()
-                })
+                let store = store.clone();
+                spawn(move || drop(store.sign_out(SignOut::account(&account(number))).unwrap()))
             })
             .collect();
         store.sweep(1000).unwrap();
         assert!(store.stats().unwrap().ledger_bytes < bytes);
-        threads.into_iter().for_each(|thread| drop(thread.join().unwrap()));
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
         store.verify().unwrap();
         machine.cut_power(1);
         drop(store);
