@@ -159,20 +159,31 @@ impl DiskFile for File {
     }
 }
 
+/// Reads until the buffer is full, or the file is at its end, and says how much that was.
+pub(crate) fn fill(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read(rest) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
 /// Copies a file, if there is one, whatever its size.
 pub(crate) fn copy(from: &dyn Disk, to: &dyn Disk, name: &str) -> io::Result<()> {
     let Some(mut file) = from.stream(name)? else { return Ok(()) };
     let next = to.begin(name)?;
     let (mut buffer, mut offset) = (vec![0; 1 << 20], 0);
     loop {
-        match file.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(read) => {
-                next.write_at(offset, buffer.get(..read).unwrap_or_default())?;
-                offset += read as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+        let filled = fill(&mut file, &mut buffer)?;
+        next.write_at(offset, buffer.get(..filled).unwrap_or_default())?;
+        offset += filled as u64;
+        if filled < buffer.len() {
+            break;
         }
     }
     next.sync()?;

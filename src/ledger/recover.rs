@@ -7,11 +7,12 @@
 //! The file is read slot by slot, once, and never held whole: it may be hundreds of megabytes.
 
 use std::collections::VecDeque;
-use std::io::{self, Read};
+use std::io::Read;
 use std::sync::Arc;
 use std::thread::{Builder, Scope, ScopedJoinHandle, available_parallelism};
 
 use super::format::{HEADER_BYTES, Header, LedgerKey, Record, SLOT_BYTES, Seal, Slot, What};
+use crate::disk::fill;
 use crate::error::{Error, Part, Result};
 use crate::rule::Position;
 
@@ -74,20 +75,6 @@ pub(super) fn recover(
             }
         }
     })
-}
-
-/// Reads until the buffer is full, or the file is at its end.
-fn fill(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match file.read(rest) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }
 
 /// Slots that are being authenticated, on several processors if there are many: that is most of the work of opening.

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Seek, SeekFrom};
 
 use super::log::{self, Header, Message, Pointer, SEGMENT, SEGMENT_HEADER, SEGMENT_LSN, border_above, border_below};
 use super::snapshot::{Part, Snapshot};
+use crate::disk::fill;
 
 /// Why a log could not be read to its end.
 #[derive(Debug)]
@@ -40,16 +41,7 @@ pub(super) trait Source {
 /// Reads all of the buffer, or up to the file's end.
 pub(super) fn read_at(mut file: &File, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
     file.seek(SeekFrom::Start(at))?;
-    let mut len = 0;
-    while let Some(rest) = buffer.get_mut(len..).filter(|rest| !rest.is_empty()) {
-        match file.read(rest) {
-            Ok(0) => break,
-            Ok(more) => len += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(len)
+    fill(&mut file, buffer)
 }
 
 /// The end of a log.
