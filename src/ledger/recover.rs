@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::thread::{Builder, Scope, ScopedJoinHandle, available_parallelism};
 
 use super::format::{HEADER_BYTES, Header, LedgerKey, Record, SLOT_BYTES, Seal, Slot, What};
-use crate::disk::fill;
 use crate::error::{Error, Part, Result};
 use crate::rule::Position;
 
@@ -55,9 +54,9 @@ pub(super) fn recover(
     let mut scan = Scan::new(&header);
     std::thread::scope(|scope| {
         let mut read = |first| -> Result<Ahead<'_>> {
-            let mut bytes = vec![0; AT_A_TIME * SLOT_BYTES];
-            let filled = fill(&mut file, &mut bytes).map_err(io)?;
-            bytes.truncate(filled);
+            // A short file takes little memory: the first buffer grows with what is there.
+            let mut bytes = Vec::with_capacity(if first == 0 { 0 } else { AT_A_TIME * SLOT_BYTES });
+            file.by_ref().take((AT_A_TIME * SLOT_BYTES) as u64).read_to_end(&mut bytes).map_err(io)?;
             Ok(Ahead::begin(scope, &seal, first, bytes))
         };
         let (mut first, mut ahead) = (0, read(0)?);
