@@ -20,75 +20,78 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+// The rooms, from the ground up: each uses those above it in this list, and none below it, which
+// `tests/layers.rs` holds them to.
+
+// What the operating system gives: files, locks, threads, memory that is wiped.
+mod platform;
+
+// The words as values: identifiers, tokens, requests, reports, errors.
+mod model;
+
+// Keys, sealing, keyed hashes.
+mod crypto;
+
+// Metrics and spans of what the verbs did.
+mod observe;
+
+// What time it is, how far that is believed, and how long tokens last.
+mod clock;
+
+// The rule of life and death.
+mod rule;
+
+// The file of sign-outs.
+mod ledger;
+
+// The key-value store that holds the sealed rows.
+mod engine;
+
+// What rows say, and under which keys they lie.
+mod rows;
+
+// The open store, and its verbs.
+mod store;
+
+// What goes on behind the verbs, and what an operator does to an open store.
+mod maintenance;
+
+// The face: the builder, the store, the history beside it.
+mod api;
+
+// A valid access token, by one refresh however many want it.
 mod acquire;
+
+// The verbs for async apps.
 #[cfg(feature = "tokio")]
 mod asynchronous;
-mod backlog;
-mod builder;
-mod clock;
-mod cloud;
-mod codec;
-mod commits;
-mod counting;
-mod crypto;
-mod disk;
-mod engine;
-mod error;
-// Ways in for the fuzz targets; no part of the interface.
-#[cfg(all(fuzzing, feature = "test-util"))]
-#[doc(hidden)]
-pub mod fuzzing;
-mod gate;
-#[cfg(all(test, feature = "test-util"))]
-mod golden;
-mod history;
-mod id;
-mod identity;
-mod index;
-mod lasting;
-mod layout;
-mod ledger;
-#[cfg(feature = "logout")]
-pub mod logout;
-#[cfg(feature = "test-util")]
-mod machine;
+
 #[cfg(feature = "msal")]
 pub mod msal;
+
 #[cfg(feature = "oauth2")]
 pub mod oauth;
-// Ways in for the models; no part of the interface.
-#[cfg(oubliette_shuttle)]
-#[doc(hidden)]
-pub mod modelling;
-mod observe;
-mod opened;
+
 #[cfg(feature = "openidconnect")]
 pub mod openid;
-mod operate;
-mod owner;
-mod place;
-mod read;
-mod reclaim;
-mod row;
-mod rule;
-mod sign_in;
-mod sign_out;
-mod store;
-mod sync;
-mod token;
+
+#[cfg(feature = "logout")]
+pub mod logout;
+
 #[cfg(feature = "tower-sessions")]
 pub mod tower_sessions;
-mod trust;
-mod upkeep;
-mod web;
-mod wipe;
+
+// For tests: a machine that can crash, and ways in for fuzzing and models.
+mod testing;
 
 pub use acquire::{
     AccessRequest, AcquireError, Acquirer, Grant, InteractionReason, OrphanReason, Orphaned, RefreshError, RefreshFailed,
 };
+pub use api::builder::{Builder, OnDamage};
+pub use api::history::{History, PastSignOut};
+pub use api::token_store::{Account, Accounts, Page, TokenStore};
 #[cfg(feature = "tokio")]
 pub use asynchronous::{AsyncSignIn, AsyncTokenStore};
-pub use builder::{Builder, OnDamage};
 #[cfg(feature = "test-util")]
 pub use clock::ManualClock;
 pub use clock::{Clock, SystemClock};
@@ -97,24 +100,28 @@ pub use clock::{Clock, SystemClock};
 pub use crypto::observe_keys;
 pub use crypto::{KeyProvider, KeySource, WrapContext, WrappedKey};
 pub use engine::Durability;
-pub use error::{Error, Part, Result};
-pub use history::{History, PastSignOut, ScopeKind};
-pub use id::{AccountId, Alias, AliasKind, ClientId, MAX_ID_BYTES, SessionId, Subject, TenantId};
-#[cfg(feature = "test-util")]
-pub use machine::Machine;
+pub use maintenance::upkeep::{Upkeep, UpkeepBuilder, UpkeepState};
+pub use model::error::{Error, Part, Result};
+pub use model::id::{AccountId, Alias, AliasKind, ClientId, MAX_ID_BYTES, SessionId, Subject, TenantId};
+pub use model::query::{AccessQuery, IdQuery, RefreshQuery};
+pub use model::report::{BackedUp, Compacted, CompactionEstimate, Erased, Opened, Reclaimed, Stats, Swept, Verified};
+pub use model::scopes::{Partition, Scopes};
+pub use model::secret::Secret;
+pub use model::sign_in::{AsOf, MAX_ALIASES, SignIn, Stored};
+pub use model::sign_out::{Counted, LastSignOut, Receipt, Recorded, Scope, ScopeKind, SessionPolicy, SignOut};
+pub use model::token::{AccessToken, IdToken, MAX_EXTRA_BYTES, MAX_TOKEN_BYTES, RefreshToken, Token, Tokens};
 #[cfg(feature = "metrics")]
 pub use observe::describe_metrics;
-pub use opened::Opened;
-pub use operate::{BackedUp, Compacted, CompactionEstimate, Erased, Verified};
-pub use read::{IdQuery, RefreshQuery};
-pub use reclaim::{Reclaimed, Swept};
-pub use sign_in::{AsOf, LiveSignIn, MAX_ALIASES, SignIn, Stored};
-pub use sign_out::{Counted, LastSignOut, Receipt, Recorded, Scope, SessionPolicy, SignOut};
-pub use store::{Account, Accounts, Page, Stats, TokenStore};
-pub use token::{
-    AccessQuery, AccessToken, IdToken, MAX_EXTRA_BYTES, MAX_TOKEN_BYTES, Partition, RefreshToken, Scopes, Secret, Token, Tokens,
-};
-pub use upkeep::{Upkeep, UpkeepBuilder, UpkeepState};
+pub use store::sign_in::LiveSignIn;
+#[cfg(feature = "test-util")]
+pub use testing::machine::Machine;
+// Ways in for the fuzz targets, and for the models; no part of the interface.
+#[cfg(all(fuzzing, feature = "test-util"))]
+#[doc(hidden)]
+pub use testing::fuzzing;
+#[cfg(oubliette_shuttle)]
+#[doc(hidden)]
+pub use testing::modelling;
 pub use zeroize::Zeroizing;
 
 // The README's code compiles and runs.

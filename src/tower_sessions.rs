@@ -60,11 +60,11 @@ use tower_sessions_core::session::{Error as SessionError, Id, Record};
 use tower_sessions_core::session_store::{Error as StoreError, Result};
 use tower_sessions_core::{ExpiredDeletion, Session, SessionStore};
 
-use crate::error::Error;
-use crate::sign_in::LiveSignIn;
-use crate::store::TokenStore;
-use crate::web::{self, Binding, WebRecord};
-use crate::wipe::Wiped;
+use crate::api::token_store::TokenStore;
+use crate::model::error::Error;
+use crate::platform::wipe::Wiped;
+use crate::store::sign_in::LiveSignIn;
+use crate::store::web::{self, Binding, WebRecord};
 
 /// The key of a session's data under which its binding stands. What is stored there does not count: where the session is stored does.
 pub const BINDING: &str = "oubliette.sign_in";

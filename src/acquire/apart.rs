@@ -5,8 +5,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::flight::{Flights, Turn};
-use crate::gate::lock;
-use crate::sync::{Arc, Mutex, thread};
+use crate::platform::sync::{Arc, Mutex, lock, thread};
 
 type Job = Box<dyn FnOnce() + Send>;
 

@@ -3,11 +3,12 @@
 use super::flight::Turn;
 use super::request::{AccessRequest, Flow};
 use super::turn::Turns;
-use super::{AcquireError, Acquirer, Grant, RefreshError, flight, observed, timed_out};
-use crate::id::{AccountId, TenantId};
-use crate::sign_in::{LiveSignIn, SignIn};
-use crate::store::TokenStore;
-use crate::token::{AccessToken, Tokens};
+use super::{AcquireError, Acquirer, Acquiring, Grant, RefreshError, flight, observed, timed_out};
+use crate::api::token_store::TokenStore;
+use crate::model::id::{AccountId, TenantId};
+use crate::model::sign_in::SignIn;
+use crate::model::token::{AccessToken, Tokens};
+use crate::store::sign_in::LiveSignIn;
 
 impl Acquirer {
     /// As [`acquire`](Self::acquire), for the app itself in a tenant (client credentials, RFC 6749 §4.4): [`AccountId::app`] of the tenant and the
@@ -52,7 +53,7 @@ impl Acquirer {
             if let Some(live) = signed_in(store, &account)? {
                 return Ok(live);
             }
-            match store.core().acquiring.apps.board(store.core().tagger.account(&account), ()) {
+            match Acquiring::of(store.core()).apps.board(store.core().tagger.account(&account), ()) {
                 Turn::Mine(place) => {
                     let live = sign_in(store, &account, tenant);
                     place.land(live.clone());

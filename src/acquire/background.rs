@@ -1,5 +1,9 @@
 //! Acquiring without blocking: the refresh is a task of its own, so that a caller who goes away loses nothing.
 
+use super::{
+    AccessRequest, AcquireError, Acquired, Acquirer, Acquiring, Grant, Landing, Lead, RefreshError, RefreshFailed, RefreshTicket,
+    Waiting, observed, timed_out,
+};
 use std::future::poll_fn;
 use std::panic::resume_unwind;
 
@@ -11,18 +15,14 @@ use super::app::{for_app, sign_in};
 use super::chain::Chain;
 use super::flight::Turn;
 use super::turn::{Step, Turns};
-use super::{
-    AccessRequest, AcquireError, Acquired, Acquirer, Grant, Landing, Lead, RefreshError, RefreshFailed, RefreshTicket, Waiting,
-    observed, timed_out,
-};
-use crate::asynchronous::attempt;
-use crate::error::Error;
-use crate::id::{AccountId, TenantId};
+use crate::api::token_store::TokenStore;
+use crate::model::error::Error;
+use crate::model::id::{AccountId, TenantId};
+use crate::model::token::{AccessToken, Tokens};
 use crate::observe::Acquisition;
-use crate::sign_in::LiveSignIn;
-use crate::store::TokenStore;
-use crate::sync::Arc;
-use crate::token::{AccessToken, Tokens};
+use crate::platform::sync::Arc;
+use crate::store::gate::attempt;
+use crate::store::sign_in::LiveSignIn;
 
 #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
 impl Acquirer {
@@ -171,7 +171,7 @@ impl Acquirer {
             Step::Lead(lead) => Ok(Left::Led(lead.ticket(), me.spawn(&runtime, lead, refresh))),
             Step::Wait(ticket) => Ok(Left::Wait(ticket, refresh)),
         };
-        turns.live.core().acquiring.storing.get(move || chain.run(begin)).await.unwrap_or_else(|| Err(dropped()))
+        Acquiring::of(turns.live.core()).storing.get(move || chain.run(begin)).await.unwrap_or_else(|| Err(dropped()))
     }
 
     /// Has the refresh go on by itself.
@@ -199,12 +199,12 @@ impl Acquirer {
             if let Some(live) = found.transpose()?.and_then(|all| all.into_iter().next()) {
                 return Ok(live);
             }
-            let ticket = match store.core().acquiring.apps.board(store.core().tagger.account(&account), ()) {
+            let ticket = match Acquiring::of(store.core()).apps.board(store.core().tagger.account(&account), ()) {
                 Turn::Theirs(ticket) => ticket,
                 Turn::Mine(place) => {
                     let ticket = place.ticket();
                     let (store, account, tenant) = (store.clone(), account.clone(), tenant.clone());
-                    let storing = store.core().acquiring.storing.clone();
+                    let storing = Acquiring::of(store.core()).storing.clone();
                     storing.run(move || place.land(sign_in(&store, &account, &tenant)));
                     ticket
                 }
@@ -264,7 +264,7 @@ async fn shared(turns: &Arc<Turns>, landed: Landing) -> Landing {
         Err(error) => return Err(error),
     };
     let theirs = turns.clone();
-    turns.live.core().acquiring.storing.get(move || theirs.shared(landed)).await.unwrap_or_else(|| Err(dropped()))
+    Acquiring::of(turns.live.core()).storing.get(move || theirs.shared(landed)).await.unwrap_or_else(|| Err(dropped()))
 }
 
 fn dropped() -> AcquireError {

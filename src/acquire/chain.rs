@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use super::flight::Number;
-use crate::sync::thread_local;
+use crate::platform::sync::thread_local;
 
 thread_local! {
     static LEADING: RefCell<Vec<Number>> = const { RefCell::new(Vec::new()) };

@@ -4,9 +4,9 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::error::Error;
-use crate::id::{AccountId, hidden_debug};
-use crate::token::Token;
+use crate::model::error::Error;
+use crate::model::id::{AccountId, hidden_debug};
+use crate::model::token::Token;
 
 type Source = Box<dyn StdError + Send + Sync>;
 

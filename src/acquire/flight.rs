@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use crate::platform::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// All places of one store. `K` is what there is one of at a time, `E` the errand that its holder is on, `T` what comes of it.
 pub(crate) struct Flights<K, E, T> {

@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use crate::token::{Scopes, Token};
+use crate::model::scopes::Scopes;
+use crate::model::token::Token;
 
 /// A longer life is an error of the provider's (as MSAL.NET holds too).
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);

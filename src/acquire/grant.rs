@@ -1,11 +1,13 @@
 //! What a refresh closure works with.
 
-use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use super::given::believed;
-use crate::id::{AccountId, ClientId, TenantId, hidden_debug};
-use crate::token::{AccessQuery, AccessToken, Partition, RefreshToken, Scopes, Secret};
+use crate::model::id::{AccountId, ClientId, TenantId, hidden_debug};
+use crate::model::query::AccessQuery;
+use crate::model::scopes::{Partition, Scopes};
+use crate::model::secret::Secret;
+use crate::model::token::{AccessToken, RefreshToken};
 
 /// The right to refresh, for one refresh: the refresh token, if there is one, and what to ask the provider for.
 ///

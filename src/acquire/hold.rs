@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::clock::{Millis, millis};
-use crate::crypto::Tag;
-use crate::gate::lock;
-use crate::layout::SignInId;
-use crate::sync::Mutex;
+use crate::model::tag::Tag;
+use crate::model::time::{Millis, millis};
+use crate::platform::sync::{Mutex, lock};
+use crate::rows::row_key::SignInId;
 
 /// The most that are remembered. A provider that is out of order for more accounts than that is asked a little more often.
 const MOST: usize = 16 * 1024;

@@ -1,5 +1,9 @@
 //! One refresh under way, from the grant to the outcome: what came is stored, the place is free, and all who wait are told.
 
+use super::{
+    AcquireError, Acquirer, Acquiring, Grant, Hook, InteractionReason, Landing, OrphanReason, Orphaned, RefreshError,
+    RefreshFailed, RefreshPlace,
+};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -8,17 +12,14 @@ use super::given::{by_commas, is_none, is_stand_in};
 use super::hold::Held;
 use super::request::{AccessRequest, Flow};
 use super::turn::Turns;
-use super::{
-    AcquireError, Acquirer, Grant, Hook, InteractionReason, Landing, OrphanReason, Orphaned, RefreshError, RefreshFailed,
-    RefreshPlace,
-};
-use crate::clock::from_millis;
-use crate::error::{Error, Result as StoreResult};
-use crate::id::AccountId;
+use crate::model::error::{Error, Result as StoreResult};
+use crate::model::id::AccountId;
+use crate::model::query::RefreshQuery;
+use crate::model::scopes::Scopes;
+use crate::model::time::from_millis;
+use crate::model::token::{AccessToken, RefreshToken, Token, Tokens};
 use crate::observe::{self, Refresh};
-use crate::read::RefreshQuery;
-use crate::sign_in::LiveSignIn;
-use crate::token::{AccessToken, RefreshToken, Scopes, Token, Tokens};
+use crate::store::sign_in::LiveSignIn;
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
@@ -106,7 +107,7 @@ impl Lead {
 
     #[cfg(feature = "tokio")]
     pub(super) fn acquiring(&self) -> &super::Acquiring {
-        &self.live().core().acquiring
+        Acquiring::of(self.live().core())
     }
 
     #[cfg(feature = "tokio")]
@@ -366,7 +367,7 @@ impl Lead {
 
     /// Whether it is what was asked for, scopes apart.
     fn is_target(&self, token: &AccessToken) -> bool {
-        let wanted = crate::token::AccessQuery { scopes: Scopes::default(), ..self.grant.wanted.clone() };
+        let wanted = crate::model::query::AccessQuery { scopes: Scopes::default(), ..self.grant.wanted.clone() };
         self.live().tenant_tag(token.tenant.as_ref()) == self.turns.tenant && wanted.allows(token)
     }
 
@@ -375,7 +376,7 @@ impl Lead {
         let Some(due) = self.due else { return };
         let core = self.live().core();
         match landing {
-            Ok(token) if !self.turns.is_due(token) => core.acquiring.holds.done(&due),
+            Ok(token) if !self.turns.is_due(token) => Acquiring::of(core).holds.done(&due),
             Err(AcquireError::SignedOut) => {}
             // A provider that goes on giving the same token is not to be asked at each call either.
             _ => self.back_off(due),
@@ -384,7 +385,7 @@ impl Lead {
 
     fn back_off(&self, due: Held) {
         let (core, (first, most)) = (self.live().core(), self.acquirer().0.back_off);
-        core.acquiring.holds.failed(due, core.clock.passed(), first, most);
+        Acquiring::of(core).holds.failed(due, core.clock.passed(), first, most);
     }
 }
 

@@ -26,15 +26,16 @@ mod lead;
 mod request;
 mod turn;
 
+use crate::store::gate::Core;
 use std::time::Duration;
 
-use crate::crypto::Tag;
-use crate::layout::SignInId;
+use crate::model::tag::Tag;
+use crate::model::token::{AccessToken, Tokens};
 use crate::observe::{self, Acquisition};
-use crate::row::Generation;
-use crate::sign_in::LiveSignIn;
-use crate::sync::Arc;
-use crate::token::{AccessToken, Tokens};
+use crate::platform::sync::Arc;
+use crate::rows::cipher::Generation;
+use crate::rows::row_key::SignInId;
+use crate::store::sign_in::LiveSignIn;
 
 pub use error::{AcquireError, InteractionReason, OrphanReason, Orphaned, RefreshError, RefreshFailed};
 pub use grant::Grant;
@@ -271,8 +272,14 @@ pub(crate) struct Acquiring {
     spread: std::hash::RandomState,
 }
 
-impl Default for Acquiring {
-    fn default() -> Self {
+impl Acquiring {
+    /// What is kept with this store.
+    fn of(core: &Core) -> &Self {
+        #[expect(clippy::expect_used, reason = "no other kind of thing is kept there: this is the only call")]
+        core.above(Self::new).expect("there is nothing else")
+    }
+
+    fn new() -> Self {
         Self {
             refreshes: Flights::new(),
             apps: Flights::new(),

@@ -1,10 +1,12 @@
 //! What is wanted, and on what terms.
 
-use std::fmt;
-
-use crate::crypto::{Tag, Tagger};
-use crate::id::{ClientId, TenantId, hidden_debug};
-use crate::token::{AccessQuery, AccessToken, Partition, Secret};
+use crate::crypto::Tagger;
+use crate::model::id::{ClientId, TenantId, hidden_debug};
+use crate::model::query::AccessQuery;
+use crate::model::scopes::Partition;
+use crate::model::secret::Secret;
+use crate::model::tag::Tag;
+use crate::model::token::AccessToken;
 
 /// Which access token [`Acquirer::acquire`](crate::Acquirer::acquire) is to get, and on what terms. An [`AccessQuery`] is one by itself.
 ///

@@ -1,5 +1,6 @@
 //! What somebody who wants a token does next: take the cache's, refresh, or wait for who does.
 
+use super::{AcquireError, Acquirer, Acquiring, InteractionReason, Key, Landing, Lead, RefreshPlace, RefreshTicket};
 use std::hash::BuildHasher;
 use std::time::Duration;
 
@@ -7,14 +8,13 @@ use super::chain::Chain;
 use super::flight::{Number, Turn};
 use super::hold::Held;
 use super::request::{AccessRequest, Flow};
-use super::{AcquireError, Acquirer, InteractionReason, Key, Landing, Lead, RefreshPlace, RefreshTicket};
-use crate::clock::{Millis, from_millis, millis, to_millis};
-use crate::crypto::Tag;
-use crate::error::{Error, Result as StoreResult};
+use crate::model::error::{Error, Result as StoreResult};
+use crate::model::query::RefreshQuery;
+use crate::model::tag::Tag;
+use crate::model::time::{Millis, from_millis, millis, to_millis};
+use crate::model::token::AccessToken;
 use crate::observe::Acquisition;
-use crate::read::RefreshQuery;
-use crate::sign_in::LiveSignIn;
-use crate::token::AccessToken;
+use crate::store::sign_in::LiveSignIn;
 
 /// One acquisition, until it has a token.
 #[derive(Clone)]
@@ -76,13 +76,13 @@ impl Turns {
             return Some((token, Acquisition::Hit));
         }
         let core = self.live.core();
-        core.acquiring.holds.is_held(&self.held(&token), core.clock.passed()).then_some((token, Acquisition::Due))
+        Acquiring::of(core).holds.is_held(&self.held(&token), core.clock.passed()).then_some((token, Acquisition::Due))
     }
 
     /// As [`Turns::if_open`], if nothing holds it up.
     #[cfg(feature = "tokio")]
     pub(super) fn if_open_at_once<T>(&self, value: T) -> Result<Result<T, AcquireError>, T> {
-        let is_open = crate::asynchronous::attempt(self.live.core(), |open| self.live.is_open_to_in(open, self.tenant));
+        let is_open = crate::store::gate::attempt(self.live.core(), |open| self.live.is_open_to_in(open, self.tenant));
         match is_open {
             None => Err(value),
             Some(Ok(true)) => Ok(Ok(value)),
@@ -133,11 +133,11 @@ impl Turns {
     fn take_due(&self, token: &AccessToken) -> Result<Option<Box<Lead>>, AcquireError> {
         let core = self.live.core();
         let held = self.held(token);
-        if core.acquiring.holds.is_held(&held, core.clock.passed()) {
+        if Acquiring::of(core).holds.is_held(&held, core.clock.passed()) {
             return Ok(None);
         }
         let (key, redeems) = self.source()?;
-        if core.acquiring.refreshes.is_taken(&key) {
+        if Acquiring::of(core).refreshes.is_taken(&key) {
             return Ok(None);
         }
         let Turn::Mine(place) = self.board(key) else { return Ok(None) };
@@ -154,7 +154,7 @@ impl Turns {
     fn board(&self, key: Key) -> Turn<Key, super::Errand, Landing> {
         let core = self.live.core();
         let errand = self.request.errand(&core.tagger, &self.live.life().account, self.tenant);
-        core.acquiring.refreshes.board(key, errand)
+        Acquiring::of(core).refreshes.board(key, errand)
     }
 
     /// What is redeemed, and the place for it: always that of the refresh token itself, whatever way it was come by. Who has the place of an access
@@ -260,7 +260,7 @@ impl Turns {
         if now >= due || now.saturating_add(jitter) < due {
             return now >= due;
         }
-        let mine = core.acquiring.spread.hash_one((self.live.id_bytes(), end, token.scopes.len()));
+        let mine = Acquiring::of(core).spread.hash_one((self.live.id_bytes(), end, token.scopes.len()));
         now.saturating_add(mine % (jitter + 1)) >= due
     }
 

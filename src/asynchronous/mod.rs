@@ -7,18 +7,13 @@
 mod sign_in;
 mod store;
 
-pub use sign_in::AsyncSignIn;
-pub use store::AsyncTokenStore;
-
-use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-
-use tokio::runtime::Handle;
-
-use crate::error::{Error, Result};
-use crate::gate::{Core, Open};
+use crate::model::error::{Error, Result};
 use crate::observe::Parent;
-use crate::owner::Closing;
+pub use sign_in::AsyncSignIn;
+use std::io;
+use std::panic::resume_unwind;
+pub use store::AsyncTokenStore;
+use tokio::runtime::Handle;
 
 /// Where blocking work goes.
 #[derive(Clone, Debug)]
@@ -49,23 +44,5 @@ impl Threads {
                 }
             },
         }
-    }
-}
-
-/// Does a read here and now if nothing holds it up; `None` if something does.
-pub(crate) fn attempt<T>(core: &Core, read: impl FnOnce(&Open<'_>) -> Result<T>) -> Option<Result<T>> {
-    let open = match core.try_enter() {
-        Ok(open) => open?,
-        Err(error) => return Some(Err(error)),
-    };
-    let result = read(&open);
-    (!open.gave_up()).then_some(result)
-}
-
-/// Closes a store whose last handle was dropped: on another thread if this is a runtime's, for closing waits for the disk.
-pub(crate) fn drop_off_runtime(closing: Closing) {
-    if let Ok(runtime) = Handle::try_current() {
-        // If the runtime takes no more work, it drops the closure here, or when it ends; and that closes the store.
-        let _ = catch_unwind(AssertUnwindSafe(move || drop(runtime.spawn_blocking(move || drop(closing)))));
     }
 }

@@ -2,13 +2,15 @@
 
 use std::time::SystemTime;
 
-use super::{Threads, attempt};
-use crate::error::Result;
-use crate::id::{AccountId, Alias, SessionId, Subject, TenantId};
+use super::Threads;
+use crate::model::error::Result;
+use crate::model::id::{AccountId, Alias, SessionId, Subject, TenantId};
+use crate::model::query::{AccessQuery, IdQuery, RefreshQuery};
+use crate::model::sign_in::Stored;
+use crate::model::token::{AccessToken, IdToken, RefreshToken, Tokens};
 use crate::observe::{self, Read};
-use crate::read::{IdQuery, RefreshQuery};
-use crate::sign_in::{LiveSignIn, Stored};
-use crate::token::{AccessQuery, AccessToken, IdToken, RefreshToken, Tokens};
+use crate::store::gate::attempt;
+use crate::store::sign_in::LiveSignIn;
 
 /// A [`LiveSignIn`] for async code. Clones are the same sign-in.
 ///

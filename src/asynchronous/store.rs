@@ -2,20 +2,20 @@
 
 use std::path::PathBuf;
 
-use super::{AsyncSignIn, Threads, attempt};
-use crate::builder::Builder;
+use super::{AsyncSignIn, Threads};
+use crate::api::builder::Builder;
+use crate::api::history::History;
+use crate::api::token_store::{Account, Accounts, Page, TokenStore};
 use crate::crypto::KeySource;
-use crate::error::Result;
-use crate::history::History;
-use crate::id::{AccountId, Alias, SessionId, Subject, TenantId};
+use crate::maintenance::upkeep::UpkeepBuilder;
+use crate::model::error::Result;
+use crate::model::id::{AccountId, Alias, SessionId, Subject, TenantId};
+use crate::model::report::{BackedUp, Compacted, CompactionEstimate, Erased, Reclaimed, Stats, Swept, Verified};
+use crate::model::sign_in::{AsOf, SignIn, Stored};
+use crate::model::sign_out::{LastSignOut, Receipt, Scope, SignOut};
+use crate::model::token::Tokens;
 use crate::observe;
-use crate::operate::{BackedUp, Compacted, CompactionEstimate, Erased, Verified};
-use crate::reclaim::{Reclaimed, Swept};
-use crate::sign_in::{AsOf, SignIn, Stored};
-use crate::sign_out::{LastSignOut, Receipt, Scope, SignOut};
-use crate::store::{Account, Accounts, Page, Stats, TokenStore};
-use crate::token::Tokens;
-use crate::upkeep::UpkeepBuilder;
+use crate::store::gate::attempt;
 
 /// A [`TokenStore`] for async code, on tokio. Clones share it; so do the [`TokenStore`] and the [`LiveSignIn`](crate::LiveSignIn)s that it was made from.
 ///
@@ -296,7 +296,7 @@ impl AsyncTokenStore {
     }
 
     #[cfg(feature = "logout")]
-    pub(crate) async fn outlook(&self, sign_out: SignOut) -> Result<crate::sign_out::Outlook> {
+    pub(crate) async fn outlook(&self, sign_out: SignOut) -> Result<crate::store::sign_out::Outlook> {
         self.run(move |store| store.outlook(&sign_out)).await
     }
 
@@ -310,7 +310,7 @@ impl AsyncTokenStore {
         self.threads.run(move || work(&store)).await
     }
 
-    fn attempt<T>(&self, verb: &'static str, read: impl FnOnce(&crate::gate::Open<'_>) -> Result<T>) -> Option<Result<T>> {
+    fn attempt<T>(&self, verb: &'static str, read: impl FnOnce(&crate::store::gate::Open<'_>) -> Result<T>) -> Option<Result<T>> {
         observe::try_verb(verb, || attempt(self.store.core(), read))
     }
 }

@@ -15,7 +15,7 @@ use zeroize::{Zeroize, Zeroizing};
 pub(super) use self::provider::MAX_BLOB_BYTES;
 pub use self::provider::{KeyProvider, WrapContext, WrappedKey};
 use super::seal::Key;
-use crate::error::{Error, Result};
+use crate::model::error::{Error, Result};
 
 /// A file or variable with a key in it is never larger than this.
 const MAX_SOURCE_BYTES: usize = 4096;

@@ -32,7 +32,7 @@ use zeroize::Zeroizing;
 use self::wrap::{kek_id, open_local_blob, unwrap_by, wrap_by, wrap_locally};
 use super::key_source::{KeyProvider, KeySource, MAX_BLOB_BYTES, Offered, WrappedKey};
 use super::seal::{Key, NONCE_BYTES, OVERHEAD_BYTES, fresh, open_in_place, seal_in_place, sub_key};
-use crate::error::{Error, Part, Result};
+use crate::model::error::{Error, Part, Result};
 
 const MAGIC: &[u8; 4] = b"OUBK";
 const VERSION: u8 = 2;

@@ -18,6 +18,6 @@ pub(crate) use keyring::{Keyring, KeyringSecrets};
 #[cfg(all(fuzzing, feature = "test-util"))]
 pub(crate) use seal::expand;
 pub(crate) use seal::{Key, NONCE_BYTES, OVERHEAD_BYTES, TAG_BYTES, fresh, keystream, open_in_place, seal_in_place, sub_key};
-pub(crate) use tag::{Mac, TAG_LEN, Tag, Tagger};
+pub(crate) use tag::{Mac, Tagger};
 #[cfg(feature = "test-util")]
 pub use watch::observe_keys;

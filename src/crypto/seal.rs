@@ -8,8 +8,8 @@ use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::error::{Error, Result};
-use crate::wipe::{CIPHER_STACK, HASH_STACK, on_clean_stack};
+use crate::model::error::{Error, Result};
+use crate::platform::wipe::{CIPHER_STACK, HASH_STACK, on_clean_stack};
 
 /// Bytes of an AES-GCM nonce (NIST SP 800-38D §8.2: 96 bits).
 pub(crate) const NONCE_BYTES: usize = 12;

@@ -2,17 +2,12 @@
 //!
 //! Tags hide identifiers in row keys and in the ledger; MACs authenticate the ledger's slots.
 
+use super::seal::{Key, sub_key};
+use crate::model::tag::{TAG_LEN, Tag};
+use crate::platform::wipe::{HASH_STACK, on_clean_stack};
 use hmac::{Hmac, KeyInit, Mac as _};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
-
-use super::seal::{Key, sub_key};
-use crate::wipe::{HASH_STACK, on_clean_stack};
-
-/// Bytes of a [`Tag`].
-pub(crate) const TAG_LEN: usize = 16;
-/// The keyed hash of an identifier.
-pub(crate) type Tag = [u8; TAG_LEN];
 
 /// A keyed hash function over one kind of input. The key is prepared once; on the heap, so that moving it copies nothing.
 #[derive(Clone)]
@@ -99,7 +94,7 @@ impl Tagger {
         }
     }
 
-    pub(crate) fn account(&self, id: &crate::id::AccountId) -> Tag {
+    pub(crate) fn account(&self, id: &crate::model::id::AccountId) -> Tag {
         let (kind, first, second) = id.parts();
         self.account.tag(&[&[kind], first.as_bytes(), second.as_bytes()])
     }
@@ -109,19 +104,19 @@ impl Tagger {
         self.account.tag(&[&[1], issuer.as_bytes(), sub.as_bytes()])
     }
 
-    pub(crate) fn tenant(&self, id: &crate::id::TenantId) -> Tag {
+    pub(crate) fn tenant(&self, id: &crate::model::id::TenantId) -> Tag {
         self.tenant.tag(&[id.as_str().as_bytes()])
     }
 
-    pub(crate) fn session(&self, id: &crate::id::SessionId) -> Tag {
+    pub(crate) fn session(&self, id: &crate::model::id::SessionId) -> Tag {
         self.session.tag(&[id.issuer().as_bytes(), id.sid().as_bytes()])
     }
 
-    pub(crate) fn subject(&self, id: &crate::id::Subject) -> Tag {
+    pub(crate) fn subject(&self, id: &crate::model::id::Subject) -> Tag {
         self.subject.tag(&[id.issuer().as_bytes(), id.sub().as_bytes()])
     }
 
-    pub(crate) fn alias(&self, alias: &crate::id::Alias) -> Tag {
+    pub(crate) fn alias(&self, alias: &crate::model::id::Alias) -> Tag {
         let (kind, value) = alias.parts();
         self.alias.tag(&[&[kind], value.as_bytes()])
     }

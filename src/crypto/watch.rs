@@ -9,7 +9,7 @@ use sha2::block_api::compress256;
 use zeroize::Zeroizing;
 
 use super::seal::Key;
-use crate::wipe::{HASH_STACK, on_clean_stack};
+use crate::platform::wipe::{HASH_STACK, on_clean_stack};
 
 static OBSERVER: OnceLock<fn([u8; 16])> = OnceLock::new();
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use super::{Batch, Durability, Engine, EngineError, Row};
-use crate::crypto::Tag;
-use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use crate::model::tag::Tag;
+use crate::platform::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 type Changes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 

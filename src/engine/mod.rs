@@ -15,7 +15,7 @@ pub(crate) use sled::{SledEngine, Tuning, open_error};
 
 use std::io;
 
-use crate::crypto::Tag;
+use crate::model::tag::Tag;
 
 /// What an `Ok` of a write survives.
 ///

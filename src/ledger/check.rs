@@ -6,8 +6,9 @@ use super::compact::Turns;
 use super::format::{SLOT_BYTES, What};
 use super::recover::recover;
 use super::{Ledger, State, offset, seal_of, stream};
-use crate::error::{Error, Part, Result};
-use crate::rule::{Fence, Position, SHARDS};
+use crate::model::error::{Error, Part, Result};
+use crate::model::position::Position;
+use crate::rule::{Fence, SHARDS};
 
 impl Ledger {
     /// Reads the file again, and compares: how many sign-outs decide something.

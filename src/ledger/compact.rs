@@ -11,11 +11,12 @@
 use super::format::{Header, LedgerKey, Record, What};
 use super::fresh::{Fresh, Switched, behind, slots_for};
 use super::{Ledger, State};
-use crate::clock::Millis;
 use crate::crypto::{Key, fresh};
-use crate::error::{Error, Part, Result};
-use crate::rule::{Fence, InOrder, Opening, Position, SHARDS};
-use crate::sync::{Arc, PoisonError, TryLockError};
+use crate::model::error::{Error, Part, Result};
+use crate::model::position::{Opening, Position};
+use crate::model::time::Millis;
+use crate::platform::sync::{Arc, PoisonError, TryLockError};
+use crate::rule::{Fence, InOrder, SHARDS};
 
 /// How many records are looked up and written at a time.
 const SLICE: usize = 4096;
@@ -41,7 +42,7 @@ impl Turns {
         #[cfg(not(oubliette_shuttle))]
         std::thread::sleep(std::time::Duration::from_micros(50));
         #[cfg(oubliette_shuttle)]
-        crate::sync::thread::yield_now();
+        crate::platform::sync::thread::yield_now();
     }
 }
 

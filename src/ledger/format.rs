@@ -5,10 +5,11 @@
 
 use subtle::ConstantTimeEq;
 
-use crate::clock::Millis;
-use crate::crypto::{Key, Mac, NONCE_BYTES, TAG_LEN, Tag, keystream, sub_key};
-use crate::error::{Error, Part, Result};
-use crate::rule::{Opening, Position, Scope};
+use crate::crypto::{Key, Mac, NONCE_BYTES, keystream, sub_key};
+use crate::model::error::{Error, Part, Result};
+use crate::model::position::{Opening, Position};
+use crate::model::tag::{TAG_LEN, Tag, TaggedScope};
+use crate::model::time::Millis;
 
 /// Bytes before the first slot: one sector, so that no slot crosses a sector's border.
 pub(super) const HEADER_BYTES: usize = 512;
@@ -71,16 +72,16 @@ pub(super) struct Record {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum What {
     /// Sign-ins of this scope, up to the cutoff, have ended.
-    SignOut(Scope, Millis),
+    SignOut(TaggedScope, Millis),
     /// The ledger was opened: as-ofs from here on belong to this opening.
     Opened(Opening),
     /// Nothing: its call was not whole.
     Void,
 }
 
-impl std::fmt::Debug for Scope {
+impl std::fmt::Debug for TaggedScope {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Scope({})", kind_and_tag(*self).0)
+        write!(f, "TaggedScope({})", kind_and_tag(*self).0)
     }
 }
 
@@ -189,11 +190,11 @@ impl Seal<'_> {
         let tag = take(&mut rest)?;
         let [cutoff, time] = [take(&mut rest)?, take(&mut rest)?].map(u64::from_be_bytes);
         let what = match kind {
-            1 => What::SignOut(Scope::Everybody, cutoff),
-            2 => What::SignOut(Scope::Tenant(tag), cutoff),
-            3 => What::SignOut(Scope::Account(tag), cutoff),
-            4 => What::SignOut(Scope::Session(tag), cutoff),
-            5 => What::SignOut(Scope::Subject(tag), cutoff),
+            1 => What::SignOut(TaggedScope::Everybody, cutoff),
+            2 => What::SignOut(TaggedScope::Tenant(tag), cutoff),
+            3 => What::SignOut(TaggedScope::Account(tag), cutoff),
+            4 => What::SignOut(TaggedScope::Session(tag), cutoff),
+            5 => What::SignOut(TaggedScope::Subject(tag), cutoff),
             6 => What::Void,
             7 => What::Opened(tag),
             _ => return None,
@@ -267,13 +268,13 @@ impl Header {
     }
 }
 
-fn kind_and_tag(scope: Scope) -> (u8, Tag) {
+fn kind_and_tag(scope: TaggedScope) -> (u8, Tag) {
     match scope {
-        Scope::Everybody => (1, [0; TAG_LEN]),
-        Scope::Tenant(tag) => (2, tag),
-        Scope::Account(tag) => (3, tag),
-        Scope::Session(tag) => (4, tag),
-        Scope::Subject(tag) => (5, tag),
+        TaggedScope::Everybody => (1, [0; TAG_LEN]),
+        TaggedScope::Tenant(tag) => (2, tag),
+        TaggedScope::Account(tag) => (3, tag),
+        TaggedScope::Session(tag) => (4, tag),
+        TaggedScope::Subject(tag) => (5, tag),
     }
 }
 

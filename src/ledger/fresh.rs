@@ -2,10 +2,10 @@
 
 use super::format::{HEADER_BYTES, Header, LedgerKey, Record, SLOT_BYTES, Seal, Slot};
 use super::{Growth, offset};
-use crate::disk::{Disk, DiskFile};
-use crate::error::{Error, Result};
-use crate::rule::Position;
-use crate::sync::Arc;
+use crate::model::error::{Error, Result};
+use crate::model::position::Position;
+use crate::platform::disk::{Disk, DiskFile};
+use crate::platform::sync::Arc;
 
 /// The most bytes of fillers that are made at a time.
 const FILLERS: u64 = 16 * 1024;

@@ -1,13 +1,13 @@
 //! The ledger's inside for the fuzz targets: its file slot by slot, and the ledger on a pretended machine.
 
 use super::format::{HEADER_BYTES, Header, LedgerKey, Record, SLOT_BYTES, Seal, Slot, What};
-use super::{Found, Growth, Ledger, recover};
-use crate::clock::Millis;
-use crate::crypto::{Key, Mac, TAG_LEN};
-use crate::error::Result;
-use crate::machine::Machine;
-use crate::place::Place;
-use crate::rule::{Life, Position, Scope};
+use super::{Ledger, recover};
+use crate::crypto::{Key, Mac};
+use crate::model::error::Result;
+use crate::model::position::Position;
+use crate::model::tag::{TAG_LEN, TaggedScope};
+use crate::model::time::Millis;
+use crate::rule::Life;
 
 /// The header's fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,9 +71,9 @@ pub struct LedgerFile {
     mac: Mac,
 }
 
-const ID: [u8; 16] = [9; 16];
+pub(crate) const ID: [u8; 16] = [9; 16];
 
-fn key() -> Key {
+pub(crate) fn key() -> Key {
     Key::init(|bytes| bytes.fill(10))
 }
 
@@ -178,11 +178,11 @@ impl LedgerFile {
 
 fn from_record(record: &Record) -> SlotRecord {
     let (kind, tag, cutoff) = match record.what {
-        What::SignOut(Scope::Everybody, cutoff) => (1, [0; 16], cutoff),
-        What::SignOut(Scope::Tenant(tag), cutoff) => (2, tag, cutoff),
-        What::SignOut(Scope::Account(tag), cutoff) => (3, tag, cutoff),
-        What::SignOut(Scope::Session(tag), cutoff) => (4, tag, cutoff),
-        What::SignOut(Scope::Subject(tag), cutoff) => (5, tag, cutoff),
+        What::SignOut(TaggedScope::Everybody, cutoff) => (1, [0; 16], cutoff),
+        What::SignOut(TaggedScope::Tenant(tag), cutoff) => (2, tag, cutoff),
+        What::SignOut(TaggedScope::Account(tag), cutoff) => (3, tag, cutoff),
+        What::SignOut(TaggedScope::Session(tag), cutoff) => (4, tag, cutoff),
+        What::SignOut(TaggedScope::Subject(tag), cutoff) => (5, tag, cutoff),
         What::Void => (6, [0; 16], 0),
         What::Opened(tag) => (7, tag, 0),
     };
@@ -200,13 +200,13 @@ fn to_record(record: &SlotRecord) -> Option<Record> {
     Some(Record { in_group, in_call, call_size, position, time, what })
 }
 
-fn scope(kind: u8, tag: [u8; 16]) -> Option<Scope> {
+fn scope(kind: u8, tag: [u8; 16]) -> Option<TaggedScope> {
     Some(match kind {
-        1 => Scope::Everybody,
-        2 => Scope::Tenant(tag),
-        3 => Scope::Account(tag),
-        4 => Scope::Session(tag),
-        5 => Scope::Subject(tag),
+        1 => TaggedScope::Everybody,
+        2 => TaggedScope::Tenant(tag),
+        3 => TaggedScope::Account(tag),
+        4 => TaggedScope::Session(tag),
+        5 => TaggedScope::Subject(tag),
         _ => return None,
     })
 }
@@ -250,27 +250,9 @@ pub struct Standing {
 
 /// The ledger, open on a machine, without a store.
 #[derive(Debug)]
-pub struct LedgerOn(Ledger);
+pub struct LedgerOn(pub(crate) Ledger);
 
 impl LedgerOn {
-    /// Makes the ledger's file.
-    ///
-    /// # Errors
-    /// As making a store.
-    pub fn create(machine: &Machine, chunk: u32, reserve: u64, now: Millis) -> Result<()> {
-        Ledger::create(&*machine.ledger_disk()?, ID, &key(), Growth { chunk, reserve }, now)
-    }
-
-    /// Opens it, and says whether it reaches the position that the engine has seen. If it does not, nothing is written.
-    ///
-    /// # Errors
-    /// As opening a store.
-    pub fn open(machine: &Machine, chunk: u32, reserve: u64, checkpoint: u64) -> Result<Option<Self>> {
-        machine.sync()?;
-        let found: Found = Ledger::read(machine.ledger_disk()?, ID, &key(), Growth { chunk, reserve })?;
-        if found.reaches(checkpoint) { found.settle().map(Self).map(Some) } else { Ok(None) }
-    }
-
     /// Takes a sign-in's as-of, as signing in does.
     ///
     /// # Errors
@@ -287,7 +269,7 @@ impl LedgerOn {
     /// # Errors
     /// As signing out.
     pub fn stand(&self, scopes: &[(u8, [u8; 16])], cutoff: Millis, now: Millis) -> Result<Position> {
-        let scopes: Vec<Scope> = scopes.iter().filter_map(|(kind, tag)| scope(*kind, *tag)).collect();
+        let scopes: Vec<TaggedScope> = scopes.iter().filter_map(|(kind, tag)| scope(*kind, *tag)).collect();
         self.0.stand(&scopes, cutoff, now).map(|span| span.last)
     }
 
@@ -335,11 +317,11 @@ impl LedgerOn {
     #[must_use]
     pub fn standing(&self) -> Vec<Standing> {
         let of = |scope| match scope {
-            Scope::Everybody => (1, [0; 16]),
-            Scope::Tenant(tag) => (2, tag),
-            Scope::Account(tag) => (3, tag),
-            Scope::Session(tag) => (4, tag),
-            Scope::Subject(tag) => (5, tag),
+            TaggedScope::Everybody => (1, [0; 16]),
+            TaggedScope::Tenant(tag) => (2, tag),
+            TaggedScope::Account(tag) => (3, tag),
+            TaggedScope::Session(tag) => (4, tag),
+            TaggedScope::Subject(tag) => (5, tag),
         };
         let fences = self.0.fences().in_order().into_iter();
         let standing = fences.map(|(scope, fence)| {

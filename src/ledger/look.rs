@@ -3,16 +3,18 @@
 use super::format::{LedgerKey, What};
 use super::recover::recover;
 use super::{Ledger, stream};
-use crate::clock::Millis;
 use crate::crypto::Key;
-use crate::disk::Disk;
-use crate::error::Result;
-use crate::rule::{Fence, Position, Scope};
+use crate::model::error::Result;
+use crate::model::position::Position;
+use crate::model::tag::TaggedScope;
+use crate::model::time::Millis;
+use crate::platform::disk::Disk;
+use crate::rule::Fence;
 
 /// What the file said at that moment.
 pub(crate) struct Seen {
     /// The sign-outs of the wanted scopes that are still in it, in order of position.
-    pub(crate) sign_outs: Vec<(Scope, Fence)>,
+    pub(crate) sign_outs: Vec<(TaggedScope, Fence)>,
     /// The highest position.
     pub(crate) end: Position,
     /// Later sign-outs are all known.
@@ -24,7 +26,7 @@ impl Ledger {
     ///
     /// # Errors
     /// `Damaged` if it is missing or not as this ledger left it; also if it was written to while it was read.
-    pub(crate) fn look(disk: &dyn Disk, ledger_id: [u8; 16], key: &Key, wanted: impl Fn(&Scope) -> bool) -> Result<Seen> {
+    pub(crate) fn look(disk: &dyn Disk, ledger_id: [u8; 16], key: &Key, wanted: impl Fn(&TaggedScope) -> bool) -> Result<Seen> {
         let file = stream(disk, &Self::file_name(&ledger_id))?;
         let mut sign_outs = Vec::new();
         let found = recover(file, &LedgerKey::new(key, &ledger_id), ledger_id, |_, record| match record.what {

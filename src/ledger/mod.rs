@@ -16,14 +16,16 @@ mod tests;
 
 use std::io;
 
-use crate::clock::Millis;
 use crate::crypto::{Key, fresh};
-use crate::disk::{Disk, DiskFile};
-use crate::error::{Error, Part, Result};
+use crate::model::error::{Error, Part, Result};
+use crate::model::position::{Opening, Position};
+use crate::model::tag::TaggedScope;
+use crate::model::time::Millis;
 use crate::observe;
-use crate::rule::{Before, Fence, Fences, NO_CUTOFF, Opening, Position, Scope};
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use crate::platform::disk::{Disk, DiskFile};
+use crate::platform::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::platform::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use crate::rule::{Before, Fence, Fences, NO_CUTOFF};
 use format::{HEADER_BYTES, Header, LedgerKey, MAX_GROUP, Record, SLOT_BYTES, Seal, Slot, What};
 use recover::recover;
 
@@ -225,7 +227,7 @@ impl Ledger {
 
     /// As [`Ledger::stand_watched`], when nobody asks what stood before.
     #[cfg(all(any(test, fuzzing), feature = "test-util"))]
-    pub(crate) fn stand(&self, scopes: &[Scope], cutoff: Millis, time: Millis) -> Result<Span> {
+    pub(crate) fn stand(&self, scopes: &[TaggedScope], cutoff: Millis, time: Millis) -> Result<Span> {
         self.stand_watched(scopes, cutoff, time, false).map(|(span, _)| span)
     }
 
@@ -236,7 +238,13 @@ impl Ledger {
     /// `Full` if there is no room and none can be made; `Poisoned` after an earlier failure. Then nothing stands.
     ///
     /// `InvalidInput` if there are more than [`MAX_CALL`] scopes.
-    pub(crate) fn stand_watched(&self, scopes: &[Scope], cutoff: Millis, time: Millis, watched: bool) -> Result<(Span, Before)> {
+    pub(crate) fn stand_watched(
+        &self,
+        scopes: &[TaggedScope],
+        cutoff: Millis,
+        time: Millis,
+        watched: bool,
+    ) -> Result<(Span, Before)> {
         if scopes.is_empty() || scopes.len() > MAX_CALL {
             return Err(Error::invalid("sign-out", "it has too many accounts for one call"));
         }
@@ -264,7 +272,7 @@ impl Ledger {
 
     /// Puts the call behind what is pending; and before the first one this opening, so that no as-of of an earlier opening can
     /// lie among the positions that are given out from now on. Gives what stood in the `watched` scopes before, too.
-    fn enqueue(&self, call: &[What], watched: &[Scope], time: Millis) -> Result<(Span, Before)> {
+    fn enqueue(&self, call: &[What], watched: &[TaggedScope], time: Millis) -> Result<(Span, Before)> {
         // A call has at most `MAX_CALL` records.
         let call_size = u16::try_from(call.len()).unwrap_or(u16::MAX);
         let mut state = self.lock();

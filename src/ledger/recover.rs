@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::thread::{Builder, Scope, ScopedJoinHandle, available_parallelism};
 
 use super::format::{HEADER_BYTES, Header, LedgerKey, Record, SLOT_BYTES, Seal, Slot, What};
-use crate::error::{Error, Part, Result};
-use crate::rule::Position;
+use crate::model::error::{Error, Part, Result};
+use crate::model::position::Position;
 
 /// What was found.
 #[derive(Debug)]

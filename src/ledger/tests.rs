@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::machine::Machine;
-use crate::place::Place;
 use crate::rule::Life;
+use crate::store::location::Place;
+use crate::testing::machine::Machine;
 
 const ID: [u8; 16] = [9; 16];
 const GROWTH: Growth = Growth { chunk: 4, reserve: 4 };
@@ -14,8 +14,8 @@ fn key() -> Key {
     Key::init(|bytes| bytes.fill(3))
 }
 
-fn account(number: u8) -> Scope {
-    Scope::Account([number; 16])
+fn account(number: u8) -> TaggedScope {
+    TaggedScope::Account([number; 16])
 }
 
 fn new_machine() -> Machine {
@@ -373,7 +373,7 @@ fn verdicts(ledger: &Ledger, opening: Opening) -> Vec<bool> {
 fn busy(machine: &Machine) -> (Ledger, Opening) {
     let ledger = open(machine).unwrap();
     for number in 0..36u64 {
-        let scope = if number == 17 { Scope::Everybody } else { account((number % 3) as u8) };
+        let scope = if number == 17 { TaggedScope::Everybody } else { account((number % 3) as u8) };
         let cutoff = if number % 4 == 0 { NO_CUTOFF } else { number % 5 };
         let span = ledger.stand(&[scope], cutoff, 100 + number).unwrap();
         ledger.wait(span.last).unwrap();

@@ -9,8 +9,8 @@ use super::profile::LOGOUT;
 use super::receiver::{Outcome, Receiver, Signal, SignedOut};
 use super::rejected::Rejected;
 use super::token::{LogoutToken, Unverified};
+use crate::model::sign_out::SessionPolicy;
 use crate::observe::Channel;
-use crate::sign_out::SessionPolicy;
 
 /// How long a sign-in may be on its way, from the provider's ID token to the store: a request or two.
 const LONGEST_ON_ITS_WAY: Duration = Duration::from_secs(3600);

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::sync::{Mutex, PoisonError};
+use crate::platform::sync::{Mutex, PoisonError};
 
 const MOST: u32 = 1_000;
 const WINDOW: Duration = Duration::from_secs(3600);

@@ -12,9 +12,9 @@ use super::issuer::Issuer;
 use super::receiver::{BoxError, Receiver, SignOutError, Signal, SignedOut};
 use crate::asynchronous::AsyncSignIn;
 use crate::crypto::fresh;
-use crate::id::{AccountId, ClientId};
-use crate::sign_out::{Receipt, Scope, SessionPolicy, SignOut};
-use crate::token::IdToken;
+use crate::model::id::{AccountId, ClientId};
+use crate::model::sign_out::{Receipt, Scope, SessionPolicy, SignOut};
+use crate::model::token::IdToken;
 
 /// The longest ID token that goes into an address, and the longest query, in bytes, unless it is said otherwise. IIS refuses longer
 /// queries (`maxQueryString`), with a page of its own and the user still signed in.

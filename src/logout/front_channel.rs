@@ -8,10 +8,10 @@ use super::issuer::Issuer;
 use super::receiver::{Outcome, Receiver, Signal, SignedOut};
 use super::recent::{Digest, Mark};
 use super::rejected::Rejected;
-use crate::error::{Error, Part};
-use crate::id::{SessionId, Subject};
+use crate::model::error::{Error, Part};
+use crate::model::id::{SessionId, Subject};
+use crate::model::sign_out::{Scope, SessionPolicy, SignOut};
 use crate::observe::Channel;
-use crate::sign_out::{Scope, SessionPolicy, SignOut};
 
 impl Receiver {
     /// Answers a `GET` of the front-channel logout URI, by the query of its address: with a page that only the provider may frame. `route` is

@@ -10,9 +10,9 @@ use super::keys::{Cache, Keys};
 use super::profile::{LOGOUT, Presence};
 use super::rejected::Rejected;
 use super::token::{LogoutToken, Unverified, User};
-use crate::id::{AccountId, ClientId, Subject};
+use crate::model::id::{AccountId, ClientId, Subject};
+use crate::model::sign_out::SessionPolicy;
 use crate::openid::Provider;
-use crate::sign_out::SessionPolicy;
 
 /// What the clocks may differ by, unless it is said otherwise.
 const SKEW: Duration = Duration::from_secs(60);

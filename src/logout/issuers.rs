@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use super::issuer::{Checked, Issuer};
 use super::rejected::Rejected;
 use super::token::{LogoutToken, Unverified};
-use crate::error::{Error, Result};
+use crate::model::error::{Error, Result};
 
 /// The issuers whose sign-outs are taken. No token adds one: its `iss` only chooses among them. Clones share the list.
 ///
@@ -113,7 +113,7 @@ mod tests {
     use super::super::keys::Keys;
     use super::super::profile::{LOGOUT, LOGOUT_EVENT};
     use super::*;
-    use crate::id::{ClientId, SessionId};
+    use crate::model::id::{ClientId, SessionId};
     use crate::openid::Provider;
 
     const NOW: u64 = 1_800_000_000;

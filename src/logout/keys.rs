@@ -14,7 +14,7 @@ use openidconnect::url::Url;
 
 use super::http::HttpClient;
 use super::key_set::{KeySet, KeysError};
-use crate::error::Result;
+use crate::model::error::Result;
 use crate::openid::Provider;
 
 pub(super) use cache::Cache;

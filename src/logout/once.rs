@@ -8,7 +8,7 @@ thread_local! {
     pub(super) static CHECKED: Cell<usize> = const { Cell::new(0) };
 }
 
-#[cfg(feature = "test-util")]
+#[cfg(all(test, feature = "test-util"))]
 mod tests {
     use std::collections::BTreeMap;
     use std::sync::{Arc, Mutex};
@@ -19,14 +19,14 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::id::{AccountId, ClientId, SessionId, Subject, TenantId};
-    use crate::layout;
+    use crate::api::token_store::TokenStore;
     use crate::logout::profile::LOGOUT_EVENT;
     use crate::logout::{Algorithm, Issuer, Issuers, Keys, Receiver};
-    use crate::machine::Machine;
+    use crate::model::id::{AccountId, ClientId, SessionId, Subject, TenantId};
+    use crate::model::sign_in::SignIn;
     use crate::openid::Provider;
-    use crate::sign_in::SignIn;
-    use crate::store::TokenStore;
+    use crate::rows::row_key;
+    use crate::testing::machine::Machine;
 
     const ISS: &str = "https://op.example";
 
@@ -72,7 +72,7 @@ mod tests {
 
     /// How often each row of this account, and each place of the index, was read.
     fn reads(machine: &Machine, store: &TokenStore, account: &AccountId) -> (BTreeMap<Vec<u8>, usize>, BTreeMap<Vec<u8>, usize>) {
-        let header = layout::header(&store.core().tagger.account(account));
+        let header = row_key::header(&store.core().tagger.account(account));
         let (mut rows, mut index) = (BTreeMap::new(), BTreeMap::new());
         for key in machine.take_reads() {
             let is_index = key.len() == 17;
@@ -143,7 +143,7 @@ mod tests {
         let store = TokenStore::in_memory().unwrap();
         let session = SessionId::new(ISS, "s-1").unwrap();
         sign_in(&store, "jane", "s-1");
-        let sign_out = crate::SignOut::session(&session);
+        let sign_out = crate::model::sign_out::SignOut::session(&session);
         let seen = store.outlook(&sign_out).unwrap().seen;
         let joe = sign_in(&store, "joe", "s-1");
         sign_in(&store, "joe", "s-2");

@@ -14,10 +14,10 @@ use super::issuers::Issuers;
 use super::recent::{Alone, Digest, Mark, Recent};
 use super::rejected::Rejected;
 use crate::asynchronous::AsyncTokenStore;
-use crate::error::Error;
-use crate::id::{AccountId, SessionId, Subject};
+use crate::model::error::Error;
+use crate::model::id::{AccountId, SessionId, Subject};
+use crate::model::sign_out::{Receipt, SignOut};
 use crate::observe::{self, Callback, Channel};
-use crate::sign_out::{Receipt, SignOut};
 
 /// What an app's own hook failed with.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

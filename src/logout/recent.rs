@@ -11,7 +11,7 @@ use std::sync::{Arc, Weak};
 
 use tokio::sync::OwnedMutexGuard;
 
-use crate::sync::{Mutex, PoisonError};
+use crate::platform::sync::{Mutex, PoisonError};
 
 /// How many are remembered.
 const MOST: usize = 1024;

@@ -8,8 +8,8 @@ use super::json::Members;
 use super::jws::Jws;
 use super::profile::Profile;
 use super::rejected::Rejected;
-use crate::id::{AccountId, SessionId, Subject};
-use crate::sign_out::{Scope, SessionPolicy, SignOut};
+use crate::model::id::{AccountId, SessionId, Subject};
+use crate::model::sign_out::{Scope, SessionPolicy, SignOut};
 
 /// A token that has the form of its kind. Anybody can make one: nothing in it is believed.
 pub(super) struct Unverified {

@@ -7,10 +7,12 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::json::{Entry, SecretField};
-use crate::cloud;
-use crate::error::Error;
-use crate::id::{AccountId, ClientId, SessionId, Subject, TenantId, is_guid};
-use crate::token::{MAX_EXTRA_BYTES, Partition, Scopes, Secret};
+use crate::model::entra_cloud;
+use crate::model::error::Error;
+use crate::model::id::{AccountId, ClientId, SessionId, Subject, TenantId, is_guid};
+use crate::model::scopes::{Partition, Scopes};
+use crate::model::secret::Secret;
+use crate::model::token::MAX_EXTRA_BYTES;
 
 /// The last second of the year 9999.
 const LAST_SECOND: u64 = 253_402_300_799;
@@ -103,7 +105,7 @@ impl User {
             Error::InvalidInput { field: "authority", .. } => wrong("environment")(error),
             _ => wrong(ID)(error),
         })?;
-        let is_b2c = cloud::is_b2c(&environment) || id.to_ascii_lowercase().contains("-b2c_1");
+        let is_b2c = entra_cloud::is_b2c(&environment) || id.to_ascii_lowercase().contains("-b2c_1");
         Ok(Self { account, environment, is_b2c })
     }
 }
@@ -321,10 +323,10 @@ pub(super) fn claims(id_token: &Secret) -> Claims {
     let text = |name| claims.get(name).and_then(Value::as_str);
     let at = |name| claims.get(name).and_then(|value| time(name, value).ok());
     // B2C leaves `tid` out unless told otherwise, but its issuer names the tenant, as Entra's does.
-    let tenant = text("tid").filter(|tid| is_guid(tid)).or_else(|| text("iss").and_then(cloud::tenant_of_issuer));
+    let tenant = text("tid").filter(|tid| is_guid(tid)).or_else(|| text("iss").and_then(entra_cloud::tenant_of_issuer));
     Claims {
         subject: text("iss").zip(text("sub")).and_then(|(iss, sub)| Subject::new(iss, sub).ok()),
-        session: text("iss").zip(text("sid")).and_then(|(iss, sid)| cloud::session(iss, sid).ok()),
+        session: text("iss").zip(text("sid")).and_then(|(iss, sid)| entra_cloud::session(iss, sid).ok()),
         tenant: tenant.and_then(|tenant| TenantId::new(tenant.to_ascii_lowercase()).ok()),
         signed_in_at: at("auth_time").or_else(|| at("iat")),
         issued_at: at("iat"),

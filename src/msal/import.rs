@@ -8,10 +8,10 @@ use super::json::{Document, Entry, Node};
 use super::person::{Held, Person, UNKNOWN};
 use super::realm::Names;
 use super::{MsalCache, MsalProblem, MsalProblemKind, MsalSignIn};
-use crate::error::Error;
-use crate::id::{AccountId, Alias, AliasKind};
-use crate::sign_in::MAX_ALIASES;
-use crate::token::{AccessToken, IdToken, RefreshToken, Token};
+use crate::model::error::Error;
+use crate::model::id::{AccountId, Alias, AliasKind};
+use crate::model::sign_in::MAX_ALIASES;
+use crate::model::token::{AccessToken, IdToken, RefreshToken, Token};
 
 /// An access token that lasts longer after it was cached is corrupt (ten years, as in MSAL.NET).
 const LONGEST_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);

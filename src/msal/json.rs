@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::{MsalError, look};
-use crate::token::Secret;
+use crate::model::secret::Secret;
 
 /// A larger input is refused: it is no token cache.
 const MAX_BYTES: usize = 256 * 1024 * 1024;

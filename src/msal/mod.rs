@@ -45,8 +45,8 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::sign_in::SignIn;
-use crate::token::Token;
+use crate::model::sign_in::SignIn;
+use crate::model::token::Token;
 
 pub use error::{MsalError, MsalProblem, MsalProblemKind};
 

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::time::SystemTime;
 
 use super::import::Place;
-use crate::id::TenantId;
-use crate::token::{Partition, Scopes, Token};
+use crate::model::id::TenantId;
+use crate::model::scopes::{Partition, Scopes};
+use crate::model::token::Token;
 
 /// A token, and what is to be known of it here.
 pub(super) struct Dated {

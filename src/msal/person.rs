@@ -10,10 +10,10 @@ use super::import::{Found, Place};
 use super::newest::{Dated, Newest};
 use super::realm::{self, Names};
 use super::{MsalProblemKind, MsalSignIn};
-use crate::cloud;
-use crate::id::{AccountId, Alias, ClientId, SessionId, Subject, TenantId};
-use crate::sign_in::SignIn;
-use crate::token::Token;
+use crate::model::entra_cloud;
+use crate::model::id::{AccountId, Alias, ClientId, SessionId, Subject, TenantId};
+use crate::model::sign_in::SignIn;
+use crate::model::token::Token;
 
 /// What the file says of one account, until all of it is read.
 pub(super) struct Person {
@@ -236,7 +236,7 @@ impl Person {
 
 /// What stands for the tenant of a server without tenants: its own name.
 fn server(account: &AccountId) -> Option<TenantId> {
-    let authority = account.authority().filter(|authority| !cloud::is_microsofts(authority))?;
+    let authority = account.authority().filter(|authority| !entra_cloud::is_microsofts(authority))?;
     TenantId::new(authority).ok()
 }
 

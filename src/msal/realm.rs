@@ -13,8 +13,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::entry::{Realm, User};
-use crate::cloud::{self, preferred_environment};
-use crate::id::{AccountId, TenantId, is_guid};
+use crate::model::entra_cloud::{self, preferred_environment};
+use crate::model::id::{AccountId, TenantId, is_guid};
 
 /// What the names in a file mean.
 #[derive(Default)]
@@ -45,7 +45,7 @@ impl Names {
         let authority = account.authority()?;
         if is_alias(name) {
             let told = self.0.get(&(Scope::User(account.clone()), name.to_owned()));
-            let personal = (name == "consumers").then(|| TenantId::new(cloud::PERSONAL).ok()).flatten();
+            let personal = (name == "consumers").then(|| TenantId::new(entra_cloud::PERSONAL).ok()).flatten();
             return only(told.into_iter().flatten().cloned().chain(half(account)).chain(personal));
         }
         // Where a tenant is no GUID, as home account ids and realms of the same server show.
@@ -56,8 +56,8 @@ impl Names {
     /// As [`Names::of_user`], where there is no user.
     pub(super) fn of_server(&self, environment: &str, name: &str) -> Option<TenantId> {
         match name {
-            "adfs" if !cloud::is_microsofts(environment) => TenantId::new(cloud_of(environment)).ok(),
-            "consumers" => TenantId::new(cloud::PERSONAL).ok(),
+            "adfs" if !entra_cloud::is_microsofts(environment) => TenantId::new(cloud_of(environment)).ok(),
+            "consumers" => TenantId::new(entra_cloud::PERSONAL).ok(),
             _ => only(self.0.get(&(Scope::Cloud(cloud_of(environment)), name.to_owned())).into_iter().flatten().cloned()),
         }
     }
@@ -65,7 +65,7 @@ impl Names {
 
 /// The home tenant, where it can be told from the account alone.
 pub(super) fn home(account: &AccountId) -> Option<TenantId> {
-    let is_microsofts = account.authority().is_some_and(cloud::is_microsofts);
+    let is_microsofts = account.authority().is_some_and(entra_cloud::is_microsofts);
     half(account).filter(|half| is_guid(half.as_str()) || is_microsofts)
 }
 

@@ -6,8 +6,8 @@ use oauth2::TokenResponse;
 
 use super::{Received, TokenRequestError};
 use crate::acquire::{Grant, RefreshError};
-use crate::error::Result;
-use crate::token::Tokens;
+use crate::model::error::Result;
+use crate::model::token::Tokens;
 
 #[cfg_attr(docsrs, doc(cfg(feature = "oauth2")))]
 impl Grant {

@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 use super::life::Life;
 use super::{ProviderFields, TokenAnswer};
 use crate::acquire::given::is_blank;
-use crate::token::Secret;
-use crate::wipe::Wiped;
+use crate::model::secret::Secret;
+use crate::platform::wipe::Wiped;
 
 /// What stands in a response, as far as it can be read. Tokens that say nothing are none.
 #[derive(Clone)]

@@ -1,8 +1,7 @@
 //! A token response and the time of its receipt, as tokens.
 
-use std::fmt;
-use std::io;
 use std::time::{Duration, SystemTime};
+use std::{fmt, io};
 
 use oauth2::TokenResponse;
 use serde::Serialize;
@@ -10,10 +9,12 @@ use serde::Serialize;
 use super::life::Life;
 use super::members::Members;
 use crate::acquire::given::{by_commas, is_blank, is_default, is_of_openid};
-use crate::error::{Error, Result};
-use crate::id::{ClientId, MAX_ID_BYTES, TenantId, check};
-use crate::token::{AccessQuery, AccessToken, IdToken, Partition, RefreshToken, Scopes, Token, Tokens};
-use crate::wipe::Wiped;
+use crate::model::error::{Error, Result};
+use crate::model::id::{ClientId, MAX_ID_BYTES, TenantId, check};
+use crate::model::query::AccessQuery;
+use crate::model::scopes::{Partition, Scopes};
+use crate::model::token::{AccessToken, IdToken, RefreshToken, Token, Tokens};
+use crate::platform::wipe::Wiped;
 
 /// A longer time is an error of the provider's: it counts as not said.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);

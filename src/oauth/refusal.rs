@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TokenAnswer;
 use super::fields::text;
-use crate::wipe::Wiped;
+use crate::platform::wipe::Wiped;
 
 /// Entra ID's codes for a grant that is good, but not enough for what was asked for: consent, a second factor, conditional access.
 /// (Its "error codes" reference: AADSTS65001, 50076, ...)

@@ -7,10 +7,9 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogra
 use super::{Acquisition, Found, Read, Refresh};
 #[cfg(feature = "logout")]
 use super::{Callback, Channel};
-use crate::error::Part;
-use crate::history::ScopeKind;
-use crate::reclaim::Swept;
-use crate::store::Stats;
+use crate::model::error::Part;
+use crate::model::report::{Stats, Swept};
+use crate::model::sign_out::ScopeKind;
 
 /// Gives the recorder the units and meanings of all metrics of this crate. Call it once, after the app has installed its recorder.
 ///

@@ -17,14 +17,10 @@ pub(crate) use spans::Parent;
 
 use std::time::Duration;
 
-use crate::error::{Error, Part, Result};
-use crate::history::ScopeKind;
-use crate::opened::Opened;
-use crate::operate::CompactionEstimate;
-use crate::reclaim::Swept;
-use crate::sign_in::Stored;
-use crate::sign_out::Receipt;
-use crate::store::Stats;
+use crate::model::error::{Error, Part, Result};
+use crate::model::report::{CompactionEstimate, Opened, Stats, Swept};
+use crate::model::sign_in::Stored;
+use crate::model::sign_out::{Receipt, ScopeKind};
 use meters::Watch;
 use spans::{Span, alert, note, span};
 

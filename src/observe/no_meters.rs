@@ -5,10 +5,9 @@ use std::time::Duration;
 use super::{Acquisition, Found, Read, Refresh};
 #[cfg(feature = "logout")]
 use super::{Callback, Channel};
-use crate::error::Part;
-use crate::history::ScopeKind;
-use crate::reclaim::Swept;
-use crate::store::Stats;
+use crate::model::error::Part;
+use crate::model::report::{Stats, Swept};
+use crate::model::sign_out::ScopeKind;
 
 pub(crate) struct Watch;
 

@@ -7,10 +7,10 @@ use openidconnect::url::Url;
 use serde::Deserialize;
 
 use super::provider::{ClaimError, Claims, missing, wrong};
-use crate::cloud::{PERSONAL, is_external, preferred_environment, preferred_host, tenant_in};
-use crate::error::{Error, Result};
-use crate::id::{AccountId, TenantId, is_guid};
-use crate::wipe::Wiped;
+use crate::model::entra_cloud::{PERSONAL, is_external, preferred_environment, preferred_host, tenant_in};
+use crate::model::error::{Error, Result};
+use crate::model::id::{AccountId, TenantId, is_guid};
+use crate::platform::wipe::Wiped;
 
 /// The cloud that external tenants are of, beside their own hosts.
 pub(super) const PUBLIC: &str = "login.microsoftonline.com";

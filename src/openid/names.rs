@@ -8,8 +8,8 @@ use openidconnect::url::Url;
 
 use super::Provider;
 use super::provider::{Kind, is_bare};
-use crate::error::{Error, Result};
-use crate::id::{MAX_ID_BYTES, check};
+use crate::model::error::{Error, Result};
+use crate::model::id::{MAX_ID_BYTES, check};
 
 impl Provider {
     /// Also takes tokens that the provider signs under this address (`iss`): its custom domain or the one before, an alias, an

@@ -8,10 +8,10 @@ use openidconnect::{AdditionalClaims, GenderClaim, IdTokenClaims};
 
 use super::ProviderClaims;
 use super::entra::{Authority, User};
-use crate::error::{Error, Result};
-use crate::id::{AccountId, Alias, AliasKind, SessionId, Subject, TenantId};
+use crate::model::error::{Error, Result};
+use crate::model::id::{AccountId, Alias, AliasKind, SessionId, Subject, TenantId};
+use crate::model::sign_in::SignIn;
 use crate::oauth::ProviderFields;
-use crate::sign_in::SignIn;
 
 /// An OpenID provider, and by which of its claims a sign-in is told. See the [module](super) for the table, and an example.
 #[derive(Clone)]

@@ -5,9 +5,9 @@ use openidconnect::url::Url;
 use super::Provider;
 use super::entra::{Authority, PUBLIC, cloud, tenant_of};
 use super::provider::Kind;
-use crate::cloud::{address_of, is_external};
-use crate::error::Result;
-use crate::id::{AccountId, SessionId, Subject};
+use crate::model::entra_cloud::{address_of, is_external};
+use crate::model::error::Result;
+use crate::model::id::{AccountId, SessionId, Subject};
 
 /// What stands in Entra's documents for each tenant's id.
 const TENANT: &str = "{tenantid}";

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use super::frontier::{Frontier, View};
 use super::table::{Place, SHARDS, Table};
-use super::{Fence, Life, Opening, Position, Scope};
-use crate::clock::Millis;
-use crate::crypto::Tag;
+use super::{Fence, Life};
+use crate::model::position::{Opening, Position};
+use crate::model::tag::{Tag, TaggedScope};
+use crate::model::time::Millis;
 
 /// All fences that stand, and all openings that are known.
 #[derive(Default)]
@@ -24,7 +25,7 @@ pub(crate) struct InOrder(Vec<Place>);
 
 impl Fences {
     /// Makes a fence stand. Positions are given in rising order.
-    pub(crate) fn stand(&mut self, scope: Scope, fence: Fence) {
+    pub(crate) fn stand(&mut self, scope: TaggedScope, fence: Fence) {
         self.table.stand(scope, fence);
     }
 
@@ -100,14 +101,14 @@ impl Fences {
 
     /// As [`Fences::is_covered_since`], for tokens of one tenant.
     pub(crate) fn is_tenant_covered_since(&self, tenant: Tag, time: Millis) -> bool {
-        self.view(&Scope::Tenant(tenant)).is_covered_since(time)
+        self.view(&TaggedScope::Tenant(tenant)).is_covered_since(time)
     }
 
     /// Whether the provider has told of the end of the session of a sign-in of this time, whatever its as-of: such a sign-in was on its
     /// way meanwhile. (Only what says when it was told, by a cutoff, counts: a session that was ended here alone may be signed in with anew.)
     /// If so: sign-ins of which times.
     pub(crate) fn session_ended_until(&self, life: &Life) -> Option<Millis> {
-        self.view(&Scope::Session(life.session?)).told_until(life.time)
+        self.view(&TaggedScope::Session(life.session?)).told_until(life.time)
     }
 
     /// The highest position of a fence that covers this sign-in.
@@ -132,23 +133,23 @@ impl Fences {
 
     /// As [`Fences::is_tenant_dead`], by the fences up to `end` alone.
     pub(crate) fn is_tenant_dead_by(&self, life: &Life, tenant: Tag, end: Position) -> bool {
-        tenant != life.tenant && self.view(&Scope::Tenant(tenant)).covering(life, end).is_some()
+        tenant != life.tenant && self.view(&TaggedScope::Tenant(tenant)).covering(life, end).is_some()
     }
 
     /// The newest fence of exactly this scope.
-    pub(crate) fn last(&self, scope: Scope) -> Option<Fence> {
+    pub(crate) fn last(&self, scope: TaggedScope) -> Option<Fence> {
         self.view(&scope).last()
     }
 
     /// Whether exactly this fence decides something in this scope.
-    pub(crate) fn holds(&self, scope: &Scope, fence: &Fence) -> bool {
+    pub(crate) fn holds(&self, scope: &TaggedScope, fence: &Fence) -> bool {
         self.view(scope).all().any(|one| one == *fence)
     }
 
     /// What stands in these scopes now, to be asked when more does.
-    pub(crate) fn before(&self, scopes: &[Scope], first: Position) -> Before {
+    pub(crate) fn before(&self, scopes: &[TaggedScope], first: Position) -> Before {
         let frontiers = scopes.iter().filter_map(|scope| Some((*scope, self.table.view(scope).to_frontier()?)));
-        let has_everybody = scopes.contains(&Scope::Everybody);
+        let has_everybody = scopes.contains(&TaggedScope::Everybody);
         Before { frontiers: frontiers.collect(), floor: self.floor.filter(|_| has_everybody), first }
     }
 
@@ -159,7 +160,7 @@ impl Fences {
 
     /// The fences of one shard that decide something, in no order: about sign-ins by the rule, or about those that are continued from
     /// elsewhere by their time. Not the floor.
-    pub(crate) fn of_shard(&self, shard: usize) -> impl Iterator<Item = (Scope, Fence)> {
+    pub(crate) fn of_shard(&self, shard: usize) -> impl Iterator<Item = (TaggedScope, Fence)> {
         self.table.of_shard(shard).flat_map(|(scope, view)| view.all().map(|fence| (*scope, fence)))
     }
 
@@ -173,17 +174,17 @@ impl Fences {
         &'a self,
         found: &'a InOrder,
         range: std::ops::Range<usize>,
-    ) -> impl Iterator<Item = (Scope, Fence)> + 'a {
+    ) -> impl Iterator<Item = (TaggedScope, Fence)> + 'a {
         found.0.get(range).unwrap_or_default().iter().filter_map(|place| self.table.at(*place))
     }
 
     /// Every fence that decides something, in order of position.
     #[cfg(all(any(test, fuzzing), feature = "test-util"))]
-    pub(crate) fn in_order(&self) -> Vec<(Scope, Fence)> {
-        let latest = self.table.view(&Scope::Everybody).latest;
+    pub(crate) fn in_order(&self) -> Vec<(TaggedScope, Fence)> {
+        let latest = self.table.view(&TaggedScope::Everybody).latest;
         let floor = self.floor.filter(|floor| !self.is_hidden(floor) || latest.is_some_and(|latest| latest.time < floor.time));
         let mut all: Vec<_> = (0..SHARDS).flat_map(|shard| self.of_shard(shard)).collect();
-        all.extend(floor.map(|floor| (Scope::Everybody, floor)));
+        all.extend(floor.map(|floor| (TaggedScope::Everybody, floor)));
         all.sort_unstable_by_key(|(_, fence)| fence.position);
         all
     }
@@ -194,11 +195,11 @@ impl Fences {
     }
 
     fn is_hidden(&self, floor: &Fence) -> bool {
-        self.table.view(&Scope::Everybody).fences.iter().any(|fence| fence.hides(floor))
+        self.table.view(&TaggedScope::Everybody).fences.iter().any(|fence| fence.hides(floor))
     }
 
-    fn view(&self, scope: &Scope) -> View<'_> {
-        let floor = self.floor.filter(|_| *scope == Scope::Everybody);
+    fn view(&self, scope: &TaggedScope) -> View<'_> {
+        let floor = self.floor.filter(|_| *scope == TaggedScope::Everybody);
         View { floor, ..self.table.view(scope) }
     }
 }
@@ -223,7 +224,7 @@ impl InOrder {
 /// What stood in some scopes before a sign-out of them.
 #[derive(Default)]
 pub(crate) struct Before {
-    frontiers: Vec<(Scope, Frontier)>,
+    frontiers: Vec<(TaggedScope, Frontier)>,
     floor: Option<Fence>,
     /// Where the sign-out begins.
     first: Position,
@@ -235,7 +236,7 @@ impl Before {
         let floor = View { floor: self.floor, ..View::default() };
         life.scopes().any(|scope| {
             let of = self.frontiers.iter().filter(|(one, _)| *one == scope).map(|(_, frontier)| frontier.view());
-            of.chain((scope == Scope::Everybody).then_some(floor)).any(|view| view.covering(life, Position::MAX).is_some())
+            of.chain((scope == TaggedScope::Everybody).then_some(floor)).any(|view| view.covering(life, Position::MAX).is_some())
         })
     }
 }

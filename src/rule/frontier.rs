@@ -1,7 +1,8 @@
 //! The fences of one scope.
 
-use super::{Fence, Life, NO_CUTOFF, Position};
-use crate::clock::Millis;
+use super::{Fence, Life, NO_CUTOFF};
+use crate::model::position::Position;
+use crate::model::time::Millis;
 
 /// The fences of one scope that are not [hidden](Fence::hides) by a newer one; positions rise.
 ///

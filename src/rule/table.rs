@@ -7,9 +7,10 @@ use std::collections::HashMap;
 
 use hashbrown::HashTable;
 
+use super::Fence;
 use super::frontier::{Frontier, View};
-use super::{Fence, Position, Scope};
-use crate::crypto::Tag;
+use crate::model::position::Position;
+use crate::model::tag::{Tag, TaggedScope};
 
 /// How many shards there are.
 pub(crate) const SHARDS: usize = if cfg!(oubliette_shuttle) { 2 } else { 256 };
@@ -23,11 +24,11 @@ struct Shard {
     index: HashTable<u32>,
     entries: Vec<Entry>,
     /// Of the scopes for which one fence does not say all.
-    several: HashMap<Scope, Frontier>,
+    several: HashMap<TaggedScope, Frontier>,
 }
 
 struct Entry {
-    scope: Scope,
+    scope: TaggedScope,
     /// The newest of its scope.
     fence: Fence,
     /// Whether there are more, beside.
@@ -50,19 +51,19 @@ impl Default for Table {
 
 impl Table {
     /// Makes a fence stand. Positions are given in rising order.
-    pub(super) fn stand(&mut self, scope: Scope, fence: Fence) {
+    pub(super) fn stand(&mut self, scope: TaggedScope, fence: Fence) {
         if let Some(shard) = self.0.get_mut(shard_of(&scope)) {
             shard.stand(scope, fence);
         }
     }
 
     /// What stands in this scope.
-    pub(super) fn view(&self, scope: &Scope) -> View<'_> {
+    pub(super) fn view(&self, scope: &TaggedScope) -> View<'_> {
         self.0.get(shard_of(scope)).and_then(|shard| shard.view(scope)).unwrap_or_default()
     }
 
     /// The scopes of a shard, and what stands in them.
-    pub(super) fn of_shard(&self, shard: usize) -> impl Iterator<Item = (&Scope, View<'_>)> {
+    pub(super) fn of_shard(&self, shard: usize) -> impl Iterator<Item = (&TaggedScope, View<'_>)> {
         self.0.get(shard).into_iter().flat_map(|shard| shard.entries.iter().map(|entry| (&entry.scope, shard.view_of(entry))))
     }
 
@@ -75,7 +76,7 @@ impl Table {
     }
 
     /// The fence that is there, if it is the same one still.
-    pub(super) fn at(&self, place: Place) -> Option<(Scope, Fence)> {
+    pub(super) fn at(&self, place: Place) -> Option<(TaggedScope, Fence)> {
         let shard = self.0.get(place.shard as usize)?;
         let entry = shard.entries.get(place.entry as usize)?;
         let fence = shard.view_of(entry).all().find(|fence| fence.position == place.position)?;
@@ -97,7 +98,7 @@ impl Table {
 }
 
 impl Shard {
-    fn stand(&mut self, scope: Scope, fence: Fence) {
+    fn stand(&mut self, scope: TaggedScope, fence: Fence) {
         let hash = hash_of(&scope);
         let Self { index, entries, several } = self;
         let found = index.find(hash, |at| entries.get(*at as usize).is_some_and(|entry| entry.scope == scope)).copied();
@@ -120,7 +121,7 @@ impl Shard {
         }
     }
 
-    fn view(&self, scope: &Scope) -> Option<View<'_>> {
+    fn view(&self, scope: &TaggedScope) -> Option<View<'_>> {
         let is_it = |at: &u32| self.entries.get(*at as usize).is_some_and(|entry| entry.scope == *scope);
         let at = self.index.find(hash_of(scope), is_it)?;
         self.entries.get(*at as usize).map(|entry| self.view_of(entry))
@@ -158,23 +159,23 @@ impl Shard {
     }
 }
 
-fn parts(scope: &Scope) -> (u8, &Tag) {
+fn parts(scope: &TaggedScope) -> (u8, &Tag) {
     match scope {
-        Scope::Everybody => (0, &[0; 16]),
-        Scope::Tenant(tag) => (1, tag),
-        Scope::Account(tag) => (2, tag),
-        Scope::Session(tag) => (3, tag),
-        Scope::Subject(tag) => (4, tag),
+        TaggedScope::Everybody => (0, &[0; 16]),
+        TaggedScope::Tenant(tag) => (1, tag),
+        TaggedScope::Account(tag) => (2, tag),
+        TaggedScope::Session(tag) => (3, tag),
+        TaggedScope::Subject(tag) => (4, tag),
     }
 }
 
-fn shard_of(scope: &Scope) -> usize {
+fn shard_of(scope: &TaggedScope) -> usize {
     // Tags are keyed hashes: any byte of them spreads evenly.
     usize::from(parts(scope).1[0]) % SHARDS
 }
 
 /// Tags are keyed hashes, so nobody chooses where they collide.
-fn hash_of(scope: &Scope) -> u64 {
+fn hash_of(scope: &TaggedScope) -> u64 {
     let (kind, tag) = parts(scope);
     let [_, _, _, _, _, _, _, _, rest @ ..] = *tag;
     u64::from_be_bytes(rest) ^ u64::from(kind)
@@ -185,11 +186,11 @@ mod tests {
     use super::*;
     use crate::rule::NO_CUTOFF;
 
-    fn scope(number: u16) -> Scope {
+    fn scope(number: u16) -> TaggedScope {
         let mut tag = [0; 16];
         tag[0] = (number % 3) as u8;
         tag[14..].copy_from_slice(&number.to_be_bytes());
-        Scope::Account(tag)
+        TaggedScope::Account(tag)
     }
 
     /// Beside a plain map of frontiers, with cutoffs that leave several, and floors that take some or all of them.
@@ -200,7 +201,7 @@ mod tests {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (random >> 33) % below
         };
-        let (mut table, mut map) = (Table::default(), HashMap::<Scope, Frontier>::new());
+        let (mut table, mut map) = (Table::default(), HashMap::<TaggedScope, Frontier>::new());
         let (mut most, mut fewest) = (0, usize::MAX);
         for position in 1..6000 {
             let of = scope(next(120) as u16);

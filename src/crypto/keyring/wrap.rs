@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use super::super::key_source::{KeyProvider, KeySource, MAX_BLOB_BYTES, WrapContext, WrappedKey};
 use super::super::seal::{Key, NONCE_BYTES, OVERHEAD_BYTES, TAG_BYTES, expand, fresh, open_in_place, seal_in_place};
 use super::Reader;
-use crate::error::{Error, Result};
+use crate::model::error::{Error, Result};
 
 /// The name of a local key, made from it: nobody has to invent one, and none can be taken twice.
 pub(super) fn kek_id(kek: &Key) -> [u8; 16] {

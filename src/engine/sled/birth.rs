@@ -8,8 +8,8 @@ use super::handle::{Handle, io_error};
 use super::recovery::{Recovered, is_alone, recover, set_tripwire};
 use super::replay::Fault;
 use super::{Durability, Engine, EngineError, Found, SledEngine, Tuning, open_error};
-use crate::disk::{create_private, sync_folder};
-use crate::error::{Error, Part, Result};
+use crate::model::error::{Error, Part, Result};
+use crate::platform::disk::{create_private, sync_folder};
 
 /// What is said when the system refused to read: the next time may go better.
 const READ: &str = "read the engine; nothing of it was lost, try again";

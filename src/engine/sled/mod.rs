@@ -38,8 +38,8 @@ use self::exclusion::DISK;
 use self::flusher::{Flush, Flusher};
 use self::handle::{Handle, io_error};
 use super::{Batch, Durability, Engine, EngineError, Found, GivenUp, Row};
-use crate::crypto::Tag;
-use crate::error::{Error, Part, Result};
+use crate::model::error::{Error, Part, Result};
+use crate::model::tag::Tag;
 
 /// How many long batches of the process hold up its readers.
 static LONG_BATCHES: AtomicUsize = AtomicUsize::new(0);

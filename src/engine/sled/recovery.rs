@@ -13,7 +13,7 @@ use super::handle::io_error;
 use super::log::{Header, SEGMENT, SEGMENT_HEADER, SEGMENT_LSN};
 use super::replay::{Fault, Replayed, Source, TRIPWIRE, Tip, headers, read_at, replay};
 use super::snapshot::{PREFIX, Snapshot};
-use crate::disk::{private_file, sync_folder};
+use crate::platform::disk::{private_file, sync_folder};
 
 /// What the name of a plan begins with; behind it, with dots between: the snapshot's name that it came from, the end's LSN, its segment.
 const PLAN: &str = "recovered.";

@@ -9,7 +9,7 @@ use std::io::{self, Seek, SeekFrom};
 
 use super::log::{self, Header, Message, Pointer, SEGMENT, SEGMENT_HEADER, SEGMENT_LSN, border_above, border_below};
 use super::snapshot::{Part, Snapshot};
-use crate::disk::fill;
+use crate::platform::disk::fill;
 
 /// Why a log could not be read to its end.
 #[derive(Debug)]

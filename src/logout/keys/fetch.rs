@@ -11,7 +11,7 @@ use super::super::discovery::{Discovery, Unusable, address};
 use super::super::http::{HttpClient, HttpError};
 use super::super::key_set::{KeySet, MAX_KEY_SET_BYTES, NoKeys};
 use super::Source;
-use crate::error::{Error, Result};
+use crate::model::error::{Error, Result};
 use crate::openid::Provider;
 
 /// How a provider's documents are fetched.

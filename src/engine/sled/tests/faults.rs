@@ -7,7 +7,7 @@ use std::io;
 use super::*;
 use crate::engine::sled::recovery::{Files, recover, recover_from, write_plan};
 use crate::engine::sled::replay::{Fault, Source, replay};
-use crate::error::{Error, Part};
+use crate::model::error::{Error, Part};
 
 /// A log of which one read fails, or all from then on.
 struct Failing<'a> {

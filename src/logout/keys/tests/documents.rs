@@ -130,7 +130,7 @@ async fn the_document_may_be_elsewhere_or_there_may_be_none() {
     let cache = Keys::discovered_at(ELSEWHERE, server.clone()).unwrap().cache(&known);
     assert_eq!(verify(&cache, &ours.token()).await, Ok(()));
     let keys = Keys::discovered_at(ELSEWHERE, server.clone()).unwrap();
-    let issuer = crate::logout::Issuer::new(other, crate::id::ClientId::new("web").unwrap(), keys).also_known_as(ISSUER);
+    let issuer = crate::logout::Issuer::new(other, crate::model::id::ClientId::new("web").unwrap(), keys).also_known_as(ISSUER);
     assert_eq!(verify(issuer.cache(), &ours.token()).await, Ok(()));
 
     let cache = Keys::fetched(JWKS, server.clone()).unwrap().cache(&provider());

@@ -94,8 +94,8 @@ async fn a_name_that_cannot_stand_in_a_log_does_not() {
 
 #[test]
 fn a_set_that_the_app_gives_tells_it_as_well() {
-    use crate::id::ClientId;
     use crate::logout::{Issuer, KeySet};
+    use crate::model::id::ClientId;
     let lines = Lines::default();
     let needed = Signer::new(1, "needed-1");
     let keys = json!({"keys": [with(&jwk(&needed), "use", json!("enc")), jwk(&Signer::new(2, "other"))]}).to_string();

@@ -1,0 +1,202 @@
+//! Who was signed out when: the ledger as an audit trail, read beside the app that has the store open.
+
+use crate::crypto::{KeySource, Keyring, Tagger};
+use crate::ledger::Ledger;
+use crate::model::error::{Error, Result};
+use crate::model::sign_out::{Scope, ScopeKind};
+use crate::model::tag::TaggedScope;
+use crate::model::time::{Millis, from_millis};
+use crate::platform::disk::Disk;
+use crate::rule::{Fence, NO_CUTOFF};
+use crate::store::identity;
+use crate::store::location::{KEYRING, Place};
+use crate::store::sign_out::{names_of, rule_scope};
+use std::collections::BTreeMap;
+use std::io;
+use std::time::{Duration, SystemTime};
+
+/// So often a look that finds damage is repeated, each after twice the pause of the one before, which begins with a millisecond.
+const MORE_LOOKS: u32 = 8;
+
+const DAY: Millis = 24 * 3600 * 1000;
+
+/// The sign-outs that the ledger holds, as it was at one moment. Made by [`Builder::history`](crate::Builder::history), or of a few
+/// by [`Builder::history_of`](crate::Builder::history_of).
+///
+/// It knows sign-outs, not sign-ins: whether somebody has signed in again since, only the open store can tell
+/// ([`TokenStore::account`](crate::TokenStore::account)).
+///
+/// ```
+/// # use oubliette::*;
+/// # let machine = Machine::new();
+/// let store = machine.builder().open()?; // an app at work
+/// let (user, tenant) = (AccountId::new("login.example.com", "user-1")?, TenantId::new("contoso")?);
+/// store.sign_out(SignOut::tenant(&tenant))?;
+///
+/// let history = machine.builder().history()?; // an operator looks
+/// let scopes = [Scope::Account(user.clone()), Scope::Tenant(tenant)];
+/// assert_eq!(history.covering(&scopes).last().unwrap().kind, ScopeKind::Tenant);
+/// assert!(history.of(&Scope::Account(user)).next().is_none());
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct History {
+    /// The sign-outs, oldest first. Compaction leaves out what a newer one of the same scope, with a cutoff at least as late, makes
+    /// superfluous, and what is older than a sign-in can be.
+    pub records: Vec<PastSignOut>,
+    /// Of every scope the newest sign-out since this time is known. Older ones may have been dropped.
+    pub known_since: SystemTime,
+    /// The place of the newest record of any kind.
+    pub position: u64,
+    tagger: Tagger,
+}
+
+/// One sign-out on record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PastSignOut {
+    /// Its place in the ledger.
+    pub position: u64,
+    /// When it was asked for.
+    pub at: SystemTime,
+    /// What it was the sign-out of. Of whom, the ledger tells only who asks by id: see [`History::of`].
+    pub kind: ScopeKind,
+    /// Only sign-ins made by this time ended; `None` if all did.
+    pub signed_in_before: Option<SystemTime>,
+    scope: TaggedScope,
+}
+
+impl History {
+    /// The sign-outs of exactly this scope, oldest first.
+    pub fn of(&self, scope: &Scope) -> impl DoubleEndedIterator<Item = &PastSignOut> {
+        let scopes = scopes_of(&self.tagger, scope);
+        self.records.iter().filter(move |record| scopes.contains(&record.scope))
+    }
+
+    /// The sign-outs of any of these scopes and of everybody, oldest first: what can have ended a sign-in of which these are the account,
+    /// tenant, session and subject. An account that is known by issuer and subject is that subject too, and the other way round. (A session's
+    /// sign-out that took its account is on record under the account too. Which other names a sign-in had, the ledger does not know:
+    /// [`TokenStore::last_sign_out`](crate::TokenStore::last_sign_out) looks at its rows.)
+    pub fn covering(&self, scopes: &[Scope]) -> impl DoubleEndedIterator<Item = &PastSignOut> {
+        let names: Vec<TaggedScope> = scopes.iter().flat_map(|scope| names_of(&self.tagger, scope)).collect();
+        self.records.iter().filter(move |record| record.scope == TaggedScope::Everybody || names.contains(&record.scope))
+    }
+
+    /// How many sign-outs of each kind there were on each day, which is given by its beginning in UTC. A session's sign-out counts once
+    /// for itself, and once for each account that it took.
+    #[must_use]
+    pub fn by_day(&self) -> BTreeMap<(SystemTime, ScopeKind), u64> {
+        let mut counts = BTreeMap::new();
+        for record in &self.records {
+            let millis = crate::model::time::to_millis(record.at);
+            *counts.entry((from_millis(millis - millis % DAY), record.kind)).or_default() += 1;
+        }
+        counts
+    }
+}
+
+/// Reads keyring and ledger where a store is: all sign-outs, or those of some scopes and of everybody.
+pub(crate) fn read(place: &dyn Place, key: &KeySource, of: Option<&[Scope]>) -> Result<History> {
+    let disk = place.disk()?;
+    read_by(|| disk.read(KEYRING), &*place.ledger_disk()?, key, of)
+}
+
+fn read_by(
+    mut keyring: impl FnMut() -> io::Result<Option<Vec<u8>>>,
+    ledger_disk: &dyn Disk,
+    key: &KeySource,
+    of: Option<&[Scope]>,
+) -> Result<History> {
+    patiently(|| {
+        let bytes = keyring().map_err(Error::io("read the keyring"))?;
+        let secrets = Keyring::open(&bytes.unwrap_or_default(), key)?.secrets;
+        let tagger = Tagger::new(&secrets.index_key);
+        let names: Option<Vec<TaggedScope>> = of.map(|scopes| {
+            let all = scopes.iter().flat_map(|scope| scopes_of(&tagger, scope).into_iter().chain(names_of(&tagger, scope)));
+            all.chain([TaggedScope::Everybody]).collect()
+        });
+        let wanted = |scope: &TaggedScope| names.as_ref().is_none_or(|names| names.contains(scope));
+        let seen = Ledger::look(ledger_disk, secrets.ledger_id, &secrets.ledger_key, wanted)?;
+        Ok(History {
+            records: seen.sign_outs.into_iter().map(past).collect(),
+            known_since: from_millis(seen.known_since),
+            position: seen.end,
+            tagger,
+        })
+    })
+}
+
+/// What exactly this scope is on record as.
+fn scopes_of(tagger: &Tagger, scope: &Scope) -> Vec<TaggedScope> {
+    match scope {
+        // Under either tag that it had.
+        Scope::Account(id) => {
+            let (tag, other) = identity::tags(tagger, id);
+            [tag].into_iter().chain(other).map(TaggedScope::Account).collect()
+        }
+        scope => vec![rule_scope(tagger, scope)],
+    }
+}
+
+/// Looks again while it sees damage: of a file that is being written to, one part may have been read before, and another after; and a
+/// complete erasure may have put another keyring and ledger in their places between two files.
+fn patiently<T>(mut look: impl FnMut() -> Result<T>) -> Result<T> {
+    for more in 0..MORE_LOOKS {
+        match look() {
+            Err(Error::Damaged { .. }) => std::thread::sleep(Duration::from_millis(1 << more)),
+            seen => return seen,
+        }
+    }
+    look()
+}
+
+fn past((scope, fence): (TaggedScope, Fence)) -> PastSignOut {
+    let kind = ScopeKind::of_rule(scope);
+    let signed_in_before = (fence.cutoff != NO_CUTOFF).then(|| from_millis(fence.cutoff));
+    PastSignOut { position: fence.position, at: from_millis(fence.time), kind, signed_in_before, scope }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::error::Part;
+
+    #[test]
+    fn damage_counts_only_if_it_stays() {
+        for until in [0, 1, MORE_LOOKS, MORE_LOOKS + 1] {
+            let mut looks = 0;
+            let seen = patiently(|| {
+                looks += 1;
+                if looks <= until { Err(Error::damaged(Part::Ledger, "torn")) } else { Ok(()) }
+            });
+            assert_eq!((seen.is_ok(), looks), (until <= MORE_LOOKS, (until + 1).min(MORE_LOOKS + 1)));
+        }
+        let mut looks = 0;
+        let rejected = patiently(|| {
+            looks += 1;
+            Err::<(), _>(Error::KeyRejected)
+        });
+        assert!(matches!(rejected, Err(Error::KeyRejected)) && looks == 1, "another key does not come by waiting");
+    }
+
+    #[cfg(feature = "test-util")]
+    #[test]
+    fn an_erasure_between_keyring_and_ledger_is_no_damage() {
+        let machine = crate::Machine::new();
+        let store = machine.builder().open().unwrap();
+        store.sign_out(crate::SignOut::everybody()).unwrap();
+        let (disk, key) = (machine.disk().unwrap(), KeySource::bytes([7; 32]));
+        let mut looks = 0;
+        let keyring = || {
+            let bytes = disk.read(KEYRING);
+            looks += 1;
+            if looks == 1 {
+                store.complete_erasure(&key).unwrap();
+            }
+            bytes
+        };
+        assert_eq!(read_by(keyring, &*machine.ledger_disk().unwrap(), &key, None).unwrap().records.len(), 1);
+        assert_eq!(looks, 2);
+    }
+}

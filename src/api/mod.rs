@@ -1,0 +1,6 @@
+//! The face: the builder, the store, and the history beside it.
+
+pub(crate) mod builder;
+pub(crate) mod history;
+pub(crate) mod token_store;
+mod verify_copy;

@@ -1,0 +1,31 @@
+//! What goes on behind the verbs, and what an operator does to an open store.
+
+pub(crate) mod backup;
+pub(crate) mod compact;
+pub(crate) mod erase;
+pub(crate) mod figures;
+pub(crate) mod migrate;
+pub(crate) mod pace;
+pub(crate) mod reclaim;
+pub(crate) mod restore;
+pub(crate) mod rotate;
+pub(crate) mod sweep;
+pub(crate) mod tidy;
+pub(crate) mod upkeep;
+pub(crate) mod verify;
+
+use crate::model::error::Part;
+use crate::store::gate::Core;
+
+/// Makes the store refuse all work, if it is dropped: what is on the disk is in doubt, and only reopening finds out. Whoever comes
+/// through forgets it.
+struct Doubt<'a>(&'a Core, Part);
+
+impl Drop for Doubt<'_> {
+    fn drop(&mut self) {
+        match self.1 {
+            Part::Engine => self.0.fail_engine(),
+            _ => self.0.ledger.give_up(),
+        }
+    }
+}

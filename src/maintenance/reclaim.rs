@@ -1,0 +1,54 @@
+//! Deleting what the rule already made unreachable: a thread right behind the sign-outs, and the sweep for what it missed and
+//! for what expired. Nothing here decides anything; it only gives space back.
+
+use crate::maintenance::pace::Pace;
+use crate::maintenance::tidy::tidy_account;
+use crate::model::error::Error;
+use crate::model::tag::TaggedScope;
+use crate::observe;
+use crate::platform::sync::Arc;
+use crate::store::census::for_each_account;
+use crate::store::gate::Core;
+use crate::store::queue::Backlog;
+use crate::store::web;
+use std::time::Instant;
+
+/// The reclaimer's thread. It ends when told to, or with the engine. Should it panic, those who wait are told.
+pub(crate) fn run(core: &Arc<Core>) {
+    struct Ended<'a>(&'a Backlog);
+    impl Drop for Ended<'_> {
+        fn drop(&mut self) {
+            self.0.ended();
+        }
+    }
+    let _ended = Ended(&core.backlog);
+    let mut pace = Pace::steady(&core.backlog);
+    while let Some(scope) = core.backlog.next() {
+        let result = for_each_account(core, scope, |account| {
+            let rows = tidy_account(core, account, None, &mut pace)?.dead_rows;
+            observe::reclaimed(rows);
+            Ok(core.backlog.account_done(rows))
+        });
+        let result = result.and_then(|()| {
+            if scope != TaggedScope::Everybody {
+                return Ok(());
+            }
+            // Web sessions of nobody's have ended too.
+            let mut start = Instant::now();
+            let ended = web::tidy_unbound(core, |looked_at| {
+                pace.worked(looked_at, start);
+                start = Instant::now();
+                core.backlog.goes_on()
+            })?;
+            core.backlog.rows_done(ended);
+            Ok(())
+        });
+        match result {
+            Ok(()) => {}
+            // Trouble with one account's rows is for the sweep to find again.
+            Err(Error::Tampered(_) | Error::InvalidInput { .. }) => {}
+            // The engine is poisoned, or the store closed. The rows stay unreachable.
+            Err(_) => return,
+        }
+    }
+}

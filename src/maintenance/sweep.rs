@@ -1,0 +1,204 @@
+//! The sweep: deletes what expired, and what reclaim missed, a few accounts at a time. Nothing here decides anything; it only gives space back.
+
+use crate::engine::Batch;
+use crate::maintenance::compact::compact;
+use crate::maintenance::pace::Pace;
+use crate::maintenance::tidy::tidy_account;
+use crate::model::error::{Error, Result};
+use crate::model::report::Swept;
+use crate::model::tag::Tag;
+use crate::model::time::millis;
+use crate::observe;
+use crate::platform::sync::lock;
+use crate::rows::row_key::{self, Index};
+use crate::store::census::{SLICE, next_account};
+use crate::store::gate::{Core, Open};
+use crate::store::index::{self};
+use crate::store::lifetime::Works;
+use crate::store::progress::{Cursor, Sweep};
+use crate::store::web;
+
+/// Sweeps, and compacts the engine behind the last slice if that is worth it.
+pub(crate) fn sweep(works: &Works, budget: usize) -> Result<Swept> {
+    let mut progress = lock(&works.sweeping);
+    let result = sweep_slice(&works.core, &mut progress, budget);
+    if let Ok(swept) = &result {
+        observe::swept(swept);
+    }
+    let mut swept = result?;
+    if swept.finished {
+        let mut premises = works.premises();
+        let size = works.core.enter()?.size()?;
+        if premises.is_bloated(size, swept.live_bytes) {
+            let compacted = compact(&works.core, &mut premises);
+            if !matches!(compacted, Err(Error::Closed)) {
+                observe::compacted(compacted.is_ok());
+            }
+            match compacted {
+                Ok(_) => swept.compacted = true,
+                Err(error @ (Error::Poisoned(_) | Error::Closed | Error::Forked)) => return Err(error),
+                // The sweep itself is done, and the store goes on as it was.
+                Err(_) => {}
+            }
+        }
+    }
+    Ok(swept)
+}
+
+/// Looks at up to `budget` accounts, from where the last sweep ended: deletes dead and expired rows, then index rows that lead
+/// nowhere, then compacts the ledger.
+fn sweep_slice(core: &Core, progress: &mut Sweep, budget: usize) -> Result<Swept> {
+    let mut swept = Swept::default();
+    let mut cursor = std::mem::take(&mut progress.cursor);
+    let mut put_off = Vec::new();
+    let mut result = Ok(());
+    for _ in 0..budget {
+        match sweep_step(core, cursor.clone(), &mut swept, &mut put_off) {
+            Ok(Some(next)) => cursor = next,
+            Ok(None) => {
+                swept.finished = true;
+                break;
+            }
+            Err(error) => {
+                result = Err(error);
+                break;
+            }
+        }
+    }
+    // All of them, whatever has failed: the next slice begins behind them.
+    for account in &put_off {
+        let put_off = sweep_account(core, account, &mut swept);
+        result = result.and(put_off);
+    }
+    if swept.finished && result.is_ok() {
+        swept.live_bytes += std::mem::take(&mut progress.live_bytes);
+        return Ok(swept);
+    }
+    progress.cursor = cursor;
+    progress.live_bytes += swept.live_bytes;
+    result.map(|()| swept)
+}
+
+/// One account, one slice of an index, or the ledger; and where to go on, if that was not the end.
+fn sweep_step(core: &Core, cursor: Cursor, swept: &mut Swept, put_off: &mut Vec<Tag>) -> Result<Option<Cursor>> {
+    match cursor {
+        Cursor::Accounts(after) => {
+            let Some(account) = next_account(&core.enter()?, after)? else { return Ok(Some(Cursor::Indexes(0, None))) };
+            // Among many who write, waiting for one after the other takes longer than all else.
+            if core.try_lock_account(&account).is_some() {
+                sweep_account(core, &account, swept)?;
+            } else {
+                put_off.push(account);
+            }
+            Ok(Some(Cursor::Accounts(row_key::behind_account(&account))))
+        }
+        Cursor::Indexes(number, after) => match Index::ALL.get(number) {
+            Some(index) => {
+                let last = sweep_index(&core.enter()?, *index, after.as_deref(), swept)?;
+                let next = if last.is_some() { number } else { number + 1 };
+                Ok(Some(Cursor::Indexes(next, last)))
+            }
+            None => Ok(Some(Cursor::Web(web::Kind::Bound, None))),
+        },
+        Cursor::Web(kind, after) => {
+            // By itself: a `match` on it would hold the gate to its end, and whoever waits to be alone there would wait for who enters again.
+            let last = web::tidy_slice(&core.enter()?, kind, after.as_deref(), swept)?;
+            match (last, kind) {
+                (Some(last), _) => Ok(Some(Cursor::Web(kind, Some(last)))),
+                (None, web::Kind::Bound) => Ok(Some(Cursor::Web(web::Kind::Unbound, None))),
+                (None, web::Kind::Unbound) => {
+                    let open = core.enter()?;
+                    open.leave_known()?;
+                    let oldest = core.clock.for_deletion().saturating_sub(millis(core.options.max_sign_in_age));
+                    match core.ledger.compact(oldest) {
+                        Err(error @ (Error::Poisoned(_) | Error::Closed | Error::Forked)) => return Err(error),
+                        // As on a full disk: nothing was changed, and the rest of the upkeep may be what makes room.
+                        Err(_) => observe::compacted(false),
+                        Ok(_) => {}
+                    }
+                    Ok(None)
+                }
+            }
+        }
+    }
+}
+
+fn sweep_account(core: &Core, account: &Tag, swept: &mut Swept) -> Result<()> {
+    let tidied = tidy_account(core, account, Some(core.clock.for_deletion()), &mut Pace::hurried())?;
+    swept.accounts += 1;
+    swept.dead_rows += tidied.dead_rows;
+    swept.expired_tokens += tidied.expired_tokens;
+    swept.tampered += tidied.tampered;
+    swept.live_bytes += tidied.live_bytes;
+    Ok(())
+}
+
+/// Deletes index rows that find nobody. (A row too few or too many decides nothing.)
+fn sweep_index(open: &Open<'_>, index: Index, after: Option<&[u8]>, swept: &mut Swept) -> Result<Option<Vec<u8>>> {
+    let slice = open.scan(&index.prefix(), after, SLICE)?;
+    for (key, _) in &slice {
+        let Some((tag, account)) = row_key::indexed(key) else { continue };
+        // Nearly all of them are. Only who deletes has to be sure, and waits for who is at work on the account.
+        if index::is_due(open, &account, (index, tag))? {
+            swept.live_bytes += key.len() as u64;
+            continue;
+        }
+        let _lock = open.core.lock_account(&account);
+        if !index::is_due(open, &account, (index, tag))? {
+            let mut batch = Batch::default();
+            batch.delete(key.clone());
+            open.commit(&account, batch)?;
+            swept.dead_rows += 1;
+        } else {
+            swept.live_bytes += key.len() as u64;
+        }
+    }
+    Ok(slice.into_iter().last().map(|(key, _)| key))
+}
+
+#[cfg(all(test, feature = "test-util"))]
+mod tests {
+    use std::thread::{scope, yield_now};
+
+    use super::*;
+    use crate::{AccountId, Machine, SignIn, TenantId};
+
+    // Without it: the sweep waits for one account after the other among many who write, or never comes back to those that it has passed by.
+    #[test]
+    fn an_account_that_somebody_is_at_is_swept_last() {
+        let machine = Machine::new();
+        let store = machine.builder().open().unwrap();
+        let core = store.core();
+        let mut tags = Vec::new();
+        // Two that do not share a lock.
+        for number in 0.. {
+            let account = AccountId::new("login.example.com", number.to_string()).unwrap();
+            let tag = core.tagger.account(&account);
+            if tags.first().is_none_or(|first: &Tag| first[0] != tag[0]) {
+                store.sign_in(SignIn::new(account, TenantId::new("contoso").unwrap())).unwrap();
+                tags.push(tag);
+            }
+            if tags.len() == 2 {
+                break;
+            }
+        }
+        tags.sort_unstable();
+        // A dead row in each tells that the sweep was there.
+        let dead = |tag: &Tag| row_key::sign_in(tag, &[0xdd; 16]);
+        let mut rows = machine.rows();
+        rows.extend(tags.iter().map(|tag| (dead(tag), vec![1])));
+        machine.set_rows(rows);
+        let at_work = core.lock_account(&tags[0]);
+        let swept = scope(|scope| {
+            let sweeping = scope.spawn(|| super::sweep_slice(core, &mut Sweep::default(), usize::MAX));
+            while machine.rows().contains_key(&dead(&tags[1])) {
+                yield_now();
+            }
+            assert!(machine.rows().contains_key(&dead(&tags[0])));
+            drop(at_work);
+            sweeping.join().unwrap().unwrap()
+        });
+        assert_eq!((swept.accounts, swept.dead_rows, swept.finished), (2, 2, true));
+        assert!(!machine.rows().contains_key(&dead(&tags[0])));
+    }
+}

@@ -1,0 +1,138 @@
+//! Verification: every row is opened, every record read, and nothing changed.
+
+use crate::model::error::{Error, Result};
+use crate::model::report::Verified;
+use crate::model::tag::Tag;
+use crate::rows::row_key::{self, AccountRow, Index};
+use crate::store::census::{look, next_account};
+use crate::store::gate::{Core, Open};
+use crate::store::{index, web};
+
+/// Looks at all rows, account by account, each under its lock.
+pub(crate) fn verify(core: &Core) -> Result<Verified> {
+    drop(core.enter()?);
+    // Not while it is entered: that would keep out who waits to be alone. Should the store have been closed meanwhile, and be open elsewhere, what
+    // was found says nothing.
+    let sign_outs = core.ledger.check();
+    drop(core.enter()?);
+    let mut verified = Verified { sign_outs: sign_outs?, ..Verified::default() };
+    let mut after = row_key::all_accounts();
+    loop {
+        let open = core.enter()?;
+        let Some(account) = next_account(&open, after)? else { break };
+        verify_account(&open, &account, &mut verified)?;
+        after = row_key::behind_account(&account);
+    }
+    for index in Index::ALL {
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let open = core.enter()?;
+            let slice = open.scan(&index.prefix(), after.as_deref(), 256)?;
+            let Some((last, _)) = slice.last() else { break };
+            after = Some(last.clone());
+            for (tag, account) in slice.iter().filter_map(|(key, _)| row_key::indexed(key)) {
+                let _lock = core.lock_account(&account);
+                verified.dead_rows += u64::from(!index::is_due(&open, &account, (index, tag))?);
+            }
+        }
+    }
+    verify_unbound(core, &mut verified)?;
+    Ok(verified)
+}
+
+/// Web sessions of nobody's, and index rows of web sessions that find none. (The others were counted with their accounts.)
+fn verify_unbound(core: &Core, verified: &mut Verified) -> Result<()> {
+    for prefix in [row_key::web_indexes(), row_key::all_unbound()] {
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let open = core.enter()?;
+            let slice = open.scan(&prefix, after.as_deref(), 256)?;
+            let Some((last, _)) = slice.last() else { break };
+            after = Some(last.clone());
+            for (key, _) in &slice {
+                if let Some((session, account, sign_in)) = row_key::web_indexed(key) {
+                    let _lock = core.lock_account(&account);
+                    let is_there = open.get(&row_key::web(&account, &sign_in, &session, 0))?.is_some();
+                    verified.dead_rows += u64::from(!is_there);
+                } else if let Some((session, 0)) = row_key::unbound_of(key) {
+                    let _lock = core.lock_account(&session);
+                    count(
+                        web::read_unbound(&open, &session, core.clock.for_deletion()).map(|found| found.map(|it| it.is_some())),
+                        verified,
+                    )?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A web session that was read under the lock.
+fn count(found: Result<Option<bool>>, verified: &mut Verified) -> Result<()> {
+    match found {
+        Ok(Some(true)) => verified.web_sessions += 1,
+        Ok(Some(false)) => verified.dead_rows += 1,
+        Ok(None) | Err(Error::Tampered(_)) => verified.tampered += 1,
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+fn verify_account(open: &Open<'_>, account: &Tag, verified: &mut Verified) -> Result<()> {
+    let _lock = open.core.lock_account(account);
+    let key = row_key::header(account);
+    let opened = open.header(account).and_then(|opened| match opened {
+        Some((value, header)) => open.rows()?.open_account(&key, &value, &header).map(|_| Some(header)),
+        None => Ok(None),
+    });
+    let header = match opened {
+        Ok(header) => header,
+        Err(Error::Tampered(_)) => {
+            verified.tampered += 1;
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    let look =
+        header.as_ref().map(|header| look(open, account, header, open.core.ledger.synced())).transpose()?.unwrap_or_default();
+    verified.tampered += look.tampered;
+    verified.accounts += u64::from(!look.live.is_empty());
+    verified.sign_ins += look.live.len() as u64;
+    for (index, tag) in look.live.iter().flat_map(|(_, entries)| entries) {
+        verified.missing_index_rows += u64::from(open.get(&index.row(tag, account))?.is_none());
+    }
+    let end = open.core.ledger.synced();
+    open.for_each_row(&row_key::account(account), |(key, value)| {
+        match (row_key::parse(&key), &header) {
+            (Some(AccountRow::Header), _) => verified.dead_rows += u64::from(look.live.is_empty()),
+            (Some(AccountRow::SignIn(id)), _) => verified.dead_rows += u64::from(!look.lives.contains_key(&id)),
+            (Some(AccountRow::Token { sign_in, tenant, part, .. }), Some(header)) => match look.lives.get(&sign_in) {
+                Some(life) if !open.core.ledger.fences().is_tenant_dead_by(life, tenant, end) => {
+                    if part == 0 {
+                        match open.token(header, key, value) {
+                            Ok(Some(_)) => verified.tokens += 1,
+                            Ok(None) | Err(Error::Tampered(_)) => verified.tampered += 1,
+                            Err(error) => return Err(error),
+                        }
+                    }
+                }
+                _ => verified.dead_rows += 1,
+            },
+            (Some(AccountRow::Web { sign_in, session, part }), Some(_)) => {
+                let is_found = web::is_found(open, &session, account, &sign_in)?;
+                if !is_found || !look.lives.contains_key(&sign_in) {
+                    verified.dead_rows += 1;
+                } else if part == 0 {
+                    let binding = web::Binding { account: *account, sign_in };
+                    count(
+                        web::read_bound(open, &session, &binding, open.core.clock.for_deletion())
+                            .map(|found| found.map(|it| it.is_some())),
+                        verified,
+                    )?;
+                }
+            }
+            (Some(AccountRow::Token { .. } | AccountRow::Web { .. }), None) | (None, _) => verified.dead_rows += 1,
+        }
+        Ok(true)
+    })
+}

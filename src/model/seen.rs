@@ -1,0 +1,30 @@
+//! What was looked up before a sign-out.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::model::tag::{Tag, TaggedScope};
+
+/// Which accounts have, or may have, a sign-in of a scope.
+///
+/// It is not believed for long: a sign-out looks into the index again, under its locks. It only need not read once more that an account has a
+/// sign-in which it had a moment ago. One that has come since is read then.
+#[derive(Clone, Default)]
+pub(crate) struct Seen(BTreeSet<(TaggedScope, Tag)>);
+
+impl Seen {
+    #[cfg(feature = "logout")]
+    pub(crate) fn add(&mut self, scope: TaggedScope, account: Tag) {
+        self.0.insert((scope, account));
+    }
+
+    pub(crate) fn has(&self, scope: TaggedScope, account: &Tag) -> bool {
+        self.0.contains(&(scope, *account))
+    }
+}
+
+impl fmt::Debug for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seen(..)")
+    }
+}

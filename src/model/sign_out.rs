@@ -1,0 +1,268 @@
+//! A sign-out as a value: what is asked for, and what came of it.
+
+use crate::model::seen::Seen;
+use crate::model::tag::TaggedScope;
+use std::time::SystemTime;
+
+use crate::model::id::{AccountId, Alias, SessionId, Subject, TenantId};
+use crate::model::token::RefreshToken;
+
+/// Whose sign-ins end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Scope {
+    /// Every sign-in of an account.
+    Account(AccountId),
+    /// The sign-ins of a session at the provider; what else ends is for the [`SessionPolicy`] to say.
+    Session(SessionId),
+    /// Every sign-in that was made with this subject.
+    Subject(Subject),
+    /// Every sign-in in a tenant, and every token of it that other sign-ins hold.
+    Tenant(TenantId),
+    /// Every sign-in there is.
+    Everybody,
+}
+
+/// What a session's sign-out ends beside the session itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SessionPolicy {
+    /// The whole account that the session is of, in every browser: what the providers' documents ask of an app when a user signs out.
+    #[default]
+    WholeAccount,
+    /// Only the sign-ins of this session.
+    OnlySession,
+}
+
+/// A sign-out to be done. Every sign-in in its scope that was made before ends, for ever.
+///
+/// ```
+/// # use oubliette::*;
+/// # let store = TokenStore::in_memory()?;
+/// let session = SessionId::new("https://idp.example.com", "s-1")?;
+/// let receipt = store.sign_out(SignOut::session(&session).taking_refresh_tokens())?;
+/// assert_eq!(receipt.refresh_tokens.len(), 0); // Nobody was there: recorded all the same.
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct SignOut {
+    pub(crate) scopes: Vec<Scope>,
+    /// Whose accounts are looked up.
+    pub(crate) aliases: Vec<Alias>,
+    pub(crate) cutoff: Option<SystemTime>,
+    pub(crate) take: bool,
+    pub(crate) is_counted: bool,
+    pub(crate) policy: Option<SessionPolicy>,
+    /// What was looked up for it already.
+    pub(crate) seen: Seen,
+}
+
+impl SignOut {
+    /// In any scope.
+    pub fn of(scope: Scope) -> Self {
+        let (scopes, aliases) = (vec![scope], Vec::new());
+        Self { scopes, aliases, cutoff: None, take: false, is_counted: false, policy: None, seen: Seen::default() }
+    }
+
+    /// Of an account, wherever it is signed in.
+    pub fn account(account: &AccountId) -> Self {
+        Self::of(Scope::Account(account.clone()))
+    }
+
+    /// Of a session at the provider.
+    pub fn session(session: &SessionId) -> Self {
+        Self::of(Scope::Session(session.clone()))
+    }
+
+    /// Of a subject at the provider.
+    pub fn subject(subject: &Subject) -> Self {
+        Self::of(Scope::Subject(subject.clone()))
+    }
+
+    /// Of every account that has a sign-in of this alias: they are looked up, and recorded by their own names. An alias has no record itself: who
+    /// is on the way in meanwhile is not covered, and if nobody is there, nothing is recorded. The engine has to be readable.
+    pub fn alias(alias: &Alias) -> Self {
+        Self { scopes: Vec::new(), aliases: vec![alias.clone()], ..Self::of(Scope::Everybody) }
+    }
+
+    /// Of a tenant: everybody who signed in to it, and the tokens of it that guests hold.
+    pub fn tenant(tenant: &TenantId) -> Self {
+        Self::of(Scope::Tenant(tenant.clone()))
+    }
+
+    /// Of everybody.
+    pub fn everybody() -> Self {
+        Self::of(Scope::Everybody)
+    }
+
+    /// And of this scope, in the same stroke: for signals that name a user by more than one name.
+    pub fn and(mut self, scope: Scope) -> Self {
+        self.scopes.push(scope);
+        self
+    }
+
+    /// Only who signed in by this time, to the millisecond: for signals that say when they were made, so that a late or
+    /// repeated one does not end a newer sign-in. Claims such as `iat` are in whole seconds: give the end of that second, and what
+    /// the clocks may differ by.
+    pub fn signed_in_before(mut self, time: SystemTime) -> Self {
+        self.cutoff = Some(time);
+        self
+    }
+
+    /// Gives the refresh tokens that it ends, so that they can be revoked (RFC 7009). For an account, session or subject.
+    pub fn taking_refresh_tokens(mut self) -> Self {
+        self.take = true;
+        self
+    }
+
+    /// Counts whom it ended, in [`Receipt::counted`]. The sign-out stands, and is durable, as soon as without; but the call returns when all is
+    /// counted: for a tenant, or everybody, it goes through all their accounts.
+    pub fn counted(mut self) -> Self {
+        self.is_counted = true;
+        self
+    }
+
+    /// The kind of its scope, or of the first of several.
+    pub(crate) fn kind(&self) -> ScopeKind {
+        self.scopes.first().map_or(ScopeKind::Account, ScopeKind::of)
+    }
+
+    /// What is known from a look just before need not be read again.
+    #[cfg(feature = "logout")]
+    pub(crate) fn with_seen(self, seen: Seen) -> Self {
+        Self { seen, ..self }
+    }
+
+    #[cfg(feature = "logout")]
+    pub(crate) fn cutoff(&self) -> Option<SystemTime> {
+        self.cutoff
+    }
+
+    pub(crate) fn scopes(&self) -> impl Iterator<Item = &Scope> {
+        self.scopes.iter()
+    }
+
+    /// What a session's sign-out ends, instead of what the store was built with. Said of a subject it is meant likewise: by
+    /// [`WholeAccount`](SessionPolicy::WholeAccount) every account with a sign-in of that subject ends, which without a policy it does not.
+    pub fn policy(mut self, policy: SessionPolicy) -> Self {
+        self.policy = Some(policy);
+        self
+    }
+}
+
+/// A sign-out that is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Receipt {
+    /// Its (last) record's place in the ledger.
+    pub position: u64,
+    /// When it was asked for.
+    pub at: SystemTime,
+    /// How many accounts a session's sign-out took (or a subject's, if it was to take them); `None` in other scopes, which look for nobody.
+    pub accounts: Option<usize>,
+    /// The refresh tokens that it ended, if they were asked for.
+    pub refresh_tokens: Vec<RefreshToken>,
+    /// Whether some refresh tokens could not be read, because the engine failed or a row does not open.
+    pub refresh_tokens_missed: bool,
+    /// Whom it ended, if that was [to be counted](SignOut::counted). `None` if not, or if the engine cannot be read. Whom another sign-in
+    /// of the account has pushed out between the sign-out and the counting is not counted; sweeps and the reclaimer wait meanwhile.
+    pub counted: Option<Counted>,
+}
+
+/// Whom a sign-out ended: those who were live until then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counted {
+    /// Accounts of which at least one sign-in ended.
+    pub accounts: u64,
+    /// Their sign-ins that ended. (Not the tokens of a tenant that sign-ins of others hold, which end too.)
+    pub sign_ins: u64,
+}
+
+/// What the store knows of the last sign-out of somebody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LastSignOut {
+    /// The newest sign-out that can have ended a sign-in of them, if one is known: see
+    /// [`TokenStore::last_sign_out`](crate::TokenStore::last_sign_out).
+    pub record: Option<Recorded>,
+    /// The newest sign-out of exactly this scope, if one is known.
+    pub exact: Option<Recorded>,
+    /// Sign-outs since this time are all known. Older ones may have been dropped: every sign-in from before has ended by its age.
+    pub known_since: SystemTime,
+    /// By which names nobody could be looked for: nothing is left of the sign-ins that had them, or it cannot be read.
+    pub not_looked_at: Vec<ScopeKind>,
+}
+
+/// A sign-out, as the ledger keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recorded {
+    /// Its place in the ledger.
+    pub position: u64,
+    /// When it was asked for.
+    pub at: SystemTime,
+    /// What it was the sign-out of.
+    pub kind: ScopeKind,
+    /// Only sign-ins made by this time ended; `None` if all did.
+    pub signed_in_before: Option<SystemTime>,
+}
+
+/// The kinds of [`Scope`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum ScopeKind {
+    /// Everybody.
+    Everybody,
+    /// A tenant.
+    Tenant,
+    /// An account.
+    Account,
+    /// A session at the provider.
+    Session,
+    /// A subject at the provider.
+    Subject,
+}
+
+impl ScopeKind {
+    /// The kind of a scope.
+    #[must_use]
+    pub fn of(scope: &Scope) -> Self {
+        match scope {
+            Scope::Everybody => Self::Everybody,
+            Scope::Tenant(_) => Self::Tenant,
+            Scope::Account(_) => Self::Account,
+            Scope::Session(_) => Self::Session,
+            Scope::Subject(_) => Self::Subject,
+        }
+    }
+
+    pub(crate) fn of_rule(scope: TaggedScope) -> Self {
+        match scope {
+            TaggedScope::Everybody => Self::Everybody,
+            TaggedScope::Tenant(_) => Self::Tenant,
+            TaggedScope::Account(_) => Self::Account,
+            TaggedScope::Session(_) => Self::Session,
+            TaggedScope::Subject(_) => Self::Subject,
+        }
+    }
+
+    /// Its name, in lower case.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Everybody => "everybody",
+            Self::Tenant => "tenant",
+            Self::Account => "account",
+            Self::Session => "session",
+            Self::Subject => "subject",
+        }
+    }
+}
+
+impl std::fmt::Display for ScopeKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}

@@ -1,0 +1,200 @@
+//! The rule of life and death. Nothing else decides: no index, no reclaim, no clock.
+//!
+//! > A fence covers a sign-in when it is in its scope, newer than its as-of, and, if the record has a cutoff, the
+//! > sign-in's time is not after it, or after the record's own time. A sign-in is dead when a fence of its account, session, subject, tenant or of
+//! > everybody covers it. A token is dead when its sign-in is, or when a fence of the token's own tenant covers that
+//! > sign-in.
+//!
+//! An as-of counts only together with the *opening* it was taken in. Each opening of the ledger is recorded in it under a
+//! random number. A sign-in whose opening the ledger does not know, or whose as-of lies beyond where the next opening began,
+//! was made beside records that this ledger has lost: it is dead. (Without this, a ledger rolled back to an earlier state, beside
+//! an engine that has lost its checkpoint, would give new sign-outs positions below the as-ofs of sign-ins that live on: they
+//! would return `Ok` and cover nobody.)
+//!
+//! A sign-in whose time is later than that of a sign-out which came after it, was made by a clock that was ahead: it may be as old as
+//! anything, so no cutoff spares it.
+//!
+//! Everything here is a pure function of the fences, the openings and the sign-in.
+
+mod fences;
+mod frontier;
+mod table;
+
+use crate::model::position::{Opening, Position};
+use crate::model::tag::{Tag, TaggedScope};
+use crate::model::time::Millis;
+pub(crate) use fences::{Before, Fences, InOrder};
+pub(crate) use table::SHARDS;
+
+/// A record without a cutoff covers sign-ins of every time.
+pub(crate) const NO_CUTOFF: Millis = Millis::MAX;
+
+/// What a ledger record at `position` says: every sign-in in its scope with as-of below it, and time up to `cutoff`, is dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fence {
+    pub(crate) position: Position,
+    pub(crate) cutoff: Millis,
+    /// When it was asked for.
+    pub(crate) time: Millis,
+}
+
+impl Fence {
+    /// Whether its cutoff leaves a sign-in of this time in its scope, which is older than itself.
+    fn takes(&self, time: Millis) -> bool {
+        takes(self.cutoff, self.time, time)
+    }
+
+    /// Whether it covers whatever the other one does, which is older and of the same scope.
+    fn hides(&self, older: &Self) -> bool {
+        // Whom the older one takes for being in its future, this one has to take: for being in its own, or by its cutoff.
+        self.cutoff >= older.cutoff && (self.cutoff >= self.time || self.time <= older.time)
+    }
+}
+
+/// Whether a sign-out that was asked for at `asked`, with this cutoff, takes a sign-in of this time that was made before it.
+pub(crate) fn takes(cutoff: Millis, asked: Millis, time: Millis) -> bool {
+    time <= cutoff || time > asked
+}
+
+/// What the rule looks at of a sign-in.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Life {
+    pub(crate) opening: Opening,
+    pub(crate) as_of: Position,
+    pub(crate) time: Millis,
+    pub(crate) account: Tag,
+    /// The account's other tag, if the sign-in is of a time when it had two: `identity.rs`.
+    pub(crate) other: Option<Tag>,
+    pub(crate) tenant: Tag,
+    pub(crate) session: Option<Tag>,
+    pub(crate) subject: Option<Tag>,
+}
+
+impl Life {
+    /// The scopes whose fences can cover this sign-in.
+    pub(crate) fn scopes(&self) -> impl Iterator<Item = TaggedScope> {
+        [TaggedScope::Everybody, TaggedScope::Account(self.account), TaggedScope::Tenant(self.tenant)]
+            .into_iter()
+            .chain(self.other.map(TaggedScope::Account))
+            .chain(self.session.map(TaggedScope::Session))
+            .chain(self.subject.map(TaggedScope::Subject))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn life(as_of: Position, time: Millis) -> Life {
+        let (account, tenant, session) = ([1; 16], [2; 16], Some([3; 16]));
+        Life { opening: [0; 16], as_of, time, account, other: None, tenant, session, subject: None }
+    }
+
+    fn fence(position: Position, cutoff: Millis) -> Fence {
+        Fence { position, cutoff, time: 1000 }
+    }
+
+    fn fences() -> Fences {
+        let mut fences = Fences::default();
+        fences.open(0, [0; 16], 0);
+        fences
+    }
+
+    #[test]
+    fn a_sign_in_of_an_unknown_opening_or_beyond_its_end_is_dead() {
+        let mut fences = Fences::default();
+        assert!(fences.is_dead(&life(0, 0)));
+        fences.open(3, [0; 16], 0);
+        fences.open(6, [1; 16], 0);
+        let of = |opening, as_of| Life { opening: [opening; 16], ..life(as_of, 0) };
+        let dead: Vec<bool> = (0..9).map(|as_of| fences.is_dead(&of(0, as_of))).collect();
+        assert_eq!(dead, [true, true, true, false, false, false, true, true, true]);
+        let dead: Vec<bool> = (4..9).map(|as_of| fences.is_dead(&of(1, as_of))).collect();
+        assert_eq!(dead, [true, true, false, false, false]);
+        assert!(fences.is_dead(&of(2, 7)) && fences.is_dead_by(&of(2, 7), 9));
+    }
+
+    /// Every list of up to so many fences of these scopes, with every cutoff, by clocks that jump in between.
+    fn lists(scopes: &[TaggedScope], most: Position) -> Vec<Vec<(TaggedScope, Fence)>> {
+        const CUTOFFS: [Millis; 4] = [10, 20, 30, NO_CUTOFF];
+        const TIMES: [Millis; 3] = [8, 22, 40];
+        let mut lists = vec![Vec::<(TaggedScope, Fence)>::new()];
+        for position in 1..=most {
+            let shorter: Vec<_> = lists.iter().filter(|list| list.len() + 1 == position as usize).cloned().collect();
+            for (scope, cutoff, time) in
+                scopes.iter().flat_map(|scope| CUTOFFS.iter().flat_map(move |cutoff| TIMES.map(|time| (scope, *cutoff, time))))
+            {
+                let longer = |list: &Vec<_>| [list.as_slice(), &[(*scope, Fence { position, cutoff, time })]].concat();
+                lists.extend(shorter.iter().map(longer));
+            }
+        }
+        lists
+    }
+
+    /// The rule, word by word, against the frontier.
+    #[test]
+    fn the_frontier_hides_nothing_that_decides() {
+        let (account, tenant) = (TaggedScope::Account([1; 16]), TaggedScope::Tenant([9; 16]));
+        let lists = [lists(&[account, tenant], 2), lists(&[account], 3)].concat();
+        let (mut dead, mut spared) = (0, 0);
+        for list in &lists {
+            let mut fences = fences();
+            list.iter().for_each(|(scope, fence)| fences.stand(*scope, *fence));
+            for (as_of, time) in (0..=3).flat_map(|a| [5, 9, 15, 21, 25, 35, 45].map(|t| (a, t))) {
+                let life = life(as_of, time);
+                let covers = |f: &Fence| f.position > as_of && (time <= f.cutoff || time > f.time);
+                let covered =
+                    |scope: TaggedScope, end: Position| list.iter().any(|(s, f)| *s == scope && f.position <= end && covers(f));
+                assert_eq!(fences.is_dead(&life), covered(account, 9), "{as_of} {time}");
+                assert_eq!(fences.is_tenant_dead(&life, [9; 16]), covered(tenant, 9));
+                // Reclaim may miss what a newer fence hides, but never takes what is not dead.
+                assert!(!fences.is_dead_by(&life, 2) || covered(account, 2));
+                dead += usize::from(fences.is_dead(&life));
+                spared += usize::from(!fences.is_dead(&life) && as_of == 0 && list.len() > 1);
+            }
+        }
+        assert!(lists.len() > 2000 && dead > 20_000 && spared > 1000, "{} lists, {dead} dead, {spared} spared", lists.len());
+    }
+
+    /// A clock that was ahead, and is corrected: the sign-in carries the future, and no cutoff spares it. One from between cutoff and sign-out is spared.
+    #[test]
+    fn a_sign_in_from_the_future_of_a_sign_out_is_older_than_its_cutoff() {
+        let mut fences = fences();
+        fences.stand(TaggedScope::Session([3; 16]), Fence { position: 5, cutoff: 60, time: 100 });
+        let is_dead = |time| fences.is_dead(&life(4, time));
+        assert_eq!([60, 61, 100, 101, 86_400_000].map(is_dead), [true, false, false, true, true]);
+        assert!(!fences.is_dead(&life(5, 101)), "what was signed in after it is newer, whatever its time");
+    }
+
+    /// What an account of version 1 had under either tag, against fences under either, old and new.
+    #[test]
+    fn a_sign_in_of_two_tags_is_covered_by_both() {
+        let (today, other, somebody) = ([1; 16], [7; 16], [8; 16]);
+        for (of, by) in [(today, today), (today, other), (other, today), (other, other), (today, somebody), (other, somebody)] {
+            let mut fences = fences();
+            fences.stand(TaggedScope::Account(by), fence(5, NO_CUTOFF));
+            let twin = if of == today { other } else { today };
+            let life = Life { account: of, other: Some(twin), ..life(4, 0) };
+            assert_eq!(fences.is_dead(&life), by != somebody);
+            assert!(!fences.is_dead(&Life { as_of: 5, ..life }), "it came after");
+        }
+    }
+
+    #[test]
+    fn every_scope_of_a_sign_in_covers_it_and_no_other_does() {
+        let mine =
+            [TaggedScope::Everybody, TaggedScope::Account([1; 16]), TaggedScope::Tenant([2; 16]), TaggedScope::Session([3; 16])];
+        let others = [
+            TaggedScope::Account([2; 16]),
+            TaggedScope::Tenant([1; 16]),
+            TaggedScope::Session([1; 16]),
+            TaggedScope::Subject([3; 16]),
+        ];
+        for (scope, expected) in mine.map(|s| (s, true)).into_iter().chain(others.map(|s| (s, false))) {
+            let mut fences = fences();
+            fences.stand(scope, fence(5, NO_CUTOFF));
+            assert_eq!(fences.is_dead(&life(4, 0)), expected);
+            assert!(!fences.is_dead(&life(5, 0)), "a sign-in as of the fence is newer than it");
+        }
+    }
+}

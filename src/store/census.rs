@@ -1,0 +1,101 @@
+//! Who there is: accounts one after the other, and which sign-ins of one live.
+
+use crate::model::error::{Error, Result};
+use crate::model::position::Position;
+use crate::model::tag::{Tag, TaggedScope};
+use crate::rows::cipher::Header;
+use crate::rows::row_key::{self, Index, SignInId};
+use crate::rule::Life;
+use crate::store::gate::{Core, Open};
+use crate::store::index::{self, Entry};
+use std::collections::HashMap;
+
+/// How many rows are read and gone through at a time, under the gate.
+pub(crate) const SLICE: usize = if cfg!(oubliette_shuttle) { 2 } else { 64 };
+
+/// The next account with rows behind `after`. Keys that this crate did not make are passed over.
+pub(crate) fn next_account(open: &Open<'_>, mut after: Vec<u8>) -> Result<Option<Tag>> {
+    loop {
+        let row = open.scan(&row_key::all_accounts(), Some(&after), 1)?;
+        let Some((key, _)) = row.into_iter().next() else { return Ok(None) };
+        match row_key::account_of(&key) {
+            Some(account) => return Ok(Some(account)),
+            None => after = key,
+        }
+    }
+}
+
+/// Calls `each` for the accounts that a sign-out of `scope` may have ended, until it says stop. The gate is let go of in between, so that the
+/// store can close meanwhile.
+pub(crate) fn for_each_account(core: &Core, scope: TaggedScope, mut each: impl FnMut(&Tag) -> Result<bool>) -> Result<()> {
+    let (index, tag) = match scope {
+        TaggedScope::Account(account) => return each(&account).map(|_| ()),
+        TaggedScope::Everybody => {
+            let mut after = row_key::all_accounts();
+            loop {
+                let Some(account) = next_account(&core.enter()?, after)? else { return Ok(()) };
+                if !each(&account)? {
+                    return Ok(());
+                }
+                after = row_key::behind_account(&account);
+            }
+        }
+        TaggedScope::Tenant(tag) => (Index::Tenant, tag),
+        TaggedScope::Session(tag) => (Index::Session, tag),
+        TaggedScope::Subject(tag) => (Index::Subject, tag),
+    };
+    let prefix = index.accounts_of(&tag);
+    let mut after: Option<Vec<u8>> = None;
+    loop {
+        let slice = core.enter()?.scan(&prefix, after.as_deref(), SLICE)?;
+        let Some((last, _)) = slice.last() else { return Ok(()) };
+        after = Some(last.clone());
+        for account in slice.iter().filter_map(|(key, _)| row_key::indexed_account(key)) {
+            if !each(&account)? {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The sign-ins of a header.
+#[derive(Default)]
+pub(crate) struct Look {
+    pub(crate) live: Vec<(SignInId, Vec<Entry>)>,
+    pub(crate) lives: HashMap<SignInId, Life>,
+    /// What found those that have ended.
+    pub(crate) ended: Vec<Entry>,
+    pub(crate) has_ended: bool,
+    pub(crate) tampered: u64,
+}
+
+/// Who of the header's sign-ins lives, by the fences up to `end`.
+pub(crate) fn look(open: &Open<'_>, account: &Tag, header: &Header, end: Position) -> Result<Look> {
+    let core = open.core;
+    let now = core.clock.for_deletion();
+    let mut look = Look::default();
+    for id in &header.sign_ins {
+        let body = match open.sign_in(account, header, id) {
+            Ok(Some(body)) => body,
+            Ok(None) => {
+                look.has_ended = true;
+                continue;
+            }
+            Err(Error::Tampered(_)) => {
+                (look.has_ended, look.tampered) = (true, look.tampered + 1);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let life = core.life(*account, header.other, &body);
+        let entries = index::entries(core, &life, &body);
+        if core.is_too_old(&life, now) || core.ledger.fences().is_dead_by(&life, end) {
+            look.has_ended = true;
+            look.ended.extend(entries);
+        } else {
+            look.live.push((*id, entries));
+            look.lives.insert(*id, life);
+        }
+    }
+    Ok(look)
+}

@@ -1,0 +1,333 @@
+//! Committing as a group: batches of several accounts go to the engine as one, as the ledger groups sign-outs.
+//!
+//! A batch costs sled two writes of its own whatever is in it, and the batches of a process go one at a time. So whoever comes while one is
+//! being written queues up, and who is in front of the queue then writes for those behind, too (as LevelDB's queue of writers does,
+//! `DBImpl::Write`). Whoever waits here holds its account's lock: what its batch is guarded by stays as it was read.
+//!
+//! Only who writes moves the checkpoint. It is one at a time, so the checkpoint never goes back.
+
+use std::collections::VecDeque;
+
+use crate::engine::Batch;
+use crate::model::error::{Error, Part, Result};
+use crate::model::position::Position;
+use crate::model::tag::Tag;
+use crate::platform::sync::{Arc, Condvar, Mutex, PoisonError, lock};
+
+/// A group has no more changes than this, but for those of its first: readers wait while it is applied, some microseconds for each. (Twice as many are
+/// hardly faster: `benches/sign_ins.rs`.)
+const MOST: usize = if cfg!(oubliette_shuttle) { 16 } else { 64 };
+
+/// What one caller wants committed.
+pub(crate) struct Wanted {
+    pub(crate) account: Tag,
+    pub(crate) batch: Batch,
+    /// Whether rows of it have an as-of: then the checkpoint has to be there with them, or before.
+    pub(crate) has_as_of: bool,
+}
+
+/// What a write of a group did.
+pub(crate) struct Written {
+    /// Of each, whether its guard held.
+    pub(crate) held: Vec<bool>,
+    /// Where the checkpoint is now.
+    pub(crate) checkpoint: Position,
+}
+
+/// Who commits, one after the other.
+pub(crate) struct Commits {
+    queue: Mutex<Queue>,
+}
+
+struct Queue {
+    waiting: VecDeque<Arc<Member>>,
+    /// Somebody writes, or has been told to.
+    is_led: bool,
+    /// The position in the checkpoint row, as of the last group that was written.
+    checkpoint: Position,
+}
+
+struct Member {
+    changes: usize,
+    turn: Mutex<Turn>,
+    changed: Condvar,
+}
+
+enum Turn {
+    Waits(Wanted),
+    Leads(Wanted),
+    /// In the hands of who writes.
+    Taken,
+    Done(Result<bool>),
+}
+
+impl Commits {
+    pub(crate) fn new(checkpoint: Position) -> Self {
+        Self { queue: Mutex::new(Queue { waiting: VecDeque::new(), is_led: false, checkpoint }) }
+    }
+
+    /// For who is alone in the store: another engine has taken the place of this one.
+    pub(crate) fn set_checkpoint(&self, checkpoint: Position) {
+        lock(&self.queue).checkpoint = checkpoint;
+    }
+
+    /// Returns when the batch is committed, or its guard did not hold (`Ok(false)`). Should it be this caller's turn, `write` commits a group, given
+    /// where the checkpoint is.
+    ///
+    /// # Errors
+    /// That of the write, for everybody in the group.
+    pub(crate) fn commit(&self, wanted: Wanted, write: impl FnOnce(Vec<Wanted>, Position) -> Result<Written>) -> Result<bool> {
+        let mut queue = lock(&self.queue);
+        let is_first = !std::mem::replace(&mut queue.is_led, true);
+        let turn = if is_first { Turn::Leads(wanted) } else { Turn::Waits(wanted) };
+        let me = Arc::new(Member::new(turn));
+        queue.waiting.push_back(me.clone());
+        drop(queue);
+        if let Some(done) = me.wait() {
+            return done;
+        }
+        // We are in front.
+        let mut queue = lock(&self.queue);
+        let checkpoint = queue.checkpoint;
+        let (mut group, mut changes) = (Vec::new(), 0);
+        while let Some(next) = queue.waiting.front()
+            && (group.is_empty() || changes + next.changes <= MOST)
+        {
+            changes += next.changes;
+            group.extend(queue.waiting.pop_front());
+        }
+        drop(queue);
+        let leading = Leading { commits: self, group };
+        let wanted = leading.group.iter().filter_map(|member| member.take()).collect();
+        leading.end(write(wanted, checkpoint))?;
+        me.wait().unwrap_or(Err(Error::Poisoned(Part::Engine)))
+    }
+}
+
+impl Member {
+    fn new(turn: Turn) -> Self {
+        let changes = match &turn {
+            Turn::Waits(wanted) | Turn::Leads(wanted) => wanted.batch.changes.len(),
+            Turn::Taken | Turn::Done(_) => 0,
+        };
+        Self { changes, turn: Mutex::new(turn), changed: Condvar::new() }
+    }
+
+    /// Waits for what became of it; `None` if it is in front, and has to write.
+    fn wait(&self) -> Option<Result<bool>> {
+        let mut turn = lock(&self.turn);
+        loop {
+            match std::mem::replace(&mut *turn, Turn::Taken) {
+                Turn::Done(result) => return Some(result),
+                leads @ Turn::Leads(_) => {
+                    *turn = leads;
+                    return None;
+                }
+                other => *turn = other,
+            }
+            turn = self.changed.wait(turn).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn take(&self) -> Option<Wanted> {
+        match std::mem::replace(&mut *lock(&self.turn), Turn::Taken) {
+            Turn::Waits(wanted) | Turn::Leads(wanted) => Some(wanted),
+            Turn::Taken | Turn::Done(_) => None,
+        }
+    }
+
+    fn lead(&self) {
+        let mut turn = lock(&self.turn);
+        *turn = match std::mem::replace(&mut *turn, Turn::Taken) {
+            Turn::Waits(wanted) => Turn::Leads(wanted),
+            other => other,
+        };
+        self.changed.notify_all();
+    }
+
+    fn done(&self, result: Result<bool>) {
+        *lock(&self.turn) = Turn::Done(result);
+        self.changed.notify_all();
+    }
+}
+
+/// Who writes for a group. Should the write panic, nobody waits for ever, and nobody is told that it went well.
+struct Leading<'a> {
+    commits: &'a Commits,
+    group: Vec<Arc<Member>>,
+}
+
+impl Leading<'_> {
+    /// Tells everybody what became of it, and has the next one lead. Who writes is the first of its group, and gets the error itself.
+    fn end(mut self, written: Result<Written>) -> Result<()> {
+        let group = std::mem::take(&mut self.group);
+        let held = match written {
+            Ok(written) => {
+                lock(&self.commits.queue).checkpoint = written.checkpoint;
+                drop(self);
+                written.held
+            }
+            Err(error) => {
+                // Before the next one writes: it would be on what this one has left in doubt. (It finds the engine failed.)
+                group.iter().skip(1).for_each(|member| member.done(Err(again(&error))));
+                drop(self);
+                return Err(error);
+            }
+        };
+        group.iter().zip(held).for_each(|(member, held)| member.done(Ok(held)));
+        Ok(())
+    }
+}
+
+impl Drop for Leading<'_> {
+    fn drop(&mut self) {
+        self.group.drain(..).for_each(|member| member.done(Err(Error::Poisoned(Part::Engine))));
+        let mut queue = lock(&self.commits.queue);
+        match queue.waiting.front() {
+            Some(next) => next.lead(),
+            None => queue.is_led = false,
+        }
+    }
+}
+
+/// The same error for another one.
+fn again(error: &Error) -> Error {
+    match error {
+        Error::Full(part) => Error::Full(*part),
+        Error::Io { action, source } => Error::Io { action, source: source.kind().into() },
+        _ => Error::Poisoned(Part::Engine),
+    }
+}
+
+#[cfg(all(test, feature = "test-util"))]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::thread::{scope, yield_now};
+
+    use super::*;
+    use crate::rows::row_key::CHECKPOINT;
+    use crate::{AccountId, Machine, SignIn, SignOut, TenantId, TokenStore};
+
+    /// Commits of one change each, by so many threads, while somebody else writes; then that one goes on.
+    fn behind_one<T: Send>(commits: &Commits, others: usize, other: impl Fn(usize) -> T + Sync) -> Vec<T> {
+        scope(|scope| {
+            let (go, wait) = channel::<()>();
+            let leader = scope.spawn(move || {
+                commits.commit(wanted(0, 1), |_, checkpoint| {
+                    wait.recv().unwrap();
+                    Ok(Written { held: vec![true], checkpoint })
+                })
+            });
+            wait_until(|| lock(&commits.queue).is_led && lock(&commits.queue).waiting.is_empty());
+            let mut threads = Vec::new();
+            for number in 0..others {
+                let other = &other;
+                threads.push(scope.spawn(move || other(number)));
+                wait_until(|| lock(&commits.queue).waiting.len() > number);
+            }
+            go.send(()).unwrap();
+            assert!(leader.join().unwrap().unwrap());
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        })
+    }
+
+    fn wait_until(is_so: impl Fn() -> bool) {
+        while !is_so() {
+            yield_now();
+        }
+    }
+
+    fn wanted(number: u8, changes: usize) -> Wanted {
+        let mut batch = Batch::default();
+        (0..changes).for_each(|_| batch.put(vec![number], vec![number]));
+        Wanted { account: [number; 16], batch, has_as_of: false }
+    }
+
+    fn all_held(group: &[Wanted], checkpoint: Position) -> Result<Written> {
+        Ok(Written { held: vec![true; group.len()], checkpoint })
+    }
+
+    #[test]
+    fn who_is_in_front_writes_for_those_behind() {
+        let (commits, groups) = (Commits::new(0), Mutex::new(Vec::new()));
+        let done = behind_one(&commits, 5, |number| {
+            commits.commit(wanted(number as u8, MOST / 2), |group, checkpoint| {
+                groups.lock().unwrap().push(group.iter().map(|one| one.account[0]).collect::<Vec<_>>());
+                all_held(&group, checkpoint + 1)
+            })
+        });
+        assert!(done.into_iter().all(|done| done.unwrap()));
+        // In order, and never more changes than readers can bear.
+        assert_eq!(groups.into_inner().unwrap(), [vec![0, 1], vec![2, 3], vec![4]]);
+        let queue = commits.queue.into_inner().unwrap();
+        assert_eq!((queue.checkpoint, queue.is_led, queue.waiting.len()), (3, false, 0));
+    }
+
+    // Without it: the others of a group that failed are told that it went well, or wait for ever.
+    #[test]
+    fn a_group_that_fails_fails_for_everybody() {
+        let commits = Commits::new(7);
+        let done =
+            behind_one(&commits, 3, |number| commits.commit(wanted(number as u8, 1), |_, _| Err(Error::Full(Part::Engine))));
+        assert!(done.into_iter().all(|done| matches!(done, Err(Error::Full(Part::Engine)))));
+        assert!(commits.commit(wanted(9, 1), |group, checkpoint| all_held(&group, checkpoint)).unwrap());
+        assert_eq!(lock(&commits.queue).checkpoint, 7);
+    }
+
+    // Without it: a panic of who writes leaves the others waiting for ever.
+    #[test]
+    fn nobody_waits_for_who_panicked() {
+        let commits = Commits::new(0);
+        let done = behind_one(&commits, 4, |number| {
+            let write =
+                |group: Vec<Wanted>, checkpoint| if number == 0 { panic!("on purpose") } else { all_held(&group, checkpoint) };
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| commits.commit(wanted(number as u8, MOST / 2), write)))
+        });
+        let told: Vec<_> = done.iter().map(|done| done.as_ref().ok().map(|done| done.is_ok())).collect();
+        // The first panicked; the second was in its group; the others wrote for themselves.
+        assert_eq!(told, [None, Some(false), Some(true), Some(true)]);
+    }
+
+    fn sign_in(store: &TokenStore, number: usize) {
+        let account = AccountId::new("login.example.com", number.to_string()).unwrap();
+        store.sign_in(SignIn::new(account, TenantId::new("contoso").unwrap())).unwrap();
+    }
+
+    // Without it: who writes looks at the ledger's end before it knows for whom it writes, so that one of them has an as-of beyond the checkpoint.
+    #[test]
+    fn the_checkpoint_reaches_every_as_of_of_its_group() {
+        let store = Machine::new().builder().open().unwrap();
+        sign_in(&store, 9);
+        let before = store.core().ledger.synced();
+        behind_one(&store.core().commits, 3, |number| {
+            // One of them waits in the queue while the ledger goes on; the next has a later as-of.
+            if number == 1 {
+                store.sign_out(SignOut::account(&AccountId::new("login.example.com", "nobody").unwrap())).unwrap();
+            }
+            sign_in(&store, number);
+        });
+        let open = store.core().enter().unwrap();
+        let row = open.get(CHECKPOINT).unwrap().unwrap();
+        assert_eq!(open.rows().unwrap().open_checkpoint(CHECKPOINT, &row).unwrap(), store.core().ledger.synced());
+        assert!(store.core().ledger.synced() > before);
+    }
+
+    // Without it: one whose guard does not hold is committed all the same, or takes the others of its group with it.
+    #[test]
+    fn a_guard_that_does_not_hold_keeps_out_its_own_batch_alone() {
+        let store = Machine::new().builder().open().unwrap();
+        let core = store.core();
+        let done = behind_one(&core.commits, 3, |number| {
+            let tag = [number as u8; 16];
+            let mut batch = Batch { guard: Some((tag.to_vec(), (number == 1).then(Vec::new))), changes: Vec::new() };
+            batch.put(tag.to_vec(), vec![1]);
+            batch.put(tag[1..].to_vec(), vec![2]);
+            core.enter().unwrap().commit(&tag, batch)
+        });
+        assert!(matches!(done.as_slice(), [Ok(()), Err(Error::Tampered("header")), Ok(())]));
+        let open = core.enter().unwrap();
+        let there =
+            [0, 1, 2].map(|number| (open.get(&[number; 16]).unwrap().is_some(), open.get(&[number; 15]).unwrap().is_some()));
+        assert_eq!(there, [(true, true), (false, false), (true, true)]);
+    }
+}

@@ -1,0 +1,143 @@
+//! Who keeps the store open, and closing it.
+
+use crate::model::error::{Error, Result};
+use crate::model::report::Opened;
+use crate::platform::sync::atomic::AtomicBool;
+#[cfg(feature = "tokio")]
+use crate::platform::sync::atomic::Ordering;
+use crate::platform::sync::thread::JoinHandle;
+use crate::platform::sync::{Arc, Mutex, MutexGuard, lock};
+use crate::store::files::Premises;
+use crate::store::gate::{Core, checkpoint};
+use crate::store::location::Held;
+use crate::store::progress::Sweep;
+
+/// What keeps the store open: dropped with the last clone and the last handle.
+pub(crate) struct Owner {
+    works: Arc<Works>,
+    /// Whether the last handle may be dropped on a runtime's thread, which must not wait for the disk.
+    #[cfg(feature = "tokio")]
+    is_async: AtomicBool,
+}
+
+/// All there is of an open store. Who holds it, other than the owner, does not keep it open.
+pub(crate) struct Works {
+    pub(crate) core: Arc<Core>,
+    /// The reclaimer and the locks of the folders, until closed.
+    pub(crate) running: Mutex<Option<(JoinHandle<()>, Held)>>,
+    /// Whoever moves rows or writes the keyring holds them: one at a time. Taken before the gate is passed.
+    pub(crate) premises: Mutex<Premises>,
+    /// Whoever sweeps holds it: two at once would go over the same accounts, and add up what is live to nothing true. Taken before the premises.
+    pub(crate) sweeping: Mutex<Sweep>,
+    pub(crate) opened_by_previous_key: AtomicBool,
+    pub(crate) opened: Opened,
+}
+
+impl Owner {
+    pub(crate) fn new(works: Works) -> Self {
+        Self {
+            works: Arc::new(works),
+            #[cfg(feature = "tokio")]
+            is_async: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn works(&self) -> &Arc<Works> {
+        &self.works
+    }
+
+    /// From now on a last handle that is dropped on a runtime's thread has the store closed on another.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn close_off_runtime(&self) {
+        self.is_async.store(true, Ordering::Relaxed);
+    }
+}
+
+impl std::ops::Deref for Owner {
+    type Target = Works;
+
+    fn deref(&self) -> &Works {
+        &self.works
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        let closing = Closing(self.works.clone());
+        #[cfg(feature = "tokio")]
+        // (A forked child has none of the runtime's threads.)
+        if self.is_async.load(Ordering::Relaxed) && !self.works.core.is_forked() {
+            drop_off_runtime(closing);
+            return;
+        }
+        drop(closing);
+    }
+}
+
+/// Closes the store when it is dropped, wherever that is.
+pub(crate) struct Closing(Arc<Works>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        let _ = self.0.close(false);
+    }
+}
+
+impl Works {
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+
+    pub(crate) fn premises(&self) -> MutexGuard<'_, Premises> {
+        lock(&self.premises)
+    }
+
+    pub(crate) fn close(&self, finish: bool) -> Result<()> {
+        if self.core.is_forked() {
+            // The thread, the locks and the files belong to the parent. Whoever held a lock at the fork is not here to let go of it.
+            std::mem::forget(self.core.clone());
+            if let Ok(mut running) = self.running.try_lock() {
+                std::mem::forget(running.take());
+            }
+            return Err(Error::Forked);
+        }
+        // A move ends at the next account, and clears away what it made: nobody else may have the folder before.
+        self.core.hurry();
+        let _premises = self.premises();
+        let Some((thread, held)) = lock(&self.running).take() else { return Err(Error::Closed) };
+        self.core.backlog.close(finish);
+        // A panic of the reclaimer was noted by its backlog; the rows it left are unreachable.
+        let _ = thread.join();
+        let result = if finish { self.core.enter().and_then(|open| checkpoint(&open)) } else { Ok(()) };
+        // Should the ledger be being compacted, this waits for that, and not whoever still comes.
+        let _tended = self.core.ledger.tend();
+        shut(&self.core, held);
+        result
+    }
+}
+
+/// Drops the engine, and then the locks. If a write of the engine's hangs, it may still reach the disk: the folders stay locked until the
+/// process ends, so that nobody opens them beside it.
+pub(crate) fn shut(core: &Core, held: Held) {
+    let given_up = core.engine_given_up();
+    core.shut();
+    if given_up.is_so() {
+        std::mem::forget(held);
+    }
+}
+
+impl std::fmt::Debug for Owner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.works.core.fmt(f)
+    }
+}
+
+#[cfg(feature = "tokio")]
+/// Closes a store whose last handle was dropped: on another thread if this is a runtime's, for closing waits for the disk.
+pub(crate) fn drop_off_runtime(closing: Closing) {
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        // If the runtime takes no more work, it drops the closure here, or when it ends; and that closes the store.
+        let _ =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(runtime.spawn_blocking(move || drop(closing)))));
+    }
+}

@@ -1,0 +1,207 @@
+//! Where a store lives: a folder (and perhaps another for the ledger), locked, or a pretended machine.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use crate::engine::{Engine, SledEngine, Tuning};
+use crate::model::error::{Error, Result};
+use crate::platform::disk::{Disk, Folder, private_file};
+
+/// The name of the file of wrapped keys.
+pub(crate) const KEYRING: &str = "keyring";
+/// The file that names the ledger of a birth that is not over.
+pub(crate) const BIRTH: &str = "birth";
+/// The file that names what a move of the live rows has made, or is to remove, and has not finished with.
+pub(crate) const MOVING: &str = "moving";
+/// The file that says that the engine was missing, until an open that came through has told.
+pub(crate) const MISSING: &str = "missing";
+const LOCK: &str = "lock";
+const ENGINE: &str = "engine-";
+
+/// What holds the folders for this process until it is dropped.
+pub(crate) type Held = Vec<Box<dyn std::any::Any + Send>>;
+
+/// Where a store lives.
+pub(crate) trait Place: Send + Sync {
+    /// Takes the place for this process.
+    fn lock(&self) -> Result<Held>;
+
+    /// Takes a ledger too: another store's folder may be a copy of this one's, and name the same.
+    fn lock_ledger(&self, ledger: &str, held: &mut Held) -> Result<()>;
+
+    /// The folder with the keyring.
+    fn disk(&self) -> Result<Box<dyn Disk>>;
+
+    /// The folder with the ledger.
+    fn ledger_disk(&self) -> Result<Box<dyn Disk>>;
+
+    /// Makes durable what was renamed in the folders: a process may have died before it did, and what is read from here on must be what a
+    /// crash leaves.
+    fn sync(&self) -> Result<()>;
+
+    /// Opens the engine of this name, or makes it.
+    fn open_engine(&self, name: &str) -> Result<Box<dyn Engine>>;
+
+    /// Removes an engine that is not the store's any more, or never became it; nothing if there is none.
+    fn remove_engine(&self, name: &str) -> Result<()>;
+
+    /// How much space is free for the engine, if that can be told.
+    fn available(&self) -> Option<u64>;
+
+    /// How the engine is run.
+    fn tuning(&self) -> Tuning;
+
+    /// Copies an engine's folder from elsewhere, durably.
+    fn import_engine(&self, from: &Path, name: &str) -> Result<()>;
+}
+
+/// The name of the engine's folder beside the ledger of this id. An engine of another ledger has another name, so the two are
+/// never mixed, and forgetting everyone needs no deletion to take effect. The serial rises when the rows move to a fresh folder.
+pub(crate) fn engine_name(ledger_id: &[u8; 16], serial: u32) -> String {
+    format!("{ENGINE}{}-{serial}", base16ct::lower::encode_string(ledger_id))
+}
+
+/// The ledger's id and the serial in an engine's name. What only was becoming one (`.new`) is none.
+pub(crate) fn parse_engine(name: &str) -> Option<([u8; 16], u32)> {
+    let (id, serial) = name.strip_prefix(ENGINE)?.split_once('-')?;
+    let mut bytes = [0; 16];
+    let is_id = id.len() == 32 && base16ct::lower::decode(id, &mut bytes).is_ok();
+    let number = serial.parse().ok().filter(|number: &u32| number.to_string() == serial)?;
+    is_id.then_some((bytes, number))
+}
+
+/// Whether a name is, or was becoming, an engine's.
+pub(crate) fn is_engine(name: &str) -> bool {
+    parse_engine(name.strip_suffix(".new").unwrap_or(name)).is_some()
+}
+
+/// The serial of the newest engine of this ledger among `names`, if there is one.
+pub(crate) fn newest_engine(names: &[String], ledger_id: &[u8; 16]) -> Option<u32> {
+    names.iter().filter_map(|name| parse_engine(name)).filter(|(id, _)| id == ledger_id).map(|(_, serial)| serial).max()
+}
+
+/// Folders of the file system.
+#[derive(Clone, Debug)]
+pub(crate) struct Folders {
+    pub(crate) path: PathBuf,
+    pub(crate) ledger: Option<PathBuf>,
+    pub(crate) tuning: Tuning,
+}
+
+impl Place for Folders {
+    fn lock(&self) -> Result<Held> {
+        crate::platform::disk::create_private(&self.path).map_err(Error::io("make the store's folder"))?;
+        Ok(vec![Box::new(Locked::take(self.path.join(LOCK))?)])
+    }
+
+    fn lock_ledger(&self, ledger: &str, held: &mut Held) -> Result<()> {
+        let path = self.ledger.as_ref().unwrap_or(&self.path);
+        crate::platform::disk::create_private(path).map_err(Error::io("make the ledger's folder"))?;
+        held.push(Box::new(Locked::take(path.join(format!("{ledger}.lock")))?));
+        Ok(())
+    }
+
+    fn disk(&self) -> Result<Box<dyn Disk>> {
+        Ok(Box::new(Folder::create(&self.path).map_err(Error::io("make the store's folder"))?))
+    }
+
+    fn ledger_disk(&self) -> Result<Box<dyn Disk>> {
+        let path = self.ledger.as_ref().unwrap_or(&self.path);
+        Ok(Box::new(Folder::create(path).map_err(Error::io("make the ledger's folder"))?))
+    }
+
+    fn sync(&self) -> Result<()> {
+        let own = self.disk()?.sync().map_err(Error::io("sync the store's folder"));
+        let ledger = || self.ledger_disk()?.sync().map_err(Error::io("sync the ledger's folder"));
+        if self.ledger.is_some() { own.and_then(|()| ledger()) } else { own }
+    }
+
+    fn open_engine(&self, name: &str) -> Result<Box<dyn Engine>> {
+        Ok(Box::new(SledEngine::open(&self.path, name, self.tuning)?))
+    }
+
+    fn remove_engine(&self, name: &str) -> Result<()> {
+        // Threads of sled can outlive its handle by a little, and put a file where one was just removed.
+        let path = self.path.join(name);
+        let is_busy = |error: &io::Error| error.kind() == io::ErrorKind::DirectoryNotEmpty;
+        let mut removed = fs::remove_dir_all(&path);
+        for _ in 0..20 {
+            if !removed.as_ref().is_err_and(is_busy) {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            removed = fs::remove_dir_all(&path);
+        }
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::Io { action: "remove the old engine's folder", source: error })
+            }
+            _ => crate::platform::disk::sync_folder(&self.path).map_err(Error::io("sync the store's folder")),
+        }
+    }
+
+    fn available(&self) -> Option<u64> {
+        fs4::available_space(&self.path).ok()
+    }
+
+    fn tuning(&self) -> Tuning {
+        self.tuning
+    }
+
+    fn import_engine(&self, from: &Path, name: &str) -> Result<()> {
+        let to = self.path.join(name);
+        let copied = copy_folder(from, &to).and_then(|()| crate::platform::disk::sync_folder(&self.path));
+        copied.map_err(Error::io("copy the engine's folder"))
+    }
+}
+
+/// Copies the files of a folder, and of those in it, durably. Nothing but files and folders is followed.
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    crate::platform::disk::create_private(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (kind, target) = (entry.file_type()?, to.join(entry.file_name()));
+        if kind.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else if kind.is_file() {
+            let mut file = private_file().create(true).truncate(true).open(&target)?;
+            io::copy(&mut File::open(entry.path())?, &mut file)?;
+            file.sync_all()?;
+        } else {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it holds something that is neither a file nor a folder"));
+        }
+    }
+    crate::platform::disk::sync_folder(to)
+}
+
+/// A locked file. It is unlocked in so many words: a child of this process that has not yet become another program holds a
+/// copy of the file, and with it the lock.
+struct Locked(File);
+
+impl Locked {
+    /// Takes the lock, and writes who has it.
+    fn take(path: PathBuf) -> Result<Self> {
+        let mut file = private_file().create(true).truncate(false).open(path).map_err(Error::io("open the lock file"))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                // Who holds it is only a hint for the operator.
+                let _ = file.take(32).read_to_string(&mut pid);
+                return Err(Error::AlreadyOpen { pid: pid.trim().parse().ok() });
+            }
+            Err(fs::TryLockError::Error(error)) => return Err(Error::io("lock the store's folder")(error)),
+        }
+        let pid = format!("{}\n", std::process::id());
+        // Without it nothing is amiss but the hint: a full disk must not keep the store from opening.
+        let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(pid.as_bytes()));
+        Ok(Self(file))
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}

@@ -1,0 +1,210 @@
+//! What waits to be reclaimed, and how fast that goes: unhurried while nobody waits, so that readers do not notice it.
+
+use crate::model::error::{Error, Part, Result};
+use crate::model::report::Reclaimed;
+use crate::model::tag::{Tag, TaggedScope};
+use crate::observe;
+use crate::platform::sync::{Condvar, Mutex, MutexGuard, PoisonError, lock};
+use std::collections::VecDeque;
+use std::time::Duration;
+#[cfg(not(oubliette_shuttle))]
+use std::time::Instant;
+
+/// The most sign-outs that wait for their reclaim one by one. Behind that, one pass over all accounts does for all.
+const BACKLOG: usize = 64 * 1024;
+
+/// Sign-outs whose rows are not deleted yet.
+#[derive(Default)]
+pub(crate) struct Backlog {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<TaggedScope>,
+    working: bool,
+    /// How many wait for the work to be done: no rest then.
+    waiters: usize,
+    closing: Option<Closing>,
+    /// Why the reclaimer ended before its work was done.
+    dead: Option<Part>,
+    done: Reclaimed,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Closing {
+    AfterWork,
+    AtOnce,
+}
+
+impl Queue {
+    fn is_hurried(&self) -> bool {
+        self.waiters > 0 || self.closing.is_some() || self.waiting.len() > BACKLOG / 2
+    }
+}
+
+impl Backlog {
+    /// Adds what a sign-out ended. Never blocks: when there is too much, everybody is looked at once instead.
+    pub(crate) fn push(&self, scopes: &[TaggedScope]) {
+        let mut queue = lock(&self.queue);
+        if queue.dead.is_some() || queue.closing.is_some() || queue.waiting.front() == Some(&TaggedScope::Everybody) {
+            return;
+        }
+        if queue.waiting.len() + scopes.len() > BACKLOG {
+            queue.waiting.clear();
+            queue.waiting.push_back(TaggedScope::Everybody);
+        } else {
+            queue.waiting.extend(scopes);
+        }
+        self.changed.notify_all();
+        observe::backlog(queue.waiting.len() + usize::from(queue.working));
+    }
+
+    pub(crate) fn push_account(&self, account: Tag) {
+        self.push(&[TaggedScope::Account(account)]);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        let queue = lock(&self.queue);
+        queue.waiting.len() + usize::from(queue.working)
+    }
+
+    pub(crate) fn done(&self) -> Reclaimed {
+        lock(&self.queue).done
+    }
+
+    /// Waits until nothing is waiting.
+    ///
+    /// # Errors
+    /// `Poisoned` if the reclaimer had to give up.
+    pub(crate) fn wait(&self) -> Result<Reclaimed> {
+        let mut queue = lock(&self.queue);
+        queue.waiters += 1;
+        self.changed.notify_all();
+        while queue.dead.is_none() && (queue.working || !queue.waiting.is_empty()) {
+            queue = self.wait_changed(queue);
+        }
+        queue.waiters -= 1;
+        queue.dead.map_or(Ok(queue.done), |part| Err(Error::Poisoned(part)))
+    }
+
+    /// Tells the reclaimer to end, after its work or at once.
+    pub(crate) fn close(&self, after_work: bool) {
+        let mut queue = lock(&self.queue);
+        queue.closing = Some(if after_work { Closing::AfterWork } else { Closing::AtOnce });
+        self.changed.notify_all();
+    }
+
+    /// For the reclaimer: what is next, when there is something; `None` if it is to end.
+    pub(crate) fn next(&self) -> Option<TaggedScope> {
+        let mut queue = lock(&self.queue);
+        queue.working = false;
+        observe::backlog(queue.waiting.len());
+        loop {
+            self.changed.notify_all();
+            match (queue.closing, queue.waiting.pop_front()) {
+                (Some(Closing::AtOnce), _) | (Some(Closing::AfterWork), None) => return None,
+                (_, Some(scope)) => {
+                    queue.working = true;
+                    return Some(scope);
+                }
+                (None, None) => queue = self.wait_changed(queue),
+            }
+        }
+    }
+
+    /// For the reclaimer: an account is done. Whether to go on.
+    pub(crate) fn account_done(&self, rows: u64) -> bool {
+        let mut queue = lock(&self.queue);
+        queue.done.accounts += 1;
+        queue.done.rows += rows;
+        queue.closing != Some(Closing::AtOnce)
+    }
+
+    /// For the reclaimer: rows that belong to no account are done.
+    pub(crate) fn rows_done(&self, rows: u64) {
+        lock(&self.queue).done.rows += rows;
+    }
+
+    /// For the reclaimer: whether to go on.
+    pub(crate) fn goes_on(&self) -> bool {
+        lock(&self.queue).closing != Some(Closing::AtOnce)
+    }
+
+    /// For the reclaimer: it ends. Should that be before its work is done, those who wait are told.
+    pub(crate) fn ended(&self) {
+        let mut queue = lock(&self.queue);
+        if queue.working || !queue.waiting.is_empty() {
+            queue.dead = Some(Part::Engine);
+        }
+        queue.working = false;
+        queue.waiting.clear();
+        self.changed.notify_all();
+    }
+
+    /// Waits so long, or until somebody is in a hurry.
+    #[cfg(not(oubliette_shuttle))]
+    pub(crate) fn rest(&self, time: Duration) {
+        let start = Instant::now();
+        let mut queue = lock(&self.queue);
+        while let (Some(left), false) = (time.checked_sub(start.elapsed()).filter(|left| !left.is_zero()), queue.is_hurried()) {
+            queue = self.changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// No time passes in a model: others get a turn.
+    #[cfg(oubliette_shuttle)]
+    pub(crate) fn rest(&self, _: Duration) {
+        if !lock(&self.queue).is_hurried() {
+            crate::platform::sync::thread::yield_now();
+        }
+    }
+
+    fn wait_changed<'a>(&self, queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+        self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    /// The reclaimer rests, for an hour if nobody calls it back.
+    fn rests_until(hurry: impl FnOnce(&Backlog) + Send) {
+        let backlog = Backlog::default();
+        backlog.push(&[TaggedScope::Everybody]);
+        assert_eq!(backlog.next(), Some(TaggedScope::Everybody));
+        std::thread::scope(|scope| {
+            let reclaimer = scope.spawn(|| {
+                backlog.rest(LONG);
+                assert_eq!(backlog.next(), None);
+            });
+            hurry(&backlog);
+            backlog.close(true);
+            reclaimer.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn who_waits_ends_the_rest() {
+        rests_until(|backlog| assert_eq!(backlog.wait().unwrap(), Reclaimed::default()));
+    }
+
+    #[test]
+    fn who_closes_ends_the_rest() {
+        rests_until(|_| {});
+    }
+
+    #[test]
+    fn a_long_backlog_leaves_no_time_to_rest() {
+        let backlog = Backlog::default();
+        backlog.push(&[TaggedScope::Everybody; 2]);
+        backlog.next();
+        backlog.next();
+        backlog.push(&vec![TaggedScope::Account([0; 16]); BACKLOG / 2 + 1]);
+        backlog.rest(LONG);
+    }
+}

@@ -1,0 +1,202 @@
+//! Reading the tokens of a sign-in: point reads first; a wanted subset of scopes may scan inside the one sign-in.
+
+use crate::clock::Moment;
+use crate::clock::lasting::{Lasting, settle, skew_of};
+use crate::model::error::{Error, Result};
+use crate::model::id::hidden_debug;
+use crate::model::query::{AccessQuery, IdQuery, RefreshQuery};
+use crate::model::tag::Tag;
+use crate::model::time::{Millis, to_millis};
+use crate::model::token::{AccessToken, IdToken, RefreshToken, Token};
+use crate::observe::{self, Read};
+use crate::rows::cipher::Header;
+use crate::rows::row_key::{self, AccountRow};
+use crate::rows::slot::id_slot;
+use crate::store::gate::Open;
+use crate::store::sign_in::LiveSignIn;
+
+/// How many rows a scan reads at a time.
+const SLICE: usize = 64;
+
+/// How often a read is tried beside writes of the same token before it takes the account's lock.
+const TRIES: usize = 4;
+
+hidden_debug!(RefreshQuery, IdQuery);
+
+/// Reads. All find nothing once the sign-in has ended, and never give an expired access or refresh token (the clock may be off by
+/// the store's [skew](crate::Builder::skew)).
+///
+/// All fail with [`Error::Tampered`] if a row is not as this store wrote it, with [`Error::Poisoned`] after an engine or disk
+/// error, and with [`Error::Closed`] after the store was closed.
+impl LiveSignIn {
+    /// An unexpired access token: the one of exactly the wanted scopes, or else, of those that allow them, the one that allows least.
+    ///
+    /// # Errors
+    /// As all reads.
+    pub fn access_token(&self, wanted: &AccessQuery) -> Result<Option<AccessToken>> {
+        observe::read(Read::Access, || self.access_token_in(&self.core().enter()?, wanted))
+    }
+
+    /// The refresh token of a client or family.
+    ///
+    /// # Errors
+    /// As all reads.
+    pub fn refresh_token(&self, wanted: impl Into<RefreshQuery>) -> Result<Option<RefreshToken>> {
+        observe::read(Read::Refresh, || self.refresh_token_in(&self.core().enter()?, &wanted.into()))
+    }
+
+    /// The ID token of a client. It is given past its expiry too, to serve as `id_token_hint`.
+    ///
+    /// # Errors
+    /// As all reads.
+    pub fn id_token(&self, wanted: impl Into<IdQuery>) -> Result<Option<IdToken>> {
+        observe::read(Read::Id, || self.id_token_in(&self.core().enter()?, &wanted.into()))
+    }
+
+    /// As [`LiveSignIn::access_token`], if nothing holds it up: for threads that may not block.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn try_access_token(&self, wanted: &AccessQuery) -> Option<Result<Option<AccessToken>>> {
+        let read = || crate::store::gate::attempt(self.core(), |open| self.access_token_in(open, wanted));
+        observe::try_read(Read::Access, read)
+    }
+
+    pub(crate) fn access_token_in(&self, open: &Open<'_>, wanted: &AccessQuery) -> Result<Option<AccessToken>> {
+        let core = open.core;
+        let tenant = wanted.tenant.as_ref().map_or(self.life().tenant, |tenant| core.tagger.tenant(tenant));
+        let slot = wanted.slot(&core.tagger, &self.life().account);
+        let at = core.clock.moment();
+        let now = at.shown;
+        let usable = |token: AccessToken, life| {
+            let is_fresh = is_usable(&token, now, skew_of(&token, life, core.options.skew));
+            let will_do = is_fresh || (wanted.even_if_expired && is_usable_extended(&token, now));
+            (wanted.allows(&token) && will_do).then_some((is_fresh, token))
+        };
+        let of = |Lasting { token, life }| if let Token::Access(token) = token { usable(token, life) } else { None };
+        let exact = self.read(open, &at, tenant, slot)?.and_then(of);
+        if exact.as_ref().is_some_and(|(is_fresh, _)| *is_fresh) {
+            return Ok(exact.map(|(_, token)| token));
+        }
+        let mut best = exact;
+        self.scan(open, &at, tenant, |lasting| {
+            let rank = |(is_fresh, t): &(bool, AccessToken)| (!is_fresh, t.scopes.len(), std::cmp::Reverse(end_of(t)));
+            if let Some(found) = of(lasting)
+                && best.as_ref().is_none_or(|best| rank(&found) < rank(best))
+            {
+                best = Some(found);
+            }
+        })?;
+        Ok(best.map(|(_, token)| token))
+    }
+
+    /// The places of the access tokens that would be found instead of this one, which serves who wants this: those that serve it too, and
+    /// allow no more.
+    pub(crate) fn found_instead_of(&self, wanted: &AccessQuery, token: &AccessToken) -> Result<Vec<(Tag, Tag)>> {
+        let open = self.core().enter()?;
+        let tenant = self.tenant_tag(wanted.tenant.as_ref());
+        let mut places = Vec::new();
+        self.scan(&open, &self.core().clock.moment(), tenant, |lasting| {
+            if let Token::Access(other) = &lasting.token
+                && wanted.allows(other)
+                && other.scopes.len() <= token.scopes.len()
+            {
+                places.push((tenant, other.slot(&self.core().tagger, &self.life().account)));
+            }
+        })?;
+        Ok(places)
+    }
+
+    pub(crate) fn refresh_token_in(&self, open: &Open<'_>, wanted: &RefreshQuery) -> Result<Option<RefreshToken>> {
+        let core = open.core;
+        let slot = wanted.slot(&core.tagger, &self.life().account);
+        let at = core.clock.moment();
+        Ok(match self.read(open, &at, self.life().tenant, slot)? {
+            Some(Lasting { token: Token::Refresh(token), life }) => {
+                let latest = at.shown.saturating_add(core.options.skew.of(life));
+                Some(token).filter(|token| token.expires_at.is_none_or(|end| to_millis(end) > latest))
+            }
+            _ => None,
+        })
+    }
+
+    pub(crate) fn id_token_in(&self, open: &Open<'_>, wanted: &IdQuery) -> Result<Option<IdToken>> {
+        let core = open.core;
+        let tenant = wanted.tenant.as_ref().map_or(self.life().tenant, |tenant| core.tagger.tenant(tenant));
+        let slot = id_slot(&core.tagger, &self.life().account, wanted.client.as_str(), &wanted.partition);
+        Ok(match self.read(open, &core.clock.moment(), tenant, slot)? {
+            Some(Lasting { token: Token::Id(token), .. }) => Some(token),
+            _ => None,
+        })
+    }
+
+    /// One token by its place; `None` if it is not there, its age cannot be told, or the sign-in or the token's tenant is signed out.
+    ///
+    /// `at` is when the reading began: looking at the clocks costs a fair part of a read, so that is done once.
+    fn read(&self, open: &Open<'_>, at: &Moment, tenant: Tag, slot: Tag) -> Result<Option<Lasting>> {
+        let key = row_key::token(&self.life().account, self.id_bytes(), &tenant, &slot, 0);
+        self.beside_writers(open, at, |header| {
+            if open.core.ledger.fences().is_tenant_dead(self.life(), tenant) {
+                return Ok(Some(None));
+            }
+            let Some(value) = open.get(&key)? else { return Ok(Some(None)) };
+            Ok(open.stored(header, key.clone(), value)?.map(|stored| settle(stored, at)))
+        })
+    }
+
+    /// Gives every token of the sign-in in one tenant to `each`.
+    fn scan(&self, open: &Open<'_>, at: &Moment, tenant: Tag, mut each: impl FnMut(Lasting)) -> Result<()> {
+        let prefix = row_key::tokens_in(&self.life().account, self.id_bytes(), &tenant);
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let slice = open.scan(&prefix, after.as_deref(), SLICE)?;
+            let Some((last, _)) = slice.last() else { return Ok(()) };
+            after = Some(last.clone());
+            for (key, _) in slice {
+                if let Some(AccountRow::Token { slot, part: 0, .. }) = row_key::parse(&key) {
+                    // Read anew, so that its parts are of one write.
+                    self.read(open, at, tenant, slot)?.into_iter().for_each(&mut each);
+                }
+            }
+        }
+    }
+
+    /// Runs `read` with the header of this live sign-in until it says something. What does not open is tampering only if the
+    /// account has not begun a new life meanwhile; what is torn is read again, in the end under the account's lock.
+    fn beside_writers<T>(
+        &self,
+        open: &Open<'_>,
+        at: &Moment,
+        mut read: impl FnMut(&Header) -> Result<Option<Option<T>>>,
+    ) -> Result<Option<T>> {
+        for attempt in 0..=TRIES {
+            let lock = if attempt == TRIES { Some(open.lock_account(&self.life().account)) } else { None };
+            if matches!(lock, Some(None)) {
+                return Ok(None);
+            }
+            let Some((_, header)) = self.live_header_at(open, at.shown)? else { return Ok(None) };
+            match read(&header) {
+                Ok(Some(found)) => return Ok(found),
+                Ok(None) => {}
+                Err(Error::Tampered(row)) => match self.live_header_at(open, at.shown)? {
+                    Some(_) => return Err(Error::Tampered(row)),
+                    None => return Ok(None),
+                },
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::Tampered("token"))
+    }
+}
+
+/// When the token ends by itself; one without an end comes after all others.
+fn end_of(token: &AccessToken) -> Millis {
+    token.expires_at.map_or(Millis::MAX, to_millis)
+}
+
+fn is_usable(token: &AccessToken, now: Millis, skew: Millis) -> bool {
+    end_of(token) > now.saturating_add(skew)
+}
+
+/// Whether it will do while the provider is out of order.
+fn is_usable_extended(token: &AccessToken, now: Millis) -> bool {
+    end_of(token).max(token.extended_expires_at.map_or(0, to_millis)) > now
+}

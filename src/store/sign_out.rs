@@ -1,0 +1,299 @@
+//! Signing out, in every scope: fence in memory, record on the disk, then return. Nothing is looked for, so nothing can be missed.
+
+mod count;
+mod last;
+#[cfg(feature = "logout")]
+mod outlook;
+
+#[cfg(feature = "logout")]
+pub(crate) use self::last::is_on_record;
+pub(crate) use self::last::{last_sign_out, names_of};
+#[cfg(feature = "logout")]
+pub(crate) use self::outlook::{Outlook, outlook};
+use crate::crypto::Tagger;
+use crate::ledger::MAX_CALL;
+use crate::model::error::{Error, Part, Result};
+use crate::model::id::Alias;
+use crate::model::seen::Seen;
+use crate::model::sign_out::{Receipt, Scope, SessionPolicy, SignOut};
+use crate::model::tag::{Tag, TaggedScope};
+use crate::model::time::{Millis, from_millis, to_millis};
+use crate::model::token::{RefreshToken, Token};
+use crate::rows::cipher::SignInBody;
+use crate::rows::row_key::{self, AccountRow, Index};
+use crate::rule::{self, Before, NO_CUTOFF};
+use crate::store::gate::{Core, Open};
+
+pub(crate) fn sign_out(core: &Core, request: SignOut) -> Result<Receipt> {
+    if request.take && request.scopes().any(|scope| matches!(scope, Scope::Tenant(_) | Scope::Everybody)) {
+        return Err(Error::invalid("scope", "refresh tokens can be taken of an account, session or subject only"));
+    }
+    // Whoever deletes already, as for an earlier sign-out, would take away what is to be counted.
+    let counts = request.is_counted.then(|| core.counting.begin());
+    let Done { mut receipt, scopes, before, failure } = carry_out(core, &request)?;
+    // Before the reclaimer hears of it: then there is nothing left to count.
+    if request.is_counted {
+        receipt.counted = count::ended(core, &scopes, &before).ok();
+    }
+    drop(counts);
+    core.backlog.push(&scopes);
+    match failure {
+        Some(source) => Err(Error::OnlySessionEnded { receipt, source: Box::new(source) }),
+        None => Ok(receipt),
+    }
+}
+
+/// A sign-out that is durable; what is behind it has still to be done.
+struct Done {
+    receipt: Receipt,
+    scopes: Vec<TaggedScope>,
+    before: Before,
+    /// Why the accounts of a session could not be found.
+    failure: Option<Error>,
+}
+
+fn carry_out(core: &Core, request: &SignOut) -> Result<Done> {
+    let open = core.enter_ledger()?;
+    let mut named: Vec<TaggedScope> = request.scopes().map(|scope| rule_scope(&core.tagger, scope)).collect();
+    named.extend(accounts_of_aliases(&open, &request.aliases)?.into_iter().map(TaggedScope::Account));
+    if named.is_empty() {
+        return Ok(Done::of_nobody(core));
+    }
+    let session_locks = core.lock_sessions(named.iter().filter_map(|scope| match scope {
+        TaggedScope::Session(tag) => Some(tag),
+        _ => None,
+    }));
+
+    // The accounts that a session's sign-out takes, and those whose refresh tokens are wanted.
+    let whole: Vec<_> = named.iter().copied().filter(|scope| takes_whole(core, request, scope)).collect();
+    let is_whole = !whole.is_empty();
+    let (taken, failure) = match accounts_in_any(&open, &whole, &request.seen) {
+        Ok(accounts) if named.len() + accounts.len() > MAX_CALL => {
+            (Vec::new(), Some(Error::invalid("session", "more accounts share it than one sign-out can hold")))
+        }
+        Ok(accounts) => (accounts, None),
+        Err(error) => (Vec::new(), Some(error)),
+    };
+    let mut scopes = named.clone();
+    scopes.extend(taken.iter().map(|account| TaggedScope::Account(*account)).filter(|scope| !named.contains(scope)));
+
+    // Taking: nobody may reclaim the rows between the fence and our reading them.
+    let (holders, mut is_missed) = match request.take.then(|| accounts_in_any(&open, &scopes, &request.seen)) {
+        Some(Ok(holders)) => (with_other_tags(core, request, holders), failure.is_some()),
+        Some(Err(_)) => (taken.clone(), true),
+        None => (Vec::new(), false),
+    };
+    let locks = core.lock_accounts(&holders);
+    let now = core.clock.now();
+    let (span, before) = core.ledger.stand_watched(&scopes, cutoff_of(request), now, request.is_counted)?;
+    drop(session_locks);
+    core.ledger.wait(span.last)?;
+
+    let mut refresh_tokens = Vec::new();
+    if request.take {
+        for account in &holders {
+            is_missed |= !take(&open, account, &mut refresh_tokens);
+        }
+        // A sign-in of the subject that came between our looking and the fence has ended, but we do not hold its lock.
+        let now = accounts_in_any(&open, &named, &request.seen);
+        is_missed |= now.is_ok_and(|now| now.iter().any(|account| !holders.contains(account)));
+    }
+    drop(locks);
+    let receipt = Receipt {
+        position: span.last,
+        at: from_millis(now),
+        accounts: is_whole.then_some(taken.len()),
+        refresh_tokens,
+        refresh_tokens_missed: is_missed,
+        counted: None,
+    };
+    // What has the account's rows under its other tag is reclaimed like the rest.
+    scopes.extend(other_tags(core, request).map(TaggedScope::Account));
+    Ok(Done { receipt, scopes, before, failure })
+}
+
+impl Done {
+    /// An alias that nobody has.
+    fn of_nobody(core: &Core) -> Self {
+        let receipt = Receipt {
+            position: core.ledger.synced(),
+            at: from_millis(core.clock.now()),
+            accounts: Some(0),
+            refresh_tokens: Vec::new(),
+            refresh_tokens_missed: false,
+            counted: None,
+        };
+        Self { receipt, scopes: Vec::new(), before: Before::default(), failure: None }
+    }
+}
+
+/// The other tags of the accounts that are named.
+fn other_tags(core: &Core, request: &SignOut) -> impl Iterator<Item = Tag> {
+    request.scopes().filter_map(|scope| match scope {
+        Scope::Account(id) => core.other_tag(id, &core.tagger.account(id)),
+        _ => None,
+    })
+}
+
+fn with_other_tags(core: &Core, request: &SignOut, mut accounts: Vec<Tag>) -> Vec<Tag> {
+    accounts.extend(other_tags(core, request));
+    accounts.sort_unstable();
+    accounts.dedup();
+    accounts
+}
+
+/// The scope by its keyed hash.
+pub(crate) fn rule_scope(tagger: &Tagger, scope: &Scope) -> TaggedScope {
+    match scope {
+        Scope::Account(id) => TaggedScope::Account(tagger.account(id)),
+        Scope::Session(id) => TaggedScope::Session(tagger.session(id)),
+        Scope::Subject(id) => TaggedScope::Subject(tagger.subject(id)),
+        Scope::Tenant(id) => TaggedScope::Tenant(tagger.tenant(id)),
+        Scope::Everybody => TaggedScope::Everybody,
+    }
+}
+
+/// The accounts that have a sign-in of one of these aliases, each once.
+fn accounts_of_aliases(open: &Open<'_>, aliases: &[Alias]) -> Result<Vec<Tag>> {
+    let mut all = Vec::new();
+    if !aliases.is_empty() && open.core.is_engine_failed() {
+        return Err(Error::Poisoned(Part::Engine));
+    }
+    for alias in aliases {
+        for account in accounts_by(open, Index::Alias, &open.core.tagger.alias(alias))? {
+            let has = |body: &SignInBody, _: &rule::Life| body.aliases.contains(alias);
+            if has_sign_in(open, &account, has, true)? {
+                all.push(account);
+            }
+        }
+    }
+    all.sort_unstable();
+    all.dedup();
+    Ok(all)
+}
+
+/// The accounts that have sign-ins of any of these scopes, each once.
+fn accounts_in_any(open: &Open<'_>, scopes: &[TaggedScope], seen: &Seen) -> Result<Vec<Tag>> {
+    let mut all = Vec::new();
+    for scope in scopes {
+        all.extend(accounts_in(open, *scope, seen)?);
+    }
+    all.sort_unstable();
+    all.dedup();
+    Ok(all)
+}
+
+/// The accounts that have sign-ins of this scope. The index finds them, their own sealed rows decide; what does not open counts as found, and so does a
+/// sign-in that has ended already, if it is still listed: when in doubt, forget.
+fn accounts_in(open: &Open<'_>, scope: TaggedScope, seen: &Seen) -> Result<Vec<Tag>> {
+    if open.core.is_engine_failed() {
+        return Err(Error::Poisoned(Part::Engine));
+    }
+    if let TaggedScope::Account(account) = scope {
+        return Ok(vec![account]);
+    }
+    let mut accounts = accounts_under(open, scope)?;
+    let mut result = Ok(());
+    accounts.retain(|account| {
+        let has = || has_sign_in(open, account, |_, life| life.scopes().any(|one| one == scope), true);
+        seen.has(scope, account)
+            || has().unwrap_or_else(|error| {
+                result = Err(error);
+                false
+            })
+    });
+    result.map(|()| accounts)
+}
+
+/// The accounts that the index has under this scope: as many as one call can record.
+fn accounts_under(open: &Open<'_>, scope: TaggedScope) -> Result<Vec<Tag>> {
+    let (index, tag) = match scope {
+        TaggedScope::Account(account) => return Ok(vec![account]),
+        TaggedScope::Session(tag) => (Index::Session, tag),
+        TaggedScope::Subject(tag) => (Index::Subject, tag),
+        TaggedScope::Tenant(_) | TaggedScope::Everybody => return Ok(Vec::new()),
+    };
+    accounts_by(open, index, &tag)
+}
+
+fn accounts_by(open: &Open<'_>, index: Index, tag: &Tag) -> Result<Vec<Tag>> {
+    let mut accounts = Vec::new();
+    open.for_each_row(&index.accounts_of(tag), |(key, _)| {
+        accounts.extend(row_key::indexed_account(&key));
+        // More cannot be recorded in one call.
+        Ok(accounts.len() < MAX_CALL)
+    })?;
+    Ok(accounts)
+}
+
+fn cutoff_of(request: &SignOut) -> Millis {
+    request.cutoff.map_or(NO_CUTOFF, |time| to_millis(time).min(NO_CUTOFF - 1))
+}
+
+/// Whether the account has a sign-in that is wanted. Of what does not open it cannot be told: `in_doubt`.
+fn has_sign_in(
+    open: &Open<'_>,
+    account: &Tag,
+    is_wanted: impl Fn(&SignInBody, &rule::Life) -> bool,
+    in_doubt: bool,
+) -> Result<bool> {
+    let (_, header) = match open.header(account) {
+        Ok(Some(header)) => header,
+        Ok(None) => return Ok(false),
+        Err(Error::Tampered(_)) => return Ok(in_doubt),
+        Err(error) => return Err(error),
+    };
+    for id in &header.sign_ins {
+        let has = match open.sign_in(account, &header, id) {
+            Ok(Some(body)) => is_wanted(&body, &open.core.life(*account, header.other, &body)),
+            Ok(None) | Err(Error::Tampered(_)) => in_doubt,
+            Err(error) => return Err(error),
+        };
+        if has {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Reads the refresh tokens of the account's dead sign-ins; whether that were all. The caller holds the account's lock.
+fn take(open: &Open<'_>, account: &Tag, taken: &mut Vec<RefreshToken>) -> bool {
+    let header = match open.header(account) {
+        Ok(Some((_, header))) => header,
+        Ok(None) => return true,
+        Err(_) => return false,
+    };
+    let mut all = true;
+    for id in &header.sign_ins {
+        let Ok(Some(body)) = open.sign_in(account, &header, id) else {
+            all = false;
+            continue;
+        };
+        // First: it looks at the fences too, and whoever holds them twice waits for ever for somebody who waits in between.
+        let life = open.core.life(*account, header.other, &body);
+        if !open.core.ledger.fences().is_dead(&life) {
+            continue;
+        }
+        let read = open.for_each_row(&row_key::tokens(account, id), |(key, value)| {
+            if let Some(AccountRow::Token { part: 0, .. }) = row_key::parse(&key) {
+                match open.token(&header, key, value) {
+                    Ok(Some(Token::Refresh(token))) => taken.push(token),
+                    Ok(Some(_)) => {}
+                    Ok(None) | Err(_) => all = false,
+                }
+            }
+            Ok(true)
+        });
+        all &= read.is_ok();
+    }
+    all
+}
+
+/// Whether the accounts with a sign-in of this scope end too.
+fn takes_whole(core: &Core, request: &SignOut, scope: &TaggedScope) -> bool {
+    match scope {
+        TaggedScope::Session(_) => request.policy.unwrap_or(core.options.session_policy) == SessionPolicy::WholeAccount,
+        TaggedScope::Subject(_) => request.policy == Some(SessionPolicy::WholeAccount),
+        _ => false,
+    }
+}

@@ -1,0 +1,57 @@
+//! Whom a sign-out ended, counted behind it: by the rows that are still there, before the reclaimer has heard of it.
+
+use std::collections::HashSet;
+
+use crate::model::error::{Error, Part, Result};
+use crate::model::sign_out::Counted;
+use crate::model::tag::{Tag, TaggedScope};
+use crate::rule::Before;
+use crate::store::census::for_each_account;
+use crate::store::gate::Core;
+
+/// Counts who is dead by now in these scopes, and was not by what stood in them `before`. The caller holds nothing.
+pub(super) fn ended(core: &Core, scopes: &[TaggedScope], before: &Before) -> Result<Counted> {
+    if core.is_engine_failed() {
+        return Err(Error::Poisoned(Part::Engine));
+    }
+    let mut counted = Counted::default();
+    let mut seen: HashSet<Tag> = HashSet::new();
+    let is_everybody = scopes.contains(&TaggedScope::Everybody);
+    let scopes = scopes.iter().filter(|scope| !is_everybody || **scope == TaggedScope::Everybody);
+    for scope in scopes {
+        for_each_account(core, *scope, |account| {
+            // Of several scopes, an account can be in each.
+            if seen.insert(*account) {
+                let sign_ins = sign_ins_ended(core, account, before)?;
+                counted.sign_ins += sign_ins;
+                counted.accounts += u64::from(sign_ins > 0);
+            }
+            Ok(!core.is_closing())
+        })?;
+    }
+    Ok(counted)
+}
+
+/// What does not open counts for nobody.
+fn sign_ins_ended(core: &Core, account: &Tag, before: &Before) -> Result<u64> {
+    let open = core.enter()?;
+    let _lock = core.lock_account(account);
+    let header = match open.header(account) {
+        Ok(Some((_, header))) => header,
+        Ok(None) | Err(Error::Tampered(_)) => return Ok(0),
+        Err(error) => return Err(error),
+    };
+    let (now, mut ended) = (core.clock.now(), 0);
+    for id in &header.sign_ins {
+        match open.sign_in(account, &header, id) {
+            Ok(Some(body)) => {
+                let life = core.life(*account, header.other, &body);
+                let was_live = !core.is_too_old(&life, now) && !before.covers(&life);
+                ended += u64::from(was_live && core.ledger.fences().is_dead_since(&life, before));
+            }
+            Ok(None) | Err(Error::Tampered(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(ended)
+}

@@ -1,0 +1,118 @@
+//! When somebody was last signed out, by whatever name.
+//!
+//! A sign-in has many names: its account, the subject that the account is, its tenant, its session. A sign-out under any of them, or of
+//! everybody, ends it. Which of the names belong together only the rows of the sign-ins tell, for as long as they are there.
+
+use super::{accounts_under, rule_scope};
+use crate::crypto::Tagger;
+use crate::model::error::{Error, Result};
+use crate::model::id::{AccountId, Subject};
+use crate::model::sign_out::{LastSignOut, Recorded, Scope, ScopeKind};
+use crate::model::tag::{Tag, TaggedScope};
+use crate::model::time::from_millis;
+use crate::rule::{Fence, NO_CUTOFF};
+use crate::store::gate::{Core, Open};
+use crate::store::identity;
+
+/// The newest sign-out that can have ended a sign-in of this scope.
+pub(crate) fn last_sign_out(core: &Core, scope: &Scope) -> Result<LastSignOut> {
+    let open = core.enter_ledger()?;
+    let mut names = names_of(&core.tagger, scope);
+    // What cannot be read is said, and is no reason to say nothing.
+    let has_rows = add_names_in_rows(&open, rule_scope(&core.tagger, scope), &mut names).unwrap_or(false);
+    let (floor, known_since) = core.ledger.horizon();
+    let (last, exact) = {
+        let fences = core.ledger.fences();
+        // The floor stands for what was dropped; nobody asked for it.
+        let find = |name| Some((name, fences.last(name).filter(|fence| fence.position > floor)?));
+        let last = names.iter().filter_map(|name| find(*name)).max_by_key(|(_, fence)| fence.position);
+        (last, find(rule_scope(&core.tagger, scope)))
+    };
+    if let Some((_, fence)) = last {
+        core.ledger.wait(fence.position)?;
+    }
+    let not_looked_at = if has_rows { Vec::new() } else { unknown_names(scope) };
+    Ok(LastSignOut {
+        record: last.map(recorded),
+        exact: exact.map(recorded),
+        known_since: from_millis(known_since),
+        not_looked_at,
+    })
+}
+
+/// Whether there is a sign-out of exactly this scope.
+#[cfg(feature = "logout")]
+pub(crate) fn is_on_record(core: &Core, scope: &Scope) -> Result<bool> {
+    let _open = core.enter_ledger()?;
+    let (floor, _) = core.ledger.horizon();
+    let last = core.ledger.fences().last(rule_scope(&core.tagger, scope)).filter(|fence| fence.position > floor);
+    last.map_or(Ok(false), |fence| core.ledger.wait(fence.position).map(|()| true))
+}
+
+/// The scopes that have the same sign-ins as this one, and everybody, as far as the name tells: an account that is known by issuer and
+/// subject is that subject, and the other way round.
+pub(crate) fn names_of(tagger: &Tagger, scope: &Scope) -> Vec<TaggedScope> {
+    let mut names = vec![rule_scope(tagger, scope), TaggedScope::Everybody];
+    match scope {
+        Scope::Account(id) => add_account(tagger, id, &mut names),
+        Scope::Subject(subject) => add_account(tagger, &AccountId::of_subject(subject.clone()), &mut names),
+        Scope::Session(_) | Scope::Tenant(_) | Scope::Everybody => {}
+    }
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn add_account(tagger: &Tagger, id: &AccountId, names: &mut Vec<TaggedScope>) {
+    let (tag, other) = identity::tags(tagger, id);
+    names.extend([tag].into_iter().chain(other).map(TaggedScope::Account));
+    let subject = id.authority().zip(id.home_account_id()).and_then(|(issuer, sub)| Subject::new(issuer, sub).ok());
+    names.extend(subject.map(|subject| TaggedScope::Subject(tagger.subject(&subject))));
+    names.extend(id.as_app().map(|(tenant, _)| TaggedScope::Tenant(tagger.tenant(tenant))));
+}
+
+/// Adds by which other names the listed sign-ins of this scope go. Whether there were any.
+fn add_names_in_rows(open: &Open<'_>, scope: TaggedScope, names: &mut Vec<TaggedScope>) -> Result<bool> {
+    let mut accounts: Vec<Tag> = accounts_under(open, scope)?;
+    accounts.extend(names.iter().filter_map(|name| if let TaggedScope::Account(tag) = name { Some(*tag) } else { None }));
+    accounts.sort_unstable();
+    accounts.dedup();
+    let asked = names.clone();
+    let mut has_rows = matches!(scope, TaggedScope::Tenant(_) | TaggedScope::Everybody);
+    for account in accounts {
+        let header = match open.header(&account) {
+            Ok(Some((_, header))) => header,
+            Ok(None) | Err(Error::Tampered(_)) => continue,
+            Err(error) => return Err(error),
+        };
+        for id in &header.sign_ins {
+            let Ok(Some(body)) = open.sign_in(&account, &header, id) else { continue };
+            let life = open.core.life(account, header.other, &body);
+            if life.scopes().any(|one| asked.contains(&one) && one != TaggedScope::Everybody) {
+                names.extend(life.scopes());
+                has_rows = true;
+            }
+        }
+    }
+    Ok(has_rows)
+}
+
+/// By which names sign-ins of this scope may go that the name itself does not tell.
+fn unknown_names(scope: &Scope) -> Vec<ScopeKind> {
+    match scope {
+        Scope::Account(id) if id.as_app().is_some() => Vec::new(),
+        Scope::Account(_) => vec![ScopeKind::Tenant, ScopeKind::Session, ScopeKind::Subject],
+        Scope::Subject(_) => vec![ScopeKind::Tenant, ScopeKind::Account, ScopeKind::Session],
+        Scope::Session(_) => vec![ScopeKind::Tenant, ScopeKind::Account, ScopeKind::Subject],
+        Scope::Tenant(_) | Scope::Everybody => Vec::new(),
+    }
+}
+
+fn recorded((scope, fence): (TaggedScope, Fence)) -> Recorded {
+    Recorded {
+        position: fence.position,
+        at: from_millis(fence.time),
+        kind: ScopeKind::of_rule(scope),
+        signed_in_before: (fence.cutoff != NO_CUTOFF).then(|| from_millis(fence.cutoff)),
+    }
+}

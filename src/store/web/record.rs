@@ -1,0 +1,141 @@
+//! What is stored of a web session, and how it is sealed: as a token is, in parts. A bound one by its account's key; one of nobody's by a
+//! key of its own, made with the write id as the salt.
+
+use std::time::Duration;
+#[cfg(any(feature = "tower-sessions", oubliette_shuttle))]
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::crypto::{TAG_BYTES, fresh};
+use crate::engine::Row;
+use crate::model::error::{Error, Result};
+use crate::model::position::{Opening, Position};
+use crate::model::tag::Tag;
+use crate::model::time::{Millis, millis};
+use crate::platform::wipe::Wiped;
+use crate::rows::cipher::{Header, PARTS_TEXT, Parted, Rows, write_id_of};
+use crate::rows::{codec, row_key};
+use crate::rule::Life;
+
+/// The most bytes of one web session's data.
+#[cfg(any(feature = "tower-sessions", oubliette_shuttle))]
+pub(crate) const MAX_WEB_BYTES: usize = 64 * 1024;
+
+const WEB: Parted = Parted { name: "web session", byte: b'W', format: 1 };
+
+/// What an app keeps in a web session.
+#[derive(Clone)]
+pub(crate) struct WebRecord {
+    /// Since the epoch.
+    expires: Duration,
+    pub(crate) data: Wiped,
+}
+
+impl WebRecord {
+    /// # Errors
+    /// `InvalidInput` if it is too long.
+    #[cfg(any(feature = "tower-sessions", oubliette_shuttle))]
+    pub(crate) fn new(expires_at: SystemTime, data: Wiped) -> Result<Self> {
+        if data.len() > MAX_WEB_BYTES {
+            return Err(Error::invalid("web session", "its data is longer than 64 KiB"));
+        }
+        Ok(Self { expires: expires_at.duration_since(UNIX_EPOCH).unwrap_or_default(), data })
+    }
+
+    /// Not later than this.
+    #[cfg(any(feature = "tower-sessions", oubliette_shuttle))]
+    pub(crate) fn until(self, latest: Millis) -> Self {
+        Self { expires: self.expires.min(Duration::from_millis(latest)), ..self }
+    }
+
+    #[cfg(feature = "tower-sessions")]
+    pub(crate) fn expires_at(&self) -> SystemTime {
+        UNIX_EPOCH.checked_add(self.expires).unwrap_or(UNIX_EPOCH)
+    }
+
+    pub(crate) fn is_expired(&self, now: Millis) -> bool {
+        millis(self.expires) <= now
+    }
+}
+
+/// What of a [`Life`] is stored of a web session of nobody's. The rest follows from its tag.
+type LifeWire = (Opening, Position, Millis);
+
+#[derive(Serialize, Deserialize)]
+struct WebWire<'a> {
+    life: Option<LifeWire>,
+    seconds: u64,
+    nanos: u32,
+    data: &'a [u8],
+}
+
+/// Of a web session that is nobody's: the tag that stands for its account and tenant is nobody's either, so only a sign-out of
+/// everybody covers it.
+pub(crate) fn life_of_nobody(session: Tag, opening: Opening, as_of: Position, time: Millis) -> Life {
+    Life { opening, as_of, time, account: session, other: None, tenant: session, session: None, subject: None }
+}
+
+impl Rows {
+    /// The rows of a web session that ends with this sign-in.
+    pub(crate) fn seal_web(&self, key: impl Fn(u8) -> Vec<u8>, header: &Header, record: &WebRecord) -> Result<Vec<Row>> {
+        self.seal_record(key, header, &fresh()?, None, record)
+    }
+
+    /// The rows of a web session of nobody's.
+    pub(crate) fn seal_unbound(&self, session: &Tag, life: &Life, record: &WebRecord) -> Result<Vec<Row>> {
+        let write_id = fresh()?;
+        let life = Some((life.opening, life.as_of, life.time));
+        self.seal_record(|part| row_key::unbound(session, part), &self.nobody(&write_id), &write_id, life, record)
+    }
+
+    /// Opens the parts of a bound web session; `None` as with [`Rows::open_token`].
+    ///
+    /// # Errors
+    /// `Tampered` if a part does not open.
+    pub(crate) fn open_web(&self, parts: Vec<Row>, header: &Header) -> Result<Option<WebRecord>> {
+        self.open_parts(&WEB, parts, header, |_, body| match decode(body)? {
+            (None, record) => Some(record),
+            (Some(_), _) => None,
+        })
+    }
+
+    /// Opens the parts of a web session of nobody's; `None` as with [`Rows::open_token`].
+    ///
+    /// # Errors
+    /// `Tampered` if a part does not open.
+    pub(crate) fn open_unbound(&self, parts: Vec<Row>, session: Tag) -> Result<Option<(Life, WebRecord)>> {
+        let write_id = parts.first().and_then(|(_, value)| write_id_of(value)).ok_or(Error::Tampered(WEB.name))?;
+        self.open_parts(&WEB, parts, &self.nobody(&write_id), |_, body| match decode(body)? {
+            (Some((opening, as_of, time)), record) => Some((life_of_nobody(session, opening, as_of, time), record)),
+            (None, _) => None,
+        })
+    }
+
+    fn seal_record(
+        &self,
+        key: impl Fn(u8) -> Vec<u8>,
+        header: &Header,
+        write_id: &[u8; 16],
+        life: Option<LifeWire>,
+        record: &WebRecord,
+    ) -> Result<Vec<Row>> {
+        let (seconds, nanos) = (record.expires.as_secs(), record.expires.subsec_nanos());
+        let body = codec::encode(&WebWire { life, seconds, nanos, data: &record.data }, PARTS_TEXT, TAG_BYTES);
+        let rows = body.map(|body| self.seal_parts(&WEB, key, header, write_id, body)).transpose()?.flatten();
+        rows.ok_or_else(|| Error::invalid("web session", "its data is too long"))
+    }
+
+    /// In the place of an account's header.
+    fn nobody(&self, write_id: &[u8; 16]) -> Header {
+        let account_key = self.key_of_nobody(b"oubliette/v1/web-session", write_id);
+        Header { generation: [0; 16], account_key, sign_ins: Vec::new(), other: None }
+    }
+}
+
+fn decode(body: &[u8]) -> Option<(Option<LifeWire>, WebRecord)> {
+    let wire = codec::decode::<WebWire<'_>>(body)?;
+    // More nanoseconds than a second has could not be added.
+    let expires = (wire.nanos < 1_000_000_000).then(|| Duration::new(wire.seconds, wire.nanos))?;
+    Some((wire.life, WebRecord { expires, data: Wiped(wire.data.to_vec()) }))
+}

@@ -1,0 +1,10 @@
+//! For tests: a machine that can crash, and ways in for fuzzing and models.
+
+#[cfg(all(fuzzing, feature = "test-util"))]
+pub mod fuzzing;
+#[cfg(all(test, feature = "test-util"))]
+mod golden;
+#[cfg(feature = "test-util")]
+pub(crate) mod machine;
+#[cfg(oubliette_shuttle)]
+pub mod modelling;
