@@ -1,21 +1,98 @@
-//! An encrypted, restart-safe store for the tokens of signed-in users, embedded in the server app that holds them.
+//! An encrypted, restart-safe store for the tokens of signed-in users, embedded in the server app
+//! that holds them.
 //!
-//! However a sign-out arrives, one call ([`TokenStore::sign_out`]) makes every token of that account, session, subject or
-//! tenant unreachable, at once for every reader, and durably before it returns. Nothing that was in flight, and no crash, brings
-//! one back.
+//! However a sign-out arrives, one call ([`TokenStore::sign_out`]) makes every token of that
+//! account, session, subject or tenant unreachable, at once for every reader, and durably before
+//! it returns. Nothing that was in flight, and no crash, brings one back.
 //!
-//! Start with [`TokenStore::builder`], [`TokenStore::sign_in`] and [`LiveSignIn::put`].
+//! ```
+//! use std::time::{Duration, SystemTime};
+//! use oubliette::*;
+//!
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let folder = folder.path().join("tokens");
+//! # let key = KeySource::bytes([7; 32]);
+//! // let key = KeySource::env("OUBLIETTE_KEY"); // hex:<64 digits>
+//! let store = TokenStore::builder(folder).key(key).open()?;
+//!
+//! // At sign-in, from the ID token and the token response:
+//! let account = AccountId::new("https://login.example.com", "user-1")?;
+//! let live = store.sign_in(SignIn::new(account.clone(), TenantId::new("contoso")?))?;
+//! let client = ClientId::new("my-app")?;
+//! let in_an_hour = SystemTime::now() + Duration::from_secs(3600);
+//! let scopes = Scopes::parse("mail.read user.read")?;
+//! live.put(AccessToken::new(client.clone(), scopes, "eyJ0...", in_an_hour))?;
+//!
+//! // At each request: a token for at least these scopes, or `None`.
+//! let wanted = AccessQuery::new(client).scopes(Scopes::parse("mail.read")?);
+//! assert!(live.access_token(&wanted)?.is_some());
+//!
+//! // At sign-out, however it arrives:
+//! store.sign_out(SignOut::account(&account))?; // durable when it returns
+//! assert!(live.access_token(&wanted)?.is_none());
+//! store.close()?;
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! The [guide] goes on from here, page by page.
 //!
 //! # What an `Ok` means
 //! | verb | after `Ok` |
 //! | --- | --- |
-//! | [`sign_out`](TokenStore::sign_out) | no later read gives a token from before: in this process or another, after `kill -9` or power loss |
-//! | [`sign_in`](TokenStore::sign_in) | the sign-in survives power loss, and no earlier sign-out ends it |
-//! | [`put`](LiveSignIn::put) | all tokens are readable, and survive what [`Durability`] was chosen for them |
+//! | [`sign_out`][out] | no later read gives a token from before, in this process or another |
+//! | [`sign_in`][in] | the sign-in survives power loss, and no earlier sign-out ends it |
+//! | [`put`](LiveSignIn::put) | all tokens are readable, and survive what [`Durability`] says |
 //! | a read | what was stored, whole, by this sign-in; not expired, not signed out |
 //!
+//! A sign-out's `Ok` holds after `kill -9` and power loss. What a `put` survives is chosen for the
+//! kind of token: [`Builder::refresh_token_durability`] and [`Builder::token_durability`].
+//!
+//! [out]: TokenStore::sign_out
+//! [in]: TokenStore::sign_in
+//!
+//! # Which type do I need?
+//! | to | type |
+//! | --- | --- |
+//! | open a store, restore a backup, read the history beside an app | [`Builder`] |
+//! | say where the key comes from | [`KeySource`], [`KeyProvider`] |
+//! | sign users in and out, list them, look after the files | [`TokenStore`] |
+//! | say who signs in | [`SignIn`] |
+//! | ... by which names | [`AccountId`], [`TenantId`], [`SessionId`], [`Subject`], [`Alias`] |
+//! | store and read the tokens of one sign-in | [`LiveSignIn`] |
+//! | ... by what is asked for | [`AccessQuery`], [`RefreshQuery`], [`IdQuery`] |
+//! | hand over tokens | [`AccessToken`], [`RefreshToken`], [`IdToken`] |
+//! | refresh, once however many ask | [`Acquirer`], [`AccessRequest`], [`Grant`] |
+//! | end sign-ins, in any scope | [`SignOut`], [`Scope`], [`SessionPolicy`], [`Receipt`] |
+//! | know what to do about an error | [`Error`], [`AcquireError`], [`RefreshError`] |
+//! | delete what expired, on a thread | [`Upkeep`] |
+//! | call from async code | `AsyncTokenStore`, `AsyncSignIn` (feature `tokio`) |
+//! | hear of sign-outs from the provider | `logout::Receiver` (`logout`) |
+//! | ... as routes of axum | `logout::sign_out_routes` (`axum`) |
+//! | make a sign-in of an ID token | `openid::Provider` (`openidconnect`) |
+//! | make tokens of a token response | `oauth::Received` (`oauth2`) |
+//! | end web sessions with the sign-in | `tower_sessions::OublietteSessions` (`tower-sessions`) |
+//! | take over an MSAL cache | `msal::MsalCache` (`msal`) |
+//! | test | `TokenStore::in_memory`, `Machine`, `ManualClock` (`test-util`) |
+//!
+//! # Features
+//! None is on by default, and no default pulls in a runtime, a web framework or TLS.
+//!
+//! | feature | what it gives |
+//! | --- | --- |
+//! | `tokio` | the verbs without blocking a runtime's thread, and `Acquirer::acquire_async` |
+//! | `oauth2` | token responses of the `oauth2` crate as tokens; its errors by what to do |
+//! | `openidconnect` | ID tokens as sign-ins, for Entra, Keycloak, Okta, Auth0, Google and others |
+//! | `tower-sessions` | a session store whose web sessions are bound to a sign-in |
+//! | `logout` | Back-Channel, Front-Channel and RP-Initiated Logout, for any web framework |
+//! | `axum` | the routes of `logout` |
+//! | `reqwest` | an HTTP client for providers' keys, with rustls |
+//! | `msal` | reads the caches that MSAL libraries write |
+//! | `tracing`, `metrics` | spans and figures, without secrets or identifiers |
+//! | `cli` | the program `oubliette`, for operators |
+//! | `test-util` | a store in memory, a clock to set, and a machine whose power can be cut |
+//!
 //! # Where it runs
-//! One process at a time on a local file system. Linux first; macOS and Windows too.
+//! One process at a time on a local file system. Linux is tested; macOS and Windows compile.
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -80,6 +157,9 @@ pub mod logout;
 
 #[cfg(feature = "tower-sessions")]
 pub mod tower_sessions;
+
+// The guide: `docs/guide`, compiled.
+pub mod guide;
 
 // For tests: a machine that can crash, and ways in for fuzzing and models.
 mod testing;
