@@ -1,6 +1,6 @@
 #![cfg(any(doc, doctest))]
-// Links between the pages: here to the modules, and below, in the pages' own files, to the files. Of two definitions
-// of a link the first one counts.
+// Links between the pages: here to the modules, and below, in the pages' own files, to the files.
+// Of two definitions of a link the first one counts.
 //! [first-store]: first_store
 //! [sign-in]: sign_in
 //! [refresh]: refresh

@@ -94,7 +94,10 @@
 //! # Where it runs
 //! One process at a time on a local file system. Linux is tested; macOS and Windows compile.
 #![forbid(unsafe_code)]
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 // The rooms, from the ground up: each uses those above it in this list, and none below it, which
@@ -165,7 +168,8 @@ pub mod guide;
 mod testing;
 
 pub use acquire::{
-    AccessRequest, AcquireError, Acquirer, Grant, InteractionReason, OrphanReason, Orphaned, RefreshError, RefreshFailed,
+    AccessRequest, AcquireError, Acquirer, Grant, InteractionReason, OrphanReason, Orphaned,
+    RefreshError, RefreshFailed,
 };
 pub use api::builder::{Builder, OnDamage};
 pub use api::history::{History, PastSignOut};
@@ -182,14 +186,22 @@ pub use crypto::{KeyProvider, KeySource, WrapContext, WrappedKey};
 pub use engine::Durability;
 pub use maintenance::upkeep::{Upkeep, UpkeepBuilder, UpkeepState};
 pub use model::error::{Error, Part, Result};
-pub use model::id::{AccountId, Alias, AliasKind, ClientId, MAX_ID_BYTES, SessionId, Subject, TenantId};
+pub use model::id::{
+    AccountId, Alias, AliasKind, ClientId, MAX_ID_BYTES, SessionId, Subject, TenantId,
+};
 pub use model::query::{AccessQuery, IdQuery, RefreshQuery};
-pub use model::report::{BackedUp, Compacted, CompactionEstimate, Erased, Opened, Reclaimed, Stats, Swept, Verified};
+pub use model::report::{
+    BackedUp, Compacted, CompactionEstimate, Erased, Opened, Reclaimed, Stats, Swept, Verified,
+};
 pub use model::scopes::{Partition, Scopes};
 pub use model::secret::Secret;
 pub use model::sign_in::{AsOf, MAX_ALIASES, SignIn, Stored};
-pub use model::sign_out::{Counted, LastSignOut, Receipt, Recorded, Scope, ScopeKind, SessionPolicy, SignOut};
-pub use model::token::{AccessToken, IdToken, MAX_EXTRA_BYTES, MAX_TOKEN_BYTES, RefreshToken, Token, Tokens};
+pub use model::sign_out::{
+    Counted, LastSignOut, Receipt, Recorded, Scope, ScopeKind, SessionPolicy, SignOut,
+};
+pub use model::token::{
+    AccessToken, IdToken, MAX_EXTRA_BYTES, MAX_TOKEN_BYTES, RefreshToken, Token, Tokens,
+};
 #[cfg(feature = "metrics")]
 pub use observe::describe_metrics;
 pub use store::sign_in::LiveSignIn;

@@ -1,10 +1,12 @@
-//! Web sessions that end with the sign-in: a session store for [`tower-sessions`](https://docs.rs/tower-sessions), encrypted, in the same
-//! files as the tokens.
+//! Web sessions that end with the sign-in: a session store for
+//! [`tower-sessions`](https://docs.rs/tower-sessions), encrypted, in the same files as the tokens.
 //!
-//! An app keeps two things of a user who is signed in: her tokens, and the web session that her browser's cookie stands for. If they
-//! are kept apart, a sign-out "from any app" takes the tokens and leaves the browser signed in. Here a web session is *bound* to its
-//! sign-in, and whatever ends that (a sign-out of the account, the session at the provider, the subject, the tenant or everybody; its
-//! age; newer sign-ins) ends the web session in the same stroke, before the call returns.
+//! An app keeps two things of a user who is signed in: her tokens, and the web session that her
+//! browser's cookie stands for. If they are kept apart, a sign-out "from any app" takes the tokens
+//! and leaves the browser signed in. Here a web session is *bound* to its sign-in, and whatever
+//! ends that (a sign-out of the account, the session at the provider, the subject, the tenant or
+//! everybody; its age; newer sign-ins) ends the web session in the same stroke, before the call
+//! returns.
 //!
 //! ```no_run
 //! # use std::time::Duration;
@@ -35,19 +37,26 @@
 //! | `load` | what was saved, if it was not deleted, has not expired, and its sign-in is live now |
 //! | `delete` | gone, durably |
 //!
-//! So a request that was on its way while the user logged out, and whose session is saved afterwards, brings nothing back.
+//! So a request that was on its way while the user logged out, and whose session is saved
+//! afterwards, brings nothing back.
 //!
 //! # What to know
-//! - **Logging out is [signing out](TokenStore::sign_out).** `Session::flush` deletes one web session, and leaves the sign-in and its tokens live; and a
-//!   request in flight that then calls `Session::cycle_id` makes the session anew, if its sign-in lives.
-//! - A user's newest sign-ins are kept ([`Builder::max_sign_ins`](crate::Builder::max_sign_ins), 16): the 17th browser ends the oldest one's session.
-//! - A session that is not bound is kept for an hour after its last save at most ([`OublietteSessions::unbound_for`]), so that visitors
-//!   who never log in do not fill the disk. A sign-out of everybody ends these too.
+//! - **Logging out is [signing out](TokenStore::sign_out).** `Session::flush` deletes one web
+//!   session, and leaves the sign-in and its tokens live; and a request in flight that then calls
+//!   `Session::cycle_id` makes the session anew, if its sign-in lives.
+//! - A user's newest sign-ins are kept ([`Builder::max_sign_ins`](crate::Builder::max_sign_ins),
+//!   16): the 17th browser ends the oldest one's session.
+//! - A session that is not bound is kept for an hour after its last save at most
+//!   ([`OublietteSessions::unbound_for`]), so that visitors who never log in do not fill the disk.
+//!   A sign-out of everybody ends these too.
 //! - Do not put a `CachingSessionStore` in front: its cache gives, and saves, what has ended here.
-//! - Web sessions are not in [backups](TokenStore::backup), since deletions of them are not in the ledger: a restored cookie must not work.
-//!   After a restore browsers log in anew; tokens are there.
-//! - The data must be at most 64 KiB as JSON. Our copies of it are wiped; those of `tower-sessions` and `serde_json` are not.
-//! - All work is done on the runtime's threads for blocking work, so the runtime is tokio's. A call whose future is dropped is done all the same.
+//! - Web sessions are not in [backups](TokenStore::backup), since deletions of them are not in the
+//!   ledger: a restored cookie must not work. After a restore browsers log in anew; tokens are
+//!   there.
+//! - The data must be at most 64 KiB as JSON. Our copies of it are wiped; those of `tower-sessions`
+//!   and `serde_json` are not.
+//! - All work is done on the runtime's threads for blocking work, so the runtime is tokio's. A call
+//!   whose future is dropped is done all the same.
 //! - The key [`BINDING`] of the data is the store's own.
 
 use std::time::{Duration, SystemTime};
@@ -66,7 +75,8 @@ use crate::platform::wipe::Wiped;
 use crate::store::sign_in::LiveSignIn;
 use crate::store::web::{self, Binding, WebRecord};
 
-/// The key of a session's data under which its binding stands. What is stored there does not count: where the session is stored does.
+/// The key of a session's data under which its binding stands. What is stored there does not count:
+/// where the session is stored does.
 pub const BINDING: &str = "oubliette.sign_in";
 
 /// Keeps web sessions in a [`TokenStore`]. Clones share it.
@@ -94,8 +104,8 @@ impl OublietteSessions {
         Self { store, unbound_for: Duration::from_secs(3600) }
     }
 
-    /// How long a session that is bound to no sign-in is kept after its last save, at most. One hour unless told otherwise: enough for a
-    /// login, and little enough for visitors who leave.
+    /// How long a session that is bound to no sign-in is kept after its last save, at most. One
+    /// hour unless told otherwise: enough for a login, and little enough for visitors who leave.
     #[must_use]
     pub fn unbound_for(mut self, time: Duration) -> Self {
         self.unbound_for = time;
@@ -103,7 +113,10 @@ impl OublietteSessions {
     }
 
     /// Does work that may wait for the disk where that holds up nobody.
-    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Self) -> Result<T> + Send + 'static) -> Result<T> {
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let me = self.clone();
         blocking(move || work(&me)).await
     }
@@ -115,15 +128,16 @@ impl std::fmt::Debug for OublietteSessions {
     }
 }
 
-/// Binds a web session to a sign-in: from now on it ends with that. The session gets a new id (against session fixation, OWASP ASVS 3.2.1),
-/// and is stored when the response is made, or at `Session::save`. If the sign-in has ended by then, it is not stored.
+/// Binds a web session to a sign-in: from now on it ends with that. The session gets a new id
+/// (against session fixation, OWASP ASVS 3.2.1), and is stored when the response is made, or at
+/// `Session::save`. If the sign-in has ended by then, it is not stored.
 ///
-/// Call it once at login. Whatever the session was bound to before, it is now bound to this. There is no way back but
-/// `Session::flush`.
+/// Call it once at login. Whatever the session was bound to before, it is now bound to this. There
+/// is no way back but `Session::flush`.
 ///
 /// # Errors
-/// As of `Session::insert` and `Session::cycle_id`. Nobody is logged in by the session then; that from before the
-/// login may still be there.
+/// As of `Session::insert` and `Session::cycle_id`. Nobody is logged in by the session then; that
+/// from before the login may still be there.
 pub async fn bind(session: &Session, live: &LiveSignIn) -> std::result::Result<(), SessionError> {
     let binding = Binding { account: live.life().account, sign_in: *live.id_bytes() };
     // First the mark: should the rest fail, a save under the old id stores nothing.
@@ -131,31 +145,42 @@ pub async fn bind(session: &Session, live: &LiveSignIn) -> std::result::Result<(
     session.cycle_id().await
 }
 
-/// The live sign-in that the web session is bound to: the way from a browser's cookie to the tokens. `None` if it is bound to none, or that has
-/// ended meanwhile.
+/// The live sign-in that the web session is bound to: the way from a browser's cookie to the
+/// tokens. `None` if it is bound to none, or that has ended meanwhile.
 ///
 /// # Errors
-/// Those of loading the session; `Decode` if its binding is not as [`bind`] made it; `Backend` if the store failed.
-pub async fn bound(session: &Session, store: &TokenStore) -> std::result::Result<Option<LiveSignIn>, SessionError> {
+/// Those of loading the session; `Decode` if its binding is not as [`bind`] made it; `Backend` if
+/// the store failed.
+pub async fn bound(
+    session: &Session,
+    store: &TokenStore,
+) -> std::result::Result<Option<LiveSignIn>, SessionError> {
     let Some(value) = session.get_value(BINDING).await? else { return Ok(None) };
-    let Some(binding) = binding(&value) else { return Err(StoreError::Decode(UNREADABLE.into()).into()) };
+    let Some(binding) = binding(&value) else {
+        return Err(StoreError::Decode(UNREADABLE.into()).into());
+    };
     let store = store.clone();
-    Ok(blocking(move || store.resume_tagged(&binding.account, &binding.sign_in).map_err(failed)).await?)
+    Ok(blocking(move || store.resume_tagged(&binding.account, &binding.sign_in).map_err(failed))
+        .await?)
 }
 
 #[async_trait]
 impl SessionStore for OublietteSessions {
     async fn create(&self, record: &mut Record) -> Result<()> {
         let (id, binding, kept) = (record.id.0.to_le_bytes(), binding_of(record)?, kept(record)?);
-        let id =
-            self.blocking(move |me| web::create(me.store.core(), id, binding.as_ref(), kept, me.unbound_for).map_err(failed));
+        let id = self.blocking(move |me| {
+            web::create(me.store.core(), id, binding.as_ref(), kept, me.unbound_for).map_err(failed)
+        });
         record.id = Id(i128::from_le_bytes(id.await?));
         Ok(())
     }
 
     async fn save(&self, record: &Record) -> Result<()> {
         let (id, binding, kept) = (record.id.0.to_le_bytes(), binding_of(record)?, kept(record)?);
-        self.blocking(move |me| web::save(me.store.core(), &id, binding.as_ref(), kept, me.unbound_for).map_err(failed)).await
+        self.blocking(move |me| {
+            web::save(me.store.core(), &id, binding.as_ref(), kept, me.unbound_for).map_err(failed)
+        })
+        .await
     }
 
     async fn load(&self, session_id: &Id) -> Result<Option<Record>> {
@@ -183,7 +208,9 @@ impl ExpiredDeletion for OublietteSessions {
 
 const UNREADABLE: &str = "the session's binding to a sign-in is not readable";
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {
@@ -215,12 +242,15 @@ fn binding_of(record: &Record) -> Result<Option<Binding>> {
     binding(value).map(Some).ok_or_else(|| StoreError::Encode(UNREADABLE.into()))
 }
 
-/// The record as it is stored: its data as JSON, without the binding, in one buffer of the right size that is wiped.
+/// The record as it is stored: its data as JSON, without the binding, in one buffer of the right
+/// size that is wiped.
 fn kept(record: &Record) -> Result<WebRecord> {
     let write = |to: &mut dyn std::io::Write| {
         let data = record.data.iter().filter(|(key, _)| *key != BINDING);
         // Its texts hold pieces of the data, perhaps.
-        serde_json::Serializer::new(to).collect_map(data).map_err(|_| StoreError::Encode("the data is no JSON".into()))
+        serde_json::Serializer::new(to)
+            .collect_map(data)
+            .map_err(|_| StoreError::Encode("the data is no JSON".into()))
     };
     let mut length = Length(0);
     write(&mut length)?;

@@ -1,5 +1,6 @@
-//! Threads for what waits for the disk, so that no runtime's thread does: not the runtime's own pool of blocking threads either, which may all be
-//! waiting for it; and a runtime that shuts down does not take it along.
+//! Threads for what waits for the disk, so that no runtime's thread does: not the runtime's own
+//! pool of blocking threads either, which may all be waiting for it; and a runtime that shuts down
+//! does not take it along.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,7 +27,8 @@ impl Apart {
         Arc::new(Self { most, work: Mutex::default() })
     }
 
-    /// Has it done, soon. If there is no thread to be had at all, it is done here: better a task that waits than a refresh token lost.
+    /// Has it done, soon. If there is no thread to be had at all, it is done here: better a task
+    /// that waits than a refresh token lost.
     pub(super) fn run(self: &Arc<Self>, job: impl FnOnce() + Send + 'static) {
         {
             let mut work = lock(&self.work);
@@ -37,13 +39,21 @@ impl Apart {
             work.threads += 1;
         }
         let theirs = self.clone();
-        if thread::Builder::new().name("oubliette-acquire".into()).spawn(move || theirs.work_off()).is_err() {
+        if thread::Builder::new()
+            .name("oubliette-acquire".into())
+            .spawn(move || theirs.work_off())
+            .is_err()
+        {
             self.work_off();
         }
     }
 
-    /// Has it done, and waits for what comes of it: nothing, if it panics. Whatever becomes of who waits, it is done.
-    pub(super) async fn get<T: Send + 'static>(self: &Arc<Self>, job: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    /// Has it done, and waits for what comes of it: nothing, if it panics. Whatever becomes of who
+    /// waits, it is done.
+    pub(super) async fn get<T: Send + 'static>(
+        self: &Arc<Self>,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
         let flights = Flights::<(), (), ()>::new();
         let Turn::Mine(place) = flights.board((), ()) else { return None };
         let (ticket, result) = (place.ticket(), Arc::new(Mutex::new(None)));

@@ -1,4 +1,5 @@
-//! The app's own tokens: the client-credentials grant. The app is an account like another, which signs in when it has to.
+//! The app's own tokens: the client-credentials grant. The app is an account like another, which
+//! signs in when it has to.
 
 use super::flight::Turn;
 use super::request::{AccessRequest, Flow};
@@ -11,11 +12,12 @@ use crate::model::token::{AccessToken, Tokens};
 use crate::store::sign_in::LiveSignIn;
 
 impl Acquirer {
-    /// As [`acquire`](Self::acquire), for the app itself in a tenant (client credentials, RFC 6749 §4.4): [`AccountId::app`] of the tenant and the
-    /// request's client, which is signed in if it is not. The closure's grant has no refresh token.
+    /// As [`acquire`](Self::acquire), for the app itself in a tenant (client credentials, RFC 6749
+    /// §4.4): [`AccountId::app`] of the tenant and the request's client, which is signed in if it
+    /// is not. The closure's grant has no refresh token.
     ///
-    /// Signing out the tenant ends the app's sign-in too: who waits meanwhile gets [`AcquireError::SignedOut`], and the next call signs
-    /// the app in anew.
+    /// Signing out the tenant ends the app's sign-in too: who waits meanwhile gets
+    /// [`AcquireError::SignedOut`], and the next call signs the app in anew.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -43,17 +45,26 @@ impl Acquirer {
         R: FnOnce(&Grant) -> Result<Tokens, RefreshError>,
     {
         let request = for_app(request.into());
-        observed(self.app(store, tenant, &request).and_then(|live| self.acquire_here(&Turns::new(self, &live, request), refresh)))
+        observed(
+            self.app(store, tenant, &request)
+                .and_then(|live| self.acquire_here(&Turns::new(self, &live, request), refresh)),
+        )
     }
 
     /// The app's live sign-in. Of all who come at a time when there is none, one signs it in.
-    fn app(&self, store: &TokenStore, tenant: &TenantId, request: &AccessRequest) -> Result<LiveSignIn, AcquireError> {
+    fn app(
+        &self,
+        store: &TokenStore,
+        tenant: &TenantId,
+        request: &AccessRequest,
+    ) -> Result<LiveSignIn, AcquireError> {
         let account = AccountId::app(tenant.clone(), request.client().clone());
         loop {
             if let Some(live) = signed_in(store, &account)? {
                 return Ok(live);
             }
-            match Acquiring::of(store.core()).apps.board(store.core().tagger.account(&account), ()) {
+            match Acquiring::of(store.core()).apps.board(store.core().tagger.account(&account), ())
+            {
                 Turn::Mine(place) => {
                     let live = sign_in(store, &account, tenant);
                     place.land(live.clone());
@@ -73,12 +84,19 @@ pub(super) fn for_app(request: AccessRequest) -> AccessRequest {
     AccessRequest { flow: Flow::App, ..request }
 }
 
-pub(super) fn signed_in(store: &TokenStore, account: &AccountId) -> Result<Option<LiveSignIn>, AcquireError> {
+pub(super) fn signed_in(
+    store: &TokenStore,
+    account: &AccountId,
+) -> Result<Option<LiveSignIn>, AcquireError> {
     Ok(store.account(account)?.into_iter().next())
 }
 
 /// Signs the app in, unless somebody was faster.
-pub(super) fn sign_in(store: &TokenStore, account: &AccountId, tenant: &TenantId) -> Result<LiveSignIn, AcquireError> {
+pub(super) fn sign_in(
+    store: &TokenStore,
+    account: &AccountId,
+    tenant: &TenantId,
+) -> Result<LiveSignIn, AcquireError> {
     match signed_in(store, account)? {
         Some(live) => Ok(live),
         None => Ok(store.sign_in(SignIn::new(account.clone(), tenant.clone()))?),

@@ -1,8 +1,9 @@
-//! Acquiring without blocking: the refresh is a task of its own, so that a caller who goes away loses nothing.
+//! Acquiring without blocking: the refresh is a task of its own, so that a caller who goes away
+//! loses nothing.
 
 use super::{
-    AccessRequest, AcquireError, Acquired, Acquirer, Acquiring, Grant, Landing, Lead, RefreshError, RefreshFailed, RefreshTicket,
-    Waiting, observed, timed_out,
+    AccessRequest, AcquireError, Acquired, Acquirer, Acquiring, Grant, Landing, Lead, RefreshError,
+    RefreshFailed, RefreshTicket, Waiting, observed, timed_out,
 };
 use std::future::poll_fn;
 use std::panic::resume_unwind;
@@ -26,17 +27,22 @@ use crate::store::sign_in::LiveSignIn;
 
 #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
 impl Acquirer {
-    /// As [`acquire`](Self::acquire), without blocking: `refresh` gives a future, which runs in a task of its own.
+    /// As [`acquire`](Self::acquire), without blocking: `refresh` gives a future, which runs in a
+    /// task of its own.
     ///
-    /// Dropping what this returns, at whatever point, cancels only the waiting. A refresh that has begun goes on, is stored, and its place is free
-    /// then; so no refresh token that was redeemed is lost with a caller who went away. A token that is due is given at once, and refreshed in the
-    /// background. The future is dropped when [`give_up_after`](Self::give_up_after) is over; a panic in it goes on in the caller who brought it.
+    /// Dropping what this returns, at whatever point, cancels only the waiting. A refresh that has
+    /// begun goes on, is stored, and its place is free then; so no refresh token that was redeemed
+    /// is lost with a caller who went away. A token that is due is given at once, and refreshed in
+    /// the background. The future is dropped when [`give_up_after`](Self::give_up_after) is over; a
+    /// panic in it goes on in the caller who brought it.
     ///
-    /// The cache is read on the thread that polls, in microseconds, unless something holds that up; see
-    /// [`AsyncTokenStore`](crate::AsyncTokenStore). All else, storing what came above all, happens on threads of the store's: not in the runtime's pool of
-    /// blocking threads, which may all be waiting for it.
+    /// The cache is read on the thread that polls, in microseconds, unless something holds that up;
+    /// see [`AsyncTokenStore`](crate::AsyncTokenStore). All else, storing what came above all,
+    /// happens on threads of the store's: not in the runtime's pool of blocking threads, which may
+    /// all be waiting for it.
     ///
-    /// It needs a tokio runtime with its time driver. If that shuts down in the middle, the place is free, and nobody hangs.
+    /// It needs a tokio runtime with its time driver. If that shuts down in the middle, the place
+    /// is free, and nobody hangs.
     ///
     /// # Examples
     /// ```
@@ -62,7 +68,8 @@ impl Acquirer {
     /// ```
     ///
     /// # Errors
-    /// As [`acquire`](Self::acquire). [`Error::InvalidInput`] as [`AcquireError::Store`] outside of a tokio runtime.
+    /// As [`acquire`](Self::acquire). [`Error::InvalidInput`] as [`AcquireError::Store`] outside of
+    /// a tokio runtime.
     pub fn acquire_async<L, Q, R, F>(
         &self,
         live: L,
@@ -80,7 +87,8 @@ impl Acquirer {
         async move { observed(me.acquire_there(Turns::new(&me, &live, request), refresh).await) }
     }
 
-    /// As [`acquire_for_app`](Self::acquire_for_app), without blocking: see [`acquire_async`](Self::acquire_async).
+    /// As [`acquire_for_app`](Self::acquire_for_app), without blocking: see
+    /// [`acquire_async`](Self::acquire_async).
     ///
     /// # Errors
     /// As [`acquire_async`](Self::acquire_async).
@@ -98,7 +106,8 @@ impl Acquirer {
         F: Future<Output = Result<Tokens, RefreshError>> + Send + 'static,
     {
         store.as_ref().owner().close_off_runtime();
-        let (me, store, tenant, request) = (self.clone(), store.as_ref().clone(), tenant.clone(), for_app(request.into()));
+        let (me, store, tenant, request) =
+            (self.clone(), store.as_ref().clone(), tenant.clone(), for_app(request.into()));
         async move {
             let acquired = match me.app_there(store, tenant, &request).await {
                 Ok(live) => me.acquire_there(Turns::new(&me, &live, request), refresh).await,
@@ -130,7 +139,9 @@ impl Acquirer {
                         Some(landed) => landed,
                         None => Err(abandoned(task).await),
                     };
-                    return shared(&turns, landed).await.map(|token| (token, Acquisition::Refreshed));
+                    return shared(&turns, landed)
+                        .await
+                        .map(|token| (token, Acquisition::Refreshed));
                 }
                 Left::Wait(ticket, unused) => {
                     refresh = unused;
@@ -140,9 +151,15 @@ impl Acquirer {
                         timeout(self.0.give_up_after, ticket).await
                     };
                     match landed {
-                        Err(_) => return shared(&turns, Err(timed_out())).await.map(|token| (token, Acquisition::Waited)),
+                        Err(_) => {
+                            return shared(&turns, Err(timed_out()))
+                                .await
+                                .map(|token| (token, Acquisition::Waited));
+                        }
                         Ok(Some(landed)) if joins => {
-                            return shared(&turns, landed).await.map(|token| (token, Acquisition::Waited));
+                            return shared(&turns, landed)
+                                .await
+                                .map(|token| (token, Acquisition::Waited));
                         }
                         Ok(_) => {}
                     }
@@ -151,9 +168,13 @@ impl Acquirer {
         }
     }
 
-    /// [`Turns::next`], on a thread of ours: the runtime's is not kept from its work. If it is to refresh, the refresh is a task before anybody is
-    /// told.
-    async fn next_there<R, F>(&self, turns: &Arc<Turns>, refresh: R) -> Result<Left<R>, AcquireError>
+    /// [`Turns::next`], on a thread of ours: the runtime's is not kept from its work. If it is to
+    /// refresh, the refresh is a task before anybody is told.
+    async fn next_there<R, F>(
+        &self,
+        turns: &Arc<Turns>,
+        refresh: R,
+    ) -> Result<Left<R>, AcquireError>
     where
         R: FnOnce(Grant) -> F + Send + 'static,
         F: Future<Output = Result<Tokens, RefreshError>> + Send + 'static,
@@ -171,7 +192,11 @@ impl Acquirer {
             Step::Lead(lead) => Ok(Left::Led(lead.ticket(), me.spawn(&runtime, lead, refresh))),
             Step::Wait(ticket) => Ok(Left::Wait(ticket, refresh)),
         };
-        Acquiring::of(turns.live.core()).storing.get(move || chain.run(begin)).await.unwrap_or_else(|| Err(dropped()))
+        Acquiring::of(turns.live.core())
+            .storing
+            .get(move || chain.run(begin))
+            .await
+            .unwrap_or_else(|| Err(dropped()))
     }
 
     /// Has the refresh go on by itself.
@@ -186,20 +211,30 @@ impl Acquirer {
         runtime.spawn(async move {
             aside.0.iter_mut().for_each(|lead| lead.begin());
             let mut refreshed = Box::pin(async move { refresh(grant).await });
-            let refreshed = timeout(limit, poll_fn(|context| chain.run(|| refreshed.as_mut().poll(context)))).await;
+            let refreshed =
+                timeout(limit, poll_fn(|context| chain.run(|| refreshed.as_mut().poll(context))))
+                    .await;
             let result = refreshed.unwrap_or_else(|_| Err(timed_out_refresh()));
             aside.settle(result);
         })
     }
 
-    async fn app_there(&self, store: TokenStore, tenant: TenantId, request: &AccessRequest) -> Result<LiveSignIn, AcquireError> {
+    async fn app_there(
+        &self,
+        store: TokenStore,
+        tenant: TenantId,
+        request: &AccessRequest,
+    ) -> Result<LiveSignIn, AcquireError> {
         let account = AccountId::app(tenant.clone(), request.client().clone());
         loop {
             let found = attempt(store.core(), |open| store.account_in(open, &account));
             if let Some(live) = found.transpose()?.and_then(|all| all.into_iter().next()) {
                 return Ok(live);
             }
-            let ticket = match Acquiring::of(store.core()).apps.board(store.core().tagger.account(&account), ()) {
+            let ticket = match Acquiring::of(store.core())
+                .apps
+                .board(store.core().tagger.account(&account), ())
+            {
                 Turn::Theirs(ticket) => ticket,
                 Turn::Mine(place) => {
                     let ticket = place.ticket();
@@ -219,8 +254,8 @@ impl Acquirer {
     }
 }
 
-/// What is left for the caller's future to do. It never has the refresh itself: whoever holds a future may not poll it again for long, and the place
-/// would be taken for as long.
+/// What is left for the caller's future to do. It never has the refresh itself: whoever holds a
+/// future may not poll it again for long, and the place would be taken for as long.
 enum Left<R> {
     Give(Box<AccessToken>, Acquisition),
     /// The refresh is a task.
@@ -229,8 +264,8 @@ enum Left<R> {
     Wait(RefreshTicket, R),
 }
 
-/// A refresh in a task. Settled or dropped (in a panic, or with the runtime), it ends on another thread: with it may go the last handle of the
-/// store, which closes it.
+/// A refresh in a task. Settled or dropped (in a panic, or with the runtime), it ends on another
+/// thread: with it may go the last handle of the store, which closes it.
 struct Aside(Option<Box<Lead>>);
 
 impl Aside {
@@ -253,7 +288,8 @@ impl Drop for Aside {
     }
 }
 
-/// [`Turns::shared`], without keeping the runtime's thread from its work: there if nothing holds it up, else on one of ours.
+/// [`Turns::shared`], without keeping the runtime's thread from its work: there if nothing holds it
+/// up, else on one of ours.
 async fn shared(turns: &Arc<Turns>, landed: Landing) -> Landing {
     let landed = match landed {
         Ok(token) => match turns.if_open_at_once(token) {
@@ -264,7 +300,11 @@ async fn shared(turns: &Arc<Turns>, landed: Landing) -> Landing {
         Err(error) => return Err(error),
     };
     let theirs = turns.clone();
-    Acquiring::of(turns.live.core()).storing.get(move || theirs.shared(landed)).await.unwrap_or_else(|| Err(dropped()))
+    Acquiring::of(turns.live.core())
+        .storing
+        .get(move || theirs.shared(landed))
+        .await
+        .unwrap_or_else(|| Err(dropped()))
 }
 
 fn dropped() -> AcquireError {
@@ -272,7 +312,8 @@ fn dropped() -> AcquireError {
 }
 
 fn runtime() -> Result<Handle, AcquireError> {
-    Handle::try_current().map_err(|_| Error::invalid("runtime", "an async acquisition needs a tokio runtime").into())
+    Handle::try_current()
+        .map_err(|_| Error::invalid("runtime", "an async acquisition needs a tokio runtime").into())
 }
 
 /// Why the refresh came to nothing. Its panic is the caller's own, whose closure it was.
@@ -284,5 +325,6 @@ async fn abandoned(task: JoinHandle<()>) -> AcquireError {
 }
 
 fn timed_out_refresh() -> RefreshError {
-    std::io::Error::new(std::io::ErrorKind::TimedOut, "the refresh took longer than give_up_after").into()
+    std::io::Error::new(std::io::ErrorKind::TimedOut, "the refresh took longer than give_up_after")
+        .into()
 }

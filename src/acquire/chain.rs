@@ -1,4 +1,5 @@
-//! Which refreshes the code that runs now is part of: one that waited for itself would wait for ever.
+//! Which refreshes the code that runs now is part of: one that waited for itself would wait for
+//! ever.
 
 use std::cell::RefCell;
 

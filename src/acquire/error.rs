@@ -1,4 +1,5 @@
-//! Why there is no token: what the caller's refresh says to the store, and what the store says to who asked.
+//! Why there is no token: what the caller's refresh says to the store, and what the store says to
+//! who asked.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -12,8 +13,8 @@ type Source = Box<dyn StdError + Send + Sync>;
 
 /// What a refresh closure returns when it got no tokens.
 ///
-/// Every error turns into [`Failed`](Self::Failed) by `?`, so only the two that mean more have to be told apart. (It does not implement `Error`
-/// itself, as then it could not.)
+/// Every error turns into [`Failed`](Self::Failed) by `?`, so only the two that mean more have to
+/// be told apart. (It does not implement `Error` itself, as then it could not.)
 ///
 /// ```
 /// use oubliette::RefreshError;
@@ -28,9 +29,11 @@ type Source = Box<dyn StdError + Send + Sync>;
 /// ```
 #[non_exhaustive]
 pub enum RefreshError {
-    /// The provider will never again take this refresh token (`invalid_grant`, RFC 6749 §5.2): it is removed.
+    /// The provider will never again take this refresh token (`invalid_grant`, RFC 6749 §5.2): it
+    /// is removed.
     InvalidGrant(Source),
-    /// The provider wants to see the user (`interaction_required` and its like, OpenID Connect Core 1.0 §3.1.2.6). The refresh token is kept.
+    /// The provider wants to see the user (`interaction_required` and its like, OpenID Connect Core
+    /// 1.0 §3.1.2.6). The refresh token is kept.
     InteractionRequired {
         /// The claims to ask for when the user is sent there, if the provider named them.
         claims: Option<String>,
@@ -81,25 +84,29 @@ impl fmt::Debug for RefreshError {
 #[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum AcquireError {
-    /// Only the user can help. Send her to the provider, with the claims if there are any, and [`put`](crate::LiveSignIn::put) what she comes
-    /// back with.
+    /// Only the user can help. Send her to the provider, with the claims if there are any, and
+    /// [`put`](crate::LiveSignIn::put) what she comes back with.
     #[error("the user has to be asked: {reason}")]
     #[non_exhaustive]
     InteractionRequired {
         /// Why.
         reason: InteractionReason,
-        /// What to ask the provider for: its own word, or else the claims challenge that was asked with.
+        /// What to ask the provider for: its own word, or else the claims challenge that was asked
+        /// with.
         claims: Option<String>,
         /// What the refresh said, if there was one.
         source: Option<RefreshFailed>,
     },
 
-    /// The sign-in, or the tenant that the token was wanted of, has been signed out. Have the user sign in again.
-    #[error("signed out: this sign-in has ended, or the tenant was signed out; have the user sign in again")]
+    /// The sign-in, or the tenant that the token was wanted of, has been signed out. Have the user
+    /// sign in again.
+    #[error(
+        "signed out: this sign-in has ended, or the tenant was signed out; have the user sign in again"
+    )]
     SignedOut,
 
-    /// The refresh failed, or brought no access token that can be read. Nothing is lost and nothing is held up: the
-    /// next call tries again, with the new refresh token if one came.
+    /// The refresh failed, or brought no access token that can be read. Nothing is lost and nothing
+    /// is held up: the next call tries again, with the new refresh token if one came.
     #[error("the token could not be refreshed; try again later")]
     Refresh(#[source] RefreshFailed),
 
@@ -112,7 +119,9 @@ pub enum AcquireError {
 impl fmt::Debug for AcquireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::InteractionRequired { reason, .. } => f.debug_tuple("InteractionRequired").field(reason).finish(),
+            Self::InteractionRequired { reason, .. } => {
+                f.debug_tuple("InteractionRequired").field(reason).finish()
+            }
             Self::SignedOut => f.write_str("SignedOut"),
             Self::Refresh(failed) => f.debug_tuple("Refresh").field(failed).finish(),
             Self::Store(error) => f.debug_tuple("Store").field(error).finish(),
@@ -122,7 +131,11 @@ impl fmt::Debug for AcquireError {
 
 impl From<Error> for AcquireError {
     fn from(error: Error) -> Self {
-        if matches!(error, Error::SignedOut) { Self::SignedOut } else { Self::Store(Arc::new(error)) }
+        if matches!(error, Error::SignedOut) {
+            Self::SignedOut
+        } else {
+            Self::Store(Arc::new(error))
+        }
     }
 }
 
@@ -205,7 +218,8 @@ hidden_debug!(RefreshFailed, Orphaned);
 pub enum OrphanReason {
     /// The user, or the token's tenant, was signed out meanwhile.
     SignedOut,
-    /// The store failed, or could not take them. If it failed, they may have been stored all the same; when in doubt, forget: the refresh token
-    /// that they came for is spent at most providers, and the user signs in again.
+    /// The store failed, or could not take them. If it failed, they may have been stored all the
+    /// same; when in doubt, forget: the refresh token that they came for is spent at most
+    /// providers, and the user signs in again.
     NotStored,
 }

@@ -1,8 +1,10 @@
-//! Who does a piece of work that many want, and who waits for it: one at a time for a key, and a result for all.
+//! Who does a piece of work that many want, and who waits for it: one at a time for a key, and a
+//! result for all.
 //!
-//! A *place* is taken by one leader at a time. Who comes meanwhile gets a ticket, and waits with it: blocking its thread, or as a future that
-//! needs no particular runtime. The place is free before the outcome can be seen, so that nobody who looks again finds it taken by what is
-//! over. A leader that goes without landing (a panic, a dropped task) frees the place too, and says so.
+//! A *place* is taken by one leader at a time. Who comes meanwhile gets a ticket, and waits with
+//! it: blocking its thread, or as a future that needs no particular runtime. The place is free
+//! before the outcome can be seen, so that nobody who looks again finds it taken by what is over. A
+//! leader that goes without landing (a panic, a dropped task) frees the place too, and says so.
 //!
 //! Nothing here knows of tokens. No lock is held while anybody works or waits.
 
@@ -14,7 +16,8 @@ use std::time::{Duration, Instant};
 
 use crate::platform::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// All places of one store. `K` is what there is one of at a time, `E` the errand that its holder is on, `T` what comes of it.
+/// All places of one store. `K` is what there is one of at a time, `E` the errand that its holder
+/// is on, `T` what comes of it.
 pub(crate) struct Flights<K, E, T> {
     places: Mutex<Places<K, E, T>>,
 }
@@ -30,7 +33,8 @@ struct Flight<E, T> {
     landed: Condvar,
 }
 
-/// Tells flights apart, of all stores of the process and for as long as it lives. Later flights have higher numbers.
+/// Tells flights apart, of all stores of the process and for as long as it lives. Later flights
+/// have higher numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Number(u64);
 
@@ -64,7 +68,8 @@ impl<K: Eq + Hash + Clone, E, T> Flights<K, E, T> {
             return Turn::Theirs(Ticket { flight: flight.clone(), waker: None });
         }
         let state = Mutex::new(State::Waiting { wakers: Vec::new(), next: 0 });
-        let flight = Arc::new(Flight { number: Number::fresh(), errand, state, landed: Condvar::new() });
+        let flight =
+            Arc::new(Flight { number: Number::fresh(), errand, state, landed: Condvar::new() });
         places.taken.insert(key.clone(), flight.clone());
         Turn::Mine(Place { flights: self.clone(), key, flight })
     }
@@ -82,7 +87,8 @@ impl<K: Eq + Hash + Clone, E, T> Flights<K, E, T> {
 }
 
 impl Number {
-    /// No flight that takes off from now on has a lower one, and none that is in the air or over has this or a higher one.
+    /// No flight that takes off from now on has a lower one, and none that is in the air or over
+    /// has this or a higher one.
     pub(crate) fn next() -> Self {
         Self(NEXT.load(std::sync::atomic::Ordering::SeqCst))
     }
@@ -96,7 +102,8 @@ impl Number {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimedOut;
 
-/// A place that is taken. Dropped without [`land`](Self::land), it is free again, and those who wait learn that nothing came.
+/// A place that is taken. Dropped without [`land`](Self::land), it is free again, and those who
+/// wait learn that nothing came.
 pub(crate) struct Place<K: Eq + Hash, E, T> {
     flights: Arc<Flights<K, E, T>>,
     key: K,
@@ -124,7 +131,8 @@ impl<K: Eq + Hash, E, T> Place<K, E, T> {
         // The order matters: who sees the outcome and looks again must find the place free.
         let freed = {
             let mut places = lock(&self.flights.places);
-            let is_mine = places.taken.get(&self.key).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight));
+            let is_mine =
+                places.taken.get(&self.key).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight));
             if is_mine { places.taken.remove(&self.key) } else { None }
         };
         drop(freed);
@@ -151,7 +159,8 @@ impl<K: Eq + Hash, E, T> Drop for Place<K, E, T> {
     }
 }
 
-/// To wait with for somebody else's outcome: `None` if that leader went without landing. Dropping it stops waiting.
+/// To wait with for somebody else's outcome: `None` if that leader went without landing. Dropping
+/// it stops waiting.
 pub(crate) struct Ticket<E, T> {
     flight: Arc<Flight<E, T>>,
     waker: Option<u64>,
@@ -185,7 +194,9 @@ impl<E, T> Ticket<E, T> {
             let landed = &self.flight.landed;
             state = match end.map(|end| end.saturating_duration_since(Instant::now())) {
                 Some(Duration::ZERO) => return Err(TimedOut),
-                Some(left) => landed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
+                Some(left) => {
+                    landed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
                 None => landed.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
         }
@@ -214,7 +225,8 @@ impl<E, T: Clone> Future for Ticket<E, T> {
             }
         };
         drop(state);
-        // Not under the lock: dropping a waker may drop the task that it wakes, and with it another ticket.
+        // Not under the lock: dropping a waker may drop the task that it wakes, and with it another
+        // ticket.
         drop(replaced);
         Poll::Pending
     }
@@ -224,7 +236,9 @@ impl<E, T> Drop for Ticket<E, T> {
     fn drop(&mut self) {
         let Some(mine) = self.waker else { return };
         let unused = match &mut *lock(&self.flight.state) {
-            State::Waiting { wakers, .. } => wakers.iter().position(|(id, _)| *id == mine).map(|at| wakers.swap_remove(at)),
+            State::Waiting { wakers, .. } => {
+                wakers.iter().position(|(id, _)| *id == mine).map(|at| wakers.swap_remove(at))
+            }
             State::Over(_) => None,
         };
         // Not under the lock, as above.
@@ -278,7 +292,11 @@ mod tests {
         let other = mine(&flights, 2);
         assert!(place.number() < other.number() && other.number() < Number::next());
         let tickets: Vec<_> = (0..8).map(|_| theirs(&flights, 1)).collect();
-        assert!(tickets.iter().all(|ticket| ticket.number() == place.number() && *ticket.errand() == "errand"));
+        assert!(
+            tickets
+                .iter()
+                .all(|ticket| ticket.number() == place.number() && *ticket.errand() == "errand")
+        );
         std::thread::scope(|scope| {
             for ticket in tickets {
                 let flights = &flights;
@@ -338,7 +356,8 @@ mod tests {
         assert_eq!(waiting.as_mut().poll(&mut Context::from_waker(&new)), Poll::Ready(Some(9)));
     }
 
-    /// Hole: dropping a waker can drop the task it wakes, and with it another ticket of the same flight.
+    /// Hole: dropping a waker can drop the task it wakes, and with it another ticket of the same
+    /// flight.
     #[test]
     fn a_waker_that_holds_another_ticket_may_be_dropped_anywhere() {
         struct Task {

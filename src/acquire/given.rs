@@ -1,5 +1,5 @@
-//! What a token response gives of what was asked for, where providers say it otherwise than they were asked: in which
-//! words, and for how long.
+//! What a token response gives of what was asked for, where providers say it otherwise than they
+//! were asked: in which words, and for how long.
 //!
 //! Pure functions, for what a closure puts together by hand and for what `oauth::Received` reads.
 
@@ -10,8 +10,9 @@ use crate::model::token::Token;
 
 /// A longer life is an error of the provider's (as MSAL.NET holds too).
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
-/// What is believed of a life that cannot be right, or cannot be read: something was said, so it is not "for ever".
-/// What most providers give is no less, and if this is less than was meant, it costs a refresh.
+/// What is believed of a life that cannot be right, or cannot be read: something was said, so it is
+/// not "for ever". What most providers give is no less, and if this is less than was meant, it
+/// costs a refresh.
 pub(crate) const UNREADABLE: Duration = Duration::from_secs(60 * 60);
 
 /// What is believed of a life that a provider gives.
@@ -19,9 +20,9 @@ pub(crate) fn believed(life: Duration) -> Duration {
     if life > LONGEST { UNREADABLE } else { life }
 }
 
-/// Whether a token's text says nothing: it is empty or blank. Providers that have no token to give send some (RFC 6749
-/// §5.1 would have them leave the field out), and nobody issues a token of spaces, though its grammar (appendix A.12)
-/// has them.
+/// Whether a token's text says nothing: it is empty or blank. Providers that have no token to give
+/// send some (RFC 6749 §5.1 would have them leave the field out), and nobody issues a token of
+/// spaces, though its grammar (appendix A.12) has them.
 pub(crate) fn is_blank(text: &str) -> bool {
     text.trim().is_empty()
 }
@@ -35,8 +36,8 @@ pub(super) fn is_none(token: &Token) -> bool {
     })
 }
 
-/// Scopes that ask for something, and are not told back by providers: OpenID Connect's, and Entra's "all that was
-/// consented to".
+/// Scopes that ask for something, and are not told back by providers: OpenID Connect's, and Entra's
+/// "all that was consented to".
 pub(crate) fn is_stand_in(scope: &str) -> bool {
     is_of_openid(scope) || is_default(scope)
 }
@@ -51,13 +52,14 @@ pub(crate) fn is_default(scope: &str) -> bool {
     scope.ends_with("/.default")
 }
 
-/// The scopes of a list that is separated by commas, as GitHub and Slack answer, or by commas with spaces; `None` if it
-/// is none.
+/// The scopes of a list that is separated by commas, as GitHub and Slack answer, or by commas with
+/// spaces; `None` if it is none.
 ///
-/// RFC 6749 §3.3 separates by spaces, and has commas *in* scopes. So a list with spaces is one of scopes with commas,
-/// unless there is a comma at every space; and where a scope with a comma was asked for, they are part of names there:
-/// they separate only if the list does not have that scope, but all that would be asked for if commas separated in it,
-/// too (GitHub takes `scope=repo,gist` for two).
+/// RFC 6749 §3.3 separates by spaces, and has commas *in* scopes. So a list with spaces is one of
+/// scopes with commas, unless there is a comma at every space; and where a scope with a comma was
+/// asked for, they are part of names there: they separate only if the list does not have that
+/// scope, but all that would be asked for if commas separated in it, too (GitHub takes
+/// `scope=repo,gist` for two).
 pub(crate) fn by_commas<'a>(list: &[&'a str], asked: &'a Scopes) -> Option<Vec<&'a str>> {
     let list: Vec<&str> = list.iter().copied().filter(|scope| !scope.is_empty()).collect();
     let at_spaces = list.iter().filter(|scope| scope.ends_with(',')).count();
@@ -88,7 +90,9 @@ mod tests {
 
     #[test]
     fn commas_separate_scopes_unless_they_are_part_of_their_names() {
-        let is = |list, asked, given: &str| assert_eq!(split(list, asked).as_deref(), Some(given), "{list:?} for {asked:?}");
+        let is = |list, asked, given: &str| {
+            assert_eq!(split(list, asked).as_deref(), Some(given), "{list:?} for {asked:?}")
+        };
         is("repo,gist", "repo gist", "repo gist");
         is("repo,gist", "", "repo gist");
         is("repo,gist", "admin:org", "repo gist");

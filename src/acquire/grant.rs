@@ -9,13 +9,16 @@ use crate::model::scopes::{Partition, Scopes};
 use crate::model::secret::Secret;
 use crate::model::token::{AccessToken, RefreshToken};
 
-/// The right to refresh, for one refresh: the refresh token, if there is one, and what to ask the provider for.
+/// The right to refresh, for one refresh: the refresh token, if there is one, and what to ask the
+/// provider for.
 ///
-/// Only [`Acquirer::acquire`](crate::Acquirer::acquire) makes one, and only what the closure returns from it is stored: through the sign-in that the
-/// refresh token was read from. There is one at a time for a refresh token.
+/// Only [`Acquirer::acquire`](crate::Acquirer::acquire) makes one, and only what the closure
+/// returns from it is stored: through the sign-in that the refresh token was read from. There is
+/// one at a time for a refresh token.
 ///
-/// [`access_token`](Self::access_token) and [`next_refresh_token`](Self::next_refresh_token) make what was asked for from a response's parts, so that
-/// tenant, resource and partition are those that the next request looks for.
+/// [`access_token`](Self::access_token) and [`next_refresh_token`](Self::next_refresh_token) make
+/// what was asked for from a response's parts, so that tenant, resource and partition are those
+/// that the next request looks for.
 pub struct Grant {
     pub(super) account: AccountId,
     pub(super) tenant: TenantId,
@@ -26,7 +29,8 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// For a closure that takes it along. (Nobody else has use for a second one: it would be the right to refresh twice.)
+    /// For a closure that takes it along. (Nobody else has use for a second one: it would be the
+    /// right to refresh twice.)
     #[cfg(feature = "tokio")]
     pub(super) fn copy(&self) -> Self {
         Self {
@@ -39,7 +43,8 @@ impl Grant {
         }
     }
 
-    /// The refresh token to redeem (RFC 6749 §6). `None` for client credentials, and on behalf of somebody if there is none.
+    /// The refresh token to redeem (RFC 6749 §6). `None` for client credentials, and on behalf of
+    /// somebody if there is none.
     #[must_use]
     pub fn refresh_token(&self) -> Option<&RefreshToken> {
         self.refresh_token.as_ref()
@@ -99,18 +104,20 @@ impl Grant {
         &self.account
     }
 
-    /// The store's time before the closure was called: a response's `expires_in` counts from here at the earliest.
+    /// The store's time before the closure was called: a response's `expires_in` counts from here
+    /// at the earliest.
     #[must_use]
     pub fn began_at(&self) -> SystemTime {
         self.began_at
     }
 
-    /// The access token that was asked for, from a response: its `scope` (what was asked for, if the response does not
-    /// say; RFC 6749 §5.1) and `expires_in`, which is counted from [`began_at`](Self::began_at).
+    /// The access token that was asked for, from a response: its `scope` (what was asked for, if
+    /// the response does not say; RFC 6749 §5.1) and `expires_in`, which is counted from
+    /// [`began_at`](Self::began_at).
     ///
-    /// `expires_in` is a [`Duration`], or `None` if the response has none and the provider documents no other life
-    /// (GitHub, Slack): such a token has no end but that of its sign-in. More than ten years are an error of the
-    /// provider's: then an hour is believed.
+    /// `expires_in` is a [`Duration`], or `None` if the response has none and the provider
+    /// documents no other life (GitHub, Slack): such a token has no end but that of its sign-in.
+    /// More than ten years are an error of the provider's: then an hour is believed.
     ///
     /// A token without a text is none: the refresh that returns nothing else has
     /// [failed](crate::AcquireError::Refresh), and the refresh token beside it is stored.
@@ -122,19 +129,25 @@ impl Grant {
         expires_in: impl Into<Option<Duration>>,
     ) -> AccessToken {
         let (wanted, lifetime) = (&self.wanted, expires_in.into().map(believed));
-        let expires_at = lifetime.map(|life| self.began_at.checked_add(life).unwrap_or(self.began_at));
+        let expires_at =
+            lifetime.map(|life| self.began_at.checked_add(life).unwrap_or(self.began_at));
         AccessToken {
             tenant: wanted.tenant.clone(),
             resource: wanted.resource.clone(),
             token_type: wanted.token_type.clone(),
             lifetime,
             partition: wanted.partition.clone(),
-            ..AccessToken::new(wanted.client_id.clone(), scopes.unwrap_or_else(|| wanted.scopes.clone()), secret, expires_at)
+            ..AccessToken::new(
+                wanted.client_id.clone(),
+                scopes.unwrap_or_else(|| wanted.scopes.clone()),
+                secret,
+                expires_at,
+            )
         }
     }
 
-    /// The refresh token of a response, in the place of the one that was redeemed. One without a text is none: that one
-    /// stays (RFC 6749 §6).
+    /// The refresh token of a response, in the place of the one that was redeemed. One without a
+    /// text is none: that one stays (RFC 6749 §6).
     #[must_use]
     pub fn next_refresh_token(&self, secret: impl Into<Secret>) -> RefreshToken {
         RefreshToken {

@@ -8,7 +8,8 @@ use crate::model::time::{Millis, millis};
 use crate::platform::sync::{Mutex, lock};
 use crate::rows::row_key::SignInId;
 
-/// The most that are remembered. A provider that is out of order for more accounts than that is asked a little more often.
+/// The most that are remembered. A provider that is out of order for more accounts than that is
+/// asked a little more often.
 const MOST: usize = 16 * 1024;
 
 /// One access token: account, sign-in, tenant, slot.
@@ -30,10 +31,12 @@ impl Holds {
         lock(&self.0).get(token).is_some_and(|hold| hold.until > now)
     }
 
-    /// Its refresh has failed: the next one not before `first`, twice that after the second failure, and so on up to `most`.
+    /// Its refresh has failed: the next one not before `first`, twice that after the second
+    /// failure, and so on up to `most`.
     pub(super) fn failed(&self, token: Held, now: Millis, first: Duration, most: Duration) {
         let mut holds = lock(&self.0);
-        let failures = holds.get(&token).filter(|hold| hold.forgotten > now).map_or(0, |hold| hold.failures);
+        let failures =
+            holds.get(&token).filter(|hold| hold.forgotten > now).map_or(0, |hold| hold.failures);
         let pause = millis(first).saturating_mul(1 << failures.min(32)).min(millis(most));
         let until = now.saturating_add(pause);
         if holds.len() >= MOST {
@@ -72,7 +75,9 @@ mod tests {
         let (holds, mut now) = (Holds::default(), 1000);
         for pause in [30_000, 60_000, 100_000, 100_000] {
             holds.failed(token(1), now, FIRST, MOST_PAUSE);
-            assert!(holds.is_held(&token(1), now + pause - 1) && !holds.is_held(&token(1), now + pause));
+            assert!(
+                holds.is_held(&token(1), now + pause - 1) && !holds.is_held(&token(1), now + pause)
+            );
             now += pause;
         }
         assert!(!holds.is_held(&token(2), 1000));

@@ -1,8 +1,9 @@
-//! One refresh under way, from the grant to the outcome: what came is stored, the place is free, and all who wait are told.
+//! One refresh under way, from the grant to the outcome: what came is stored, the place is free,
+//! and all who wait are told.
 
 use super::{
-    AcquireError, Acquirer, Acquiring, Grant, Hook, InteractionReason, Landing, OrphanReason, Orphaned, RefreshError,
-    RefreshFailed, RefreshPlace,
+    AcquireError, Acquirer, Acquiring, Grant, Hook, InteractionReason, Landing, OrphanReason,
+    Orphaned, RefreshError, RefreshFailed, RefreshPlace,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant, SystemTime};
@@ -80,7 +81,14 @@ impl Lead {
             refresh_token,
             began_at,
         };
-        Self { place: Some(place), turns: turns.clone(), grant, due, began: Instant::now(), is_asked: false }
+        Self {
+            place: Some(place),
+            turns: turns.clone(),
+            grant,
+            due,
+            began: Instant::now(),
+            is_asked: false,
+        }
     }
 
     /// From here on the closure runs.
@@ -98,7 +106,8 @@ impl Lead {
         self.place.iter().fold(Chain::current(), |chain, place| chain.and(place.number()))
     }
 
-    /// As [`Lead::chain`], when the closure runs elsewhere. Nobody waits there for what is only due.
+    /// As [`Lead::chain`], when the closure runs elsewhere. Nobody waits there for what is only
+    /// due.
     #[cfg(feature = "tokio")]
     pub(super) fn chain_apart(&self) -> Chain {
         let outer = if self.due.is_some() { Chain::default() } else { Chain::current() };
@@ -116,7 +125,10 @@ impl Lead {
     }
 
     /// Refreshes on this thread.
-    pub(super) fn run(mut self, refresh: impl FnOnce(&Grant) -> Result<Tokens, RefreshError>) -> Landing {
+    pub(super) fn run(
+        mut self,
+        refresh: impl FnOnce(&Grant) -> Result<Tokens, RefreshError>,
+    ) -> Landing {
         self.begin();
         let result = self.chain().run(|| refresh(&self.grant));
         let (landing, orphans) = self.settle(result);
@@ -125,7 +137,10 @@ impl Lead {
     }
 
     /// Stores what the closure got, frees the place, tells all. What is left over is for the hook.
-    pub(super) fn settle(&mut self, result: Result<Tokens, RefreshError>) -> (Landing, Option<Orphans>) {
+    pub(super) fn settle(
+        &mut self,
+        result: Result<Tokens, RefreshError>,
+    ) -> (Landing, Option<Orphans>) {
         let End { landing, orphaned, how } = self.conclude(result);
         self.note_due(&landing);
         if let Some(place) = self.place.take() {
@@ -133,7 +148,8 @@ impl Lead {
             place.land(landing.clone());
         }
         let hook = self.acquirer().0.on_orphaned.clone().filter(|_| !orphaned.is_empty());
-        let orphans = hook.map(|hook| Orphans { hook, account: self.grant.account.clone(), orphaned });
+        let orphans =
+            hook.map(|hook| Orphans { hook, account: self.grant.account.clone(), orphaned });
         (landing, orphans)
     }
 
@@ -156,12 +172,18 @@ impl Lead {
                 Some(Tokens(tokens)) => return self.store(tokens, Some(source)),
                 None => (AcquireError::Refresh(RefreshFailed::new(source)), Refresh::Failed),
             },
-            Err(RefreshError::InteractionRequired { claims, source }) => {
-                (self.ask(InteractionReason::Provider, claims, Some(source)), Refresh::InteractionRequired)
-            }
+            Err(RefreshError::InteractionRequired { claims, source }) => (
+                self.ask(InteractionReason::Provider, claims, Some(source)),
+                Refresh::InteractionRequired,
+            ),
             Err(RefreshError::InvalidGrant(source)) => match self.forget_redeemed() {
-                Ok(true) => (AcquireError::Refresh(RefreshFailed::new(source)), Refresh::InvalidGrant),
-                Ok(false) => (self.ask(InteractionReason::InvalidGrant, None, Some(source)), Refresh::InvalidGrant),
+                Ok(true) => {
+                    (AcquireError::Refresh(RefreshFailed::new(source)), Refresh::InvalidGrant)
+                }
+                Ok(false) => (
+                    self.ask(InteractionReason::InvalidGrant, None, Some(source)),
+                    Refresh::InvalidGrant,
+                ),
                 Err(error) => (error.into(), Refresh::InvalidGrant),
             },
         };
@@ -173,25 +195,33 @@ impl Lead {
         End { landing: Err(error), orphaned: Vec::new(), how }
     }
 
-    fn ask(&self, reason: InteractionReason, claims: Option<String>, source: Option<Source>) -> AcquireError {
+    fn ask(
+        &self,
+        reason: InteractionReason,
+        claims: Option<String>,
+        source: Option<Source>,
+    ) -> AcquireError {
         let claims = claims.or_else(|| self.request().claims.clone());
         AcquireError::InteractionRequired { reason, claims, source: source.map(RefreshFailed::new) }
     }
 
-    /// Removes the refresh token that the provider does not take. `true` if there is another way by now: trying again will do.
+    /// Removes the refresh token that the provider does not take. `true` if there is another way by
+    /// now: trying again will do.
     fn forget_redeemed(&self) -> StoreResult<bool> {
         let Some(redeemed) = &self.grant.refresh_token else { return Ok(false) };
         let live = self.live();
         if !live.remove_refresh_token(redeemed)? || self.request().flow == Flow::OnBehalfOf {
-            return Ok(live.refresh_token(query_of(redeemed))?.is_some() || self.request().flow == Flow::OnBehalfOf);
+            return Ok(live.refresh_token(query_of(redeemed))?.is_some()
+                || self.request().flow == Flow::OnBehalfOf);
         }
         // The family's token is gone: the client's own may do.
-        let own = RefreshQuery::client(self.request().client().clone()).partition(redeemed.partition.clone());
+        let own = RefreshQuery::client(self.request().client().clone())
+            .partition(redeemed.partition.clone());
         Ok(redeemed.family_id.is_some() && live.refresh_token(own)?.is_some())
     }
 
-    /// What could be read of the answer, if that is what the closure failed for: the provider has given these tokens,
-    /// and spent the refresh token.
+    /// What could be read of the answer, if that is what the closure failed for: the provider has
+    /// given these tokens, and spent the refresh token.
     #[cfg(feature = "oauth2")]
     fn read_after_all(&self, error: &(dyn std::error::Error + 'static)) -> Option<Tokens> {
         self.grant.read_after_all(error)
@@ -212,7 +242,10 @@ impl Lead {
         // First of all: what is no token must not cost those beside it, nor take the place of one.
         tokens.retain(|token| !is_none(token));
         if tokens.iter().any(|token| !self.is_of_partition(token)) {
-            let error = Error::invalid("partition", "a refresh brings tokens of its grant's partition only");
+            let error = Error::invalid(
+                "partition",
+                "a refresh brings tokens of its grant's partition only",
+            );
             return self.salvage(tokens, error);
         }
         if !self.keeps_refresh_tokens() {
@@ -220,32 +253,59 @@ impl Lead {
         }
         tokens.iter_mut().for_each(|token| self.amend(token));
         let serving = self.serving(&tokens);
-        let token =
-            serving.and_then(|at| if let Some(Token::Access(token)) = tokens.get(at) { Some(token.clone()) } else { None });
-        // If they cannot be read, at worst an older token is found for as long as it lasts; the new ones are stored in any case.
-        let older =
-            token.as_ref().and_then(|token| self.live().found_instead_of(&self.grant.wanted, token).ok()).unwrap_or_default();
+        let token = serving.and_then(|at| {
+            if let Some(Token::Access(token)) = tokens.get(at) { Some(token.clone()) } else { None }
+        });
+        // If they cannot be read, at worst an older token is found for as long as it lasts; the new
+        // ones are stored in any case.
+        let older = token
+            .as_ref()
+            .and_then(|token| self.live().found_instead_of(&self.grant.wanted, token).ok())
+            .unwrap_or_default();
 
-        let (stored, left_out) = match self.live().put_refreshed(&tokens, self.grant.refresh_token.as_ref(), &older) {
-            Ok(done) => done,
-            Err(Error::SignedOut) => {
-                return not_stored(AcquireError::SignedOut, tokens, OrphanReason::SignedOut, Refresh::SignedOut);
-            }
-            Err(error @ Error::InvalidInput { .. }) => return self.salvage(tokens, error),
-            Err(error) => return not_stored(error.into(), tokens, OrphanReason::NotStored, Refresh::Failed),
-        };
+        let (stored, left_out) =
+            match self.live().put_refreshed(&tokens, self.grant.refresh_token.as_ref(), &older) {
+                Ok(done) => done,
+                Err(Error::SignedOut) => {
+                    return not_stored(
+                        AcquireError::SignedOut,
+                        tokens,
+                        OrphanReason::SignedOut,
+                        Refresh::SignedOut,
+                    );
+                }
+                Err(error @ Error::InvalidInput { .. }) => return self.salvage(tokens, error),
+                Err(error) => {
+                    return not_stored(
+                        error.into(),
+                        tokens,
+                        OrphanReason::NotStored,
+                        Refresh::Failed,
+                    );
+                }
+            };
         let (landing, how) = self.landing(token, &tokens, failed);
         let why = |at: usize| match at {
             at if stored.refused.contains(&at) => Some(OrphanReason::SignedOut),
             at if left_out.contains(&at) => Some(OrphanReason::NotStored),
             _ => None,
         };
-        let orphaned = tokens.into_iter().enumerate().filter_map(|(at, token)| why(at).map(|why| (token, why))).collect();
+        let orphaned = tokens
+            .into_iter()
+            .enumerate()
+            .filter_map(|(at, token)| why(at).map(|why| (token, why)))
+            .collect();
         End { landing, orphaned, how }
     }
 
-    /// What everybody is told when these tokens are stored: the one that serves, or why there is none.
-    fn landing(&self, serving: Option<AccessToken>, stored: &[Token], failed: Option<Source>) -> (Landing, Refresh) {
+    /// What everybody is told when these tokens are stored: the one that serves, or why there is
+    /// none.
+    fn landing(
+        &self,
+        serving: Option<AccessToken>,
+        stored: &[Token],
+        failed: Option<Source>,
+    ) -> (Landing, Refresh) {
         let now = from_millis(self.live().core().clock.now());
         let (landing, how) = match serving {
             Some(token) if token.expires_at.is_some_and(|end| end <= now) => {
@@ -258,22 +318,31 @@ impl Lead {
                 let asked = self.ask(InteractionReason::ConsentRequired, None, None);
                 (self.turns.if_open(()).and(Err(asked)), Refresh::InteractionRequired)
             }
-            // No word of the provider's that the user could mend: what came in the place of an access token says nothing.
+            // No word of the provider's that the user could mend: what came in the place of an
+            // access token says nothing.
             None => {
-                let source = failed.unwrap_or_else(|| "the provider's answer has no access token that can be read".into());
+                let source = failed.unwrap_or_else(|| {
+                    "the provider's answer has no access token that can be read".into()
+                });
                 let failed = AcquireError::Refresh(RefreshFailed::new(source));
                 (self.turns.if_open(()).and(Err(failed)), Refresh::Failed)
             }
         };
-        let how = if matches!(landing, Err(AcquireError::SignedOut)) { Refresh::SignedOut } else { how };
+        let how =
+            if matches!(landing, Err(AcquireError::SignedOut)) { Refresh::SignedOut } else { how };
         (landing, how)
     }
 
-    /// Of a response that cannot be stored, what must not be lost: the new refresh token. The one that was redeemed is spent; redeemed once more, it
-    /// would have the provider revoke the whole family. So it goes, even if the new one cannot be stored either. A response without a new one
-    /// leaves it as it is (RFC 6749 §6).
+    /// Of a response that cannot be stored, what must not be lost: the new refresh token. The one
+    /// that was redeemed is spent; redeemed once more, it would have the provider revoke the whole
+    /// family. So it goes, even if the new one cannot be stored either. A response without a new
+    /// one leaves it as it is (RFC 6749 §6).
     fn salvage(&self, tokens: Vec<Token>, error: Error) -> End {
-        let is_kept = |token: &Token| matches!(token, Token::Refresh(_)) && self.is_of_partition(token) && token.check().is_ok();
+        let is_kept = |token: &Token| {
+            matches!(token, Token::Refresh(_))
+                && self.is_of_partition(token)
+                && token.check().is_ok()
+        };
         let is_rotated = tokens.iter().any(|token| matches!(token, Token::Refresh(_)));
         let (mut kept, mut orphaned) = (Vec::new(), Vec::new());
         let mut is_open = Ok(());
@@ -290,7 +359,10 @@ impl Lead {
                         at if left_out.contains(&at) => Some(OrphanReason::NotStored),
                         _ => None,
                     };
-                    let left = kept.iter().enumerate().filter_map(|(at, token)| why(at).map(|why| (token.clone(), why)));
+                    let left = kept
+                        .iter()
+                        .enumerate()
+                        .filter_map(|(at, token)| why(at).map(|why| (token.clone(), why)));
                     orphaned.extend(left);
                 }
                 Some(Err(Error::SignedOut)) => is_open = Err(()),
@@ -305,20 +377,31 @@ impl Lead {
             }
         }
         if is_open.is_err() {
-            let orphaned = tokens.into_iter().map(|token| (token, OrphanReason::SignedOut)).collect();
-            return End { landing: Err(AcquireError::SignedOut), orphaned, how: Refresh::SignedOut };
+            let orphaned =
+                tokens.into_iter().map(|token| (token, OrphanReason::SignedOut)).collect();
+            return End {
+                landing: Err(AcquireError::SignedOut),
+                orphaned,
+                how: Refresh::SignedOut,
+            };
         }
         let is_lost = |token: &Token| kept.is_empty() || !is_kept(token);
-        orphaned.extend(tokens.into_iter().filter(is_lost).map(|token| (token, OrphanReason::NotStored)));
+        orphaned.extend(
+            tokens.into_iter().filter(is_lost).map(|token| (token, OrphanReason::NotStored)),
+        );
         End { landing: Err(error.into()), orphaned, how: Refresh::Failed }
     }
 
-    /// On behalf of somebody there is a partition for each assertion: with a refresh token in each, a sign-in would grow for as long as it lives.
+    /// On behalf of somebody there is a partition for each assertion: with a refresh token in each,
+    /// a sign-in would grow for as long as it lives.
     fn keeps_refresh_tokens(&self) -> bool {
-        self.grant.wanted.partition.is_user() || self.request().keeps_refresh_token || self.grant.refresh_token.is_some()
+        self.grant.wanted.partition.is_user()
+            || self.request().keeps_refresh_token
+            || self.grant.refresh_token.is_some()
     }
 
-    /// What was got on behalf of somebody must not be found by anybody else. (ID tokens say themselves whose they are.)
+    /// What was got on behalf of somebody must not be found by anybody else. (ID tokens say
+    /// themselves whose they are.)
     fn is_of_partition(&self, token: &Token) -> bool {
         match token {
             Token::Access(token) => token.partition == self.grant.wanted.partition,
@@ -327,21 +410,25 @@ impl Lead {
         }
     }
 
-    /// Fills in what the provider left out of the token that was asked for, so that the next request finds it, and in time.
+    /// Fills in what the provider left out of the token that was asked for, so that the next
+    /// request finds it, and in time.
     fn amend(&self, token: &mut Token) {
         let Token::Access(token) = token else { return };
         if !self.is_target(token) {
             return;
         }
-        // Providers answer in other words than they are asked in: another case, commas, and nothing of the scopes that
-        // stand for something else.
+        // Providers answer in other words than they are asked in: another case, commas, and nothing
+        // of the scopes that stand for something else.
         let wanted = &self.grant.wanted.scopes;
         let all = |given: &Scopes| {
-            let has = |asked: &str| is_stand_in(asked) || given.iter().any(|given| given.eq_ignore_ascii_case(asked));
+            let has = |asked: &str| {
+                is_stand_in(asked) || given.iter().any(|given| given.eq_ignore_ascii_case(asked))
+            };
             let is_given = wanted.iter().all(has);
             is_given.then(|| Scopes::new(given.iter().chain(wanted.iter())).ok()).flatten()
         };
-        let apart = || Scopes::new(by_commas(&token.scopes.iter().collect::<Vec<_>>(), wanted)?).ok();
+        let apart =
+            || Scopes::new(by_commas(&token.scopes.iter().collect::<Vec<_>>(), wanted)?).ok();
         if let Some(all) = all(&token.scopes).or_else(|| all(&apart()?)) {
             token.scopes = all;
         }
@@ -359,15 +446,27 @@ impl Lead {
         tokens
             .iter()
             .enumerate()
-            .filter_map(|(at, token)| if let Token::Access(token) = token { Some((at, token)) } else { None })
+            .filter_map(
+                |(at, token)| {
+                    if let Token::Access(token) = token { Some((at, token)) } else { None }
+                },
+            )
             .filter(|(_, token)| serves(token))
-            .min_by_key(|(_, token)| (token.scopes.len(), std::cmp::Reverse((token.expires_at.is_none(), token.expires_at))))
+            .min_by_key(|(_, token)| {
+                (
+                    token.scopes.len(),
+                    std::cmp::Reverse((token.expires_at.is_none(), token.expires_at)),
+                )
+            })
             .map(|(at, _)| at)
     }
 
     /// Whether it is what was asked for, scopes apart.
     fn is_target(&self, token: &AccessToken) -> bool {
-        let wanted = crate::model::query::AccessQuery { scopes: Scopes::default(), ..self.grant.wanted.clone() };
+        let wanted = crate::model::query::AccessQuery {
+            scopes: Scopes::default(),
+            ..self.grant.wanted.clone()
+        };
         self.live().tenant_tag(token.tenant.as_ref()) == self.turns.tenant && wanted.allows(token)
     }
 
@@ -392,7 +491,8 @@ impl Lead {
 impl Drop for Lead {
     fn drop(&mut self) {
         if let Some(_place) = self.place.take() {
-            // A closure that panics each time is not to be run at each call. The place is free behind that.
+            // A closure that panics each time is not to be run at each call. The place is free
+            // behind that.
             if let Some(due) = self.due.filter(|_| self.is_asked) {
                 self.back_off(due);
             }

@@ -1,13 +1,16 @@
-//! Acquiring: a valid access token, from the cache or by a refresh that happens once however many want it.
+//! Acquiring: a valid access token, from the cache or by a refresh that happens once however many
+//! want it.
 //!
 //! What goes wrong everywhere else, and where it is kept from going wrong here:
-//! - Two refreshes redeem one rotating refresh token, and the provider revokes the family. Here there is one place for each refresh token
-//!   (`flight.rs`), in the store itself: it is open in one process only, so one in the process is one at all. The token is read only by who has
-//!   the place, and the place is free only when what came is stored.
-//! - A refresh in flight writes tokens back behind a sign-out. Here they go through the sign-in that the refresh token was read from
-//!   ([`LiveSignIn::put`]), and everybody who waited is told of the sign-out (`lead.rs`).
-//! - A caller gives up, and the refresh token that its refresh has redeemed is lost. Here an async refresh is a task of its own
-//!   (`background.rs`).
+//! - Two refreshes redeem one rotating refresh token, and the provider revokes the family. Here
+//!   there is one place for each refresh token (`flight.rs`), in the store itself: it is open in
+//!   one process only, so one in the process is one at all. The token is read only by who has the
+//!   place, and the place is free only when what came is stored.
+//! - A refresh in flight writes tokens back behind a sign-out. Here they go through the sign-in
+//!   that the refresh token was read from ([`LiveSignIn::put`]), and everybody who waited is told
+//!   of the sign-out (`lead.rs`).
+//! - A caller gives up, and the refresh token that its refresh has redeemed is lost. Here an async
+//!   refresh is a task of its own (`background.rs`).
 //!
 //! No lock of the store is held while a refresh closure runs or anybody waits for it.
 
@@ -37,7 +40,9 @@ use crate::rows::cipher::Generation;
 use crate::rows::row_key::SignInId;
 use crate::store::sign_in::LiveSignIn;
 
-pub use error::{AcquireError, InteractionReason, OrphanReason, Orphaned, RefreshError, RefreshFailed};
+pub use error::{
+    AcquireError, InteractionReason, OrphanReason, Orphaned, RefreshError, RefreshFailed,
+};
 pub use grant::Grant;
 pub use request::AccessRequest;
 
@@ -47,18 +52,22 @@ use lead::Lead;
 use request::Errand;
 use turn::{Step, Turns};
 
-/// Gets valid access tokens, and refreshes them when that is needed: once, however many ask at a time.
+/// Gets valid access tokens, and refreshes them when that is needed: once, however many ask at a
+/// time.
 ///
-/// It is a policy, cheap to clone. The refreshes themselves belong to the store: all acquirers of a process share them, [`acquire`](Self::acquire) and
-/// `acquire_async` too.
+/// It is a policy, cheap to clone. The refreshes themselves belong to the store: all acquirers of a
+/// process share them, [`acquire`](Self::acquire) and `acquire_async` too.
 ///
-/// The refresh is the caller's closure, which asks the provider with whatever client the app uses. It is handed a [`Grant`]; what it returns is
-/// stored in one stroke through the sign-in that the grant was read from, before anybody is given it. If it brings a new refresh token, that
-/// survives a power loss first (unless [`Builder::refresh_token_durability`](crate::Builder::refresh_token_durability) says less).
+/// The refresh is the caller's closure, which asks the provider with whatever client the app uses.
+/// It is handed a [`Grant`]; what it returns is stored in one stroke through the sign-in that the
+/// grant was read from, before anybody is given it. If it brings a new refresh token, that survives
+/// a power loss first (unless
+/// [`Builder::refresh_token_durability`](crate::Builder::refresh_token_durability) says less).
 ///
-/// A closure may acquire other tokens (the app's own, say), but none that its refresh is waited for by: of the same refresh token, or the same
-/// again by a detour. Where that can be seen, it is an [`Error::InvalidInput`](crate::Error::InvalidInput); two refreshes on two threads that
-/// wait for each other go on when [`give_up_after`](Self::give_up_after) is over.
+/// A closure may acquire other tokens (the app's own, say), but none that its refresh is waited for
+/// by: of the same refresh token, or the same again by a detour. Where that can be seen, it is an
+/// [`Error::InvalidInput`](crate::Error::InvalidInput); two refreshes on two threads that wait for
+/// each other go on when [`give_up_after`](Self::give_up_after) is over.
 ///
 /// # Examples
 /// ```
@@ -129,51 +138,58 @@ impl Acquirer {
         Self::default()
     }
 
-    /// A token is *due* this long before the store would stop giving it: it is given, and refreshed. Default: 5 minutes.
+    /// A token is *due* this long before the store would stop giving it: it is given, and
+    /// refreshed. Default: 5 minutes.
     ///
-    /// A token that says when to refresh it ([`AccessToken::refresh_at`]) is due then. Those that an acquirer gets all do: if the provider did not
-    /// say, it is written into them by this, but not before half of their life is over.
+    /// A token that says when to refresh it ([`AccessToken::refresh_at`]) is due then. Those that
+    /// an acquirer gets all do: if the provider did not say, it is written into them by this, but
+    /// not before half of their life is over.
     #[must_use]
     pub fn refresh_ahead(self, ahead: Duration) -> Self {
         self.with(|policy| policy.refresh_ahead = ahead)
     }
 
-    /// A token is due up to this much earlier, each by an amount of its own, so that those got together are not all refreshed together.
-    /// Default: 30 seconds.
+    /// A token is due up to this much earlier, each by an amount of its own, so that those got
+    /// together are not all refreshed together. Default: 30 seconds.
     #[must_use]
     pub fn jitter(self, jitter: Duration) -> Self {
         self.with(|policy| policy.jitter = jitter)
     }
 
-    /// After a failed refresh of a token that was only due, the next waits for `first`, then for twice that, and so on up to `most`. It never
-    /// holds up a refresh that is required. Default: 30 seconds, 10 minutes.
+    /// After a failed refresh of a token that was only due, the next waits for `first`, then for
+    /// twice that, and so on up to `most`. It never holds up a refresh that is required. Default:
+    /// 30 seconds, 10 minutes.
     #[must_use]
     pub fn back_off(self, first: Duration, most: Duration) -> Self {
         self.with(|policy| policy.back_off = (first, most))
     }
 
-    /// Nobody waits longer than this for somebody else's refresh, and an async refresh is dropped then: [`AcquireError::Refresh`]. Default: a minute.
+    /// Nobody waits longer than this for somebody else's refresh, and an async refresh is dropped
+    /// then: [`AcquireError::Refresh`]. Default: a minute.
     ///
-    /// A blocking refresh cannot be stopped, and keeps its place until it returns. An async one that is cut off may have redeemed its refresh token
-    /// already: the next refresh redeems it again, and the provider may revoke the whole family. So give the HTTP client a timeout, too, well
-    /// below this one.
+    /// A blocking refresh cannot be stopped, and keeps its place until it returns. An async one
+    /// that is cut off may have redeemed its refresh token already: the next refresh redeems it
+    /// again, and the provider may revoke the whole family. So give the HTTP client a timeout, too,
+    /// well below this one.
     #[must_use]
     pub fn give_up_after(self, limit: Duration) -> Self {
         self.with(|policy| policy.give_up_after = limit)
     }
 
-    /// [`acquire`](Self::acquire) refreshes a token that is only due, on the caller's thread, if nobody else does; if that fails, the old one is
-    /// given. Otherwise it just gives it, and leaves the refresh to who comes when it has expired. (`acquire_async` always
-    /// refreshes it, in the background.)
+    /// [`acquire`](Self::acquire) refreshes a token that is only due, on the caller's thread, if
+    /// nobody else does; if that fails, the old one is given. Otherwise it just gives it, and
+    /// leaves the refresh to who comes when it has expired. (`acquire_async` always refreshes it,
+    /// in the background.)
     #[must_use]
     pub fn refresh_due_here(self) -> Self {
         self.with(|policy| policy.refresh_due_here = true)
     }
 
-    /// Called with tokens that a refresh got and that were not stored, mostly because the user signed out meanwhile: revoke them (RFC 7009).
+    /// Called with tokens that a refresh got and that were not stored, mostly because the user
+    /// signed out meanwhile: revoke them (RFC 7009).
     ///
-    /// It runs when everybody has been told: on the caller's thread, or of async refreshes on one of a few threads for that. A panic in it is
-    /// swallowed.
+    /// It runs when everybody has been told: on the caller's thread, or of async refreshes on one
+    /// of a few threads for that. A panic in it is swallowed.
     #[must_use]
     pub fn on_orphaned(self, hook: impl Fn(Orphaned) + Send + Sync + 'static) -> Self {
         self.with(|policy| policy.on_orphaned = Some(Arc::new(hook)))
@@ -181,14 +197,17 @@ impl Acquirer {
 
     /// A valid access token: the cache's, or what `refresh` gets.
     ///
-    /// Of all who want a refresh of the same at a time, one runs its closure, and all get what comes of it. Refreshes for different scopes of one
-    /// refresh token come one after the other. If the closure panics, the panic goes on in its caller, and one of the others does it.
+    /// Of all who want a refresh of the same at a time, one runs its closure, and all get what
+    /// comes of it. Refreshes for different scopes of one refresh token come one after the other.
+    /// If the closure panics, the panic goes on in its caller, and one of the others does it.
     ///
-    /// It blocks while the closure runs, and while somebody else's does: not for a thread that runs async tasks.
+    /// It blocks while the closure runs, and while somebody else's does: not for a thread that runs
+    /// async tasks.
     ///
     /// # Errors
-    /// [`AcquireError::InteractionRequired`] if only the user can help; [`AcquireError::SignedOut`] if the sign-in has ended, also meanwhile;
-    /// [`AcquireError::Refresh`] with the closure's own error; [`AcquireError::Store`].
+    /// [`AcquireError::InteractionRequired`] if only the user can help; [`AcquireError::SignedOut`]
+    /// if the sign-in has ended, also meanwhile; [`AcquireError::Refresh`] with the closure's own
+    /// error; [`AcquireError::Store`].
     pub fn acquire<R>(
         &self,
         live: &LiveSignIn,
@@ -228,9 +247,13 @@ impl Acquirer {
                     };
                     match landed {
                         Err(flight::TimedOut) => {
-                            return turns.or_extended(Err(timed_out())).map(|token| (token, Acquisition::Waited));
+                            return turns
+                                .or_extended(Err(timed_out()))
+                                .map(|token| (token, Acquisition::Waited));
                         }
-                        Ok(Some(landed)) if joins => return turns.shared(landed).map(|token| (token, Acquisition::Waited)),
+                        Ok(Some(landed)) if joins => {
+                            return turns.shared(landed).map(|token| (token, Acquisition::Waited));
+                        }
                         Ok(_) => {}
                     }
                 }
@@ -275,7 +298,10 @@ pub(crate) struct Acquiring {
 impl Acquiring {
     /// What is kept with this store.
     fn of(core: &Core) -> &Self {
-        #[expect(clippy::expect_used, reason = "no other kind of thing is kept there: this is the only call")]
+        #[expect(
+            clippy::expect_used,
+            reason = "no other kind of thing is kept there: this is the only call"
+        )]
         core.above(Self::new).expect("there is nothing else")
     }
 
@@ -293,7 +319,8 @@ impl Acquiring {
     }
 }
 
-/// What one refresh at a time is for: the slot of a refresh token, or where none is needed, the slot of an access token in its tenant.
+/// What one refresh at a time is for: the slot of a refresh token, or where none is needed, the
+/// slot of an access token in its tenant.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     account: Tag,
@@ -337,6 +364,9 @@ impl Drop for Waiting {
 }
 
 fn timed_out() -> AcquireError {
-    let source = std::io::Error::new(std::io::ErrorKind::TimedOut, "the refresh took longer than give_up_after");
+    let source = std::io::Error::new(
+        std::io::ErrorKind::TimedOut,
+        "the refresh took longer than give_up_after",
+    );
     AcquireError::Refresh(RefreshFailed::new(source))
 }

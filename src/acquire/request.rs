@@ -8,12 +8,14 @@ use crate::model::secret::Secret;
 use crate::model::tag::Tag;
 use crate::model::token::AccessToken;
 
-/// Which access token [`Acquirer::acquire`](crate::Acquirer::acquire) is to get, and on what terms. An [`AccessQuery`] is one by itself.
+/// Which access token [`Acquirer::acquire`](crate::Acquirer::acquire) is to get, and on what terms.
+/// An [`AccessQuery`] is one by itself.
 ///
-/// [`AccessQuery::even_if_expired`] says that a token past its expiry, up to its extended expiry, will do if it cannot be refreshed.
+/// [`AccessQuery::even_if_expired`] says that a token past its expiry, up to its extended expiry,
+/// will do if it cannot be refreshed.
 ///
-/// Scopes that stand for something else (`openid`, `profile`, `offline_access`, Entra's `x/.default`) are asked for, but need not be named in the
-/// response, as most providers do not.
+/// Scopes that stand for something else (`openid`, `profile`, `offline_access`, Entra's
+/// `x/.default`) are asked for, but need not be named in the response, as most providers do not.
 ///
 /// ```
 /// # use std::time::SystemTime;
@@ -74,22 +76,25 @@ impl AccessRequest {
         }
     }
 
-    /// Not from the cache, but what a refresh gives: one that is under way for the same request, or else one of its own.
+    /// Not from the cache, but what a refresh gives: one that is under way for the same request, or
+    /// else one of its own.
     ///
-    /// After a 401 say [`instead_of`](Self::instead_of): it costs one refresh however many calls failed.
+    /// After a 401 say [`instead_of`](Self::instead_of): it costs one refresh however many calls
+    /// failed.
     pub fn force_refresh(mut self) -> Self {
         self.bypass = Bypass::Everything;
         self
     }
 
-    /// With these claims, as a claims challenge names them: not from the cache. They are handed to the refresh in its
-    /// [grant](crate::Grant::claims).
+    /// With these claims, as a claims challenge names them: not from the cache. They are handed to
+    /// the refresh in its [grant](crate::Grant::claims).
     pub fn claims(mut self, claims: impl Into<String>) -> Self {
         self.claims = Some(claims.into());
         self
     }
 
-    /// Any but this token, which the API has rejected. If the cache has another one by now, that is it.
+    /// Any but this token, which the API has rejected. If the cache has another one by now, that is
+    /// it.
     pub fn instead_of(mut self, rejected: &AccessToken) -> Self {
         if !matches!(self.bypass, Bypass::Everything) {
             self.bypass = Bypass::This(rejected.secret.clone());
@@ -97,7 +102,8 @@ impl AccessRequest {
         self
     }
 
-    /// For the refresh token of this family of clients (MSAL's `family_id`), or if there is none, the client's own.
+    /// For the refresh token of this family of clients (MSAL's `family_id`), or if there is none,
+    /// the client's own.
     pub fn family(mut self, family: impl Into<String>) -> Self {
         self.family = Some(family.into());
         self
@@ -109,9 +115,10 @@ impl AccessRequest {
         self
     }
 
-    /// On behalf of the user whose access token to this app is the assertion (RFC 7523 §2.1, RFC 8693). Only its SHA-256 is kept, as the
-    /// [partition](AccessQuery::partition) that the tokens are found in. No refresh token is needed. One that comes is not kept, unless
-    /// [told to](Self::keep_refresh_token); one that is in the partition is redeemed.
+    /// On behalf of the user whose access token to this app is the assertion (RFC 7523 §2.1, RFC
+    /// 8693). Only its SHA-256 is kept, as the [partition](AccessQuery::partition) that the tokens
+    /// are found in. No refresh token is needed. One that comes is not kept, unless [told
+    /// to](Self::keep_refresh_token); one that is in the partition is redeemed.
     pub fn on_behalf_of(mut self, assertion: &str) -> Self {
         self.flow = Flow::OnBehalfOf;
         self.wanted.partition = Partition::on_behalf_of(assertion);
@@ -126,8 +133,9 @@ impl AccessRequest {
         self.wanted.tenant.as_ref()
     }
 
-    /// On behalf of somebody: a refresh token that comes is kept, for work that goes on when the assertion has expired. As every assertion has a
-    /// partition of its own, such tokens add up until the user signs out.
+    /// On behalf of somebody: a refresh token that comes is kept, for work that goes on when the
+    /// assertion has expired. As every assertion has a partition of its own, such tokens add up
+    /// until the user signs out.
     pub fn keep_refresh_token(mut self) -> Self {
         self.keeps_refresh_token = true;
         self
@@ -150,7 +158,13 @@ impl AccessRequest {
     /// What its refresh is about. Requests with the same errand share a refresh.
     pub(super) fn errand(&self, tagger: &Tagger, account: &Tag, tenant: Tag) -> Errand {
         let (target, claims) = (self.wanted.slot(tagger, account), self.claims.clone());
-        Errand { tenant, target, claims, flow: self.flow, keeps_refresh_token: self.keeps_refresh_token }
+        Errand {
+            tenant,
+            target,
+            claims,
+            flow: self.flow,
+            keeps_refresh_token: self.keeps_refresh_token,
+        }
     }
 }
 
@@ -168,7 +182,8 @@ impl From<&AccessQuery> for AccessRequest {
 
 hidden_debug!(AccessRequest);
 
-/// What one refresh is about: for which tenant, client, resource, scopes, token type and partition, how, and with which claims.
+/// What one refresh is about: for which tenant, client, resource, scopes, token type and partition,
+/// how, and with which claims.
 #[derive(PartialEq, Eq)]
 pub(crate) struct Errand {
     tenant: Tag,

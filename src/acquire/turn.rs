@@ -1,6 +1,9 @@
 //! What somebody who wants a token does next: take the cache's, refresh, or wait for who does.
 
-use super::{AcquireError, Acquirer, Acquiring, InteractionReason, Key, Landing, Lead, RefreshPlace, RefreshTicket};
+use super::{
+    AcquireError, Acquirer, Acquiring, InteractionReason, Key, Landing, Lead, RefreshPlace,
+    RefreshTicket,
+};
 use std::hash::BuildHasher;
 use std::time::Duration;
 
@@ -49,7 +52,13 @@ enum Sight {
 impl Turns {
     pub(super) fn new(acquirer: &Acquirer, live: &LiveSignIn, request: AccessRequest) -> Self {
         let tenant = live.tenant_tag(request.tenant());
-        Self { acquirer: acquirer.clone(), live: live.clone(), request, tenant, began: Number::next() }
+        Self {
+            acquirer: acquirer.clone(),
+            live: live.clone(),
+            request,
+            tenant,
+            began: Number::next(),
+        }
     }
 
     /// What to do now. `refreshes_due` says whether a token that is only due is to be refreshed.
@@ -64,11 +73,15 @@ impl Turns {
         }
     }
 
-    /// The cache's token, if it has one, nothing holds its reading up, and nobody has to refresh it.
+    /// The cache's token, if it has one, nothing holds its reading up, and nobody has to refresh
+    /// it.
     #[cfg(feature = "tokio")]
     pub(super) fn next_at_once(&self) -> Option<(AccessToken, Acquisition)> {
-        let token =
-            if self.request.takes_cached() { self.live.try_access_token(&self.request.wanted)?.ok()?? } else { return None };
+        let token = if self.request.takes_cached() {
+            self.live.try_access_token(&self.request.wanted)?.ok()??
+        } else {
+            return None;
+        };
         if !self.request.takes(&token) {
             return None;
         }
@@ -76,13 +89,18 @@ impl Turns {
             return Some((token, Acquisition::Hit));
         }
         let core = self.live.core();
-        Acquiring::of(core).holds.is_held(&self.held(&token), core.clock.passed()).then_some((token, Acquisition::Due))
+        Acquiring::of(core)
+            .holds
+            .is_held(&self.held(&token), core.clock.passed())
+            .then_some((token, Acquisition::Due))
     }
 
     /// As [`Turns::if_open`], if nothing holds it up.
     #[cfg(feature = "tokio")]
     pub(super) fn if_open_at_once<T>(&self, value: T) -> Result<Result<T, AcquireError>, T> {
-        let is_open = crate::store::gate::attempt(self.live.core(), |open| self.live.is_open_to_in(open, self.tenant));
+        let is_open = crate::store::gate::attempt(self.live.core(), |open| {
+            self.live.is_open_to_in(open, self.tenant)
+        });
         match is_open {
             None => Err(value),
             Some(Ok(true)) => Ok(Ok(value)),
@@ -99,7 +117,11 @@ impl Turns {
         {
             return Ok(if self.is_due(&token) { Sight::Due(token) } else { Sight::Fresh(token) });
         }
-        if self.live.is_open_to(self.tenant)? { Ok(Sight::Missing) } else { Err(AcquireError::SignedOut) }
+        if self.live.is_open_to(self.tenant)? {
+            Ok(Sight::Missing)
+        } else {
+            Err(AcquireError::SignedOut)
+        }
     }
 
     /// A token has to be refreshed before there is one.
@@ -111,14 +133,19 @@ impl Turns {
         }
     }
 
-    /// `None`: the refresh token is gone that there was when the place was chosen, and there may be another one.
+    /// `None`: the refresh token is gone that there was when the place was chosen, and there may be
+    /// another one.
     fn try_required(&self) -> Result<Option<Step>, AcquireError> {
         let (key, redeems) = self.source()?;
         let place = match self.board(key) {
             Turn::Mine(place) => place,
             // Waiting for oneself would be for ever.
             Turn::Theirs(ticket) if Chain::has(ticket.number()) => {
-                return Err(Error::invalid("refresh", "it waits for a token that only itself can bring").into());
+                return Err(Error::invalid(
+                    "refresh",
+                    "it waits for a token that only itself can bring",
+                )
+                .into());
             }
             Turn::Theirs(ticket) => return Ok(Some(Step::Wait(ticket))),
         };
@@ -157,11 +184,12 @@ impl Turns {
         Acquiring::of(core).refreshes.board(key, errand)
     }
 
-    /// What is redeemed, and the place for it: always that of the refresh token itself, whatever way it was come by. Who has the place of an access
-    /// token never looks for a refresh token.
+    /// What is redeemed, and the place for it: always that of the refresh token itself, whatever
+    /// way it was come by. Who has the place of an access token never looks for a refresh token.
     fn source(&self) -> StoreResult<(Key, Option<RefreshQuery>)> {
         let partition = &self.request.wanted.partition;
-        let client = RefreshQuery::client(self.request.client().clone()).partition(partition.clone());
+        let client =
+            RefreshQuery::client(self.request.client().clone()).partition(partition.clone());
         let family = self.family().filter(|_| self.request.flow != Flow::App);
         let redeems = match (self.request.flow, family) {
             (Flow::App, _) => None,
@@ -183,7 +211,8 @@ impl Turns {
         family.map(|query| query.partition(self.request.wanted.partition.clone()))
     }
 
-    /// Begins a refresh. The refresh token is read only now that nobody else can redeem it. `None`: look for another one.
+    /// Begins a refresh. The refresh token is read only now that nobody else can redeem it. `None`:
+    /// look for another one.
     fn lead(
         &self,
         place: RefreshPlace,
@@ -209,10 +238,12 @@ impl Turns {
         Ok(Some(Box::new(Lead::new(place, self, refresh_token, began_at, due))))
     }
 
-    /// Whether what comes of that refresh is for this acquisition. What bypasses the cache wants a refresh that began after it was asked for: the role
-    /// may have been granted, or taken away, in between.
+    /// Whether what comes of that refresh is for this acquisition. What bypasses the cache wants a
+    /// refresh that began after it was asked for: the role may have been granted, or taken away, in
+    /// between.
     pub(super) fn joins(&self, ticket: &RefreshTicket) -> bool {
-        let errand = self.request.errand(&self.live.core().tagger, &self.live.life().account, self.tenant);
+        let errand =
+            self.request.errand(&self.live.core().tagger, &self.live.life().account, self.tenant);
         *ticket.errand() == errand && (self.request.takes_cached() || ticket.number() >= self.began)
     }
 
@@ -245,7 +276,12 @@ impl Turns {
 
     fn held(&self, token: &AccessToken) -> Held {
         let account = self.live.life().account;
-        (account, *self.live.id_bytes(), self.tenant, token.slot(&self.live.core().tagger, &account))
+        (
+            account,
+            *self.live.id_bytes(),
+            self.tenant,
+            token.slot(&self.live.core().tagger, &account),
+        )
     }
 
     pub(super) fn is_due(&self, token: &AccessToken) -> bool {
@@ -254,19 +290,25 @@ impl Turns {
         let ahead = millis(policy.refresh_ahead.saturating_add(core.options.skew.most()));
         let told = token.refresh_at.map(to_millis).filter(|at| *at < end);
         // What has no end is never due, unless the provider has said when.
-        let due = told.unwrap_or(if token.expires_at.is_some() { end.saturating_sub(ahead) } else { end });
+        let due = told.unwrap_or(if token.expires_at.is_some() {
+            end.saturating_sub(ahead)
+        } else {
+            end
+        });
         // Of a short life the jitter is a small part too.
         let jitter = told.map_or(u64::MAX, |at| (end - at) / 4).min(millis(policy.jitter));
         if now >= due || now.saturating_add(jitter) < due {
             return now >= due;
         }
-        let mine = Acquiring::of(core).spread.hash_one((self.live.id_bytes(), end, token.scopes.len()));
+        let mine =
+            Acquiring::of(core).spread.hash_one((self.live.id_bytes(), end, token.scopes.len()));
         now.saturating_add(mine % (jitter + 1)) >= due
     }
 
     /// When a token of that expiry is to be refreshed, if the provider does not say.
     pub(super) fn refresh_at(&self, life: Duration) -> Duration {
-        let ahead = self.acquirer.0.refresh_ahead.saturating_add(self.live.core().options.skew.most());
+        let ahead =
+            self.acquirer.0.refresh_ahead.saturating_add(self.live.core().options.skew.most());
         life.saturating_sub(ahead.min(life / 2))
     }
 }

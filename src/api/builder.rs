@@ -1,4 +1,5 @@
-//! Opening a store: what can be set, and the order in which a store is born, recovered, or forgotten.
+//! Opening a store: what can be set, and the order in which a store is born, recovered, or
+//! forgotten.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,7 +25,8 @@ use crate::rows::row_key::{CHECKPOINT, FRESH, KNOWN};
 use crate::store::files::{Premises, Unfinished};
 use crate::store::gate::{Core, Options, Working};
 use crate::store::location::{
-    BIRTH, Folders, Held, KEYRING, MISSING, MOVING, Place, engine_name, is_engine, newest_engine, parse_engine,
+    BIRTH, Folders, Held, KEYRING, MISSING, MOVING, Place, engine_name, is_engine, newest_engine,
+    parse_engine,
 };
 
 /// What to do when a part of the store is damaged or missing.
@@ -34,7 +36,8 @@ pub enum OnDamage {
     /// Refuse to open, with [`Error::Damaged`].
     #[default]
     Refuse,
-    /// Begin anew with an empty store: everybody signs in again. Never done because of a wrong key or a newer format.
+    /// Begin anew with an empty store: everybody signs in again. Never done because of a wrong key
+    /// or a newer format.
     ForgetEveryone,
 }
 
@@ -89,7 +92,15 @@ impl Builder {
             other_durability: Durability::ProcessCrash,
         };
         let (clock, longest_jump) = (Box::new(SystemClock), Duration::from_secs(3600));
-        Self { place, key: None, clock, longest_jump, on_damage: OnDamage::Refuse, options, growth: Growth::default() }
+        Self {
+            place,
+            key: None,
+            clock,
+            longest_jump,
+            on_damage: OnDamage::Refuse,
+            options,
+            growth: Growth::default(),
+        }
     }
 
     fn folders(&mut self) -> Option<&mut Folders> {
@@ -114,8 +125,9 @@ impl Builder {
         self
     }
 
-    /// Keeps the ledger in another folder, best on another volume: then restoring an older copy of the store's own folder
-    /// leaves everybody out who signed out since. The folder is for the ledger of this store alone.
+    /// Keeps the ledger in another folder, best on another volume: then restoring an older copy of
+    /// the store's own folder leaves everybody out who signed out since. The folder is for the
+    /// ledger of this store alone.
     pub fn ledger_dir(mut self, folder: impl Into<PathBuf>) -> Self {
         if let Some(folders) = self.folders() {
             folders.ledger = Some(folder.into());
@@ -133,9 +145,11 @@ impl Builder {
 
     /// How long a write to the engine may wait for the disk. Default: 30 seconds.
     ///
-    /// A disk that hangs would hang whoever waits for it. After so long the verb fails with [`Error::Io`] (`TimedOut`), and the engine has failed:
-    /// sign-outs go on, other verbs need the store reopened, by a *new process*, as nothing else ends the write that hangs. The
-    /// store's folder stays locked until this one ends, also when the store is closed. (Reads from the disk are not bounded.)
+    /// A disk that hangs would hang whoever waits for it. After so long the verb fails with
+    /// [`Error::Io`] (`TimedOut`), and the engine has failed: sign-outs go on, other verbs need the
+    /// store reopened, by a *new process*, as nothing else ends the write that hangs. The store's
+    /// folder stays locked until this one ends, also when the store is closed. (Reads from the disk
+    /// are not bounded.)
     pub fn disk_timeout(mut self, timeout: Duration) -> Self {
         if let Some(folders) = self.folders() {
             folders.tuning.disk_timeout = timeout;
@@ -155,19 +169,25 @@ impl Builder {
         self
     }
 
-    /// By how much the clock may jump ahead, beyond the time that has passed, before nothing is deleted for its age any more. Default: an hour.
+    /// By how much the clock may jump ahead, beyond the time that has passed, before nothing is
+    /// deleted for its age any more. Default: an hour.
     ///
-    /// By a clock that is a hundred days ahead everything is too old. It cannot be read then, and can be again when the clock is corrected, unless
-    /// it was deleted meanwhile. So the [sweep](TokenStore::sweep) and [compaction](TokenStore::compact) wait, until somebody else speaks for the clock: the time of an ID or logout
-    /// token that was verified; the clock of a later opening, once it has shown no less than this one did for as long; or an operator
-    /// ([`TokenStore::trust_clock`]). A process that was off for longer than this looks the same. [`Stats::clock_ahead_by`](crate::Stats::clock_ahead_by) tells.
+    /// By a clock that is a hundred days ahead everything is too old. It cannot be read then, and
+    /// can be again when the clock is corrected, unless it was deleted meanwhile. So the
+    /// [sweep](TokenStore::sweep) and [compaction](TokenStore::compact) wait, until somebody else
+    /// speaks for the clock: the time of an ID or logout token that was verified; the clock of a
+    /// later opening, once it has shown no less than this one did for as long; or an operator
+    /// ([`TokenStore::trust_clock`]). A process that was off for longer than this looks the same.
+    /// [`Stats::clock_ahead_by`](crate::Stats::clock_ahead_by) tells.
     pub fn longest_clock_jump(mut self, jump: Duration) -> Self {
         self.longest_jump = jump;
         self
     }
 
-    /// A token counts as expired this long before its expiry. Default: 5 minutes, but at most a tenth of the token's life; what is set here counts
-    /// whatever the token's life. (An access token that says when to refresh it counts as expired halfway between then and its expiry, if that is later.)
+    /// A token counts as expired this long before its expiry. Default: 5 minutes, but at most a
+    /// tenth of the token's life; what is set here counts whatever the token's life. (An access
+    /// token that says when to refresh it counts as expired halfway between then and its expiry, if
+    /// that is later.)
     pub fn skew(mut self, skew: Duration) -> Self {
         self.options.skew = Skew::Set(skew);
         self
@@ -179,7 +199,8 @@ impl Builder {
         self
     }
 
-    /// How many sign-ins an account can have at a time; one more pushes out the oldest with its tokens. From 1 to 64. Default: 16.
+    /// How many sign-ins an account can have at a time; one more pushes out the oldest with its
+    /// tokens. From 1 to 64. Default: 16.
     pub fn max_sign_ins(mut self, count: u8) -> Self {
         self.options.max_sign_ins = count;
         self
@@ -191,8 +212,8 @@ impl Builder {
         self
     }
 
-    /// What the `Ok` of a put with a refresh token survives. Default: [`Durability::PowerLoss`]: a rotated token that is lost
-    /// costs the whole family at most providers.
+    /// What the `Ok` of a put with a refresh token survives. Default: [`Durability::PowerLoss`]: a
+    /// rotated token that is lost costs the whole family at most providers.
     pub fn refresh_token_durability(mut self, durability: Durability) -> Self {
         self.options.refresh_durability = durability;
         self
@@ -209,9 +230,10 @@ impl Builder {
     /// `Ok` means that every sign-out that was ever acknowledged stands.
     ///
     /// # Errors
-    /// [`Error::AlreadyOpen`]; [`Error::KeyUnavailable`] and [`Error::KeyRejected`] (nothing but the lock file was touched);
-    /// [`Error::Damaged`]; [`Error::UnsupportedFormat`]; [`Error::Full`] and [`Error::Io`]; [`Error::InvalidInput`] if something
-    /// was set out of its range.
+    /// [`Error::AlreadyOpen`]; [`Error::KeyUnavailable`] and [`Error::KeyRejected`] (nothing but
+    /// the lock file was touched); [`Error::Damaged`]; [`Error::UnsupportedFormat`];
+    /// [`Error::Full`] and [`Error::Io`]; [`Error::InvalidInput`] if something was set out of its
+    /// range.
     pub fn open(self) -> Result<TokenStore> {
         let key = self.key.as_ref().ok_or_else(no_key)?;
         if !(1..=64).contains(&self.options.max_sign_ins) {
@@ -236,7 +258,8 @@ impl Builder {
         };
         place.lock_ledger(&Ledger::file_name(&keyring.secrets.ledger_id), &mut held)?;
         // A store that is being born has no engine yet, nor has one that is born anew.
-        let mut is_new = birth.disk.read(BIRTH).map_err(Error::io("read the birth mark"))?.is_some();
+        let mut is_new =
+            birth.disk.read(BIRTH).map_err(Error::io("read the birth mark"))?.is_some();
         let recovered = match birth.recover(&keyring, is_new) {
             Err(Error::Damaged { .. }) if birth.forget => {
                 is_new = true;
@@ -252,57 +275,79 @@ impl Builder {
         let disk = birth.tidy(&keyring, serial)?;
 
         let found = engine.found();
-        let was_missing = disk.read(MISSING).map_err(Error::io("read the mark of a missing engine"))?.is_some();
+        let was_missing =
+            disk.read(MISSING).map_err(Error::io("read the mark of a missing engine"))?.is_some();
         if was_missing {
             disk.remove(MISSING).map_err(Error::io("remove the mark of a missing engine"))?;
         }
         let engine_was_missing = was_missing && !is_new;
-        let opened = Opened { engine_was_missing, snapshot_was_damaged: found.snapshot_was_damaged };
+        let opened =
+            Opened { engine_was_missing, snapshot_was_damaged: found.snapshot_was_damaged };
         let by_previous = keyring.opened_by_previous;
         let tagger = Tagger::new(&keyring.secrets.index_key);
         let rows = Rows::new(keyring.store_id, keyring.secrets);
-        let known = engine.get(KNOWN).map_err(open_error)?.and_then(|row| rows.open_known(KNOWN, &row));
-        let fresh = engine.get(FRESH).map_err(open_error)?.and_then(|row| rows.open_fresh(FRESH, &row));
+        let known =
+            engine.get(KNOWN).map_err(open_error)?.and_then(|row| rows.open_known(KNOWN, &row));
+        let fresh =
+            engine.get(FRESH).map_err(open_error)?.and_then(|row| rows.open_fresh(FRESH, &row));
         clock.remember(known.unwrap_or_else(|| known_of(&ledger, clock.now())));
         let working = Working { engine, rows };
         let core = Core::new(working, ledger, tagger, clock, self.options, (checkpoint, old_end));
-        TokenStore::new(Arc::new(core), Premises::new(place, disk, serial, fresh), held, by_previous, opened)
+        TokenStore::new(
+            Arc::new(core),
+            Premises::new(place, disk, serial, fresh),
+            held,
+            by_previous,
+            opened,
+        )
     }
 
     /// Restores a [backup](TokenStore::backup) into this folder, and opens the store.
     ///
-    /// The ledger has to be the one that was last in use: in the folder of [`Builder::ledger_dir`], or still in the store's own. So
-    /// everybody who has signed out since the backup stays out, however old it is; who has signed in since signs in again. A keyring that
-    /// is in place is kept, as it may be wrapped by a newer key. If this is interrupted, call it again.
+    /// The ledger has to be the one that was last in use: in the folder of [`Builder::ledger_dir`],
+    /// or still in the store's own. So everybody who has signed out since the backup stays out,
+    /// however old it is; who has signed in since signs in again. A keyring that is in place is
+    /// kept, as it may be wrapped by a newer key. If this is interrupted, call it again.
     ///
     /// # Errors
-    /// As [`Builder::open`], which is the last step: the backup is in place by then. [`Error::InvalidInput`] if this is no whole backup, or the
-    /// store has [erased](TokenStore::complete_erasure) or forgotten everything since; [`Error::Damaged`] of the ledger if that is missing, or
-    /// older than the backup: nothing was changed then.
+    /// As [`Builder::open`], which is the last step: the backup is in place by then.
+    /// [`Error::InvalidInput`] if this is no whole backup, or the store has
+    /// [erased](TokenStore::complete_erasure) or forgotten everything since; [`Error::Damaged`] of
+    /// the ledger if that is missing, or older than the backup: nothing was changed then.
     pub fn restore(mut self, backup: impl AsRef<Path>) -> Result<TokenStore> {
         let key = self.key.as_ref().ok_or_else(no_key)?;
-        let folders = self.in_folders().ok_or_else(|| Error::invalid("restore", "a backup is restored into a folder"))?;
-        crate::maintenance::restore::restore(Box::new(folders.clone()), key, self.growth, backup.as_ref())?;
+        let folders = self
+            .in_folders()
+            .ok_or_else(|| Error::invalid("restore", "a backup is restored into a folder"))?;
+        crate::maintenance::restore::restore(
+            Box::new(folders.clone()),
+            key,
+            self.growth,
+            backup.as_ref(),
+        )?;
         // A backup that does not fit is no reason to forget everyone.
         self.on_damage = OnDamage::Refuse;
         self.open()
     }
 
-    /// Reads the sign-outs on record without opening the store: beside the app that has it open, on a read-only copy, or when the
-    /// engine is damaged. It takes no lock and changes nothing.
+    /// Reads the sign-outs on record without opening the store: beside the app that has it open, on
+    /// a read-only copy, or when the engine is damaged. It takes no lock and changes nothing.
     ///
-    /// The newest records may not be durable yet: their callers are still waiting. And an older copy of the ledger that was put in its place
-    /// cannot be told from it here, for that takes the engine's word: opening the store tells.
+    /// The newest records may not be durable yet: their callers are still waiting. And an older
+    /// copy of the ledger that was put in its place cannot be told from it here, for that takes the
+    /// engine's word: opening the store tells.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if there is no store here; [`Error::KeyUnavailable`], [`Error::KeyRejected`]; [`Error::Damaged`], if the
-    /// ledger does not look sound however often it is looked at (a quarter of a second); [`Error::UnsupportedFormat`]; [`Error::Io`].
+    /// [`Error::InvalidInput`] if there is no store here; [`Error::KeyUnavailable`],
+    /// [`Error::KeyRejected`]; [`Error::Damaged`], if the ledger does not look sound however often
+    /// it is looked at (a quarter of a second); [`Error::UnsupportedFormat`]; [`Error::Io`].
     pub fn history(self) -> Result<History> {
         self.read_history(None)
     }
 
-    /// As [`history`](Self::history), with no other sign-outs than those of these scopes and of everybody: what [`History::covering`] and
-    /// [`History::of`] would give of them. It takes no more memory for it, however many others there are.
+    /// As [`history`](Self::history), with no other sign-outs than those of these scopes and of
+    /// everybody: what [`History::covering`] and [`History::of`] would give of them. It takes no
+    /// more memory for it, however many others there are.
     ///
     /// # Errors
     /// As [`history`](Self::history).
@@ -317,7 +362,8 @@ impl Builder {
             if !has_keyring(folders)? {
                 return Err(Error::invalid("store", "there is none in this folder"));
             }
-            let has_ledgers = folders.ledger.as_ref().map_or(Ok(true), |folder| disk::is_folder(folder));
+            let has_ledgers =
+                folders.ledger.as_ref().map_or(Ok(true), |folder| disk::is_folder(folder));
             if !has_ledgers.map_err(Error::io("look at the ledger's folder"))? {
                 return Err(Error::damaged(Part::Ledger, "its folder is missing"));
             }
@@ -325,20 +371,24 @@ impl Builder {
         history::read(&*self.place.place(), key, of)
     }
 
-    /// Opens every row and record of a store that nobody has open, and changes nothing but the lock file: it looks at a copy, in the system's
-    /// folder for temporary files. Of an open store, [`TokenStore::verify`] does it in place.
+    /// Opens every row and record of a store that nobody has open, and changes nothing but the lock
+    /// file: it looks at a copy, in the system's folder for temporary files. Of an open store,
+    /// [`TokenStore::verify`] does it in place.
     ///
     /// # Errors
     /// As [`Builder::open`], but never makes a store: [`Error::InvalidInput`] if there is none.
     pub fn verify(mut self) -> Result<Verified> {
         let key = self.key.as_ref().ok_or_else(no_key)?;
-        let folders = self.in_folders().ok_or_else(|| Error::invalid("verify", "only a folder can be copied"))?;
+        let folders = self
+            .in_folders()
+            .ok_or_else(|| Error::invalid("verify", "only a folder can be copied"))?;
         if !has_keyring(folders)? {
             return Err(Error::invalid("store", "there is none in this folder"));
         }
         let place = folders.clone();
         let mut held = place.lock()?;
-        let bytes = place.disk()?.read(KEYRING).map_err(Error::io("read the keyring"))?.unwrap_or_default();
+        let bytes =
+            place.disk()?.read(KEYRING).map_err(Error::io("read the keyring"))?.unwrap_or_default();
         let id = Keyring::open(&bytes, key)?.secrets.ledger_id;
         let ledger = Ledger::file_name(&id);
         place.lock_ledger(&ledger, &mut held)?;
@@ -346,7 +396,11 @@ impl Builder {
         verify_copy(move |copy| {
             let to = Folders { path: copy.to_owned(), ledger: None, tuning: place.tuning };
             let copied = to.disk()?;
-            for (from, name) in [(place.ledger_disk()?, ledger.as_str()), (place.disk()?, MOVING), (place.disk()?, KEYRING)] {
+            for (from, name) in [
+                (place.ledger_disk()?, ledger.as_str()),
+                (place.disk()?, MOVING),
+                (place.disk()?, KEYRING),
+            ] {
                 disk::copy(&*from, &*copied, name).map_err(Error::io("copy the store"))?;
             }
             for name in place.disk()?.list().map_err(Error::io("list the store's folder"))? {
@@ -362,7 +416,10 @@ impl Builder {
 
 impl std::fmt::Debug for Builder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Builder").field("key", &self.key).field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("Builder")
+            .field("key", &self.key)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
     }
 }
 
@@ -371,7 +428,8 @@ fn has_keyring(folders: &Folders) -> Result<bool> {
     disk::is_file(&folders.path.join(KEYRING)).map_err(Error::io("look for the keyring"))
 }
 
-/// The steps of opening. The keyring's appearance is a store's birth; replacing it is the only switch.
+/// The steps of opening. The keyring's appearance is a store's birth; replacing it is the only
+/// switch.
 struct Birth<'a> {
     place: &'a dyn Place,
     disk: Box<dyn Disk>,
@@ -387,12 +445,16 @@ impl Birth<'_> {
         if let Some(bytes) = self.disk.read(KEYRING).map_err(Error::io("read the keyring"))? {
             return Keyring::open(&bytes, self.key);
         }
-        // A new keyring would make an engine unreadable for ever; and beside an older ledger, a backup of the older keyring that
-        // is put back later would find that ledger again, without the sign-outs of the new one.
+        // A new keyring would make an engine unreadable for ever; and beside an older ledger, a
+        // backup of the older keyring that is put back later would find that ledger again, without
+        // the sign-outs of the new one.
         let names = self.disk.list().map_err(Error::io("list the store's folder"))?;
-        let half_born = self.disk.read(BIRTH).map_err(Error::io("read the birth mark"))?.unwrap_or_default();
+        let half_born =
+            self.disk.read(BIRTH).map_err(Error::io("read the birth mark"))?.unwrap_or_default();
         let ledgers = self.ledgers()?;
-        if names.iter().any(|name| is_engine(name)) || ledgers.iter().any(|name| name.as_bytes() != half_born) {
+        if names.iter().any(|name| is_engine(name))
+            || ledgers.iter().any(|name| name.as_bytes() != half_born)
+        {
             return Err(Error::damaged(
                 Part::Keyring,
                 "it is missing beside an engine or a ledger (whose folder is for one store alone)",
@@ -402,7 +464,8 @@ impl Birth<'_> {
         let ledger = Ledger::file_name(&keyring.secrets.ledger_id);
         // Should the ledger of an earlier birth be there, it has never been used.
         self.remove_ledgers(&ledgers)?;
-        let marked = self.disk.prepare(BIRTH, ledger.as_bytes()).and_then(|()| self.disk.switch(BIRTH));
+        let marked =
+            self.disk.prepare(BIRTH, ledger.as_bytes()).and_then(|()| self.disk.switch(BIRTH));
         marked.map_err(Error::io("write the birth mark"))?;
         self.create_ledger(&keyring)?;
         let born = self.disk.prepare(KEYRING, &bytes).and_then(|()| self.disk.switch(KEYRING));
@@ -410,13 +473,16 @@ impl Birth<'_> {
         Ok(keyring)
     }
 
-    /// A new ledger, and an empty engine. The old ledgers are removed before the switch: a backup of an old keyring and engine that
-    /// is put back later must find its ledger missing, not without the sign-outs that the new one will record.
+    /// A new ledger, and an empty engine. The old ledgers are removed before the switch: a backup
+    /// of an old keyring and engine that is put back later must find its ledger missing, not
+    /// without the sign-outs that the new one will record.
     fn forget_everyone(&self, keyring: Option<&Keyring>, held: &mut Held) -> Result<Keyring> {
         let old = self.ledgers()?;
         for ledger in &old {
             // Nobody may be at work with it. (Our own lock, should we hold it, is no obstacle.)
-            if keyring.is_none_or(|keyring| *ledger != Ledger::file_name(&keyring.secrets.ledger_id)) {
+            if keyring
+                .is_none_or(|keyring| *ledger != Ledger::file_name(&keyring.secrets.ledger_id))
+            {
                 self.place.lock_ledger(ledger, held)?;
             }
         }
@@ -435,31 +501,47 @@ impl Birth<'_> {
 
     fn create_ledger(&self, keyring: &Keyring) -> Result<()> {
         let secrets = &keyring.secrets;
-        Ledger::create(&*self.place.ledger_disk()?, secrets.ledger_id, &secrets.ledger_key, self.growth, self.now)
+        Ledger::create(
+            &*self.place.ledger_disk()?,
+            secrets.ledger_id,
+            &secrets.ledger_key,
+            self.growth,
+            self.now,
+        )
     }
 
     /// The ledgers' files that are there.
     fn ledgers(&self) -> Result<Vec<String>> {
-        let mut names = self.place.ledger_disk()?.list().map_err(Error::io("list the ledger's folder"))?;
+        let mut names =
+            self.place.ledger_disk()?.list().map_err(Error::io("list the ledger's folder"))?;
         names.retain(|name| Ledger::is_file_name(name));
         Ok(names)
     }
 
     fn remove_ledgers(&self, names: &[String]) -> Result<()> {
         let disk = self.place.ledger_disk()?;
-        names.iter().try_for_each(|name| disk.remove(name)).map_err(Error::io("remove the old ledger"))
+        names
+            .iter()
+            .try_for_each(|name| disk.remove(name))
+            .map_err(Error::io("remove the old ledger"))
     }
 
     /// Reads the ledger, asks the engine how far it has seen it, and only then writes to it.
     fn recover(&self, keyring: &Keyring, is_new: bool) -> Result<Recovery> {
         let secrets = &keyring.secrets;
-        let found = Ledger::read(self.place.ledger_disk()?, secrets.ledger_id, &secrets.ledger_key, self.growth)?;
+        let found = Ledger::read(
+            self.place.ledger_disk()?,
+            secrets.ledger_id,
+            &secrets.ledger_key,
+            self.growth,
+        )?;
         let mut unfinished = Unfinished::read(&*self.disk, &secrets.ledger_id)?;
         unfinished.remove_engines(self.place)?;
         let names = self.disk.list().map_err(Error::io("list the store's folder"))?;
         let newest = newest_engine(&names, &secrets.ledger_id);
         if newest.is_none() && !is_new {
-            // Before one is made: should this open not come through, the next one finds an engine, and must tell.
+            // Before one is made: should this open not come through, the next one finds an engine,
+            // and must tell.
             let marked = self.disk.prepare(MISSING, b"").and_then(|()| self.disk.switch(MISSING));
             marked.map_err(Error::io("write the mark of a missing engine"))?;
         }
@@ -475,11 +557,15 @@ impl Birth<'_> {
         if found.reaches(checkpoint) {
             Ok(Recovery { ledger: found.settle()?, engine, serial, checkpoint, unfinished })
         } else {
-            Err(Error::damaged(Part::Ledger, "records are missing that the engine has seen: an older copy was put back"))
+            Err(Error::damaged(
+                Part::Ledger,
+                "records are missing that the engine has seen: an older copy was put back",
+            ))
         }
     }
 
-    /// Says in the keyring where the openings of version 1 end, if that is still open: before the first of today's. Gives that place.
+    /// Says in the keyring where the openings of version 1 end, if that is still open: before the
+    /// first of today's. Gives that place.
     fn settle(&self, keyring: &mut Keyring, ledger: &Ledger) -> Result<Position> {
         if let Some(end) = keyring.secrets.old_end {
             return Ok(end);
@@ -493,7 +579,8 @@ impl Birth<'_> {
         Ok(end)
     }
 
-    /// Removes what earlier lives of the store left: engines that were given up, and the mark of a birth that is over.
+    /// Removes what earlier lives of the store left: engines that were given up, and the mark of a
+    /// birth that is over.
     fn tidy(self, keyring: &Keyring, serial: u32) -> Result<Box<dyn Disk>> {
         let current = engine_name(&keyring.secrets.ledger_id, serial);
         let names = self.disk.list().map_err(Error::io("list the store's folder"))?;
@@ -516,8 +603,8 @@ struct Recovery {
     unfinished: Unfinished,
 }
 
-/// What the ledger tells of the time, where nothing else is left of it: the latest that a process has shown which did not show more than
-/// we do now.
+/// What the ledger tells of the time, where nothing else is left of it: the latest that a process
+/// has shown which did not show more than we do now.
 fn known_of(ledger: &Ledger, shown: Millis) -> Known {
     let told = ledger.fences().latest_time(shown);
     let since = Some(ledger.horizon().1).filter(|since| *since <= shown);

@@ -1,4 +1,5 @@
-//! Who was signed out when: the ledger as an audit trail, read beside the app that has the store open.
+//! Who was signed out when: the ledger as an audit trail, read beside the app that has the store
+//! open.
 
 use crate::crypto::{KeySource, Keyring, Tagger};
 use crate::ledger::Ledger;
@@ -15,16 +16,18 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, SystemTime};
 
-/// So often a look that finds damage is repeated, each after twice the pause of the one before, which begins with a millisecond.
+/// So often a look that finds damage is repeated, each after twice the pause of the one before,
+/// which begins with a millisecond.
 const MORE_LOOKS: u32 = 8;
 
 const DAY: Millis = 24 * 3600 * 1000;
 
-/// The sign-outs that the ledger holds, as it was at one moment. Made by [`Builder::history`](crate::Builder::history), or of a few
-/// by [`Builder::history_of`](crate::Builder::history_of).
+/// The sign-outs that the ledger holds, as it was at one moment. Made by
+/// [`Builder::history`](crate::Builder::history), or of a few by
+/// [`Builder::history_of`](crate::Builder::history_of).
 ///
-/// It knows sign-outs, not sign-ins: whether somebody has signed in again since, only the open store can tell
-/// ([`TokenStore::account`](crate::TokenStore::account)).
+/// It knows sign-outs, not sign-ins: whether somebody has signed in again since, only the open
+/// store can tell ([`TokenStore::account`](crate::TokenStore::account)).
 ///
 /// ```
 /// # use oubliette::*;
@@ -42,10 +45,11 @@ const DAY: Millis = 24 * 3600 * 1000;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct History {
-    /// The sign-outs, oldest first. Compaction leaves out what a newer one of the same scope, with a cutoff at least as late, makes
-    /// superfluous, and what is older than a sign-in can be.
+    /// The sign-outs, oldest first. Compaction leaves out what a newer one of the same scope, with
+    /// a cutoff at least as late, makes superfluous, and what is older than a sign-in can be.
     pub records: Vec<PastSignOut>,
-    /// Of every scope the newest sign-out since this time is known. Older ones may have been dropped.
+    /// Of every scope the newest sign-out since this time is known. Older ones may have been
+    /// dropped.
     pub known_since: SystemTime,
     /// The place of the newest record of any kind.
     pub position: u64,
@@ -60,7 +64,8 @@ pub struct PastSignOut {
     pub position: u64,
     /// When it was asked for.
     pub at: SystemTime,
-    /// What it was the sign-out of. Of whom, the ledger tells only who asks by id: see [`History::of`].
+    /// What it was the sign-out of. Of whom, the ledger tells only who asks by id: see
+    /// [`History::of`].
     pub kind: ScopeKind,
     /// Only sign-ins made by this time ended; `None` if all did.
     pub signed_in_before: Option<SystemTime>,
@@ -74,17 +79,22 @@ impl History {
         self.records.iter().filter(move |record| scopes.contains(&record.scope))
     }
 
-    /// The sign-outs of any of these scopes and of everybody, oldest first: what can have ended a sign-in of which these are the account,
-    /// tenant, session and subject. An account that is known by issuer and subject is that subject too, and the other way round. (A session's
-    /// sign-out that took its account is on record under the account too. Which other names a sign-in had, the ledger does not know:
+    /// The sign-outs of any of these scopes and of everybody, oldest first: what can have ended a
+    /// sign-in of which these are the account, tenant, session and subject. An account that is
+    /// known by issuer and subject is that subject too, and the other way round. (A session's
+    /// sign-out that took its account is on record under the account too. Which other names a
+    /// sign-in had, the ledger does not know:
     /// [`TokenStore::last_sign_out`](crate::TokenStore::last_sign_out) looks at its rows.)
     pub fn covering(&self, scopes: &[Scope]) -> impl DoubleEndedIterator<Item = &PastSignOut> {
-        let names: Vec<TaggedScope> = scopes.iter().flat_map(|scope| names_of(&self.tagger, scope)).collect();
-        self.records.iter().filter(move |record| record.scope == TaggedScope::Everybody || names.contains(&record.scope))
+        let names: Vec<TaggedScope> =
+            scopes.iter().flat_map(|scope| names_of(&self.tagger, scope)).collect();
+        self.records.iter().filter(move |record| {
+            record.scope == TaggedScope::Everybody || names.contains(&record.scope)
+        })
     }
 
-    /// How many sign-outs of each kind there were on each day, which is given by its beginning in UTC. A session's sign-out counts once
-    /// for itself, and once for each account that it took.
+    /// How many sign-outs of each kind there were on each day, which is given by its beginning in
+    /// UTC. A session's sign-out counts once for itself, and once for each account that it took.
     #[must_use]
     pub fn by_day(&self) -> BTreeMap<(SystemTime, ScopeKind), u64> {
         let mut counts = BTreeMap::new();
@@ -96,7 +106,8 @@ impl History {
     }
 }
 
-/// Reads keyring and ledger where a store is: all sign-outs, or those of some scopes and of everybody.
+/// Reads keyring and ledger where a store is: all sign-outs, or those of some scopes and of
+/// everybody.
 pub(crate) fn read(place: &dyn Place, key: &KeySource, of: Option<&[Scope]>) -> Result<History> {
     let disk = place.disk()?;
     read_by(|| disk.read(KEYRING), &*place.ledger_disk()?, key, of)
@@ -113,7 +124,9 @@ fn read_by(
         let secrets = Keyring::open(&bytes.unwrap_or_default(), key)?.secrets;
         let tagger = Tagger::new(&secrets.index_key);
         let names: Option<Vec<TaggedScope>> = of.map(|scopes| {
-            let all = scopes.iter().flat_map(|scope| scopes_of(&tagger, scope).into_iter().chain(names_of(&tagger, scope)));
+            let all = scopes.iter().flat_map(|scope| {
+                scopes_of(&tagger, scope).into_iter().chain(names_of(&tagger, scope))
+            });
             all.chain([TaggedScope::Everybody]).collect()
         });
         let wanted = |scope: &TaggedScope| names.as_ref().is_none_or(|names| names.contains(scope));
@@ -139,8 +152,9 @@ fn scopes_of(tagger: &Tagger, scope: &Scope) -> Vec<TaggedScope> {
     }
 }
 
-/// Looks again while it sees damage: of a file that is being written to, one part may have been read before, and another after; and a
-/// complete erasure may have put another keyring and ledger in their places between two files.
+/// Looks again while it sees damage: of a file that is being written to, one part may have been
+/// read before, and another after; and a complete erasure may have put another keyring and ledger
+/// in their places between two files.
 fn patiently<T>(mut look: impl FnMut() -> Result<T>) -> Result<T> {
     for more in 0..MORE_LOOKS {
         match look() {
@@ -154,7 +168,13 @@ fn patiently<T>(mut look: impl FnMut() -> Result<T>) -> Result<T> {
 fn past((scope, fence): (TaggedScope, Fence)) -> PastSignOut {
     let kind = ScopeKind::of_rule(scope);
     let signed_in_before = (fence.cutoff != NO_CUTOFF).then(|| from_millis(fence.cutoff));
-    PastSignOut { position: fence.position, at: from_millis(fence.time), kind, signed_in_before, scope }
+    PastSignOut {
+        position: fence.position,
+        at: from_millis(fence.time),
+        kind,
+        signed_in_before,
+        scope,
+    }
 }
 
 #[cfg(test)]
@@ -170,14 +190,20 @@ mod tests {
                 looks += 1;
                 if looks <= until { Err(Error::damaged(Part::Ledger, "torn")) } else { Ok(()) }
             });
-            assert_eq!((seen.is_ok(), looks), (until <= MORE_LOOKS, (until + 1).min(MORE_LOOKS + 1)));
+            assert_eq!(
+                (seen.is_ok(), looks),
+                (until <= MORE_LOOKS, (until + 1).min(MORE_LOOKS + 1))
+            );
         }
         let mut looks = 0;
         let rejected = patiently(|| {
             looks += 1;
             Err::<(), _>(Error::KeyRejected)
         });
-        assert!(matches!(rejected, Err(Error::KeyRejected)) && looks == 1, "another key does not come by waiting");
+        assert!(
+            matches!(rejected, Err(Error::KeyRejected)) && looks == 1,
+            "another key does not come by waiting"
+        );
     }
 
     #[cfg(feature = "test-util")]
@@ -196,7 +222,10 @@ mod tests {
             }
             bytes
         };
-        assert_eq!(read_by(keyring, &*machine.ledger_disk().unwrap(), &key, None).unwrap().records.len(), 1);
+        assert_eq!(
+            read_by(keyring, &*machine.ledger_disk().unwrap(), &key, None).unwrap().records.len(),
+            1
+        );
         assert_eq!(looks, 2);
     }
 }

@@ -7,7 +7,9 @@ use crate::maintenance::upkeep::UpkeepBuilder;
 use crate::maintenance::{backup, compact, erase, figures, rotate, sweep, verify};
 use crate::model::error::{Error, Result};
 use crate::model::id::{AccountId, Alias, SessionId, Subject, TenantId};
-use crate::model::report::{BackedUp, Compacted, CompactionEstimate, Erased, Opened, Reclaimed, Stats, Swept, Verified};
+use crate::model::report::{
+    BackedUp, Compacted, CompactionEstimate, Erased, Opened, Reclaimed, Stats, Swept, Verified,
+};
 use crate::model::sign_in::{AsOf, SignIn, Stored};
 use crate::model::sign_out::{LastSignOut, Receipt, Scope, SignOut};
 use crate::model::tag::Tag;
@@ -29,7 +31,8 @@ use std::time::SystemTime;
 
 /// An encrypted, restart-safe store of tokens. Clones share it.
 ///
-/// Dropping the last clone and the last handle closes it without waiting for reclaim; [`close`](Self::close) tells whether all went well.
+/// Dropping the last clone and the last handle closes it without waiting for reclaim;
+/// [`close`](Self::close) tells whether all went well.
 ///
 /// # Examples
 /// ```
@@ -108,16 +111,20 @@ impl TokenStore {
         Builder::at_folder(folder.into())
     }
 
-    /// Signs a user in. On a live account this is one more sign-in beside the others (of which the oldest is pushed out when
-    /// there are too many); on a dead or absent one the account begins a new life.
+    /// Signs a user in. On a live account this is one more sign-in beside the others (of which the
+    /// oldest is pushed out when there are too many); on a dead or absent one the account begins a
+    /// new life.
     ///
-    /// `Ok` means that the sign-in survives a power loss, and that no sign-out that was acknowledged before the call ends it.
+    /// `Ok` means that the sign-in survives a power loss, and that no sign-out that was
+    /// acknowledged before the call ends it.
     ///
     /// # Errors
-    /// [`Error::Overtaken`] if a sign-out came since the [moment](SignIn::as_of) that it began at; if its session at the provider has been ended
-    /// by a sign-out of [that time or later](SignOut::signed_in_before); or if sign-outs of the account come in faster than they can be written.
-    /// [`Error::SignedOut`] if it was to be [continued](SignIn::continued_from), and a sign-out covers it. [`Error::InvalidInput`] for
-    /// ids that cannot be stored. [`Error::Full`], [`Error::Io`], [`Error::Poisoned`] if the engine or the ledger failed.
+    /// [`Error::Overtaken`] if a sign-out came since the [moment](SignIn::as_of) that it began at;
+    /// if its session at the provider has been ended by a sign-out of [that time or
+    /// later](SignOut::signed_in_before); or if sign-outs of the account come in faster than they
+    /// can be written. [`Error::SignedOut`] if it was to be [continued](SignIn::continued_from),
+    /// and a sign-out covers it. [`Error::InvalidInput`] for ids that cannot be stored.
+    /// [`Error::Full`], [`Error::Io`], [`Error::Poisoned`] if the engine or the ledger failed.
     pub fn sign_in(&self, sign_in: SignIn) -> Result<LiveSignIn> {
         Ok(observe::sign_in(|| sign_in::sign_in(&self.owner, sign_in, &[]))?.0)
     }
@@ -143,12 +150,13 @@ impl TokenStore {
         observe::verb("as_of", || sign_in::moment(self.core()))
     }
 
-    /// Signs a user in with the tokens that came with it: as [`sign_in`](Self::sign_in) and [`put`](LiveSignIn::put), but atomically, and at
-    /// the price of one sync to disk. After a crash there is the sign-in with its tokens, or neither.
+    /// Signs a user in with the tokens that came with it: as [`sign_in`](Self::sign_in) and
+    /// [`put`](LiveSignIn::put), but atomically, and at the price of one sync to disk. After a
+    /// crash there is the sign-in with its tokens, or neither.
     ///
     /// # Errors
-    /// As of both. [`Error::InvalidInput`]: nobody was signed in. [`Error::Overtaken`] if a sign-out overtook the call: revoke the
-    /// tokens if you can.
+    /// As of both. [`Error::InvalidInput`]: nobody was signed in. [`Error::Overtaken`] if a
+    /// sign-out overtook the call: revoke the tokens if you can.
     ///
     /// # Examples
     /// ```
@@ -162,29 +170,38 @@ impl TokenStore {
     /// assert_eq!(live.refresh_token(&client)?.unwrap().secret.expose(), "rt-1");
     /// # Ok::<(), Error>(())
     /// ```
-    pub fn sign_in_with(&self, sign_in: SignIn, tokens: impl Into<Tokens>) -> Result<(LiveSignIn, Stored)> {
+    pub fn sign_in_with(
+        &self,
+        sign_in: SignIn,
+        tokens: impl Into<Tokens>,
+    ) -> Result<(LiveSignIn, Stored)> {
         let Tokens(tokens) = tokens.into();
         observe::sign_in(|| sign_in::sign_in(&self.owner, sign_in, &tokens))
     }
 
     /// Ends every sign-in in the scope, at once for every reader, whether anybody is there or not.
     ///
-    /// `Ok` means that it is durable: no read that starts from now on, in this process or a later one, after whatever crash, gives
-    /// a token from before. The cost does not depend on what the store holds. A sign-out cannot be undone.
+    /// `Ok` means that it is durable: no read that starts from now on, in this process or a later
+    /// one, after whatever crash, gives a token from before. The cost does not depend on what the
+    /// store holds. A sign-out cannot be undone.
     ///
     /// # Errors
-    /// [`Error::Indeterminate`] if the disk failed meanwhile: signed out in this process, unknown after a restart.
-    /// [`Error::OnlySessionEnded`] if a session's accounts could not be looked up. [`Error::Full`] and [`Error::InvalidInput`]:
-    /// nothing was done. [`Error::Poisoned`] if the ledger has failed before. A failed engine does not stop it.
+    /// [`Error::Indeterminate`] if the disk failed meanwhile: signed out in this process, unknown
+    /// after a restart. [`Error::OnlySessionEnded`] if a session's accounts could not be looked up.
+    /// [`Error::Full`] and [`Error::InvalidInput`]: nothing was done. [`Error::Poisoned`] if the
+    /// ledger has failed before. A failed engine does not stop it.
     pub fn sign_out(&self, sign_out: SignOut) -> Result<Receipt> {
         observe::sign_out(sign_out.kind(), || sign_out::sign_out(self.core(), sign_out))
     }
 
-    /// The newest sign-out on record that can have ended a sign-in of this scope, by whatever name it came; durable when this returns.
+    /// The newest sign-out on record that can have ended a sign-in of this scope, by whatever name
+    /// it came; durable when this returns.
     ///
-    /// Of an account are looked at: the account, the subject that it is (issuer and `sub`), everybody, and, as long as their rows can be read, the
-    /// tenants, sessions and subjects of its sign-ins. Of a subject or session likewise. What could not be looked at is
-    /// [said](LastSignOut::not_looked_at). Whether there was a new sign-in since, [`account`](Self::account) tells.
+    /// Of an account are looked at: the account, the subject that it is (issuer and `sub`),
+    /// everybody, and, as long as their rows can be read, the tenants, sessions and subjects of its
+    /// sign-ins. Of a subject or session likewise. What could not be looked at is
+    /// [said](LastSignOut::not_looked_at). Whether there was a new sign-in since,
+    /// [`account`](Self::account) tells.
     ///
     /// # Errors
     /// [`Error::Closed`]; [`Error::Poisoned`] and [`Error::Indeterminate`] if the ledger failed.
@@ -192,7 +209,8 @@ impl TokenStore {
         observe::verb("last_sign_out", || sign_out::last_sign_out(self.core(), scope))
     }
 
-    /// Handles of the account's live sign-ins, newest first; after a restart too. Empty if it is not signed in.
+    /// Handles of the account's live sign-ins, newest first; after a restart too. Empty if it is
+    /// not signed in.
     ///
     /// # Errors
     /// [`Error::Tampered`] if its rows do not open; [`Error::Poisoned`], [`Error::Closed`].
@@ -200,8 +218,8 @@ impl TokenStore {
         observe::verb("account", || self.account_in(&self.core().enter()?, account))
     }
 
-    /// The handle of one sign-in, by the [id](LiveSignIn::id) that the app kept for it; `None` if it is not live. It costs two point reads,
-    /// however many sign-ins the account has.
+    /// The handle of one sign-in, by the [id](LiveSignIn::id) that the app kept for it; `None` if
+    /// it is not live. It costs two point reads, however many sign-ins the account has.
     ///
     /// # Errors
     /// As [`TokenStore::account`].
@@ -211,7 +229,11 @@ impl TokenStore {
 
     /// As [`TokenStore::resume`], by the account's tag.
     #[cfg(feature = "tower-sessions")]
-    pub(crate) fn resume_tagged(&self, account: &Tag, id: &row_key::SignInId) -> Result<Option<LiveSignIn>> {
+    pub(crate) fn resume_tagged(
+        &self,
+        account: &Tag,
+        id: &row_key::SignInId,
+    ) -> Result<Option<LiveSignIn>> {
         let open = self.core().enter()?;
         let live = beside_writers(|| sign_in::live_sign_ins(&self.owner, &open, account))?;
         Ok(live.into_iter().find(|live| live.id_bytes() == id))
@@ -235,7 +257,8 @@ impl TokenStore {
         Ok(found)
     }
 
-    /// The live accounts with a sign-in in this tenant, or with tokens of it (guests), page by page.
+    /// The live accounts with a sign-in in this tenant, or with tokens of it (guests), page by
+    /// page.
     ///
     /// # Errors
     /// As [`TokenStore::accounts`].
@@ -249,10 +272,12 @@ impl TokenStore {
             let rows = open.scan(&prefix, after.as_deref(), 1)?;
             let Some((key, _)) = rows.into_iter().next() else { return Ok(found) };
             if let Some(account) = row_key::indexed_account(&key) {
-                found.add(self.live_account(&open, &account).and_then(|account| match account {
-                    Some(account) if has_tenant(&open, &account, &tag)? => Ok(Some(account)),
-                    _ => Ok(None),
-                }))?;
+                found.add(self.live_account(&open, &account).and_then(
+                    |account| match account {
+                        Some(account) if has_tenant(&open, &account, &tag)? => Ok(Some(account)),
+                        _ => Ok(None),
+                    },
+                ))?;
             }
             after = Some(key);
         }
@@ -265,7 +290,9 @@ impl TokenStore {
     /// # Errors
     /// As [`TokenStore::accounts`].
     pub fn accounts_of_session(&self, session: &SessionId) -> Result<Vec<Account>> {
-        self.accounts_under(Index::Session, self.core().tagger.session(session), |live| live.session() == Some(session))
+        self.accounts_under(Index::Session, self.core().tagger.session(session), |live| {
+            live.session() == Some(session)
+        })
     }
 
     /// The live accounts with a sign-in of this subject.
@@ -273,7 +300,9 @@ impl TokenStore {
     /// # Errors
     /// As [`TokenStore::accounts`].
     pub fn accounts_of_subject(&self, subject: &Subject) -> Result<Vec<Account>> {
-        self.accounts_under(Index::Subject, self.core().tagger.subject(subject), |live| live.subject() == Some(subject))
+        self.accounts_under(Index::Subject, self.core().tagger.subject(subject), |live| {
+            live.subject() == Some(subject)
+        })
     }
 
     /// The live accounts with a sign-in of this alias.
@@ -281,25 +310,31 @@ impl TokenStore {
     /// # Errors
     /// As [`TokenStore::accounts`].
     pub fn accounts_of_alias(&self, alias: &Alias) -> Result<Vec<Account>> {
-        self.accounts_under(Index::Alias, self.core().tagger.alias(alias), |live| live.aliases().contains(alias))
+        self.accounts_under(Index::Alias, self.core().tagger.alias(alias), |live| {
+            live.aliases().contains(alias)
+        })
     }
 
-    /// Looks at up to `budget` accounts (or slices of an index), from where the last sweep ended: deletes expired tokens, sign-ins
-    /// that are too old, and dead rows that reclaim missed; at the end compacts the ledger, and the engine's folder if that is worth it. Call it
-    /// from time to time, or let the [upkeep](TokenStore::upkeep) do it. One sweep at a time: another waits.
+    /// Looks at up to `budget` accounts (or slices of an index), from where the last sweep ended:
+    /// deletes expired tokens, sign-ins that are too old, and dead rows that reclaim missed; at the
+    /// end compacts the ledger, and the engine's folder if that is worth it. Call it from time to
+    /// time, or let the [upkeep](TokenStore::upkeep) do it. One sweep at a time: another waits.
     ///
     /// # Errors
-    /// [`Error::Poisoned`], [`Error::Closed`]; [`Error::Io`] if the ledger could not be compacted (nothing is lost).
+    /// [`Error::Poisoned`], [`Error::Closed`]; [`Error::Io`] if the ledger could not be compacted
+    /// (nothing is lost).
     pub fn sweep(&self, budget: usize) -> Result<Swept> {
         observe::verb("sweep", || sweep::sweep(self.owner.works(), budget))
     }
 
-    /// A thread that [sweeps](TokenStore::sweep) from time to time, to be set up and [started](UpkeepBuilder::start).
+    /// A thread that [sweeps](TokenStore::sweep) from time to time, to be set up and
+    /// [started](UpkeepBuilder::start).
     pub fn upkeep(&self) -> UpkeepBuilder {
         UpkeepBuilder::of(self.owner.works())
     }
 
-    /// Waits until the rows of all sign-outs so far are deleted and that is durable. They are unreachable anyway.
+    /// Waits until the rows of all sign-outs so far are deleted and that is durable. They are
+    /// unreachable anyway.
     ///
     /// # Errors
     /// [`Error::Poisoned`] if the engine failed; [`Error::Closed`].
@@ -321,11 +356,13 @@ impl TokenStore {
         observe::verb("stats", || figures::stats(self.owner.works()))
     }
 
-    /// Has the store's keys wrapped by exactly these: the source's own, and those it names with [`KeySource::also`]. No other key opens the
-    /// store from then on, but older copies of its keyring: those only [`TokenStore::complete_erasure`] makes worthless.
+    /// Has the store's keys wrapped by exactly these: the source's own, and those it names with
+    /// [`KeySource::also`]. No other key opens the store from then on, but older copies of its
+    /// keyring: those only [`TokenStore::complete_erasure`] makes worthless.
     ///
-    /// It writes one small file, whatever the store holds. To change keys while several releases of an app are about, wrap by
-    /// `new.also(old)` first, and by `new` alone when nobody offers the old one any more.
+    /// It writes one small file, whatever the store holds. To change keys while several releases of
+    /// an app are about, wrap by `new.also(old)` first, and by `new` alone when nobody offers the
+    /// old one any more.
     ///
     /// ```
     /// # use oubliette::*;
@@ -339,8 +376,9 @@ impl TokenStore {
     /// ```
     ///
     /// # Errors
-    /// [`Error::KeyUnavailable`] if one of the keys cannot be had, [`Error::InvalidInput`] for more than eight or one twice: nothing was changed.
-    /// [`Error::Io`] if the file could not be written; if it could not be put in place, either the old or the new keys open the store.
+    /// [`Error::KeyUnavailable`] if one of the keys cannot be had, [`Error::InvalidInput`] for more
+    /// than eight or one twice: nothing was changed. [`Error::Io`] if the file could not be
+    /// written; if it could not be put in place, either the old or the new keys open the store.
     pub fn rotate_key(&self, keys: &KeySource) -> Result<()> {
         observe::verb("rotate_key", || {
             let premises = self.owner.premises();
@@ -350,16 +388,18 @@ impl TokenStore {
         })
     }
 
-    /// Makes everything that was ever signed out unreadable for good: what is live is sealed anew under fresh keys, wrapped by `keys`, in a
-    /// fresh folder, and the old files are removed. No byte that was on the disk before, and no backup, opens with a key
-    /// that is held afterwards, provided that the keys which wrapped the store before are destroyed.
+    /// Makes everything that was ever signed out unreadable for good: what is live is sealed anew
+    /// under fresh keys, wrapped by `keys`, in a fresh folder, and the old files are removed. No
+    /// byte that was on the disk before, and no backup, opens with a key that is held afterwards,
+    /// provided that the keys which wrapped the store before are destroyed.
     ///
-    /// Sign-ins, their handles, and all sign-outs stay as they are. Verbs go on meanwhile, as in [`TokenStore::compact`]. **Backups from before cannot be restored any more**: make a new one.
-    /// It takes space for a second copy of what is live.
+    /// Sign-ins, their handles, and all sign-outs stay as they are. Verbs go on meanwhile, as in
+    /// [`TokenStore::compact`]. **Backups from before cannot be restored any more**: make a new
+    /// one. It takes space for a second copy of what is live.
     ///
     /// # Errors
-    /// As [`TokenStore::rotate_key`]; [`Error::Full`] and [`Error::Io`]: nothing was changed, unless the error says that the store is
-    /// poisoned, when the next open finds out.
+    /// As [`TokenStore::rotate_key`]; [`Error::Full`] and [`Error::Io`]: nothing was changed,
+    /// unless the error says that the store is poisoned, when the next open finds out.
     pub fn complete_erasure(&self, keys: &KeySource) -> Result<Erased> {
         observe::verb("complete_erasure", || {
             let mut premises = self.owner.premises();
@@ -374,29 +414,33 @@ impl TokenStore {
         })
     }
 
-    /// Copies everything that is live, each account as it is at one moment of the call, into a folder that is made or is empty: sealed rows, and the keyring. Never the ledger:
+    /// Copies everything that is live, each account as it is at one moment of the call, into a
+    /// folder that is made or is empty: sealed rows, and the keyring. Never the ledger:
     /// [`Builder::restore`] needs the one in use, so that who signs out after the backup stays out.
     ///
     /// Verbs go on meanwhile. A backup opens with the keys that wrap the store now.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if the folder is not empty; [`Error::Full`], [`Error::Io`]: the backup is not whole, remove it;
-    /// [`Error::Poisoned`], [`Error::Closed`].
+    /// [`Error::InvalidInput`] if the folder is not empty; [`Error::Full`], [`Error::Io`]: the
+    /// backup is not whole, remove it; [`Error::Poisoned`], [`Error::Closed`].
     pub fn backup(&self, path: impl AsRef<Path>) -> Result<BackedUp> {
-        observe::verb("backup", || backup::backup(self.core(), &self.owner.premises(), path.as_ref()))
+        observe::verb("backup", || {
+            backup::backup(self.core(), &self.owner.premises(), path.as_ref())
+        })
     }
 
-    /// Moves what is live to a fresh folder of the engine, without what sled keeps of deleted rows, and compacts the ledger. The
-    /// [sweep](TokenStore::sweep) does it when it is worth it.
+    /// Moves what is live to a fresh folder of the engine, without what sled keeps of deleted rows,
+    /// and compacts the ledger. The [sweep](TokenStore::sweep) does it when it is worth it.
     ///
-    /// Verbs go on meanwhile. Accounts that change are copied again, until at most 32 are left; for these, and for the disk to sync a few times,
-    /// all verbs wait: some milliseconds, whatever the store holds. (Should accounts change faster than they can be copied, all
-    /// wait for those that are left when a round has brought nothing, if these are at most 1024, or after 16 rounds.) What it takes meanwhile says
-    /// [`compaction_estimate`](TokenStore::compaction_estimate).
+    /// Verbs go on meanwhile. Accounts that change are copied again, until at most 32 are left; for
+    /// these, and for the disk to sync a few times, all verbs wait: some milliseconds, whatever the
+    /// store holds. (Should accounts change faster than they can be copied, all wait for those that
+    /// are left when a round has brought nothing, if these are at most 1024, or after 16 rounds.)
+    /// What it takes meanwhile says [`compaction_estimate`](TokenStore::compaction_estimate).
     ///
     /// # Errors
-    /// [`Error::Full`] and [`Error::Io`]: the store goes on with the old folder, unless the error says that it is poisoned;
-    /// [`Error::Poisoned`], [`Error::Closed`].
+    /// [`Error::Full`] and [`Error::Io`]: the store goes on with the old folder, unless the error
+    /// says that it is poisoned; [`Error::Poisoned`], [`Error::Closed`].
     pub fn compact(&self) -> Result<Compacted> {
         observe::verb("compact", || {
             let compacted = compact::compact(self.core(), &mut self.owner.premises());
@@ -405,8 +449,8 @@ impl TokenStore {
         })
     }
 
-    /// What a [compaction](TokenStore::compact) would take, on the disk and in memory, before it begins. (One that begins says it, too, as an event
-    /// at level `debug`.)
+    /// What a [compaction](TokenStore::compact) would take, on the disk and in memory, before it
+    /// begins. (One that begins says it, too, as an event at level `debug`.)
     ///
     /// ```
     /// # use oubliette::*;
@@ -421,19 +465,24 @@ impl TokenStore {
     /// # Errors
     /// [`Error::Poisoned`], [`Error::Closed`].
     pub fn compaction_estimate(&self) -> Result<CompactionEstimate> {
-        observe::verb("compaction_estimate", || compact::estimate(self.core(), &self.owner.premises()))
+        observe::verb("compaction_estimate", || {
+            compact::estimate(self.core(), &self.owner.premises())
+        })
     }
 
-    /// Opens every row, and reads the ledger's file again. Nothing is changed. [`Builder::verify`] does it for a store that is not open.
+    /// Opens every row, and reads the ledger's file again. Nothing is changed. [`Builder::verify`]
+    /// does it for a store that is not open.
     ///
     /// # Errors
-    /// [`Error::Damaged`] if the ledger's file is not as it was written; [`Error::Poisoned`], [`Error::Closed`].
+    /// [`Error::Damaged`] if the ledger's file is not as it was written; [`Error::Poisoned`],
+    /// [`Error::Closed`].
     pub fn verify(&self) -> Result<Verified> {
         observe::verb("verify", || verify::verify(self.core()))
     }
 
-    /// The clock is right, says an operator: the store goes on deleting what is too old by it. Needed only after the clock has jumped ahead, or the
-    /// process was off for long, and nobody has signed in since by a verified ID token: [`Stats::clock_ahead_by`] tells, and
+    /// The clock is right, says an operator: the store goes on deleting what is too old by it.
+    /// Needed only after the clock has jumped ahead, or the process was off for long, and nobody
+    /// has signed in since by a verified ID token: [`Stats::clock_ahead_by`] tells, and
     /// [`Builder::longest_clock_jump`] why.
     ///
     /// # Errors
@@ -452,18 +501,21 @@ impl TokenStore {
         self.core().clock.confirm(crate::model::time::to_millis(told));
     }
 
-    /// Finishes reclaim, makes all durable, and closes the store. Every handle is invalid from then on, in every clone.
+    /// Finishes reclaim, makes all durable, and closes the store. Every handle is invalid from then
+    /// on, in every clone.
     ///
-    /// A refresh that is in flight is not waited for: what it gets goes to [`Acquirer::on_orphaned`](crate::Acquirer::on_orphaned). Let requests end first.
+    /// A refresh that is in flight is not waited for: what it gets goes to
+    /// [`Acquirer::on_orphaned`](crate::Acquirer::on_orphaned). Let requests end first.
     ///
     /// # Errors
-    /// [`Error::Poisoned`] if the engine had failed: the store is closed all the same, and nothing that was acknowledged is lost.
-    /// [`Error::Closed`] if it was closed already.
+    /// [`Error::Poisoned`] if the engine had failed: the store is closed all the same, and nothing
+    /// that was acknowledged is lost. [`Error::Closed`] if it was closed already.
     pub fn close(self) -> Result<()> {
         observe::verb("close", || self.owner.close(true))
     }
 
-    /// What was found when the store was opened. An operator should look at it once, and after a fault of the disk.
+    /// What was found when the store was opened. An operator should look at it once, and after a
+    /// fault of the disk.
     pub fn opened(&self) -> Opened {
         self.owner.opened
     }
@@ -476,8 +528,9 @@ impl TokenStore {
         opened: Opened,
     ) -> Result<Self> {
         let shared = core.clone();
-        let thread =
-            crate::platform::sync::thread::Builder::new().name("oubliette-reclaim".into()).spawn(move || reclaim::run(&shared));
+        let thread = crate::platform::sync::thread::Builder::new()
+            .name("oubliette-reclaim".into())
+            .spawn(move || reclaim::run(&shared));
         let thread = match thread {
             Ok(thread) => thread,
             Err(error) => {
@@ -499,7 +552,11 @@ impl TokenStore {
     }
 
     /// As [`TokenStore::account`], for who has entered.
-    pub(crate) fn account_in(&self, open: &Open<'_>, account: &AccountId) -> Result<Vec<LiveSignIn>> {
+    pub(crate) fn account_in(
+        &self,
+        open: &Open<'_>,
+        account: &AccountId,
+    ) -> Result<Vec<LiveSignIn>> {
         let tag = self.core().tagger.account(account);
         let mut all = beside_writers(|| sign_in::live_sign_ins(&self.owner, open, &tag))?;
         if let Some(other) = self.core().other_tag(account, &tag) {
@@ -509,7 +566,12 @@ impl TokenStore {
     }
 
     /// As [`TokenStore::resume`], for who has entered.
-    pub(crate) fn resume_in(&self, open: &Open<'_>, account: &AccountId, id: [u8; 16]) -> Result<Option<LiveSignIn>> {
+    pub(crate) fn resume_in(
+        &self,
+        open: &Open<'_>,
+        account: &AccountId,
+        id: [u8; 16],
+    ) -> Result<Option<LiveSignIn>> {
         beside_writers(|| sign_in::live_sign_in(&self.owner, open, account, id))
     }
 
@@ -549,7 +611,12 @@ impl TokenStore {
         Ok(sign_ins.first().map(|live| live.account().clone()).map(|id| Account { id, sign_ins }))
     }
 
-    fn accounts_under(&self, index: Index, tag: Tag, is_wanted: impl Fn(&LiveSignIn) -> bool) -> Result<Vec<Account>> {
+    fn accounts_under(
+        &self,
+        index: Index,
+        tag: Tag,
+        is_wanted: impl Fn(&LiveSignIn) -> bool,
+    ) -> Result<Vec<Account>> {
         let open = self.core().enter()?;
         let mut found = Accounts::default();
         open.for_each_row(&index.accounts_of(&tag), |(key, _)| {
@@ -586,7 +653,8 @@ fn has_tenant(open: &Open<'_>, account: &Account, tenant: &Tag) -> Result<bool> 
     for live in &account.sign_ins {
         let is_dead = || open.core.ledger.fences().is_tenant_dead(live.life(), *tenant);
         let prefix = row_key::tokens_in(&live.life().account, live.id_bytes(), tenant);
-        if live.life().tenant == *tenant || (!is_dead() && !open.scan(&prefix, None, 1)?.is_empty()) {
+        if live.life().tenant == *tenant || (!is_dead() && !open.scan(&prefix, None, 1)?.is_empty())
+        {
             return Ok(true);
         }
     }

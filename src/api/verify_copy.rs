@@ -6,7 +6,8 @@ use crate::model::error::{Error, Result};
 use crate::model::report::Verified;
 use std::path::{Path, PathBuf};
 
-/// Verifies a store that is not open, on a copy in the system's folder for temporary files: opening writes.
+/// Verifies a store that is not open, on a copy in the system's folder for temporary files: opening
+/// writes.
 pub(crate) fn verify_copy(copied: impl FnOnce(&Path) -> Result<Builder>) -> Result<Verified> {
     let copy = Copy::new()?;
     let store = copied(&copy.0)?.open()?;
@@ -23,7 +24,8 @@ impl Copy {
     fn new() -> Result<Self> {
         let name = format!("oubliette-verify-{}", base16ct::lower::encode_string(&fresh::<16>()?));
         let path = std::env::temp_dir().join(name);
-        crate::platform::disk::create_private(&path).map_err(Error::io("make a folder for temporary files"))?;
+        crate::platform::disk::create_private(&path)
+            .map_err(Error::io("make a folder for temporary files"))?;
         Ok(Self(path))
     }
 }

@@ -1,8 +1,9 @@
 //! The verbs for async apps: no thread of a runtime waits for a disk.
 //!
-//! What writes, lists or works for long runs on tokio's threads for blocking work. It goes on when its future is dropped, so a future that
-//! was polled once has done all of it or nothing, and a sign-out that has begun comes to its end. A read of one token is done where it is
-//! polled, unless something holds it up.
+//! What writes, lists or works for long runs on tokio's threads for blocking work. It goes on when
+//! its future is dropped, so a future that was polled once has done all of it or nothing, and a
+//! sign-out that has begun comes to its end. A read of one token is done where it is polled, unless
+//! something holds it up.
 
 mod sign_in;
 mod store;
@@ -25,14 +26,20 @@ impl Threads {
         Self(Handle::try_current().ok())
     }
 
-    /// Runs `work` to its end on another thread, whatever becomes of the future once it has been polled.
+    /// Runs `work` to its end on another thread, whatever becomes of the future once it has been
+    /// polled.
     ///
     /// # Panics
-    /// If there is no runtime, neither here nor where `self` was made. A panic of the work goes on in the caller.
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    /// If there is no runtime, neither here nor where `self` was made. A panic of the work goes on
+    /// in the caller.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let parent = Parent::current();
         // The one at hand first: the other may have been shut down.
-        let runtime = Handle::try_current().ok().or_else(|| self.0.clone()).unwrap_or_else(Handle::current);
+        let runtime =
+            Handle::try_current().ok().or_else(|| self.0.clone()).unwrap_or_else(Handle::current);
         match runtime.spawn_blocking(move || parent.within(work)).await {
             Ok(result) => result,
             Err(error) => match error.try_into_panic() {

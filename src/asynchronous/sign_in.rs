@@ -14,7 +14,8 @@ use crate::store::sign_in::LiveSignIn;
 
 /// A [`LiveSignIn`] for async code. Clones are the same sign-in.
 ///
-/// See [`AsyncTokenStore`](crate::AsyncTokenStore) for what happens when a future is dropped, and for how long a call may keep a thread.
+/// See [`AsyncTokenStore`](crate::AsyncTokenStore) for what happens when a future is dropped, and
+/// for how long a call may keep a thread.
 ///
 /// ```
 /// # use std::time::{Duration, SystemTime};
@@ -49,7 +50,9 @@ impl AsyncSignIn {
     /// # Errors
     /// As [`LiveSignIn::is_live`].
     pub async fn is_live(&self) -> Result<bool> {
-        if let Some(result) = attempt(self.live.core(), |open| Ok(self.live.live_header(open)?.is_some())) {
+        if let Some(result) =
+            attempt(self.live.core(), |open| Ok(self.live.live_header(open)?.is_some()))
+        {
             return result;
         }
         let live = self.live.clone();
@@ -72,7 +75,10 @@ impl AsyncSignIn {
     ///
     /// # Errors
     /// As [`LiveSignIn::refresh_token`].
-    pub async fn refresh_token(&self, wanted: impl Into<RefreshQuery>) -> Result<Option<RefreshToken>> {
+    pub async fn refresh_token(
+        &self,
+        wanted: impl Into<RefreshQuery>,
+    ) -> Result<Option<RefreshToken>> {
         let wanted = wanted.into();
         let read = || attempt(self.live.core(), |open| self.live.refresh_token_in(open, &wanted));
         if let Some(result) = observe::try_read(Read::Refresh, read) {
@@ -151,7 +157,8 @@ impl AsyncSignIn {
 }
 
 impl From<LiveSignIn> for AsyncSignIn {
-    /// Blocking work goes to the threads of the runtime that a verb is called in; if there is none, of the one that this is called in.
+    /// Blocking work goes to the threads of the runtime that a verb is called in; if there is none,
+    /// of the one that this is called in.
     fn from(live: LiveSignIn) -> Self {
         Self::with(live, &Threads::current())
     }

@@ -10,23 +10,28 @@ use crate::crypto::KeySource;
 use crate::maintenance::upkeep::UpkeepBuilder;
 use crate::model::error::Result;
 use crate::model::id::{AccountId, Alias, SessionId, Subject, TenantId};
-use crate::model::report::{BackedUp, Compacted, CompactionEstimate, Erased, Reclaimed, Stats, Swept, Verified};
+use crate::model::report::{
+    BackedUp, Compacted, CompactionEstimate, Erased, Reclaimed, Stats, Swept, Verified,
+};
 use crate::model::sign_in::{AsOf, SignIn, Stored};
 use crate::model::sign_out::{LastSignOut, Receipt, Scope, SignOut};
 use crate::model::token::Tokens;
 use crate::observe;
 use crate::store::gate::attempt;
 
-/// A [`TokenStore`] for async code, on tokio. Clones share it; so do the [`TokenStore`] and the [`LiveSignIn`](crate::LiveSignIn)s that it was made from.
+/// A [`TokenStore`] for async code, on tokio. Clones share it; so do the [`TokenStore`] and the
+/// [`LiveSignIn`](crate::LiveSignIn)s that it was made from.
 ///
 /// # When a future is dropped
-/// A verb begins when its future is first polled. From then on it goes on to its end, whether or not somebody still waits: a sign-out that has
-/// begun is done and durable soon after, and no verb is done by half. A future that was never polled has done nothing.
+/// A verb begins when its future is first polled. From then on it goes on to its end, whether or
+/// not somebody still waits: a sign-out that has begun is done and durable soon after, and no verb
+/// is done by half. A future that was never polled has done nothing.
 ///
-/// If the runtime is shut down meanwhile, a verb that is at work is waited for (`Runtime::shutdown_timeout` and `shutdown_background` let it go on
-/// alone, and if the process ends then, that is as if it had been killed: done or not done, never by half). One that was still waiting
-/// for a thread, or comes later, is done or not done at all; in the second case its future, if anybody still polls it, ends with
-/// [`Error::Io`](crate::Error::Io).
+/// If the runtime is shut down meanwhile, a verb that is at work is waited for
+/// (`Runtime::shutdown_timeout` and `shutdown_background` let it go on alone, and if the process
+/// ends then, that is as if it had been killed: done or not done, never by half). One that was
+/// still waiting for a thread, or comes later, is done or not done at all; in the second case its
+/// future, if anybody still polls it, ends with [`Error::Io`](crate::Error::Io).
 ///
 /// # How long a call may keep the thread it is polled on
 /// | call | |
@@ -34,15 +39,17 @@ use crate::store::gate::attempt;
 /// | `access_token`, `refresh_token`, `id_token`, `is_live`, `account`, `resume` | read right there, in some microseconds, unless somebody replaces the engine, holds the account, or is applying a long batch: then on another thread. It can wait for a short batch (up to 16 rows) of another thread, and for rows that are not in the [cache](Builder::cache_bytes) it reads the disk. It never waits for a sync |
 /// | everything else | always on tokio's threads for blocking work, one for each call until it is done |
 ///
-/// `docs/operating.md` has measured figures. Where rows are many times the cache and the disk is slow, read through
-/// [`blocking`](Self::blocking) on a blocking thread.
+/// `docs/benchmarks.md` has measured figures. Where rows are many times the cache and the disk is
+/// slow, read through [`blocking`](Self::blocking) on a blocking thread.
 ///
 /// # Dropping it
-/// The last handle closes the store, as with [`TokenStore`]; if it is dropped on a runtime's thread, then soon after, on another. To know that
-/// all went well, and before opening the store again, call [`close`](Self::close).
+/// The last handle closes the store, as with [`TokenStore`]; if it is dropped on a runtime's
+/// thread, then soon after, on another. To know that all went well, and before opening the store
+/// again, call [`close`](Self::close).
 ///
 /// # Panics
-/// Calls that need another thread panic when they are polled outside of a tokio runtime, unless this was made inside of one.
+/// Calls that need another thread panic when they are polled outside of a tokio runtime, unless
+/// this was made inside of one.
 ///
 /// # Examples
 /// ```
@@ -101,7 +108,11 @@ impl AsyncTokenStore {
     ///
     /// # Errors
     /// As [`TokenStore::sign_in_with`].
-    pub async fn sign_in_with(&self, sign_in: SignIn, tokens: impl Into<Tokens>) -> Result<(AsyncSignIn, Stored)> {
+    pub async fn sign_in_with(
+        &self,
+        sign_in: SignIn,
+        tokens: impl Into<Tokens>,
+    ) -> Result<(AsyncSignIn, Stored)> {
         let tokens = tokens.into();
         let (live, stored) = self.run(move |store| store.sign_in_with(sign_in, tokens)).await?;
         Ok((AsyncSignIn::with(live, &self.threads), stored))
@@ -163,7 +174,8 @@ impl AsyncTokenStore {
         Ok(found?.map(|live| AsyncSignIn::with(live, &self.threads)))
     }
 
-    /// As [`TokenStore::accounts`]. The handles that it lists become async by [`AsyncSignIn::from`].
+    /// As [`TokenStore::accounts`]. The handles that it lists become async by
+    /// [`AsyncSignIn::from`].
     ///
     /// # Errors
     /// As [`TokenStore::accounts`].
@@ -296,7 +308,10 @@ impl AsyncTokenStore {
     }
 
     #[cfg(feature = "logout")]
-    pub(crate) async fn outlook(&self, sign_out: SignOut) -> Result<crate::store::sign_out::Outlook> {
+    pub(crate) async fn outlook(
+        &self,
+        sign_out: SignOut,
+    ) -> Result<crate::store::sign_out::Outlook> {
         self.run(move |store| store.outlook(&sign_out)).await
     }
 
@@ -305,12 +320,19 @@ impl AsyncTokenStore {
         self.run(move |store| store.is_on_record(&scope)).await
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce(&TokenStore) -> Result<T> + Send + 'static) -> Result<T> {
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&TokenStore) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let store = self.store.clone();
         self.threads.run(move || work(&store)).await
     }
 
-    fn attempt<T>(&self, verb: &'static str, read: impl FnOnce(&crate::store::gate::Open<'_>) -> Result<T>) -> Option<Result<T>> {
+    fn attempt<T>(
+        &self,
+        verb: &'static str,
+        read: impl FnOnce(&crate::store::gate::Open<'_>) -> Result<T>,
+    ) -> Option<Result<T>> {
         observe::try_verb(verb, || attempt(self.store.core(), read))
     }
 }

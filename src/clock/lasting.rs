@@ -1,12 +1,16 @@
-//! How long a token lasts, whatever becomes of the clock: no more life is believed than its response gave.
+//! How long a token lasts, whatever becomes of the clock: no more life is believed than its
+//! response gave.
 //!
-//! A row says when the token was stored: what the clock showed, and what had passed in that process. In the same process, the older of the
-//! two readings counts: a clock that was set back adds no life, nor does a machine that was suspended (its monotonic clock stood still
-//! meanwhile). In a later process only the clock is left, and the life that was given bounds it: an access token that was stored in what
-//! is now the future may be as old as anything, so it is not given. A refresh token is: its provider judges its age at every use, and
-//! without it the user would have to sign in.
+//! A row says when the token was stored: what the clock showed, and what had passed in that
+//! process. In the same process, the older of the two readings counts: a clock that was set back
+//! adds no life, nor does a machine that was suspended (its monotonic clock stood still meanwhile).
+//! In a later process only the clock is left, and the life that was given bounds it: an access
+//! token that was stored in what is now the future may be as old as anything, so it is not given. A
+//! refresh token is: its provider judges its age at every use, and without it the user would have
+//! to sign in.
 //!
-//! Pure functions. What comes out of [`settle`] is in terms of the clock as it shows now, so nobody behind it need think of jumps.
+//! Pure functions. What comes out of [`settle`] is in terms of the clock as it shows now, so nobody
+//! behind it need think of jumps.
 
 use std::time::{Duration, SystemTime};
 
@@ -68,15 +72,22 @@ pub(crate) fn life_of(token: &Token, put: &Put) -> Option<Millis> {
     }
 }
 
-/// Brings the token's times forward by what the clock has gone back, and its end to what its lifetime allows.
+/// Brings the token's times forward by what the clock has gone back, and its end to what its
+/// lifetime allows.
 fn bound(token: &mut Token, put: &Put, back: Millis) {
     let earlier = |time: &mut Option<SystemTime>| {
-        *time = time.map(|time| if back == 0 { time } else { from_millis(to_millis(time).saturating_sub(back)) });
+        *time = time.map(|time| {
+            if back == 0 { time } else { from_millis(to_millis(time).saturating_sub(back)) }
+        });
     };
     match token {
         Token::Access(token) => {
-            let latest = token.lifetime.map(|life| from_millis(put.shown.saturating_sub(back).saturating_add(millis(life))));
-            [&mut token.expires_at, &mut token.refresh_at, &mut token.extended_expires_at].into_iter().for_each(earlier);
+            let latest = token.lifetime.map(|life| {
+                from_millis(put.shown.saturating_sub(back).saturating_add(millis(life)))
+            });
+            [&mut token.expires_at, &mut token.refresh_at, &mut token.extended_expires_at]
+                .into_iter()
+                .for_each(earlier);
             token.expires_at = [token.expires_at, latest].into_iter().flatten().min();
         }
         Token::Refresh(token) => earlier(&mut token.expires_at),
@@ -84,11 +95,15 @@ fn bound(token: &mut Token, put: &Put, back: Millis) {
     }
 }
 
-/// How long before its end a token is not given any more, whose end the clocks may put off by `skew`. Never more than half of the time
-/// from when it is to be refreshed to its end: else nobody would ever be given a token that lives for a few minutes.
+/// How long before its end a token is not given any more, whose end the clocks may put off by
+/// `skew`. Never more than half of the time from when it is to be refreshed to its end: else nobody
+/// would ever be given a token that lives for a few minutes.
 pub(crate) fn skew_of(token: &AccessToken, life: Option<Millis>, skew: Skew) -> Millis {
     let end = token.expires_at.map(to_millis);
-    let rest = end.zip(token.refresh_at).and_then(|(end, at)| end.checked_sub(to_millis(at))).filter(|rest| *rest > 0);
+    let rest = end
+        .zip(token.refresh_at)
+        .and_then(|(end, at)| end.checked_sub(to_millis(at)))
+        .filter(|rest| *rest > 0);
     rest.map_or(Millis::MAX, |rest| rest / 2).min(skew.of(life))
 }
 
@@ -141,10 +156,15 @@ mod tests {
     }
 
     fn refresh(shown: Millis) -> Token {
-        RefreshToken { expires_at: Some(from_millis(shown + HOUR)), ..RefreshToken::new(client(), "rt") }.into()
+        RefreshToken {
+            expires_at: Some(from_millis(shown + HOUR)),
+            ..RefreshToken::new(client(), "rt")
+        }
+        .into()
     }
 
-    /// How long the token is given from `now` on, by a clock that only goes on: `None` if it is not given at all.
+    /// How long the token is given from `now` on, by a clock that only goes on: `None` if it is not
+    /// given at all.
     fn left(token: &Token, put: Put, now: Moment) -> Option<Millis> {
         let settled = settle(Stored { token: token.clone(), put: Some(put) }, &now)?.token;
         let end = match settled {
@@ -167,14 +187,17 @@ mod tests {
             assert_eq!(left(&token, put, now), Some(HOUR - 300_000));
             assert_eq!(left(&token, put, moment(T + HOUR, 1000 + HOUR, 1)), Some(0));
             // And when it is to be refreshed.
-            if let Token::Access(token) = settle(Stored { token, put: Some(put) }, &now).unwrap().token {
+            if let Token::Access(token) =
+                settle(Stored { token, put: Some(put) }, &now).unwrap().token
+            {
                 assert_eq!(token.refresh_at, Some(from_millis(T + HOUR / 2)));
             }
         }
     }
 
     #[test]
-    fn a_clock_that_goes_back_between_the_request_and_the_answer_adds_none_if_the_response_said_how_long() {
+    fn a_clock_that_goes_back_between_the_request_and_the_answer_adds_none_if_the_response_said_how_long()
+     {
         // Asked for when the clock was a day ahead, stored when it was right.
         let token = access(T + DAY, true);
         assert_eq!(left(&token, moment(T, 1000, 1), moment(T, 1000, 1)), Some(HOUR));
@@ -185,12 +208,22 @@ mod tests {
     fn a_later_process_believes_no_access_token_from_the_future() {
         let put = moment(T + DAY, 1000, 1);
         for shown in [T, T + HOUR, T + DAY - 10 * 60_000] {
-            assert_eq!(left(&access(T + DAY, true), put, moment(shown, 5, 2)), None, "its age cannot be told");
-            assert!(left(&refresh(T + DAY), put, moment(shown, 5, 2)).is_some(), "its provider judges it");
+            assert_eq!(
+                left(&access(T + DAY, true), put, moment(shown, 5, 2)),
+                None,
+                "its age cannot be told"
+            );
+            assert!(
+                left(&refresh(T + DAY), put, moment(shown, 5, 2)).is_some(),
+                "its provider judges it"
+            );
         }
         // What clocks are corrected by all the time is no jump.
         assert!(left(&access(T + DAY, true), put, moment(T + DAY - 500, 5, 2)).is_some());
-        assert_eq!(left(&access(T + DAY, true), put, moment(T + DAY + HOUR / 2, 5, 2)), Some(HOUR / 2));
+        assert_eq!(
+            left(&access(T + DAY, true), put, moment(T + DAY + HOUR / 2, 5, 2)),
+            Some(HOUR / 2)
+        );
     }
 
     #[test]
@@ -199,24 +232,39 @@ mod tests {
         let put = moment(T, 1000, 1);
         assert_eq!(left(&access(T, true), put, moment(T + 2 * HOUR, 2000, 1)), Some(0));
         assert_eq!(left(&access(T, true), put, moment(T + DAY, 2000, 1)), Some(0));
-        assert_eq!(left(&access(T, true), put, moment(T + 60_000, 61_000, 1)), Some(HOUR - 60_000), "and is there again");
+        assert_eq!(
+            left(&access(T, true), put, moment(T + 60_000, 61_000, 1)),
+            Some(HOUR - 60_000),
+            "and is there again"
+        );
     }
 
-    /// Every jump, in the same process and in another: never more than what was given, counted from when it was stored.
+    /// Every jump, in the same process and in another: never more than what was given, counted from
+    /// when it was stored.
     #[test]
     fn no_more_life_is_believed_than_was_given() {
         let jumps: [i64; 7] = [0, 1, -1, 24, -24, 2400, -2400];
         let mut given = 0;
-        for (at_put, at_read, run) in jumps.iter().flat_map(|a| jumps.iter().flat_map(move |b| [1, 2].map(|run| (*a, *b, run)))) {
+        for (at_put, at_read, run) in jumps
+            .iter()
+            .flat_map(|a| jumps.iter().flat_map(move |b| [1, 2].map(|run| (*a, *b, run))))
+        {
             for minutes in [0, 1, 30, 59, 60, 61, 1440] {
                 let hours = |jump: i64| jump * i64::try_from(HOUR).unwrap();
                 let passed = minutes * 60_000;
                 let put = moment(T.checked_add_signed(hours(at_put)).unwrap(), 1000, 1);
-                let now = moment((T + passed).checked_add_signed(hours(at_read)).unwrap(), 1000 + passed, run);
+                let now = moment(
+                    (T + passed).checked_add_signed(hours(at_read)).unwrap(),
+                    1000 + passed,
+                    run,
+                );
                 for token in [access(put.shown, true), access(put.shown, false)] {
                     let left = left(&token, put, now).unwrap_or(0);
                     let is_told = run == 1 || at_read >= at_put;
-                    assert!(!is_told || left <= HOUR.saturating_sub(passed), "{at_put} {at_read} {run} {minutes}: {left}");
+                    assert!(
+                        !is_told || left <= HOUR.saturating_sub(passed),
+                        "{at_put} {at_read} {run} {minutes}: {left}"
+                    );
                     assert!(left <= HOUR + JITTER);
                     given += usize::from(left > 0);
                 }
@@ -231,18 +279,26 @@ mod tests {
         let endless = AccessToken::new(client(), Scopes::default(), "at", None);
         for token in [endless.into(), IdToken::new(client(), "id").into()] {
             for run in [1, 2] {
-                let lasting = settle(Stored { token: Token::clone(&token), put: Some(put) }, &moment(T, 5, run)).unwrap();
+                let lasting = settle(
+                    Stored { token: Token::clone(&token), put: Some(put) },
+                    &moment(T, 5, run),
+                )
+                .unwrap();
                 assert!(lasting.token == token && lasting.life.is_none());
             }
         }
-        let lasting = settle(Stored { token: access(T, false), put: None }, &moment(T, 5, 1)).unwrap();
+        let lasting =
+            settle(Stored { token: access(T, false), put: None }, &moment(T, 5, 1)).unwrap();
         assert!(lasting.token == access(T, false), "of version 1");
     }
 
     #[test]
     fn the_default_skew_is_a_tenth_of_a_life_at_most() {
         let default = Skew::Default(Duration::from_secs(300));
-        assert_eq!([Some(300_000), Some(3_600_000), None].map(|life| default.of(life)), [30_000, 300_000, 300_000]);
+        assert_eq!(
+            [Some(300_000), Some(3_600_000), None].map(|life| default.of(life)),
+            [30_000, 300_000, 300_000]
+        );
         assert_eq!(Skew::Set(Duration::from_secs(300)).of(Some(300_000)), 300_000);
     }
 }

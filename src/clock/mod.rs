@@ -1,7 +1,9 @@
-//! Time as the store sees it: milliseconds since the Unix epoch, as the clock shows them, and time that only passes.
+//! Time as the store sees it: milliseconds since the Unix epoch, as the clock shows them, and time
+//! that only passes.
 //!
-//! Order decides sign-outs; the clock decides only expiry, the age of sign-ins, and explicit cutoffs. A clock can be wrong in
-//! either direction, and be corrected: what that does to tokens says `lasting.rs`, what it does to deletion by age `trust.rs`.
+//! Order decides sign-outs; the clock decides only expiry, the age of sign-ins, and explicit
+//! cutoffs. A clock can be wrong in either direction, and be corrected: what that does to tokens
+//! says `lasting.rs`, what it does to deletion by age `trust.rs`.
 
 pub(crate) mod lasting;
 pub(crate) mod trust;
@@ -26,9 +28,10 @@ pub trait Clock: Send + Sync + 'static {
     /// The time now. It may be wrong, and be corrected.
     fn now(&self) -> SystemTime;
 
-    /// The time that has passed since some moment in the life of this process: nobody sets it, and it never goes back. By default what
-    /// the system's monotonic clock ([`Instant`]) says. A clock for tests that moves [`now`](Self::now) as time goes by moves this one likewise;
-    /// where `now` moves alone, the clock has been set.
+    /// The time that has passed since some moment in the life of this process: nobody sets it, and
+    /// it never goes back. By default what the system's monotonic clock ([`Instant`]) says. A clock
+    /// for tests that moves [`now`](Self::now) as time goes by moves this one likewise; where `now`
+    /// moves alone, the clock has been set.
     fn elapsed(&self) -> Duration {
         static START: OnceLock<Instant> = OnceLock::new();
         START.get_or_init(Instant::now).elapsed()
@@ -70,7 +73,10 @@ impl ManualClock {
     /// A clock that shows this time, to the millisecond.
     #[must_use]
     pub fn new(now: SystemTime) -> Self {
-        Self(crate::platform::sync::Arc::new(Hands { now: to_millis(now).into(), elapsed: 0.into() }))
+        Self(crate::platform::sync::Arc::new(Hands {
+            now: to_millis(now).into(),
+            elapsed: 0.into(),
+        }))
     }
 
     /// Time goes by.
@@ -140,7 +146,8 @@ impl StoreClock {
         Moment { shown: self.now(), passed: self.passed(), run: self.run }
     }
 
-    /// The time that things are old by, for whoever deletes what is too old: what the clock shows, or if it has jumped, an earlier one.
+    /// The time that things are old by, for whoever deletes what is too old: what the clock shows,
+    /// or if it has jumped, an earlier one.
     pub(crate) fn for_deletion(&self) -> Millis {
         let (shown, passed) = (self.now(), self.passed());
         let mut trust = self.trust();
@@ -153,7 +160,8 @@ impl StoreClock {
         time
     }
 
-    /// By how much the clock is ahead of what is known, if that is so much that nothing is deleted for its age.
+    /// By how much the clock is ahead of what is known, if that is so much that nothing is deleted
+    /// for its age.
     pub(crate) fn held_by(&self) -> Option<Duration> {
         let held = self.trust().held_by(self.now(), self.passed());
         held.map(Duration::from_millis)

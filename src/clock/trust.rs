@@ -1,18 +1,23 @@
 //! How far the clock is believed when something is deleted for its age.
 //!
-//! What was deleted stays deleted, so one sweep by a clock that is a hundred days ahead would sign everybody out for good. Reading by such
-//! a clock harms nobody for long: what is too old by it is there again when the clock is corrected. So only deletion asks here.
+//! What was deleted stays deleted, so one sweep by a clock that is a hundred days ahead would sign
+//! everybody out for good. Reading by such a clock harms nobody for long: what is too old by it is
+//! there again when the clock is corrected. So only deletion asks here.
 //!
-//! A time is *known* when somebody else than this process's clock speaks for it: it has been at least that time. Known are
-//! - what the clock of an earlier opening showed, once that of a later one has shown no less for as long as the bound (several readings, of
-//!   two openings; whoever restarts an app whose clock is wrong has that long to see it);
+//! A time is *known* when somebody else than this process's clock speaks for it: it has been at
+//! least that time. Known are
+//! - what the clock of an earlier opening showed, once that of a later one has shown no less for as
+//!   long as the bound (several readings, of two openings; whoever restarts an app whose clock is
+//!   wrong has that long to see it);
 //! - the time of a verified ID or logout token, which is the provider's clock;
 //! - what an operator says;
-//! - any of these, and the time that has passed since then in this process, by a clock that nobody sets.
+//! - any of these, and the time that has passed since then in this process, by a clock that nobody
+//!   sets.
 //!
-//! A clock that shows more than a bound beyond what is known has jumped, or the process was off for that long: these look alike. Deletion
-//! then goes by what is known. Nothing that this process's own clock shows makes more known, however often it shows it: else a clock that
-//! jumps by a little less than the bound each time would be followed anywhere.
+//! A clock that shows more than a bound beyond what is known has jumped, or the process was off for
+//! that long: these look alike. Deletion then goes by what is known. Nothing that this process's
+//! own clock shows makes more known, however often it shows it: else a clock that jumps by a little
+//! less than the bound each time would be followed anywhere.
 //!
 //! A pure state machine: `tests` below go through every history of some steps.
 
@@ -25,7 +30,8 @@ pub(crate) struct Trust {
     known: Millis,
     /// ... when so much had passed in this process.
     when: Millis,
-    /// What the opening before showed, as long as ours has not shown less; and what had passed when ours began.
+    /// What the opening before showed, as long as ours has not shown less; and what had passed when
+    /// ours began.
     earlier: Option<(Millis, Millis)>,
     bound: Millis,
 }
@@ -66,7 +72,8 @@ impl Trust {
         }
     }
 
-    /// Somebody else says that it was this time. Whoever is ahead of our clock by more than the bound says nothing that could be judged.
+    /// Somebody else says that it was this time. Whoever is ahead of our clock by more than the
+    /// bound says nothing that could be judged.
     pub(crate) fn confirm(&mut self, told: Millis, shown: Millis, passed: Millis) {
         if told > shown.saturating_add(self.bound) {
             return;
@@ -118,7 +125,15 @@ mod tests {
         Told,
     }
 
-    const STEPS: [Step; 7] = [Step::Pass, Step::Set(0), Step::Set(1), Step::Set(10), Step::Set(-10), Step::Reopen, Step::Told];
+    const STEPS: [Step; 7] = [
+        Step::Pass,
+        Step::Set(0),
+        Step::Set(1),
+        Step::Set(10),
+        Step::Set(-10),
+        Step::Reopen,
+        Step::Told,
+    ];
 
     /// One history: a real time, a clock beside it, openings one after the other.
     struct World {
@@ -129,14 +144,22 @@ mod tests {
         trust: Trust,
         /// What speaks for the time, by hand: a time, and since when.
         evidence: Vec<(Millis, Millis)>,
-        /// What the clock of the process before showed in the end, if this one's has not shown less.
+        /// What the clock of the process before showed in the end, if this one's has not shown
+        /// less.
         earlier: Option<Millis>,
     }
 
     impl World {
         fn new() -> Self {
             let trust = Trust::new(START, 0, BOUND);
-            Self { real: START, offset: 0, began: START, trust, evidence: vec![(START, START)], earlier: None }
+            Self {
+                real: START,
+                offset: 0,
+                began: START,
+                trust,
+                evidence: vec![(START, START)],
+                earlier: None,
+            }
         }
 
         fn shown(&self) -> Millis {
@@ -160,7 +183,8 @@ mod tests {
                 Step::Reopen => {
                     let left = self.trust.known(self.shown(), self.passed());
                     let reading = self.shown();
-                    // What was known goes on from what it was when it was left; the time in between is not known.
+                    // What was known goes on from what it was when it was left; the time in between
+                    // is not known.
                     let known = self.known();
                     self.real += 1;
                     self.began = self.real;
@@ -208,18 +232,32 @@ mod tests {
         every_history(6, &mut |world, path| {
             let mut trust = world.trust.clone();
             let time = trust.for_deletion(world.shown(), world.passed());
-            assert!(time <= world.known() + BOUND, "{path:?}: deleted by {time}, known is {}", world.known());
+            assert!(
+                time <= world.known() + BOUND,
+                "{path:?}: deleted by {time}, known is {}",
+                world.known()
+            );
             // Nor later than the clock shows, which may be behind for good reason.
             assert!(time <= world.shown().max(world.known()), "{path:?}");
             match trust.held_by(world.shown(), world.passed()) {
                 Some(ahead) => (held, _) = (held + 1, assert!(ahead > BOUND)),
-                None => (free, _) = (free + 1, assert_eq!(time, world.shown(), "{path:?}: a clock that is believed is gone by")),
+                None => {
+                    (free, _) = (
+                        free + 1,
+                        assert_eq!(
+                            time,
+                            world.shown(),
+                            "{path:?}: a clock that is believed is gone by"
+                        ),
+                    )
+                }
             }
         });
         assert!(held > 1000 && free > 1000, "{held} held, {free} not");
     }
 
-    /// The clock of one process alone can never do it, however long it is wrong; the right time, which somebody tells, does at once.
+    /// The clock of one process alone can never do it, however long it is wrong; the right time,
+    /// which somebody tells, does at once.
     #[test]
     fn a_jump_holds_until_somebody_else_speaks_for_it() {
         let mut world = World::new();
@@ -229,7 +267,11 @@ mod tests {
             world.step(Step::Pass);
         }
         world.step(Step::Told);
-        assert_eq!(world.trust.held_by(world.shown(), world.passed()), Some(10), "the provider says that it is earlier");
+        assert_eq!(
+            world.trust.held_by(world.shown(), world.passed()),
+            Some(10),
+            "the provider says that it is earlier"
+        );
         world.step(Step::Set(0));
         assert_eq!(world.trust.held_by(world.shown(), world.passed()), None);
         // Off for long: the next opening knows no more than this one left, and a login tells.
@@ -248,14 +290,20 @@ mod tests {
         for (shown, agrees) in [(150, true), (149, false), (400, true), (90, false)] {
             let mut trust = Trust::new(shown, 7, BOUND);
             trust.remember(left, 7);
-            let known: Vec<Millis> = (0..4).map(|passed| trust.known(shown + passed, 7 + passed).known).collect();
-            assert_eq!(known, if agrees { [100, 101, 152, 153] } else { [100, 101, 102, 103] }, "{shown}");
+            let known: Vec<Millis> =
+                (0..4).map(|passed| trust.known(shown + passed, 7 + passed).known).collect();
+            assert_eq!(
+                known,
+                if agrees { [100, 101, 152, 153] } else { [100, 101, 102, 103] },
+                "{shown}"
+            );
         }
         // Corrected before it was believed, and wrong again.
         let mut trust = Trust::new(150, 0, BOUND);
         trust.remember(left, 0);
         assert_eq!(
-            [(150, 0), (101, 1), (152, 2), (153, 3)].map(|(shown, passed)| trust.known(shown, passed).known),
+            [(150, 0), (101, 1), (152, 2), (153, 3)]
+                .map(|(shown, passed)| trust.known(shown, passed).known),
             [100, 101, 102, 103]
         );
     }

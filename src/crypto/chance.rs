@@ -1,5 +1,6 @@
-//! For this crate's own tests: random numbers that repeat, so that known answers can be made. Each thread has its own; without
-//! one set, random numbers come from the operating system, as they always do outside of these tests.
+//! For this crate's own tests: random numbers that repeat, so that known answers can be made. Each
+//! thread has its own; without one set, random numbers come from the operating system, as they
+//! always do outside of these tests.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -49,12 +50,16 @@ pub(super) fn fill(bytes: &mut [u8]) -> bool {
         match stream {
             None => return false,
             Some(Stream::Given(left)) => {
-                bytes.iter_mut().for_each(|byte| *byte = left.pop_front().expect("more bytes were drawn than given"));
+                bytes.iter_mut().for_each(|byte| {
+                    *byte = left.pop_front().expect("more bytes were drawn than given")
+                });
             }
             Some(Stream::Seeded { seed, blocks, left }) => {
                 for byte in bytes {
                     if left.is_empty() {
-                        left.extend(Sha256::digest([seed.as_bytes(), &blocks.to_be_bytes()].concat()));
+                        left.extend(Sha256::digest(
+                            [seed.as_bytes(), &blocks.to_be_bytes()].concat(),
+                        ));
                         *blocks += 1;
                     }
                     *byte = left.pop_front().expect("a block was just added");

@@ -24,10 +24,10 @@ const NOT_A_KEY: &str = "it must be \"hex:\" and 64 hex digits, or \"base64:\" a
 
 /// Where the operator's key comes from: 32 random bytes that wrap everything else.
 ///
-/// Nothing is read before the store is created or opened with it, and a key that was read is wiped after that.
-/// As text, in a variable or a file, a key is `hex:` and 64 hex digits, or `base64:` and 44 characters (the standard alphabet,
-/// padded), and nothing else: a password is not a key. All bytes equal is refused as a placeholder. Make one with
-/// `echo "hex:$(openssl rand -hex 32)"`.
+/// Nothing is read before the store is created or opened with it, and a key that was read is wiped
+/// after that. As text, in a variable or a file, a key is `hex:` and 64 hex digits, or `base64:`
+/// and 44 characters (the standard alphabet, padded), and nothing else: a password is not a key.
+/// All bytes equal is refused as a placeholder. Make one with `echo "hex:$(openssl rand -hex 32)"`.
 ///
 /// ```
 /// use oubliette::KeySource;
@@ -61,11 +61,11 @@ pub(super) enum Offered<'a> {
 type Env<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 impl KeySource {
-    /// The key in the environment variable `name`, or in the file that the variable `name` + `_FILE` points to.
-    /// Setting both is an error.
+    /// The key in the environment variable `name`, or in the file that the variable `name` +
+    /// `_FILE` points to. Setting both is an error.
     ///
-    /// Prefer a file or a systemd credential: a variable is inherited by child processes and readable in `/proc`.
-    /// The file is checked as by [`KeySource::file`].
+    /// Prefer a file or a systemd credential: a variable is inherited by child processes and
+    /// readable in `/proc`. The file is checked as by [`KeySource::file`].
     #[must_use]
     pub fn env(name: impl Into<String>) -> Self {
         Self::new(Origin::Env(name.into()))
@@ -73,16 +73,18 @@ impl KeySource {
 
     /// The key in a file, as text, with at most one newline after it.
     ///
-    /// Links are followed, for that is how Kubernetes mounts secrets. What they lead to must be a regular file of at most 4 KiB.
-    /// On Unix a file that its group or others can write to is refused, and so is one that they can read, unless
-    /// [`KeySource::allow_readable_by_others`] says otherwise.
+    /// Links are followed, for that is how Kubernetes mounts secrets. What they lead to must be a
+    /// regular file of at most 4 KiB. On Unix a file that its group or others can write to is
+    /// refused, and so is one that they can read, unless [`KeySource::allow_readable_by_others`]
+    /// says otherwise.
     #[must_use]
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self::new(Origin::File(path.into()))
     }
 
-    /// The key in the systemd credential `name` (`LoadCredential=` or `LoadCredentialEncrypted=`), which is a file in
-    /// `$CREDENTIALS_DIRECTORY`. It is refused if others can read it or write to it.
+    /// The key in the systemd credential `name` (`LoadCredential=` or `LoadCredentialEncrypted=`),
+    /// which is a file in `$CREDENTIALS_DIRECTORY`. It is refused if others can read it or write to
+    /// it.
     #[must_use]
     pub fn systemd(name: impl Into<String>) -> Self {
         Self::new(Origin::Systemd(name.into()))
@@ -104,10 +106,12 @@ impl KeySource {
         Self::new(Origin::Provider(Box::new(provider)))
     }
 
-    /// One more key that wraps the store's keys whenever they are written, so that any of them opens it: the old one beside the new one
-    /// while a change of keys is being rolled out, or one that lies in a safe. Up to eight in all.
+    /// One more key that wraps the store's keys whenever they are written, so that any of them
+    /// opens it: the old one beside the new one while a change of keys is being rolled out, or one
+    /// that lies in a safe. Up to eight in all.
     ///
-    /// A store that is there already is not changed by opening it: [`TokenStore::rotate_key`](crate::TokenStore::rotate_key) does.
+    /// A store that is there already is not changed by opening it:
+    /// [`TokenStore::rotate_key`](crate::TokenStore::rotate_key) does.
     ///
     /// ```
     /// use oubliette::KeySource;
@@ -116,19 +120,22 @@ impl KeySource {
     /// ```
     #[must_use]
     pub fn also(mut self, mut other: KeySource) -> Self {
-        let (beside, previous) = (std::mem::take(&mut other.beside), std::mem::take(&mut other.previous));
+        let (beside, previous) =
+            (std::mem::take(&mut other.beside), std::mem::take(&mut other.previous));
         self.beside.push(other);
         self.beside.extend(beside);
         self.previous.extend(previous);
         self
     }
 
-    /// One more key to accept at open, tried after the others and those added before. Nothing new is wrapped with it.
+    /// One more key to accept at open, tried after the others and those added before. Nothing new
+    /// is wrapped with it.
     ///
     /// It is read only if the keys before it do not fit the store.
     #[must_use]
     pub fn previous(mut self, mut older: KeySource) -> Self {
-        let (beside, oldest) = (std::mem::take(&mut older.beside), std::mem::take(&mut older.previous));
+        let (beside, oldest) =
+            (std::mem::take(&mut older.beside), std::mem::take(&mut older.previous));
         self.previous.push(older);
         self.previous.extend(beside);
         self.previous.extend(oldest);
@@ -137,9 +144,10 @@ impl KeySource {
 
     /// Accepts a key file that its group or others can *read*; never one that they can write to.
     ///
-    /// For Kubernetes, where a secret volume is 0644 unless its `defaultMode` says 0400, and `fsGroup` adds reading by the group;
-    /// and for Docker, where a secret is 0444 unless its `mode` says 0400.
-    /// It applies to this source's own file, not to previous ones, and not to systemd's credentials.
+    /// For Kubernetes, where a secret volume is 0644 unless its `defaultMode` says 0400, and
+    /// `fsGroup` adds reading by the group; and for Docker, where a secret is 0444 unless its
+    /// `mode` says 0400. It applies to this source's own file, not to previous ones, and not to
+    /// systemd's credentials.
     #[must_use]
     pub fn allow_readable_by_others(mut self) -> Self {
         self.readable_by_others = true;
@@ -157,7 +165,9 @@ impl KeySource {
 
     /// The sources whose keys open the store, and which of them are previous ones.
     pub(super) fn all(&self) -> impl Iterator<Item = (bool, &KeySource)> {
-        self.wrapping().map(|source| (false, source)).chain(self.previous.iter().map(|source| (true, source)))
+        self.wrapping()
+            .map(|source| (false, source))
+            .chain(self.previous.iter().map(|source| (true, source)))
     }
 
     /// Reads the key, not those of the sources beside it or before it.
@@ -173,9 +183,12 @@ impl KeySource {
     fn load_from(&self, env: Env<'_>) -> Result<Offered<'_>> {
         let key = match &self.from {
             Origin::Env(name) => self.load_env(name, env)?,
-            Origin::File(path) => self.decode(&self.read_file(path, &Refuse::key_file(self.readable_by_others))?, true)?,
+            Origin::File(path) => self
+                .decode(&self.read_file(path, &Refuse::key_file(self.readable_by_others))?, true)?,
             Origin::Systemd(name) => self.load_systemd(name, env)?,
-            Origin::Bytes(key) if key.bytes() == &[0; 32] => return Err(self.unavailable("it is all zeros, so not a key")),
+            Origin::Bytes(key) if key.bytes() == &[0; 32] => {
+                return Err(self.unavailable("it is all zeros, so not a key"));
+            }
             Origin::Bytes(key) => key.clone(),
             Origin::Provider(provider) => return Ok(Offered::Provider(provider.as_ref())),
         };
@@ -191,9 +204,10 @@ impl KeySource {
             (Some(_), Some(_)) => Err(self.unavailable("both are set; unset one")),
             (None, None) => Err(self.unavailable("neither is set")),
             (Some(value), None) => self.decode(&value, false),
-            (None, Some(path)) => {
-                self.decode(&self.read_file(Path::new(&path), &Refuse::key_file(self.readable_by_others))?, true)
-            }
+            (None, Some(path)) => self.decode(
+                &self.read_file(Path::new(&path), &Refuse::key_file(self.readable_by_others))?,
+                true,
+            ),
         }
     }
 
@@ -209,7 +223,8 @@ impl KeySource {
 
     /// The content of a file that `refuse` has nothing against.
     fn read_file(&self, path: &Path, refuse: &Refuse) -> Result<Zeroizing<Vec<u8>>> {
-        // Looked at first, because opening a pipe would wait for its other end. What counts is what was opened.
+        // Looked at first, because opening a pipe would wait for its other end. What counts is what
+        // was opened.
         let io = |e| self.unavailable(format!("the file cannot be read: {e}"));
         self.check(&fs::metadata(path).map_err(io)?, refuse)?;
         let mut file = File::open(path).map_err(io)?;
@@ -238,7 +253,9 @@ impl KeySource {
             return Err(self.unavailable("it does not lead to a regular file"));
         }
         #[cfg(unix)]
-        if let Some(problem) = refuse.problem(std::os::unix::fs::PermissionsExt::mode(&file.permissions())) {
+        if let Some(problem) =
+            refuse.problem(std::os::unix::fs::PermissionsExt::mode(&file.permissions()))
+        {
             return Err(self.unavailable(problem));
         }
         #[cfg(not(unix))]
@@ -257,7 +274,9 @@ impl KeySource {
             decoded = match (text.strip_prefix(b"hex:"), text.strip_prefix(b"base64:")) {
                 (Some(hex), _) if hex.len() == 64 => base16ct::mixed::decode(hex, bytes).is_ok(),
                 // 44 characters with one `=` are 32 bytes; more padding is less.
-                (_, Some(text)) if text.len() == 44 => base64ct::Base64::decode(text, bytes).is_ok_and(|key| key.len() == 32),
+                (_, Some(text)) if text.len() == 44 => {
+                    base64ct::Base64::decode(text, bytes).is_ok_and(|key| key.len() == 32)
+                }
                 _ => false,
             }
         });
@@ -266,17 +285,24 @@ impl KeySource {
         }
         let [first, rest @ ..] = key.bytes();
         if rest.iter().fold(0, |differ, byte| differ | (byte ^ first)) == 0 {
-            return Err(self.unavailable("all its bytes are equal, so it is a placeholder and not a key"));
+            return Err(
+                self.unavailable("all its bytes are equal, so it is a placeholder and not a key")
+            );
         }
         Ok(key)
     }
 
-    /// Kind and name, as errors and `Debug` show them. Never a text that may be a key given in the wrong place.
+    /// Kind and name, as errors and `Debug` show them. Never a text that may be a key given in the
+    /// wrong place.
     fn origin(&self) -> String {
         match &self.from {
-            Origin::Env(name) if is_name(name) => format!("the environment variable {name} or {name}_FILE"),
+            Origin::Env(name) if is_name(name) => {
+                format!("the environment variable {name} or {name}_FILE")
+            }
             Origin::Env(_) => "an environment variable with an invalid name".into(),
-            Origin::File(path) if looks_like_a_key(path) => "a file whose path looks like a key".into(),
+            Origin::File(path) if looks_like_a_key(path) => {
+                "a file whose path looks like a key".into()
+            }
             Origin::File(path) => format!("the file {path:?}"),
             Origin::Systemd(name) if is_name(name) => format!("the systemd credential {name}"),
             Origin::Systemd(_) => "a systemd credential with an invalid name".into(),
@@ -305,7 +331,8 @@ struct Refuse {
 }
 
 impl Refuse {
-    /// systemd gives a service's own user access by other means than the mode, which may show some for the group.
+    /// systemd gives a service's own user access by other means than the mode, which may show some
+    /// for the group.
     const CREDENTIAL: Self = Self { reading: 0o004, writing: 0o002 };
 
     fn key_file(readable_by_others: bool) -> Self {
@@ -326,7 +353,8 @@ impl Refuse {
     }
 }
 
-/// Whether this can be the name of a variable or a credential. A key as text cannot: it has a `:` or a `=`.
+/// Whether this can be the name of a variable or a credential. A key as text cannot: it has a `:`
+/// or a `=`.
 fn is_name(name: &str) -> bool {
     let plain = name.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'/' | b':' | b'='));
     plain && (1..=255).contains(&name.len()) && name != "." && name != ".."

@@ -12,16 +12,20 @@
 //! MK, the mount key:         32 random bytes, fresh at every write;  body key = Expand(MK, "oubliette/v1/keyring-body", 32)
 //! seal[k](aad, p) = nonce12 | AES-256-GCM ciphertext | tag16;   Expand = HKDF-Expand with SHA-256
 //! ```
-//! (alg 02 is kept free for passwords.) One local wrap and one root make 303 bytes. In version 1, and its body 01, there is no `old end`.
+//! (alg 02 is kept free for passwords.) One local wrap and one root make 303 bytes. In version 1,
+//! and its body 01, there is no `old end`.
 //!
-//! The `old end` is the ledger's position from which on openings are of version 2: those below may have sign-ins of accounts under a tag
-//! of version 1 (`identity.rs`). Too high is safe, too low is not; all ones says that it is not settled yet, as in version 1: whoever opens
-//! the store next, does that ([`Keyring::settled`]).
+//! The `old end` is the ledger's position from which on openings are of version 2: those below may
+//! have sign-ins of accounts under a tag of version 1 (`identity.rs`). Too high is safe, too low is
+//! not; all ones says that it is not settled yet, as in version 1: whoever opens the store next,
+//! does that ([`Keyring::settled`]).
 //!
-//! A wrap is found by its key id, never by trying: with the commitment, no file opens under two keys. The single-use wrapping key
-//! has no limit of 2^32 wraps. As the mount key is fresh, a wrap and a body from two writes never fit together.
+//! A wrap is found by its key id, never by trying: with the commitment, no file opens under two
+//! keys. The single-use wrapping key has no limit of 2^32 wraps. As the mount key is fresh, a wrap
+//! and a body from two writes never fit together.
 //!
-//! So another operator's key, or one more, costs writing this file: nothing below the mount key changes.
+//! So another operator's key, or one more, costs writing this file: nothing below the mount key
+//! changes.
 
 #[cfg(test)]
 mod tests;
@@ -57,7 +61,8 @@ pub(crate) struct KeyringSecrets {
     pub(crate) older_roots: Vec<(u32, Key)>,
     /// Apart from the others, so that there always is one.
     pub(crate) newest_root: (u32, Key),
-    /// Openings that the ledger has below this position are of version 1. `None` until that is settled.
+    /// Openings that the ledger has below this position are of version 1. `None` until that is
+    /// settled.
     pub(crate) old_end: Option<u64>,
 }
 
@@ -92,8 +97,11 @@ impl KeyringSecrets {
     /// `nonce space | body`, with room for the tag, in one buffer that never grows and is wiped.
     fn encode(&self) -> Result<Zeroizing<Vec<u8>>> {
         let count = self.older_roots.len() + 1;
-        let count1 = u8::try_from(count).map_err(|_| Error::invalid("keyring", "it has too many root keys"))?;
-        let mut body = Zeroizing::new(Vec::with_capacity(OVERHEAD_BYTES + 1 + 32 + 32 + 16 + 1 + count * 36 + 8));
+        let count1 = u8::try_from(count)
+            .map_err(|_| Error::invalid("keyring", "it has too many root keys"))?;
+        let mut body = Zeroizing::new(Vec::with_capacity(
+            OVERHEAD_BYTES + 1 + 32 + 32 + 16 + 1 + count * 36 + 8,
+        ));
         body.extend_from_slice(&[0; NONCE_BYTES]);
         body.push(VERSION);
         body.extend_from_slice(self.index_key.bytes());
@@ -127,9 +135,17 @@ impl KeyringSecrets {
             roots.push((epoch, body.key()?));
         }
         let newest_root = roots.pop()?;
-        let old_end = if version == OLD_VERSION { UNSETTLED } else { u64::from_be_bytes(*body.array()?) };
+        let old_end =
+            if version == OLD_VERSION { UNSETTLED } else { u64::from_be_bytes(*body.array()?) };
         let old_end = Some(old_end).filter(|end| *end != UNSETTLED);
-        body.0.is_empty().then_some(Self { index_key, ledger_key, ledger_id, older_roots: roots, newest_root, old_end })
+        body.0.is_empty().then_some(Self {
+            index_key,
+            ledger_key,
+            ledger_id,
+            older_roots: roots,
+            newest_root,
+            old_end,
+        })
     }
 }
 
@@ -157,7 +173,8 @@ impl Keyring {
         Self::with_fresh_secrets(fresh()?, source)
     }
 
-    /// The same store with everything else fresh, the ledger's id too: all that was stored is forgotten.
+    /// The same store with everything else fresh, the ledger's id too: all that was stored is
+    /// forgotten.
     ///
     /// # Errors
     /// As [`Keyring::create`].
@@ -166,19 +183,21 @@ impl Keyring {
     }
 
     fn with_fresh_secrets(store_id: [u8; 16], source: &KeySource) -> Result<(Self, Vec<u8>)> {
-        let keyring = Self { store_id, secrets: KeyringSecrets::generate()?, opened_by_previous: false };
+        let keyring =
+            Self { store_id, secrets: KeyringSecrets::generate()?, opened_by_previous: false };
         let bytes = keyring.encode(source)?;
         Ok((keyring, bytes))
     }
 
-    /// The same store with the same names of rows, and with fresh keys for all else and a fresh ledger's id. Nothing that was sealed
-    /// before opens with it.
+    /// The same store with the same names of rows, and with fresh keys for all else and a fresh
+    /// ledger's id. Nothing that was sealed before opens with it.
     ///
     /// # Errors
     /// As [`Keyring::create`].
     pub(crate) fn successor(&self, source: &KeySource) -> Result<(Self, Vec<u8>)> {
         let mut secrets = KeyringSecrets::generate()?;
-        // Tags stay as they are: whom the ledger's records are about cannot be told from them, so they cannot be made anew.
+        // Tags stay as they are: whom the ledger's records are about cannot be told from them, so
+        // they cannot be made anew.
         secrets.index_key = self.secrets.index_key.clone();
         secrets.newest_root.0 = self.secrets.newest_root.0.saturating_add(1);
         // The openings go over to the new ledger, at their positions.
@@ -188,7 +207,8 @@ impl Keyring {
         Ok((keyring, bytes))
     }
 
-    /// The bytes of the file, under a fresh mount key that the source's own key wraps, and those beside it.
+    /// The bytes of the file, under a fresh mount key that the source's own key wraps, and those
+    /// beside it.
     ///
     /// # Errors
     /// As [`Keyring::create`]; [`Error::InvalidInput`] for more than eight keys, or one key twice.
@@ -198,7 +218,9 @@ impl Keyring {
         for source in source.wrapping() {
             let (alg, wrapped) = match source.load()? {
                 Offered::Local(kek) => (ALG_LOCAL, wrap_locally(&kek, &mount_key, &self.store_id)?),
-                Offered::Provider(provider) => (ALG_PROVIDER, wrap_by(provider, source, &mount_key, &self.store_id)?),
+                Offered::Provider(provider) => {
+                    (ALG_PROVIDER, wrap_by(provider, source, &mount_key, &self.store_id)?)
+                }
             };
             if wraps.iter().any(|(_, other)| other.key_id == wrapped.key_id) {
                 return Err(Error::invalid("key", "the same key is given twice"));
@@ -206,7 +228,8 @@ impl Keyring {
             wraps.push((alg, wrapped));
         }
         let count = u8::try_from(wraps.len()).ok().filter(|count| *count <= MAX_WRAPS);
-        let count = count.ok_or_else(|| Error::invalid("key", "a keyring is wrapped by eight keys at most"))?;
+        let count = count
+            .ok_or_else(|| Error::invalid("key", "a keyring is wrapped by eight keys at most"))?;
         let mut sealed = self.secrets.encode()?;
         let mut file = Vec::new();
         file.extend_from_slice(MAGIC);
@@ -214,7 +237,8 @@ impl Keyring {
         file.extend_from_slice(&self.store_id);
         file.push(count);
         for (alg, wrapped) in &wraps {
-            let len = u16::try_from(wrapped.blob.len()).map_err(|_| source.unavailable("what it wrapped is too long"))?;
+            let len = u16::try_from(wrapped.blob.len())
+                .map_err(|_| source.unavailable("what it wrapped is too long"))?;
             file.extend_from_slice(&wrapped.key_id);
             file.push(*alg);
             file.extend_from_slice(&len.to_be_bytes());
@@ -232,8 +256,9 @@ impl Keyring {
         Ok(file)
     }
 
-    /// The bytes of a keyring's file of today's version that says where the openings of version 1 end, with everything else as in `bytes`:
-    /// the keys that wrap it stay, also those that are not at hand.
+    /// The bytes of a keyring's file of today's version that says where the openings of version 1
+    /// end, with everything else as in `bytes`: the keys that wrap it stay, also those that are not
+    /// at hand.
     ///
     /// # Errors
     /// As [`Keyring::open`].
@@ -256,13 +281,15 @@ impl Keyring {
 
     /// Opens a keyring with the first of the source's keys that one of its wraps names.
     ///
-    /// Until the body has opened, no byte of the file is known to be true, and all that is decided from one is to refuse.
+    /// Until the body has opened, no byte of the file is known to be true, and all that is decided
+    /// from one is to refuse.
     ///
     /// # Errors
-    /// * [`Error::KeyRejected`] if no wrap names an offered key. A changed bit in a key's id looks just like that: with
-    ///   no trial decryption there is nothing to tell the two apart by. (A wrong key must never look like damage, for damage
-    ///   may be answered by forgetting everyone.)
-    /// * [`Error::Damaged`] if the file is malformed, or a key is named by a wrap which it does not open, or the body does not open.
+    /// * [`Error::KeyRejected`] if no wrap names an offered key. A changed bit in a key's id looks
+    ///   just like that: with no trial decryption there is nothing to tell the two apart by. (A
+    ///   wrong key must never look like damage, for damage may be answered by forgetting everyone.)
+    /// * [`Error::Damaged`] if the file is malformed, or a key is named by a wrap which it does not
+    ///   open, or the body does not open.
     /// * [`Error::UnsupportedFormat`] if a newer version of this crate seems to have written it.
     /// * [`Error::KeyUnavailable`] if a key could not be read, or its provider failed.
     pub(crate) fn open(bytes: &[u8], source: &KeySource) -> Result<Self> {
@@ -270,7 +297,11 @@ impl Keyring {
         for (is_previous, offered) in source.all() {
             if let Some(mount_key) = file.mount_key(offered)? {
                 let secrets = file.open_body(&mount_key)?;
-                return Ok(Self { store_id: *file.store_id, secrets, opened_by_previous: is_previous });
+                return Ok(Self {
+                    store_id: *file.store_id,
+                    secrets,
+                    opened_by_previous: is_previous,
+                });
             }
         }
         Err(Error::KeyRejected)
@@ -302,14 +333,19 @@ impl<'a> File<'a> {
         let version = match rest.array() {
             Some([version @ (OLD_VERSION | VERSION)]) => *version,
             Some([found]) if *found > VERSION => {
-                return Err(Error::UnsupportedFormat { part: Part::Keyring, found: *found, supported: VERSION });
+                return Err(Error::UnsupportedFormat {
+                    part: Part::Keyring,
+                    found: *found,
+                    supported: VERSION,
+                });
             }
             _ => return Err(damaged("it has no valid version")),
         };
         if bytes.len() > Keyring::MAX_BYTES {
             return Err(damaged("it is too long"));
         }
-        let (store_id, wraps) = Self::parse_wraps(&mut rest).ok_or_else(|| damaged("its list of keys is malformed"))?;
+        let (store_id, wraps) =
+            Self::parse_wraps(&mut rest).ok_or_else(|| damaged("its list of keys is malformed"))?;
         let sealed = rest.0;
         let head = bytes.get(..bytes.len() - sealed.len()).unwrap_or_default();
         Ok(Self { version, store_id, wraps, head, sealed })
@@ -347,7 +383,11 @@ impl<'a> File<'a> {
     fn unwrap_locally(&self, kek: &Key) -> Result<Option<Key>> {
         let id = kek_id(kek);
         let Some(wrap) = self.wraps.iter().find(|wrap| *wrap.key_id == id) else { return Ok(None) };
-        let mount_key = if wrap.alg == ALG_LOCAL { open_local_blob(kek, &id, wrap.blob, self.store_id) } else { None };
+        let mount_key = if wrap.alg == ALG_LOCAL {
+            open_local_blob(kek, &id, wrap.blob, self.store_id)
+        } else {
+            None
+        };
         mount_key.map(Some).ok_or_else(|| damaged("the right key does not open it"))
     }
 
@@ -364,7 +404,8 @@ impl<'a> File<'a> {
 
     fn open_body(&self, mount_key: &Key) -> Result<KeyringSecrets> {
         let mut body = Zeroizing::new(self.sealed.to_vec());
-        let body = open_in_place(&body_key(mount_key), self.head, &mut body).ok_or_else(|| damaged("its keys do not open"))?;
+        let body = open_in_place(&body_key(mount_key), self.head, &mut body)
+            .ok_or_else(|| damaged("its keys do not open"))?;
         KeyringSecrets::decode(self.version, body).ok_or_else(|| damaged("its keys are malformed"))
     }
 }

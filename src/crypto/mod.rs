@@ -1,6 +1,7 @@
 //! Keys, sealing and keyed hashes. Nothing in here knows what a token is or where bytes are stored.
 //!
-//! Every label is versioned, every input is length-prefixed or of fixed width, every integer is big-endian.
+//! Every label is versioned, every input is length-prefixed or of fixed width, every integer is
+//! big-endian.
 
 #[cfg(test)]
 pub(crate) mod chance;
@@ -17,7 +18,10 @@ pub use key_source::{KeyProvider, KeySource, WrapContext, WrappedKey};
 pub(crate) use keyring::{Keyring, KeyringSecrets};
 #[cfg(all(fuzzing, feature = "test-util"))]
 pub(crate) use seal::expand;
-pub(crate) use seal::{Key, NONCE_BYTES, OVERHEAD_BYTES, TAG_BYTES, fresh, keystream, open_in_place, seal_in_place, sub_key};
+pub(crate) use seal::{
+    Key, NONCE_BYTES, OVERHEAD_BYTES, TAG_BYTES, fresh, keystream, open_in_place, seal_in_place,
+    sub_key,
+};
 pub(crate) use tag::{Mac, Tagger};
 #[cfg(feature = "test-util")]
 pub use watch::observe_keys;

@@ -63,7 +63,8 @@ impl std::fmt::Debug for Key {
     }
 }
 
-/// `N` random bytes from the operating system: ids, salts, nonces. Asked anew each time, so a cloned machine repeats none.
+/// `N` random bytes from the operating system: ids, salts, nonces. Asked anew each time, so a
+/// cloned machine repeats none.
 pub(crate) fn fresh<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     fill(&mut bytes)?;
@@ -75,10 +76,12 @@ fn fill(bytes: &mut [u8]) -> Result<()> {
     if super::chance::fill(bytes) {
         return Ok(());
     }
-    getrandom::fill(bytes).map_err(|e| Error::Io { action: "get random numbers", source: std::io::Error::other(e) })
+    getrandom::fill(bytes)
+        .map_err(|e| Error::Io { action: "get random numbers", source: std::io::Error::other(e) })
 }
 
-/// `HKDF-Expand[SHA-256](key, info)` into `out`. The key is uniform, so there is nothing to extract (RFC 5869 §3.3).
+/// `HKDF-Expand[SHA-256](key, info)` into `out`. The key is uniform, so there is nothing to extract
+/// (RFC 5869 §3.3).
 ///
 /// # Panics
 /// Never: `out` is far below the 8160 bytes that RFC 5869 allows.
@@ -99,11 +102,13 @@ pub(crate) fn sub_key(key: &Key, info: &[&[u8]]) -> Key {
 
 /// Seals the bytes of `row` from `from` on, in place: they become `nonce | ciphertext | tag`.
 ///
-/// `row` must hold [`NONCE_BYTES`] spare bytes at `from`, then the plaintext; its capacity should allow for [`TAG_BYTES`] more.
+/// `row` must hold [`NONCE_BYTES`] spare bytes at `from`, then the plaintext; its capacity should
+/// allow for [`TAG_BYTES`] more.
 pub(crate) fn seal_in_place(key: &Key, aad: &[u8], row: &mut Vec<u8>, from: usize) -> Result<()> {
     let nonce = fresh::<NONCE_BYTES>()?;
     let sealed = row.get_mut(from..).and_then(|rest| rest.split_at_mut_checked(NONCE_BYTES));
-    let (nonce_bytes, text) = sealed.ok_or_else(|| Error::invalid("row", "it has no room for its nonce"))?;
+    let (nonce_bytes, text) =
+        sealed.ok_or_else(|| Error::invalid("row", "it has no room for its nonce"))?;
     nonce_bytes.copy_from_slice(&nonce);
     let tag = on_clean_stack::<CIPHER_STACK, _>(|| {
         let cipher = Aes256Gcm::new(key.bytes().into());
@@ -117,7 +122,8 @@ pub(crate) fn seal_in_place(key: &Key, aad: &[u8], row: &mut Vec<u8>, from: usiz
     Ok(())
 }
 
-/// The key stream of AES-256-GCM under this nonce: bytes that nobody can tell from chance without the key. For a key that seals nothing.
+/// The key stream of AES-256-GCM under this nonce: bytes that nobody can tell from chance without
+/// the key. For a key that seals nothing.
 ///
 /// # Panics
 /// Never: `len` is far below the 64 GiB that GCM allows.
@@ -125,21 +131,33 @@ pub(crate) fn keystream(key: &Key, nonce: [u8; NONCE_BYTES], len: usize) -> Vec<
     let mut stream = vec![0; len];
     let done = on_clean_stack::<CIPHER_STACK, _>(|| {
         let cipher = Aes256Gcm::new(key.bytes().into());
-        cipher.encrypt_inout_detached(&Nonce::from(nonce), &[], InOutBuf::from(&mut *stream)).is_ok()
+        cipher
+            .encrypt_inout_detached(&Nonce::from(nonce), &[], InOutBuf::from(&mut *stream))
+            .is_ok()
     });
     assert!(done, "a short text is within GCM's bounds");
     stream
 }
 
-/// Opens `sealed` (`nonce | ciphertext | tag`) in place and returns the plaintext within it, or `None` if one bit is not as it was sealed.
+/// Opens `sealed` (`nonce | ciphertext | tag`) in place and returns the plaintext within it, or
+/// `None` if one bit is not as it was sealed.
 ///
 /// The caller wipes the buffer.
-pub(crate) fn open_in_place<'a>(key: &Key, aad: &[u8], sealed: &'a mut [u8]) -> Option<&'a mut [u8]> {
+pub(crate) fn open_in_place<'a>(
+    key: &Key,
+    aad: &[u8],
+    sealed: &'a mut [u8],
+) -> Option<&'a mut [u8]> {
     let (nonce, rest) = sealed.split_first_chunk_mut::<NONCE_BYTES>()?;
     let (text, tag) = rest.split_last_chunk_mut::<TAG_BYTES>()?;
     let opened = on_clean_stack::<CIPHER_STACK, _>(|| {
         let cipher = Aes256Gcm::new(key.bytes().into());
-        cipher.decrypt_inout_detached(&Nonce::from(*nonce), aad, InOutBuf::from(&mut *text), &(*tag).into())
+        cipher.decrypt_inout_detached(
+            &Nonce::from(*nonce),
+            aad,
+            InOutBuf::from(&mut *text),
+            &(*tag).into(),
+        )
     });
     opened.ok().map(|()| text)
 }
@@ -164,7 +182,10 @@ mod tests {
             assert!(open_in_place(&key, b"place", &mut changed[4..]).is_none(), "bit {bit}");
         }
         for len in 0..row.len() - 4 {
-            assert!(open_in_place(&key, b"place", &mut row.clone()[4..4 + len]).is_none(), "length {len}");
+            assert!(
+                open_in_place(&key, b"place", &mut row.clone()[4..4 + len]).is_none(),
+                "length {len}"
+            );
         }
     }
 

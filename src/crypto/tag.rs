@@ -9,7 +9,8 @@ use hmac::{Hmac, KeyInit, Mac as _};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-/// A keyed hash function over one kind of input. The key is prepared once; on the heap, so that moving it copies nothing.
+/// A keyed hash function over one kind of input. The key is prepared once; on the heap, so that
+/// moving it copies nothing.
 #[derive(Clone)]
 pub(crate) struct Mac(pub(super) Box<Hmac<Sha256>>);
 
@@ -24,7 +25,9 @@ impl Mac {
         super::watch::hmac_key(&sub);
         #[expect(clippy::expect_used, reason = "HMAC takes keys of every length (RFC 2104 §2)")]
         on_clean_stack::<HASH_STACK, _>(|| {
-            Self(Box::new(Hmac::new_from_slice(sub.bytes()).expect("HMAC takes keys of every length")))
+            Self(Box::new(
+                Hmac::new_from_slice(sub.bytes()).expect("HMAC takes keys of every length"),
+            ))
         })
     }
 
@@ -127,7 +130,8 @@ impl Tagger {
         self.web.tag(&[id])
     }
 
-    /// The slot of a token: keyed by its account too, so that equal slots of two accounts do not look equal.
+    /// The slot of a token: keyed by its account too, so that equal slots of two accounts do not
+    /// look equal.
     pub(crate) fn slot(&self, account: &Tag, fields: &[&[u8]]) -> Tag {
         let mut all: Vec<&[u8]> = Vec::with_capacity(fields.len() + 1);
         all.push(account);
@@ -143,7 +147,12 @@ mod tests {
     #[test]
     fn where_a_field_ends_counts() {
         let mac = Mac::new(&Key::init(|bytes| bytes.fill(1)), b"label");
-        let tags = [mac.tag(&[b"ab", b"c"]), mac.tag(&[b"a", b"bc"]), mac.tag(&[b"abc"]), mac.tag(&[b"ab", b"c", b""])];
+        let tags = [
+            mac.tag(&[b"ab", b"c"]),
+            mac.tag(&[b"a", b"bc"]),
+            mac.tag(&[b"abc"]),
+            mac.tag(&[b"ab", b"c", b""]),
+        ];
         let different: std::collections::BTreeSet<_> = tags.iter().collect();
         assert_eq!(different.len(), tags.len());
         assert!(mac.verify(&[b"ab", b"c"], &tags[0]) && !mac.verify(&[b"ab", b"c"], &tags[1]));

@@ -1,7 +1,8 @@
-//! For tests of what is left in memory: an observer is told of every key that is made, so that it can look for copies of it.
+//! For tests of what is left in memory: an observer is told of every key that is made, so that it
+//! can look for copies of it.
 //!
-//! Only with the feature `test-util`. The observer gets half of each key, inverted, so that neither it nor what it notes
-//! is a copy of a key. Without an observer a key costs one load more.
+//! Only with the feature `test-util`. The observer gets half of each key, inverted, so that neither
+//! it nor what it notes is a copy of a key. Without an observer a key costs one load more.
 
 use std::sync::OnceLock;
 
@@ -13,8 +14,9 @@ use crate::platform::wipe::{HASH_STACK, on_clean_stack};
 
 static OBSERVER: OnceLock<fn([u8; 16])> = OnceLock::new();
 
-/// From now on `observer` is told of every key: the inverted first half of its bytes, as they stand in memory. Of a key of
-/// HMAC, which keeps two states of the hash and not the key, of those too. `false` if there is an observer already.
+/// From now on `observer` is told of every key: the inverted first half of its bytes, as they stand
+/// in memory. Of a key of HMAC, which keeps two states of the hash and not the key, of those too.
+/// `false` if there is an observer already.
 pub fn observe_keys(observer: fn([u8; 16])) -> bool {
     OBSERVER.set(observer).is_ok()
 }
@@ -24,8 +26,8 @@ pub(super) fn key(key: &Key) {
     tell(key.bytes());
 }
 
-/// A key was given to HMAC-SHA256 (RFC 2104 §2), itself or within HKDF: what stays in memory are the hash's states behind the
-/// key and the inner or outer padding, and either forges.
+/// A key was given to HMAC-SHA256 (RFC 2104 §2), itself or within HKDF: what stays in memory are
+/// the hash's states behind the key and the inner or outer padding, and either forges.
 pub(super) fn hmac_key(key: &Key) {
     if OBSERVER.get().is_none() {
         return;
@@ -38,7 +40,10 @@ pub(super) fn hmac_key(key: &Key) {
             compress256(&mut state, std::slice::from_ref(&*block));
             let mut bytes = Zeroizing::new([0; 32]);
             let words = bytes.as_chunks_mut().0;
-            words.iter_mut().zip(state.iter()).for_each(|(to, word): (&mut [u8; 4], &u32)| *to = word.to_ne_bytes());
+            words
+                .iter_mut()
+                .zip(state.iter())
+                .for_each(|(to, word): (&mut [u8; 4], &u32)| *to = word.to_ne_bytes());
             tell(&bytes);
         }
     });
@@ -53,5 +58,13 @@ fn tell(secret: &[u8; 32]) {
 }
 
 /// The initial state of SHA-256 (FIPS 180-4 §5.3.3).
-const SHA_256: [u32; 8] =
-    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
+const SHA_256: [u32; 8] = [
+    0x6a09_e667,
+    0xbb67_ae85,
+    0x3c6e_f372,
+    0xa54f_f53a,
+    0x510e_527f,
+    0x9b05_688c,
+    0x1f83_d9ab,
+    0x5be0_cd19,
+];

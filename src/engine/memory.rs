@@ -1,4 +1,5 @@
-//! An engine in memory, for models and users' tests. Its rows outlive it, and a crash forgets what was not synced.
+//! An engine in memory, for models and users' tests. Its rows outlive it, and a crash forgets what
+//! was not synced.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -22,7 +23,8 @@ struct Rows {
     unsynced: Vec<Changes>,
     flushed: usize,
     failing: bool,
-    /// What was read, and on which thread, for tests that say how often: keys, and the prefixes of scans that began.
+    /// What was read, and on which thread, for tests that say how often: keys, and the prefixes of
+    /// scans that began.
     #[cfg(test)]
     reads: Vec<(Option<String>, Vec<u8>)>,
 }
@@ -62,12 +64,13 @@ impl MemoryRows {
     #[cfg(all(test, feature = "logout"))]
     pub(crate) fn take_reads(&self) -> Vec<Vec<u8>> {
         let reads = std::mem::take(&mut self.lock().reads);
-        let others = reads.into_iter().filter(|(thread, _)| thread.as_deref() != Some("oubliette-reclaim"));
+        let others =
+            reads.into_iter().filter(|(thread, _)| thread.as_deref() != Some("oubliette-reclaim"));
         others.map(|(_, key)| key).collect()
     }
 
-    /// Forgets what a crash may forget: batches are lost from the end, `pick(n)` says how many of `n` stay. What was flushed
-    /// survives the process, and is still not durable then.
+    /// Forgets what a crash may forget: batches are lost from the end, `pick(n)` says how many of
+    /// `n` stay. What was flushed survives the process, and is still not durable then.
     pub(crate) fn crash(&self, power: bool, pick: impl FnOnce(usize) -> usize) {
         let mut guard = self.lock();
         let state = &mut *guard;
@@ -102,12 +105,20 @@ impl Engine for MemoryEngine {
         Ok(state.live.get(key).cloned())
     }
 
-    fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, EngineError> {
+    fn scan(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, EngineError> {
         let from = after.map_or(Bound::Included(prefix), Bound::Excluded);
         let state = self.0.lock();
         #[cfg(test)]
         let state = if after.is_none() { read(state, prefix) } else { state };
-        let rows = state.live.range::<[u8], _>((from, Bound::Unbounded)).take_while(|(key, _)| key.starts_with(prefix));
+        let rows = state
+            .live
+            .range::<[u8], _>((from, Bound::Unbounded))
+            .take_while(|(key, _)| key.starts_with(prefix));
         Ok(rows.take(limit).map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 

@@ -1,7 +1,8 @@
 //! The key-value store below: it holds only sealed rows, decides nothing, and is disposable.
 //!
-//! The trait asks for little, so that a remote store with one row set per account can implement it too: point loads, one
-//! atomic commit per account with a guard on the account's header, and bounded scans.
+//! The trait asks for little, so that a remote store with one row set per account can implement it
+//! too: point loads, one atomic commit per account with a guard on the account's header, and
+//! bounded scans.
 
 #[cfg(feature = "test-util")]
 mod memory;
@@ -25,7 +26,8 @@ use crate::model::tag::Tag;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Durability {
-    /// The death of this process: the operating system has the data. Lost at worst, never half there, if the machine dies.
+    /// The death of this process: the operating system has the data. Lost at worst, never half
+    /// there, if the machine dies.
     ProcessCrash,
     /// The death of the machine: the disk said that it has the data.
     PowerLoss,
@@ -52,7 +54,8 @@ pub(crate) struct Found {
     pub(crate) snapshot_was_damaged: bool,
 }
 
-/// Whether an engine was given up: something of it is still at work in this process, and may write to its files until that ends.
+/// Whether an engine was given up: something of it is still at work in this process, and may write
+/// to its files until that ends.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct GivenUp(pub(crate) std::sync::Arc<std::sync::atomic::AtomicBool>);
 
@@ -68,7 +71,8 @@ pub(crate) type Row = (Vec<u8>, Vec<u8>);
 /// Changes of one account's rows (and its index rows) that count together.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    /// The row that must have this value for the batch to be applied; `None` asks that there is no such row.
+    /// The row that must have this value for the batch to be applied; `None` asks that there is no
+    /// such row.
     pub(crate) guard: Option<(Vec<u8>, Option<Vec<u8>>)>,
     /// Rows to put (`Some`) or delete (`None`); for one key the last counts.
     pub(crate) changes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
@@ -89,13 +93,19 @@ pub(crate) trait Engine: Send + Sync + std::fmt::Debug {
     /// One row.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError>;
 
-    /// Up to `limit` rows whose keys begin with `prefix` and are above `after`, in order. Changes meanwhile may be seen or not,
-    /// also in part: whoever needs it exact holds the account's lock.
-    fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, EngineError>;
+    /// Up to `limit` rows whose keys begin with `prefix` and are above `after`, in order. Changes
+    /// meanwhile may be seen or not, also in part: whoever needs it exact holds the account's lock.
+    fn scan(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, EngineError>;
 
-    /// Applies all of the batch or, if its guard does not hold (`Ok(false)`), nothing. Readers see the change at once, each
-    /// row by itself; after a crash all of it is there or nothing. All rows belong to `account`, whose lock the caller holds; or, of a batch
-    /// without a guard, to several accounts whose locks are held for it.
+    /// Applies all of the batch or, if its guard does not hold (`Ok(false)`), nothing. Readers see
+    /// the change at once, each row by itself; after a crash all of it is there or nothing. All
+    /// rows belong to `account`, whose lock the caller holds; or, of a batch without a guard, to
+    /// several accounts whose locks are held for it.
     fn commit(&self, account: &Tag, batch: Batch) -> Result<bool, EngineError>;
 
     /// Returns when all that was committed before the call survives what `durability` says.

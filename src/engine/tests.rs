@@ -10,7 +10,9 @@ fn on_every_engine(case: impl Fn(&dyn Engine)) {
 }
 
 fn batch(changes: &[(&str, Option<&str>)]) -> Batch {
-    let owned = |(key, value): &(&str, Option<&str>)| (key.as_bytes().to_vec(), value.map(|value| value.as_bytes().to_vec()));
+    let owned = |(key, value): &(&str, Option<&str>)| {
+        (key.as_bytes().to_vec(), value.map(|value| value.as_bytes().to_vec()))
+    };
     Batch { guard: None, changes: changes.iter().map(owned).collect() }
 }
 
@@ -21,8 +23,14 @@ fn text(value: Option<Vec<u8>>) -> Option<String> {
 #[test]
 fn what_is_committed_is_read() {
     on_every_engine(|engine| {
-        assert!(engine.commit(&[0; 16], batch(&[("a", Some("1")), ("b", Some("2")), ("e", Some(""))])).unwrap());
-        assert!(engine.commit(&[0; 16], batch(&[("a", None), ("b", Some("3")), ("c", None)])).unwrap());
+        assert!(
+            engine
+                .commit(&[0; 16], batch(&[("a", Some("1")), ("b", Some("2")), ("e", Some(""))]))
+                .unwrap()
+        );
+        assert!(
+            engine.commit(&[0; 16], batch(&[("a", None), ("b", Some("3")), ("c", None)])).unwrap()
+        );
         let rows = ["a", "b", "c", "e"].map(|key| text(engine.get(key.as_bytes()).unwrap()));
         assert_eq!(rows, [None, Some("3".into()), None, Some(String::new())]);
         engine.sync(Durability::ProcessCrash).unwrap();
@@ -34,8 +42,16 @@ fn what_is_committed_is_read() {
 #[test]
 fn for_one_key_the_last_change_counts() {
     on_every_engine(|engine| {
-        engine.commit(&[0; 16], batch(&[("a", Some("1")), ("a", None), ("b", None), ("b", Some("2"))])).unwrap();
-        assert_eq!((engine.get(b"a").unwrap(), text(engine.get(b"b").unwrap())), (None, Some("2".into())));
+        engine
+            .commit(
+                &[0; 16],
+                batch(&[("a", Some("1")), ("a", None), ("b", None), ("b", Some("2"))]),
+            )
+            .unwrap();
+        assert_eq!(
+            (engine.get(b"a").unwrap(), text(engine.get(b"b").unwrap())),
+            (None, Some("2".into()))
+        );
     });
 }
 
@@ -43,7 +59,8 @@ fn for_one_key_the_last_change_counts() {
 fn a_batch_whose_guard_does_not_hold_changes_nothing() {
     on_every_engine(|engine| {
         let guarded = |key: &str, expected: Option<&str>| {
-            let guard = Some((key.as_bytes().to_vec(), expected.map(|value| value.as_bytes().to_vec())));
+            let guard =
+                Some((key.as_bytes().to_vec(), expected.map(|value| value.as_bytes().to_vec())));
             engine.commit(&[0; 16], Batch { guard, ..batch(&[("x", Some("written"))]) }).unwrap()
         };
         engine.commit(&[0; 16], batch(&[("h", Some("1"))])).unwrap();

@@ -14,7 +14,8 @@ impl Ledger {
     /// Reads the file again, and compares: how many sign-outs decide something.
     ///
     /// # Errors
-    /// `Damaged` if the file does not say what stands in memory; `Poisoned` after an earlier failure.
+    /// `Damaged` if the file does not say what stands in memory; `Poisoned` after an earlier
+    /// failure.
     pub(crate) fn check(&self) -> Result<u64> {
         let _tending = self.tend();
         let state = self.lock_idle()?;
@@ -22,8 +23,10 @@ impl Ledger {
         let (name, key, header) = (state.name.clone(), state.key.clone(), state.header.clone());
         drop(state);
 
-        // What is written behind that meanwhile is left out: in its place, the fillers that were there.
-        let fillers = seal_of(&key, &header).fillers(used, (used + 1).next_multiple_of(header.chunk.into()));
+        // What is written behind that meanwhile is left out: in its place, the fillers that were
+        // there.
+        let fillers =
+            seal_of(&key, &header).fillers(used, (used + 1).next_multiple_of(header.chunk.into()));
         let file = stream(&*self.disk, &name)?.take(offset(used)).chain(Cursor::new(fillers));
         let (mut found, mut turns): (Vec<Position>, _) = (Vec::new(), Turns::default());
         let mut is_same = true;
@@ -42,8 +45,13 @@ impl Ledger {
         is_same &= read.end == end && read.header == header;
         for shard in 0..SHARDS {
             let fences = self.fences();
-            let positions = fences.of_shard(shard).map(|(_, fence)| fence.position).inspect(|_| turns.looked_at(1));
-            is_same &= positions.filter(|position| *position <= end).all(|position| found.binary_search(&position).is_ok());
+            let positions = fences
+                .of_shard(shard)
+                .map(|(_, fence)| fence.position)
+                .inspect(|_| turns.looked_at(1));
+            is_same &= positions
+                .filter(|position| *position <= end)
+                .all(|position| found.binary_search(&position).is_ok());
             drop(fences);
             turns.make_way();
         }
@@ -65,7 +73,10 @@ impl Ledger {
     fn ends_in_filler(&self, state: &State) -> Result<bool> {
         let fillers = seal_of(&state.key, &state.header).fillers(self.written(state), state.slots);
         let mut bytes = vec![0; fillers.len() / SLOT_BYTES * SLOT_BYTES];
-        state.file.read_at(offset(self.written(state)), &mut bytes).map_err(Error::io("read the ledger"))?;
+        state
+            .file
+            .read_at(offset(self.written(state)), &mut bytes)
+            .map_err(Error::io("read the ledger"))?;
         Ok(bytes == fillers)
     }
 }

@@ -1,12 +1,17 @@
-//! Compaction: a new file without the records that no longer decide anything. It is written beside the old one, while sign-outs go on, and
-//! takes its place by a rename. A successor, which a complete erasure makes, is the same under a new id and key.
+//! Compaction: a new file without the records that no longer decide anything. It is written beside
+//! the old one, while sign-outs go on, and takes its place by a rename. A successor, which a
+//! complete erasure makes, is the same under a new id and key.
 //!
 //! 1. Plan, by what stands in memory: what is too old, and whether it is worth it.
-//! 2. From some synced position on, the *start*, whatever is written to the old file is kept for the new one too: its *tail*.
-//! 3. What stands at or before the start is written to the new file, in order. What a newer sign-out has hidden meanwhile is left out; so the
-//!    switch waits until the newest that stood then is synced, and with it in the tail: an acknowledged record goes only for one that is on the disk.
+//! 2. From some synced position on, the *start*, whatever is written to the old file is kept for
+//!    the new one too: its *tail*.
+//! 3. What stands at or before the start is written to the new file, in order. What a newer
+//!    sign-out has hidden meanwhile is left out; so the switch waits until the newest that stood
+//!    then is synced, and with it in the tail: an acknowledged record goes only for one that is on
+//!    the disk.
 //! 4. The tail follows, as it is: groups and calls stay what they were.
-//! 5. Alone for a moment, the rest of the tail, the header, and the switch. Sign-outs wait for these few records and two syncs.
+//! 5. Alone for a moment, the rest of the tail, the header, and the switch. Sign-outs wait for
+//!    these few records and two syncs.
 
 use super::format::{Header, LedgerKey, Record, What};
 use super::fresh::{Fresh, Switched, behind, slots_for};
@@ -20,11 +25,12 @@ use crate::rule::{Fence, InOrder, SHARDS};
 
 /// How many records are looked up and written at a time.
 const SLICE: usize = 4096;
-/// After so many rounds the rest of the tail is written while sign-outs wait: they come in faster than they can be copied.
+/// After so many rounds the rest of the tail is written while sign-outs wait: they come in faster
+/// than they can be copied.
 const ROUNDS: usize = 16;
 
-/// Lets others in, who wait to change or to see what stands. (A lock that is let go of and taken again at once is never had by who waits for it:
-/// it takes longer to wake up.)
+/// Lets others in, who wait to change or to see what stands. (A lock that is let go of and taken
+/// again at once is never had by who waits for it: it takes longer to wake up.)
 #[derive(Default)]
 pub(super) struct Turns(usize);
 
@@ -58,13 +64,15 @@ struct Plan {
 }
 
 impl Ledger {
-    /// Writes a new file without the records that no longer decide anything or are older than `oldest`, if that is worth it, and nobody else
-    /// [tends](Ledger::tend) the file now.
+    /// Writes a new file without the records that no longer decide anything or are older than
+    /// `oldest`, if that is worth it, and nobody else [tends](Ledger::tend) the file now.
     ///
     /// # Errors
-    /// `Io` if nothing was changed; `Poisoned` if it is unknown which file would be found after a crash.
+    /// `Io` if nothing was changed; `Poisoned` if it is unknown which file would be found after a
+    /// crash.
     pub(crate) fn compact(&self, oldest: Millis) -> Result<bool> {
-        // Not waiting: who tends it may be waiting for the caller, who has entered the store. The next sweep tries again.
+        // Not waiting: who tends it may be waiting for the caller, who has entered the store. The
+        // next sweep tries again.
         let _tending = match self.tending.try_lock() {
             Ok(tending) => tending,
             Err(TryLockError::Poisoned(tending)) => tending.into_inner(),
@@ -77,9 +85,16 @@ impl Ledger {
             return Ok(false);
         }
         let copying = self.begin_copying()?;
-        // Random, not the next: of two attempts, of which the first failed in the middle, no slot shall pass for one of the other's.
+        // Random, not the next: of two attempts, of which the first failed in the middle, no slot
+        // shall pass for one of the other's.
         let serial = u32::from_be_bytes(fresh()?);
-        let mut file = Fresh::begin(&*self.disk, &copying.name, copying.key.clone(), copying.ledger_id, serial)?;
+        let mut file = Fresh::begin(
+            &*self.disk,
+            &copying.name,
+            copying.key.clone(),
+            copying.ledger_id,
+            serial,
+        )?;
         let kept = self.write_kept(&mut file, &plan, copying.start)?;
         // Whatever has hidden one of these stands by now.
         let newest = self.lock().end;
@@ -96,7 +111,10 @@ impl Ledger {
         let mut state = self.lock_idle()?;
         file.append(&state.copied.take().unwrap_or_default())?;
         let header = self.header_for(&plan, kept, copying.start, copying.ledger_id, serial);
-        file.seal_up(&header, slots_for(u64::from(kept) + behind(copying.start, state.end), self.growth))?;
+        file.seal_up(
+            &header,
+            slots_for(u64::from(kept) + behind(copying.start, state.end), self.growth),
+        )?;
         let switched = file.switch(header).map_err(|error| {
             self.fail(&mut state, error.kind());
             Error::Poisoned(Part::Ledger)
@@ -115,9 +133,10 @@ impl Ledger {
         Ok(true)
     }
 
-    /// Writes a ledger with another id and key that says all that this one says: the same sign-outs and openings at the same
-    /// positions. It counts from when a keyring names it; then it is to be [adopted](Ledger::adopt). The caller [tends](Ledger::tend) this one, and
-    /// sees to it that nobody signs out meanwhile.
+    /// Writes a ledger with another id and key that says all that this one says: the same sign-outs
+    /// and openings at the same positions. It counts from when a keyring names it; then it is to be
+    /// [adopted](Ledger::adopt). The caller [tends](Ledger::tend) this one, and sees to it that
+    /// nobody signs out meanwhile.
     ///
     /// # Errors
     /// `Io`, `Full`; `Poisoned` after an earlier failure. Nothing was changed.
@@ -129,7 +148,8 @@ impl Ledger {
             return Err(Error::Poisoned(Part::Ledger));
         }
         let plan = self.plan(0)?;
-        let (name, key): (_, Arc<LedgerKey>) = (Self::file_name(&ledger_id), LedgerKey::new(key, &ledger_id).into());
+        let (name, key): (_, Arc<LedgerKey>) =
+            (Self::file_name(&ledger_id), LedgerKey::new(key, &ledger_id).into());
         let mut file = Fresh::begin(&*self.disk, &name, key.clone(), ledger_id, 0)?;
         let kept = self.write_kept(&mut file, &plan, start)?;
         let header = self.header_for(&plan, kept, start, ledger_id, 0);
@@ -156,8 +176,9 @@ impl Ledger {
         Ok(())
     }
 
-    /// What a new file would keep: the sign-outs that still decide something and are not older than `oldest`, and the openings that
-    /// sign-ins above the floor can be of. A shard at a time, so that nobody waits for long.
+    /// What a new file would keep: the sign-outs that still decide something and are not older than
+    /// `oldest`, and the openings that sign-ins above the floor can be of. A shard at a time, so
+    /// that nobody waits for long.
     fn plan(&self, oldest: Millis) -> Result<Plan> {
         if self.is_failed() {
             return Err(Error::Poisoned(Part::Ledger));
@@ -167,8 +188,11 @@ impl Ledger {
             let mut turns = Turns::default();
             for shard in 0..SHARDS {
                 let fences = self.fences();
-                let known = fences.of_shard(shard).map(|(_, fence)| fence).inspect(|_| turns.looked_at(1));
-                known.filter(|fence| (old_floor + 1..=synced).contains(&fence.position)).for_each(&mut *look);
+                let known =
+                    fences.of_shard(shard).map(|(_, fence)| fence).inspect(|_| turns.looked_at(1));
+                known
+                    .filter(|fence| (old_floor + 1..=synced).contains(&fence.position))
+                    .for_each(&mut *look);
                 drop(fences);
                 turns.make_way();
             }
@@ -186,18 +210,27 @@ impl Ledger {
                 plan.known_since = plan.known_since.max(fence.time);
             }
         });
-        // An opening is over when the floor has passed the next one, or when all that signed in before the next is too old.
-        // Only from the front: one less in the middle would lengthen the one before it.
+        // An opening is over when the floor has passed the next one, or when all that signed in
+        // before the next is too old. Only from the front: one less in the middle would lengthen
+        // the one before it.
         let openings = self.fences().openings().to_vec();
-        let next = openings.iter().skip(1).map(|(position, _, time)| (*position, *time)).chain([(Position::MAX, Millis::MAX)]);
-        let mut live =
-            openings.iter().zip(next).skip_while(|(_, (position, time))| *position <= plan.floor || *time < oldest).peekable();
+        let next = openings
+            .iter()
+            .skip(1)
+            .map(|(position, _, time)| (*position, *time))
+            .chain([(Position::MAX, Millis::MAX)]);
+        let mut live = openings
+            .iter()
+            .zip(next)
+            .skip_while(|(_, (position, time))| *position <= plan.floor || *time < oldest)
+            .peekable();
         plan.first_opening = live.peek().map_or(0, |((position, ..), _)| *position);
         plan.kept += live.count() as u64;
         Ok(plan)
     }
 
-    /// Writes what stands at or before `start`, in order of position, and gives how many records that are.
+    /// Writes what stands at or before `start`, in order of position, and gives how many records
+    /// that are.
     fn write_kept(&self, file: &mut Fresh<'_>, plan: &Plan, start: Position) -> Result<u32> {
         let mut found = InOrder::none();
         let mut turns = Turns::default();
@@ -209,15 +242,24 @@ impl Ledger {
         }
         found.sort();
         let openings: Vec<(Position, Opening, Millis)> = self.fences().openings().to_vec();
-        let kept_openings = openings.into_iter().filter(|(position, ..)| (plan.first_opening..=start).contains(position));
-        let mut openings =
-            kept_openings.map(|(position, opening, time)| record(position, time, What::Opened(opening))).peekable();
+        let kept_openings = openings
+            .into_iter()
+            .filter(|(position, ..)| (plan.first_opening..=start).contains(position));
+        let mut openings = kept_openings
+            .map(|(position, opening, time)| record(position, time, What::Opened(opening)))
+            .peekable();
         for first in (0..found.len()).step_by(SLICE) {
             let mut records = Vec::with_capacity(SLICE);
             let fences = self.fences();
             for (scope, fence) in fences.at(&found, first..found.len().min(first + SLICE)) {
-                records.extend(std::iter::from_fn(|| openings.next_if(|opened| opened.position < fence.position)));
-                records.push(record(fence.position, fence.time, What::SignOut(scope, fence.cutoff)));
+                records.extend(std::iter::from_fn(|| {
+                    openings.next_if(|opened| opened.position < fence.position)
+                }));
+                records.push(record(
+                    fence.position,
+                    fence.time,
+                    What::SignOut(scope, fence.cutoff),
+                ));
             }
             drop(fences);
             turns.looked_at(records.len());
@@ -233,13 +275,29 @@ impl Ledger {
     fn begin_copying(&self) -> Result<Copying<'_>> {
         let mut state = self.lock_idle()?;
         state.copied = Some(Vec::new());
-        let (name, key, ledger_id) = (state.name.clone(), state.key.clone(), state.header.ledger_id);
+        let (name, key, ledger_id) =
+            (state.name.clone(), state.key.clone(), state.header.ledger_id);
         Ok(Copying { ledger: self, start: self.synced(), name, key, ledger_id })
     }
 
-    fn header_for(&self, plan: &Plan, kept: u32, start: Position, ledger_id: [u8; 16], serial: u32) -> Header {
+    fn header_for(
+        &self,
+        plan: &Plan,
+        kept: u32,
+        start: Position,
+        ledger_id: [u8; 16],
+        serial: u32,
+    ) -> Header {
         let Plan { floor, known_since, .. } = *plan;
-        Header { ledger_id, serial, chunk: self.growth.chunk, kept, tail: start + 1, floor, known_since }
+        Header {
+            ledger_id,
+            serial,
+            chunk: self.growth.chunk,
+            kept,
+            tail: start + 1,
+            floor,
+            known_since,
+        }
     }
 
     /// Has the floor stand for what the new file leaves out. Whether there is any.

@@ -1,7 +1,8 @@
-//! The bytes of the ledger: a header of one sector, then 64-byte slots. Pure functions over buffers.
+//! The bytes of the ledger: a header of one sector, then 64-byte slots. Pure functions over
+//! buffers.
 //!
-//! Each slot holds a record or its filler, and each is bound to the ledger, the file's serial number and the slot's place, so none can
-//! stand for another. `docs/format.md` has the tables.
+//! Each slot holds a record or its filler, and each is bound to the ledger, the file's serial
+//! number and the slot's place, so none can stand for another. `docs/format.md` has the tables.
 
 use subtle::ConstantTimeEq;
 
@@ -23,14 +24,15 @@ const BLOCK: u64 = 64;
 
 const MAGIC: [u8; 4] = *b"OUBL";
 const VERSION: u8 = 1;
-/// No ledger grows by more slots at a time, nor gets so far: a header that says so would have memory reserved, and positions
-/// overflow, by its word alone.
+/// No ledger grows by more slots at a time, nor gets so far: a header that says so would have
+/// memory reserved, and positions overflow, by its word alone.
 const MAX_CHUNK: u32 = 1 << 20;
 const MAX_TAIL: Position = 1 << 56;
 const SIGNED_BYTES: usize = SLOT_BYTES - TAG_LEN;
 const HEADER_SIGNED: usize = HEADER_BYTES - TAG_LEN;
 
-/// What never changes in one file of the ledger. Compaction writes a new file with another serial number.
+/// What never changes in one file of the ledger. Compaction writes a new file with another serial
+/// number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) ledger_id: [u8; 16],
@@ -41,7 +43,8 @@ pub(super) struct Header {
     pub(super) kept: u32,
     /// The position of the first slot behind them. From there on positions have no gaps.
     pub(super) tail: Position,
-    /// The highest position of a record that was dropped because of its age: a fence of everybody. 0 is none.
+    /// The highest position of a record that was dropped because of its age: a fence of everybody.
+    /// 0 is none.
     pub(super) floor: Position,
     /// The time of that record; or the ledger's birth. Later sign-outs are all known.
     pub(super) known_since: Millis,
@@ -85,8 +88,9 @@ impl std::fmt::Debug for TaggedScope {
     }
 }
 
-/// What authenticates a ledger: a MAC for its header and records, and a key whose stream is the filler of the empty slots. (A MAC of each
-/// filler, of which there are thousands, took most of the time of opening.)
+/// What authenticates a ledger: a MAC for its header and records, and a key whose stream is the
+/// filler of the empty slots. (A MAC of each filler, of which there are thousands, took most of the
+/// time of opening.)
 pub(super) struct LedgerKey {
     mac: Mac,
     filler: Key,
@@ -143,27 +147,39 @@ impl Seal<'_> {
 
     /// The fillers of the slots from `from` to before `to`.
     pub(super) fn fillers(&self, from: u64, to: u64) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(usize::try_from(to.saturating_sub(from)).unwrap_or_default() * SLOT_BYTES);
+        let mut bytes = Vec::with_capacity(
+            usize::try_from(to.saturating_sub(from)).unwrap_or_default() * SLOT_BYTES,
+        );
         let mut at = from;
         while at < to {
             let (block, end) = (at / BLOCK, (at / BLOCK + 1) * BLOCK);
-            let stream = keystream(&self.key.filler, self.nonce(block), BLOCK as usize * SLOT_BYTES);
+            let stream =
+                keystream(&self.key.filler, self.nonce(block), BLOCK as usize * SLOT_BYTES);
             let slots = (at % BLOCK) as usize..(to.min(end) - block * BLOCK) as usize;
-            bytes.extend_from_slice(stream.get(slots.start * SLOT_BYTES..slots.end * SLOT_BYTES).unwrap_or_default());
+            bytes.extend_from_slice(
+                stream.get(slots.start * SLOT_BYTES..slots.end * SLOT_BYTES).unwrap_or_default(),
+            );
             at = end;
         }
         bytes
     }
 
-    /// Slots of a file, in order from `first`, which begins a [block](Self::BLOCK): `None` is one whose bytes were not written by this ledger at
-    /// this place of this file.
+    /// Slots of a file, in order from `first`, which begins a [block](Self::BLOCK): `None` is one
+    /// whose bytes were not written by this ledger at this place of this file.
     pub(super) fn decode(&self, first: u64, slots: &[[u8; SLOT_BYTES]]) -> Vec<Option<Slot>> {
         let mut decoded = Vec::with_capacity(slots.len());
         self.key.mac.with_many(|mac| {
             for (block, slots) in (first / BLOCK..).zip(slots.chunks(BLOCK as usize)) {
-                let stream = keystream(&self.key.filler, self.nonce(block), slots.len() * SLOT_BYTES);
-                for ((place, bytes), filler) in (block * BLOCK..).zip(slots).zip(stream.as_chunks::<SLOT_BYTES>().0) {
-                    decoded.push(if bytes == filler { Some(Slot::Filler) } else { self.decode_record(mac, place, bytes) });
+                let stream =
+                    keystream(&self.key.filler, self.nonce(block), slots.len() * SLOT_BYTES);
+                for ((place, bytes), filler) in
+                    (block * BLOCK..).zip(slots).zip(stream.as_chunks::<SLOT_BYTES>().0)
+                {
+                    decoded.push(if bytes == filler {
+                        Some(Slot::Filler)
+                    } else {
+                        self.decode_record(mac, place, bytes)
+                    });
                 }
             }
         });
@@ -178,14 +194,22 @@ impl Seal<'_> {
         nonce
     }
 
-    fn decode_record(&self, mac: &dyn Fn(&[&[u8]]) -> Tag, place: u64, bytes: &[u8; SLOT_BYTES]) -> Option<Slot> {
+    fn decode_record(
+        &self,
+        mac: &dyn Fn(&[&[u8]]) -> Tag,
+        place: u64,
+        bytes: &[u8; SLOT_BYTES],
+    ) -> Option<Slot> {
         let (signed, tag) = bytes.split_last_chunk::<TAG_LEN>()?;
-        if !bool::from(mac(&self.fields(&self.serial.to_be_bytes(), &place.to_be_bytes(), signed)).ct_eq(tag)) {
+        if !bool::from(
+            mac(&self.fields(&self.serial.to_be_bytes(), &place.to_be_bytes(), signed)).ct_eq(tag),
+        ) {
             return None;
         }
         let mut rest = signed;
         let position = u64::from_be_bytes(take(&mut rest)?);
-        let [in_group, in_call, call_size] = [take(&mut rest)?, take(&mut rest)?, take(&mut rest)?].map(u16::from_be_bytes);
+        let [in_group, in_call, call_size] =
+            [take(&mut rest)?, take(&mut rest)?, take(&mut rest)?].map(u16::from_be_bytes);
         let [kind, _] = take(&mut rest)?;
         let tag = take(&mut rest)?;
         let [cutoff, time] = [take(&mut rest)?, take(&mut rest)?].map(u64::from_be_bytes);
@@ -237,8 +261,11 @@ impl Header {
     /// `Damaged` if it was not written by this ledger, `UnsupportedFormat` if by a newer version.
     pub(super) fn decode(file: &[u8], key: &LedgerKey, ledger_id: [u8; 16]) -> Result<Self> {
         let damaged = |problem| Error::damaged(Part::Ledger, problem);
-        let (bytes, _) = file.split_first_chunk::<HEADER_BYTES>().ok_or_else(|| damaged("the file is too short"))?;
-        let (signed, tag) = bytes.split_last_chunk::<TAG_LEN>().ok_or_else(|| damaged("the file is too short"))?;
+        let (bytes, _) = file
+            .split_first_chunk::<HEADER_BYTES>()
+            .ok_or_else(|| damaged("the file is too short"))?;
+        let (signed, tag) =
+            bytes.split_last_chunk::<TAG_LEN>().ok_or_else(|| damaged("the file is too short"))?;
         let mut rest = signed;
         if take(&mut rest) != Some(MAGIC) {
             return Err(damaged("it does not begin like a ledger"));
@@ -261,9 +288,12 @@ impl Header {
                 known_since: u64::from_be_bytes(take(&mut rest)?),
             })
         }();
-        let header = header.filter(|h| h.ledger_id == ledger_id).ok_or_else(|| damaged("it is the header of another ledger"))?;
-        let is_sound =
-            (1..=MAX_CHUNK).contains(&header.chunk) && (1..=MAX_TAIL).contains(&header.tail) && header.floor < header.tail;
+        let header = header
+            .filter(|h| h.ledger_id == ledger_id)
+            .ok_or_else(|| damaged("it is the header of another ledger"))?;
+        let is_sound = (1..=MAX_CHUNK).contains(&header.chunk)
+            && (1..=MAX_TAIL).contains(&header.tail)
+            && header.floor < header.tail;
         if is_sound { Ok(header) } else { Err(damaged("its header says what cannot be")) }
     }
 }
@@ -278,7 +308,8 @@ fn kind_and_tag(scope: TaggedScope) -> (u8, Tag) {
     }
 }
 
-/// Writes `field` at the start of `rest`, which shrinks to what is behind it. The buffers here have room for all their fields.
+/// Writes `field` at the start of `rest`, which shrinks to what is behind it. The buffers here have
+/// room for all their fields.
 fn put(rest: &mut &mut [u8], field: &[u8]) {
     if let Some((to, behind)) = std::mem::take(rest).split_at_mut_checked(field.len()) {
         to.copy_from_slice(field);

@@ -1,4 +1,5 @@
-//! A new file of the ledger, while it is being written beside the one in use. It counts when it has been switched to.
+//! A new file of the ledger, while it is being written beside the one in use. It counts when it has
+//! been switched to.
 
 use super::format::{HEADER_BYTES, Header, LedgerKey, Record, SLOT_BYTES, Seal, Slot};
 use super::{Growth, offset};
@@ -32,9 +33,24 @@ pub(super) struct Switched {
 
 impl<'a> Fresh<'a> {
     /// Begins a file, without its header: that is written last, when it is known what is behind it.
-    pub(super) fn begin(disk: &'a dyn Disk, name: &str, key: Arc<LedgerKey>, ledger_id: [u8; 16], serial: u32) -> Result<Self> {
+    pub(super) fn begin(
+        disk: &'a dyn Disk,
+        name: &str,
+        key: Arc<LedgerKey>,
+        ledger_id: [u8; 16],
+        serial: u32,
+    ) -> Result<Self> {
         let file = disk.begin(name).map_err(failed)?;
-        Ok(Self { disk, name: name.into(), file, key, ledger_id, serial, slots: 0, is_switched: false })
+        Ok(Self {
+            disk,
+            name: name.into(),
+            file,
+            key,
+            ledger_id,
+            serial,
+            slots: 0,
+            is_switched: false,
+        })
     }
 
     /// How many slots are written.
@@ -45,7 +61,9 @@ impl<'a> Fresh<'a> {
     /// Writes records behind those that are there.
     pub(super) fn append(&mut self, records: &[Record]) -> Result<()> {
         let seal = self.seal();
-        let slots = (self.slots..).zip(records).flat_map(|(place, record)| seal.encode(place, Slot::Record(*record)));
+        let slots = (self.slots..)
+            .zip(records)
+            .flat_map(|(place, record)| seal.encode(place, Slot::Record(*record)));
         let bytes: Vec<u8> = slots.collect();
         self.write(&bytes)
     }
@@ -95,7 +113,8 @@ impl Drop for Fresh<'_> {
     }
 }
 
-/// How many slots a file has that is to hold so many records: whole chunks, with the reserve, and filler at the end.
+/// How many slots a file has that is to hold so many records: whole chunks, with the reserve, and
+/// filler at the end.
 pub(super) fn slots_for(records: u64, growth: Growth) -> u64 {
     (records + growth.reserve + 1).next_multiple_of(growth.chunk.into())
 }

@@ -1,4 +1,5 @@
-//! The ledger's inside for the fuzz targets: its file slot by slot, and the ledger on a pretended machine.
+//! The ledger's inside for the fuzz targets: its file slot by slot, and the ledger on a pretended
+//! machine.
 
 use super::format::{HEADER_BYTES, Header, LedgerKey, Record, SLOT_BYTES, Seal, Slot, What};
 use super::{Ledger, recover};
@@ -104,7 +105,9 @@ impl LedgerFile {
     #[must_use]
     pub fn header(&self, header: &FileHeader) -> Vec<u8> {
         let FileHeader { serial, chunk, kept, tail, floor, known_since } = *header;
-        Header { ledger_id: ID, serial, chunk, kept, tail, floor, known_since }.encode(&self.key).to_vec()
+        Header { ledger_id: ID, serial, chunk, kept, tail, floor, known_since }
+            .encode(&self.key)
+            .to_vec()
     }
 
     /// Reads the header.
@@ -112,7 +115,8 @@ impl LedgerFile {
     /// # Errors
     /// As opening a ledger.
     pub fn read_header(&self, file: &[u8]) -> Result<FileHeader> {
-        let Header { serial, chunk, kept, tail, floor, known_since, .. } = Header::decode(file, &self.key, ID)?;
+        let Header { serial, chunk, kept, tail, floor, known_since, .. } =
+            Header::decode(file, &self.key, ID)?;
         Ok(FileHeader { serial, chunk, kept, tail, floor, known_since })
     }
 
@@ -123,9 +127,14 @@ impl LedgerFile {
         self.seal(serial).encode(place, slot)
     }
 
-    /// What the slots of a file hold: a record, the filler (`Some(None)`), or nothing of this ledger.
+    /// What the slots of a file hold: a record, the filler (`Some(None)`), or nothing of this
+    /// ledger.
     #[must_use]
-    pub fn read_slots(&self, serial: u32, slots: &[[u8; SLOT_BYTES]]) -> Vec<Option<Option<SlotRecord>>> {
+    pub fn read_slots(
+        &self,
+        serial: u32,
+        slots: &[[u8; SLOT_BYTES]],
+    ) -> Vec<Option<Option<SlotRecord>>> {
         let slots = self.seal(serial).decode(0, slots).into_iter();
         let read = slots.map(|slot| match slot? {
             Slot::Filler => Some(None),
@@ -134,25 +143,31 @@ impl LedgerFile {
         read.collect()
     }
 
-    /// Puts the right authentication on the header, if asked for, and on every slot that `is_mended`, whatever they say; what has no kind
-    /// becomes filler.
+    /// Puts the right authentication on the header, if asked for, and on every slot that
+    /// `is_mended`, whatever they say; what has no kind becomes filler.
     pub fn mend(&self, file: &mut [u8], header: bool, is_mended: impl Fn(u64) -> bool) {
         let Some((head, slots)) = file.split_first_chunk_mut::<HEADER_BYTES>() else { return };
         let (signed, tag) = head.split_at_mut(HEADER_BYTES - TAG_LEN);
         if header {
             tag.copy_from_slice(&self.mac.tag(&[b"header", signed]));
         }
-        let serial = signed.get(21..).and_then(|rest| rest.first_chunk().copied()).map_or(0, u32::from_be_bytes);
+        let serial = signed
+            .get(21..)
+            .and_then(|rest| rest.first_chunk().copied())
+            .map_or(0, u32::from_be_bytes);
         let (slots, _) = slots.as_chunks_mut::<SLOT_BYTES>();
         let fillers = self.seal(serial).fillers(0, slots.len() as u64);
         let fillers = fillers.as_chunks::<SLOT_BYTES>().0;
-        for ((place, slot), filler) in (0..).zip(slots).zip(fillers).filter(|((place, _), _)| is_mended(*place)) {
+        for ((place, slot), filler) in
+            (0..).zip(slots).zip(fillers).filter(|((place, _), _)| is_mended(*place))
+        {
             let kind = slot[14];
             if slot == filler || !(1..=8).contains(&kind) {
                 *slot = *filler;
             } else {
                 let (signed, tag) = slot.split_at_mut(SLOT_BYTES - TAG_LEN);
-                let fields: [&[u8]; 5] = [b"slot", &ID, &serial.to_be_bytes(), &place.to_be_bytes(), signed];
+                let fields: [&[u8]; 5] =
+                    [b"slot", &ID, &serial.to_be_bytes(), &place.to_be_bytes(), signed];
                 tag.copy_from_slice(&self.mac.tag(&fields));
             }
         }
@@ -164,7 +179,8 @@ impl LedgerFile {
     /// As opening a ledger.
     pub fn recover(&self, file: &[u8]) -> Result<Read> {
         let mut records = Vec::new();
-        let recovered = recover(file, &self.key, ID, |_, record| records.push(from_record(record)))?;
+        let recovered =
+            recover(file, &self.key, ID, |_, record| records.push(from_record(record)))?;
         Ok(Read {
             records,
             end: recovered.end,
@@ -261,15 +277,30 @@ impl LedgerOn {
         self.0.begin(now)?;
         let [account, tenant, session, subject] = tags;
         let (opening, as_of) = (self.0.opening(), self.0.synced());
-        Ok(SignedIn(Life { opening, as_of, time, account, other: None, tenant, session: Some(session), subject: Some(subject) }))
+        Ok(SignedIn(Life {
+            opening,
+            as_of,
+            time,
+            account,
+            other: None,
+            tenant,
+            session: Some(session),
+            subject: Some(subject),
+        }))
     }
 
     /// Lets fences stand as one call, and gives the position of the last.
     ///
     /// # Errors
     /// As signing out.
-    pub fn stand(&self, scopes: &[(u8, [u8; 16])], cutoff: Millis, now: Millis) -> Result<Position> {
-        let scopes: Vec<TaggedScope> = scopes.iter().filter_map(|(kind, tag)| scope(*kind, *tag)).collect();
+    pub fn stand(
+        &self,
+        scopes: &[(u8, [u8; 16])],
+        cutoff: Millis,
+        now: Millis,
+    ) -> Result<Position> {
+        let scopes: Vec<TaggedScope> =
+            scopes.iter().filter_map(|(kind, tag)| scope(*kind, *tag)).collect();
         self.0.stand(&scopes, cutoff, now).map(|span| span.last)
     }
 

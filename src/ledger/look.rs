@@ -1,4 +1,5 @@
-//! A look at the ledger's file beside whoever has it open: no lock is taken, and nothing is changed.
+//! A look at the ledger's file beside whoever has it open: no lock is taken, and nothing is
+//! changed.
 
 use super::format::{LedgerKey, What};
 use super::recover::recover;
@@ -22,18 +23,30 @@ pub(crate) struct Seen {
 }
 
 impl Ledger {
-    /// Reads the ledger of this id as [`Ledger::read`] does, but leaves even its folder alone. Gives the sign-outs of the scopes that are wanted.
+    /// Reads the ledger of this id as [`Ledger::read`] does, but leaves even its folder alone.
+    /// Gives the sign-outs of the scopes that are wanted.
     ///
     /// # Errors
-    /// `Damaged` if it is missing or not as this ledger left it; also if it was written to while it was read.
-    pub(crate) fn look(disk: &dyn Disk, ledger_id: [u8; 16], key: &Key, wanted: impl Fn(&TaggedScope) -> bool) -> Result<Seen> {
+    /// `Damaged` if it is missing or not as this ledger left it; also if it was written to while it
+    /// was read.
+    pub(crate) fn look(
+        disk: &dyn Disk,
+        ledger_id: [u8; 16],
+        key: &Key,
+        wanted: impl Fn(&TaggedScope) -> bool,
+    ) -> Result<Seen> {
         let file = stream(disk, &Self::file_name(&ledger_id))?;
         let mut sign_outs = Vec::new();
-        let found = recover(file, &LedgerKey::new(key, &ledger_id), ledger_id, |_, record| match record.what {
-            What::SignOut(scope, cutoff) if wanted(&scope) => {
-                sign_outs.push((scope, Fence { position: record.position, cutoff, time: record.time }));
+        let found = recover(file, &LedgerKey::new(key, &ledger_id), ledger_id, |_, record| {
+            match record.what {
+                What::SignOut(scope, cutoff) if wanted(&scope) => {
+                    sign_outs.push((
+                        scope,
+                        Fence { position: record.position, cutoff, time: record.time },
+                    ));
+                }
+                What::SignOut(..) | What::Opened(_) | What::Void => {}
             }
-            What::SignOut(..) | What::Opened(_) | What::Void => {}
         })?;
         Ok(Seen { sign_outs, end: found.end, known_since: found.header.known_since })
     }

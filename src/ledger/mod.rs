@@ -1,7 +1,8 @@
 //! The ledger: our own append-only file of sign-outs, the one source of truth about who is gone.
 //!
-//! A fence stands in memory first, so that no reader can miss it; then its record is appended and synced, together with
-//! those of other calls that wait (group commit); then the call returns. Only the thread that leads a group touches the file.
+//! A fence stands in memory first, so that no reader can miss it; then its record is appended and
+//! synced, together with those of other calls that wait (group commit); then the call returns. Only
+//! the thread that leads a group touches the file.
 
 mod check;
 mod compact;
@@ -24,7 +25,9 @@ use crate::model::time::Millis;
 use crate::observe;
 use crate::platform::disk::{Disk, DiskFile};
 use crate::platform::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::platform::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use crate::platform::sync::{
+    Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard,
+};
 use crate::rule::{Before, Fence, Fences, NO_CUTOFF};
 use format::{HEADER_BYTES, Header, LedgerKey, MAX_GROUP, Record, SLOT_BYTES, Seal, Slot, What};
 use recover::recover;
@@ -66,12 +69,14 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// Whether this ledger can have been synced up to `position`: no record up to it is missing or torn.
+    /// Whether this ledger can have been synced up to `position`: no record up to it is missing or
+    /// torn.
     pub(crate) fn reaches(&self, position: Position) -> bool {
         position <= self.found.end && self.found.voided.is_none_or(|voided| position < voided)
     }
 
-    /// Writes the last group again and lets all fences stand. With [`Ledger::read`] this is the recovery.
+    /// Writes the last group again and lets all fences stand. With [`Ledger::read`] this is the
+    /// recovery.
     ///
     /// # Errors
     /// `Io`, and `Poisoned` if the disk fails.
@@ -79,9 +84,11 @@ impl Found {
         let (found, mut fences) = (self.found, self.fences);
         let file = self.disk.open(&self.name).map_err(Error::io("open the ledger"))?;
         let (first, rewrite) = found.rewrite;
-        // A chunk that was being added when the machine died is taken off again: there may be no space for the rest of it.
+        // A chunk that was being added when the machine died is taken off again: there may be no
+        // space for the rest of it.
         let cut = if found.is_cut { file.set_len(offset(found.slots)) } else { Ok(()) };
-        let rewritten = cut.and_then(|()| file.write_at(offset(first), &rewrite)).and_then(|()| file.sync());
+        let rewritten =
+            cut.and_then(|()| file.write_at(offset(first), &rewrite)).and_then(|()| file.sync());
         rewritten.map_err(Error::io("write the ledger's last group again"))?;
         fences.end_openings(found.end + 1);
         let state = State {
@@ -193,22 +200,45 @@ impl Ledger {
     }
 
     /// Writes the file of a new ledger. It counts from when a keyring names it.
-    pub(crate) fn create(disk: &dyn Disk, ledger_id: [u8; 16], key: &Key, growth: Growth, now: Millis) -> Result<()> {
+    pub(crate) fn create(
+        disk: &dyn Disk,
+        ledger_id: [u8; 16],
+        key: &Key,
+        growth: Growth,
+        now: Millis,
+    ) -> Result<()> {
         let name = Self::file_name(&ledger_id);
-        let header = Header { ledger_id, serial: 0, chunk: growth.chunk, kept: 0, tail: 1, floor: 0, known_since: now };
+        let header = Header {
+            ledger_id,
+            serial: 0,
+            chunk: growth.chunk,
+            kept: 0,
+            tail: 1,
+            floor: 0,
+            known_since: now,
+        };
         let bytes = fresh::empty_file(&header, &LedgerKey::new(key, &ledger_id), growth);
-        disk.prepare(&name, &bytes).and_then(|()| disk.switch(&name)).map_err(Error::io("create the ledger"))
+        disk.prepare(&name, &bytes)
+            .and_then(|()| disk.switch(&name))
+            .map_err(Error::io("create the ledger"))
     }
 
-    /// Reads the ledger of this id, and changes nothing yet: see [`Found::settle`]. The folder has been synced: a compaction may have died
-    /// between its rename and making it durable.
+    /// Reads the ledger of this id, and changes nothing yet: see [`Found::settle`]. The folder has
+    /// been synced: a compaction may have died between its rename and making it durable.
     ///
     /// # Errors
     /// `Damaged` if it is missing or not as this ledger left it.
-    pub(crate) fn read(disk: Box<dyn Disk>, ledger_id: [u8; 16], key: &Key, growth: Growth) -> Result<Found> {
+    pub(crate) fn read(
+        disk: Box<dyn Disk>,
+        ledger_id: [u8; 16],
+        key: &Key,
+        growth: Growth,
+    ) -> Result<Found> {
         let (name, key) = (Self::file_name(&ledger_id), LedgerKey::new(key, &ledger_id));
         let mut fences = Fences::default();
-        let found = recover(stream(&*disk, &name)?, &key, ledger_id, |_, record| let_stand(&mut fences, record))?;
+        let found = recover(stream(&*disk, &name)?, &key, ledger_id, |_, record| {
+            let_stand(&mut fences, record)
+        })?;
         if found.header.floor > 0 {
             fences.stand_for_dropped(floor(found.header.floor, found.header.known_since));
         }
@@ -227,15 +257,21 @@ impl Ledger {
 
     /// As [`Ledger::stand_watched`], when nobody asks what stood before.
     #[cfg(all(any(test, fuzzing), feature = "test-util"))]
-    pub(crate) fn stand(&self, scopes: &[TaggedScope], cutoff: Millis, time: Millis) -> Result<Span> {
+    pub(crate) fn stand(
+        &self,
+        scopes: &[TaggedScope],
+        cutoff: Millis,
+        time: Millis,
+    ) -> Result<Span> {
         self.stand_watched(scopes, cutoff, time, false).map(|(span, _)| span)
     }
 
-    /// Lets a fence of each scope stand, all at once for every reader. They are durable when [`Ledger::wait`] returned `Ok`. Gives what stood in
-    /// these scopes before, if that is wanted.
+    /// Lets a fence of each scope stand, all at once for every reader. They are durable when
+    /// [`Ledger::wait`] returned `Ok`. Gives what stood in these scopes before, if that is wanted.
     ///
     /// # Errors
-    /// `Full` if there is no room and none can be made; `Poisoned` after an earlier failure. Then nothing stands.
+    /// `Full` if there is no room and none can be made; `Poisoned` after an earlier failure. Then
+    /// nothing stands.
     ///
     /// `InvalidInput` if there are more than [`MAX_CALL`] scopes.
     pub(crate) fn stand_watched(
@@ -248,7 +284,8 @@ impl Ledger {
         if scopes.is_empty() || scopes.len() > MAX_CALL {
             return Err(Error::invalid("sign-out", "it has too many accounts for one call"));
         }
-        let sign_outs: Vec<What> = scopes.iter().map(|scope| What::SignOut(*scope, cutoff)).collect();
+        let sign_outs: Vec<What> =
+            scopes.iter().map(|scope| What::SignOut(*scope, cutoff)).collect();
         self.enqueue(&sign_outs, if watched { scopes } else { &[] }, time)
     }
 
@@ -257,8 +294,8 @@ impl Ledger {
         self.opening
     }
 
-    /// Records this opening, if nothing has been appended yet: before the first as-of is taken. (A process that only reads costs no
-    /// space, however often it is started on a full disk.)
+    /// Records this opening, if nothing has been appended yet: before the first as-of is taken. (A
+    /// process that only reads costs no space, however often it is started on a full disk.)
     ///
     /// # Errors
     /// As [`Ledger::stand_watched`] and [`Ledger::wait`].
@@ -270,9 +307,15 @@ impl Ledger {
         }
     }
 
-    /// Puts the call behind what is pending; and before the first one this opening, so that no as-of of an earlier opening can
-    /// lie among the positions that are given out from now on. Gives what stood in the `watched` scopes before, too.
-    fn enqueue(&self, call: &[What], watched: &[TaggedScope], time: Millis) -> Result<(Span, Before)> {
+    /// Puts the call behind what is pending; and before the first one this opening, so that no
+    /// as-of of an earlier opening can lie among the positions that are given out from now on.
+    /// Gives what stood in the `watched` scopes before, too.
+    fn enqueue(
+        &self,
+        call: &[What],
+        watched: &[TaggedScope],
+        time: Millis,
+    ) -> Result<(Span, Before)> {
         // A call has at most `MAX_CALL` records.
         let call_size = u16::try_from(call.len()).unwrap_or(u16::MAX);
         let mut state = self.lock();
@@ -298,7 +341,9 @@ impl Ledger {
             state.end += 1;
             let position = state.end;
             match what {
-                What::SignOut(scope, cutoff) => fences.stand(scope, Fence { position, cutoff, time }),
+                What::SignOut(scope, cutoff) => {
+                    fences.stand(scope, Fence { position, cutoff, time })
+                }
                 What::Opened(opening) => {
                     fences.open(position, opening, time);
                     state.begun = Some(position);
@@ -314,7 +359,8 @@ impl Ledger {
         Ok((Span { last: state.end }, before))
     }
 
-    /// Returns when the record at `position` is on the disk. Whoever waits may be the one who writes for all.
+    /// Returns when the record at `position` is on the disk. Whoever waits may be the one who
+    /// writes for all.
     ///
     /// # Errors
     /// `Indeterminate` if writing or syncing failed: the fences stand, but only in this process.
@@ -327,7 +373,11 @@ impl Ledger {
             if let Some(kind) = state.failed {
                 return Err(Error::Indeterminate(kind.into()));
             }
-            state = if state.busy { self.wait_changed(state) } else { self.lead(state, Self::write_group) };
+            state = if state.busy {
+                self.wait_changed(state)
+            } else {
+                self.lead(state, Self::write_group)
+            };
         }
     }
 
@@ -341,7 +391,8 @@ impl Ledger {
         self.wait(end)
     }
 
-    /// After a failure elsewhere that leaves open which ledger counts: nothing but reopening finds out.
+    /// After a failure elsewhere that leaves open which ledger counts: nothing but reopening finds
+    /// out.
     pub(crate) fn give_up(&self) {
         let mut state = self.lock();
         self.fail(&mut state, io::ErrorKind::Other);
@@ -353,7 +404,8 @@ impl Ledger {
         self.failed.load(Ordering::Acquire)
     }
 
-    /// Up to which position records may have been dropped for their age, and since when all are known.
+    /// Up to which position records may have been dropped for their age, and since when all are
+    /// known.
     pub(crate) fn horizon(&self) -> (Position, Millis) {
         let state = self.lock();
         (state.header.floor, state.header.known_since)
@@ -370,8 +422,9 @@ impl Ledger {
         }
     }
 
-    /// Keeps compaction from beginning, once the one that is at work is done. Who is going to be alone in the store takes this before, and waits
-    /// here for it, not there, where everybody else would wait too.
+    /// Keeps compaction from beginning, once the one that is at work is done. Who is going to be
+    /// alone in the store takes this before, and waits here for it, not there, where everybody else
+    /// would wait too.
     pub(crate) fn tend(&self) -> MutexGuard<'_, ()> {
         self.tending.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -400,7 +453,8 @@ impl Ledger {
         self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `work` as the only thread that touches the file, then makes room for the reserve. The work may unlock the state meanwhile.
+    /// Runs `work` as the only thread that touches the file, then makes room for the reserve. The
+    /// work may unlock the state meanwhile.
     fn lead<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
@@ -416,14 +470,17 @@ impl Ledger {
         state
     }
 
-    /// Writes and syncs up to one group of what is pending, tells those who wait, then tops up the reserve.
+    /// Writes and syncs up to one group of what is pending, tells those who wait, then tops up the
+    /// reserve.
     fn write_group<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         let mut size = state.pending.len().min(MAX_GROUP);
         while state.pending.get(size).is_some_and(|next| next.in_call != 0) {
             size -= 1;
         }
         let group: Vec<Pending> = state.pending.drain(..size).collect();
-        let Some((first, last)) = group.first().zip(group.last()).map(|(f, l)| (f.position, l.position)) else {
+        let Some((first, last)) =
+            group.first().zip(group.last()).map(|(f, l)| (f.position, l.position))
+        else {
             return state;
         };
         let (file, key, header) = (state.file.clone(), state.key.clone(), state.header.clone());
@@ -432,13 +489,17 @@ impl Ledger {
         let seal = seal_of(&key, &header);
         let place = u64::from(header.kept) + (first - header.tail);
         let records = (0u16..).zip(&group).map(|(in_group, p)| {
-            let (in_call, call_size, position, time, what) = (p.in_call, p.call_size, p.position, p.time, p.what);
+            let (in_call, call_size, position, time, what) =
+                (p.in_call, p.call_size, p.position, p.time, p.what);
             Record { in_group, in_call, call_size, position, time, what }
         });
         let records: Vec<Record> = records.collect();
-        let bytes: Vec<u8> =
-            (place..).zip(&records).flat_map(|(place, record)| seal.encode(place, Slot::Record(*record))).collect();
-        let sign_outs = group.iter().filter(|p| p.in_call == 0 && matches!(p.what, What::SignOut(..))).count();
+        let bytes: Vec<u8> = (place..)
+            .zip(&records)
+            .flat_map(|(place, record)| seal.encode(place, Slot::Record(*record)))
+            .collect();
+        let sign_outs =
+            group.iter().filter(|p| p.in_call == 0 && matches!(p.what, What::SignOut(..))).count();
         let watch = observe::watch();
         let written = file.write_at(offset(place), &bytes).and_then(|()| file.sync());
 
@@ -459,10 +520,12 @@ impl Ledger {
         self.grow(state, self.growth.reserve)
     }
 
-    /// Adds chunks until `wanted` slots are free, as far as the disk has space. A chunk is synced before it counts.
+    /// Adds chunks until `wanted` slots are free, as far as the disk has space. A chunk is synced
+    /// before it counts.
     fn grow<'a>(&'a self, mut state: MutexGuard<'a, State>, wanted: u64) -> MutexGuard<'a, State> {
         while state.failed.is_none() && state.free() < wanted {
-            let (file, key, header, slots) = (state.file.clone(), state.key.clone(), state.header.clone(), state.slots);
+            let (file, key, header, slots) =
+                (state.file.clone(), state.key.clone(), state.header.clone(), state.slots);
             drop(state);
             let seal = seal_of(&key, &header);
             let end = slots + u64::from(header.chunk);
@@ -471,7 +534,8 @@ impl Ledger {
             state = self.lock();
             match grown {
                 Ok(()) => state.slots = end,
-                // What is behind the last whole chunk does not count; the next attempt writes it anew.
+                // What is behind the last whole chunk does not count; the next attempt writes it
+                // anew.
                 Err(error) if is_full(&error) => {
                     let _ = file.set_len(offset(slots));
                     break;
@@ -533,5 +597,8 @@ fn offset(slot: u64) -> u64 {
 
 /// Whether an error says that there is no space, so that nothing else is in doubt.
 fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
 }

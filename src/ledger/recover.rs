@@ -1,8 +1,9 @@
-//! What a ledger's file says when it is opened: which records count, what must be written again, and what is damage.
+//! What a ledger's file says when it is opened: which records count, what must be written again,
+//! and what is damage.
 //!
-//! A group is written only after the previous group's sync returned. So a gap can only be in the last group: it was
-//! torn, nobody was told that it succeeded, and a call of it counts whole or not at all. Every other gap, and every slot
-//! that is neither its filler nor a record, is damage.
+//! A group is written only after the previous group's sync returned. So a gap can only be in the
+//! last group: it was torn, nobody was told that it succeeded, and a call of it counts whole or not
+//! at all. Every other gap, and every slot that is neither its filler nor a record, is damage.
 //!
 //! The file is read slot by slot, once, and never held whole: it may be hundreds of megabytes.
 
@@ -24,10 +25,11 @@ pub(super) struct Recovered {
     /// How many slots count. If the file is longer (`is_cut`), the rest is to be cut off.
     pub(super) slots: u64,
     pub(super) is_cut: bool,
-    /// The lowest position whose record was voided now: nobody can have been told of it, or of any behind it.
+    /// The lowest position whose record was voided now: nobody can have been told of it, or of any
+    /// behind it.
     pub(super) voided: Option<Position>,
-    /// From the first slot of the last group to the end of the file: to be written and synced before anything counts,
-    /// since what was read may have been only in the page cache.
+    /// From the first slot of the last group to the end of the file: to be written and synced
+    /// before anything counts, since what was read may have been only in the page cache.
     pub(super) rewrite: (u64, Vec<u8>),
 }
 
@@ -36,7 +38,8 @@ const AT_A_TIME: usize = 16 * 1024;
 /// So many slots or more are worth a thread.
 const SHARE: usize = 2 * 1024;
 
-/// Reads a ledger's file from its beginning, and gives `each` record that counts, in order of position. They count only if all is well in the end.
+/// Reads a ledger's file from its beginning, and gives `each` record that counts, in order of
+/// position. They count only if all is well in the end.
 ///
 /// # Errors
 /// `Damaged`, or `UnsupportedFormat`; `Io`.
@@ -56,7 +59,10 @@ pub(super) fn recover(
         let mut read = |first| -> Result<Ahead<'_>> {
             // A short file takes little memory: the first buffer grows with what is there.
             let mut bytes = Vec::with_capacity(if first == 0 { 0 } else { AT_A_TIME * SLOT_BYTES });
-            file.by_ref().take((AT_A_TIME * SLOT_BYTES) as u64).read_to_end(&mut bytes).map_err(io)?;
+            file.by_ref()
+                .take((AT_A_TIME * SLOT_BYTES) as u64)
+                .read_to_end(&mut bytes)
+                .map_err(io)?;
             Ok(Ahead::begin(scope, &seal, first, bytes))
         };
         let (mut first, mut ahead) = (0, read(0)?);
@@ -76,7 +82,8 @@ pub(super) fn recover(
     })
 }
 
-/// Slots that are being authenticated, on several processors if there are many: that is most of the work of opening.
+/// Slots that are being authenticated, on several processors if there are many: that is most of the
+/// work of opening.
 #[derive(Default)]
 struct Ahead<'scope> {
     bytes: Arc<Vec<u8>>,
@@ -88,18 +95,27 @@ struct Ahead<'scope> {
 type Share<'scope> = (usize, usize, Option<ScopedJoinHandle<'scope, Vec<Option<Slot>>>>);
 
 impl<'scope> Ahead<'scope> {
-    fn begin(scope: &'scope Scope<'scope, '_>, seal: &'scope Seal<'scope>, first: u64, bytes: Vec<u8>) -> Self {
+    fn begin(
+        scope: &'scope Scope<'scope, '_>,
+        seal: &'scope Seal<'scope>,
+        first: u64,
+        bytes: Vec<u8>,
+    ) -> Self {
         let slots = bytes.len() / SLOT_BYTES;
         let bytes = Arc::new(bytes);
         let threads = available_parallelism().map_or(1, usize::from).min(8).min(slots / SHARE);
         let share = slots.div_ceil(threads.max(1)).next_multiple_of(Seal::BLOCK).max(Seal::BLOCK);
         let spawn = |from: usize, to: usize| {
             let bytes = bytes.clone();
-            Builder::new().spawn_scoped(scope, move || seal.decode(first + from as u64, slots_of(&bytes, from, to)))
+            Builder::new().spawn_scoped(scope, move || {
+                seal.decode(first + from as u64, slots_of(&bytes, from, to))
+            })
         };
         // Where the system allows no more threads, whoever asks does it.
         let shares = (0..slots).step_by(share).map(|from| (from, (from + share).min(slots)));
-        let shares = shares.map(|(from, to)| (from, to, (threads > 0).then(|| spawn(from, to).ok()).flatten())).collect();
+        let shares = shares
+            .map(|(from, to)| (from, to, (threads > 0).then(|| spawn(from, to).ok()).flatten()))
+            .collect();
         Self { bytes, first, shares }
     }
 
@@ -136,7 +152,8 @@ struct Scan<'a> {
     before: Option<bool>,
     /// The position of the last record that compaction kept.
     last_kept: Position,
-    /// Slots of the tail that may be of the last group, or of a call that is; `settled` is how many were before them. The last of them is a record.
+    /// Slots of the tail that may be of the last group, or of a call that is; `settled` is how many
+    /// were before them. The last of them is a record.
     window: VecDeque<Slot>,
     settled: u64,
     /// Fillers behind them.
@@ -159,8 +176,10 @@ impl<'a> Scan<'a> {
 
     /// The next slot; `None` is one that this ledger did not write there.
     ///
-    /// A last chunk that is not all filler and records was being added when the machine died, if the chunk before it still ends in filler: then
-    /// nothing was ever written to it, and it is cut off. So a foreign slot is borne with as long as no record is in its chunk and no chunk behind.
+    /// A last chunk that is not all filler and records was being added when the machine died, if
+    /// the chunk before it still ends in filler: then nothing was ever written to it, and it is cut
+    /// off. So a foreign slot is borne with as long as no record is in its chunk and no chunk
+    /// behind.
     fn push(&mut self, slot: Option<Slot>, each: &mut impl FnMut(&Header, &Record)) -> Result<()> {
         if self.chunk.len == u64::from(self.header.chunk) {
             if self.chunk.has_foreign {
@@ -193,7 +212,9 @@ impl<'a> Scan<'a> {
     fn keep(&mut self, slot: Slot, each: &mut impl FnMut(&Header, &Record)) -> Result<()> {
         match slot {
             Slot::Record(record)
-                if record.what != What::Void && record.position < self.header.tail && record.position > self.last_kept =>
+                if record.what != What::Void
+                    && record.position < self.header.tail
+                    && record.position > self.last_kept =>
             {
                 self.last_kept = record.position;
                 each(self.header, &record);
@@ -219,9 +240,15 @@ impl<'a> Scan<'a> {
         self.settle(place.saturating_sub(REACH), false, each)
     }
 
-    /// What is before this place of the tail is certainly not of the last group: none of it may be missing, and every call must be whole. One that
-    /// is not over there waits, unless this is the last word.
-    fn settle(&mut self, before: u64, is_last: bool, each: &mut impl FnMut(&Header, &Record)) -> Result<()> {
+    /// What is before this place of the tail is certainly not of the last group: none of it may be
+    /// missing, and every call must be whole. One that is not over there waits, unless this is the
+    /// last word.
+    fn settle(
+        &mut self,
+        before: u64,
+        is_last: bool,
+        each: &mut impl FnMut(&Header, &Record),
+    ) -> Result<()> {
         while self.settled < before {
             let left = usize::try_from(before - self.settled).unwrap_or(usize::MAX);
             let size = self.window.front().map_or(1, size_of_call);
@@ -230,11 +257,15 @@ impl<'a> Scan<'a> {
             }
             let is_whole = size <= left && is_whole(self.window.iter().take(size), size);
             for _ in 0..if is_whole { size } else { 1 } {
-                let Some(slot) = self.window.pop_front() else { return Err(damaged("a synced record is missing")) };
+                let Some(slot) = self.window.pop_front() else {
+                    return Err(damaged("a synced record is missing"));
+                };
                 self.settled += 1;
                 match slot {
                     Slot::Filler => return Err(damaged("a synced record is missing")),
-                    Slot::Record(_) if !is_whole && counts(&slot) => return Err(damaged("a call is not whole")),
+                    Slot::Record(_) if !is_whole && counts(&slot) => {
+                        return Err(damaged("a call is not whole"));
+                    }
                     Slot::Record(record) if record.what != What::Void => each(self.header, &record),
                     Slot::Record(_) => {}
                 }
@@ -244,10 +275,15 @@ impl<'a> Scan<'a> {
     }
 
     /// The file is at its end.
-    fn finish(mut self, seal: &Seal<'_>, each: &mut impl FnMut(&Header, &Record)) -> Result<Recovered> {
+    fn finish(
+        mut self,
+        seal: &Seal<'_>,
+        each: &mut impl FnMut(&Header, &Record),
+    ) -> Result<Recovered> {
         let (header, chunk) = (self.header, self.chunk);
         let is_whole_chunk = chunk.len == u64::from(header.chunk) && !chunk.has_foreign;
-        let is_cut = !is_whole_chunk && chunk.len > 0 && !chunk.has_record && self.before == Some(true);
+        let is_cut =
+            !is_whole_chunk && chunk.len > 0 && !chunk.has_record && self.before == Some(true);
         if is_cut {
             self.slots -= chunk.len;
         } else if !is_whole_chunk || !chunk.ends_in_filler {
@@ -258,15 +294,16 @@ impl<'a> Scan<'a> {
         }
         let used = self.settled + self.window.len() as u64;
         let group = match self.window.back() {
-            Some(Slot::Record(last)) => {
-                (used - 1).checked_sub(last.in_group.into()).ok_or_else(|| damaged("a group begins before its file"))?
-            }
+            Some(Slot::Record(last)) => (used - 1)
+                .checked_sub(last.in_group.into())
+                .ok_or_else(|| damaged("a group begins before its file"))?,
             _ => used,
         };
         self.settle(group, true, each)?;
         let torn: Vec<Slot> = self.window.into();
         let whole = without_torn_calls(&torn, header.tail + group);
-        let voided = (header.tail + group..).zip(torn.iter().zip(&whole)).find(|(_, (was, is))| was != is);
+        let voided =
+            (header.tail + group..).zip(torn.iter().zip(&whole)).find(|(_, (was, is))| was != is);
         let voided = voided.map(|(position, _)| position);
         for slot in &whole {
             match slot {
@@ -276,10 +313,18 @@ impl<'a> Scan<'a> {
         }
         let first = u64::from(header.kept) + group;
         let behind = first + whole.len() as u64;
-        let mut bytes: Vec<u8> = (first..).zip(&whole).flat_map(|(place, slot)| seal.encode(place, *slot)).collect();
+        let mut bytes: Vec<u8> =
+            (first..).zip(&whole).flat_map(|(place, slot)| seal.encode(place, *slot)).collect();
         bytes.extend_from_slice(&seal.fillers(behind, self.slots));
         let end = header.tail - 1 + used;
-        Ok(Recovered { header: header.clone(), end, slots: self.slots, is_cut, voided, rewrite: (first, bytes) })
+        Ok(Recovered {
+            header: header.clone(),
+            end,
+            slots: self.slots,
+            is_cut,
+            voided,
+            rewrite: (first, bytes),
+        })
     }
 }
 
@@ -296,7 +341,9 @@ fn is_whole<'a>(call: impl Iterator<Item = &'a Slot>, size: usize) -> bool {
     let mut places = 0;
     let is_its = |slot: &Slot| match slot {
         Slot::Record(r) => {
-            let is_its = r.what != What::Void && usize::from(r.in_call) == places && usize::from(r.call_size) == size;
+            let is_its = r.what != What::Void
+                && usize::from(r.in_call) == places
+                && usize::from(r.call_size) == size;
             places += 1;
             is_its
         }

@@ -49,7 +49,11 @@ fn with_file(bytes: &[u8]) -> Machine {
 fn append(ledger: &Ledger, calls: &[&[u8]]) {
     let spans: Vec<Span> = calls
         .iter()
-        .map(|call| ledger.stand(&call.iter().map(|n| account(*n)).collect::<Vec<_>>(), NO_CUTOFF, 7).unwrap())
+        .map(|call| {
+            ledger
+                .stand(&call.iter().map(|n| account(*n)).collect::<Vec<_>>(), NO_CUTOFF, 7)
+                .unwrap()
+        })
         .collect();
     ledger.wait(spans.last().unwrap().last).unwrap();
 }
@@ -59,7 +63,8 @@ fn gone(ledger: &Ledger) -> BTreeSet<u8> {
     (0..=255).filter(|n| ledger.fences().last(account(*n)).is_some()).collect()
 }
 
-/// The opening's record in slot 0; then three groups: {1}, {2 | 3 4 5}, and as the last {6 | 7 8 9 | 10}, in slots 1, 2 to 5 and 6 to 10.
+/// The opening's record in slot 0; then three groups: {1}, {2 | 3 4 5}, and as the last {6 | 7 8 9
+/// | 10}, in slots 1, 2 to 5 and 6 to 10.
 const LAST: [&[u8]; 3] = [&[6], &[7, 8, 9], &[10]];
 
 fn three_groups() -> Vec<u8> {
@@ -78,17 +83,23 @@ fn slot_range(slot: usize) -> std::ops::Range<usize> {
 }
 
 fn filler(slot: usize) -> [u8; SLOT_BYTES] {
-    Seal { key: &LedgerKey::new(&key(), &ID), ledger_id: ID, serial: 0 }.encode(slot as u64, Slot::Filler)
+    Seal { key: &LedgerKey::new(&key(), &ID), ledger_id: ID, serial: 0 }
+        .encode(slot as u64, Slot::Filler)
 }
 
-/// Opens a damaged file. If it opens, it must go on like any other: append, open again, the same people gone.
+/// Opens a damaged file. If it opens, it must go on like any other: append, open again, the same
+/// people gone.
 fn outcome(bytes: &[u8]) -> Option<BTreeSet<u8>> {
     let machine = with_file(bytes);
     match open(&machine) {
         Ok(ledger) => {
             let found = gone(&ledger);
             let before = ledger.synced();
-            assert_eq!((file(&machine).len() - HEADER_BYTES) % (SLOT_BYTES * GROWTH.chunk as usize), 0, "whole chunks");
+            assert_eq!(
+                (file(&machine).len() - HEADER_BYTES) % (SLOT_BYTES * GROWTH.chunk as usize),
+                0,
+                "whole chunks"
+            );
             append(&ledger, &[&[200], &[201, 202]]);
             assert_eq!(ledger.synced(), before + 3);
             drop(ledger);
@@ -97,7 +108,10 @@ fn outcome(bytes: &[u8]) -> Option<BTreeSet<u8>> {
             assert_eq!(again, &found | &[200, 201, 202].into());
             Some(found)
         }
-        Err(Error::Damaged { part: Part::Ledger, .. } | Error::UnsupportedFormat { part: Part::Ledger, .. }) => None,
+        Err(
+            Error::Damaged { part: Part::Ledger, .. }
+            | Error::UnsupportedFormat { part: Part::Ledger, .. },
+        ) => None,
         Err(other) => panic!("{other:?}"),
     }
 }
@@ -132,8 +146,15 @@ fn a_call_that_was_voided_tells_the_checkpoint() {
     bytes[slot_range(8)].copy_from_slice(&filler(8));
     let machine = with_file(&bytes);
     let found = Ledger::read(machine.disk().unwrap(), ID, &key(), GROWTH).unwrap();
-    assert!(found.reaches(7) && !found.reaches(8) && !found.reaches(11), "the call at 8 to 10 is voided");
-    assert_eq!(machine.files()[&Ledger::file_name(&ID)], bytes, "nothing is written before the checkpoint was asked for");
+    assert!(
+        found.reaches(7) && !found.reaches(8) && !found.reaches(11),
+        "the call at 8 to 10 is voided"
+    );
+    assert_eq!(
+        machine.files()[&Ledger::file_name(&ID)],
+        bytes,
+        "nothing is written before the checkpoint was asked for"
+    );
     assert_eq!(found.settle().unwrap().synced(), 11, "positions are used up");
 }
 
@@ -144,14 +165,25 @@ fn a_header_that_says_what_cannot_be_is_damage() {
     let with = |change: &dyn Fn(&mut Header)| {
         let mut header = sound.clone();
         change(&mut header);
-        outcome(&[header.encode(&LedgerKey::new(&key(), &ID)).as_slice(), &bytes[HEADER_BYTES..]].concat())
+        outcome(
+            &[header.encode(&LedgerKey::new(&key(), &ID)).as_slice(), &bytes[HEADER_BYTES..]]
+                .concat(),
+        )
     };
     assert!(with(&|_| {}).is_some());
     assert_eq!(with(&|header| header.chunk = 0), None);
-    assert_eq!(with(&|header| header.chunk = u32::MAX), None, "it would reserve memory for so many slots");
+    assert_eq!(
+        with(&|header| header.chunk = u32::MAX),
+        None,
+        "it would reserve memory for so many slots"
+    );
     assert_eq!(with(&|header| header.tail = 0), None, "there is no position before the first");
     assert_eq!(with(&|header| header.tail = Position::MAX), None, "positions would overflow");
-    assert_eq!(with(&|header| header.floor = header.tail), None, "it would cover what is still to come");
+    assert_eq!(
+        with(&|header| header.floor = header.tail),
+        None,
+        "it would cover what is still to come"
+    );
 }
 
 #[test]
@@ -182,15 +214,19 @@ fn every_foreign_slot_is_damage() {
     let last_chunk = 12;
     let mut damaged = 0;
     for slot in 0..slots {
-        let copies = (0..slots).filter(|from| *from != slot).map(|from| whole[slot_range(from)].to_vec());
-        let foreign = [vec![0; SLOT_BYTES], vec![0xff; SLOT_BYTES], other[slot_range(slot)].to_vec()];
+        let copies =
+            (0..slots).filter(|from| *from != slot).map(|from| whole[slot_range(from)].to_vec());
+        let foreign =
+            [vec![0; SLOT_BYTES], vec![0xff; SLOT_BYTES], other[slot_range(slot)].to_vec()];
         for content in copies.chain(foreign) {
             let mut bytes = whole.clone();
             bytes[slot_range(slot)].copy_from_slice(&content);
             match outcome(&bytes) {
                 None => damaged += 1,
                 // Nothing was ever written to a last chunk whose forerunner ends in filler.
-                Some(found) => assert!(slot >= last_chunk && found == (1..=10).collect(), "slot {slot}"),
+                Some(found) => {
+                    assert!(slot >= last_chunk && found == (1..=10).collect(), "slot {slot}")
+                }
             }
         }
         // Two slots exchanged.
@@ -198,7 +234,10 @@ fn every_foreign_slot_is_damage() {
             let mut bytes = whole.clone();
             bytes[slot_range(slot)].copy_from_slice(&whole[slot_range(with)]);
             bytes[slot_range(with)].copy_from_slice(&whole[slot_range(slot)]);
-            assert!(outcome(&bytes).is_none_or(|found| with >= last_chunk && found == (1..=10).collect()));
+            assert!(
+                outcome(&bytes)
+                    .is_none_or(|found| with >= last_chunk && found == (1..=10).collect())
+            );
         }
     }
     assert_eq!(damaged, last_chunk * 18);
@@ -211,7 +250,10 @@ fn every_flipped_bit_is_damage_or_harmless() {
         let mut bytes = whole.clone();
         bytes[at] ^= 1 << (at % 8);
         let found = outcome(&bytes);
-        assert!(found.is_none() || (at >= slot_range(12).start && found == Some((1..=10).collect())), "byte {at}");
+        assert!(
+            found.is_none() || (at >= slot_range(12).start && found == Some((1..=10).collect())),
+            "byte {at}"
+        );
     }
 }
 
@@ -220,13 +262,17 @@ fn every_cut_is_damage_or_harmless() {
     let whole = three_groups();
     for len in 0..whole.len() {
         let found = outcome(&whole[..len]);
-        assert!(found.is_none() || (len >= slot_range(12).start && found == Some((1..=10).collect())), "length {len}");
+        assert!(
+            found.is_none() || (len >= slot_range(12).start && found == Some((1..=10).collect())),
+            "length {len}"
+        );
     }
 }
 
 #[test]
 fn a_file_cut_to_whole_chunks_while_full_is_damage() {
-    // The last record of a chunk may be written only when the next chunk is there: so a cut behind it shows.
+    // The last record of a chunk may be written only when the next chunk is there: so a cut behind
+    // it shows.
     let machine = new_machine();
     let ledger = open(&machine).unwrap();
     for number in 1..=7 {
@@ -244,12 +290,17 @@ fn every_crash_while_growing_is_mended() {
     let chunk: Vec<u8> = (16..20).flat_map(filler).collect();
     for len in 1..=chunk.len() {
         for tail in [chunk[..len].to_vec(), vec![0; len], garbage(len)] {
-            assert_eq!(outcome(&[whole.as_slice(), &tail].concat()), Some((1..=10).collect()), "{len}");
+            assert_eq!(
+                outcome(&[whole.as_slice(), &tail].concat()),
+                Some((1..=10).collect()),
+                "{len}"
+            );
         }
     }
 }
 
-/// Runs `work` on a copy of the machine that dies at its first, second, ... disk call, then loses power in several ways.
+/// Runs `work` on a copy of the machine that dies at its first, second, ... disk call, then loses
+/// power in several ways.
 fn at_every_death(machine: &Machine, work: impl Fn(&Ledger), check: impl Fn(&Ledger, u64)) -> u64 {
     let mut deaths = 0;
     for calls in 0.. {
@@ -285,7 +336,10 @@ fn a_death_at_any_call_while_appending_loses_nothing_acknowledged() {
         |ledger| {
             *acknowledged.lock().unwrap() = 0;
             for number in 1..=20 {
-                match ledger.stand(&[account(number), account(number + 100)], NO_CUTOFF, 7).map(|span| ledger.wait(span.last)) {
+                match ledger
+                    .stand(&[account(number), account(number + 100)], NO_CUTOFF, 7)
+                    .map(|span| ledger.wait(span.last))
+                {
                     Ok(Ok(())) => *acknowledged.lock().unwrap() = number,
                     _ => break,
                 }
@@ -297,7 +351,10 @@ fn a_death_at_any_call_while_appending_loses_nothing_acknowledged() {
             let both = |n: &u8| gone.contains(n) && gone.contains(&(n + 100));
             let neither = |n: &u8| !gone.contains(n) && !gone.contains(&(n + 100));
             assert!((1..=acknowledged).all(|n| both(&n)), "after {calls} calls");
-            assert!(both(&(acknowledged + 1)) || neither(&(acknowledged + 1)), "a call is whole or not there");
+            assert!(
+                both(&(acknowledged + 1)) || neither(&(acknowledged + 1)),
+                "a call is whole or not there"
+            );
             assert!((acknowledged + 2..=20).all(|n| neither(&n)));
         },
     );
@@ -312,7 +369,9 @@ fn a_failed_sync_poisons_and_everybody_waiting_is_told() {
     let waiters: Vec<_> = (1..=8)
         .map(|number| {
             let ledger = ledger.clone();
-            std::thread::spawn(move || ledger.stand(&[account(number)], NO_CUTOFF, 7).map(|span| ledger.wait(span.last)))
+            std::thread::spawn(move || {
+                ledger.stand(&[account(number)], NO_CUTOFF, 7).map(|span| ledger.wait(span.last))
+            })
         })
         .collect();
     let mut indeterminate = 0;
@@ -326,7 +385,10 @@ fn a_failed_sync_poisons_and_everybody_waiting_is_told() {
     assert!(indeterminate > 0);
     assert_eq!(gone(&ledger).len(), indeterminate, "the fences stand");
     machine.set_failing_syncs(false);
-    assert!(matches!(ledger.stand(&[account(1)], NO_CUTOFF, 7), Err(Error::Poisoned(Part::Ledger))), "nothing is tried again");
+    assert!(
+        matches!(ledger.stand(&[account(1)], NO_CUTOFF, 7), Err(Error::Poisoned(Part::Ledger))),
+        "nothing is tried again"
+    );
 }
 
 #[test]
@@ -350,7 +412,9 @@ fn a_full_disk_leaves_the_reserve() {
 
 /// The as-ofs that sign-ins between the sign-outs of [`busy`] have, and their accounts and times.
 fn cast() -> impl Iterator<Item = (u8, Position, Millis)> {
-    (0..4).flat_map(|account| (1..=37).flat_map(move |as_of| (0..6).map(move |time| (account, as_of, time))))
+    (0..4).flat_map(|account| {
+        (1..=37).flat_map(move |as_of| (0..6).map(move |time| (account, as_of, time)))
+    })
 }
 
 /// Whether each sign-in of the cast, made in this opening, is dead.
@@ -401,7 +465,8 @@ fn compaction_changes_no_verdict() {
     assert!([77, 78, 79].iter().all(|n| gone(&ledger).contains(n)));
 }
 
-/// The clock goes back between two processes; the newer sign-out hides the older one, whose time is later.
+/// The clock goes back between two processes; the newer sign-out hides the older one, whose time is
+/// later.
 #[test]
 fn compaction_forgets_no_time_of_a_sign_out_that_refuses_an_import() {
     let machine = new_machine();
@@ -440,8 +505,9 @@ fn what_is_dropped_for_its_age_still_covers_everybody_older() {
     let before = verdicts(&ledger, opening);
     assert!(ledger.compact(120).unwrap());
     let check = |ledger: &Ledger| {
-        // Everybody older than the newest record that was dropped for its age is dead now; about the others nothing changed.
-        // (That record is everybody's, at 19: newer ones of the accounts hide the two behind it.)
+        // Everybody older than the newest record that was dropped for its age is dead now; about
+        // the others nothing changed. (That record is everybody's, at 19: newer ones of the
+        // accounts hide the two behind it.)
         let (floor, known_since) = ledger.horizon();
         assert_eq!((floor, known_since), (19, 117));
         for (((_, as_of, _), is), was) in cast().zip(verdicts(ledger, opening)).zip(&before) {
@@ -488,16 +554,23 @@ fn a_compaction_whose_switch_failed_poisons() {
                 unharmed += 1;
             }
             Err(Error::Poisoned(Part::Ledger)) => {
-                assert!(matches!(ledger.stand(&[account(77)], NO_CUTOFF, 7), Err(Error::Poisoned(Part::Ledger))));
+                assert!(matches!(
+                    ledger.stand(&[account(77)], NO_CUTOFF, 7),
+                    Err(Error::Poisoned(Part::Ledger))
+                ));
                 poisoned += 1;
             }
             Err(other) => panic!("{other:?}"),
         }
     }
-    assert!(poisoned >= 2 && unharmed >= 4 && done >= 1, "{poisoned} poisoned, {unharmed} unharmed, {done} done");
+    assert!(
+        poisoned >= 2 && unharmed >= 4 && done >= 1,
+        "{poisoned} poisoned, {unharmed} unharmed, {done} done"
+    );
 }
 
-/// A sign-out that stands and is not on the disk yet hides an older one that is. The older one may go only when the newer one is there.
+/// A sign-out that stands and is not on the disk yet hides an older one that is. The older one may
+/// go only when the newer one is there.
 #[test]
 fn compaction_leaves_no_record_out_for_one_that_a_crash_takes() {
     for seed in 0..8 {
@@ -508,13 +581,22 @@ fn compaction_leaves_no_record_out_for_one_that_a_crash_takes() {
         ledger.stand(&[account(50)], NO_CUTOFF, 200).unwrap();
         assert!(ledger.compact(0).unwrap());
         machine.cut_power(seed);
-        let life =
-            Life { opening, as_of, time: 150, account: [50; 16], other: None, tenant: [0; 16], session: None, subject: None };
+        let life = Life {
+            opening,
+            as_of,
+            time: 150,
+            account: [50; 16],
+            other: None,
+            tenant: [0; 16],
+            session: None,
+            subject: None,
+        };
         assert!(open(&machine).unwrap().fences().is_dead(&life));
     }
 }
 
-/// While the new file is being written or synced, for as long as that takes, sign-outs are acknowledged; and the new file has them.
+/// While the new file is being written or synced, for as long as that takes, sign-outs are
+/// acknowledged; and the new file has them.
 #[test]
 fn sign_outs_go_on_while_the_ledger_is_compacted() {
     for hold in [Machine::set_holding_next_writes, Machine::set_holding_next_files] {
@@ -539,7 +621,9 @@ fn sign_outs_go_on_while_the_ledger_is_compacted() {
             machine.cut_power(seed);
             let ledger = open(&machine).unwrap();
             assert_eq!(verdicts(&ledger, opening), before);
-            assert!([77, 78, 79, 80].into_iter().chain(100..140).all(|n| gone(&ledger).contains(&n)));
+            assert!(
+                [77, 78, 79, 80].into_iter().chain(100..140).all(|n| gone(&ledger).contains(&n))
+            );
             append(&ledger, &[&[81]]);
         }
     }
@@ -560,7 +644,10 @@ fn a_check_sees_a_changed_byte_wherever_it_is() {
             *byte ^= 4;
         }
         machine.put_bytes(&name, &files[&name]);
-        assert!(matches!(ledger.check(), Err(Error::Damaged { part: Part::Ledger, .. })), "byte {at}");
+        assert!(
+            matches!(ledger.check(), Err(Error::Damaged { part: Part::Ledger, .. })),
+            "byte {at}"
+        );
         damaged += 1;
     }
     machine.put_bytes(&name, &whole[&name]);
@@ -577,8 +664,13 @@ fn changed_kept_records_are_damage() {
     let (kept, serial) = (header.kept as usize, header.serial);
     assert!(kept > 3);
     for slot in 0..kept {
-        let serial_filler = Seal { key: &LedgerKey::new(&key(), &ID), ledger_id: ID, serial }.encode(slot as u64, Slot::Filler);
-        for content in [vec![0; SLOT_BYTES], serial_filler.to_vec(), whole[slot_range((slot + 1) % kept)].to_vec()] {
+        let serial_filler = Seal { key: &LedgerKey::new(&key(), &ID), ledger_id: ID, serial }
+            .encode(slot as u64, Slot::Filler);
+        for content in [
+            vec![0; SLOT_BYTES],
+            serial_filler.to_vec(),
+            whole[slot_range((slot + 1) % kept)].to_vec(),
+        ] {
             let mut bytes = whole.clone();
             bytes[slot_range(slot)].copy_from_slice(&content);
             assert_eq!(outcome(&bytes), None, "slot {slot}");
@@ -594,7 +686,9 @@ fn threads_share_syncs_and_all_are_durable() {
     machine.set_holding_syncs(true);
     let spawn = |number: u8| {
         let ledger = ledger.clone();
-        std::thread::spawn(move || ledger.stand(&[account(number)], NO_CUTOFF, 7).and_then(|span| ledger.wait(span.last)))
+        std::thread::spawn(move || {
+            ledger.stand(&[account(number)], NO_CUTOFF, 7).and_then(|span| ledger.wait(span.last))
+        })
     };
     let first = spawn(1);
     machine.wait_held();
@@ -627,8 +721,13 @@ fn a_look_sees_what_opening_would_and_changes_nothing() {
         let machine = with_file(&bytes);
         let seen = Ledger::look(&*machine.disk().unwrap(), ID, &key(), |_| true).unwrap();
         assert_eq!(file(&machine), bytes);
-        let ledger = Ledger::read(machine.disk().unwrap(), ID, &key(), GROWTH).unwrap().settle().unwrap();
-        assert_eq!(seen.sign_outs, ledger.fences().in_order(), "{written:05b}: openings and voided records are no sign-outs");
+        let ledger =
+            Ledger::read(machine.disk().unwrap(), ID, &key(), GROWTH).unwrap().settle().unwrap();
+        assert_eq!(
+            seen.sign_outs,
+            ledger.fences().in_order(),
+            "{written:05b}: openings and voided records are no sign-outs"
+        );
         assert_eq!((seen.end, seen.known_since), (ledger.synced(), 5));
     }
     let mut bytes = whole;

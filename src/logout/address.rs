@@ -1,4 +1,5 @@
-//! The address at which a user signs out at the provider: OpenID Connect RP-Initiated Logout 1.0 §2.
+//! The address at which a user signs out at the provider: OpenID Connect RP-Initiated Logout 1.0
+//! §2.
 
 use openidconnect::url::{Url, form_urlencoded};
 
@@ -16,11 +17,13 @@ pub(super) struct Said<'a> {
     pub(super) ui_locales: Option<&'a str>,
 }
 
-/// What is left out of a query that is too long, in this order. (The others the provider needs, to send the user back.)
+/// What is left out of a query that is too long, in this order. (The others the provider needs, to
+/// send the user back.)
 const LEFT_OUT: [&str; 3] = ["id_token_hint", "ui_locales", "logout_hint"];
 
-/// The address with all that is said, each once. What the address says already is replaced: it cannot know who is leaving. What is not said
-/// stays as it is there. A query of more than so many bytes loses what can be left out.
+/// The address with all that is said, each once. What the address says already is replaced: it
+/// cannot know who is leaving. What is not said stays as it is there. A query of more than so many
+/// bytes loses what can be left out.
 pub(super) fn address(endpoint: &Url, said: &Said<'_>, longest_query: usize) -> String {
     let has_client = endpoint.query_pairs().any(|(name, _)| name == "client_id");
     let said = [
@@ -31,7 +34,8 @@ pub(super) fn address(endpoint: &Url, said: &Said<'_>, longest_query: usize) -> 
         ("state", said.state),
         ("ui_locales", said.ui_locales),
     ];
-    let mut said: Vec<(&str, &str)> = said.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    let mut said: Vec<(&str, &str)> =
+        said.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     let mut left_out = LEFT_OUT.iter();
     loop {
         let url = with(endpoint, &said);
@@ -45,11 +49,17 @@ pub(super) fn address(endpoint: &Url, said: &Said<'_>, longest_query: usize) -> 
 
 /// The address with these parameters, instead of those of the same names that it has.
 fn with(endpoint: &Url, said: &[(&str, &str)]) -> Url {
-    let is_said =
-        |part: &&str| form_urlencoded::parse(part.as_bytes()).any(|(name, _)| said.iter().any(|(said, _)| *said == name));
+    let is_said = |part: &&str| {
+        form_urlencoded::parse(part.as_bytes())
+            .any(|(name, _)| said.iter().any(|(said, _)| *said == name))
+    };
     // Its other parameters stay letter by letter.
-    let own: Vec<&str> =
-        endpoint.query().unwrap_or_default().split('&').filter(|part| !part.is_empty() && !is_said(part)).collect();
+    let own: Vec<&str> = endpoint
+        .query()
+        .unwrap_or_default()
+        .split('&')
+        .filter(|part| !part.is_empty() && !is_said(part))
+        .collect();
     let mut url = endpoint.clone();
     url.set_query(Some(own.join("&").as_str()).filter(|own| !own.is_empty()));
     if !said.is_empty() {
@@ -83,7 +93,8 @@ mod tests {
                      &state=s&ui_locales=de+en";
         assert_eq!(query("https://op.example/end", &SAID, 2048), whole);
         assert_eq!(query("https://op.example/end?", &SAID, 2048), whole);
-        // Also where it is written otherwise, or twice; and what else is there stays letter by letter.
+        // Also where it is written otherwise, or twice; and what else is there stays letter by
+        // letter.
         let endpoint = "https://op.example/end?client_id=old&p=b2c%5F1&%73tate=x&client%5Fid=older&id_token_hint&ui_locales=fr&logout_hint=\
                         &q=a%20b&post_logout_redirect_uri=https://x";
         assert_eq!(query(endpoint, &SAID, 2048), format!("p=b2c%5F1&q=a%20b&{whole}"));
@@ -96,18 +107,31 @@ mod tests {
         assert_eq!(address(&Url::parse(endpoint).unwrap(), &nothing, 2048), endpoint);
         // Without one in the address, it is the app's first.
         assert_eq!(query("https://op.example/end", &nothing, 2048), "client_id=first");
-        assert_eq!(address(&Url::parse("https://op.example/end").unwrap(), &Said::default(), 0), "https://op.example/end");
+        assert_eq!(
+            address(&Url::parse("https://op.example/end").unwrap(), &Said::default(), 0),
+            "https://op.example/end"
+        );
     }
 
     #[test]
     fn a_query_that_is_too_long_loses_the_hint_first_and_never_the_client() {
         let lacks = |longest: usize| {
             let query = query("https://op.example/end?p=1", &SAID, longest);
-            let names: Vec<_> = form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name.into_owned()).collect();
+            let names: Vec<_> = form_urlencoded::parse(query.as_bytes())
+                .map(|(name, _)| name.into_owned())
+                .collect();
             assert!(
-                ["p", "client_id", "post_logout_redirect_uri", "state"].iter().all(|name| names.iter().any(|had| had == name))
+                ["p", "client_id", "post_logout_redirect_uri", "state"]
+                    .iter()
+                    .all(|name| names.iter().any(|had| had == name))
             );
-            (query.len(), LEFT_OUT.into_iter().filter(|name| !names.iter().any(|had| had == name)).collect::<Vec<_>>())
+            (
+                query.len(),
+                LEFT_OUT
+                    .into_iter()
+                    .filter(|name| !names.iter().any(|had| had == name))
+                    .collect::<Vec<_>>(),
+            )
         };
         let (whole, none) = lacks(2048);
         assert_eq!((lacks(whole), none.as_slice()), ((whole, none.clone()), [].as_slice()));

@@ -6,7 +6,8 @@ use super::rejected::Rejected;
 
 /// The answer to a callback, for whatever web framework: send it as it is.
 ///
-/// It is never cached (`Cache-Control: no-store`), and a success is never said before the sign-out is durable.
+/// It is never cached (`Cache-Control: no-store`), and a success is never said before the sign-out
+/// is durable.
 ///
 /// ```
 /// # fn send(_: u16, _: Vec<(&str, &str)>, _: &str) {}
@@ -40,7 +41,8 @@ impl Answer {
         &self.body
     }
 
-    /// The sign-out is done. (200 and not 204: Back-Channel Logout 1.0 §2.8, and what the conformance suite takes.)
+    /// The sign-out is done. (200 and not 204: Back-Channel Logout 1.0 §2.8, and what the
+    /// conformance suite takes.)
     pub(super) fn done() -> Self {
         Self::new(200)
     }
@@ -48,11 +50,16 @@ impl Answer {
     /// The request is none that can be carried out.
     pub(super) fn refused(why: Rejected) -> Self {
         // The keys may be there next time; all else is for the sender to mend.
-        let error = if why == Rejected::KeysUnavailable { "temporarily_unavailable" } else { "invalid_request" };
+        let error = if why == Rejected::KeysUnavailable {
+            "temporarily_unavailable"
+        } else {
+            "invalid_request"
+        };
         Self::new(400).json(error, &why.to_string())
     }
 
-    /// The request was good, and was not carried out whole. (400 is what Back-Channel Logout 1.0 §2.8 has for that.)
+    /// The request was good, and was not carried out whole. (400 is what Back-Channel Logout 1.0
+    /// §2.8 has for that.)
     pub(super) fn failed() -> Self {
         Self::new(400).json("server_error", "the sign-out could not be carried out; send it again")
     }
@@ -68,10 +75,12 @@ impl Answer {
     /// A page for a frame that only pages of these origins may have; they are separated by spaces.
     pub(super) fn page(status: u16, text: &'static str, ancestors: Option<&str>) -> Self {
         let mut answer = Self::new(status);
-        let policy = format!("default-src 'none'; frame-ancestors {}", ancestors.unwrap_or("'none'"));
+        let policy =
+            format!("default-src 'none'; frame-ancestors {}", ancestors.unwrap_or("'none'"));
         answer.headers.push(("content-security-policy", policy));
         answer.headers.push(("content-type", "text/html; charset=utf-8".into()));
-        answer.body = format!("<!doctype html><html lang=\"en\"><title>{text}</title><p>{text}</p></html>\n");
+        answer.body =
+            format!("<!doctype html><html lang=\"en\"><title>{text}</title><p>{text}</p></html>\n");
         answer
     }
 
@@ -85,19 +94,31 @@ impl Answer {
 
     fn new(status: u16) -> Self {
         // The address may name a session.
-        let headers = [("cache-control", "no-store"), ("referrer-policy", "no-referrer"), ("x-content-type-options", "nosniff")];
-        Self { status, headers: headers.map(|(name, value)| (name, value.into())).into(), body: String::new() }
+        let headers = [
+            ("cache-control", "no-store"),
+            ("referrer-policy", "no-referrer"),
+            ("x-content-type-options", "nosniff"),
+        ];
+        Self {
+            status,
+            headers: headers.map(|(name, value)| (name, value.into())).into(),
+            body: String::new(),
+        }
     }
 
     fn json(mut self, error: &'static str, description: &str) -> Self {
         self.headers.push(("content-type", "application/json".into()));
-        self.body = serde_json::json!({ "error": error, "error_description": description }).to_string();
+        self.body =
+            serde_json::json!({ "error": error, "error_description": description }).to_string();
         self
     }
 }
 
 impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Answer").field("status", &self.status).field("body", &self.body).finish_non_exhaustive()
+        f.debug_struct("Answer")
+            .field("status", &self.status)
+            .field("body", &self.body)
+            .finish_non_exhaustive()
     }
 }

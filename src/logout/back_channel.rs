@@ -1,4 +1,5 @@
-//! OpenID Connect Back-Channel Logout 1.0: the provider posts a signed logout token, server to server.
+//! OpenID Connect Back-Channel Logout 1.0: the provider posts a signed logout token, server to
+//! server.
 
 use std::time::Duration;
 
@@ -12,25 +13,38 @@ use super::token::{LogoutToken, Unverified};
 use crate::model::sign_out::SessionPolicy;
 use crate::observe::Channel;
 
-/// How long a sign-in may be on its way, from the provider's ID token to the store: a request or two.
+/// How long a sign-in may be on its way, from the provider's ID token to the store: a request or
+/// two.
 const LONGEST_ON_ITS_WAY: Duration = Duration::from_secs(3600);
 
 impl Receiver {
-    /// Answers a `POST` to the back-channel logout URI: with 200 once the sign-out is durable (or was already), else with 400 and a JSON
-    /// body. `route` is the [name](super::Issuer::named) of the issuer whose own URI it is, or `None` for the one of all.
+    /// Answers a `POST` to the back-channel logout URI: with 200 once the sign-out is durable (or
+    /// was already), else with 400 and a JSON body. `route` is the [name](super::Issuer::named) of
+    /// the issuer whose own URI it is, or `None` for the one of all.
     ///
-    /// Read no more than 16 KiB of a body: longer ones are refused. (Requests of other methods get 405; that is for the caller.)
+    /// Read no more than 16 KiB of a body: longer ones are refused. (Requests of other methods get
+    /// 405; that is for the caller.)
     ///
     /// # What ends
-    /// Sign-ins that were made before the token (by its `iat`, and what the [clocks may differ by](super::Issuer::skew)), and all their tokens, offline
-    /// ones too: of the subject if there is only `sub`; of the session if there is only `sid`; of both in one stroke if there are both; and in each case
-    /// the whole accounts, unless the [policy](super::Issuer::session_policy) says otherwise: with [`OnlySession`](crate::SessionPolicy::OnlySession) the session
-    /// alone, if there is one. The specification would have refresh tokens with `offline_access` live on at the provider;
-    /// what an app may do with them there is not for this store to know. Here they go: nobody is called for who has signed out.
+    /// Sign-ins that were made before the token (by its `iat`, and what the [clocks may differ
+    /// by](super::Issuer::skew)), and all their tokens, offline ones too: of the subject if there
+    /// is only `sub`; of the session if there is only `sid`; of both in one stroke if there are
+    /// both; and in each case the whole accounts, unless the
+    /// [policy](super::Issuer::session_policy) says otherwise: with
+    /// [`OnlySession`](crate::SessionPolicy::OnlySession) the session alone, if there is one. The
+    /// specification would have refresh tokens with `offline_access` live on at the provider; what
+    /// an app may do with them there is not for this store to know. Here they go: nobody is called
+    /// for who has signed out.
     ///
-    /// Whether anybody was signed in makes no difference to the answer. If nobody was, the sign-out is recorded all the same, so that it ends a sign-in that is
-    /// on its way; but not if the token is more than an hour old, nor beyond 1000 such records an hour for an issuer.
-    pub async fn back_channel(&self, route: Option<&str>, content_type: Option<&str>, body: &[u8]) -> Answer {
+    /// Whether anybody was signed in makes no difference to the answer. If nobody was, the sign-out
+    /// is recorded all the same, so that it ends a sign-in that is on its way; but not if the token
+    /// is more than an hour old, nor beyond 1000 such records an hour for an issuer.
+    pub async fn back_channel(
+        &self,
+        route: Option<&str>,
+        content_type: Option<&str>,
+        body: &[u8],
+    ) -> Answer {
         let (token, meant) = match self.accept(route, content_type, body) {
             Ok(accepted) => accepted,
             Err(why) => return answer(Outcome::Refused(why)),
@@ -46,15 +60,22 @@ impl Receiver {
         answer(outcome.await.unwrap_or(Outcome::Failed))
     }
 
-    /// The token of a request, with which all is right. What a stranger could not send is left to be checked: the signature.
-    fn accept(&self, route: Option<&str>, content_type: Option<&str>, body: &[u8]) -> Result<(Unverified, Meant), Rejected> {
+    /// The token of a request, with which all is right. What a stranger could not send is left to
+    /// be checked: the signature.
+    fn accept(
+        &self,
+        route: Option<&str>,
+        content_type: Option<&str>,
+        body: &[u8],
+    ) -> Result<(Unverified, Meant), Rejected> {
         if body.len() > form::MAX_BODY {
             return Err(Rejected::Malformed("the body is too long"));
         }
         if !form::is_form(content_type) {
             return Err(Rejected::Malformed("the body must be application/x-www-form-urlencoded"));
         }
-        let token = form::parameter(body, "logout_token")?.ok_or(Rejected::Malformed("there is no logout_token"))?;
+        let token = form::parameter(body, "logout_token")?
+            .ok_or(Rejected::Malformed("there is no logout_token"))?;
         let token = Unverified::parse(&token, &LOGOUT)?;
         let meant = self.issuers.check(route, &token, self.store.blocking().time())?;
         Ok((token, meant))
@@ -68,8 +89,10 @@ impl Receiver {
         let turn = self.turn(Channel::Back).await;
         let policy = self.issuers.get(issuer).and_then(super::Issuer::policy);
         let sign_out = token.sign_out(policy.unwrap_or(self.store.blocking().session_policy()));
-        let signed_out = SignedOut::by(Signal::BackChannel, token.session().cloned(), token.subject().cloned());
-        let signed_out = SignedOut { revokes_offline_access: token.revokes_offline_access(), ..signed_out };
+        let signed_out =
+            SignedOut::by(Signal::BackChannel, token.session().cloned(), token.subject().cloned());
+        let signed_out =
+            SignedOut { revokes_offline_access: token.revokes_offline_access(), ..signed_out };
         if known.mark().is_some() {
             return self.carry_out(sign_out, signed_out, &known, turn).await;
         }
@@ -78,14 +101,17 @@ impl Receiver {
             Ok(outlook) => (!outlook.ends_anybody, outlook.accounts, outlook.seen),
             Err(_) => Default::default(),
         };
-        let (sign_out, signed_out) = (sign_out.with_seen(seen), SignedOut { accounts, ..signed_out });
+        let (sign_out, signed_out) =
+            (sign_out.with_seen(seen), SignedOut { accounts, ..signed_out });
         if finds_nobody && (self.is_old(token) || !self.take(issuer, sign_out.scopes().count())) {
             drop(turn);
             let signed_out = SignedOut { signed_in_before: sign_out.cutoff(), ..signed_out };
             return self.finish(signed_out, &known, Outcome::Nobody).await;
         }
-        // There are no accounts to look for then; those that have ended, of which a session can have thousands, are not recorded once more.
-        let sign_out = if finds_nobody { sign_out.policy(SessionPolicy::OnlySession) } else { sign_out };
+        // There are no accounts to look for then; those that have ended, of which a session can
+        // have thousands, are not recorded once more.
+        let sign_out =
+            if finds_nobody { sign_out.policy(SessionPolicy::OnlySession) } else { sign_out };
         self.carry_out(sign_out, signed_out, &known, turn).await
     }
 

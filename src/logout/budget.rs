@@ -1,7 +1,8 @@
 //! How many records an issuer may have for sign-outs that find nobody.
 //!
-//! A sign-out is recorded, found or not, so that it covers a sign-in that is on its way. That would give an issuer who signs
-//! names without end (broken, or hostile: a customer's own provider) the whole ledger. So there is a number of them in an hour.
+//! A sign-out is recorded, found or not, so that it covers a sign-in that is on its way. That would
+//! give an issuer who signs names without end (broken, or hostile: a customer's own provider) the
+//! whole ledger. So there is a number of them in an hour.
 
 use std::time::{Duration, Instant};
 

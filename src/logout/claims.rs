@@ -61,7 +61,11 @@ impl Events {
 
     pub(super) fn check_has(&self, event: &str) -> Result<(), Rejected> {
         let is_there = self.names.iter().any(|name| name == event);
-        if is_there { Ok(()) } else { Err(Rejected::claim("events", "the event is not there, or its value is no object")) }
+        if is_there {
+            Ok(())
+        } else {
+            Err(Rejected::claim("events", "the event is not there, or its value is no object"))
+        }
     }
 }
 
@@ -81,17 +85,26 @@ fn audience(members: &Members<'_>) -> Result<Vec<String>, Rejected> {
         Ok(None) => Err(missing("aud")),
         Ok(Some(Value::String(one))) => Ok(vec![one]),
         Ok(Some(Value::Array(several))) => {
-            let texts = several.into_iter().map(|value| if let Value::String(text) = value { Some(text) } else { None });
-            texts.collect::<Option<Vec<_>>>().ok_or(Rejected::claim("aud", "it is no list of texts"))
+            let texts = several
+                .into_iter()
+                .map(|value| if let Value::String(text) = value { Some(text) } else { None });
+            texts
+                .collect::<Option<Vec<_>>>()
+                .ok_or(Rejected::claim("aud", "it is no list of texts"))
         }
-        Ok(Some(_)) | Err(WrongType) => Err(Rejected::claim("aud", "it is neither a text nor a list of texts")),
+        Ok(Some(_)) | Err(WrongType) => {
+            Err(Rejected::claim("aud", "it is neither a text nor a list of texts"))
+        }
     }
 }
 
 /// Seconds since the epoch, perhaps with a fraction (RFC 7519 §2, NumericDate).
 fn time(members: &Members<'_>, claim: &'static str) -> Result<Option<Duration>, Rejected> {
-    let number = members.get::<Number>(claim).map_err(|_| Rejected::claim(claim, "it is no number"))?;
+    let number =
+        members.get::<Number>(claim).map_err(|_| Rejected::claim(claim, "it is no number"))?;
     let Some(number) = number else { return Ok(None) };
-    let seconds = number.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds.min(END_OF_TIME)).ok());
+    let seconds = number
+        .as_f64()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds.min(END_OF_TIME)).ok());
     seconds.map(Some).ok_or(Rejected::claim(claim, "it is no time"))
 }

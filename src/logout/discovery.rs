@@ -36,20 +36,25 @@ impl Discovery {
         if !provider.takes_discovered_issuer(&issuer) {
             return Err(Unusable::OtherIssuer);
         }
-        let is_plain_taken = Url::parse(provider.issuer()).is_ok_and(|issuer| issuer.scheme() == "http");
+        let is_plain_taken =
+            Url::parse(provider.issuer()).is_ok_and(|issuer| issuer.scheme() == "http");
         let jwks_uri = address(&jwks_uri, is_plain_taken).ok_or(Unusable::KeysAddress)?;
         // Keys without it are better than none: then the app signs out here alone.
-        let end_session_endpoint = text("end_session_endpoint").ok().and_then(|url| address(&url, is_plain_taken));
+        let end_session_endpoint =
+            text("end_session_endpoint").ok().and_then(|url| address(&url, is_plain_taken));
         Ok(Self { jwks_uri, end_session_endpoint })
     }
 }
 
-/// `url`, if that is where a document may be fetched or a user be sent. Plain HTTP only if it is taken, and never leaves the machine.
+/// `url`, if that is where a document may be fetched or a user be sent. Plain HTTP only if it is
+/// taken, and never leaves the machine.
 pub(super) fn address(url: &str, is_plain_taken: bool) -> Option<Url> {
     let url = Url::parse(url).ok()?;
     let is_safe = match url.scheme() {
         "https" => true,
-        "http" => is_plain_taken && matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")),
+        "http" => {
+            is_plain_taken && matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"))
+        }
         _ => false,
     };
     let is_bare = url.fragment().is_none() && url.username().is_empty() && url.password().is_none();
@@ -68,7 +73,10 @@ mod tests {
     fn a_document_is_an_object_with_each_name_once() {
         let good = r#"{"issuer": "https://op.example.com", "jwks_uri": "https://op.example.com/jwks", "other": [{}]}"#;
         let found = parse(good).unwrap();
-        assert_eq!((found.jwks_uri.as_str(), found.end_session_endpoint), ("https://op.example.com/jwks", None));
+        assert_eq!(
+            (found.jwks_uri.as_str(), found.end_session_endpoint),
+            ("https://op.example.com/jwks", None)
+        );
         for bad in [
             r#"["https://op.example.com", "https://op.example.com/jwks"]"#,
             r#"["https://op.example.com", "https://op.example.com/jwks", null]"#,

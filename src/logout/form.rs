@@ -13,7 +13,8 @@ pub(super) const MAX_QUERY: usize = 4 * 1024;
 /// # Errors
 /// [`Rejected::Malformed`] if it comes more than once: who reads which would be a matter of chance.
 pub(super) fn parameter(form: &[u8], name: &str) -> Result<Option<String>, Rejected> {
-    let mut found = form_urlencoded::parse(form).filter(|(key, _)| key == name).map(|(_, value)| value);
+    let mut found =
+        form_urlencoded::parse(form).filter(|(key, _)| key == name).map(|(_, value)| value);
     let value = found.next();
     match found.next() {
         Some(_) => Err(Rejected::Malformed("a parameter comes more than once")),
@@ -35,7 +36,10 @@ mod tests {
     fn a_parameter_counts_if_it_comes_once() {
         let of = |form: &str| parameter(form.as_bytes(), "sid");
         assert_eq!(of("a=b&sid=x%2By+z&sid2=q"), Ok(Some("x+y z".into())));
-        assert_eq!((of(""), of("SID=x"), of("sid=")), (Ok(None), Ok(None), Ok(Some(String::new()))));
+        assert_eq!(
+            (of(""), of("SID=x"), of("sid=")),
+            (Ok(None), Ok(None), Ok(Some(String::new())))
+        );
         assert!(of("sid=x&sid=x").is_err() && of("sid&s%69d=x").is_err());
     }
 

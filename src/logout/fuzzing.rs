@@ -3,7 +3,8 @@
 use super::discovery::Discovery;
 use crate::openid::Provider;
 
-/// Where a document of this issuer's says that the keys are and where users sign out, if it may say so.
+/// Where a document of this issuer's says that the keys are and where users sign out, if it may say
+/// so.
 #[must_use]
 pub fn discovered(json: &[u8], issuer: &str) -> Option<(String, Option<String>)> {
     let found = Discovery::parse(json, &Provider::generic(issuer).ok()?).ok()?;

@@ -9,9 +9,11 @@ use std::time::Duration;
 /// What [`HttpClient::get`] returns: the body, to be awaited.
 pub type HttpFuture<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, HttpError>> + Send + 'a>>;
 
-/// An HTTP client, as far as [`Keys`](super::Keys) needs one: it gets a provider's discovery document and its keys.
+/// An HTTP client, as far as [`Keys`](super::Keys) needs one: it gets a provider's discovery
+/// document and its keys.
 ///
-/// With the feature `reqwest` there is [`ReqwestClient`](super::ReqwestClient). Another is a few lines:
+/// With the feature `reqwest` there is [`ReqwestClient`](super::ReqwestClient). Another is a few
+/// lines:
 ///
 /// ```
 /// use oubliette::logout::{HttpClient, HttpError, HttpFuture};
@@ -34,11 +36,13 @@ pub type HttpFuture<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, HttpError>
 pub trait HttpClient: Send + Sync + 'static {
     /// Gets the document at `url`, which is `https`, or `http` at a loopback host.
     ///
-    /// - Only the status 200 is a success. A redirect is not followed: whoever could redirect us would choose our keys.
+    /// - Only the status 200 is a success. A redirect is not followed: whoever could redirect us
+    ///   would choose our keys.
     /// - Over TLS the server's certificate is verified, for the host that `url` names.
     /// - A body longer than `max_bytes` is an error, found without reading much more of it.
     ///
-    /// The caller sets a limit of time, and drops the future when it is over. It also looks at the length again.
+    /// The caller sets a limit of time, and drops the future when it is over. It also looks at the
+    /// length again.
     ///
     /// # Errors
     /// [`HttpError`], whatever the reason: the caller goes on with the document that it has.
@@ -79,10 +83,12 @@ const AT_MOST: Duration = Duration::from_secs(30);
 #[cfg(feature = "reqwest")]
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
-/// The default [`HttpClient`]: the crate `reqwest`, with rustls, which trusts the system's root certificates.
+/// The default [`HttpClient`]: the crate `reqwest`, with rustls, which trusts the system's root
+/// certificates.
 ///
-/// It follows no redirects, keeps no cookies, asks for no compression (a small body could unpack to a large one), and takes at most 30 s
-/// for a request. It uses the proxy that the environment names (`HTTPS_PROXY`, `NO_PROXY`), as `reqwest` does.
+/// It follows no redirects, keeps no cookies, asks for no compression (a small body could unpack to
+/// a large one), and takes at most 30 s for a request. It uses the proxy that the environment names
+/// (`HTTPS_PROXY`, `NO_PROXY`), as `reqwest` does.
 ///
 /// Cloning it is cheap, and clones share their connections.
 ///
@@ -102,15 +108,18 @@ pub struct ReqwestClient(reqwest::Client);
 impl ReqwestClient {
     /// A client of its own.
     ///
-    /// It uses the cryptography that the process has chosen (rustls' `CryptoProvider::install_default`), or ring. Other crates' features,
-    /// which can make it impossible for rustls to choose, do no harm.
+    /// It uses the cryptography that the process has chosen (rustls'
+    /// `CryptoProvider::install_default`), or ring. Other crates' features, which can make it
+    /// impossible for rustls to choose, do no harm.
     ///
     /// # Errors
-    /// [`HttpError::Other`] if TLS cannot be set up: the system has root certificates, but none that is valid. On a system that has none at
-    /// all, as in a container without the package `ca-certificates`, every [`get`](HttpClient::get) over `https` fails.
+    /// [`HttpError::Other`] if TLS cannot be set up: the system has root certificates, but none
+    /// that is valid. On a system that has none at all, as in a container without the package
+    /// `ca-certificates`, every [`get`](HttpClient::get) over `https` fails.
     pub fn new() -> Result<Self, HttpError> {
         reqwest::Client::builder()
-            // Another crate's feature could make it a different TLS, with other roots than are promised.
+            // Another crate's feature could make it a different TLS, with other roots than are
+            // promised.
             .use_rustls_tls()
             .user_agent(concat!("oubliette/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
@@ -128,8 +137,8 @@ impl ReqwestClient {
     }
 }
 
-/// For a proxy, a private root certificate, a client certificate. Redirects, cookies, compression and time-outs are then as that client has
-/// them: give it `redirect(Policy::none())`.
+/// For a proxy, a private root certificate, a client certificate. Redirects, cookies, compression
+/// and time-outs are then as that client has them: give it `redirect(Policy::none())`.
 #[cfg(feature = "reqwest")]
 #[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
 impl From<reqwest::Client> for ReqwestClient {

@@ -1,4 +1,5 @@
-//! The issuers whose sign-outs are taken: by the route that a callback came on, or by the name that it gives itself.
+//! The issuers whose sign-outs are taken: by the route that a callback came on, or by the name that
+//! it gives itself.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -8,9 +9,11 @@ use super::rejected::Rejected;
 use super::token::{LogoutToken, Unverified};
 use crate::model::error::{Error, Result};
 
-/// The issuers whose sign-outs are taken. No token adds one: its `iss` only chooses among them. Clones share the list.
+/// The issuers whose sign-outs are taken. No token adds one: its `iss` only chooses among them.
+/// Clones share the list.
 ///
-/// An issuer with a [name](Issuer::named) has callbacks of its own; those without one share the callbacks without a name.
+/// An issuer with a [name](Issuer::named) has callbacks of its own; those without one share the
+/// callbacks without a name.
 #[derive(Clone, Debug)]
 pub struct Issuers(Arc<[Issuer]>);
 
@@ -18,8 +21,9 @@ impl Issuers {
     /// These.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if there are none, if two are the same provider, are [known](Issuer::also_known_as) by the same address or have the
-    /// same name, or if a setting of one is wrong.
+    /// [`Error::InvalidInput`] if there are none, if two are the same provider, are
+    /// [known](Issuer::also_known_as) by the same address or have the same name, or if a setting of
+    /// one is wrong.
     pub fn new(issuers: impl IntoIterator<Item = Issuer>) -> Result<Self> {
         let mut list: Vec<Issuer> = Vec::new();
         for issuer in issuers {
@@ -27,7 +31,10 @@ impl Issuers {
                 return Err(Error::invalid(field, problem));
             }
             if list.iter().any(|other| other.provider().is(issuer.provider())) {
-                return Err(Error::invalid("issuers", "two are the same provider: give one of them both clients"));
+                return Err(Error::invalid(
+                    "issuers",
+                    "two are the same provider: give one of them both clients",
+                ));
             }
             if list.iter().any(|other| other.provider().disputes(issuer.provider())) {
                 return Err(Error::invalid(
@@ -40,7 +47,11 @@ impl Issuers {
             }
             list.push(issuer);
         }
-        if list.is_empty() { Err(Error::invalid("issuers", "there are none")) } else { Ok(Self(list.into())) }
+        if list.is_empty() {
+            Err(Error::invalid("issuers", "there are none"))
+        } else {
+            Ok(Self(list.into()))
+        }
     }
 
     /// In the order that they were given in.
@@ -52,9 +63,15 @@ impl Issuers {
         self.0.get(place)
     }
 
-    /// Checks everything but the signature of a token that came on this route: by the first issuer there whose it is and for whose app. Several can
-    /// take an `iss`, as two apps of one Entra tenant do; which one is meant, the audience says.
-    pub(super) fn check(&self, route: Option<&str>, token: &Unverified, now: SystemTime) -> Result<Meant, Rejected> {
+    /// Checks everything but the signature of a token that came on this route: by the first issuer
+    /// there whose it is and for whose app. Several can take an `iss`, as two apps of one Entra
+    /// tenant do; which one is meant, the audience says.
+    pub(super) fn check(
+        &self,
+        route: Option<&str>,
+        token: &Unverified,
+        now: SystemTime,
+    ) -> Result<Meant, Rejected> {
         let mut why = Rejected::UnknownIssuer;
         for (issuer, one) in self.on_route(route) {
             match one.check(token, now) {
@@ -68,7 +85,11 @@ impl Issuers {
     }
 
     /// Checks the signature too. Gives the issuer's place.
-    pub(super) async fn believe(&self, meant: Meant, token: &Unverified) -> Result<(usize, LogoutToken), Rejected> {
+    pub(super) async fn believe(
+        &self,
+        meant: Meant,
+        token: &Unverified,
+    ) -> Result<(usize, LogoutToken), Rejected> {
         let issuer = self.get(meant.issuer).ok_or(Rejected::UnknownIssuer)?;
         Ok((meant.issuer, issuer.believe(meant.checked, token).await?))
     }
@@ -133,14 +154,16 @@ mod tests {
     fn token(seed: u8, iss: &str, changes: Value) -> String {
         let mut claims = json!({"iss": iss, "aud": "a", "iat": NOW, "exp": NOW, "sid": "s", "events": {LOGOUT_EVENT: {}}});
         claims.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-        let parts = [json!({"alg": "EdDSA", "kid": "k"}), claims].map(|part| text(part.to_string().as_bytes()));
+        let parts = [json!({"alg": "EdDSA", "kid": "k"}), claims]
+            .map(|part| text(part.to_string().as_bytes()));
         let input = parts.join(".");
         let signature = SigningKey::from_bytes(&[seed; 32]).sign(input.as_bytes());
         format!("{input}.{}", text(&signature.to_bytes()))
     }
 
     fn issuer(provider: Provider, client: &str, seed: u8) -> Issuer {
-        Issuer::new(provider, ClientId::new(client).unwrap(), keys(seed)).algorithms([Algorithm::EdDsa])
+        Issuer::new(provider, ClientId::new(client).unwrap(), keys(seed))
+            .algorithms([Algorithm::EdDsa])
     }
 
     fn generic(iss: &str, seed: u8) -> Issuer {
@@ -148,10 +171,18 @@ mod tests {
     }
 
     fn entra(tenant: &str, client: &str, seed: u8) -> Issuer {
-        issuer(Provider::entra(&format!("https://login.microsoftonline.com/{tenant}/v2.0")).unwrap(), client, seed)
+        issuer(
+            Provider::entra(&format!("https://login.microsoftonline.com/{tenant}/v2.0")).unwrap(),
+            client,
+            seed,
+        )
     }
 
-    async fn received(issuers: &Issuers, route: Option<&str>, token: &str) -> Result<usize, Rejected> {
+    async fn received(
+        issuers: &Issuers,
+        route: Option<&str>,
+        token: &str,
+    ) -> Result<usize, Rejected> {
         let token = Unverified::parse(token, &LOGOUT).unwrap();
         let now = UNIX_EPOCH + Duration::from_secs(NOW);
         let meant = issuers.check(route, &token, now)?;
@@ -165,9 +196,18 @@ mod tests {
         assert_eq!(received(&issuers, None, &token(1, a, json!({}))).await, Ok(0));
         assert_eq!(received(&issuers, None, &token(2, b, json!({}))).await, Ok(1));
         // Each of them is well known, and speaks in the other's name.
-        assert_eq!(received(&issuers, None, &token(2, a, json!({}))).await, Err(Rejected::BadSignature));
-        assert_eq!(received(&issuers, None, &token(1, b, json!({}))).await, Err(Rejected::BadSignature));
-        assert_eq!(received(&issuers, None, &token(1, "https://c.example", json!({}))).await, Err(Rejected::UnknownIssuer));
+        assert_eq!(
+            received(&issuers, None, &token(2, a, json!({}))).await,
+            Err(Rejected::BadSignature)
+        );
+        assert_eq!(
+            received(&issuers, None, &token(1, b, json!({}))).await,
+            Err(Rejected::BadSignature)
+        );
+        assert_eq!(
+            received(&issuers, None, &token(1, "https://c.example", json!({}))).await,
+            Err(Rejected::UnknownIssuer)
+        );
     }
 
     #[tokio::test]
@@ -176,7 +216,13 @@ mod tests {
         let issuers = Issuers::new([generic(a, 1).named("a"), generic(b, 2)]).unwrap();
         assert_eq!(received(&issuers, Some("a"), &token(1, a, json!({}))).await, Ok(0));
         assert_eq!(received(&issuers, None, &token(2, b, json!({}))).await, Ok(1));
-        for (route, seed, iss) in [(None, 1, a), (Some("a"), 2, b), (Some("b"), 2, b), (Some("A"), 1, a), (Some(""), 2, b)] {
+        for (route, seed, iss) in [
+            (None, 1, a),
+            (Some("a"), 2, b),
+            (Some("b"), 2, b),
+            (Some("A"), 1, a),
+            (Some(""), 2, b),
+        ] {
             let received = received(&issuers, route, &token(seed, iss, json!({}))).await;
             assert_eq!(received, Err(Rejected::UnknownIssuer), "{route:?} {iss}");
         }
@@ -194,19 +240,36 @@ mod tests {
         assert_eq!(received(&issuers, None, &of("x", json!({}))).await, Ok(0));
         assert_eq!(received(&issuers, None, &of("y", json!({}))).await, Ok(1));
         // Why not is told by the issuer that was nearest to taking it.
-        assert_eq!(received(&issuers, None, &of("z", json!({}))).await, Err(Rejected::WrongAudience));
-        assert_eq!(received(&issuers, None, &of("x", json!({"exp": 1}))).await, Err(Rejected::Expired));
-        assert_eq!(received(&issuers, None, &of("y", json!({"exp": 1}))).await, Err(Rejected::Expired));
+        assert_eq!(
+            received(&issuers, None, &of("z", json!({}))).await,
+            Err(Rejected::WrongAudience)
+        );
+        assert_eq!(
+            received(&issuers, None, &of("x", json!({"exp": 1}))).await,
+            Err(Rejected::Expired)
+        );
+        assert_eq!(
+            received(&issuers, None, &of("y", json!({"exp": 1}))).await,
+            Err(Rejected::Expired)
+        );
     }
 
     #[test]
     fn whom_a_request_without_a_token_speaks_of() {
         let (a, b) = ("https://a.example", "https://b.example");
         let issuers = Issuers::new([generic(a, 1), generic(b, 2).named("b")]).unwrap();
-        let found = |route, iss| issuers.takes(route, iss).map(|issuer| issuer.provider().issuer().to_owned());
+        let found = |route, iss| {
+            issuers.takes(route, iss).map(|issuer| issuer.provider().issuer().to_owned())
+        };
         assert_eq!((found(None, Some(a)), found(None, None)), (Some(a.into()), Some(a.into())));
-        assert_eq!((found(Some("b"), Some(b)), found(Some("b"), None)), (Some(b.into()), Some(b.into())));
-        assert_eq!((found(None, Some(b)), found(Some("b"), Some(a)), found(Some("c"), None)), (None, None, None));
+        assert_eq!(
+            (found(Some("b"), Some(b)), found(Some("b"), None)),
+            (Some(b.into()), Some(b.into()))
+        );
+        assert_eq!(
+            (found(None, Some(b)), found(Some("b"), Some(a)), found(Some("c"), None)),
+            (None, None, None)
+        );
         // Of two on one route none is told by silence.
         let issuers = Issuers::new([generic(a, 1), generic(b, 2)]).unwrap();
         assert!(issuers.takes(None, None).is_none() && issuers.takes(None, Some(b)).is_some());
@@ -222,8 +285,12 @@ mod tests {
     fn who_may_frame_the_answer() {
         let issuer = generic("https://A.example:8443/realms/x", 1);
         assert_eq!(issuer.frame_ancestors(), "https://a.example:8443");
-        let issuer = issuer.frame_origin("https://B.example/").frame_origin("http://localhost:3000");
-        assert_eq!(issuer.frame_ancestors(), "https://a.example:8443 https://b.example http://localhost:3000");
+        let issuer =
+            issuer.frame_origin("https://B.example/").frame_origin("http://localhost:3000");
+        assert_eq!(
+            issuer.frame_ancestors(),
+            "https://a.example:8443 https://b.example http://localhost:3000"
+        );
         assert_eq!(generic("https://a;b.example", 1).frame_ancestors(), "'none'");
         assert_eq!(entra("common", "x", 1).frame_ancestors(), "https://login.microsoftonline.com");
     }

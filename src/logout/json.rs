@@ -7,8 +7,9 @@ use serde::Deserialize;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The members of an object, by name. An object that has a name twice is none: two readers could take different ones of them
-/// (RFC 7515 §4 and RFC 7519 §4 let us refuse it; `serde_json`'s own maps keep the last).
+/// The members of an object, by name. An object that has a name twice is none: two readers could
+/// take different ones of them (RFC 7515 §4 and RFC 7519 §4 let us refuse it; `serde_json`'s own
+/// maps keep the last).
 pub(super) struct Members<'a>(BTreeMap<String, &'a RawValue>);
 
 /// A member is of another type than it should be.
@@ -82,7 +83,19 @@ mod tests {
 
     #[test]
     fn only_an_object_is_one() {
-        for other in ["", "[]", "null", "1", "\"a\"", "{", "{}{}", "{\"a\":1,}", "{a:1}", "{\"a\":01}", "\u{feff}{}"] {
+        for other in [
+            "",
+            "[]",
+            "null",
+            "1",
+            "\"a\"",
+            "{",
+            "{}{}",
+            "{\"a\":1,}",
+            "{a:1}",
+            "{\"a\":01}",
+            "\u{feff}{}",
+        ] {
             assert!(Members::parse(other.as_bytes()).is_none(), "{other}");
         }
         assert!(Members::parse(b"{\"\xff\":1}").is_none());

@@ -1,4 +1,5 @@
-//! Signed tokens in compact form (RFC 7515 §7.1): what they look like. Nothing in one is believed here.
+//! Signed tokens in compact form (RFC 7515 §7.1): what they look like. Nothing in one is believed
+//! here.
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use openidconnect::core::CoreJwsSigningAlgorithm;
@@ -50,7 +51,8 @@ impl Algorithm {
     }
 }
 
-/// What a header says that matters. Keys and addresses of keys in it (`jwk`, `jku`, `x5c`, `x5u`) do not: keys come from the issuer.
+/// What a header says that matters. Keys and addresses of keys in it (`jwk`, `jku`, `x5c`, `x5u`)
+/// do not: keys come from the issuer.
 pub(super) struct Header {
     pub(super) algorithm: Algorithm,
     pub(super) typ: Option<String>,
@@ -71,13 +73,15 @@ impl Jws {
             return Err(Rejected::Malformed("the token is too long"));
         }
         let mut parts = compact.split('.');
-        let (header, payload, signature) = match (parts.next(), parts.next(), parts.next(), parts.count()) {
-            (Some(header), Some(payload), Some(signature), 0) => (header, payload, signature),
-            (.., 2) => return Err(Rejected::Encrypted),
-            _ => return Err(Rejected::Malformed("the token is no compact JWS")),
-        };
+        let (header, payload, signature) =
+            match (parts.next(), parts.next(), parts.next(), parts.count()) {
+                (Some(header), Some(payload), Some(signature), 0) => (header, payload, signature),
+                (.., 2) => return Err(Rejected::Encrypted),
+                _ => return Err(Rejected::Malformed("the token is no compact JWS")),
+            };
         // `signature` is the end of `compact`, behind a dot.
-        let signing_input = compact.as_bytes().get(..header.len() + 1 + payload.len()).unwrap_or_default();
+        let signing_input =
+            compact.as_bytes().get(..header.len() + 1 + payload.len()).unwrap_or_default();
         Ok(Self {
             header: Header::parse(&decoded(header)?)?,
             payload: decoded(payload)?,
@@ -102,7 +106,8 @@ impl Jws {
         &self.signature
     }
 
-    /// Names what was signed. Not the signature: whoever sees one of ECDSA can make another that is as good.
+    /// Names what was signed. Not the signature: whoever sees one of ECDSA can make another that is
+    /// as good.
     pub(super) fn digest(&self) -> [u8; 32] {
         Sha256::digest(&self.signing_input).into()
     }
@@ -110,9 +115,12 @@ impl Jws {
 
 impl Header {
     fn parse(json: &[u8]) -> Result<Self, Rejected> {
-        let members = Members::parse(json).ok_or(Rejected::Malformed("the header is no JSON object with each name once"))?;
-        let wrong = |_: WrongType| Rejected::Malformed("a member of the header is of the wrong type");
-        // Extensions that must be understood (§4.1.11): we know none. `b64` (RFC 7797) is the one that changes what is signed.
+        let members = Members::parse(json)
+            .ok_or(Rejected::Malformed("the header is no JSON object with each name once"))?;
+        let wrong =
+            |_: WrongType| Rejected::Malformed("a member of the header is of the wrong type");
+        // Extensions that must be understood (§4.1.11): we know none. `b64` (RFC 7797) is the one
+        // that changes what is signed.
         if members.has("crit") || members.has("b64") {
             return Err(Rejected::Malformed("the header has an extension that is not supported"));
         }
@@ -127,7 +135,8 @@ impl Header {
 
 /// Base64url without padding, and in its one spelling (RFC 7515 §2, RFC 4648 §3.5).
 fn decoded(part: &str) -> Result<Vec<u8>, Rejected> {
-    Base64UrlUnpadded::decode_vec(part).map_err(|_| Rejected::Malformed("a part of the token is no base64url"))
+    Base64UrlUnpadded::decode_vec(part)
+        .map_err(|_| Rejected::Malformed("a part of the token is no base64url"))
 }
 
 #[cfg(test)]
@@ -139,7 +148,8 @@ mod tests {
     }
 
     fn with_header(header: &str) -> Result<Algorithm, Rejected> {
-        Jws::parse(&format!("{}.{}.c2ln", encoded(header), encoded("{}"))).map(|jws| jws.header().algorithm)
+        Jws::parse(&format!("{}.{}.c2ln", encoded(header), encoded("{}")))
+            .map(|jws| jws.header().algorithm)
     }
 
     fn malformed(compact: &str) -> &'static str {
@@ -151,11 +161,18 @@ mod tests {
 
     #[test]
     fn its_parts() {
-        let compact = format!("{}.{}.c2ln", encoded(r#"{"alg":"ES256","typ":"JWT","kid":"k"}"#), encoded("payload"));
+        let compact = format!(
+            "{}.{}.c2ln",
+            encoded(r#"{"alg":"ES256","typ":"JWT","kid":"k"}"#),
+            encoded("payload")
+        );
         let jws = Jws::parse(&compact).unwrap();
         assert_eq!((jws.payload(), jws.signature()), (b"payload".as_slice(), b"sig".as_slice()));
         assert_eq!(jws.signing_input(), compact.strip_suffix(".c2ln").unwrap().as_bytes());
-        assert_eq!((jws.header().typ.as_deref(), jws.header().kid.as_deref()), (Some("JWT"), Some("k")));
+        assert_eq!(
+            (jws.header().typ.as_deref(), jws.header().kid.as_deref()),
+            (Some("JWT"), Some("k"))
+        );
         // Another signature is the same token, another payload is not.
         let digest = jws.digest();
         let other = compact.replace(".c2ln", ".c2lo");
@@ -197,10 +214,15 @@ mod tests {
         ] {
             assert_eq!(with_header(&format!(r#"{{"alg":"{name}"}}"#)), Ok(algorithm));
         }
-        for name in
-            ["none", "None", "NONE", "", "HS256", "HS512", "rs256", "RS256 ", "RS384", "ES512", "ES256K", "Ed448", "RSA-OAEP"]
-        {
-            assert_eq!(with_header(&format!(r#"{{"alg":"{name}"}}"#)), Err(Rejected::WrongAlgorithm), "{name}");
+        for name in [
+            "none", "None", "NONE", "", "HS256", "HS512", "rs256", "RS256 ", "RS384", "ES512",
+            "ES256K", "Ed448", "RSA-OAEP",
+        ] {
+            assert_eq!(
+                with_header(&format!(r#"{{"alg":"{name}"}}"#)),
+                Err(Rejected::WrongAlgorithm),
+                "{name}"
+            );
         }
         assert_eq!(with_header("{}"), Err(Rejected::WrongAlgorithm));
         assert_eq!(with_header(r#"{"alg":null}"#), Err(Rejected::WrongAlgorithm));
@@ -209,20 +231,25 @@ mod tests {
 
     #[test]
     fn extensions_of_the_header_are_refused_and_other_members_ignored() {
-        for more in [r#""crit":["exp"]"#, r#""crit":[]"#, r#""crit":7"#, r#""b64":false"#, r#""b64":true"#] {
+        for more in
+            [r#""crit":["exp"]"#, r#""crit":[]"#, r#""crit":7"#, r#""b64":false"#, r#""b64":true"#]
+        {
             let refused = with_header(&format!(r#"{{"alg":"RS256",{more}}}"#));
             assert!(matches!(refused, Err(Rejected::Malformed(_))), "{more}");
         }
-        let ignored =
-            r#"{"alg":"RS256","jku":"https://evil.example","jwk":{"kty":"oct"},"x5u":7,"x5c":[],"x5t":"a","unknown":{}}"#;
+        let ignored = r#"{"alg":"RS256","jku":"https://evil.example","jwk":{"kty":"oct"},"x5u":7,"x5c":[],"x5t":"a","unknown":{}}"#;
         assert!(with_header(ignored).is_ok());
     }
 
     #[test]
     fn a_header_that_can_be_read_in_two_ways_is_none() {
-        for header in
-            [r#"{"alg":"RS256","alg":"none"}"#, r#"{"alg":"RS256","kid":"a","kid":"b"}"#, "[]", "", r#"{"alg":"RS256"}x"#]
-        {
+        for header in [
+            r#"{"alg":"RS256","alg":"none"}"#,
+            r#"{"alg":"RS256","kid":"a","kid":"b"}"#,
+            "[]",
+            "",
+            r#"{"alg":"RS256"}x"#,
+        ] {
             assert!(matches!(with_header(header), Err(Rejected::Malformed(_))), "{header}");
         }
         for header in [r#"{"alg":"RS256","kid":7}"#, r#"{"alg":"RS256","typ":["JWT"]}"#] {

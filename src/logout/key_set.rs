@@ -19,18 +19,22 @@ pub const MAX_KEY_SET_BYTES: usize = 256 * 1024;
 const MAX_KEYS: usize = 64;
 /// How many keys are tried on one token, whoever sends it.
 const MAX_TRIED: usize = 8;
-/// The longest name of a key that is written to a log, in bytes, and how many unusable keys are told of at once.
+/// The longest name of a key that is written to a log, in bytes, and how many unusable keys are
+/// told of at once.
 const LONGEST_NAME: usize = 64;
 const MAX_TOLD: usize = 3;
-/// RSA moduli, in bits: shorter ones are no longer safe (RFC 7518 §3.3), longer ones cannot be used here.
+/// RSA moduli, in bits: shorter ones are no longer safe (RFC 7518 §3.3), longer ones cannot be used
+/// here.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 
 /// The keys that a provider signs with, from its JWKS document (RFC 7517 §5). Clones share them.
 ///
-/// Only keys that can check a signature here are kept, the first 64: RSA of 2048 to 4096 bits, P-256, P-384, Ed25519. Others are passed over, as are
-/// those for encryption, symmetric ones, and those that are not well formed. A key that names its `alg` serves that one alone. One that does not
-/// serves the first of the issuer's [algorithms](super::Issuer::algorithms) that it can. A key that names an issuer of
-/// Entra's in its member `issuer`, as Entra's own do, serves the tokens of that one alone.
+/// Only keys that can check a signature here are kept, the first 64: RSA of 2048 to 4096 bits,
+/// P-256, P-384, Ed25519. Others are passed over, as are those for encryption, symmetric ones, and
+/// those that are not well formed. A key that names its `alg` serves that one alone. One that does
+/// not serves the first of the issuer's [algorithms](super::Issuer::algorithms) that it can. A key
+/// that names an issuer of Entra's in its member `issuer`, as Entra's own do, serves the tokens of
+/// that one alone.
 ///
 /// ```
 /// use oubliette::logout::{KeySet, KeysError};
@@ -61,7 +65,9 @@ pub enum KeysError {
     #[error("the document is no JSON Web Key Set (RFC 7517)")]
     NotAKeySet,
     /// No key in it can check a signature here.
-    #[error("the key set has no key that can be used: RSA of 2048 to 4096 bits, P-256, P-384 or Ed25519, for signatures")]
+    #[error(
+        "the key set has no key that can be used: RSA of 2048 to 4096 bits, P-256, P-384 or Ed25519, for signatures"
+    )]
     NoUsableKeys,
 }
 
@@ -80,7 +86,8 @@ impl KeySet {
             return Err(KeysError::TooLarge.into());
         }
         let document = Members::parse(jwks).ok_or(KeysError::NotAKeySet)?;
-        let keys: Vec<&RawValue> = document.get("keys").ok().flatten().ok_or(KeysError::NotAKeySet)?;
+        let keys: Vec<&RawValue> =
+            document.get("keys").ok().flatten().ok_or(KeysError::NotAKeySet)?;
         let (mut usable, mut unusable) = (Vec::new(), Vec::new());
         for key in keys {
             match Key::parse(key.get().as_bytes()) {
@@ -110,16 +117,31 @@ impl KeySet {
         self.0.usable.is_empty()
     }
 
-    /// Whether one of the keys signed this, for this issuer: one of that name or, if the token names none, any that can have. (A provider with
-    /// several keys must name one, OpenID Connect Core 1.0 §10.1; but it is no reason to refuse what it has signed.) `UnknownKey` if there is no such key.
-    pub(super) fn verify(&self, jws: &Jws, algorithms: &[Algorithm], signed_as: &SignedAs<'_>) -> Result<(), Rejected> {
+    /// Whether one of the keys signed this, for this issuer: one of that name or, if the token
+    /// names none, any that can have. (A provider with several keys must name one, OpenID Connect
+    /// Core 1.0 §10.1; but it is no reason to refuse what it has signed.) `UnknownKey` if there is
+    /// no such key.
+    pub(super) fn verify(
+        &self,
+        jws: &Jws,
+        algorithms: &[Algorithm],
+        signed_as: &SignedAs<'_>,
+    ) -> Result<(), Rejected> {
         let header = jws.header();
         if !algorithms.contains(&header.algorithm) {
             return Err(Rejected::WrongAlgorithm);
         }
-        let fitting = || self.0.usable.iter().filter(|key| key.misfit(header.algorithm, algorithms, signed_as).is_none());
+        let fitting = || {
+            self.0
+                .usable
+                .iter()
+                .filter(|key| key.misfit(header.algorithm, algorithms, signed_as).is_none())
+        };
         // A token or a key without a name can belong to any of the others.
-        let mut keys: Vec<&Key> = fitting().filter(|key| header.kid.is_none() || key.kid == header.kid).take(MAX_TRIED).collect();
+        let mut keys: Vec<&Key> = fitting()
+            .filter(|key| header.kid.is_none() || key.kid == header.kid)
+            .take(MAX_TRIED)
+            .collect();
         if keys.is_empty() {
             keys = fitting().filter(|key| key.kid.is_none()).take(MAX_TRIED).collect();
         }
@@ -130,11 +152,18 @@ impl KeySet {
         }
     }
 
-    /// Why the key that a token names is of no use for it, though it is in the document. `None` if it is of use, or is not there.
-    pub(super) fn why_not(&self, jws: &Jws, algorithms: &[Algorithm], signed_as: &SignedAs<'_>) -> Option<Unusable> {
+    /// Why the key that a token names is of no use for it, though it is in the document. `None` if
+    /// it is of use, or is not there.
+    pub(super) fn why_not(
+        &self,
+        jws: &Jws,
+        algorithms: &[Algorithm],
+        signed_as: &SignedAs<'_>,
+    ) -> Option<Unusable> {
         let (kid, algorithm) = (jws.header().kid.as_deref()?, jws.header().algorithm);
         let named = self.0.usable.iter().filter(|key| key.kid.as_deref() == Some(kid));
-        let mut misfits: Vec<_> = named.map(|key| key.misfit(algorithm, algorithms, signed_as)).collect();
+        let mut misfits: Vec<_> =
+            named.map(|key| key.misfit(algorithm, algorithms, signed_as)).collect();
         if misfits.contains(&None) {
             return None;
         }
@@ -163,7 +192,12 @@ impl fmt::Display for Unusable {
         // It is public, but whoever serves the document decides what it says.
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.+/=:".contains(&byte);
         let is_told = self.kid.len() <= LONGEST_NAME && self.kid.bytes().all(is_plain);
-        write!(f, "the key {}: {}", if is_told { &self.kid } else { "(of a name that cannot stand here)" }, self.why)
+        write!(
+            f,
+            "the key {}: {}",
+            if is_told { &self.kid } else { "(of a name that cannot stand here)" },
+            self.why
+        )
     }
 }
 
@@ -227,7 +261,8 @@ impl Family {
 }
 
 impl Key {
-    /// If it cannot be used it is as if it were not there (RFC 7517 §5); what is wrong with it is told of those with a name.
+    /// If it cannot be used it is as if it were not there (RFC 7517 §5); what is wrong with it is
+    /// told of those with a name.
     fn parse(json: &[u8]) -> Result<Self, Option<Unusable>> {
         let members = Members::parse(json).ok_or(None)?;
         let kid = members.text("kid").map_err(|_| None)?;
@@ -237,8 +272,11 @@ impl Key {
     fn read(members: &Members<'_>, kid: Option<String>) -> Result<Self, &'static str> {
         let text = |name| members.text(name).map_err(|_| "a member of it is of the wrong type");
         let is_for_signatures = text("use")?.is_none_or(|purpose| purpose == "sig");
-        let operations: Option<Vec<String>> = members.get("key_ops").map_err(|_| "its key_ops are no list of texts")?;
-        if !is_for_signatures || operations.is_some_and(|names| !names.iter().any(|name| name == "verify")) {
+        let operations: Option<Vec<String>> =
+            members.get("key_ops").map_err(|_| "its key_ops are no list of texts")?;
+        if !is_for_signatures
+            || operations.is_some_and(|names| !names.iter().any(|name| name == "verify"))
+        {
             return Err("it is not for signatures, by its use or key_ops");
         }
         let bytes = |name| {
@@ -248,7 +286,11 @@ impl Key {
         // A coordinate has the full length of its field (RFC 7518 §6.2.1.2).
         let coordinate = |name, len| {
             let bytes: Vec<u8> = bytes(name)?;
-            if bytes.len() == len { Ok(bytes) } else { Err("a coordinate of it is not of its curve's length") }
+            if bytes.len() == len {
+                Ok(bytes)
+            } else {
+                Err("a coordinate of it is not of its curve's length")
+            }
         };
         let id = kid.clone().map(JsonWebKeyId::new);
         let (family, key) = match (text("kty")?.as_deref(), text("crv")?.as_deref()) {
@@ -259,20 +301,36 @@ impl Key {
                 }
                 (Family::Rsa, CoreJsonWebKey::new_rsa(n, e, id))
             }
-            (Some("EC"), Some("P-256")) => {
-                (Family::P256, CoreJsonWebKey::new_ec(coordinate("x", 32)?, coordinate("y", 32)?, CoreJsonCurveType::P256, id))
-            }
-            (Some("EC"), Some("P-384")) => {
-                (Family::P384, CoreJsonWebKey::new_ec(coordinate("x", 48)?, coordinate("y", 48)?, CoreJsonCurveType::P384, id))
-            }
-            (Some("OKP"), Some("Ed25519")) => {
-                (Family::Ed25519, CoreJsonWebKey::new_okp(coordinate("x", 32)?, CoreJsonCurveType::Ed25519, id))
-            }
+            (Some("EC"), Some("P-256")) => (
+                Family::P256,
+                CoreJsonWebKey::new_ec(
+                    coordinate("x", 32)?,
+                    coordinate("y", 32)?,
+                    CoreJsonCurveType::P256,
+                    id,
+                ),
+            ),
+            (Some("EC"), Some("P-384")) => (
+                Family::P384,
+                CoreJsonWebKey::new_ec(
+                    coordinate("x", 48)?,
+                    coordinate("y", 48)?,
+                    CoreJsonCurveType::P384,
+                    id,
+                ),
+            ),
+            (Some("OKP"), Some("Ed25519")) => (
+                Family::Ed25519,
+                CoreJsonWebKey::new_okp(coordinate("x", 32)?, CoreJsonCurveType::Ed25519, id),
+            ),
             _ => return Err("it is of another kind than RSA, P-256, P-384 and Ed25519"),
         };
         // One for another algorithm is for none of ours.
-        let served = |name: String| Algorithm::parse(&name).filter(|algorithm| family.serves(*algorithm));
-        let alg = text("alg")?.map(|name| served(name).ok_or("its alg is none that it could serve here")).transpose()?;
+        let served =
+            |name: String| Algorithm::parse(&name).filter(|algorithm| family.serves(*algorithm));
+        let alg = text("alg")?
+            .map(|name| served(name).ok_or("its alg is none that it could serve here"))
+            .transpose()?;
         let key = Self { kid, family, alg, issuer: text("issuer")?, key };
         if key.is_sound() {
             Ok(key)
@@ -283,24 +341,39 @@ impl Key {
 
     /// The one algorithm that it serves at an issuer: a key is never used with two.
     fn algorithm(&self, algorithms: &[Algorithm]) -> Option<Algorithm> {
-        self.alg.or_else(|| algorithms.iter().copied().find(|algorithm| self.family.serves(*algorithm)))
+        self.alg
+            .or_else(|| algorithms.iter().copied().find(|algorithm| self.family.serves(*algorithm)))
     }
 
     /// Why it is not for a token of this algorithm and issuer, if it is not.
-    fn misfit(&self, algorithm: Algorithm, algorithms: &[Algorithm], signed_as: &SignedAs<'_>) -> Option<&'static str> {
+    fn misfit(
+        &self,
+        algorithm: Algorithm,
+        algorithms: &[Algorithm],
+        signed_as: &SignedAs<'_>,
+    ) -> Option<&'static str> {
         if self.algorithm(algorithms) != Some(algorithm) {
             return Some("it serves another algorithm than the token's");
         }
-        (!self.may_sign_for(signed_as)).then_some("it says that it signs for another issuer than the token's")
+        (!self.may_sign_for(signed_as))
+            .then_some("it says that it signs for another issuer than the token's")
     }
 
     fn may_sign_for(&self, signed_as: &SignedAs<'_>) -> bool {
-        let is_for = |template: &str| signed_as.names.iter().any(|iss| is_issued_by(template, iss, signed_as.tid));
+        let is_for = |template: &str| {
+            signed_as.names.iter().any(|iss| is_issued_by(template, iss, signed_as.tid))
+        };
         self.issuer.as_deref().is_none_or(is_for)
     }
 
     fn has_signed(&self, jws: &Jws) -> bool {
-        self.key.verify_signature(&jws.header().algorithm.as_core(), jws.signing_input(), jws.signature()).is_ok()
+        self.key
+            .verify_signature(
+                &jws.header().algorithm.as_core(),
+                jws.signing_input(),
+                jws.signature(),
+            )
+            .is_ok()
     }
 
     /// Whether it is a key at all: a point on its curve, an RSA exponent that can be.

@@ -20,7 +20,8 @@ use crate::openid::Provider;
 pub(super) use cache::Cache;
 use fetch::given;
 
-/// Where the keys come from that a provider signs with: given once, or fetched when they are needed, and kept.
+/// Where the keys come from that a provider signs with: given once, or fetched when they are
+/// needed, and kept.
 ///
 /// ```
 /// use oubliette::logout::{Keys, ReqwestClient};
@@ -31,24 +32,31 @@ use fetch::given;
 /// ```
 ///
 /// # How keys are fetched
-/// Nothing is fetched before a token needs it, and only a token with which all else is right does. From then on:
+/// Nothing is fetched before a token needs it, and only a token with which all else is right does.
+/// From then on:
 ///
-/// - A token with an unknown key, or with a signature that does not verify (the key may have changed under its name), has the keys
-///   fetched again, **at most once in 5 s** ([`ask_again_after`](Self::ask_again_after)), whatever the reason and whatever came of it: so a stranger who
-///   makes up tokens cannot turn us on the provider.
-/// - It waits for the fetch that is going on, or for the next one that may begin, and is then checked again: so one that was signed with a key
-///   that the provider has published is not lost. Those who wait at a time take up at most 16 MiB for an issuer, which is some thousands of usual tokens; the
-///   others are refused at once. So what a flood of made-up tokens can do is to have a genuine one refused that is signed with a key published less than 5 s before.
-/// - Keys older than an hour ([`refresh_every`](Self::refresh_every)) are fetched again in the background, when a token comes. They serve meanwhile.
-/// - **The old keys serve for as long as fetching fails**, without a limit. To refuse a genuine sign-out would keep tokens that must go; a key that was
-///   withdrawn in the meantime can do no more than end sign-ins.
-/// - The discovery document is fetched again with the keys, which may have moved. If it cannot be had, or is not what it should be,
-///   the one before serves. Nothing that is unusable ever replaces what works.
-/// - A fetch takes at most 5 s ([`give_up_after`](Self::give_up_after)) and 256 KiB a document. It runs in a task of its own, and comes to its end though whoever asked
-///   hangs up.
+/// - A token with an unknown key, or with a signature that does not verify (the key may have
+///   changed under its name), has the keys fetched again, **at most once in 5 s**
+///   ([`ask_again_after`](Self::ask_again_after)), whatever the reason and whatever came of it: so
+///   a stranger who makes up tokens cannot turn us on the provider.
+/// - It waits for the fetch that is going on, or for the next one that may begin, and is then
+///   checked again: so one that was signed with a key that the provider has published is not lost.
+///   Those who wait at a time take up at most 16 MiB for an issuer, which is some thousands of
+///   usual tokens; the others are refused at once. So what a flood of made-up tokens can do is to
+///   have a genuine one refused that is signed with a key published less than 5 s before.
+/// - Keys older than an hour ([`refresh_every`](Self::refresh_every)) are fetched again in the
+///   background, when a token comes. They serve meanwhile.
+/// - **The old keys serve for as long as fetching fails**, without a limit. To refuse a genuine
+///   sign-out would keep tokens that must go; a key that was withdrawn in the meantime can do no
+///   more than end sign-ins.
+/// - The discovery document is fetched again with the keys, which may have moved. If it cannot be
+///   had, or is not what it should be, the one before serves. Nothing that is unusable ever
+///   replaces what works.
+/// - A fetch takes at most 5 s ([`give_up_after`](Self::give_up_after)) and 256 KiB a document. It
+///   runs in a task of its own, and comes to its end though whoever asked hangs up.
 ///
-/// Each [`Issuer`](super::Issuer) has keys of its own, which its clones share. Two that are made with the same `Keys` share only the HTTP client, so that
-/// no provider can sign for another.
+/// Each [`Issuer`](super::Issuer) has keys of its own, which its clones share. Two that are made
+/// with the same `Keys` share only the HTTP client, so that no provider can sign for another.
 ///
 /// Fetching needs a tokio runtime with its clock and its sockets (`enable_all`).
 #[derive(Clone)]
@@ -91,7 +99,8 @@ impl Default for Pace {
 }
 
 impl Keys {
-    /// These keys and no others: a JWK Set (RFC 7517 §5). When the provider changes its keys, have the new ones here before.
+    /// These keys and no others: a JWK Set (RFC 7517 §5). When the provider changes its keys, have
+    /// the new ones here before.
     ///
     /// # Errors
     /// [`KeysError`] if it is no such document, or has no key that can be used.
@@ -99,12 +108,14 @@ impl Keys {
         Ok(Self(Origin::Fixed(KeySet::parse(jwks)?)))
     }
 
-    /// The keys that the provider's discovery document names, at `<issuer>/.well-known/openid-configuration` (OpenID Connect
-    /// Discovery 1.0 §4). Its `issuer` must be the provider's, and its `jwks_uri` an `https` URL: at whatever host, for large providers keep
-    /// their keys elsewhere.
+    /// The keys that the provider's discovery document names, at
+    /// `<issuer>/.well-known/openid-configuration` (OpenID Connect Discovery 1.0 §4). Its `issuer`
+    /// must be the provider's, and its `jwks_uri` an `https` URL: at whatever host, for large
+    /// providers keep their keys elsewhere.
     ///
-    /// So an app whose *customers* name their issuers asks addresses of the customers' choice, and tells nobody the answer. If there
-    /// are hosts that nobody may have asked, let the client refuse them:
+    /// So an app whose *customers* name their issuers asks addresses of the customers' choice, and
+    /// tells nobody the answer. If there are hosts that nobody may have asked, let the client
+    /// refuse them:
     ///
     /// ```
     /// use oubliette::logout::{HttpClient, HttpError, HttpFuture, Keys, ReqwestClient};
@@ -124,16 +135,18 @@ impl Keys {
     /// # Ok(()) }
     /// ```
     ///
-    /// (Against names that lead to inside addresses, give [`ReqwestClient`](super::ReqwestClient) a client with a resolver or a proxy that knows them.)
+    /// (Against names that lead to inside addresses, give [`ReqwestClient`](super::ReqwestClient) a
+    /// client with a resolver or a proxy that knows them.)
     pub fn discovered(http: impl HttpClient) -> Self {
         Self::fetched_from(Source::Discovered, http)
     }
 
-    /// As [`discovered`](Self::discovered), for a document that is elsewhere: for B2C, whose address names the user flow. The `issuer` in it must
-    /// still be the provider's.
+    /// As [`discovered`](Self::discovered), for a document that is elsewhere: for B2C, whose
+    /// address names the user flow. The `issuer` in it must still be the provider's.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`](crate::Error::InvalidInput) if it is no `https` URL (`http` is taken for loopback hosts, as in tests).
+    /// [`Error::InvalidInput`](crate::Error::InvalidInput) if it is no `https` URL (`http` is taken
+    /// for loopback hosts, as in tests).
     pub fn discovered_at(url: &str, http: impl HttpClient) -> Result<Self> {
         Ok(Self::fetched_from(Source::DiscoveredAt(given(url, "discovery URL")?), http))
     }
@@ -146,14 +159,15 @@ impl Keys {
         Ok(Self::fetched_from(Source::At(given(jwks_uri, "jwks_uri")?), http))
     }
 
-    /// After how long keys are fetched again though all signatures verify: an hour, unless set. It is how long a withdrawn key is believed
-    /// while the provider can be reached and tokens come.
+    /// After how long keys are fetched again though all signatures verify: an hour, unless set. It
+    /// is how long a withdrawn key is believed while the provider can be reached and tokens come.
     pub fn refresh_every(self, age: Duration) -> Self {
         self.paced(|pace| pace.refresh_every = age)
     }
 
-    /// The least time from the beginning of a fetch to that of the next: 5 s, unless set. Without it (zero) everybody who can send us a token
-    /// can have us ask the provider as often. Tokens wait for the next fetch only if that may begin within 30 s.
+    /// The least time from the beginning of a fetch to that of the next: 5 s, unless set. Without
+    /// it (zero) everybody who can send us a token can have us ask the provider as often. Tokens
+    /// wait for the next fetch only if that may begin within 30 s.
     pub fn ask_again_after(self, interval: Duration) -> Self {
         self.paced(|pace| pace.ask_again_after = interval)
     }
@@ -167,7 +181,9 @@ impl Keys {
     pub(super) fn cache(&self, provider: &Provider) -> Cache {
         match &self.0 {
             Origin::Fixed(keys) => Cache::fixed(keys.clone()),
-            Origin::Fetched(http, source, pace) => Cache::fetched(http.clone(), source.clone(), *pace, provider.clone()),
+            Origin::Fetched(http, source, pace) => {
+                Cache::fetched(http.clone(), source.clone(), *pace, provider.clone())
+            }
         }
     }
 
@@ -192,7 +208,10 @@ impl fmt::Debug for Keys {
                     Source::Discovered => "the issuer's discovery document",
                     Source::DiscoveredAt(url) | Source::At(url) => url.as_str(),
                 };
-                f.debug_struct("Fetched").field("from", &source).field("pace", pace).finish_non_exhaustive()
+                f.debug_struct("Fetched")
+                    .field("from", &source)
+                    .field("pace", pace)
+                    .finish_non_exhaustive()
             }
         }
     }

@@ -1,4 +1,5 @@
-//! The sign-out callbacks of OpenID Connect: a provider says that a user has signed out, here or in any other app, and her tokens go.
+//! The sign-out callbacks of OpenID Connect: a provider says that a user has signed out, here or in
+//! any other app, and her tokens go.
 //!
 //! | signal | who brings it | what it proves |
 //! | --- | --- | --- |
@@ -6,13 +7,15 @@
 //! | [Front-Channel Logout 1.0](https://openid.net/specs/openid-connect-frontchannel-1_0.html) | the user's browser fetches an address of the app's, in a frame of the provider's page | nothing but that somebody knows the `sid`: [`Receiver::front_channel`] |
 //! | [RP-Initiated Logout 1.0](https://openid.net/specs/openid-connect-rpinitiated-1_0.html) | the user, in this app, who is then sent to the provider | that it is she: [`Receiver::sign_out`] |
 //!
-//! Prefer the back channel where the provider has it (Keycloak, Auth0, Okta, Ory Hydra and others). Browsers that keep third parties' content apart,
-//! and users who close them, lose front-channel requests. Entra ID has the front channel only, and per browser.
+//! Prefer the back channel where the provider has it (Keycloak, Auth0, Okta, Ory Hydra and others).
+//! Browsers that keep third parties' content apart, and users who close them, lose front-channel
+//! requests. Entra ID has the front channel only, and per browser.
 //!
 //! # Parts
 //! [`Issuer`]: a provider, the app's id there, its [`Keys`], and how strict to be. [`Issuers`]: the list; no token adds to it. [`Receiver`]: a
-//! store and its issuers; it takes what came and gives an [`Answer`], both in plain types. With the feature `axum`, `sign_out_routes` mounts it;
-//! with `reqwest` there is an HTTP client for fetching keys. Everything else is here without either.
+//! store and its issuers; it takes what came and gives an [`Answer`], both in plain types. With the
+//! feature `axum`, `sign_out_routes` mounts it; with `reqwest` there is an HTTP client for fetching
+//! keys. Everything else is here without either.
 //!
 //! With another web framework:
 //! ```no_run
@@ -36,34 +39,49 @@
 //! ```
 //!
 //! # What is promised
-//! - **Success is said of what is durable**, and of nothing else. A store or a hook that fails is never a 200.
-//! - **A sign-out that has come is carried out**, though its sender hangs up, the keys have to be fetched first, or nobody is signed in yet: it is
-//!   recorded, so that it also ends a sign-in that is on its way: one that was begun [before it](crate::SignIn::as_of), and without that one of the same session. (Not
-//!   by the front channel, which records nothing for who is not there.)
-//! - **It ends nobody who signed in after it**: what says when it was made ends sign-ins from before, and what its clock may be off by ([`Issuer::skew`], a
-//!   minute). A token that comes again does nothing, as long as it is remembered: 1024 of an issuer's are, until the app is restarted.
-//! - **A stranger can do nothing**: not end anybody, not have anything recorded or logged, and have keys fetched once in
-//!   [some seconds](Keys::ask_again_after) at most. (By the front channel they can end the session whose secret `sid` they have, or
-//!   whoever's name they know, if an issuer [takes that for a `sid`](Issuer::front_channel_sid_is_sub); and while the store's engine
-//!   cannot be read, have up to 1000 sessions recorded. What they can have done at will is a signature checked, some 0.1 ms of a core: a limit of requests per
-//!   sender in front is good to have.)
-//! - **A provider can end its own users' sign-ins alone**, whatever it signs; and it cannot fill the ledger for the others: beyond 1000 records an
-//!   hour, its sign-outs are recorded only if they end somebody.
+//! - **Success is said of what is durable**, and of nothing else. A store or a hook that fails is
+//!   never a 200.
+//! - **A sign-out that has come is carried out**, though its sender hangs up, the keys have to be
+//!   fetched first, or nobody is signed in yet: it is recorded, so that it also ends a sign-in that
+//!   is on its way: one that was begun [before it](crate::SignIn::as_of), and without that one of
+//!   the same session. (Not by the front channel, which records nothing for who is not there.)
+//! - **It ends nobody who signed in after it**: what says when it was made ends sign-ins from
+//!   before, and what its clock may be off by ([`Issuer::skew`], a minute). A token that comes
+//!   again does nothing, as long as it is remembered: 1024 of an issuer's are, until the app is
+//!   restarted.
+//! - **A stranger can do nothing**: not end anybody, not have anything recorded or logged, and have
+//!   keys fetched once in [some seconds](Keys::ask_again_after) at most. (By the front channel they
+//!   can end the session whose secret `sid` they have, or whoever's name they know, if an issuer
+//!   [takes that for a `sid`](Issuer::front_channel_sid_is_sub); and while the store's engine
+//!   cannot be read, have up to 1000 sessions recorded. What they can have done at will is a
+//!   signature checked, some 0.1 ms of a core: a limit of requests per sender in front is good to
+//!   have.)
+//! - **A provider can end its own users' sign-ins alone**, whatever it signs; and it cannot fill
+//!   the ledger for the others: beyond 1000 records an hour, its sign-outs are recorded only if
+//!   they end somebody.
 //!
 //! # What is not
-//! - A session that its provider has ended by a logout token takes no sign-in from before the token, or up to the [skew](Issuer::skew) after it: such a sign-in
-//!   is [`Error::Overtaken`](crate::Error::Overtaken), which says from when on another one counts. Most providers begin a new session when the user signs in again. Keycloak
-//!   goes on with the session, under the same `sid`, if only the consent to this client was withdrawn: a user who comes back within a minute has to try
-//!   once more then. Tell them so, and not that the login failed.
-//! - By [`OnlySession`](crate::SessionPolicy::OnlySession), a sign-in whose session nobody knows is not ended by a token that names one:
+//! - A session that its provider has ended by a logout token takes no sign-in from before the
+//!   token, or up to the [skew](Issuer::skew) after it: such a sign-in is
+//!   [`Error::Overtaken`](crate::Error::Overtaken), which says from when on another one counts.
+//!   Most providers begin a new session when the user signs in again. Keycloak goes on with the
+//!   session, under the same `sid`, if only the consent to this client was withdrawn: a user who
+//!   comes back within a minute has to try once more then. Tell them so, and not that the login
+//!   failed.
+//! - By [`OnlySession`](crate::SessionPolicy::OnlySession), a sign-in whose session nobody knows is
+//!   not ended by a token that names one:
 //!   [`Provider::require_session`](crate::openid::Provider::require_session).
 //! - Encrypted logout tokens are refused.
-//! - A provider that signs under another address than it did at sign-in (a custom domain that changed, an address inside of a cluster) is the same only to whom it was
-//!   [said](crate::openid::Provider::also_known_as). Otherwise its sign-outs are refused, as anybody's who is not known; they do not pass for done.
-//! - A provider whose clock is off by more than the [skew](Issuer::skew) from the time in its own ID tokens (several nodes that disagree), or an app that makes
-//!   [`SignIn`](crate::SignIn)s with a time of its own: a sign-in from just before the sign-out can be later than it, and stay. Let
+//! - A provider that signs under another address than it did at sign-in (a custom domain that
+//!   changed, an address inside of a cluster) is the same only to whom it was
+//!   [said](crate::openid::Provider::also_known_as). Otherwise its sign-outs are refused, as
+//!   anybody's who is not known; they do not pass for done.
+//! - A provider whose clock is off by more than the [skew](Issuer::skew) from the time in its own
+//!   ID tokens (several nodes that disagree), or an app that makes [`SignIn`](crate::SignIn)s with
+//!   a time of its own: a sign-in from just before the sign-out can be later than it, and stay. Let
 //!   [`Provider::sign_in`](crate::openid::Provider::sign_in) take the time from the ID token.
-//! - Whether the provider tells at all is up to it: many send once, some not for every way a session can end.
+//! - Whether the provider tells at all is up to it: many send once, some not for every way a
+//!   session can end.
 
 mod address;
 mod answer;

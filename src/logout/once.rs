@@ -1,9 +1,11 @@
-//! What a logout request needs is done once: its token is parsed and checked, and whom it ends is looked up.
+//! What a logout request needs is done once: its token is parsed and checked, and whom it ends is
+//! looked up.
 
 use std::cell::Cell;
 
 thread_local! {
-    /// How many tokens this thread has parsed, and how many it has checked, but for their signatures.
+    /// How many tokens this thread has parsed, and how many it has checked, but for their
+    /// signatures.
     pub(super) static PARSED: Cell<usize> = const { Cell::new(0) };
     pub(super) static CHECKED: Cell<usize> = const { Cell::new(0) };
 }
@@ -41,7 +43,8 @@ mod tests {
     fn body(claims: Value) -> String {
         let mut all = json!({"iss": ISS, "aud": "a", "iat": seconds(), "exp": seconds() + 120, "events": {LOGOUT_EVENT: {}}});
         all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
-        let input = [json!({"alg": "EdDSA"}), all].map(|part| text(part.to_string().as_bytes())).join(".");
+        let input =
+            [json!({"alg": "EdDSA"}), all].map(|part| text(part.to_string().as_bytes())).join(".");
         let signature = SigningKey::from_bytes(&[1; 32]).sign(input.as_bytes());
         format!("logout_token={input}.{}", text(&signature.to_bytes()))
     }
@@ -49,15 +52,20 @@ mod tests {
     /// A receiver over a store, and the accounts that its hook was told of.
     fn receiver(store: &TokenStore) -> (Receiver, Arc<Mutex<Vec<AccountId>>>) {
         let x = text(SigningKey::from_bytes(&[1; 32]).verifying_key().as_bytes());
-        let keys = Keys::fixed(json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": x}]}).to_string().as_bytes()).unwrap();
+        let keys = Keys::fixed(
+            json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": x}]}).to_string().as_bytes(),
+        )
+        .unwrap();
         let issuer =
-            Issuer::new(Provider::generic(ISS).unwrap(), ClientId::new("a").unwrap(), keys).algorithms([Algorithm::EdDsa]);
+            Issuer::new(Provider::generic(ISS).unwrap(), ClientId::new("a").unwrap(), keys)
+                .algorithms([Algorithm::EdDsa]);
         let told = Arc::new(Mutex::new(Vec::new()));
         let tell = told.clone();
-        let receiver = Receiver::new(store.clone(), Issuers::new([issuer]).unwrap()).after_sign_out(move |signed_out| {
-            tell.lock().unwrap().extend(signed_out.accounts);
-            async { Ok(()) }
-        });
+        let receiver = Receiver::new(store.clone(), Issuers::new([issuer]).unwrap())
+            .after_sign_out(move |signed_out| {
+                tell.lock().unwrap().extend(signed_out.accounts);
+                async { Ok(()) }
+            });
         (receiver, told)
     }
 
@@ -65,13 +73,19 @@ mod tests {
         let subject = Subject::new(ISS, sub).unwrap();
         let account = AccountId::of_subject(subject.clone());
         let at = SystemTime::now().checked_sub(Duration::from_secs(100)).unwrap();
-        let sign_in = SignIn::new(account.clone(), TenantId::new("t").unwrap()).subject(subject).signed_in_at(at);
+        let sign_in = SignIn::new(account.clone(), TenantId::new("t").unwrap())
+            .subject(subject)
+            .signed_in_at(at);
         store.sign_in(sign_in.session(SessionId::new(ISS, sid).unwrap())).unwrap();
         account
     }
 
     /// How often each row of this account, and each place of the index, was read.
-    fn reads(machine: &Machine, store: &TokenStore, account: &AccountId) -> (BTreeMap<Vec<u8>, usize>, BTreeMap<Vec<u8>, usize>) {
+    fn reads(
+        machine: &Machine,
+        store: &TokenStore,
+        account: &AccountId,
+    ) -> (BTreeMap<Vec<u8>, usize>, BTreeMap<Vec<u8>, usize>) {
         let header = row_key::header(&store.core().tagger.account(account));
         let (mut rows, mut index) = (BTreeMap::new(), BTreeMap::new());
         for key in machine.take_reads() {
@@ -125,19 +139,29 @@ mod tests {
             sign_in(&store, "jane", "s-2");
             machine.take_reads();
             let status = match is_front {
-                true => receiver.front_channel(None, "iss=https://op.example&sid=s-1").await.status(),
+                true => {
+                    receiver.front_channel(None, "iss=https://op.example&sid=s-1").await.status()
+                }
                 false => post(&receiver, claims.clone()).await,
             };
             let (rows, index) = reads(&machine, &store, &jane);
-            assert_eq!((status, told.lock().unwrap().as_slice()), (200, std::slice::from_ref(&jane)));
+            assert_eq!(
+                (status, told.lock().unwrap().as_slice()),
+                (200, std::slice::from_ref(&jane))
+            );
             // The header, and both sign-ins.
             assert_eq!((rows.len(), rows.values().max()), (3, Some(&1)), "{claims}");
             // The index is looked into once more, under the locks.
-            assert!(!index.is_empty() && index.values().all(|times| *times == 2), "{claims}: {:?}", index.values());
+            assert!(
+                !index.is_empty() && index.values().all(|times| *times == 2),
+                "{claims}: {:?}",
+                index.values()
+            );
         }
     }
 
-    /// What was looked up before is a hint: whoever signs in after the look, and before the sign-out stands, goes too.
+    /// What was looked up before is a hint: whoever signs in after the look, and before the
+    /// sign-out stands, goes too.
     #[test]
     fn a_sign_in_between_the_look_and_the_sign_out_ends_too() {
         let store = TokenStore::in_memory().unwrap();

@@ -13,8 +13,8 @@ pub(super) enum Presence {
     Forbidden,
 }
 
-/// A kind of token: what the specifications write in its type and claims, so that no token of one kind passes as one of another
-/// (RFC 8725 §3.12).
+/// A kind of token: what the specifications write in its type and claims, so that no token of one
+/// kind passes as one of another (RFC 8725 §3.12).
 #[derive(Debug)]
 pub(super) struct Profile {
     /// The `typ` that says that a token is of this kind.
@@ -34,17 +34,19 @@ pub(super) struct Profile {
 /// The event of a logout token (OpenID Connect Back-Channel Logout 1.0 §2.4).
 pub(super) const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
-/// Logout tokens (OpenID Connect Back-Channel Logout 1.0 §2.4, §2.6). An ID token differs by its `nonce`, or at least by having no such event.
+/// Logout tokens (OpenID Connect Back-Channel Logout 1.0 §2.4, §2.6). An ID token differs by its
+/// `nonce`, or at least by having no such event.
 pub(super) const LOGOUT: Profile = Profile {
     own_type: "logout+jwt",
-    // "Requiring explicitly typed Logout Tokens will break most existing deployments" (§2.4). Old IdentityServers write that of an access token.
+    // "Requiring explicitly typed Logout Tokens will break most existing deployments" (§2.4). Old
+    // IdentityServers write that of an access token.
     other_types: &["jwt", "at+jwt"],
     // An issuer that leaves it out can be given an age instead: `Issuer::without_expiry_for`.
     exp: Presence::Required,
     sub: Presence::Optional,
     nonce: Presence::Forbidden,
-    // Required of the sender (§2.4), but no part of the validation (§2.6) unless replays are told by it, which they are not here. To refuse
-    // a sign-out for its lack would keep tokens.
+    // Required of the sender (§2.4), but no part of the validation (§2.6) unless replays are told
+    // by it, which they are not here. To refuse a sign-out for its lack would keep tokens.
     jti: Presence::Optional,
     is_user_required: true,
     event: Some(LOGOUT_EVENT),
@@ -64,19 +66,30 @@ impl Profile {
                     _ => typ,
                 };
                 let is = |name: &str| typ.eq_ignore_ascii_case(name);
-                is(self.own_type) || (!is_own_required && self.other_types.iter().any(|name| is(name)))
+                is(self.own_type)
+                    || (!is_own_required && self.other_types.iter().any(|name| is(name)))
             }
         };
         if is_right { Ok(()) } else { Err(Rejected::WrongType) }
     }
 
     /// Whether what must be there is, and what must not is not.
-    pub(super) fn check_claims(&self, claims: &Claims, members: &Members<'_>) -> Result<(), Rejected> {
-        for (name, presence) in [("exp", self.exp), ("sub", self.sub), ("nonce", self.nonce), ("jti", self.jti)] {
+    pub(super) fn check_claims(
+        &self,
+        claims: &Claims,
+        members: &Members<'_>,
+    ) -> Result<(), Rejected> {
+        for (name, presence) in
+            [("exp", self.exp), ("sub", self.sub), ("nonce", self.nonce), ("jti", self.jti)]
+        {
             match (presence, members.has(name)) {
-                (Presence::Forbidden, true) => return Err(Rejected::claim(name, "it must not be there")),
+                (Presence::Forbidden, true) => {
+                    return Err(Rejected::claim(name, "it must not be there"));
+                }
                 // Whether `exp` may be missing all the same, is for the issuer to say.
-                (Presence::Required, false) if name != "exp" => return Err(Rejected::claim(name, "it is missing")),
+                (Presence::Required, false) if name != "exp" => {
+                    return Err(Rejected::claim(name, "it is missing"));
+                }
                 _ => {}
             }
         }
@@ -98,7 +111,8 @@ mod tests {
     use super::super::token::Unverified;
     use super::*;
 
-    /// Security event tokens (RFC 8417, OpenID Shared Signals Framework 1.0 §4.1): nearly the opposite of logout tokens.
+    /// Security event tokens (RFC 8417, OpenID Shared Signals Framework 1.0 §4.1): nearly the
+    /// opposite of logout tokens.
     const EVENT: Profile = Profile {
         own_type: "secevent+jwt",
         other_types: &[],
@@ -112,7 +126,8 @@ mod tests {
 
     fn refused(profile: &'static Profile, typ: &str, claims: &Value) -> Option<Rejected> {
         let header = json!({"alg": "RS256", "typ": typ});
-        let parts = [header, claims.clone()].map(|part| Base64UrlUnpadded::encode_string(part.to_string().as_bytes()));
+        let parts = [header, claims.clone()]
+            .map(|part| Base64UrlUnpadded::encode_string(part.to_string().as_bytes()));
         Unverified::parse(&format!("{}.", parts.join(".")), profile).err()
     }
 
@@ -144,8 +159,14 @@ mod tests {
         // Posted to the other's endpoint: the type tells, and so would the claims.
         assert_eq!(refused(&EVENT, "logout+jwt", &logout_token()), Some(Rejected::WrongType));
         assert_eq!(refused(&LOGOUT, "secevent+jwt", &event_token()), Some(Rejected::WrongType));
-        assert!(matches!(refused(&EVENT, "secevent+jwt", &logout_token()), Some(Rejected::Claim { .. })));
-        assert!(matches!(refused(&LOGOUT, "logout+jwt", &event_token()), Some(Rejected::Claim { .. })));
+        assert!(matches!(
+            refused(&EVENT, "secevent+jwt", &logout_token()),
+            Some(Rejected::Claim { .. })
+        ));
+        assert!(matches!(
+            refused(&LOGOUT, "logout+jwt", &event_token()),
+            Some(Rejected::Claim { .. })
+        ));
         // One without a type is a logout token at most.
         assert_eq!(refused(&EVENT, "JWT", &event_token()), Some(Rejected::WrongType));
     }
@@ -153,17 +174,38 @@ mod tests {
     #[test]
     fn claims_that_must_and_must_not_be_there() {
         let forbidden = |claim| Some(Rejected::claim(claim, "it must not be there"));
-        assert_eq!(refused(&EVENT, "secevent+jwt", &with(&event_token(), "exp", json!(2))), forbidden("exp"));
-        assert_eq!(refused(&EVENT, "secevent+jwt", &with(&event_token(), "sub", json!("u"))), forbidden("sub"));
+        assert_eq!(
+            refused(&EVENT, "secevent+jwt", &with(&event_token(), "exp", json!(2))),
+            forbidden("exp")
+        );
+        assert_eq!(
+            refused(&EVENT, "secevent+jwt", &with(&event_token(), "sub", json!("u"))),
+            forbidden("sub")
+        );
         let missing = |claim| Some(Rejected::claim(claim, "it is missing"));
-        assert_eq!(refused(&EVENT, "secevent+jwt", &without(&event_token(), "jti")), missing("jti"));
-        assert_eq!(refused(&EVENT, "secevent+jwt", &with(&event_token(), "nonce", json!("n"))), None);
+        assert_eq!(
+            refused(&EVENT, "secevent+jwt", &without(&event_token(), "jti")),
+            missing("jti")
+        );
+        assert_eq!(
+            refused(&EVENT, "secevent+jwt", &with(&event_token(), "nonce", json!("n"))),
+            None
+        );
         for nonce in [json!("n"), json!(""), json!(0), json!([])] {
-            assert_eq!(refused(&LOGOUT, "logout+jwt", &with(&logout_token(), "nonce", nonce)), forbidden("nonce"));
+            assert_eq!(
+                refused(&LOGOUT, "logout+jwt", &with(&logout_token(), "nonce", nonce)),
+                forbidden("nonce")
+            );
         }
         for claim in ["iss", "aud", "iat", "events"] {
-            assert_eq!(refused(&LOGOUT, "logout+jwt", &without(&logout_token(), claim)), missing(claim));
-            assert_eq!(refused(&LOGOUT, "logout+jwt", &with(&logout_token(), claim, Value::Null)), missing(claim));
+            assert_eq!(
+                refused(&LOGOUT, "logout+jwt", &without(&logout_token(), claim)),
+                missing(claim)
+            );
+            assert_eq!(
+                refused(&LOGOUT, "logout+jwt", &with(&logout_token(), claim, Value::Null)),
+                missing(claim)
+            );
         }
     }
 
@@ -181,7 +223,9 @@ mod tests {
         ] {
             assert_eq!(refused(&LOGOUT, typ, &logout_token()), None, "{typ}");
         }
-        for typ in ["", "secevent+jwt", "command+jwt", "logout", "logout+jwt ", "text/jwt", "application/"] {
+        for typ in
+            ["", "secevent+jwt", "command+jwt", "logout", "logout+jwt ", "text/jwt", "application/"]
+        {
             assert_eq!(refused(&LOGOUT, typ, &logout_token()), Some(Rejected::WrongType), "{typ}");
         }
     }

@@ -1,4 +1,5 @@
-//! Carries sign-outs out: the store first, durably, then what the app has of its own, then the answer.
+//! Carries sign-outs out: the store first, durably, then what the app has of its own, then the
+//! answer.
 
 use std::fmt;
 use std::future::Future;
@@ -24,7 +25,8 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// How long a hook may take, unless it is said otherwise.
 const HOOK_TIME: Duration = Duration::from_secs(10);
-/// How many sign-outs of each channel are at work in the store at once: a flood on the one does not hold up the other, nor the store's readers.
+/// How many sign-outs of each channel are at work in the store at once: a flood on the one does not
+/// hold up the other, nor the store's readers.
 const BACK_AT_ONCE: usize = 64;
 const FRONT_AT_ONCE: usize = 16;
 /// How many sign-outs that nobody signed are recorded unseen, while the engine cannot be read.
@@ -32,11 +34,11 @@ const MOST_UNSEEN: usize = 1000;
 
 /// Takes the sign-outs that providers tell of, checks them, and carries them out. Clones share it.
 ///
-/// It is for any web framework: give it what came, send what it [answers](super::Answer). With axum,
-/// [`sign_out_routes`](crate::logout::sign_out_routes) does that.
+/// It is for any web framework: give it what came, send what it [answers](super::Answer). With
+/// axum, [`sign_out_routes`](crate::logout::sign_out_routes) does that.
 ///
-/// A sign-out goes on to its end though the sender hangs up (providers wait for two seconds or so). So call [`drain`](Self::drain) before the store is
-/// closed.
+/// A sign-out goes on to its end though the sender hangs up (providers wait for two seconds or so).
+/// So call [`drain`](Self::drain) before the store is closed.
 ///
 /// # Panics
 /// Its async methods, outside of a tokio runtime.
@@ -51,7 +53,8 @@ pub struct Receiver {
     takes_refresh_tokens: bool,
 }
 
-type Hook = dyn Fn(SignedOut) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>> + Send + Sync;
+type Hook =
+    dyn Fn(SignedOut) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>> + Send + Sync;
 
 /// What the clones share.
 struct Shared {
@@ -77,7 +80,8 @@ pub enum Signal {
     RpInitiated,
 }
 
-/// A sign-out that was carried out, for the app to end what it has of its own: see [`Receiver::after_sign_out`].
+/// A sign-out that was carried out, for the app to end what it has of its own: see
+/// [`Receiver::after_sign_out`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SignedOut {
@@ -87,16 +91,18 @@ pub struct SignedOut {
     pub session: Option<SessionId>,
     /// The subject at the provider, if it was named (or, of a sign-out from here, is known).
     pub subject: Option<Subject>,
-    /// The accounts that ended whole, as far as the store knew of them: none where only a session ends, or if the store could not be read.
+    /// The accounts that ended whole, as far as the store knew of them: none where only a session
+    /// ends, or if the store could not be read.
     pub accounts: Vec<AccountId>,
-    /// Only who signed in by this time is signed out; `None` if everybody. A signal can come late, or once more after the hook has failed: what began
-    /// later than this goes on.
+    /// Only who signed in by this time is signed out; `None` if everybody. A signal can come late,
+    /// or once more after the hook has failed: what began later than this goes on.
     pub signed_in_before: Option<SystemTime>,
-    /// Whether the provider says that refresh tokens with `offline_access` are to be revoked too (Keycloak's `revoke_offline_access`). In the
-    /// store they are gone in any case.
+    /// Whether the provider says that refresh tokens with `offline_access` are to be revoked too
+    /// (Keycloak's `revoke_offline_access`). In the store they are gone in any case.
     pub revokes_offline_access: bool,
-    /// What the store recorded. `None` if it failed: whoever asked is told that the sign-out is not done, and the app's own sessions
-    /// have to end all the same. Also `None` if there was nothing to record: nobody was signed in, or only the hook has failed before.
+    /// What the store recorded. `None` if it failed: whoever asked is told that the sign-out is not
+    /// done, and the app's own sessions have to end all the same. Also `None` if there was nothing
+    /// to record: nobody was signed in, or only the hook has failed before.
     pub receipt: Option<Receipt>,
 }
 
@@ -121,13 +127,15 @@ pub enum SignOutError {
     /// The store failed: what that means for the tokens, the error says.
     #[error(transparent)]
     Store(#[from] Error),
-    /// The runtime is being shut down, or the hook panicked: what was done is not known. Sign out again.
+    /// The runtime is being shut down, or the hook panicked: what was done is not known. Sign out
+    /// again.
     #[error("the sign-out was interrupted; sign out again")]
     Interrupted,
 }
 
 impl Receiver {
-    /// Signs users out of `store` when one of `issuers` says so. Inside of a tokio runtime this begins to fetch their keys.
+    /// Signs users out of `store` when one of `issuers` says so. Inside of a tokio runtime this
+    /// begins to fetch their keys.
     pub fn new(store: impl Into<AsyncTokenStore>, issuers: Issuers) -> Self {
         let shared = Shared {
             tokens: issuers.iter().map(|_| Default::default()).collect(),
@@ -140,16 +148,27 @@ impl Receiver {
         // A sign-out should not have to wait for keys: its sender does not wait for long.
         issuers.iter().for_each(|issuer| issuer.cache().prepare());
         let (store, shared) = (store.into(), Arc::new(shared));
-        Self { store, issuers, shared, hook: None, hook_time: HOOK_TIME, takes_refresh_tokens: false }
+        Self {
+            store,
+            issuers,
+            shared,
+            hook: None,
+            hook_time: HOOK_TIME,
+            takes_refresh_tokens: false,
+        }
     }
 
-    /// Runs this after each sign-out, to end what the app has of its own: web sessions that are not bound to the sign-in (those that
-    /// [are](../tower_sessions/index.html) end by themselves), caches, open connections.
+    /// Runs this after each sign-out, to end what the app has of its own: web sessions that are not
+    /// bound to the sign-in (those that [are](../tower_sessions/index.html) end by themselves),
+    /// caches, open connections.
     ///
-    /// It must bear to be run again for the same sign-out. Only when it has come to its end is the sender told of success; if it fails, or takes
-    /// [too long](Self::hook_time), the sender is told so, and may try again. So end by it only what began [before](SignedOut::signed_in_before) the sign-out.
+    /// It must bear to be run again for the same sign-out. Only when it has come to its end is the
+    /// sender told of success; if it fails, or takes [too long](Self::hook_time), the sender is
+    /// told so, and may try again. So end by it only what began
+    /// [before](SignedOut::signed_in_before) the sign-out.
     ///
-    /// It is not run for a front-channel request that finds nobody signed in: whoever sends those need not be a provider.
+    /// It is not run for a front-channel request that finds nobody signed in: whoever sends those
+    /// need not be a provider.
     ///
     /// It is for this handle and the clones made of it from then on.
     pub fn after_sign_out<F, Fut>(mut self, hook: F) -> Self
@@ -161,16 +180,20 @@ impl Receiver {
         self
     }
 
-    /// How long the [hook](Self::after_sign_out) may take before it counts as failed, and is dropped: 10 s, unless it is said otherwise.
+    /// How long the [hook](Self::after_sign_out) may take before it counts as failed, and is
+    /// dropped: 10 s, unless it is said otherwise.
     pub fn hook_time(mut self, time: Duration) -> Self {
         self.hook_time = time;
         self
     }
 
-    /// Gives the [hook](Self::after_sign_out) the refresh tokens that a back-channel sign-out ended, in its receipt, so that the app can revoke
-    /// them at the provider (RFC 7009). Providers revoke those of a session themselves, but not those with `offline_access`
-    /// (OpenID Connect Back-Channel Logout 1.0 §2.7). They are given once: a hook that fails to revoke them has to remember them. A front-channel request
-    /// proves nothing that would justify it; for sign-outs from here there is [`EndSession::taking_refresh_tokens`](super::EndSession::taking_refresh_tokens).
+    /// Gives the [hook](Self::after_sign_out) the refresh tokens that a back-channel sign-out
+    /// ended, in its receipt, so that the app can revoke them at the provider (RFC 7009). Providers
+    /// revoke those of a session themselves, but not those with `offline_access` (OpenID Connect
+    /// Back-Channel Logout 1.0 §2.7). They are given once: a hook that fails to revoke them has to
+    /// remember them. A front-channel request proves nothing that would justify it; for sign-outs
+    /// from here there is
+    /// [`EndSession::taking_refresh_tokens`](super::EndSession::taking_refresh_tokens).
     pub fn taking_refresh_tokens(mut self) -> Self {
         self.takes_refresh_tokens = true;
         self
@@ -182,15 +205,20 @@ impl Receiver {
         &self.store
     }
 
-    /// Waits until no sign-out is under way. To be called before the store is closed, once no requests are taken any more: a sign-out of a
-    /// sender that has hung up would be lost, and providers send once.
+    /// Waits until no sign-out is under way. To be called before the store is closed, once no
+    /// requests are taken any more: a sign-out of a sender that has hung up would be lost, and
+    /// providers send once.
     pub async fn drain(&self) {
         // The sender is ours, so it is there.
         let _ = self.shared.running.subscribe().wait_for(|running| *running == 0).await;
     }
 
-    /// Runs `work` to its end, whatever becomes of who waits for it; `None` if it panicked, or the runtime was shut down.
-    pub(super) async fn to_the_end<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+    /// Runs `work` to its end, whatever becomes of who waits for it; `None` if it panicked, or the
+    /// runtime was shut down.
+    pub(super) async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
         let running = Running::begin(&self.shared);
         let task = tokio::spawn(async move {
             let _running = running;
@@ -199,8 +227,15 @@ impl Receiver {
         task.await.ok()
     }
 
-    /// Carries a sign-out out, but what of it was done before; the caller makes it a task, and has the turn.
-    pub(super) async fn carry_out<T>(&self, sign_out: SignOut, signed_out: SignedOut, known: &Known<'_>, turn: T) -> Outcome {
+    /// Carries a sign-out out, but what of it was done before; the caller makes it a task, and has
+    /// the turn.
+    pub(super) async fn carry_out<T>(
+        &self,
+        sign_out: SignOut,
+        signed_out: SignedOut,
+        known: &Known<'_>,
+        turn: T,
+    ) -> Outcome {
         let mut signed_out = SignedOut { signed_in_before: sign_out.cutoff(), ..signed_out };
         match known.mark() {
             Some(Mark::Whole) => return Outcome::Repeated,
@@ -218,7 +253,8 @@ impl Receiver {
                         known.set(Mark::Durable);
                         signed_out.receipt = Some(receipt);
                     }
-                    // Though the store fails: whoever is signed out, or may be, is not to go on with a session of the app's.
+                    // Though the store fails: whoever is signed out, or may be, is not to go on
+                    // with a session of the app's.
                     Err(error) => {
                         if let Error::OnlySessionEnded { receipt, .. } = error {
                             known.set(Mark::Part);
@@ -236,7 +272,12 @@ impl Receiver {
     }
 
     /// Does the app's part.
-    pub(super) async fn finish(&self, signed_out: SignedOut, known: &Known<'_>, outcome: Outcome) -> Outcome {
+    pub(super) async fn finish(
+        &self,
+        signed_out: SignedOut,
+        known: &Known<'_>,
+        outcome: Outcome,
+    ) -> Outcome {
         match self.run_hook(signed_out).await {
             Ok(()) => {
                 known.set(Mark::Whole);
@@ -254,7 +295,8 @@ impl Receiver {
         }
     }
 
-    /// A token, as far as it is known. Who has it, is the only one who works at it; `None` if too many wait for that.
+    /// A token, as far as it is known. Who has it, is the only one who works at it; `None` if too
+    /// many wait for that.
     pub(super) async fn token(&self, issuer: usize, digest: Digest) -> Option<Known<'_>> {
         let recent = self.shared.tokens.get(issuer).map(|(recent, _)| recent)?;
         Some(Known { recent, digest, _alone: recent.alone(digest).await? })
@@ -271,7 +313,8 @@ impl Receiver {
         Some(Known { recent, digest, _alone: recent.alone(digest).await? })
     }
 
-    /// Takes so many of the records that an issuer may have for sign-outs that find nobody; `false` if there were none left in this hour.
+    /// Takes so many of the records that an issuer may have for sign-outs that find nobody; `false`
+    /// if there were none left in this hour.
     pub(super) fn take(&self, issuer: usize, records: usize) -> bool {
         self.shared.tokens.get(issuer).is_some_and(|(_, budget)| budget.take(records))
     }

@@ -1,9 +1,11 @@
 //! What was carried out just now, so that a repeat does nothing twice.
 //!
-//! A token that comes again, from a provider that saw no answer or from somebody who overheard it, would append to the ledger once more, and
-//! within the skew of the clocks it would end sign-ins made since. This remembers what was carried out, by a hash of all that was signed: the `jti`
-//! is left to itself, so that a provider that reuses one loses no sign-out. It may forget (it is bounded, and gone after a restart): then the
-//! cutoff of the sign-out protects all sign-ins but those within the skew. And it lets one at a time work at the same.
+//! A token that comes again, from a provider that saw no answer or from somebody who overheard it,
+//! would append to the ledger once more, and within the skew of the clocks it would end sign-ins
+//! made since. This remembers what was carried out, by a hash of all that was signed: the `jti` is
+//! left to itself, so that a provider that reuses one loses no sign-out. It may forget (it is
+//! bounded, and gone after a restart): then the cutoff of the sign-out protects all sign-ins but
+//! those within the skew. And it lets one at a time work at the same.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -15,7 +17,8 @@ use crate::platform::sync::{Mutex, PoisonError};
 
 /// How many are remembered.
 const MOST: usize = 1024;
-/// How many may wait to work at the same: a copy of a token that is sent without end must not fill the memory while a hook is slow.
+/// How many may wait to work at the same: a copy of a token that is sent without end must not fill
+/// the memory while a hook is slow.
 const MOST_WAITING: usize = 32;
 
 /// SHA-256 of what was signed, or asked.

@@ -2,7 +2,8 @@
 
 /// Why a callback, or the token in it, is refused: nobody was signed out by it.
 ///
-/// `Display` is what the sender is told (`error_description`). It never says a value of the token, nor what of it is right.
+/// `Display` is what the sender is told (`error_description`). It never says a value of the token,
+/// nor what of it is right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Rejected {
@@ -38,7 +39,8 @@ pub enum Rejected {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// None of the issuer's keys is the one that the token names; a fresher set of them may have it.
+    /// None of the issuer's keys is the one that the token names; a fresher set of them may have
+    /// it.
     #[error("the signing key is not known")]
     UnknownKey,
     /// The signature is not that of the issuer's key.

@@ -22,8 +22,9 @@ const BODY_TIME: Duration = Duration::from_secs(10);
 /// Where the name of an issuer stands in a path: by a name that no route around these has.
 const NAME: &str = "oubliette_issuer";
 
-/// The routes at which providers tell of sign-outs: `POST /logout/back-channel` and `GET /logout/front-channel`, and for an issuer with a
-/// [name](crate::logout::Issuer::named) the same with `/<name>` behind. To be given to [`Router::merge`].
+/// The routes at which providers tell of sign-outs: `POST /logout/back-channel` and
+/// `GET /logout/front-channel`, and for an issuer with a [name](crate::logout::Issuer::named) the
+/// same with `/<name>` behind. To be given to [`Router::merge`].
 ///
 /// ```no_run
 /// use axum::Router;
@@ -47,21 +48,30 @@ const NAME: &str = "oubliette_issuer";
 /// ```
 ///
 /// # What to register at the provider
-/// `https://app.example.com/logout/back-channel` as `backchannel_logout_uri`, and/or `https://app.example.com/logout/front-channel` as
-/// `frontchannel_logout_uri` (of the same origin as a redirect URI: Front-Channel Logout 1.0 §2); the `..._session_required` of both, so that it sends the `sid`.
+/// `https://app.example.com/logout/back-channel` as `backchannel_logout_uri`, and/or
+/// `https://app.example.com/logout/front-channel` as `frontchannel_logout_uri` (of the same origin
+/// as a redirect URI: Front-Channel Logout 1.0 §2); the `..._session_required` of both, so that it
+/// sends the `sid`.
 ///
 /// # Where to merge them
-/// Last, outside of the app's own layers: what is wrapped around them by [`Router::layer`] answers in their place. A login guard would redirect the
-/// provider, protection against forged requests would refuse it (its request has no token of a page, and needs none: the logout token is signed),
-/// and `X-Frame-Options` would blank the front-channel's page. A limit of requests per sender is good to have: checking a signature takes some 0.1 ms of a
-/// core, and anybody can ask for that.
+/// Last, outside of the app's own layers: what is wrapped around them by [`Router::layer`] answers
+/// in their place. A login guard would redirect the provider, protection against forged requests
+/// would refuse it (its request has no token of a page, and needs none: the logout token is
+/// signed), and `X-Frame-Options` would blank the front-channel's page. A limit of requests per
+/// sender is good to have: checking a signature takes some 0.1 ms of a core, and anybody can ask
+/// for that.
 pub fn sign_out_routes(store: impl Into<AsyncTokenStore>, issuers: Issuers) -> SignOutRoutes {
     Receiver::new(store, issuers).into()
 }
 
 impl From<Receiver> for SignOutRoutes {
     fn from(receiver: Receiver) -> Self {
-        Self { receiver, back: "/logout/back-channel".into(), front: "/logout/front-channel".into(), returned: None }
+        Self {
+            receiver,
+            back: "/logout/back-channel".into(),
+            front: "/logout/front-channel".into(),
+            returned: None,
+        }
     }
 }
 
@@ -105,14 +115,16 @@ impl SignOutRoutes {
         Self { front: path.into(), ..self }
     }
 
-    /// A route for users who come back from signing out at the provider (`post_logout_redirect_uri`), which takes them on to the page `to`. They are
-    /// signed out here already: whatever `state` they bring, or none, changes nothing.
+    /// A route for users who come back from signing out at the provider
+    /// (`post_logout_redirect_uri`), which takes them on to the page `to`. They are signed out here
+    /// already: whatever `state` they bring, or none, changes nothing.
     pub fn returned_at(self, path: impl Into<String>, to: impl Into<String>) -> Self {
         Self { returned: Some((path.into(), to.into())), ..self }
     }
 
-    /// What carries the sign-outs out: to sign users out who ask for it [here](Receiver::sign_out), and to [`drain`](Receiver::drain) before the
-    /// store is closed. Ask for it last: it has the hook and the settings that were given until then.
+    /// What carries the sign-outs out: to sign users out who ask for it [here](Receiver::sign_out),
+    /// and to [`drain`](Receiver::drain) before the store is closed. Ask for it last: it has the
+    /// hook and the settings that were given until then.
     pub fn receiver(&self) -> Receiver {
         self.receiver.clone()
     }
@@ -123,17 +135,26 @@ impl SignOutRoutes {
 impl<S: Clone + Send + Sync + 'static> From<SignOutRoutes> for Router<S> {
     fn from(routes: SignOutRoutes) -> Self {
         let SignOutRoutes { receiver, back, front, returned } = routes;
-        let at = |path: &str| [path.to_owned(), format!("{}/{{{NAME}}}", path.trim_end_matches('/'))];
+        let at =
+            |path: &str| [path.to_owned(), format!("{}/{{{NAME}}}", path.trim_end_matches('/'))];
         let mut router = Self::new();
         for path in at(&back) {
             let receiver = receiver.clone();
-            router =
-                router.route(&path, any(move |params: RawPathParams, request: Request| back_channel(receiver, params, request)));
+            router = router.route(
+                &path,
+                any(move |params: RawPathParams, request: Request| {
+                    back_channel(receiver, params, request)
+                }),
+            );
         }
         for path in at(&front) {
             let receiver = receiver.clone();
-            router =
-                router.route(&path, any(move |params: RawPathParams, request: Request| front_channel(receiver, params, request)));
+            router = router.route(
+                &path,
+                any(move |params: RawPathParams, request: Request| {
+                    front_channel(receiver, params, request)
+                }),
+            );
         }
         if let Some((path, to)) = returned {
             router = router.route(&path, any(move || async move { Ended::returned(&to) }));
@@ -150,7 +171,9 @@ async fn back_channel(receiver: Receiver, params: RawPathParams, request: Reques
     let content_type = content_type(&parts.headers);
     let answer = match read(body).await {
         Some(body) => receiver.back_channel(name(&params), content_type, &body).await,
-        None => Answer::refused(Rejected::Malformed("the body did not come, or is longer than is read")),
+        None => {
+            Answer::refused(Rejected::Malformed("the body did not come, or is longer than is read"))
+        }
     };
     answer.into_response()
 }
@@ -160,7 +183,10 @@ async fn front_channel(receiver: Receiver, params: RawPathParams, request: Reque
     if request.method() != Method::GET {
         return Answer::wrong_method("GET").into_response();
     }
-    receiver.front_channel(name(&params), request.uri().query().unwrap_or_default()).await.into_response()
+    receiver
+        .front_channel(name(&params), request.uri().query().unwrap_or_default())
+        .await
+        .into_response()
 }
 
 async fn read(body: Body) -> Option<Vec<u8>> {
@@ -180,7 +206,8 @@ fn content_type(headers: &HeaderMap) -> Option<&str> {
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::from(self.body().to_owned()));
-        *response.status_mut() = StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *response.status_mut() =
+            StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         for (name, value) in self.headers() {
             match value.parse() {
                 Ok(value) => _ = response.headers_mut().append(name, value),

@@ -25,7 +25,9 @@ impl Unverified {
         let jws = Jws::parse(compact)?;
         profile.check_type(jws.header(), false)?;
         let members = Members::parse(jws.payload());
-        let members = members.ok_or(Rejected::Malformed("the token's claims are no JSON object with each name once"))?;
+        let members = members.ok_or(Rejected::Malformed(
+            "the token's claims are no JSON object with each name once",
+        ))?;
         let claims = Claims::read(&members)?;
         profile.check_claims(&claims, &members)?;
         Ok(Self { jws, claims, profile })
@@ -53,7 +55,8 @@ impl Unverified {
     }
 }
 
-/// A logout token whose signature, issuer, audience, times and claims were checked: somebody has signed out.
+/// A logout token whose signature, issuer, audience, times and claims were checked: somebody has
+/// signed out.
 ///
 /// [`Issuer::verify`](super::Issuer::verify) gives it. `Debug` tells nothing.
 #[derive(Clone)]
@@ -78,7 +81,8 @@ pub(super) enum User {
 }
 
 impl LogoutToken {
-    /// The session that ended (`sid`), by the name that [`Provider`](crate::openid::Provider) gives it at sign-in, whatever the token's `iss`.
+    /// The session that ended (`sid`), by the name that [`Provider`](crate::openid::Provider) gives
+    /// it at sign-in, whatever the token's `iss`.
     #[must_use]
     pub fn session(&self) -> Option<&SessionId> {
         match &self.user {
@@ -102,21 +106,26 @@ impl LogoutToken {
         after_epoch(self.iat)
     }
 
-    /// Whether the provider says that refresh tokens with `offline_access` go too: Keycloak's `revoke_offline_access`. They go from the
-    /// store in any case; this is for an app that revokes them at the provider.
+    /// Whether the provider says that refresh tokens with `offline_access` go too: Keycloak's
+    /// `revoke_offline_access`. They go from the store in any case; this is for an app that revokes
+    /// them at the provider.
     #[must_use]
     pub fn revokes_offline_access(&self) -> bool {
         self.revokes_offline_access
     }
 
-    /// The sign-out that it asks for, in one stroke. By [`WholeAccount`](SessionPolicy::WholeAccount) whatever names the user has in it end: session,
-    /// subject, and their accounts. By [`OnlySession`](SessionPolicy::OnlySession) the session alone does, or the subject if no session is named.
+    /// The sign-out that it asks for, in one stroke. By
+    /// [`WholeAccount`](SessionPolicy::WholeAccount) whatever names the user has in it end:
+    /// session, subject, and their accounts. By [`OnlySession`](SessionPolicy::OnlySession) the
+    /// session alone does, or the subject if no session is named.
     ///
-    /// It ends sign-ins from before the end of the second that the token was issued in, and the issuer's [skew](super::Issuer::skew): a
-    /// token that comes late, or once more, ends none that is newer than that.
+    /// It ends sign-ins from before the end of the second that the token was issued in, and the
+    /// issuer's [skew](super::Issuer::skew): a token that comes late, or once more, ends none that
+    /// is newer than that.
     pub fn sign_out(&self, policy: SessionPolicy) -> SignOut {
-        // `iat` is in whole seconds, and so are the times of sign-ins that it is compared with: those of the next second are newer. A
-        // provider whose clock is ahead names a second that has yet to come: whoever signs in until then is newer than the token, too.
+        // `iat` is in whole seconds, and so are the times of sign-ins that it is compared with:
+        // those of the next second are newer. A provider whose clock is ahead names a second that
+        // has yet to come: whoever signs in until then is newer than the token, too.
         let second = self.iat.min(self.checked_at).as_secs();
         let end_of_second = Duration::from_secs(second).saturating_add(Duration::from_millis(999));
         let cutoff = after_epoch(end_of_second.saturating_add(self.skew));
@@ -128,7 +137,9 @@ impl LogoutToken {
                 let subjects = subjects.iter().filter(|_| is_whole).cloned().map(Scope::Subject);
                 others.chain(subjects).fold(SignOut::session(session), also)
             }
-            User::Subject { subject, others } => others.iter().cloned().map(Scope::Subject).fold(SignOut::subject(subject), also),
+            User::Subject { subject, others } => {
+                others.iter().cloned().map(Scope::Subject).fold(SignOut::subject(subject), also)
+            }
         };
         let accounts = self.accounts.iter().filter(|_| is_whole).cloned().map(Scope::Account);
         accounts.fold(sign_out, also).policy(policy).signed_in_before(cutoff)

@@ -1,4 +1,5 @@
-//! A copy of the live rows, with the keyring, and without the ledger: only the ledger in use knows who has signed out since.
+//! A copy of the live rows, with the keyring, and without the ledger: only the ledger in use knows
+//! who has signed out since.
 
 use crate::engine::{SledEngine, Tuning};
 use crate::maintenance::migrate::{Moved, copy_live};
@@ -14,7 +15,8 @@ use std::path::Path;
 /// How much memory the copy's engine may take while it is made.
 const CACHE_BYTES: u64 = 16 << 20;
 
-/// Copies the live rows, each account as it is at one moment, and then the keyring, whose presence says that the backup is whole.
+/// Copies the live rows, each account as it is at one moment, and then the keyring, whose presence
+/// says that the backup is whole.
 pub(crate) fn backup(core: &Core, premises: &Premises, path: &Path) -> Result<BackedUp> {
     create_private(path).map_err(Error::io("make the backup's folder"))?;
     let entries: std::io::Result<Vec<_>> = fs::read_dir(path).and_then(Iterator::collect);
@@ -22,12 +24,16 @@ pub(crate) fn backup(core: &Core, premises: &Premises, path: &Path) -> Result<Ba
         return Err(Error::invalid("backup", "the folder is not empty"));
     }
     let keyring = premises.disk.read(KEYRING).map_err(Error::io("read the keyring"))?;
-    let keyring = keyring.ok_or_else(|| Error::invalid("backup", "the keyring was taken away under the store"))?;
+    let keyring = keyring
+        .ok_or_else(|| Error::invalid("backup", "the keyring was taken away under the store"))?;
     let ledger_id = core.enter()?.rows()?.keyring().secrets.ledger_id;
     let tuning = Tuning { cache_bytes: CACHE_BYTES, ..premises.place.tuning() };
     let target = SledEngine::open(path, &engine_name(&ledger_id, 0), tuning)?;
-    let (Moved { accounts, rows, bytes, tampered, .. }, position) = copy_live(core, Box::new(target))?;
+    let (Moved { accounts, rows, bytes, tampered, .. }, position) =
+        copy_live(core, Box::new(target))?;
     let disk = Folder::create(path).map_err(Error::io("open the backup's folder"))?;
-    disk.prepare(KEYRING, &keyring).and_then(|()| disk.switch(KEYRING)).map_err(Error::io("write the backup's keyring"))?;
+    disk.prepare(KEYRING, &keyring)
+        .and_then(|()| disk.switch(KEYRING))
+        .map_err(Error::io("write the backup's keyring"))?;
     Ok(BackedUp { accounts, rows, live_bytes: bytes, tampered, position })
 }

@@ -18,7 +18,12 @@ pub(crate) fn estimate(core: &Core, premises: &Premises) -> Result<CompactionEst
     let engine_bytes = core.enter()?.size()?;
     let copy_bytes = engine_bytes.saturating_add(SPARE_BYTES);
     // Measured: 2.5 times the cache, and some bytes for each page.
-    let memory_bytes = premises.place.tuning().cache_bytes.saturating_mul(3).saturating_add(SPARE_BYTES + engine_bytes / 32);
+    let memory_bytes = premises
+        .place
+        .tuning()
+        .cache_bytes
+        .saturating_mul(3)
+        .saturating_add(SPARE_BYTES + engine_bytes / 32);
     Ok(CompactionEstimate {
         engine_bytes,
         copy_bytes,
@@ -28,7 +33,8 @@ pub(crate) fn estimate(core: &Core, premises: &Premises) -> Result<CompactionEst
     })
 }
 
-/// So much space has to be free for a copy of an engine of this size: what came of the last one, or a half of it.
+/// So much space has to be free for a copy of an engine of this size: what came of the last one, or
+/// a half of it.
 fn space(engine_bytes: u64, fresh: Option<Fresh>) -> u64 {
     fresh.map_or(0, |fresh| fresh.engine_bytes).clamp(engine_bytes / 2, engine_bytes)
 }
@@ -39,33 +45,50 @@ pub(crate) fn compact(core: &Core, premises: &mut Premises) -> Result<Compacted>
     let bytes_before = open.size()?;
     let ledger_id = open.rows()?.keyring().secrets.ledger_id;
     drop(open);
-    let ledger_compacted = core.ledger.compact(core.clock.for_deletion().saturating_sub(millis(core.options.max_sign_in_age)))?;
+    let ledger_compacted = core
+        .ledger
+        .compact(core.clock.for_deletion().saturating_sub(millis(core.options.max_sign_in_age)))?;
     observe::compacting(&estimate(core, premises)?);
-    let next = premises.serial.checked_add(1).ok_or_else(|| Error::invalid("engine", "it was compacted too often"))?;
+    let next = premises
+        .serial
+        .checked_add(1)
+        .ok_or_else(|| Error::invalid("engine", "it was compacted too often"))?;
     let (old, new) = (engine_name(&ledger_id, premises.serial), engine_name(&ledger_id, next));
 
     premises.need(space(bytes_before, premises.fresh))?;
     premises.mark(&[&new])?;
     let begun = Cell::new(false);
-    let moved = premises.place.open_engine(&new).and_then(|target| switch(core, premises, target, &begun));
+    let moved =
+        premises.place.open_engine(&new).and_then(|target| switch(core, premises, target, &begun));
     let (engine, moved) = moved.inspect_err(|_| {
-        // If this fails, or the switch itself did, the next open does it: the mark says what does not count.
+        // If this fails, or the switch itself did, the next open does it: the mark says what does
+        // not count.
         if !begun.get() && premises.place.remove_engine(&new).is_ok() {
             let _ = premises.disk.remove(MOVING);
         }
     })?;
     premises.serial = next;
     drop(engine);
-    // It has happened: nothing below may say otherwise. What cannot be removed now is at the next open.
+    // It has happened: nothing below may say otherwise. What cannot be removed now is at the next
+    // open.
     let leftovers = premises.place.remove_engine(&old).is_err();
     let bytes_after = core.enter().and_then(|open| open.size()).unwrap_or_default();
     premises.fresh = Some(moved.fresh());
     let Moved { accounts, rows, bytes, tampered, .. } = moved;
-    Ok(Compacted { accounts, rows, live_bytes: bytes, bytes_before, bytes_after, tampered, ledger_compacted, leftovers })
+    Ok(Compacted {
+        accounts,
+        rows,
+        live_bytes: bytes,
+        bytes_before,
+        bytes_after,
+        tampered,
+        ledger_compacted,
+        leftovers,
+    })
 }
 
-/// Moves, and puts the target in the engine's place. Removing the mark is the switch: until then the target does not count, and from
-/// then on its serial, the higher one, does.
+/// Moves, and puts the target in the engine's place. Removing the mark is the switch: until then
+/// the target does not count, and from then on its serial, the higher one, does.
 fn switch(
     core: &Core,
     premises: &Premises,
@@ -75,7 +98,10 @@ fn switch(
     move_live(core, target, None, |open, target, position, moved| {
         let doubt = Doubt(core, Part::Engine);
         begun.set(true);
-        premises.disk.remove(MOVING).map_err(Error::io("switch to the fresh engine; the store is poisoned, reopen it"))?;
+        premises
+            .disk
+            .remove(MOVING)
+            .map_err(Error::io("switch to the fresh engine; the store is poisoned, reopen it"))?;
         let old = open.replace(target, None, position);
         std::mem::forget(doubt);
         Ok((old, moved))

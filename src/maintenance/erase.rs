@@ -1,4 +1,5 @@
-//! Complete erasure: everything that is live is sealed anew under fresh keys, and nothing that was on the disk before opens any more.
+//! Complete erasure: everything that is live is sealed anew under fresh keys, and nothing that was
+//! on the disk before opens any more.
 
 use super::Doubt;
 use crate::crypto::{KeySource, Keyring};
@@ -14,7 +15,12 @@ use crate::store::location::{Held, KEYRING, MOVING, engine_name, is_engine};
 use std::cell::Cell;
 
 /// Seals everything that is live anew. The locks of the new ledger are given to `held`.
-pub(crate) fn complete_erasure(core: &Core, premises: &mut Premises, keys: &KeySource, held: &mut Held) -> Result<Erased> {
+pub(crate) fn complete_erasure(
+    core: &Core,
+    premises: &mut Premises,
+    keys: &KeySource,
+    held: &mut Held,
+) -> Result<Erased> {
     let before = core.enter()?.rows()?.keyring();
     let (keyring, bytes) = before.successor(keys)?;
     let (old_id, new_id) = (before.secrets.ledger_id, keyring.secrets.ledger_id);
@@ -34,7 +40,10 @@ pub(crate) fn complete_erasure(core: &Core, premises: &mut Premises, keys: &KeyS
         if !begun.get() {
             let cleared = premises.place.remove_engine(&new_engine);
             let ledger = premises.place.ledger_disk().map(|disk| disk.remove(&new_ledger));
-            if cleared.is_ok() && matches!(ledger, Ok(Ok(()))) && premises.disk.discard(KEYRING).is_ok() {
+            if cleared.is_ok()
+                && matches!(ledger, Ok(Ok(())))
+                && premises.disk.discard(KEYRING).is_ok()
+            {
                 let _ = premises.disk.remove(MOVING);
             }
         }
@@ -53,12 +62,17 @@ fn clear(premises: &Premises, old_ledger: &str, engine: &str) -> Result<()> {
     let names = premises.disk.list().map_err(Error::io("list the store's folder"))?;
     let old = names.iter().filter(|name| is_engine(name) && *name != engine);
     old.into_iter().try_for_each(|name| premises.place.remove_engine(name))?;
-    premises.place.ledger_disk()?.discard(old_ledger).map_err(Error::io("remove what was left of the old ledger"))?;
+    premises
+        .place
+        .ledger_disk()?
+        .discard(old_ledger)
+        .map_err(Error::io("remove what was left of the old ledger"))?;
     premises.disk.remove(MOVING).map_err(Error::io("remove the mark of a move"))
 }
 
-/// Moves, and lets the new ledger, keys and engine count. Replacing the keyring is the switch; the old ledger is removed before anybody
-/// is let in again, so that an older keyring which is put back later finds it missing, not without the sign-outs of its successor.
+/// Moves, and lets the new ledger, keys and engine count. Replacing the keyring is the switch; the
+/// old ledger is removed before anybody is let in again, so that an older keyring which is put back
+/// later finds it missing, not without the sign-outs of its successor.
 fn switch(
     core: &Core,
     premises: &Premises,
@@ -69,12 +83,15 @@ fn switch(
     let rows = Rows::new(keyring.store_id, keyring.secrets.clone());
     let resealed = Rows::new(keyring.store_id, keyring.secrets.clone());
     move_live(core, target, Some(&resealed), |open, target, position, moved| {
-        let successor = core.ledger.succession(keyring.secrets.ledger_id, &keyring.secrets.ledger_key)?;
+        let successor =
+            core.ledger.succession(keyring.secrets.ledger_id, &keyring.secrets.ledger_key)?;
         premises.disk.prepare(KEYRING, bytes).map_err(Error::io("write the new keyring"))?;
         let doubt = Doubt(core, Part::Ledger);
         begun.set(true);
         let switched = premises.disk.switch(KEYRING);
-        switched.map_err(Error::io("switch to the new keyring; the store is poisoned, reopen it with either key"))?;
+        switched.map_err(Error::io(
+            "switch to the new keyring; the store is poisoned, reopen it with either key",
+        ))?;
         core.ledger.adopt(successor)?;
         let old = open.replace(target, Some(rows), position);
         std::mem::forget(doubt);

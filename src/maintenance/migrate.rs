@@ -1,8 +1,9 @@
 //! Moving the live rows of an open store to a fresh engine, account by account, while verbs go on.
 //!
-//! Every change of rows names its account. Accounts that change after they were carried are carried again, in rounds, until few are left;
-//! these few are carried while nobody else is let in. So what arrives is what the store held at one moment. Dead rows, rows that
-//! do not open and index rows that lead nowhere stay behind.
+//! Every change of rows names its account. Accounts that change after they were carried are carried
+//! again, in rounds, until few are left; these few are carried while nobody else is let in. So what
+//! arrives is what the store held at one moment. Dead rows, rows that do not open and index rows
+//! that lead nowhere stay behind.
 
 use crate::clock::lasting::Stored;
 use crate::crypto::Key;
@@ -19,9 +20,11 @@ use crate::store::{index, web};
 
 /// So many changed accounts may be left to carry while everybody waits.
 const LEFT: usize = 32;
-/// And so many, if a round, or so many in turn, leave about as many as they had: then further ones do, too.
+/// And so many, if a round, or so many in turn, leave about as many as they had: then further ones
+/// do, too.
 const LEFT_IN_VAIN: [(usize, usize); 2] = [(1, 400), (3, 1024)];
-/// After so many rounds everybody waits for what is left, however much it is: changes come in faster than they can be carried.
+/// After so many rounds everybody waits for what is left, however much it is: changes come in
+/// faster than they can be carried.
 const ROUNDS: usize = 16;
 /// The most changes of one batch.
 const SLICE: usize = 256;
@@ -44,8 +47,9 @@ impl Moved {
     }
 }
 
-/// Carries the live rows of the store to `target`: as they are, or sealed anew for another keyring. Then lets `finish` do what makes
-/// the target count, while nobody else is at work: all is durable there, the checkpoint at this position too.
+/// Carries the live rows of the store to `target`: as they are, or sealed anew for another keyring.
+/// Then lets `finish` do what makes the target count, while nobody else is at work: all is durable
+/// there, the checkpoint at this position too.
 pub(super) fn move_live<T>(
     core: &Core,
     target: Box<dyn Engine>,
@@ -56,13 +60,16 @@ pub(super) fn move_live<T>(
     let mut mover = Mover { puts_off: true, ..Mover::new(target, resealed) };
     mover.carry_all(core)?;
     let mut before = usize::try_from(mover.moved.accounts).unwrap_or(usize::MAX);
-    // Should the ledger be being compacted, this waits for that, and not everybody at the end: before the rounds, as accounts change meanwhile.
+    // Should the ledger be being compacted, this waits for that, and not everybody at the end:
+    // before the rounds, as accounts change meanwhile.
     let _tended = core.ledger.tend();
     let mut in_vain = 0;
     for _ in 0..ROUNDS {
         let left = core.count_changed();
         in_vain = if left > before - before / 8 { in_vain + 1 } else { 0 };
-        if left <= LEFT || LEFT_IN_VAIN.iter().any(|(rounds, most)| in_vain >= *rounds && left <= *most) {
+        if left <= LEFT
+            || LEFT_IN_VAIN.iter().any(|(rounds, most)| in_vain >= *rounds && left <= *most)
+        {
             break;
         }
         before = left;
@@ -84,10 +91,11 @@ pub(super) fn move_live<T>(
     finish(&mut open, mover.target, position, mover.moved)
 }
 
-/// Copies the live rows to `target`, each account as it is at one moment, and the checkpoint behind them; and says its position. Nobody
-/// waits for a target that is slow.
+/// Copies the live rows to `target`, each account as it is at one moment, and the checkpoint behind
+/// them; and says its position. Nobody waits for a target that is slow.
 pub(super) fn copy_live(core: &Core, target: Box<dyn Engine>) -> Result<(Moved, Position)> {
-    // A backup holds no web session: one that is deleted later (nothing of it is in the ledger) would come back with it.
+    // A backup holds no web session: one that is deleted later (nothing of it is in the ledger)
+    // would come back with it.
     let mut mover = Mover { without_web: true, ..Mover::new(target, None) };
     mover.carry_all(core)?;
     // After all accounts: no as-of that was copied lies beyond it.
@@ -104,11 +112,12 @@ struct Mover<'a> {
     target: Box<dyn Engine>,
     resealed: Option<&'a Rows>,
     without_web: bool,
-    /// Whether what somebody has locked is left for a later round. It is about to change anyway, and waiting for one after the other, among many who write,
-    /// takes longer than all else.
+    /// Whether what somebody has locked is left for a later round. It is about to change anyway,
+    /// and waiting for one after the other, among many who write, takes longer than all else.
     puts_off: bool,
     moved: Moved,
-    /// What goes to the target next. Many rows at a time, and flushed every other time, sled's log has the least waste.
+    /// What goes to the target next. Many rows at a time, and flushed every other time, sled's log
+    /// has the least waste.
     batch: Batch,
     commits: u64,
 }
@@ -155,7 +164,10 @@ impl<'a> Mover<'a> {
             let slice = open.scan(&row_key::all_unbound(), after.as_deref(), SLICE)?;
             let Some((last, _)) = slice.last() else { break };
             after = Some(last.clone());
-            let firsts = slice.iter().filter_map(|(key, _)| row_key::unbound_of(key)).filter(|(_, part)| *part == 0);
+            let firsts = slice
+                .iter()
+                .filter_map(|(key, _)| row_key::unbound_of(key))
+                .filter(|(_, part)| *part == 0);
             for (session, _) in firsts {
                 if let Some(_lock) = self.hold(core, &session) {
                     self.carry_unbound(&open, &session)?;
@@ -165,7 +177,8 @@ impl<'a> Mover<'a> {
         Ok(())
     }
 
-    /// Carries what has changed since it was carried: an account, or a web session of nobody's. (Nobody's name their tag, which no account has.)
+    /// Carries what has changed since it was carried: an account, or a web session of nobody's.
+    /// (Nobody's name their tag, which no account has.)
     fn carry_again(&mut self, open: &Open<'_>, tag: &Tag) -> Result<()> {
         let Some(_lock) = self.hold(open.core, tag) else { return Ok(()) };
         self.clear(open, tag)?;
@@ -191,7 +204,8 @@ impl<'a> Mover<'a> {
         if self.batch.changes.len() >= SLICE { self.commit() } else { Ok(()) }
     }
 
-    /// Puts the checkpoint, which says that all is there, and what the move brought, and makes all durable.
+    /// Puts the checkpoint, which says that all is there, and what the move brought, and makes all
+    /// durable.
     fn put_checkpoint(&mut self, open: &Open<'_>) -> Result<Position> {
         self.commit()?;
         self.target.sync(Durability::ProcessCrash).map_err(target_failed)?;
@@ -208,11 +222,14 @@ impl<'a> Mover<'a> {
         Ok(position)
     }
 
-    /// Gives the target what the store holds of this account that is live. What the target had of it is [cleared](Mover::clear). Its lock is held.
+    /// Gives the target what the store holds of this account that is live. What the target had of
+    /// it is [cleared](Mover::clear). Its lock is held.
     fn carry(&mut self, open: &Open<'_>, account: &Tag) -> Result<()> {
         let key = row_key::header(account);
         let opened = open.header(account).and_then(|opened| {
-            let opened = opened.map(|(value, header)| Ok((open.rows()?.open_account(&key, &value, &header)?, header)));
+            let opened = opened.map(|(value, header)| {
+                Ok((open.rows()?.open_account(&key, &value, &header)?, header))
+            });
             opened.transpose()
         });
         let (id, header) = match opened {
@@ -224,7 +241,8 @@ impl<'a> Mover<'a> {
             }
             Err(error) => return Err(error),
         };
-        // Also what a fence ends that is not synced yet: should it never be, the ledger fails, and nothing comes of this move.
+        // Also what a fence ends that is not synced yet: should it never be, the ledger fails, and
+        // nothing comes of this move.
         let look = look(open, account, &header, Position::MAX)?;
         self.moved.tampered += look.tampered;
         if look.live.is_empty() {
@@ -232,7 +250,11 @@ impl<'a> Mover<'a> {
         }
         let carried = Header {
             generation: header.generation,
-            account_key: if self.resealed.is_some() { Key::random()? } else { header.account_key.clone() },
+            account_key: if self.resealed.is_some() {
+                Key::random()?
+            } else {
+                header.account_key.clone()
+            },
             sign_ins: look.live.iter().map(|(id, _)| *id).collect(),
             other: header.other,
         };
@@ -242,11 +264,17 @@ impl<'a> Mover<'a> {
             let key = row_key::sign_in(account, id);
             let Some(value) = open.get(&key)? else { continue };
             let value = match self.resealed {
-                Some(rows) => rows.seal_sign_in(&key, &carried, &open.rows()?.open_sign_in(&key, &value, &header)?)?,
+                Some(rows) => rows.seal_sign_in(
+                    &key,
+                    &carried,
+                    &open.rows()?.open_sign_in(&key, &value, &header)?,
+                )?,
                 None => value,
             };
             self.put(key, value);
-            entries.iter().for_each(|(index, tag)| self.batch.put(index.row(tag, account), Vec::new()));
+            entries
+                .iter()
+                .for_each(|(index, tag)| self.batch.put(index.row(tag, account), Vec::new()));
         }
         self.moved.accounts += 1;
         self.carry_tokens(open, account, (&header, &carried), &look)?;
@@ -255,7 +283,13 @@ impl<'a> Mover<'a> {
     }
 
     /// Carries the tokens and web sessions of live sign-ins.
-    fn carry_tokens(&mut self, open: &Open<'_>, account: &Tag, (header, carried): (&Header, &Header), look: &Look) -> Result<()> {
+    fn carry_tokens(
+        &mut self,
+        open: &Open<'_>,
+        account: &Tag,
+        (header, carried): (&Header, &Header),
+        look: &Look,
+    ) -> Result<()> {
         let mut after = row_key::header(account);
         loop {
             let slice = open.scan(&row_key::account(account), Some(&after), SLICE)?;
@@ -282,15 +316,24 @@ impl<'a> Mover<'a> {
                         }
                     }
                     Some(AccountRow::Web { sign_in, session, part }) if !self.without_web => {
-                        // One that has lost its index row is never found again: the sweep deletes it.
-                        if !look.lives.contains_key(&sign_in) || !web::is_found(open, &session, account, &sign_in)? {
+                        // One that has lost its index row is never found again: the sweep deletes
+                        // it.
+                        if !look.lives.contains_key(&sign_in)
+                            || !web::is_found(open, &session, account, &sign_in)?
+                        {
                             continue;
                         }
                         match self.resealed {
                             None => self.put(key, value),
                             Some(rows) if part == 0 => {
                                 let place = (account, &sign_in, &session);
-                                self.reseal_web(open, rows, (header, carried), place, (key, value))?;
+                                self.reseal_web(
+                                    open,
+                                    rows,
+                                    (header, carried),
+                                    place,
+                                    (key, value),
+                                )?;
                             }
                             // With its first part.
                             Some(_) => {}
@@ -298,7 +341,8 @@ impl<'a> Mover<'a> {
                         self.batch.put(row_key::web_index(&session, account, &sign_in), Vec::new());
                     }
                     // Carried with the header, left out of a backup, or not of this crate's making.
-                    Some(AccountRow::Header | AccountRow::SignIn(_) | AccountRow::Web { .. }) | None => continue,
+                    Some(AccountRow::Header | AccountRow::SignIn(_) | AccountRow::Web { .. })
+                    | None => continue,
                 }
                 if self.batch.changes.len() >= SLICE {
                     self.commit()?;
@@ -319,7 +363,9 @@ impl<'a> Mover<'a> {
         match open.stored(header, key, value) {
             Ok(Some(Stored { token, put })) => {
                 let key = |part| row_key::token(account, sign_in, tenant, slot, part);
-                rows.seal_token(key, carried, &token, put.as_ref())?.into_iter().for_each(|(key, value)| self.put(key, value));
+                rows.seal_token(key, carried, &token, put.as_ref())?
+                    .into_iter()
+                    .for_each(|(key, value)| self.put(key, value));
             }
             // We hold the lock: nobody is writing it.
             Ok(None) | Err(Error::Tampered(_)) => self.moved.tampered += 1,
@@ -343,7 +389,9 @@ impl<'a> Mover<'a> {
         match opened {
             Ok(Some(record)) => {
                 let key = |part| row_key::web(account, sign_in, session, part);
-                rows.seal_web(key, carried, &record)?.into_iter().for_each(|(key, value)| self.put(key, value));
+                rows.seal_web(key, carried, &record)?
+                    .into_iter()
+                    .for_each(|(key, value)| self.put(key, value));
             }
             // We hold the lock: nobody is writing it.
             Ok(None) | Err(Error::Tampered(_)) => self.moved.tampered += 1,
@@ -352,15 +400,19 @@ impl<'a> Mover<'a> {
         Ok(())
     }
 
-    /// Takes out of the target what was carried of the account (or web session of nobody's) before, index rows too. (An account comes once in a round, and each
-    /// round begins with everything committed, so nothing of this account is in the batch.)
+    /// Takes out of the target what was carried of the account (or web session of nobody's) before,
+    /// index rows too. (An account comes once in a round, and each round begins with everything
+    /// committed, so nothing of this account is in the batch.)
     fn clear(&mut self, open: &Open<'_>, account: &Tag) -> Result<()> {
         let key = row_key::header(account);
         let header = self.target.get(&key).map_err(target_failed)?;
         let header = header.map(|value| self.rows(open)?.open_header(&key, &value)).transpose()?;
         let mut after: Option<Vec<u8>> = None;
         loop {
-            let old = self.target.scan(&row_key::account(account), after.as_deref(), SLICE).map_err(target_failed)?;
+            let old = self
+                .target
+                .scan(&row_key::account(account), after.as_deref(), SLICE)
+                .map_err(target_failed)?;
             let Some((last, _)) = old.last() else { break };
             after = Some(last.clone());
             for (key, value) in old {
@@ -368,11 +420,19 @@ impl<'a> Mover<'a> {
                     Some(AccountRow::SignIn(_)) => {
                         if let Some(header) = &header {
                             let body = self.rows(open)?.open_sign_in(&key, &value, header)?;
-                            let entries = index::entries(open.core, &open.core.life(*account, None, &body), &body);
-                            entries.iter().for_each(|(index, tag)| self.batch.delete(index.row(tag, account)));
+                            let entries = index::entries(
+                                open.core,
+                                &open.core.life(*account, None, &body),
+                                &body,
+                            );
+                            entries.iter().for_each(|(index, tag)| {
+                                self.batch.delete(index.row(tag, account))
+                            });
                         }
                     }
-                    Some(AccountRow::Token { tenant, .. }) => self.batch.delete(Index::Tenant.row(&tenant, account)),
+                    Some(AccountRow::Token { tenant, .. }) => {
+                        self.batch.delete(Index::Tenant.row(&tenant, account))
+                    }
                     Some(AccountRow::Web { sign_in, session, .. }) => {
                         self.batch.delete(row_key::web_index(&session, account, &sign_in));
                     }
@@ -382,7 +442,10 @@ impl<'a> Mover<'a> {
                 self.take(key, &value);
             }
         }
-        let unbound = self.target.scan(&row_key::unbound_parts(account), None, SLICE).map_err(target_failed)?;
+        let unbound = self
+            .target
+            .scan(&row_key::unbound_parts(account), None, SLICE)
+            .map_err(target_failed)?;
         unbound.into_iter().for_each(|(key, value)| self.take(key, &value));
         Ok(())
     }
@@ -400,10 +463,15 @@ impl<'a> Mover<'a> {
     }
 
     fn commit(&mut self) -> Result<()> {
-        // Nobody else has the target: no lock of an account is needed, and the rows of many go at once.
+        // Nobody else has the target: no lock of an account is needed, and the rows of many go at
+        // once.
         self.target.commit(&[0; 16], std::mem::take(&mut self.batch)).map_err(target_failed)?;
         self.commits += 1;
-        if self.commits.is_multiple_of(2) { self.target.sync(Durability::ProcessCrash).map_err(target_failed) } else { Ok(()) }
+        if self.commits.is_multiple_of(2) {
+            self.target.sync(Durability::ProcessCrash).map_err(target_failed)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -411,10 +479,16 @@ impl<'a> Mover<'a> {
 fn target_failed(error: EngineError) -> Error {
     match error {
         EngineError::Full => Error::Full(Part::Engine),
-        EngineError::Io(source) => Error::Io { action: "write the fresh engine; the store goes on with the old one", source },
+        EngineError::Io(source) => Error::Io {
+            action: "write the fresh engine; the store goes on with the old one",
+            source,
+        },
         EngineError::Panicked => {
             let source = std::io::Error::other("its code panicked");
-            Error::Io { action: "write the fresh engine; the store goes on with the old one", source }
+            Error::Io {
+                action: "write the fresh engine; the store goes on with the old one",
+                source,
+            }
         }
     }
 }
@@ -437,7 +511,12 @@ mod tests {
             self.0.get(key)
         }
 
-        fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, EngineError> {
+        fn scan(
+            &self,
+            prefix: &[u8],
+            after: Option<&[u8]>,
+            limit: usize,
+        ) -> Result<Vec<Row>, EngineError> {
             self.0.scan(prefix, after, limit)
         }
 
@@ -455,7 +534,8 @@ mod tests {
         }
     }
 
-    // Without it: accounts without tokens all go in one batch, which takes memory for everybody's, and holds up all readers of the process.
+    // Without it: accounts without tokens all go in one batch, which takes memory for everybody's,
+    // and holds up all readers of the process.
     #[test]
     fn no_batch_is_much_longer_than_a_slice() {
         let store = Machine::new().builder().open().unwrap();
@@ -469,7 +549,8 @@ mod tests {
         assert!((SLICE..SLICE + 8).contains(&longest.load(Ordering::Relaxed)));
     }
 
-    // Without it: what somebody had locked when the mover came by is not carried, and is lost with the old engine.
+    // Without it: what somebody had locked when the mover came by is not carried, and is lost with
+    // the old engine.
     #[test]
     fn what_is_put_off_is_carried_later() {
         let store = Machine::new().builder().open().unwrap();
@@ -479,7 +560,8 @@ mod tests {
         let tag = core.tagger.account(&account);
         let rows = MemoryRows::default();
         let _watch = core.watch_changes().unwrap();
-        let mut mover = Mover { puts_off: true, ..Mover::new(Box::new(MemoryEngine(rows.clone())), None) };
+        let mut mover =
+            Mover { puts_off: true, ..Mover::new(Box::new(MemoryEngine(rows.clone())), None) };
         let at_work = core.lock_account(&tag);
         mover.carry_all(core).unwrap();
         mover.commit().unwrap();

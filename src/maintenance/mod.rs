@@ -17,8 +17,8 @@ pub(crate) mod verify;
 use crate::model::error::Part;
 use crate::store::gate::Core;
 
-/// Makes the store refuse all work, if it is dropped: what is on the disk is in doubt, and only reopening finds out. Whoever comes
-/// through forgets it.
+/// Makes the store refuse all work, if it is dropped: what is on the disk is in doubt, and only
+/// reopening finds out. Whoever comes through forgets it.
 struct Doubt<'a>(&'a Core, Part);
 
 impl Drop for Doubt<'_> {

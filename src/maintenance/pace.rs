@@ -7,8 +7,8 @@ use crate::store::queue::Backlog;
 /// After so many rows it is time for a rest.
 const STINT: usize = if cfg!(oubliette_shuttle) { 1 } else { 16 };
 
-/// How many times as long as the work the rest is: what readers share with the reclaimer (the processor, the engine's cache) is theirs for
-/// most of the time.
+/// How many times as long as the work the rest is: what readers share with the reclaimer (the
+/// processor, the engine's cache) is theirs for most of the time.
 const REST: u32 = 3;
 
 /// No rest is longer: where the work took long, it was the disk or another process that did.
@@ -33,8 +33,8 @@ impl<'a> Pace<'a> {
         Self { backlog: None, rows: 0, worked: Duration::ZERO }
     }
 
-    /// So many rows were looked at since `start`. Rests, if it is time for it: **whoever calls this holds nothing**, neither the gate nor a
-    /// lock, since others would wait for it all the while.
+    /// So many rows were looked at since `start`. Rests, if it is time for it: **whoever calls this
+    /// holds nothing**, neither the gate nor a lock, since others would wait for it all the while.
     pub(crate) fn worked(&mut self, rows: usize, start: Instant) {
         let Some(backlog) = self.backlog else { return };
         self.rows += rows.max(1);

@@ -1,5 +1,6 @@
-//! Deleting what the rule already made unreachable: a thread right behind the sign-outs, and the sweep for what it missed and
-//! for what expired. Nothing here decides anything; it only gives space back.
+//! Deleting what the rule already made unreachable: a thread right behind the sign-outs, and the
+//! sweep for what it missed and for what expired. Nothing here decides anything; it only gives
+//! space back.
 
 use crate::maintenance::pace::Pace;
 use crate::maintenance::tidy::tidy_account;
@@ -13,7 +14,8 @@ use crate::store::queue::Backlog;
 use crate::store::web;
 use std::time::Instant;
 
-/// The reclaimer's thread. It ends when told to, or with the engine. Should it panic, those who wait are told.
+/// The reclaimer's thread. It ends when told to, or with the engine. Should it panic, those who
+/// wait are told.
 pub(crate) fn run(core: &Arc<Core>) {
     struct Ended<'a>(&'a Backlog);
     impl Drop for Ended<'_> {

@@ -12,8 +12,14 @@ use crate::rows::row_key::CHECKPOINT;
 use crate::store::files::{Premises, Unfinished};
 use crate::store::location::{KEYRING, MISSING, MOVING, Place, engine_name, newest_engine};
 
-/// Puts the backup's engine, and a keyring if there is none, in their places. The store is not open.
-pub(crate) fn restore(place: Box<dyn Place>, key: &KeySource, growth: Growth, backup: &Path) -> Result<()> {
+/// Puts the backup's engine, and a keyring if there is none, in their places. The store is not
+/// open.
+pub(crate) fn restore(
+    place: Box<dyn Place>,
+    key: &KeySource,
+    growth: Growth,
+    backup: &Path,
+) -> Result<()> {
     let mut held = place.lock()?;
     place.sync()?;
     let disk = place.disk()?;
@@ -25,7 +31,10 @@ pub(crate) fn restore(place: Box<dyn Place>, key: &KeySource, growth: Growth, ba
     let id = keyring.secrets.ledger_id;
     let names = from.list().map_err(Error::io("list the backup's folder"))?;
     let serial = newest_engine(&names, &id).ok_or_else(|| {
-        Error::invalid("backup", "it belongs to another store, or this one has erased or forgotten everything since")
+        Error::invalid(
+            "backup",
+            "it belongs to another store, or this one has erased or forgotten everything since",
+        )
     })?;
     place.lock_ledger(&Ledger::file_name(&id), &mut held)?;
     let ledger = Ledger::read(place.ledger_disk()?, id, &keyring.secrets.ledger_key, growth)?;
@@ -34,31 +43,38 @@ pub(crate) fn restore(place: Box<dyn Place>, key: &KeySource, growth: Growth, ba
 
     let names = disk.list().map_err(Error::io("list the store's folder"))?;
     let next = newest_engine(&names, &id).map_or(Some(0), |newest| newest.checked_add(1));
-    let name = engine_name(&id, next.ok_or_else(|| Error::invalid("engine", "it was compacted too often"))?);
+    let name = engine_name(
+        &id,
+        next.ok_or_else(|| Error::invalid("engine", "it was compacted too often"))?,
+    );
     // Not the backup's bytes: a key that was retired since must not open the store again.
     let bytes = if has_keyring { None } else { Some(keyring.encode(key)?) };
     let premises = Premises::new(place, disk, 0, None);
     premises.mark(&[&name])?;
-    import(&premises, &backup.join(engine_name(&id, serial)), &name, &keyring, &ledger).inspect_err(|_| {
-        // If this fails, the next open does it.
-        if premises.place.remove_engine(&name).is_ok() {
-            let _ = premises.disk.remove(MOVING);
-        }
-    })?;
-    // The switch, if there is a keyring. If there is none, the store does not open until it is there.
+    import(&premises, &backup.join(engine_name(&id, serial)), &name, &keyring, &ledger)
+        .inspect_err(|_| {
+            // If this fails, the next open does it.
+            if premises.place.remove_engine(&name).is_ok() {
+                let _ = premises.disk.remove(MOVING);
+            }
+        })?;
+    // The switch, if there is a keyring. If there is none, the store does not open until it is
+    // there.
     premises.disk.remove(MOVING).map_err(Error::io("switch to the restored engine"))?;
     // Should an open have found none, it is there now.
     premises.disk.remove(MISSING).map_err(Error::io("remove the mark of a missing engine"))?;
     if let Some(bytes) = bytes {
         let disk = &premises.disk;
-        disk.prepare(KEYRING, &bytes).and_then(|()| disk.switch(KEYRING)).map_err(Error::io("write the keyring"))?;
+        disk.prepare(KEYRING, &bytes)
+            .and_then(|()| disk.switch(KEYRING))
+            .map_err(Error::io("write the keyring"))?;
     }
     drop(held);
     Ok(())
 }
 
-/// The store's own keyring, which may be wrapped by a newer key; or the backup's, if the store's is lost. It names the ledger that has to
-/// be there.
+/// The store's own keyring, which may be wrapped by a newer key; or the backup's, if the store's is
+/// lost. It names the ledger that has to be there.
 fn keyring(own: &dyn Disk, backup: &dyn Disk, key: &KeySource) -> Result<(Keyring, bool)> {
     let bytes = own.read(KEYRING).map_err(Error::io("read the keyring"))?;
     match bytes.map(|bytes| Keyring::open(&bytes, key)) {
@@ -66,12 +82,21 @@ fn keyring(own: &dyn Disk, backup: &dyn Disk, key: &KeySource) -> Result<(Keyrin
         Some(opened) => return opened.map(|keyring| (keyring, true)),
     }
     let bytes = backup.read(KEYRING).map_err(Error::io("read the backup's keyring"))?;
-    let bytes = bytes.ok_or_else(|| Error::invalid("backup", "it has no keyring, so it is no backup, or not a whole one"))?;
+    let bytes = bytes.ok_or_else(|| {
+        Error::invalid("backup", "it has no keyring, so it is no backup, or not a whole one")
+    })?;
     Ok((Keyring::open(&bytes, key)?, false))
 }
 
-/// Copies the engine, and looks whether this ledger is the one that has gone on since. The first look at the copy also makes it whole.
-fn import(premises: &Premises, from: &Path, name: &str, keyring: &Keyring, ledger: &Found) -> Result<()> {
+/// Copies the engine, and looks whether this ledger is the one that has gone on since. The first
+/// look at the copy also makes it whole.
+fn import(
+    premises: &Premises,
+    from: &Path,
+    name: &str,
+    keyring: &Keyring,
+    ledger: &Found,
+) -> Result<()> {
     premises.place.import_engine(from, name)?;
     let engine = premises.place.open_engine(name)?;
     let checkpoint = engine.get(CHECKPOINT).map_err(open_error)?;

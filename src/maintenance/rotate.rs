@@ -11,5 +11,7 @@ pub(crate) fn rotate_key(core: &Core, premises: &Premises, keys: &KeySource) -> 
     let open = core.enter_ledger()?;
     let bytes = open.rows()?.keyring().encode(keys)?;
     premises.disk.prepare(KEYRING, &bytes).map_err(Error::io("write the keyring"))?;
-    premises.disk.switch(KEYRING).map_err(Error::io("put the keyring in place; either the old or the new keys open the store"))
+    premises.disk.switch(KEYRING).map_err(Error::io(
+        "put the keyring in place; either the old or the new keys open the store",
+    ))
 }

@@ -1,4 +1,5 @@
-//! The sweep: deletes what expired, and what reclaim missed, a few accounts at a time. Nothing here decides anything; it only gives space back.
+//! The sweep: deletes what expired, and what reclaim missed, a few accounts at a time. Nothing here
+//! decides anything; it only gives space back.
 
 use crate::engine::Batch;
 use crate::maintenance::compact::compact;
@@ -36,7 +37,9 @@ pub(crate) fn sweep(works: &Works, budget: usize) -> Result<Swept> {
             }
             match compacted {
                 Ok(_) => swept.compacted = true,
-                Err(error @ (Error::Poisoned(_) | Error::Closed | Error::Forked)) => return Err(error),
+                Err(error @ (Error::Poisoned(_) | Error::Closed | Error::Forked)) => {
+                    return Err(error);
+                }
                 // The sweep itself is done, and the store goes on as it was.
                 Err(_) => {}
             }
@@ -45,8 +48,8 @@ pub(crate) fn sweep(works: &Works, budget: usize) -> Result<Swept> {
     Ok(swept)
 }
 
-/// Looks at up to `budget` accounts, from where the last sweep ended: deletes dead and expired rows, then index rows that lead
-/// nowhere, then compacts the ledger.
+/// Looks at up to `budget` accounts, from where the last sweep ended: deletes dead and expired
+/// rows, then index rows that lead nowhere, then compacts the ledger.
 fn sweep_slice(core: &Core, progress: &mut Sweep, budget: usize) -> Result<Swept> {
     let mut swept = Swept::default();
     let mut cursor = std::mem::take(&mut progress.cursor);
@@ -80,10 +83,17 @@ fn sweep_slice(core: &Core, progress: &mut Sweep, budget: usize) -> Result<Swept
 }
 
 /// One account, one slice of an index, or the ledger; and where to go on, if that was not the end.
-fn sweep_step(core: &Core, cursor: Cursor, swept: &mut Swept, put_off: &mut Vec<Tag>) -> Result<Option<Cursor>> {
+fn sweep_step(
+    core: &Core,
+    cursor: Cursor,
+    swept: &mut Swept,
+    put_off: &mut Vec<Tag>,
+) -> Result<Option<Cursor>> {
     match cursor {
         Cursor::Accounts(after) => {
-            let Some(account) = next_account(&core.enter()?, after)? else { return Ok(Some(Cursor::Indexes(0, None))) };
+            let Some(account) = next_account(&core.enter()?, after)? else {
+                return Ok(Some(Cursor::Indexes(0, None)));
+            };
             // Among many who write, waiting for one after the other takes longer than all else.
             if core.try_lock_account(&account).is_some() {
                 sweep_account(core, &account, swept)?;
@@ -101,7 +111,8 @@ fn sweep_step(core: &Core, cursor: Cursor, swept: &mut Swept, put_off: &mut Vec<
             None => Ok(Some(Cursor::Web(web::Kind::Bound, None))),
         },
         Cursor::Web(kind, after) => {
-            // By itself: a `match` on it would hold the gate to its end, and whoever waits to be alone there would wait for who enters again.
+            // By itself: a `match` on it would hold the gate to its end, and whoever waits to be
+            // alone there would wait for who enters again.
             let last = web::tidy_slice(&core.enter()?, kind, after.as_deref(), swept)?;
             match (last, kind) {
                 (Some(last), _) => Ok(Some(Cursor::Web(kind, Some(last)))),
@@ -109,10 +120,16 @@ fn sweep_step(core: &Core, cursor: Cursor, swept: &mut Swept, put_off: &mut Vec<
                 (None, web::Kind::Unbound) => {
                     let open = core.enter()?;
                     open.leave_known()?;
-                    let oldest = core.clock.for_deletion().saturating_sub(millis(core.options.max_sign_in_age));
+                    let oldest = core
+                        .clock
+                        .for_deletion()
+                        .saturating_sub(millis(core.options.max_sign_in_age));
                     match core.ledger.compact(oldest) {
-                        Err(error @ (Error::Poisoned(_) | Error::Closed | Error::Forked)) => return Err(error),
-                        // As on a full disk: nothing was changed, and the rest of the upkeep may be what makes room.
+                        Err(error @ (Error::Poisoned(_) | Error::Closed | Error::Forked)) => {
+                            return Err(error);
+                        }
+                        // As on a full disk: nothing was changed, and the rest of the upkeep may be
+                        // what makes room.
                         Err(_) => observe::compacted(false),
                         Ok(_) => {}
                     }
@@ -124,7 +141,8 @@ fn sweep_step(core: &Core, cursor: Cursor, swept: &mut Swept, put_off: &mut Vec<
 }
 
 fn sweep_account(core: &Core, account: &Tag, swept: &mut Swept) -> Result<()> {
-    let tidied = tidy_account(core, account, Some(core.clock.for_deletion()), &mut Pace::hurried())?;
+    let tidied =
+        tidy_account(core, account, Some(core.clock.for_deletion()), &mut Pace::hurried())?;
     swept.accounts += 1;
     swept.dead_rows += tidied.dead_rows;
     swept.expired_tokens += tidied.expired_tokens;
@@ -134,11 +152,17 @@ fn sweep_account(core: &Core, account: &Tag, swept: &mut Swept) -> Result<()> {
 }
 
 /// Deletes index rows that find nobody. (A row too few or too many decides nothing.)
-fn sweep_index(open: &Open<'_>, index: Index, after: Option<&[u8]>, swept: &mut Swept) -> Result<Option<Vec<u8>>> {
+fn sweep_index(
+    open: &Open<'_>,
+    index: Index,
+    after: Option<&[u8]>,
+    swept: &mut Swept,
+) -> Result<Option<Vec<u8>>> {
     let slice = open.scan(&index.prefix(), after, SLICE)?;
     for (key, _) in &slice {
         let Some((tag, account)) = row_key::indexed(key) else { continue };
-        // Nearly all of them are. Only who deletes has to be sure, and waits for who is at work on the account.
+        // Nearly all of them are. Only who deletes has to be sure, and waits for who is at work on
+        // the account.
         if index::is_due(open, &account, (index, tag))? {
             swept.live_bytes += key.len() as u64;
             continue;
@@ -163,7 +187,8 @@ mod tests {
     use super::*;
     use crate::{AccountId, Machine, SignIn, TenantId};
 
-    // Without it: the sweep waits for one account after the other among many who write, or never comes back to those that it has passed by.
+    // Without it: the sweep waits for one account after the other among many who write, or never
+    // comes back to those that it has passed by.
     #[test]
     fn an_account_that_somebody_is_at_is_swept_last() {
         let machine = Machine::new();
@@ -190,7 +215,8 @@ mod tests {
         machine.set_rows(rows);
         let at_work = core.lock_account(&tags[0]);
         let swept = scope(|scope| {
-            let sweeping = scope.spawn(|| super::sweep_slice(core, &mut Sweep::default(), usize::MAX));
+            let sweeping =
+                scope.spawn(|| super::sweep_slice(core, &mut Sweep::default(), usize::MAX));
             while machine.rows().contains_key(&dead(&tags[1])) {
                 yield_now();
             }

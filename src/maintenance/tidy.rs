@@ -1,4 +1,5 @@
-//! Deleting the rows of one account that the rule already made unreachable, for the reclaimer and for the sweep.
+//! Deleting the rows of one account that the rule already made unreachable, for the reclaimer and
+//! for the sweep.
 
 use crate::clock::lasting::Stored;
 use crate::engine::Batch;
@@ -19,13 +20,19 @@ use crate::store::web;
 use std::collections::HashMap;
 use std::time::Instant;
 
-/// Deletes the account's dead rows: those of sign-ins that are dead on the disk too, too old, or not in the header; tokens of
-/// tenants that are; and what does not open, since nobody can read it. In a sweep (with `now`), expired tokens too, and
-/// index rows that are missing are put back, but those of web sessions.
+/// Deletes the account's dead rows: those of sign-ins that are dead on the disk too, too old, or
+/// not in the header; tokens of tenants that are; and what does not open, since nobody can read it.
+/// In a sweep (with `now`), expired tokens too, and index rows that are missing are put back, but
+/// those of web sessions.
 ///
-/// In sections: each enters, takes the account's lock, and finds out anew who lives. Between two of them the account may have got
-/// another sign-in, whose rows are not dead.
-pub(crate) fn tidy_account(core: &Core, account: &Tag, now: Option<Millis>, pace: &mut Pace<'_>) -> Result<Swept> {
+/// In sections: each enters, takes the account's lock, and finds out anew who lives. Between two of
+/// them the account may have got another sign-in, whose rows are not dead.
+pub(crate) fn tidy_account(
+    core: &Core,
+    account: &Tag,
+    now: Option<Millis>,
+    pace: &mut Pace<'_>,
+) -> Result<Swept> {
     let mut tidied = Swept::default();
     let mut after: Option<Vec<u8>> = None;
     loop {
@@ -34,7 +41,8 @@ pub(crate) fn tidy_account(core: &Core, account: &Tag, now: Option<Millis>, pace
         let (rows, last) = {
             let open = core.enter()?;
             let _lock = core.lock_account(account);
-            let left = tidy_header(&open, account, end, now.is_some() && after.is_none(), &mut tidied)?;
+            let left =
+                tidy_header(&open, account, end, now.is_some() && after.is_none(), &mut tidied)?;
             if let (Some(left), None) = (&left, &after) {
                 tidied.live_bytes += left.bytes;
             }
@@ -56,15 +64,25 @@ struct Left {
     bytes: u64,
 }
 
-/// Takes those out of the header who have ended by sign-outs up to `end`, and then their index rows away. Gives who is left.
+/// Takes those out of the header who have ended by sign-outs up to `end`, and then their index rows
+/// away. Gives who is left.
 ///
-/// Row by row, as a batch holds up every reader of the process while it is applied, and nothing here needs one: the ledger has made all of
-/// it unreachable at once. What makes it unreachable by any reading comes first; index rows that a crash leaves lead nowhere, and the
-/// sweep deletes them.
-fn tidy_header(open: &Open<'_>, account: &Tag, end: Position, sweeping: bool, tidied: &mut Swept) -> Result<Option<Left>> {
+/// Row by row, as a batch holds up every reader of the process while it is applied, and nothing
+/// here needs one: the ledger has made all of it unreachable at once. What makes it unreachable by
+/// any reading comes first; index rows that a crash leaves lead nowhere, and the sweep deletes
+/// them.
+fn tidy_header(
+    open: &Open<'_>,
+    account: &Tag,
+    end: Position,
+    sweeping: bool,
+    tidied: &mut Swept,
+) -> Result<Option<Left>> {
     let key = row_key::header(account);
     let opened = open.header(account).and_then(|opened| {
-        let opened = opened.map(|(value, header)| Ok((open.rows()?.open_account(&key, &value, &header)?, value, header)));
+        let opened = opened.map(|(value, header)| {
+            Ok((open.rows()?.open_account(&key, &value, &header)?, value, header))
+        });
         opened.transpose()
     });
     let (id, value, header) = match opened {
@@ -87,8 +105,12 @@ fn tidy_header(open: &Open<'_>, account: &Tag, end: Position, sweeping: bool, ti
             None
         } else {
             let sign_ins = look.live.iter().map(|(id, _)| *id).collect();
-            let header =
-                Header { generation: header.generation, account_key: header.account_key.clone(), sign_ins, other: header.other };
+            let header = Header {
+                generation: header.generation,
+                account_key: header.account_key.clone(),
+                sign_ins,
+                other: header.other,
+            };
             Some(open.rows()?.seal_header(&key, &header, &id)?)
         };
         commit_one(open, account, Some((key.clone(), Some(value))), (key, left))?;
@@ -117,7 +139,8 @@ fn commit_one(
     open.commit(account, Batch { guard, changes: vec![change] })
 }
 
-/// Goes through one slice of the rows behind the header, or behind `after`. Gives how many there were, and the last one, if there may be more.
+/// Goes through one slice of the rows behind the header, or behind `after`. Gives how many there
+/// were, and the last one, if there may be more.
 fn tidy_rows(
     open: &Open<'_>,
     account: &Tag,
@@ -136,12 +159,15 @@ fn tidy_rows(
         let is_dead = match row_key::parse(&key) {
             Some(AccountRow::SignIn(id)) => life_of(&id).is_none(),
             Some(AccountRow::Token { sign_in, tenant, .. }) => {
-                let is_tenant_dead = |life| open.core.ledger.fences().is_tenant_dead_by(life, tenant, end);
+                let is_tenant_dead =
+                    |life| open.core.ledger.fences().is_tenant_dead_by(life, tenant, end);
                 life_of(&sign_in).is_none_or(is_tenant_dead)
             }
             Some(AccountRow::Web { sign_in, session, .. }) => {
-                // Nobody finds one without its index row, to delete it either. Both are in every batch: so that is not put back.
-                life_of(&sign_in).is_none() || now.is_some() && !web::is_found(open, &session, account, &sign_in)?
+                // Nobody finds one without its index row, to delete it either. Both are in every
+                // batch: so that is not put back.
+                life_of(&sign_in).is_none()
+                    || now.is_some() && !web::is_found(open, &session, account, &sign_in)?
             }
             Some(AccountRow::Header) | None => false,
         };
@@ -155,8 +181,11 @@ fn tidy_rows(
             }
             batch.delete(key);
             open.commit(account, batch)?;
-        } else if let (Some(now), Some(Left { header, .. }), Some(AccountRow::Token { sign_in, tenant, slot, part: 0 })) =
-            (now, left, row_key::parse(&key))
+        } else if let (
+            Some(now),
+            Some(Left { header, .. }),
+            Some(AccountRow::Token { sign_in, tenant, slot, part: 0 }),
+        ) = (now, left, row_key::parse(&key))
         {
             let parts = crate::rows::cipher::parts_of(&value);
             let end = match open.stored(header, key, value) {
@@ -171,9 +200,12 @@ fn tidy_rows(
             if end.is_some_and(|end| end < now) {
                 tidied.live_bytes -= size;
                 tidied.expired_tokens += u64::from(end != Some(0));
-                // Its parts at once: the sign-in lives, and half a token that a crash left would read as tampering.
+                // Its parts at once: the sign-in lives, and half a token that a crash left would
+                // read as tampering.
                 let mut batch = Batch::default();
-                (0..parts).for_each(|part| batch.delete(row_key::token(account, &sign_in, &tenant, &slot, part)));
+                (0..parts).for_each(|part| {
+                    batch.delete(row_key::token(account, &sign_in, &tenant, &slot, part))
+                });
                 open.commit(account, batch)?;
             }
         }
@@ -185,7 +217,8 @@ fn tidy_rows(
 fn end_of(Stored { token, put }: &Stored) -> Option<Millis> {
     match token {
         Token::Access(token) => {
-            let lasts = token.lifetime.zip(*put).map(|(life, put)| put.shown.saturating_add(millis(life)));
+            let lasts =
+                token.lifetime.zip(*put).map(|(life, put)| put.shown.saturating_add(millis(life)));
             let end = [token.expires_at.map(to_millis), lasts].into_iter().flatten().min();
             end.map(|end| end.max(token.extended_expires_at.map_or(0, to_millis)))
         }

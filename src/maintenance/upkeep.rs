@@ -1,6 +1,7 @@
 //! Upkeep: a thread that sweeps from time to time, a little at a time, and stops cleanly.
 //!
-//! While it waits it holds nothing of the store, and while it works nothing that keeps the store open.
+//! While it waits it holds nothing of the store, and while it works nothing that keeps the store
+//! open.
 
 use crate::maintenance::figures::stats;
 use crate::maintenance::sweep::sweep;
@@ -14,7 +15,7 @@ use crate::store::gate::OnClosing;
 use crate::store::lifetime::Works;
 use std::time::{Duration, Instant, SystemTime};
 
-/// How the upkeep goes about its work. Made by [`TokenStore::upkeep`].
+/// How the upkeep goes about its work. Made by [`TokenStore::upkeep`](crate::TokenStore::upkeep).
 #[must_use = "nothing happens before `start`"]
 #[derive(Clone, Debug)]
 pub struct UpkeepBuilder {
@@ -26,8 +27,9 @@ pub struct UpkeepBuilder {
 
 /// A thread that sweeps a store from time to time.
 ///
-/// It ends when the store is closed, when this is dropped (without waiting for it), or with [`stop`](Self::stop). It does not keep the store
-/// open: dropping the last handle of the store closes it as ever, in the middle of a pass too.
+/// It ends when the store is closed, when this is dropped (without waiting for it), or with
+/// [`stop`](Self::stop). It does not keep the store open: dropping the last handle of the store
+/// closes it as ever, in the middle of a pass too.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -67,11 +69,16 @@ pub struct UpkeepState {
 
 impl UpkeepBuilder {
     pub(crate) fn of(works: &Arc<Works>) -> Self {
-        Self { works: Arc::downgrade(works), interval: Duration::from_secs(3600), budget: 64, pause: Duration::from_millis(50) }
+        Self {
+            works: Arc::downgrade(works),
+            interval: Duration::from_secs(3600),
+            budget: 64,
+            pause: Duration::from_millis(50),
+        }
     }
 
-    /// From the beginning of a pass over all accounts to that of the next. One that takes longer is followed at once. The first
-    /// begins at the start. Default: an hour.
+    /// From the beginning of a pass over all accounts to that of the next. One that takes longer is
+    /// followed at once. The first begins at the start. Default: an hour.
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
         self
@@ -83,7 +90,8 @@ impl UpkeepBuilder {
         self
     }
 
-    /// How long the pause is. Default: 50 ms; so with the default budget about 1000 accounts a second at most.
+    /// How long the pause is. Default: 50 ms; so with the default budget about 1000 accounts a
+    /// second at most.
     pub fn pause(mut self, pause: Duration) -> Self {
         self.pause = pause;
         self
@@ -99,8 +107,9 @@ impl UpkeepBuilder {
         works.core.tell_on_closing(Arc::downgrade(&bell));
         drop(works);
         let rung = bell.clone();
-        let thread =
-            crate::platform::sync::thread::Builder::new().name("oubliette-upkeep".into()).spawn(move || run(&self, &rung));
+        let thread = crate::platform::sync::thread::Builder::new()
+            .name("oubliette-upkeep".into())
+            .spawn(move || run(&self, &rung));
         let thread = thread.map_err(Error::io("start the upkeep's thread"))?;
         Ok(Upkeep { bell, thread: Some(thread), pid: std::process::id() })
     }
@@ -113,7 +122,8 @@ impl Upkeep {
         self.bell.lock().state.clone()
     }
 
-    /// Begins a pass at once, or goes on with the one at hand without further pauses, and returns when it has ended.
+    /// Begins a pass at once, or goes on with the one at hand without further pauses, and returns
+    /// when it has ended.
     pub fn pass_now(&self) -> UpkeepState {
         let mut ring = self.bell.lock();
         let wanted = ring.begun + u64::from(!ring.is_working);
@@ -125,8 +135,9 @@ impl Upkeep {
         ring.state.clone()
     }
 
-    /// Stops, waits until the thread has ended, and says what it did. It ends when it has looked at the accounts that it is at; if it is just
-    /// compacting the engine's folder, when that is done. (In async code, which may not wait, drop it.)
+    /// Stops, waits until the thread has ended, and says what it did. It ends when it has looked at
+    /// the accounts that it is at; if it is just compacting the engine's folder, when that is done.
+    /// (In async code, which may not wait, drop it.)
     pub fn stop(mut self) -> UpkeepState {
         self.bell.stop();
         if let Some(thread) = self.thread.take()
@@ -160,7 +171,8 @@ impl Upkeep {
 
 impl Drop for Upkeep {
     fn drop(&mut self) {
-        // Not waited for: it may be this very thread that drops it, and it touches nothing that is not its own after the slice at hand.
+        // Not waited for: it may be this very thread that drops it, and it touches nothing that is
+        // not its own after the slice at hand.
         self.bell.stop();
     }
 }
@@ -225,7 +237,9 @@ impl Bell {
             }
             ring = match end.map(|end| end.saturating_duration_since(Instant::now())) {
                 Some(Duration::ZERO) => return true,
-                Some(left) => self.changed.wait_timeout(ring, left).unwrap_or_else(PoisonError::into_inner).0,
+                Some(left) => {
+                    self.changed.wait_timeout(ring, left).unwrap_or_else(PoisonError::into_inner).0
+                }
                 None => self.wait(ring),
             };
         }

@@ -11,8 +11,8 @@ use crate::store::{index, web};
 /// Looks at all rows, account by account, each under its lock.
 pub(crate) fn verify(core: &Core) -> Result<Verified> {
     drop(core.enter()?);
-    // Not while it is entered: that would keep out who waits to be alone. Should the store have been closed meanwhile, and be open elsewhere, what
-    // was found says nothing.
+    // Not while it is entered: that would keep out who waits to be alone. Should the store have
+    // been closed meanwhile, and be open elsewhere, what was found says nothing.
     let sign_outs = core.ledger.check();
     drop(core.enter()?);
     let mut verified = Verified { sign_outs: sign_outs?, ..Verified::default() };
@@ -40,7 +40,8 @@ pub(crate) fn verify(core: &Core) -> Result<Verified> {
     Ok(verified)
 }
 
-/// Web sessions of nobody's, and index rows of web sessions that find none. (The others were counted with their accounts.)
+/// Web sessions of nobody's, and index rows of web sessions that find none. (The others were
+/// counted with their accounts.)
 fn verify_unbound(core: &Core, verified: &mut Verified) -> Result<()> {
     for prefix in [row_key::web_indexes(), row_key::all_unbound()] {
         let mut after: Option<Vec<u8>> = None;
@@ -52,12 +53,14 @@ fn verify_unbound(core: &Core, verified: &mut Verified) -> Result<()> {
             for (key, _) in &slice {
                 if let Some((session, account, sign_in)) = row_key::web_indexed(key) {
                     let _lock = core.lock_account(&account);
-                    let is_there = open.get(&row_key::web(&account, &sign_in, &session, 0))?.is_some();
+                    let is_there =
+                        open.get(&row_key::web(&account, &sign_in, &session, 0))?.is_some();
                     verified.dead_rows += u64::from(!is_there);
                 } else if let Some((session, 0)) = row_key::unbound_of(key) {
                     let _lock = core.lock_account(&session);
                     count(
-                        web::read_unbound(&open, &session, core.clock.for_deletion()).map(|found| found.map(|it| it.is_some())),
+                        web::read_unbound(&open, &session, core.clock.for_deletion())
+                            .map(|found| found.map(|it| it.is_some())),
                         verified,
                     )?;
                 }
@@ -82,7 +85,9 @@ fn verify_account(open: &Open<'_>, account: &Tag, verified: &mut Verified) -> Re
     let _lock = open.core.lock_account(account);
     let key = row_key::header(account);
     let opened = open.header(account).and_then(|opened| match opened {
-        Some((value, header)) => open.rows()?.open_account(&key, &value, &header).map(|_| Some(header)),
+        Some((value, header)) => {
+            open.rows()?.open_account(&key, &value, &header).map(|_| Some(header))
+        }
         None => Ok(None),
     });
     let header = match opened {
@@ -93,8 +98,11 @@ fn verify_account(open: &Open<'_>, account: &Tag, verified: &mut Verified) -> Re
         }
         Err(error) => return Err(error),
     };
-    let look =
-        header.as_ref().map(|header| look(open, account, header, open.core.ledger.synced())).transpose()?.unwrap_or_default();
+    let look = header
+        .as_ref()
+        .map(|header| look(open, account, header, open.core.ledger.synced()))
+        .transpose()?
+        .unwrap_or_default();
     verified.tampered += look.tampered;
     verified.accounts += u64::from(!look.live.is_empty());
     verified.sign_ins += look.live.len() as u64;
@@ -105,8 +113,13 @@ fn verify_account(open: &Open<'_>, account: &Tag, verified: &mut Verified) -> Re
     open.for_each_row(&row_key::account(account), |(key, value)| {
         match (row_key::parse(&key), &header) {
             (Some(AccountRow::Header), _) => verified.dead_rows += u64::from(look.live.is_empty()),
-            (Some(AccountRow::SignIn(id)), _) => verified.dead_rows += u64::from(!look.lives.contains_key(&id)),
-            (Some(AccountRow::Token { sign_in, tenant, part, .. }), Some(header)) => match look.lives.get(&sign_in) {
+            (Some(AccountRow::SignIn(id)), _) => {
+                verified.dead_rows += u64::from(!look.lives.contains_key(&id))
+            }
+            (Some(AccountRow::Token { sign_in, tenant, part, .. }), Some(header)) => match look
+                .lives
+                .get(&sign_in)
+            {
                 Some(life) if !open.core.ledger.fences().is_tenant_dead_by(life, tenant, end) => {
                     if part == 0 {
                         match open.token(header, key, value) {
@@ -131,7 +144,9 @@ fn verify_account(open: &Open<'_>, account: &Tag, verified: &mut Verified) -> Re
                     )?;
                 }
             }
-            (Some(AccountRow::Token { .. } | AccountRow::Web { .. }), None) | (None, _) => verified.dead_rows += 1,
+            (Some(AccountRow::Token { .. } | AccountRow::Web { .. }), None) | (None, _) => {
+                verified.dead_rows += 1
+            }
         }
         Ok(true)
     })

@@ -1,18 +1,24 @@
 //! Microsoft's clouds: one name for each, whatever a host is called.
 
-/// The preferred name of a host: a cloud answers to several, and MSAL libraries write whichever they met first.
+/// The preferred name of a host: a cloud answers to several, and MSAL libraries write whichever
+/// they met first.
 pub(crate) fn preferred_environment(host: &str) -> String {
     let host = host.to_ascii_lowercase();
     match host.as_str() {
-        "login.windows.net" | "login.microsoft.com" | "sts.windows.net" => "login.microsoftonline.com".into(),
-        "login.chinacloudapi.cn" | "sts.chinacloudapi.cn" => "login.partner.microsoftonline.cn".into(),
+        "login.windows.net" | "login.microsoft.com" | "sts.windows.net" => {
+            "login.microsoftonline.com".into()
+        }
+        "login.chinacloudapi.cn" | "sts.chinacloudapi.cn" => {
+            "login.partner.microsoftonline.cn".into()
+        }
         "login.usgovcloudapi.net" => "login.microsoftonline.us".into(),
         _ => host,
     }
 }
 
-/// Where the tenants of Entra External ID are. Each has two hosts there, by its name and by its id: users sign in at the former, and tokens
-/// name the latter (`https://<id>.ciamlogin.com/<id>/v2.0`).
+/// Where the tenants of Entra External ID are. Each has two hosts there, by its name and by its id:
+/// users sign in at the former, and tokens name the latter
+/// (`https://<id>.ciamlogin.com/<id>/v2.0`).
 const EXTERNAL: &str = ".ciamlogin.com";
 
 pub(crate) fn is_external(host: &str) -> bool {
@@ -20,8 +26,9 @@ pub(crate) fn is_external(host: &str) -> bool {
     name.is_some_and(|(name, zone)| !name.is_empty() && zone.eq_ignore_ascii_case(EXTERNAL))
 }
 
-/// As [`preferred_environment`], for what is of this tenant: at External ID it is the host that has the tenant's id, whichever was met. (MSAL
-/// libraries write the one that the app was configured with, so that one user has two environments.)
+/// As [`preferred_environment`], for what is of this tenant: at External ID it is the host that has
+/// the tenant's id, whichever was met. (MSAL libraries write the one that the app was configured
+/// with, so that one user has two environments.)
 pub(crate) fn preferred_host(host: &str, tenant: &str) -> String {
     if is_external(host) && crate::model::id::is_guid(tenant) {
         return format!("{}{EXTERNAL}", tenant.to_ascii_lowercase());
@@ -40,7 +47,8 @@ pub(crate) fn is_b2c(host: &str) -> bool {
     host.ends_with(".b2clogin.com") || host.ends_with(".b2clogin.cn")
 }
 
-/// Whether a host is Microsoft's: there tenants are GUIDs, home account ids end in one, and the host itself is no tenant.
+/// Whether a host is Microsoft's: there tenants are GUIDs, home account ids end in one, and the
+/// host itself is no tenant.
 #[cfg(feature = "msal")]
 pub(crate) fn is_microsofts(host: &str) -> bool {
     let host = preferred_environment(host);
@@ -54,14 +62,19 @@ pub(crate) fn is_microsofts(host: &str) -> bool {
     clouds.contains(&host.as_str()) || host.ends_with(".ciamlogin.com") || is_b2c(&host)
 }
 
-/// The session of a `sid` in an ID token of whatever issuer: the issuer's or, at Entra, the cloud's. Entra's front-channel sign-out names no
-/// tenant, and each version of its endpoint is an issuer of its own.
+/// The session of a `sid` in an ID token of whatever issuer: the issuer's or, at Entra, the
+/// cloud's. Entra's front-channel sign-out names no tenant, and each version of its endpoint is an
+/// issuer of its own.
 #[cfg(feature = "msal")]
-pub(crate) fn session(iss: &str, sid: &str) -> crate::model::error::Result<crate::model::id::SessionId> {
+pub(crate) fn session(
+    iss: &str,
+    sid: &str,
+) -> crate::model::error::Result<crate::model::id::SessionId> {
     crate::model::id::SessionId::new(address_of(iss).as_deref().unwrap_or(iss), sid)
 }
 
-/// The cloud, as `https://<host>`, if the issuer is of Entra's form: a tenant by its GUID, and nothing else.
+/// The cloud, as `https://<host>`, if the issuer is of Entra's form: a tenant by its GUID, and
+/// nothing else.
 #[cfg(any(feature = "msal", feature = "logout"))]
 pub(crate) fn address_of(iss: &str) -> Option<String> {
     entra(iss).map(|(host, tenant)| format!("https://{}", preferred_host(host, tenant)))
@@ -78,11 +91,13 @@ pub(crate) fn tenant_of_issuer(iss: &str) -> Option<&str> {
 fn entra(iss: &str) -> Option<(&str, &str)> {
     let rest = iss.strip_prefix("https://")?;
     let (host, path) = rest.split_at_checked(rest.find('/')?)?;
-    let tenant = tenant_in(path).filter(|tenant| crate::model::id::is_guid(tenant) && !host.is_empty())?;
+    let tenant =
+        tenant_in(path).filter(|tenant| crate::model::id::is_guid(tenant) && !host.is_empty())?;
     Some((host, tenant))
 }
 
-/// The tenant's place in the path of an issuer: `/<tenant>`, `/<tenant>/v2.0` and `/tfp/<tenant>/<flow>/v2.0`.
+/// The tenant's place in the path of an issuer: `/<tenant>`, `/<tenant>/v2.0` and
+/// `/tfp/<tenant>/<flow>/v2.0`.
 #[cfg(any(feature = "msal", feature = "openidconnect"))]
 pub(crate) fn tenant_in(path: &str) -> Option<&str> {
     let path = path.strip_prefix('/')?;
@@ -110,7 +125,12 @@ mod tests {
         ] {
             assert!(is_microsofts(host), "{host}");
         }
-        for host in ["login.example.com", "fs.contoso.com", "b2clogin.com.example.com", "login.microsoftonline.com.example.com"] {
+        for host in [
+            "login.example.com",
+            "fs.contoso.com",
+            "b2clogin.com.example.com",
+            "login.microsoftonline.com.example.com",
+        ] {
             assert!(!is_microsofts(host) && !is_b2c(host), "{host}");
         }
         assert!(is_b2c("Contoso.B2CLogin.com") && !is_b2c("contoso.ciamlogin.com"));
@@ -129,11 +149,23 @@ mod tests {
     fn sessions_of_entra_are_the_clouds_and_others_the_issuers() {
         let tenant = "AAAAAAAA-0000-4000-8000-00000000000a";
         for (iss, issuer) in [
-            (format!("https://login.microsoftonline.com/{tenant}/v2.0"), "https://login.microsoftonline.com"),
-            (format!("https://LOGIN.windows.net/{tenant}/v2.0"), "https://login.microsoftonline.com"),
+            (
+                format!("https://login.microsoftonline.com/{tenant}/v2.0"),
+                "https://login.microsoftonline.com",
+            ),
+            (
+                format!("https://LOGIN.windows.net/{tenant}/v2.0"),
+                "https://login.microsoftonline.com",
+            ),
             (format!("https://sts.windows.net/{tenant}/"), "https://login.microsoftonline.com"),
-            (format!("https://sts.chinacloudapi.cn/{tenant}/"), "https://login.partner.microsoftonline.cn"),
-            (format!("https://contoso.b2clogin.com/tfp/{tenant}/b2c_1_susi/v2.0/"), "https://contoso.b2clogin.com"),
+            (
+                format!("https://sts.chinacloudapi.cn/{tenant}/"),
+                "https://login.partner.microsoftonline.cn",
+            ),
+            (
+                format!("https://contoso.b2clogin.com/tfp/{tenant}/b2c_1_susi/v2.0/"),
+                "https://contoso.b2clogin.com",
+            ),
             // An external tenant, by its id and by its name.
             (
                 format!("https://{tenant}.ciamlogin.com/{tenant}/v2.0"),
@@ -144,7 +176,11 @@ mod tests {
                 "https://aaaaaaaa-0000-4000-8000-00000000000a.ciamlogin.com",
             ),
         ] {
-            assert_eq!(session(&iss, "sid").unwrap(), SessionId::new(issuer, "sid").unwrap(), "{iss}");
+            assert_eq!(
+                session(&iss, "sid").unwrap(),
+                SessionId::new(issuer, "sid").unwrap(),
+                "{iss}"
+            );
         }
         for iss in [
             "https://login.microsoftonline.com",

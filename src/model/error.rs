@@ -23,20 +23,26 @@ pub enum Error {
         problem: &'static str,
     },
 
-    /// The sign-in has ended (signed out, expired, pushed out by newer ones, or lost), so nothing can be stored for it: a write came late. Of a
-    /// sign-in that was to be [continued](crate::SignIn::continued_from): it has been signed out since. (A *login* that a sign-out overtakes is
-    /// [`Error::Overtaken`].)
+    /// The sign-in has ended (signed out, expired, pushed out by newer ones, or lost), so nothing
+    /// can be stored for it: a write came late. Of a sign-in that was to be
+    /// [continued](crate::SignIn::continued_from): it has been signed out since. (A *login* that a
+    /// sign-out overtakes is [`Error::Overtaken`].)
     ///
     /// Throw the tokens away, revoke them if you can, and have the user sign in again.
     #[error("signed out: this sign-in has ended and takes no tokens; have the user sign in again")]
     SignedOut,
 
-    /// A sign-out overtook this login: it came while the user was on the way in, or its provider has told of the end of a session that the login
-    /// still names. Nobody was signed in. Have the user sign in again: a login that begins after `again_after` is newer than the sign-out.
+    /// A sign-out overtook this login: it came while the user was on the way in, or its provider
+    /// has told of the end of a session that the login still names. Nobody was signed in. Have the
+    /// user sign in again: a login that begins after `again_after` is newer than the sign-out.
     ///
-    /// That is now, as a rule. It lies up to what the provider's clock and ours may differ by, a minute, ahead where a provider goes on with a session whose end it
-    /// has told of, under the same `sid`: Keycloak does so when a consent is withdrawn. Say so to the user, and not that the login failed.
-    #[error("a sign-out overtook this login, and nobody was signed in; sign in again a little later")]
+    /// That is now, as a rule. It lies up to what the provider's clock and ours may differ by, a
+    /// minute, ahead where a provider goes on with a session whose end it has told of, under the
+    /// same `sid`: Keycloak does so when a consent is withdrawn. Say so to the user, and not that
+    /// the login failed.
+    #[error(
+        "a sign-out overtook this login, and nobody was signed in; sign in again a little later"
+    )]
     Overtaken {
         /// A login from after this time counts.
         again_after: SystemTime,
@@ -44,9 +50,12 @@ pub enum Error {
 
     /// The ledger could not say whether the sign-out or its predecessor reached the disk.
     ///
-    /// In this process the accounts are signed out. Whether they still are after a restart is unknown: fix the
-    /// disk, reopen the store, and sign out again. The store refuses all work until it is reopened.
-    #[error("indeterminate: the disk failed while the sign-out was being written; reopen the store and sign out again")]
+    /// In this process the accounts are signed out. Whether they still are after a restart is
+    /// unknown: fix the disk, reopen the store, and sign out again. The store refuses all work
+    /// until it is reopened.
+    #[error(
+        "indeterminate: the disk failed while the sign-out was being written; reopen the store and sign out again"
+    )]
     Indeterminate(#[source] io::Error),
 
     /// An earlier disk or engine error made the store refuse this verb. Close it and open it again.
@@ -57,9 +66,11 @@ pub enum Error {
     )]
     Poisoned(Part),
 
-    /// The session itself has ended, durably, but not the rest of its accounts: the engine, which knows
-    /// the session's accounts, cannot be read. Sign the account out by its id or subject.
-    #[error("only the session itself was ended: its accounts could not be looked up; sign the account out by id or subject")]
+    /// The session itself has ended, durably, but not the rest of its accounts: the engine, which
+    /// knows the session's accounts, cannot be read. Sign the account out by its id or subject.
+    #[error(
+        "only the session itself was ended: its accounts could not be looked up; sign the account out by id or subject"
+    )]
     OnlySessionEnded {
         /// What was ended.
         receipt: Receipt,
@@ -68,7 +79,8 @@ pub enum Error {
         source: Box<Error>,
     },
 
-    /// No space is left, neither on the disk nor in the ledger's reserve. Nothing was changed. Free some and call again.
+    /// No space is left, neither on the disk nor in the ledger's reserve. Nothing was changed. Free
+    /// some and call again.
     #[error("no space left for the {0}; free some and try again")]
     Full(Part),
 
@@ -86,7 +98,8 @@ pub enum Error {
     /// A key could not be had from its source. Nothing was changed.
     #[error("key unavailable from {origin}: {problem}")]
     KeyUnavailable {
-        /// Where it was looked for (a variable's or a credential's name, or a file's path as you gave it).
+        /// Where it was looked for (a variable's or a credential's name, or a file's path as you
+        /// gave it).
         origin: String,
         /// What to do about it.
         problem: String,
@@ -95,8 +108,11 @@ pub enum Error {
     /// A file of the store is damaged, missing, or not from this store.
     ///
     /// Restore it from a backup, or open with
-    /// [`OnDamage::ForgetEveryone`](crate::OnDamage::ForgetEveryone): every user then signs in again.
-    #[error("damaged: {part}: {problem}; restore it, or open with on_damage(ForgetEveryone) so that everyone signs in again")]
+    /// [`OnDamage::ForgetEveryone`](crate::OnDamage::ForgetEveryone): every user then signs in
+    /// again.
+    #[error(
+        "damaged: {part}: {problem}; restore it, or open with on_damage(ForgetEveryone) so that everyone signs in again"
+    )]
     Damaged {
         /// Which part of the store.
         part: Part,
@@ -104,12 +120,15 @@ pub enum Error {
         problem: &'static str,
     },
 
-    /// A row of the engine was changed by something other than this store, or put in the wrong place.
+    /// A row of the engine was changed by something other than this store, or put in the wrong
+    /// place.
     #[error("tampered: a {0} row does not open under its own key and place")]
     Tampered(&'static str),
 
     /// The store was written by a newer version of this crate. Nothing was changed. Upgrade.
-    #[error("unsupported format {found} of the {part} (this version reads {supported}); upgrade the crate")]
+    #[error(
+        "unsupported format {found} of the {part} (this version reads {supported}); upgrade the crate"
+    )]
     UnsupportedFormat {
         /// Which part of the store.
         part: Part,
@@ -123,11 +142,15 @@ pub enum Error {
     #[error("the store is closed")]
     Closed,
 
-    /// The process was forked after the store was opened. Open the store in the child, or only there.
-    #[error("the store was opened by the parent of this forked process; open it in one process only")]
+    /// The process was forked after the store was opened. Open the store in the child, or only
+    /// there.
+    #[error(
+        "the store was opened by the parent of this forked process; open it in one process only"
+    )]
     Forked,
 
-    /// The operating system refused something outside the engine and the ledger's appends. Nothing was acknowledged.
+    /// The operating system refused something outside the engine and the ledger's appends. Nothing
+    /// was acknowledged.
     #[error("cannot {action}")]
     Io {
         /// What was tried.

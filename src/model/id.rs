@@ -1,7 +1,7 @@
 //! Who and what: tenants, accounts, sessions, subjects, clients, aliases.
 //!
-//! Every identifier is checked when it is made (not empty, at most [`MAX_ID_BYTES`] bytes, no control characters)
-//! and never printed: `Debug` hides the value, and there is no `Display`.
+//! Every identifier is checked when it is made (not empty, at most [`MAX_ID_BYTES`] bytes, no
+//! control characters) and never printed: `Debug` hides the value, and there is no `Display`.
 
 use crate::model::entra_cloud::preferred_host;
 use crate::model::error::{Error, Result};
@@ -9,7 +9,8 @@ use crate::model::error::{Error, Result};
 /// The longest identifier that can be stored, in bytes of UTF-8.
 pub const MAX_ID_BYTES: usize = 1024;
 
-/// The directory, organisation or realm a token was issued in: an Entra `tid`, a Keycloak realm, an Auth0 tenant.
+/// The directory, organisation or realm a token was issued in: an Entra `tid`, a Keycloak realm, an
+/// Auth0 tenant.
 ///
 /// Compared byte for byte; give it in one spelling.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,15 +22,17 @@ pub struct ClientId(String);
 
 /// One session at the OpenID provider: its issuer and its `sid`.
 ///
-/// A `sid` is unique only per issuer (OpenID Connect Front-Channel Logout 1.0 §3). For Entra ID the issuer is the cloud, such as
-/// `https://login.microsoftonline.com`: its front-channel sign-out says no more.
+/// A `sid` is unique only per issuer (OpenID Connect Front-Channel Logout 1.0 §3). For Entra ID the
+/// issuer is the cloud, such as `https://login.microsoftonline.com`: its front-channel sign-out
+/// says no more.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SessionId {
     issuer: String,
     sid: String,
 }
 
-/// What a provider calls the user: its issuer and the `sub` claim. Pairwise at some providers, so an account can have several.
+/// What a provider calls the user: its issuer and the `sub` claim. Pairwise at some providers, so
+/// an account can have several.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Subject {
     issuer: String,
@@ -38,8 +41,9 @@ pub struct Subject {
 
 /// The user as the cache knows it, or the app itself for tokens of the client-credentials grant.
 ///
-/// The authority is part of the identity: the same user id at two authorities is two accounts. Where the provider's issuer and its `sub` tell
-/// the account, they are its authority and id, whichever constructor it was made by.
+/// The authority is part of the identity: the same user id at two authorities is two accounts.
+/// Where the provider's issuer and its `sub` tell the account, they are its authority and id,
+/// whichever constructor it was made by.
 ///
 /// ```
 /// use oubliette::{AccountId, Subject};
@@ -164,19 +168,24 @@ impl Subject {
 }
 
 impl AccountId {
-    /// A user, by authority (the provider's issuer, an MSAL *environment*, or any name of the identity provider) and the id it has there.
-    /// Both are compared byte for byte. With an issuer and a `sub` it is the account that [`of_subject`](Self::of_subject) gives.
+    /// A user, by authority (the provider's issuer, an MSAL *environment*, or any name of the
+    /// identity provider) and the id it has there. Both are compared byte for byte. With an issuer
+    /// and a `sub` it is the account that [`of_subject`](Self::of_subject) gives.
     ///
     /// # Errors
     /// [`Error::InvalidInput`] if a value is empty, too long or has control characters.
     pub fn new(authority: impl Into<String>, id: impl Into<String>) -> Result<Self> {
-        Ok(Self(Kind::User { authority: checked("authority", authority)?, id: checked("account id", id)? }))
+        Ok(Self(Kind::User {
+            authority: checked("authority", authority)?,
+            id: checked("account id", id)?,
+        }))
     }
 
-    /// A user as MSAL's caches know it, in one spelling: the environment in lower case and by the preferred name of its cloud,
-    /// GUIDs in lower case, and without the B2C user flow, so that all user flows of one user are one account. A user of Entra External ID
-    /// is one account too, whether the environment has the tenant's name (`contoso.ciamlogin.com`) or its id.
-    /// A home account id that is not made of GUIDs (AD FS) is kept as it is.
+    /// A user as MSAL's caches know it, in one spelling: the environment in lower case and by the
+    /// preferred name of its cloud, GUIDs in lower case, and without the B2C user flow, so that all
+    /// user flows of one user are one account. A user of Entra External ID is one account too,
+    /// whether the environment has the tenant's name (`contoso.ciamlogin.com`) or its id. A home
+    /// account id that is not made of GUIDs (AD FS) is kept as it is.
     ///
     /// # Errors
     /// [`Error::InvalidInput`] if a value is empty, too long or has control characters.
@@ -186,14 +195,15 @@ impl AccountId {
         Self::new(preferred_host(environment, tenant), id)
     }
 
-    /// A user whom the app knows by issuer and subject: the account of these two, as [`new`](Self::new) makes it.
+    /// A user whom the app knows by issuer and subject: the account of these two, as
+    /// [`new`](Self::new) makes it.
     #[must_use]
     pub fn of_subject(Subject { issuer, sub }: Subject) -> Self {
         Self(Kind::User { authority: issuer, id: sub })
     }
 
-    /// The app itself in a tenant: where tokens of the client-credentials grant (RFC 6749 §4.4) live.
-    /// Signing the tenant out takes them too.
+    /// The app itself in a tenant: where tokens of the client-credentials grant (RFC 6749 §4.4)
+    /// live. Signing the tenant out takes them too.
     #[must_use]
     pub fn app(tenant: TenantId, client: ClientId) -> Self {
         Self(Kind::App { tenant, client })
@@ -217,7 +227,8 @@ impl AccountId {
         }
     }
 
-    /// The subject that the account is, if its authority is an issuer: a URL (OpenID Connect Core 1.0 §2).
+    /// The subject that the account is, if its authority is an issuer: a URL (OpenID Connect Core
+    /// 1.0 §2).
     #[must_use]
     pub fn subject(&self) -> Option<Subject> {
         match &self.0 {
@@ -312,11 +323,14 @@ pub(crate) fn check(field: &'static str, value: &str, most: usize) -> Result<()>
     Ok(())
 }
 
-/// `uid.utid` with GUIDs in lower case and the B2C policy, which some libraries add to either half, taken off.
+/// `uid.utid` with GUIDs in lower case and the B2C policy, which some libraries add to either half,
+/// taken off.
 fn one_home_account_id(id: &str) -> String {
     let Some((uid, utid)) = id.split_once('.') else { return id.into() };
     match (guid_with_policy(uid), guid_with_policy(utid)) {
-        (Some(uid), Some(utid)) => format!("{}.{}", uid.to_ascii_lowercase(), utid.to_ascii_lowercase()),
+        (Some(uid), Some(utid)) => {
+            format!("{}.{}", uid.to_ascii_lowercase(), utid.to_ascii_lowercase())
+        }
         _ => id.into(),
     }
 }
@@ -324,7 +338,8 @@ fn one_home_account_id(id: &str) -> String {
 /// The GUID at the start of `half`, if it is one, alone or followed by `-b2c_1…`.
 fn guid_with_policy(half: &str) -> Option<&str> {
     let (guid, rest) = half.split_at_checked(36)?;
-    let is_policy = rest.is_empty() || rest.get(..6).is_some_and(|p| p.eq_ignore_ascii_case("-b2c_1"));
+    let is_policy =
+        rest.is_empty() || rest.get(..6).is_some_and(|p| p.eq_ignore_ascii_case("-b2c_1"));
     (is_guid(guid) && is_policy).then_some(guid)
 }
 
@@ -381,13 +396,21 @@ mod tests {
     #[test]
     fn a_user_of_an_external_tenant_is_one_account_by_both_of_its_hosts() {
         let tenant = "0a0b0c0d-0009-0008-0007-0a0b0c0d0e0f";
-        let by_id =
-            AccountId::msal(&format!("{tenant}.ciamlogin.com"), &format!("0a0b0c0d-0001-0002-0003-0a0b0c0d0e0f.{tenant}"));
-        let by_name = AccountId::msal("Contoso.CIAMLogin.com", &format!("0A0B0C0D-0001-0002-0003-0A0B0C0D0E0F.{tenant}"));
+        let by_id = AccountId::msal(
+            &format!("{tenant}.ciamlogin.com"),
+            &format!("0a0b0c0d-0001-0002-0003-0a0b0c0d0e0f.{tenant}"),
+        );
+        let by_name = AccountId::msal(
+            "Contoso.CIAMLogin.com",
+            &format!("0A0B0C0D-0001-0002-0003-0A0B0C0D0E0F.{tenant}"),
+        );
         assert_eq!(by_id.unwrap(), by_name.unwrap());
         // Without a tenant to tell, and elsewhere, a host is what it is.
-        for (environment, id) in [("contoso.ciamlogin.com", "jane"), ("ciamlogin.com.example", "a.b"), (".ciamlogin.com", "a.b")]
-        {
+        for (environment, id) in [
+            ("contoso.ciamlogin.com", "jane"),
+            ("ciamlogin.com.example", "a.b"),
+            (".ciamlogin.com", "a.b"),
+        ] {
             assert_eq!(AccountId::msal(environment, id).unwrap().authority(), Some(environment));
         }
     }
@@ -395,6 +418,9 @@ mod tests {
     #[test]
     fn an_adfs_id_keeps_its_case() {
         let id = AccountId::msal("FS.example.com", "unZYjm1N+CsiQ=").unwrap();
-        assert_eq!((id.authority(), id.home_account_id()), (Some("fs.example.com"), Some("unZYjm1N+CsiQ=")));
+        assert_eq!(
+            (id.authority(), id.home_account_id()),
+            (Some("fs.example.com"), Some("unZYjm1N+CsiQ="))
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The words of the store as values: identifiers, tokens, requests, reports, errors. Nothing here locks, hashes, or touches a file.
+//! The words of the store as values: identifiers, tokens, requests, reports, errors. Nothing here
+//! locks, hashes, or touches a file.
 
 pub(crate) mod entra_cloud;
 pub(crate) mod error;

@@ -133,7 +133,8 @@ impl AccessQuery {
         self
     }
 
-    /// Also a token past its expiry, up to its extended expiry: for when the provider cannot be reached.
+    /// Also a token past its expiry, up to its extended expiry: for when the provider cannot be
+    /// reached.
     pub fn even_if_expired(mut self) -> Self {
         self.even_if_expired = true;
         self

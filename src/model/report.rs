@@ -24,21 +24,33 @@ pub struct Swept {
     pub expired_tokens: u64,
     /// Web sessions that were deleted because they had expired or ended.
     pub web_sessions: u64,
-    /// Accounts, sign-ins, tokens and web sessions whose rows did not open: nobody can read them, so they were deleted.
+    /// Accounts, sign-ins, tokens and web sessions whose rows did not open: nobody can read them,
+    /// so they were deleted.
     pub tampered: u64,
     /// Whether the sweep came to the end of all accounts; the next one begins anew.
     pub finished: bool,
-    /// The size of the rows that are left, keys and values: of the accounts looked at, and if it `finished`, of all since it began.
+    /// The size of the rows that are left, keys and values: of the accounts looked at, and if it
+    /// `finished`, of all since it began.
     pub live_bytes: u64,
-    /// Whether the engine's folder was so much larger than they are that it was compacted. (If that could not be done, as for want of space,
-    /// [`Stats::engine_bytes`](crate::Stats::engine_bytes) goes on growing.)
+    /// Whether the engine's folder was so much larger than they are that it was compacted. (If that
+    /// could not be done, as for want of space, [`Stats::engine_bytes`](crate::Stats::engine_bytes)
+    /// goes on growing.)
     pub compacted: bool,
 }
 
 impl Swept {
     /// Adds a later slice of the same pass.
     pub(crate) fn add(&mut self, slice: Self) {
-        let Self { accounts, dead_rows, expired_tokens, web_sessions, tampered, finished, live_bytes, compacted } = slice;
+        let Self {
+            accounts,
+            dead_rows,
+            expired_tokens,
+            web_sessions,
+            tampered,
+            finished,
+            live_bytes,
+            compacted,
+        } = slice;
         self.accounts += accounts;
         self.dead_rows += dead_rows;
         self.expired_tokens += expired_tokens;
@@ -58,7 +70,8 @@ pub struct Stats {
     pub synced: u64,
     /// How many fences stand in memory.
     pub fences: usize,
-    /// How many syncs made sign-outs durable since open: fewer than sign-outs, when calls shared one.
+    /// How many syncs made sign-outs durable since open: fewer than sign-outs, when calls shared
+    /// one.
     pub ledger_syncs: u64,
     /// The ledger's size in bytes.
     pub ledger_bytes: u64,
@@ -74,10 +87,12 @@ pub struct Stats {
     pub engine_failed: bool,
     /// Whether a previous key opened the store: its keyring is not yet wrapped by the current one.
     pub opened_by_previous_key: bool,
-    /// Sign-outs since this time are all known to [`TokenStore::last_sign_out`].
+    /// Sign-outs since this time are all known to
+    /// [`TokenStore::last_sign_out`](crate::TokenStore::last_sign_out).
     pub known_since: SystemTime,
-    /// By how much the clock is ahead of all that is known of the time, if nothing is deleted for its age because of that: see
-    /// [`Builder::longest_clock_jump`].
+    /// By how much the clock is ahead of all that is known of the time, if nothing is deleted for
+    /// its age because of that: see
+    /// [`Builder::longest_clock_jump`](crate::Builder::longest_clock_jump).
     pub clock_ahead_by: Option<Duration>,
 }
 
@@ -93,7 +108,8 @@ pub struct BackedUp {
     pub live_bytes: u64,
     /// Accounts and sign-ins that do not open, and were left out. (Tokens are copied as they are.)
     pub tampered: u64,
-    /// The place in the ledger up to which sign-outs are accounted for. A ledger that does not reach it is an older copy, and refused.
+    /// The place in the ledger up to which sign-outs are accounted for. A ledger that does not
+    /// reach it is an older copy, and refused.
     pub position: u64,
 }
 
@@ -119,7 +135,8 @@ pub struct Compacted {
     pub leftovers: bool,
 }
 
-/// What a compaction will take: [`TokenStore::compaction_estimate`](crate::TokenStore::compaction_estimate).
+/// What a compaction will take:
+/// [`TokenStore::compaction_estimate`](crate::TokenStore::compaction_estimate).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CompactionEstimate {
@@ -129,10 +146,12 @@ pub struct CompactionEstimate {
     pub copy_bytes: u64,
     /// Both together, until the old engine is removed.
     pub peak_bytes: u64,
-    /// How much space is free beside the engine, if that can be told. With less than the copy takes the compaction may fail with
-    /// [`Error::Full`], and the store goes on as it was.
+    /// How much space is free beside the engine, if that can be told. With less than the copy takes
+    /// the compaction may fail with [`Error::Full`](crate::Error::Full), and the store goes on as
+    /// it was.
     pub free_bytes: Option<u64>,
-    /// Memory that it takes meanwhile, about: the cache of the second engine, and what sled keeps beside it.
+    /// Memory that it takes meanwhile, about: the cache of the second engine, and what sled keeps
+    /// beside it.
     pub memory_bytes: u64,
 }
 
@@ -146,7 +165,8 @@ pub struct Erased {
     pub rows: u64,
     /// Accounts, sign-ins and tokens that did not open, and are gone now.
     pub tampered: u64,
-    /// Whether old files could not be removed from the disk: sealed under keys that are gone. The next open removes them.
+    /// Whether old files could not be removed from the disk: sealed under keys that are gone. The
+    /// next open removes them.
     pub leftovers: bool,
 }
 
@@ -162,13 +182,16 @@ pub struct Verified {
     pub tokens: u64,
     /// The web sessions, of these sign-ins and of nobody's, that have not expired.
     pub web_sessions: u64,
-    /// Rows of sign-ins and web sessions that have ended, and index rows that find nobody: for reclaim and the sweep to delete.
+    /// Rows of sign-ins and web sessions that have ended, and index rows that find nobody: for
+    /// reclaim and the sweep to delete.
     pub dead_rows: u64,
-    /// Accounts, sign-ins, tokens and web sessions whose rows do not open. Nobody can read them; the sweep deletes them.
+    /// Accounts, sign-ins, tokens and web sessions whose rows do not open. Nobody can read them;
+    /// the sweep deletes them.
     pub tampered: u64,
     /// Index rows that are missing. The sweep puts them back.
     pub missing_index_rows: u64,
-    /// Sign-outs in the ledger that decide something. (A ledger that is not as it was left does not open at all.)
+    /// Sign-outs in the ledger that decide something. (A ledger that is not as it was left does not
+    /// open at all.)
     pub sign_outs: u64,
 }
 
@@ -180,7 +203,8 @@ impl Verified {
     }
 }
 
-/// What an operator should know of the files that a store was opened from. All is well where nothing of it is set.
+/// What an operator should know of the files that a store was opened from. All is well where
+/// nothing of it is set.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -196,9 +220,11 @@ impl Verified {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Opened {
-    /// The engine's folder was gone, beside the keyring and the ledger of a store that is not new. The store began without a sign-in;
-    /// every sign-out on record stands. If it was taken away by mistake, close the store and [restore](crate::Builder::restore) a backup.
+    /// The engine's folder was gone, beside the keyring and the ledger of a store that is not new.
+    /// The store began without a sign-in; every sign-out on record stands. If it was taken away by
+    /// mistake, close the store and [restore](crate::Builder::restore) a backup.
     pub engine_was_missing: bool,
-    /// The engine's snapshot was damaged. Nothing was lost, as its log says the same, and there is a new one. The disk may be failing.
+    /// The engine's snapshot was damaged. Nothing was lost, as its log says the same, and there is
+    /// a new one. The disk may be failing.
     pub snapshot_was_damaged: bool,
 }

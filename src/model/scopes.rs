@@ -6,7 +6,8 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// A set of scopes (RFC 6749 §3.3): unordered, case-sensitive, each of printable ASCII without space, `"` or `\`.
+/// A set of scopes (RFC 6749 §3.3): unordered, case-sensitive, each of printable ASCII without
+/// space, `"` or `\`.
 ///
 /// ```
 /// use oubliette::Scopes;
@@ -18,10 +19,12 @@ use std::fmt;
 pub struct Scopes(BTreeSet<String>);
 
 impl Scopes {
-    /// The scopes of a space-separated list, as in a token response. An empty list is the empty set.
+    /// The scopes of a space-separated list, as in a token response. An empty list is the empty
+    /// set.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if a scope has characters that RFC 6749 does not allow, or the list is too long.
+    /// [`Error::InvalidInput`] if a scope has characters that RFC 6749 does not allow, or the list
+    /// is too long.
     pub fn parse(list: &str) -> Result<Self> {
         Self::new(list.split(' ').filter(|scope| !scope.is_empty()))
     }
@@ -29,12 +32,16 @@ impl Scopes {
     /// The scopes of a list of single scopes.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if a scope is empty or has characters that RFC 6749 does not allow, or if all are too long together.
+    /// [`Error::InvalidInput`] if a scope is empty or has characters that RFC 6749 does not allow,
+    /// or if all are too long together.
     pub fn new<S: Into<String>>(scopes: impl IntoIterator<Item = S>) -> Result<Self> {
         let set: BTreeSet<String> = scopes.into_iter().map(Into::into).collect();
         let allowed = |b: u8| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
         if set.iter().any(|scope| scope.is_empty() || !scope.bytes().all(allowed)) {
-            return Err(Error::invalid("scope", "a scope is printable ASCII without space, quote or backslash (RFC 6749 §3.3)"));
+            return Err(Error::invalid(
+                "scope",
+                "a scope is printable ASCII without space, quote or backslash (RFC 6749 §3.3)",
+            ));
         }
         if set.iter().map(|scope| scope.len() + 1).sum::<usize>() > 4 * MAX_ID_BYTES {
             return Err(Error::invalid("scope", "the set is too long"));
@@ -83,7 +90,8 @@ impl Partition {
         Self(None)
     }
 
-    /// Tokens got by the on-behalf-of flow (RFC 7523) with this assertion. Only its SHA-256 is kept.
+    /// Tokens got by the on-behalf-of flow (RFC 7523) with this assertion. Only its SHA-256 is
+    /// kept.
     #[must_use]
     pub fn on_behalf_of(assertion: &str) -> Self {
         Self(Some(Sha256::digest(assertion.as_bytes()).into()))
@@ -106,7 +114,11 @@ impl Partition {
     }
 
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        if bytes.is_empty() { Some(Self(None)) } else { bytes.try_into().ok().map(|hash| Self(Some(hash))) }
+        if bytes.is_empty() {
+            Some(Self(None))
+        } else {
+            bytes.try_into().ok().map(|hash| Self(Some(hash)))
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 use crate::platform::wipe::Wiped;
 use subtle::ConstantTimeEq;
 
-/// A token's text. Wiped when dropped, hidden in `Debug`, compared in constant time, shown only by [`Secret::expose`].
+/// A token's text. Wiped when dropped, hidden in `Debug`, compared in constant time, shown only by
+/// [`Secret::expose`].
 ///
 /// ```
 /// use oubliette::Secret;

@@ -7,8 +7,9 @@ use crate::model::tag::{Tag, TaggedScope};
 
 /// Which accounts have, or may have, a sign-in of a scope.
 ///
-/// It is not believed for long: a sign-out looks into the index again, under its locks. It only need not read once more that an account has a
-/// sign-in which it had a moment ago. One that has come since is read then.
+/// It is not believed for long: a sign-out looks into the index again, under its locks. It only
+/// need not read once more that an account has a sign-in which it had a moment ago. One that has
+/// come since is read then.
 #[derive(Clone, Default)]
 pub(crate) struct Seen(BTreeSet<(TaggedScope, Tag)>);
 

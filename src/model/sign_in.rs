@@ -9,8 +9,8 @@ pub const MAX_ALIASES: usize = 8;
 
 /// A user has signed in: whom, where, and by which names the provider will speak of it later.
 ///
-/// Give the session and the subject whenever the ID token has them: without them a provider's sign-out by `sid` or `sub`
-/// cannot find the account.
+/// Give the session and the subject whenever the ID token has them: without them a provider's
+/// sign-out by `sid` or `sub` cannot find the account.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct SignIn {
@@ -26,7 +26,8 @@ pub struct SignIn {
     pub(crate) told_at: Option<SystemTime>,
 }
 
-/// A moment in the life of a store, between two of its sign-outs: [`TokenStore::as_of`](crate::TokenStore::as_of).
+/// A moment in the life of a store, between two of its sign-outs:
+/// [`TokenStore::as_of`](crate::TokenStore::as_of).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AsOf {
     pub(crate) opening: Opening,
@@ -67,43 +68,51 @@ impl SignIn {
         self
     }
 
-    /// When the user signed in, if that was a little earlier than now (`auth_time`). A later time counts as now.
+    /// When the user signed in, if that was a little earlier than now (`auth_time`). A later time
+    /// counts as now.
     ///
-    /// It is a new sign-in all the same: only sign-outs that come after this call end it. For what was signed in long ago and is
-    /// taken over from elsewhere, see [`continued_from`](Self::continued_from).
+    /// It is a new sign-in all the same: only sign-outs that come after this call end it. For what
+    /// was signed in long ago and is taken over from elsewhere, see
+    /// [`continued_from`](Self::continued_from).
     pub fn signed_in_at(mut self, time: SystemTime) -> Self {
         self.time = Some(time);
         self
     }
 
-    /// As [`signed_in_at`](Self::signed_in_at), by the `iat` of an ID token that was verified: it speaks for our clock, too.
+    /// As [`signed_in_at`](Self::signed_in_at), by the `iat` of an ID token that was verified: it
+    /// speaks for our clock, too.
     #[cfg(feature = "openidconnect")]
     pub(crate) fn told_at(mut self, iat: SystemTime) -> Self {
         (self.time, self.told_at) = (Some(iat), Some(iat));
         self
     }
 
-    /// This is no new sign-in, but one of this time that is taken over from elsewhere, such as another cache. If a sign-out that
-    /// covers it has been recorded at this time or since, it is refused with [`Error::SignedOut`]; so that importing the
-    /// same cache twice brings nobody back.
+    /// This is no new sign-in, but one of this time that is taken over from elsewhere, such as
+    /// another cache. If a sign-out that covers it has been recorded at this time or since, it is
+    /// refused with [`Error::SignedOut`](crate::Error::SignedOut); so that importing the same cache
+    /// twice brings nobody back.
     pub fn continued_from(mut self, time: SystemTime) -> Self {
         self.time = Some(time);
         self.is_continued = true;
         self
     }
 
-    /// As [`continued_from`](Self::continued_from) some time that nobody knows: any sign-out on record that covers it refuses it.
+    /// As [`continued_from`](Self::continued_from) some time that nobody knows: any sign-out on
+    /// record that covers it refuses it.
     #[cfg(feature = "msal")]
     pub(crate) fn continued(mut self) -> Self {
         self.is_continued = true;
         self
     }
 
-    /// The sign-in was begun at this moment: a sign-out that covers it and came since refuses it with [`Error::Overtaken`].
+    /// The sign-in was begun at this moment: a sign-out that covers it and came since refuses it
+    /// with [`Error::Overtaken`](crate::Error::Overtaken).
     ///
-    /// Between the provider's ID token and the call that signs in lies a request to the provider. Should the user sign out of everything just then,
-    /// that sign-out would come first and find nobody, and the sign-in would stand. So take the [moment](crate::TokenStore::as_of) before the
-    /// code is redeemed. (Not before the user is sent to the provider: she may sign out elsewhere and then, for good reason, in here.)
+    /// Between the provider's ID token and the call that signs in lies a request to the provider.
+    /// Should the user sign out of everything just then, that sign-out would come first and find
+    /// nobody, and the sign-in would stand. So take the [moment](crate::TokenStore::as_of) before
+    /// the code is redeemed. (Not before the user is sent to the provider: she may sign out
+    /// elsewhere and then, for good reason, in here.)
     pub fn as_of(mut self, moment: AsOf) -> Self {
         self.as_of = Some(moment);
         self
@@ -122,12 +131,13 @@ impl SignIn {
     }
 }
 
-/// What a [`put`](LiveSignIn::put) did.
+/// What a [`put`](crate::LiveSignIn::put) did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stored {
     /// How many tokens were stored.
     pub stored: usize,
-    /// The tokens, by their place in what was given, that were left out because their own tenant has been signed out.
+    /// The tokens, by their place in what was given, that were left out because their own tenant
+    /// has been signed out.
     pub refused: Vec<usize>,
 }

@@ -13,7 +13,8 @@ use crate::model::token::RefreshToken;
 pub enum Scope {
     /// Every sign-in of an account.
     Account(AccountId),
-    /// The sign-ins of a session at the provider; what else ends is for the [`SessionPolicy`] to say.
+    /// The sign-ins of a session at the provider; what else ends is for the [`SessionPolicy`] to
+    /// say.
     Session(SessionId),
     /// Every sign-in that was made with this subject.
     Subject(Subject),
@@ -27,7 +28,8 @@ pub enum Scope {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SessionPolicy {
-    /// The whole account that the session is of, in every browser: what the providers' documents ask of an app when a user signs out.
+    /// The whole account that the session is of, in every browser: what the providers' documents
+    /// ask of an app when a user signs out.
     #[default]
     WholeAccount,
     /// Only the sign-ins of this session.
@@ -62,7 +64,15 @@ impl SignOut {
     /// In any scope.
     pub fn of(scope: Scope) -> Self {
         let (scopes, aliases) = (vec![scope], Vec::new());
-        Self { scopes, aliases, cutoff: None, take: false, is_counted: false, policy: None, seen: Seen::default() }
+        Self {
+            scopes,
+            aliases,
+            cutoff: None,
+            take: false,
+            is_counted: false,
+            policy: None,
+            seen: Seen::default(),
+        }
     }
 
     /// Of an account, wherever it is signed in.
@@ -80,8 +90,9 @@ impl SignOut {
         Self::of(Scope::Subject(subject.clone()))
     }
 
-    /// Of every account that has a sign-in of this alias: they are looked up, and recorded by their own names. An alias has no record itself: who
-    /// is on the way in meanwhile is not covered, and if nobody is there, nothing is recorded. The engine has to be readable.
+    /// Of every account that has a sign-in of this alias: they are looked up, and recorded by their
+    /// own names. An alias has no record itself: who is on the way in meanwhile is not covered, and
+    /// if nobody is there, nothing is recorded. The engine has to be readable.
     pub fn alias(alias: &Alias) -> Self {
         Self { scopes: Vec::new(), aliases: vec![alias.clone()], ..Self::of(Scope::Everybody) }
     }
@@ -102,22 +113,24 @@ impl SignOut {
         self
     }
 
-    /// Only who signed in by this time, to the millisecond: for signals that say when they were made, so that a late or
-    /// repeated one does not end a newer sign-in. Claims such as `iat` are in whole seconds: give the end of that second, and what
-    /// the clocks may differ by.
+    /// Only who signed in by this time, to the millisecond: for signals that say when they were
+    /// made, so that a late or repeated one does not end a newer sign-in. Claims such as `iat` are
+    /// in whole seconds: give the end of that second, and what the clocks may differ by.
     pub fn signed_in_before(mut self, time: SystemTime) -> Self {
         self.cutoff = Some(time);
         self
     }
 
-    /// Gives the refresh tokens that it ends, so that they can be revoked (RFC 7009). For an account, session or subject.
+    /// Gives the refresh tokens that it ends, so that they can be revoked (RFC 7009). For an
+    /// account, session or subject.
     pub fn taking_refresh_tokens(mut self) -> Self {
         self.take = true;
         self
     }
 
-    /// Counts whom it ended, in [`Receipt::counted`]. The sign-out stands, and is durable, as soon as without; but the call returns when all is
-    /// counted: for a tenant, or everybody, it goes through all their accounts.
+    /// Counts whom it ended, in [`Receipt::counted`]. The sign-out stands, and is durable, as soon
+    /// as without; but the call returns when all is counted: for a tenant, or everybody, it goes
+    /// through all their accounts.
     pub fn counted(mut self) -> Self {
         self.is_counted = true;
         self
@@ -143,8 +156,9 @@ impl SignOut {
         self.scopes.iter()
     }
 
-    /// What a session's sign-out ends, instead of what the store was built with. Said of a subject it is meant likewise: by
-    /// [`WholeAccount`](SessionPolicy::WholeAccount) every account with a sign-in of that subject ends, which without a policy it does not.
+    /// What a session's sign-out ends, instead of what the store was built with. Said of a subject
+    /// it is meant likewise: by [`WholeAccount`](SessionPolicy::WholeAccount) every account with a
+    /// sign-in of that subject ends, which without a policy it does not.
     pub fn policy(mut self, policy: SessionPolicy) -> Self {
         self.policy = Some(policy);
         self
@@ -159,14 +173,17 @@ pub struct Receipt {
     pub position: u64,
     /// When it was asked for.
     pub at: SystemTime,
-    /// How many accounts a session's sign-out took (or a subject's, if it was to take them); `None` in other scopes, which look for nobody.
+    /// How many accounts a session's sign-out took (or a subject's, if it was to take them); `None`
+    /// in other scopes, which look for nobody.
     pub accounts: Option<usize>,
     /// The refresh tokens that it ended, if they were asked for.
     pub refresh_tokens: Vec<RefreshToken>,
-    /// Whether some refresh tokens could not be read, because the engine failed or a row does not open.
+    /// Whether some refresh tokens could not be read, because the engine failed or a row does not
+    /// open.
     pub refresh_tokens_missed: bool,
-    /// Whom it ended, if that was [to be counted](SignOut::counted). `None` if not, or if the engine cannot be read. Whom another sign-in
-    /// of the account has pushed out between the sign-out and the counting is not counted; sweeps and the reclaimer wait meanwhile.
+    /// Whom it ended, if that was [to be counted](SignOut::counted). `None` if not, or if the
+    /// engine cannot be read. Whom another sign-in of the account has pushed out between the
+    /// sign-out and the counting is not counted; sweeps and the reclaimer wait meanwhile.
     pub counted: Option<Counted>,
 }
 
@@ -176,7 +193,8 @@ pub struct Receipt {
 pub struct Counted {
     /// Accounts of which at least one sign-in ended.
     pub accounts: u64,
-    /// Their sign-ins that ended. (Not the tokens of a tenant that sign-ins of others hold, which end too.)
+    /// Their sign-ins that ended. (Not the tokens of a tenant that sign-ins of others hold, which
+    /// end too.)
     pub sign_ins: u64,
 }
 
@@ -189,9 +207,11 @@ pub struct LastSignOut {
     pub record: Option<Recorded>,
     /// The newest sign-out of exactly this scope, if one is known.
     pub exact: Option<Recorded>,
-    /// Sign-outs since this time are all known. Older ones may have been dropped: every sign-in from before has ended by its age.
+    /// Sign-outs since this time are all known. Older ones may have been dropped: every sign-in
+    /// from before has ended by its age.
     pub known_since: SystemTime,
-    /// By which names nobody could be looked for: nothing is left of the sign-ins that had them, or it cannot be read.
+    /// By which names nobody could be looked for: nothing is left of the sign-ins that had them, or
+    /// it cannot be read.
     pub not_looked_at: Vec<ScopeKind>,
 }
 

@@ -15,15 +15,17 @@ pub const MAX_EXTRA_BYTES: usize = 16 * 1024;
 
 /// An access token (RFC 6749 §1.4).
 ///
-/// Two access tokens are the same one, so that the later takes the earlier's place, if client, tenant, resource, scope set,
-/// token type and partition are equal.
+/// Two access tokens are the same one, so that the later takes the earlier's place, if client,
+/// tenant, resource, scope set, token type and partition are equal.
 ///
-/// Fields may be added in later versions: make one with `AccessToken { resource: Some(r), ..AccessToken::new(...) }`.
+/// Fields may be added in later versions: make one with
+/// `AccessToken { resource: Some(r), ..AccessToken::new(...) }`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AccessToken {
     /// The client it was issued to.
     pub client_id: ClientId,
-    /// The tenant it was issued in; `None` is the tenant of the sign-in. (A guest has tokens of several tenants.)
+    /// The tenant it was issued in; `None` is the tenant of the sign-in. (A guest has tokens of
+    /// several tenants.)
     pub tenant: Option<TenantId>,
     /// The resource it is for (RFC 8707), if the provider tells tokens apart by it.
     pub resource: Option<String>,
@@ -33,14 +35,18 @@ pub struct AccessToken {
     pub token_type: String,
     /// The token.
     pub secret: Secret,
-    /// When it expires, by the clock of whoever got it; `None` if the provider did not say (RFC 6749 §5.1): then it ends with its sign-in.
+    /// When it expires, by the clock of whoever got it; `None` if the provider did not say (RFC
+    /// 6749 §5.1): then it ends with its sign-in.
     pub expires_at: Option<SystemTime>,
-    /// How long it lasts from when it was got, if the provider said so (`expires_in`). The store believes no more than this, counted
-    /// from when the token is stored, however the clock behind [`expires_at`](Self::expires_at) may have jumped.
+    /// How long it lasts from when it was got, if the provider said so (`expires_in`). The store
+    /// believes no more than this, counted from when the token is stored, however the clock behind
+    /// [`expires_at`](Self::expires_at) may have jumped.
     pub lifetime: Option<Duration>,
-    /// When it should be refreshed, if the provider said so: then it is *due* for an [`Acquirer`](crate::Acquirer), and never counts as expired.
+    /// When it should be refreshed, if the provider said so: then it is *due* for an
+    /// [`Acquirer`](crate::Acquirer), and never counts as expired.
     pub refresh_at: Option<SystemTime>,
-    /// Until when it may be used while the provider is out of order, if the provider said so: see [`AccessQuery::even_if_expired`].
+    /// Until when it may be used while the provider is out of order, if the provider said so: see
+    /// [`AccessQuery::even_if_expired`].
     pub extended_expires_at: Option<SystemTime>,
     /// On whose behalf it was got.
     pub partition: Partition,
@@ -49,7 +55,8 @@ pub struct AccessToken {
 }
 
 impl AccessToken {
-    /// A bearer token of the sign-in's own tenant; set the other fields as needed. `expires_at` is a [`SystemTime`], or `None`.
+    /// A bearer token of the sign-in's own tenant; set the other fields as needed. `expires_at` is
+    /// a [`SystemTime`], or `None`.
     #[must_use]
     pub fn new(
         client_id: ClientId,
@@ -130,7 +137,13 @@ impl IdToken {
     /// An ID token of the sign-in's own tenant.
     #[must_use]
     pub fn new(client_id: ClientId, secret: impl Into<Secret>) -> Self {
-        Self { client_id, tenant: None, secret: secret.into(), partition: Partition::user(), extra: Vec::new() }
+        Self {
+            client_id,
+            tenant: None,
+            secret: secret.into(),
+            partition: Partition::user(),
+            extra: Vec::new(),
+        }
     }
 }
 

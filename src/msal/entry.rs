@@ -55,7 +55,8 @@ pub(super) struct User {
 pub(super) enum Realm {
     /// It is this one: a GUID, in lower case.
     Tenant(TenantId),
-    /// It is called so, in lower case: which tenant that means is told by other entries, if at all. See [`super::realm`].
+    /// It is called so, in lower case: which tenant that means is told by other entries, if at all.
+    /// See [`super::realm`].
     Name(String),
     /// It says that there is none: an empty text, or a B2C user flow.
     Empty,
@@ -105,13 +106,15 @@ impl User {
             Error::InvalidInput { field: "authority", .. } => wrong("environment")(error),
             _ => wrong(ID)(error),
         })?;
-        let is_b2c = entra_cloud::is_b2c(&environment) || id.to_ascii_lowercase().contains("-b2c_1");
+        let is_b2c =
+            entra_cloud::is_b2c(&environment) || id.to_ascii_lowercase().contains("-b2c_1");
         Ok(Self { account, environment, is_b2c })
     }
 }
 
 impl Entry {
-    /// Takes out a field by its name or, as MSAL for Node has written some, by its name in camel case. `None` if missing or null.
+    /// Takes out a field by its name or, as MSAL for Node has written some, by its name in camel
+    /// case. `None` if missing or null.
     fn take(&mut self, name: &str) -> Option<Value> {
         let found = self.fields.remove(name).filter(|value| !value.is_null());
         found.or_else(|| self.fields.remove(&camel_case(name)).filter(|value| !value.is_null()))
@@ -130,16 +133,21 @@ impl Entry {
         Ok(self.text(field)?.filter(|text| !text.is_empty()))
     }
 
-    /// The user; or the app, if there is none and all scopes are `/.default`, which is how an app has to ask for its own tokens.
+    /// The user; or the app, if there is none and all scopes are `/.default`, which is how an app
+    /// has to ask for its own tokens.
     ///
-    /// MSAL for Python writes an app's token with a null id, MSAL for Node with an empty one, and MSAL.NET without one. But Node writes an
-    /// empty id also for a user of whom the provider told nothing, and an id can be lost: a user's token must not be handed to the app.
+    /// MSAL for Python writes an app's token with a null id, MSAL for Node with an empty one, and
+    /// MSAL.NET without one. But Node writes an empty id also for a user of whom the provider told
+    /// nothing, and an id can be lost: a user's token must not be handed to the app.
     pub(super) fn owner(&mut self) -> Result<Owner, Wrong> {
         let is_default = self.has_default_scopes_only();
         match self.named_user() {
             (Some(user), _) => user.map(Owner::User),
             (None, environment) if is_default => Ok(Owner::App { environment }),
-            _ => Err(Wrong { field: ID, problem: "it is missing, and the scopes are not those of an app's own token" }),
+            _ => Err(Wrong {
+                field: ID,
+                problem: "it is missing, and the scopes are not those of an app's own token",
+            }),
         }
     }
 
@@ -150,7 +158,8 @@ impl Entry {
 
     /// The user, if one is named; and the server, as it is written, in lower case.
     fn named_user(&mut self) -> (Option<Result<User, Wrong>>, String) {
-        let environment = self.some_text("environment").map(|text| text.unwrap_or_default().to_ascii_lowercase());
+        let environment =
+            self.some_text("environment").map(|text| text.unwrap_or_default().to_ascii_lowercase());
         let server = environment.as_ref().cloned().unwrap_or_default();
         let user = match self.some_text(ID) {
             Ok(None) => None,
@@ -167,17 +176,23 @@ impl Entry {
                 let mut scopes = list.split(' ').filter(|scope| !scope.is_empty()).peekable();
                 scopes.peek().is_some() && scopes.all(is_default)
             }
-            Some(Value::Array(list)) => !list.is_empty() && list.iter().all(|scope| scope.as_str().is_some_and(is_default)),
+            Some(Value::Array(list)) => {
+                !list.is_empty() && list.iter().all(|scope| scope.as_str().is_some_and(is_default))
+            }
             _ => false,
         }
     }
 
-    /// Refuses an entry that says it is of another node: a refresh token must not be taken for an access token.
+    /// Refuses an entry that says it is of another node: a refresh token must not be taken for an
+    /// access token.
     pub(super) fn check_type(&mut self, node: &str) -> Result<(), Wrong> {
         const FIELD: &str = "credential_type";
-        let other = |said: &str| NODES.iter().any(|name| *name != node && name.eq_ignore_ascii_case(said));
+        let other =
+            |said: &str| NODES.iter().any(|name| *name != node && name.eq_ignore_ascii_case(said));
         match self.some_text(FIELD)? {
-            Some(said) if other(&said) => Err(Wrong { field: FIELD, problem: "it is that of another node" }),
+            Some(said) if other(&said) => {
+                Err(Wrong { field: FIELD, problem: "it is that of another node" })
+            }
             _ => Ok(()),
         }
     }
@@ -192,11 +207,14 @@ impl Entry {
                 _ => true,
             })
         });
-        field.map_or(Ok(()), |field| Err(Wrong { field, problem: "the store cannot set tokens apart by it" }))
+        field.map_or(Ok(()), |field| {
+            Err(Wrong { field, problem: "the store cannot set tokens apart by it" })
+        })
     }
 
     pub(super) fn client(&mut self) -> Result<ClientId, Wrong> {
-        ClientId::new(self.some_text("client_id")?.ok_or(missing("client_id"))?).map_err(wrong("client_id"))
+        ClientId::new(self.some_text("client_id")?.ok_or(missing("client_id"))?)
+            .map_err(wrong("client_id"))
     }
 
     /// What is said of the tenant.
@@ -207,13 +225,19 @@ impl Entry {
         match self.text(FIELD)? {
             None => Ok(Realm::Missing),
             Some(realm) if realm.is_empty() => Ok(Realm::Empty),
-            Some(realm) if realm.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("b2c_1")) => {
+            Some(realm)
+                if realm.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("b2c_1")) =>
+            {
                 self.fields.insert(FIELD.into(), Value::String(realm));
                 Ok(Realm::Empty)
             }
             Some(realm) => {
                 let tenant = TenantId::new(realm.to_ascii_lowercase()).map_err(wrong(FIELD))?;
-                Ok(if is_guid(&realm) { Realm::Tenant(tenant) } else { Realm::Name(tenant.as_str().to_owned()) })
+                Ok(if is_guid(&realm) {
+                    Realm::Tenant(tenant)
+                } else {
+                    Realm::Name(tenant.as_str().to_owned())
+                })
             }
         }
     }
@@ -226,7 +250,10 @@ impl Entry {
             Some(Value::String(list)) => Scopes::parse(&list).map_err(wrong(FIELD)),
             Some(Value::Array(list)) => {
                 let texts: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();
-                Scopes::new(texts.ok_or(Wrong { field: FIELD, problem: "it is not a list of texts" })?).map_err(wrong(FIELD))
+                Scopes::new(
+                    texts.ok_or(Wrong { field: FIELD, problem: "it is not a list of texts" })?,
+                )
+                .map_err(wrong(FIELD))
             }
             Some(_) => Err(Wrong { field: FIELD, problem: "it is neither a text nor a list" }),
         }
@@ -237,8 +264,12 @@ impl Entry {
         const FIELD: &str = "user_assertion_hash";
         let Some(hash) = self.some_text(FIELD)? else { return Ok(Partition::user()) };
         let digits = hash.trim_end_matches('=');
-        let bytes = Base64UrlUnpadded::decode_vec(digits).or_else(|_| Base64Unpadded::decode_vec(digits)).unwrap_or_default();
-        let sha256 = bytes.try_into().map_err(|_| Wrong { field: FIELD, problem: "it is not the base64 of a SHA-256" })?;
+        let bytes = Base64UrlUnpadded::decode_vec(digits)
+            .or_else(|_| Base64Unpadded::decode_vec(digits))
+            .unwrap_or_default();
+        let sha256 = bytes
+            .try_into()
+            .map_err(|_| Wrong { field: FIELD, problem: "it is not the base64 of a SHA-256" })?;
         Ok(Partition::on_behalf_of_hash(sha256))
     }
 
@@ -249,14 +280,21 @@ impl Entry {
     }
 
     /// As [`Entry::time`], for a time that may be left out and that libraries then write as 0.
-    pub(super) fn optional_time(&mut self, field: &'static str) -> Result<Option<SystemTime>, Wrong> {
+    pub(super) fn optional_time(
+        &mut self,
+        field: &'static str,
+    ) -> Result<Option<SystemTime>, Wrong> {
         Ok(self.time(field)?.filter(|time| *time != SystemTime::UNIX_EPOCH))
     }
 
     /// As [`Entry::optional_time`], but the field stays, so that it goes into `extra`.
     pub(super) fn peek_time(&self, field: &'static str) -> Result<Option<SystemTime>, Wrong> {
-        let value = self.fields.get(field).filter(|value| !value.is_null() && value.as_str() != Some(""));
-        Ok(value.map(|value| time(field, value)).transpose()?.filter(|time| *time != SystemTime::UNIX_EPOCH))
+        let value =
+            self.fields.get(field).filter(|value| !value.is_null() && value.as_str() != Some(""));
+        Ok(value
+            .map(|value| time(field, value))
+            .transpose()?
+            .filter(|time| *time != SystemTime::UNIX_EPOCH))
     }
 
     pub(super) fn secret(&mut self) -> Result<Secret, Wrong> {
@@ -267,7 +305,8 @@ impl Entry {
         }
     }
 
-    /// What is left once all other fields have been taken, as a JSON object; nothing if nothing is left.
+    /// What is left once all other fields have been taken, as a JSON object; nothing if nothing is
+    /// left.
     pub(super) fn extra(mut self) -> Result<Vec<u8>, Wrong> {
         self.fields.retain(|_, value| !value.is_null());
         if self.fields.is_empty() {
@@ -275,7 +314,10 @@ impl Entry {
         }
         let json = serde_json::to_vec(&self.fields).unwrap_or_default();
         if json.len() > MAX_EXTRA_BYTES {
-            return Err(Wrong { field: "extra", problem: "the other fields are too long together, and were left out" });
+            return Err(Wrong {
+                field: "extra",
+                problem: "the other fields are too long together, and were left out",
+            });
         }
         Ok(json)
     }
@@ -287,7 +329,9 @@ fn time(field: &'static str, value: &Value) -> Result<SystemTime, Wrong> {
             let text = text.trim();
             text.parse().ok().or_else(|| text.parse().ok().and_then(whole_seconds))
         }
-        Value::Number(number) => number.as_u64().or_else(|| number.as_f64().and_then(whole_seconds)),
+        Value::Number(number) => {
+            number.as_u64().or_else(|| number.as_f64().and_then(whole_seconds))
+        }
         _ => None,
     };
     seconds
@@ -298,7 +342,11 @@ fn time(field: &'static str, value: &Value) -> Result<SystemTime, Wrong> {
 
 /// The part before the point, where there is one of a time; never a wrapped or clamped one.
 fn whole_seconds(seconds: f64) -> Option<u64> {
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range was checked")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the range was checked"
+    )]
     (0.0..1e12).contains(&seconds).then_some(seconds as u64)
 }
 
@@ -314,8 +362,8 @@ fn camel_case(name: &str) -> String {
     camel
 }
 
-/// The claims of an ID token that MSAL got from its provider itself, so that its signature need not be checked again.
-/// What cannot be read is left out.
+/// The claims of an ID token that MSAL got from its provider itself, so that its signature need not
+/// be checked again. What cannot be read is left out.
 pub(super) fn claims(id_token: &Secret) -> Claims {
     let payload = id_token.expose().split('.').nth(1).unwrap_or_default().trim_end_matches('=');
     let json = Zeroizing::new(Base64UrlUnpadded::decode_vec(payload).unwrap_or_default());
@@ -323,10 +371,14 @@ pub(super) fn claims(id_token: &Secret) -> Claims {
     let text = |name| claims.get(name).and_then(Value::as_str);
     let at = |name| claims.get(name).and_then(|value| time(name, value).ok());
     // B2C leaves `tid` out unless told otherwise, but its issuer names the tenant, as Entra's does.
-    let tenant = text("tid").filter(|tid| is_guid(tid)).or_else(|| text("iss").and_then(entra_cloud::tenant_of_issuer));
+    let tenant = text("tid")
+        .filter(|tid| is_guid(tid))
+        .or_else(|| text("iss").and_then(entra_cloud::tenant_of_issuer));
     Claims {
         subject: text("iss").zip(text("sub")).and_then(|(iss, sub)| Subject::new(iss, sub).ok()),
-        session: text("iss").zip(text("sid")).and_then(|(iss, sid)| entra_cloud::session(iss, sid).ok()),
+        session: text("iss")
+            .zip(text("sid"))
+            .and_then(|(iss, sid)| entra_cloud::session(iss, sid).ok()),
         tenant: tenant.and_then(|tenant| TenantId::new(tenant.to_ascii_lowercase()).ok()),
         signed_in_at: at("auth_time").or_else(|| at("iat")),
         issued_at: at("iat"),

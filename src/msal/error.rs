@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// Why a file is no cache that can be read: what it looks to be, and what to do. It carries nothing of the content.
+/// Why a file is no cache that can be read: what it looks to be, and what to do. It carries nothing
+/// of the content.
 ///
 /// ```
 /// use oubliette::msal::{MsalCache, MsalError};
@@ -15,7 +16,8 @@ pub enum MsalError {
     /// The file is larger than 256 MiB.
     #[error("not a token cache: it is larger than 256 MiB")]
     TooLarge,
-    /// The file is not JSON: it was cut off, or is encrypted in a way that is not known here, or is something else.
+    /// The file is not JSON: it was cut off, or is encrypted in a way that is not known here, or is
+    /// something else.
     #[error(
         "not JSON: line {line}, column {column}; if it is encrypted, have the app that wrote it write it in the clear, and import that"
     )]
@@ -26,7 +28,9 @@ pub enum MsalError {
         column: usize,
     },
     /// The file is JSON, but not an object.
-    #[error("not a token cache: its top level is not an object; import what an MSAL library serialized, as it is")]
+    #[error(
+        "not a token cache: its top level is not an object; import what an MSAL library serialized, as it is"
+    )]
     NotAnObject,
     /// The file is an object with something in it, but with none of the sections of a cache.
     #[error(
@@ -34,18 +38,22 @@ pub enum MsalError {
          import what an MSAL library serialized, as it is"
     )]
     NoSection,
-    /// The file looks to be text in UTF-16 or UTF-32, as some shells write what is redirected to a file.
-    #[error("not UTF-8: it looks to be text in UTF-16 or UTF-32; save it as UTF-8, and import that")]
+    /// The file looks to be text in UTF-16 or UTF-32, as some shells write what is redirected to a
+    /// file.
+    #[error(
+        "not UTF-8: it looks to be text in UTF-16 or UTF-32; save it as UTF-8, and import that"
+    )]
     Utf16,
     /// The file looks to be a payload of [ASP.NET Core Data
-    /// Protection](https://learn.microsoft.com/aspnet/core/security/data-protection/implementation/authenticated-encryption-details), as
-    /// Microsoft.Identity.Web writes with `Encrypt` switched on.
+    /// Protection](https://learn.microsoft.com/aspnet/core/security/data-protection/implementation/authenticated-encryption-details),
+    /// as Microsoft.Identity.Web writes with `Encrypt` switched on.
     #[error(
         "encrypted: it looks to be a payload of ASP.NET Core Data Protection; unprotect it in the app that protected it, \
          with its keys and purpose, and import the JSON inside"
     )]
     DataProtection,
-    /// The file looks to be a blob of the Data Protection API of Windows, as MSAL's extensions for desktop apps write.
+    /// The file looks to be a blob of the Data Protection API of Windows, as MSAL's extensions for
+    /// desktop apps write.
     #[error(
         "encrypted: it looks to be a blob of Windows' DPAPI; unprotect it on that machine, as the user who protected it, \
          and import the JSON inside"
@@ -104,9 +112,11 @@ pub enum MsalProblemKind {
     Unreadable,
     /// A token of a user of whom there is no account entry: the library signed them out.
     NoAccount,
-    /// An account entry of whose tokens none is imported. If there is none, the library signed the user out.
+    /// An account entry of whose tokens none is imported. If there is none, the library signed the
+    /// user out.
     NoToken,
-    /// A token of a tenant that the file names, and does not tell: a sign-out by the tenant would spare it.
+    /// A token of a tenant that the file names, and does not tell: a sign-out by the tenant would
+    /// spare it.
     UnknownTenant,
     /// One of several tokens for one place, none of which is known to be the newest.
     Undecided,

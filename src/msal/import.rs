@@ -56,12 +56,19 @@ pub(super) fn import(document: Document) -> MsalCache {
         person.conclude(&account, &names, &mut found);
     }
     let Found { sign_ins, mut problems, signed_out } = found;
-    problems.sort_by_key(|problem| (NODES.iter().position(|node| *node == problem.node), problem.entry));
+    problems.sort_by_key(|problem| {
+        (NODES.iter().position(|node| *node == problem.node), problem.entry)
+    });
     MsalCache { sign_ins, problems, signed_out, other: document.other }
 }
 
 impl Importer {
-    fn each(&mut self, name: &'static str, node: Node, take: fn(&mut Self, Place, Entry) -> Result<(), Wrong>) {
+    fn each(
+        &mut self,
+        name: &'static str,
+        node: Node,
+        take: fn(&mut Self, Place, Entry) -> Result<(), Wrong>,
+    ) {
         const NO_OBJECT: &str = "it is not an object";
         if node.broken {
             let kind = MsalProblemKind::Unreadable;
@@ -81,7 +88,12 @@ impl Importer {
                 continue;
             };
             if let Err(wrong) = entry.check_type(name).and_then(|()| take(self, place, entry)) {
-                self.found.leave_out(place, MsalProblemKind::Unreadable, Some(wrong.field), wrong.problem);
+                self.found.leave_out(
+                    place,
+                    MsalProblemKind::Unreadable,
+                    Some(wrong.field),
+                    wrong.problem,
+                );
             }
         }
     }
@@ -103,9 +115,12 @@ impl Importer {
         let person = self.person(user.account);
         person.accounts.push((place, whole));
         person.realms.push(realm);
-        person.is_adfs |= authority_type.is_some_and(|authority| authority.eq_ignore_ascii_case("adfs"));
+        person.is_adfs |=
+            authority_type.is_some_and(|authority| authority.eq_ignore_ascii_case("adfs"));
         match alias {
-            Some(alias) if !person.aliases.contains(&alias) && person.aliases.len() == MAX_ALIASES => {
+            Some(alias)
+                if !person.aliases.contains(&alias) && person.aliases.len() == MAX_ALIASES =>
+            {
                 self.found.field(place, "username", "the account has too many names");
             }
             Some(alias) if !person.aliases.contains(&alias) => person.aliases.push(alias),
@@ -124,7 +139,14 @@ impl Importer {
         let claims = claims(&token.secret);
         self.names.learn(&user, &realm, claims.tenant.as_ref());
         let (at, written) = (claims.signed_in_at, claims.issued_at);
-        let held = Held { place, token: token.into(), realm, environment: user.environment, written, claims };
+        let held = Held {
+            place,
+            token: token.into(),
+            realm,
+            environment: user.environment,
+            written,
+            claims,
+        };
         self.hold(user.account, held)?.seen(at);
         Ok(())
     }
@@ -147,14 +169,24 @@ impl Importer {
         let cached_at = self.soft(place, entry.peek_time("cached_at"));
         let lifetime = cached_at.map(|at| expires_at.duration_since(at).unwrap_or_default());
         if lifetime.is_some_and(|life| life > LONGEST_LIFE) {
-            return Err(Wrong { field: "expires_on", problem: "it is more than ten years after the token was cached" });
+            return Err(Wrong {
+                field: "expires_on",
+                problem: "it is more than ten years after the token was cached",
+            });
         }
         token.refresh_at = self.soft(place, entry.optional_time("refresh_on"));
-        token.extended_expires_at = self.extended(place, &mut entry, lifetime).filter(|extended| *extended > expires_at);
+        token.extended_expires_at =
+            self.extended(place, &mut entry, lifetime).filter(|extended| *extended > expires_at);
         token.extra = self.soft(place, entry.extra());
 
-        let held =
-            |environment| Held { place, token: token.into(), realm, environment, written: cached_at, claims: Claims::default() };
+        let held = |environment| Held {
+            place,
+            token: token.into(),
+            realm,
+            environment,
+            written: cached_at,
+            claims: Claims::default(),
+        };
         match owner {
             Owner::User(user) => {
                 let held = held(user.environment.clone());
@@ -168,10 +200,17 @@ impl Importer {
 
     /// Until when a token may be used while its provider is out of order.
     ///
-    /// Of a response's `ext_expires_in` MSAL for Python, Java and .NET make a time that counts from when the token came, and MSAL for Node one that
-    /// counts from its expiry. Only .NET can be told, as it writes the time a second time under an older name. Of the others the smaller reading is taken, as if
-    /// Node had written it: no token is used for longer than its provider said.
-    fn extended(&mut self, place: Place, entry: &mut Entry, lifetime: Option<Duration>) -> Option<SystemTime> {
+    /// Of a response's `ext_expires_in` MSAL for Python, Java and .NET make a time that counts from
+    /// when the token came, and MSAL for Node one that counts from its expiry. Only .NET can be
+    /// told, as it writes the time a second time under an older name. Of the others the smaller
+    /// reading is taken, as if Node had written it: no token is used for longer than its provider
+    /// said.
+    fn extended(
+        &mut self,
+        place: Place,
+        entry: &mut Entry,
+        lifetime: Option<Duration>,
+    ) -> Option<SystemTime> {
         const FIELD: &str = "extended_expires_on";
         let of_dotnet = self.soft(place, entry.optional_time("ext_expires_on"));
         let said = self.soft(place, entry.optional_time(FIELD));
@@ -200,7 +239,14 @@ impl Importer {
         let written = self.soft(place, entry.peek_time("last_modification_time"));
         token.extra = self.soft(place, entry.extra());
         self.names.learn(&user, &realm, None);
-        let held = Held { place, token: token.into(), realm, environment: user.environment, written, claims: Claims::default() };
+        let held = Held {
+            place,
+            token: token.into(),
+            realm,
+            environment: user.environment,
+            written,
+            claims: Claims::default(),
+        };
         self.hold(user.account, held)?.seen(written);
         Ok(())
     }
@@ -212,10 +258,13 @@ impl Importer {
             let (place, client) = (held.place, token.client_id.clone());
             let tenant = match &held.realm {
                 Realm::Tenant(tenant) => Ok(tenant.clone()),
-                Realm::Name(name) => {
-                    self.names.of_server(&held.environment, name).ok_or((MsalProblemKind::UnknownTenant, UNKNOWN))
+                Realm::Name(name) => self
+                    .names
+                    .of_server(&held.environment, name)
+                    .ok_or((MsalProblemKind::UnknownTenant, UNKNOWN)),
+                Realm::Empty | Realm::Missing => {
+                    Err((MsalProblemKind::Unreadable, missing("realm").problem))
                 }
-                Realm::Empty | Realm::Missing => Err((MsalProblemKind::Unreadable, missing("realm").problem)),
             };
             let tenant = match tenant {
                 Ok(tenant) => tenant,
@@ -228,7 +277,12 @@ impl Importer {
             let cached_at = held.written;
             match self.hold(AccountId::app(tenant, client), held) {
                 Ok(app) => app.seen(cached_at),
-                Err(wrong) => self.found.leave_out(place, MsalProblemKind::Unreadable, Some(wrong.field), wrong.problem),
+                Err(wrong) => self.found.leave_out(
+                    place,
+                    MsalProblemKind::Unreadable,
+                    Some(wrong.field),
+                    wrong.problem,
+                ),
             }
         }
     }
@@ -246,12 +300,17 @@ impl Importer {
         self.people.entry(account).or_insert_with(|| Person::new(order))
     }
 
-    /// Keeps a token if the store will: one that it refused would have it refuse all others of the sign-in too.
+    /// Keeps a token if the store will: one that it refused would have it refuse all others of the
+    /// sign-in too.
     fn hold(&mut self, account: AccountId, held: Held) -> Result<&mut Person, Wrong> {
         held.token.check().map_err(|error| match error {
             Error::InvalidInput { field: "token", problem } => Wrong { field: "secret", problem },
-            Error::InvalidInput { field: "token type", problem } => Wrong { field: "token_type", problem },
-            Error::InvalidInput { field: "family id", problem } => Wrong { field: "family_id", problem },
+            Error::InvalidInput { field: "token type", problem } => {
+                Wrong { field: "token_type", problem }
+            }
+            Error::InvalidInput { field: "family id", problem } => {
+                Wrong { field: "family_id", problem }
+            }
             Error::InvalidInput { field, problem } => Wrong { field, problem },
             _ => Wrong { field: "secret", problem: "it cannot be stored" },
         })?;
@@ -263,14 +322,34 @@ impl Importer {
 
 impl Found {
     /// Reports that an entry is left out.
-    pub(super) fn leave_out(&mut self, place: Place, kind: MsalProblemKind, field: Option<&'static str>, problem: &'static str) {
+    pub(super) fn leave_out(
+        &mut self,
+        place: Place,
+        kind: MsalProblemKind,
+        field: Option<&'static str>,
+        problem: &'static str,
+    ) {
         let Place { node, entry } = place;
-        self.problems.push(MsalProblem { node, entry: Some(entry), field, problem, kind, left_out: true });
+        self.problems.push(MsalProblem {
+            node,
+            entry: Some(entry),
+            field,
+            problem,
+            kind,
+            left_out: true,
+        });
     }
 
     /// Reports that a field is, and not the entry.
     fn field(&mut self, place: Place, field: &'static str, problem: &'static str) {
         let (kind, Place { node, entry }) = (MsalProblemKind::Unreadable, place);
-        self.problems.push(MsalProblem { node, entry: Some(entry), field: Some(field), problem, kind, left_out: false });
+        self.problems.push(MsalProblem {
+            node,
+            entry: Some(entry),
+            field: Some(field),
+            problem,
+            kind,
+            left_out: false,
+        });
     }
 }

@@ -25,8 +25,8 @@ pub(super) struct Document {
     pub(super) other: Map<String, Value>,
 }
 
-/// The entries of one node in the order of the file. Their keys are not even read: what they say is in the fields too,
-/// and where it is not the same the fields are right.
+/// The entries of one node in the order of the file. Their keys are not even read: what they say is
+/// in the fields too, and where it is not the same the fields are right.
 #[derive(Default)]
 pub(super) struct Node {
     /// `None` stands for an entry that is not an object.
@@ -74,14 +74,20 @@ fn parse(text: &[u8]) -> Result<Document, MsalError> {
     }
     // serde_json's own message is dropped: it may quote the content.
     serde_json::from_slice(text).map_err(|error| {
-        if error.is_data() { MsalError::NotAnObject } else { MsalError::NotJson { line: error.line(), column: error.column() } }
+        if error.is_data() {
+            MsalError::NotAnObject
+        } else {
+            MsalError::NotJson { line: error.line(), column: error.column() }
+        }
     })
 }
 
-/// A copy in which each comma before a closing bracket is a space, and each number too large for serde_json is the largest
-/// power of ten that is not: the entry with the number is then reported, and the file is not lost.
+/// A copy in which each comma before a closing bracket is a space, and each number too large for
+/// serde_json is the largest power of ten that is not: the entry with the number is then reported,
+/// and the file is not lost.
 ///
-/// No byte moves, so that positions in errors stay right, and the copy, which holds tokens, is never reallocated.
+/// No byte moves, so that positions in errors stay right, and the copy, which holds tokens, is
+/// never reallocated.
 fn forgiven(text: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut copy = Zeroizing::new(text.to_vec());
     let (mut in_string, mut escaped) = (false, false);
@@ -120,7 +126,8 @@ fn forgiven(text: &[u8]) -> Zeroizing<Vec<u8>> {
 
 /// Whatever overflows has at least the five bytes of `1e309`.
 fn cap(number: &mut [u8]) {
-    let overflows = std::str::from_utf8(number).is_ok_and(|text| text.parse().is_ok_and(f64::is_infinite));
+    let overflows =
+        std::str::from_utf8(number).is_ok_and(|text| text.parse().is_ok_and(f64::is_infinite));
     if overflows {
         let capped = b"1e308".iter().copied().chain(std::iter::repeat(b' '));
         number.iter_mut().zip(capped).for_each(|(old, new)| *old = new);
@@ -163,8 +170,8 @@ impl<'de> Visitor<'de> for DocumentVisitor {
     }
 }
 
-/// The methods of a visitor for every kind of value but those it is for, so that a value of the wrong kind is passed over
-/// and does not fail the whole file.
+/// The methods of a visitor for every kind of value but those it is for, so that a value of the
+/// wrong kind is passed over and does not fail the whole file.
 macro_rules! anything_else {
     ($value:expr) => {
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -261,8 +268,8 @@ impl<'de> Visitor<'de> for EntryVisitor {
 }
 
 impl<'de> Deserialize<'de> for SecretField {
-    /// Takes the text straight from the input into its own wiped buffer. (A text with escapes would be put together by serde_json in a
-    /// buffer that it does not wipe.)
+    /// Takes the text straight from the input into its own wiped buffer. (A text with escapes would
+    /// be put together by serde_json in a buffer that it does not wipe.)
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = <&RawValue>::deserialize(deserializer)?.get();
         let text = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
@@ -275,7 +282,8 @@ impl<'de> Deserialize<'de> for SecretField {
     }
 }
 
-/// What is between the quotes of a JSON string (RFC 8259 §7). `None` if half of a surrogate pair is missing: that is no text.
+/// What is between the quotes of a JSON string (RFC 8259 §7). `None` if half of a surrogate pair is
+/// missing: that is no text.
 fn unescaped(text: &str) -> Option<Secret> {
     // Of the right size or larger: it never grows.
     let mut secret = Zeroizing::new(String::with_capacity(text.len()));
@@ -343,7 +351,16 @@ mod tests {
             assert_eq!(read(json), serde_json::from_str(json).unwrap(), "{json}");
         }
         assert_eq!(read("null"), Some(String::new()));
-        for json in [r#""\ud83d""#, r#""\ud83dx\ude00""#, r#""\ud83d\u0041""#, r#""\ude00""#, "5", "true", "[]", r#"{"a": 1}"#] {
+        for json in [
+            r#""\ud83d""#,
+            r#""\ud83dx\ude00""#,
+            r#""\ud83d\u0041""#,
+            r#""\ude00""#,
+            "5",
+            "true",
+            "[]",
+            r#"{"a": 1}"#,
+        ] {
             assert_eq!(read(json), None, "{json}");
         }
         for json in [r#""\x""#, r#""\u00g0""#, r#""open"#, "\"\n\""] {

@@ -1,4 +1,5 @@
-//! What a file is that is no cache: told from its first bytes, and from the names in it. Nothing of its values is copied.
+//! What a file is that is no cache: told from its first bytes, and from the names in it. Nothing of
+//! its values is copied.
 
 use std::fmt;
 
@@ -11,16 +12,22 @@ use super::MsalError;
 /// The sections of a cache.
 const SECTIONS: [&str; 5] = ["Account", "IdToken", "AccessToken", "RefreshToken", "AppMetadata"];
 
-/// How payloads of ASP.NET Core Data Protection begin, in bytes and in base64url. (Microsoft: authenticated encryption details.)
+/// How payloads of ASP.NET Core Data Protection begin, in bytes and in base64url. (Microsoft:
+/// authenticated encryption details.)
 const DATA_PROTECTION: [&[u8]; 2] = [b"\x09\xf0\xc9\xf0", b"CfDJ8"];
 
-/// How blobs of `CryptProtectData` begin, in bytes and in base64: a version, and the GUID of the provider.
-const DPAPI: [&[u8]; 2] =
-    [b"\x01\0\0\0\xd0\x8c\x9d\xdf\x01\x15\xd1\x11\x8c\x7a\x00\xc0\x4f\xc2\x97\xeb", b"AQAAANCMnd8BFdERjHoAwE/Cl+"];
+/// How blobs of `CryptProtectData` begin, in bytes and in base64: a version, and the GUID of the
+/// provider.
+const DPAPI: [&[u8]; 2] = [
+    b"\x01\0\0\0\xd0\x8c\x9d\xdf\x01\x15\xd1\x11\x8c\x7a\x00\xc0\x4f\xc2\x97\xeb",
+    b"AQAAANCMnd8BFdERjHoAwE/Cl+",
+];
 
 /// What the bytes are, if they are no JSON in UTF-8.
 pub(super) fn encoding(bytes: &[u8]) -> Option<MsalError> {
-    let begins_with = |starts: [&[u8]; 2]| starts.into_iter().any(|start| bytes.trim_ascii_start().starts_with(start));
+    let begins_with = |starts: [&[u8]; 2]| {
+        starts.into_iter().any(|start| bytes.trim_ascii_start().starts_with(start))
+    };
     if begins_with(DPAPI) {
         return Some(MsalError::Dpapi);
     }
@@ -29,7 +36,8 @@ pub(super) fn encoding(bytes: &[u8]) -> Option<MsalError> {
         return Some(MsalError::DataProtection);
     }
     let is_text = |byte: u8| byte.is_ascii_whitespace() || matches!(byte, b'{' | b'[' | b'"');
-    // By their marks or, as JSON begins with two ASCII characters, by where the zeros are (RFC 4627 §3).
+    // By their marks or, as JSON begins with two ASCII characters, by where the zeros are (RFC 4627
+    // §3).
     let is_wide = match bytes {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, 0, 0xfe, 0xff, ..] => true,
         [0, 0, 0, first, ..] | [first, 0, ..] | [0, first, ..] => is_text(*first),
@@ -69,7 +77,9 @@ struct Seen {
 impl Seen {
     /// Whether a JSON text names all of these, itself or in a text within.
     fn names(json: &str, names: &[&str]) -> bool {
-        names.iter().all(|name| json.contains(&format!("\"{name}\"")) || json.contains(&format!("\\\"{name}\\\"")))
+        names.iter().all(|name| {
+            json.contains(&format!("\"{name}\"")) || json.contains(&format!("\\\"{name}\\\""))
+        })
     }
 
     fn look(&mut self, json: &str) {

@@ -27,7 +27,8 @@ pub(super) struct Newest {
     pub(super) undecided: Vec<Place>,
 }
 
-/// What two tokens of a sign-in have in common if one takes the place of the other: as `Token::slot` has it.
+/// What two tokens of a sign-in have in common if one takes the place of the other: as
+/// `Token::slot` has it.
 #[derive(PartialEq, Eq, Hash)]
 struct Slot {
     kind: u8,
@@ -60,8 +61,11 @@ impl Newest {
         let others = group.len().saturating_sub(1);
         let latest = group.iter().filter_map(|dated| dated.written).max();
         // What may be as new: all that was written last, and all of which that is not known.
-        let mut candidates = group.iter().filter(|dated| dated.written.is_none() || dated.written == latest);
-        let is_decided = candidates.next().is_some_and(|first| candidates.all(|other| is_same(&first.token, &other.token)));
+        let mut candidates =
+            group.iter().filter(|dated| dated.written.is_none() || dated.written == latest);
+        let is_decided = candidates
+            .next()
+            .is_some_and(|first| candidates.all(|other| is_same(&first.token, &other.token)));
         if is_decided {
             self.replaced += others;
             self.kept.extend(group.into_iter().find(|dated| dated.written == latest));
@@ -101,7 +105,9 @@ impl Slot {
                 ..slot(1, token.client_id.as_str(), &token.partition)
             },
             Token::Refresh(token) => match &token.family_id {
-                Some(family) => Self { of: (true, family.clone()), ..slot(2, family, &token.partition) },
+                Some(family) => {
+                    Self { of: (true, family.clone()), ..slot(2, family, &token.partition) }
+                }
                 None => slot(2, token.client_id.as_str(), &token.partition),
             },
         }

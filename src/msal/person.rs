@@ -46,7 +46,8 @@ pub(super) struct Held {
 type Named = (Option<TenantId>, Option<Subject>, Option<SessionId>);
 
 /// Which tenant a token is of cannot be told, so that a sign-out by it would spare the token.
-pub(super) const UNKNOWN: &str = "which tenant it is of the file does not tell, and a sign-out by that would miss it";
+pub(super) const UNKNOWN: &str =
+    "which tenant it is of the file does not tell, and a sign-out by that would miss it";
 
 impl Person {
     pub(super) fn new(order: usize) -> Self {
@@ -73,7 +74,8 @@ impl Person {
         let has_token = account.as_app().is_some() || self.has_token_entry;
         found.signed_out += usize::from(!has_account || !has_token);
         if !has_account {
-            // All MSAL libraries write one beside a user's tokens: it was there, and what took it has left the tokens behind.
+            // All MSAL libraries write one beside a user's tokens: it was there, and what took it
+            // has left the tokens behind.
             let problem = "there is no account entry for its user, as after a sign-out";
             for held in self.tokens {
                 found.leave_out(held.place, MsalProblemKind::NoAccount, None, problem);
@@ -84,7 +86,8 @@ impl Person {
         let (tokens, named, tenant) = self.in_tenants(account, names, found);
         let Newest { kept, replaced, undecided } = Newest::of(tokens);
         for place in undecided {
-            let problem = "there are several for its place, and which of them is the newest cannot be told";
+            let problem =
+                "there are several for its place, and which of them is the newest cannot be told";
             found.leave_out(place, MsalProblemKind::Undecided, None, problem);
         }
         let tokens: Vec<Token> = kept.into_iter().map(|dated| dated.token).collect();
@@ -104,19 +107,21 @@ impl Person {
         }
     }
 
-    /// MSAL for Python alone writes when a refresh token was written. Others came with an access token of the same client, from the same
-    /// server, and the newest of these tells it.
+    /// MSAL for Python alone writes when a refresh token was written. Others came with an access
+    /// token of the same client, from the same server, and the newest of these tells it.
     fn date_refresh_tokens(&mut self) {
         let mut newest: HashMap<(String, ClientId), SystemTime> = HashMap::new();
         for held in &self.tokens {
             if let (Token::Access(token), Some(at)) = (&held.token, held.written) {
-                let latest = newest.entry((held.environment.clone(), token.client_id.clone())).or_insert(at);
+                let latest =
+                    newest.entry((held.environment.clone(), token.client_id.clone())).or_insert(at);
                 *latest = at.max(*latest);
             }
         }
         for held in &mut self.tokens {
             if let (Token::Refresh(token), None) = (&held.token, held.written) {
-                held.written = newest.get(&(held.environment.clone(), token.client_id.clone())).copied();
+                held.written =
+                    newest.get(&(held.environment.clone(), token.client_id.clone())).copied();
             }
         }
     }
@@ -141,14 +146,17 @@ impl Person {
                 Realm::Missing if has_tenants && !is_refresh(&token) => {
                     Some((MsalProblemKind::Unreadable, missing("realm").problem))
                 }
-                Realm::Name(_) if own.is_none() && !is_refresh(&token) => Some((MsalProblemKind::UnknownTenant, UNKNOWN)),
+                Realm::Name(_) if own.is_none() && !is_refresh(&token) => {
+                    Some((MsalProblemKind::UnknownTenant, UNKNOWN))
+                }
                 _ => tenant.is_none().then_some((MsalProblemKind::UnknownTenant, UNKNOWN)),
             };
             let elsewhere = own.filter(|own| Some(own) != tenant.as_ref());
             let name = (elsewhere.clone(), claims.subject, claims.session);
             if name.1.is_some() || name.2.is_some() {
                 named.retain(|earlier| *earlier != name);
-                // Whatever becomes of the token: by what the provider will call the user they have to be found.
+                // Whatever becomes of the token: by what the provider will call the user they have
+                // to be found.
                 named.insert(if wrong.is_some() { 0 } else { named.len() }, name);
             }
             if let Some((kind, problem)) = wrong {
@@ -165,41 +173,72 @@ impl Person {
         (tokens, named, tenant)
     }
 
-    /// Whether the server has tenants. There an entry has to say which is its own: it would else be found under the wrong one.
+    /// Whether the server has tenants. There an entry has to say which is its own: it would else be
+    /// found under the wrong one.
     fn has_tenants(&self, account: &AccountId, tenants: &[Option<TenantId>]) -> bool {
         let server = server(account);
-        let of_tokens = self.tokens.iter().zip(tenants).filter(|(held, _)| !is_refresh(&held.token));
+        let of_tokens =
+            self.tokens.iter().zip(tenants).filter(|(held, _)| !is_refresh(&held.token));
         let is_tenant = |tenant: &TenantId| Some(tenant) != server.as_ref();
-        realm::home(account).is_some() || of_tokens.filter_map(|(_, tenant)| tenant.as_ref()).any(is_tenant)
+        realm::home(account).is_some()
+            || of_tokens.filter_map(|(_, tenant)| tenant.as_ref()).any(is_tenant)
     }
 
     /// The tenant that an entry says it is of, if it names one and it can be told which.
-    fn tenant_of(&self, realm: &Realm, claims: &Claims, account: &AccountId, names: &Names) -> Option<TenantId> {
+    fn tenant_of(
+        &self,
+        realm: &Realm,
+        claims: &Claims,
+        account: &AccountId,
+        names: &Names,
+    ) -> Option<TenantId> {
         match realm {
             Realm::Tenant(tenant) => Some(tenant.clone()),
             Realm::Name(_) if self.is_adfs => server(account),
-            Realm::Name(name) if account.as_app().is_none() => claims.tenant.clone().or_else(|| names.of_user(account, name)),
+            Realm::Name(name) if account.as_app().is_none() => {
+                claims.tenant.clone().or_else(|| names.of_user(account, name))
+            }
             Realm::Name(_) | Realm::Empty | Realm::Missing => None,
         }
     }
 
     /// The tenant of the sign-in: see [`MsalSignIn`]. `tenants` are those of the tokens.
-    fn tenant(&self, account: &AccountId, names: &Names, tenants: &[Option<TenantId>]) -> Option<TenantId> {
+    fn tenant(
+        &self,
+        account: &AccountId,
+        names: &Names,
+        tenants: &[Option<TenantId>],
+    ) -> Option<TenantId> {
         if let Some((tenant, _)) = account.as_app() {
             return Some(tenant.clone());
         }
-        let told = |refresh: bool| self.tokens.iter().zip(tenants).filter(move |(held, _)| is_refresh(&held.token) == refresh);
-        let mut named: BTreeSet<&TenantId> = told(false).filter_map(|(_, tenant)| tenant.as_ref()).collect();
-        let of_accounts: Vec<_> =
-            self.realms.iter().map(|realm| (realm, self.tenant_of(realm, &Claims::default(), account, names))).collect();
+        let told = |refresh: bool| {
+            self.tokens
+                .iter()
+                .zip(tenants)
+                .filter(move |(held, _)| is_refresh(&held.token) == refresh)
+        };
+        let mut named: BTreeSet<&TenantId> =
+            told(false).filter_map(|(_, tenant)| tenant.as_ref()).collect();
+        let of_accounts: Vec<_> = self
+            .realms
+            .iter()
+            .map(|realm| (realm, self.tenant_of(realm, &Claims::default(), account, names)))
+            .collect();
         let home = realm::home(account).or_else(|| {
-            let is_named = |half: &TenantId| named.contains(half) || of_accounts.iter().any(|(_, it)| it.as_ref() == Some(half));
+            let is_named = |half: &TenantId| {
+                named.contains(half) || of_accounts.iter().any(|(_, it)| it.as_ref() == Some(half))
+            };
             realm::half(account).filter(is_named)
         });
         if named.is_empty() {
             let entries = told(true).map(|(held, tenant)| (&held.realm, tenant));
-            let entries: Vec<_> = entries.chain(of_accounts.iter().map(|(realm, tenant)| (*realm, tenant))).collect();
-            if entries.iter().any(|(realm, tenant)| matches!(realm, Realm::Name(_)) && tenant.is_none()) {
+            let entries: Vec<_> =
+                entries.chain(of_accounts.iter().map(|(realm, tenant)| (*realm, tenant))).collect();
+            if entries
+                .iter()
+                .any(|(realm, tenant)| matches!(realm, Realm::Name(_)) && tenant.is_none())
+            {
                 return None;
             }
             named = entries.into_iter().filter_map(|(_, tenant)| tenant.as_ref()).collect();
@@ -210,10 +249,16 @@ impl Person {
         }
     }
 
-    /// The sign-in that has the tokens, and those of the other names: all of one tenant, so that what ends the one ends all, and an import
-    /// after a sign-out by tenant makes none of them.
-    fn sign_ins(&mut self, account: &AccountId, tenant: &TenantId, mut named: Vec<Named>) -> (SignIn, Vec<SignIn>) {
-        // The latest of the sign-in's own tenant comes last, or if there is none the latest of another.
+    /// The sign-in that has the tokens, and those of the other names: all of one tenant, so that
+    /// what ends the one ends all, and an import after a sign-out by tenant makes none of them.
+    fn sign_ins(
+        &mut self,
+        account: &AccountId,
+        tenant: &TenantId,
+        mut named: Vec<Named>,
+    ) -> (SignIn, Vec<SignIn>) {
+        // The latest of the sign-in's own tenant comes last, or if there is none the latest of
+        // another.
         named.sort_by_key(|(other, ..)| other.is_none());
         let (_, subject, session) = named.pop().unwrap_or_default();
         let at = self.signed_in_at;
@@ -227,7 +272,10 @@ impl Person {
             }
         };
         let mut known = HashSet::from([(subject.clone(), session.clone())]);
-        let others = named.into_iter().map(|(_, subject, session)| (subject, session)).filter(|name| known.insert(name.clone()));
+        let others = named
+            .into_iter()
+            .map(|(_, subject, session)| (subject, session))
+            .filter(|name| known.insert(name.clone()));
         let others = others.map(|(subject, session)| make(subject, session)).collect();
         let sign_in = make(subject, session);
         (std::mem::take(&mut self.aliases).into_iter().fold(sign_in, SignIn::alias), others)
@@ -236,7 +284,8 @@ impl Person {
 
 /// What stands for the tenant of a server without tenants: its own name.
 fn server(account: &AccountId) -> Option<TenantId> {
-    let authority = account.authority().filter(|authority| !entra_cloud::is_microsofts(authority))?;
+    let authority =
+        account.authority().filter(|authority| !entra_cloud::is_microsofts(authority))?;
     TenantId::new(authority).ok()
 }
 

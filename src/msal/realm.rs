@@ -1,12 +1,15 @@
 //! Which tenant the realm of an entry is.
 //!
-//! Libraries write there what stood in the address of the token endpoint. A GUID is the tenant. Everything else is a name for one, which a
-//! sign-out by the tenant does not know:
+//! Libraries write there what stood in the address of the token endpoint. A GUID is the tenant.
+//! Everything else is a name for one, which a sign-out by the tenant does not know:
 //!
-//! - `organizations`, `common` and `consumers` are whoever signs in: the home tenant, which the home account id and the ID token tell.
-//! - `adfs` is written for every AD FS, which has no tenants: there the server's name stands for one.
-//! - a domain, such as `contoso.onmicrosoft.com`, is the tenant that ID tokens of that realm say they were issued by. In a B2C
-//!   directory everybody is at home, so that the home account id tells it too.
+//! - `organizations`, `common` and `consumers` are whoever signs in: the home tenant, which the
+//!   home account id and the ID token tell.
+//! - `adfs` is written for every AD FS, which has no tenants: there the server's name stands for
+//!   one.
+//! - a domain, such as `contoso.onmicrosoft.com`, is the tenant that ID tokens of that realm say
+//!   they were issued by. In a B2C directory everybody is at home, so that the home account id
+//!   tells it too.
 //!
 //! What the file does not tell, or tells in two ways, is nobody's: see [`Names::tenant`].
 
@@ -34,7 +37,13 @@ impl Names {
     pub(super) fn learn(&mut self, user: &User, realm: &Realm, issued_by: Option<&TenantId>) {
         let Realm::Name(name) = realm else { return };
         let home = home(&user.account).filter(|_| user.is_b2c && !is_alias(name));
-        let scope = || if is_alias(name) { Scope::User(user.account.clone()) } else { Scope::Cloud(cloud_of(&user.environment)) };
+        let scope = || {
+            if is_alias(name) {
+                Scope::User(user.account.clone())
+            } else {
+                Scope::Cloud(cloud_of(&user.environment))
+            }
+        };
         for tenant in issued_by.cloned().into_iter().chain(home) {
             self.0.entry((scope(), name.clone())).or_default().insert(tenant);
         }
@@ -45,7 +54,8 @@ impl Names {
         let authority = account.authority()?;
         if is_alias(name) {
             let told = self.0.get(&(Scope::User(account.clone()), name.to_owned()));
-            let personal = (name == "consumers").then(|| TenantId::new(entra_cloud::PERSONAL).ok()).flatten();
+            let personal =
+                (name == "consumers").then(|| TenantId::new(entra_cloud::PERSONAL).ok()).flatten();
             return only(told.into_iter().flatten().cloned().chain(half(account)).chain(personal));
         }
         // Where a tenant is no GUID, as home account ids and realms of the same server show.
@@ -56,9 +66,17 @@ impl Names {
     /// As [`Names::of_user`], where there is no user.
     pub(super) fn of_server(&self, environment: &str, name: &str) -> Option<TenantId> {
         match name {
-            "adfs" if !entra_cloud::is_microsofts(environment) => TenantId::new(cloud_of(environment)).ok(),
+            "adfs" if !entra_cloud::is_microsofts(environment) => {
+                TenantId::new(cloud_of(environment)).ok()
+            }
             "consumers" => TenantId::new(entra_cloud::PERSONAL).ok(),
-            _ => only(self.0.get(&(Scope::Cloud(cloud_of(environment)), name.to_owned())).into_iter().flatten().cloned()),
+            _ => only(
+                self.0
+                    .get(&(Scope::Cloud(cloud_of(environment)), name.to_owned()))
+                    .into_iter()
+                    .flatten()
+                    .cloned(),
+            ),
         }
     }
 }
@@ -69,7 +87,8 @@ pub(super) fn home(account: &AccountId) -> Option<TenantId> {
     half(account).filter(|half| is_guid(half.as_str()) || is_microsofts)
 }
 
-/// The second half of the home account id, in lower case. (At AD FS the id is whatever the server calls its user.)
+/// The second half of the home account id, in lower case. (At AD FS the id is whatever the server
+/// calls its user.)
 pub(super) fn half(account: &AccountId) -> Option<TenantId> {
     let (_, half) = account.home_account_id()?.rsplit_once('.')?;
     let half = half.to_ascii_lowercase();

@@ -3,8 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use oauth2::basic::{BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType};
-use oauth2::{AccessToken, EndpointNotSet, RefreshToken, Scope, StandardRevocableToken, TokenResponse};
+use oauth2::basic::{
+    BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType,
+};
+use oauth2::{
+    AccessToken, EndpointNotSet, RefreshToken, Scope, StandardRevocableToken, TokenResponse,
+};
 use serde::de::{Deserializer, Error as _};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
@@ -13,13 +17,12 @@ use super::life::Life;
 use super::members::Members;
 use super::{ProviderFields, Refusal, TokenRequestError};
 
-/// The response of a token endpoint (RFC 6749 §5.1), read member by member: one that cannot be read costs none of the
-/// others. It can be the
-/// `TR` of an [`oauth2::Client`] (as of [`TolerantClient`]), and it can be [read](Self::read) from bytes without one.
+/// The response of a token endpoint (RFC 6749 §5.1), read member by member: one that cannot be read
+/// costs none of the others. It can be the `TR` of an [`oauth2::Client`] (as of
+/// [`TolerantClient`]), and it can be [read](Self::read) from bytes without one.
 ///
-/// [`Received`](super::Received) and [`Grant::tokens`](crate::Grant::tokens) make tokens of it. The [module](super)
-/// says what it takes that the
-/// `oauth2` crate's own type does not.
+/// [`Received`](super::Received) and [`Grant::tokens`](crate::Grant::tokens) make tokens of it. The
+/// [module](super) says what it takes that the `oauth2` crate's own type does not.
 ///
 /// ```
 /// use oauth2::TokenResponse;
@@ -35,15 +38,18 @@ use super::{ProviderFields, Refusal, TokenRequestError};
 ///
 /// # An answer without an access token
 /// It is an answer as long as there is a refresh token or an ID token in it: then
-/// [`access_token`](TokenResponse::access_token) is empty, and [`has_access_token`](Self::has_access_token) says so.
-/// What is made of it has no access token; a refresh that brings no other has [failed](crate::AcquireError::Refresh),
-/// and the new refresh token is stored.
+/// [`access_token`](TokenResponse::access_token) is empty, and
+/// [`has_access_token`](Self::has_access_token) says so. What is made of it has no access token; a
+/// refresh that brings no other has [failed](crate::AcquireError::Refresh), and the new refresh
+/// token is stored.
 ///
 /// # Slack
-/// Its answers have the tokens of the app's bot, and in `authed_user` those of the user, if both were asked for: see
-/// [`authed_user`](Self::authed_user). If those of the user are the only ones, they are this answer's.
+/// Its answers have the tokens of the app's bot, and in `authed_user` those of the user, if both
+/// were asked for: see [`authed_user`](Self::authed_user). If those of the user are the only ones,
+/// they are this answer's.
 ///
-/// Its tokens are wiped when it is dropped. (The buffer that the HTTP client read the body into is not.)
+/// Its tokens are wiped when it is dropped. (The buffer that the HTTP client read the body into is
+/// not.)
 #[derive(Clone)]
 pub struct TokenAnswer(pub(super) Members);
 
@@ -81,9 +87,9 @@ impl TokenAnswer {
     /// If it breaks off, what stands before is kept. What comes behind the JSON object is ignored.
     ///
     /// # Errors
-    /// [`TokenRequestError::Refused`] if it is an error response, be its status 200 (GitHub, Slack);
-    /// [`TokenRequestError::Unreadable`] if there is no token in it, or it is no JSON object. Neither shows anything of
-    /// it but the error's code.
+    /// [`TokenRequestError::Refused`] if it is an error response, be its status 200 (GitHub,
+    /// Slack); [`TokenRequestError::Unreadable`] if there is no token in it, or it is no JSON
+    /// object. Neither shows anything of it but the error's code.
     pub fn read(body: &[u8]) -> Result<Self, TokenRequestError> {
         let unreadable = |at: &str| TokenRequestError::Unreadable { at: at.into() };
         let members = Members::of_bytes(body).ok_or_else(|| unreadable("."))?;
@@ -100,7 +106,8 @@ impl TokenAnswer {
         self.0.has_access_token()
     }
 
-    /// The ID token as it came (OpenID Connect Core 1.0 §3.1.3.3): verify it before you act on what it says.
+    /// The ID token as it came (OpenID Connect Core 1.0 §3.1.3.3): verify it before you act on what
+    /// it says.
     #[must_use]
     pub fn id_token(&self) -> Option<&str> {
         self.0.id_token.as_ref().map(|token| token.expose())
@@ -112,8 +119,8 @@ impl TokenAnswer {
         &self.0.fields
     }
 
-    /// Slack's tokens of the user, if there are those of the app's bot beside them. Keep them apart: the scopes can be
-    /// the same.
+    /// Slack's tokens of the user, if there are those of the app's bot beside them. Keep them
+    /// apart: the scopes can be the same.
     ///
     /// ```
     /// # use std::time::SystemTime;
@@ -170,7 +177,8 @@ impl TokenResponse for TokenAnswer {
         self.0.refresh_token.as_ref()
     }
 
-    /// As they are separated by white space, or in a JSON list. (Commas are left to who knows what was asked for.)
+    /// As they are separated by white space, or in a JSON list. (Commas are left to who knows what
+    /// was asked for.)
     fn scopes(&self) -> Option<&Vec<Scope>> {
         self.0.scopes.as_ref()
     }
@@ -223,8 +231,10 @@ enum Written {
 
 impl<'a> Wire<'a> {
     fn of(members: &'a Members) -> Self {
-        let scopes =
-            members.scopes.as_ref().map(|scopes| scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(" "));
+        let scopes = members
+            .scopes
+            .as_ref()
+            .map(|scopes| scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(" "));
         Self {
             access_token: members.access_token.secret(),
             token_type: &members.token_type,

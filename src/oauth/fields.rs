@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::life;
 use crate::acquire::given::is_blank;
 
-/// What providers add to the token response of RFC 6749 §5.1, for the `EF` of [`oauth2::StandardTokenResponse`] (and of
-/// `openidconnect::IdTokenFields`). With [`oauth2::EmptyExtraTokenFields`] in its place the same tokens are stored, without what these say.
+/// What providers add to the token response of RFC 6749 §5.1, for the `EF` of
+/// [`oauth2::StandardTokenResponse`] (and of `openidconnect::IdTokenFields`). With
+/// [`oauth2::EmptyExtraTokenFields`] in its place the same tokens are stored, without what these
+/// say.
 ///
 /// | field | of | becomes |
 /// | --- | --- | --- |
@@ -52,8 +54,14 @@ impl oauth2::ExtraTokenFields for ProviderFields {}
 
 impl ProviderFields {
     /// The names of the fields.
-    pub(super) const NAMES: [&str; 6] =
-        ["refresh_in", "ext_expires_in", "refresh_expires_in", "refresh_token_expires_in", "foci", "client_info"];
+    pub(super) const NAMES: [&str; 6] = [
+        "refresh_in",
+        "ext_expires_in",
+        "refresh_expires_in",
+        "refresh_token_expires_in",
+        "foci",
+        "client_info",
+    ];
 
     /// Sets the field of this name, if its JSON text says something.
     pub(super) fn set(&mut self, name: &str, json: &str) {
@@ -91,7 +99,10 @@ impl ProviderFields {
     /// For how long the refresh token lasts. `None` if nothing is said, or if it does not expire.
     #[must_use]
     pub fn refresh_token_expires_in(&self) -> Option<Duration> {
-        self.refresh_expires_in.or(self.refresh_token_expires_in).filter(|life| *life > 0).map(Duration::from_secs)
+        self.refresh_expires_in
+            .or(self.refresh_token_expires_in)
+            .filter(|life| *life > 0)
+            .map(Duration::from_secs)
     }
 
     /// The family of clients that may redeem the refresh token.
@@ -100,7 +111,8 @@ impl ProviderFields {
         self.foci.as_deref()
     }
 
-    /// The user's home account: base64url of JSON with `uid` and `utid`. It names a user: keep it out of logs.
+    /// The user's home account: base64url of JSON with `uid` and `utid`. It names a user: keep it
+    /// out of logs.
     #[must_use]
     pub fn client_info(&self) -> Option<&str> {
         self.client_info.as_deref()
@@ -122,7 +134,8 @@ enum Lenient {
     Other(IgnoredAny),
 }
 
-/// Whole seconds: a number, or a text as Entra's v1.0 endpoints write it. Of what is negative nothing is left: 0.
+/// Whole seconds: a number, or a text as Entra's v1.0 endpoints write it. Of what is negative
+/// nothing is left: 0.
 fn seconds<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u64>, D::Error> {
     Ok(match Lenient::deserialize(value)? {
         Lenient::Number(seconds) => Some(seconds),

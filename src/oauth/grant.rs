@@ -1,4 +1,5 @@
-//! What a refresh closure of [`Acquirer::acquire`](crate::Acquirer::acquire) does with the `oauth2` crate's answer.
+//! What a refresh closure of [`Acquirer::acquire`](crate::Acquirer::acquire) does with the `oauth2`
+//! crate's answer.
 
 use std::error::Error as StdError;
 
@@ -11,8 +12,9 @@ use crate::model::token::Tokens;
 
 #[cfg_attr(docsrs, doc(cfg(feature = "oauth2")))]
 impl Grant {
-    /// The tokens of the response to this refresh, as [`Received`] makes them: counted from [`began_at`](Self::began_at), for what was
-    /// asked for. If an access token is not among them, because the response has none that can be read, the refresh has
+    /// The tokens of the response to this refresh, as [`Received`] makes them: counted from
+    /// [`began_at`](Self::began_at), for what was asked for. If an access token is not among them,
+    /// because the response has none that can be read, the refresh has
     /// [failed](crate::AcquireError::Refresh), and the others are stored.
     ///
     /// # Errors
@@ -72,12 +74,14 @@ impl Grant {
 #[cfg_attr(docsrs, doc(cfg(feature = "oauth2")))]
 impl RefreshError {
     /// An error of a token request, as what it means: the refresh token is [of no use any
-    /// more](super::Refusal::is_final), the user [has to be asked](super::Refusal::is_interaction_required), or it just
-    /// failed. The source is a [`TokenRequestError`]: if the response's type could not read the answer, but there are
+    /// more](super::Refusal::is_final), the user [has to be
+    /// asked](super::Refusal::is_interaction_required), or it just failed. The source is a
+    /// [`TokenRequestError`]: if the response's type could not read the answer, but there are
     /// [tokens in it](TokenRequestError::Partly), those are stored all the same.
     ///
-    /// Entra ID's `invalid_grant` with a `suberror`, and its claims challenge, are told apart only if the client's error type keeps them:
-    /// use [`Refusal`](super::Refusal) for it. (Without, the code in the description tells the usual ones.)
+    /// Entra ID's `invalid_grant` with a `suberror`, and its claims challenge, are told apart only
+    /// if the client's error type keeps them: use [`Refusal`](super::Refusal) for it. (Without, the
+    /// code in the description tells the usual ones.)
     pub fn from_oauth2(error: impl Into<TokenRequestError>) -> Self {
         let error = error.into();
         match &error {

@@ -17,8 +17,9 @@ pub(super) enum Life {
 }
 
 impl Life {
-    /// What a member's JSON text says: seconds as a number, or as a number in a text (Entra's v1.0 endpoints, NetSuite,
-    /// SAP). Of a fraction the whole seconds count, so that it is never more than was given.
+    /// What a member's JSON text says: seconds as a number, or as a number in a text (Entra's v1.0
+    /// endpoints, NetSuite, SAP). Of a fraction the whole seconds count, so that it is never more
+    /// than was given.
     pub(super) fn read(json: &str) -> Self {
         let json = json.trim();
         match serde_json::from_str::<String>(json) {
@@ -49,11 +50,11 @@ impl Life {
         }
     }
 
-    /// How long the token lasts; `None` if there is no telling. `unsaid` is what the provider documents for a response
-    /// that does not say.
+    /// How long the token lasts; `None` if there is no telling. `unsaid` is what the provider
+    /// documents for a response that does not say.
     ///
-    /// What cannot be read is not "nothing was said": it is an hour, or less if less is documented. So is a life that
-    /// cannot be right.
+    /// What cannot be read is not "nothing was said": it is an hour, or less if less is documented.
+    /// So is a life that cannot be right.
     pub(super) fn believed(self, unsaid: Option<Duration>) -> Option<Duration> {
         let unsaid = unsaid.map(believed);
         let at_most = unsaid.map_or(UNREADABLE, |unsaid| unsaid.min(UNREADABLE));
@@ -70,16 +71,23 @@ impl Life {
 
 /// The whole seconds of a decimal number; none are below 0.
 pub(super) fn seconds(text: &str) -> Option<u64> {
-    let is_number = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E'));
+    let is_number = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E'));
     let number = text.parse::<f64>().ok().filter(|number| is_number && !number.is_nan())?;
     if number <= 0.0 {
         return Some(0);
     }
     // Not by way of the number above, which is rounded, perhaps upwards.
-    let whole = text.strip_prefix('+').unwrap_or(text).split_once('.').map_or(text, |(whole, _)| whole);
+    let whole =
+        text.strip_prefix('+').unwrap_or(text).split_once('.').map_or(text, |(whole, _)| whole);
     let exact = if whole.is_empty() { Some(0) } else { whole.parse().ok() };
     let is_plain = !text.contains(['e', 'E']);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates, and is positive")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it saturates, and is positive"
+    )]
     Some(exact.filter(|_| is_plain).unwrap_or(number as u64))
 }
 
@@ -103,15 +111,38 @@ mod tests {
         ] {
             reads(json, Life::Given(3600));
         }
-        for json in ["0", "-0", "-1", "-3600.5", "\"-1\"", "0.9", "-1e300", "\".5\"", "1e-9", "-99999999999999999999"] {
+        for json in [
+            "0",
+            "-0",
+            "-1",
+            "-3600.5",
+            "\"-1\"",
+            "0.9",
+            "-1e300",
+            "\".5\"",
+            "1e-9",
+            "-99999999999999999999",
+        ] {
             reads(json, Life::Given(0));
         }
-        for json in ["18446744073709551616", "1e300", "1e999", "\"1e999\"", "99999999999999999999.5"] {
+        for json in
+            ["18446744073709551616", "1e300", "1e999", "\"1e999\"", "99999999999999999999.5"]
+        {
             reads(json, Life::Given(u64::MAX));
         }
-        for json in
-            ["true", "[3600]", "{}", "\"\"", "\"soon\"", "\"inf\"", "\"NaN\"", "\"1h\"", "\"0x10\"", "\".\"", "\"\\ud800\""]
-        {
+        for json in [
+            "true",
+            "[3600]",
+            "{}",
+            "\"\"",
+            "\"soon\"",
+            "\"inf\"",
+            "\"NaN\"",
+            "\"1h\"",
+            "\"0x10\"",
+            "\".\"",
+            "\"\\ud800\"",
+        ] {
             reads(json, Life::Unreadable);
         }
         reads("null", Life::Unsaid);
@@ -127,15 +158,25 @@ mod tests {
             assert_eq!(Life::Unreadable.believed(unsaid), hours(1));
         }
         let less = Some(Duration::from_secs(7));
-        assert_eq!((Life::Unreadable.believed(less), Life::Given(u64::MAX).believed(less)), (less, less));
+        assert_eq!(
+            (Life::Unreadable.believed(less), Life::Given(u64::MAX).believed(less)),
+            (less, less)
+        );
         // A documented life is no more "for ever" than a given one.
         assert_eq!(Life::Unsaid.believed(Some(Duration::MAX)), hours(1));
     }
 
     #[test]
     fn of_two_lives_the_smaller_counts() {
-        let all = [Life::Unsaid, Life::Given(60), Life::Given(7200), Life::Given(u64::MAX), Life::Unreadable];
-        let least = |a: Life, b: Life| [a.believed(None), b.believed(None)].into_iter().flatten().min();
+        let all = [
+            Life::Unsaid,
+            Life::Given(60),
+            Life::Given(7200),
+            Life::Given(u64::MAX),
+            Life::Unreadable,
+        ];
+        let least =
+            |a: Life, b: Life| [a.believed(None), b.believed(None)].into_iter().flatten().min();
         for (a, b) in all.into_iter().flat_map(|a| all.map(|b| (a, b))) {
             assert_eq!(a.and(b).believed(None), least(a, b), "{a:?} {b:?}");
         }

@@ -92,8 +92,8 @@ impl Members {
         self.has_access_token() || self.refresh_token.is_some() || self.id_token.is_some()
     }
 
-    /// An error response (RFC 6749 §5.2), whatever its HTTP status was. Beside an access token, `error` is a name that
-    /// is not known, and so ignored (§5.1).
+    /// An error response (RFC 6749 §5.2), whatever its HTTP status was. Beside an access token,
+    /// `error` is a name that is not known, and so ignored (§5.1).
     pub(super) fn is_error(&self) -> bool {
         self.has_error && !self.has_access_token()
     }
@@ -108,13 +108,20 @@ impl Members {
         drop(before.map(|before| Wiped(before.into_secret().into_bytes())));
     }
 
-    /// One member. Of a name that is there twice, the last that can be read counts; of the lives, the least.
+    /// One member. Of a name that is there twice, the last that can be read counts; of the lives,
+    /// the least.
     fn set(&mut self, name: &str, json: &str, is_within: bool) {
         match name {
             "access_token" => text(json).into_iter().for_each(|text| self.set_access_token(text)),
-            "refresh_token" => text(json).into_iter().for_each(|text| self.set_refresh_token(Some(RefreshToken::new(text)))),
-            "id_token" => text(json).into_iter().for_each(|text| self.id_token = Some(Secret::new(text))),
-            "token_type" => text(json).into_iter().for_each(|text| self.token_type = token_type(text.trim())),
+            "refresh_token" => text(json)
+                .into_iter()
+                .for_each(|text| self.set_refresh_token(Some(RefreshToken::new(text)))),
+            "id_token" => {
+                text(json).into_iter().for_each(|text| self.id_token = Some(Secret::new(text)))
+            }
+            "token_type" => {
+                text(json).into_iter().for_each(|text| self.token_type = token_type(text.trim()))
+            }
             "expires_in" => self.life = self.life.and(Life::read(json)),
             "expires_at" | "expires_on" | "expires" => self.ends_otherwise |= json != "null",
             "scope" => self.scopes = scopes(json).or(self.scopes.take()),
@@ -138,8 +145,8 @@ impl Members {
         }
         let Some(mut user) = self.authed_user.take().map(|user| user.0) else { return };
         if user.has_token() {
-            // If the app asked for scopes of the user alone, Slack has nothing else to give. (Its errors are no less
-            // errors for that.)
+            // If the app asked for scopes of the user alone, Slack has nothing else to give. (Its
+            // errors are no less errors for that.)
             match self.has_token() {
                 true => self.authed_user = Some(Box::new(TokenAnswer(user))),
                 false => {
@@ -160,7 +167,15 @@ impl Members {
 
 /// Which members are read one by one.
 fn is_known(name: &str) -> bool {
-    let of_oauth = ["access_token", "refresh_token", "id_token", "token_type", "scope", "error", "authed_user"];
+    let of_oauth = [
+        "access_token",
+        "refresh_token",
+        "id_token",
+        "token_type",
+        "scope",
+        "error",
+        "authed_user",
+    ];
     let of_life = ["expires_in", "expires_at", "expires_on", "expires"];
     of_oauth.contains(&name) || of_life.contains(&name) || ProviderFields::NAMES.contains(&name)
 }
@@ -179,10 +194,14 @@ fn token_type(name: &str) -> BasicTokenType {
     }
 }
 
-/// A list with white space in between, or a JSON list (of such lists). What is no text in it is left out.
+/// A list with white space in between, or a JSON list (of such lists). What is no text in it is
+/// left out.
 fn scopes(json: &str) -> Option<Vec<Scope>> {
     let lists = match serde_json::from_str::<Vec<Box<RawValue>>>(json) {
-        Ok(list) => list.into_iter().filter_map(|one| serde_json::from_str(one.get()).ok()).collect::<Vec<String>>(),
+        Ok(list) => list
+            .into_iter()
+            .filter_map(|one| serde_json::from_str(one.get()).ok())
+            .collect::<Vec<String>>(),
         Err(_) => vec![serde_json::from_str(json).ok()?],
     };
     let each = lists.iter().flat_map(|list| list.split_whitespace());
@@ -215,8 +234,14 @@ impl<'de> Visitor<'de> for Reader<'_> {
         while let Some(name) = map.next_key::<String>()? {
             if is_known(&name) {
                 // As it stands there: even a number that no type can hold is no error of the JSON.
-                let json = Wiped(String::from(Box::<str>::from(map.next_value::<Box<RawValue>>()?)).into_bytes());
-                self.members.set(&name, std::str::from_utf8(&json).unwrap_or_default(), self.is_within);
+                let json = Wiped(
+                    String::from(Box::<str>::from(map.next_value::<Box<RawValue>>()?)).into_bytes(),
+                );
+                self.members.set(
+                    &name,
+                    std::str::from_utf8(&json).unwrap_or_default(),
+                    self.is_within,
+                );
             } else {
                 map.next_value::<IgnoredAny>()?;
             }

@@ -1,7 +1,8 @@
-//! Token responses of the [`oauth2`] crate as [`Tokens`](crate::Tokens), and its errors as what to do about them.
+//! Token responses of the [`oauth2`] crate as [`Tokens`](crate::Tokens), and its errors as what to
+//! do about them.
 //!
-//! A response says how long a token lasts, not when it ends; often not what it allows; and it is a plain `String` that nobody
-//! wipes. [`Received`] makes of it what the store takes:
+//! A response says how long a token lasts, not when it ends; often not what it allows; and it is a
+//! plain `String` that nobody wipes. [`Received`] makes of it what the store takes:
 //!
 //! ```
 //! use std::time::{Duration, SystemTime};
@@ -26,9 +27,9 @@
 //! ```
 //!
 //! # Answers that are not as RFC 6749 §5.1 has them
-//! Many are not, and a provider that rotates refresh tokens has spent the old one by then. The `oauth2` crate's own
-//! response type is read whole or not at all; [`TokenAnswer`] is read member by member, and can take its place
-//! ([`TolerantClient`]).
+//! Many are not, and a provider that rotates refresh tokens has spent the old one by then. The
+//! `oauth2` crate's own response type is read whole or not at all; [`TokenAnswer`] is read member
+//! by member, and can take its place ([`TolerantClient`]).
 //!
 //! | in the answer | `oauth2::StandardTokenResponse` | [`TokenAnswer`] |
 //! | --- | --- | --- |
@@ -50,20 +51,23 @@
 //! | JSON that breaks off | refused | refused by the client; [`TokenAnswer::read`] keeps what stands before |
 //! | a `Content-Type` that is not `application/json` | refused by the client, and the body is gone | the same; [`TokenAnswer::read`] does not ask |
 //!
-//! What a response's type refuses is in the client's error, with the body; so [`TokenRequestError`] has what
-//! [`TokenAnswer`] reads of it, as [`Partly`](TokenRequestError::Partly), whatever the client's types are. A refresh
-//! closure that passes this on ([`RefreshError::from_oauth2`](crate::RefreshError::from_oauth2)) loses nothing: these
-//! tokens are stored as if it had returned them.
+//! What a response's type refuses is in the client's error, with the body; so [`TokenRequestError`]
+//! has what [`TokenAnswer`] reads of it, as [`Partly`](TokenRequestError::Partly), whatever the
+//! client's types are. A refresh closure that passes this on
+//! ([`RefreshError::from_oauth2`](crate::RefreshError::from_oauth2)) loses nothing: these tokens
+//! are stored as if it had returned them.
 //!
 //! # Who wipes what
-//! What this module copies of a token is a [`Secret`](crate::Secret), or lies in a buffer that is wiped. What the `oauth2` and
-//! `openidconnect` crates hold is not: the body of the response, their `AccessToken`, `RefreshToken` and `IdToken` are plain strings,
-//! freed as they are. Drop a response as soon as its tokens are taken, keep no clone of it, and never log one in JSON: it
+//! What this module copies of a token is a [`Secret`](crate::Secret), or lies in a buffer that is
+//! wiped. What the `oauth2` and `openidconnect` crates hold is not: the body of the response, their
+//! `AccessToken`, `RefreshToken` and `IdToken` are plain strings, freed as they are. Drop a
+//! response as soon as its tokens are taken, keep no clone of it, and never log one in JSON: it
 //! serializes its tokens in clear. (Its `Debug` hides them.)
 //!
-//! An `oauth2::RequestTokenError::Parse` holds the whole body of the answer and shows it in `Debug`, tokens included,
-//! if a provider sends something unexpected beside them. [`TokenRequestError`] takes it over, wipes the body, and shows
-//! nothing of it. A [`TokenAnswer`] wipes its tokens when it is dropped.
+//! An `oauth2::RequestTokenError::Parse` holds the whole body of the answer and shows it in
+//! `Debug`, tokens included, if a provider sends something unexpected beside them.
+//! [`TokenRequestError`] takes it over, wipes the body, and shows nothing of it. A [`TokenAnswer`]
+//! wipes its tokens when it is dropped.
 
 mod answer;
 mod fields;

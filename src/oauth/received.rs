@@ -19,7 +19,8 @@ use crate::platform::wipe::Wiped;
 /// A longer time is an error of the provider's: it counts as not said.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
-/// What was known when a token response arrived: who asked, when, and for what. Makes the response into [`Tokens`].
+/// What was known when a token response arrived: who asked, when, and for what. Makes the response
+/// into [`Tokens`].
 ///
 /// See the [module](super) for an example.
 #[derive(Clone)]
@@ -39,20 +40,32 @@ pub struct Received {
 }
 
 impl Received {
-    /// A response to this client. `at` is where the relative times of the response are counted from: best the time just *before* the
-    /// request was sent, so that no token is believed to last longer than it does.
+    /// A response to this client. `at` is where the relative times of the response are counted
+    /// from: best the time just *before* the request was sent, so that no token is believed to last
+    /// longer than it does.
     pub fn new(client: ClientId, at: SystemTime) -> Self {
         let (scopes, partition) = (Scopes::default(), Partition::user());
-        Self { client, at, scopes, tenant: None, resource: None, partition, token_type: None, family: None, lasting: None }
+        Self {
+            client,
+            at,
+            scopes,
+            tenant: None,
+            resource: None,
+            partition,
+            token_type: None,
+            family: None,
+            lasting: None,
+        }
     }
 
-    /// The scopes that were asked for: those of the token, if the response names none (RFC 6749 §5.1). If it names some, those count
-    /// alone, be they fewer or more; but for what Entra ID never names: `openid`, `profile`, `offline_access`, and a lone
-    /// `.../.default`, which count as given; and a scope that it names in another case is stored in both.
+    /// The scopes that were asked for: those of the token, if the response names none (RFC 6749
+    /// §5.1). If it names some, those count alone, be they fewer or more; but for what Entra ID
+    /// never names: `openid`, `profile`, `offline_access`, and a lone `.../.default`, which count
+    /// as given; and a scope that it names in another case is stored in both.
     ///
-    /// GitHub, Slack and others separate them by commas. As RFC 6749 §3.3 has commas in scopes' names, they separate
-    /// only where there is no space without one, and none of the requested scopes has a comma (or all would be there if
-    /// it separated in those, too).
+    /// GitHub, Slack and others separate them by commas. As RFC 6749 §3.3 has commas in scopes'
+    /// names, they separate only where there is no space without one, and none of the requested
+    /// scopes has a comma (or all would be there if it separated in those, too).
     pub fn requested_scopes(mut self, scopes: Scopes) -> Self {
         self.scopes = scopes;
         self
@@ -76,43 +89,55 @@ impl Received {
         self
     }
 
-    /// How long an access token lasts whose response has no `expires_in`, if the provider's documentation says so (RFC
-    /// 6749 §5.1).
+    /// How long an access token lasts whose response has no `expires_in`, if the provider's
+    /// documentation says so (RFC 6749 §5.1).
     ///
-    /// Default: such a token has no end of its own, as GitHub's and Slack's have none; it ends with its sign-in. If an
-    /// API refuses it before, say so with [`AccessRequest::instead_of`](crate::AccessRequest::instead_of).
+    /// Default: such a token has no end of its own, as GitHub's and Slack's have none; it ends with
+    /// its sign-in. If an API refuses it before, say so with
+    /// [`AccessRequest::instead_of`](crate::AccessRequest::instead_of).
     pub fn lasting(mut self, life: Duration) -> Self {
         self.lasting = Some(life);
         self
     }
 
     /// What was asked for, and what was redeemed: the new refresh token comes in its place.
-    pub(super) fn in_place_of(mut self, asked: &AccessQuery, redeemed: Option<&RefreshToken>) -> Self {
+    pub(super) fn in_place_of(
+        mut self,
+        asked: &AccessQuery,
+        redeemed: Option<&RefreshToken>,
+    ) -> Self {
         (self.tenant, self.resource) = (asked.tenant.clone(), asked.resource.clone());
         self.token_type = Some(asked.token_type.clone());
         self.family = redeemed.and_then(|redeemed| redeemed.family_id.clone());
         self
     }
 
-    /// The tokens of the response: an access token, a refresh token if there is one, and the ID token if the response's type
-    /// has one.
+    /// The tokens of the response: an access token, a refresh token if there is one, and the ID
+    /// token if the response's type has one.
     ///
-    /// Without a refresh token in the response, the one that is stored stays the valid one (RFC 6749 §6); one without a
-    /// text is none. The ID token is kept as it was received, as `id_token_hint`: verify it before you act on what it
-    /// says. What else providers say is taken from [`ProviderFields`](super::ProviderFields), wherever in the
-    /// response's type they are. What is no scope (RFC 6749 §3.3) is left out of the scopes, and Slack's `bot` and
-    /// `user` are [bearer tokens](https://datatracker.ietf.org/doc/html/rfc6750), as its API takes them.
+    /// Without a refresh token in the response, the one that is stored stays the valid one (RFC
+    /// 6749 §6); one without a text is none. The ID token is kept as it was received, as
+    /// `id_token_hint`: verify it before you act on what it says. What else providers say is taken
+    /// from [`ProviderFields`](super::ProviderFields), wherever in the response's type they are.
+    /// What is no scope (RFC 6749 §3.3) is left out of the scopes, and Slack's `bot` and `user` are
+    /// [bearer tokens](https://datatracker.ietf.org/doc/html/rfc6750), as its API takes them.
     ///
-    /// Nothing is lost for what stands beside it: an access token that cannot be read is left out, and the others are
-    /// there.
+    /// Nothing is lost for what stands beside it: an access token that cannot be read is left out,
+    /// and the others are there.
     ///
     /// # Errors
     /// [`Error::InvalidInput`] if there is no token in it that can be read.
     pub fn tokens<R: TokenResponse>(&self, response: &R) -> Result<Tokens> {
         let further = further(response);
-        let refresh = response.refresh_token().map(|token| token.secret().as_str()).filter(|text| !is_blank(text));
+        let refresh = response
+            .refresh_token()
+            .map(|token| token.secret().as_str())
+            .filter(|text| !is_blank(text));
         // A family that cannot be stored must not cost the token.
-        let family = further.fields.family_id().filter(|family| check("family id", family, MAX_ID_BYTES).is_ok());
+        let family = further
+            .fields
+            .family_id()
+            .filter(|family| check("family id", family, MAX_ID_BYTES).is_ok());
         let refresh = refresh.map(|text| RefreshToken {
             family_id: family.map(Into::into).or_else(|| self.family.clone()),
             expires_at: self.ends(further.fields.refresh_token_expires_in()),
@@ -124,25 +149,38 @@ impl Received {
             partition: self.partition.clone(),
             ..IdToken::new(self.client.clone(), token)
         });
-        let tokens = [self.access(response, &further).map(Token::from), refresh.map(Into::into), id.map(Into::into)];
+        let tokens = [
+            self.access(response, &further).map(Token::from),
+            refresh.map(Into::into),
+            id.map(Into::into),
+        ];
         let tokens: Vec<Token> = tokens.into_iter().flatten().collect();
         if tokens.is_empty() {
-            return Err(Error::invalid("token response", "there is no token in it that can be read"));
+            return Err(Error::invalid(
+                "token response",
+                "there is no token in it that can be read",
+            ));
         }
         Ok(tokens.into())
     }
 
-    /// The access token, unless there is none that can be read, or its type is none that can be stored.
+    /// The access token, unless there is none that can be read, or its type is none that can be
+    /// stored.
     fn access<R: TokenResponse>(&self, response: &R, further: &Members) -> Option<AccessToken> {
-        let text = Some(response.access_token().secret().as_str()).filter(|text| !is_blank(text))?;
+        let text =
+            Some(response.access_token().secret().as_str()).filter(|text| !is_blank(text))?;
         let token_type = self.token_type(response.token_type())?;
         // A type of the app's own may have more to say than it tells, or less.
         let said = response.expires_in().map_or(Life::Unsaid, |life| Life::Given(life.as_secs()));
         let lifetime = said.and(further.life).believed(self.lasting);
         // Too late for any clock: as if it were over.
         let expires_at = lifetime.map(|life| self.at.checked_add(life).unwrap_or(self.at));
-        let due = self.ends(further.fields.refresh_in()).filter(|at| *at > self.at && expires_at.is_none_or(|end| *at < end));
-        let extended = self.ends(further.fields.ext_expires_in()).filter(|at| expires_at.is_some_and(|end| *at > end));
+        let due = self
+            .ends(further.fields.refresh_in())
+            .filter(|at| *at > self.at && expires_at.is_none_or(|end| *at < end));
+        let extended = self
+            .ends(further.fields.ext_expires_in())
+            .filter(|at| expires_at.is_some_and(|end| *at > end));
         Some(AccessToken {
             tenant: self.tenant.clone(),
             resource: self.resource.clone(),
@@ -163,22 +201,29 @@ impl Received {
         let given = given.iter().copied().filter(|scope| Scopes::new([*scope]).is_ok());
         Scopes::new(given.clone().chain(self.given_otherwise(given.clone()))).unwrap_or_else(|_| {
             // Too many to be stored: those that somebody will ask for.
-            let asked = self.scopes.iter().filter(|asked| given.clone().any(|given| given == *asked));
+            let asked =
+                self.scopes.iter().filter(|asked| given.clone().any(|given| given == *asked));
             Scopes::new(asked).unwrap_or_default()
         })
     }
 
-    /// Those of the requested scopes that Entra ID gives, and names in another case or not at all: what comes beside the access token,
-    /// and what stands for all that the app has been granted. Asked for again, the token must be found under them.
-    fn given_otherwise<'a>(&'a self, given: impl Iterator<Item = &'a str> + Clone) -> impl Iterator<Item = &'a str> {
+    /// Those of the requested scopes that Entra ID gives, and names in another case or not at all:
+    /// what comes beside the access token, and what stands for all that the app has been granted.
+    /// Asked for again, the token must be found under them.
+    fn given_otherwise<'a>(
+        &'a self,
+        given: impl Iterator<Item = &'a str> + Clone,
+    ) -> impl Iterator<Item = &'a str> {
         let is_only = self.scopes.len() == 1;
         self.scopes.iter().filter(move |scope| {
-            is_of_openid(scope) || (is_only && is_default(scope)) || given.clone().any(|given| given.eq_ignore_ascii_case(scope))
+            is_of_openid(scope)
+                || (is_only && is_default(scope))
+                || given.clone().any(|given| given.eq_ignore_ascii_case(scope))
         })
     }
 
-    /// The token type by its registered spelling, where it has one: some resource servers compare it with regard to
-    /// case. (The crate makes every type lower case.) `None` if it is none.
+    /// The token type by its registered spelling, where it has one: some resource servers compare
+    /// it with regard to case. (The crate makes every type lower case.) `None` if it is none.
     fn token_type(&self, given: &impl Serialize) -> Option<String> {
         let Ok(serde_json::Value::String(given)) = serde_json::to_value(given) else { return None };
         if self.token_type.as_ref().is_some_and(|asked| asked.eq_ignore_ascii_case(&given)) {
@@ -188,7 +233,9 @@ impl Received {
         if ["bot", "user"].contains(&given.as_str()) {
             return Some("Bearer".into());
         }
-        let registered = ["Bearer", "DPoP", "PoP", "N_A"].into_iter().find(|name| name.eq_ignore_ascii_case(&given));
+        let registered = ["Bearer", "DPoP", "PoP", "N_A"]
+            .into_iter()
+            .find(|name| name.eq_ignore_ascii_case(&given));
         let given = registered.map_or(given, Into::into);
         check("token type", &given, 64).is_ok().then_some(given)
     }
@@ -204,9 +251,8 @@ impl fmt::Debug for Received {
     }
 }
 
-/// What the trait [`TokenResponse`] does not give, out of the response's JSON, whatever its type: what RFC 6749 does
-/// not name, and whether
-/// `expires_in` was there and could not be read.
+/// What the trait [`TokenResponse`] does not give, out of the response's JSON, whatever its type:
+/// what RFC 6749 does not name, and whether `expires_in` was there and could not be read.
 fn further(response: &impl Serialize) -> Members {
     json_of(response).and_then(|json| Members::of_bytes(&json)).unwrap_or_default()
 }

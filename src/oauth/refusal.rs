@@ -11,12 +11,13 @@ use super::TokenAnswer;
 use super::fields::text;
 use crate::platform::wipe::Wiped;
 
-/// Entra ID's codes for a grant that is good, but not enough for what was asked for: consent, a second factor, conditional access.
-/// (Its "error codes" reference: AADSTS65001, 50076, ...)
-const ASKS_THE_USER: [u64; 12] = [50072, 50074, 50076, 50079, 50158, 53000, 53001, 53002, 53003, 53004, 65001, 65004];
+/// Entra ID's codes for a grant that is good, but not enough for what was asked for: consent, a
+/// second factor, conditional access. (Its "error codes" reference: AADSTS65001, 50076, ...)
+const ASKS_THE_USER: [u64; 12] =
+    [50072, 50074, 50076, 50079, 50158, 53000, 53001, 53002, 53003, 53004, 65001, 65004];
 
-/// The error response of a token endpoint (RFC 6749 §5.2), with what Entra ID adds to it. It can be the `TE` of an
-/// [`oauth2::Client`], whose own type drops `claims` and `suberror`.
+/// The error response of a token endpoint (RFC 6749 §5.2), with what Entra ID adds to it. It can be
+/// the `TE` of an [`oauth2::Client`], whose own type drops `claims` and `suberror`.
 ///
 /// `Display` and `Debug` show the codes alone: a description can name the user.
 ///
@@ -75,10 +76,12 @@ impl Refusal {
         self.claims.as_deref()
     }
 
-    /// The refresh token (or code) is of no use any more: expired, revoked, replayed, or somebody else's.
+    /// The refresh token (or code) is of no use any more: expired, revoked, replayed, or somebody
+    /// else's.
     ///
-    /// Entra ID says `invalid_grant` too when the grant is good and the user has to do something first; it then adds a challenge,
-    /// or a `suberror` that says so. A `suberror` that is not known is believed to be final: when in doubt, forget.
+    /// Entra ID says `invalid_grant` too when the grant is good and the user has to do something
+    /// first; it then adds a challenge, or a `suberror` that says so. A `suberror` that is not
+    /// known is believed to be final: when in doubt, forget.
     #[must_use]
     pub fn is_final(&self) -> bool {
         match self.error.as_str() {
@@ -89,11 +92,15 @@ impl Refusal {
         }
     }
 
-    /// The user has to sign in, consent, choose an account, or do more to authenticate (OpenID Connect Core 1.0 §3.1.2.6).
+    /// The user has to sign in, consent, choose an account, or do more to authenticate (OpenID
+    /// Connect Core 1.0 §3.1.2.6).
     #[must_use]
     pub fn is_interaction_required(&self) -> bool {
         match self.error.as_str() {
-            "interaction_required" | "login_required" | "consent_required" | "account_selection_required" => true,
+            "interaction_required"
+            | "login_required"
+            | "consent_required"
+            | "account_selection_required" => true,
             "unmet_authentication_requirements" => true,
             "invalid_grant" => self.wants_user(),
             _ => false,
@@ -103,15 +110,20 @@ impl Refusal {
     fn wants_user(&self) -> bool {
         match self.suberror() {
             Some("bad_token" | "token_expired") => false,
-            Some("consent_required" | "basic_action" | "additional_action" | "message_only") => true,
+            Some("consent_required" | "basic_action" | "additional_action" | "message_only") => {
+                true
+            }
             _ => self.claims.is_some() || self.codes().any(|code| ASKS_THE_USER.contains(&code)),
         }
     }
 
-    /// The numbers of Entra ID's codes: from the list, or from the description, which is all that the crate's own type keeps.
+    /// The numbers of Entra ID's codes: from the list, or from the description, which is all that
+    /// the crate's own type keeps.
     fn codes(&self) -> impl Iterator<Item = u64> {
         let said = self.description().and_then(|text| text.strip_prefix("AADSTS"));
-        let said = said.and_then(|text| text.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok());
+        let said = said.and_then(|text| {
+            text.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
+        });
         self.error_codes.iter().copied().chain(said)
     }
 
@@ -142,8 +154,10 @@ impl fmt::Debug for Refusal {
 
 /// A code as it may stand in a log: whoever answers decides what it says.
 fn code(given: &str) -> &str {
-    let is_plain =
-        given.len() <= 64 && given.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
+    let is_plain = given.len() <= 64
+        && given
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
     if is_plain { given } else { "an error code that is none" }
 }
 
@@ -158,8 +172,8 @@ fn numbers<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<u64>, D::Error> {
     Ok(value.as_array().into_iter().flatten().filter_map(serde_json::Value::as_u64).collect())
 }
 
-/// Why a token request brought no tokens. It takes over an [`oauth2::RequestTokenError`] of any kind, and leaves out of it what
-/// has no place in a log: the body of the answer, and descriptions.
+/// Why a token request brought no tokens. It takes over an [`oauth2::RequestTokenError`] of any
+/// kind, and leaves out of it what has no place in a log: the body of the answer, and descriptions.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenRequestError {
@@ -169,10 +183,10 @@ pub enum TokenRequestError {
     /// The request could not be sent, or was not answered. Try again later.
     #[error("the token endpoint could not be reached")]
     Request(#[source] Box<dyn StdError + Send + Sync>),
-    /// The response's type cannot read the answer, but there are tokens in it. They are `answer`, for
-    /// [`Received::tokens`](super::Received::tokens): what is in it is lost if it is not stored, and the refresh token
-    /// that was redeemed is spent. (An [`Acquirer`](crate::Acquirer) stores them by itself if this is what its closure
-    /// failed for, or the source of it.)
+    /// The response's type cannot read the answer, but there are tokens in it. They are `answer`,
+    /// for [`Received::tokens`](super::Received::tokens): what is in it is lost if it is not
+    /// stored, and the refresh token that was redeemed is spent. (An [`Acquirer`](crate::Acquirer)
+    /// stores them by itself if this is what its closure failed for, or the source of it.)
     #[error("the answer of the token endpoint could not be read whole (at {at})")]
     Partly {
         /// The name of the field that could not be read, if it was one.
@@ -198,9 +212,10 @@ where
 {
     fn from(error: RequestTokenError<RE, T>) -> Self {
         match error {
-            RequestTokenError::ServerResponse(response) => {
-                Refusal::of(&response).map_or_else(|| Self::Other("an error response without a code".into()), Self::Refused)
-            }
+            RequestTokenError::ServerResponse(response) => Refusal::of(&response).map_or_else(
+                || Self::Other("an error response without a code".into()),
+                Self::Refused,
+            ),
             RequestTokenError::Request(source) => Self::Request(Box::new(source)),
             RequestTokenError::Parse(error, body) => {
                 let (body, at) = (Wiped(body), error.path().to_string());

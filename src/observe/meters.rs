@@ -1,8 +1,11 @@
-//! Counters, gauges and histograms, through the `metrics` facade. `docs/operating.md` says what to do about each.
+//! Counters, gauges and histograms, through the `metrics` facade. `docs/operating.md` says what to
+//! do about each.
 
 use std::time::{Duration, Instant};
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 
 use super::{Acquisition, Found, Read, Refresh};
 #[cfg(feature = "logout")]
@@ -11,7 +14,8 @@ use crate::model::error::Part;
 use crate::model::report::{Stats, Swept};
 use crate::model::sign_out::ScopeKind;
 
-/// Gives the recorder the units and meanings of all metrics of this crate. Call it once, after the app has installed its recorder.
+/// Gives the recorder the units and meanings of all metrics of this crate. Call it once, after the
+/// app has installed its recorder.
 ///
 /// ```
 /// // after e.g. `metrics_exporter_prometheus::PrometheusBuilder::new().install()`:
@@ -21,8 +25,16 @@ pub fn describe_metrics() {
     use Unit::{Bytes, Count, Seconds};
     describe_counter!("oubliette_acquires_total", Count, "Access tokens asked for, by outcome");
     describe_counter!("oubliette_refreshes_total", Count, "Refreshes at a provider, by outcome");
-    describe_histogram!("oubliette_refresh_duration_seconds", Seconds, "How long a refresh took, the store's part included");
-    describe_gauge!("oubliette_refresh_waiting", Count, "Callers that wait for a refresh which somebody else does");
+    describe_histogram!(
+        "oubliette_refresh_duration_seconds",
+        Seconds,
+        "How long a refresh took, the store's part included"
+    );
+    describe_gauge!(
+        "oubliette_refresh_waiting",
+        Count,
+        "Callers that wait for a refresh which somebody else does"
+    );
     describe_counter!("oubliette_sign_ins_total", Count, "Sign-ins, by outcome");
     describe_histogram!("oubliette_sign_in_duration_seconds", Seconds, "How long a sign-in took");
     describe_counter!("oubliette_puts_total", Count, "Calls that store tokens, by outcome");
@@ -37,19 +49,39 @@ pub fn describe_metrics() {
     );
     #[cfg(feature = "logout")]
     {
-        describe_counter!("oubliette_callbacks_total", Count, "Sign-outs that providers told of, by channel and outcome");
-        describe_counter!("oubliette_key_fetches_total", Count, "Fetches of a provider's keys, by outcome");
+        describe_counter!(
+            "oubliette_callbacks_total",
+            Count,
+            "Sign-outs that providers told of, by channel and outcome"
+        );
+        describe_counter!(
+            "oubliette_key_fetches_total",
+            Count,
+            "Fetches of a provider's keys, by outcome"
+        );
     }
-    describe_counter!("oubliette_errors_total", Count, "Other verbs that failed, by verb and error");
+    describe_counter!(
+        "oubliette_errors_total",
+        Count,
+        "Other verbs that failed, by verb and error"
+    );
     describe_counter!("oubliette_ledger_syncs_total", Count, "Syncs of the ledger to the disk");
     describe_histogram!(
         "oubliette_ledger_sync_duration_seconds",
         Seconds,
         "How long writing and syncing a group of records took"
     );
-    describe_histogram!("oubliette_ledger_sync_sign_outs", Count, "How many sign-outs shared a sync");
+    describe_histogram!(
+        "oubliette_ledger_sync_sign_outs",
+        Count,
+        "How many sign-outs shared a sync"
+    );
     describe_gauge!("oubliette_ledger_bytes", Bytes, "The ledger's size");
-    describe_gauge!("oubliette_ledger_reserve", Count, "Sign-outs that could still be recorded if the disk were full");
+    describe_gauge!(
+        "oubliette_ledger_reserve",
+        Count,
+        "Sign-outs that could still be recorded if the disk were full"
+    );
     describe_gauge!(
         "oubliette_clock_ahead_seconds",
         Seconds,
@@ -57,13 +89,29 @@ pub fn describe_metrics() {
     );
     describe_gauge!("oubliette_fences", Count, "Sign-outs that stand in memory");
     describe_gauge!("oubliette_backlog", Count, "Sign-outs whose rows wait to be deleted");
-    describe_counter!("oubliette_reclaimed_rows_total", Count, "Rows of ended sign-ins that were deleted behind sign-outs");
+    describe_counter!(
+        "oubliette_reclaimed_rows_total",
+        Count,
+        "Rows of ended sign-ins that were deleted behind sign-outs"
+    );
     describe_counter!("oubliette_swept_accounts_total", Count, "Accounts that a sweep looked at");
-    describe_counter!("oubliette_swept_total", Count, "What a sweep deleted, by kind: dead rows, expired tokens");
+    describe_counter!(
+        "oubliette_swept_total",
+        Count,
+        "What a sweep deleted, by kind: dead rows, expired tokens"
+    );
     describe_counter!("oubliette_tampered_total", Count, "Rows that did not open, by who met them");
-    describe_counter!("oubliette_compactions_total", Count, "Compactions of the engine's folder, by outcome");
+    describe_counter!(
+        "oubliette_compactions_total",
+        Count,
+        "Compactions of the engine's folder, by outcome"
+    );
     describe_gauge!("oubliette_engine_bytes", Bytes, "The engine's size on the disk");
-    describe_gauge!("oubliette_poisoned", Count, "1 if this part has failed and the store must be reopened");
+    describe_gauge!(
+        "oubliette_poisoned",
+        Count,
+        "1 if this part has failed and the store must be reopened"
+    );
     describe_counter!("oubliette_poisonings_total", Count, "How often a part has failed");
     describe_counter!("oubliette_upkeep_passes_total", Count, "Passes of the upkeep, by outcome");
 }
@@ -176,8 +224,10 @@ pub(super) fn put(outcome: &'static str, tokens: usize, watch: Watch) {
 }
 
 pub(super) fn signed_out(scope: ScopeKind, outcome: &'static str, watch: Watch) {
-    counter!("oubliette_sign_outs_total", "scope" => scope.as_str(), "outcome" => outcome).increment(1);
-    histogram!("oubliette_sign_out_duration_seconds", "scope" => scope.as_str()).record(watch.elapsed());
+    counter!("oubliette_sign_outs_total", "scope" => scope.as_str(), "outcome" => outcome)
+        .increment(1);
+    histogram!("oubliette_sign_out_duration_seconds", "scope" => scope.as_str())
+        .record(watch.elapsed());
 }
 
 pub(super) fn verb_failed(verb: &'static str, error: &'static str) {
@@ -192,7 +242,8 @@ pub(super) fn synced(sign_outs: usize, watch: Watch, bytes: u64, reserve: u64) {
     counter!("oubliette_ledger_syncs_total").increment(1);
     histogram!("oubliette_ledger_sync_duration_seconds").record(watch.elapsed());
     // (A group is of 65 535 records at most.)
-    histogram!("oubliette_ledger_sync_sign_outs").record(u32::try_from(sign_outs).unwrap_or(u32::MAX));
+    histogram!("oubliette_ledger_sync_sign_outs")
+        .record(u32::try_from(sign_outs).unwrap_or(u32::MAX));
     gauge!("oubliette_ledger_bytes").set(gauge_of(bytes));
     gauge!("oubliette_ledger_reserve").set(gauge_of(reserve));
 }
@@ -244,7 +295,10 @@ pub(super) fn figures(stats: &Stats) {
     gauge!("oubliette_backlog").set(gauge_of(stats.backlog as u64));
 }
 
-#[expect(clippy::cast_precision_loss, reason = "gauges are floating point; what is lost beyond 2^53 does not matter")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "gauges are floating point; what is lost beyond 2^53 does not matter"
+)]
 fn gauge_of(figure: u64) -> f64 {
     figure as f64
 }

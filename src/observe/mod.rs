@@ -1,7 +1,9 @@
-//! What the store tells operators while it works: metrics and spans, behind the features `metrics` and `tracing`. Never a token, never an
-//! identifier, clear or hashed. Without the features every call here is empty.
+//! What the store tells operators while it works: metrics and spans, behind the features `metrics`
+//! and `tracing`. Never a token, never an identifier, clear or hashed. Without the features every
+//! call here is empty.
 //!
-//! Each verb passes through one function here, which opens its span, counts its outcome, and warns of what an operator has to look at.
+//! Each verb passes through one function here, which opens its span, counts its outcome, and warns
+//! of what an operator has to look at.
 
 #[cfg(feature = "metrics")]
 mod meters;
@@ -132,8 +134,9 @@ impl Told {
     }
 }
 
-/// A provider's callback was answered. Only what is signed can leave a warning, and once a minute: a stranger must not fill a log, nor may who has
-/// overheard a token. (For who looks closely there is a note at `debug`, no more often.)
+/// A provider's callback was answered. Only what is signed can leave a warning, and once a minute:
+/// a stranger must not fill a log, nor may who has overheard a token. (For who looks closely there
+/// is a note at `debug`, no more often.)
 #[cfg(feature = "logout")]
 pub(crate) fn called_back(channel: Channel, what: Callback) {
     static FAILED: Told = Told::never();
@@ -147,8 +150,9 @@ pub(crate) fn called_back(channel: Channel, what: Callback) {
     meters::called_back(channel, what);
 }
 
-/// A logout token was refused, and the key that it names is one that its provider has published and that cannot be used. What is told of is the key,
-/// whoever sent the token. The caller sees to it that it is not told too often.
+/// A logout token was refused, and the key that it names is one that its provider has published and
+/// that cannot be used. What is told of is the key, whoever sent the token. The caller sees to it
+/// that it is not told too often.
 #[cfg(feature = "logout")]
 pub(crate) fn refused_for_its_key(key: &impl std::fmt::Display) {
     let key = key.to_string();
@@ -178,7 +182,10 @@ pub(crate) fn read<T>(kind: Read, run: impl FnOnce() -> Result<Option<T>>) -> Re
 
 /// Reads a token if that needs no waiting; only then it counts.
 #[cfg(feature = "tokio")]
-pub(crate) fn try_read<T>(kind: Read, run: impl FnOnce() -> Option<Result<Option<T>>>) -> Option<Result<Option<T>>> {
+pub(crate) fn try_read<T>(
+    kind: Read,
+    run: impl FnOnce() -> Option<Result<Option<T>>>,
+) -> Option<Result<Option<T>>> {
     let span = span!("read", kind = kind.as_str());
     let result = run();
     match &result {
@@ -237,13 +244,16 @@ pub(crate) fn verb<T>(name: &'static str, run: impl FnOnce() -> Result<T>) -> Re
 
 /// Any other verb, if it needs no waiting; only then it counts.
 #[cfg(feature = "tokio")]
-pub(crate) fn try_verb<T>(name: &'static str, run: impl FnOnce() -> Option<Result<T>>) -> Option<Result<T>> {
+pub(crate) fn try_verb<T>(
+    name: &'static str,
+    run: impl FnOnce() -> Option<Result<T>>,
+) -> Option<Result<T>> {
     let result = run()?;
     Some(verb(name, || result))
 }
 
-/// A group of records has been synced: how many sign-outs shared it, how long it took, how large the ledger is, and how many could still be
-/// recorded.
+/// A group of records has been synced: how many sign-outs shared it, how long it took, how large
+/// the ledger is, and how many could still be recorded.
 pub(crate) fn synced(sign_outs: usize, watch: Watch, bytes: u64, reserve: u64) {
     meters::synced(sign_outs, watch, bytes, reserve);
 }
@@ -262,10 +272,14 @@ pub(crate) fn poisoned(part: Part) {
 /// The store was opened.
 pub(crate) fn opened(found: Opened) {
     if found.engine_was_missing {
-        alert!("the engine's folder was missing: the store began without a sign-in; every sign-out on record stands");
+        alert!(
+            "the engine's folder was missing: the store began without a sign-in; every sign-out on record stands"
+        );
     }
     if found.snapshot_was_damaged {
-        alert!("the engine's snapshot was damaged, and made anew: nothing was lost, but look at the disk");
+        alert!(
+            "the engine's snapshot was damaged, and made anew: nothing was lost, but look at the disk"
+        );
     }
     meters::opened();
 }
@@ -336,15 +350,21 @@ fn outcome<T>(span: &Span, verb: &'static str, result: &Result<T>) -> &'static s
     outcome
 }
 
-/// Warns of errors that somebody other than the caller should look at. (Poison is warned of once, when it comes.)
+/// Warns of errors that somebody other than the caller should look at. (Poison is warned of once,
+/// when it comes.)
 fn look_at(verb: &'static str, error: &Error) {
     match error {
         Error::Tampered(row) => {
             alert!("a row does not open", verb = verb, row = *row);
             meters::tampered(verb);
         }
-        Error::Indeterminate(_) => alert!("the disk failed during a sign-out: reopen the store and sign out again", verb = verb),
-        Error::OnlySessionEnded { .. } => alert!("a session has ended, but not its accounts", verb = verb),
+        Error::Indeterminate(_) => alert!(
+            "the disk failed during a sign-out: reopen the store and sign out again",
+            verb = verb
+        ),
+        Error::OnlySessionEnded { .. } => {
+            alert!("a session has ended, but not its accounts", verb = verb)
+        }
         Error::Full(part) => alert!("no space is left", verb = verb, part = part.as_str()),
         _ => {}
     }

@@ -1,26 +1,30 @@
-//! The claims that providers add to an ID token, and the types of an `openidconnect` client that keeps them.
+//! The claims that providers add to an ID token, and the types of an `openidconnect` client that
+//! keeps them.
 
 use std::fmt;
 use std::time::Duration;
 
 use oauth2::basic::BasicTokenType;
 use openidconnect::core::{
-    CoreAuthDisplay, CoreAuthPrompt, CoreGenderClaim, CoreJsonWebKey, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm,
-    CoreRevocableToken, CoreRevocationErrorResponse, CoreTokenIntrospectionResponse,
+    CoreAuthDisplay, CoreAuthPrompt, CoreGenderClaim, CoreJsonWebKey,
+    CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm, CoreRevocableToken,
+    CoreRevocationErrorResponse, CoreTokenIntrospectionResponse,
 };
 use openidconnect::{
-    AccessToken, AdditionalClaims, Client, EndpointNotSet, IdToken, IdTokenClaims, IdTokenVerifier, OAuth2TokenResponse,
-    RefreshToken, Scope, TokenResponse,
+    AccessToken, AdditionalClaims, Client, EndpointNotSet, IdToken, IdTokenClaims, IdTokenVerifier,
+    OAuth2TokenResponse, RefreshToken, Scope, TokenResponse,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::oauth::{ProviderFields, Refusal, TokenAnswer};
 
-/// All claims of an ID token but the standard ones: `sid`, `oid`, `tid`, `roles`, ... For the `AC` of `openidconnect`'s types,
-/// whose [`CoreIdTokenClaims`](openidconnect::core::CoreIdTokenClaims) drops them: with those no sign-out by `sid` would find anybody.
+/// All claims of an ID token but the standard ones: `sid`, `oid`, `tid`, `roles`, ... For the `AC`
+/// of `openidconnect`'s types, whose [`CoreIdTokenClaims`](openidconnect::core::CoreIdTokenClaims)
+/// drops them: with those no sign-out by `sid` would find anybody.
 ///
-/// To have fields of your own beside them, `#[serde(flatten)]` this one into your type and implement `AsRef<ProviderClaims>`.
+/// To have fields of your own beside them, `#[serde(flatten)]` this one into your type and
+/// implement `AsRef<ProviderClaims>`.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ProviderClaims(Map<String, Value>);
@@ -51,13 +55,18 @@ impl fmt::Debug for ProviderClaims {
 pub type ProviderIdTokenClaims = IdTokenClaims<ProviderClaims, CoreGenderClaim>;
 
 /// An ID token.
-pub type ProviderIdToken = IdToken<ProviderClaims, CoreGenderClaim, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm>;
+pub type ProviderIdToken = IdToken<
+    ProviderClaims,
+    CoreGenderClaim,
+    CoreJweContentEncryptionAlgorithm,
+    CoreJwsSigningAlgorithm,
+>;
 
 /// What verifies it.
 pub type ProviderIdTokenVerifier<'a> = IdTokenVerifier<'a, CoreJsonWebKey>;
 
-/// A token response with an ID token and what providers add: a [`TokenAnswer`], whose ID token is parsed. One that is no JWT costs
-/// none of the other tokens, and is none here.
+/// A token response with an ID token and what providers add: a [`TokenAnswer`], whose ID token is
+/// parsed. One that is no JWT costs none of the other tokens, and is none here.
 #[derive(Clone)]
 pub struct ProviderTokenResponse {
     answer: TokenAnswer,
@@ -116,15 +125,21 @@ impl OAuth2TokenResponse for ProviderTokenResponse {
     }
 }
 
-impl TokenResponse<ProviderClaims, CoreGenderClaim, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm>
-    for ProviderTokenResponse
+impl
+    TokenResponse<
+        ProviderClaims,
+        CoreGenderClaim,
+        CoreJweContentEncryptionAlgorithm,
+        CoreJwsSigningAlgorithm,
+    > for ProviderTokenResponse
 {
     fn id_token(&self) -> Option<&ProviderIdToken> {
         self.id_token.as_ref()
     }
 }
 
-/// [`CoreClient`](openidconnect::core::CoreClient) with [`ProviderClaims`], [`ProviderFields`] and [`Refusal`].
+/// [`CoreClient`](openidconnect::core::CoreClient) with [`ProviderClaims`], [`ProviderFields`] and
+/// [`Refusal`].
 pub type ProviderClient<
     HasAuthUrl = EndpointNotSet,
     HasDeviceAuthUrl = EndpointNotSet,

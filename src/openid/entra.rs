@@ -7,7 +7,9 @@ use openidconnect::url::Url;
 use serde::Deserialize;
 
 use super::provider::{ClaimError, Claims, missing, wrong};
-use crate::model::entra_cloud::{PERSONAL, is_external, preferred_environment, preferred_host, tenant_in};
+use crate::model::entra_cloud::{
+    PERSONAL, is_external, preferred_environment, preferred_host, tenant_in,
+};
 use crate::model::error::{Error, Result};
 use crate::model::id::{AccountId, TenantId, is_guid};
 use crate::platform::wipe::Wiped;
@@ -60,7 +62,12 @@ impl Authority {
             Some("organizations") => Tenants::Organizations,
             Some("consumers") => Tenants::One(PERSONAL.into()),
             Some(guid) if is_guid(guid) => Tenants::One(guid.to_ascii_lowercase()),
-            _ => return Err(Error::invalid("issuer", "name the tenant by its GUID, or common, organizations or consumers")),
+            _ => {
+                return Err(Error::invalid(
+                    "issuer",
+                    "name the tenant by its GUID, or common, organizations or consumers",
+                ));
+            }
         };
         Ok(Self { environment: named.clone(), host: named, other_hosts: Vec::new(), tenants })
     }
@@ -92,7 +99,8 @@ impl Authority {
 
     /// The same issuer at the first host.
     pub(super) fn first_name<'a>(&self, iss: &'a Url) -> Cow<'a, Url> {
-        let is_other = iss.scheme() == "https" && cloud(iss).is_some_and(|host| self.other_hosts.contains(&host));
+        let is_other = iss.scheme() == "https"
+            && cloud(iss).is_some_and(|host| self.other_hosts.contains(&host));
         let mut first = Cow::Borrowed(iss);
         if is_other && first.to_mut().set_host(Some(&self.host)).is_err() {
             return Cow::Borrowed(iss);
@@ -100,18 +108,29 @@ impl Authority {
         first
     }
 
-    pub(super) fn account_and_tenant(&self, user: &User<'_>, claims: &Claims<'_>) -> Result<(AccountId, TenantId), ClaimError> {
+    pub(super) fn account_and_tenant(
+        &self,
+        user: &User<'_>,
+        claims: &Claims<'_>,
+    ) -> Result<(AccountId, TenantId), ClaimError> {
         let tfp = claims.text("tfp")?.or(user.flow);
-        let is_b2c = tfp.is_some_and(|flow| flow.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("b2c_1")));
+        let is_b2c = tfp.is_some_and(|flow| {
+            flow.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("b2c_1"))
+        });
         let iss = self.first_name(user.iss);
         let tid = self.tenant(&iss, claims, is_b2c)?;
 
-        // B2C need not send the `oid`; its `sub` is the same, unless the app's policies say otherwise.
-        let oid = claims.text("oid")?.or((is_b2c && is_guid(user.sub)).then_some(user.sub)).ok_or(missing("oid"))?;
+        // B2C need not send the `oid`; its `sub` is the same, unless the app's policies say
+        // otherwise.
+        let oid = claims
+            .text("oid")?
+            .or((is_b2c && is_guid(user.sub)).then_some(user.sub))
+            .ok_or(missing("oid"))?;
         if !is_guid(oid) {
             return Err(ClaimError::Invalid { claim: "oid".into(), problem: "it is no GUID" });
         }
-        let account = |id: &str, claim| AccountId::msal(&self.environment, id).map_err(wrong(claim));
+        let account =
+            |id: &str, claim| AccountId::msal(&self.environment, id).map_err(wrong(claim));
         let here = account(&format!("{oid}.{tid}"), "oid")?;
         let account = match user.client_info.map(Home::read).transpose()? {
             Some(home) => {
@@ -136,7 +155,8 @@ impl Authority {
         format!("https://{}", self.host)
     }
 
-    /// The tenant that issued the token: `tid` and issuer must say the same, and that it is one of ours.
+    /// The tenant that issued the token: `tid` and issuer must say the same, and that it is one of
+    /// ours.
     fn tenant(&self, iss: &Url, claims: &Claims<'_>, is_b2c: bool) -> Result<String, ClaimError> {
         let issuer = self.tenant_of_issuer(iss).ok_or(ClaimError::WrongIssuer)?;
         match claims.text("tid")? {
@@ -146,8 +166,8 @@ impl Authority {
         }
     }
 
-    /// Whether the user's home is another tenant: `acct` (an optional claim) says so, or an `idp` that is not the issuer. (Without an
-    /// `idp` it is the issuer.)
+    /// Whether the user's home is another tenant: `acct` (an optional claim) says so, or an `idp`
+    /// that is not the issuer. (Without an `idp` it is the issuer.)
     fn is_guest(&self, iss: &Url, claims: &Claims<'_>) -> Result<bool, ClaimError> {
         if claims.says_yes("acct") {
             return Ok(true);
@@ -155,14 +175,18 @@ impl Authority {
         let Some(idp) = claims.text("idp")? else { return Ok(false) };
         let Ok(idp) = Url::parse(idp) else { return Ok(true) };
         let idp = self.first_name(&idp);
-        // The v1.0 issuer of the same tenant is no other identity provider, nor is the cloud that an external tenant is of.
-        let is_cloud = cloud(&idp) == cloud(iss) || (is_external(&self.host) && cloud(&idp).is_some_and(|host| host == PUBLIC));
+        // The v1.0 issuer of the same tenant is no other identity provider, nor is the cloud that
+        // an external tenant is of.
+        let is_cloud = cloud(&idp) == cloud(iss)
+            || (is_external(&self.host) && cloud(&idp).is_some_and(|host| host == PUBLIC));
         Ok(!(is_cloud && tenant_of(&idp) == tenant_of(iss)))
     }
 
     /// The tenant that an issuer names, if it is of this cloud and one of ours.
     pub(super) fn tenant_of_issuer(&self, iss: &Url) -> Option<String> {
-        let tenant = tenant_of(iss).filter(|tenant| self.is_at(iss) && is_guid(tenant)).map(str::to_ascii_lowercase)?;
+        let tenant = tenant_of(iss)
+            .filter(|tenant| self.is_at(iss) && is_guid(tenant))
+            .map(str::to_ascii_lowercase)?;
         let is_ours = match &self.tenants {
             Tenants::Any => true,
             Tenants::Organizations => tenant != PERSONAL,
@@ -190,7 +214,9 @@ impl Authority {
 
     /// The same issuer at the other hosts, if it is at the first.
     pub(super) fn others_of(&self, iss: &str) -> Vec<String> {
-        let Some(url) = Url::parse(iss).ok().filter(|url| self.is_at(url)) else { return Vec::new() };
+        let Some(url) = Url::parse(iss).ok().filter(|url| self.is_at(url)) else {
+            return Vec::new();
+        };
         let at = |host: &String| {
             let mut other = url.clone();
             other.set_host(Some(host)).ok().map(|()| other.into())
@@ -200,7 +226,9 @@ impl Authority {
 
     /// Whether one host means something else to each of two.
     pub(super) fn disputes(&self, other: &Self) -> bool {
-        let is_of = |authority: &Self, host: &String| authority.host == *host || authority.other_hosts.contains(host);
+        let is_of = |authority: &Self, host: &String| {
+            authority.host == *host || authority.other_hosts.contains(host)
+        };
         self.host != other.host
             && [self, other].into_iter().any(|one| {
                 let mut hosts = one.other_hosts.iter().chain([&one.host]);
@@ -219,8 +247,14 @@ impl Authority {
 
 impl Home {
     fn read(client_info: &str) -> Result<Self, ClaimError> {
-        let wrong = || ClaimError::Invalid { claim: "client_info".into(), problem: "it is not the base64url of uid and utid" };
-        let json = Wiped(Base64UrlUnpadded::decode_vec(client_info.trim_end_matches('=')).map_err(|_| wrong())?);
+        let wrong = || ClaimError::Invalid {
+            claim: "client_info".into(),
+            problem: "it is not the base64url of uid and utid",
+        };
+        let json = Wiped(
+            Base64UrlUnpadded::decode_vec(client_info.trim_end_matches('='))
+                .map_err(|_| wrong())?,
+        );
         let home: Self = serde_json::from_slice(&json).map_err(|_| wrong())?;
         if home.uid.is_empty() || !is_guid(&home.utid) { Err(wrong()) } else { Ok(home) }
     }

@@ -1,6 +1,7 @@
 //! Verified ID tokens of the [`openidconnect`] crate as sign-ins.
 //!
-//! Which claim says who the user is, and in which tenant, is a convention of each provider. [`Provider`] knows some:
+//! Which claim says who the user is, and in which tenant, is a convention of each provider.
+//! [`Provider`] knows some:
 //!
 //! | provider | account | tenant |
 //! | --- | --- | --- |
@@ -11,12 +12,15 @@
 //! | [`auth0`](Provider::auth0) | (`iss`, `sub`) | `org_id`, or the tenant's host |
 //! | [`google`](Provider::google) | (`iss`, `sub`) | `hd`, or Google's host |
 //!
-//! A provider that signs under more than one address is told so once, by [`also_known_as`](Provider::also_known_as).
+//! A provider that signs under more than one address is told so once, by
+//! [`also_known_as`](Provider::also_known_as).
 //!
-//! Always: the session is (`iss`, `sid`) where the ID token has a `sid` (at Entra: the cloud and `sid`); the subject is (`iss`, `sub`); the time of the sign-in is
-//! `iat`; the e-mail address is an alias only if the provider says that it is verified. (By `iat` and not `auth_time`: a sign-out
-//! with a cutoff compares it with a time of the same provider's clock, and a provider that issues an ID token says that the user is
-//! signed in *then*, however long ago she authenticated. How long ago that may be, the verifier checks: `max_age`.)
+//! Always: the session is (`iss`, `sid`) where the ID token has a `sid` (at Entra: the cloud and
+//! `sid`); the subject is (`iss`, `sub`); the time of the sign-in is `iat`; the e-mail address is
+//! an alias only if the provider says that it is verified. (By `iat` and not `auth_time`: a
+//! sign-out with a cutoff compares it with a time of the same provider's clock, and a provider that
+//! issues an ID token says that the user is signed in *then*, however long ago she authenticated.
+//! How long ago that may be, the verifier checks: `max_age`.)
 //!
 //! ```
 //! use openidconnect::{ClientId, IssuerUrl, JsonWebKeySet, Nonce};
@@ -39,13 +43,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Take the [moment](crate::TokenStore::as_of) before the code is redeemed, and give it to the sign-in ([`SignIn::as_of`](crate::SignIn::as_of)): then a sign-out
-//! that comes between the provider's answer and the store counts.
+//! Take the [moment](crate::TokenStore::as_of) before the code is redeemed, and give it to the
+//! sign-in ([`SignIn::as_of`](crate::SignIn::as_of)): then a sign-out that comes between the
+//! provider's answer and the store counts.
 //!
 //! # What a verifier of this crate does not see
-//! A [`Provider`] takes *verified* claims, and compares the issuer once more with its own: for a multi-tenant app of Entra ID, whose
-//! verifier has to be told `require_issuer_match(false)`, this is the only check of it. What remains with the app there: each signing
-//! key of that cloud names the issuer whose tokens it may sign, and `openidconnect` does not read that.
+//! A [`Provider`] takes *verified* claims, and compares the issuer once more with its own: for a
+//! multi-tenant app of Entra ID, whose verifier has to be told `require_issuer_match(false)`, this
+//! is the only check of it. What remains with the app there: each signing key of that cloud names
+//! the issuer whose tokens it may sign, and `openidconnect` does not read that.
 
 mod claims;
 mod entra;
@@ -55,7 +61,8 @@ mod provider;
 mod signals;
 
 pub use claims::{
-    ProviderClaims, ProviderClient, ProviderIdToken, ProviderIdTokenClaims, ProviderIdTokenVerifier, ProviderTokenResponse,
+    ProviderClaims, ProviderClient, ProviderIdToken, ProviderIdTokenClaims,
+    ProviderIdTokenVerifier, ProviderTokenResponse,
 };
 pub use provider::{ClaimError, Provider};
 #[cfg(feature = "logout")]

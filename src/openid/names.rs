@@ -1,4 +1,5 @@
-//! By which addresses a provider is known: one of them is the first, and everything is filed under that.
+//! By which addresses a provider is known: one of them is the first, and everything is filed under
+//! that.
 
 use std::borrow::Cow;
 #[cfg(feature = "logout")]
@@ -12,14 +13,18 @@ use crate::model::error::{Error, Result};
 use crate::model::id::{MAX_ID_BYTES, check};
 
 impl Provider {
-    /// Also takes tokens that the provider signs under this address (`iss`): its custom domain or the one before, an alias, an
-    /// address inside of a cluster. Session, subject, account and tenant of a token under it are filed under the first name, the one that
-    /// the provider was made with, whichever of them comes at login and which at the sign-out. Whoever signs out by one name signs out by all.
+    /// Also takes tokens that the provider signs under this address (`iss`): its custom domain or
+    /// the one before, an alias, an address inside of a cluster. Session, subject, account and
+    /// tenant of a token under it are filed under the first name, the one that the provider was
+    /// made with, whichever of them comes at login and which at the sign-out. Whoever signs out by
+    /// one name signs out by all.
     ///
-    /// The addresses are compared letter by letter. At Entra the host is what counts, whatever tenant and user flow stand behind it.
+    /// The addresses are compared letter by letter. At Entra the host is what counts, whatever
+    /// tenant and user flow stand behind it.
     ///
-    /// When a provider moves, let the address that your sign-ins were made under be the first, and have its documents fetched from the new one
-    /// (`Keys::discovered_at`). Sign-ins that were already made under this second address are not renamed, but sign-outs find them.
+    /// When a provider moves, let the address that your sign-ins were made under be the first, and
+    /// have its documents fetched from the new one (`Keys::discovered_at`). Sign-ins that were
+    /// already made under this second address are not renamed, but sign-outs find them.
     ///
     /// ```
     /// use oubliette::openid::Provider;
@@ -29,11 +34,13 @@ impl Provider {
     /// ```
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if it is no `https` or `http` URL of a host and a path. (Nothing is fetched from it, so it may be without TLS.)
+    /// [`Error::InvalidInput`] if it is no `https` or `http` URL of a host and a path. (Nothing is
+    /// fetched from it, so it may be without TLS.)
     pub fn also_known_as(mut self, address: &str) -> Result<Self> {
         let is_name = |url: &Url| matches!(url.scheme(), "https" | "http") && is_bare(url);
         let url = Url::parse(address).ok().filter(is_name);
-        let url = url.ok_or(Error::invalid("address", "it is no https or http URL of a host and a path"))?;
+        let url = url
+            .ok_or(Error::invalid("address", "it is no https or http URL of a host and a path"))?;
         check("address", address, MAX_ID_BYTES)?;
         if let Kind::Entra(authority) = &mut self.kind {
             authority.add_host(&url)?;
@@ -44,13 +51,16 @@ impl Provider {
         Ok(self)
     }
 
-    /// What is filed under this issuer is filed under: it itself, or the provider's first name if it is another name of that.
+    /// What is filed under this issuer is filed under: it itself, or the provider's first name if
+    /// it is another name of that.
     pub(crate) fn first_name<'a>(&'a self, iss: &'a str) -> Cow<'a, str> {
         match &self.kind {
-            Kind::Entra(authority) => match Url::parse(iss).as_ref().map(|url| authority.first_name(url)) {
-                Ok(Cow::Owned(first)) => Cow::Owned(first.into()),
-                _ => Cow::Borrowed(iss),
-            },
+            Kind::Entra(authority) => {
+                match Url::parse(iss).as_ref().map(|url| authority.first_name(url)) {
+                    Ok(Cow::Owned(first)) => Cow::Owned(first.into()),
+                    _ => Cow::Borrowed(iss),
+                }
+            }
             _ if self.others.iter().any(|other| other == iss) => Cow::Borrowed(&self.issuer),
             _ => Cow::Borrowed(iss),
         }
@@ -79,23 +89,31 @@ impl Provider {
         self.first_name(&self.issuer) == other.first_name(&other.issuer)
     }
 
-    /// Whether there is an address by which both are known, and under which each files something else.
+    /// Whether there is an address by which both are known, and under which each files something
+    /// else.
     pub(crate) fn disputes(&self, other: &Self) -> bool {
         let hosts = match (&self.kind, &other.kind) {
             (Kind::Entra(ours), Kind::Entra(theirs)) => ours.disputes(theirs),
             _ => false,
         };
-        let addresses = [self, other].into_iter().flat_map(|one| one.others.iter().chain([&one.issuer]));
-        let mut taken = addresses.filter(|address| self.takes_issuer(address, None) && other.takes_issuer(address, None));
+        let addresses =
+            [self, other].into_iter().flat_map(|one| one.others.iter().chain([&one.issuer]));
+        let mut taken = addresses.filter(|address| {
+            self.takes_issuer(address, None) && other.takes_issuer(address, None)
+        });
         hosts || taken.any(|address| self.first_name(address) != other.first_name(address))
     }
 
     /// Where its pages come from: scheme, host and port (RFC 6454) of each of its names.
     pub(crate) fn origins(&self) -> Vec<String> {
-        let origin = |address: &String| Url::parse(address).ok().map(|url| url.origin().ascii_serialization());
+        let origin = |address: &String| {
+            Url::parse(address).ok().map(|url| url.origin().ascii_serialization())
+        };
         let mut origins: Vec<String> = match &self.kind {
             // Whatever the authority is called, its users sign out at the cloud's first name.
-            Kind::Entra(authority) if self.issuer.starts_with("https:") => authority.clouds().collect(),
+            Kind::Entra(authority) if self.issuer.starts_with("https:") => {
+                authority.clouds().collect()
+            }
             _ => [&self.issuer].into_iter().chain(&self.others).filter_map(origin).collect(),
         };
         let mut met = HashSet::new();

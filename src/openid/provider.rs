@@ -13,7 +13,8 @@ use crate::model::id::{AccountId, Alias, AliasKind, SessionId, Subject, TenantId
 use crate::model::sign_in::SignIn;
 use crate::oauth::ProviderFields;
 
-/// An OpenID provider, and by which of its claims a sign-in is told. See the [module](super) for the table, and an example.
+/// An OpenID provider, and by which of its claims a sign-in is told. See the [module](super) for
+/// the table, and an example.
 #[derive(Clone)]
 #[must_use]
 pub struct Provider {
@@ -35,7 +36,8 @@ pub(super) enum Kind {
     Google { host: TenantId },
 }
 
-/// Why an ID token makes no sign-in of this provider: nobody is signed in. It names claims, never their values.
+/// Why an ID token makes no sign-in of this provider: nobody is signed in. It names claims, never
+/// their values.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClaimError {
@@ -62,37 +64,50 @@ impl Provider {
     /// Any provider, by its issuer: the account is (`iss`, `sub`), the tenant is the issuer.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if the issuer is no `https` URL (`http` is taken for loopback hosts, as in tests).
+    /// [`Error::InvalidInput`] if the issuer is no `https` URL (`http` is taken for loopback hosts,
+    /// as in tests).
     pub fn generic(issuer: &str) -> Result<Self> {
         parse(issuer)?;
         Ok(Self::of(issuer, Kind::Generic))
     }
 
-    /// Microsoft Entra ID, Azure AD B2C, or Entra External ID, by the authority that users sign in at.
+    /// Microsoft Entra ID, Azure AD B2C, or Entra External ID, by the authority that users sign in
+    /// at.
     ///
-    /// `https://login.microsoftonline.com/<tenant>/v2.0` with the tenant's GUID takes its tokens alone. With `organizations`, `consumers` or
-    /// `common` in its place it takes those of any organisation, of personal accounts, or of both: from an issuer of the same
-    /// cloud whose tenant is the token's `tid`. Tokens of the v1.0 endpoint (`https://sts.windows.net/...`) are taken too. For B2C:
-    /// `https://contoso.b2clogin.com/<tenant>/v2.0/`, with or without `tfp` and the user flow. For External ID:
-    /// `https://contoso.ciamlogin.com/<tenant>/v2.0`, always with the tenant's GUID, though Microsoft's own libraries take `contoso.onmicrosoft.com` too.
-    /// There tokens name the issuer by another host, `https://<tenant>.ciamlogin.com/<tenant>/v2.0`, which is known here; `openidconnect`'s own discovery
-    /// wants to be given that one. A custom domain is one more [name](Self::also_known_as).
+    /// `https://login.microsoftonline.com/<tenant>/v2.0` with the tenant's GUID takes its tokens
+    /// alone. With `organizations`, `consumers` or `common` in its place it takes those of any
+    /// organisation, of personal accounts, or of both: from an issuer of the same cloud whose
+    /// tenant is the token's `tid`. Tokens of the v1.0 endpoint (`https://sts.windows.net/...`) are
+    /// taken too. For B2C: `https://contoso.b2clogin.com/<tenant>/v2.0/`, with or without `tfp` and
+    /// the user flow. For External ID: `https://contoso.ciamlogin.com/<tenant>/v2.0`, always with
+    /// the tenant's GUID, though Microsoft's own libraries take `contoso.onmicrosoft.com` too.
+    /// There tokens name the issuer by another host,
+    /// `https://<tenant>.ciamlogin.com/<tenant>/v2.0`, which is known here; `openidconnect`'s own
+    /// discovery wants to be given that one. A custom domain is one more
+    /// [name](Self::also_known_as).
     ///
-    /// **Account**: the *home* account, `uid.utid`, at the authority's host: [`AccountId::msal`], so that what was imported from an MSAL
-    /// cache is the same account, and all user flows of a B2C user are one. For somebody who signs in at home that is `oid.tid`.
-    /// A **guest** has another `oid` in each tenant: whose account it is only `client_info` in the token response tells, which comes
-    /// if `client_info=1` is among the request's parameters (`add_extra_param`). Give the response's fields to
-    /// [`sign_in_with`](Self::sign_in_with); without them a guest's sign-in is refused. Take `client_info` from nowhere else: it is not signed, and in
-    /// a redirect the user could change it. A **personal account** has the tenant `9188040d-6c67-4c5b-b112-36a304b66dad`.
+    /// **Account**: the *home* account, `uid.utid`, at the authority's host: [`AccountId::msal`],
+    /// so that what was imported from an MSAL cache is the same account, and all user flows of a
+    /// B2C user are one. For somebody who signs in at home that is `oid.tid`. A **guest** has
+    /// another `oid` in each tenant: whose account it is only `client_info` in the token response
+    /// tells, which comes if `client_info=1` is among the request's parameters (`add_extra_param`).
+    /// Give the response's fields to [`sign_in_with`](Self::sign_in_with); without them a guest's
+    /// sign-in is refused. Take `client_info` from nowhere else: it is not signed, and in a
+    /// redirect the user could change it. A **personal account** has the tenant
+    /// `9188040d-6c67-4c5b-b112-36a304b66dad`.
     ///
-    /// **Tenant**: `tid`, in lower case. **Subject**: (`iss`, `sub`), pairwise: another in each app. **Session**: (the cloud,
-    /// such as `https://login.microsoftonline.com`, `sid`), whatever the tenant and the version of the endpoint (at External ID `https://<tenant>.ciamlogin.com`, by the tenant's id): Entra's front-channel sign-out sends a `sid`
-    /// without an issuer. It is an [optional claim], to be configured. **E-mail**: `email` is not verified, so it is no alias, but with the optional claim `xms_edov`.
+    /// **Tenant**: `tid`, in lower case. **Subject**: (`iss`, `sub`), pairwise: another in each
+    /// app. **Session**: (the cloud, such as `https://login.microsoftonline.com`, `sid`), whatever
+    /// the tenant and the version of the endpoint (at External ID `https://<tenant>.ciamlogin.com`,
+    /// by the tenant's id): Entra's front-channel sign-out sends a `sid` without an issuer. It is
+    /// an [optional claim], to be configured. **E-mail**: `email` is not verified, so it is no
+    /// alias, but with the optional claim `xms_edov`.
     ///
     /// Sources: the [ID token claims reference], and MSAL's handling of `client_info`.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if the URL is not of that form, or names the tenant otherwise than by GUID.
+    /// [`Error::InvalidInput`] if the URL is not of that form, or names the tenant otherwise than
+    /// by GUID.
     ///
     /// [optional claim]: https://learn.microsoft.com/entra/identity-platform/optional-claims-reference
     /// [ID token claims reference]: https://learn.microsoft.com/entra/identity-platform/id-token-claims-reference
@@ -101,10 +116,13 @@ impl Provider {
         Ok(Self::of(authority, Kind::Entra(Authority::new(&url)?)))
     }
 
-    /// Keycloak, by the realm's issuer: `https://sso.example.com/realms/<realm>` (before version 17 with `/auth` in front).
+    /// Keycloak, by the realm's issuer: `https://sso.example.com/realms/<realm>` (before version 17
+    /// with `/auth` in front).
     ///
-    /// The account is (`iss`, `sub`); the tenant is the realm, as it is written in the issuer. (Realms of the same name on two servers
-    /// are one tenant; if you use several servers, have a [claim](Self::tenant_claim) for it, or use [`generic`](Self::generic).) `sid` and `sub` are always there.
+    /// The account is (`iss`, `sub`); the tenant is the realm, as it is written in the issuer.
+    /// (Realms of the same name on two servers are one tenant; if you use several servers, have a
+    /// [claim](Self::tenant_claim) for it, or use [`generic`](Self::generic).) `sid` and `sub` are
+    /// always there.
     ///
     /// # Errors
     /// [`Error::InvalidInput`] if the issuer does not end so.
@@ -119,10 +137,11 @@ impl Provider {
         }
     }
 
-    /// Okta, by the issuer of the org (`https://contoso.okta.com`) or of a custom authorization server (`https://contoso.okta.com/oauth2/default`).
+    /// Okta, by the issuer of the org (`https://contoso.okta.com`) or of a custom authorization
+    /// server (`https://contoso.okta.com/oauth2/default`).
     ///
-    /// The `sub` of an ID token is the user's id in the org, whichever of its servers issued it; so the account is (the org's host,
-    /// `sub`), and the tenant is the host.
+    /// The `sub` of an ID token is the user's id in the org, whichever of its servers issued it; so
+    /// the account is (the org's host, `sub`), and the tenant is the host.
     ///
     /// # Errors
     /// [`Error::InvalidInput`] as for [`generic`](Self::generic).
@@ -131,12 +150,15 @@ impl Provider {
         Ok(Self::of(issuer, Kind::Okta { org }))
     }
 
-    /// Auth0, by the tenant's issuer (`https://contoso.eu.auth0.com/`, with the slash) or its custom domain.
+    /// Auth0, by the tenant's issuer (`https://contoso.eu.auth0.com/`, with the slash) or its
+    /// custom domain.
     ///
-    /// The account is (`iss`, `sub`). The tenant is the organization (`org_id`) that the user signed in to; without one, the host. The
-    /// same user in two organizations is one account with sign-ins in two tenants.
+    /// The account is (`iss`, `sub`). The tenant is the organization (`org_id`) that the user
+    /// signed in to; without one, the host. The same user in two organizations is one account with
+    /// sign-ins in two tenants.
     ///
-    /// Auth0 writes `updated_at` as a text: switch on `openidconnect`'s feature `accept-rfc3339-timestamps` to ask for `profile`.
+    /// Auth0 writes `updated_at` as a text: switch on `openidconnect`'s feature
+    /// `accept-rfc3339-timestamps` to ask for `profile`.
     ///
     /// # Errors
     /// [`Error::InvalidInput`] as for [`generic`](Self::generic).
@@ -145,16 +167,20 @@ impl Provider {
         Ok(Self::of(issuer, Kind::Auth0 { host }))
     }
 
-    /// Google. The account is (`iss`, `sub`); the tenant is the Workspace domain (`hd`), or `accounts.google.com` for a personal
-    /// account. Google sends no `sid`.
+    /// Google. The account is (`iss`, `sub`); the tenant is the Workspace domain (`hd`), or
+    /// `accounts.google.com` for a personal account. Google sends no `sid`.
     ///
     /// # Errors
     /// None in practice: as for [`generic`](Self::generic).
     pub fn google() -> Result<Self> {
-        Ok(Self::of("https://accounts.google.com", Kind::Google { host: TenantId::new("accounts.google.com")? }))
+        Ok(Self::of(
+            "https://accounts.google.com",
+            Kind::Google { host: TenantId::new("accounts.google.com")? },
+        ))
     }
 
-    /// Takes the tenant from this claim, instead of what the provider's convention says. A token without it is refused.
+    /// Takes the tenant from this claim, instead of what the provider's convention says. A token
+    /// without it is refused.
     pub fn tenant_claim(mut self, name: impl Into<String>) -> Self {
         self.tenant_claim = Some(name.into());
         self
@@ -166,9 +192,10 @@ impl Provider {
         self
     }
 
-    /// For Entra: the authority's host in account ids, where the one in the authority is not what other apps (or an MSAL cache)
-    /// have: for a B2C custom domain, or for a government cloud's v1.0 issuer. Without effect for other providers, and between the two
-    /// hosts of an external tenant, which are one in account ids ([`AccountId::msal`]).
+    /// For Entra: the authority's host in account ids, where the one in the authority is not what
+    /// other apps (or an MSAL cache) have: for a B2C custom domain, or for a government cloud's
+    /// v1.0 issuer. Without effect for other providers, and between the two hosts of an external
+    /// tenant, which are one in account ids ([`AccountId::msal`]).
     pub fn environment(mut self, host: impl Into<String>) -> Self {
         if let Kind::Entra(authority) = &mut self.kind {
             authority.environment = host.into();
@@ -179,7 +206,8 @@ impl Provider {
     /// The sign-in that verified claims tell of.
     ///
     /// # Errors
-    /// [`ClaimError`] if they are not of this provider, or something that the sign-in needs cannot be told from them.
+    /// [`ClaimError`] if they are not of this provider, or something that the sign-in needs cannot
+    /// be told from them.
     pub fn sign_in<AC, GC>(&self, claims: &IdTokenClaims<AC, GC>) -> Result<SignIn, ClaimError>
     where
         AC: AdditionalClaims + AsRef<ProviderClaims>,
@@ -188,12 +216,16 @@ impl Provider {
         self.sign_in_with(claims, &ProviderFields::default())
     }
 
-    /// As [`sign_in`](Self::sign_in), with what else was in the token response (`response.fields()`): Entra's
-    /// guests need it.
+    /// As [`sign_in`](Self::sign_in), with what else was in the token response
+    /// (`response.fields()`): Entra's guests need it.
     ///
     /// # Errors
     /// As [`sign_in`](Self::sign_in).
-    pub fn sign_in_with<AC, GC>(&self, claims: &IdTokenClaims<AC, GC>, response: &ProviderFields) -> Result<SignIn, ClaimError>
+    pub fn sign_in_with<AC, GC>(
+        &self,
+        claims: &IdTokenClaims<AC, GC>,
+        response: &ProviderFields,
+    ) -> Result<SignIn, ClaimError>
     where
         AC: AdditionalClaims + AsRef<ProviderClaims>,
         GC: GenderClaim,
@@ -205,24 +237,42 @@ impl Provider {
         if !matches!(self.kind, Kind::Entra(_)) && iss != self.issuer {
             return Err(ClaimError::WrongIssuer);
         }
-        let is_verified = |email: bool| email || (matches!(self.kind, Kind::Entra(_)) && more.says_yes("xms_edov"));
+        let is_verified = |email: bool| {
+            email || (matches!(self.kind, Kind::Entra(_)) && more.says_yes("xms_edov"))
+        };
         let (account, tenant) = match &self.kind {
             Kind::Entra(authority) => {
                 let flow = claims.auth_context_ref().map(|acr| acr.as_str());
-                let user = User { iss: claims.issuer().url(), sub, flow, client_info: response.client_info() };
+                let user = User {
+                    iss: claims.issuer().url(),
+                    sub,
+                    flow,
+                    client_info: response.client_info(),
+                };
                 authority.account_and_tenant(&user, &more)?
             }
-            Kind::Okta { org } => (AccountId::new(org, sub).map_err(wrong("sub"))?, TenantId::new(org).map_err(wrong("iss"))?),
-            Kind::Generic => (AccountId::of_subject(subject.clone()), TenantId::new(iss).map_err(wrong("iss"))?),
+            Kind::Okta { org } => (
+                AccountId::new(org, sub).map_err(wrong("sub"))?,
+                TenantId::new(org).map_err(wrong("iss"))?,
+            ),
+            Kind::Generic => {
+                (AccountId::of_subject(subject.clone()), TenantId::new(iss).map_err(wrong("iss"))?)
+            }
             Kind::Keycloak { realm } => (AccountId::of_subject(subject.clone()), realm.clone()),
-            Kind::Auth0 { host } => (AccountId::of_subject(subject.clone()), more.tenant("org_id")?.unwrap_or(host.clone())),
-            Kind::Google { host } => (AccountId::of_subject(subject.clone()), more.tenant("hd")?.unwrap_or(host.clone())),
+            Kind::Auth0 { host } => (
+                AccountId::of_subject(subject.clone()),
+                more.tenant("org_id")?.unwrap_or(host.clone()),
+            ),
+            Kind::Google { host } => {
+                (AccountId::of_subject(subject.clone()), more.tenant("hd")?.unwrap_or(host.clone()))
+            }
         };
         let tenant = match &self.tenant_claim {
             Some(name) => more.tenant(name)?.ok_or_else(|| missing(name.clone()))?,
             None => tenant,
         };
-        let mut sign_in = SignIn::new(account, tenant).subject(subject).told_at(claims.issue_time().into());
+        let mut sign_in =
+            SignIn::new(account, tenant).subject(subject).told_at(claims.issue_time().into());
         match more.text("sid")? {
             Some(sid) => sign_in = sign_in.session(self.session(iss, sid).map_err(wrong("sid"))?),
             None if self.is_session_required => return Err(missing("sid")),
@@ -246,7 +296,13 @@ impl Provider {
     }
 
     fn of(issuer: &str, kind: Kind) -> Self {
-        Self { issuer: issuer.into(), others: Vec::new(), kind, tenant_claim: None, is_session_required: false }
+        Self {
+            issuer: issuer.into(),
+            others: Vec::new(),
+            kind,
+            tenant_claim: None,
+            is_session_required: false,
+        }
     }
 }
 
@@ -266,7 +322,10 @@ impl Claims<'_> {
             None => Ok(None),
             Some(value) => match value.as_str() {
                 Some(text) => Ok(Some(text).filter(|text| !text.is_empty())),
-                None => Err(ClaimError::Invalid { claim: name.to_owned().into(), problem: "it is not a text" }),
+                None => Err(ClaimError::Invalid {
+                    claim: name.to_owned().into(),
+                    problem: "it is not a text",
+                }),
             },
         }
     }
@@ -278,7 +337,9 @@ impl Claims<'_> {
     /// `true`, or how else Entra writes it.
     pub(super) fn says_yes(&self, name: &str) -> bool {
         self.0.get(name).is_some_and(|value| {
-            value.as_bool() == Some(true) || value.as_u64() == Some(1) || matches!(value.as_str(), Some("1" | "true"))
+            value.as_bool() == Some(true)
+                || value.as_u64() == Some(1)
+                || matches!(value.as_str(), Some("1" | "true"))
         })
     }
 }
@@ -305,7 +366,10 @@ pub(super) fn parse(issuer: &str) -> Result<Url> {
         _ => return Err(Error::invalid("issuer", "it is no https URL")),
     }
     if !is_bare(&url) {
-        return Err(Error::invalid("issuer", "it has more than host and path (OpenID Connect Discovery 1.0 §3)"));
+        return Err(Error::invalid(
+            "issuer",
+            "it has more than host and path (OpenID Connect Discovery 1.0 §3)",
+        ));
     }
     Ok(url)
 }

@@ -1,4 +1,5 @@
-//! What a provider is known by when it speaks later: in the tokens that it signs, in its documents, from its pages.
+//! What a provider is known by when it speaks later: in the tokens that it signs, in its documents,
+//! from its pages.
 
 use openidconnect::url::Url;
 
@@ -19,34 +20,41 @@ impl Provider {
         &self.issuer
     }
 
-    /// Whether this `iss` is the provider's, by any of its names. At Entra it names a tenant, which must be one of ours, and the one of `tid`, if
-    /// that is given.
+    /// Whether this `iss` is the provider's, by any of its names. At Entra it names a tenant, which
+    /// must be one of ours, and the one of `tid`, if that is given.
     pub(crate) fn takes_issuer(&self, iss: &str, tid: Option<&str>) -> bool {
         let first = self.first_name(iss);
         match &self.kind {
             Kind::Entra(authority) => {
-                let tenant = Url::parse(&first).ok().and_then(|iss| authority.tenant_of_issuer(&iss));
+                let tenant =
+                    Url::parse(&first).ok().and_then(|iss| authority.tenant_of_issuer(&iss));
                 tenant.is_some_and(|tenant| tid.is_none_or(|tid| tid.eq_ignore_ascii_case(&tenant)))
             }
             _ => first == self.issuer,
         }
     }
 
-    /// Whether its tokens must have a `tid`: those of a cloud from which several tenants' are taken.
+    /// Whether its tokens must have a `tid`: those of a cloud from which several tenants' are
+    /// taken.
     pub(crate) fn needs_tenant(&self) -> bool {
         matches!(&self.kind, Kind::Entra(authority) if authority.only_tenant().is_none())
     }
 
-    /// The sessions that a `sid` may stand for, in a token or a request of this provider. The first is the one that
-    /// [`sign_in`](Self::sign_in) gives. Those by other names of the provider follow, of sign-ins from before it was known by them; and at Entra what
-    /// an app has that made its sign-ins by hand, from `iss` and `sid`.
+    /// The sessions that a `sid` may stand for, in a token or a request of this provider. The first
+    /// is the one that [`sign_in`](Self::sign_in) gives. Those by other names of the provider
+    /// follow, of sign-ins from before it was known by them; and at Entra what an app has that made
+    /// its sign-ins by hand, from `iss` and `sid`.
     ///
     /// Without `iss` it is for a route of this provider alone.
     pub(crate) fn sessions(&self, iss: Option<&str>, sid: &str) -> Result<Vec<SessionId>> {
         let issuers: Vec<String> = match &self.kind {
             Kind::Entra(authority) => {
                 let by_hand = issuers_of(authority, iss).flat_map(|iss| self.names(&iss));
-                authority.clouds().chain(iss.map(|iss| self.first_name(iss).into_owned())).chain(by_hand).collect()
+                authority
+                    .clouds()
+                    .chain(iss.map(|iss| self.first_name(iss).into_owned()))
+                    .chain(by_hand)
+                    .collect()
             }
             _ => self.names(iss.unwrap_or(&self.issuer)),
         };
@@ -60,7 +68,8 @@ impl Provider {
         Ok(sessions)
     }
 
-    /// The subjects that a `sub` may stand for, in a token of this issuer. The first is the one that [`sign_in`](Self::sign_in) gives.
+    /// The subjects that a `sub` may stand for, in a token of this issuer. The first is the one
+    /// that [`sign_in`](Self::sign_in) gives.
     pub(crate) fn subjects(&self, iss: &str, sub: &str) -> Result<Vec<Subject>> {
         self.names(iss).into_iter().map(|iss| Subject::new(iss, sub)).collect()
     }
@@ -72,8 +81,9 @@ impl Provider {
             // An org's user is one, whichever of its servers issued the token.
             Kind::Okta { org } => {
                 // By another name of the org it is what was filed under that.
-                let other =
-                    Url::parse(subject.issuer()).ok().filter(|_| self.others.iter().any(|other| other == subject.issuer()));
+                let other = Url::parse(subject.issuer())
+                    .ok()
+                    .filter(|_| self.others.iter().any(|other| other == subject.issuer()));
                 let org = other.as_ref().and_then(Url::host_str).unwrap_or(org);
                 AccountId::new(org, subject.sub()).map(Some)
             }
@@ -85,11 +95,14 @@ impl Provider {
 
     /// OpenID Connect Discovery 1.0 §4.
     pub(crate) fn discovery_url(&self) -> String {
-        format!("{}/.well-known/openid-configuration", self.issuer.strip_suffix('/').unwrap_or(&self.issuer))
+        format!(
+            "{}/.well-known/openid-configuration",
+            self.issuer.strip_suffix('/').unwrap_or(&self.issuer)
+        )
     }
 
-    /// Whether a discovery document of this `issuer` is the provider's (OpenID Connect Discovery 1.0 §4.3). Entra writes a template in
-    /// those of several tenants.
+    /// Whether a discovery document of this `issuer` is the provider's (OpenID Connect Discovery
+    /// 1.0 §4.3). Entra writes a template in those of several tenants.
     pub(crate) fn takes_discovered_issuer(&self, issuer: &str) -> bool {
         match &self.kind {
             Kind::Entra(authority) if issuer.contains(TENANT) => {
@@ -102,9 +115,12 @@ impl Provider {
     }
 }
 
-/// The issuers of both versions of the endpoint, for the tenant that `iss` names or else the only one.
+/// The issuers of both versions of the endpoint, for the tenant that `iss` names or else the only
+/// one.
 fn issuers_of(authority: &Authority, iss: Option<&str>) -> impl Iterator<Item = String> {
-    let named = iss.and_then(|iss| Url::parse(iss).ok()).and_then(|iss| authority.tenant_of_issuer(&authority.first_name(&iss)));
+    let named = iss
+        .and_then(|iss| Url::parse(iss).ok())
+        .and_then(|iss| authority.tenant_of_issuer(&authority.first_name(&iss)));
     let tenant = named.or_else(|| authority.only_tenant().map(Into::into));
     tenant.into_iter().flat_map(|tenant| {
         let older = match authority.host() {
@@ -117,10 +133,12 @@ fn issuers_of(authority: &Authority, iss: Option<&str>) -> impl Iterator<Item = 
     })
 }
 
-/// Whether a key whose document says `issuer` may sign a token of `iss`. `{tenantid}` stands for the token's `tid`, without which nothing fits.
+/// Whether a key whose document says `issuer` may sign a token of `iss`. `{tenantid}` stands for
+/// the token's `tid`, without which nothing fits.
 ///
-/// Entra's keys are those of a cloud: each says whose tokens it signs, always by the newer endpoint's issuer. A token of the older endpoint
-/// counts as one of the newer, of the same tenant. What other providers may mean by such a member nobody says, so it means nothing.
+/// Entra's keys are those of a cloud: each says whose tokens it signs, always by the newer
+/// endpoint's issuer. A token of the older endpoint counts as one of the newer, of the same tenant.
+/// What other providers may mean by such a member nobody says, so it means nothing.
 pub(crate) fn is_issued_by(issuer: &str, iss: &str, tid: Option<&str>) -> bool {
     if !issuer.contains(TENANT) && address_of(issuer).is_none() {
         return true;
@@ -136,12 +154,15 @@ pub(crate) fn is_issued_by(issuer: &str, iss: &str, tid: Option<&str>) -> bool {
         || is_of_external_tenant(&issuer, iss)
 }
 
-/// Whether a token of an external tenant has a key that says its issuer by another host: by the tenant's name, or by that of the cloud, which
-/// publishes some of the same keys.
+/// Whether a token of an external tenant has a key that says its issuer by another host: by the
+/// tenant's name, or by that of the cloud, which publishes some of the same keys.
 fn is_of_external_tenant(issuer: &str, iss: &str) -> bool {
     let (Ok(issuer), Ok(iss)) = (Url::parse(issuer), Url::parse(iss)) else { return false };
-    let is_known = |url: &Url| url.host_str().is_some_and(|host| is_external(host) || host == PUBLIC);
-    let is_one = tenant_of(&issuer).zip(tenant_of(&iss)).is_some_and(|(one, other)| one.eq_ignore_ascii_case(other));
+    let is_known =
+        |url: &Url| url.host_str().is_some_and(|host| is_external(host) || host == PUBLIC);
+    let is_one = tenant_of(&issuer)
+        .zip(tenant_of(&iss))
+        .is_some_and(|(one, other)| one.eq_ignore_ascii_case(other));
     is_one
         && is_known(&issuer)
         && iss.host_str().is_some_and(is_external)
@@ -184,9 +205,13 @@ mod tests {
     fn an_issuer_is_taken_letter_by_letter() {
         let provider = Provider::generic("https://login.example.com").unwrap();
         assert!(provider.takes_issuer("https://login.example.com", Some("whatever")));
-        for iss in
-            ["https://login.example.com/", "https://LOGIN.example.com", "https://login.example.com:443", "", "login.example.com"]
-        {
+        for iss in [
+            "https://login.example.com/",
+            "https://LOGIN.example.com",
+            "https://login.example.com:443",
+            "",
+            "login.example.com",
+        ] {
             assert!(!provider.takes_issuer(iss, None), "{iss}");
         }
     }
@@ -195,15 +220,27 @@ mod tests {
     fn entras_issuer_and_tid_say_the_same_tenant_and_it_is_ours() {
         for provider in [entra("common"), entra("organizations"), entra(GUID)] {
             for iss in [v2(GUID), v1(GUID)] {
-                assert!(provider.takes_issuer(&iss, None) && provider.takes_issuer(&iss, Some(&GUID.to_uppercase())));
-                assert!(!provider.takes_issuer(&iss, Some(OTHER)) && !provider.takes_issuer(&iss, Some("")));
+                assert!(
+                    provider.takes_issuer(&iss, None)
+                        && provider.takes_issuer(&iss, Some(&GUID.to_uppercase()))
+                );
+                assert!(
+                    !provider.takes_issuer(&iss, Some(OTHER))
+                        && !provider.takes_issuer(&iss, Some(""))
+                );
             }
-            for iss in
-                ["https://login.microsoftonline.com/{tenantid}/v2.0", "https://login.microsoftonline.com/common/v2.0", "x", ""]
-            {
+            for iss in [
+                "https://login.microsoftonline.com/{tenantid}/v2.0",
+                "https://login.microsoftonline.com/common/v2.0",
+                "x",
+                "",
+            ] {
                 assert!(!provider.takes_issuer(iss, None), "{iss}");
             }
-            assert!(!provider.takes_issuer(&format!("https://login.microsoftonline.us/{GUID}/v2.0"), Some(GUID)));
+            assert!(!provider.takes_issuer(
+                &format!("https://login.microsoftonline.us/{GUID}/v2.0"),
+                Some(GUID)
+            ));
         }
         assert!(!entra(GUID).takes_issuer(&v2(OTHER), Some(OTHER)));
         assert!(entra("common").needs_tenant() && !entra(GUID).needs_tenant());
@@ -215,33 +252,55 @@ mod tests {
         let (older, newer) = (session(&v1(GUID)), session(&v2(GUID)));
         let common = entra("common");
         assert_eq!(common.sessions(None, "s").unwrap(), std::slice::from_ref(&cloud));
-        assert_eq!(common.sessions(Some(&v1(GUID)), "s").unwrap(), [cloud.clone(), older.clone(), newer.clone()]);
-        assert_eq!(common.sessions(Some(&v2(GUID)), "s").unwrap(), [cloud.clone(), newer.clone(), older.clone()]);
+        assert_eq!(
+            common.sessions(Some(&v1(GUID)), "s").unwrap(),
+            [cloud.clone(), older.clone(), newer.clone()]
+        );
+        assert_eq!(
+            common.sessions(Some(&v2(GUID)), "s").unwrap(),
+            [cloud.clone(), newer.clone(), older.clone()]
+        );
         assert_eq!(entra(GUID).sessions(None, "s").unwrap(), [cloud.clone(), older, newer]);
         for iss in [v1(GUID), v2(GUID), v2(&OTHER.to_uppercase())] {
             assert_eq!(common.session(&iss, "s").unwrap(), cloud);
         }
-        let b2c = Provider::entra(&format!("https://contoso.b2clogin.com/tfp/{GUID}/b2c_1_susi/v2.0/")).unwrap();
+        let b2c =
+            Provider::entra(&format!("https://contoso.b2clogin.com/tfp/{GUID}/b2c_1_susi/v2.0/"))
+                .unwrap();
         let by_hand = format!("https://contoso.b2clogin.com/{GUID}/v2.0");
-        assert_eq!(b2c.sessions(None, "s").unwrap(), [session("https://contoso.b2clogin.com"), session(&by_hand)]);
+        assert_eq!(
+            b2c.sessions(None, "s").unwrap(),
+            [session("https://contoso.b2clogin.com"), session(&by_hand)]
+        );
     }
 
     #[test]
     fn sessions_of_other_providers_are_the_issuers() {
         let provider = Provider::generic("https://login.example.com").unwrap();
         assert_eq!(provider.sessions(None, "s").unwrap(), [session("https://login.example.com")]);
-        assert_eq!(provider.sessions(Some("https://login.example.com"), "s").unwrap(), [session("https://login.example.com")]);
-        assert!(provider.sessions(None, "").is_err() && entra("common").sessions(None, "\n").is_err());
+        assert_eq!(
+            provider.sessions(Some("https://login.example.com"), "s").unwrap(),
+            [session("https://login.example.com")]
+        );
+        assert!(
+            provider.sessions(None, "").is_err() && entra("common").sessions(None, "\n").is_err()
+        );
     }
 
     #[test]
     fn discovery_documents() {
         let provider = Provider::auth0("https://contoso.eu.auth0.com/").unwrap();
-        assert_eq!(provider.discovery_url(), "https://contoso.eu.auth0.com/.well-known/openid-configuration");
+        assert_eq!(
+            provider.discovery_url(),
+            "https://contoso.eu.auth0.com/.well-known/openid-configuration"
+        );
         assert!(provider.takes_discovered_issuer("https://contoso.eu.auth0.com/"));
         assert!(!provider.takes_discovered_issuer("https://contoso.eu.auth0.com"));
         let common = entra("common");
-        assert_eq!(common.discovery_url(), "https://login.microsoftonline.com/common/v2.0/.well-known/openid-configuration");
+        assert_eq!(
+            common.discovery_url(),
+            "https://login.microsoftonline.com/common/v2.0/.well-known/openid-configuration"
+        );
         for issuer in [v2("{tenantid}"), v1("{tenantid}"), v2(GUID)] {
             assert!(common.takes_discovered_issuer(&issuer), "{issuer}");
         }
@@ -273,7 +332,10 @@ mod tests {
         assert_eq!(by_name.discovery_url(), format!("{BY_NAME}/.well-known/openid-configuration"));
         let cloud = session("https://aaaaaaaa-0000-4000-8000-00000000000a.ciamlogin.com");
         for provider in [&by_name, &by_id] {
-            assert!(provider.takes_issuer(BY_ID, Some(GUID)) && !provider.takes_issuer(BY_ID, Some(OTHER)));
+            assert!(
+                provider.takes_issuer(BY_ID, Some(GUID))
+                    && !provider.takes_issuer(BY_ID, Some(OTHER))
+            );
             assert_eq!(provider.session(BY_ID, "s").unwrap(), cloud);
             assert_eq!(provider.sessions(None, "s").unwrap()[0], cloud);
             for issuer in [BY_ID, "https://{tenantid}.ciamlogin.com/{tenantid}/v2.0"] {
@@ -288,7 +350,11 @@ mod tests {
                 &BY_ID.replace("ciamlogin.com", "ciamlogin.com.example"),
                 &v2(GUID),
             ] {
-                assert!(!provider.takes_issuer(issuer, None) && !provider.takes_discovered_issuer(issuer), "{issuer}");
+                assert!(
+                    !provider.takes_issuer(issuer, None)
+                        && !provider.takes_discovered_issuer(issuer),
+                    "{issuer}"
+                );
             }
         }
         // The name is known to whom it was said.
@@ -301,7 +367,13 @@ mod tests {
 
     #[test]
     fn a_key_of_an_external_tenant_may_say_either_of_its_hosts() {
-        for issuer in [BY_ID, BY_NAME, &v2(GUID), "https://{tenantid}.ciamlogin.com/{tenantid}/v2.0", &v2("{tenantid}")] {
+        for issuer in [
+            BY_ID,
+            BY_NAME,
+            &v2(GUID),
+            "https://{tenantid}.ciamlogin.com/{tenantid}/v2.0",
+            &v2("{tenantid}"),
+        ] {
             assert!(is_issued_by(issuer, BY_ID, Some(GUID)), "{issuer}");
         }
         for issuer in [
@@ -322,9 +394,18 @@ mod tests {
             Provider::keycloak("https://SSO.example.com:8443/realms/a").unwrap().origins(),
             ["https://sso.example.com:8443"]
         );
-        assert_eq!(Provider::generic("http://127.0.0.1:9000").unwrap().origins(), ["http://127.0.0.1:9000"]);
-        assert_eq!(Provider::entra(&v1(GUID)).unwrap().origins(), ["https://login.microsoftonline.com"]);
-        let names = Provider::generic("https://a.example/x").unwrap().also_known_as("https://b.example:8443/").unwrap();
+        assert_eq!(
+            Provider::generic("http://127.0.0.1:9000").unwrap().origins(),
+            ["http://127.0.0.1:9000"]
+        );
+        assert_eq!(
+            Provider::entra(&v1(GUID)).unwrap().origins(),
+            ["https://login.microsoftonline.com"]
+        );
+        let names = Provider::generic("https://a.example/x")
+            .unwrap()
+            .also_known_as("https://b.example:8443/")
+            .unwrap();
         assert_eq!(
             names.also_known_as("https://a.example/y").unwrap().origins(),
             ["https://a.example", "https://b.example:8443"]
@@ -334,12 +415,27 @@ mod tests {
     #[test]
     fn a_key_signs_for_whom_it_says() {
         let template = v2("{tenantid}");
-        assert!(is_issued_by(&template, &v2(GUID), Some(GUID)) && is_issued_by(&template, &v1(GUID), Some(GUID)));
+        assert!(
+            is_issued_by(&template, &v2(GUID), Some(GUID))
+                && is_issued_by(&template, &v1(GUID), Some(GUID))
+        );
         // Of no tenant, of another, of another cloud.
-        assert!(!is_issued_by(&template, &v2(GUID), None) && !is_issued_by(&template, &v2(GUID), Some(OTHER)));
-        assert!(!is_issued_by(&template, &format!("https://login.microsoftonline.us/{GUID}/v2.0"), Some(GUID)));
-        assert!(is_issued_by(&v2(GUID), &v2(GUID), None) && is_issued_by(&v2(GUID), &v1(GUID), None));
-        assert!(!is_issued_by(&v2(OTHER), &v2(GUID), Some(GUID)) && !is_issued_by(&v2(OTHER), &v1(GUID), Some(GUID)));
+        assert!(
+            !is_issued_by(&template, &v2(GUID), None)
+                && !is_issued_by(&template, &v2(GUID), Some(OTHER))
+        );
+        assert!(!is_issued_by(
+            &template,
+            &format!("https://login.microsoftonline.us/{GUID}/v2.0"),
+            Some(GUID)
+        ));
+        assert!(
+            is_issued_by(&v2(GUID), &v2(GUID), None) && is_issued_by(&v2(GUID), &v1(GUID), None)
+        );
+        assert!(
+            !is_issued_by(&v2(OTHER), &v2(GUID), Some(GUID))
+                && !is_issued_by(&v2(OTHER), &v1(GUID), Some(GUID))
+        );
         // Only Entra means that by it.
         assert!(is_issued_by("CN=some CA", "https://login.example.com", None));
     }
@@ -348,7 +444,8 @@ mod tests {
     fn the_account_of_a_subject_is_the_one_of_its_sign_in() {
         let told = |provider: &Provider| {
             let json = serde_json::json!({"iss": provider.issuer(), "sub": "u", "aud": "a", "exp": 2e9, "iat": 1e9});
-            let claims: crate::openid::ProviderIdTokenClaims = serde_json::from_value(json).unwrap();
+            let claims: crate::openid::ProviderIdTokenClaims =
+                serde_json::from_value(json).unwrap();
             provider.sign_in(&claims).unwrap().account().clone()
         };
         for provider in [
@@ -359,13 +456,22 @@ mod tests {
             Provider::google().unwrap(),
         ] {
             let subject = Subject::new(provider.issuer(), "u").unwrap();
-            assert_eq!(provider.account_of(&subject).unwrap(), Some(told(&provider)), "{provider:?}");
+            assert_eq!(
+                provider.account_of(&subject).unwrap(),
+                Some(told(&provider)),
+                "{provider:?}"
+            );
         }
         // By another name it is what was filed under that.
-        let okta = Provider::okta("https://contoso.okta.com").unwrap().also_known_as("https://id.contoso.example").unwrap();
+        let okta = Provider::okta("https://contoso.okta.com")
+            .unwrap()
+            .also_known_as("https://id.contoso.example")
+            .unwrap();
         let subjects = okta.subjects("https://id.contoso.example", "u").unwrap();
-        let accounts: Vec<_> = subjects.iter().map(|subject| okta.account_of(subject).unwrap().unwrap()).collect();
-        let expected = ["contoso.okta.com", "id.contoso.example"].map(|org| AccountId::new(org, "u").unwrap());
+        let accounts: Vec<_> =
+            subjects.iter().map(|subject| okta.account_of(subject).unwrap().unwrap()).collect();
+        let expected =
+            ["contoso.okta.com", "id.contoso.example"].map(|org| AccountId::new(org, "u").unwrap());
         assert_eq!(accounts, expected);
         let subject = Subject::new(v2(GUID), "u").unwrap();
         assert_eq!(entra(GUID).account_of(&subject).unwrap(), None);

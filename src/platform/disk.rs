@@ -1,4 +1,5 @@
-//! The few file calls that the keyring and the ledger need, phrased so that a test can fail, hold or forget them.
+//! The few file calls that the keyring and the ledger need, phrased so that a test can fail, hold
+//! or forget them.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -9,21 +10,24 @@ const LARGEST: u64 = 1 << 20;
 
 /// A folder whose files are replaced atomically and written in place.
 pub(crate) trait Disk: Send + Sync + std::fmt::Debug {
-    /// A small file, or `None` if there is none of this name. Of one that is larger than any of ours (1 MiB) no more than the beginning is given:
-    /// it is none of ours, and may be larger than the memory.
+    /// A small file, or `None` if there is none of this name. Of one that is larger than any of
+    /// ours (1 MiB) no more than the beginning is given: it is none of ours, and may be larger than
+    /// the memory.
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>>;
 
     /// The file, to be read from its beginning, or `None` if there is none of this name.
     fn stream(&self, name: &str) -> io::Result<Option<Box<dyn Read + Send>>>;
 
-    /// Begins the file's next content beside it, empty. When all is written and synced, it can be [switched](Disk::switch) to.
+    /// Begins the file's next content beside it, empty. When all is written and synced, it can be
+    /// [switched](Disk::switch) to.
     fn begin(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
 
-    /// Writes the file's next content beside it and syncs it. The file itself is not touched; failing leaves nothing behind
-    /// that matters.
+    /// Writes the file's next content beside it and syncs it. The file itself is not touched;
+    /// failing leaves nothing behind that matters.
     fn prepare(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
 
-    /// Puts the prepared content in the file's place, and syncs the folder. After an error either content may be found.
+    /// Puts the prepared content in the file's place, and syncs the folder. After an error either
+    /// content may be found.
     fn switch(&self, name: &str) -> io::Result<()>;
 
     /// Makes all renames so far durable, also those of a process that died before it could.
@@ -132,13 +136,16 @@ impl Disk for Folder {
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        fs::read_dir(&self.0)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+        fs::read_dir(&self.0)?
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect()
     }
 }
 
 impl DiskFile for File {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        // One thread at a time has it, so the shared file position is no danger, and this works on every system.
+        // One thread at a time has it, so the shared file position is no danger, and this works on
+        // every system.
         let mut file = self;
         file.seek(SeekFrom::Start(offset))?;
         file.write_all(bytes)
@@ -203,7 +210,11 @@ pub(crate) fn is_file(path: &Path) -> io::Result<bool> {
 fn look(path: &Path) -> io::Result<Option<fs::Metadata>> {
     match fs::metadata(path) {
         Ok(found) => Ok(Some(found)),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }
@@ -213,7 +224,8 @@ pub(crate) fn create_private(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent =
+        path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     create_private(parent)?;
     #[cfg_attr(not(unix), expect(unused_mut, reason = "only Unix has modes"))]
     let mut builder = fs::DirBuilder::new();
@@ -234,7 +246,8 @@ pub(crate) fn private_file() -> OpenOptions {
     options
 }
 
-/// Makes renames and new files in the folder durable. (Windows has no such call; NTFS journals its own.)
+/// Makes renames and new files in the folder durable. (Windows has no such call; NTFS journals its
+/// own.)
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
 }

@@ -1,4 +1,5 @@
-//! What the operating system gives: files, locks, threads, and memory that is wiped. Knows nothing of tokens.
+//! What the operating system gives: files, locks, threads, and memory that is wiped. Knows nothing
+//! of tokens.
 
 pub(crate) mod disk;
 pub(crate) mod sync;

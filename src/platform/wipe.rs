@@ -1,5 +1,6 @@
-//! Buffers that are wiped when dropped: all of their capacity, in one sweep. (`zeroize` alone goes byte by byte, which for a token
-//! takes as long as opening it.) And the stack, wiped behind what works with keys.
+//! Buffers that are wiped when dropped: all of their capacity, in one sweep. (`zeroize` alone goes
+//! byte by byte, which for a token takes as long as opening it.) And the stack, wiped behind what
+//! works with keys.
 
 use std::ops::{Deref, DerefMut};
 
@@ -35,9 +36,9 @@ pub(crate) const HASH_STACK: usize = 2048;
 /// Bytes of stack that AES-GCM uses, rounded up: it works on many blocks at a time.
 pub(crate) const CIPHER_STACK: usize = 16384;
 
-/// Runs `work`, then overwrites the `N` bytes of the stack below, which it used. The cryptographic crates wipe their keys' last
-/// place, but moving one leaves a copy behind; and what lies on the stack gets into memory wherever a value with padding is made
-/// there and moved.
+/// Runs `work`, then overwrites the `N` bytes of the stack below, which it used. The cryptographic
+/// crates wipe their keys' last place, but moving one leaves a copy behind; and what lies on the
+/// stack gets into memory wherever a value with padding is made there and moved.
 pub(crate) fn on_clean_stack<const N: usize, T>(work: impl FnOnce() -> T) -> T {
     // Not inlined, so that all of its frame lies below ours, where the next call's will.
     #[inline(never)]

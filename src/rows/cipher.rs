@@ -1,8 +1,10 @@
-//! Row values: how headers, sign-ins, tokens and the checkpoint are sealed and opened. Pure functions over bytes.
+//! Row values: how headers, sign-ins, tokens and the checkpoint are sealed and opened. Pure
+//! functions over bytes.
 //!
-//! `wrapping key = HKDF[root of its epoch]("account-key" | salt16)` wraps a random account key, and the account key seals all
-//! else of the account. Associated data: label, store id, ledger id, generation, the full row key, and the clear front of the
-//! value; so no row opens in another's place, nor another version of it under another front. `docs/format.md` has the tables.
+//! `wrapping key = HKDF[root of its epoch]("account-key" | salt16)` wraps a random account key, and
+//! the account key seals all else of the account. Associated data: label, store id, ledger id,
+//! generation, the full row key, and the clear front of the value; so no row opens in another's
+//! place, nor another version of it under another front. `docs/format.md` has the tables.
 
 use std::time::Duration;
 
@@ -12,7 +14,8 @@ use zeroize::Zeroizing;
 use crate::clock::lasting::{Put, Stored};
 use crate::clock::trust::Known;
 use crate::crypto::{
-    Key, Keyring, KeyringSecrets, NONCE_BYTES, OVERHEAD_BYTES, TAG_BYTES, fresh, open_in_place, seal_in_place, sub_key,
+    Key, Keyring, KeyringSecrets, NONCE_BYTES, OVERHEAD_BYTES, TAG_BYTES, fresh, open_in_place,
+    seal_in_place, sub_key,
 };
 use crate::engine::Row;
 use crate::model::error::{Error, Part, Result};
@@ -37,11 +40,13 @@ pub(crate) struct Fresh {
     pub(crate) engine_bytes: u64,
 }
 
-/// What a row of version 1 begins with. The keyring's version speaks for the whole store: a byte that it does not know is a changed one.
+/// What a row of version 1 begins with. The keyring's version speaks for the whole store: a byte
+/// that it does not know is a changed one.
 const FORMAT: u8 = 1;
 /// A token's row that says when it was stored.
 const TOKEN_FORMAT: u8 = 2;
-/// A token's sealed body above this is cut into parts: 16 rows of one leaf stay below sled's limit for blob files.
+/// A token's sealed body above this is cut into parts: 16 rows of one leaf stay below sled's limit
+/// for blob files.
 const PART_BYTES: usize = 6 * 1024;
 const SALT_BYTES: usize = 16;
 const WRAPPED_BYTES: usize = 32 + OVERHEAD_BYTES;
@@ -97,13 +102,23 @@ impl Rows {
 
     /// What the keyring's file would say.
     pub(crate) fn keyring(&self) -> Keyring {
-        Keyring { store_id: self.store_id, secrets: self.secrets.clone(), opened_by_previous: false }
+        Keyring {
+            store_id: self.store_id,
+            secrets: self.secrets.clone(),
+            opened_by_previous: false,
+        }
     }
 
     /// The header row's value. The account key is wrapped anew each time.
-    pub(crate) fn seal_header(&self, key: &[u8], header: &Header, account: &AccountId) -> Result<Vec<u8>> {
+    pub(crate) fn seal_header(
+        &self,
+        key: &[u8],
+        header: &Header,
+        account: &AccountId,
+    ) -> Result<Vec<u8>> {
         let (epoch, root) = self.secrets.current_root();
-        let count = u8::try_from(header.sign_ins.len()).map_err(|_| Error::invalid("sign-ins", "there are more than 255"))?;
+        let count = u8::try_from(header.sign_ins.len())
+            .map_err(|_| Error::invalid("sign-ins", "there are more than 255"))?;
         let (kind, first, second) = account.parts();
         let mut value = vec![FORMAT, b'H'];
         value.extend_from_slice(&epoch.to_be_bytes());
@@ -128,32 +143,50 @@ impl Rows {
         Ok(value)
     }
 
-    /// Opens a header: its front and the account key are authentic. (The account's id behind them is opened by
-    /// [`Rows::open_account`].)
+    /// Opens a header: its front and the account key are authentic. (The account's id behind them
+    /// is opened by [`Rows::open_account`].)
     pub(crate) fn open_header(&self, key: &[u8], value: &[u8]) -> Result<Header> {
         let front = HeaderFront::read(value)?;
         let root = self.secrets.root(front.epoch).ok_or(Error::Tampered("header"))?;
         let mut wrapped = Zeroizing::new(front.wrapped.to_vec());
         let aad = self.aad(b"account-key", &front.generation, key, front.before_wrapped);
-        let opened = open_in_place(&wrapping_key(root, front.salt), &aad, &mut wrapped).ok_or(Error::Tampered("header"))?;
+        let opened = open_in_place(&wrapping_key(root, front.salt), &aad, &mut wrapped)
+            .ok_or(Error::Tampered("header"))?;
         let account_key = Key::try_init(|bytes| {
             bytes.copy_from_slice(opened.first_chunk::<32>().ok_or(Error::Tampered("header"))?);
             Ok(())
         })?;
-        Ok(Header { generation: front.generation, account_key, sign_ins: front.sign_ins.to_vec(), other: None })
+        Ok(Header {
+            generation: front.generation,
+            account_key,
+            sign_ins: front.sign_ins.to_vec(),
+            other: None,
+        })
     }
 
     /// The id of the account, from the value of an opened header.
-    pub(crate) fn open_account(&self, key: &[u8], value: &[u8], header: &Header) -> Result<AccountId> {
+    pub(crate) fn open_account(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        header: &Header,
+    ) -> Result<AccountId> {
         let front = HeaderFront::read(value)?;
         let aad = self.aad(b"account", &header.generation, key, front.before_body);
         let mut body = Zeroizing::new(front.body.to_vec());
-        let body = open_in_place(&header.account_key, &aad, &mut body).ok_or(Error::Tampered("header"))?;
-        let (kind, first, second) = codec::decode::<(u8, &str, &str)>(body).ok_or(Error::Tampered("header"))?;
+        let body =
+            open_in_place(&header.account_key, &aad, &mut body).ok_or(Error::Tampered("header"))?;
+        let (kind, first, second) =
+            codec::decode::<(u8, &str, &str)>(body).ok_or(Error::Tampered("header"))?;
         AccountId::from_parts(kind, first, second).map_err(|_| Error::Tampered("header"))
     }
 
-    pub(crate) fn seal_sign_in(&self, key: &[u8], header: &Header, sign_in: &SignInBody) -> Result<Vec<u8>> {
+    pub(crate) fn seal_sign_in(
+        &self,
+        key: &[u8],
+        header: &Header,
+        sign_in: &SignInBody,
+    ) -> Result<Vec<u8>> {
         let wire = SignInWire {
             tenant: sign_in.tenant.as_str(),
             session: sign_in.session.as_ref().map(|s| (s.issuer(), s.sid())),
@@ -164,22 +197,30 @@ impl Rows {
             as_of: sign_in.as_of,
         };
         let body = codec::encode(&wire, 2 + NONCE_BYTES, TAG_BYTES);
-        let mut row =
-            body.filter(|b| b.len() <= PART_BYTES).ok_or_else(|| Error::invalid("sign-in", "its ids are too long together"))?;
+        let mut row = body
+            .filter(|b| b.len() <= PART_BYTES)
+            .ok_or_else(|| Error::invalid("sign-in", "its ids are too long together"))?;
         self.seal_behind(b"sign-in", key, header, &[FORMAT, b'S'], &mut row)?;
         Ok(std::mem::take(&mut *row))
     }
 
-    pub(crate) fn open_sign_in(&self, key: &[u8], value: &[u8], header: &Header) -> Result<SignInBody> {
+    pub(crate) fn open_sign_in(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        header: &Header,
+    ) -> Result<SignInBody> {
         let tampered = || Error::Tampered("sign-in");
         let mut row = Zeroizing::new(value.to_vec());
-        let body = self.open_behind(b"sign-in", [FORMAT, b'S'], key, header, 2, &mut row)?.ok_or_else(tampered)?;
+        let body = self
+            .open_behind(b"sign-in", [FORMAT, b'S'], key, header, 2, &mut row)?
+            .ok_or_else(tampered)?;
         let wire = codec::decode::<SignInWire<'_>>(body).ok_or_else(tampered)?;
         wire.read().map_err(|_: Error| tampered())
     }
 
-    /// The rows of a token, part by part; `key` makes the key of a part. All parts share a fresh write id. `put` says when it was stored,
-    /// if that is known.
+    /// The rows of a token, part by part; `key` makes the key of a part. All parts share a fresh
+    /// write id. `put` says when it was stored, if that is known.
     pub(crate) fn seal_token(
         &self,
         key: impl Fn(u8) -> Vec<u8>,
@@ -188,12 +229,15 @@ impl Rows {
         put: Option<&Put>,
     ) -> Result<Vec<Row>> {
         let body = codec::encode(&TokenWire2::of(token, put), PARTS_TEXT, TAG_BYTES);
-        let rows = body.map(|body| self.seal_parts(&TOKEN, key, header, &fresh()?, body)).transpose()?.flatten();
+        let rows = body
+            .map(|body| self.seal_parts(&TOKEN, key, header, &fresh()?, body))
+            .transpose()?
+            .flatten();
         rows.ok_or_else(|| Error::invalid("token", "it is too long with its ids and extra"))
     }
 
-    /// Opens the parts of a token, in order. `None` if they are not all the parts of one write, as when they were read while
-    /// another write went on.
+    /// Opens the parts of a token, in order. `None` if they are not all the parts of one write, as
+    /// when they were read while another write went on.
     ///
     /// # Errors
     /// `Tampered` if a part does not open.
@@ -201,7 +245,8 @@ impl Rows {
         self.open_parts(&TOKEN, parts, header, decode_token)
     }
 
-    /// Seals a body that begins behind [`PARTS_TEXT`], in as many rows as it needs. `None` if these are too many.
+    /// Seals a body that begins behind [`PARTS_TEXT`], in as many rows as it needs. `None` if these
+    /// are too many.
     pub(crate) fn seal_parts(
         &self,
         kind: &Parted,
@@ -230,7 +275,8 @@ impl Rows {
         rows.collect::<Result<_>>().map(Some)
     }
 
-    /// Opens what [`Rows::seal_parts`] has sealed, as [`Rows::open_token`] says. `decode` is given the version of the rows too.
+    /// Opens what [`Rows::seal_parts`] has sealed, as [`Rows::open_token`] says. `decode` is given
+    /// the version of the rows too.
     ///
     /// # Errors
     /// `Tampered` if a part does not open, or `decode` says no.
@@ -243,7 +289,9 @@ impl Rows {
     ) -> Result<Option<T>> {
         let tampered = || Error::Tampered(kind.name);
         let first = parts.first().and_then(|(_, value)| token_front(value)).ok_or_else(tampered)?;
-        if parts.len() != usize::from(first.count) || parts.iter().any(|(_, value)| token_front(value) != Some(first)) {
+        if parts.len() != usize::from(first.count)
+            || parts.iter().any(|(_, value)| token_front(value) != Some(first))
+        {
             return Ok(None);
         }
         let format = first.format;
@@ -253,16 +301,26 @@ impl Rows {
         let mut bodies = Vec::with_capacity(parts.len());
         for (key, value) in parts {
             let mut row = Wiped(value);
-            let opened = self.open_behind(kind.name.as_bytes(), [format, kind.byte], &key, header, TOKEN_FRONT, &mut row)?;
+            let opened = self.open_behind(
+                kind.name.as_bytes(),
+                [format, kind.byte],
+                &key,
+                header,
+                TOKEN_FRONT,
+                &mut row,
+            )?;
             let length = opened.ok_or_else(tampered)?.len();
             bodies.push((row, length));
         }
         let opened = if let [(row, length)] = bodies.as_slice() {
             row.get(PARTS_TEXT..PARTS_TEXT + length).and_then(|body| decode(format, body))
         } else {
-            let mut whole = Wiped(Vec::with_capacity(bodies.iter().map(|(_, length)| length).sum()));
+            let mut whole =
+                Wiped(Vec::with_capacity(bodies.iter().map(|(_, length)| length).sum()));
             for (row, length) in &bodies {
-                whole.extend_from_slice(row.get(PARTS_TEXT..PARTS_TEXT + length).unwrap_or_default());
+                whole.extend_from_slice(
+                    row.get(PARTS_TEXT..PARTS_TEXT + length).unwrap_or_default(),
+                );
             }
             decode(format, &whole)
         };
@@ -287,8 +345,12 @@ impl Rows {
         }
         let aad = self.aad(b"checkpoint", &[0; 16], key, front);
         let mut sealed = sealed.to_vec();
-        let opened = open_in_place(&self.checkpoint_key(), &aad, &mut sealed).ok_or_else(damaged)?;
-        opened.try_into().map(|bytes: &mut [u8; 8]| Position::from_be_bytes(*bytes)).map_err(|_| damaged())
+        let opened =
+            open_in_place(&self.checkpoint_key(), &aad, &mut sealed).ok_or_else(damaged)?;
+        opened
+            .try_into()
+            .map(|bytes: &mut [u8; 8]| Position::from_be_bytes(*bytes))
+            .map_err(|_| damaged())
     }
 
     /// What is known of the time, for later openings.
@@ -326,7 +388,8 @@ impl Rows {
         let (front, sealed) = value.split_first_chunk::<2>()?;
         let aad = self.aad(label, &[0; 16], key, front);
         let mut sealed = sealed.to_vec();
-        let opened = open_in_place(&self.checkpoint_key(), &aad, &mut sealed).filter(|_| *front == [FORMAT, kind])?;
+        let opened = open_in_place(&self.checkpoint_key(), &aad, &mut sealed)
+            .filter(|_| *front == [FORMAT, kind])?;
         let ([first, second], []) = opened.as_chunks::<8>() else { return None };
         Some([u64::from_be_bytes(*first), u64::from_be_bytes(*second)])
     }
@@ -341,11 +404,23 @@ impl Rows {
     }
 
     /// Seals what is in `row` behind `front`, which it writes, and the room for the nonce.
-    fn seal_behind(&self, label: &[u8], key: &[u8], header: &Header, front: &[u8], row: &mut Vec<u8>) -> Result<()> {
+    fn seal_behind(
+        &self,
+        label: &[u8],
+        key: &[u8],
+        header: &Header,
+        front: &[u8],
+        row: &mut Vec<u8>,
+    ) -> Result<()> {
         if let Some(start) = row.get_mut(..front.len()) {
             start.copy_from_slice(front);
         }
-        seal_in_place(&header.account_key, &self.aad(label, &header.generation, key, front), row, front.len())
+        seal_in_place(
+            &header.account_key,
+            &self.aad(label, &header.generation, key, front),
+            row,
+            front.len(),
+        )
     }
 
     fn open_behind<'a>(
@@ -361,11 +436,22 @@ impl Rows {
         if !front.starts_with(&kind) {
             return Ok(None);
         }
-        Ok(open_in_place(&header.account_key, &self.aad(label, &header.generation, key, front), sealed))
+        Ok(open_in_place(
+            &header.account_key,
+            &self.aad(label, &header.generation, key, front),
+            sealed,
+        ))
     }
 
-    /// `label | store id | ledger id | generation | key length u32 | key | front`: only the last has a free length.
-    pub(crate) fn aad(&self, label: &[u8], generation: &Generation, key: &[u8], front: &[u8]) -> Vec<u8> {
+    /// `label | store id | ledger id | generation | key length u32 | key | front`: only the last
+    /// has a free length.
+    pub(crate) fn aad(
+        &self,
+        label: &[u8],
+        generation: &Generation,
+        key: &[u8],
+        front: &[u8],
+    ) -> Vec<u8> {
         let mut aad = Vec::with_capacity(64 + label.len() + key.len() + front.len());
         aad.extend_from_slice(b"oubliette/v1/");
         aad.extend_from_slice(label);
@@ -385,7 +471,8 @@ pub(crate) fn write_id_of(value: &[u8]) -> Option<[u8; 16]> {
     token_front(value).map(|front| front.write_id)
 }
 
-/// How many parts the token has whose first part this is, not authenticated: for knowing which rows to read or to delete.
+/// How many parts the token has whose first part this is, not authenticated: for knowing which rows
+/// to read or to delete.
 pub(crate) fn parts_of(value: &[u8]) -> u8 {
     token_front(value).map_or(1, |front| front.count.max(1))
 }
@@ -419,7 +506,16 @@ impl<'a> HeaderFront<'a> {
             let before_body = value.get(..value.len() - body.len())?;
             let epoch = u32::from_be_bytes(*epoch);
             let sign_ins = ids.as_chunks().0;
-            Some(Self { epoch, generation: *generation, sign_ins, salt, wrapped, body, before_wrapped, before_body })
+            Some(Self {
+                epoch,
+                generation: *generation,
+                sign_ins,
+                salt,
+                wrapped,
+                body,
+                before_wrapped,
+                before_body,
+            })
         };
         read().ok_or(Error::Tampered("header"))
     }
@@ -457,7 +553,11 @@ impl SignInWire<'_> {
             tenant: TenantId::new(self.tenant)?,
             session: self.session.map(|(issuer, sid)| SessionId::new(issuer, sid)).transpose()?,
             subject: self.subject.map(|(issuer, sub)| Subject::new(issuer, sub)).transpose()?,
-            aliases: self.aliases.into_iter().map(|(kind, value)| Alias::from_parts(kind, value)).collect::<Result<_>>()?,
+            aliases: self
+                .aliases
+                .into_iter()
+                .map(|(kind, value)| Alias::from_parts(kind, value))
+                .collect::<Result<_>>()?,
             time: self.time,
             opening: self.opening,
             as_of: self.as_of,
@@ -486,7 +586,11 @@ struct TokenWire<'a> {
 
 impl<'a> TokenWire<'a> {
     fn of(token: &'a Token) -> Self {
-        let wire = |kind, client: &'a ClientId, secret: &'a Secret, partition: &'a Partition, extra: &'a [u8]| Self {
+        let wire = |kind,
+                    client: &'a ClientId,
+                    secret: &'a Secret,
+                    partition: &'a Partition,
+                    extra: &'a [u8]| Self {
             kind,
             client: client.as_str(),
             tenant: None,
@@ -537,8 +641,13 @@ struct TokenWire2<'a> {
 
 impl<'a> TokenWire2<'a> {
     fn of(token: &'a Token, put: Option<&Put>) -> Self {
-        let lifetime = if let Token::Access(token) = token { token.lifetime.map(millis) } else { None };
-        Self { fields: TokenWire::of(token), lifetime, put: put.map(|put| (put.shown, put.run, put.passed)) }
+        let lifetime =
+            if let Token::Access(token) = token { token.lifetime.map(millis) } else { None };
+        Self {
+            fields: TokenWire::of(token),
+            lifetime,
+            put: put.map(|put| (put.shown, put.run, put.passed)),
+        }
     }
 }
 
@@ -547,7 +656,10 @@ fn decode_token(format: u8, body: &[u8]) -> Option<Stored> {
         let wire = codec::decode::<TokenWire<'_>>(body)?;
         // There was none without an end.
         let is_whole = wire.kind != 0 || wire.expires_at.is_some();
-        return is_whole.then(|| token_of(wire, None)).flatten().map(|token| Stored { token, put: None });
+        return is_whole
+            .then(|| token_of(wire, None))
+            .flatten()
+            .map(|token| Stored { token, put: None });
     }
     let TokenWire2 { fields, lifetime, put } = codec::decode(body)?;
     let put = put.map(|(shown, run, passed)| Put { shown, passed, run });

@@ -1,7 +1,8 @@
-//! From fields to bytes and back: bincode 1.3 with fixed-width integers, a limit, and no trailing bytes.
+//! From fields to bytes and back: bincode 1.3 with fixed-width integers, a limit, and no trailing
+//! bytes.
 //!
-//! Secrets are borrowed on the way in and on the way out, and the only buffer that holds them is of exact size and wiped.
-//! Only bytes that were authenticated are decoded.
+//! Secrets are borrowed on the way in and on the way out, and the only buffer that holds them is of
+//! exact size and wiped. Only bytes that were authenticated are decoded.
 
 use bincode::Options;
 use serde::{Deserialize, Serialize};
@@ -13,12 +14,21 @@ const LIMIT: u64 = 128 * 1024;
 pub(crate) const PAD: usize = 256;
 
 fn options() -> impl Options {
-    bincode::DefaultOptions::new().with_big_endian().with_fixint_encoding().with_limit(LIMIT).reject_trailing_bytes()
+    bincode::DefaultOptions::new()
+        .with_big_endian()
+        .with_fixint_encoding()
+        .with_limit(LIMIT)
+        .reject_trailing_bytes()
 }
 
-/// `spare` zeros, then `length u32 | fields | zeros` up to a multiple of [`PAD`], in a buffer with room for `spare` bytes more
-/// behind: it never moves while it is sealed. `None` if the fields are too long together.
-pub(crate) fn encode<T: Serialize>(fields: &T, spare: usize, behind: usize) -> Option<Zeroizing<Vec<u8>>> {
+/// `spare` zeros, then `length u32 | fields | zeros` up to a multiple of [`PAD`], in a buffer with
+/// room for `spare` bytes more behind: it never moves while it is sealed. `None` if the fields are
+/// too long together.
+pub(crate) fn encode<T: Serialize>(
+    fields: &T,
+    spare: usize,
+    behind: usize,
+) -> Option<Zeroizing<Vec<u8>>> {
     let length = options().serialized_size(fields).ok()?;
     let length = u32::try_from(length).ok()?;
     let padded = (4 + length as usize).next_multiple_of(PAD);
@@ -34,7 +44,9 @@ pub(crate) fn encode<T: Serialize>(fields: &T, spare: usize, behind: usize) -> O
 pub(crate) fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Option<T> {
     let (length, rest) = body.split_first_chunk::<4>()?;
     let (fields, padding) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
-    let is_padding = body.len().is_multiple_of(PAD) && padding.len() < PAD && padding.iter().all(|byte| *byte == 0);
+    let is_padding = body.len().is_multiple_of(PAD)
+        && padding.len() < PAD
+        && padding.iter().all(|byte| *byte == 0);
     if !is_padding {
         return None;
     }
@@ -50,7 +62,10 @@ mod tests {
         let body = encode(&("text", 7u64, Some(vec![1u8, 2])), 12, 16).unwrap();
         assert_eq!((body.len(), body.capacity() >= 12 + PAD + 16), (12 + PAD, true));
         let body = &body[12..];
-        assert_eq!(decode::<(&str, u64, Option<Vec<u8>>)>(body), Some(("text", 7, Some(vec![1, 2]))));
+        assert_eq!(
+            decode::<(&str, u64, Option<Vec<u8>>)>(body),
+            Some(("text", 7, Some(vec![1, 2])))
+        );
         for end in 0..body.len() {
             assert_eq!(decode::<(&str, u64, Option<Vec<u8>>)>(&body[..end]), None);
         }

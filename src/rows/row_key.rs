@@ -1,5 +1,6 @@
-//! Row keys: one ordered key space, fixed widths, the account first, so that an account is one range and a sign-in a
-//! sub-range of it. Identifiers appear only as keyed hashes. Pure functions; `docs/format.md` has the table.
+//! Row keys: one ordered key space, fixed widths, the account first, so that an account is one
+//! range and a sign-in a sub-range of it. Identifiers appear only as keyed hashes. Pure functions;
+//! `docs/format.md` has the table.
 
 use crate::model::tag::{TAG_LEN, Tag};
 
@@ -114,7 +115,8 @@ pub(crate) fn token(account: &Tag, id: &SignInId, tenant: &Tag, slot: &Tag, part
     [&[ACCOUNT], account.as_slice(), &[TOKEN], id, tenant, slot, &[part]].concat()
 }
 
-/// One part of a web session that ends with a sign-in. Its key says by itself which index row finds it.
+/// One part of a web session that ends with a sign-in. Its key says by itself which index row finds
+/// it.
 pub(crate) fn web(account: &Tag, id: &SignInId, session: &Tag, part: u8) -> Vec<u8> {
     [&[ACCOUNT], account.as_slice(), &[WEB], id, session, &[part]].concat()
 }
@@ -210,22 +212,40 @@ mod tests {
     fn an_account_is_one_range_and_a_sign_in_a_part_of_it() {
         let [a, b, id, tenant, slot] = [[1; 16], [2; 16], [3; 16], [4; 16], [5; 16]];
         let tokens_of = |part| token(&a, &id, &tenant, &slot, part);
-        let keys = [header(&a), sign_in(&a, &id), tokens_of(0), tokens_of(1), web(&a, &id, &slot, 2), header(&b)];
+        let keys = [
+            header(&a),
+            sign_in(&a, &id),
+            tokens_of(0),
+            tokens_of(1),
+            web(&a, &id, &slot, 2),
+            header(&b),
+        ];
         assert!(keys.is_sorted());
-        assert!(keys[..5].iter().all(|key| key.starts_with(&account(&a)) && *key < behind_account(&a)));
+        assert!(
+            keys[..5].iter().all(|key| key.starts_with(&account(&a)) && *key < behind_account(&a))
+        );
         assert!(behind_account(&a) < keys[5] && behind_account(&[0xff; 16]) > header(&[0xff; 16]));
-        assert!(keys[2].starts_with(&tokens_in(&a, &id, &tenant)) && keys[2].starts_with(&tokens(&a, &id)));
+        assert!(
+            keys[2].starts_with(&tokens_in(&a, &id, &tenant))
+                && keys[2].starts_with(&tokens(&a, &id))
+        );
         assert_eq!(parse(&keys[0]), Some(AccountRow::Header));
         assert_eq!(parse(&keys[1]), Some(AccountRow::SignIn(id)));
         assert_eq!(parse(&keys[3]), Some(AccountRow::Token { sign_in: id, tenant, slot, part: 1 }));
         assert_eq!(parse(&keys[4]), Some(AccountRow::Web { sign_in: id, session: slot, part: 2 }));
         assert!(!keys[4].starts_with(&tokens(&a, &id)));
         assert_eq!(web_indexed(&web_index(&slot, &a, &id)), Some((slot, a, id)));
-        assert_eq!((unbound_of(&unbound(&slot, 7)), web_indexed(&unbound(&slot, 7))), (Some((slot, 7)), None));
+        assert_eq!(
+            (unbound_of(&unbound(&slot, 7)), web_indexed(&unbound(&slot, 7))),
+            (Some((slot, 7)), None)
+        );
         assert_eq!(indexed_account(&Index::Tenant.row(&tenant, &a)), Some(a));
         for key in &keys {
             for end in 0..key.len() {
-                assert!(parse(&key[..end]).is_none_or(|row| row == AccountRow::Header && key[..end] == header(&a)));
+                assert!(
+                    parse(&key[..end])
+                        .is_none_or(|row| row == AccountRow::Header && key[..end] == header(&a))
+                );
             }
         }
     }

@@ -21,7 +21,13 @@ impl AccessQuery {
 
 impl RefreshToken {
     pub(crate) fn slot(&self, tagger: &Tagger, account: &Tag) -> Tag {
-        refresh_slot(tagger, account, self.client_id.as_str(), self.family_id.as_deref(), &self.partition)
+        refresh_slot(
+            tagger,
+            account,
+            self.client_id.as_str(),
+            self.family_id.as_deref(),
+            &self.partition,
+        )
     }
 }
 
@@ -42,12 +48,14 @@ struct Target<'a> {
 
 impl<'a> Target<'a> {
     fn of_token(t: &'a AccessToken) -> Self {
-        let (client, resource, token_type) = (&t.client_id, t.resource.as_deref(), t.token_type.as_str());
+        let (client, resource, token_type) =
+            (&t.client_id, t.resource.as_deref(), t.token_type.as_str());
         Self { client, resource, scopes: &t.scopes, token_type, partition: &t.partition }
     }
 
     fn of_query(q: &'a AccessQuery) -> Self {
-        let (client, resource, token_type) = (&q.client_id, q.resource.as_deref(), q.token_type.as_str());
+        let (client, resource, token_type) =
+            (&q.client_id, q.resource.as_deref(), q.token_type.as_str());
         Self { client, resource, scopes: &q.scopes, token_type, partition: &q.partition }
     }
 
@@ -85,7 +93,13 @@ fn access_slot(tagger: &Tagger, account: &Tag, target: &Target<'_>) -> Tag {
     tagger.slot(account, &fields)
 }
 
-fn refresh_slot(tagger: &Tagger, account: &Tag, client: &str, family: Option<&str>, partition: &Partition) -> Tag {
+fn refresh_slot(
+    tagger: &Tagger,
+    account: &Tag,
+    client: &str,
+    family: Option<&str>,
+    partition: &Partition,
+) -> Tag {
     let (kind, who) = family.map_or(("refresh", client), |family| ("family", family));
     tagger.slot(account, &[kind.as_bytes(), who.as_bytes(), partition.bytes()])
 }

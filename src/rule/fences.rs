@@ -29,7 +29,8 @@ impl Fences {
         self.table.stand(scope, fence);
     }
 
-    /// Makes the fence stand that covers everybody for all that is dropped up to it. Those that it makes superfluous are [forgotten](Self::forget_shard).
+    /// Makes the fence stand that covers everybody for all that is dropped up to it. Those that it
+    /// makes superfluous are [forgotten](Self::forget_shard).
     pub(crate) fn stand_for_dropped(&mut self, floor: Fence) {
         self.floor = Some(floor);
     }
@@ -48,9 +49,12 @@ impl Fences {
         self.reach.insert(opening, (position, Position::MAX));
     }
 
-    /// No as-of of an opening so far lies at or behind `end`: nothing was recorded there when they were taken.
+    /// No as-of of an opening so far lies at or behind `end`: nothing was recorded there when they
+    /// were taken.
     pub(crate) fn end_openings(&mut self, end: Position) {
-        if let Some((_, last_end)) = self.openings.last().and_then(|(_, last, _)| self.reach.get_mut(last)) {
+        if let Some((_, last_end)) =
+            self.openings.last().and_then(|(_, last, _)| self.reach.get_mut(last))
+        {
             *last_end = end;
         }
     }
@@ -84,17 +88,23 @@ impl Fences {
 
     /// The latest time of a record that is not after `limit`: some process's clock has shown it.
     pub(crate) fn latest_time(&self, limit: Millis) -> Option<Millis> {
-        let fences = (0..SHARDS).flat_map(|shard| self.of_shard(shard)).map(|(_, fence)| fence).chain(self.floor);
+        let fences = (0..SHARDS)
+            .flat_map(|shard| self.of_shard(shard))
+            .map(|(_, fence)| fence)
+            .chain(self.floor);
         let openings = self.openings.iter().map(|(_, _, time)| *time);
         fences.map(|fence| fence.time).chain(openings).filter(|time| *time <= limit).max()
     }
 
     /// Whether this ledger was ever where the sign-in's as-of was taken.
     fn knows(&self, life: &Life) -> bool {
-        self.reach.get(&life.opening).is_some_and(|(start, end)| (*start..*end).contains(&life.as_of))
+        self.reach
+            .get(&life.opening)
+            .is_some_and(|(start, end)| (*start..*end).contains(&life.as_of))
     }
 
-    /// Whether a sign-out that came at this time or later covers a sign-in of that time in these scopes, whatever its as-of.
+    /// Whether a sign-out that came at this time or later covers a sign-in of that time in these
+    /// scopes, whatever its as-of.
     pub(crate) fn is_covered_since(&self, life: &Life, time: Millis) -> bool {
         life.scopes().any(|scope| self.view(&scope).is_covered_since(time))
     }
@@ -104,9 +114,10 @@ impl Fences {
         self.view(&TaggedScope::Tenant(tenant)).is_covered_since(time)
     }
 
-    /// Whether the provider has told of the end of the session of a sign-in of this time, whatever its as-of: such a sign-in was on its
-    /// way meanwhile. (Only what says when it was told, by a cutoff, counts: a session that was ended here alone may be signed in with anew.)
-    /// If so: sign-ins of which times.
+    /// Whether the provider has told of the end of the session of a sign-in of this time, whatever
+    /// its as-of: such a sign-in was on its way meanwhile. (Only what says when it was told, by a
+    /// cutoff, counts: a session that was ended here alone may be signed in with anew.) If so:
+    /// sign-ins of which times.
     pub(crate) fn session_ended_until(&self, life: &Life) -> Option<Millis> {
         self.view(&TaggedScope::Session(life.session?)).told_until(life.time)
     }
@@ -126,14 +137,17 @@ impl Fences {
         self.is_tenant_dead_by(life, tenant, Position::MAX)
     }
 
-    /// As [`Fences::is_dead`], by the fences up to `end` alone: what may be reclaimed, since it is dead on the disk too.
+    /// As [`Fences::is_dead`], by the fences up to `end` alone: what may be reclaimed, since it is
+    /// dead on the disk too.
     pub(crate) fn is_dead_by(&self, life: &Life, end: Position) -> bool {
-        !self.knows(life) || life.scopes().any(|scope| self.view(&scope).covering(life, end).is_some())
+        !self.knows(life)
+            || life.scopes().any(|scope| self.view(&scope).covering(life, end).is_some())
     }
 
     /// As [`Fences::is_tenant_dead`], by the fences up to `end` alone.
     pub(crate) fn is_tenant_dead_by(&self, life: &Life, tenant: Tag, end: Position) -> bool {
-        tenant != life.tenant && self.view(&TaggedScope::Tenant(tenant)).covering(life, end).is_some()
+        tenant != life.tenant
+            && self.view(&TaggedScope::Tenant(tenant)).covering(life, end).is_some()
     }
 
     /// The newest fence of exactly this scope.
@@ -148,9 +162,14 @@ impl Fences {
 
     /// What stands in these scopes now, to be asked when more does.
     pub(crate) fn before(&self, scopes: &[TaggedScope], first: Position) -> Before {
-        let frontiers = scopes.iter().filter_map(|scope| Some((*scope, self.table.view(scope).to_frontier()?)));
+        let frontiers =
+            scopes.iter().filter_map(|scope| Some((*scope, self.table.view(scope).to_frontier()?)));
         let has_everybody = scopes.contains(&TaggedScope::Everybody);
-        Before { frontiers: frontiers.collect(), floor: self.floor.filter(|_| has_everybody), first }
+        Before {
+            frontiers: frontiers.collect(),
+            floor: self.floor.filter(|_| has_everybody),
+            first,
+        }
     }
 
     /// Whether the sign-in is dead, and by nothing else that stood before that sign-out.
@@ -158,14 +177,19 @@ impl Fences {
         self.death(life).is_some() && !self.is_dead_by(life, before.first.saturating_sub(1))
     }
 
-    /// The fences of one shard that decide something, in no order: about sign-ins by the rule, or about those that are continued from
-    /// elsewhere by their time. Not the floor.
+    /// The fences of one shard that decide something, in no order: about sign-ins by the rule, or
+    /// about those that are continued from elsewhere by their time. Not the floor.
     pub(crate) fn of_shard(&self, shard: usize) -> impl Iterator<Item = (TaggedScope, Fence)> {
         self.table.of_shard(shard).flat_map(|(scope, view)| view.all().map(|fence| (*scope, fence)))
     }
 
     /// Adds to `found` where the fences of a shard are that have positions in this range.
-    pub(crate) fn find_places(&self, shard: usize, range: std::ops::RangeInclusive<Position>, found: &mut InOrder) {
+    pub(crate) fn find_places(
+        &self,
+        shard: usize,
+        range: std::ops::RangeInclusive<Position>,
+        found: &mut InOrder,
+    ) {
         found.0.extend(self.table.places(shard).filter(|place| range.contains(&place.position)));
     }
 
@@ -182,7 +206,9 @@ impl Fences {
     #[cfg(all(any(test, fuzzing), feature = "test-util"))]
     pub(crate) fn in_order(&self) -> Vec<(TaggedScope, Fence)> {
         let latest = self.table.view(&TaggedScope::Everybody).latest;
-        let floor = self.floor.filter(|floor| !self.is_hidden(floor) || latest.is_some_and(|latest| latest.time < floor.time));
+        let floor = self.floor.filter(|floor| {
+            !self.is_hidden(floor) || latest.is_some_and(|latest| latest.time < floor.time)
+        });
         let mut all: Vec<_> = (0..SHARDS).flat_map(|shard| self.of_shard(shard)).collect();
         all.extend(floor.map(|floor| (TaggedScope::Everybody, floor)));
         all.sort_unstable_by_key(|(_, fence)| fence.position);
@@ -235,8 +261,13 @@ impl Before {
     pub(crate) fn covers(&self, life: &Life) -> bool {
         let floor = View { floor: self.floor, ..View::default() };
         life.scopes().any(|scope| {
-            let of = self.frontiers.iter().filter(|(one, _)| *one == scope).map(|(_, frontier)| frontier.view());
-            of.chain((scope == TaggedScope::Everybody).then_some(floor)).any(|view| view.covering(life, Position::MAX).is_some())
+            let of = self
+                .frontiers
+                .iter()
+                .filter(|(one, _)| *one == scope)
+                .map(|(_, frontier)| frontier.view());
+            of.chain((scope == TaggedScope::Everybody).then_some(floor))
+                .any(|view| view.covering(life, Position::MAX).is_some())
         })
     }
 }

@@ -6,12 +6,14 @@ use crate::model::time::Millis;
 
 /// The fences of one scope that are not [hidden](Fence::hides) by a newer one; positions rise.
 ///
-/// A sign-out without a cutoff hides all before it; so does one by a signal that came in time, whose cutoff lies behind its own time for what
-/// the clocks may differ by. Only behind signals that came late do older ones stay.
+/// A sign-out without a cutoff hides all before it; so does one by a signal that came in time,
+/// whose cutoff lies behind its own time for what the clocks may differ by. Only behind signals
+/// that came late do older ones stay.
 #[derive(Clone, Debug)]
 pub(super) struct Frontier {
     fences: Vec<Fence>,
-    /// The one of the latest time of all, hidden ones too: clocks may have gone back between two of them.
+    /// The one of the latest time of all, hidden ones too: clocks may have gone back between two of
+    /// them.
     latest: Fence,
 }
 
@@ -87,15 +89,18 @@ impl<'a> View<'a> {
         self.fences.iter().copied().rev().chain(self.floor).find(covers).map(|fence| fence.position)
     }
 
-    /// Whether a sign-out that came at this time or later covers a sign-in of that time, whatever its as-of.
+    /// Whether a sign-out that came at this time or later covers a sign-in of that time, whatever
+    /// its as-of.
     pub(super) fn is_covered_since(self, time: Millis) -> bool {
         let latest = self.latest.into_iter().chain(self.floor).any(|fence| fence.time >= time);
         latest && self.fences.iter().copied().chain(self.floor).any(|fence| time <= fence.cutoff)
     }
 
-    /// Up to which time sign-ins have ended by what was told from elsewhere, if that takes one of this time.
+    /// Up to which time sign-ins have ended by what was told from elsewhere, if that takes one of
+    /// this time.
     pub(super) fn told_until(self, time: Millis) -> Option<Millis> {
-        let told = self.fences.iter().map(|fence| fence.cutoff).filter(|cutoff| *cutoff != NO_CUTOFF);
+        let told =
+            self.fences.iter().map(|fence| fence.cutoff).filter(|cutoff| *cutoff != NO_CUTOFF);
         told.filter(|cutoff| time <= *cutoff).max()
     }
 }

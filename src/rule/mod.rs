@@ -1,18 +1,19 @@
 //! The rule of life and death. Nothing else decides: no index, no reclaim, no clock.
 //!
-//! > A fence covers a sign-in when it is in its scope, newer than its as-of, and, if the record has a cutoff, the
-//! > sign-in's time is not after it, or after the record's own time. A sign-in is dead when a fence of its account, session, subject, tenant or of
-//! > everybody covers it. A token is dead when its sign-in is, or when a fence of the token's own tenant covers that
-//! > sign-in.
+//! > A fence covers a sign-in when it is in its scope, newer than its as-of, and, if the record has
+//! > a cutoff, the sign-in's time is not after it, or after the record's own time. A sign-in is
+//! > dead when a fence of its account, session, subject, tenant or of everybody covers it. A token
+//! > is dead when its sign-in is, or when a fence of the token's own tenant covers that sign-in.
 //!
-//! An as-of counts only together with the *opening* it was taken in. Each opening of the ledger is recorded in it under a
-//! random number. A sign-in whose opening the ledger does not know, or whose as-of lies beyond where the next opening began,
-//! was made beside records that this ledger has lost: it is dead. (Without this, a ledger rolled back to an earlier state, beside
-//! an engine that has lost its checkpoint, would give new sign-outs positions below the as-ofs of sign-ins that live on: they
-//! would return `Ok` and cover nobody.)
+//! An as-of counts only together with the *opening* it was taken in. Each opening of the ledger is
+//! recorded in it under a random number. A sign-in whose opening the ledger does not know, or whose
+//! as-of lies beyond where the next opening began, was made beside records that this ledger has
+//! lost: it is dead. (Without this, a ledger rolled back to an earlier state, beside an engine that
+//! has lost its checkpoint, would give new sign-outs positions below the as-ofs of sign-ins that
+//! live on: they would return `Ok` and cover nobody.)
 //!
-//! A sign-in whose time is later than that of a sign-out which came after it, was made by a clock that was ahead: it may be as old as
-//! anything, so no cutoff spares it.
+//! A sign-in whose time is later than that of a sign-out which came after it, was made by a clock
+//! that was ahead: it may be as old as anything, so no cutoff spares it.
 //!
 //! Everything here is a pure function of the fences, the openings and the sign-in.
 
@@ -29,7 +30,8 @@ pub(crate) use table::SHARDS;
 /// A record without a cutoff covers sign-ins of every time.
 pub(crate) const NO_CUTOFF: Millis = Millis::MAX;
 
-/// What a ledger record at `position` says: every sign-in in its scope with as-of below it, and time up to `cutoff`, is dead.
+/// What a ledger record at `position` says: every sign-in in its scope with as-of below it, and
+/// time up to `cutoff`, is dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fence {
     pub(crate) position: Position,
@@ -46,12 +48,14 @@ impl Fence {
 
     /// Whether it covers whatever the other one does, which is older and of the same scope.
     fn hides(&self, older: &Self) -> bool {
-        // Whom the older one takes for being in its future, this one has to take: for being in its own, or by its cutoff.
+        // Whom the older one takes for being in its future, this one has to take: for being in its
+        // own, or by its cutoff.
         self.cutoff >= older.cutoff && (self.cutoff >= self.time || self.time <= older.time)
     }
 }
 
-/// Whether a sign-out that was asked for at `asked`, with this cutoff, takes a sign-in of this time that was made before it.
+/// Whether a sign-out that was asked for at `asked`, with this cutoff, takes a sign-in of this time
+/// that was made before it.
 pub(crate) fn takes(cutoff: Millis, asked: Millis, time: Millis) -> bool {
     time <= cutoff || time > asked
 }
@@ -73,11 +77,15 @@ pub(crate) struct Life {
 impl Life {
     /// The scopes whose fences can cover this sign-in.
     pub(crate) fn scopes(&self) -> impl Iterator<Item = TaggedScope> {
-        [TaggedScope::Everybody, TaggedScope::Account(self.account), TaggedScope::Tenant(self.tenant)]
-            .into_iter()
-            .chain(self.other.map(TaggedScope::Account))
-            .chain(self.session.map(TaggedScope::Session))
-            .chain(self.subject.map(TaggedScope::Subject))
+        [
+            TaggedScope::Everybody,
+            TaggedScope::Account(self.account),
+            TaggedScope::Tenant(self.tenant),
+        ]
+        .into_iter()
+        .chain(self.other.map(TaggedScope::Account))
+        .chain(self.session.map(TaggedScope::Session))
+        .chain(self.subject.map(TaggedScope::Subject))
     }
 }
 
@@ -114,17 +122,21 @@ mod tests {
         assert!(fences.is_dead(&of(2, 7)) && fences.is_dead_by(&of(2, 7), 9));
     }
 
-    /// Every list of up to so many fences of these scopes, with every cutoff, by clocks that jump in between.
+    /// Every list of up to so many fences of these scopes, with every cutoff, by clocks that jump
+    /// in between.
     fn lists(scopes: &[TaggedScope], most: Position) -> Vec<Vec<(TaggedScope, Fence)>> {
         const CUTOFFS: [Millis; 4] = [10, 20, 30, NO_CUTOFF];
         const TIMES: [Millis; 3] = [8, 22, 40];
         let mut lists = vec![Vec::<(TaggedScope, Fence)>::new()];
         for position in 1..=most {
-            let shorter: Vec<_> = lists.iter().filter(|list| list.len() + 1 == position as usize).cloned().collect();
-            for (scope, cutoff, time) in
-                scopes.iter().flat_map(|scope| CUTOFFS.iter().flat_map(move |cutoff| TIMES.map(|time| (scope, *cutoff, time))))
-            {
-                let longer = |list: &Vec<_>| [list.as_slice(), &[(*scope, Fence { position, cutoff, time })]].concat();
+            let shorter: Vec<_> =
+                lists.iter().filter(|list| list.len() + 1 == position as usize).cloned().collect();
+            for (scope, cutoff, time) in scopes.iter().flat_map(|scope| {
+                CUTOFFS.iter().flat_map(move |cutoff| TIMES.map(|time| (scope, *cutoff, time)))
+            }) {
+                let longer = |list: &Vec<_>| {
+                    [list.as_slice(), &[(*scope, Fence { position, cutoff, time })]].concat()
+                };
                 lists.extend(shorter.iter().map(longer));
             }
         }
@@ -143,8 +155,9 @@ mod tests {
             for (as_of, time) in (0..=3).flat_map(|a| [5, 9, 15, 21, 25, 35, 45].map(|t| (a, t))) {
                 let life = life(as_of, time);
                 let covers = |f: &Fence| f.position > as_of && (time <= f.cutoff || time > f.time);
-                let covered =
-                    |scope: TaggedScope, end: Position| list.iter().any(|(s, f)| *s == scope && f.position <= end && covers(f));
+                let covered = |scope: TaggedScope, end: Position| {
+                    list.iter().any(|(s, f)| *s == scope && f.position <= end && covers(f))
+                };
                 assert_eq!(fences.is_dead(&life), covered(account, 9), "{as_of} {time}");
                 assert_eq!(fences.is_tenant_dead(&life, [9; 16]), covered(tenant, 9));
                 // Reclaim may miss what a newer fence hides, but never takes what is not dead.
@@ -153,24 +166,39 @@ mod tests {
                 spared += usize::from(!fences.is_dead(&life) && as_of == 0 && list.len() > 1);
             }
         }
-        assert!(lists.len() > 2000 && dead > 20_000 && spared > 1000, "{} lists, {dead} dead, {spared} spared", lists.len());
+        assert!(
+            lists.len() > 2000 && dead > 20_000 && spared > 1000,
+            "{} lists, {dead} dead, {spared} spared",
+            lists.len()
+        );
     }
 
-    /// A clock that was ahead, and is corrected: the sign-in carries the future, and no cutoff spares it. One from between cutoff and sign-out is spared.
+    /// A clock that was ahead, and is corrected: the sign-in carries the future, and no cutoff
+    /// spares it. One from between cutoff and sign-out is spared.
     #[test]
     fn a_sign_in_from_the_future_of_a_sign_out_is_older_than_its_cutoff() {
         let mut fences = fences();
         fences.stand(TaggedScope::Session([3; 16]), Fence { position: 5, cutoff: 60, time: 100 });
         let is_dead = |time| fences.is_dead(&life(4, time));
         assert_eq!([60, 61, 100, 101, 86_400_000].map(is_dead), [true, false, false, true, true]);
-        assert!(!fences.is_dead(&life(5, 101)), "what was signed in after it is newer, whatever its time");
+        assert!(
+            !fences.is_dead(&life(5, 101)),
+            "what was signed in after it is newer, whatever its time"
+        );
     }
 
     /// What an account of version 1 had under either tag, against fences under either, old and new.
     #[test]
     fn a_sign_in_of_two_tags_is_covered_by_both() {
         let (today, other, somebody) = ([1; 16], [7; 16], [8; 16]);
-        for (of, by) in [(today, today), (today, other), (other, today), (other, other), (today, somebody), (other, somebody)] {
+        for (of, by) in [
+            (today, today),
+            (today, other),
+            (other, today),
+            (other, other),
+            (today, somebody),
+            (other, somebody),
+        ] {
             let mut fences = fences();
             fences.stand(TaggedScope::Account(by), fence(5, NO_CUTOFF));
             let twin = if of == today { other } else { today };
@@ -182,15 +210,21 @@ mod tests {
 
     #[test]
     fn every_scope_of_a_sign_in_covers_it_and_no_other_does() {
-        let mine =
-            [TaggedScope::Everybody, TaggedScope::Account([1; 16]), TaggedScope::Tenant([2; 16]), TaggedScope::Session([3; 16])];
+        let mine = [
+            TaggedScope::Everybody,
+            TaggedScope::Account([1; 16]),
+            TaggedScope::Tenant([2; 16]),
+            TaggedScope::Session([3; 16]),
+        ];
         let others = [
             TaggedScope::Account([2; 16]),
             TaggedScope::Tenant([1; 16]),
             TaggedScope::Session([1; 16]),
             TaggedScope::Subject([3; 16]),
         ];
-        for (scope, expected) in mine.map(|s| (s, true)).into_iter().chain(others.map(|s| (s, false))) {
+        for (scope, expected) in
+            mine.map(|s| (s, true)).into_iter().chain(others.map(|s| (s, false)))
+        {
             let mut fences = fences();
             fences.stand(scope, fence(5, NO_CUTOFF));
             assert_eq!(fences.is_dead(&life(4, 0)), expected);

@@ -1,7 +1,8 @@
 //! Where fences stand, by scope, packed: there are as many as sign-outs in the last 90 days.
 //!
-//! Nearly every scope has one fence, which takes 48 bytes, and five or ten more of an index. The few that have several have them beside. In
-//! shards: none grows, or is gone through, for so long that a sign-out would notice.
+//! Nearly every scope has one fence, which takes 48 bytes, and five or ten more of an index. The
+//! few that have several have them beside. In shards: none grows, or is gone through, for so long
+//! that a sign-out would notice.
 
 use std::collections::HashMap;
 
@@ -64,15 +65,17 @@ impl Table {
 
     /// The scopes of a shard, and what stands in them.
     pub(super) fn of_shard(&self, shard: usize) -> impl Iterator<Item = (&TaggedScope, View<'_>)> {
-        self.0.get(shard).into_iter().flat_map(|shard| shard.entries.iter().map(|entry| (&entry.scope, shard.view_of(entry))))
+        self.0.get(shard).into_iter().flat_map(|shard| {
+            shard.entries.iter().map(|entry| (&entry.scope, shard.view_of(entry)))
+        })
     }
 
     /// Where the fences of a shard are.
     pub(super) fn places(&self, shard: usize) -> impl Iterator<Item = Place> {
         let at = u32::try_from(shard).unwrap_or(u32::MAX);
-        (0u32..)
-            .zip(self.of_shard(shard))
-            .flat_map(move |(entry, (_, view))| view.all().map(move |fence| Place { position: fence.position, shard: at, entry }))
+        (0u32..).zip(self.of_shard(shard)).flat_map(move |(entry, (_, view))| {
+            view.all().map(move |fence| Place { position: fence.position, shard: at, entry })
+        })
     }
 
     /// The fence that is there, if it is the same one still.
@@ -92,7 +95,9 @@ impl Table {
 
     /// How many fences stand.
     pub(super) fn len(&self) -> usize {
-        let several = |shard: &Shard| shard.several.values().map(|frontier| frontier.view().fences.len() - 1).sum::<usize>();
+        let several = |shard: &Shard| {
+            shard.several.values().map(|frontier| frontier.view().fences.len() - 1).sum::<usize>()
+        };
         self.0.iter().map(|shard| shard.entries.len() + several(shard)).sum()
     }
 }
@@ -101,7 +106,9 @@ impl Shard {
     fn stand(&mut self, scope: TaggedScope, fence: Fence) {
         let hash = hash_of(&scope);
         let Self { index, entries, several } = self;
-        let found = index.find(hash, |at| entries.get(*at as usize).is_some_and(|entry| entry.scope == scope)).copied();
+        let found = index
+            .find(hash, |at| entries.get(*at as usize).is_some_and(|entry| entry.scope == scope))
+            .copied();
         let Some(entry) = found.and_then(|at| entries.get_mut(at as usize)) else {
             if entries.len() == entries.capacity() {
                 // By an eighth, not twofold: this is most of what a ledger takes in memory.
@@ -110,7 +117,9 @@ impl Shard {
             // A shard of 2^32 fences would be 200 GB; a ledger has at most 2^32 kept records.
             let at = u32::try_from(entries.len()).unwrap_or(u32::MAX);
             entries.push(Entry { scope, fence, is_several: false });
-            index.insert_unique(hash, at, |at| entries.get(*at as usize).map_or(0, |entry| hash_of(&entry.scope)));
+            index.insert_unique(hash, at, |at| {
+                entries.get(*at as usize).map_or(0, |entry| hash_of(&entry.scope))
+            });
             return;
         };
         let mut frontier = several.remove(&scope).unwrap_or_else(|| Frontier::of(entry.fence));
@@ -122,7 +131,8 @@ impl Shard {
     }
 
     fn view(&self, scope: &TaggedScope) -> Option<View<'_>> {
-        let is_it = |at: &u32| self.entries.get(*at as usize).is_some_and(|entry| entry.scope == *scope);
+        let is_it =
+            |at: &u32| self.entries.get(*at as usize).is_some_and(|entry| entry.scope == *scope);
         let at = self.index.find(hash_of(scope), is_it)?;
         self.entries.get(*at as usize).map(|entry| self.view_of(entry))
     }
@@ -135,12 +145,18 @@ impl Shard {
     fn forget(&mut self, floor: Position) {
         let before = self.entries.len();
         let several = std::mem::take(&mut self.several);
-        self.several = several.into_iter().filter_map(|(scope, frontier)| Some((scope, frontier.above(floor)?))).collect();
+        self.several = several
+            .into_iter()
+            .filter_map(|(scope, frontier)| Some((scope, frontier.above(floor)?)))
+            .collect();
         let Self { index, entries, several } = &mut *self;
         several.retain(|scope, frontier| {
             let Some(only) = frontier.single() else { return true };
-            let at =
-                index.find(hash_of(scope), |at| entries.get(*at as usize).is_some_and(|entry| entry.scope == *scope)).copied();
+            let at = index
+                .find(hash_of(scope), |at| {
+                    entries.get(*at as usize).is_some_and(|entry| entry.scope == *scope)
+                })
+                .copied();
             if let Some(entry) = at.and_then(|at| entries.get_mut(at as usize)) {
                 (entry.fence, entry.is_several) = (only, false);
             }
@@ -152,7 +168,9 @@ impl Shard {
             self.entries.shrink_to(self.entries.len() + self.entries.len() / 8);
             self.index = HashTable::with_capacity(self.entries.len());
             for (at, entry) in (0u32..).zip(&self.entries) {
-                let hasher = |at: &u32| self.entries.get(*at as usize).map_or(0, |entry| hash_of(&entry.scope));
+                let hasher = |at: &u32| {
+                    self.entries.get(*at as usize).map_or(0, |entry| hash_of(&entry.scope))
+                };
                 self.index.insert_unique(hash_of(&entry.scope), at, hasher);
             }
         }
@@ -193,12 +211,15 @@ mod tests {
         TaggedScope::Account(tag)
     }
 
-    /// Beside a plain map of frontiers, with cutoffs that leave several, and floors that take some or all of them.
+    /// Beside a plain map of frontiers, with cutoffs that leave several, and floors that take some
+    /// or all of them.
     #[test]
     fn it_says_what_a_map_of_lists_says() {
         let mut random = 7u64;
         let mut next = move |below: u64| {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             (random >> 33) % below
         };
         let (mut table, mut map) = (Table::default(), HashMap::<TaggedScope, Frontier>::new());
@@ -209,23 +230,44 @@ mod tests {
             let cutoff = if next(3) == 0 { NO_CUTOFF } else { time - 20 + next(40) };
             let fence = Fence { position, cutoff, time };
             table.stand(of, fence);
-            map.entry(of).and_modify(|frontier| frontier.add(fence)).or_insert_with(|| Frontier::of(fence));
+            map.entry(of)
+                .and_modify(|frontier| frontier.add(fence))
+                .or_insert_with(|| Frontier::of(fence));
             if position % 500 == 0 {
-                let floor = position - next(if position % 1000 == 0 { 3 } else { 900 }).min(position - 1);
+                let floor =
+                    position - next(if position % 1000 == 0 { 3 } else { 900 }).min(position - 1);
                 (0..SHARDS).for_each(|shard| table.forget(shard, floor));
-                map = map.into_iter().filter_map(|(scope, frontier)| Some((scope, frontier.above(floor)?))).collect();
+                map = map
+                    .into_iter()
+                    .filter_map(|(scope, frontier)| Some((scope, frontier.above(floor)?)))
+                    .collect();
             }
-            assert_eq!(table.len(), map.values().map(|frontier| frontier.view().fences.len()).sum::<usize>());
-            let all = |view: View<'_>| view.all().map(|fence| (fence.position, fence.cutoff, fence.time)).collect::<Vec<_>>();
-            assert_eq!(all(table.view(&of)), map.get(&of).map_or(Vec::new(), |frontier| all(frontier.view())));
+            assert_eq!(
+                table.len(),
+                map.values().map(|frontier| frontier.view().fences.len()).sum::<usize>()
+            );
+            let all = |view: View<'_>| {
+                view.all()
+                    .map(|fence| (fence.position, fence.cutoff, fence.time))
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!(
+                all(table.view(&of)),
+                map.get(&of).map_or(Vec::new(), |frontier| all(frontier.view()))
+            );
             if position % 100 == 0 {
-                let mut found: Vec<_> = (0..SHARDS).flat_map(|shard| table.places(shard).collect::<Vec<_>>()).collect();
+                let mut found: Vec<_> =
+                    (0..SHARDS).flat_map(|shard| table.places(shard).collect::<Vec<_>>()).collect();
                 found.sort_unstable();
-                let mut wanted: Vec<_> =
-                    map.values().flat_map(|frontier| frontier.view().all().map(|fence| fence.position)).collect();
+                let mut wanted: Vec<_> = map
+                    .values()
+                    .flat_map(|frontier| frontier.view().all().map(|fence| fence.position))
+                    .collect();
                 wanted.sort_unstable();
                 assert_eq!(found.iter().map(|place| place.position).collect::<Vec<_>>(), wanted);
-                assert!(found.iter().all(|place| table.at(*place).is_some_and(|(_, fence)| fence.position == place.position)));
+                assert!(found.iter().all(|place| {
+                    table.at(*place).is_some_and(|(_, fence)| fence.position == place.position)
+                }));
             }
             (most, fewest) = (most.max(table.len()), fewest.min(table.len()));
         }

@@ -25,9 +25,13 @@ pub(crate) fn next_account(open: &Open<'_>, mut after: Vec<u8>) -> Result<Option
     }
 }
 
-/// Calls `each` for the accounts that a sign-out of `scope` may have ended, until it says stop. The gate is let go of in between, so that the
-/// store can close meanwhile.
-pub(crate) fn for_each_account(core: &Core, scope: TaggedScope, mut each: impl FnMut(&Tag) -> Result<bool>) -> Result<()> {
+/// Calls `each` for the accounts that a sign-out of `scope` may have ended, until it says stop. The
+/// gate is let go of in between, so that the store can close meanwhile.
+pub(crate) fn for_each_account(
+    core: &Core,
+    scope: TaggedScope,
+    mut each: impl FnMut(&Tag) -> Result<bool>,
+) -> Result<()> {
     let (index, tag) = match scope {
         TaggedScope::Account(account) => return each(&account).map(|_| ()),
         TaggedScope::Everybody => {

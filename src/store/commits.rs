@@ -1,8 +1,10 @@
-//! Committing as a group: batches of several accounts go to the engine as one, as the ledger groups sign-outs.
+//! Committing as a group: batches of several accounts go to the engine as one, as the ledger groups
+//! sign-outs.
 //!
-//! A batch costs sled two writes of its own whatever is in it, and the batches of a process go one at a time. So whoever comes while one is
-//! being written queues up, and who is in front of the queue then writes for those behind, too (as LevelDB's queue of writers does,
-//! `DBImpl::Write`). Whoever waits here holds its account's lock: what its batch is guarded by stays as it was read.
+//! A batch costs sled two writes of its own whatever is in it, and the batches of a process go one
+//! at a time. So whoever comes while one is being written queues up, and who is in front of the
+//! queue then writes for those behind, too (as LevelDB's queue of writers does, `DBImpl::Write`).
+//! Whoever waits here holds its account's lock: what its batch is guarded by stays as it was read.
 //!
 //! Only who writes moves the checkpoint. It is one at a time, so the checkpoint never goes back.
 
@@ -14,8 +16,8 @@ use crate::model::position::Position;
 use crate::model::tag::Tag;
 use crate::platform::sync::{Arc, Condvar, Mutex, PoisonError, lock};
 
-/// A group has no more changes than this, but for those of its first: readers wait while it is applied, some microseconds for each. (Twice as many are
-/// hardly faster: `benches/sign_ins.rs`.)
+/// A group has no more changes than this, but for those of its first: readers wait while it is
+/// applied, some microseconds for each. (Twice as many are hardly faster: `benches/sign_ins.rs`.)
 const MOST: usize = if cfg!(oubliette_shuttle) { 16 } else { 64 };
 
 /// What one caller wants committed.
@@ -71,12 +73,16 @@ impl Commits {
         lock(&self.queue).checkpoint = checkpoint;
     }
 
-    /// Returns when the batch is committed, or its guard did not hold (`Ok(false)`). Should it be this caller's turn, `write` commits a group, given
-    /// where the checkpoint is.
+    /// Returns when the batch is committed, or its guard did not hold (`Ok(false)`). Should it be
+    /// this caller's turn, `write` commits a group, given where the checkpoint is.
     ///
     /// # Errors
     /// That of the write, for everybody in the group.
-    pub(crate) fn commit(&self, wanted: Wanted, write: impl FnOnce(Vec<Wanted>, Position) -> Result<Written>) -> Result<bool> {
+    pub(crate) fn commit(
+        &self,
+        wanted: Wanted,
+        write: impl FnOnce(Vec<Wanted>, Position) -> Result<Written>,
+    ) -> Result<bool> {
         let mut queue = lock(&self.queue);
         let is_first = !std::mem::replace(&mut queue.is_led, true);
         let turn = if is_first { Turn::Leads(wanted) } else { Turn::Waits(wanted) };
@@ -151,14 +157,16 @@ impl Member {
     }
 }
 
-/// Who writes for a group. Should the write panic, nobody waits for ever, and nobody is told that it went well.
+/// Who writes for a group. Should the write panic, nobody waits for ever, and nobody is told that
+/// it went well.
 struct Leading<'a> {
     commits: &'a Commits,
     group: Vec<Arc<Member>>,
 }
 
 impl Leading<'_> {
-    /// Tells everybody what became of it, and has the next one lead. Who writes is the first of its group, and gets the error itself.
+    /// Tells everybody what became of it, and has the next one lead. Who writes is the first of its
+    /// group, and gets the error itself.
     fn end(mut self, written: Result<Written>) -> Result<()> {
         let group = std::mem::take(&mut self.group);
         let held = match written {
@@ -168,7 +176,8 @@ impl Leading<'_> {
                 written.held
             }
             Err(error) => {
-                // Before the next one writes: it would be on what this one has left in doubt. (It finds the engine failed.)
+                // Before the next one writes: it would be on what this one has left in doubt. (It
+                // finds the engine failed.)
                 group.iter().skip(1).for_each(|member| member.done(Err(again(&error))));
                 drop(self);
                 return Err(error);
@@ -208,8 +217,13 @@ mod tests {
     use crate::rows::row_key::CHECKPOINT;
     use crate::{AccountId, Machine, SignIn, SignOut, TenantId, TokenStore};
 
-    /// Commits of one change each, by so many threads, while somebody else writes; then that one goes on.
-    fn behind_one<T: Send>(commits: &Commits, others: usize, other: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    /// Commits of one change each, by so many threads, while somebody else writes; then that one
+    /// goes on.
+    fn behind_one<T: Send>(
+        commits: &Commits,
+        others: usize,
+        other: impl Fn(usize) -> T + Sync,
+    ) -> Vec<T> {
         scope(|scope| {
             let (go, wait) = channel::<()>();
             let leader = scope.spawn(move || {
@@ -252,7 +266,10 @@ mod tests {
         let (commits, groups) = (Commits::new(0), Mutex::new(Vec::new()));
         let done = behind_one(&commits, 5, |number| {
             commits.commit(wanted(number as u8, MOST / 2), |group, checkpoint| {
-                groups.lock().unwrap().push(group.iter().map(|one| one.account[0]).collect::<Vec<_>>());
+                groups
+                    .lock()
+                    .unwrap()
+                    .push(group.iter().map(|one| one.account[0]).collect::<Vec<_>>());
                 all_held(&group, checkpoint + 1)
             })
         });
@@ -267,10 +284,13 @@ mod tests {
     #[test]
     fn a_group_that_fails_fails_for_everybody() {
         let commits = Commits::new(7);
-        let done =
-            behind_one(&commits, 3, |number| commits.commit(wanted(number as u8, 1), |_, _| Err(Error::Full(Part::Engine))));
+        let done = behind_one(&commits, 3, |number| {
+            commits.commit(wanted(number as u8, 1), |_, _| Err(Error::Full(Part::Engine)))
+        });
         assert!(done.into_iter().all(|done| matches!(done, Err(Error::Full(Part::Engine)))));
-        assert!(commits.commit(wanted(9, 1), |group, checkpoint| all_held(&group, checkpoint)).unwrap());
+        assert!(
+            commits.commit(wanted(9, 1), |group, checkpoint| all_held(&group, checkpoint)).unwrap()
+        );
         assert_eq!(lock(&commits.queue).checkpoint, 7);
     }
 
@@ -279,11 +299,15 @@ mod tests {
     fn nobody_waits_for_who_panicked() {
         let commits = Commits::new(0);
         let done = behind_one(&commits, 4, |number| {
-            let write =
-                |group: Vec<Wanted>, checkpoint| if number == 0 { panic!("on purpose") } else { all_held(&group, checkpoint) };
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| commits.commit(wanted(number as u8, MOST / 2), write)))
+            let write = |group: Vec<Wanted>, checkpoint| {
+                if number == 0 { panic!("on purpose") } else { all_held(&group, checkpoint) }
+            };
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                commits.commit(wanted(number as u8, MOST / 2), write)
+            }))
         });
-        let told: Vec<_> = done.iter().map(|done| done.as_ref().ok().map(|done| done.is_ok())).collect();
+        let told: Vec<_> =
+            done.iter().map(|done| done.as_ref().ok().map(|done| done.is_ok())).collect();
         // The first panicked; the second was in its group; the others wrote for themselves.
         assert_eq!(told, [None, Some(false), Some(true), Some(true)]);
     }
@@ -293,7 +317,8 @@ mod tests {
         store.sign_in(SignIn::new(account, TenantId::new("contoso").unwrap())).unwrap();
     }
 
-    // Without it: who writes looks at the ledger's end before it knows for whom it writes, so that one of them has an as-of beyond the checkpoint.
+    // Without it: who writes looks at the ledger's end before it knows for whom it writes, so that
+    // one of them has an as-of beyond the checkpoint.
     #[test]
     fn the_checkpoint_reaches_every_as_of_of_its_group() {
         let store = Machine::new().builder().open().unwrap();
@@ -302,32 +327,44 @@ mod tests {
         behind_one(&store.core().commits, 3, |number| {
             // One of them waits in the queue while the ledger goes on; the next has a later as-of.
             if number == 1 {
-                store.sign_out(SignOut::account(&AccountId::new("login.example.com", "nobody").unwrap())).unwrap();
+                store
+                    .sign_out(SignOut::account(
+                        &AccountId::new("login.example.com", "nobody").unwrap(),
+                    ))
+                    .unwrap();
             }
             sign_in(&store, number);
         });
         let open = store.core().enter().unwrap();
         let row = open.get(CHECKPOINT).unwrap().unwrap();
-        assert_eq!(open.rows().unwrap().open_checkpoint(CHECKPOINT, &row).unwrap(), store.core().ledger.synced());
+        assert_eq!(
+            open.rows().unwrap().open_checkpoint(CHECKPOINT, &row).unwrap(),
+            store.core().ledger.synced()
+        );
         assert!(store.core().ledger.synced() > before);
     }
 
-    // Without it: one whose guard does not hold is committed all the same, or takes the others of its group with it.
+    // Without it: one whose guard does not hold is committed all the same, or takes the others of
+    // its group with it.
     #[test]
     fn a_guard_that_does_not_hold_keeps_out_its_own_batch_alone() {
         let store = Machine::new().builder().open().unwrap();
         let core = store.core();
         let done = behind_one(&core.commits, 3, |number| {
             let tag = [number as u8; 16];
-            let mut batch = Batch { guard: Some((tag.to_vec(), (number == 1).then(Vec::new))), changes: Vec::new() };
+            let mut batch = Batch {
+                guard: Some((tag.to_vec(), (number == 1).then(Vec::new))),
+                changes: Vec::new(),
+            };
             batch.put(tag.to_vec(), vec![1]);
             batch.put(tag[1..].to_vec(), vec![2]);
             core.enter().unwrap().commit(&tag, batch)
         });
         assert!(matches!(done.as_slice(), [Ok(()), Err(Error::Tampered("header")), Ok(())]));
         let open = core.enter().unwrap();
-        let there =
-            [0, 1, 2].map(|number| (open.get(&[number; 16]).unwrap().is_some(), open.get(&[number; 15]).unwrap().is_some()));
+        let there = [0, 1, 2].map(|number| {
+            (open.get(&[number; 16]).unwrap().is_some(), open.get(&[number; 15]).unwrap().is_some())
+        });
         assert_eq!(there, [(true, true), (false, false), (true, true)]);
     }
 }

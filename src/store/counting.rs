@@ -1,4 +1,5 @@
-//! Sign-outs that are being counted: whoever deletes what has ended waits for them, as what is deleted cannot be counted.
+//! Sign-outs that are being counted: whoever deletes what has ended waits for them, as what is
+//! deleted cannot be counted.
 
 use crate::platform::sync::{Condvar, Mutex, PoisonError, lock};
 
@@ -16,8 +17,9 @@ impl Counting {
         Counts(self)
     }
 
-    /// Waits until nothing is being counted, and gives what `end` says then: a sign-out that is to be counted, and has not begun by then,
-    /// lies behind it. The caller may hold nothing, neither lock nor gate.
+    /// Waits until nothing is being counted, and gives what `end` says then: a sign-out that is to
+    /// be counted, and has not begun by then, lies behind it. The caller may hold nothing, neither
+    /// lock nor gate.
     pub(crate) fn none_before<T>(&self, end: impl FnOnce() -> T) -> T {
         let mut now = lock(&self.now);
         while *now > 0 {

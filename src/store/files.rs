@@ -1,7 +1,9 @@
-//! What an operator does to an open store: other keys, a copy, a fresh engine. One at a time, beside the verbs.
+//! What an operator does to an open store: other keys, a copy, a fresh engine. One at a time,
+//! beside the verbs.
 //!
-//! Compaction, backup and complete erasure are one mechanism, [`mover`]: the live rows go to a fresh engine, account by account, while
-//! verbs go on; then, alone for a moment, the store [switches](compact). Rotation only writes the keyring.
+//! Compaction, backup and complete erasure are one mechanism, [`mover`]: the live rows go to a
+//! fresh engine, account by account, while verbs go on; then, alone for a moment, the store
+//! [switches](compact). Rotation only writes the keyring.
 
 use crate::ledger::Ledger;
 use crate::model::error::{Error, Part, Result};
@@ -21,12 +23,18 @@ pub(crate) struct Premises {
     pub(crate) disk: Box<dyn Disk>,
     /// Of the engine's folder.
     pub(crate) serial: u32,
-    /// What the move brought that made the engine; `None` if it was never moved, or by an earlier build.
+    /// What the move brought that made the engine; `None` if it was never moved, or by an earlier
+    /// build.
     pub(crate) fresh: Option<Fresh>,
 }
 
 impl Premises {
-    pub(crate) fn new(place: Box<dyn Place>, disk: Box<dyn Disk>, serial: u32, fresh: Option<Fresh>) -> Self {
+    pub(crate) fn new(
+        place: Box<dyn Place>,
+        disk: Box<dyn Disk>,
+        serial: u32,
+        fresh: Option<Fresh>,
+    ) -> Self {
         Self { place, disk, serial, fresh }
     }
 
@@ -35,24 +43,37 @@ impl Premises {
         is_bloated(self.fresh, size, live)
     }
 
-    /// Makes sure that there is so much space: a copy that takes the last of it would fail the store at work.
+    /// Makes sure that there is so much space: a copy that takes the last of it would fail the
+    /// store at work.
     ///
     /// # Errors
     /// `Full`.
     pub(crate) fn need(&self, bytes: u64) -> Result<()> {
         let wanted = bytes.saturating_add(SPARE_BYTES);
-        if self.place.available().is_some_and(|free| free < wanted) { Err(Error::Full(Part::Engine)) } else { Ok(()) }
+        if self.place.available().is_some_and(|free| free < wanted) {
+            Err(Error::Full(Part::Engine))
+        } else {
+            Ok(())
+        }
     }
 
-    /// Says, durably, what is being made or is to be removed: should the process die, the next open clears it away.
+    /// Says, durably, what is being made or is to be removed: should the process die, the next open
+    /// clears it away.
     ///
     /// # Errors
-    /// `InvalidInput` if an earlier move could not be cleared away: what its mark names must not be forgotten.
+    /// `InvalidInput` if an earlier move could not be cleared away: what its mark names must not be
+    /// forgotten.
     pub(crate) fn mark(&self, names: &[&str]) -> Result<()> {
         if self.disk.read(MOVING).map_err(Error::io("read the mark of a move"))?.is_some() {
-            return Err(Error::invalid("store", "an earlier move of its rows could not be cleared away; reopen it first"));
+            return Err(Error::invalid(
+                "store",
+                "an earlier move of its rows could not be cleared away; reopen it first",
+            ));
         }
-        let marked = self.disk.prepare(MOVING, names.join("\n").as_bytes()).and_then(|()| self.disk.switch(MOVING));
+        let marked = self
+            .disk
+            .prepare(MOVING, names.join("\n").as_bytes())
+            .and_then(|()| self.disk.switch(MOVING));
         marked.map_err(Error::io("write the mark of a move"))
     }
 }
@@ -60,12 +81,15 @@ impl Premises {
 fn is_bloated(fresh: Option<Fresh>, size: u64, live: u64) -> bool {
     // What came of the last move is as small as it gets: so much for so much that is live.
     let least = fresh.map_or(0, |fresh| {
-        let scaled = u128::from(fresh.engine_bytes) * u128::from(live) / u128::from(fresh.live_bytes.max(1));
+        let scaled =
+            u128::from(fresh.engine_bytes) * u128::from(live) / u128::from(fresh.live_bytes.max(1));
         let scaled = u64::try_from(scaled).unwrap_or(u64::MAX);
-        // From a little that was live then, nothing follows for a lot: an empty engine takes its space, too.
+        // From a little that was live then, nothing follows for a lot: an empty engine takes its
+        // space, too.
         if fresh.live_bytes < COMPACT_ABOVE { scaled.min(fresh.engine_bytes) } else { scaled }
     });
-    size > COMPACT_ABOVE.saturating_add(live.saturating_mul(2)) && size > least.saturating_mul(5) / 4
+    size > COMPACT_ABOVE.saturating_add(live.saturating_mul(2))
+        && size > least.saturating_mul(5) / 4
 }
 
 /// What a move made, or was to remove, that did not come to its end.
@@ -80,9 +104,12 @@ impl Unfinished {
     /// Reads the mark of the store whose keyring names this ledger.
     ///
     /// # Errors
-    /// `Damaged` if it says something that no move writes: ignoring it could make a part of an engine count.
+    /// `Damaged` if it says something that no move writes: ignoring it could make a part of an
+    /// engine count.
     pub(crate) fn read(disk: &dyn Disk, ledger_id: &[u8; 16]) -> Result<Self> {
-        let Some(mark) = disk.read(MOVING).map_err(Error::io("read the mark of a move"))? else { return Ok(Self::default()) };
+        let Some(mark) = disk.read(MOVING).map_err(Error::io("read the mark of a move"))? else {
+            return Ok(Self::default());
+        };
         let mut unfinished = Self { is_marked: true, ..Self::default() };
         for name in String::from_utf8_lossy(&mark).lines() {
             if let Some((id, _)) = parse_engine(name) {
@@ -91,27 +118,40 @@ impl Unfinished {
             } else if Ledger::is_file_name(name) {
                 unfinished.ledgers.push(name.into());
             } else {
-                return Err(Error::damaged(Part::Engine, "the mark of an unfinished move is not as it was written"));
+                return Err(Error::damaged(
+                    Part::Engine,
+                    "the mark of an unfinished move is not as it was written",
+                ));
             }
         }
         unfinished.ledgers.retain(|name| *name != Ledger::file_name(ledger_id));
         Ok(unfinished)
     }
 
-    /// Removes the engines that do not count: before one is made, which may have the same name. Once: behind that, the name is the store's own.
+    /// Removes the engines that do not count: before one is made, which may have the same name.
+    /// Once: behind that, the name is the store's own.
     pub(crate) fn remove_engines(&mut self, place: &dyn Place) -> Result<()> {
         std::mem::take(&mut self.engines).iter().try_for_each(|name| place.remove_engine(name))
     }
 
-    /// Clears away what is left of it. The store's own ledger was found sound: none of these is it. Nobody may be at work with one of them.
-    pub(crate) fn clear(mut self, place: &dyn Place, disk: &dyn Disk, held: &mut Held) -> Result<()> {
+    /// Clears away what is left of it. The store's own ledger was found sound: none of these is it.
+    /// Nobody may be at work with one of them.
+    pub(crate) fn clear(
+        mut self,
+        place: &dyn Place,
+        disk: &dyn Disk,
+        held: &mut Held,
+    ) -> Result<()> {
         if !self.is_marked {
             return Ok(());
         }
         self.remove_engines(place)?;
         for name in &self.ledgers {
             place.lock_ledger(name, held)?;
-            place.ledger_disk()?.remove(name).map_err(Error::io("remove a ledger that does not count"))?;
+            place
+                .ledger_disk()?
+                .remove(name)
+                .map_err(Error::io("remove a ledger that does not count"))?;
         }
         disk.discard(KEYRING).map_err(Error::io("remove a keyring that does not count"))?;
         // Last: what it names is gone for good.

@@ -1,7 +1,8 @@
 //! What all handles of an open store share, and the gate that every verb goes through.
 //!
-//! Lock order: the gate, a session's stripe, accounts' stripes in rising order, the queue of commits, the ledger's own locks. The tag of a web
-//! session has the stripe that an account of this tag would have: who makes one holds it, and that of the account too if it is bound.
+//! Lock order: the gate, a session's stripe, accounts' stripes in rising order, the queue of
+//! commits, the ledger's own locks. The tag of a web session has the stripe that an account of this
+//! tag would have: who makes one holds it, and that of the account too if it is bound.
 
 use crate::clock::StoreClock;
 use crate::clock::lasting::{Skew, Stored};
@@ -17,7 +18,9 @@ use crate::model::time::{Millis, millis};
 use crate::model::token::Token;
 use crate::observe;
 use crate::platform::sync::atomic::{AtomicBool, Ordering};
-use crate::platform::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError, lock};
+use crate::platform::sync::{
+    Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError, lock,
+};
 use crate::rows::cipher::{Header, Rows, SignInBody};
 use crate::rows::row_key::{self, SignInId};
 use crate::rule::Life;
@@ -44,7 +47,11 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn durability_of(&self, token: &Token) -> Durability {
-        if matches!(token, Token::Refresh(_)) { self.refresh_durability } else { self.other_durability }
+        if matches!(token, Token::Refresh(_)) {
+            self.refresh_durability
+        } else {
+            self.other_durability
+        }
     }
 }
 
@@ -55,7 +62,8 @@ pub(crate) struct Working {
 }
 
 pub(crate) struct Core {
-    /// `None` once closed. Every verb holds it for reading while it works, so closing and replacing wait for all of them.
+    /// `None` once closed. Every verb holds it for reading while it works, so closing and replacing
+    /// wait for all of them.
     working: RwLock<Option<Working>>,
     engine_failed: AtomicBool,
     pub(crate) ledger: Ledger,
@@ -110,7 +118,8 @@ impl Core {
         }
     }
 
-    /// What the room above keeps beside this store, made when it is first asked for: one room, and one kind of thing. `None` for another kind.
+    /// What the room above keeps beside this store, made when it is first asked for: one room, and
+    /// one kind of thing. `None` for another kind.
     pub(crate) fn above<T: Any + Send + Sync>(&self, make: fn() -> T) -> Option<&T> {
         self.above.get_or_init(|| Box::new(make())).downcast_ref()
     }
@@ -139,8 +148,8 @@ impl Core {
         self.checked(gate)
     }
 
-    /// As [`Core::enter`], if that can be had without waiting, and what is read then need not wait either: for threads that may not block.
-    /// Who reads asks [`Open::gave_up`] in the end.
+    /// As [`Core::enter`], if that can be had without waiting, and what is read then need not wait
+    /// either: for threads that may not block. Who reads asks [`Open::gave_up`] in the end.
     ///
     /// # Errors
     /// `Closed`, `Forked`, `Poisoned`.
@@ -164,8 +173,8 @@ impl Core {
         Ok((!is_busy).then_some(open))
     }
 
-    /// Waits until no other verb is at work, and keeps them out while the result is held. Whoever holds a lock of an account or
-    /// session, or has entered already, must not call this.
+    /// Waits until no other verb is at work, and keeps them out while the result is held. Whoever
+    /// holds a lock of an account or session, or has entered already, must not call this.
     ///
     /// # Errors
     /// `Closed`, `Forked`, `Poisoned`.
@@ -221,26 +230,29 @@ impl Core {
         self.closing.load(Ordering::Acquire)
     }
 
-    /// From now on [`Core::take_changed`] tells which accounts' rows were changed, until the result is dropped.
+    /// From now on [`Core::take_changed`] tells which accounts' rows were changed, until the result
+    /// is dropped.
     ///
     /// # Errors
     /// As [`Core::enter_alone`].
     pub(crate) fn watch_changes(&self) -> Result<Watch<'_>> {
         // Should the ledger be being compacted, this waits for that, and not everybody.
         let _tended = self.ledger.tend();
-        // While nobody is at work: a verb that has looked and seen no watch could still commit a new account behind the watcher's back.
+        // While nobody is at work: a verb that has looked and seen no watch could still commit a
+        // new account behind the watcher's back.
         let _alone = self.enter_alone()?;
         *lock(&self.changed) = Some(HashSet::new());
         Ok(Watch(self))
     }
 
-    /// The accounts whose rows were changed since the last call. Whoever changes rows says so first, under the account's lock.
+    /// The accounts whose rows were changed since the last call. Whoever changes rows says so
+    /// first, under the account's lock.
     pub(crate) fn take_changed(&self) -> HashSet<Tag> {
         lock(&self.changed).as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// Says that rows of this account change, or may have, to who moves them. Before the engine has it: who takes the list meanwhile comes to the
-    /// account's lock, and then sees the change.
+    /// Says that rows of this account change, or may have, to who moves them. Before the engine has
+    /// it: who takes the list meanwhile comes to the account's lock, and then sees the change.
     pub(crate) fn name_changed(&self, account: &Tag) {
         if let Some(changed) = lock(&self.changed).as_mut() {
             changed.insert(*account);
@@ -294,13 +306,17 @@ impl Core {
         stripes.into_iter().filter_map(|i| self.accounts.get(i)).map(lock).collect()
     }
 
-    /// Keeps a sign-in of this session and a sign-out of it from passing each other between looking and writing.
+    /// Keeps a sign-in of this session and a sign-out of it from passing each other between looking
+    /// and writing.
     pub(crate) fn lock_session(&self, session: &Tag) -> MutexGuard<'_, ()> {
         lock(stripe_of(&self.sessions, session))
     }
 
     /// As [`lock_session`](Self::lock_session), of several.
-    pub(crate) fn lock_sessions<'a>(&self, sessions: impl Iterator<Item = &'a Tag>) -> Vec<MutexGuard<'_, ()>> {
+    pub(crate) fn lock_sessions<'a>(
+        &self,
+        sessions: impl Iterator<Item = &'a Tag>,
+    ) -> Vec<MutexGuard<'_, ()>> {
         let mut stripes: Vec<usize> = sessions.map(stripe).collect();
         stripes.sort_unstable();
         stripes.dedup();
@@ -316,7 +332,8 @@ impl Core {
         life.time.saturating_add(millis(self.options.max_sign_in_age)) <= now
     }
 
-    /// What the rule looks at of a stored sign-in of an account. `other` is the account's [other tag](Self::other_tag).
+    /// What the rule looks at of a stored sign-in of an account. `other` is the account's [other
+    /// tag](Self::other_tag).
     pub(crate) fn life(&self, account: Tag, other: Option<Tag>, sign_in: &SignInBody) -> Life {
         Life {
             opening: sign_in.opening,
@@ -330,7 +347,8 @@ impl Core {
         }
     }
 
-    /// The other tag of the account whose rows lie under `tag`, as long as there may be sign-ins to which it matters.
+    /// The other tag of the account whose rows lie under `tag`, as long as there may be sign-ins to
+    /// which it matters.
     pub(crate) fn other_tag(&self, id: &AccountId, tag: &Tag) -> Option<Tag> {
         if self.knows_two_tags() { identity::other_of(&self.tagger, id, tag) } else { None }
     }
@@ -378,7 +396,8 @@ impl Gate<'_> {
     }
 }
 
-/// A verb's way to the engine. Any error of a write, and any error that is not a full disk, poisons the engine.
+/// A verb's way to the engine. Any error of a write, and any error that is not a full disk, poisons
+/// the engine.
 pub(crate) struct Open<'a> {
     pub(crate) core: &'a Core,
     gate: Gate<'a>,
@@ -396,7 +415,9 @@ impl Open<'_> {
             self.core.fail_engine();
             match error {
                 EngineError::Full => Error::Full(Part::Engine),
-                EngineError::Io(source) => Error::Io { action: "use the engine; the store is poisoned, reopen it", source },
+                EngineError::Io(source) => {
+                    Error::Io { action: "use the engine; the store is poisoned, reopen it", source }
+                }
                 EngineError::Panicked => Error::Poisoned(Part::Engine),
             }
         })
@@ -410,8 +431,8 @@ impl Open<'_> {
         self.gate.working().map(|working| &working.rows).ok_or(Error::Closed)
     }
 
-    /// Puts another engine, and perhaps other keys, in the place of the store's, and gives back the old engine. Only for who has
-    /// entered alone.
+    /// Puts another engine, and perhaps other keys, in the place of the store's, and gives back the
+    /// old engine. Only for who has entered alone.
     pub(crate) fn replace(
         &mut self,
         engine: Box<dyn Engine>,
@@ -431,12 +452,22 @@ impl Open<'_> {
         self.engine(|engine| engine.get(key))
     }
 
-    pub(crate) fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Row>> {
+    pub(crate) fn scan(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>> {
         self.engine(|engine| engine.scan(prefix, after, limit))
     }
 
-    /// Gives every row whose key begins with `prefix` to `each`, slice by slice, until it says stop.
-    pub(crate) fn for_each_row(&self, prefix: &[u8], mut each: impl FnMut(Row) -> Result<bool>) -> Result<()> {
+    /// Gives every row whose key begins with `prefix` to `each`, slice by slice, until it says
+    /// stop.
+    pub(crate) fn for_each_row(
+        &self,
+        prefix: &[u8],
+        mut each: impl FnMut(Row) -> Result<bool>,
+    ) -> Result<()> {
         let mut after: Option<Vec<u8>> = None;
         loop {
             let slice = self.scan(prefix, after.as_deref(), 256)?;
@@ -450,7 +481,8 @@ impl Open<'_> {
         }
     }
 
-    /// The account's lock; `None` if it is held and the caller may not wait: whatever is read then counts for nothing.
+    /// The account's lock; `None` if it is held and the caller may not wait: whatever is read then
+    /// counts for nothing.
     pub(crate) fn lock_account(&self, account: &Tag) -> Option<MutexGuard<'_, ()>> {
         if self.may_wait {
             return Some(self.core.lock_account(account));
@@ -471,14 +503,19 @@ impl Open<'_> {
     /// Commits a batch of `account`, whose lock the caller holds.
     ///
     /// # Errors
-    /// `Tampered` if the header is not the one that the caller read: nobody else may write it meanwhile.
+    /// `Tampered` if the header is not the one that the caller read: nobody else may write it
+    /// meanwhile.
     pub(crate) fn commit(&self, account: &Tag, batch: Batch) -> Result<()> {
         if batch.changes.len() > 1 {
             return self.commit_in_group(account, batch, false);
         }
         // One row is whole by itself, and holds nobody up.
         self.core.name_changed(account);
-        if self.engine(|engine| engine.commit(account, batch))? { Ok(()) } else { Err(Error::Tampered("header")) }
+        if self.engine(|engine| engine.commit(account, batch))? {
+            Ok(())
+        } else {
+            Err(Error::Tampered("header"))
+        }
     }
 
     fn commit_in_group(&self, account: &Tag, batch: Batch, has_as_of: bool) -> Result<()> {
@@ -493,12 +530,18 @@ impl Open<'_> {
         if is_done { Ok(()) } else { Err(Error::Tampered("header")) }
     }
 
-    /// Commits a group, all of it together, with the checkpoint moved up to the ledger's synced end if there are as-ofs in it and it is
-    /// behind. Every member holds its account's lock, and is one of its own: so no guard changes after it was looked at here.
+    /// Commits a group, all of it together, with the checkpoint moved up to the ledger's synced end
+    /// if there are as-ofs in it and it is behind. Every member holds its account's lock, and is
+    /// one of its own: so no guard changes after it was looked at here.
     fn write(&self, group: Vec<Wanted>, checkpoint: Position) -> Result<Written> {
         // After it is known who is in the group: their as-ofs were synced before they came.
-        let synced = if group.iter().any(|one| one.has_as_of) { self.core.ledger.synced() } else { checkpoint };
-        let (mut whole, mut held, is_alone) = (Batch::default(), Vec::with_capacity(group.len()), group.len() == 1);
+        let synced = if group.iter().any(|one| one.has_as_of) {
+            self.core.ledger.synced()
+        } else {
+            checkpoint
+        };
+        let (mut whole, mut held, is_alone) =
+            (Batch::default(), Vec::with_capacity(group.len()), group.len() == 1);
         let mut account = [0; 16];
         for Wanted { account: of, batch, .. } in group {
             if is_alone {
@@ -515,10 +558,14 @@ impl Open<'_> {
             }
         }
         if synced > checkpoint {
-            whole.put(row_key::CHECKPOINT.to_vec(), self.rows()?.seal_checkpoint(row_key::CHECKPOINT, synced)?);
+            whole.put(
+                row_key::CHECKPOINT.to_vec(),
+                self.rows()?.seal_checkpoint(row_key::CHECKPOINT, synced)?,
+            );
         }
         // sled would log that there is nothing, and write a new snapshot at the next open.
-        let is_done = whole.changes.is_empty() || self.engine(|engine| engine.commit(&account, whole))?;
+        let is_done =
+            whole.changes.is_empty() || self.engine(|engine| engine.commit(&account, whole))?;
         if is_alone {
             held.push(is_done);
         }
@@ -535,8 +582,9 @@ impl Open<'_> {
         Ok(())
     }
 
-    /// As [`Open::commit`], with the checkpoint moved up to the ledger's synced end if it is behind. No row with an as-of may be on the disk
-    /// without a checkpoint that reaches it, so all of them come this way.
+    /// As [`Open::commit`], with the checkpoint moved up to the ledger's synced end if it is
+    /// behind. No row with an as-of may be on the disk without a checkpoint that reaches it, so all
+    /// of them come this way.
     pub(crate) fn commit_with_checkpoint(&self, account: &Tag, batch: Batch) -> Result<()> {
         self.commit_in_group(account, batch, true)
     }
@@ -559,7 +607,8 @@ impl Open<'_> {
         Ok(Some((value, header)))
     }
 
-    /// As [`Open::header`], without the account's other tag: for who knows the lives of its sign-ins.
+    /// As [`Open::header`], without the account's other tag: for who knows the lives of its
+    /// sign-ins.
     pub(crate) fn header_alone(&self, account: &Tag) -> Result<Option<(Vec<u8>, Header)>> {
         let key = row_key::header(account);
         let Some(value) = self.get(&key)? else { return Ok(None) };
@@ -568,7 +617,12 @@ impl Open<'_> {
     }
 
     /// A sign-in that the header lists; `None` if its row is lost.
-    pub(crate) fn sign_in(&self, account: &Tag, header: &Header, id: &SignInId) -> Result<Option<SignInBody>> {
+    pub(crate) fn sign_in(
+        &self,
+        account: &Tag,
+        header: &Header,
+        id: &SignInId,
+    ) -> Result<Option<SignInBody>> {
         let key = row_key::sign_in(account, id);
         let value = self.get(&key)?;
         let rows = self.rows()?;
@@ -576,17 +630,28 @@ impl Open<'_> {
     }
 
     /// The token whose first part is in this row; `None` if another write goes on meanwhile.
-    pub(crate) fn token(&self, header: &Header, key: Vec<u8>, value: Vec<u8>) -> Result<Option<Token>> {
+    pub(crate) fn token(
+        &self,
+        header: &Header,
+        key: Vec<u8>,
+        value: Vec<u8>,
+    ) -> Result<Option<Token>> {
         Ok(self.stored(header, key, value)?.map(|stored| stored.token))
     }
 
     /// As [`Open::token`], with when it was stored.
-    pub(crate) fn stored(&self, header: &Header, key: Vec<u8>, value: Vec<u8>) -> Result<Option<Stored>> {
+    pub(crate) fn stored(
+        &self,
+        header: &Header,
+        key: Vec<u8>,
+        value: Vec<u8>,
+    ) -> Result<Option<Stored>> {
         let parts = self.parts(key, value)?;
         parts.map_or(Ok(None), |parts| self.rows()?.open_token(parts, header))
     }
 
-    /// This first part and those behind it; `None` if one is missing, as while another write goes on.
+    /// This first part and those behind it; `None` if one is missing, as while another write goes
+    /// on.
     pub(crate) fn parts(&self, key: Vec<u8>, value: Vec<u8>) -> Result<Option<Vec<Row>>> {
         let count = crate::rows::cipher::parts_of(&value);
         let mut parts = vec![(key, value)];
@@ -617,7 +682,10 @@ fn stripe(tag: &Tag) -> usize {
 }
 
 fn stripe_of<'a>(stripes: &'a [Mutex<()>], tag: &Tag) -> &'a Mutex<()> {
-    #[expect(clippy::indexing_slicing, reason = "there are 256 stripes, one for each value of a byte")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "there are 256 stripes, one for each value of a byte"
+    )]
     &stripes[stripe(tag)]
 }
 
@@ -630,7 +698,10 @@ pub(crate) fn checkpoint(open: &Open<'_>) -> Result<()> {
 
 #[cfg(feature = "tokio")]
 /// Does a read here and now if nothing holds it up; `None` if something does.
-pub(crate) fn attempt<T>(core: &Core, read: impl FnOnce(&Open<'_>) -> Result<T>) -> Option<Result<T>> {
+pub(crate) fn attempt<T>(
+    core: &Core,
+    read: impl FnOnce(&Open<'_>) -> Result<T>,
+) -> Option<Result<T>> {
     let open = match core.try_enter() {
         Ok(open) => open?,
         Err(error) => return Some(Err(error)),

@@ -1,15 +1,18 @@
 //! The two tags that an account of version 1 could have.
 //!
-//! Version 1 of the format told an account by authority and id from one by issuer and subject, also where both are the same two texts: they
-//! had two tags, and a sign-out of one spared the other. Today there is one account, under the tag of the first kind; new rows and records
-//! know no other. What version 1 has left goes on counting, for as long as the ledger knows an opening of version 1:
+//! Version 1 of the format told an account by authority and id from one by issuer and subject, also
+//! where both are the same two texts: they had two tags, and a sign-out of one spared the other.
+//! Today there is one account, under the tag of the first kind; new rows and records know no other.
+//! What version 1 has left goes on counting, for as long as the ledger knows an opening of version
+//! 1:
 //!
-//! - rows lie under either tag. A sign-in that was made in such an opening is covered by fences of *both* tags, so that a sign-out, old or
-//!   new, by whichever name, ends it;
+//! - rows lie under either tag. A sign-in that was made in such an opening is covered by fences of
+//!   *both* tags, so that a sign-out, old or new, by whichever name, ends it;
 //! - listings and lookups of the account look under both;
 //! - a sign-in, which goes under today's tag, ends what lives under the other.
 //!
-//! A sign-in of an opening of today needs no second tag: no fence of the other kind is newer than it.
+//! A sign-in of an opening of today needs no second tag: no fence of the other kind is newer than
+//! it.
 
 #[cfg(all(test, feature = "test-util"))]
 mod model;
@@ -20,7 +23,10 @@ use crate::model::tag::Tag;
 
 /// The account's tag today, and the other one, if it can have had one.
 pub(crate) fn tags(tagger: &Tagger, id: &AccountId) -> (Tag, Option<Tag>) {
-    let other = id.authority().zip(id.home_account_id()).map(|(issuer, sub)| tagger.account_by_subject(issuer, sub));
+    let other = id
+        .authority()
+        .zip(id.home_account_id())
+        .map(|(issuer, sub)| tagger.account_by_subject(issuer, sub));
     (tagger.account(id), other)
 }
 

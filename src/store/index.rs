@@ -1,5 +1,5 @@
-//! Index rows: they find accounts by tenant, session, subject and alias. They list and find, they never decide: which of them
-//! are due follows from the sealed sign-ins and tokens alone.
+//! Index rows: they find accounts by tenant, session, subject and alias. They list and find, they
+//! never decide: which of them are due follows from the sealed sign-ins and tokens alone.
 
 use crate::model::error::{Error, Result};
 use crate::model::tag::Tag;
@@ -16,11 +16,22 @@ pub(crate) fn entries(core: &Core, life: &Life, body: &SignInBody) -> Vec<Entry>
     let session = life.session.map(|tag| (Index::Session, tag));
     let subject = life.subject.map(|tag| (Index::Subject, tag));
     let aliases = body.aliases.iter().map(|alias| (Index::Alias, core.tagger.alias(alias)));
-    [(Index::Tenant, life.tenant)].into_iter().chain(session).chain(subject).chain(aliases).collect()
+    [(Index::Tenant, life.tenant)]
+        .into_iter()
+        .chain(session)
+        .chain(subject)
+        .chain(aliases)
+        .collect()
 }
 
-/// Those entries of ended sign-ins that no live one needs: neither as its own, nor for its tokens of another tenant.
-pub(crate) fn stale(open: &Open<'_>, account: &Tag, ended: Vec<Entry>, live: &[(SignInId, Vec<Entry>)]) -> Result<Vec<Entry>> {
+/// Those entries of ended sign-ins that no live one needs: neither as its own, nor for its tokens
+/// of another tenant.
+pub(crate) fn stale(
+    open: &Open<'_>,
+    account: &Tag,
+    ended: Vec<Entry>,
+    live: &[(SignInId, Vec<Entry>)],
+) -> Result<Vec<Entry>> {
     let mut stale = Vec::new();
     for entry in ended {
         let is_own = live.iter().any(|(_, entries)| entries.contains(&entry));
@@ -40,7 +51,10 @@ pub(crate) fn is_due(open: &Open<'_>, account: &Tag, entry: Entry) -> Result<boo
     };
     for id in &header.sign_ins {
         match open.sign_in(account, &header, id) {
-            Ok(Some(body)) if entries(open.core, &open.core.life(*account, None, &body), &body).contains(&entry) => {
+            Ok(Some(body))
+                if entries(open.core, &open.core.life(*account, None, &body), &body)
+                    .contains(&entry) =>
+            {
                 return Ok(true);
             }
             Ok(_) | Err(Error::Tampered(_)) => {}

@@ -15,7 +15,8 @@ use crate::store::progress::Sweep;
 /// What keeps the store open: dropped with the last clone and the last handle.
 pub(crate) struct Owner {
     works: Arc<Works>,
-    /// Whether the last handle may be dropped on a runtime's thread, which must not wait for the disk.
+    /// Whether the last handle may be dropped on a runtime's thread, which must not wait for the
+    /// disk.
     #[cfg(feature = "tokio")]
     is_async: AtomicBool,
 }
@@ -25,9 +26,11 @@ pub(crate) struct Works {
     pub(crate) core: Arc<Core>,
     /// The reclaimer and the locks of the folders, until closed.
     pub(crate) running: Mutex<Option<(JoinHandle<()>, Held)>>,
-    /// Whoever moves rows or writes the keyring holds them: one at a time. Taken before the gate is passed.
+    /// Whoever moves rows or writes the keyring holds them: one at a time. Taken before the gate is
+    /// passed.
     pub(crate) premises: Mutex<Premises>,
-    /// Whoever sweeps holds it: two at once would go over the same accounts, and add up what is live to nothing true. Taken before the premises.
+    /// Whoever sweeps holds it: two at once would go over the same accounts, and add up what is
+    /// live to nothing true. Taken before the premises.
     pub(crate) sweeping: Mutex<Sweep>,
     pub(crate) opened_by_previous_key: AtomicBool,
     pub(crate) opened: Opened,
@@ -46,7 +49,8 @@ impl Owner {
         &self.works
     }
 
-    /// From now on a last handle that is dropped on a runtime's thread has the store closed on another.
+    /// From now on a last handle that is dropped on a runtime's thread has the store closed on
+    /// another.
     #[cfg(feature = "tokio")]
     pub(crate) fn close_off_runtime(&self) {
         self.is_async.store(true, Ordering::Relaxed);
@@ -94,21 +98,24 @@ impl Works {
 
     pub(crate) fn close(&self, finish: bool) -> Result<()> {
         if self.core.is_forked() {
-            // The thread, the locks and the files belong to the parent. Whoever held a lock at the fork is not here to let go of it.
+            // The thread, the locks and the files belong to the parent. Whoever held a lock at the
+            // fork is not here to let go of it.
             std::mem::forget(self.core.clone());
             if let Ok(mut running) = self.running.try_lock() {
                 std::mem::forget(running.take());
             }
             return Err(Error::Forked);
         }
-        // A move ends at the next account, and clears away what it made: nobody else may have the folder before.
+        // A move ends at the next account, and clears away what it made: nobody else may have the
+        // folder before.
         self.core.hurry();
         let _premises = self.premises();
         let Some((thread, held)) = lock(&self.running).take() else { return Err(Error::Closed) };
         self.core.backlog.close(finish);
         // A panic of the reclaimer was noted by its backlog; the rows it left are unreachable.
         let _ = thread.join();
-        let result = if finish { self.core.enter().and_then(|open| checkpoint(&open)) } else { Ok(()) };
+        let result =
+            if finish { self.core.enter().and_then(|open| checkpoint(&open)) } else { Ok(()) };
         // Should the ledger be being compacted, this waits for that, and not whoever still comes.
         let _tended = self.core.ledger.tend();
         shut(&self.core, held);
@@ -116,8 +123,8 @@ impl Works {
     }
 }
 
-/// Drops the engine, and then the locks. If a write of the engine's hangs, it may still reach the disk: the folders stay locked until the
-/// process ends, so that nobody opens them beside it.
+/// Drops the engine, and then the locks. If a write of the engine's hangs, it may still reach the
+/// disk: the folders stay locked until the process ends, so that nobody opens them beside it.
 pub(crate) fn shut(core: &Core, held: Held) {
     let given_up = core.engine_given_up();
     core.shut();
@@ -133,11 +140,14 @@ impl std::fmt::Debug for Owner {
 }
 
 #[cfg(feature = "tokio")]
-/// Closes a store whose last handle was dropped: on another thread if this is a runtime's, for closing waits for the disk.
+/// Closes a store whose last handle was dropped: on another thread if this is a runtime's, for
+/// closing waits for the disk.
 pub(crate) fn drop_off_runtime(closing: Closing) {
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-        // If the runtime takes no more work, it drops the closure here, or when it ends; and that closes the store.
-        let _ =
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(runtime.spawn_blocking(move || drop(closing)))));
+        // If the runtime takes no more work, it drops the closure here, or when it ends; and that
+        // closes the store.
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+            drop(runtime.spawn_blocking(move || drop(closing)))
+        }));
     }
 }

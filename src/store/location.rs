@@ -1,4 +1,5 @@
-//! Where a store lives: a folder (and perhaps another for the ledger), locked, or a pretended machine.
+//! Where a store lives: a folder (and perhaps another for the ledger), locked, or a pretended
+//! machine.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
@@ -12,7 +13,8 @@ use crate::platform::disk::{Disk, Folder, private_file};
 pub(crate) const KEYRING: &str = "keyring";
 /// The file that names the ledger of a birth that is not over.
 pub(crate) const BIRTH: &str = "birth";
-/// The file that names what a move of the live rows has made, or is to remove, and has not finished with.
+/// The file that names what a move of the live rows has made, or is to remove, and has not finished
+/// with.
 pub(crate) const MOVING: &str = "moving";
 /// The file that says that the engine was missing, until an open that came through has told.
 pub(crate) const MISSING: &str = "missing";
@@ -36,14 +38,15 @@ pub(crate) trait Place: Send + Sync {
     /// The folder with the ledger.
     fn ledger_disk(&self) -> Result<Box<dyn Disk>>;
 
-    /// Makes durable what was renamed in the folders: a process may have died before it did, and what is read from here on must be what a
-    /// crash leaves.
+    /// Makes durable what was renamed in the folders: a process may have died before it did, and
+    /// what is read from here on must be what a crash leaves.
     fn sync(&self) -> Result<()>;
 
     /// Opens the engine of this name, or makes it.
     fn open_engine(&self, name: &str) -> Result<Box<dyn Engine>>;
 
-    /// Removes an engine that is not the store's any more, or never became it; nothing if there is none.
+    /// Removes an engine that is not the store's any more, or never became it; nothing if there is
+    /// none.
     fn remove_engine(&self, name: &str) -> Result<()>;
 
     /// How much space is free for the engine, if that can be told.
@@ -56,8 +59,9 @@ pub(crate) trait Place: Send + Sync {
     fn import_engine(&self, from: &Path, name: &str) -> Result<()>;
 }
 
-/// The name of the engine's folder beside the ledger of this id. An engine of another ledger has another name, so the two are
-/// never mixed, and forgetting everyone needs no deletion to take effect. The serial rises when the rows move to a fresh folder.
+/// The name of the engine's folder beside the ledger of this id. An engine of another ledger has
+/// another name, so the two are never mixed, and forgetting everyone needs no deletion to take
+/// effect. The serial rises when the rows move to a fresh folder.
 pub(crate) fn engine_name(ledger_id: &[u8; 16], serial: u32) -> String {
     format!("{ENGINE}{}-{serial}", base16ct::lower::encode_string(ledger_id))
 }
@@ -78,7 +82,12 @@ pub(crate) fn is_engine(name: &str) -> bool {
 
 /// The serial of the newest engine of this ledger among `names`, if there is one.
 pub(crate) fn newest_engine(names: &[String], ledger_id: &[u8; 16]) -> Option<u32> {
-    names.iter().filter_map(|name| parse_engine(name)).filter(|(id, _)| id == ledger_id).map(|(_, serial)| serial).max()
+    names
+        .iter()
+        .filter_map(|name| parse_engine(name))
+        .filter(|(id, _)| id == ledger_id)
+        .map(|(_, serial)| serial)
+        .max()
 }
 
 /// Folders of the file system.
@@ -91,13 +100,15 @@ pub(crate) struct Folders {
 
 impl Place for Folders {
     fn lock(&self) -> Result<Held> {
-        crate::platform::disk::create_private(&self.path).map_err(Error::io("make the store's folder"))?;
+        crate::platform::disk::create_private(&self.path)
+            .map_err(Error::io("make the store's folder"))?;
         Ok(vec![Box::new(Locked::take(self.path.join(LOCK))?)])
     }
 
     fn lock_ledger(&self, ledger: &str, held: &mut Held) -> Result<()> {
         let path = self.ledger.as_ref().unwrap_or(&self.path);
-        crate::platform::disk::create_private(path).map_err(Error::io("make the ledger's folder"))?;
+        crate::platform::disk::create_private(path)
+            .map_err(Error::io("make the ledger's folder"))?;
         held.push(Box::new(Locked::take(path.join(format!("{ledger}.lock")))?));
         Ok(())
     }
@@ -122,7 +133,8 @@ impl Place for Folders {
     }
 
     fn remove_engine(&self, name: &str) -> Result<()> {
-        // Threads of sled can outlive its handle by a little, and put a file where one was just removed.
+        // Threads of sled can outlive its handle by a little, and put a file where one was just
+        // removed.
         let path = self.path.join(name);
         let is_busy = |error: &io::Error| error.kind() == io::ErrorKind::DirectoryNotEmpty;
         let mut removed = fs::remove_dir_all(&path);
@@ -137,7 +149,8 @@ impl Place for Folders {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(Error::Io { action: "remove the old engine's folder", source: error })
             }
-            _ => crate::platform::disk::sync_folder(&self.path).map_err(Error::io("sync the store's folder")),
+            _ => crate::platform::disk::sync_folder(&self.path)
+                .map_err(Error::io("sync the store's folder")),
         }
     }
 
@@ -151,12 +164,14 @@ impl Place for Folders {
 
     fn import_engine(&self, from: &Path, name: &str) -> Result<()> {
         let to = self.path.join(name);
-        let copied = copy_folder(from, &to).and_then(|()| crate::platform::disk::sync_folder(&self.path));
+        let copied =
+            copy_folder(from, &to).and_then(|()| crate::platform::disk::sync_folder(&self.path));
         copied.map_err(Error::io("copy the engine's folder"))
     }
 }
 
-/// Copies the files of a folder, and of those in it, durably. Nothing but files and folders is followed.
+/// Copies the files of a folder, and of those in it, durably. Nothing but files and folders is
+/// followed.
 fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     crate::platform::disk::create_private(to)?;
     for entry in fs::read_dir(from)? {
@@ -169,20 +184,27 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
             io::copy(&mut File::open(entry.path())?, &mut file)?;
             file.sync_all()?;
         } else {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "it holds something that is neither a file nor a folder"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "it holds something that is neither a file nor a folder",
+            ));
         }
     }
     crate::platform::disk::sync_folder(to)
 }
 
-/// A locked file. It is unlocked in so many words: a child of this process that has not yet become another program holds a
-/// copy of the file, and with it the lock.
+/// A locked file. It is unlocked in so many words: a child of this process that has not yet become
+/// another program holds a copy of the file, and with it the lock.
 struct Locked(File);
 
 impl Locked {
     /// Takes the lock, and writes who has it.
     fn take(path: PathBuf) -> Result<Self> {
-        let mut file = private_file().create(true).truncate(false).open(path).map_err(Error::io("open the lock file"))?;
+        let mut file = private_file()
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(Error::io("open the lock file"))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => {
@@ -191,11 +213,17 @@ impl Locked {
                 let _ = file.take(32).read_to_string(&mut pid);
                 return Err(Error::AlreadyOpen { pid: pid.trim().parse().ok() });
             }
-            Err(fs::TryLockError::Error(error)) => return Err(Error::io("lock the store's folder")(error)),
+            Err(fs::TryLockError::Error(error)) => {
+                return Err(Error::io("lock the store's folder")(error));
+            }
         }
         let pid = format!("{}\n", std::process::id());
-        // Without it nothing is amiss but the hint: a full disk must not keep the store from opening.
-        let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(pid.as_bytes()));
+        // Without it nothing is amiss but the hint: a full disk must not keep the store from
+        // opening.
+        let _ = file
+            .set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(pid.as_bytes()));
         Ok(Self(file))
     }
 }

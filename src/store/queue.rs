@@ -1,4 +1,5 @@
-//! What waits to be reclaimed, and how fast that goes: unhurried while nobody waits, so that readers do not notice it.
+//! What waits to be reclaimed, and how fast that goes: unhurried while nobody waits, so that
+//! readers do not notice it.
 
 use crate::model::error::{Error, Part, Result};
 use crate::model::report::Reclaimed;
@@ -10,7 +11,8 @@ use std::time::Duration;
 #[cfg(not(oubliette_shuttle))]
 use std::time::Instant;
 
-/// The most sign-outs that wait for their reclaim one by one. Behind that, one pass over all accounts does for all.
+/// The most sign-outs that wait for their reclaim one by one. Behind that, one pass over all
+/// accounts does for all.
 const BACKLOG: usize = 64 * 1024;
 
 /// Sign-outs whose rows are not deleted yet.
@@ -45,10 +47,14 @@ impl Queue {
 }
 
 impl Backlog {
-    /// Adds what a sign-out ended. Never blocks: when there is too much, everybody is looked at once instead.
+    /// Adds what a sign-out ended. Never blocks: when there is too much, everybody is looked at
+    /// once instead.
     pub(crate) fn push(&self, scopes: &[TaggedScope]) {
         let mut queue = lock(&self.queue);
-        if queue.dead.is_some() || queue.closing.is_some() || queue.waiting.front() == Some(&TaggedScope::Everybody) {
+        if queue.dead.is_some()
+            || queue.closing.is_some()
+            || queue.waiting.front() == Some(&TaggedScope::Everybody)
+        {
             return;
         }
         if queue.waiting.len() + scopes.len() > BACKLOG {
@@ -148,8 +154,11 @@ impl Backlog {
     pub(crate) fn rest(&self, time: Duration) {
         let start = Instant::now();
         let mut queue = lock(&self.queue);
-        while let (Some(left), false) = (time.checked_sub(start.elapsed()).filter(|left| !left.is_zero()), queue.is_hurried()) {
-            queue = self.changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+        while let (Some(left), false) =
+            (time.checked_sub(start.elapsed()).filter(|left| !left.is_zero()), queue.is_hurried())
+        {
+            queue =
+                self.changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 

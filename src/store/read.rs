@@ -1,4 +1,5 @@
-//! Reading the tokens of a sign-in: point reads first; a wanted subset of scopes may scan inside the one sign-in.
+//! Reading the tokens of a sign-in: point reads first; a wanted subset of scopes may scan inside
+//! the one sign-in.
 
 use crate::clock::Moment;
 use crate::clock::lasting::{Lasting, settle, skew_of};
@@ -23,13 +24,15 @@ const TRIES: usize = 4;
 
 hidden_debug!(RefreshQuery, IdQuery);
 
-/// Reads. All find nothing once the sign-in has ended, and never give an expired access or refresh token (the clock may be off by
-/// the store's [skew](crate::Builder::skew)).
+/// Reads. All find nothing once the sign-in has ended, and never give an expired access or refresh
+/// token (the clock may be off by the store's [skew](crate::Builder::skew)).
 ///
-/// All fail with [`Error::Tampered`] if a row is not as this store wrote it, with [`Error::Poisoned`] after an engine or disk
-/// error, and with [`Error::Closed`] after the store was closed.
+/// All fail with [`Error::Tampered`] if a row is not as this store wrote it, with
+/// [`Error::Poisoned`] after an engine or disk error, and with [`Error::Closed`] after the store
+/// was closed.
 impl LiveSignIn {
-    /// An unexpired access token: the one of exactly the wanted scopes, or else, of those that allow them, the one that allows least.
+    /// An unexpired access token: the one of exactly the wanted scopes, or else, of those that
+    /// allow them, the one that allows least.
     ///
     /// # Errors
     /// As all reads.
@@ -42,7 +45,9 @@ impl LiveSignIn {
     /// # Errors
     /// As all reads.
     pub fn refresh_token(&self, wanted: impl Into<RefreshQuery>) -> Result<Option<RefreshToken>> {
-        observe::read(Read::Refresh, || self.refresh_token_in(&self.core().enter()?, &wanted.into()))
+        observe::read(Read::Refresh, || {
+            self.refresh_token_in(&self.core().enter()?, &wanted.into())
+        })
     }
 
     /// The ID token of a client. It is given past its expiry too, to serve as `id_token_hint`.
@@ -55,14 +60,23 @@ impl LiveSignIn {
 
     /// As [`LiveSignIn::access_token`], if nothing holds it up: for threads that may not block.
     #[cfg(feature = "tokio")]
-    pub(crate) fn try_access_token(&self, wanted: &AccessQuery) -> Option<Result<Option<AccessToken>>> {
-        let read = || crate::store::gate::attempt(self.core(), |open| self.access_token_in(open, wanted));
+    pub(crate) fn try_access_token(
+        &self,
+        wanted: &AccessQuery,
+    ) -> Option<Result<Option<AccessToken>>> {
+        let read =
+            || crate::store::gate::attempt(self.core(), |open| self.access_token_in(open, wanted));
         observe::try_read(Read::Access, read)
     }
 
-    pub(crate) fn access_token_in(&self, open: &Open<'_>, wanted: &AccessQuery) -> Result<Option<AccessToken>> {
+    pub(crate) fn access_token_in(
+        &self,
+        open: &Open<'_>,
+        wanted: &AccessQuery,
+    ) -> Result<Option<AccessToken>> {
         let core = open.core;
-        let tenant = wanted.tenant.as_ref().map_or(self.life().tenant, |tenant| core.tagger.tenant(tenant));
+        let tenant =
+            wanted.tenant.as_ref().map_or(self.life().tenant, |tenant| core.tagger.tenant(tenant));
         let slot = wanted.slot(&core.tagger, &self.life().account);
         let at = core.clock.moment();
         let now = at.shown;
@@ -71,14 +85,18 @@ impl LiveSignIn {
             let will_do = is_fresh || (wanted.even_if_expired && is_usable_extended(&token, now));
             (wanted.allows(&token) && will_do).then_some((is_fresh, token))
         };
-        let of = |Lasting { token, life }| if let Token::Access(token) = token { usable(token, life) } else { None };
+        let of = |Lasting { token, life }| {
+            if let Token::Access(token) = token { usable(token, life) } else { None }
+        };
         let exact = self.read(open, &at, tenant, slot)?.and_then(of);
         if exact.as_ref().is_some_and(|(is_fresh, _)| *is_fresh) {
             return Ok(exact.map(|(_, token)| token));
         }
         let mut best = exact;
         self.scan(open, &at, tenant, |lasting| {
-            let rank = |(is_fresh, t): &(bool, AccessToken)| (!is_fresh, t.scopes.len(), std::cmp::Reverse(end_of(t)));
+            let rank = |(is_fresh, t): &(bool, AccessToken)| {
+                (!is_fresh, t.scopes.len(), std::cmp::Reverse(end_of(t)))
+            };
             if let Some(found) = of(lasting)
                 && best.as_ref().is_none_or(|best| rank(&found) < rank(best))
             {
@@ -88,9 +106,13 @@ impl LiveSignIn {
         Ok(best.map(|(_, token)| token))
     }
 
-    /// The places of the access tokens that would be found instead of this one, which serves who wants this: those that serve it too, and
-    /// allow no more.
-    pub(crate) fn found_instead_of(&self, wanted: &AccessQuery, token: &AccessToken) -> Result<Vec<(Tag, Tag)>> {
+    /// The places of the access tokens that would be found instead of this one, which serves who
+    /// wants this: those that serve it too, and allow no more.
+    pub(crate) fn found_instead_of(
+        &self,
+        wanted: &AccessQuery,
+        token: &AccessToken,
+    ) -> Result<Vec<(Tag, Tag)>> {
         let open = self.core().enter()?;
         let tenant = self.tenant_tag(wanted.tenant.as_ref());
         let mut places = Vec::new();
@@ -105,14 +127,19 @@ impl LiveSignIn {
         Ok(places)
     }
 
-    pub(crate) fn refresh_token_in(&self, open: &Open<'_>, wanted: &RefreshQuery) -> Result<Option<RefreshToken>> {
+    pub(crate) fn refresh_token_in(
+        &self,
+        open: &Open<'_>,
+        wanted: &RefreshQuery,
+    ) -> Result<Option<RefreshToken>> {
         let core = open.core;
         let slot = wanted.slot(&core.tagger, &self.life().account);
         let at = core.clock.moment();
         Ok(match self.read(open, &at, self.life().tenant, slot)? {
             Some(Lasting { token: Token::Refresh(token), life }) => {
                 let latest = at.shown.saturating_add(core.options.skew.of(life));
-                Some(token).filter(|token| token.expires_at.is_none_or(|end| to_millis(end) > latest))
+                Some(token)
+                    .filter(|token| token.expires_at.is_none_or(|end| to_millis(end) > latest))
             }
             _ => None,
         })
@@ -120,18 +147,28 @@ impl LiveSignIn {
 
     pub(crate) fn id_token_in(&self, open: &Open<'_>, wanted: &IdQuery) -> Result<Option<IdToken>> {
         let core = open.core;
-        let tenant = wanted.tenant.as_ref().map_or(self.life().tenant, |tenant| core.tagger.tenant(tenant));
-        let slot = id_slot(&core.tagger, &self.life().account, wanted.client.as_str(), &wanted.partition);
+        let tenant =
+            wanted.tenant.as_ref().map_or(self.life().tenant, |tenant| core.tagger.tenant(tenant));
+        let slot =
+            id_slot(&core.tagger, &self.life().account, wanted.client.as_str(), &wanted.partition);
         Ok(match self.read(open, &core.clock.moment(), tenant, slot)? {
             Some(Lasting { token: Token::Id(token), .. }) => Some(token),
             _ => None,
         })
     }
 
-    /// One token by its place; `None` if it is not there, its age cannot be told, or the sign-in or the token's tenant is signed out.
+    /// One token by its place; `None` if it is not there, its age cannot be told, or the sign-in or
+    /// the token's tenant is signed out.
     ///
-    /// `at` is when the reading began: looking at the clocks costs a fair part of a read, so that is done once.
-    fn read(&self, open: &Open<'_>, at: &Moment, tenant: Tag, slot: Tag) -> Result<Option<Lasting>> {
+    /// `at` is when the reading began: looking at the clocks costs a fair part of a read, so that
+    /// is done once.
+    fn read(
+        &self,
+        open: &Open<'_>,
+        at: &Moment,
+        tenant: Tag,
+        slot: Tag,
+    ) -> Result<Option<Lasting>> {
         let key = row_key::token(&self.life().account, self.id_bytes(), &tenant, &slot, 0);
         self.beside_writers(open, at, |header| {
             if open.core.ledger.fences().is_tenant_dead(self.life(), tenant) {
@@ -143,7 +180,13 @@ impl LiveSignIn {
     }
 
     /// Gives every token of the sign-in in one tenant to `each`.
-    fn scan(&self, open: &Open<'_>, at: &Moment, tenant: Tag, mut each: impl FnMut(Lasting)) -> Result<()> {
+    fn scan(
+        &self,
+        open: &Open<'_>,
+        at: &Moment,
+        tenant: Tag,
+        mut each: impl FnMut(Lasting),
+    ) -> Result<()> {
         let prefix = row_key::tokens_in(&self.life().account, self.id_bytes(), &tenant);
         let mut after: Option<Vec<u8>> = None;
         loop {
@@ -159,8 +202,9 @@ impl LiveSignIn {
         }
     }
 
-    /// Runs `read` with the header of this live sign-in until it says something. What does not open is tampering only if the
-    /// account has not begun a new life meanwhile; what is torn is read again, in the end under the account's lock.
+    /// Runs `read` with the header of this live sign-in until it says something. What does not open
+    /// is tampering only if the account has not begun a new life meanwhile; what is torn is read
+    /// again, in the end under the account's lock.
     fn beside_writers<T>(
         &self,
         open: &Open<'_>,
@@ -168,7 +212,8 @@ impl LiveSignIn {
         mut read: impl FnMut(&Header) -> Result<Option<Option<T>>>,
     ) -> Result<Option<T>> {
         for attempt in 0..=TRIES {
-            let lock = if attempt == TRIES { Some(open.lock_account(&self.life().account)) } else { None };
+            let lock =
+                if attempt == TRIES { Some(open.lock_account(&self.life().account)) } else { None };
             if matches!(lock, Some(None)) {
                 return Ok(None);
             }

@@ -21,8 +21,8 @@ use std::time::SystemTime;
 
 /// A handle of one sign-in: the only way to store its tokens. Clones are the same sign-in.
 ///
-/// When the sign-in ends, reads find nothing and [`put`](Self::put) fails with [`Error::SignedOut`], whoever holds the handle
-/// and whatever was in flight.
+/// When the sign-in ends, reads find nothing and [`put`](Self::put) fails with
+/// [`Error::SignedOut`], whoever holds the handle and whatever was in flight.
 #[derive(Clone)]
 pub struct LiveSignIn(Arc<Inner>);
 
@@ -33,23 +33,25 @@ struct Inner {
     life: Life,
     account: AccountId,
     body: SignInBody,
-    /// If it is continued from elsewhere: from when. Its tokens of other tenants are looked at like itself.
+    /// If it is continued from elsewhere: from when. Its tokens of other tenants are looked at like
+    /// itself.
     continued_since: Option<Millis>,
 }
 
 impl LiveSignIn {
-    /// Stores tokens, all of them or none, in the place of those that are the same by client, scopes and so on.
+    /// Stores tokens, all of them or none, in the place of those that are the same by client,
+    /// scopes and so on.
     ///
-    /// `Ok` means that they are readable, and survive what the store's durability says: by default a power loss if there is a
-    /// refresh token among them, else the death of the process. A token whose own tenant was signed out is left out
-    /// and [reported](Stored::refused).
+    /// `Ok` means that they are readable, and survive what the store's durability says: by default
+    /// a power loss if there is a refresh token among them, else the death of the process. A token
+    /// whose own tenant was signed out is left out and [reported](Stored::refused).
     ///
     /// # Errors
-    /// [`Error::SignedOut`] if the sign-in has ended: nothing can be read of what was to be stored. (If the sign-out itself was not
-    /// acknowledged, and a crash loses it, both are undone alike: the sign-in lives on, perhaps with these tokens.)
-    /// [`Error::InvalidInput`] for a token that cannot be
-    /// stored. [`Error::Full`], [`Error::Io`] and [`Error::Poisoned`] if the engine failed: the outcome is unknown, and the
-    /// store must be reopened.
+    /// [`Error::SignedOut`] if the sign-in has ended: nothing can be read of what was to be stored.
+    /// (If the sign-out itself was not acknowledged, and a crash loses it, both are undone alike:
+    /// the sign-in lives on, perhaps with these tokens.) [`Error::InvalidInput`] for a token that
+    /// cannot be stored. [`Error::Full`], [`Error::Io`] and [`Error::Poisoned`] if the engine
+    /// failed: the outcome is unknown, and the store must be reopened.
     ///
     /// # Examples
     /// ```
@@ -70,8 +72,9 @@ impl LiveSignIn {
         observe::put(|| Ok(self.store(&tokens.0, None, &[])?.0))
     }
 
-    /// As [`put`](Self::put), of what came for a refresh token. That one is removed in the same stroke, if another came for it. Should the store have
-    /// another one in its place by now, that is kept: second are the numbers of those that were left out for it. The tokens in the places
+    /// As [`put`](Self::put), of what came for a refresh token. That one is removed in the same
+    /// stroke, if another came for it. Should the store have another one in its place by now, that
+    /// is kept: second are the numbers of those that were left out for it. The tokens in the places
     /// `forget` (tenant and slot) are removed too, unless one of the new comes there.
     pub(crate) fn put_refreshed(
         &self,
@@ -88,7 +91,12 @@ impl LiveSignIn {
         Ok((stored, left_out))
     }
 
-    fn store(&self, tokens: &[Token], redeemed: Option<&RefreshToken>, forget: &[(Tag, Tag)]) -> Result<(Stored, Vec<usize>)> {
+    fn store(
+        &self,
+        tokens: &[Token],
+        redeemed: Option<&RefreshToken>,
+        forget: &[(Tag, Tag)],
+    ) -> Result<(Stored, Vec<usize>)> {
         tokens.iter().try_for_each(Token::check)?;
         let (core, me) = (self.core(), &*self.0);
         let open = core.enter()?;
@@ -97,7 +105,8 @@ impl LiveSignIn {
 
         let mut result = Stored { stored: 0, refused: Vec::new() };
         let mut durability = Durability::ProcessCrash;
-        let redeemed = redeemed.filter(|_| tokens.iter().any(|token| matches!(token, Token::Refresh(_))));
+        let redeemed =
+            redeemed.filter(|_| tokens.iter().any(|token| matches!(token, Token::Refresh(_))));
         let (mut spent, mut newer) = (None, None);
         if let Some(redeemed) = redeemed {
             let place = (me.life.tenant, redeemed.slot(&core.tagger, &me.life.account));
@@ -122,12 +131,18 @@ impl LiveSignIn {
                 continue;
             }
             let key = |part| row_key::token(&me.life.account, &me.id, &tenant, &slot, part);
-            writes.insert((tenant, slot), open.rows()?.seal_token(key, &header, token, Some(&put))?);
+            writes
+                .insert((tenant, slot), open.rows()?.seal_token(key, &header, token, Some(&put))?);
             durability = durability.max(core.options.durability_of(token));
             result.stored += 1;
         }
-        let mut batch = Batch { guard: Some((row_key::header(&me.life.account), Some(value))), changes: Vec::new() };
-        for (tenant, slot) in forget.iter().chain(&spent).filter(|place| !writes.contains_key(*place)) {
+        let mut batch = Batch {
+            guard: Some((row_key::header(&me.life.account), Some(value))),
+            changes: Vec::new(),
+        };
+        for (tenant, slot) in
+            forget.iter().chain(&spent).filter(|place| !writes.contains_key(*place))
+        {
             let key = |part| row_key::token(&me.life.account, &me.id, tenant, slot, part);
             let parts = open.get(&key(0))?.map_or(0, |old| crate::rows::cipher::parts_of(&old));
             (0..parts).for_each(|part| batch.delete(key(part)));
@@ -155,19 +170,25 @@ impl LiveSignIn {
         Ok((result, left_out))
     }
 
-    /// Removes this refresh token, if it is still the one that is stored. `Ok(false)` if another one is, or none.
+    /// Removes this refresh token, if it is still the one that is stored. `Ok(false)` if another
+    /// one is, or none.
     pub(crate) fn remove_refresh_token(&self, token: &RefreshToken) -> Result<bool> {
         let (core, me) = (self.core(), &*self.0);
         let open = core.enter()?;
         let lock = core.lock_account(&me.life.account);
         let (value, header) = self.live_header(&open)?.ok_or(Error::SignedOut)?;
         let slot = token.slot(&core.tagger, &me.life.account);
-        let Some((stored, parts)) = self.refresh_token_at(&open, &header, slot)? else { return Ok(false) };
+        let Some((stored, parts)) = self.refresh_token_at(&open, &header, slot)? else {
+            return Ok(false);
+        };
         // In constant time, as all secrets are compared.
         if stored.secret != token.secret {
             return Ok(false);
         }
-        let mut batch = Batch { guard: Some((row_key::header(&me.life.account), Some(value))), changes: Vec::new() };
+        let mut batch = Batch {
+            guard: Some((row_key::header(&me.life.account), Some(value))),
+            changes: Vec::new(),
+        };
         let key = |part| row_key::token(&me.life.account, &me.id, &me.life.tenant, &slot, part);
         (0..parts).for_each(|part| batch.delete(key(part)));
         open.commit(&me.life.account, batch)?;
@@ -177,8 +198,14 @@ impl LiveSignIn {
         Ok(true)
     }
 
-    /// The refresh token that is stored in a slot, and in how many parts, for who holds the account's lock.
-    fn refresh_token_at(&self, open: &Open<'_>, header: &Header, slot: Tag) -> Result<Option<(RefreshToken, u8)>> {
+    /// The refresh token that is stored in a slot, and in how many parts, for who holds the
+    /// account's lock.
+    fn refresh_token_at(
+        &self,
+        open: &Open<'_>,
+        header: &Header,
+        slot: Tag,
+    ) -> Result<Option<(RefreshToken, u8)>> {
         let key = row_key::token(&self.0.life.account, &self.0.id, &self.0.life.tenant, &slot, 0);
         let Some(value) = open.get(&key)? else { return Ok(None) };
         let parts = crate::rows::cipher::parts_of(&value);
@@ -217,8 +244,9 @@ impl LiveSignIn {
         observe::verb("is_live", || Ok(self.live_header(&self.core().enter()?)?.is_some()))
     }
 
-    /// The random id of this sign-in: for the app's own session record, so that [`TokenStore::resume`](crate::TokenStore::resume)
-    /// finds this sign-in again and no other of the account. It is no secret, but tells who it is to nobody.
+    /// The random id of this sign-in: for the app's own session record, so that
+    /// [`TokenStore::resume`](crate::TokenStore::resume) finds this sign-in again and no other of
+    /// the account. It is no secret, but tells who it is to nobody.
     #[must_use]
     pub fn id(&self) -> [u8; 16] {
         self.0.id
@@ -287,7 +315,11 @@ impl LiveSignIn {
     }
 
     /// The same for who has just looked at the clock.
-    pub(crate) fn live_header_at(&self, open: &Open<'_>, now: Millis) -> Result<Option<(Vec<u8>, Header)>> {
+    pub(crate) fn live_header_at(
+        &self,
+        open: &Open<'_>,
+        now: Millis,
+    ) -> Result<Option<(Vec<u8>, Header)>> {
         let me = &*self.0;
         let Some((value, header)) = open.header_alone(&me.life.account)? else { return Ok(None) };
         let is_mine = header.generation == me.generation && header.sign_ins.contains(&me.id);
@@ -316,14 +348,19 @@ impl std::fmt::Debug for LiveSignIn {
     }
 }
 
-/// Gives the account one more sign-in. On a live account it joins: same generation and key. On a dead, absent or unreadable one
-/// it begins anew.
+/// Gives the account one more sign-in. On a live account it joins: same generation and key. On a
+/// dead, absent or unreadable one it begins anew.
 ///
-/// Rows of an earlier life are not emptied here: they belong to sign-ins that no header lists any more and are sealed under
-/// a key that is gone, so nothing can read them, and reclaim deletes them. A sign-in stays one small batch.
+/// Rows of an earlier life are not emptied here: they belong to sign-ins that no header lists any
+/// more and are sealed under a key that is gone, so nothing can read them, and reclaim deletes
+/// them. A sign-in stays one small batch.
 ///
 /// Its first tokens come in the same batch, or one of a signed-out tenant is left out and reported.
-pub(crate) fn sign_in(owner: &Arc<Owner>, request: SignIn, tokens: &[Token]) -> Result<(LiveSignIn, Stored)> {
+pub(crate) fn sign_in(
+    owner: &Arc<Owner>,
+    request: SignIn,
+    tokens: &[Token],
+) -> Result<(LiveSignIn, Stored)> {
     let core = owner.core();
     tokens.iter().try_for_each(Token::check)?;
     if request.aliases.len() > MAX_ALIASES {
@@ -339,7 +376,8 @@ pub(crate) fn sign_in(owner: &Arc<Owner>, request: SignIn, tokens: &[Token]) -> 
         session: request.session,
         subject: request.subject,
         aliases: request.aliases,
-        // Never later than now: an earlier time is the safe side, for a sign-out's cutoff covers it.
+        // Never later than now: an earlier time is the safe side, for a sign-out's cutoff covers
+        // it.
         time: request.time.map_or(now, to_millis).min(now),
         opening: core.ledger.opening(),
         as_of: 0,
@@ -347,7 +385,10 @@ pub(crate) fn sign_in(owner: &Arc<Owner>, request: SignIn, tokens: &[Token]) -> 
     if let Some((app_tenant, _)) = request.account.as_app()
         && *app_tenant != body.tenant
     {
-        return Err(Error::invalid("tenant", "an app's own account signs in to its own tenant only"));
+        return Err(Error::invalid(
+            "tenant",
+            "an app's own account signs in to its own tenant only",
+        ));
     }
     if body.time.saturating_add(max_age) <= now {
         return Err(Error::invalid("signed_in_at", "it is longer ago than max_sign_in_age"));
@@ -386,10 +427,16 @@ pub(crate) fn sign_in(owner: &Arc<Owner>, request: SignIn, tokens: &[Token]) -> 
 
     let mut header = match earlier.header {
         Some(header) => header,
-        None => Header { generation: fresh()?, account_key: Key::random()?, sign_ins: Vec::new(), other },
+        None => Header {
+            generation: fresh()?,
+            account_key: Key::random()?,
+            sign_ins: Vec::new(),
+            other,
+        },
     };
     header.sign_ins = earlier.live.iter().map(|(id, _)| *id).collect();
-    let mut batch = Batch { guard: Some((row_key::header(&account), earlier.value)), changes: Vec::new() };
+    let mut batch =
+        Batch { guard: Some((row_key::header(&account), earlier.value)), changes: Vec::new() };
     ended.iter().for_each(|(id, _)| batch.delete(row_key::sign_in(&account, id)));
     let has_ended = !ended.is_empty();
     let ended = ended.into_iter().flat_map(|(_, entries)| entries).collect();
@@ -417,8 +464,15 @@ pub(crate) fn sign_in(owner: &Arc<Owner>, request: SignIn, tokens: &[Token]) -> 
     if stored.stored > 0 && !core.is_live(&life, core.clock.now()) {
         return Err(overtaken(core));
     }
-    let inner =
-        Inner { owner: owner.clone(), id, generation: header.generation, life, account: request.account, body, continued_since };
+    let inner = Inner {
+        owner: owner.clone(),
+        id,
+        generation: header.generation,
+        life,
+        account: request.account,
+        body,
+        continued_since,
+    };
     Ok((LiveSignIn(Arc::new(inner)), stored))
 }
 
@@ -433,7 +487,8 @@ fn put_first(
 ) -> Result<Stored> {
     let core = open.core;
     let mut stored = Stored { stored: 0, refused: Vec::new() };
-    // By place: of two tokens for one place the later counts, and leaves no parts of the other behind.
+    // By place: of two tokens for one place the later counts, and leaves no parts of the other
+    // behind.
     let mut writes: BTreeMap<(Tag, Tag), Vec<Row>> = BTreeMap::new();
     let put = core.clock.moment();
     for (number, token) in tokens.iter().enumerate() {
@@ -459,8 +514,13 @@ fn put_first(
     Ok(stored)
 }
 
-/// Handles of the account's live sign-ins, newest first. Of an account that is known by its tag alone, too.
-pub(crate) fn live_sign_ins(owner: &Arc<Owner>, open: &Open<'_>, account: &Tag) -> Result<Vec<LiveSignIn>> {
+/// Handles of the account's live sign-ins, newest first. Of an account that is known by its tag
+/// alone, too.
+pub(crate) fn live_sign_ins(
+    owner: &Arc<Owner>,
+    open: &Open<'_>,
+    account: &Tag,
+) -> Result<Vec<LiveSignIn>> {
     let core = owner.core();
     let Some((value, header)) = open.header(account)? else { return Ok(Vec::new()) };
     let id = open.rows()?.open_account(&row_key::header(account), &value, &header)?;
@@ -472,7 +532,15 @@ pub(crate) fn live_sign_ins(owner: &Arc<Owner>, open: &Open<'_>, account: &Tag) 
         if core.is_live(&life, now) {
             let (account, generation) = (id.clone(), header.generation);
             let owner = owner.clone();
-            let inner = Inner { owner, id: *sign_in, generation, life, account, body, continued_since: None };
+            let inner = Inner {
+                owner,
+                id: *sign_in,
+                generation,
+                life,
+                account,
+                body,
+                continued_since: None,
+            };
             live.push(LiveSignIn(Arc::new(inner)));
         }
     }
@@ -480,13 +548,20 @@ pub(crate) fn live_sign_ins(owner: &Arc<Owner>, open: &Open<'_>, account: &Tag) 
 }
 
 /// The handle of one live sign-in. Of the account's others nothing is read.
-pub(crate) fn live_sign_in(owner: &Arc<Owner>, open: &Open<'_>, account: &AccountId, id: SignInId) -> Result<Option<LiveSignIn>> {
+pub(crate) fn live_sign_in(
+    owner: &Arc<Owner>,
+    open: &Open<'_>,
+    account: &AccountId,
+    id: SignInId,
+) -> Result<Option<LiveSignIn>> {
     let core = owner.core();
     let tag = core.tagger.account(account);
     let other = core.other_tag(account, &tag);
     let of_today = live_sign_in_under(owner, open, account, (tag, other), id)?;
     match other {
-        Some(other) if of_today.is_none() => live_sign_in_under(owner, open, account, (other, Some(tag)), id),
+        Some(other) if of_today.is_none() => {
+            live_sign_in_under(owner, open, account, (other, Some(tag)), id)
+        }
         _ => Ok(of_today),
     }
 }
@@ -510,10 +585,19 @@ fn live_sign_in_under(
     }
     // The header is authentic for the account's tag: whose it is need not be read.
     let (owner, account, generation) = (owner.clone(), account.clone(), header.generation);
-    Ok(Some(LiveSignIn(Arc::new(Inner { owner, id, generation, life, account, body, continued_since: None }))))
+    Ok(Some(LiveSignIn(Arc::new(Inner {
+        owner,
+        id,
+        generation,
+        life,
+        account,
+        body,
+        continued_since: None,
+    }))))
 }
 
-/// Takes the as-of. A fence that covers the sign-in and is still being synced is waited for, so that the sign-in is newer than it.
+/// Takes the as-of. A fence that covers the sign-in and is still being synced is waited for, so
+/// that the sign-in is newer than it.
 fn as_of_now(core: &Core, account: Tag, body: &mut SignInBody) -> Result<Life> {
     core.ledger.begin(core.clock.now())?;
     for _ in 0..64 {
@@ -555,13 +639,14 @@ struct Earlier {
     value: Option<Vec<u8>>,
     /// The header, if the account is live.
     header: Option<Header>,
-    /// Its live sign-ins, oldest first, and those that have ended; with the index entries that find them.
+    /// Its live sign-ins, oldest first, and those that have ended; with the index entries that find
+    /// them.
     live: Vec<(SignInId, Vec<Entry>)>,
     dead: Vec<(SignInId, Vec<Entry>)>,
 }
 
-/// Ends what lives of an account under its other tag, as of what is pushed out: the header goes, the rest leads nowhere. The caller holds the
-/// lock.
+/// Ends what lives of an account under its other tag, as of what is pushed out: the header goes,
+/// the rest leads nowhere. The caller holds the lock.
 fn end_under(open: &Open<'_>, other: &Tag) -> Result<()> {
     let key = row_key::header(other);
     let Some(value) = open.get(&key)? else { return Ok(()) };
@@ -580,7 +665,8 @@ fn earlier(open: &Open<'_>, account: &Tag, id: &AccountId) -> Result<Earlier> {
     let key = row_key::header(account);
     let Some(value) = open.get(&key)? else { return Ok(Earlier::default()) };
     let opened = open.rows()?.open_header(&key, &value);
-    let opened = opened.and_then(|header| Ok((open.rows()?.open_account(&key, &value, &header)?, header)));
+    let opened =
+        opened.and_then(|header| Ok((open.rows()?.open_account(&key, &value, &header)?, header)));
     let mut earlier = Earlier { value: Some(value), ..Earlier::default() };
     let (stored, mut header) = match opened {
         Ok(opened) => opened,
@@ -595,8 +681,10 @@ fn earlier(open: &Open<'_>, account: &Tag, id: &AccountId) -> Result<Earlier> {
         match open.sign_in(account, &header, sign_in) {
             Ok(Some(body)) => {
                 let life = core.life(*account, header.other, &body);
-                // What is taken out of the header stays out: only by sign-outs that are durable. (Others are no less obeyed.)
-                let has_ended = core.is_too_old(&life, now) || core.ledger.fences().is_dead_by(&life, core.ledger.synced());
+                // What is taken out of the header stays out: only by sign-outs that are durable.
+                // (Others are no less obeyed.)
+                let has_ended = core.is_too_old(&life, now)
+                    || core.ledger.fences().is_dead_by(&life, core.ledger.synced());
                 let list = if has_ended { &mut earlier.dead } else { &mut earlier.live };
                 list.push((*sign_in, index::entries(core, &life, &body)));
             }

@@ -1,4 +1,5 @@
-//! Signing out, in every scope: fence in memory, record on the disk, then return. Nothing is looked for, so nothing can be missed.
+//! Signing out, in every scope: fence in memory, record on the disk, then return. Nothing is looked
+//! for, so nothing can be missed.
 
 mod count;
 mod last;
@@ -25,8 +26,13 @@ use crate::rule::{self, Before, NO_CUTOFF};
 use crate::store::gate::{Core, Open};
 
 pub(crate) fn sign_out(core: &Core, request: SignOut) -> Result<Receipt> {
-    if request.take && request.scopes().any(|scope| matches!(scope, Scope::Tenant(_) | Scope::Everybody)) {
-        return Err(Error::invalid("scope", "refresh tokens can be taken of an account, session or subject only"));
+    if request.take
+        && request.scopes().any(|scope| matches!(scope, Scope::Tenant(_) | Scope::Everybody))
+    {
+        return Err(Error::invalid(
+            "scope",
+            "refresh tokens can be taken of an account, session or subject only",
+        ));
     }
     // Whoever deletes already, as for an earlier sign-out, would take away what is to be counted.
     let counts = request.is_counted.then(|| core.counting.begin());
@@ -54,8 +60,11 @@ struct Done {
 
 fn carry_out(core: &Core, request: &SignOut) -> Result<Done> {
     let open = core.enter_ledger()?;
-    let mut named: Vec<TaggedScope> = request.scopes().map(|scope| rule_scope(&core.tagger, scope)).collect();
-    named.extend(accounts_of_aliases(&open, &request.aliases)?.into_iter().map(TaggedScope::Account));
+    let mut named: Vec<TaggedScope> =
+        request.scopes().map(|scope| rule_scope(&core.tagger, scope)).collect();
+    named.extend(
+        accounts_of_aliases(&open, &request.aliases)?.into_iter().map(TaggedScope::Account),
+    );
     if named.is_empty() {
         return Ok(Done::of_nobody(core));
     }
@@ -65,27 +74,36 @@ fn carry_out(core: &Core, request: &SignOut) -> Result<Done> {
     }));
 
     // The accounts that a session's sign-out takes, and those whose refresh tokens are wanted.
-    let whole: Vec<_> = named.iter().copied().filter(|scope| takes_whole(core, request, scope)).collect();
+    let whole: Vec<_> =
+        named.iter().copied().filter(|scope| takes_whole(core, request, scope)).collect();
     let is_whole = !whole.is_empty();
     let (taken, failure) = match accounts_in_any(&open, &whole, &request.seen) {
-        Ok(accounts) if named.len() + accounts.len() > MAX_CALL => {
-            (Vec::new(), Some(Error::invalid("session", "more accounts share it than one sign-out can hold")))
-        }
+        Ok(accounts) if named.len() + accounts.len() > MAX_CALL => (
+            Vec::new(),
+            Some(Error::invalid("session", "more accounts share it than one sign-out can hold")),
+        ),
         Ok(accounts) => (accounts, None),
         Err(error) => (Vec::new(), Some(error)),
     };
     let mut scopes = named.clone();
-    scopes.extend(taken.iter().map(|account| TaggedScope::Account(*account)).filter(|scope| !named.contains(scope)));
+    scopes.extend(
+        taken
+            .iter()
+            .map(|account| TaggedScope::Account(*account))
+            .filter(|scope| !named.contains(scope)),
+    );
 
     // Taking: nobody may reclaim the rows between the fence and our reading them.
-    let (holders, mut is_missed) = match request.take.then(|| accounts_in_any(&open, &scopes, &request.seen)) {
-        Some(Ok(holders)) => (with_other_tags(core, request, holders), failure.is_some()),
-        Some(Err(_)) => (taken.clone(), true),
-        None => (Vec::new(), false),
-    };
+    let (holders, mut is_missed) =
+        match request.take.then(|| accounts_in_any(&open, &scopes, &request.seen)) {
+            Some(Ok(holders)) => (with_other_tags(core, request, holders), failure.is_some()),
+            Some(Err(_)) => (taken.clone(), true),
+            None => (Vec::new(), false),
+        };
     let locks = core.lock_accounts(&holders);
     let now = core.clock.now();
-    let (span, before) = core.ledger.stand_watched(&scopes, cutoff_of(request), now, request.is_counted)?;
+    let (span, before) =
+        core.ledger.stand_watched(&scopes, cutoff_of(request), now, request.is_counted)?;
     drop(session_locks);
     core.ledger.wait(span.last)?;
 
@@ -94,7 +112,8 @@ fn carry_out(core: &Core, request: &SignOut) -> Result<Done> {
         for account in &holders {
             is_missed |= !take(&open, account, &mut refresh_tokens);
         }
-        // A sign-in of the subject that came between our looking and the fence has ended, but we do not hold its lock.
+        // A sign-in of the subject that came between our looking and the fence has ended, but we do
+        // not hold its lock.
         let now = accounts_in_any(&open, &named, &request.seen);
         is_missed |= now.is_ok_and(|now| now.iter().any(|account| !holders.contains(account)));
     }
@@ -183,8 +202,9 @@ fn accounts_in_any(open: &Open<'_>, scopes: &[TaggedScope], seen: &Seen) -> Resu
     Ok(all)
 }
 
-/// The accounts that have sign-ins of this scope. The index finds them, their own sealed rows decide; what does not open counts as found, and so does a
-/// sign-in that has ended already, if it is still listed: when in doubt, forget.
+/// The accounts that have sign-ins of this scope. The index finds them, their own sealed rows
+/// decide; what does not open counts as found, and so does a sign-in that has ended already, if it
+/// is still listed: when in doubt, forget.
 fn accounts_in(open: &Open<'_>, scope: TaggedScope, seen: &Seen) -> Result<Vec<Tag>> {
     if open.core.is_engine_failed() {
         return Err(Error::Poisoned(Part::Engine));
@@ -195,7 +215,8 @@ fn accounts_in(open: &Open<'_>, scope: TaggedScope, seen: &Seen) -> Result<Vec<T
     let mut accounts = accounts_under(open, scope)?;
     let mut result = Ok(());
     accounts.retain(|account| {
-        let has = || has_sign_in(open, account, |_, life| life.scopes().any(|one| one == scope), true);
+        let has =
+            || has_sign_in(open, account, |_, life| life.scopes().any(|one| one == scope), true);
         seen.has(scope, account)
             || has().unwrap_or_else(|error| {
                 result = Err(error);
@@ -230,7 +251,8 @@ fn cutoff_of(request: &SignOut) -> Millis {
     request.cutoff.map_or(NO_CUTOFF, |time| to_millis(time).min(NO_CUTOFF - 1))
 }
 
-/// Whether the account has a sign-in that is wanted. Of what does not open it cannot be told: `in_doubt`.
+/// Whether the account has a sign-in that is wanted. Of what does not open it cannot be told:
+/// `in_doubt`.
 fn has_sign_in(
     open: &Open<'_>,
     account: &Tag,
@@ -256,7 +278,8 @@ fn has_sign_in(
     Ok(false)
 }
 
-/// Reads the refresh tokens of the account's dead sign-ins; whether that were all. The caller holds the account's lock.
+/// Reads the refresh tokens of the account's dead sign-ins; whether that were all. The caller holds
+/// the account's lock.
 fn take(open: &Open<'_>, account: &Tag, taken: &mut Vec<RefreshToken>) -> bool {
     let header = match open.header(account) {
         Ok(Some((_, header))) => header,
@@ -269,7 +292,8 @@ fn take(open: &Open<'_>, account: &Tag, taken: &mut Vec<RefreshToken>) -> bool {
             all = false;
             continue;
         };
-        // First: it looks at the fences too, and whoever holds them twice waits for ever for somebody who waits in between.
+        // First: it looks at the fences too, and whoever holds them twice waits for ever for
+        // somebody who waits in between.
         let life = open.core.life(*account, header.other, &body);
         if !open.core.ledger.fences().is_dead(&life) {
             continue;
@@ -292,7 +316,9 @@ fn take(open: &Open<'_>, account: &Tag, taken: &mut Vec<RefreshToken>) -> bool {
 /// Whether the accounts with a sign-in of this scope end too.
 fn takes_whole(core: &Core, request: &SignOut, scope: &TaggedScope) -> bool {
     match scope {
-        TaggedScope::Session(_) => request.policy.unwrap_or(core.options.session_policy) == SessionPolicy::WholeAccount,
+        TaggedScope::Session(_) => {
+            request.policy.unwrap_or(core.options.session_policy) == SessionPolicy::WholeAccount
+        }
         TaggedScope::Subject(_) => request.policy == Some(SessionPolicy::WholeAccount),
         _ => false,
     }

@@ -1,7 +1,9 @@
-//! Ways past the public interface for the fuzz targets in `fuzz/`: compiled with `--cfg fuzzing` alone.
+//! Ways past the public interface for the fuzz targets in `fuzz/`: compiled with `--cfg fuzzing`
+//! alone.
 //!
-//! Thin on purpose: whatever is decided here is decided by the modules themselves. What a target needs beyond them, such as
-//! sealing bytes that the store would never write, is put together from the same parts.
+//! Thin on purpose: whatever is decided here is decided by the modules themselves. What a target
+//! needs beyond them, such as sealing bytes that the store would never write, is put together from
+//! the same parts.
 
 use crate::ledger::{Found, Growth, Ledger, fuzzing as ledger};
 use crate::store::location::Place;
@@ -9,7 +11,9 @@ use crate::testing::machine::Machine;
 use std::ffi::OsString;
 
 use crate::crypto::KeySource;
-use crate::crypto::{Key, Keyring, KeyringSecrets, NONCE_BYTES, OVERHEAD_BYTES, expand as hkdf_expand, seal_in_place};
+use crate::crypto::{
+    Key, Keyring, KeyringSecrets, NONCE_BYTES, OVERHEAD_BYTES, expand as hkdf_expand, seal_in_place,
+};
 use crate::model::error::{Error, Result};
 use crate::model::id::{AccountId, Alias, SessionId, Subject, TenantId};
 use crate::model::time::Millis;
@@ -17,7 +21,9 @@ use crate::model::token::Token;
 use crate::rows::codec::PAD;
 use crate::rows::{cipher as row, row_key};
 
-pub use crate::ledger::fuzzing::{FileHeader, LedgerFile, LedgerOn, Read, SignedIn, SlotRecord, Standing};
+pub use crate::ledger::fuzzing::{
+    FileHeader, LedgerFile, LedgerOn, Read, SignedIn, SlotRecord, Standing,
+};
 #[cfg(feature = "logout")]
 pub use crate::logout::fuzzing::discovered;
 
@@ -52,7 +58,11 @@ pub fn key_of_text(text: &[u8], newline_allowed: bool) -> Result<[u8; 32]> {
 ///
 /// # Errors
 /// `KeyUnavailable` if there is none.
-pub fn key_of_env(source: &KeySource, name: &str, env: &dyn Fn(&str) -> Option<OsString>) -> Result<[u8; 32]> {
+pub fn key_of_env(
+    source: &KeySource,
+    name: &str,
+    env: &dyn Fn(&str) -> Option<OsString>,
+) -> Result<[u8; 32]> {
     source.load_env(name, env).map(|key| *key.bytes())
 }
 
@@ -60,7 +70,11 @@ pub fn key_of_env(source: &KeySource, name: &str, env: &dyn Fn(&str) -> Option<O
 ///
 /// # Errors
 /// `KeyUnavailable` if there is none.
-pub fn key_of_systemd(source: &KeySource, name: &str, env: &dyn Fn(&str) -> Option<OsString>) -> Result<[u8; 32]> {
+pub fn key_of_systemd(
+    source: &KeySource,
+    name: &str,
+    env: &dyn Fn(&str) -> Option<OsString>,
+) -> Result<[u8; 32]> {
     source.load_systemd(name, env).map(|key| *key.bytes())
 }
 
@@ -148,7 +162,8 @@ impl std::fmt::Debug for SignInBody {
     }
 }
 
-/// The rows of one account of one store, whose keys never change, so that what was sealed in one run opens in another.
+/// The rows of one account of one store, whose keys never change, so that what was sealed in one
+/// run opens in another.
 pub struct Rows {
     rows: row::Rows,
     header: row::Header,
@@ -166,20 +181,35 @@ impl Rows {
             newest_root: (2, fixed_key(&[5; 32])),
             old_end: Some(0),
         };
-        let header = row::Header { generation: [6; 16], account_key: fixed_key(&[7; 32]), sign_ins: Vec::new(), other: None };
+        let header = row::Header {
+            generation: [6; 16],
+            account_key: fixed_key(&[7; 32]),
+            sign_ins: Vec::new(),
+            other: None,
+        };
         Self { rows: row::Rows::new([8; 16], secrets), header }
     }
 
     fn header(&self, sign_ins: &[[u8; 16]]) -> row::Header {
         let row::Header { generation, account_key, .. } = &self.header;
-        row::Header { generation: *generation, account_key: account_key.clone(), sign_ins: sign_ins.to_vec(), other: None }
+        row::Header {
+            generation: *generation,
+            account_key: account_key.clone(),
+            sign_ins: sign_ins.to_vec(),
+            other: None,
+        }
     }
 
     /// As the store writes a header.
     ///
     /// # Errors
     /// As the store.
-    pub fn seal_header(&self, key: &[u8], sign_ins: &[[u8; 16]], account: &AccountId) -> Result<Vec<u8>> {
+    pub fn seal_header(
+        &self,
+        key: &[u8],
+        sign_ins: &[[u8; 16]],
+        account: &AccountId,
+    ) -> Result<Vec<u8>> {
         self.rows.seal_header(key, &self.header(sign_ins), account)
     }
 
@@ -187,7 +217,12 @@ impl Rows {
     ///
     /// # Errors
     /// As the store.
-    pub fn seal_account_text(&self, key: &[u8], sign_ins: &[[u8; 16]], text: &[u8]) -> Result<Vec<u8>> {
+    pub fn seal_account_text(
+        &self,
+        key: &[u8],
+        sign_ins: &[[u8; 16]],
+        text: &[u8],
+    ) -> Result<Vec<u8>> {
         let header = self.header(sign_ins);
         let mut front = self.rows.seal_header(key, &header, &AccountId::new("a", "b")?)?;
         front.truncate(front.len().saturating_sub(PAD + OVERHEAD_BYTES));
@@ -231,7 +266,11 @@ impl Rows {
     ///
     /// # Errors
     /// As the store.
-    pub fn seal_token(&self, key: impl Fn(u8) -> Vec<u8>, token: &Token) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    pub fn seal_token(
+        &self,
+        key: impl Fn(u8) -> Vec<u8>,
+        token: &Token,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
         token.check()?;
         self.rows.seal_token(key, &self.header, token, None)
     }
@@ -266,8 +305,12 @@ impl Rows {
     /// As the store.
     pub fn seal_text(&self, body: Body, key: &[u8], front: &[u8], text: &[u8]) -> Result<Vec<u8>> {
         let (label, generation, sealing) = match body {
-            Body::SignIn => (b"sign-in".as_slice(), self.header.generation, self.header.account_key.clone()),
-            Body::Token => (b"token".as_slice(), self.header.generation, self.header.account_key.clone()),
+            Body::SignIn => {
+                (b"sign-in".as_slice(), self.header.generation, self.header.account_key.clone())
+            }
+            Body::Token => {
+                (b"token".as_slice(), self.header.generation, self.header.account_key.clone())
+            }
             Body::Checkpoint => (b"checkpoint".as_slice(), [0; 16], self.rows.checkpoint_key()),
         };
         seal_behind(&sealing, &self.rows.aad(label, &generation, key, front), front, text)
@@ -293,8 +336,12 @@ pub fn reread_key(key: &[u8]) -> Option<Vec<u8>> {
     Some(match row_key::parse(key)? {
         row_key::AccountRow::Header => row_key::header(&account),
         row_key::AccountRow::SignIn(id) => row_key::sign_in(&account, &id),
-        row_key::AccountRow::Token { sign_in, tenant, slot, part } => row_key::token(&account, &sign_in, &tenant, &slot, part),
-        row_key::AccountRow::Web { sign_in, session, part } => row_key::web(&account, &sign_in, &session, part),
+        row_key::AccountRow::Token { sign_in, tenant, slot, part } => {
+            row_key::token(&account, &sign_in, &tenant, &slot, part)
+        }
+        row_key::AccountRow::Web { sign_in, session, part } => {
+            row_key::web(&account, &sign_in, &session, part)
+        }
     })
 }
 
@@ -328,16 +375,33 @@ impl LedgerOn {
     /// # Errors
     /// As making a store.
     pub fn create(machine: &Machine, chunk: u32, reserve: u64, now: Millis) -> Result<()> {
-        Ledger::create(&*machine.ledger_disk()?, ledger::ID, &ledger::key(), Growth { chunk, reserve }, now)
+        Ledger::create(
+            &*machine.ledger_disk()?,
+            ledger::ID,
+            &ledger::key(),
+            Growth { chunk, reserve },
+            now,
+        )
     }
 
-    /// Opens it, and says whether it reaches the position that the engine has seen. If it does not, nothing is written.
+    /// Opens it, and says whether it reaches the position that the engine has seen. If it does not,
+    /// nothing is written.
     ///
     /// # Errors
     /// As opening a store.
-    pub fn open(machine: &Machine, chunk: u32, reserve: u64, checkpoint: u64) -> Result<Option<Self>> {
+    pub fn open(
+        machine: &Machine,
+        chunk: u32,
+        reserve: u64,
+        checkpoint: u64,
+    ) -> Result<Option<Self>> {
         machine.sync()?;
-        let found: Found = Ledger::read(machine.ledger_disk()?, ledger::ID, &ledger::key(), Growth { chunk, reserve })?;
+        let found: Found = Ledger::read(
+            machine.ledger_disk()?,
+            ledger::ID,
+            &ledger::key(),
+            Growth { chunk, reserve },
+        )?;
         if found.reaches(checkpoint) { found.settle().map(Self).map(Some) } else { Ok(None) }
     }
 }

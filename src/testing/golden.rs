@@ -1,5 +1,5 @@
-//! Known answers: what this version writes, byte for byte, and that it reads what is in `tests/golden`, of version 1 too. How the files are
-//! made is said there.
+//! Known answers: what this version writes, byte for byte, and that it reads what is in
+//! `tests/golden`, of version 1 too. How the files are made is said there.
 
 use crate::store::location::Place;
 use std::path::Path;
@@ -27,16 +27,29 @@ const PUT: Put = Put { shown: NOW, passed: 5_000, run: 0x0102_0304_0506_0708 };
 const GROWTH: Growth = Growth { chunk: 4, reserve: 4 };
 
 /// What version 2 writes otherwise than version 1; the rest is as it was.
-const OF_VERSION_2: [&str; 7] =
-    ["keyring", "keyring-two-wraps", "header", "token", "token-of-three-parts", "known-time", "fresh-engine"];
+const OF_VERSION_2: [&str; 7] = [
+    "keyring",
+    "keyring-two-wraps",
+    "header",
+    "token",
+    "token-of-three-parts",
+    "known-time",
+    "fresh-engine",
+];
 
 fn path_of(version: &str, name: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(version).join(name).with_extension("hex")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(version)
+        .join(name)
+        .with_extension("hex")
 }
 
 fn parts_of(path: &Path) -> Vec<Vec<u8>> {
     let text = std::fs::read_to_string(path).unwrap().replace('\r', "");
-    text.split("\n\n").map(|part| base16ct::lower::decode_vec(part.replace('\n', "")).unwrap()).collect()
+    text.split("\n\n")
+        .map(|part| base16ct::lower::decode_vec(part.replace('\n', "")).unwrap())
+        .collect()
 }
 
 /// What version 1 wrote: it is only read.
@@ -54,7 +67,11 @@ fn rows_of_version_1(name: &str) -> Vec<Row> {
 fn golden(name: &str, made: &[&[u8]]) -> Vec<Vec<u8>> {
     let path = path_of(if OF_VERSION_2.contains(&name) { "v2" } else { "v1" }, name);
     if std::env::var_os("OUBLIETTE_GOLDEN").is_some_and(|wish| wish == "write") {
-        let lines = |part: &[u8]| part.chunks(48).map(|line| base16ct::lower::encode_string(line) + "\n").collect::<String>();
+        let lines = |part: &[u8]| {
+            part.chunks(48)
+                .map(|line| base16ct::lower::encode_string(line) + "\n")
+                .collect::<String>()
+        };
         let text = made.iter().map(|part| lines(part)).collect::<Vec<_>>().join("\n");
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, text).unwrap();
@@ -126,7 +143,11 @@ fn client() -> ClientId {
 struct Service;
 
 impl KeyProvider for Service {
-    fn wrap(&self, key: &[u8; 32], _: &WrapContext<'_>) -> Result<WrappedKey, Box<dyn std::error::Error + Send + Sync>> {
+    fn wrap(
+        &self,
+        key: &[u8; 32],
+        _: &WrapContext<'_>,
+    ) -> Result<WrappedKey, Box<dyn std::error::Error + Send + Sync>> {
         Ok(WrappedKey { key_id: *b"a service's key.", blob: key.map(|byte| !byte).to_vec() })
     }
 
@@ -134,7 +155,8 @@ impl KeyProvider for Service {
         &self,
         wrapped: &WrappedKey,
         _: &WrapContext<'_>,
-    ) -> Result<Option<zeroize::Zeroizing<[u8; 32]>>, Box<dyn std::error::Error + Send + Sync>> {
+    ) -> Result<Option<zeroize::Zeroizing<[u8; 32]>>, Box<dyn std::error::Error + Send + Sync>>
+    {
         let key: [u8; 32] = wrapped.blob.as_slice().try_into()?;
         Ok((wrapped.key_id == *b"a service's key.").then(|| key.map(|byte| !byte).into()))
     }
@@ -144,18 +166,27 @@ impl KeyProvider for Service {
 fn golden_keyrings() {
     let (made, bytes) = keyring();
     let file = golden("keyring", &[&bytes]).remove(0);
-    let two = seeded("two wraps", || made.encode(&operator(1).also(KeySource::provider(Service))).unwrap());
+    let two = seeded("two wraps", || {
+        made.encode(&operator(1).also(KeySource::provider(Service))).unwrap()
+    });
     let file_of_two = golden("keyring-two-wraps", &[&two]).remove(0);
-    let opened =
-        [(&file, operator(0)), (&file_of_two, operator(1)), (&file_of_two, operator(9).previous(KeySource::provider(Service)))];
+    let opened = [
+        (&file, operator(0)),
+        (&file_of_two, operator(1)),
+        (&file_of_two, operator(9).previous(KeySource::provider(Service))),
+    ];
     for (file, source) in opened {
         let opened = Keyring::open(file, &source).unwrap();
         let (secrets, expected) = (&opened.secrets, &made.secrets);
         assert_eq!((opened.store_id, secrets.ledger_id), (made.store_id, expected.ledger_id));
         let keys = |secrets: &crate::crypto::KeyringSecrets| {
-            [&secrets.index_key, &secrets.ledger_key, secrets.current_root().1].map(|key| *key.bytes())
+            [&secrets.index_key, &secrets.ledger_key, secrets.current_root().1]
+                .map(|key| *key.bytes())
         };
-        assert_eq!((keys(secrets), secrets.current_root().0), (keys(expected), expected.current_root().0));
+        assert_eq!(
+            (keys(secrets), secrets.current_root().0),
+            (keys(expected), expected.current_root().0)
+        );
         assert_eq!(secrets.old_end, Some(0));
     }
     // Of version 1: the same keys, and nothing is said of where its openings end.
@@ -187,8 +218,16 @@ fn golden_headers() {
     let [by_name, by_subject, of_app] = rows_of_version_1("header").try_into().unwrap();
     for ((key, value), account, tag) in [
         (by_name, user(), tagger.account(&user())),
-        (by_subject, AccountId::of_subject(subject()), tagger.account_by_subject(subject().issuer(), subject().sub())),
-        (of_app, AccountId::app(tenant("contoso"), client()), tagger.account(&AccountId::app(tenant("contoso"), client()))),
+        (
+            by_subject,
+            AccountId::of_subject(subject()),
+            tagger.account_by_subject(subject().issuer(), subject().sub()),
+        ),
+        (
+            of_app,
+            AccountId::app(tenant("contoso"), client()),
+            tagger.account(&AccountId::app(tenant("contoso"), client())),
+        ),
     ] {
         assert_eq!(key, row_key::header(&tag));
         let opened = rows.open_header(&key, &value).unwrap();
@@ -210,7 +249,13 @@ fn golden_sign_ins() {
     };
     let names = [(AliasKind::Email, "somebody@example.com"), (AliasKind::Opaque, "ümläut")];
     let aliases = names.map(|(kind, name)| Alias::new(kind, name).unwrap()).to_vec();
-    let most = SignInBody { session: Some(session()), subject: Some(subject()), aliases, as_of: u64::MAX, ..least.clone() };
+    let most = SignInBody {
+        session: Some(session()),
+        subject: Some(subject()),
+        aliases,
+        as_of: u64::MAX,
+        ..least.clone()
+    };
     let bodies = [least, most];
     let made = seeded("sign-ins", || {
         let seal = |number: usize| {
@@ -241,9 +286,11 @@ fn golden_tokens() {
         ..least.clone()
     };
     let refresh = RefreshToken::new(client(), "a refresh token");
-    let family = RefreshToken { family_id: Some("1".into()), expires_at: Some(expires), ..refresh.clone() };
+    let family =
+        RefreshToken { family_id: Some("1".into()), expires_at: Some(expires), ..refresh.clone() };
     let id = IdToken { tenant: Some(tenant("fabrikam")), ..IdToken::new(client(), "an ID token") };
-    let all: [Token; 5] = [least.clone().into(), most.into(), refresh.into(), family.into(), id.into()];
+    let all: [Token; 5] =
+        [least.clone().into(), most.into(), refresh.into(), family.into(), id.into()];
     old_tokens_are_read("token", &all);
     let lasting = AccessToken { lifetime: Some(Duration::from_secs(3600)), ..least.clone() };
     let endless = AccessToken { expires_at: None, ..least };
@@ -280,12 +327,16 @@ fn golden_fresh_engine() {
     let made = seeded("fresh-engine", || rows.seal_fresh(FRESH, &fresh).unwrap());
     let found = golden_rows("fresh-engine", &[(FRESH.to_vec(), made)]);
     assert_eq!(rows.open_fresh(FRESH, &found[0].1), Some(fresh));
-    assert_eq!((rows.open_fresh(KNOWN, &found[0].1), rows.open_known(FRESH, &found[0].1)), (None, None));
+    assert_eq!(
+        (rows.open_fresh(KNOWN, &found[0].1), rows.open_known(FRESH, &found[0].1)),
+        (None, None)
+    );
 }
 
 #[test]
 fn golden_token_of_several_parts() {
-    let long: String = (0..12_500_u32).map(|at| char::from(b'a' + u8::try_from(at * at % 26).unwrap())).collect();
+    let long: String =
+        (0..12_500_u32).map(|at| char::from(b'a' + u8::try_from(at * at % 26).unwrap())).collect();
     let token = Token::from(RefreshToken::new(client(), long));
     old_tokens_are_read("token-of-three-parts", std::slice::from_ref(&token));
     let made = tokens_are_golden("token-of-three-parts", &[token]);
@@ -317,7 +368,8 @@ fn tokens_are_golden(name: &str, tokens: &[Token]) -> usize {
 #[test]
 fn golden_checkpoint() {
     let (rows, _) = rows();
-    let made = seeded("checkpoint", || rows.seal_checkpoint(CHECKPOINT, 0x0102_0304_0506_0708).unwrap());
+    let made =
+        seeded("checkpoint", || rows.seal_checkpoint(CHECKPOINT, 0x0102_0304_0506_0708).unwrap());
     let found = golden_rows("checkpoint", &[(CHECKPOINT.to_vec(), made)]);
     assert_eq!(rows.open_checkpoint(CHECKPOINT, &found[0].1).unwrap(), 0x0102_0304_0506_0708);
 }
@@ -338,9 +390,19 @@ fn ledger(machine: &Machine, file: Option<Vec<u8>>) -> Ledger {
     let secrets = keyring().0.secrets;
     match file {
         Some(file) => machine.set_files([(Ledger::file_name(&secrets.ledger_id), file)].into()),
-        None => Ledger::create(&*machine.disk().unwrap(), secrets.ledger_id, &secrets.ledger_key, GROWTH, NOW).unwrap(),
+        None => Ledger::create(
+            &*machine.disk().unwrap(),
+            secrets.ledger_id,
+            &secrets.ledger_key,
+            GROWTH,
+            NOW,
+        )
+        .unwrap(),
     }
-    Ledger::read(machine.disk().unwrap(), secrets.ledger_id, &secrets.ledger_key, GROWTH).unwrap().settle().unwrap()
+    Ledger::read(machine.disk().unwrap(), secrets.ledger_id, &secrets.ledger_key, GROWTH)
+        .unwrap()
+        .settle()
+        .unwrap()
 }
 
 fn file_of(machine: &Machine) -> Vec<u8> {
@@ -351,7 +413,8 @@ fn sign_out(ledger: &Ledger, scopes: &[TaggedScope], cutoff: Millis, time: Milli
     ledger.wait(ledger.stand(scopes, cutoff, time).unwrap().last).unwrap();
 }
 
-/// Records of every kind: two openings, a call of four sign-outs with a cutoff, a torn call that was voided, everybody.
+/// Records of every kind: two openings, a call of four sign-outs with a cutoff, a torn call that
+/// was voided, everybody.
 #[test]
 fn golden_ledger() {
     let made = seeded("ledger", || {
@@ -359,7 +422,12 @@ fn golden_ledger() {
         let first = ledger(&machine, None);
         sign_out(&first, &scopes(), NOW - 5, NOW + 1);
         let before = file_of(&machine);
-        sign_out(&first, &[TaggedScope::Account([1; 16]), TaggedScope::Account([2; 16])], NO_CUTOFF, NOW + 2);
+        sign_out(
+            &first,
+            &[TaggedScope::Account([1; 16]), TaggedScope::Account([2; 16])],
+            NO_CUTOFF,
+            NOW + 2,
+        );
         // Of the last call only the first record came to the disk, in slot 5.
         let torn = [&file_of(&machine)[..512 + 6 * 64], &before[512 + 6 * 64..]].concat();
         let second = ledger(&machine, Some(torn));
@@ -372,9 +440,18 @@ fn golden_ledger() {
     for (scope, position) in scopes().into_iter().zip(2..) {
         assert_eq!(last(scope), Some(Fence { position, cutoff: NOW - 5, time: NOW + 1 }));
     }
-    assert_eq!(last(TaggedScope::Everybody), Some(Fence { position: 8, cutoff: NO_CUTOFF, time: NOW + 3 }));
-    assert!(last(TaggedScope::Account([1; 16])).is_none() && last(TaggedScope::Account([2; 16])).is_none());
-    assert_eq!(found.fences().openings().iter().map(|(position, ..)| *position).collect::<Vec<_>>(), [1, 7]);
+    assert_eq!(
+        last(TaggedScope::Everybody),
+        Some(Fence { position: 8, cutoff: NO_CUTOFF, time: NOW + 3 })
+    );
+    assert!(
+        last(TaggedScope::Account([1; 16])).is_none()
+            && last(TaggedScope::Account([2; 16])).is_none()
+    );
+    assert_eq!(
+        found.fences().openings().iter().map(|(position, ..)| *position).collect::<Vec<_>>(),
+        [1, 7]
+    );
 }
 
 /// A ledger that was compacted: with a floor, kept records, and one behind them.
@@ -394,7 +471,13 @@ fn golden_compacted_ledger() {
     let found = ledger(&Machine::new(), Some(golden("ledger-compacted", &[&made]).remove(0)));
     assert_eq!((found.synced(), found.horizon()), (39, (2, NOW + 1)));
     let last = |scope| found.fences().last(scope).map(|fence| (fence.position, fence.time));
-    assert_eq!([last(scopes()[0]), last(scopes()[1])], [Some((37, NOW + 19)), Some((38, NOW + 19))]);
-    assert_eq!([last(TaggedScope::Everybody), last(TaggedScope::Account([2; 16]))], [Some((2, NOW + 1)), Some((39, NOW + 20))]);
+    assert_eq!(
+        [last(scopes()[0]), last(scopes()[1])],
+        [Some((37, NOW + 19)), Some((38, NOW + 19))]
+    );
+    assert_eq!(
+        [last(TaggedScope::Everybody), last(TaggedScope::Account([2; 16]))],
+        [Some((2, NOW + 1)), Some((39, NOW + 20))]
+    );
     assert_eq!(last(TaggedScope::Account([1; 16])), None);
 }

@@ -1,5 +1,5 @@
-//! A pretended machine for tests: a disk and an engine in memory that outlive the store, and that can crash, fill up, fail and
-//! be tampered with.
+//! A pretended machine for tests: a disk and an engine in memory that outlive the store, and that
+//! can crash, fill up, fail and be tampered with.
 
 use crate::api::token_store::TokenStore;
 use std::collections::BTreeMap;
@@ -7,7 +7,9 @@ use std::io;
 use std::path::Path;
 
 use crate::api::builder::Builder;
-use crate::engine::{Batch, Durability, Engine, EngineError, MemoryEngine, MemoryRows, Row, Tuning};
+use crate::engine::{
+    Batch, Durability, Engine, EngineError, MemoryEngine, MemoryRows, Row, Tuning,
+};
 use crate::model::error::{Error, Result};
 use crate::model::tag::Tag;
 use crate::platform::disk::{Disk, DiskFile};
@@ -102,17 +104,20 @@ impl Machine {
         Builder::at_place(Box::new(self.clone()))
     }
 
-    /// The process dies: what it gave to the system stays, as does some of the rest (by `seed`). A store that was open is cut off.
+    /// The process dies: what it gave to the system stays, as does some of the rest (by `seed`). A
+    /// store that was open is cut off.
     pub fn kill_process(&self, seed: u64) {
         self.crash(false, seed);
     }
 
-    /// The machine dies: only what was synced certainly stays, and of the rest any sectors and batches, by `seed`.
+    /// The machine dies: only what was synced certainly stays, and of the rest any sectors and
+    /// batches, by `seed`.
     pub fn cut_power(&self, seed: u64) {
         self.crash(true, seed);
     }
 
-    /// The next `calls` disk calls (writes of the engine are some) work; then the disk is gone until a crash is declared.
+    /// The next `calls` disk calls (writes of the engine are some) work; then the disk is gone
+    /// until a crash is declared.
     pub fn die_after(&self, calls: u64) {
         self.lock_state().calls_left = Some(calls);
     }
@@ -189,7 +194,8 @@ impl Machine {
         self.newest_engine().map(|rows| rows.all().into_iter().collect()).unwrap_or_default()
     }
 
-    /// Puts rows in the place of all, as somebody with access to the engine's files could, or an older backup.
+    /// Puts rows in the place of all, as somebody with access to the engine's files could, or an
+    /// older backup.
     pub fn set_rows(&self, rows: BTreeMap<Vec<u8>, Vec<u8>>) {
         if let Some(engine) = self.newest_engine() {
             engine.replace(rows);
@@ -199,13 +205,23 @@ impl Machine {
     /// The names and contents of the files.
     #[must_use]
     pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
-        self.lock_state().files.iter().map(|(name, file)| (name.clone(), file.live.clone())).collect()
+        self.lock_state()
+            .files
+            .iter()
+            .map(|(name, file)| (name.clone(), file.live.clone()))
+            .collect()
     }
 
     /// Puts files in the place of all.
     pub fn set_files(&self, files: BTreeMap<String, Vec<u8>>) {
-        let durable = |bytes: Vec<u8>| MemoryFile { id: 0, live: bytes.clone(), durable: bytes, unsynced: Vec::new() };
-        self.lock_state().files = files.into_iter().map(|(name, bytes)| (name, durable(bytes))).collect();
+        let durable = |bytes: Vec<u8>| MemoryFile {
+            id: 0,
+            live: bytes.clone(),
+            durable: bytes,
+            unsynced: Vec::new(),
+        };
+        self.lock_state().files =
+            files.into_iter().map(|(name, bytes)| (name, durable(bytes))).collect();
     }
 
     /// Another machine with the same files and rows.
@@ -227,7 +243,8 @@ impl Machine {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The keys and prefixes that were read of the newest engine since the last call, but by the reclaimer.
+    /// The keys and prefixes that were read of the newest engine since the last call, but by the
+    /// reclaimer.
     #[cfg(all(test, feature = "logout"))]
     pub(crate) fn take_reads(&self) -> Vec<Vec<u8>> {
         self.newest_engine().map(|rows| rows.take_reads()).unwrap_or_default()
@@ -262,7 +279,11 @@ impl Machine {
                     while at < bytes.len() {
                         let end = (at + SECTOR - (offset + at) % SECTOR).min(bytes.len());
                         if next() % 2 == 0 {
-                            overwrite(&mut file.durable, offset + at, bytes.get(at..end).unwrap_or_default());
+                            overwrite(
+                                &mut file.durable,
+                                offset + at,
+                                bytes.get(at..end).unwrap_or_default(),
+                            );
                         }
                         at = end;
                     }
@@ -270,7 +291,8 @@ impl Machine {
                 file.live = file.durable.clone();
             }
         }
-        // (What the process gave to the system is still there when only the process dies; and still not durable.)
+        // (What the process gave to the system is still there when only the process dies; and still
+        // not durable.)
         for rows in state.engines.values() {
             rows.crash(power, |n| usize::try_from(next()).unwrap_or(0) % (n + 1));
         }
@@ -394,14 +416,21 @@ struct CutOff {
 }
 
 impl CutOff {
-    /// Runs a call of the engine, if the machine has not crashed since the store was opened. It cannot crash meanwhile.
-    fn alive<T>(&self, call: impl FnOnce(&MemoryEngine) -> Result<T, EngineError>) -> Result<T, EngineError> {
+    /// Runs a call of the engine, if the machine has not crashed since the store was opened. It
+    /// cannot crash meanwhile.
+    fn alive<T>(
+        &self,
+        call: impl FnOnce(&MemoryEngine) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
         let state = self.machine.lock_state();
         if state.epoch == self.epoch { call(&self.engine) } else { Err(EngineError::Io(gone())) }
     }
 
     /// As [`CutOff::alive`], for a call that writes: it counts as one of the disk's.
-    fn write<T>(&self, call: impl FnOnce(&MemoryEngine) -> Result<T, EngineError>) -> Result<T, EngineError> {
+    fn write<T>(
+        &self,
+        call: impl FnOnce(&MemoryEngine) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
         let _state = self.machine.call(self.epoch).map_err(EngineError::Io)?;
         call(&self.engine)
     }
@@ -412,7 +441,12 @@ impl Engine for CutOff {
         self.alive(|engine| engine.get(key))
     }
 
-    fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, EngineError> {
+    fn scan(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, EngineError> {
         self.alive(|engine| engine.scan(prefix, after, limit))
     }
 
@@ -449,7 +483,9 @@ impl Disk for MemoryDisk {
     }
 
     fn stream(&self, name: &str) -> io::Result<Option<Box<dyn io::Read + Send>>> {
-        Ok(self.read(name)?.map(|bytes| Box::new(io::Cursor::new(bytes)) as Box<dyn io::Read + Send>))
+        Ok(self
+            .read(name)?
+            .map(|bytes| Box::new(io::Cursor::new(bytes)) as Box<dyn io::Read + Send>))
     }
 
     fn begin(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
@@ -458,7 +494,11 @@ impl Disk for MemoryDisk {
             return Err(io::ErrorKind::StorageFull.into());
         }
         state.prepared.insert(name.into(), Prepared::default());
-        Ok(Box::new(NextFile { machine: self.machine.clone(), epoch: self.epoch, name: name.into() }))
+        Ok(Box::new(NextFile {
+            machine: self.machine.clone(),
+            epoch: self.epoch,
+            name: name.into(),
+        }))
     }
 
     fn prepare(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
@@ -472,8 +512,13 @@ impl Disk for MemoryDisk {
 
     fn switch(&self, name: &str) -> io::Result<()> {
         let mut state = self.machine.call(self.epoch)?;
-        let Prepared { bytes, is_synced } = state.prepared.remove(name).ok_or(io::ErrorKind::NotFound)?;
-        let (durable, unsynced) = if is_synced { (bytes.clone(), Vec::new()) } else { (Vec::new(), vec![(0, bytes.clone())]) };
+        let Prepared { bytes, is_synced } =
+            state.prepared.remove(name).ok_or(io::ErrorKind::NotFound)?;
+        let (durable, unsynced) = if is_synced {
+            (bytes.clone(), Vec::new())
+        } else {
+            (Vec::new(), vec![(0, bytes.clone())])
+        };
         let file = MemoryFile { id: state.calls, live: bytes, durable, unsynced };
         let before = state.files.insert(name.into(), file);
         state.renamed.entry(name.into()).or_insert(before);
@@ -501,7 +546,12 @@ impl Disk for MemoryDisk {
 
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         let id = self.machine.call(self.epoch)?.files.get(name).ok_or(io::ErrorKind::NotFound)?.id;
-        Ok(Box::new(OpenFile { machine: self.machine.clone(), epoch: self.epoch, name: name.into(), id }))
+        Ok(Box::new(OpenFile {
+            machine: self.machine.clone(),
+            epoch: self.epoch,
+            name: name.into(),
+            id,
+        }))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -518,7 +568,8 @@ struct OpenFile {
 }
 
 impl OpenFile {
-    /// The file; `None` once another has taken its name: then what is written is seen by nobody who opens it later.
+    /// The file; `None` once another has taken its name: then what is written is seen by nobody who
+    /// opens it later.
     fn file<'a>(&self, state: &'a mut State) -> Option<&'a mut MemoryFile> {
         state.files.get_mut(&self.name).filter(|file| file.id == self.id)
     }
@@ -542,7 +593,8 @@ impl DiskFile for OpenFile {
         let mut state = self.machine.call(self.epoch)?;
         let file = self.file(&mut state).ok_or(io::ErrorKind::NotFound)?;
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
-        let from = file.live.get(offset..offset + bytes.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let from =
+            file.live.get(offset..offset + bytes.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
         bytes.copy_from_slice(from);
         Ok(())
     }

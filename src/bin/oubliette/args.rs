@@ -24,11 +24,12 @@ Examples:
 
 /// Looks after a store of oubliette: keys, sign-outs, upkeep, backups, and what is on record.
 ///
-/// One process at a time can have a store open. So every verb but `history` (and keygen, completions and man) wants the app to be stopped;
-/// what the app can do itself, such as a sign-out or a backup, is better done there. Run it as the user that the app runs as.
+/// One process at a time can have a store open. So every verb but `history` (and keygen,
+/// completions and man) wants the app to be stopped; what the app can do itself, such as a sign-out
+/// or a backup, is better done there. Run it as the user that the app runs as.
 ///
-/// Identifiers given as arguments can be seen by other users of the machine while the program runs. It never shows a token, and
-/// identifiers only where `accounts` lists them.
+/// Identifiers given as arguments can be seen by other users of the machine while the program runs.
+/// It never shows a token, and identifiers only where `accounts` lists them.
 #[derive(Debug, Parser)]
 #[command(name = "oubliette", version, after_help = EXAMPLES, after_long_help = long_help(), max_term_width = 100)]
 pub(crate) struct Cli {
@@ -48,11 +49,23 @@ fn long_help() -> String {
 #[command(next_help_heading = "Store and key")]
 pub(crate) struct Shared {
     /// The store's folder
-    #[arg(long, global = true, value_name = "DIR", env = "OUBLIETTE_STORE", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "OUBLIETTE_STORE",
+        hide_env_values = true
+    )]
     pub(crate) store: Option<PathBuf>,
 
     /// The ledger's folder, if the app keeps it elsewhere
-    #[arg(long, global = true, value_name = "DIR", env = "OUBLIETTE_LEDGER_DIR", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "OUBLIETTE_LEDGER_DIR",
+        hide_env_values = true
+    )]
     pub(crate) ledger_dir: Option<PathBuf>,
 
     /// The file with the key. Without it: OUBLIETTE_KEY, or the file that OUBLIETTE_KEY_FILE names
@@ -71,8 +84,15 @@ pub(crate) struct Shared {
     #[arg(long, global = true)]
     pub(crate) allow_readable_key: bool,
 
-    /// The app's greatest age of a sign-in, if it is not 90 days: older ones end, and are deleted by upkeep
-    #[arg(long, global = true, value_name = "DAYS", env = "OUBLIETTE_MAX_SIGN_IN_DAYS", default_value_t = 90)]
+    /// The app's greatest age of a sign-in, if it is not 90 days: older ones end, and are deleted
+    /// by upkeep
+    #[arg(
+        long,
+        global = true,
+        value_name = "DAYS",
+        env = "OUBLIETTE_MAX_SIGN_IN_DAYS",
+        default_value_t = 90
+    )]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=36_500), hide_env_values = true)]
     pub(crate) max_sign_in_days: u32,
 
@@ -94,27 +114,34 @@ pub(crate) enum Verb {
     Keygen(Keygen),
 
     /// Make a new, empty store
-    #[command(after_help = "Example:\n  oubliette --store /var/lib/myapp/tokens --key-file /etc/myapp/key init")]
+    #[command(
+        after_help = "Example:\n  oubliette --store /var/lib/myapp/tokens --key-file /etc/myapp/key init"
+    )]
     Init(Init),
 
     /// Take over token caches that MSAL for .NET, Java, Python or Node wrote
     ///
-    /// The files are the plain JSON, after whatever encryption their library was set up with. Whoever has signed out of the library, or of this store
-    /// since, is not brought back. What cannot be taken over is listed, by entry, without its content.
+    /// The files are the plain JSON, after whatever encryption their library was set up with.
+    /// Whoever has signed out of the library, or of this store since, is not brought back. What
+    /// cannot be taken over is listed, by entry, without its content.
     #[command(after_help = "Example:\n  oubliette import-msal msal_cache.json")]
     ImportMsal(ImportMsal),
 
     /// List the accounts that are signed in, by their ids
     ///
-    /// One line each, separated by tabs: how many sign-ins; then `user`, authority, id; or `subject`, issuer, sub; or `app`, tenant, client.
-    /// The list is printed as it is read: if that fails in the middle, it ends there, and the exit code says so.
-    #[command(after_help = "Examples:\n  oubliette accounts | wc -l\n  oubliette accounts --tenant contoso --limit 20")]
+    /// One line each, separated by tabs: how many sign-ins; then `user`, authority, id; or
+    /// `subject`, issuer, sub; or `app`, tenant, client. The list is printed as it is read: if that
+    /// fails in the middle, it ends there, and the exit code says so.
+    #[command(
+        after_help = "Examples:\n  oubliette accounts | wc -l\n  oubliette accounts --tenant contoso --limit 20"
+    )]
     Accounts(Accounts),
 
     /// End all sign-ins of an account, session, subject or tenant, or of everybody
     ///
-    /// It is durable when it returns, cannot be undone, and needs nobody to be there; whether somebody was, it tells. A session's sign-out takes the
-    /// whole account, unless --only-session is given.
+    /// It is durable when it returns, cannot be undone, and needs nobody to be there; whether
+    /// somebody was, it tells. A session's sign-out takes the whole account, unless --only-session
+    /// is given.
     #[command(after_help = "Examples:
   oubliette sign-out --account https://login.example.com user-1
   oubliette sign-out --session https://login.example.com 08a5019c --before 2026-11-21T10:20:00Z
@@ -123,10 +150,12 @@ pub(crate) enum Verb {
 
     /// Tell whether, when and in which scope somebody was signed out; beside the running app too
     ///
-    /// Give all that is known of a sign-in, its account, tenant, session and subject: each sign-out of one of them, or of everybody, ended what
-    /// was signed in before it. An account that is an issuer and a sub is looked for as that subject too; by which names nobody could be looked for, it
-    /// says. Whether there was a new sign-in since, only the app can tell. Without any: how many sign-outs there were, by scope and day. Nothing is locked or
-    /// changed; the newest records may not be durable yet.
+    /// Give all that is known of a sign-in, its account, tenant, session and subject: each sign-out
+    /// of one of them, or of everybody, ended what was signed in before it. An account that is an
+    /// issuer and a sub is looked for as that subject too; by which names nobody could be looked
+    /// for, it says. Whether there was a new sign-in since, only the app can tell. Without any: how
+    /// many sign-outs there were, by scope and day. Nothing is locked or changed; the newest
+    /// records may not be durable yet.
     #[command(after_help = "Examples:
   oubliette history
   oubliette history --account https://login.example.com user-1 --tenant contoso
@@ -135,8 +164,9 @@ pub(crate) enum Verb {
 
     /// Delete what expired or is too old, and compact what that leaves
     ///
-    /// If the clock is ahead of all that is known of the time, by more than an hour, nothing is deleted for its age: a wrong clock would sign
-    /// everybody out for good. It also looks so when the store was not open for long. If the clock is right, say so.
+    /// If the clock is ahead of all that is known of the time, by more than an hour, nothing is
+    /// deleted for its age: a wrong clock would sign everybody out for good. It also looks so when
+    /// the store was not open for long. If the clock is right, say so.
     Sweep(Sweep),
 
     /// Show figures: sizes, backlog, what the ledger knows
@@ -144,7 +174,8 @@ pub(crate) enum Verb {
 
     /// Open every row and record of a copy of the store, and tell what does not open
     ///
-    /// The copy is made in the folder for temporary files (TMPDIR), and removed again. Exit code 8 says that something was found.
+    /// The copy is made in the folder for temporary files (TMPDIR), and removed again. Exit code 8
+    /// says that something was found.
     Verify,
 
     /// Move what is live to a fresh folder, without what deleted rows leave behind
@@ -152,7 +183,8 @@ pub(crate) enum Verb {
 
     /// Have another key, or several, open the store, and no other
     ///
-    /// It writes one small file. Backups and older copies of that file still open with the old key: see `erase`.
+    /// It writes one small file. Backups and older copies of that file still open with the old key:
+    /// see `erase`.
     #[command(after_help = "Example:
   oubliette rotate-key --new-key-file new --also-key-file old    # while instances with the old key are about
   OUBLIETTE_KEY_FILE=new oubliette rotate-key --new-key-file new # the old one is out")]
@@ -160,8 +192,9 @@ pub(crate) enum Verb {
 
     /// Make everything that was ever signed out unreadable for good, and backups useless
     ///
-    /// What is live is sealed anew under a new key, and all that was on the disk before is removed. Then destroy the old key: nothing that was
-    /// kept of the old files, and no backup, opens without it. Make a new backup afterwards.
+    /// What is live is sealed anew under a new key, and all that was on the disk before is removed.
+    /// Then destroy the old key: nothing that was kept of the old files, and no backup, opens
+    /// without it. Make a new backup afterwards.
     #[command(
         after_help = "Example:\n  oubliette keygen --out new\n  oubliette erase --new-key-file new\n  mv new /etc/myapp/key"
     )]
@@ -169,7 +202,8 @@ pub(crate) enum Verb {
 
     /// Copy what is live, sealed, and the keyring, into a folder that is empty or not there yet
     ///
-    /// The ledger is not copied: `restore` needs the one in use, so that who signs out after the backup stays out.
+    /// The ledger is not copied: `restore` needs the one in use, so that who signs out after the
+    /// backup stays out.
     #[command(after_help = "Example:\n  oubliette backup /backup/$(date +%F)")]
     Backup(Backup),
 
@@ -180,17 +214,22 @@ pub(crate) enum Verb {
     Restore(Restore),
 
     /// Print the completions for a shell
-    #[command(after_help = "Example:\n  oubliette completions bash > /etc/bash_completion.d/oubliette")]
+    #[command(
+        after_help = "Example:\n  oubliette completions bash > /etc/bash_completion.d/oubliette"
+    )]
     Completions(Completions),
 
     /// Print the man page of the program or of a verb, or write all of them
-    #[command(after_help = "Examples:\n  oubliette man sign-out | man -l -\n  oubliette man --out-dir /usr/local/share/man/man1")]
+    #[command(
+        after_help = "Examples:\n  oubliette man sign-out | man -l -\n  oubliette man --out-dir /usr/local/share/man/man1"
+    )]
     Man(Man),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Keygen {
-    /// Write it to this new file, for its owner alone, and show nothing. Nothing is ever overwritten
+    /// Write it to this new file, for its owner alone, and show nothing. Nothing is ever
+    /// overwritten
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 }
@@ -246,11 +285,13 @@ pub(crate) struct SignOut {
     #[arg(long)]
     pub(crate) everybody: bool,
 
-    /// Every account with a sign-in of this other name: an e-mail address, or whatever the app has given. Nothing is recorded if there is none
+    /// Every account with a sign-in of this other name: an e-mail address, or whatever the app has
+    /// given. Nothing is recorded if there is none
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub(crate) alias: Option<String>,
 
-    /// Exit with code 14 if nobody was signed in under this name. The sign-out is recorded all the same
+    /// Exit with code 14 if nobody was signed in under this name. The sign-out is recorded all the
+    /// same
     #[arg(long)]
     pub(crate) expect_someone: bool,
 
@@ -346,7 +387,8 @@ pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
             Err(failure) => failure.show(false),
         };
     }
-    let given: Vec<_> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let given: Vec<_> =
+        std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
     let as_json = given.iter().any(|arg| arg == "--json");
     let rendered = error.render().to_string();
     let message = if given.iter().any(|arg| SECRETS.iter().any(|secret| arg.contains(secret))) {

@@ -107,7 +107,8 @@ impl Failure {
     /// Says it on stderr.
     pub(crate) fn show(&self, as_json: bool) -> ExitCode {
         if as_json {
-            let mut error = json!({"code": self.code as u8, "kind": self.code.word(), "message": self.message});
+            let mut error =
+                json!({"code": self.code as u8, "kind": self.code.word(), "message": self.message});
             if let (Some(pid), Some(error)) = (self.pid, error.as_object_mut()) {
                 error.insert("pid".into(), pid.into());
             }
@@ -138,13 +139,15 @@ impl From<Error> for Failure {
         let (message, pid) = match error {
             Error::AlreadyOpen { pid } => {
                 let by = pid.map(|pid| format!(" by process {pid}")).unwrap_or_default();
-                let advice =
-                    "have that process do it (it is the app, most likely), or stop it first; `oubliette history` works beside it";
+                let advice = "have that process do it (it is the app, most likely), or stop it first; `oubliette history` works beside it";
                 (format!("the store is in use{by}: {advice}"), pid)
             }
-            Error::Damaged { part, problem } => {
-                (format!("damaged: {part}: {problem}; see `oubliette restore`, or have the app forget everyone"), None)
-            }
+            Error::Damaged { part, problem } => (
+                format!(
+                    "damaged: {part}: {problem}; see `oubliette restore`, or have the app forget everyone"
+                ),
+                None,
+            ),
             error => (with_sources(&error), None),
         };
         Self { pid, ..Self::new(code, message) }
@@ -186,7 +189,13 @@ mod tests {
             (Error::Indeterminate(io::ErrorKind::Other.into()), 10),
             (Error::Poisoned(Part::Engine), 10),
             (Error::Full(Part::Ledger), 11),
-            (Error::Io { action: "read the keyring", source: io::ErrorKind::PermissionDenied.into() }, 12),
+            (
+                Error::Io {
+                    action: "read the keyring",
+                    source: io::ErrorKind::PermissionDenied.into(),
+                },
+                12,
+            ),
         ];
         for (error, code) in cases {
             let shown = format!("{error:?}");
@@ -194,7 +203,10 @@ mod tests {
             assert_eq!(failure.code as u8, code, "{shown}");
             assert!(Code::TABLE.contains(&format!("\n  {code:2}  ")), "{code}");
         }
-        let failure = Failure::from(Error::Io { action: "read the keyring", source: io::Error::other("no such disk") });
+        let failure = Failure::from(Error::Io {
+            action: "read the keyring",
+            source: io::Error::other("no such disk"),
+        });
         assert_eq!(failure.message, "cannot read the keyring: no such disk");
     }
 }

@@ -19,7 +19,9 @@ impl Shared {
 
     /// As [`Shared::builder`], with this key.
     pub(crate) fn builder_with(&self, key: KeySource) -> Result<Builder, Failure> {
-        let builder = TokenStore::builder(self.folder()?).key(key).max_sign_in_age(days(self.max_sign_in_days));
+        let builder = TokenStore::builder(self.folder()?)
+            .key(key)
+            .max_sign_in_age(days(self.max_sign_in_days));
         Ok(match &self.ledger_dir {
             Some(folder) => builder.ledger_dir(folder),
             None => builder,
@@ -30,7 +32,10 @@ impl Shared {
     pub(crate) fn existing(&self) -> Result<Builder, Failure> {
         let folder = self.folder()?;
         if !has_store(folder)? {
-            return Err(Failure::new(Code::NotFound, format!("there is no store in {}", folder.display())));
+            return Err(Failure::new(
+                Code::NotFound,
+                format!("there is no store in {}", folder.display()),
+            ));
         }
         self.builder()
     }
@@ -43,13 +48,17 @@ impl Shared {
     }
 
     /// Opens the store that is there, and closes it after the work.
-    pub(crate) fn with_store(&self, work: impl FnOnce(&TokenStore) -> Result<Report, Failure>) -> Result<Report, Failure> {
+    pub(crate) fn with_store(
+        &self,
+        work: impl FnOnce(&TokenStore) -> Result<Report, Failure>,
+    ) -> Result<Report, Failure> {
         with_open(self.writable()?.open()?, work)
     }
 
     /// The store's folder.
     pub(crate) fn folder(&self) -> Result<&Path, Failure> {
-        let missing = || Failure::new(Code::Usage, "which store? Give --store DIR, or set OUBLIETTE_STORE");
+        let missing =
+            || Failure::new(Code::Usage, "which store? Give --store DIR, or set OUBLIETTE_STORE");
         self.store.as_deref().ok_or_else(missing)
     }
 
@@ -60,7 +69,9 @@ impl Shared {
             (None, Some(name)) => KeySource::systemd(name),
             (None, None) => self.readable(KeySource::env("OUBLIETTE_KEY")),
         };
-        self.previous_key_file.iter().fold(key, |key, file| key.previous(self.readable(KeySource::file(file))))
+        self.previous_key_file
+            .iter()
+            .fold(key, |key, file| key.previous(self.readable(KeySource::file(file))))
     }
 
     /// The key, and others beside it.
@@ -71,7 +82,9 @@ impl Shared {
     /// The keys that are to open it from now on.
     pub(crate) fn new_keys(&self, keys: &NewKeys) -> KeySource {
         let new = self.readable(KeySource::file(&keys.new_key_file));
-        keys.also_key_file.iter().fold(new, |key, file| key.also(self.readable(KeySource::file(file))))
+        keys.also_key_file
+            .iter()
+            .fold(new, |key, file| key.also(self.readable(KeySource::file(file))))
     }
 
     fn readable(&self, key: KeySource) -> KeySource {
@@ -91,7 +104,8 @@ impl Shared {
         Ok(())
     }
 
-    /// The owner of the store's folder, if it is somebody else. (Who we are tells the owner of our own entry in /proc, on Linux.)
+    /// The owner of the store's folder, if it is somebody else. (Who we are tells the owner of our
+    /// own entry in /proc, on Linux.)
     #[cfg(unix)]
     fn other_owner(&self) -> Result<Option<u32>, Failure> {
         use std::os::unix::fs::MetadataExt;
@@ -102,7 +116,10 @@ impl Shared {
 }
 
 /// Closes the store after the work, which tells whether all of it is durable.
-pub(crate) fn with_open(store: TokenStore, work: impl FnOnce(&TokenStore) -> Result<Report, Failure>) -> Result<Report, Failure> {
+pub(crate) fn with_open(
+    store: TokenStore,
+    work: impl FnOnce(&TokenStore) -> Result<Report, Failure>,
+) -> Result<Report, Failure> {
     let report = work(&store)?;
     match store.close() {
         Ok(()) => Ok(report),
@@ -110,11 +127,14 @@ pub(crate) fn with_open(store: TokenStore, work: impl FnOnce(&TokenStore) -> Res
     }
 }
 
-/// Whether there is a store, or what is left of one: that is for the store itself to complain about.
+/// Whether there is a store, or what is left of one: that is for the store itself to complain
+/// about.
 pub(crate) fn has_store(folder: &Path) -> Result<bool, Failure> {
     let is_part = |name: &str| name == "keyring" || name.starts_with("engine-");
     match fs::read_dir(folder) {
-        Ok(entries) => Ok(entries.flatten().any(|entry| is_part(&entry.file_name().to_string_lossy()))),
+        Ok(entries) => {
+            Ok(entries.flatten().any(|entry| is_part(&entry.file_name().to_string_lossy())))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(Failure::io("read the store's folder")(error)),
     }

@@ -35,7 +35,8 @@ impl Progress {
         if shared.json || !io::stderr().is_terminal() {
             return Self(ProgressBar::hidden());
         }
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner());
+        let style = ProgressStyle::with_template(template)
+            .unwrap_or_else(|_| ProgressStyle::default_spinner());
         let bar = bar.with_style(style).with_message(what);
         bar.enable_steady_tick(Duration::from_millis(100));
         Self(bar)

@@ -57,7 +57,9 @@ impl Report {
 }
 
 /// Writes to stdout, and says whether anybody still reads it: to stop reading is no failure.
-pub(crate) fn print(write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> Result<bool, Failure> {
+pub(crate) fn print(
+    write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
+) -> Result<bool, Failure> {
     let mut out = io::stdout().lock();
     match write(&mut out).and_then(|()| out.flush()) {
         Ok(()) => Ok(true),

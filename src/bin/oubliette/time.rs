@@ -10,7 +10,9 @@ pub(crate) fn parse(text: &str) -> Result<SystemTime, &'static str> {
         let seconds = text.parse().ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
         return seconds.map(SystemTime::from).ok_or("seconds since 1970 do not reach that far");
     }
-    let time: Timestamp = text.parse().map_err(|_| "neither RFC 3339, as 2026-11-21T10:20:00Z, nor seconds since 1970")?;
+    let time: Timestamp = text
+        .parse()
+        .map_err(|_| "neither RFC 3339, as 2026-11-21T10:20:00Z, nor seconds since 1970")?;
     if time < Timestamp::UNIX_EPOCH { Err("it lies before 1970") } else { Ok(time.into()) }
 }
 
@@ -38,18 +40,34 @@ mod tests {
     #[test]
     fn a_time_has_two_spellings() {
         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_254_000);
-        for text in ["1795254000", "2026-11-21T09:40:00Z", "2026-11-21T10:40:00+01:00", "2026-11-21 09:40:00Z"] {
+        for text in [
+            "1795254000",
+            "2026-11-21T09:40:00Z",
+            "2026-11-21T10:40:00+01:00",
+            "2026-11-21 09:40:00Z",
+        ] {
             assert_eq!(parse(text).unwrap(), at, "{text}");
         }
         assert_eq!(show(at), "2026-11-21T09:40:00Z");
         assert_eq!(show_day(at), "2026-11-21");
         let with_millis = parse("2026-11-21T09:40:00.25Z").unwrap();
-        assert_eq!((with_millis, show(with_millis)), (at + Duration::from_millis(250), "2026-11-21T09:40:00.25Z".into()));
+        assert_eq!(
+            (with_millis, show(with_millis)),
+            (at + Duration::from_millis(250), "2026-11-21T09:40:00.25Z".into())
+        );
     }
 
     #[test]
     fn what_is_no_time_is_refused() {
-        for text in ["", "yesterday", "-5", "2026-11-21", "2026-11-21T10:20:00", "99999999999999999999", "1969-12-31T00:00:00Z"] {
+        for text in [
+            "",
+            "yesterday",
+            "-5",
+            "2026-11-21",
+            "2026-11-21T10:20:00",
+            "99999999999999999999",
+            "1969-12-31T00:00:00Z",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

@@ -5,12 +5,13 @@ use oubliette::{AccountId, ClientId, Scope, SessionId, Subject, TenantId};
 
 use crate::failure::Failure;
 
-/// The flags that name a scope, other than everybody's. As flags of two values each: both are part of the identity.
+/// The flags that name a scope, other than everybody's. As flags of two values each: both are part
+/// of the identity.
 #[derive(Debug, Args)]
 #[group(skip)]
 pub(crate) struct Whom {
-    /// An account: its authority and its id there, as `accounts` lists them. With most providers these are the issuer and the sub; Entra ID, Okta and
-    /// MSAL's caches have ids of their own
+    /// An account: its authority and its id there, as `accounts` lists them. With most providers
+    /// these are the issuer and the sub; Entra ID, Okta and MSAL's caches have ids of their own
     #[arg(long, num_args = 2, value_names = ["AUTHORITY", "ID"], action = ArgAction::Set, allow_hyphen_values = true)]
     account: Option<Vec<String>>,
 
@@ -26,7 +27,8 @@ pub(crate) struct Whom {
     #[arg(long, num_args = 2, value_names = ["TENANT", "CLIENT"], action = ArgAction::Set, allow_hyphen_values = true)]
     app_account: Option<Vec<String>>,
 
-    /// A session at the provider: issuer and sid (at Entra ID the cloud, https://login.microsoftonline.com, and sid)
+    /// A session at the provider: issuer and sid (at Entra ID the cloud,
+    /// https://login.microsoftonline.com, and sid)
     #[arg(long, num_args = 2, value_names = ["ISSUER", "SID"], action = ArgAction::Set, allow_hyphen_values = true)]
     session: Option<Vec<String>>,
 
@@ -45,15 +47,20 @@ impl Whom {
         ["account", "msal_account", "oidc_account", "app_account", "session", "subject", "tenant"];
 
     /// Those of them that no session goes with.
-    pub(crate) const NO_SESSION: [&str; 6] = ["account", "msal_account", "oidc_account", "app_account", "subject", "tenant"];
+    pub(crate) const NO_SESSION: [&str; 6] =
+        ["account", "msal_account", "oidc_account", "app_account", "subject", "tenant"];
 
     /// What the flags name.
     pub(crate) fn scopes(&self) -> Result<Vec<Scope>, Failure> {
         type Make = fn(&str, &str) -> oubliette::Result<Scope>;
         let pairs: [(&Option<Vec<String>>, Make); 6] = [
             (&self.account, |authority, id| AccountId::new(authority, id).map(Scope::Account)),
-            (&self.msal_account, |environment, id| AccountId::msal(environment, id).map(Scope::Account)),
-            (&self.oidc_account, |issuer, sub| Ok(Scope::Account(AccountId::of_subject(Subject::new(issuer, sub)?)))),
+            (&self.msal_account, |environment, id| {
+                AccountId::msal(environment, id).map(Scope::Account)
+            }),
+            (&self.oidc_account, |issuer, sub| {
+                Ok(Scope::Account(AccountId::of_subject(Subject::new(issuer, sub)?)))
+            }),
             (&self.app_account, |tenant, client| {
                 Ok(Scope::Account(AccountId::app(TenantId::new(tenant)?, ClientId::new(client)?)))
             }),

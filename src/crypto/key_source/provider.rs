@@ -10,10 +10,12 @@ pub(in super::super) const MAX_BLOB_BYTES: usize = 4096;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A key that wraps the store's mount key and does not leave its place: a key management service, a security module.
+/// A key that wraps the store's mount key and does not leave its place: a key management service, a
+/// security module.
 ///
-/// It is called only while a store is created or opened and when its keys are wrapped anew, never for a token: there, blocking
-/// calls are fine. (In async code, open the store where blocking is allowed.)
+/// It is called only while a store is created or opened and when its keys are wrapped anew, never
+/// for a token: there, blocking calls are fine. (In async code, open the store where blocking is
+/// allowed.)
 ///
 /// The text of an error is shown to the operator; it must not contain a key.
 ///
@@ -66,24 +68,39 @@ pub trait KeyProvider: Send + Sync {
     /// Wraps the mount key, so that only this provider can unwrap it.
     ///
     /// # Errors
-    /// Any error stops the caller with [`Error::KeyUnavailable`](crate::Error::KeyUnavailable), and so does a blob of more than
-    /// 4096 bytes or one with the mount key readable in it.
-    fn wrap(&self, mount_key: &[u8; 32], context: &WrapContext<'_>) -> Result<WrappedKey, BoxError>;
+    /// Any error stops the caller with [`Error::KeyUnavailable`](crate::Error::KeyUnavailable), and
+    /// so does a blob of more than 4096 bytes or one with the mount key readable in it.
+    fn wrap(&self, mount_key: &[u8; 32], context: &WrapContext<'_>)
+    -> Result<WrappedKey, BoxError>;
 
-    /// Unwraps what [`KeyProvider::wrap`] gave, or says `None` if another key wrapped it. Decide that by the key id alone.
+    /// Unwraps what [`KeyProvider::wrap`] gave, or says `None` if another key wrapped it. Decide
+    /// that by the key id alone.
     ///
     /// # Errors
-    /// The key is this provider's, but unwrapping failed (an outage, a refusal, a changed blob): opening stops with
-    /// [`Error::KeyUnavailable`](crate::Error::KeyUnavailable). No other key is tried.
-    fn unwrap(&self, wrapped: &WrappedKey, context: &WrapContext<'_>) -> Result<Option<Zeroizing<[u8; 32]>>, BoxError>;
+    /// The key is this provider's, but unwrapping failed (an outage, a refusal, a changed blob):
+    /// opening stops with [`Error::KeyUnavailable`](crate::Error::KeyUnavailable). No other key is
+    /// tried.
+    fn unwrap(
+        &self,
+        wrapped: &WrappedKey,
+        context: &WrapContext<'_>,
+    ) -> Result<Option<Zeroizing<[u8; 32]>>, BoxError>;
 }
 
 impl<P: KeyProvider + ?Sized> KeyProvider for Arc<P> {
-    fn wrap(&self, mount_key: &[u8; 32], context: &WrapContext<'_>) -> Result<WrappedKey, BoxError> {
+    fn wrap(
+        &self,
+        mount_key: &[u8; 32],
+        context: &WrapContext<'_>,
+    ) -> Result<WrappedKey, BoxError> {
         P::wrap(self, mount_key, context)
     }
 
-    fn unwrap(&self, wrapped: &WrappedKey, context: &WrapContext<'_>) -> Result<Option<Zeroizing<[u8; 32]>>, BoxError> {
+    fn unwrap(
+        &self,
+        wrapped: &WrappedKey,
+        context: &WrapContext<'_>,
+    ) -> Result<Option<Zeroizing<[u8; 32]>>, BoxError> {
         P::unwrap(self, wrapped, context)
     }
 }
@@ -107,7 +124,8 @@ impl fmt::Debug for WrappedKey {
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct WrapContext<'a> {
-    /// The store: random, made when the store is, in clear in its keyring. Bind the wrapped key to it if the service can.
+    /// The store: random, made when the store is, in clear in its keyring. Bind the wrapped key to
+    /// it if the service can.
     pub store_id: &'a [u8; 16],
 }
 

@@ -9,7 +9,8 @@ const NEEDLES: [&str; 4] = ["08090a0b", "ICQoLDA0", "[0, 1, 2", "8, 9, 10"];
 
 /// The 32 bytes, or the error's text, which shows no key.
 fn load(source: &KeySource, env: &[(&str, &str)]) -> std::result::Result<[u8; 32], String> {
-    let lookup = |name: &str| env.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(*value));
+    let lookup =
+        |name: &str| env.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(*value));
     match source.load_from(&lookup) {
         Ok(Offered::Local(key)) => Ok(*key.bytes()),
         Ok(Offered::Provider(_)) => Err("a provider".into()),
@@ -125,12 +126,25 @@ fn a_key_in_the_wrong_place_is_not_shown() {
 fn a_file_may_end_in_one_newline() {
     let dir = Dir::new();
     for (name, end) in [("none", ""), ("unix", "\n"), ("windows", "\r\n")] {
-        assert_eq!(load(&KeySource::file(dir.file(name, format!("{HEX}{end}"), 0o400)), &[]), Ok(the_key()));
+        assert_eq!(
+            load(&KeySource::file(dir.file(name, format!("{HEX}{end}"), 0o400)), &[]),
+            Ok(the_key())
+        );
     }
-    for (name, end) in [("two", "\n\n"), ("space", " \n"), ("return", "\r"), ("zero", "\0"), ("more", "\nx")] {
-        refused(&KeySource::file(dir.file(name, format!("{HEX}{end}"), 0o400)), &[], "32 random bytes");
+    for (name, end) in
+        [("two", "\n\n"), ("space", " \n"), ("return", "\r"), ("zero", "\0"), ("more", "\nx")]
+    {
+        refused(
+            &KeySource::file(dir.file(name, format!("{HEX}{end}"), 0o400)),
+            &[],
+            "32 random bytes",
+        );
     }
-    refused(&KeySource::file(dir.file("before", format!("\n{HEX}"), 0o400)), &[], "32 random bytes");
+    refused(
+        &KeySource::file(dir.file("before", format!("\n{HEX}"), 0o400)),
+        &[],
+        "32 random bytes",
+    );
     refused(&KeySource::file(dir.file("empty", "", 0o400)), &[], "32 random bytes");
     refused(&KeySource::file(dir.file("raw", the_key(), 0o400)), &[], "32 random bytes");
 }
@@ -148,7 +162,11 @@ fn a_file_is_small_and_regular() {
         refused(&KeySource::file("/dev/zero"), &[], "regular file");
         // Opening a pipe that nobody writes to would wait for ever.
         let pipe = dir.0.path().join("pipe");
-        if std::process::Command::new("mkfifo").arg(&pipe).status().is_ok_and(|status| status.success()) {
+        if std::process::Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .is_ok_and(|status| status.success())
+        {
             refused(&KeySource::file(pipe), &[], "regular file");
         }
     }
@@ -167,17 +185,30 @@ fn a_file_is_its_owners_alone() {
     for mode in [0o404, 0o440, 0o444, 0o604, 0o640, 0o644] {
         refused(&KeySource::file(with(mode)), &[], "defaultMode: 0400");
         refused(&KeySource::env("K"), &[("K_FILE", path_text)], "allow_readable_by_others");
-        assert_eq!(load(&KeySource::file(&path).allow_readable_by_others(), &[]), Ok(the_key()), "{mode:o}");
-        assert_eq!(load(&KeySource::env("K").allow_readable_by_others(), &[("K_FILE", path_text)]), Ok(the_key()), "{mode:o}");
+        assert_eq!(
+            load(&KeySource::file(&path).allow_readable_by_others(), &[]),
+            Ok(the_key()),
+            "{mode:o}"
+        );
+        assert_eq!(
+            load(&KeySource::env("K").allow_readable_by_others(), &[("K_FILE", path_text)]),
+            Ok(the_key()),
+            "{mode:o}"
+        );
     }
     for mode in [0o402, 0o420, 0o606, 0o660, 0o666, 0o777] {
         refused(&KeySource::file(with(mode)), &[], "written to by others");
         refused(&KeySource::file(&path).allow_readable_by_others(), &[], "written to by others");
-        refused(&KeySource::env("K").allow_readable_by_others(), &[("K_FILE", path_text)], "written to by others");
+        refused(
+            &KeySource::env("K").allow_readable_by_others(),
+            &[("K_FILE", path_text)],
+            "written to by others",
+        );
     }
 }
 
-/// `key -> ..data/key`, `..data -> ..2026_11_21/`, and 0644: a secret volume as Kubernetes mounts it.
+/// `key -> ..data/key`, `..data -> ..2026_11_21/`, and 0644: a secret volume as Kubernetes mounts
+/// it.
 #[cfg(unix)]
 #[test]
 fn a_kubernetes_secret_needs_its_mode_or_leave() {
@@ -216,7 +247,10 @@ fn a_systemd_credential_is_a_file_in_its_directory() {
         for (mode, why) in [(0o444, "can be read by others"), (0o402, "written to by others")] {
             dir.file("oubliette.key", HEX, mode);
             refused(&source, &env, why);
-            assert!(load(&KeySource::systemd("oubliette.key").allow_readable_by_others(), &env).is_err());
+            assert!(
+                load(&KeySource::systemd("oubliette.key").allow_readable_by_others(), &env)
+                    .is_err()
+            );
         }
     }
 }
@@ -239,7 +273,10 @@ fn previous_keys_come_in_the_order_they_were_added() {
     let source = KeySource::env("A")
         .previous(KeySource::env("B").previous(KeySource::env("C").previous(KeySource::env("D"))))
         .previous(KeySource::env("E"));
-    let names: String = source.all().map(|(_, s)| if let Origin::Env(name) = &s.from { name.as_str() } else { "?" }).collect();
+    let names: String = source
+        .all()
+        .map(|(_, s)| if let Origin::Env(name) = &s.from { name.as_str() } else { "?" })
+        .collect();
     assert_eq!(names, "ABCDE");
 }
 
@@ -251,6 +288,11 @@ fn debug_shows_kind_and_name_only() {
         .previous(KeySource::systemd("cred"))
         .previous(KeySource::env(HEX));
     let text = format!("{source:?} {source:#?}");
-    assert!(["\"/etc/key\"", "the program", "K_FILE", "cred", "invalid name"].iter().all(|part| text.contains(part)), "{text}");
+    assert!(
+        ["\"/etc/key\"", "the program", "K_FILE", "cred", "invalid name"]
+            .iter()
+            .all(|part| text.contains(part)),
+        "{text}"
+    );
     assert!(NEEDLES.iter().all(|needle| !text.contains(needle)), "{text}");
 }

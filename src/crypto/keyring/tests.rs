@@ -8,8 +8,8 @@ use super::super::key_source::WrapContext;
 use super::super::seal::TAG_BYTES;
 use super::*;
 
-/// Written by another program (Python, pyca/cryptography) from the formulas above: a provider's wrap, then one by the key
-/// 00 01 .. 1f; roots of epochs 1 and 7.
+/// Written by another program (Python, pyca/cryptography) from the formulas above: a provider's
+/// wrap, then one by the key 00 01 .. 1f; roots of epochs 1 and 7.
 const KNOWN: &str = "\
     4f55424b01404142434445464748494a4b4c4d4e4f02616e6f746865722773206b657920696403000e616e6f74686572277320626c6f62\
     165e20f9f3d0e69b656d77ed3126da8901006c505152535455565758595a5b5c5d5e5f606162636465666768696a6bb3cc37885183e16c\
@@ -45,7 +45,11 @@ struct Kms {
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 impl KeyProvider for Kms {
-    fn wrap(&self, mount_key: &[u8; 32], context: &WrapContext<'_>) -> Result<WrappedKey, BoxError> {
+    fn wrap(
+        &self,
+        mount_key: &[u8; 32],
+        context: &WrapContext<'_>,
+    ) -> Result<WrappedKey, BoxError> {
         if self.down.load(Ordering::Relaxed) {
             return Err("no route to host".into());
         }
@@ -54,7 +58,11 @@ impl KeyProvider for Kms {
         Ok(WrappedKey { key_id: self.id, blob })
     }
 
-    fn unwrap(&self, wrapped: &WrappedKey, context: &WrapContext<'_>) -> Result<Option<Zeroizing<[u8; 32]>>, BoxError> {
+    fn unwrap(
+        &self,
+        wrapped: &WrappedKey,
+        context: &WrapContext<'_>,
+    ) -> Result<Option<Zeroizing<[u8; 32]>>, BoxError> {
         if self.down.load(Ordering::Relaxed) {
             return Err("no route to host".into());
         }
@@ -63,7 +71,11 @@ impl KeyProvider for Kms {
         }
         let kept = self.kept.lock().unwrap();
         let (store_id, key) = kept.get(&wrapped.blob).ok_or("unknown blob")?;
-        if store_id != context.store_id { Err("another store".into()) } else { Ok(Some(Zeroizing::new(*key))) }
+        if store_id != context.store_id {
+            Err("another store".into())
+        } else {
+            Ok(Some(Zeroizing::new(*key)))
+        }
     }
 }
 
@@ -72,11 +84,19 @@ struct Gives(Vec<u8>);
 
 impl KeyProvider for Gives {
     fn wrap(&self, mount_key: &[u8; 32], _: &WrapContext<'_>) -> Result<WrappedKey, BoxError> {
-        let blob = if self.0.is_empty() { [b"clear".as_slice(), mount_key].concat() } else { self.0.clone() };
+        let blob = if self.0.is_empty() {
+            [b"clear".as_slice(), mount_key].concat()
+        } else {
+            self.0.clone()
+        };
         Ok(WrappedKey { key_id: [0; 16], blob })
     }
 
-    fn unwrap(&self, _: &WrappedKey, _: &WrapContext<'_>) -> Result<Option<Zeroizing<[u8; 32]>>, BoxError> {
+    fn unwrap(
+        &self,
+        _: &WrappedKey,
+        _: &WrapContext<'_>,
+    ) -> Result<Option<Zeroizing<[u8; 32]>>, BoxError> {
         Ok(Some(Zeroizing::new([5; 32])))
     }
 }
@@ -87,7 +107,8 @@ fn same(a: &Keyring, b: &Keyring) -> bool {
 
 /// A keyring file whose body is sealed as it should be, whatever its list of wraps.
 fn file_with(wraps: &[(&WrappedKey, u8)], mount_key: &Key) -> Vec<u8> {
-    let mut file = [MAGIC.as_slice(), &[VERSION], &[9; 16], &[u8::try_from(wraps.len()).unwrap()]].concat();
+    let mut file =
+        [MAGIC.as_slice(), &[VERSION], &[9; 16], &[u8::try_from(wraps.len()).unwrap()]].concat();
     for (wrapped, alg) in wraps {
         let len = u16::try_from(wrapped.blob.len()).unwrap().to_be_bytes();
         file.extend([&wrapped.key_id[..], &[*alg], &len, &wrapped.blob].concat());
@@ -139,9 +160,12 @@ fn nothing_is_made_twice() {
     }
     assert!(same(&c, &Keyring::open(&c_bytes, &local(1)).unwrap()));
     assert!(matches!(Keyring::open(&c_bytes, &local(0)), Err(Error::KeyRejected)));
-    // Written anew with the same key: salts, nonces and the mount key differ, so no 16 bytes behind the key's id are the same.
+    // Written anew with the same key: salts, nonces and the mount key differ, so no 16 bytes behind
+    // the key's id are the same.
     let again = a.encode(&local(0)).unwrap();
-    assert!(a_bytes[41..].windows(16).all(|part| !again[41..].windows(16).any(|other| part == other)));
+    assert!(
+        a_bytes[41..].windows(16).all(|part| !again[41..].windows(16).any(|other| part == other))
+    );
 }
 
 #[test]
@@ -149,10 +173,16 @@ fn a_body_belongs_to_its_own_wrap() {
     let (keyring, first) = Keyring::create(&local(0)).unwrap();
     let second = keyring.encode(&local(0)).unwrap();
     let wrap_end = 22 + 127;
-    assert!(is_damaged(Keyring::open(&[&first[..wrap_end], &second[wrap_end..]].concat(), &local(0))));
+    assert!(is_damaged(Keyring::open(
+        &[&first[..wrap_end], &second[wrap_end..]].concat(),
+        &local(0)
+    )));
     let (_, other_store) = Keyring::create(&local(0)).unwrap();
     assert!(is_damaged(Keyring::open(&[&other_store[..22], &first[22..]].concat(), &local(0))));
-    assert!(is_damaged(Keyring::open(&[&first[..22], &other_store[22..wrap_end], &first[wrap_end..]].concat(), &local(0))));
+    assert!(is_damaged(Keyring::open(
+        &[&first[..22], &other_store[22..wrap_end], &first[wrap_end..]].concat(),
+        &local(0)
+    )));
 }
 
 #[test]
@@ -169,12 +199,18 @@ fn every_flipped_bit_is_refused_for_its_reason() {
                 byte == version && *found > VERSION
             }
             Err(Error::KeyRejected) => (own..own + 16).contains(&byte),
-            Err(Error::Damaged { part: Part::Keyring, .. }) => byte != version || changed[version] == 0,
+            Err(Error::Damaged { part: Part::Keyring, .. }) => {
+                byte != version || changed[version] == 0
+            }
             _ => false,
         };
         assert!(right, "bit {bit}: {result:?}");
-        // With only the foreign wrap's provider, what lies in it is the provider's to judge; the store still does not open.
-        assert!(Keyring::open(&changed, &KeySource::provider(Gives(vec![1]))).is_err(), "bit {bit}");
+        // With only the foreign wrap's provider, what lies in it is the provider's to judge; the
+        // store still does not open.
+        assert!(
+            Keyring::open(&changed, &KeySource::provider(Gives(vec![1]))).is_err(),
+            "bit {bit}"
+        );
     }
 }
 
@@ -199,7 +235,10 @@ fn garbage_is_damage() {
     assert!(is_damaged(Keyring::open(&[0; 300], &local(0))));
     assert!(is_damaged(Keyring::open(b"SQLite format 3", &local(0))));
     // A later version must be seen as such whatever follows it, but only behind the magic.
-    assert!(matches!(Keyring::open(b"OUBK\x03", &local(0)), Err(Error::UnsupportedFormat { found: 3, .. })));
+    assert!(matches!(
+        Keyring::open(b"OUBK\x03", &local(0)),
+        Err(Error::UnsupportedFormat { found: 3, .. })
+    ));
     assert!(is_damaged(Keyring::open(b"OUBL\x02", &local(0))));
 }
 
@@ -209,13 +248,21 @@ fn a_list_of_wraps_must_be_well_formed_even_if_the_body_opens() {
     let own = wrap_locally(&kek, &mount_key, &[9; 16]).unwrap();
     let other = |id: u8| WrappedKey { key_id: [id; 16], blob: vec![id] };
     let others: Vec<_> = (0..8).map(other).collect();
-    let open = |wraps: &[(&WrappedKey, u8)]| Keyring::open(&file_with(wraps, &mount_key), &local(0));
-    let many = |count: usize| -> Vec<_> { others[..count].iter().map(|o| (o, 3)).chain([(&own, 1)]).collect() };
+    let open =
+        |wraps: &[(&WrappedKey, u8)]| Keyring::open(&file_with(wraps, &mount_key), &local(0));
+    let many = |count: usize| -> Vec<_> {
+        others[..count].iter().map(|o| (o, 3)).chain([(&own, 1)]).collect()
+    };
     assert!(open(&many(0)).is_ok() && open(&many(7)).is_ok());
     assert!(is_damaged(open(&many(8))) && is_damaged(open(&[])));
-    // Twice the same id: which one counts would be a trial. An id with the wrong kind of wrap, or of an unknown kind.
+    // Twice the same id: which one counts would be a trial. An id with the wrong kind of wrap, or
+    // of an unknown kind.
     assert!(is_damaged(open(&[(&own, 1), (&own, 1)])) && is_damaged(open(&[(&own, 1), (&own, 3)])));
-    assert!(is_damaged(open(&[(&own, 3)])) && is_damaged(open(&[(&own, 2)])) && is_damaged(open(&[(&own, 1), (&others[0], 0)])));
+    assert!(
+        is_damaged(open(&[(&own, 3)]))
+            && is_damaged(open(&[(&own, 2)]))
+            && is_damaged(open(&[(&own, 1), (&others[0], 0)]))
+    );
     // A blob of the most bytes allowed, and of one more.
     let long = |len| WrappedKey { key_id: [1; 16], blob: vec![0; len] };
     assert!(open(&[(&own, 1), (&long(MAX_BLOB_BYTES), 3)]).is_ok());
@@ -227,7 +274,9 @@ fn a_list_of_wraps_must_be_well_formed_even_if_the_body_opens() {
 fn a_local_wrap_opens_only_unchanged() {
     let (kek, mount_key) = (Key::random().unwrap(), Key::random().unwrap());
     let WrappedKey { key_id, blob } = wrap_locally(&kek, &mount_key, &[9; 16]).unwrap();
-    let open = |kek: &Key, id: &[u8; 16], blob: &[u8], store: u8| open_local_blob(kek, id, blob, &[store; 16]);
+    let open = |kek: &Key, id: &[u8; 16], blob: &[u8], store: u8| {
+        open_local_blob(kek, id, blob, &[store; 16])
+    };
     assert_eq!(open(&kek, &key_id, &blob, 9).unwrap().bytes(), mount_key.bytes());
     assert!(open(&kek, &key_id, &blob, 8).is_none() && open(&kek, &[0; 16], &blob, 9).is_none());
     assert!(open(&mount_key, &key_id, &blob, 9).is_none());
@@ -278,7 +327,8 @@ fn the_body_is_encoded_without_growing() {
     for epoch in 1..=255 {
         let body = secrets.encode().unwrap();
         assert_eq!(body.capacity(), body.len() + TAG_BYTES);
-        let newest = std::mem::replace(&mut secrets.newest_root, (epoch + 1, Key::random().unwrap()));
+        let newest =
+            std::mem::replace(&mut secrets.newest_root, (epoch + 1, Key::random().unwrap()));
         secrets.older_roots.push(newest);
     }
     assert!(secrets.encode().is_err());
@@ -288,7 +338,10 @@ fn the_body_is_encoded_without_growing() {
 fn the_largest_keyring_opens() {
     let (mut keyring, _) = Keyring::create(&local(0)).unwrap();
     for epoch in 1..255 {
-        let newest = std::mem::replace(&mut keyring.secrets.newest_root, (epoch + 1, Key::random().unwrap()));
+        let newest = std::mem::replace(
+            &mut keyring.secrets.newest_root,
+            (epoch + 1, Key::random().unwrap()),
+        );
         keyring.secrets.older_roots.push(newest);
     }
     let bytes = keyring.encode(&local(0)).unwrap();
@@ -300,10 +353,15 @@ fn the_largest_keyring_opens() {
 #[test]
 fn a_wrong_key_is_rejected_and_a_previous_one_accepted() {
     let (made, bytes) = Keyring::create(&local(0).previous(local(1))).unwrap();
-    for wrong in [local(1), local(1).previous(local(2)), local(1).previous(KeySource::provider(Kms::default()))] {
+    for wrong in [
+        local(1),
+        local(1).previous(local(2)),
+        local(1).previous(KeySource::provider(Kms::default())),
+    ] {
         assert!(matches!(Keyring::open(&bytes, &wrong), Err(Error::KeyRejected)));
     }
-    // The new key first, as after a change of keys; then the store is wrapped by it, and the old one is out.
+    // The new key first, as after a change of keys; then the store is wrapped by it, and the old
+    // one is out.
     let changed = local(1).previous(local(2)).previous(local(0));
     let opened = Keyring::open(&bytes, &changed).unwrap();
     assert!(same(&made, &opened) && opened.opened_by_previous);
@@ -317,9 +375,18 @@ fn a_wrong_key_is_rejected_and_a_previous_one_accepted() {
 fn a_key_that_cannot_be_read_is_not_passed_over() {
     let (_, bytes) = Keyring::create(&local(0)).unwrap();
     let absent = || KeySource::file("/does/not/exist");
-    assert!(matches!(Keyring::open(&bytes, &absent().previous(local(0))), Err(Error::KeyUnavailable { .. })));
-    assert!(matches!(Keyring::open(&bytes, &local(1).previous(absent())), Err(Error::KeyUnavailable { .. })));
-    assert!(matches!(Keyring::create(&absent().previous(local(0))), Err(Error::KeyUnavailable { .. })));
+    assert!(matches!(
+        Keyring::open(&bytes, &absent().previous(local(0))),
+        Err(Error::KeyUnavailable { .. })
+    ));
+    assert!(matches!(
+        Keyring::open(&bytes, &local(1).previous(absent())),
+        Err(Error::KeyUnavailable { .. })
+    ));
+    assert!(matches!(
+        Keyring::create(&absent().previous(local(0))),
+        Err(Error::KeyUnavailable { .. })
+    ));
     // But it is not asked for once another fits.
     assert!(Keyring::open(&bytes, &local(0).previous(absent())).is_ok());
 }
@@ -346,7 +413,10 @@ fn a_provider_wraps_and_unwraps() {
     let after = opened.encode(&both).unwrap();
     assert!(same(&opened, &Keyring::open(&after, &local(1).previous(source())).unwrap()));
     // A provider is not asked about a local wrap.
-    assert!(matches!(Keyring::open(&before, &KeySource::provider(Gives(vec![1]))), Err(Error::KeyRejected)));
+    assert!(matches!(
+        Keyring::open(&before, &KeySource::provider(Gives(vec![1]))),
+        Err(Error::KeyRejected)
+    ));
 }
 
 #[test]
@@ -360,17 +430,27 @@ fn a_provider_that_fails_stops_opening_and_one_that_declines_does_not() {
     let source = KeySource::provider(kms).previous(local(0));
     for result in [Keyring::open(&bytes, &source).map(drop), Keyring::create(&source).map(drop)] {
         let error = result.unwrap_err();
-        assert!(matches!(error, Error::KeyUnavailable { .. }) && error.to_string().contains("no route to host"), "{error}");
+        assert!(
+            matches!(error, Error::KeyUnavailable { .. })
+                && error.to_string().contains("no route to host"),
+            "{error}"
+        );
     }
 }
 
 #[test]
 fn a_provider_is_not_trusted_to_wrap_well() {
-    for (blob, why) in [(vec![], "readable"), (vec![1; MAX_BLOB_BYTES + 1], "4096"), (vec![1; 70_000], "4096")] {
+    for (blob, why) in
+        [(vec![], "readable"), (vec![1; MAX_BLOB_BYTES + 1], "4096"), (vec![1; 70_000], "4096")]
+    {
         let error = Keyring::create(&KeySource::provider(Gives(blob))).unwrap_err();
-        assert!(matches!(error, Error::KeyUnavailable { .. }) && error.to_string().contains(why), "{error}");
+        assert!(
+            matches!(error, Error::KeyUnavailable { .. }) && error.to_string().contains(why),
+            "{error}"
+        );
     }
-    // It wraps, and then does not know its own wrap, or gives another key: found out before anything depends on it.
+    // It wraps, and then does not know its own wrap, or gives another key: found out before
+    // anything depends on it.
     let error = Keyring::create(&KeySource::provider(Gives(vec![1]))).unwrap_err();
     assert!(error.to_string().contains("does not unwrap what it wrapped"), "{error}");
     let error = Keyring::create(&local(0).also(KeySource::provider(Gives(vec![1])))).unwrap_err();
@@ -385,12 +465,15 @@ fn each_of_several_keys_opens_the_keyring_until_it_is_written_without_it() {
         let opened = Keyring::open(&bytes, &local(key)).unwrap();
         assert!(same(&made, &opened) && !opened.opened_by_previous);
     }
-    let opened = Keyring::open(&bytes, &local(3).also(local(4)).previous(local(2).also(local(1)))).unwrap();
+    let opened =
+        Keyring::open(&bytes, &local(3).also(local(4)).previous(local(2).also(local(1)))).unwrap();
     assert!(opened.opened_by_previous);
     assert!(!Keyring::open(&bytes, &local(3).also(local(1))).unwrap().opened_by_previous);
     let after = made.encode(&local(3)).unwrap();
     assert!(same(&made, &Keyring::open(&after, &local(3)).unwrap()));
-    assert!((0..3).all(|key| matches!(Keyring::open(&after, &local(key)), Err(Error::KeyRejected))));
+    assert!(
+        (0..3).all(|key| matches!(Keyring::open(&after, &local(key)), Err(Error::KeyRejected)))
+    );
     // One key twice, or nine.
     assert!(matches!(made.encode(&local(0).also(local(0))), Err(Error::InvalidInput { .. })));
     let many = |count: u8| (1..count).fold(local(0), |keys, key| keys.also(local(key)));
@@ -402,11 +485,17 @@ fn each_of_several_keys_opens_the_keyring_until_it_is_written_without_it() {
 fn a_successor_shares_nothing_but_the_names() {
     let (made, bytes) = Keyring::create(&local(0)).unwrap();
     let (next, after) = made.successor(&local(0)).unwrap();
-    assert_eq!((made.store_id, made.secrets.index_key.bytes()), (next.store_id, next.secrets.index_key.bytes()));
+    assert_eq!(
+        (made.store_id, made.secrets.index_key.bytes()),
+        (next.store_id, next.secrets.index_key.bytes())
+    );
     assert_ne!(made.secrets.ledger_id, next.secrets.ledger_id);
     assert_ne!(made.secrets.ledger_key.bytes(), next.secrets.ledger_key.bytes());
     assert_ne!(made.secrets.newest_root.1.bytes(), next.secrets.newest_root.1.bytes());
-    assert!(next.secrets.newest_root.0 > made.secrets.newest_root.0 && next.secrets.older_roots.is_empty());
+    assert!(
+        next.secrets.newest_root.0 > made.secrets.newest_root.0
+            && next.secrets.older_roots.is_empty()
+    );
     assert!(same(&next, &Keyring::open(&after, &local(0)).unwrap()) && bytes != after);
 }
 

@@ -4,7 +4,9 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::super::key_source::{KeyProvider, KeySource, MAX_BLOB_BYTES, WrapContext, WrappedKey};
-use super::super::seal::{Key, NONCE_BYTES, OVERHEAD_BYTES, TAG_BYTES, expand, fresh, open_in_place, seal_in_place};
+use super::super::seal::{
+    Key, NONCE_BYTES, OVERHEAD_BYTES, TAG_BYTES, expand, fresh, open_in_place, seal_in_place,
+};
 use super::Reader;
 use crate::model::error::{Error, Result};
 
@@ -33,7 +35,8 @@ fn wrap_aad(store_id: &[u8; 16], kek_id: &[u8; 16]) -> Vec<u8> {
 pub(super) fn wrap_locally(kek: &Key, mount_key: &Key, store_id: &[u8; 16]) -> Result<WrappedKey> {
     let (key_id, salt) = (kek_id(kek), fresh()?);
     let (key, commit) = wrapping_key(kek, &salt, store_id);
-    // Wiped, should sealing fail; of the right size, so that no clear copy is left behind by growing.
+    // Wiped, should sealing fail; of the right size, so that no clear copy is left behind by
+    // growing.
     let mut blob = Zeroizing::new(Vec::with_capacity(salt.len() + OVERHEAD_BYTES + 32 + 32));
     blob.extend_from_slice(&salt);
     blob.extend_from_slice(&[0; NONCE_BYTES]);
@@ -44,7 +47,12 @@ pub(super) fn wrap_locally(kek: &Key, mount_key: &Key, store_id: &[u8; 16]) -> R
 }
 
 /// The mount key, or `None` if one bit of the blob is not as it was, or the key is another.
-pub(super) fn open_local_blob(kek: &Key, key_id: &[u8; 16], blob: &[u8], store_id: &[u8; 16]) -> Option<Key> {
+pub(super) fn open_local_blob(
+    kek: &Key,
+    key_id: &[u8; 16],
+    blob: &[u8],
+    store_id: &[u8; 16],
+) -> Option<Key> {
     let mut blob = Reader(blob);
     let salt = blob.array()?;
     let mut sealed = Zeroizing::new(*blob.array::<{ NONCE_BYTES + 32 + TAG_BYTES }>()?);
@@ -66,7 +74,9 @@ pub(super) fn wrap_by(
     mount_key: &Key,
     store_id: &[u8; 16],
 ) -> Result<WrappedKey> {
-    let wrapped = provider.wrap(mount_key.bytes(), &WrapContext::new(store_id)).map_err(|e| provider_failed(source, e))?;
+    let wrapped = provider
+        .wrap(mount_key.bytes(), &WrapContext::new(store_id))
+        .map_err(|e| provider_failed(source, e))?;
     if wrapped.blob.len() > MAX_BLOB_BYTES {
         return Err(source.unavailable("what it wrapped is longer than 4096 bytes"));
     }
@@ -83,7 +93,9 @@ pub(super) fn unwrap_by(
     wrapped: &WrappedKey,
     store_id: &[u8; 16],
 ) -> Result<Option<Key>> {
-    let mount_key = provider.unwrap(wrapped, &WrapContext::new(store_id)).map_err(|e| provider_failed(source, e))?;
+    let mount_key = provider
+        .unwrap(wrapped, &WrapContext::new(store_id))
+        .map_err(|e| provider_failed(source, e))?;
     Ok(mount_key.map(|key| Key::init(|bytes| bytes.copy_from_slice(&*key))))
 }
 

@@ -24,7 +24,8 @@ pub(super) fn open(parent: &Path, name: &str, tuning: Tuning) -> Result<SledEngi
     if was_missing {
         create(parent, name, tuning).map_err(open_error)?;
     }
-    // (A rename of a process that died before it synced the folder is made durable before anything is read of it.)
+    // (A rename of a process that died before it synced the folder is made durable before anything
+    // is read of it.)
     clean(&path).map_err(Error::io("clean the engine's folder"))?;
     let log = open_log(&path)?;
     wait_unlocked(&log).map_err(Error::io("wait for the engine's lock"))?;
@@ -35,13 +36,16 @@ pub(super) fn open(parent: &Path, name: &str, tuning: Tuning) -> Result<SledEngi
     let is_alone = is_alone(&path, &recovered.snapshot).map_err(Error::io(READ))?;
     if !is_alone {
         // It did not see the snapshot, and has read all of the log anew.
-        return Err(Error::Io { action: READ, source: io::Error::other("the snapshot was passed over") });
+        return Err(Error::Io {
+            action: READ,
+            source: io::Error::other("the snapshot was passed over"),
+        });
     }
     Ok(engine)
 }
 
-/// Recovers the log and has sled open it. What fails once, and not for the system's sake, is tried once more: sled does not always say that
-/// it was for the system's sake.
+/// Recovers the log and has sled open it. What fails once, and not for the system's sake, is tried
+/// once more: sled does not always say that it was for the system's sake.
 fn open_recovered(path: &Path, log: &File, tuning: Tuning) -> Result<(Handle, Recovered)> {
     let attempt = || {
         let recovered = recover(path, log).map_err(refused)?;
@@ -69,7 +73,8 @@ fn refused(fault: Fault) -> Error {
     }
 }
 
-/// Whether the system lets us do what sled does when it opens: its panics do not say what of it failed.
+/// Whether the system lets us do what sled does when it opens: its panics do not say what of it
+/// failed.
 fn probe(path: &Path, log: &File) -> io::Result<()> {
     // As many files at once as sled has.
     let files = ["conf", "db"].map(|name| File::open(path.join(name)));
@@ -100,7 +105,8 @@ fn config(path: &Path, tuning: Tuning) -> sled::Config {
     sled::Config::new().path(path).cache_capacity(tuning.cache_bytes).flush_every_ms(None)
 }
 
-/// Makes a database beside its place and renames it, so that sled never meets half of its own files.
+/// Makes a database beside its place and renames it, so that sled never meets half of its own
+/// files.
 fn create(parent: &Path, name: &str, tuning: Tuning) -> Result<(), EngineError> {
     let path = parent.join(format!("{name}.new"));
     match fs::remove_dir_all(&path) {
@@ -110,7 +116,8 @@ fn create(parent: &Path, name: &str, tuning: Tuning) -> Result<(), EngineError> 
     create_private(&path).map_err(io_error)?;
     let db = Handle::open(&config(&path, tuning))?;
     // Windows syncs only what is open for writing.
-    let file = |name: &str| File::options().read(true).write(true).open(path.join(name)).map_err(io_error);
+    let file =
+        |name: &str| File::options().read(true).write(true).open(path.join(name)).map_err(io_error);
     let engine = SledEngine::start(db, file("db")?, tuning, Found::default())?;
     engine.sync(Durability::PowerLoss)?;
     drop(engine);
@@ -121,20 +128,24 @@ fn create(parent: &Path, name: &str, tuning: Tuning) -> Result<(), EngineError> 
     fs::rename(&path, parent.join(name)).and_then(|()| sync_folder(parent)).map_err(io_error)
 }
 
-/// Waits while a child of this process, between fork and exec, holds sled's lock of an earlier open. Nobody else can: we have the
-/// store's lock. (Or somebody gave up a flush that has not returned: then not for ever.)
+/// Waits while a child of this process, between fork and exec, holds sled's lock of an earlier
+/// open. Nobody else can: we have the store's lock. (Or somebody gave up a flush that has not
+/// returned: then not for ever.)
 fn wait_unlocked(log: &File) -> io::Result<()> {
     for _ in 0..5000 {
         match log.try_lock() {
             Ok(()) => return log.unlock(),
-            Err(fs::TryLockError::WouldBlock) => std::thread::sleep(std::time::Duration::from_millis(1)),
+            Err(fs::TryLockError::WouldBlock) => {
+                std::thread::sleep(std::time::Duration::from_millis(1))
+            }
             Err(fs::TryLockError::Error(error)) => return Err(error),
         }
     }
     Err(io::ErrorKind::WouldBlock.into())
 }
 
-/// Removes snapshots that were being written when the process died. The older snapshot and the log are still whole.
+/// Removes snapshots that were being written when the process died. The older snapshot and the log
+/// are still whole.
 fn clean(path: &Path) -> io::Result<()> {
     for entry in fs::read_dir(path)? {
         let entry = entry?;

@@ -1,8 +1,10 @@
 //! Keeps batches and flushes apart, of all databases of the process.
 //!
-//! sled has one lock of the whole process, which a batch takes alone and a flush shares while it writes to the disk; readers queue behind a
-//! batch that waits for a flush. So the two are kept apart before they come to sled's lock, and no reader waits for the disk. A flush that
-//! never returns must not hold up everybody else: once it is given up, batches are refused at once until it does return.
+//! sled has one lock of the whole process, which a batch takes alone and a flush shares while it
+//! writes to the disk; readers queue behind a batch that waits for a flush. So the two are kept
+//! apart before they come to sled's lock, and no reader waits for the disk. A flush that never
+//! returns must not hold up everybody else: once it is given up, batches are refused at once until
+//! it does return.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -39,7 +41,14 @@ impl State {
 
 impl Exclusion {
     pub(super) const fn new() -> Self {
-        let state = State { flushes: 0, is_alone: false, waiting: 0, flushes_waiting: 0, let_through: 0, given_up: 0 };
+        let state = State {
+            flushes: 0,
+            is_alone: false,
+            waiting: 0,
+            flushes_waiting: 0,
+            let_through: 0,
+            given_up: 0,
+        };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -51,15 +60,18 @@ impl Exclusion {
     pub(super) fn share(&self) -> Shared<'_> {
         let mut state = self.state();
         state.flushes_waiting += 1;
-        let wait = |state: &mut State| state.is_alone || state.waiting > 0 && state.let_through == 0;
-        let mut state = self.changed.wait_while(state, wait).unwrap_or_else(PoisonError::into_inner);
+        let wait =
+            |state: &mut State| state.is_alone || state.waiting > 0 && state.let_through == 0;
+        let mut state =
+            self.changed.wait_while(state, wait).unwrap_or_else(PoisonError::into_inner);
         state.flushes_waiting -= 1;
         state.let_through = state.let_through.saturating_sub(1);
         state.flushes += 1;
         Shared(self)
     }
 
-    /// Begins a batch, when no flush and no other batch is at work; `None` if that is not within so much time, or cannot be.
+    /// Begins a batch, when no flush and no other batch is at work; `None` if that is not within so
+    /// much time, or cannot be.
     pub(super) fn alone(&self, timeout: Duration) -> Option<Alone<'_>> {
         let end = Instant::now().checked_add(timeout);
         let mut state = self.state();
@@ -69,7 +81,8 @@ impl Exclusion {
             if left.is_zero() {
                 break;
             }
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state =
+                self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         state.waiting -= 1;
         let is_mine = state.given_up == 0 && state.is_free();
@@ -83,7 +96,8 @@ impl Exclusion {
         Some(Alone(self))
     }
 
-    /// Counts a flush as one that nobody waits for any more, until the result is dropped by whoever it returns to.
+    /// Counts a flush as one that nobody waits for any more, until the result is dropped by whoever
+    /// it returns to.
     pub(super) fn give_up(&self) {
         self.state().given_up += 1;
         self.changed.notify_all();

@@ -1,8 +1,9 @@
 //! Flushes on a thread of its own, so that one which never returns can be given up.
 //!
-//! A write of sled's that fails in the background can leave a flush waiting for ever; so can a disk that does not answer. Whoever waits for a
-//! flush waits so long, and not longer: then the thread, and the database that it is in, are left behind. They are never dropped, for that
-//! would flush again.
+//! A write of sled's that fails in the background can leave a flush waiting for ever; so can a disk
+//! that does not answer. Whoever waits for a flush waits so long, and not longer: then the thread,
+//! and the database that it is in, are left behind. They are never dropped, for that would flush
+//! again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -62,11 +63,22 @@ impl Flusher {
     ///
     /// # Errors
     /// If the system allows no thread.
-    pub(super) fn start(work: Arc<impl Flush>, timeout: Duration, given_up: Arc<AtomicBool>) -> Result<Self, EngineError> {
-        let shared = Arc::new(Shared { state: Mutex::new(State::Idle), asked: Condvar::new(), done: Condvar::new() });
+    pub(super) fn start(
+        work: Arc<impl Flush>,
+        timeout: Duration,
+        given_up: Arc<AtomicBool>,
+    ) -> Result<Self, EngineError> {
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State::Idle),
+            asked: Condvar::new(),
+            done: Condvar::new(),
+        });
         let there = shared.clone();
         let share = Arc::downgrade(&work);
-        let thread = Builder::new().name("oubliette-flush".into()).spawn(move || there.run(work)).map_err(EngineError::Io)?;
+        let thread = Builder::new()
+            .name("oubliette-flush".into())
+            .spawn(move || there.run(work))
+            .map_err(EngineError::Io)?;
         Ok(Self { shared, thread: Some(thread), timeout, given_up, work: share })
     }
 
@@ -74,7 +86,11 @@ impl Flusher {
     ///
     /// # Errors
     /// Those of the flush; `Io` (`TimedOut`) if it does not return in time, and from then on.
-    pub(super) fn flush(&self, work: &impl Flush, durability: Durability) -> Result<(), EngineError> {
+    pub(super) fn flush(
+        &self,
+        work: &impl Flush,
+        durability: Durability,
+    ) -> Result<(), EngineError> {
         let mut state = self.shared.state();
         if !matches!(*state, State::Idle) {
             return Err(timed_out());
@@ -94,7 +110,11 @@ impl Flusher {
                 self.give_up();
                 return Err(timed_out());
             }
-            let (again, waited) = self.shared.done.wait_timeout(state, left.min(TICK)).unwrap_or_else(PoisonError::into_inner);
+            let (again, waited) = self
+                .shared
+                .done
+                .wait_timeout(state, left.min(TICK))
+                .unwrap_or_else(PoisonError::into_inner);
             state = again;
             if waited.timed_out() {
                 work.nudge();
@@ -102,7 +122,8 @@ impl Flusher {
         }
     }
 
-    /// Nobody waits any more; but should what hangs have failed, whoever else waits for it is to be woken.
+    /// Nobody waits any more; but should what hangs have failed, whoever else waits for it is to be
+    /// woken.
     fn give_up(&self) {
         self.given_up.store(true, Ordering::Release);
         let Some(work) = self.work.upgrade() else { return };
@@ -170,7 +191,10 @@ impl Shared {
                     return;
                 }
                 _ => {
-                    let (again, waited) = self.asked.wait_timeout(state, 5 * TICK).unwrap_or_else(PoisonError::into_inner);
+                    let (again, waited) = self
+                        .asked
+                        .wait_timeout(state, 5 * TICK)
+                        .unwrap_or_else(PoisonError::into_inner);
                     state = again;
                     if waited.timed_out() {
                         // A reader can wait in vain too.
@@ -183,7 +207,8 @@ impl Shared {
 }
 
 impl Shared {
-    /// What was given up did come back. Nobody relies on the database any more, and its destructor would flush what nobody waits for.
+    /// What was given up did come back. Nobody relies on the database any more, and its destructor
+    /// would flush what nobody waits for.
     fn returned(&self, mut state: MutexGuard<'_, State>, work: Arc<impl Flush>) {
         *state = State::Ended;
         drop(state);
@@ -198,11 +223,18 @@ impl Shared {
         while matches!(*state, State::GivenUp) {
             drop(state);
             work.nudge();
-            state = self.done.wait_timeout(self.state(), TICK).unwrap_or_else(PoisonError::into_inner).0;
+            state = self
+                .done
+                .wait_timeout(self.state(), TICK)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 }
 
 fn timed_out() -> EngineError {
-    EngineError::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "the disk did not answer in time"))
+    EngineError::Io(std::io::Error::new(
+        std::io::ErrorKind::TimedOut,
+        "the disk did not answer in time",
+    ))
 }

@@ -5,7 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::engine::EngineError;
 
-/// An open database. sled's destructors unwrap the result of their last sync, so no bare one may ever be dropped.
+/// An open database. sled's destructors unwrap the result of their last sync, so no bare one may
+/// ever be dropped.
 pub(super) struct Handle(Option<sled::Db>);
 
 impl Handle {
@@ -13,7 +14,10 @@ impl Handle {
         guarded(|| config.open().map(|db| Self(Some(db))))
     }
 
-    pub(super) fn call<T>(&self, call: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, EngineError> {
+    pub(super) fn call<T>(
+        &self,
+        call: impl FnOnce(&sled::Db) -> sled::Result<T>,
+    ) -> Result<T, EngineError> {
         let db = self.0.as_ref().ok_or(EngineError::Panicked)?;
         guarded(|| call(db))
     }
@@ -23,8 +27,8 @@ impl Handle {
         self.call(|db| db.context.global_error()).is_err()
     }
 
-    /// Wakes whoever waits for a write that has failed: sled notes such an error, and does not always tell those who wait. It takes none of
-    /// sled's locks that one of them may hold.
+    /// Wakes whoever waits for a write that has failed: sled notes such an error, and does not
+    /// always tell those who wait. It takes none of sled's locks that one of them may hold.
     pub(super) fn nudge(&self) {
         let _ = self.call(|db| match db.context.global_error() {
             Ok(()) => Ok(0),
@@ -54,7 +58,9 @@ fn guarded<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, EngineError> 
 
 pub(super) fn io_error(error: io::Error) -> EngineError {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => EngineError::Full,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            EngineError::Full
+        }
         _ => EngineError::Io(error),
     }
 }

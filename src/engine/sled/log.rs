@@ -1,7 +1,9 @@
-//! How sled 0.34.7 writes its log: segments of 512 KiB, each with a header and messages behind it. Pure over bytes.
+//! How sled 0.34.7 writes its log: segments of 512 KiB, each with a header and messages behind it.
+//! Pure over bytes.
 //!
-//! A message's position in the order of all that was ever written is its LSN; a segment's is a multiple of its size, and rises whenever its
-//! place in the file is used anew. Source: sled's `pagecache/{logger,iterator}.rs` and `serialization.rs`.
+//! A message's position in the order of all that was ever written is its LSN; a segment's is a
+//! multiple of its size, and rises whenever its place in the file is used anew. Source: sled's
+//! `pagecache/{logger,iterator}.rs` and `serialization.rs`.
 
 /// The bytes of a segment.
 pub(super) const SEGMENT: u64 = 512 << 10;
@@ -11,7 +13,8 @@ pub(super) const SEGMENT_LSN: i64 = 512 << 10;
 pub(super) const SEGMENT_HEADER: usize = 20;
 /// No message begins with less than this left of its segment.
 pub(super) const MESSAGE_HEADER: usize = 32;
-/// So much sled reads at once for a message's header; behind the end of what there is it takes zeros.
+/// So much sled reads at once for a message's header; behind the end of what there is it takes
+/// zeros.
 const LOOK: usize = 128;
 /// The page that the beginning of a batch names.
 const BATCH: u64 = u64::MAX - 666;
@@ -40,7 +43,8 @@ impl Header {
     /// As it stands in the file.
     pub(super) fn write(self) -> [u8; SEGMENT_HEADER] {
         let mut bytes = [0; SEGMENT_HEADER];
-        let numbers = [(self.lsn ^ MASK).to_le_bytes(), (self.stable ^ MASK).to_le_bytes()].concat();
+        let numbers =
+            [(self.lsn ^ MASK).to_le_bytes(), (self.stable ^ MASK).to_le_bytes()].concat();
         let crc = (crc32fast::hash(&numbers) ^ u32::MAX).to_le_bytes();
         bytes.iter_mut().zip(crc.into_iter().chain(numbers)).for_each(|(to, from)| *to = from);
         bytes
@@ -100,7 +104,8 @@ pub(super) enum Message {
     Impossible,
 }
 
-/// Reads what is at `at` in the segment of this number. `segment` is shorter than one only at the file's end.
+/// Reads what is at `at` in the segment of this number. `segment` is shorter than one only at the
+/// file's end.
 pub(super) fn message(segment: &[u8], at: usize, number: u64) -> Message {
     read(segment, at, number).unwrap_or(Message::Impossible)
 }
@@ -143,7 +148,11 @@ fn read(segment: &[u8], at: usize, number: u64) -> Option<Message> {
         10 | 11 => Change::Link,
         _ => Change::Replace,
     };
-    let blob = if matches!(kind, 7 | 9 | 11) { Some(i64::from_le_bytes(body.try_into().ok()?)) } else { None };
+    let blob = if matches!(kind, 7 | 9 | 11) {
+        Some(i64::from_le_bytes(body.try_into().ok()?))
+    } else {
+        None
+    };
     Some(Message::Page { change, page, blob, len })
 }
 
@@ -200,7 +209,9 @@ pub(super) fn put_varint(to: &mut Vec<u8>, number: u64) {
         // In these three arms what is left fits a byte.
         0..=240 => to.push(number as u8),
         241..=2287 => to.extend([((number - 240) / 256 + 241) as u8, ((number - 240) % 256) as u8]),
-        2288..=67_823 => to.extend([249, ((number - 2288) / 256) as u8, ((number - 2288) % 256) as u8]),
+        2288..=67_823 => {
+            to.extend([249, ((number - 2288) / 256) as u8, ((number - 2288) % 256) as u8])
+        }
         _ => {
             let len = (64 - number.leading_zeros()).div_ceil(8).max(3) as usize;
             to.push(247 + len as u8);
@@ -215,7 +226,20 @@ mod tests {
 
     #[test]
     fn numbers_are_read_as_they_were_written() {
-        for number in [0, 240, 241, 2287, 2288, 67_823, 67_824, 0xff_ffff, 0x100_0000, u64::from(u32::MAX), 1 << 40, u64::MAX] {
+        for number in [
+            0,
+            240,
+            241,
+            2287,
+            2288,
+            67_823,
+            67_824,
+            0xff_ffff,
+            0x100_0000,
+            u64::from(u32::MAX),
+            1 << 40,
+            u64::MAX,
+        ] {
             let mut bytes = Vec::new();
             put_varint(&mut bytes, number);
             let mut read = Bytes(&bytes);
@@ -225,7 +249,10 @@ mod tests {
 
     #[test]
     fn borders() {
-        assert_eq!([0, 1, SEGMENT_LSN - 1, SEGMENT_LSN].map(border_above), [0, SEGMENT_LSN, SEGMENT_LSN, SEGMENT_LSN]);
+        assert_eq!(
+            [0, 1, SEGMENT_LSN - 1, SEGMENT_LSN].map(border_above),
+            [0, SEGMENT_LSN, SEGMENT_LSN, SEGMENT_LSN]
+        );
         assert_eq!([0, 1, SEGMENT_LSN].map(border_below), [0, 0, SEGMENT_LSN]);
     }
 }

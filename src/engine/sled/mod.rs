@@ -1,19 +1,31 @@
 //! sled 0.34.7, armoured: everything that is known to go wrong with it is handled in this room.
 //!
-//! - Half-written creations: the database is made in a folder beside its own, which is then renamed.
-//! - Half-written snapshots (`*.generating`), which sled would read and call corrupt: removed before open.
-//! - A read that fails while it opens is the end of its log to it, and it overwrites what is behind: it is never given anything to recover
-//!   ([`recovery`]). A read that fails later is an error.
-//! - `flush` does not reach the disk on Linux (`sync_file_range`): we sync the same file through a handle of our own.
-//! - Panics on damaged files and in its destructors: there is no handle that is not guarded ([`handle`]).
-//! - A write that fails in the background may leave everybody waiting who waits for it: they are woken, and a flush that does not return all
-//!   the same is given up ([`flusher`]). (A signal that interrupts such a write is a failure to it: nothing can be tried again.)
-//! - A batch that fails on a page that it cannot read leaves half of itself behind, and the next flush, also its destructor's, makes that durable: all
-//!   pages of a batch are read before it begins; behind one that failed all the same nothing is flushed any more, and [`replay`] ends before it.
-//! - A batch that returned `Ok` is no commit if the flush behind it fails: the store stops using the engine after any error.
-//! - Transactions, subscribers and `flush_async` can dead-lock: never used. The periodic flusher only logs its errors: off.
-//! - One lock of the whole process, at which readers queue: batches and flushes are kept apart before they come to it ([`exclusion`]).
-//! - Values that would go to separate, never synced blob files: the store keeps its rows below that size.
+//! - Half-written creations: the database is made in a folder beside its own, which is then
+//!   renamed.
+//! - Half-written snapshots (`*.generating`), which sled would read and call corrupt: removed
+//!   before open.
+//! - A read that fails while it opens is the end of its log to it, and it overwrites what is
+//!   behind: it is never given anything to recover ([`recovery`]). A read that fails later is an
+//!   error.
+//! - `flush` does not reach the disk on Linux (`sync_file_range`): we sync the same file through a
+//!   handle of our own.
+//! - Panics on damaged files and in its destructors: there is no handle that is not guarded
+//!   ([`handle`]).
+//! - A write that fails in the background may leave everybody waiting who waits for it: they are
+//!   woken, and a flush that does not return all the same is given up ([`flusher`]). (A signal that
+//!   interrupts such a write is a failure to it: nothing can be tried again.)
+//! - A batch that fails on a page that it cannot read leaves half of itself behind, and the next
+//!   flush, also its destructor's, makes that durable: all pages of a batch are read before it
+//!   begins; behind one that failed all the same nothing is flushed any more, and [`replay`] ends
+//!   before it.
+//! - A batch that returned `Ok` is no commit if the flush behind it fails: the store stops using
+//!   the engine after any error.
+//! - Transactions, subscribers and `flush_async` can dead-lock: never used. The periodic flusher
+//!   only logs its errors: off.
+//! - One lock of the whole process, at which readers queue: batches and flushes are kept apart
+//!   before they come to it ([`exclusion`]).
+//! - Values that would go to separate, never synced blob files: the store keeps its rows below that
+//!   size.
 
 mod birth;
 mod exclusion;
@@ -45,8 +57,8 @@ use crate::model::tag::Tag;
 static LONG_BATCHES: AtomicUsize = AtomicUsize::new(0);
 /// A batch of more changes is long: it takes about 0.1 ms or more.
 const LONG: usize = 16;
-/// So much may be flushed and not synced: half a segment. Of segments before the last sled believes that they are on the disk, and takes a hole in
-/// one for the end of that segment alone.
+/// So much may be flushed and not synced: half a segment. Of segments before the last sled believes
+/// that they are on the disk, and takes a hole in one for the end of that segment alone.
 const SYNC_BEHIND: u64 = 256 << 10;
 
 /// How the engine is to be run.
@@ -80,11 +92,13 @@ struct Base {
     db: Handle,
     /// Our own handle of sled's log, opened before any write so that its errors are told to us too.
     log: File,
-    /// A batch has failed: half of it may be in memory, and must never reach the disk. Set while no flush is at work, and none begins behind it.
+    /// A batch has failed: half of it may be in memory, and must never reach the disk. Set while no
+    /// flush is at work, and none begins behind it.
     is_broken: AtomicBool,
     /// How much was flushed since the last sync, about.
     unsynced: AtomicU64,
-    /// Whether anything had to be on the disk yet. Until then, as while the rows of another engine are being moved here, a hole does no harm.
+    /// Whether anything had to be on the disk yet. Until then, as while the rows of another engine
+    /// are being moved here, a hole does no harm.
     is_promised: AtomicBool,
 }
 
@@ -95,7 +109,8 @@ struct Progress {
     flushed: u64,
     synced: u64,
     busy: bool,
-    /// A commit or a sync has failed. The system tells of a failed sync once, so the next one would lie.
+    /// A commit or a sync has failed. The system tells of a failed sync once, so the next one would
+    /// lie.
     failed: bool,
 }
 
@@ -103,7 +118,8 @@ impl SledEngine {
     /// Opens the database in the folder `name` of `parent`, or makes it there.
     ///
     /// # Errors
-    /// `Damaged` if what is there cannot be opened however often it is tried; `Io` or `Full` if the system refuses: then nothing is lost.
+    /// `Damaged` if what is there cannot be opened however often it is tried; `Io` or `Full` if the
+    /// system refuses: then nothing is lost.
     pub(crate) fn open(parent: &Path, name: &str, tuning: Tuning) -> Result<Self> {
         birth::open(parent, name, tuning)
     }
@@ -119,7 +135,8 @@ impl SledEngine {
         });
         let given_up = GivenUp::default();
         let flusher = Flusher::start(base.clone(), tuning.disk_timeout, given_up.0.clone())?;
-        // What an earlier process left to the system is synced with the first thing that is to be durable.
+        // What an earlier process left to the system is synced with the first thing that is to be
+        // durable.
         let sync = Mutex::new(Progress { committed: 1, ..Progress::default() });
         Ok(Self { base, flusher, tuning, sync, changed: Condvar::new(), found, given_up })
     }
@@ -132,8 +149,11 @@ impl SledEngine {
     fn apply(&self, changes: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<(), EngineError> {
         let _long = (changes.len() > LONG).then(LongBatch::begin);
         if self.base.is_promised.load(Ordering::Acquire) {
-            // What cannot be read fails now, when nothing has been changed. (Of an engine that rows are being moved to nothing counts yet.)
-            self.base.db()?.call(|db| changes.iter().try_for_each(|(key, _)| db.get(key).map(drop)))?;
+            // What cannot be read fails now, when nothing has been changed. (Of an engine that rows
+            // are being moved to nothing counts yet.)
+            self.base
+                .db()?
+                .call(|db| changes.iter().try_for_each(|(key, _)| db.get(key).map(drop)))?;
         }
         let mut batch = sled::Batch::default();
         for (key, value) in changes {
@@ -143,7 +163,10 @@ impl SledEngine {
             }
         }
         let Some(_alone) = DISK.alone(self.tuning.disk_timeout) else {
-            return Err(EngineError::Io(io::Error::new(io::ErrorKind::TimedOut, "a flush of this process does not end")));
+            return Err(EngineError::Io(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "a flush of this process does not end",
+            )));
         };
         // Whoever waited behind one that failed must not have sled write what that one left.
         let applied = self.base.db()?.call(|db| db.apply_batch(batch));
@@ -155,7 +178,8 @@ impl SledEngine {
 }
 
 impl Base {
-    /// The database, unless there is half a batch in it: whatever is asked of it then could have sled write it.
+    /// The database, unless there is half a batch in it: whatever is asked of it then could have
+    /// sled write it.
     fn db(&self) -> Result<&Handle, EngineError> {
         if self.is_broken.load(Ordering::Acquire) {
             return Err(EngineError::Io(io::Error::other("half a batch is there")));
@@ -171,7 +195,8 @@ impl Flush for Base {
             let flushed = self.db()?.call(sled_flush)? as u64;
             self.unsynced.fetch_add(flushed, Ordering::AcqRel) + flushed
         };
-        let is_promised = self.is_promised.load(Ordering::Acquire) || durability == Durability::PowerLoss;
+        let is_promised =
+            self.is_promised.load(Ordering::Acquire) || durability == Durability::PowerLoss;
         if durability == Durability::PowerLoss || unsynced >= SYNC_BEHIND && is_promised {
             self.log.sync_data().map_err(io_error)?;
             self.unsynced.store(0, Ordering::Release);
@@ -202,7 +227,12 @@ impl Engine for SledEngine {
         self.base.db()?.call(|db| db.get(key)).map(|value| value.map(|value| value.to_vec()))
     }
 
-    fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, EngineError> {
+    fn scan(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, EngineError> {
         let from = after.map_or(Bound::Included(prefix), Bound::Excluded);
         self.base.db()?.call(|db| {
             let mut rows = Vec::new();
@@ -219,7 +249,8 @@ impl Engine for SledEngine {
     }
 
     fn commit(&self, _: &Tag, batch: Batch) -> Result<bool, EngineError> {
-        // The caller holds the account's lock, so nobody changes the guarded row between this look and the batch.
+        // The caller holds the account's lock, so nobody changes the guarded row between this look
+        // and the batch.
         if let Some((key, expected)) = &batch.guard
             && self.base.db()?.call(|db| db.get(key))?.as_deref() != expected.as_deref()
         {
@@ -246,7 +277,11 @@ impl Engine for SledEngine {
         let mut progress = self.progress();
         let target = progress.committed;
         loop {
-            let reached = if durability == Durability::PowerLoss { progress.synced } else { progress.flushed };
+            let reached = if durability == Durability::PowerLoss {
+                progress.synced
+            } else {
+                progress.flushed
+            };
             if reached >= target {
                 return Ok(());
             }
@@ -294,7 +329,8 @@ impl Drop for SledEngine {
     fn drop(&mut self) {
         // What sled's destructor would flush is flushed where it can be given up.
         if self.base.is_broken.load(Ordering::Acquire) && !self.base.db.is_failed() {
-            // Its destructor would flush: it is left behind, as after a flush that does not return. (If a write failed, sled flushes nothing.)
+            // Its destructor would flush: it is left behind, as after a flush that does not return.
+            // (If a write failed, sled flushes nothing.)
             std::mem::forget(self.base.clone());
             self.given_up.0.store(true, Ordering::Release);
         } else {
@@ -329,7 +365,9 @@ pub(crate) fn open_error(error: EngineError) -> Error {
     match error {
         EngineError::Full => Error::Full(Part::Engine),
         EngineError::Panicked => Error::damaged(Part::Engine, "its code panicked while opening it"),
-        EngineError::Io(e) if e.kind() == io::ErrorKind::InvalidData => Error::damaged(Part::Engine, "its files are corrupt"),
+        EngineError::Io(e) if e.kind() == io::ErrorKind::InvalidData => {
+            Error::damaged(Part::Engine, "its files are corrupt")
+        }
         EngineError::Io(source) => Error::Io { action: "open the engine", source },
     }
 }

@@ -1,7 +1,9 @@
-//! Recovers sled's log before sled sees it, so that sled has nothing to recover: see [`replay`](super::replay).
+//! Recovers sled's log before sled sees it, so that sled has nothing to recover: see
+//! [`replay`](super::replay).
 //!
-//! What was found is written down first (a *plan*), and only then is anything of the log written over, so that dying in between changes
-//! nothing of the outcome: the next open carries the plan out. It is the snapshot to be, under a name that says the rest.
+//! What was found is written down first (a *plan*), and only then is anything of the log written
+//! over, so that dying in between changes nothing of the outcome: the next open carries the plan
+//! out. It is the snapshot to be, under a name that says the rest.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -15,7 +17,8 @@ use super::replay::{Fault, Replayed, Source, TRIPWIRE, Tip, headers, read_at, re
 use super::snapshot::{PREFIX, Snapshot};
 use crate::platform::disk::{private_file, sync_folder};
 
-/// What the name of a plan begins with; behind it, with dots between: the snapshot's name that it came from, the end's LSN, its segment.
+/// What the name of a plan begins with; behind it, with dots between: the snapshot's name that it
+/// came from, the end's LSN, its segment.
 const PLAN: &str = "recovered.";
 /// A plan that is being written.
 const DRAFT: &str = "recovering";
@@ -55,7 +58,8 @@ impl Source for Files<'_> {
     }
 }
 
-/// Brings the snapshot to the log's end, and closes the segment that the log ends in. Until everything was read, nothing is written.
+/// Brings the snapshot to the log's end, and closes the segment that the log ends in. Until
+/// everything was read, nothing is written.
 pub(super) fn recover(folder: &Path, log: &File) -> Result<Recovered, Fault> {
     let files = Files { folder, log };
     recover_from(&files, &files)
@@ -67,7 +71,8 @@ pub(super) fn recover_from(files: &Files<'_>, source: &dyn Source) -> Result<Rec
     let names = names(files.folder)?;
     let newest = names.iter().filter(|name| name.starts_with(PREFIX)).max();
     let from = newest.map_or(NOTHING, String::as_str);
-    let base = newest.map(|name| read_snapshot(&files.folder.join(name), source.len()?)).transpose()?;
+    let base =
+        newest.map(|name| read_snapshot(&files.folder.join(name), source.len()?)).transpose()?;
     let snapshot_was_damaged = base.as_ref().is_some_and(Option::is_none);
     let base = base.flatten();
     if let (Some(name), Some(base)) = (newest, &base)
@@ -80,13 +85,19 @@ pub(super) fn recover_from(files: &Files<'_>, source: &dyn Source) -> Result<Rec
     for plan in names.iter().filter(|name| name.starts_with(PLAN)) {
         let meant = parse_plan(plan).filter(|(base, _)| *base == from);
         let snapshot = Snapshot::read(&fs::read(files.folder.join(plan))?);
-        // Carrying it out only shortens the log: where that goes on behind the plan's end, somebody has written there since. (Where it was
-        // begun, the log may not be one that can be read any more.)
-        let end = replayed.as_ref().ok().and_then(Option::as_ref).and_then(|replayed| Some(replayed.tip?.lsn));
+        // Carrying it out only shortens the log: where that goes on behind the plan's end, somebody
+        // has written there since. (Where it was begun, the log may not be one that can be read any
+        // more.)
+        let end = replayed
+            .as_ref()
+            .ok()
+            .and_then(Option::as_ref)
+            .and_then(|replayed| Some(replayed.tip?.lsn));
         if let (Some((_, tip)), Some(snapshot)) = (meant, snapshot)
             && end.is_none_or(|end| end <= tip.map_or(snapshot.stable.unwrap_or(0), |tip| tip.lsn))
         {
-            return carry_out(files, plan, &snapshot, tip).map(|snapshot| Recovered { snapshot, snapshot_was_damaged });
+            return carry_out(files, plan, &snapshot, tip)
+                .map(|snapshot| Recovered { snapshot, snapshot_was_damaged });
         }
         // Somebody else has recovered it since, in another way.
         fs::remove_file(files.folder.join(plan))?;
@@ -99,22 +110,26 @@ pub(super) fn recover_from(files: &Files<'_>, source: &dyn Source) -> Result<Rec
     if snapshot_was_damaged && snapshot.stable < known {
         return Err(Fault::Damaged("a snapshot is damaged, and its log ends before it"));
     }
-    // What was read may have been only in the page cache: the plan must not outlive what it points to.
+    // What was read may have been only in the page cache: the plan must not outlive what it points
+    // to.
     files.log.sync_all()?;
     let plan = write_plan(files.folder, from, &snapshot, tip)?;
-    carry_out(files, &plan, &snapshot, tip).map(|snapshot| Recovered { snapshot, snapshot_was_damaged })
+    carry_out(files, &plan, &snapshot, tip)
+        .map(|snapshot| Recovered { snapshot, snapshot_was_damaged })
 }
 
 /// Keeps sled from recovering a log whose snapshot it does not see.
 ///
-/// sled passes over names that the system fails to list, takes a log without its snapshot for one that never had any, and reads it by its own
-/// rules, in place. But it refuses, before it writes, where two segments claim to be one: so a free one is made to
-/// claim that it is one of those which the snapshot stands for. Who sees the snapshot looks at neither, and zeroes what is free.
+/// sled passes over names that the system fails to list, takes a log without its snapshot for one
+/// that never had any, and reads it by its own rules, in place. But it refuses, before it writes,
+/// where two segments claim to be one: so a free one is made to claim that it is one of those which
+/// the snapshot stands for. Who sees the snapshot looks at neither, and zeroes what is free.
 pub(super) fn set_tripwire(folder: &Path, snapshot: &str, mut log: &File) -> Result<(), Fault> {
     let files = Files { folder, log };
     let found = headers(&files, 0)?;
     let snapshot = read_snapshot(&folder.join(snapshot), files.len()?)?;
-    let snapshot = snapshot.ok_or_else(|| io::Error::other("the snapshot was another when it was read again"))?;
+    let snapshot = snapshot
+        .ok_or_else(|| io::Error::other("the snapshot was another when it was read again"))?;
     let used: BTreeSet<u64> = snapshot.offsets().map(|offset| offset / SEGMENT).collect();
     let of_used = |(_, (offset, _)): &(&i64, &(u64, i64))| used.contains(&(offset / SEGMENT));
     let Some((lsn, _)) = found.iter().rev().find(of_used) else { return Ok(()) };
@@ -123,7 +138,8 @@ pub(super) fn set_tripwire(folder: &Path, snapshot: &str, mut log: &File) -> Res
     let (at, len) = (free * SEGMENT, files.len()?);
     let mut segment = Header { lsn: *lsn, stable: TRIPWIRE }.write().to_vec();
     if at + SEGMENT > len {
-        // sled zeroes all of it, which must not keep a store from opening when the disk is full: better no wire.
+        // sled zeroes all of it, which must not keep a store from opening when the disk is full:
+        // better no wire.
         segment.resize(SEGMENT as usize, 0);
     }
     log.seek(SeekFrom::Start(at))?;
@@ -145,7 +161,9 @@ pub(super) fn is_alone(folder: &Path, snapshot: &str) -> io::Result<bool> {
 }
 
 fn names(folder: &Path) -> io::Result<Vec<String>> {
-    fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    fs::read_dir(folder)?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect()
 }
 
 /// sled believes whatever stands there.
@@ -159,7 +177,11 @@ fn check_conf(folder: &Path) -> Result<(), Fault> {
         return Ok(());
     }
     let is_sound = len == CONF.len() as u64 + 4 && fs::read(path)?.starts_with(CONF);
-    if is_sound { Ok(()) } else { Err(Fault::Damaged("its configuration is not as it was written")) }
+    if is_sound {
+        Ok(())
+    } else {
+        Err(Fault::Damaged("its configuration is not as it was written"))
+    }
 }
 
 /// `None` if it is damaged.
@@ -176,9 +198,17 @@ fn read_snapshot(path: &Path, log: u64) -> io::Result<Option<Snapshot>> {
     Ok(Snapshot::read(&bytes))
 }
 
-pub(super) fn write_plan(folder: &Path, from: &str, snapshot: &Snapshot, tip: Option<Tip>) -> Result<String, Fault> {
+pub(super) fn write_plan(
+    folder: &Path,
+    from: &str,
+    snapshot: &Snapshot,
+    tip: Option<Tip>,
+) -> Result<String, Fault> {
     let bytes = snapshot.write().ok_or(Fault::Damaged("a page cannot be written down"))?;
-    let tip = tip.map_or_else(|| format!("{NOTHING}.{NOTHING}"), |tip| format!("{:X}.{:X}", tip.lsn, tip.segment));
+    let tip = tip.map_or_else(
+        || format!("{NOTHING}.{NOTHING}"),
+        |tip| format!("{:X}.{:X}", tip.lsn, tip.segment),
+    );
     let (draft, plan) = (folder.join(DRAFT), format!("{PLAN}{from}.{tip}"));
     let mut file = private_file().create(true).truncate(true).open(&draft)?;
     file.write_all(&bytes)?;
@@ -195,25 +225,37 @@ fn parse_plan(name: &str) -> Option<(&str, Option<Tip>)> {
     if (lsn, segment) == (NOTHING, NOTHING) {
         return Some((from, None));
     }
-    let tip = Tip { lsn: i64::from_str_radix(lsn, 16).ok()?, segment: u64::from_str_radix(segment, 16).ok()? };
+    let tip = Tip {
+        lsn: i64::from_str_radix(lsn, 16).ok()?,
+        segment: u64::from_str_radix(segment, 16).ok()?,
+    };
     Some((from, Some(tip)))
 }
 
-/// Whatever was begun behind the log's end is ended, and the plan becomes the snapshot. However often this is begun, it comes to the same.
-fn carry_out(files: &Files<'_>, plan: &str, snapshot: &Snapshot, tip: Option<Tip>) -> Result<String, Fault> {
+/// Whatever was begun behind the log's end is ended, and the plan becomes the snapshot. However
+/// often this is begun, it comes to the same.
+fn carry_out(
+    files: &Files<'_>,
+    plan: &str,
+    snapshot: &Snapshot,
+    tip: Option<Tip>,
+) -> Result<String, Fault> {
     let border = snapshot.stable.unwrap_or(0);
     let torn = headers(files, border)?;
     let mut log = files.log;
-    let mut write = |at: u64, bytes: &[u8]| log.seek(SeekFrom::Start(at)).and_then(|_| log.write_all(bytes));
+    let mut write =
+        |at: u64, bytes: &[u8]| log.seek(SeekFrom::Start(at)).and_then(|_| log.write_all(bytes));
     if let Some(tip) = tip
         && let Ok(progress) = u64::try_from(tip.lsn % SEGMENT_LSN)
         && progress > 0
         && let Ok(space) = usize::try_from(SEGMENT - progress)
     {
-        // Half a batch may be there, which would count in time if the log were read without its snapshot.
+        // Half a batch may be there, which would count in time if the log were read without its
+        // snapshot.
         write(tip.segment + progress, &vec![0; space])?;
     }
-    // Nothing of these counts, and no other segment may be taken for one of them. (sled zeroes the rest.)
+    // Nothing of these counts, and no other segment may be taken for one of them. (sled zeroes the
+    // rest.)
     torn.values().try_for_each(|(offset, _)| write(*offset, &[0; SEGMENT_HEADER]))?;
     files.log.sync_all()?;
     let name = snapshot.name();

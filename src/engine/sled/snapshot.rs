@@ -1,4 +1,5 @@
-//! sled's snapshot: which pages there are, and where in the log each lies, as of a place in the log. Pure over bytes.
+//! sled's snapshot: which pages there are, and where in the log each lies, as of a place in the
+//! log. Pure over bytes.
 
 use super::log::{Bytes, Change, Pointer, put_varint};
 
@@ -47,7 +48,9 @@ impl Snapshot {
     pub(super) fn read(file: &[u8]) -> Option<Self> {
         let (body, trailer) = file.split_at_checked(file.len().checked_sub(TRAILER)?)?;
         let mut trailer = Bytes(trailer);
-        if trailer.i64()? != i64::try_from(body.len()).ok()? || trailer.u32()? != crc32fast::hash(body) {
+        if trailer.i64()? != i64::try_from(body.len()).ok()?
+            || trailer.u32()? != crc32fast::hash(body)
+        {
             return None;
         }
         let mut bytes = Bytes(body);
@@ -60,7 +63,9 @@ impl Snapshot {
         while !bytes.0.is_empty() {
             pages.push(match bytes.u8()? {
                 0 => Page::Free(bytes.i64()?, pointer(&mut bytes)?),
-                parts => Page::Present((0..parts).map(|_| part(&mut bytes)).collect::<Option<_>>()?),
+                parts => {
+                    Page::Present((0..parts).map(|_| part(&mut bytes)).collect::<Option<_>>()?)
+                }
             });
         }
         Some(Self { stable, active, pages })
@@ -99,9 +104,11 @@ impl Snapshot {
     pub(super) fn apply(&mut self, change: Change, page: u64, part: Part) -> Option<()> {
         let index = usize::try_from(page).ok()?;
         if self.pages.len() <= index {
-            // Pages are numbered without gaps: one this far off is none that any memory could hold the table of.
+            // Pages are numbered without gaps: one this far off is none that any memory could hold
+            // the table of.
             let is_near = index - self.pages.len() < 1 << 24;
-            // A change of a page that was never written whole counts for nothing, but the pages before it must exist.
+            // A change of a page that was never written whole counts for nothing, but the pages
+            // before it must exist.
             let grown = if change == Change::Link { index } else { index + 1 };
             self.pages.resize(is_near.then_some(grown)?, Page::Unknown);
         }
@@ -121,7 +128,11 @@ impl Snapshot {
 
     /// Where the pages lie that name the trees, and that count.
     pub(super) fn first_pages(&self) -> impl Iterator<Item = &Part> {
-        self.pages.iter().take(2).filter_map(|page| if let Page::Present(parts) = page { Some(parts) } else { None }).flatten()
+        self.pages
+            .iter()
+            .take(2)
+            .filter_map(|page| if let Page::Present(parts) = page { Some(parts) } else { None })
+            .flatten()
     }
 
     /// Where in the log there is something that counts.
@@ -136,7 +147,9 @@ impl Snapshot {
     /// What keeps sled from opening this, if its log has so many bytes.
     pub(super) fn problem(&self, log: u64) -> Option<&'static str> {
         // The first page names the trees, the second counts.
-        if self.pages.len() < 2 || self.pages.iter().take(2).any(|page| !matches!(page, Page::Present(_))) {
+        if self.pages.len() < 2
+            || self.pages.iter().take(2).any(|page| !matches!(page, Page::Present(_)))
+        {
             return Some("its first pages are missing");
         }
         let is_in = |pointer: &Pointer| pointer.offset() < log;
@@ -144,8 +157,12 @@ impl Snapshot {
             match page {
                 Page::Unknown => return Some("a page is missing"),
                 Page::Free(_, pointer) if !is_in(pointer) => return Some("its log is cut off"),
-                Page::Present(parts) if !parts.iter().all(|part| is_in(&part.pointer)) => return Some("its log is cut off"),
-                Page::Present(parts) if parts.len() > MOST_PARTS => return Some("a page has too many parts"),
+                Page::Present(parts) if !parts.iter().all(|part| is_in(&part.pointer)) => {
+                    return Some("its log is cut off");
+                }
+                Page::Present(parts) if parts.len() > MOST_PARTS => {
+                    return Some("a page has too many parts");
+                }
                 _ => {}
             }
         }

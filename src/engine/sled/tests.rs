@@ -18,12 +18,14 @@ pub(super) struct Chance(u64);
 
 impl Chance {
     pub(super) fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % end
     }
 }
 
-const TUNING: Tuning = Tuning { cache_bytes: 4 << 20, disk_timeout: std::time::Duration::from_secs(30) };
+const TUNING: Tuning =
+    Tuning { cache_bytes: 4 << 20, disk_timeout: std::time::Duration::from_secs(30) };
 const NAME: &str = "engine";
 
 fn open(parent: &Path) -> crate::Result<SledEngine> {
@@ -76,11 +78,17 @@ fn copy_files(from: &Path, to: &Path) {
 
 /// Every file of a folder, and what is in it.
 fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let entries = fs::read_dir(folder).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file());
-    entries.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect()
+    let entries =
+        fs::read_dir(folder).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file());
+    entries
+        .map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap()))
+        .collect()
 }
 
 fn snapshots(parent: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(parent.join(NAME)).unwrap().map(|entry| entry.unwrap());
-    entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("snap.")).map(|entry| entry.path()).collect()
+    entries
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("snap."))
+        .map(|entry| entry.path())
+        .collect()
 }

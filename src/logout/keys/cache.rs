@@ -1,6 +1,7 @@
 //! One provider's keys: fetched by one task at a time, not too often, and kept.
 //!
-//! What a fetch brings is there before those who wait for it are woken. No lock is held while anybody waits.
+//! What a fetch brings is there before those who wait for it are woken. No lock is held while
+//! anybody waits.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -77,9 +78,11 @@ enum Turn {
     Over,
 }
 
-/// How long a token waits for the beginning of a fetch, where [`Pace::ask_again_after`] is set to more.
+/// How long a token waits for the beginning of a fetch, where [`Pace::ask_again_after`] is set to
+/// more.
 const EARLY_BY_AT_MOST: Duration = Duration::from_secs(30);
-/// How often it is told that fetches fail. They are strangers' to cause, a log is not theirs to fill.
+/// How often it is told that fetches fail. They are strangers' to cause, a log is not theirs to
+/// fill.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
 impl Cache {
@@ -87,7 +90,12 @@ impl Cache {
         Self { origin: Origin::Fixed(keys), told: Arc::default() }
     }
 
-    pub(super) fn fetched(http: Arc<dyn HttpClient>, source: Source, pace: Pace, provider: Provider) -> Self {
+    pub(super) fn fetched(
+        http: Arc<dyn HttpClient>,
+        source: Source,
+        pace: Pace,
+        provider: Provider,
+    ) -> Self {
         let fetch = Fetch { http, source, provider, give_up_after: pace.give_up_after };
         let shared = Shared { fetch, pace, room: Room::default(), state: Mutex::default() };
         Self { origin: Origin::Fetched(Arc::new(shared)), told: Arc::default() }
@@ -96,7 +104,8 @@ impl Cache {
     /// Whether a key of the provider's signed `jws`.
     ///
     /// # Errors
-    /// As [`KeySet::verify`], after one more look at the provider's keys where that can help; [`Rejected::KeysUnavailable`] if there never were any.
+    /// As [`KeySet::verify`], after one more look at the provider's keys where that can help;
+    /// [`Rejected::KeysUnavailable`] if there never were any.
     pub(in crate::logout) async fn verify(
         &self,
         jws: &Jws,
@@ -123,14 +132,18 @@ impl Cache {
                 }
                 None => Rejected::KeysUnavailable,
             };
-            if !shared.newer_than(known.version, fetches, jws.signing_input().len(), &mut seat).await {
+            if !shared
+                .newer_than(known.version, fetches, jws.signing_input().len(), &mut seat)
+                .await
+            {
                 return told(known.keys.as_ref(), refusal);
             }
             known = shared.state().known.clone();
         }
     }
 
-    /// Tells of the key that a refused token names, if the provider has published it but it cannot be used.
+    /// Tells of the key that a refused token names, if the provider has published it but it cannot
+    /// be used.
     pub(in crate::logout) fn tell_why_not(
         &self,
         keys: Option<&KeySet>,
@@ -144,8 +157,8 @@ impl Cache {
         }
     }
 
-    /// Where the provider's discovery document has users sign out. `None` if it does not say so, if there is no such document, or if it
-    /// cannot be had in the time of one fetch.
+    /// Where the provider's discovery document has users sign out. `None` if it does not say so, if
+    /// there is no such document, or if it cannot be had in the time of one fetch.
     pub(in crate::logout) async fn end_session_endpoint(&self) -> Option<Url> {
         match &self.origin {
             Origin::Fixed(_) => None,
@@ -153,8 +166,8 @@ impl Cache {
         }
     }
 
-    /// Has the keys fetched, if there are none and this is a runtime, and waits for nothing: the first token then need not wait. At most
-    /// as often as all fetches.
+    /// Has the keys fetched, if there are none and this is a runtime, and waits for nothing: the
+    /// first token then need not wait. At most as often as all fetches.
     pub(in crate::logout) fn prepare(&self) {
         if let Origin::Fetched(shared) = &self.origin {
             shared.refresh_if_old();
@@ -163,9 +176,17 @@ impl Cache {
 }
 
 impl Shared {
-    /// Waits for newer keys than those of `version`, for a token that came when so many `fetches` had begun: for the fetch that is going on,
-    /// then for the next one that may begin. False if there are none: a fetch that began after the token came has brought none, or the room is full.
-    async fn newer_than(self: &Arc<Self>, version: u64, fetches: u64, token_bytes: usize, seat: &mut Option<Seat>) -> bool {
+    /// Waits for newer keys than those of `version`, for a token that came when so many `fetches`
+    /// had begun: for the fetch that is going on, then for the next one that may begin. False if
+    /// there are none: a fetch that began after the token came has brought none, or the room is
+    /// full.
+    async fn newer_than(
+        self: &Arc<Self>,
+        version: u64,
+        fetches: u64,
+        token_bytes: usize,
+        seat: &mut Option<Seat>,
+    ) -> bool {
         loop {
             let turn = self.turn(|known| known.version != version, fetches);
             if matches!(turn, Turn::Flight(_) | Turn::Early(_)) && seat.is_none() {
@@ -178,7 +199,11 @@ impl Shared {
                 Turn::There => return true,
                 Turn::Over => return false,
                 Turn::Flight(flight) => flight.wait().await,
-                Turn::Early(until) if until.saturating_duration_since(Instant::now()) > EARLY_BY_AT_MOST => return false,
+                Turn::Early(until)
+                    if until.saturating_duration_since(Instant::now()) > EARLY_BY_AT_MOST =>
+                {
+                    return false;
+                }
                 Turn::Early(until) => sleep_until(until).await,
             }
         }
@@ -210,7 +235,8 @@ impl Shared {
         }
     }
 
-    /// What to wait for, for whoever came when so many `fetches` had begun and wants what `is_there` looks for.
+    /// What to wait for, for whoever came when so many `fetches` had begun and wants what
+    /// `is_there` looks for.
     fn turn(self: &Arc<Self>, is_there: impl Fn(&Known) -> bool, fetches: u64) -> Turn {
         let state = self.state();
         if is_there(&state.known) {
@@ -226,7 +252,9 @@ impl Shared {
             return Turn::Flight(flight.clone());
         }
         let (now, interval) = (Instant::now(), self.pace.ask_again_after);
-        if let Some(begun) = state.begun.filter(|begun| now.saturating_duration_since(*begun) < interval) {
+        if let Some(begun) =
+            state.begun.filter(|begun| now.saturating_duration_since(*begun) < interval)
+        {
             // What is too far off for the clock is never.
             return begun.checked_add(interval).map_or(Turn::Over, Turn::Early);
         }
@@ -241,13 +269,15 @@ impl Shared {
     }
 
     async fn fly(self: Arc<Self>, begun: Instant, landing: Landing) {
-        let fetched = timeout(self.fetch.give_up_after, self.bring(begun)).await.unwrap_or(Err(Problem::Late));
+        let fetched = timeout(self.fetch.give_up_after, self.bring(begun))
+            .await
+            .unwrap_or(Err(Problem::Late));
         self.tell(fetched.err());
         drop(landing);
     }
 
-    /// Fetches what there is to know. What came stays, also if what should follow does not come. A flight that was given up may land late, and
-    /// then replaces nothing that is newer.
+    /// Fetches what there is to know. What came stays, also if what should follow does not come. A
+    /// flight that was given up may land late, and then replaces nothing that is newer.
     async fn bring(&self, begun: Instant) -> Result<(), Problem> {
         let before = self.state().known.document.clone();
         let found = self.fetch.discover(before.as_deref()).await?;

@@ -40,14 +40,21 @@ pub(super) enum Failed<E> {
 }
 
 impl Fetch {
-    /// The discovery document, and where the keys are: by that document or, if there is no good one, by that of `before`.
+    /// The discovery document, and where the keys are: by that document or, if there is no good
+    /// one, by that of `before`.
     ///
     /// # Errors
     /// Why there is no document, if there was none before either.
     pub(super) async fn discover(&self, before: Option<&Discovery>) -> Result<Discovered, Problem> {
         let from_issuer;
         let url = match &self.source {
-            Source::At(jwks_uri) => return Ok(Discovered { document: None, jwks_uri: jwks_uri.clone(), problem: None }),
+            Source::At(jwks_uri) => {
+                return Ok(Discovered {
+                    document: None,
+                    jwks_uri: jwks_uri.clone(),
+                    problem: None,
+                });
+            }
             Source::DiscoveredAt(url) => url.as_str(),
             Source::Discovered => {
                 from_issuer = self.provider.discovery_url();
@@ -57,7 +64,8 @@ impl Fetch {
         // A silent server must leave time for the keys, where these could still be had.
         let limit = if before.is_some() { self.give_up_after / 2 } else { self.give_up_after };
         let got = match timeout(limit, self.get(url)).await {
-            Ok(got) => got.and_then(|json| Discovery::parse(&json, &self.provider).map_err(Failed::Unusable)),
+            Ok(got) => got
+                .and_then(|json| Discovery::parse(&json, &self.provider).map_err(Failed::Unusable)),
             Err(_) => Err(Failed::Late),
         };
         match (got, before) {
@@ -118,5 +126,6 @@ impl<E: fmt::Display> fmt::Display for Failed<E> {
 
 /// An address that the app gave: `https`, or `http` at a loopback host, as in tests.
 pub(super) fn given(url: &str, field: &'static str) -> Result<Url> {
-    address(url, true).ok_or(Error::invalid(field, "it is no https URL, or has a fragment or a user in it"))
+    address(url, true)
+        .ok_or(Error::invalid(field, "it is no https URL, or has a fragment or a user in it"))
 }

@@ -7,17 +7,20 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-/// A fetch that is going on. It has no end that could be forgotten: it is over when its task is gone, however that went (done, panicked, or
-/// dropped with its runtime).
+/// A fetch that is going on. It has no end that could be forgotten: it is over when its task is
+/// gone, however that went (done, panicked, or dropped with its runtime).
 #[derive(Clone)]
 pub(super) struct Flight {
     landed: watch::Receiver<()>,
-    /// When nobody waits any more, for its runtime may have stopped without ending. No end, if the clock does not reach so far.
+    /// When nobody waits any more, for its runtime may have stopped without ending. No end, if the
+    /// clock does not reach so far.
     lost_at: Option<Instant>,
 }
 
 /// Held by the task. Dropped, it wakes all who wait.
-pub(super) struct Landing(#[expect(dead_code, reason = "its drop is the signal")] watch::Sender<()>);
+pub(super) struct Landing(
+    #[expect(dead_code, reason = "its drop is the signal")] watch::Sender<()>,
+);
 
 impl Flight {
     /// One that takes off at `now`, and is over by itself after `limit`.
@@ -29,7 +32,8 @@ impl Flight {
     }
 
     pub(super) fn is_in_the_air(&self) -> bool {
-        self.landed.has_changed().is_ok() && self.lost_at.is_none_or(|lost_at| Instant::now() < lost_at)
+        self.landed.has_changed().is_ok()
+            && self.lost_at.is_none_or(|lost_at| Instant::now() < lost_at)
     }
 
     pub(super) async fn wait(mut self) {
@@ -55,12 +59,13 @@ const EACH: usize = 2 * 1024;
 pub(super) struct Seat(Room, usize);
 
 impl Room {
-    /// A place for a token of this length, which is held as it came, in its parts and in its claims; none if the room is full.
+    /// A place for a token of this length, which is held as it came, in its parts and in its
+    /// claims; none if the room is full.
     pub(super) fn enter(&self, token_bytes: usize) -> Option<Seat> {
         let size = EACH.saturating_add(token_bytes.saturating_mul(3));
-        let entered = self
-            .0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| taken.checked_add(size).filter(|taken| *taken <= BYTES));
+        let entered = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
+            taken.checked_add(size).filter(|taken| *taken <= BYTES)
+        });
         entered.is_ok().then(|| Seat(self.clone(), size))
     }
 

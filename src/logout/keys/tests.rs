@@ -43,8 +43,18 @@ impl Signer {
         // PKCS #8 of an Ed25519 key (RFC 8410 §10.3).
         let mut der = base16ct::lower::decode_vec("302e020100300506032b657004220420").unwrap();
         der.extend([seed; 32]);
-        let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----", Base64::encode_string(&der));
-        Self { key: CoreEdDsaPrivateSigningKey::from_ed25519_pem(&pem, Some(JsonWebKeyId::new(kid.into()))).unwrap(), kid }
+        let pem = format!(
+            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----",
+            Base64::encode_string(&der)
+        );
+        Self {
+            key: CoreEdDsaPrivateSigningKey::from_ed25519_pem(
+                &pem,
+                Some(JsonWebKeyId::new(kid.into())),
+            )
+            .unwrap(),
+            kid,
+        }
     }
 
     fn token(&self) -> String {
@@ -66,7 +76,10 @@ impl Signer {
 }
 
 fn jwks(signers: &[&Signer]) -> Value {
-    let keys: Vec<_> = signers.iter().map(|signer| serde_json::to_value(signer.key.as_verification_key()).unwrap()).collect();
+    let keys: Vec<_> = signers
+        .iter()
+        .map(|signer| serde_json::to_value(signer.key.as_verification_key()).unwrap())
+        .collect();
     json!({ "keys": keys })
 }
 
@@ -114,7 +127,14 @@ impl Server {
     }
 
     fn asked(&self, url: &str) -> Vec<Instant> {
-        self.0.lock().unwrap().asked.iter().filter(|(asked, _)| asked == url).map(|(_, at)| *at).collect()
+        self.0
+            .lock()
+            .unwrap()
+            .asked
+            .iter()
+            .filter(|(asked, _)| asked == url)
+            .map(|(_, at)| *at)
+            .collect()
     }
 
     /// How many fetches there have been.

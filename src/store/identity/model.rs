@@ -1,6 +1,7 @@
-//! Every history of a few verbs on a store that version 1 has left, with old rows and old fences under both tags, against the rule in words:
-//! a sign-out ends all that the user has, under either tag, for ever; a sign-in ends what lives under the tag of version 1's second kind, as
-//! what is pushed out, and nothing else.
+//! Every history of a few verbs on a store that version 1 has left, with old rows and old fences
+//! under both tags, against the rule in words: a sign-out ends all that the user has, under either
+//! tag, for ever; a sign-in ends what lives under the tag of version 1's second kind, as what is
+//! pushed out, and nothing else.
 
 use crate::engine::Engine;
 use std::collections::BTreeMap;
@@ -50,7 +51,11 @@ impl Left {
             }
             let to = copy.path().join(&name);
             std::fs::create_dir(&to).unwrap();
-            for file in std::fs::read_dir(entry.path()).unwrap().map(|file| file.unwrap()).filter(|file| file.path().is_file()) {
+            for file in std::fs::read_dir(entry.path())
+                .unwrap()
+                .map(|file| file.unwrap())
+                .filter(|file| file.path().is_file())
+            {
                 std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
             }
             let engine = SledEngine::open(copy.path(), &name, Tuning::default()).unwrap();
@@ -74,7 +79,8 @@ impl Left {
     }
 }
 
-/// What a user has: a token's text, whether it lies under the second tag, and what has become of it.
+/// What a user has: a token's text, whether it lies under the second tag, and what has become of
+/// it.
 #[derive(Clone, Debug)]
 struct Has {
     token: String,
@@ -102,7 +108,12 @@ struct World<'a> {
 
 impl<'a> World<'a> {
     fn new(left: &'a Left) -> Self {
-        let old = |token: &str, is_second| Has { token: token.into(), is_second, is_old: true, fate: Fate::Lives };
+        let old = |token: &str, is_second| Has {
+            token: token.into(),
+            is_second,
+            is_old: true,
+            fate: Fate::Lives,
+        };
         let users = [
             vec![old("live by subject", true)],
             vec![old("live by name", false)],
@@ -118,14 +129,30 @@ impl<'a> World<'a> {
             Verb::SignIn(user) => {
                 self.made += 1;
                 let token = format!("new {}", self.made);
-                let live = self.store.sign_in(SignIn::new(account(user), TenantId::new("tenant-1").unwrap())).unwrap();
-                live.put(RefreshToken::new(ClientId::new("client").unwrap(), token.as_str())).unwrap();
-                let second = self.users[user].iter_mut().filter(|has| has.is_second && has.fate == Fate::Lives);
+                let live = self
+                    .store
+                    .sign_in(SignIn::new(account(user), TenantId::new("tenant-1").unwrap()))
+                    .unwrap();
+                live.put(RefreshToken::new(ClientId::new("client").unwrap(), token.as_str()))
+                    .unwrap();
+                let second = self.users[user]
+                    .iter_mut()
+                    .filter(|has| has.is_second && has.fate == Fate::Lives);
                 second.for_each(|has| has.fate = Fate::Gone);
-                self.users[user].push(Has { token, is_second: false, is_old: false, fate: Fate::Lives });
+                self.users[user].push(Has {
+                    token,
+                    is_second: false,
+                    is_old: false,
+                    fate: Fate::Lives,
+                });
             }
             Verb::SignOut(user) => {
-                let counted = self.store.sign_out(SignOut::account(&account(user)).counted()).unwrap().counted.unwrap();
+                let counted = self
+                    .store
+                    .sign_out(SignOut::account(&account(user)).counted())
+                    .unwrap()
+                    .counted
+                    .unwrap();
                 let lived = self.users[user].iter().filter(|has| has.fate == Fate::Lives).count();
                 assert_eq!(counted.sign_ins, lived as u64);
                 self.users[user].iter_mut().for_each(|has| has.fate = Fate::Dead);
@@ -155,15 +182,23 @@ impl<'a> World<'a> {
         let client = ClientId::new("client").unwrap();
         for (user, all) in self.users.iter().enumerate() {
             let live = self.store.account(&account(user)).unwrap();
-            let token = |live: &crate::LiveSignIn| live.refresh_token(&client).unwrap().unwrap().secret.expose().to_owned();
+            let token = |live: &crate::LiveSignIn| {
+                live.refresh_token(&client).unwrap().unwrap().secret.expose().to_owned()
+            };
             let mut found: Vec<String> = live.iter().map(token).collect();
-            let mut expected: Vec<String> =
-                all.iter().filter(|has| has.fate == Fate::Lives).map(|has| has.token.clone()).collect();
+            let mut expected: Vec<String> = all
+                .iter()
+                .filter(|has| has.fate == Fate::Lives)
+                .map(|has| has.token.clone())
+                .collect();
             found.sort();
             expected.sort();
             assert_eq!(found, expected, "{}: {history:?}", USERS[user]);
             for live in live {
-                assert!(self.store.resume(&account(user), live.id()).unwrap().as_ref() == Some(&live), "{history:?}");
+                assert!(
+                    self.store.resume(&account(user), live.id()).unwrap().as_ref() == Some(&live),
+                    "{history:?}"
+                );
             }
         }
         // Those who were signed out by version 1, by either name.
@@ -178,7 +213,8 @@ fn every_history(verbs: &[Verb], depth: u32) -> usize {
     let left = Left::read();
     let total = verbs.len().pow(depth);
     for number in 0..total {
-        let history: Vec<Verb> = (0..depth).map(|at| verbs[number / verbs.len().pow(at) % verbs.len()]).collect();
+        let history: Vec<Verb> =
+            (0..depth).map(|at| verbs[number / verbs.len().pow(at) % verbs.len()]).collect();
         let mut world = World::new(&left);
         world.check(&[]);
         for verb in &history {
@@ -205,6 +241,7 @@ fn every_history_of_a_store_with_two_tags_obeys_the_rule() {
         Verb::RestoreRows,
     ];
     assert_eq!(every_history(&all, 3), 729);
-    let of_both = [Verb::SignIn(2), Verb::SignOut(2), Verb::Sweep, Verb::CutPower, Verb::RestoreRows];
+    let of_both =
+        [Verb::SignIn(2), Verb::SignOut(2), Verb::Sweep, Verb::CutPower, Verb::RestoreRows];
     assert_eq!(every_history(&of_both, 4), 625);
 }

@@ -1,4 +1,5 @@
-//! Whom a sign-out ended, counted behind it: by the rows that are still there, before the reclaimer has heard of it.
+//! Whom a sign-out ended, counted behind it: by the rows that are still there, before the reclaimer
+//! has heard of it.
 
 use std::collections::HashSet;
 
@@ -9,7 +10,8 @@ use crate::rule::Before;
 use crate::store::census::for_each_account;
 use crate::store::gate::Core;
 
-/// Counts who is dead by now in these scopes, and was not by what stood in them `before`. The caller holds nothing.
+/// Counts who is dead by now in these scopes, and was not by what stood in them `before`. The
+/// caller holds nothing.
 pub(super) fn ended(core: &Core, scopes: &[TaggedScope], before: &Before) -> Result<Counted> {
     if core.is_engine_failed() {
         return Err(Error::Poisoned(Part::Engine));

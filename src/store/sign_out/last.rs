@@ -1,7 +1,8 @@
 //! When somebody was last signed out, by whatever name.
 //!
-//! A sign-in has many names: its account, the subject that the account is, its tenant, its session. A sign-out under any of them, or of
-//! everybody, ends it. Which of the names belong together only the rows of the sign-ins tell, for as long as they are there.
+//! A sign-in has many names: its account, the subject that the account is, its tenant, its session.
+//! A sign-out under any of them, or of everybody, ends it. Which of the names belong together only
+//! the rows of the sign-ins tell, for as long as they are there.
 
 use super::{accounts_under, rule_scope};
 use crate::crypto::Tagger;
@@ -19,13 +20,15 @@ pub(crate) fn last_sign_out(core: &Core, scope: &Scope) -> Result<LastSignOut> {
     let open = core.enter_ledger()?;
     let mut names = names_of(&core.tagger, scope);
     // What cannot be read is said, and is no reason to say nothing.
-    let has_rows = add_names_in_rows(&open, rule_scope(&core.tagger, scope), &mut names).unwrap_or(false);
+    let has_rows =
+        add_names_in_rows(&open, rule_scope(&core.tagger, scope), &mut names).unwrap_or(false);
     let (floor, known_since) = core.ledger.horizon();
     let (last, exact) = {
         let fences = core.ledger.fences();
         // The floor stands for what was dropped; nobody asked for it.
         let find = |name| Some((name, fences.last(name).filter(|fence| fence.position > floor)?));
-        let last = names.iter().filter_map(|name| find(*name)).max_by_key(|(_, fence)| fence.position);
+        let last =
+            names.iter().filter_map(|name| find(*name)).max_by_key(|(_, fence)| fence.position);
         (last, find(rule_scope(&core.tagger, scope)))
     };
     if let Some((_, fence)) = last {
@@ -45,17 +48,23 @@ pub(crate) fn last_sign_out(core: &Core, scope: &Scope) -> Result<LastSignOut> {
 pub(crate) fn is_on_record(core: &Core, scope: &Scope) -> Result<bool> {
     let _open = core.enter_ledger()?;
     let (floor, _) = core.ledger.horizon();
-    let last = core.ledger.fences().last(rule_scope(&core.tagger, scope)).filter(|fence| fence.position > floor);
+    let last = core
+        .ledger
+        .fences()
+        .last(rule_scope(&core.tagger, scope))
+        .filter(|fence| fence.position > floor);
     last.map_or(Ok(false), |fence| core.ledger.wait(fence.position).map(|()| true))
 }
 
-/// The scopes that have the same sign-ins as this one, and everybody, as far as the name tells: an account that is known by issuer and
-/// subject is that subject, and the other way round.
+/// The scopes that have the same sign-ins as this one, and everybody, as far as the name tells: an
+/// account that is known by issuer and subject is that subject, and the other way round.
 pub(crate) fn names_of(tagger: &Tagger, scope: &Scope) -> Vec<TaggedScope> {
     let mut names = vec![rule_scope(tagger, scope), TaggedScope::Everybody];
     match scope {
         Scope::Account(id) => add_account(tagger, id, &mut names),
-        Scope::Subject(subject) => add_account(tagger, &AccountId::of_subject(subject.clone()), &mut names),
+        Scope::Subject(subject) => {
+            add_account(tagger, &AccountId::of_subject(subject.clone()), &mut names)
+        }
         Scope::Session(_) | Scope::Tenant(_) | Scope::Everybody => {}
     }
     names.sort_unstable();
@@ -66,15 +75,26 @@ pub(crate) fn names_of(tagger: &Tagger, scope: &Scope) -> Vec<TaggedScope> {
 fn add_account(tagger: &Tagger, id: &AccountId, names: &mut Vec<TaggedScope>) {
     let (tag, other) = identity::tags(tagger, id);
     names.extend([tag].into_iter().chain(other).map(TaggedScope::Account));
-    let subject = id.authority().zip(id.home_account_id()).and_then(|(issuer, sub)| Subject::new(issuer, sub).ok());
+    let subject = id
+        .authority()
+        .zip(id.home_account_id())
+        .and_then(|(issuer, sub)| Subject::new(issuer, sub).ok());
     names.extend(subject.map(|subject| TaggedScope::Subject(tagger.subject(&subject))));
     names.extend(id.as_app().map(|(tenant, _)| TaggedScope::Tenant(tagger.tenant(tenant))));
 }
 
 /// Adds by which other names the listed sign-ins of this scope go. Whether there were any.
-fn add_names_in_rows(open: &Open<'_>, scope: TaggedScope, names: &mut Vec<TaggedScope>) -> Result<bool> {
+fn add_names_in_rows(
+    open: &Open<'_>,
+    scope: TaggedScope,
+    names: &mut Vec<TaggedScope>,
+) -> Result<bool> {
     let mut accounts: Vec<Tag> = accounts_under(open, scope)?;
-    accounts.extend(names.iter().filter_map(|name| if let TaggedScope::Account(tag) = name { Some(*tag) } else { None }));
+    accounts.extend(
+        names.iter().filter_map(|name| {
+            if let TaggedScope::Account(tag) = name { Some(*tag) } else { None }
+        }),
+    );
     accounts.sort_unstable();
     accounts.dedup();
     let asked = names.clone();

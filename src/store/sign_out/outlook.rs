@@ -1,4 +1,5 @@
-//! Whom a sign-out would end, looked up once: for who asks first whether it is worth a record, and then has it carried out.
+//! Whom a sign-out would end, looked up once: for who asks first whether it is worth a record, and
+//! then has it carried out.
 
 use super::{accounts_under, cutoff_of, rule_scope, takes_whole};
 use crate::model::tag::{Tag, TaggedScope};
@@ -14,10 +15,12 @@ use crate::store::gate::{Core, Open};
 
 /// What a look before a sign-out has shown.
 pub(crate) struct Outlook {
-    /// Whether somebody is signed in whom it would end, or may be: what does not open counts, unless just that scope was signed out
-    /// already. If nobody is, every sign-out that may be the reason is durable.
+    /// Whether somebody is signed in whom it would end, or may be: what does not open counts,
+    /// unless just that scope was signed out already. If nobody is, every sign-out that may be the
+    /// reason is durable.
     pub(crate) ends_anybody: bool,
-    /// Whether one of its scopes is known: a sign-in of it is or was there whose rows are not deleted yet, or a sign-out of it is on record.
+    /// Whether one of its scopes is known: a sign-in of it is or was there whose rows are not
+    /// deleted yet, or a sign-out of it is on record.
     pub(crate) is_known: bool,
     /// The accounts that it takes whole, as far as they can be read.
     pub(crate) accounts: Vec<AccountId>,
@@ -34,13 +37,19 @@ struct Looked {
 /// Looks at each account once, however many of the scopes lead to it.
 pub(crate) fn outlook(core: &Core, request: &SignOut) -> Result<Outlook> {
     let open = core.enter()?;
-    let mut outlook = Outlook { ends_anybody: false, is_known: false, accounts: Vec::new(), seen: Seen::default() };
+    let mut outlook = Outlook {
+        ends_anybody: false,
+        is_known: false,
+        accounts: Vec::new(),
+        seen: Seen::default(),
+    };
     let mut looked: BTreeMap<Tag, Option<Looked>> = BTreeMap::new();
     for scope in request.scopes() {
         let scope = rule_scope(&core.tagger, scope);
         let is_recorded = core.ledger.fences().last(scope).is_some();
         outlook.is_known |= is_recorded;
-        let is_whole = matches!(scope, TaggedScope::Account(_)) || takes_whole(core, request, &scope);
+        let is_whole =
+            matches!(scope, TaggedScope::Account(_)) || takes_whole(core, request, &scope);
         for account in accounts_under(&open, scope)? {
             if outlook.ends_anybody && !is_whole {
                 break;
@@ -61,12 +70,22 @@ pub(crate) fn outlook(core: &Core, request: &SignOut) -> Result<Outlook> {
 }
 
 impl Outlook {
-    fn add(&mut self, core: &Core, request: &SignOut, (scope, account): (TaggedScope, Tag), looked: &Looked, is_recorded: bool) {
+    fn add(
+        &mut self,
+        core: &Core,
+        request: &SignOut,
+        (scope, account): (TaggedScope, Tag),
+        looked: &Looked,
+        is_recorded: bool,
+    ) {
         let (now, cutoff) = (core.clock.now(), cutoff_of(request));
         let is_of = |life: &Life| life.scopes().any(|one| one == scope);
-        let ends = |life: &Life| is_of(life) && rule::takes(cutoff, now, life.time) && core.is_live(life, now);
+        let ends = |life: &Life| {
+            is_of(life) && rule::takes(cutoff, now, life.time) && core.is_live(life, now)
+        };
         self.ends_anybody |= any(looked, ends, !is_recorded);
-        // Also one that has ended already, if it is still listed; and what does not open: when in doubt, forget.
+        // Also one that has ended already, if it is still listed; and what does not open: when in
+        // doubt, forget.
         if !any(looked, is_of, true) {
             return;
         }

@@ -29,15 +29,27 @@ pub(crate) struct Unbound {
 }
 
 /// Whether the index row of a bound web session is there.
-pub(crate) fn is_found(open: &Open<'_>, session: &Tag, account: &Tag, sign_in: &[u8; 16]) -> Result<bool> {
+pub(crate) fn is_found(
+    open: &Open<'_>,
+    session: &Tag,
+    account: &Tag,
+    sign_in: &[u8; 16],
+) -> Result<bool> {
     Ok(open.get(&row_key::web_index(session, account, sign_in))?.is_some())
 }
 
-/// The web session, if its sign-in is live and it has not expired at this time: `Some(None)` if not, `None` if it is being written meanwhile.
+/// The web session, if its sign-in is live and it has not expired at this time: `Some(None)` if
+/// not, `None` if it is being written meanwhile.
 ///
 /// # Errors
-/// `Tampered` for who holds the account's lock. For others, perhaps the account began a new life between two rows.
-pub(crate) fn read_bound(open: &Open<'_>, session: &Tag, binding: &Binding, now: Millis) -> Result<Option<Option<Bound>>> {
+/// `Tampered` for who holds the account's lock. For others, perhaps the account began a new life
+/// between two rows.
+pub(crate) fn read_bound(
+    open: &Open<'_>,
+    session: &Tag,
+    binding: &Binding,
+    now: Millis,
+) -> Result<Option<Option<Bound>>> {
     let Binding { account, sign_in } = binding;
     let Some((value, header)) = live_header(open, binding, now)? else { return Ok(Some(None)) };
     let key = row_key::web(account, sign_in, session, 0);
@@ -48,7 +60,11 @@ pub(crate) fn read_bound(open: &Open<'_>, session: &Tag, binding: &Binding, now:
 }
 
 /// The account's header, if it lists this sign-in, and that is live.
-pub(crate) fn live_header(open: &Open<'_>, binding: &Binding, now: Millis) -> Result<Option<(Vec<u8>, Header)>> {
+pub(crate) fn live_header(
+    open: &Open<'_>,
+    binding: &Binding,
+    now: Millis,
+) -> Result<Option<(Vec<u8>, Header)>> {
     let Binding { account, sign_in } = binding;
     let Some((value, header)) = open.header(account)? else { return Ok(None) };
     if !header.sign_ins.contains(sign_in) {
@@ -60,7 +76,11 @@ pub(crate) fn live_header(open: &Open<'_>, binding: &Binding, now: Millis) -> Re
 }
 
 /// As [`read_bound`], of nobody's.
-pub(crate) fn read_unbound(open: &Open<'_>, session: &Tag, now: Millis) -> Result<Option<Option<Unbound>>> {
+pub(crate) fn read_unbound(
+    open: &Open<'_>,
+    session: &Tag,
+    now: Millis,
+) -> Result<Option<Option<Unbound>>> {
     let key = row_key::unbound(session, 0);
     let Some(first) = open.get(&key)? else { return Ok(Some(None)) };
     let Some(parts) = open.parts(key, first)? else { return Ok(None) };
@@ -71,7 +91,12 @@ pub(crate) fn read_unbound(open: &Open<'_>, session: &Tag, now: Millis) -> Resul
 }
 
 /// Deletes every part of a bound web session and its index row.
-pub(super) fn delete_bound(open: &Open<'_>, session: &Tag, binding: &Binding, batch: &mut Batch) -> Result<()> {
+pub(super) fn delete_bound(
+    open: &Open<'_>,
+    session: &Tag,
+    binding: &Binding,
+    batch: &mut Batch,
+) -> Result<()> {
     let Binding { account, sign_in } = binding;
     for (key, _) in open.scan(&row_key::web_parts(account, sign_in, session), None, 256)? {
         batch.delete(key);
@@ -82,6 +107,8 @@ pub(super) fn delete_bound(open: &Open<'_>, session: &Tag, binding: &Binding, ba
 
 /// Deletes every part of a web session of nobody's.
 pub(super) fn delete_unbound(open: &Open<'_>, session: &Tag, batch: &mut Batch) -> Result<()> {
-    open.scan(&row_key::unbound_parts(session), None, 256)?.into_iter().for_each(|(key, _)| batch.delete(key));
+    open.scan(&row_key::unbound_parts(session), None, 256)?
+        .into_iter()
+        .for_each(|(key, _)| batch.delete(key));
     Ok(())
 }

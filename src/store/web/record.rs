@@ -1,5 +1,5 @@
-//! What is stored of a web session, and how it is sealed: as a token is, in parts. A bound one by its account's key; one of nobody's by a
-//! key of its own, made with the write id as the salt.
+//! What is stored of a web session, and how it is sealed: as a token is, in parts. A bound one by
+//! its account's key; one of nobody's by a key of its own, made with the write id as the salt.
 
 use std::time::Duration;
 #[cfg(any(feature = "tower-sessions", oubliette_shuttle))]
@@ -70,23 +70,53 @@ struct WebWire<'a> {
     data: &'a [u8],
 }
 
-/// Of a web session that is nobody's: the tag that stands for its account and tenant is nobody's either, so only a sign-out of
-/// everybody covers it.
-pub(crate) fn life_of_nobody(session: Tag, opening: Opening, as_of: Position, time: Millis) -> Life {
-    Life { opening, as_of, time, account: session, other: None, tenant: session, session: None, subject: None }
+/// Of a web session that is nobody's: the tag that stands for its account and tenant is nobody's
+/// either, so only a sign-out of everybody covers it.
+pub(crate) fn life_of_nobody(
+    session: Tag,
+    opening: Opening,
+    as_of: Position,
+    time: Millis,
+) -> Life {
+    Life {
+        opening,
+        as_of,
+        time,
+        account: session,
+        other: None,
+        tenant: session,
+        session: None,
+        subject: None,
+    }
 }
 
 impl Rows {
     /// The rows of a web session that ends with this sign-in.
-    pub(crate) fn seal_web(&self, key: impl Fn(u8) -> Vec<u8>, header: &Header, record: &WebRecord) -> Result<Vec<Row>> {
+    pub(crate) fn seal_web(
+        &self,
+        key: impl Fn(u8) -> Vec<u8>,
+        header: &Header,
+        record: &WebRecord,
+    ) -> Result<Vec<Row>> {
         self.seal_record(key, header, &fresh()?, None, record)
     }
 
     /// The rows of a web session of nobody's.
-    pub(crate) fn seal_unbound(&self, session: &Tag, life: &Life, record: &WebRecord) -> Result<Vec<Row>> {
+    pub(crate) fn seal_unbound(
+        &self,
+        session: &Tag,
+        life: &Life,
+        record: &WebRecord,
+    ) -> Result<Vec<Row>> {
         let write_id = fresh()?;
         let life = Some((life.opening, life.as_of, life.time));
-        self.seal_record(|part| row_key::unbound(session, part), &self.nobody(&write_id), &write_id, life, record)
+        self.seal_record(
+            |part| row_key::unbound(session, part),
+            &self.nobody(&write_id),
+            &write_id,
+            life,
+            record,
+        )
     }
 
     /// Opens the parts of a bound web session; `None` as with [`Rows::open_token`].
@@ -104,10 +134,19 @@ impl Rows {
     ///
     /// # Errors
     /// `Tampered` if a part does not open.
-    pub(crate) fn open_unbound(&self, parts: Vec<Row>, session: Tag) -> Result<Option<(Life, WebRecord)>> {
-        let write_id = parts.first().and_then(|(_, value)| write_id_of(value)).ok_or(Error::Tampered(WEB.name))?;
+    pub(crate) fn open_unbound(
+        &self,
+        parts: Vec<Row>,
+        session: Tag,
+    ) -> Result<Option<(Life, WebRecord)>> {
+        let write_id = parts
+            .first()
+            .and_then(|(_, value)| write_id_of(value))
+            .ok_or(Error::Tampered(WEB.name))?;
         self.open_parts(&WEB, parts, &self.nobody(&write_id), |_, body| match decode(body)? {
-            (Some((opening, as_of, time)), record) => Some((life_of_nobody(session, opening, as_of, time), record)),
+            (Some((opening, as_of, time)), record) => {
+                Some((life_of_nobody(session, opening, as_of, time), record))
+            }
             (None, _) => None,
         })
     }
@@ -121,8 +160,15 @@ impl Rows {
         record: &WebRecord,
     ) -> Result<Vec<Row>> {
         let (seconds, nanos) = (record.expires.as_secs(), record.expires.subsec_nanos());
-        let body = codec::encode(&WebWire { life, seconds, nanos, data: &record.data }, PARTS_TEXT, TAG_BYTES);
-        let rows = body.map(|body| self.seal_parts(&WEB, key, header, write_id, body)).transpose()?.flatten();
+        let body = codec::encode(
+            &WebWire { life, seconds, nanos, data: &record.data },
+            PARTS_TEXT,
+            TAG_BYTES,
+        );
+        let rows = body
+            .map(|body| self.seal_parts(&WEB, key, header, write_id, body))
+            .transpose()?
+            .flatten();
         rows.ok_or_else(|| Error::invalid("web session", "its data is too long"))
     }
 

@@ -1,5 +1,5 @@
-//! Making, saving, loading and deleting web sessions. None of these gives a session that was deleted, has expired, or whose sign-in has
-//! ended, nor lets one of them come back.
+//! Making, saving, loading and deleting web sessions. None of these gives a session that was
+//! deleted, has expired, or whose sign-in has ended, nor lets one of them come back.
 
 use std::time::Duration;
 
@@ -21,8 +21,9 @@ use crate::store::web::record::life_of_nobody;
 /// How often a load is tried beside writes of the same session before it takes the lock.
 const TRIES: usize = 4;
 
-/// Stores a new web session, and says under which id: this one, or a fresh one if it is taken, by whatever. Bound to a sign-in that is
-/// not live, nothing is stored, and that is no error: the session is gone, as it would be a moment later.
+/// Stores a new web session, and says under which id: this one, or a fresh one if it is taken, by
+/// whatever. Bound to a sign-in that is not live, nothing is stored, and that is no error: the
+/// session is gone, as it would be a moment later.
 ///
 /// One that is not bound is kept for `unbound_for` at most.
 pub(crate) fn create(
@@ -42,17 +43,23 @@ pub(crate) fn create(
     loop {
         let session = core.tagger.web(&id);
         // Two who make the same id, in whatever places, come one after the other.
-        let locks = core.lock_accounts(&[session, binding.map_or(session, |binding| binding.account)]);
+        let locks =
+            core.lock_accounts(&[session, binding.map_or(session, |binding| binding.account)]);
         if is_taken(&open, &session)? {
             id = fresh()?;
             continue;
         }
         match (binding, &now) {
             (Some(binding), _) => {
-                let Some((value, header)) = live_header(&open, binding, core.clock.now())? else { return Ok(id) };
+                let Some((value, header)) = live_header(&open, binding, core.clock.now())? else {
+                    return Ok(id);
+                };
                 let Binding { account, sign_in } = binding;
                 let key = |part| row_key::web(account, sign_in, &session, part);
-                let mut batch = Batch { guard: Some((row_key::header(account), Some(value))), changes: Vec::new() };
+                let mut batch = Batch {
+                    guard: Some((row_key::header(account), Some(value))),
+                    changes: Vec::new(),
+                };
                 put_all(&mut batch, open.rows()?.seal_web(key, &header, &record)?);
                 batch.put(row_key::web_index(&session, account, sign_in), Vec::new());
                 open.commit(account, batch)?;
@@ -71,8 +78,9 @@ pub(crate) fn create(
     }
 }
 
-/// Stores what a web session says now, if it is still there, and bound to the same sign-in: where it is. Else nothing is stored, and that is no
-/// error. Data that says nothing of a sign-in stays bound to the one it has.
+/// Stores what a web session says now, if it is still there, and bound to the same sign-in: where
+/// it is. Else nothing is stored, and that is no error. Data that says nothing of a sign-in stays
+/// bound to the one it has.
 pub(crate) fn save(
     core: &Core,
     id: &[u8; 16],
@@ -94,7 +102,9 @@ pub(crate) fn save(
             if !super::is_found(&open, &session, account, sign_in)? {
                 return Ok(());
             }
-            let Some(Bound { value, header, .. }) = whole(read_bound(&open, &session, place, core.clock.now())?)? else {
+            let Some(Bound { value, header, .. }) =
+                whole(read_bound(&open, &session, place, core.clock.now())?)?
+            else {
                 return Ok(());
             };
             let key = |part| row_key::web(account, sign_in, &session, part);
@@ -103,7 +113,11 @@ pub(crate) fn save(
             account
         }
         None => {
-            let Some(Unbound { life, .. }) = whole(read_unbound(&open, &session, core.clock.now())?)? else { return Ok(()) };
+            let Some(Unbound { life, .. }) =
+                whole(read_unbound(&open, &session, core.clock.now())?)?
+            else {
+                return Ok(());
+            };
             let record = record.until(core.clock.now().saturating_add(millis(unbound_for)));
             let key = |part| row_key::unbound(&session, part);
             // The life it has: a sign-out of everybody since it was made ends it still.
@@ -125,14 +139,15 @@ pub(crate) fn load(core: &Core, id: &[u8; 16]) -> Result<Option<(Option<Binding>
         let account = place.as_ref().map_or(&session, |place| &place.account);
         let _lock = (attempt == TRIES).then(|| core.lock_account(account));
         let found = match &place {
-            Some(binding) => {
-                read_bound(&open, &session, binding, core.clock.now()).map(|found| found.map(|found| found.map(|it| it.record)))
-            }
-            None => read_unbound(&open, &session, core.clock.now()).map(|found| found.map(|found| found.map(|it| it.record))),
+            Some(binding) => read_bound(&open, &session, binding, core.clock.now())
+                .map(|found| found.map(|found| found.map(|it| it.record))),
+            None => read_unbound(&open, &session, core.clock.now())
+                .map(|found| found.map(|found| found.map(|it| it.record))),
         };
         match found {
             Ok(Some(found)) => return Ok(found.map(|record| (place, record))),
-            // Torn, or between two lives of the account: looked at again, in the end while nobody writes.
+            // Torn, or between two lives of the account: looked at again, in the end while nobody
+            // writes.
             Ok(None) => {}
             Err(Error::Tampered(_)) if attempt < TRIES => {}
             Err(error) => return Err(error),
@@ -184,21 +199,26 @@ pub(crate) fn delete_expired(core: &Core) -> Result<()> {
         let mut after: Option<Vec<u8>> = None;
         loop {
             // Anew for each slice: nobody who has to wait for all verbs waits for long.
-            let Some(last) = tidy_slice(&core.enter()?, kind, after.as_deref(), &mut Swept::default())? else { break };
+            let Some(last) =
+                tidy_slice(&core.enter()?, kind, after.as_deref(), &mut Swept::default())?
+            else {
+                break;
+            };
             after = Some(last);
         }
     }
     Ok(())
 }
 
-/// Where the web session is: bound (`Some(Some)`), nobody's (`Some(None)`), or nowhere. One that two sign-ins claim is in none of
-/// them: when in doubt, forget.
+/// Where the web session is: bound (`Some(Some)`), nobody's (`Some(None)`), or nowhere. One that
+/// two sign-ins claim is in none of them: when in doubt, forget.
 #[expect(clippy::option_option, reason = "nobody's and nowhere are two answers")]
 fn place(open: &Open<'_>, session: &Tag) -> Result<Option<Option<Binding>>> {
     match open.scan(&row_key::web_indexes_of(session), None, 2)?.as_slice() {
         [] => Ok(open.get(&row_key::unbound(session, 0))?.map(|_| None)),
         [(key, _)] => {
-            let binding = |(_, account, sign_in): (Tag, Tag, SignInId)| Some(Binding { account, sign_in });
+            let binding =
+                |(_, account, sign_in): (Tag, Tag, SignInId)| Some(Binding { account, sign_in });
             Ok(row_key::web_indexed(key).map(binding))
         }
         _ => Ok(None),
@@ -217,7 +237,12 @@ fn whole<T>(read: Option<T>) -> Result<T> {
 }
 
 /// Puts the rows, and leaves no part behind of a longer record that they come in the place of.
-fn replace(open: &Open<'_>, batch: &mut Batch, key: impl Fn(u8) -> Vec<u8>, rows: Vec<Row>) -> Result<()> {
+fn replace(
+    open: &Open<'_>,
+    batch: &mut Batch,
+    key: impl Fn(u8) -> Vec<u8>,
+    rows: Vec<Row>,
+) -> Result<()> {
     let before = open.get(&key(0))?.map_or(0, |old| parts_of(&old));
     let parts = u8::try_from(rows.len()).unwrap_or(u8::MAX);
     (parts..before).for_each(|part| batch.delete(key(part)));
@@ -229,7 +254,8 @@ fn put_all(batch: &mut Batch, rows: Vec<Row>) {
     rows.into_iter().for_each(|(key, value)| batch.put(key, value));
 }
 
-/// A life that begins now, for a session that is nobody's. A sign-out of everybody that is still being synced is waited for.
+/// A life that begins now, for a session that is nobody's. A sign-out of everybody that is still
+/// being synced is waited for.
 fn as_of_now(core: &Core) -> Result<Life> {
     core.ledger.begin(core.clock.now())?;
     for _ in 0..64 {

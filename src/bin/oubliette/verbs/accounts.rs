@@ -14,7 +14,8 @@ pub(crate) fn run(shared: &Shared, args: &Accounts) -> Result<Report, Failure> {
     let tenant = args.tenant.as_ref().map(TenantId::new).transpose()?;
     shared.with_store(|store| {
         let mut left = args.limit.unwrap_or(u64::MAX);
-        let (mut page, mut separator, mut tampered, mut more) = (Some(Page::first(PAGE)), "", 0, false);
+        let (mut page, mut separator, mut tampered, mut more) =
+            (Some(Page::first(PAGE)), "", 0, false);
         if shared.json {
             print(|out| write!(out, "{{\"accounts\":["))?;
         }
@@ -27,7 +28,14 @@ pub(crate) fn run(shared: &Shared, args: &Accounts) -> Result<Report, Failure> {
             for account in found.accounts.iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
                 left -= 1;
                 let is_read = if shared.json {
-                    print(|out| write!(out, "{}{}", std::mem::replace(&mut separator, ","), as_json(account)))?
+                    print(|out| {
+                        write!(
+                            out,
+                            "{}{}",
+                            std::mem::replace(&mut separator, ","),
+                            as_json(account)
+                        )
+                    })?
                 } else {
                     print(|out| writeln!(out, "{}", as_line(account)))?
                 };
@@ -53,7 +61,8 @@ fn parts(id: &AccountId) -> (&'static str, [(&'static str, &str); 2]) {
     if let Some((tenant, client)) = id.as_app() {
         return ("app", [("tenant", tenant.as_str()), ("client", client.as_str())]);
     }
-    let (authority, id) = (id.authority().unwrap_or_default(), id.home_account_id().unwrap_or_default());
+    let (authority, id) =
+        (id.authority().unwrap_or_default(), id.home_account_id().unwrap_or_default());
     ("user", [("authority", authority), ("id", id)])
 }
 

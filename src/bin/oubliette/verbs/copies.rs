@@ -9,9 +9,13 @@ use crate::report::Report;
 
 pub(crate) fn backup(shared: &Shared, args: &Backup) -> Result<Report, Failure> {
     let path = &args.path;
-    let is_taken = path.exists() && path.read_dir().map_or(true, |mut entries| entries.next().is_some());
+    let is_taken =
+        path.exists() && path.read_dir().map_or(true, |mut entries| entries.next().is_some());
     if is_taken {
-        return Err(Failure::new(Code::Exists, format!("{} is there already, and is not an empty folder", path.display())));
+        return Err(Failure::new(
+            Code::Exists,
+            format!("{} is there already, and is not an empty folder", path.display()),
+        ));
     }
     shared.with_store(|store| {
         let progress = Progress::spinner(shared, "copying what is live");
@@ -25,11 +29,18 @@ pub(crate) fn backup(shared: &Shared, args: &Backup) -> Result<Report, Failure> 
 
 pub(crate) fn restore(shared: &Shared, args: &Restore) -> Result<Report, Failure> {
     if !args.path.is_dir() {
-        return Err(Failure::new(Code::NotFound, format!("there is no backup in {}", args.path.display())));
+        return Err(Failure::new(
+            Code::NotFound,
+            format!("there is no backup in {}", args.path.display()),
+        ));
     }
     let builder = shared.builder()?;
     shared.check_user()?;
-    confirm(shared, args.yes, "This puts the backup in the place of what the store holds: who signed in since signs in again.")?;
+    confirm(
+        shared,
+        args.yes,
+        "This puts the backup in the place of what the store holds: who signed in since signs in again.",
+    )?;
     let progress = Progress::spinner(shared, "copying the backup");
     let store = builder.restore(&args.path)?;
     drop(progress);

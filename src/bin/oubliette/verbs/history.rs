@@ -11,7 +11,8 @@ use crate::time::{show, show_day};
 pub(crate) fn run(shared: &Shared, args: &args::History) -> Result<Report, Failure> {
     let scopes = if args.everybody { vec![Scope::Everybody] } else { args.whom.scopes()? };
     let builder = shared.existing()?;
-    let history = if scopes.is_empty() { builder.history()? } else { builder.history_of(&scopes)? };
+    let history =
+        if scopes.is_empty() { builder.history()? } else { builder.history_of(&scopes)? };
     let report = if scopes.is_empty() {
         counts(&history)
     } else {
@@ -26,16 +27,21 @@ pub(crate) fn run(shared: &Shared, args: &args::History) -> Result<Report, Failu
         .figure("position", history.position))
 }
 
-/// Says by which names nobody was looked for: which of them belong together, only the store that is open knows.
+/// Says by which names nobody was looked for: which of them belong together, only the store that is
+/// open knows.
 fn not_looked_at(report: Report, scopes: &[Scope]) -> Report {
     let is_given = |kind| scopes.iter().any(|scope| ScopeKind::of(scope) == kind);
-    let has_subject = scopes.iter().any(|scope| matches!(scope, Scope::Account(id) if id.subject().is_some()));
+    let has_subject =
+        scopes.iter().any(|scope| matches!(scope, Scope::Account(id) if id.subject().is_some()));
     let mut kinds = Vec::new();
-    if scopes.iter().any(|scope| matches!(ScopeKind::of(scope), ScopeKind::Account | ScopeKind::Subject | ScopeKind::Session)) {
+    if scopes.iter().any(|scope| {
+        matches!(ScopeKind::of(scope), ScopeKind::Account | ScopeKind::Subject | ScopeKind::Session)
+    }) {
         kinds = vec![ScopeKind::Tenant, ScopeKind::Account, ScopeKind::Session, ScopeKind::Subject];
         kinds.retain(|kind| !is_given(*kind));
         kinds.retain(|kind| !(*kind == ScopeKind::Subject && has_subject));
-        // A subject is an account too, and the app's own account has a tenant, and no session or subject.
+        // A subject is an account too, and the app's own account has a tenant, and no session or
+        // subject.
         kinds.retain(|kind| !(*kind == ScopeKind::Account && is_given(ScopeKind::Subject)));
         if scopes.iter().any(|scope| matches!(scope, Scope::Account(id) if id.as_app().is_some())) {
             kinds.clear();
@@ -55,16 +61,30 @@ fn not_looked_at(report: Report, scopes: &[Scope]) -> Report {
 /// Whether there is a sign-out, and each of them, newest first.
 fn answer(covering: &[&PastSignOut]) -> Report {
     let report = Report::new().field("signed_out", !covering.is_empty());
-    let report = report.field("records", covering.iter().map(|record| as_json(record)).collect::<Vec<Value>>());
-    let Some(newest) = covering.first() else { return report.line("There is no sign-out on record.") };
+    let report = report
+        .field("records", covering.iter().map(|record| as_json(record)).collect::<Vec<Value>>());
+    let Some(newest) = covering.first() else {
+        return report.line("There is no sign-out on record.");
+    };
     let whom = match newest.signed_in_before {
         None => "Every sign-in made before".into(),
         Some(time) => format!("Every sign-in made by {}", show(time)),
     };
-    let report = report.line(format_args!("Signed out at {}. {whom} has ended; a later one is not covered.", show(newest.at)));
+    let report = report.line(format_args!(
+        "Signed out at {}. {whom} has ended; a later one is not covered.",
+        show(newest.at)
+    ));
     covering.iter().fold(report, |report, record| {
-        let limit = record.signed_in_before.map(|time| format!("  signed in by {}", show(time))).unwrap_or_default();
-        report.line(format_args!("  {}  {:<10} record {}{limit}", show(record.at), record.kind, record.position))
+        let limit = record
+            .signed_in_before
+            .map(|time| format!("  signed in by {}", show(time)))
+            .unwrap_or_default();
+        report.line(format_args!(
+            "  {}  {:<10} record {}{limit}",
+            show(record.at),
+            record.kind,
+            record.position
+        ))
     })
 }
 

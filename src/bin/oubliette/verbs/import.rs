@@ -40,9 +40,17 @@ struct Totals {
 pub(crate) fn run(shared: &Shared, args: &ImportMsal) -> Result<Report, Failure> {
     let builder = shared.writable()?.max_sign_ins(args.max_sign_ins);
     // All files before the first account: one that cannot be read stops what has not begun.
-    let caches = args.files.iter().map(|path| Ok((path, read(path)?))).collect::<Result<Vec<_>, Failure>>()?;
+    let caches = args
+        .files
+        .iter()
+        .map(|path| Ok((path, read(path)?)))
+        .collect::<Result<Vec<_>, Failure>>()?;
     with_open(builder.open()?, |store| {
-        let progress = Progress::bar(shared, "importing", caches.iter().map(|(_, cache)| cache.sign_ins.len()).sum());
+        let progress = Progress::bar(
+            shared,
+            "importing",
+            caches.iter().map(|(_, cache)| cache.sign_ins.len()).sum(),
+        );
         let (mut totals, mut problems) = (Totals::default(), Vec::new());
         for (path, cache) in caches {
             totals.signed_out_before += cache.signed_out as u64;
@@ -59,10 +67,13 @@ pub(crate) fn run(shared: &Shared, args: &ImportMsal) -> Result<Report, Failure>
 
 /// Reads one file, into a buffer that is wiped and does not grow.
 fn read(path: &Path) -> Result<MsalCache, Failure> {
-    let failed = |error: std::io::Error| Failure::new(Code::Io, format!("cannot read {}: {error}", path.display()));
+    let failed = |error: std::io::Error| {
+        Failure::new(Code::Io, format!("cannot read {}: {error}", path.display()))
+    };
     let file = File::open(path).map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len();
-    let no_cache = |error: MsalError| Failure::new(Code::Usage, format!("{}: {error}", path.display()));
+    let no_cache =
+        |error: MsalError| Failure::new(Code::Usage, format!("{}: {error}", path.display()));
     if size > MOST_BYTES {
         return Err(no_cache(MsalError::TooLarge));
     }
@@ -74,10 +85,12 @@ fn read(path: &Path) -> Result<MsalCache, Failure> {
 impl Totals {
     fn import(&mut self, store: &TokenStore, account: MsalSignIn) -> Result<(), Failure> {
         let MsalSignIn { sign_in, others, tokens, replaced, .. } = account;
-        // Without tokens, so that a provider's sign-out of such a session finds the account. What is refused of them needs no finding.
+        // Without tokens, so that a provider's sign-out of such a session finds the account. What
+        // is refused of them needs no finding.
         for other in others {
             match store.sign_in(other) {
-                Ok(_) | Err(Error::SignedOut | Error::Overtaken { .. } | Error::InvalidInput { .. }) => {}
+                Ok(_)
+                | Err(Error::SignedOut | Error::Overtaken { .. } | Error::InvalidInput { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -109,7 +122,8 @@ impl Totals {
             .figure("signed_out_since", self.signed_out_since)
             .figure("tokens_signed_out", self.tokens_signed_out)
             .figure("not_stored", self.not_stored);
-        let listed: Vec<Value> = problems.iter().map(|(path, problem)| as_json(path, problem)).collect();
+        let listed: Vec<Value> =
+            problems.iter().map(|(path, problem)| as_json(path, problem)).collect();
         let report = report.field("problems", listed);
         problems.iter().fold(report, |report, (path, problem)| {
             let what = if problem.left_out { "left out" } else { "left out of it" };
@@ -119,12 +133,19 @@ impl Totals {
 
     /// Why no user was taken over, if that is so: a word and a sentence.
     fn nobody(&self, problems: &[(&PathBuf, MsalProblem)]) -> Option<(&'static str, &'static str)> {
-        let is_sign_out = |problem: &MsalProblem| matches!(problem.kind, MsalProblemKind::NoAccount | MsalProblemKind::NoToken);
-        let is_explained = problems.iter().all(|(_, problem)| !problem.left_out || is_sign_out(problem));
+        let is_sign_out = |problem: &MsalProblem| {
+            matches!(problem.kind, MsalProblemKind::NoAccount | MsalProblemKind::NoToken)
+        };
+        let is_explained =
+            problems.iter().all(|(_, problem)| !problem.left_out || is_sign_out(problem));
         match (self.users, self.signed_out_before + self.signed_out_since, self.not_stored) {
             (1.., ..) => None,
-            (0, 0, 0) if is_explained => Some(("no_users", "No user was taken over: there is none in the caches.")),
-            (0, 1.., 0) if is_explained => Some(("signed_out", "No user was taken over: all in the caches are signed out.")),
+            (0, 0, 0) if is_explained => {
+                Some(("no_users", "No user was taken over: there is none in the caches."))
+            }
+            (0, 1.., 0) if is_explained => {
+                Some(("signed_out", "No user was taken over: all in the caches are signed out."))
+            }
             _ => Some(("left_out", "No user was taken over.")),
         }
     }

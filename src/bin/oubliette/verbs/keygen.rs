@@ -24,9 +24,12 @@ pub(crate) fn run(shared: &Shared, args: &Keygen) -> Result<Report, Failure> {
                 .field("out", path.display().to_string()))
         }
         None => {
-            let (before, after): (&[u8], &[u8]) = if shared.json { (b"{\"key\":\"", b"\"}\n") } else { (b"", b"\n") };
+            let (before, after): (&[u8], &[u8]) =
+                if shared.json { (b"{\"key\":\"", b"\"}\n") } else { (b"", b"\n") };
             let text = line.strip_suffix(b"\n").unwrap_or_default();
-            print(|out| [before, text, after].into_iter().try_for_each(|part| out.write_all(part)))?;
+            print(|out| {
+                [before, text, after].into_iter().try_for_each(|part| out.write_all(part))
+            })?;
             eprintln!(
                 "This is the key. Put the line into a secret manager, or into a file that only the app's user can read (keygen --out \
                  makes one), but not beside the store; and keep a copy in a safe place: without it the store cannot be read."
@@ -55,9 +58,10 @@ fn write_new(path: &Path, line: &[u8]) -> Result<(), Failure> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => {
-            Failure::new(Code::Exists, format!("{} is there already, and a key is never overwritten", path.display()))
-        }
+        io::ErrorKind::AlreadyExists => Failure::new(
+            Code::Exists,
+            format!("{} is there already, and a key is never overwritten", path.display()),
+        ),
         _ => Failure::io("make the file")(error),
     })?;
     file.write_all(line).and_then(|()| file.sync_all()).map_err(Failure::io("write the file"))

@@ -12,7 +12,10 @@ use crate::report::Report;
 pub(crate) fn init(shared: &Shared, args: &Init) -> Result<Report, Failure> {
     let folder = shared.folder()?;
     if has_store(folder)? {
-        return Err(Failure::new(Code::Exists, format!("there is a store in {} already", folder.display())));
+        return Err(Failure::new(
+            Code::Exists,
+            format!("there is a store in {} already", folder.display()),
+        ));
     }
     if folder.exists() {
         shared.check_user()?;
@@ -26,7 +29,8 @@ pub(crate) fn rotate(shared: &Shared, args: &RotateKey) -> Result<Report, Failur
     let keys = 1 + args.keys.also_key_file.len();
     shared.with_store(|store| {
         store.rotate_key(&shared.new_keys(&args.keys))?;
-        let report = Report::new().line("Only the new key, and those given with it, open the store from now on.");
+        let report = Report::new()
+            .line("Only the new key, and those given with it, open the store from now on.");
         Ok(report.figure("keys", keys))
     })
 }
@@ -36,7 +40,12 @@ pub(crate) fn erase(shared: &Shared, args: &Erase) -> Result<Report, Failure> {
     // A key that opens the old files too would leave them readable.
     match shared.builder_with(shared.new_keys(&args.keys))?.history() {
         Err(Error::KeyRejected) => {}
-        Ok(_) => return Err(Failure::new(Code::Usage, "the new key opens the store already: an erasure needs a fresh one")),
+        Ok(_) => {
+            return Err(Failure::new(
+                Code::Usage,
+                "the new key opens the store already: an erasure needs a fresh one",
+            ));
+        }
         Err(error) => return Err(error.into()),
     }
     confirm(

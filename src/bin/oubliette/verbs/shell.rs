@@ -21,7 +21,9 @@ pub(crate) fn man(args: &args::Man) -> Result<Report, Failure> {
         std::fs::create_dir_all(folder).map_err(Failure::io("make the folder"))?;
         clap_mangen::generate_to(program, folder).map_err(Failure::io("write the pages"))?;
         let shown = folder.display().to_string();
-        return Ok(Report::new().line(format_args!("The pages are in {shown}.")).field("out_dir", shown));
+        return Ok(Report::new()
+            .line(format_args!("The pages are in {shown}."))
+            .field("out_dir", shown));
     }
     // So that the pages of verbs know their whole names, and the flags that all have.
     program.build();

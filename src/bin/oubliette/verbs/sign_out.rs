@@ -71,7 +71,9 @@ fn report(whom: &Named, receipt: &Receipt, args: &SignOut) -> Report {
         None => report.field("accounts", Value::Null),
     };
     let mut report = match receipt.counted {
-        Some(counted) => report.figure("accounts_ended", counted.accounts).figure("sign_ins_ended", counted.sign_ins),
+        Some(counted) => report
+            .figure("accounts_ended", counted.accounts)
+            .figure("sign_ins_ended", counted.sign_ins),
         None => report.field("accounts_ended", Value::Null).field("sign_ins_ended", Value::Null),
     };
     report = report.field("nobody", receipt.counted.map(|_| is_nobody));
@@ -85,13 +87,17 @@ fn report(whom: &Named, receipt: &Receipt, args: &SignOut) -> Report {
 fn said(whom: &Named, counted: Option<Counted>) -> Vec<&'static str> {
     match (whom, counted) {
         (Named::Alias(_), Some(Counted { sign_ins: 0, .. })) => {
-            vec!["Nobody is signed in under this other name. Nothing is recorded: an alias has no record of its own."]
+            vec![
+                "Nobody is signed in under this other name. Nothing is recorded: an alias has no record of its own.",
+            ]
         }
         (Named::Scope(Scope::Everybody), Some(Counted { sign_ins: 0, .. })) => {
             vec!["Nobody was signed in; the sign-out is recorded all the same."]
         }
         (Named::Scope(scope), Some(Counted { sign_ins: 0, .. })) => {
-            let mut said = vec!["Nobody was signed in under this name; the sign-out is recorded all the same."];
+            let mut said = vec![
+                "Nobody was signed in under this name; the sign-out is recorded all the same.",
+            ];
             if matches!(scope, Scope::Account(id) if may_have_another_id(id)) {
                 said.push(
                     "Is the name right? Entra ID, Okta and MSAL's caches have ids of their own: `oubliette accounts` lists those who are signed \
@@ -100,7 +106,10 @@ fn said(whom: &Named, counted: Option<Counted>) -> Vec<&'static str> {
             }
             said
         }
-        (_, None) => vec!["Signed out, durably.", "How many sign-ins have ended cannot be told: the engine cannot be read."],
+        (_, None) => vec![
+            "Signed out, durably.",
+            "How many sign-ins have ended cannot be told: the engine cannot be read.",
+        ],
         _ => vec!["Signed out, durably."],
     }
 }

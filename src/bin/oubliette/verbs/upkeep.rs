@@ -34,7 +34,8 @@ pub(crate) fn sweep(shared: &Shared, args: &Sweep) -> Result<Report, Failure> {
         drop(progress);
         let report = Report::new().figure("accounts", accounts).figure("dead_rows", dead_rows);
         let report = report.figure("expired_tokens", expired_tokens).figure("tampered", tampered);
-        let report = report.figure("live_bytes", last.live_bytes).figure("compacted", last.compacted);
+        let report =
+            report.figure("live_bytes", last.live_bytes).figure("compacted", last.compacted);
         Ok(clock(report, store.stats()?.clock_ahead_by, "oubliette sweep --clock-is-right"))
     })
 }
@@ -60,7 +61,8 @@ pub(crate) fn stats(shared: &Shared) -> Result<Report, Failure> {
 
 /// Tells of a clock by which nothing is deleted.
 fn clock(report: Report, ahead_by: Option<Duration>, mend: &str) -> Report {
-    let report = report.field("clock_ahead_by_seconds", ahead_by.map(|ahead_by| ahead_by.as_secs()));
+    let report =
+        report.field("clock_ahead_by_seconds", ahead_by.map(|ahead_by| ahead_by.as_secs()));
     let Some(ahead_by) = ahead_by else { return report };
     let hours = ahead_by.as_secs() / 3600;
     report.line(format_args!(
@@ -75,7 +77,11 @@ pub(crate) fn verify(shared: &Shared) -> Result<Report, Failure> {
     let verified: Verified = builder.verify()?;
     drop(progress);
     let mut report = Report::new()
-        .line(if verified.is_sound() { "Sound." } else { "There are faults; `oubliette sweep` mends what can be mended." })
+        .line(if verified.is_sound() {
+            "Sound."
+        } else {
+            "There are faults; `oubliette sweep` mends what can be mended."
+        })
         .field("sound", verified.is_sound())
         .figure("accounts", verified.accounts)
         .figure("sign_ins", verified.sign_ins)

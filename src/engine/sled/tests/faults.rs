@@ -67,7 +67,11 @@ fn a_read_that_fails_is_an_error_and_changes_nothing() {
             let log = log_of(&folder);
             let files = Files { folder: &folder, log: &log };
             let before = content(&folder);
-            let failing = Failing { files: Files { folder: &folder, log: &log }, left: Cell::new(nth), for_ever };
+            let failing = Failing {
+                files: Files { folder: &folder, log: &log },
+                left: Cell::new(nth),
+                for_ever,
+            };
             match recover_from(&files, &failing) {
                 Ok(_) => break,
                 Err(Fault::Io(error)) => assert_eq!(error.raw_os_error(), Some(5)),
@@ -85,7 +89,9 @@ fn a_read_that_fails_is_an_error_and_changes_nothing() {
 fn a_process_that_dies_while_it_recovers_changes_nothing_of_the_outcome() {
     let (home, expected) = killed(200);
     let planned = |log: &File, folder: &Path, name: &str| {
-        let base = crate::engine::sled::snapshot::Snapshot::read(&fs::read(folder.join(name)).unwrap()).unwrap();
+        let base =
+            crate::engine::sled::snapshot::Snapshot::read(&fs::read(folder.join(name)).unwrap())
+                .unwrap();
         let replayed = replay(&Files { folder, log }, base).unwrap().unwrap();
         write_plan(folder, name, &replayed.snapshot, replayed.tip).unwrap()
     };
@@ -93,7 +99,8 @@ fn a_process_that_dies_while_it_recovers_changes_nothing_of_the_outcome() {
     let log = log_of(&folder);
     let name = snapshots(home.path())[0].file_name().unwrap().to_str().unwrap().to_owned();
     let plan = planned(&log, &folder, &name);
-    // Planned, and perhaps carried out in part: the end of its segment may be written already, by halves.
+    // Planned, and perhaps carried out in part: the end of its segment may be written already, by
+    // halves.
     let carried = copy(home.path());
     let done = recover(&carried.path().join(NAME), &log_of(&carried.path().join(NAME))).unwrap();
     assert!(!carried.path().join(NAME).join(&plan).exists());
@@ -104,7 +111,10 @@ fn a_process_that_dies_while_it_recovers_changes_nothing_of_the_outcome() {
         let mid = bytes.len() * cut / 2;
         bytes[..mid].copy_from_slice(&whole[..mid]);
         fs::write(half.path().join(NAME).join("db"), bytes).unwrap();
-        assert_eq!(recover(&half.path().join(NAME), &log_of(&half.path().join(NAME))).unwrap(), done);
+        assert_eq!(
+            recover(&half.path().join(NAME), &log_of(&half.path().join(NAME))).unwrap(),
+            done
+        );
         assert!(rows(&open(half.path()).unwrap()) == expected);
     }
     // It died before it had removed the older snapshot.
@@ -113,7 +123,12 @@ fn a_process_that_dies_while_it_recovers_changes_nothing_of_the_outcome() {
     assert_eq!(snapshots(carried.path()).len(), 1);
     // A plan that somebody else overtook is none.
     let engine = open(carried.path()).unwrap();
-    engine.commit(&[0; 16], Batch { guard: None, changes: vec![(b"later".to_vec(), Some(b"1".to_vec()))] }).unwrap();
+    engine
+        .commit(
+            &[0; 16],
+            Batch { guard: None, changes: vec![(b"later".to_vec(), Some(b"1".to_vec()))] },
+        )
+        .unwrap();
     drop(engine);
     fs::copy(folder.join(&plan), carried.path().join(NAME).join(&plan)).unwrap();
     assert!(open(carried.path()).unwrap().get(b"later").unwrap().is_some());
@@ -146,7 +161,10 @@ fn a_damaged_snapshot_loses_nothing_and_is_told_of() {
         assert!(rows(&engine) == expected, "case {case}");
         drop(engine);
         let engine = open(home.path()).unwrap();
-        assert!(!engine.found().snapshot_was_damaged && rows(&engine) == expected, "case {case}, again");
+        assert!(
+            !engine.found().snapshot_was_damaged && rows(&engine) == expected,
+            "case {case}, again"
+        );
     }
 }
 
@@ -167,14 +185,24 @@ fn what_sled_would_take_for_an_empty_log_is_damage_and_stays_as_it_is() {
     drop(open(home.path()).unwrap());
     let empty = |folder: &Path| {
         fs::write(folder.join("db"), []).unwrap();
-        snapshots(folder.parent().unwrap()).iter().for_each(|snapshot| fs::remove_file(snapshot).unwrap());
+        snapshots(folder.parent().unwrap())
+            .iter()
+            .for_each(|snapshot| fs::remove_file(snapshot).unwrap());
     };
     let zeroed = |folder: &Path| fs::write(folder.join("db"), vec![0; 3 << 20]).unwrap();
-    let cut = |folder: &Path| fs::write(folder.join("db"), &fs::read(folder.join("db")).unwrap()[..40_000]).unwrap();
-    let conf = |folder: &Path| {
-        fs::write(folder.join("conf"), "segment_size: 1024\nuse_compression: false\nversion: 0.34\n1234").unwrap()
+    let cut = |folder: &Path| {
+        fs::write(folder.join("db"), &fs::read(folder.join("db")).unwrap()[..40_000]).unwrap()
     };
-    let huge = |folder: &Path| File::options().write(true).open(folder.join("conf")).unwrap().set_len(6 << 30).unwrap();
+    let conf = |folder: &Path| {
+        fs::write(
+            folder.join("conf"),
+            "segment_size: 1024\nuse_compression: false\nversion: 0.34\n1234",
+        )
+        .unwrap()
+    };
+    let huge = |folder: &Path| {
+        File::options().write(true).open(folder.join("conf")).unwrap().set_len(6 << 30).unwrap()
+    };
     type Damage<'a> = &'a dyn Fn(&Path);
     let cases: [(&str, Damage<'_>); 5] =
         [("empty", &empty), ("zeroed", &zeroed), ("cut", &cut), ("conf", &conf), ("huge", &huge)];
@@ -184,7 +212,10 @@ fn what_sled_would_take_for_an_empty_log_is_damage_and_stays_as_it_is() {
         damage(&folder);
         let before = (case != "huge").then(|| content(&folder));
         let refused = open(home.path()).map(drop);
-        assert!(matches!(refused, Err(Error::Damaged { part: Part::Engine, .. })), "{case}: {refused:?}");
+        assert!(
+            matches!(refused, Err(Error::Damaged { part: Part::Engine, .. })),
+            "{case}: {refused:?}"
+        );
         assert!(before.is_none_or(|before| content(&folder) == before), "{case}");
     }
 }

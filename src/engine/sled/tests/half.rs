@@ -20,21 +20,25 @@ fn keys(engine: &SledEngine) -> Vec<String> {
     rows(engine).into_keys().map(|key| String::from_utf8(key).unwrap()).collect()
 }
 
-/// Makes of the last batch in the log what sled makes of one that failed: its beginning says that it is none.
+/// Makes of the last batch in the log what sled makes of one that failed: its beginning says that
+/// it is none.
 fn fail_last_batch(folder: &Path) {
     let path = folder.join("db");
     let bytes = fs::read(&path).unwrap();
     let mut last = None;
     for (segment, offset) in bytes.chunks(SEGMENT as usize).zip((0..).step_by(SEGMENT as usize)) {
         let Some(header) = log::Header::read(segment.first_chunk().unwrap()) else { continue };
-        let (mut at, number) = (SEGMENT_HEADER, u64::try_from(header.lsn / SEGMENT as i64).unwrap());
+        let (mut at, number) =
+            (SEGMENT_HEADER, u64::try_from(header.lsn / SEGMENT as i64).unwrap());
         loop {
             let len = match log::message(segment, at, number) {
                 Message::Batch { len, .. } => {
                     last = last.max(Some((header.lsn + at as i64, offset + at as u64, len)));
                     len
                 }
-                Message::Page { len, .. } | Message::Nothing { len } | Message::FailedBatch { len } => len,
+                Message::Page { len, .. }
+                | Message::Nothing { len }
+                | Message::FailedBatch { len } => len,
                 _ => break,
             };
             at += len as usize;
@@ -67,7 +71,8 @@ fn of_a_batch_that_failed_nothing_is_found() {
     assert_eq!(keys(&open(killed.path()).unwrap()), ["a", "b", "e", "f"]);
 }
 
-/// A build that knows of no plans has opened the store since one was written, and users have signed in.
+/// A build that knows of no plans has opened the store since one was written, and users have signed
+/// in.
 #[test]
 fn a_plan_that_the_log_has_gone_beyond_is_dropped() {
     let home = tempfile::tempdir().unwrap();
@@ -86,7 +91,10 @@ fn a_plan_that_the_log_has_gone_beyond_is_dropped() {
     let (lsn, segment) = (snapshot.stable.unwrap(), snapshot.active.unwrap());
     let log = fs::File::options().read(true).write(true).open(folder.join("db")).unwrap();
     let planned =
-        replay(&crate::engine::sled::recovery::Files { folder: &folder, log: &log }, snapshot).unwrap().unwrap().snapshot;
+        replay(&crate::engine::sled::recovery::Files { folder: &folder, log: &log }, snapshot)
+            .unwrap()
+            .unwrap()
+            .snapshot;
     write_plan(&folder, &name, &planned, Some(Tip { lsn, segment })).unwrap();
     let db = Handle::open(&config()).unwrap();
     db.call(|db| db.insert("c", "c").and_then(|_| db.flush())).unwrap();

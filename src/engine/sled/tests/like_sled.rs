@@ -18,7 +18,11 @@ fn log_of(parent: &Path) -> File {
 fn by_sled(parent: &Path) -> Option<(Snapshot, Rows)> {
     let config = sled::Config::new().path(parent.join(NAME)).flush_every_ms(None);
     let db = Handle::open(&config).ok()?;
-    let rows = db.call(|db| db.iter().map(|row| row.map(|(key, value)| (key.to_vec(), value.to_vec()))).collect()).ok()?;
+    let rows = db
+        .call(|db| {
+            db.iter().map(|row| row.map(|(key, value)| (key.to_vec(), value.to_vec()))).collect()
+        })
+        .ok()?;
     drop(db);
     let snapshot = snapshots(parent).into_iter().max().unwrap();
     Some((Snapshot::read(&fs::read(snapshot).unwrap()).unwrap(), rows))
@@ -67,17 +71,27 @@ fn what_a_crash_leaves_is_recovered_as_sled_does() {
                         None => refused += 1,
                         Some((snapshot, rows)) => {
                             let name = &recovered.as_ref().unwrap().snapshot;
-                            let at = i64::from_str_radix(name.strip_prefix("snap.").unwrap(), 16).unwrap();
+                            let at = i64::from_str_radix(name.strip_prefix("snap.").unwrap(), 16)
+                                .unwrap();
                             let files = Files { folder: &ours.path().join(NAME), log: &log };
                             assert!(
                                 headers(&files, at).unwrap().is_empty(),
                                 "round {round}, {how}: sled has something to recover"
                             );
-                            let name = recovered.unwrap_or_else(|fault| panic!("round {round}, {how}: {fault:?}")).snapshot;
-                            let ours_now = Snapshot::read(&fs::read(ours.path().join(NAME).join(name)).unwrap()).unwrap();
+                            let name = recovered
+                                .unwrap_or_else(|fault| panic!("round {round}, {how}: {fault:?}"))
+                                .snapshot;
+                            let ours_now = Snapshot::read(
+                                &fs::read(ours.path().join(NAME).join(name)).unwrap(),
+                            )
+                            .unwrap();
                             assert_eq!(ours_now.pages, snapshot.pages, "round {round}, {how}");
                             assert_eq!(ours_now.stable, snapshot.stable.map(border_above));
-                            assert_eq!(super::rows(&open(ours.path()).unwrap()), rows, "round {round}, {how}");
+                            assert_eq!(
+                                super::rows(&open(ours.path()).unwrap()),
+                                rows,
+                                "round {round}, {how}"
+                            );
                             alike += 1;
                         }
                     }
@@ -149,7 +163,10 @@ fn sled_refuses_a_log_whose_snapshot_it_does_not_see() {
     set_tripwire(&folder, &name, &log).unwrap();
     // It died here, twice.
     set_tripwire(&folder, &name, &log).unwrap();
-    let hidden: Vec<_> = snapshots(killed.path()).into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+    let hidden: Vec<_> = snapshots(killed.path())
+        .into_iter()
+        .map(|path| (path.clone(), fs::read(path).unwrap()))
+        .collect();
     hidden.iter().for_each(|(path, _)| fs::remove_file(path).unwrap());
     let before = fs::read(folder.join("db")).unwrap();
     assert!(by_sled(killed.path()).is_none());

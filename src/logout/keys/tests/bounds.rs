@@ -105,7 +105,8 @@ async fn documents_that_are_too_long_are_not_read() {
     for long in [DISCOVERY, JWKS] {
         let server = Server::with(&[&ours]);
         let of_length = |len: usize| {
-            let mut json = if long == JWKS { jwks(&[&ours]) } else { document() }.to_string().into_bytes();
+            let mut json =
+                if long == JWKS { jwks(&[&ours]) } else { document() }.to_string().into_bytes();
             json.resize(len, b' ');
             Reply::Bytes(json)
         };
@@ -145,6 +146,10 @@ async fn it_is_told_once_a_minute_that_fetching_fails_and_why() {
     assert!(server.fetches() > 10);
     let told = lines.0.lock().unwrap().clone();
     assert!((5..=6).contains(&told.len()), "{told:?}");
-    assert!(told.iter().all(|line| line.contains("discovery document: the server answered with status 404")), "{told:?}");
+    assert!(
+        told.iter()
+            .all(|line| line.contains("discovery document: the server answered with status 404")),
+        "{told:?}"
+    );
     assert!(told.iter().all(|line| !line.contains("example.com")), "{told:?}");
 }

@@ -17,7 +17,10 @@ async fn keys_are_asked_for_where_the_newest_document_says() {
     server.json(MOVED, &jwks(&[&new]));
     assert_eq!(verify(&cache, &new.token()).await, Ok(()));
     assert_eq!((server.asked(JWKS).len(), server.asked(MOVED).len()), (1, 1));
-    assert_eq!(cache.end_session_endpoint().await.unwrap().as_str(), "https://op.example.com/new/logout");
+    assert_eq!(
+        cache.end_session_endpoint().await.unwrap().as_str(),
+        "https://op.example.com/new/logout"
+    );
 }
 
 /// It could name anybody's keys.
@@ -58,12 +61,18 @@ async fn a_bad_document_never_replaces_a_good_one_and_the_keys_are_fetched_all_t
         assert_eq!(verify(&cache, &forged.token()).await, Err(Rejected::UnknownKey));
         assert_eq!(verify(&cache, &new.token()).await, Ok(()));
         assert_eq!((server.asked(JWKS).len(), server.asked(MOVED).len()), (2, 0));
-        assert_eq!(cache.end_session_endpoint().await.unwrap().as_str(), "https://op.example.com/logout");
+        assert_eq!(
+            cache.end_session_endpoint().await.unwrap().as_str(),
+            "https://op.example.com/logout"
+        );
 
         // And as the first it gives nothing.
         let server = Server::with(&[&old]);
         server.serve(DISCOVERY, bad);
-        assert_eq!(verify(&discovered(&server), &old.token()).await, Err(Rejected::KeysUnavailable));
+        assert_eq!(
+            verify(&discovered(&server), &old.token()).await,
+            Err(Rejected::KeysUnavailable)
+        );
         assert_eq!(server.asked(JWKS).len() + server.asked(MOVED).len(), 0);
     }
 }
@@ -100,14 +109,18 @@ async fn two_issuers_made_with_the_same_keys_share_none() {
     );
     server.json(&format!("{OTHER}/jwks"), &jwks(&[&theirs]));
     let recipe = Keys::discovered(server.clone());
-    let (one, two) = (recipe.cache(&provider()), recipe.clone().cache(&Provider::generic(OTHER).unwrap()));
+    let (one, two) =
+        (recipe.cache(&provider()), recipe.clone().cache(&Provider::generic(OTHER).unwrap()));
     for _ in 0..2 {
         assert_eq!(verify(&one, &ours.token()).await, Ok(()));
         assert_eq!(verify(&two, &theirs.token()).await, Ok(()));
         assert_eq!(verify(&one, &theirs.token()).await, Err(Rejected::UnknownKey));
         assert_eq!(verify(&two, &ours.token()).await, Err(Rejected::UnknownKey));
     }
-    assert_eq!((one.end_session_endpoint().await.is_some(), two.end_session_endpoint().await), (true, None));
+    assert_eq!(
+        (one.end_session_endpoint().await.is_some(), two.end_session_endpoint().await),
+        (true, None)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -130,7 +143,9 @@ async fn the_document_may_be_elsewhere_or_there_may_be_none() {
     let cache = Keys::discovered_at(ELSEWHERE, server.clone()).unwrap().cache(&known);
     assert_eq!(verify(&cache, &ours.token()).await, Ok(()));
     let keys = Keys::discovered_at(ELSEWHERE, server.clone()).unwrap();
-    let issuer = crate::logout::Issuer::new(other, crate::model::id::ClientId::new("web").unwrap(), keys).also_known_as(ISSUER);
+    let issuer =
+        crate::logout::Issuer::new(other, crate::model::id::ClientId::new("web").unwrap(), keys)
+            .also_known_as(ISSUER);
     assert_eq!(verify(issuer.cache(), &ours.token()).await, Ok(()));
 
     let cache = Keys::fetched(JWKS, server.clone()).unwrap().cache(&provider());
@@ -138,9 +153,17 @@ async fn the_document_may_be_elsewhere_or_there_may_be_none() {
     assert_eq!(cache.end_session_endpoint().await, None);
     assert_eq!(server.fetches(), 0);
 
-    for wrong in ["http://op.example.com/jwks", "op.example.com", "https://a@op.example.com/", "https://op.example.com/#keys", ""]
-    {
-        assert!(Keys::fetched(wrong, server.clone()).is_err() && Keys::discovered_at(wrong, server.clone()).is_err());
+    for wrong in [
+        "http://op.example.com/jwks",
+        "op.example.com",
+        "https://a@op.example.com/",
+        "https://op.example.com/#keys",
+        "",
+    ] {
+        assert!(
+            Keys::fetched(wrong, server.clone()).is_err()
+                && Keys::discovered_at(wrong, server.clone()).is_err()
+        );
     }
     assert!(Keys::fetched("http://127.0.0.1:8080/jwks", server).is_ok());
 }
@@ -151,7 +174,10 @@ async fn where_users_sign_out_is_asked_for_once_and_within_the_time_of_one_fetch
     let server = Server::with(&[&ours]);
     let cache = discovered(&server);
     for _ in 0..3 {
-        assert_eq!(cache.end_session_endpoint().await.unwrap().as_str(), "https://op.example.com/logout");
+        assert_eq!(
+            cache.end_session_endpoint().await.unwrap().as_str(),
+            "https://op.example.com/logout"
+        );
     }
     assert_eq!(server.fetches(), 1);
     // It ages as the keys do.
@@ -195,7 +221,13 @@ async fn where_users_sign_out_is_asked_for_once_and_within_the_time_of_one_fetch
 #[tokio::test(start_paused = true)]
 async fn a_document_whose_sign_out_page_is_wrong_still_gives_the_keys() {
     let ours = Signer::new(1, "a");
-    for wrong in [json!("http://op.example.com/logout"), json!("/logout"), json!(7), json!(null), json!("javascript:alert(1)")] {
+    for wrong in [
+        json!("http://op.example.com/logout"),
+        json!("/logout"),
+        json!(7),
+        json!(null),
+        json!("javascript:alert(1)"),
+    ] {
         let server = Server::with(&[&ours]);
         let mut document = document();
         document["end_session_endpoint"] = wrong;
@@ -220,7 +252,10 @@ async fn a_provider_on_this_machine_may_do_without_tls_and_only_for_this_machine
         ("http://127.0.0.1.example.com/jwks", Err(Rejected::KeysUnavailable)),
     ] {
         let server = Server::default();
-        server.json(&format!("{HERE}/.well-known/openid-configuration"), &json!({"issuer": HERE, "jwks_uri": address}));
+        server.json(
+            &format!("{HERE}/.well-known/openid-configuration"),
+            &json!({"issuer": HERE, "jwks_uri": address}),
+        );
         server.json(address, &jwks(&[&ours]));
         let cache = Keys::discovered(server).cache(&Provider::generic(HERE).unwrap());
         assert_eq!(verify(&cache, &ours.token()).await, expected, "{address}");

@@ -46,7 +46,8 @@ async fn prepared_keys_are_there_when_the_first_token_comes() {
 
 #[tokio::test(start_paused = true)]
 async fn however_many_tokens_with_an_unknown_key_come_one_fetch_serves_all() {
-    let (old, new, made_up) = (Signer::new(1, "old"), Signer::new(2, "new"), Signer::new(3, "made up"));
+    let (old, new, made_up) =
+        (Signer::new(1, "old"), Signer::new(2, "new"), Signer::new(3, "made up"));
     let server = Server::with(&[&old]);
     let cache = discovered(&server);
     assert_eq!(verify(&cache, &old.token()).await, Ok(()));
@@ -84,14 +85,25 @@ async fn a_key_that_changes_under_its_name_is_fetched() {
 /// Whatever the reason, and whatever comes of it.
 #[tokio::test(start_paused = true)]
 async fn fetches_begin_no_more_often_than_said() {
-    let (ours, made_up, forged) = (Signer::new(1, "a"), Signer::new(2, "made up"), Signer::new(3, "a"));
-    for discovery in [Reply::Bytes(document().to_string().into_bytes()), Reply::Status(500), Reply::Silence, Reply::Panic] {
-        for keys in [Reply::Bytes(jwks(&[&ours]).to_string().into_bytes()), Reply::Status(503), Reply::Bytes(b"{}".to_vec())] {
+    let (ours, made_up, forged) =
+        (Signer::new(1, "a"), Signer::new(2, "made up"), Signer::new(3, "a"));
+    for discovery in [
+        Reply::Bytes(document().to_string().into_bytes()),
+        Reply::Status(500),
+        Reply::Silence,
+        Reply::Panic,
+    ] {
+        for keys in [
+            Reply::Bytes(jwks(&[&ours]).to_string().into_bytes()),
+            Reply::Status(503),
+            Reply::Bytes(b"{}".to_vec()),
+        ] {
             let server = Server::default();
             server.serve(DISCOVERY, discovery.clone());
             server.serve(JWKS, keys);
             // Age is a reason at once.
-            let cache = Keys::discovered(server.clone()).refresh_every(Duration::ZERO).cache(&provider());
+            let cache =
+                Keys::discovered(server.clone()).refresh_every(Duration::ZERO).cache(&provider());
             let begun = Instant::now();
             let mut tasks = Vec::new();
             while begun.elapsed() < SECOND * 60 {
@@ -145,7 +157,8 @@ async fn a_provider_that_comes_back_is_heard_at_once() {
     assert_eq!(server.fetches(), 2);
 }
 
-/// A token that came while a fetch was going on may be signed with a key that was published after that had begun.
+/// A token that came while a fetch was going on may be signed with a key that was published after
+/// that had begun.
 #[tokio::test(start_paused = true)]
 async fn a_token_is_refused_only_after_a_fetch_that_began_after_it_came() {
     let (old, new) = (Signer::new(1, "old"), Signer::new(2, "new"));
@@ -206,7 +219,9 @@ async fn old_keys_serve_for_as_long_as_fetching_fails() {
     let server = Server::with(&[&ours]);
     let cache = discovered(&server);
     assert_eq!(verify(&cache, &ours.token()).await, Ok(()));
-    for failure in [Reply::Status(500), Reply::Silence, Reply::Panic, Reply::Bytes(b"<html>".to_vec())] {
+    for failure in
+        [Reply::Status(500), Reply::Silence, Reply::Panic, Reply::Bytes(b"<html>".to_vec())]
+    {
         server.serve(DISCOVERY, failure.clone());
         server.serve(JWKS, failure);
         for _ in 0..10 {

@@ -1,4 +1,5 @@
-//! A key that a token names, that its provider has published, and that cannot be used: the log says which one it is, and why.
+//! A key that a token names, that its provider has published, and that cannot be used: the log says
+//! which one it is, and why.
 
 use super::*;
 
@@ -41,14 +42,23 @@ async fn a_needed_key_that_is_malformed_is_told_of_by_its_kid() {
         (with(&jwk(&needed), "alg", json!("RS256")), "alg"),
         (with(&jwk(&needed), "crv", json!("Ed448")), "another kind"),
         (json!({"kty": "RSA", "n": short, "e": "AQAB", "kid": "needed-1"}), "2048"),
-        (json!({"kty": "EC", "crv": "P-256", "x": "A".repeat(43), "y": "A".repeat(43), "kid": "needed-1"}), "no point"),
+        (
+            json!({"kty": "EC", "crv": "P-256", "x": "A".repeat(43), "y": "A".repeat(43), "kid": "needed-1"}),
+            "no point",
+        ),
         // Of use, but not for this token.
         (
             json!({"kty": "RSA", "n": Base64UrlUnpadded::encode_string(&[0xff; 256]), "e": "AQAB", "kid": "needed-1"}),
             "another algorithm",
         ),
         (
-            with(&jwk(&needed), "issuer", json!("https://login.microsoftonline.com/aaaaaaaa-0000-4000-8000-00000000000a/v2.0")),
+            with(
+                &jwk(&needed),
+                "issuer",
+                json!(
+                    "https://login.microsoftonline.com/aaaaaaaa-0000-4000-8000-00000000000a/v2.0"
+                ),
+            ),
             "another issuer",
         ),
     ] {
@@ -74,12 +84,19 @@ async fn the_only_key_is_told_of_too_if_it_is_malformed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_key_that_is_not_there_or_is_good_is_not_told_of() {
-    let (needed, other, forged) = (Signer::new(1, "needed-1"), Signer::new(2, "other"), Signer::new(3, "needed-1"));
+    let (needed, other, forged) =
+        (Signer::new(1, "needed-1"), Signer::new(2, "other"), Signer::new(3, "needed-1"));
     let broken = with(&jwk(&other), "use", json!("enc"));
     assert_eq!(told(needed.token(), &[jwk(&needed), broken.clone()]).await, (Ok(()), vec![]));
-    assert_eq!(told(forged.token(), &[jwk(&needed), broken.clone()]).await, (Err(Rejected::BadSignature), vec![]));
+    assert_eq!(
+        told(forged.token(), &[jwk(&needed), broken.clone()]).await,
+        (Err(Rejected::BadSignature), vec![])
+    );
     // Nobody but the provider has a name written into a log.
-    assert_eq!(told(Signer::new(1, "made-up").token(), &[jwk(&needed), broken]).await, (Err(Rejected::UnknownKey), vec![]));
+    assert_eq!(
+        told(Signer::new(1, "made-up").token(), &[jwk(&needed), broken]).await,
+        (Err(Rejected::UnknownKey), vec![])
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -87,8 +104,15 @@ async fn a_name_that_cannot_stand_in_a_log_does_not() {
     let long: &'static str = "k".repeat(65).leak();
     for kid in [long, "two\nlines", "\u{1b}[2J", "a b", "\u{202e}"] {
         let needed = Signer::new(1, kid);
-        let (_, lines) = told(needed.token(), &[with(&jwk(&needed), "use", json!("enc")), jwk(&Signer::new(2, "other"))]).await;
-        assert!(lines.len() == 1 && !lines[0].contains(kid) && lines[0].contains("not for signatures"), "{lines:?}");
+        let (_, lines) = told(
+            needed.token(),
+            &[with(&jwk(&needed), "use", json!("enc")), jwk(&Signer::new(2, "other"))],
+        )
+        .await;
+        assert!(
+            lines.len() == 1 && !lines[0].contains(kid) && lines[0].contains("not for signatures"),
+            "{lines:?}"
+        );
     }
 }
 
@@ -98,8 +122,14 @@ fn a_set_that_the_app_gives_tells_it_as_well() {
     use crate::model::id::ClientId;
     let lines = Lines::default();
     let needed = Signer::new(1, "needed-1");
-    let keys = json!({"keys": [with(&jwk(&needed), "use", json!("enc")), jwk(&Signer::new(2, "other"))]}).to_string();
-    let issuer = Issuer::new(provider(), ClientId::new("web").unwrap(), Keys::fixed(keys.as_bytes()).unwrap());
+    let keys =
+        json!({"keys": [with(&jwk(&needed), "use", json!("enc")), jwk(&Signer::new(2, "other"))]})
+            .to_string();
+    let issuer = Issuer::new(
+        provider(),
+        ClientId::new("web").unwrap(),
+        Keys::fixed(keys.as_bytes()).unwrap(),
+    );
     let issuer = issuer.algorithms([Algorithm::EdDsa]);
     let set = KeySet::parse(keys.as_bytes()).unwrap();
     let now = std::time::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
