@@ -4,12 +4,9 @@
 //! beside the store's own sign-out. Then how many signals a second are answered, by one connection and by 64. Then what is refused.
 //! Sender and receiver share the machine's cores.
 //!
-//! `cargo bench --bench logout`; `OUBLIETTE_BENCH=short` for a quick look.
+//! `cargo bench --all-features --bench logout`; `OUBLIETTE_BENCH=short` for a quick look.
 
 mod common;
-#[path = "../tests/logout/signer.rs"]
-#[allow(dead_code, reason = "what tests use of it")]
-mod signer;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -19,8 +16,8 @@ use common::{Bench, TOKENS, client, compare, is_bench, is_short, micros, sizes};
 use oubliette::SessionPolicy;
 use oubliette::logout::{Algorithm, Issuer, Issuers, KeySet, Keys, Receiver};
 use oubliette::openid::Provider;
+use oubliette_testkit::signer::Signer;
 use serde_json::{Value, json};
-use signer::Signer;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;

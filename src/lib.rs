@@ -101,7 +101,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 // The rooms, from the ground up: each uses those above it in this list, and none below it, which
-// `tests/layers.rs` holds them to.
+// `tests/core/layers.rs` holds them to.
 
 // What the operating system gives: files, locks, threads, memory that is wiped.
 mod platform;

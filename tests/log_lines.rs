@@ -1,11 +1,9 @@
 //! Nothing that tells who a user is or what a token is appears in a log line, however talkative the engine is told to be.
 
-mod common;
-
 use std::sync::Mutex;
 
-use common::{now, tenant};
 use oubliette::*;
+use oubliette_testkit::accounts::{now, tenant};
 
 static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 

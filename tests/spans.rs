@@ -1,7 +1,5 @@
 //! No span, event or metric tells who a user is or what a token is. One test: the subscriber and the recorder are for the whole process.
 
-mod common;
-
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -9,12 +7,12 @@ use std::time::Duration;
 
 use ::tower_sessions::session::{Id, Record};
 use ::tower_sessions::{ExpiredDeletion, Expiry, Session, SessionStore};
-use common::{now, scopes};
 use metrics_util::debugging::DebuggingRecorder;
 use oubliette::oauth::ProviderFields;
 use oubliette::openid::{Provider, ProviderIdTokenClaims};
 use oubliette::tower_sessions::{OublietteSessions, bind, bound};
 use oubliette::*;
+use oubliette_testkit::accounts::{now, scopes};
 use serde_json::json;
 
 /// Keeps all that a subscriber can see.

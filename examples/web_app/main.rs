@@ -2,7 +2,7 @@
 //! to be seen in a browser.
 //!
 //! ```sh
-//! cargo run --release --example web_app
+//! cargo run --release --all-features --example web_app
 //! ```
 //!
 //! - `app/`: **to copy**. What a user would take into an app of their own.
@@ -11,10 +11,10 @@
 //! - `other_app.rs`: demonstration. A second app, where its users are signed in too.
 //! - `api.rs`: demonstration. An API that wants an access token.
 
-mod api;
+pub(crate) mod api;
 mod app;
 mod board;
-mod other_app;
+pub(crate) mod other_app;
 pub(crate) mod provider;
 mod site;
 

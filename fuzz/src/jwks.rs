@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::bounds::within;
 use crate::input::Encode;
 use crate::members::{Change, Members};
-use crate::signer::Signer;
+use oubliette_testkit::signer::Signer;
 
 crate::plans! {
     /// The document.

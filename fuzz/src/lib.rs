@@ -17,9 +17,6 @@ pub mod msal_import;
 pub mod operations;
 pub mod row_and_header;
 pub mod seeds;
-#[path = "../../tests/logout/signer.rs"]
-#[allow(dead_code, reason = "what other tests use of it")]
-mod signer;
 pub mod token_response;
 
 /// A target by its name.

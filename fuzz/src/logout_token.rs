@@ -14,7 +14,7 @@ use crate::bounds::within;
 use crate::edit::Edit;
 use crate::input::Encode;
 use crate::members::{Change, Members};
-use crate::signer::Signer;
+use oubliette_testkit::signer::Signer;
 
 crate::plans! {
     /// What the token is made of, and what the issuer is set to.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use oubliette::Machine;
 use oubliette::fuzzing::{LedgerFile, LedgerOn};
+use oubliette_testkit::chance::Chance;
 use serde_json::{Map, Value};
 
 use crate::edit::Edit;
@@ -568,22 +569,13 @@ fn of_msal_import() -> Seeds {
         ("trailing-commas", br#"{"AccessToken": {"a": {"secret": "x",},}, "RefreshToken": null,}"#.to_vec()),
         ("wrong-kinds", br#"{"AccessToken": [1], "IdToken": "x", "Account": {"a": 1e999, "b": null}}"#.to_vec()),
     ]));
-    let mut chance = 1u64;
+    let mut chance = Chance(1);
     for (number, length) in [12, 20, 40, 60, 90].into_iter().enumerate() {
         let mut choices = vec![msal_import::PUT_TOGETHER];
-        choices.extend((0..length).map(|_| next(&mut chance) as u8));
+        choices.extend((0..length).map(|_| chance.next() as u8));
         seeds.insert(format!("put-together-{number}"), choices);
     }
     seeds
-}
-
-/// Chance that repeats (SplitMix64).
-fn next(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 fn of_operations() -> Seeds {
@@ -671,11 +663,11 @@ fn of_operations() -> Seeds {
         ("waits", after(vec![sign_out(0, 0), Verb::WaitReclaimed {}, crash(true), Verb::Sweep { budget: 9 }, Verb::Close {}])),
     ]);
     // And a few long ones by chance, most verbs as they come.
-    let mut chance = 7u64;
+    let mut chance = Chance(7);
     for number in 0..10u64 {
         let mut verbs = begin();
         for _ in 0..30 {
-            let mut below = |end: u64| (next(&mut chance) % end) as u8;
+            let mut below = |end: u64| chance.below(end) as u8;
             let maybe = |number: u8| (number > 2).then_some(number);
             verbs.push(match below(18) {
                 0..=3 => {

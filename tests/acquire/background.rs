@@ -13,8 +13,8 @@ use tokio::runtime::{Builder as Runtime, Runtime as Rt};
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 
-use crate::common::*;
 use crate::world::*;
+use oubliette_testkit::accounts::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use oubliette::*;
 
-use crate::common::*;
 use crate::world::*;
+use oubliette_testkit::accounts::*;
 
 #[test]
 fn a_miss_refreshes_once_and_stores_both_tokens() {

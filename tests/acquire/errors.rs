@@ -4,8 +4,8 @@ use std::error::Error as _;
 
 use oubliette::*;
 
-use crate::common::*;
 use crate::world::*;
+use oubliette_testkit::accounts::*;
 
 #[derive(Debug, PartialEq, thiserror::Error)]
 #[error("status {0}")]

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use oubliette::*;
 
-use crate::common::*;
 use crate::world::*;
+use oubliette_testkit::accounts::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
 

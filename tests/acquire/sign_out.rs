@@ -5,10 +5,10 @@ use std::thread::{scope, yield_now};
 
 use oubliette::*;
 
-use crate::common::*;
 use crate::provider::Provider;
 use crate::together::meet;
 use crate::world::*;
+use oubliette_testkit::accounts::*;
 
 fn scopes_of_a_sign_out() -> [SignOut; 5] {
     [

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use oubliette::*;
 
-use crate::common::*;
 use crate::provider::Provider;
 use crate::world::*;
+use oubliette_testkit::accounts::*;
 
 /// Waits until that many have come this far.
 pub fn meet(come: &AtomicU32, count: u32) {

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use oubliette::*;
 
-use crate::common::*;
 use crate::provider::Provider;
+use oubliette_testkit::accounts::*;
 
 pub struct World {
     pub machine: Machine,

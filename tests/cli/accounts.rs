@@ -6,8 +6,8 @@ use std::process::Stdio;
 use oubliette::*;
 use serde_json::json;
 
-use crate::common::*;
 use crate::site::*;
+use oubliette_testkit::accounts::*;
 
 #[test]
 fn accounts_are_listed_by_page_and_tenant_and_nothing_else_shows_them() {

@@ -6,8 +6,8 @@ use std::time::SystemTime;
 use oubliette::*;
 use serde_json::{Value, json};
 
-use crate::common::*;
 use crate::site::*;
+use oubliette_testkit::accounts::*;
 
 #[test]
 fn beside_the_app_history_works_and_all_else_says_who_is_there() {

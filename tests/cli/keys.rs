@@ -6,8 +6,8 @@ use std::process::Command;
 use oubliette::*;
 use serde_json::{Value, json};
 
-use crate::common::*;
 use crate::site::*;
+use oubliette_testkit::accounts::*;
 
 #[test]
 fn keygen_makes_a_private_file_once() {

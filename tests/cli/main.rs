@@ -4,10 +4,6 @@
 #![allow(unreachable_pub, reason = "this is no library")]
 
 mod accounts;
-#[path = "../common/mod.rs"]
-mod common;
-#[path = "../common/disk.rs"]
-mod disk;
 mod history;
 mod import;
 mod keys;

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use oubliette::*;
 use serde_json::{Value, json};
 
-use crate::common::*;
 use crate::site::*;
+use oubliette_testkit::accounts::*;
 
 #[test]
 fn every_scope_can_be_signed_out() {

@@ -9,7 +9,7 @@ use base64ct::Encoding;
 use oubliette::*;
 use serde_json::{Value, json};
 
-use crate::common::*;
+use oubliette_testkit::accounts::*;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_oubliette");
 

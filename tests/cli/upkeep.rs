@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 use oubliette::*;
 use serde_json::{Value, json};
 
-use crate::common::*;
-use crate::disk::entry;
 use crate::site::*;
+use oubliette_testkit::accounts::*;
+use oubliette_testkit::disk::entry;
 
 #[test]
 fn a_store_is_made_once_and_only_by_init() {

@@ -6,8 +6,6 @@
 //! the feature `test-util`). Not looked at: registers, other threads' stacks, and all of AES-GCM's state but the round keys.
 
 mod canary;
-#[path = "../common/mod.rs"]
-mod common;
 mod key_sources;
 mod verbs;
 

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::canary::{self, Kind, held};
-use super::common::*;
 use super::{clean_after, key, operator_key, secret};
 use ::tower_sessions::session::{Id, Record};
 use ::tower_sessions::{Session, SessionStore};
@@ -13,6 +12,7 @@ use oubliette::msal::MsalCache;
 use oubliette::oauth::{ProviderFields, Received, TokenAnswer, TokenRequestError};
 use oubliette::tower_sessions::{BINDING, OublietteSessions, bind};
 use oubliette::*;
+use oubliette_testkit::accounts::*;
 use serde_json::Value;
 
 const HOUR: Duration = Duration::from_secs(3600);

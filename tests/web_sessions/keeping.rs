@@ -123,7 +123,7 @@ async fn what_is_made_saved_and_deleted_beside_a_move_is_moved_as_it_was_left() 
 
 #[tokio::test]
 async fn a_backup_has_no_web_sessions() {
-    let home = disk::Home::new();
+    let home = oubliette_testkit::disk::Home::new();
     let builder = || home.builder().ledger_dir(home.beside("ledger"));
     let store = builder().open().unwrap();
     let web = OublietteSessions::new(store.clone());
@@ -178,7 +178,7 @@ async fn the_sweep_takes_what_expired_and_visitors_leave_nothing() {
 
 #[tokio::test]
 async fn visitors_do_not_fill_the_disk() {
-    let home = disk::Home::new();
+    let home = oubliette_testkit::disk::Home::new();
     let clock = ManualClock::new(now());
     let store = home.builder().clock(clock.clone()).open().unwrap();
     let web = OublietteSessions::new(store.clone());

@@ -1,10 +1,5 @@
 //! Web sessions: the contract of `tower-sessions`, and that none outlives its sign-in, its deletion or its time.
 
-#[path = "../common/mod.rs"]
-mod common;
-#[path = "../common/disk.rs"]
-mod disk;
-
 mod contract;
 mod crashes;
 mod keeping;
@@ -17,9 +12,9 @@ use std::time::Duration;
 
 use ::tower_sessions::session::{Id, Record};
 use ::tower_sessions::{Session, SessionStore};
-use common::*;
 use oubliette::tower_sessions::{BINDING, OublietteSessions, bind};
 use oubliette::*;
+use oubliette_testkit::accounts::*;
 use serde_json::Value;
 use time::OffsetDateTime;
 

@@ -8,7 +8,7 @@ const NEEDLE: &str = "qV3rNeedleZx81Kq";
 
 #[tokio::test]
 async fn no_file_shows_an_id_or_data() {
-    let home = disk::Home::new();
+    let home = oubliette_testkit::disk::Home::new();
     let store = home.open();
     let web = OublietteSessions::new(store.clone());
     let live = store.sign_in(SignIn::new(AccountId::new("needle.example", NEEDLE).unwrap(), tenant(1))).unwrap();
@@ -33,7 +33,7 @@ async fn no_file_shows_an_id_or_data() {
     let hex = |needle: &Vec<u8>| base16ct::lower::encode_string(needle).into_bytes();
     let base64 = |needle: &Vec<u8>| base64ct::Base64Unpadded::encode_string(needle).into_bytes();
     let forms: Vec<_> = needles.iter().flat_map(|needle| [needle.clone(), hex(needle), base64(needle)]).collect();
-    for (name, bytes) in disk::contents(home.path().parent().unwrap()) {
+    for (name, bytes) in oubliette_testkit::disk::contents(home.path().parent().unwrap()) {
         let name = name.to_string_lossy().into_owned().into_bytes();
         for form in &forms {
             let is_in = |bytes: &[u8]| bytes.windows(form.len()).any(|window| window == form);

@@ -1,9 +1,5 @@
 //! In a process in which nobody can choose the cryptography, and nobody has.
 
-#[path = "../../logout/signer.rs"]
-#[allow(dead_code, unreachable_pub)]
-mod signer;
-
 use std::panic::catch_unwind;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,7 +7,7 @@ use oubliette::ClientId;
 use oubliette::logout::{Algorithm, HttpClient, HttpError, Issuer, KeySet, Keys, Rejected, ReqwestClient};
 use oubliette::openid::Provider;
 use serde_json::{Value, json};
-use signer::Signer;
+use oubliette_testkit::signer::Signer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const ALL: [Algorithm; 5] = [Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256, Algorithm::Es384, Algorithm::EdDsa];

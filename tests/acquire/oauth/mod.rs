@@ -1,0 +1,7 @@
+//! What the `oauth2` and `openidconnect` crates give, as what the store takes.
+
+mod answers;
+mod grants;
+mod providers;
+mod refusals;
+mod tokens;

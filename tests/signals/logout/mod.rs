@@ -1,0 +1,9 @@
+//! The sign-out callbacks of OpenID Connect.
+
+mod algorithms;
+mod claims;
+mod conformance;
+mod effects;
+mod entra;
+mod key_sets;
+mod settings;
