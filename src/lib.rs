@@ -186,6 +186,7 @@ pub use crypto::{KeyProvider, KeySource, WrapContext, WrappedKey};
 pub use engine::Durability;
 pub use maintenance::upkeep::{Upkeep, UpkeepBuilder, UpkeepState};
 pub use model::error::{Error, Part, Result};
+pub use model::error_kind::ErrorKind;
 pub use model::id::{
     AccountId, Alias, AliasKind, ClientId, MAX_ID_BYTES, SessionId, Subject, TenantId,
 };

@@ -71,6 +71,7 @@ use tower_sessions_core::{ExpiredDeletion, Session, SessionStore};
 
 use crate::api::token_store::TokenStore;
 use crate::model::error::Error;
+use crate::observe;
 use crate::platform::wipe::Wiped;
 use crate::store::sign_in::LiveSignIn;
 use crate::store::web::{self, Binding, WebRecord};
@@ -160,8 +161,8 @@ pub async fn bound(
         return Err(StoreError::Decode(UNREADABLE.into()).into());
     };
     let store = store.clone();
-    Ok(blocking(move || store.resume_tagged(&binding.account, &binding.sign_in).map_err(failed))
-        .await?)
+    let resume = move || store.resume_tagged(&binding.account, &binding.sign_in).map_err(failed);
+    Ok(blocking(resume).await?)
 }
 
 #[async_trait]
@@ -169,7 +170,9 @@ impl SessionStore for OublietteSessions {
     async fn create(&self, record: &mut Record) -> Result<()> {
         let (id, binding, kept) = (record.id.0.to_le_bytes(), binding_of(record)?, kept(record)?);
         let id = self.blocking(move |me| {
-            web::create(me.store.core(), id, binding.as_ref(), kept, me.unbound_for).map_err(failed)
+            let create =
+                || web::create(me.store.core(), id, binding.as_ref(), kept, me.unbound_for);
+            observe::verb("web_session_create", create).map_err(failed)
         });
         record.id = Id(i128::from_le_bytes(id.await?));
         Ok(())
@@ -178,7 +181,8 @@ impl SessionStore for OublietteSessions {
     async fn save(&self, record: &Record) -> Result<()> {
         let (id, binding, kept) = (record.id.0.to_le_bytes(), binding_of(record)?, kept(record)?);
         self.blocking(move |me| {
-            web::save(me.store.core(), &id, binding.as_ref(), kept, me.unbound_for).map_err(failed)
+            let save = || web::save(me.store.core(), &id, binding.as_ref(), kept, me.unbound_for);
+            observe::verb("web_session_save", save).map_err(failed)
         })
         .await
     }
@@ -186,7 +190,8 @@ impl SessionStore for OublietteSessions {
     async fn load(&self, session_id: &Id) -> Result<Option<Record>> {
         let id = *session_id;
         self.blocking(move |me| {
-            let found = web::load(me.store.core(), &id.0.to_le_bytes()).map_err(failed)?;
+            let load = || web::load(me.store.core(), &id.0.to_le_bytes());
+            let found = observe::verb("web_session_load", load).map_err(failed)?;
             found.map(|(binding, kept)| record(id, binding.as_ref(), &kept)).transpose()
         })
         .await
@@ -194,7 +199,11 @@ impl SessionStore for OublietteSessions {
 
     async fn delete(&self, session_id: &Id) -> Result<()> {
         let id = session_id.0.to_le_bytes();
-        self.blocking(move |me| web::delete(me.store.core(), &id).map_err(failed)).await
+        self.blocking(move |me| {
+            let delete = || web::delete(me.store.core(), &id);
+            observe::verb("web_session_delete", delete).map_err(failed)
+        })
+        .await
     }
 }
 
@@ -202,7 +211,11 @@ impl SessionStore for OublietteSessions {
 impl ExpiredDeletion for OublietteSessions {
     /// Looks at every web session, and at no token. [`TokenStore::sweep`] does it too.
     async fn delete_expired(&self) -> Result<()> {
-        self.blocking(|me| web::delete_expired(me.store.core()).map_err(failed)).await
+        self.blocking(|me| {
+            let delete = || web::delete_expired(me.store.core());
+            observe::verb("web_sessions_delete_expired", delete).map_err(failed)
+        })
+        .await
     }
 }
 

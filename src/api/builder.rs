@@ -18,6 +18,7 @@ use crate::model::position::Position;
 use crate::model::report::{Opened, Verified};
 use crate::model::sign_out::{Scope, SessionPolicy};
 use crate::model::time::Millis;
+use crate::observe;
 use crate::platform::disk::{self, Disk};
 use crate::platform::sync::Arc;
 use crate::rows::cipher::Rows;
@@ -235,6 +236,10 @@ impl Builder {
     /// [`Error::Full`] and [`Error::Io`]; [`Error::InvalidInput`] if something was set out of its
     /// range.
     pub fn open(self) -> Result<TokenStore> {
+        observe::verb("open", || self.open_now())
+    }
+
+    fn open_now(self) -> Result<TokenStore> {
         let key = self.key.as_ref().ok_or_else(no_key)?;
         if !(1..=64).contains(&self.options.max_sign_ins) {
             return Err(Error::invalid("max_sign_ins", "it must be from 1 to 64"));
@@ -314,20 +319,19 @@ impl Builder {
     /// [`Error::InvalidInput`] if this is no whole backup, or the store has
     /// [erased](TokenStore::complete_erasure) or forgotten everything since; [`Error::Damaged`] of
     /// the ledger if that is missing, or older than the backup: nothing was changed then.
-    pub fn restore(mut self, backup: impl AsRef<Path>) -> Result<TokenStore> {
+    pub fn restore(self, backup: impl AsRef<Path>) -> Result<TokenStore> {
+        observe::verb("restore", || self.restore_now(backup.as_ref()))
+    }
+
+    fn restore_now(mut self, backup: &Path) -> Result<TokenStore> {
         let key = self.key.as_ref().ok_or_else(no_key)?;
         let folders = self
             .in_folders()
             .ok_or_else(|| Error::invalid("restore", "a backup is restored into a folder"))?;
-        crate::maintenance::restore::restore(
-            Box::new(folders.clone()),
-            key,
-            self.growth,
-            backup.as_ref(),
-        )?;
+        crate::maintenance::restore::restore(Box::new(folders.clone()), key, self.growth, backup)?;
         // A backup that does not fit is no reason to forget everyone.
         self.on_damage = OnDamage::Refuse;
-        self.open()
+        self.open_now()
     }
 
     /// Reads the sign-outs on record without opening the store: beside the app that has it open, on
@@ -356,6 +360,10 @@ impl Builder {
     }
 
     fn read_history(self, of: Option<&[Scope]>) -> Result<History> {
+        observe::verb("history", || self.read_history_now(of))
+    }
+
+    fn read_history_now(self, of: Option<&[Scope]>) -> Result<History> {
         let key = self.key.as_ref().ok_or_else(no_key)?;
         if let Some(folders) = self.in_folders() {
             // A place makes the folders that it is asked for.
@@ -377,7 +385,11 @@ impl Builder {
     ///
     /// # Errors
     /// As [`Builder::open`], but never makes a store: [`Error::InvalidInput`] if there is none.
-    pub fn verify(mut self) -> Result<Verified> {
+    pub fn verify(self) -> Result<Verified> {
+        observe::verb("verify", || self.verify_now())
+    }
+
+    fn verify_now(mut self) -> Result<Verified> {
         let key = self.key.as_ref().ok_or_else(no_key)?;
         let folders = self
             .in_folders()

@@ -234,9 +234,11 @@ impl TokenStore {
         account: &Tag,
         id: &row_key::SignInId,
     ) -> Result<Option<LiveSignIn>> {
-        let open = self.core().enter()?;
-        let live = beside_writers(|| sign_in::live_sign_ins(&self.owner, &open, account))?;
-        Ok(live.into_iter().find(|live| live.id_bytes() == id))
+        observe::verb("resume", || {
+            let open = self.core().enter()?;
+            let live = beside_writers(|| sign_in::live_sign_ins(&self.owner, &open, account))?;
+            Ok(live.into_iter().find(|live| live.id_bytes() == id))
+        })
     }
 
     /// The live accounts, page by page. Accounts that do not open are counted, not listed.
@@ -244,6 +246,10 @@ impl TokenStore {
     /// # Errors
     /// [`Error::Poisoned`], [`Error::Closed`].
     pub fn accounts(&self, page: Page) -> Result<Accounts> {
+        observe::verb("accounts", || self.page_of_accounts(page))
+    }
+
+    fn page_of_accounts(&self, page: Page) -> Result<Accounts> {
         let mut after = page.after.unwrap_or_else(row_key::all_accounts);
         let mut found = Accounts::default();
         while found.accounts.len() < page.limit {
@@ -263,6 +269,10 @@ impl TokenStore {
     /// # Errors
     /// As [`TokenStore::accounts`].
     pub fn accounts_in(&self, tenant: &TenantId, page: Page) -> Result<Accounts> {
+        observe::verb("accounts_in", || self.page_of_tenant(tenant, page))
+    }
+
+    fn page_of_tenant(&self, tenant: &TenantId, page: Page) -> Result<Accounts> {
         let tag = self.core().tagger.tenant(tenant);
         let prefix = Index::Tenant.accounts_of(&tag);
         let mut after = page.after;
@@ -290,8 +300,9 @@ impl TokenStore {
     /// # Errors
     /// As [`TokenStore::accounts`].
     pub fn accounts_of_session(&self, session: &SessionId) -> Result<Vec<Account>> {
-        self.accounts_under(Index::Session, self.core().tagger.session(session), |live| {
-            live.session() == Some(session)
+        let tag = self.core().tagger.session(session);
+        observe::verb("accounts_of_session", || {
+            self.accounts_under(Index::Session, tag, |live| live.session() == Some(session))
         })
     }
 
@@ -300,8 +311,9 @@ impl TokenStore {
     /// # Errors
     /// As [`TokenStore::accounts`].
     pub fn accounts_of_subject(&self, subject: &Subject) -> Result<Vec<Account>> {
-        self.accounts_under(Index::Subject, self.core().tagger.subject(subject), |live| {
-            live.subject() == Some(subject)
+        let tag = self.core().tagger.subject(subject);
+        observe::verb("accounts_of_subject", || {
+            self.accounts_under(Index::Subject, tag, |live| live.subject() == Some(subject))
         })
     }
 
@@ -310,8 +322,9 @@ impl TokenStore {
     /// # Errors
     /// As [`TokenStore::accounts`].
     pub fn accounts_of_alias(&self, alias: &Alias) -> Result<Vec<Account>> {
-        self.accounts_under(Index::Alias, self.core().tagger.alias(alias), |live| {
-            live.aliases().contains(alias)
+        let tag = self.core().tagger.alias(alias);
+        observe::verb("accounts_of_alias", || {
+            self.accounts_under(Index::Alias, tag, |live| live.aliases().contains(alias))
         })
     }
 

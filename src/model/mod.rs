@@ -3,6 +3,7 @@
 
 pub(crate) mod entra_cloud;
 pub(crate) mod error;
+pub(crate) mod error_kind;
 pub(crate) mod id;
 pub(crate) mod position;
 pub(crate) mod query;

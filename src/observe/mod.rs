@@ -343,7 +343,7 @@ fn outcome<T>(span: &Span, verb: &'static str, result: &Result<T>) -> &'static s
         Ok(_) => "ok",
         Err(error) => {
             look_at(verb, error);
-            kind_of(error)
+            error.kind().as_str()
         }
     };
     span.outcome(outcome);
@@ -367,28 +367,6 @@ fn look_at(verb: &'static str, error: &Error) {
         }
         Error::Full(part) => alert!("no space is left", verb = verb, part = part.as_str()),
         _ => {}
-    }
-}
-
-/// The error's kind, as a label.
-fn kind_of(error: &Error) -> &'static str {
-    match error {
-        Error::InvalidInput { .. } => "invalid_input",
-        Error::SignedOut => "signed_out",
-        Error::Overtaken { .. } => "overtaken",
-        Error::Indeterminate(_) => "indeterminate",
-        Error::Poisoned(_) => "poisoned",
-        Error::OnlySessionEnded { .. } => "only_session_ended",
-        Error::Full(_) => "full",
-        Error::AlreadyOpen { .. } => "already_open",
-        Error::KeyRejected => "key_rejected",
-        Error::KeyUnavailable { .. } => "key_unavailable",
-        Error::Damaged { .. } => "damaged",
-        Error::Tampered(_) => "tampered",
-        Error::UnsupportedFormat { .. } => "unsupported_format",
-        Error::Closed => "closed",
-        Error::Forked => "forked",
-        Error::Io { .. } => "io",
     }
 }
 

@@ -151,7 +151,7 @@ fn damage_has_a_code_of_its_own() {
     let mut newer = fs::read(site.path("away")).unwrap();
     newer[4] = 9;
     fs::write(site.path("tokens/keyring"), newer).unwrap();
-    assert_eq!(site.fails(9, &["stats"])["kind"], "newer_format");
+    assert_eq!(site.fails(9, &["stats"])["kind"], "unsupported_format");
 }
 
 #[test]

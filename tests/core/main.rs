@@ -15,6 +15,7 @@ mod model;
 mod moves;
 #[cfg(feature = "openidconnect")]
 mod names;
+mod observed;
 mod opened;
 mod races;
 mod small_model;

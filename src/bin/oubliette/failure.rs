@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::process::ExitCode;
 
-use oubliette::Error;
+use oubliette::{Error, ErrorKind};
 use serde_json::json;
 
 use crate::report::Report;
@@ -49,7 +49,7 @@ Exit codes:
   13  only the session itself was signed out, not the rest of its accounts
   14  nobody was signed in under that name, and --expect-someone was given";
 
-    /// The word for it in JSON.
+    /// The word in JSON for what is the program's own; the store's errors have theirs.
     fn word(self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -61,7 +61,7 @@ Exit codes:
             Self::KeyRejected => "key_rejected",
             Self::KeyUnavailable => "key_unavailable",
             Self::Damaged => "damaged",
-            Self::NewerFormat => "newer_format",
+            Self::NewerFormat => "unsupported_format",
             Self::Indeterminate => "indeterminate",
             Self::Full => "full",
             Self::Io => "io",
@@ -81,6 +81,8 @@ impl From<Code> for ExitCode {
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: Code,
+    /// The store's word for its error, if it is one of the store's.
+    kind: Option<ErrorKind>,
     message: String,
     /// The process that has the store open.
     pid: Option<u32>,
@@ -90,7 +92,7 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), pid: None, report: None }
+        Self { code, kind: None, message: message.into(), pid: None, report: None }
     }
 
     /// With what was done before it went wrong.
@@ -107,8 +109,9 @@ impl Failure {
     /// Says it on stderr.
     pub(crate) fn show(&self, as_json: bool) -> ExitCode {
         if as_json {
+            let kind = self.kind.map_or(self.code.word(), ErrorKind::as_str);
             let mut error =
-                json!({"code": self.code as u8, "kind": self.code.word(), "message": self.message});
+                json!({"code": self.code as u8, "kind": kind, "message": self.message});
             if let (Some(pid), Some(error)) = (self.pid, error.as_object_mut()) {
                 error.insert("pid".into(), pid.into());
             }
@@ -136,6 +139,8 @@ impl From<Error> for Failure {
             Error::OnlySessionEnded { .. } => Code::OnlySession,
             _ => Code::Other,
         };
+        // What the store takes for a bad argument may be no store at all: that has a code of its own.
+        let kind = Some(error.kind()).filter(|kind| *kind != ErrorKind::InvalidInput);
         let (message, pid) = match error {
             Error::AlreadyOpen { pid } => {
                 let by = pid.map(|pid| format!(" by process {pid}")).unwrap_or_default();
@@ -150,7 +155,7 @@ impl From<Error> for Failure {
             ),
             error => (with_sources(&error), None),
         };
-        Self { pid, ..Self::new(code, message) }
+        Self { kind, pid, ..Self::new(code, message) }
     }
 }
 
