@@ -21,6 +21,7 @@ use crate::model::time::Millis;
 use crate::observe;
 use crate::platform::disk::{self, Disk};
 use crate::platform::sync::Arc;
+use crate::rows::LONGEST_VALUE;
 use crate::rows::cipher::Rows;
 use crate::rows::row_key::{CHECKPOINT, FRESH, KNOWN};
 use crate::store::files::{Premises, Unfinished};
@@ -73,7 +74,7 @@ impl Location {
 
 impl Builder {
     pub(crate) fn at_folder(path: PathBuf) -> Self {
-        Self::new(Location::Folders(Folders { path, ledger: None, tuning: Tuning::default() }))
+        Self::new(Location::Folders(Folders::new(path, None, Tuning::default())))
     }
 
     #[cfg(feature = "test-util")]
@@ -139,7 +140,7 @@ impl Builder {
     /// How much memory the engine's cache of sealed rows may take. Default: 64 MiB.
     pub fn cache_bytes(mut self, bytes: u64) -> Self {
         if let Some(folders) = self.folders() {
-            folders.tuning.cache_bytes = bytes;
+            folders.engines.tuning.cache_bytes = bytes;
         }
         self
     }
@@ -153,7 +154,7 @@ impl Builder {
     /// are not bounded.)
     pub fn disk_timeout(mut self, timeout: Duration) -> Self {
         if let Some(folders) = self.folders() {
-            folders.tuning.disk_timeout = timeout;
+            folders.engines.tuning.disk_timeout = timeout;
         }
         self
     }
@@ -406,7 +407,7 @@ impl Builder {
         place.lock_ledger(&ledger, &mut held)?;
         self.on_damage = OnDamage::Refuse;
         verify_copy(move |copy| {
-            let to = Folders { path: copy.to_owned(), ledger: None, tuning: place.tuning };
+            let to = Folders::new(copy.to_owned(), None, place.engines.tuning);
             let copied = to.disk()?;
             for (from, name) in [
                 (place.ledger_disk()?, ledger.as_str()),
@@ -417,7 +418,7 @@ impl Builder {
             }
             for name in place.disk()?.list().map_err(Error::io("list the store's folder"))? {
                 if parse_engine(&name).is_some_and(|(ledger, _)| ledger == id) {
-                    to.import_engine(&place.path.join(&name), &name)?;
+                    to.engines().import(&place.path.join(&name), &name)?;
                 }
             }
             self.place = Location::Folders(to);
@@ -558,7 +559,10 @@ impl Birth<'_> {
             marked.map_err(Error::io("write the mark of a missing engine"))?;
         }
         let serial = newest.unwrap_or(0);
-        let engine = self.place.open_engine(&engine_name(&secrets.ledger_id, serial))?;
+        let engine = self.place.engines().open(&engine_name(&secrets.ledger_id, serial))?;
+        if engine.limits().value_bytes < LONGEST_VALUE {
+            return Err(Error::invalid("engine", "it cannot hold the longest row"));
+        }
         let rows = Rows::new(keyring.store_id, secrets.clone());
         let checkpoint = engine.get(CHECKPOINT).map_err(open_error)?;
         if checkpoint.is_none() && serial > 0 {
@@ -598,7 +602,7 @@ impl Birth<'_> {
         let names = self.disk.list().map_err(Error::io("list the store's folder"))?;
         let old = names.iter().filter(|name| is_engine(name) && **name != current);
         // One that cannot be removed now does no harm but to the disk's space.
-        old.into_iter().for_each(|name| drop(self.place.remove_engine(name)));
+        old.into_iter().for_each(|name| drop(self.place.engines().remove(name)));
         if names.iter().any(|name| name == BIRTH) {
             self.disk.remove(BIRTH).map_err(Error::io("remove the birth mark"))?;
         }

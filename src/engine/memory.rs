@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use super::{Batch, Durability, Engine, EngineError, Row};
+use super::{Batch, Commit, Durability, Engine, EngineError, Limits, Row};
 use crate::model::tag::Tag;
 use crate::platform::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -122,17 +122,31 @@ impl Engine for MemoryEngine {
         Ok(rows.take(limit).map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 
-    fn commit(&self, _: &Tag, batch: Batch) -> Result<bool, EngineError> {
+    fn commit(&self, _: &Tag, batch: Batch) -> Result<Commit, EngineError> {
         let mut state = self.0.lock();
         if state.failing {
             return Err(EngineError::Io(std::io::Error::other("injected")));
         }
         if batch.guard.is_some_and(|(key, expected)| state.live.get(&key) != expected.as_ref()) {
-            return Ok(false);
+            return Ok(Commit::Conflict);
         }
         apply(&mut state.live, batch.changes.clone());
         state.unsynced.push(batch.changes);
-        Ok(true)
+        Ok(Commit::Done)
+    }
+
+    fn discard(&self, keys: Vec<Vec<u8>>) -> Result<(), EngineError> {
+        let mut state = self.0.lock();
+        if state.failing {
+            return Err(EngineError::Io(std::io::Error::other("injected")));
+        }
+        for key in keys {
+            // Row by row, so that a crash may come between any two.
+            let change = vec![(key, None)];
+            apply(&mut state.live, change.clone());
+            state.unsynced.push(change);
+        }
+        Ok(())
     }
 
     fn sync(&self, durability: Durability) -> Result<(), EngineError> {
@@ -149,6 +163,10 @@ impl Engine for MemoryEngine {
             state.flushed = 0;
         }
         Ok(())
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { value_bytes: usize::MAX }
     }
 
     fn size(&self) -> Result<u64, EngineError> {

@@ -4,17 +4,20 @@
 //! too: point loads, one atomic commit per account with a guard on the account's header, and
 //! bounded scans.
 
+#[cfg(all(test, feature = "test-util"))]
+mod conformance;
 #[cfg(feature = "test-util")]
 mod memory;
 mod sled;
-#[cfg(all(test, feature = "test-util"))]
-mod tests;
 
 #[cfg(feature = "test-util")]
 pub(crate) use memory::{MemoryEngine, MemoryRows};
-pub(crate) use sled::{SledEngine, Tuning, open_error};
+#[cfg(test)]
+pub(crate) use sled::SledEngine;
+pub(crate) use sled::{SledFolder, Tuning, open_error};
 
 use std::io;
+use std::path::Path;
 
 use crate::model::tag::Tag;
 
@@ -88,7 +91,28 @@ impl Batch {
     }
 }
 
-/// A place for sealed rows, ordered by key.
+/// What became of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Commit {
+    /// All of the batch was applied.
+    Done,
+    /// The guard did not hold: the row is not what the caller read. Nothing was applied.
+    Conflict,
+}
+
+/// What an engine can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// The longest value, in bytes. What is longer is cut into several rows above.
+    pub(crate) value_bytes: usize,
+}
+
+/// A place for sealed rows, ordered by key. `conformance.rs` asks of every engine what is said
+/// here.
+///
+/// After any error of a write, or of a sync, what is there is unknown: the store stops using the
+/// engine, and opens it anew.
 pub(crate) trait Engine: Send + Sync + std::fmt::Debug {
     /// One row.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError>;
@@ -102,13 +126,20 @@ pub(crate) trait Engine: Send + Sync + std::fmt::Debug {
         limit: usize,
     ) -> Result<Vec<Row>, EngineError>;
 
-    /// Applies all of the batch or, if its guard does not hold (`Ok(false)`), nothing. Readers see
-    /// the change at once, each row by itself; after a crash all of it is there or nothing. All
-    /// rows belong to `account`, whose lock the caller holds; or, of a batch without a guard, to
-    /// several accounts whose locks are held for it.
-    fn commit(&self, account: &Tag, batch: Batch) -> Result<bool, EngineError>;
+    /// Applies all of the batch, or nothing if its guard does not hold. Readers see the change at
+    /// once, each row by itself; after a crash all of it is there or nothing, and nothing of a
+    /// later batch without the ones before. All rows belong to `account`, whose lock the caller
+    /// holds; or, of a batch without a guard, to several accounts whose locks are held for it. An
+    /// empty batch does nothing.
+    fn commit(&self, account: &Tag, batch: Batch) -> Result<Commit, EngineError>;
 
-    /// Returns when all that was committed before the call survives what `durability` says.
+    /// Deletes rows that nobody can read any more, in the order given, in whatever pieces suit the
+    /// engine: a crash may leave some of them, from the end. Readers of other rows are held up as
+    /// little as the engine can.
+    fn discard(&self, keys: Vec<Vec<u8>>) -> Result<(), EngineError>;
+
+    /// Returns when all that was committed before the call survives what `durability` says. Many
+    /// may call it at a time.
     fn sync(&self, durability: Durability) -> Result<(), EngineError>;
 
     /// Whether a read that began now could be held up by something longer than another row's write.
@@ -129,4 +160,32 @@ pub(crate) trait Engine: Send + Sync + std::fmt::Debug {
 
     /// Bytes on disk.
     fn size(&self) -> Result<u64, EngineError>;
+
+    /// What it can hold.
+    fn limits(&self) -> Limits;
+}
+
+/// Where a store's engines are, each under a name: the one in use, and for a while the one that its
+/// rows are moved to.
+pub(crate) trait Engines: Send + Sync {
+    /// Opens the engine of this name, or makes it.
+    ///
+    /// # Errors
+    /// `Damaged` if what is there cannot be opened however often it is tried; `Io` or `Full` if the
+    /// system refuses: then nothing is lost.
+    fn open(&self, name: &str) -> crate::model::error::Result<Box<dyn Engine>>;
+
+    /// Removes an engine that is not the store's any more, or never became it; nothing if there is
+    /// none. Nobody has it open.
+    fn remove(&self, name: &str) -> crate::model::error::Result<()>;
+
+    /// Copies a closed engine from elsewhere, durably.
+    fn import(&self, from: &Path, name: &str) -> crate::model::error::Result<()>;
+
+    /// Makes an engine in another folder, for a backup: it is written once, and read by nobody
+    /// meanwhile.
+    fn export(&self, folder: &Path, name: &str) -> crate::model::error::Result<Box<dyn Engine>>;
+
+    /// The memory that a second engine takes beside one of this size, about.
+    fn memory_of_another(&self, engine_bytes: u64) -> u64;
 }

@@ -1,7 +1,6 @@
 //! A copy of the live rows, with the keyring, and without the ledger: only the ledger in use knows
 //! who has signed out since.
 
-use crate::engine::{SledEngine, Tuning};
 use crate::maintenance::migrate::{Moved, copy_live};
 use crate::model::error::{Error, Result};
 use crate::model::report::BackedUp;
@@ -11,9 +10,6 @@ use crate::store::gate::Core;
 use crate::store::location::{KEYRING, engine_name};
 use std::fs;
 use std::path::Path;
-
-/// How much memory the copy's engine may take while it is made.
-const CACHE_BYTES: u64 = 16 << 20;
 
 /// Copies the live rows, each account as it is at one moment, and then the keyring, whose presence
 /// says that the backup is whole.
@@ -27,10 +23,8 @@ pub(crate) fn backup(core: &Core, premises: &Premises, path: &Path) -> Result<Ba
     let keyring = keyring
         .ok_or_else(|| Error::invalid("backup", "the keyring was taken away under the store"))?;
     let ledger_id = core.enter()?.rows()?.keyring().secrets.ledger_id;
-    let tuning = Tuning { cache_bytes: CACHE_BYTES, ..premises.place.tuning() };
-    let target = SledEngine::open(path, &engine_name(&ledger_id, 0), tuning)?;
-    let (Moved { accounts, rows, bytes, tampered, .. }, position) =
-        copy_live(core, Box::new(target))?;
+    let target = premises.place.engines().export(path, &engine_name(&ledger_id, 0))?;
+    let (Moved { accounts, rows, bytes, tampered, .. }, position) = copy_live(core, target)?;
     let disk = Folder::create(path).map_err(Error::io("open the backup's folder"))?;
     disk.prepare(KEYRING, &keyring)
         .and_then(|()| disk.switch(KEYRING))

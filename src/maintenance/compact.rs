@@ -17,13 +17,7 @@ use std::cell::Cell;
 pub(crate) fn estimate(core: &Core, premises: &Premises) -> Result<CompactionEstimate> {
     let engine_bytes = core.enter()?.size()?;
     let copy_bytes = engine_bytes.saturating_add(SPARE_BYTES);
-    // Measured: 2.5 times the cache, and some bytes for each page.
-    let memory_bytes = premises
-        .place
-        .tuning()
-        .cache_bytes
-        .saturating_mul(3)
-        .saturating_add(SPARE_BYTES + engine_bytes / 32);
+    let memory_bytes = premises.place.engines().memory_of_another(engine_bytes);
     Ok(CompactionEstimate {
         engine_bytes,
         copy_bytes,
@@ -58,12 +52,15 @@ pub(crate) fn compact(core: &Core, premises: &mut Premises) -> Result<Compacted>
     premises.need(space(bytes_before, premises.fresh))?;
     premises.mark(&[&new])?;
     let begun = Cell::new(false);
-    let moved =
-        premises.place.open_engine(&new).and_then(|target| switch(core, premises, target, &begun));
+    let moved = premises
+        .place
+        .engines()
+        .open(&new)
+        .and_then(|target| switch(core, premises, target, &begun));
     let (engine, moved) = moved.inspect_err(|_| {
         // If this fails, or the switch itself did, the next open does it: the mark says what does
         // not count.
-        if !begun.get() && premises.place.remove_engine(&new).is_ok() {
+        if !begun.get() && premises.place.engines().remove(&new).is_ok() {
             let _ = premises.disk.remove(MOVING);
         }
     })?;
@@ -71,7 +68,7 @@ pub(crate) fn compact(core: &Core, premises: &mut Premises) -> Result<Compacted>
     drop(engine);
     // It has happened: nothing below may say otherwise. What cannot be removed now is at the next
     // open.
-    let leftovers = premises.place.remove_engine(&old).is_err();
+    let leftovers = premises.place.engines().remove(&old).is_err();
     let bytes_after = core.enter().and_then(|open| open.size()).unwrap_or_default();
     premises.fresh = Some(moved.fresh());
     let Moved { accounts, rows, bytes, tampered, .. } = moved;

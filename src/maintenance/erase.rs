@@ -33,12 +33,12 @@ pub(crate) fn complete_erasure(
     drop(open);
     premises.mark(&[&new_ledger, &old_ledger])?;
     let begun = Cell::new(false);
-    let moved = premises.place.open_engine(&new_engine);
+    let moved = premises.place.engines().open(&new_engine);
     let moved = moved.and_then(|target| switch(core, premises, target, (&keyring, &bytes), &begun));
     let (engine, moved) = moved.inspect_err(|_| {
         // If this fails, the next open does it. After an uncertain switch only the next open can.
         if !begun.get() {
-            let cleared = premises.place.remove_engine(&new_engine);
+            let cleared = premises.place.engines().remove(&new_engine);
             let ledger = premises.place.ledger_disk().map(|disk| disk.remove(&new_ledger));
             if cleared.is_ok()
                 && matches!(ledger, Ok(Ok(())))
@@ -61,7 +61,7 @@ pub(crate) fn complete_erasure(
 fn clear(premises: &Premises, old_ledger: &str, engine: &str) -> Result<()> {
     let names = premises.disk.list().map_err(Error::io("list the store's folder"))?;
     let old = names.iter().filter(|name| is_engine(name) && *name != engine);
-    old.into_iter().try_for_each(|name| premises.place.remove_engine(name))?;
+    old.into_iter().try_for_each(|name| premises.place.engines().remove(name))?;
     premises
         .place
         .ledger_disk()?

@@ -54,7 +54,7 @@ pub(crate) fn restore(
     import(&premises, &backup.join(engine_name(&id, serial)), &name, &keyring, &ledger)
         .inspect_err(|_| {
             // If this fails, the next open does it.
-            if premises.place.remove_engine(&name).is_ok() {
+            if premises.place.engines().remove(&name).is_ok() {
                 let _ = premises.disk.remove(MOVING);
             }
         })?;
@@ -97,8 +97,8 @@ fn import(
     keyring: &Keyring,
     ledger: &Found,
 ) -> Result<()> {
-    premises.place.import_engine(from, name)?;
-    let engine = premises.place.open_engine(name)?;
+    premises.place.engines().import(from, name)?;
+    let engine = premises.place.engines().open(name)?;
     let checkpoint = engine.get(CHECKPOINT).map_err(open_error)?;
     let checkpoint = checkpoint.ok_or_else(|| Error::invalid("backup", "it is not whole"))?;
     let rows = Rows::new(keyring.store_id, keyring.secrets.clone());

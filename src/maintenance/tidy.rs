@@ -155,6 +155,7 @@ fn tidy_rows(
     let slice = open.scan(&row_key::account(account), Some(&after), SLICE)?;
     let rows = slice.len();
     let last = slice.last().filter(|_| rows == SLICE).map(|(key, _)| key.clone());
+    let mut dead = Vec::new();
     for (key, value) in slice {
         let is_dead = match row_key::parse(&key) {
             Some(AccountRow::SignIn(id)) => life_of(&id).is_none(),
@@ -175,12 +176,12 @@ fn tidy_rows(
         tidied.live_bytes += if is_dead { 0 } else { size };
         if is_dead {
             tidied.dead_rows += 1;
-            let mut batch = Batch::default();
+            // What finds it goes before it: should a crash come in between, the sweep deletes what
+            // has lost it.
             if let Some(AccountRow::Web { sign_in, session, .. }) = row_key::parse(&key) {
-                batch.delete(row_key::web_index(&session, account, &sign_in));
+                dead.push(row_key::web_index(&session, account, &sign_in));
             }
-            batch.delete(key);
-            open.commit(account, batch)?;
+            dead.push(key);
         } else if let (
             Some(now),
             Some(Left { header, .. }),
@@ -209,6 +210,9 @@ fn tidy_rows(
                 open.commit(account, batch)?;
             }
         }
+    }
+    if !dead.is_empty() {
+        open.discard(account, dead)?;
     }
     Ok((rows, last))
 }

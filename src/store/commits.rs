@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use crate::engine::Batch;
+use crate::engine::{Batch, Commit};
 use crate::model::error::{Error, Part, Result};
 use crate::model::position::Position;
 use crate::model::tag::Tag;
@@ -30,8 +30,8 @@ pub(crate) struct Wanted {
 
 /// What a write of a group did.
 pub(crate) struct Written {
-    /// Of each, whether its guard held.
-    pub(crate) held: Vec<bool>,
+    /// What became of each.
+    pub(crate) held: Vec<Commit>,
     /// Where the checkpoint is now.
     pub(crate) checkpoint: Position,
 }
@@ -60,7 +60,7 @@ enum Turn {
     Leads(Wanted),
     /// In the hands of who writes.
     Taken,
-    Done(Result<bool>),
+    Done(Result<Commit>),
 }
 
 impl Commits {
@@ -73,8 +73,8 @@ impl Commits {
         lock(&self.queue).checkpoint = checkpoint;
     }
 
-    /// Returns when the batch is committed, or its guard did not hold (`Ok(false)`). Should it be
-    /// this caller's turn, `write` commits a group, given where the checkpoint is.
+    /// Returns when the batch is committed, or its guard did not hold. Should it be this caller's
+    /// turn, `write` commits a group, given where the checkpoint is.
     ///
     /// # Errors
     /// That of the write, for everybody in the group.
@@ -82,7 +82,7 @@ impl Commits {
         &self,
         wanted: Wanted,
         write: impl FnOnce(Vec<Wanted>, Position) -> Result<Written>,
-    ) -> Result<bool> {
+    ) -> Result<Commit> {
         let mut queue = lock(&self.queue);
         let is_first = !std::mem::replace(&mut queue.is_led, true);
         let turn = if is_first { Turn::Leads(wanted) } else { Turn::Waits(wanted) };
@@ -120,7 +120,7 @@ impl Member {
     }
 
     /// Waits for what became of it; `None` if it is in front, and has to write.
-    fn wait(&self) -> Option<Result<bool>> {
+    fn wait(&self) -> Option<Result<Commit>> {
         let mut turn = lock(&self.turn);
         loop {
             match std::mem::replace(&mut *turn, Turn::Taken) {
@@ -151,7 +151,7 @@ impl Member {
         self.changed.notify_all();
     }
 
-    fn done(&self, result: Result<bool>) {
+    fn done(&self, result: Result<Commit>) {
         *lock(&self.turn) = Turn::Done(result);
         self.changed.notify_all();
     }
@@ -229,7 +229,7 @@ mod tests {
             let leader = scope.spawn(move || {
                 commits.commit(wanted(0, 1), |_, checkpoint| {
                     wait.recv().unwrap();
-                    Ok(Written { held: vec![true], checkpoint })
+                    Ok(Written { held: vec![Commit::Done], checkpoint })
                 })
             });
             wait_until(|| lock(&commits.queue).is_led && lock(&commits.queue).waiting.is_empty());
@@ -240,7 +240,7 @@ mod tests {
                 wait_until(|| lock(&commits.queue).waiting.len() > number);
             }
             go.send(()).unwrap();
-            assert!(leader.join().unwrap().unwrap());
+            assert_eq!(leader.join().unwrap().unwrap(), Commit::Done);
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         })
     }
@@ -258,7 +258,7 @@ mod tests {
     }
 
     fn all_held(group: &[Wanted], checkpoint: Position) -> Result<Written> {
-        Ok(Written { held: vec![true; group.len()], checkpoint })
+        Ok(Written { held: vec![Commit::Done; group.len()], checkpoint })
     }
 
     #[test]
@@ -273,7 +273,7 @@ mod tests {
                 all_held(&group, checkpoint + 1)
             })
         });
-        assert!(done.into_iter().all(|done| done.unwrap()));
+        assert!(done.into_iter().all(|done| done.unwrap() == Commit::Done));
         // In order, and never more changes than readers can bear.
         assert_eq!(groups.into_inner().unwrap(), [vec![0, 1], vec![2, 3], vec![4]]);
         let queue = commits.queue.into_inner().unwrap();
@@ -288,9 +288,8 @@ mod tests {
             commits.commit(wanted(number as u8, 1), |_, _| Err(Error::Full(Part::Engine)))
         });
         assert!(done.into_iter().all(|done| matches!(done, Err(Error::Full(Part::Engine)))));
-        assert!(
-            commits.commit(wanted(9, 1), |group, checkpoint| all_held(&group, checkpoint)).unwrap()
-        );
+        let done = commits.commit(wanted(9, 1), |group, checkpoint| all_held(&group, checkpoint));
+        assert_eq!(done.unwrap(), Commit::Done);
         assert_eq!(lock(&commits.queue).checkpoint, 7);
     }
 

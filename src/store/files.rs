@@ -131,7 +131,7 @@ impl Unfinished {
     /// Removes the engines that do not count: before one is made, which may have the same name.
     /// Once: behind that, the name is the store's own.
     pub(crate) fn remove_engines(&mut self, place: &dyn Place) -> Result<()> {
-        std::mem::take(&mut self.engines).iter().try_for_each(|name| place.remove_engine(name))
+        std::mem::take(&mut self.engines).iter().try_for_each(|name| place.engines().remove(name))
     }
 
     /// Clears away what is left of it. The store's own ledger was found sound: none of these is it.

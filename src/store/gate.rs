@@ -7,7 +7,7 @@
 use crate::clock::StoreClock;
 use crate::clock::lasting::{Skew, Stored};
 use crate::crypto::Tagger;
-use crate::engine::{Batch, Durability, Engine, EngineError, GivenUp, Row};
+use crate::engine::{Batch, Commit, Durability, Engine, EngineError, GivenUp, Row};
 use crate::ledger::Ledger;
 use crate::model::error::{Error, Part, Result};
 use crate::model::id::AccountId;
@@ -21,6 +21,7 @@ use crate::platform::sync::atomic::{AtomicBool, Ordering};
 use crate::platform::sync::{
     Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError, lock,
 };
+use crate::rows::LONGEST_VALUE;
 use crate::rows::cipher::{Header, Rows, SignInBody};
 use crate::rows::row_key::{self, SignInId};
 use crate::rule::Life;
@@ -511,29 +512,32 @@ impl Open<'_> {
         }
         // One row is whole by itself, and holds nobody up.
         self.core.name_changed(account);
-        if self.engine(|engine| engine.commit(account, batch))? {
-            Ok(())
-        } else {
-            Err(Error::Tampered("header"))
-        }
+        unchallenged(self.engine(|engine| engine.commit(account, batch))?)
     }
 
     fn commit_in_group(&self, account: &Tag, batch: Batch, has_as_of: bool) -> Result<()> {
         self.core.name_changed(account);
         let wanted = Wanted { account: *account, batch, has_as_of };
-        let is_done = self.core.commits.commit(wanted, |group, checkpoint| {
+        let committed = self.core.commits.commit(wanted, |group, checkpoint| {
             let unsure = Unsure(self.core);
             let written = self.write(group, checkpoint);
             std::mem::forget(unsure);
             written
         })?;
-        if is_done { Ok(()) } else { Err(Error::Tampered("header")) }
+        unchallenged(committed)
+    }
+
+    /// Deletes rows of `account`, whose lock the caller holds, that nobody can read any more.
+    pub(crate) fn discard(&self, account: &Tag, keys: Vec<Vec<u8>>) -> Result<()> {
+        self.core.name_changed(account);
+        self.engine(|engine| engine.discard(keys))
     }
 
     /// Commits a group, all of it together, with the checkpoint moved up to the ledger's synced end
     /// if there are as-ofs in it and it is behind. Every member holds its account's lock, and is
     /// one of its own: so no guard changes after it was looked at here.
     fn write(&self, group: Vec<Wanted>, checkpoint: Position) -> Result<Written> {
+        debug_assert!(group.iter().flat_map(|one| &one.batch.changes).all(is_short));
         // After it is known who is in the group: their as-ofs were synced before they came.
         let synced = if group.iter().any(|one| one.has_as_of) {
             self.core.ledger.synced()
@@ -549,11 +553,11 @@ impl Open<'_> {
                 break;
             }
             let holds = match &batch.guard {
-                Some((key, expected)) => self.get(key)? == *expected,
-                None => true,
+                Some((key, expected)) if self.get(key)? != *expected => Commit::Conflict,
+                _ => Commit::Done,
             };
             held.push(holds);
-            if holds {
+            if holds == Commit::Done {
                 whole.changes.extend(batch.changes);
             }
         }
@@ -563,12 +567,11 @@ impl Open<'_> {
                 self.rows()?.seal_checkpoint(row_key::CHECKPOINT, synced)?,
             );
         }
-        // sled would log that there is nothing, and write a new snapshot at the next open.
-        let is_done =
-            whole.changes.is_empty() || self.engine(|engine| engine.commit(&account, whole))?;
+        let written = self.engine(|engine| engine.commit(&account, whole))?;
         if is_alone {
-            held.push(is_done);
+            held.push(written);
         }
+        let is_done = written == Commit::Done;
         Ok(Written { held, checkpoint: if is_done { synced.max(checkpoint) } else { checkpoint } })
     }
 
@@ -664,6 +667,20 @@ impl Open<'_> {
             parts.push((key, value));
         }
         Ok(Some(parts))
+    }
+}
+
+/// Whether an engine can hold it: [`LONGEST_VALUE`].
+fn is_short((_, value): &(Vec<u8>, Option<Vec<u8>>)) -> bool {
+    value.as_ref().is_none_or(|value| value.len() <= LONGEST_VALUE)
+}
+
+/// Whoever changes an account's rows holds its lock, and nobody else has the engine: a row that is
+/// not what was read under the lock was changed from outside.
+fn unchallenged(committed: Commit) -> Result<()> {
+    match committed {
+        Commit::Done => Ok(()),
+        Commit::Conflict => Err(Error::Tampered("header")),
     }
 }
 

@@ -2,10 +2,10 @@
 //! machine.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::io::{Read, Seek, Write};
+use std::path::PathBuf;
 
-use crate::engine::{Engine, SledEngine, Tuning};
+use crate::engine::{Engines, SledFolder, Tuning};
 use crate::model::error::{Error, Result};
 use crate::platform::disk::{Disk, Folder, private_file};
 
@@ -42,21 +42,11 @@ pub(crate) trait Place: Send + Sync {
     /// what is read from here on must be what a crash leaves.
     fn sync(&self) -> Result<()>;
 
-    /// Opens the engine of this name, or makes it.
-    fn open_engine(&self, name: &str) -> Result<Box<dyn Engine>>;
-
-    /// Removes an engine that is not the store's any more, or never became it; nothing if there is
-    /// none.
-    fn remove_engine(&self, name: &str) -> Result<()>;
+    /// The store's engines.
+    fn engines(&self) -> &dyn Engines;
 
     /// How much space is free for the engine, if that can be told.
     fn available(&self) -> Option<u64>;
-
-    /// How the engine is run.
-    fn tuning(&self) -> Tuning;
-
-    /// Copies an engine's folder from elsewhere, durably.
-    fn import_engine(&self, from: &Path, name: &str) -> Result<()>;
 }
 
 /// The name of the engine's folder beside the ledger of this id. An engine of another ledger has
@@ -95,7 +85,13 @@ pub(crate) fn newest_engine(names: &[String], ledger_id: &[u8; 16]) -> Option<u3
 pub(crate) struct Folders {
     pub(crate) path: PathBuf,
     pub(crate) ledger: Option<PathBuf>,
-    pub(crate) tuning: Tuning,
+    pub(crate) engines: SledFolder,
+}
+
+impl Folders {
+    pub(crate) fn new(path: PathBuf, ledger: Option<PathBuf>, tuning: Tuning) -> Self {
+        Self { engines: SledFolder { path: path.clone(), tuning }, path, ledger }
+    }
 }
 
 impl Place for Folders {
@@ -128,69 +124,13 @@ impl Place for Folders {
         if self.ledger.is_some() { own.and_then(|()| ledger()) } else { own }
     }
 
-    fn open_engine(&self, name: &str) -> Result<Box<dyn Engine>> {
-        Ok(Box::new(SledEngine::open(&self.path, name, self.tuning)?))
-    }
-
-    fn remove_engine(&self, name: &str) -> Result<()> {
-        // Threads of sled can outlive its handle by a little, and put a file where one was just
-        // removed.
-        let path = self.path.join(name);
-        let is_busy = |error: &io::Error| error.kind() == io::ErrorKind::DirectoryNotEmpty;
-        let mut removed = fs::remove_dir_all(&path);
-        for _ in 0..20 {
-            if !removed.as_ref().is_err_and(is_busy) {
-                break;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(5));
-            removed = fs::remove_dir_all(&path);
-        }
-        match removed {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(Error::Io { action: "remove the old engine's folder", source: error })
-            }
-            _ => crate::platform::disk::sync_folder(&self.path)
-                .map_err(Error::io("sync the store's folder")),
-        }
+    fn engines(&self) -> &dyn Engines {
+        &self.engines
     }
 
     fn available(&self) -> Option<u64> {
         fs4::available_space(&self.path).ok()
     }
-
-    fn tuning(&self) -> Tuning {
-        self.tuning
-    }
-
-    fn import_engine(&self, from: &Path, name: &str) -> Result<()> {
-        let to = self.path.join(name);
-        let copied =
-            copy_folder(from, &to).and_then(|()| crate::platform::disk::sync_folder(&self.path));
-        copied.map_err(Error::io("copy the engine's folder"))
-    }
-}
-
-/// Copies the files of a folder, and of those in it, durably. Nothing but files and folders is
-/// followed.
-fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
-    crate::platform::disk::create_private(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let (kind, target) = (entry.file_type()?, to.join(entry.file_name()));
-        if kind.is_dir() {
-            copy_folder(&entry.path(), &target)?;
-        } else if kind.is_file() {
-            let mut file = private_file().create(true).truncate(true).open(&target)?;
-            io::copy(&mut File::open(entry.path())?, &mut file)?;
-            file.sync_all()?;
-        } else {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "it holds something that is neither a file nor a folder",
-            ));
-        }
-    }
-    crate::platform::disk::sync_folder(to)
 }
 
 /// A locked file. It is unlocked in so many words: a child of this process that has not yet become

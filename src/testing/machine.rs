@@ -8,7 +8,8 @@ use std::path::Path;
 
 use crate::api::builder::Builder;
 use crate::engine::{
-    Batch, Durability, Engine, EngineError, MemoryEngine, MemoryRows, Row, Tuning,
+    Batch, Commit, Durability, Engine, EngineError, Engines, Limits, MemoryEngine, MemoryRows, Row,
+    SledFolder, Tuning,
 };
 use crate::model::error::{Error, Result};
 use crate::model::tag::Tag;
@@ -379,7 +380,17 @@ impl Place for Machine {
         self.disk_now().sync().map_err(Error::io("sync the disk"))
     }
 
-    fn open_engine(&self, name: &str) -> Result<Box<dyn Engine>> {
+    fn engines(&self) -> &dyn Engines {
+        self
+    }
+
+    fn available(&self) -> Option<u64> {
+        self.lock_state().is_full.then_some(0)
+    }
+}
+
+impl Engines for Machine {
+    fn open(&self, name: &str) -> Result<Box<dyn Engine>> {
         let epoch = self.lock_state().epoch;
         let mut state = self.call(epoch).map_err(Error::io("open the engine"))?;
         let rows = state.engines.entry(name.into()).or_default().clone();
@@ -387,23 +398,23 @@ impl Place for Machine {
         Ok(Box::new(CutOff { engine: MemoryEngine(rows), machine: self.clone(), epoch }))
     }
 
-    fn remove_engine(&self, name: &str) -> Result<()> {
+    fn remove(&self, name: &str) -> Result<()> {
         let epoch = self.lock_state().epoch;
         self.call(epoch).map_err(Error::io("remove the old engine"))?.engines.remove(name);
         Ok(())
     }
 
-    fn available(&self) -> Option<u64> {
-        self.lock_state().is_full.then_some(0)
-    }
-
-    fn tuning(&self) -> Tuning {
-        // Its engine has no cache.
-        Tuning { cache_bytes: 0, ..Tuning::default() }
-    }
-
-    fn import_engine(&self, _: &Path, _: &str) -> Result<()> {
+    fn import(&self, _: &Path, _: &str) -> Result<()> {
         Err(Error::invalid("restore", "a backup is restored into a folder"))
+    }
+
+    fn export(&self, folder: &Path, name: &str) -> Result<Box<dyn Engine>> {
+        let tuning = Tuning { cache_bytes: 0, ..Tuning::default() };
+        SledFolder { path: folder.into(), tuning }.export(folder, name)
+    }
+
+    fn memory_of_another(&self, engine_bytes: u64) -> u64 {
+        engine_bytes
     }
 }
 
@@ -450,8 +461,17 @@ impl Engine for CutOff {
         self.alive(|engine| engine.scan(prefix, after, limit))
     }
 
-    fn commit(&self, account: &Tag, batch: Batch) -> Result<bool, EngineError> {
+    fn commit(&self, account: &Tag, batch: Batch) -> Result<Commit, EngineError> {
         self.write(|engine| engine.commit(account, batch))
+    }
+
+    fn discard(&self, keys: Vec<Vec<u8>>) -> Result<(), EngineError> {
+        // Each may be the last call before a crash.
+        keys.into_iter().try_for_each(|key| self.write(|engine| engine.discard(vec![key])))
+    }
+
+    fn limits(&self) -> Limits {
+        self.engine.limits()
     }
 
     fn sync(&self, durability: Durability) -> Result<(), EngineError> {

@@ -30,6 +30,7 @@
 mod birth;
 mod exclusion;
 mod flusher;
+mod folder;
 mod handle;
 mod log;
 mod recovery;
@@ -48,8 +49,9 @@ use std::time::Duration;
 
 use self::exclusion::DISK;
 use self::flusher::{Flush, Flusher};
+pub(crate) use self::folder::SledFolder;
 use self::handle::{Handle, io_error};
-use super::{Batch, Durability, Engine, EngineError, Found, GivenUp, Row};
+use super::{Batch, Commit, Durability, Engine, EngineError, Found, GivenUp, Limits, Row};
 use crate::model::error::{Error, Part, Result};
 use crate::model::tag::Tag;
 
@@ -143,6 +145,14 @@ impl SledEngine {
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
         self.sync.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what became of a write.
+    fn committed(&self, applied: Result<(), EngineError>) -> Result<(), EngineError> {
+        let mut progress = self.progress();
+        progress.failed |= applied.is_err();
+        progress.committed += 1;
+        applied
     }
 
     /// Applies several changes together. All readers of the process wait meanwhile.
@@ -248,13 +258,17 @@ impl Engine for SledEngine {
         })
     }
 
-    fn commit(&self, _: &Tag, batch: Batch) -> Result<bool, EngineError> {
+    fn commit(&self, _: &Tag, batch: Batch) -> Result<Commit, EngineError> {
         // The caller holds the account's lock, so nobody changes the guarded row between this look
         // and the batch.
         if let Some((key, expected)) = &batch.guard
             && self.base.db()?.call(|db| db.get(key))?.as_deref() != expected.as_deref()
         {
-            return Ok(false);
+            return Ok(Commit::Conflict);
+        }
+        if batch.changes.is_empty() {
+            // sled would log that there is nothing, and write a new snapshot at the next open.
+            return Ok(Commit::Done);
         }
         let applied = match <[_; 1]>::try_from(batch.changes) {
             // One row is whole by itself, and holds nobody up.
@@ -266,11 +280,16 @@ impl Engine for SledEngine {
             }),
             Err(changes) => self.apply(changes),
         };
-        let mut progress = self.progress();
-        progress.failed |= applied.is_err();
-        progress.committed += 1;
-        drop(progress);
-        applied.map(|()| true)
+        self.committed(applied)?;
+        Ok(Commit::Done)
+    }
+
+    /// Row by row: a batch holds up every reader of the process while it is applied.
+    fn discard(&self, keys: Vec<Vec<u8>>) -> Result<(), EngineError> {
+        keys.into_iter().try_for_each(|key| {
+            let removed = self.base.db().and_then(|db| db.call(|db| db.remove(key).map(drop)));
+            self.committed(removed)
+        })
     }
 
     fn sync(&self, durability: Durability) -> Result<(), EngineError> {
@@ -314,6 +333,11 @@ impl Engine for SledEngine {
 
     fn size(&self) -> Result<u64, EngineError> {
         self.base.db.call(|db| db.size_on_disk())
+    }
+
+    fn limits(&self) -> Limits {
+        // What is longer goes to blob files of their own, which sled never syncs.
+        Limits { value_bytes: 8 << 10 }
     }
 
     fn found(&self) -> Found {

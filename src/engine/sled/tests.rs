@@ -49,7 +49,7 @@ fn work(engine: &SledEngine, chance: &mut Chance, turns: u64) {
                 _ => batch.put(key, vec![chance.below(256) as u8; chance.below(9_000) as usize]),
             }
         }
-        engine.commit(&[0; 16], batch).unwrap();
+        let _ = engine.commit(&[0; 16], batch).unwrap();
         if chance.below(4) == 0 {
             engine.sync(Durability::ProcessCrash).unwrap();
         }

@@ -123,7 +123,7 @@ fn a_process_that_dies_while_it_recovers_changes_nothing_of_the_outcome() {
     assert_eq!(snapshots(carried.path()).len(), 1);
     // A plan that somebody else overtook is none.
     let engine = open(carried.path()).unwrap();
-    engine
+    let _ = engine
         .commit(
             &[0; 16],
             Batch { guard: None, changes: vec![(b"later".to_vec(), Some(b"1".to_vec()))] },
