@@ -15,6 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 use aes_gcm::aead::{AeadInOut, KeyInit, inout::InOutBuf};
 use aes_gcm::{Aes256Gcm, Nonce};
 use oubliette::*;
+use oubliette_testkit::chance::Chance;
 
 /// How long a token is.
 pub const TOKEN_BYTES: usize = 1600;
@@ -47,15 +48,15 @@ pub fn folder() -> tempfile::TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
-/// Random-looking numbers, the same in every run (SplitMix64).
+/// Random-looking numbers, the same in every run: the testkit's chance, for places in slices and for texts.
 pub struct Random(pub u64);
 
 impl Random {
     pub fn number(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        let mut chance = Chance(self.0);
+        let number = chance.next();
+        *self = Self(chance.0);
+        number
     }
 
     pub fn below(&mut self, end: usize) -> usize {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use oubliette::*;
+use oubliette_testkit::accounts::*;
 
 use crate::world::*;
-use oubliette_testkit::accounts::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -20,7 +20,7 @@ fn id(secret: &str) -> IdToken {
 #[test]
 fn an_empty_next_refresh_token_is_none() {
     for blank in BLANK {
-        let world = World::new();
+        let world = AcquireFixture::new();
         let token = world.acquirer().acquire(&world.live, query("mail"), |grant| {
             Ok([grant.access_token(None, "at", HOUR).into(), grant.next_refresh_token(blank).into()].into())
         });
@@ -34,7 +34,7 @@ fn an_empty_next_refresh_token_is_none() {
 #[test]
 fn what_is_no_token_costs_none_of_those_beside_it() {
     for blank in BLANK {
-        let world = World::new();
+        let world = AcquireFixture::new();
         let token = world.acquirer().acquire(&world.live, query("mail"), |grant| {
             let of_family = RefreshToken { family_id: Some("1".into()), ..refresh(blank) };
             let elsewhere = RefreshToken { partition: Partition::on_behalf_of("a"), ..refresh(blank) };
@@ -54,7 +54,7 @@ fn what_is_no_token_costs_none_of_those_beside_it() {
 /// The ID token of the sign-in is the hint for its end: an empty one does not take its place.
 #[test]
 fn an_empty_id_token_leaves_the_one_that_is_stored() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     world.live.put(id("id-0")).unwrap();
     world.acquirer().acquire(&world.live, query("mail"), |_| Ok([access("mail", "at").into(), id("").into()].into())).unwrap();
     assert_eq!(world.live.id_token(&client()).unwrap().unwrap().secret.expose(), "id-0");
@@ -64,7 +64,7 @@ fn an_empty_id_token_leaves_the_one_that_is_stored() {
 #[test]
 fn without_an_access_token_the_new_refresh_token_is_stored_and_the_refresh_has_failed() {
     for blank in BLANK.map(Some).into_iter().chain([None]) {
-        let world = World::new();
+        let world = AcquireFixture::new();
         let answer = |grant: &Grant| {
             world.provider.redeem(grant)?;
             let access = blank.map(|blank| grant.access_token(None, blank, HOUR).into());
@@ -79,7 +79,7 @@ fn without_an_access_token_the_new_refresh_token_is_stored_and_the_refresh_has_f
         assert!(world.provider.is_content());
     }
     // Nothing at all is no other word of the provider's: the user could not mend it.
-    let world = World::new();
+    let world = AcquireFixture::new();
     let failed = world.acquirer().acquire(&world.live, query("mail"), |_| Ok(Tokens::default()));
     assert!(matches!(failed, Err(AcquireError::Refresh(_))), "{failed:?}");
     assert_eq!(world.stored_refresh_token().unwrap(), "rt-0");
@@ -88,7 +88,7 @@ fn without_an_access_token_the_new_refresh_token_is_stored_and_the_refresh_has_f
 /// A token that is only due is given meanwhile, and the provider is not asked at each call.
 #[test]
 fn a_due_token_is_given_while_answers_have_none() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     assert_eq!(world.acquire(query("mail")).unwrap(), "at-1");
     world.advance(3600 - 400);
     let acquirer = world.acquirer().refresh_due_here();
@@ -106,7 +106,7 @@ fn a_due_token_is_given_while_answers_have_none() {
 
 #[test]
 fn a_sign_out_meanwhile_is_told_whatever_came() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let acquired = world.acquirer().acquire(&world.live, query("mail"), |grant| {
         world.store.sign_out(SignOut::account(&account(1))).unwrap();
         Ok([grant.access_token(None, "", HOUR).into(), grant.next_refresh_token("rt-1").into()].into())
@@ -119,7 +119,7 @@ fn a_sign_out_meanwhile_is_told_whatever_came() {
 /// GitHub's and Slack's: no `expires_in`.
 #[test]
 fn a_token_without_expires_in_ends_with_its_sign_in() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let token =
         world.acquirer().acquire(&world.live, query("repo"), |grant| Ok(grant.access_token(None, "at", None).into())).unwrap();
     assert_eq!((token.expires_at, token.lifetime, token.refresh_at), (None, None, None));
@@ -131,7 +131,7 @@ fn a_token_without_expires_in_ends_with_its_sign_in() {
 
 #[test]
 fn a_life_that_cannot_be_right_is_no_more_than_an_hour() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     for life in [Duration::MAX, Duration::from_secs(u64::MAX), Duration::from_secs(11 * 365 * 24 * 3600)] {
         let forced = AccessRequest::new(query("mail")).force_refresh();
         let token =
@@ -146,7 +146,7 @@ fn scopes_with_commas_between_are_found_again() {
     for (asked, given) in
         [("repo gist", "repo,gist"), ("gist", "repo,gist"), ("repo,gist", "gist,repo"), ("openid repo", "Repo, gist")]
     {
-        let world = World::new();
+        let world = AcquireFixture::new();
         let token = world
             .acquirer()
             .acquire(&world.live, query(asked), |grant| Ok(grant.access_token(Some(Scopes::parse(given)?), "at", HOUR).into()));
@@ -155,7 +155,7 @@ fn scopes_with_commas_between_are_found_again() {
     }
     // A scope of that name stays one, and less is less.
     for (asked, given) in [("a", "a,b c"), ("repo admin:org", "repo,gist"), ("a,b c", "a,b")] {
-        let world = World::new();
+        let world = AcquireFixture::new();
         let acquired = world
             .acquirer()
             .acquire(&world.live, query(asked), |grant| Ok(grant.access_token(Some(Scopes::parse(given)?), "at", HOUR).into()));

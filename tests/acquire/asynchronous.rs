@@ -23,7 +23,7 @@ fn runtime_with_threads() -> tokio::runtime::Runtime {
 }
 
 fn open(machine: &Machine) -> AsyncTokenStore {
-    AsyncTokenStore::new(machine.builder().clock(ManualClock::new(now())).open().unwrap())
+    AsyncTokenStore::new(oubliette_testkit::fixture::open(machine))
 }
 
 /// A future that is dropped after so many polls.

@@ -9,12 +9,13 @@ use std::time::{Duration, SystemTime};
 
 use futures::future::join_all;
 use oubliette::*;
+use oubliette_testkit::accounts::*;
+use oubliette_testkit::fixture::Fixture;
 use tokio::runtime::{Builder as Runtime, Runtime as Rt};
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 
 use crate::world::*;
-use oubliette_testkit::accounts::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -22,7 +23,7 @@ fn threads(workers: usize, blocking: usize) -> Rt {
     Runtime::new_multi_thread().worker_threads(workers).max_blocking_threads(blocking).enable_all().build().unwrap()
 }
 
-impl World {
+impl AcquireFixture {
     fn acquire_async<Q: Into<AccessRequest>>(
         &self,
         request: Q,
@@ -45,7 +46,7 @@ fn text(token: Result<AccessToken, AcquireError>) -> String {
 
 #[test]
 fn a_thousand_tasks_cost_one_refresh() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     threads(4, 4).block_on(async {
         let come = Arc::new(AtomicU32::new(0));
         let tasks = (0..1000).map(|_| {
@@ -71,7 +72,7 @@ fn a_thousand_tasks_cost_one_refresh() {
 
 #[test]
 fn tasks_and_threads_share_the_places() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let runtime = threads(2, 2);
     std::thread::scope(|scope| {
         for number in 0..8 {
@@ -94,7 +95,7 @@ fn tasks_and_threads_share_the_places() {
 /// Hole: all blocking threads wait for a refresh whose put would need one.
 #[test]
 fn storing_needs_none_of_the_runtimes_blocking_threads() {
-    let world = Arc::new(World::new());
+    let world = Arc::new(AcquireFixture::new());
     threads(1, 2).block_on(async {
         let (began, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let leader = {
@@ -128,7 +129,7 @@ fn storing_needs_none_of_the_runtimes_blocking_threads() {
 
 #[test]
 fn a_due_token_is_given_at_once_and_refreshed_in_the_background() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     threads(2, 2).block_on(async {
         assert_eq!(text(world.acquire_async(query("mail")).await), "at-1");
         world.advance(51 * 60);
@@ -169,7 +170,7 @@ fn dropped_at_any_point_it_loses_nothing_and_holds_up_nobody() {
     for leads in [true, false] {
         let mut is_done = false;
         for count in (0..).take_while(|count| *count < 100_000) {
-            let world = World::new();
+            let world = AcquireFixture::new();
             let runtime = Runtime::new_current_thread().enable_all().build().unwrap();
             let stop = if count < 8 { count } else { count * count };
             is_done = runtime.block_on(async {
@@ -200,7 +201,7 @@ fn dropped_at_any_point_it_loses_nothing_and_holds_up_nobody() {
 
 #[test]
 fn a_sign_out_in_the_middle_is_told_to_all_who_wait() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     threads(4, 4).block_on(async {
         let come = Arc::new(AtomicU32::new(0));
         let tasks: Vec<_> = (0..100)
@@ -239,7 +240,7 @@ fn a_sign_out_in_the_middle_is_told_to_all_who_wait() {
 /// The refresh was stored, and then came the sign-out, and only then the one who waited.
 #[test]
 fn who_waits_is_given_nothing_that_was_signed_out_since() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let runtime = threads(1, 1);
     let mut waiting = Box::pin(world.acquire_async(query("mail")));
     let token = world.acquirer().acquire(&world.live, query("mail"), |grant| {
@@ -275,7 +276,7 @@ fn a_future_that_is_not_polled_holds_up_nobody() {
 
 /// Whether there was anything to wait for.
 fn is_held_up_by_nobody(is_due: bool) -> bool {
-    let world = World::new();
+    let world = AcquireFixture::new();
     if is_due {
         world.acquire(query("mail")).unwrap();
         world.advance(51 * 60);
@@ -301,7 +302,7 @@ fn is_held_up_by_nobody(is_due: bool) -> bool {
 
 #[test]
 fn a_panic_goes_on_in_its_caller_and_the_next_one_refreshes() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     threads(2, 2).block_on(async {
         let acquirer = world.acquirer();
         let late = acquirer.acquire_async(&world.live, query("mail"), |_| async { panic!("in the future") });
@@ -318,7 +319,7 @@ fn a_panic_goes_on_in_its_caller_and_the_next_one_refreshes() {
 #[test]
 fn a_due_refresh_backs_off_if_it_panics_and_not_if_it_never_began() {
     for begins in [true, false] {
-        let world = World::new();
+        let world = AcquireFixture::new();
         world.acquire(query("mail")).unwrap();
         world.advance(51 * 60);
         let runtime = Runtime::new_current_thread().enable_all().build().unwrap();
@@ -354,7 +355,7 @@ fn a_due_refresh_backs_off_if_it_panics_and_not_if_it_never_began() {
 /// Hole: a future that never ends.
 #[test]
 fn a_future_that_never_ends_is_given_up() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let runtime = Runtime::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let never = world.acquirer().acquire_async(&world.live, query("mail"), |_| std::future::pending());
@@ -373,7 +374,7 @@ fn a_future_that_never_ends_is_given_up() {
 
 #[test]
 fn a_runtime_that_shuts_down_in_the_middle_leaves_the_place_free() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let runtime = threads(2, 2);
     let began = Arc::new(AtomicU32::new(0));
     let theirs = began.clone();
@@ -394,7 +395,7 @@ fn a_runtime_that_shuts_down_in_the_middle_leaves_the_place_free() {
 /// Hole: an async refresh that waits for itself.
 #[test]
 fn a_refresh_that_wants_what_it_refreshes_is_told_so() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let other = AccessQuery::new(ClientId::new("other").unwrap());
     world.live.put(RefreshToken::new(ClientId::new("other").unwrap(), "other")).unwrap();
     let is_told = |inner: Result<AccessToken, AcquireError>| matches!(inner, Err(AcquireError::Store(error)) if matches!(*error, Error::InvalidInput { field: "refresh", .. }));
@@ -457,7 +458,7 @@ fn an_app_that_is_dropped_at_any_point_signs_in_all_the_same() {
 
 #[test]
 fn outside_of_a_runtime_it_says_so() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let mut future = pin!(world.acquire_async(query("mail")));
     let Poll::Ready(acquired) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) else { panic!("it waits") };
     assert!(
@@ -469,9 +470,9 @@ fn outside_of_a_runtime_it_says_so() {
 /// Hole: the last handle of the store may go with a refresh, and closing must not block a task, nor be forgotten.
 #[test]
 fn the_store_closes_with_the_last_refresh() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let runtime = Runtime::new_current_thread().enable_all().build().unwrap();
-    let World { machine, clock, store, live, provider, .. } = world;
+    let AcquireFixture { fixture: Fixture { machine, clock, store }, live, provider, .. } = world;
     runtime.block_on(async {
         let (began, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (theirs, go) = (began.clone(), go_on.clone());

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use oubliette::*;
+use oubliette_testkit::accounts::*;
 
 use crate::world::*;
-use oubliette_testkit::accounts::*;
 
 #[test]
 fn a_miss_refreshes_once_and_stores_both_tokens() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     assert_eq!(world.acquire(query("mail")).unwrap(), "at-1");
     assert_eq!(world.cached(query("mail")), "at-1");
     assert_eq!(world.stored_refresh_token().unwrap(), "rt-1");
@@ -24,7 +24,7 @@ fn a_miss_refreshes_once_and_stores_both_tokens() {
 
 #[test]
 fn the_grant_says_what_was_asked_for() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let wanted = query("mail").resource("https://api.example.com").token_type("DPoP").tenant(tenant(7));
     let token = world.acquirer().acquire(&world.live, AccessRequest::new(wanted.clone()).claims("{}"), |grant| {
         assert_eq!(grant.refresh_token().unwrap().secret.expose(), "rt-0");
@@ -48,7 +48,7 @@ fn the_grant_says_what_was_asked_for() {
 
 #[test]
 fn forced_and_claims_go_past_the_cache() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     assert_eq!(world.acquire(query("mail")).unwrap(), "at-1");
     assert_eq!(world.acquire(AccessRequest::new(query("mail")).force_refresh()).unwrap(), "at-2");
     assert_eq!(world.cached(query("mail")), "at-2");
@@ -58,7 +58,7 @@ fn forced_and_claims_go_past_the_cache() {
 
 #[test]
 fn a_storm_of_rejections_costs_one_refresh() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     world.acquire(query("mail")).unwrap();
     let rejected = world.live.access_token(&query("mail")).unwrap().unwrap();
     for _ in 0..10 {
@@ -77,7 +77,7 @@ fn a_storm_of_rejections_costs_one_refresh() {
 /// The older token would be found as long as it lasts, as it is of exactly the wanted scopes or allows less.
 #[test]
 fn a_refreshed_token_is_the_one_that_is_found_next_even_if_it_allows_more() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     world.acquire(query("mail")).unwrap();
     let wider = |grant: &Grant| Ok(grant.access_token(Some(scopes("files mail")), "wide", Duration::from_secs(3600)).into());
     let forced = AccessRequest::new(query("mail")).force_refresh();
@@ -87,7 +87,7 @@ fn a_refreshed_token_is_the_one_that_is_found_next_even_if_it_allows_more() {
 
 #[test]
 fn less_than_was_asked_for_is_stored_and_asks_the_user() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let asked = world.acquirer().acquire(&world.live, AccessRequest::new(query("files mail")).claims("c"), |grant| {
         let less = grant.access_token(Some(scopes("mail")), "less", Duration::from_secs(3600));
         Ok([less.into(), grant.next_refresh_token("rt-1").into()].into())
@@ -106,7 +106,7 @@ fn scopes_that_stand_for_something_else_need_not_come_back() {
         ("https://api.example.com/.default", "https://api.example.com/a https://api.example.com/b"),
         ("openid", "x"),
     ] {
-        let world = World::new();
+        let world = AcquireFixture::new();
         let token = world.acquirer().acquire(&world.live, query(asked), |grant| {
             Ok(grant.access_token(Some(scopes(given)), asked, Duration::from_secs(3600)).into())
         });
@@ -114,7 +114,7 @@ fn scopes_that_stand_for_something_else_need_not_come_back() {
         assert_eq!(world.cached(query(asked)), asked);
     }
     // But two of them do not stand for each other: no API is given the token for another.
-    let world = World::new();
+    let world = AcquireFixture::new();
     assert_eq!(world.acquire(query("https://api.example.com/.default")).unwrap(), "at-1");
     assert_eq!(world.acquire(query("https://other.example.com/.default")).unwrap(), "at-2");
 }
@@ -123,7 +123,7 @@ fn scopes_that_stand_for_something_else_need_not_come_back() {
 #[test]
 fn short_lived_tokens_are_given_for_most_of_their_life() {
     for life in [60, 300, 420, 600] {
-        let world = World::new();
+        let world = AcquireFixture::new();
         world.provider.set_life(Duration::from_secs(life));
         let acquirer = world.acquirer().refresh_due_here();
         for _ in 0..1000 {
@@ -139,7 +139,7 @@ fn short_lived_tokens_are_given_for_most_of_their_life() {
 
 #[test]
 fn an_expired_token_serves_while_the_provider_is_out_of_order_if_told_so() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let mut token = access("mail", "extended");
     token.extended_expires_at = Some(now() + Duration::from_secs(7200));
     world.live.put(token).unwrap();
@@ -161,7 +161,7 @@ fn an_expired_token_serves_while_the_provider_is_out_of_order_if_told_so() {
 
 #[test]
 fn a_token_that_comes_expired_is_no_token() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let old = |grant: &Grant| Ok(grant.access_token(None, "old", Duration::ZERO).into());
     assert!(matches!(world.acquirer().acquire(&world.live, query("mail"), old), Err(AcquireError::Refresh(_))));
 }

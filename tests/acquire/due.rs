@@ -5,15 +5,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use oubliette::*;
+use oubliette_testkit::accounts::*;
 
 use crate::world::*;
-use oubliette_testkit::accounts::*;
 
 const MINUTE: u64 = 60;
 
 /// With the defaults a token of an hour is due from the 50th minute on, and given until the 55th.
-fn due() -> World {
-    let world = World::new();
+fn due() -> AcquireFixture {
+    let world = AcquireFixture::new();
     world.acquire(query("mail")).unwrap();
     world.advance(51 * MINUTE);
     world
@@ -33,7 +33,7 @@ fn a_due_token_is_given_and_refreshed_only_if_told_to() {
 
 #[test]
 fn what_the_provider_says_about_refreshing_counts() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let acquirer = world.acquirer().refresh_due_here().jitter(Duration::ZERO);
     let token = acquirer.acquire(&world.live, query("mail"), |grant| {
         let mut token = grant.access_token(None, "early", Duration::from_secs(3600));
@@ -50,7 +50,7 @@ fn what_the_provider_says_about_refreshing_counts() {
 #[test]
 fn refresh_ahead_can_be_set() {
     for (ahead, at_20_minutes) in [(5, "at-1"), (40, "at-2")] {
-        let world = World::new();
+        let world = AcquireFixture::new();
         let acquirer = world.acquirer().refresh_due_here().refresh_ahead(Duration::from_secs(ahead * MINUTE));
         world.acquire_by(&acquirer, query("mail")).unwrap();
         world.advance(31 * MINUTE);
@@ -160,7 +160,7 @@ fn a_refresh_of_a_due_token_that_panics_backs_off_too() {
 /// Hole: providers that give the same token until shortly before its end.
 #[test]
 fn a_token_that_is_still_due_after_its_refresh_is_not_refreshed_at_each_call() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let acquirer = world.acquirer().refresh_due_here();
     let mut asked = 0;
     for _ in 0..3000 {
@@ -180,7 +180,7 @@ fn a_token_that_is_still_due_after_its_refresh_is_not_refreshed_at_each_call() {
 
 #[test]
 fn without_a_refresh_token_a_due_token_is_just_given() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     world.live.put(access("mail", "only")).unwrap();
     world.acquirer().acquire(&world.live, query("x"), |_| Err(RefreshError::invalid_grant("revoked"))).unwrap_err();
     world.advance(51 * MINUTE);

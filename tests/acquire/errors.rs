@@ -3,9 +3,9 @@
 use std::error::Error as _;
 
 use oubliette::*;
+use oubliette_testkit::accounts::*;
 
 use crate::world::*;
-use oubliette_testkit::accounts::*;
 
 #[derive(Debug, PartialEq, thiserror::Error)]
 #[error("status {0}")]
@@ -13,7 +13,7 @@ struct Status(u16);
 
 #[test]
 fn the_callers_error_comes_back_and_blocks_nobody() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let refreshed = world.acquirer().acquire(&world.live, query("mail"), |_| Err(Status(503).into()));
     let Err(AcquireError::Refresh(failed)) = refreshed else { panic!("{refreshed:?}") };
     assert_eq!(failed.downcast_ref::<Status>(), Some(&Status(503)));
@@ -36,7 +36,7 @@ fn without_a_refresh_token_the_user_is_asked() {
 
 #[test]
 fn invalid_grant_removes_that_refresh_token_and_no_other_token() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let other = ClientId::new("other").unwrap();
     world.live.put([access("mail", "at").into(), RefreshToken::new(other.clone(), "other").into()]).unwrap();
     let refused = |_: &Grant| Err(RefreshError::invalid_grant(Status(400)));
@@ -52,7 +52,7 @@ fn invalid_grant_removes_that_refresh_token_and_no_other_token() {
 
 #[test]
 fn invalid_grant_removes_a_refresh_token_of_many_parts_whole() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let before = world.machine.rows().len();
     world.live.put(refresh(&"x".repeat(40_000))).unwrap();
     assert!(world.machine.rows().len() > before + 5);
@@ -62,7 +62,7 @@ fn invalid_grant_removes_a_refresh_token_of_many_parts_whole() {
 
 #[test]
 fn a_refresh_token_that_the_app_stored_meanwhile_is_not_removed() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let refreshed = world.acquirer().acquire(&world.live, query("mail"), |_| {
         world.live.put(refresh("newer")).unwrap();
         Err(RefreshError::invalid_grant("revoked"))
@@ -75,7 +75,7 @@ fn a_refresh_token_that_the_app_stored_meanwhile_is_not_removed() {
 /// Hole: the app's own put during a refresh, as from a login callback.
 #[test]
 fn a_refresh_token_that_the_app_stored_meanwhile_is_not_overwritten() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let token = world.acquirer().acquire(&world.live, query("mail"), |grant| {
         let tokens = world.provider.redeem(grant);
         world.live.put(refresh("newer")).unwrap();
@@ -89,7 +89,7 @@ fn a_refresh_token_that_the_app_stored_meanwhile_is_not_overwritten() {
 /// Hole: the spent refresh token stays stored when the new one lands elsewhere.
 #[test]
 fn a_spent_refresh_token_goes_even_if_the_new_one_is_of_a_family() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let acquired = world.acquirer().acquire(&world.live, query("mail"), |grant| {
         let mut next = grant.next_refresh_token("family");
         next.family_id = Some("1".into());
@@ -99,14 +99,14 @@ fn a_spent_refresh_token_goes_even_if_the_new_one_is_of_a_family() {
     assert_eq!(world.stored_refresh_token(), None);
     assert!(world.live.refresh_token(RefreshQuery::family("1")).unwrap().is_some());
     // One that comes with no refresh token keeps the one there is (RFC 6749 §6).
-    let world = World::new();
+    let world = AcquireFixture::new();
     world.acquirer().acquire(&world.live, query("mail"), |_| Ok(access("mail", "at").into())).unwrap();
     assert_eq!(world.stored_refresh_token().unwrap(), "rt-0");
 }
 
 #[test]
 fn when_the_provider_asks_for_the_user_the_refresh_token_stays() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     for (theirs, asked, expected) in
         [(Some("p"), None, Some("p")), (None, Some("q"), Some("q")), (Some("p"), Some("q"), Some("p"))]
     {
@@ -126,7 +126,7 @@ fn when_the_provider_asks_for_the_user_the_refresh_token_stays() {
 
 #[test]
 fn tokens_that_cannot_be_stored_go_to_the_hook_and_to_nobody_else() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let acquired = world.acquirer().acquire(&world.live, query("mail"), |_| {
         Ok([access("mail", "at").into(), refresh(&"x".repeat(MAX_TOKEN_BYTES + 1)).into()].into())
     });
@@ -145,7 +145,7 @@ fn of_a_response_that_cannot_be_stored_the_new_refresh_token_is() {
         token
     };
     for (token, field) in [(access("mail", &unfit()), "token"), (elsewhere(access("mail", "at")), "partition")] {
-        let world = World::new();
+        let world = AcquireFixture::new();
         let acquired = world.acquirer().acquire(&world.live, query("mail"), |grant| {
             world.provider.redeem(grant)?;
             Ok([token.clone().into(), grant.next_refresh_token(world.provider.valid()).into()].into())
@@ -169,7 +169,7 @@ fn if_the_new_refresh_token_cannot_be_stored_the_spent_one_goes() {
     };
     let unfit: [fn(&Grant) -> RefreshToken; 2] = [|_| refresh(&"x".repeat(MAX_TOKEN_BYTES + 1)), elsewhere];
     for unfit in unfit {
-        let world = World::new();
+        let world = AcquireFixture::new();
         let acquired = world.acquirer().acquire(&world.live, query("mail"), |grant| {
             world.provider.redeem(grant)?;
             Ok([access("mail", "at").into(), unfit(grant).into()].into())
@@ -180,7 +180,7 @@ fn if_the_new_refresh_token_cannot_be_stored_the_spent_one_goes() {
         assert!(world.provider.is_content());
     }
     // One that brought none has spent none.
-    let world = World::new();
+    let world = AcquireFixture::new();
     let unfit = |_: &Grant| Ok(access("mail", &"x".repeat(MAX_TOKEN_BYTES + 1)).into());
     world.acquirer().acquire(&world.live, query("mail"), unfit).unwrap_err();
     assert_eq!(world.stored_refresh_token().unwrap(), "rt-0");
@@ -188,7 +188,7 @@ fn if_the_new_refresh_token_cannot_be_stored_the_spent_one_goes() {
 
 #[test]
 fn when_the_engine_fails_nobody_gets_the_token() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let acquired = world.acquirer().acquire(&world.live, query("mail"), |grant| {
         world.machine.set_failing_engine(true);
         world.provider.redeem(grant)
@@ -201,7 +201,7 @@ fn when_the_engine_fails_nobody_gets_the_token() {
 
 #[test]
 fn a_store_that_is_closed_meanwhile_gives_and_keeps_nothing() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let acquired = world.acquirer().acquire(&world.live, query("mail"), |grant| {
         let tokens = world.provider.redeem(grant);
         world.store.clone().close().unwrap();
@@ -213,7 +213,7 @@ fn a_store_that_is_closed_meanwhile_gives_and_keeps_nothing() {
 
 #[test]
 fn a_panicking_hook_changes_nothing() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let acquirer = Acquirer::new().on_orphaned(|_| panic!("the hook's own"));
     let acquired = acquirer.acquire(&world.live, query("mail"), |grant| {
         world.store.sign_out(SignOut::account(&account(1))).unwrap();
@@ -227,7 +227,7 @@ fn a_panicking_hook_changes_nothing() {
 
 #[test]
 fn a_refresh_that_wants_what_it_refreshes_is_told_so() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let other = AccessQuery::new(ClientId::new("other").unwrap());
     world.live.put(RefreshToken::new(ClientId::new("other").unwrap(), "other")).unwrap();
     let is_told = |inner: &Result<AccessToken, AcquireError>| matches!(inner, Err(AcquireError::Store(error)) if matches!(**error, Error::InvalidInput { field: "refresh", .. }));
@@ -242,7 +242,7 @@ fn a_refresh_that_wants_what_it_refreshes_is_told_so() {
         });
         assert_eq!(detour.unwrap().secret.expose(), "detour");
         // Another store has places of its own.
-        let elsewhere = World::new();
+        let elsewhere = AcquireFixture::new();
         assert_eq!(elsewhere.acquire(query("mail")).unwrap(), "at-1");
         world.provider.redeem(grant)
     });

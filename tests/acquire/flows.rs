@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use oubliette::*;
+use oubliette_testkit::accounts::*;
 
 use crate::world::*;
-use oubliette_testkit::accounts::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -54,7 +54,7 @@ fn the_app_has_one_sign_in_whoever_comes_in_between() {
 
 #[test]
 fn a_sign_out_of_the_tenant_ends_the_apps_tokens_and_the_next_call_begins_anew() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let acquire = |sign_out: bool| {
         world.acquirer().acquire_for_app(&world.store, &tenant(1), query("api"), |grant| {
             if sign_out {
@@ -89,7 +89,7 @@ fn an_apps_tokens_for_two_resources_are_got_side_by_side() {
 
 #[test]
 fn on_behalf_of_somebody_needs_no_refresh_token_and_keeps_none() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let request = |assertion: &str| AccessRequest::new(query("api")).on_behalf_of(assertion);
     let exchange = |secret: &'static str| {
         move |grant: &Grant| {
@@ -124,7 +124,7 @@ fn on_behalf_of_somebody_needs_no_refresh_token_and_keeps_none() {
 
 #[test]
 fn nobody_finds_what_was_got_on_behalf_of_another() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let request = AccessRequest::new(query("mail")).on_behalf_of("a");
     // A closure that forgets the partition would store it as the user's own.
     let acquired = world.acquirer().acquire(&world.live, request, |_| Ok(access("mail", "for a").into()));
@@ -137,7 +137,7 @@ fn nobody_finds_what_was_got_on_behalf_of_another() {
 
 #[test]
 fn clients_have_refresh_tokens_of_their_own_and_refresh_side_by_side() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let clients = ["one", "two"].map(|name| ClientId::new(name).unwrap());
     for client in &clients {
         world.live.put(RefreshToken::new(client.clone(), client.as_str())).unwrap();
@@ -160,7 +160,7 @@ fn clients_have_refresh_tokens_of_their_own_and_refresh_side_by_side() {
 
 #[test]
 fn a_familys_refresh_token_serves_its_clients_and_the_own_one_if_there_is_none() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let request = || AccessRequest::new(query("mail")).family("1");
     let redeemed = |request: AccessRequest, error: Option<&str>| {
         let mut redeemed = String::new();
@@ -189,7 +189,7 @@ fn a_familys_refresh_token_serves_its_clients_and_the_own_one_if_there_is_none()
 /// Hole: one refresh token redeemed in two places, by those who ask for the family's and those who ask for the client's own.
 #[test]
 fn one_refresh_token_has_one_place_however_it_is_come_by() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let barrier = Barrier::new(8);
     std::thread::scope(|scope| {
         for number in 0..8 {
@@ -210,7 +210,7 @@ fn one_refresh_token_has_one_place_however_it_is_come_by() {
 
 #[test]
 fn a_tenant_that_was_signed_out_gets_no_tokens_and_costs_no_redemption() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let guest = || query("mail").tenant(tenant(2));
     world.acquire(guest()).unwrap();
     world.store.sign_out(SignOut::tenant(&tenant(2))).unwrap();
@@ -222,7 +222,7 @@ fn a_tenant_that_was_signed_out_gets_no_tokens_and_costs_no_redemption() {
 /// Hole: only what was refused is an orphan. The refresh token was stored, and is live.
 #[test]
 fn of_a_tenant_signed_out_meanwhile_only_its_tokens_are_lost() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let acquired = world.acquirer().acquire(&world.live, query("mail").tenant(tenant(2)), |grant| {
         world.store.sign_out(SignOut::tenant(&tenant(2))).unwrap();
         world.provider.redeem(grant)
@@ -235,7 +235,7 @@ fn of_a_tenant_signed_out_meanwhile_only_its_tokens_are_lost() {
 
 #[test]
 fn resuming_reads_no_other_sign_in_of_the_account() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let before = world.machine.rows();
     let other = world.store.sign_in(sign_in(1)).unwrap();
     let mut rows = world.machine.rows();

@@ -10,6 +10,7 @@ use metrics_util::CompositeKey;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use oubliette::*;
 use oubliette_testkit::accounts::*;
+use oubliette_testkit::fixture::open;
 
 /// All metrics so far, as `name{label=value,...}`. (A snapshot takes what histograms have.)
 fn snapshot(snapshotter: &Snapshotter) -> BTreeMap<String, DebugValue> {
@@ -49,10 +50,6 @@ fn gauge(found: &BTreeMap<String, DebugValue>, name: &str) -> f64 {
         Some(DebugValue::Gauge(value)) => value.into_inner(),
         other => panic!("{name}: {other:?} in {found:#?}"),
     }
-}
-
-fn open(machine: &Machine) -> TokenStore {
-    machine.builder().clock(ManualClock::new(now())).open().unwrap()
 }
 
 #[test]

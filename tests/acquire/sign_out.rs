@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{scope, yield_now};
 
 use oubliette::*;
+use oubliette_testkit::accounts::*;
 
 use crate::provider::Provider;
 use crate::together::meet;
 use crate::world::*;
-use oubliette_testkit::accounts::*;
 
 fn scopes_of_a_sign_out() -> [SignOut; 5] {
     [
@@ -20,8 +20,8 @@ fn scopes_of_a_sign_out() -> [SignOut; 5] {
     ]
 }
 
-fn world() -> World {
-    let mut world = World::new();
+fn world() -> AcquireFixture {
+    let mut world = AcquireFixture::new();
     world.store.sign_out(SignOut::account(&account(1))).unwrap();
     world.live = world.store.sign_in(sign_in(1).session(session(1)).subject(subject(1))).unwrap();
     world.live.put(refresh("rt-0")).unwrap();
@@ -171,7 +171,7 @@ fn at_every_step() {
 #[test]
 fn a_power_cut_behind_a_refresh_loses_neither_token() {
     for seed in 0..32 {
-        let world = World::new();
+        let world = AcquireFixture::new();
         assert_eq!(world.acquire(query("mail")).unwrap(), "at-1");
         world.machine.cut_power(seed);
         let store = world.machine.builder().clock(world.clock.clone()).open().unwrap();
@@ -187,7 +187,7 @@ fn a_power_cut_in_a_refresh_leaves_both_tokens_or_neither() {
     let mut seen = [0; 2];
     for calls in 0..6 {
         for seed in 0..8 {
-            let world = World::new();
+            let world = AcquireFixture::new();
             let acquired = world.acquirer().acquire(&world.live, query("mail"), |grant| {
                 world.machine.die_after(calls);
                 world.provider.redeem(grant)

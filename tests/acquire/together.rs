@@ -6,10 +6,10 @@ use std::thread::{scope, yield_now};
 use std::time::Duration;
 
 use oubliette::*;
+use oubliette_testkit::accounts::*;
 
 use crate::provider::Provider;
 use crate::world::*;
-use oubliette_testkit::accounts::*;
 
 /// Waits until that many have come this far.
 pub fn meet(come: &AtomicU32, count: u32) {
@@ -20,7 +20,7 @@ pub fn meet(come: &AtomicU32, count: u32) {
 
 #[test]
 fn a_thousand_at_once_cost_one_refresh() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let come = AtomicU32::new(0);
     scope(|scope| {
         for _ in 0..64 {
@@ -75,7 +75,7 @@ fn somebody_else_refreshes_in_between() {
 
 #[test]
 fn other_scopes_of_one_refresh_token_come_one_after_the_other() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let barrier = Barrier::new(32);
     scope(|scope| {
         for number in 0..32 {
@@ -96,7 +96,7 @@ fn other_scopes_of_one_refresh_token_come_one_after_the_other() {
 
 #[test]
 fn a_failure_fails_all_who_wait_with_one_error_and_blocks_nobody() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let (come, refreshes) = (AtomicU32::new(0), AtomicU32::new(0));
     let errors: Vec<AcquireError> = scope(|scope| {
         let threads: Vec<_> = (0..100)
@@ -130,7 +130,7 @@ fn a_failure_fails_all_who_wait_with_one_error_and_blocks_nobody() {
 
 #[test]
 fn a_panic_goes_on_in_its_caller_and_somebody_else_refreshes() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let come = AtomicU32::new(0);
     let (mut panicked, mut given) = (0, 0);
     scope(|scope| {
@@ -161,7 +161,7 @@ fn a_panic_goes_on_in_its_caller_and_somebody_else_refreshes() {
 #[test]
 fn who_forces_a_refresh_gets_one_that_began_afterwards() {
     for claims in [false, true] {
-        let world = World::new();
+        let world = AcquireFixture::new();
         let request = |forced: bool| {
             let request = AccessRequest::new(query("mail"));
             match (forced, claims) {
@@ -199,7 +199,7 @@ fn who_forces_a_refresh_gets_one_that_began_afterwards() {
 /// Of many who force at a time, those who wait for an older refresh share the next one.
 #[test]
 fn those_who_force_share_a_refresh() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let come = AtomicU32::new(0);
     scope(|scope| {
         for _ in 0..20 {
@@ -223,7 +223,7 @@ fn those_who_force_share_a_refresh() {
 /// Hole: a closure that never ends.
 #[test]
 fn nobody_waits_longer_than_told_to_and_the_place_stays_with_its_holder() {
-    let world = World::new();
+    let world = AcquireFixture::new();
     let (began, go_on) = (mpsc::channel(), mpsc::channel());
     scope(|scope| {
         let world = &world;

@@ -2,17 +2,16 @@
 
 use std::sync::{Arc, Mutex};
 use std::thread::{ThreadId, current, spawn};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use oubliette::*;
+use oubliette_testkit::accounts::*;
+use oubliette_testkit::fixture::Fixture;
 
 use crate::provider::Provider;
-use oubliette_testkit::accounts::*;
 
-pub struct World {
-    pub machine: Machine,
-    pub clock: ManualClock,
-    pub store: TokenStore,
+pub struct AcquireFixture {
+    pub fixture: Fixture,
     pub live: LiveSignIn,
     pub provider: Provider,
     pub orphans: Orphans,
@@ -46,15 +45,22 @@ pub fn secret(token: &Token) -> String {
     }
 }
 
-impl World {
+impl std::ops::Deref for AcquireFixture {
+    type Target = Fixture;
+
+    fn deref(&self) -> &Fixture {
+        &self.fixture
+    }
+}
+
+impl AcquireFixture {
     /// Signed in, with a refresh token and nothing else.
     pub fn new() -> Self {
-        let (machine, clock) = (Machine::new(), ManualClock::new(now()));
-        let store = machine.builder().clock(clock.clone()).open().unwrap();
-        let live = store.sign_in(sign_in(1)).unwrap();
+        let fixture = Fixture::new();
+        let live = fixture.store.sign_in(sign_in(1)).unwrap();
         let provider = Provider::new();
         live.put(refresh("rt-0")).unwrap();
-        Self { machine, clock, store, live, provider, orphans: Orphans::default() }
+        Self { fixture, live, provider, orphans: Orphans::default() }
     }
 
     pub fn acquirer(&self) -> Acquirer {
@@ -77,10 +83,6 @@ impl World {
         token.secret.expose().to_owned()
     }
 
-    pub fn advance(&self, seconds: u64) {
-        self.clock.advance(Duration::from_secs(seconds));
-    }
-
     pub fn stored_refresh_token(&self) -> Option<String> {
         self.live.refresh_token(&client()).unwrap().map(|token| token.secret.expose().to_owned())
     }
@@ -90,10 +92,11 @@ impl World {
         assert!(!self.live.is_live().unwrap());
         assert!(self.live.access_token(&query("")).unwrap().is_none() && self.stored_refresh_token().is_none());
         let id = self.live.id();
-        drop((self.store, self.live));
+        drop(self.live);
+        let mut fixture = self.fixture;
         for seed in 0..4 {
-            self.machine.cut_power(seed);
-            let store = self.machine.builder().clock(self.clock.clone()).open().unwrap();
+            fixture = fixture.again(|machine| machine.cut_power(seed));
+            let store = &fixture.store;
             assert!(store.account(&account(1)).unwrap().is_empty() && store.resume(&account(1), id).unwrap().is_none());
         }
     }

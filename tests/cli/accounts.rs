@@ -4,14 +4,14 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 
 use oubliette::*;
+use oubliette_testkit::accounts::*;
 use serde_json::json;
 
 use crate::site::*;
-use oubliette_testkit::accounts::*;
 
 #[test]
 fn accounts_are_listed_by_page_and_tenant_and_nothing_else_shows_them() {
-    let site = Site::with_store();
+    let site = ProgramFixture::with_store();
     let store = site.open();
     fill(&store, 600);
     store.sign_in(sign_in(1)).unwrap();
@@ -49,7 +49,7 @@ fn accounts_are_listed_by_page_and_tenant_and_nothing_else_shows_them() {
 
 #[test]
 fn whoever_reads_the_list_may_stop() {
-    let site = Site::with_store();
+    let site = ProgramFixture::with_store();
     let store = site.open();
     for number in 0..3000 {
         let id = AccountId::new("login.example.com", format!("{number:01000}")).unwrap();

@@ -4,14 +4,14 @@ use std::fs;
 use std::time::SystemTime;
 
 use oubliette::*;
+use oubliette_testkit::accounts::*;
 use serde_json::{Value, json};
 
 use crate::site::*;
-use oubliette_testkit::accounts::*;
 
 #[test]
 fn beside_the_app_history_works_and_all_else_says_who_is_there() {
-    let mut site = Site::with_store();
+    let mut site = ProgramFixture::with_store();
     site.make_key("fresh");
     let store = site.open();
     fill(&store, 4);
@@ -84,7 +84,7 @@ fn beside_the_app_history_works_and_all_else_says_who_is_there() {
 /// A session's sign-out alone is not on record under the account: whoever asks is told that nobody looked.
 #[test]
 fn what_was_not_looked_at_is_said() {
-    let site = Site::with_store();
+    let site = ProgramFixture::with_store();
     let store = site.open();
     let iss = "https://login.example.com";
     let request = SignIn::new(AccountId::new(iss, "u").unwrap(), tenant(1)).session(session(1));

@@ -28,7 +28,7 @@ fn expected(changes: Value, problems: Value) -> Value {
 
 #[test]
 fn msal_caches_are_taken_over_but_nobody_who_signed_out() {
-    let site = Site::with_store();
+    let site = ProgramFixture::with_store();
     fs::write(site.path("cache.json"), msal_cache(hours_ago(1), "XTOKENX-imported")).unwrap();
     fs::write(site.path("bad.json"), "XTOKENX {").unwrap();
     // A file that cannot be read stops all of it, before anything was stored.
@@ -54,7 +54,7 @@ fn msal_caches_are_taken_over_but_nobody_who_signed_out() {
 
     // Either session finds the account.
     assert_eq!(site.json(&["sign-out", "--session", "https://login.example.com", "sid-1"])["accounts"], 1);
-    let again = Site::with_store();
+    let again = ProgramFixture::with_store();
     again.ok(&["import-msal", site.path("cache.json").to_str().unwrap()]);
     assert_eq!(again.json(&["sign-out", "--session", "https://login.example.com", "sid-2"])["accounts"], 1);
     let shown = site.json(&["import-msal", "cache.json"]);
@@ -64,7 +64,7 @@ fn msal_caches_are_taken_over_but_nobody_who_signed_out() {
 
 #[test]
 fn sign_ins_older_than_the_app_keeps_them_are_not_stored() {
-    let site = Site::with_store();
+    let site = ProgramFixture::with_store();
     fs::write(site.path("old.json"), msal_cache(hours_ago(2400), "XTOKENX-old")).unwrap();
     let shown = site.json(&["import-msal", "old.json"]);
     assert_eq!((&shown["accounts"], &shown["not_stored"], &shown["nobody"]), (&json!(0), &json!(1), &json!("left_out")));
@@ -73,7 +73,7 @@ fn sign_ins_older_than_the_app_keeps_them_are_not_stored() {
 
 #[test]
 fn whom_the_library_signed_out_is_not_brought_back() {
-    let site = Site::with_store();
+    let site = ProgramFixture::with_store();
     let mut cache: Value = serde_json::from_str(&msal_cache(hours_ago(1), "XTOKENX")).unwrap();
     // What MSAL for Python leaves of a cache that MSAL for Node wrote.
     cache["Account"] = json!({});
@@ -92,7 +92,7 @@ fn whom_the_library_signed_out_is_not_brought_back() {
 
 #[test]
 fn a_cache_of_which_nobody_is_left_is_success_and_says_so() {
-    let site = Site::with_store();
+    let site = ProgramFixture::with_store();
     for (name, empty) in [("1", ""), ("2", "{}"), ("3", "\u{feff}\r\n"), ("4", r#"{"AccessToken": {}, "Account": {}}"#)] {
         fs::write(site.path(name), empty).unwrap();
         assert_eq!(site.json(&["import-msal", name]), expected(json!({"nobody": "no_users"}), json!([])), "{empty}");
@@ -118,7 +118,7 @@ fn a_cache_of_which_nobody_is_left_is_success_and_says_so() {
 
 #[test]
 fn what_is_no_cache_is_said_to_be_what_it_looks_to_be() {
-    let site = Site::with_store();
+    let site = ProgramFixture::with_store();
     let browser = json!({"uid.utid-login.windows.net-refreshtoken-web----":
         json!({"credentialType": "RefreshToken", "homeAccountId": "uid.utid", "secret": "XTOKENX"}).to_string()})
     .to_string();
@@ -143,7 +143,7 @@ fn what_is_no_cache_is_said_to_be_what_it_looks_to_be() {
 
 #[test]
 fn the_count_is_that_of_verify_and_what_was_replaced_is_said() {
-    let site = Site::with_store();
+    let site = ProgramFixture::with_store();
     fs::write(site.path("python.json"), PYTHON).unwrap();
     let entries: Value = serde_json::from_str(PYTHON).unwrap();
     let entries: usize =

@@ -4,14 +4,14 @@ use std::fs;
 use std::process::Command;
 
 use oubliette::*;
+use oubliette_testkit::accounts::*;
 use serde_json::{Value, json};
 
 use crate::site::*;
-use oubliette_testkit::accounts::*;
 
 #[test]
 fn keygen_makes_a_private_file_once() {
-    let site = Site::new();
+    let site = ProgramFixture::new();
     let shown = site.json(&["keygen", "--out", "new"]);
     assert_eq!(shown, json!({ "out": "new" }));
     let text = fs::read_to_string(site.path("new")).unwrap();
@@ -34,7 +34,7 @@ fn keygen_makes_a_private_file_once() {
 
 #[test]
 fn keygen_without_a_file_prints_a_key_and_says_what_to_do_with_it() {
-    let site = Site::new();
+    let site = ProgramFixture::new();
     let ran = site.run(&["keygen"]);
     let key = ran.stdout.strip_suffix('\n').unwrap();
     assert!(ran.code == 0 && ran.stderr.contains("secret manager") && !ran.stderr.contains(&key[4..]), "{}", ran.stderr);
@@ -48,7 +48,7 @@ fn keygen_without_a_file_prints_a_key_and_says_what_to_do_with_it() {
 
 #[test]
 fn which_store_and_which_key_can_be_said_in_several_ways() {
-    let mut site = Site::with_store();
+    let mut site = ProgramFixture::with_store();
     site.make_key("other");
     let run = |command: &mut Command| site.check(&command.output().unwrap());
     // By flags; and the flag for the key wins over the environment.
@@ -83,7 +83,7 @@ fn which_store_and_which_key_can_be_said_in_several_ways() {
 #[cfg(unix)]
 #[test]
 fn a_key_that_others_can_read_is_refused_unless_that_is_said_to_be_right() {
-    let site = Site::with_store();
+    let site = ProgramFixture::with_store();
     fs::set_permissions(site.path("key"), std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     assert_eq!(site.fails(7, &["stats"])["kind"], "key_unavailable");
     site.ok(&["--allow-readable-key", "stats"]);
@@ -91,7 +91,7 @@ fn a_key_that_others_can_read_is_refused_unless_that_is_said_to_be_right() {
 
 #[test]
 fn another_key_or_several() {
-    let mut site = Site::with_store();
+    let mut site = ProgramFixture::with_store();
     ["second", "third", "safe"].into_iter().for_each(|name| site.make_key(name));
     let opens = |key: &str| site.builder_with(key).open().map(drop).is_ok();
     site.fails(2, &["rotate-key"]);
@@ -107,7 +107,7 @@ fn another_key_or_several() {
 
 #[test]
 fn an_erasure_leaves_nothing_that_the_old_key_opens() {
-    let mut site = Site::with_store();
+    let mut site = ProgramFixture::with_store();
     site.make_key("fresh");
     let store = site.open();
     fill(&store, 3);
@@ -136,7 +136,7 @@ fn an_erasure_leaves_nothing_that_the_old_key_opens() {
 
 #[test]
 fn a_key_or_token_in_the_wrong_place_is_not_repeated() {
-    let site = Site::with_store();
+    let site = ProgramFixture::with_store();
     let key = fs::read_to_string(site.path("key")).unwrap();
     let key = key.trim();
     for args in [

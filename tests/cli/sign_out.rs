@@ -3,14 +3,14 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use oubliette::*;
+use oubliette_testkit::accounts::*;
 use serde_json::{Value, json};
 
 use crate::site::*;
-use oubliette_testkit::accounts::*;
 
 #[test]
 fn every_scope_can_be_signed_out() {
-    let site = Site::with_store();
+    let site = ProgramFixture::with_store();
     let store = site.open();
     let mut expected: Vec<u32> = (1..=12).collect();
     fill(&store, 12);
@@ -78,7 +78,7 @@ fn every_scope_can_be_signed_out() {
 /// A typing error must not look like a sign-out.
 #[test]
 fn a_name_that_nobody_has_is_said_and_is_recorded_all_the_same() {
-    let site = Site::with_store();
+    let site = ProgramFixture::with_store();
     let store = site.open();
     fill(&store, 4);
     store.sign_in(SignIn::new(account(1), tenant(1)).session(session(9))).unwrap();
@@ -119,7 +119,7 @@ fn a_name_that_nobody_has_is_said_and_is_recorded_all_the_same() {
 fn an_account_by_issuer_and_subject_has_two_spellings() {
     let user = ["https://sso.example.com/realms/contoso", "f:1"];
     for [signed_in, signed_out] in [["new", "--oidc-account"], ["of_subject", "--account"]] {
-        let site = Site::with_store();
+        let site = ProgramFixture::with_store();
         let store = site.open();
         let account = match signed_in {
             "new" => AccountId::new(user[0], user[1]).unwrap(),
@@ -137,7 +137,7 @@ fn an_account_by_issuer_and_subject_has_two_spellings() {
 
 #[test]
 fn an_alias_finds_whom_to_sign_out() {
-    let site = Site::with_store();
+    let site = ProgramFixture::with_store();
     let store = site.open();
     let alias = Alias::new(AliasKind::Email, "ann@example.com").unwrap();
     store.sign_in(sign_in(1).alias(alias)).unwrap();
@@ -151,7 +151,7 @@ fn an_alias_finds_whom_to_sign_out() {
 
 #[test]
 fn a_sign_out_can_be_of_earlier_sign_ins_alone() {
-    let site = Site::with_store();
+    let site = ProgramFixture::with_store();
     let store = site.open();
     let hours_ago = |hours: u64| SystemTime::now() - Duration::from_secs(hours * 3600);
     for (number, hours) in [(1, 3), (1, 1), (2, 1)] {

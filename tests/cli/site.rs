@@ -7,14 +7,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64ct::Encoding;
 use oubliette::*;
-use serde_json::{Value, json};
-
 use oubliette_testkit::accounts::*;
+use serde_json::{Value, json};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_oubliette");
 
 /// A folder with a store's folder in it (not made yet), and keys by name.
-pub struct Site {
+pub struct ProgramFixture {
     pub folder: tempfile::TempDir,
     keys: Vec<(String, [u8; 32])>,
 }
@@ -27,7 +26,7 @@ pub struct Ran {
     pub stderr: String,
 }
 
-impl Site {
+impl ProgramFixture {
     pub fn new() -> Self {
         let mut site = Self { folder: tempfile::tempdir().unwrap(), keys: Vec::new() };
         site.make_key("key");

@@ -4,15 +4,15 @@ use std::fs;
 use std::time::{Duration, SystemTime};
 
 use oubliette::*;
+use oubliette_testkit::accounts::*;
+use oubliette_testkit::disk::entry;
 use serde_json::{Value, json};
 
 use crate::site::*;
-use oubliette_testkit::accounts::*;
-use oubliette_testkit::disk::entry;
 
 #[test]
 fn a_store_is_made_once_and_only_by_init() {
-    let site = Site::new();
+    let site = ProgramFixture::new();
     let verbs: [&[&str]; 10] = [
         &["accounts"],
         &["sign-out", "--tenant", "t"],
@@ -38,7 +38,7 @@ fn a_store_is_made_once_and_only_by_init() {
 #[cfg(unix)]
 #[test]
 fn a_store_of_another_user_is_left_alone() {
-    let site = Site::with_store();
+    let site = ProgramFixture::with_store();
     if std::os::unix::fs::chown(site.path("tokens"), Some(54_321), None).is_err() {
         // Only root can give a folder away, and only root can open it then.
         return;
@@ -52,7 +52,7 @@ fn a_store_of_another_user_is_left_alone() {
 /// A store that was not open for long looks like one whose clock has jumped: nothing is deleted for its age until somebody says which it is.
 #[test]
 fn a_sweep_by_a_clock_that_nobody_speaks_for_says_so_and_deletes_nobody() {
-    let site = Site::with_store();
+    let site = ProgramFixture::with_store();
     fs::remove_dir_all(site.path("tokens")).unwrap();
     let then = SystemTime::now() - Duration::from_secs(95 * 86_400);
     let store = site.builder().clock(ManualClock::new(then)).open().unwrap();
@@ -71,7 +71,7 @@ fn a_sweep_by_a_clock_that_nobody_speaks_for_says_so_and_deletes_nobody() {
 
 #[test]
 fn upkeep_deletes_what_is_over_and_tells_figures() {
-    let site = Site::with_store();
+    let site = ProgramFixture::with_store();
     let store = site.open();
     fill(&store, 5);
     let days_ago = |days: u64| SystemTime::now() - Duration::from_secs(days * 86_400);
@@ -132,7 +132,7 @@ fn upkeep_deletes_what_is_over_and_tells_figures() {
 
 #[test]
 fn damage_has_a_code_of_its_own() {
-    let site = Site::with_store();
+    let site = ProgramFixture::with_store();
     site.ok(&["sign-out", "--tenant", "a"]);
     let ledger = entry(&site.path("tokens"), "ledger-");
     let mut bytes = fs::read(&ledger).unwrap();
@@ -156,7 +156,7 @@ fn damage_has_a_code_of_its_own() {
 
 #[test]
 fn verify_finds_changed_rows_and_sweep_removes_them() {
-    let site = Site::with_store();
+    let site = ProgramFixture::with_store();
     fill(&site.open(), 3);
     let engine = sled::open(entry(&site.path("tokens"), "engine-")).unwrap();
     // Somebody changes the last byte of the header of one account.
@@ -181,7 +181,7 @@ fn verify_finds_changed_rows_and_sweep_removes_them() {
 
 #[test]
 fn a_backup_comes_back_without_those_who_signed_out_since() {
-    let site = Site::with_store();
+    let site = ProgramFixture::with_store();
     fill(&site.open(), 3);
     let shown = site.json(&["backup", "copies/today"]);
     assert_eq!(keys_of(&shown), ["accounts", "live_bytes", "position", "rows", "tampered"]);
@@ -221,7 +221,7 @@ fn a_backup_comes_back_without_those_who_signed_out_since() {
 
 #[test]
 fn help_completions_and_manual() {
-    let site = Site::new();
+    let site = ProgramFixture::new();
     let help = site.ok(&["--help"]);
     let verbs = [
         "keygen",

@@ -5,10 +5,7 @@ use std::time::Duration;
 
 use oubliette::*;
 use oubliette_testkit::accounts::*;
-
-fn open(machine: &Machine) -> TokenStore {
-    try_open(machine).unwrap()
-}
+use oubliette_testkit::fixture::open;
 
 fn try_open(machine: &Machine) -> Result<TokenStore> {
     machine.builder().clock(ManualClock::new(now())).open()

@@ -6,21 +6,27 @@ use std::time::Duration;
 use oubliette::openid::{Provider, ProviderIdTokenClaims};
 use oubliette::*;
 use oubliette_testkit::accounts::*;
+use oubliette_testkit::fixture::{Fixture, open_at};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-struct World {
-    machine: Machine,
-    clock: ManualClock,
-    store: TokenStore,
+/// A store, and whoever sets its clock.
+struct ClockFixture {
+    fixture: Fixture,
 }
 
-impl World {
+impl std::ops::Deref for ClockFixture {
+    type Target = Fixture;
+
+    fn deref(&self) -> &Fixture {
+        &self.fixture
+    }
+}
+
+impl ClockFixture {
     fn new() -> Self {
-        let (machine, clock) = (Machine::new(), ManualClock::new(now()));
-        let store = machine.builder().clock(clock.clone()).open().unwrap();
-        Self { machine, clock, store }
+        Self { fixture: Fixture::new() }
     }
 
     /// Somebody sets the clock.
@@ -34,7 +40,7 @@ impl World {
 
     fn reopen(&mut self) {
         self.store.clone().close().unwrap();
-        self.store = self.machine.builder().clock(self.clock.clone()).open().unwrap();
+        self.fixture.store = open_at(&self.machine, &self.clock);
     }
 
     /// A token that a provider says lasts for so long, as a response says it.
@@ -71,7 +77,7 @@ impl World {
 
 #[test]
 fn a_jump_ahead_and_back_adds_no_life_to_a_token() {
-    let mut world = World::new();
+    let mut world = ClockFixture::new();
     world.store.sign_in(sign_in(1)).unwrap();
     world.ahead(DAY);
     world.live().put([world.token("a", HOUR).into(), refresh("rt").into()]).unwrap();
@@ -94,7 +100,7 @@ fn a_jump_ahead_and_back_adds_no_life_to_a_token() {
 
 #[test]
 fn a_token_that_is_stored_when_the_clock_is_right_again_is_readable_at_once() {
-    let mut world = World::new();
+    let mut world = ClockFixture::new();
     world.store.sign_in(sign_in(1)).unwrap();
     world.ahead(DAY);
     world.live().put(world.token("a", HOUR)).unwrap();
@@ -114,7 +120,7 @@ fn a_token_that_is_stored_when_the_clock_is_right_again_is_readable_at_once() {
 /// A refresh that is asked for by a clock that is ahead, and comes when it is right.
 #[test]
 fn a_refresh_across_a_jump_is_believed_for_as_long_as_its_response_said() {
-    let world = World::new();
+    let world = ClockFixture::new();
     world.store.sign_in(sign_in(1)).unwrap().put(refresh("rt")).unwrap();
     world.ahead(DAY);
     let live = world.live();
@@ -130,7 +136,7 @@ fn a_refresh_across_a_jump_is_believed_for_as_long_as_its_response_said() {
 
 #[test]
 fn a_token_of_five_minutes_can_be_read() {
-    let world = World::new();
+    let world = ClockFixture::new();
     world.store.sign_in(sign_in(1)).unwrap().put(world.token("a", Duration::from_secs(300))).unwrap();
     assert!(world.has("a"));
     world.clock.advance(Duration::from_secs(269));
@@ -153,7 +159,7 @@ fn a_token_of_five_minutes_can_be_read() {
 
 #[test]
 fn a_token_without_an_end_ends_with_its_sign_in() {
-    let mut world = World::new();
+    let mut world = ClockFixture::new();
     let endless = AccessToken::new(client(), scopes("a"), "a", None);
     world.store.sign_in(sign_in(1)).unwrap().put(endless.clone()).unwrap();
     world.clock.advance(80 * DAY);
@@ -170,7 +176,7 @@ fn a_token_without_an_end_ends_with_its_sign_in() {
 /// Without a provider's time it carries the future: a logout token's cutoff must not spare it for a day.
 #[test]
 fn a_sign_in_by_a_clock_that_was_ahead_is_older_than_a_later_sign_outs_cutoff() {
-    let mut world = World::new();
+    let mut world = ClockFixture::new();
     world.ahead(DAY);
     world.store.sign_in(sign_in(1).session(session(1)).subject(subject(1))).unwrap();
     world.back(DAY);
@@ -192,7 +198,7 @@ fn a_sign_in_by_a_clock_that_was_ahead_is_older_than_a_later_sign_outs_cutoff() 
 
 #[test]
 fn a_sweep_by_a_clock_that_is_ahead_deletes_nobody() {
-    let mut world = World::new();
+    let mut world = ClockFixture::new();
     for number in 1..=3 {
         let live = world.store.sign_in(sign_in(number)).unwrap();
         let lasting = RefreshToken { expires_at: Some(now() + 30 * DAY), ..refresh("rt") };
@@ -214,7 +220,7 @@ fn a_sweep_by_a_clock_that_is_ahead_deletes_nobody() {
     // Another process, by the same clock, once: it has nobody else's word either.
     world.store.clone().close().unwrap();
     world.back(100 * DAY);
-    world.store = world.machine.builder().clock(world.clock.clone()).open().unwrap();
+    world.fixture.store = world.machine.builder().clock(world.clock.clone()).open().unwrap();
     assert!(!world.is_held());
     let live: Vec<usize> = (1..=3).map(|number| world.store.account(&account(number)).unwrap().len()).collect();
     assert_eq!(live, [4, 1, 0], "all are there again, but who has signed out");
@@ -225,7 +231,7 @@ fn a_sweep_by_a_clock_that_is_ahead_deletes_nobody() {
 /// Time that has really gone by needs nobody's word, in a process that was there all along.
 #[test]
 fn what_is_too_old_goes_as_time_goes_by() {
-    let world = World::new();
+    let world = ClockFixture::new();
     world.store.sign_in(sign_in(1)).unwrap().put(world.token("a", HOUR)).unwrap();
     world.clock.advance(2 * HOUR);
     assert_eq!(world.sweep().expired_tokens, 1);
@@ -236,13 +242,13 @@ fn what_is_too_old_goes_as_time_goes_by() {
 #[test]
 fn what_ends_a_hold_and_what_does_not() {
     let begin = || {
-        let world = World::new();
+        let world = ClockFixture::new();
         world.store.sign_in(sign_in(1)).unwrap();
         world.ahead(100 * DAY);
         assert!(world.is_held());
         world
     };
-    let ended = |world: &World| !world.is_held() && world.sweep().dead_rows > 0;
+    let ended = |world: &ClockFixture| !world.is_held() && world.sweep().dead_rows > 0;
 
     // The same clock, however often, in the same process; and a login whose ID token nobody has verified.
     let world = begin();
@@ -277,12 +283,12 @@ fn what_ends_a_hold_and_what_does_not() {
 
 #[test]
 fn two_openings_that_agree_end_a_hold() {
-    let mut world = World::new();
+    let mut world = ClockFixture::new();
     world.store.sign_in(sign_in(1)).unwrap();
     // The process was off for long, and comes back: nothing tells that from a jump.
     world.store.clone().close().unwrap();
     world.clock.set(now() + 100 * DAY);
-    world.store = world.machine.builder().clock(world.clock.clone()).open().unwrap();
+    world.fixture.store = world.machine.builder().clock(world.clock.clone()).open().unwrap();
     assert!(world.is_held());
     assert_eq!(world.sweep().dead_rows, 0);
     world.clock.advance(HOUR);
@@ -295,18 +301,18 @@ fn two_openings_that_agree_end_a_hold() {
 
 #[test]
 fn an_opening_that_shows_less_speaks_against_the_one_before() {
-    let mut world = World::new();
+    let mut world = ClockFixture::new();
     world.store.sign_in(sign_in(1)).unwrap();
     world.store.clone().close().unwrap();
     world.ahead(100 * DAY);
-    world.store = world.machine.builder().clock(world.clock.clone()).open().unwrap();
+    world.fixture.store = world.machine.builder().clock(world.clock.clone()).open().unwrap();
     world.store.clone().close().unwrap();
     // The clock is corrected, and jumps once more.
     world.back(100 * DAY);
-    world.store = world.machine.builder().clock(world.clock.clone()).open().unwrap();
+    world.fixture.store = world.machine.builder().clock(world.clock.clone()).open().unwrap();
     world.store.clone().close().unwrap();
     world.ahead(100 * DAY);
-    world.store = world.machine.builder().clock(world.clock.clone()).open().unwrap();
+    world.fixture.store = world.machine.builder().clock(world.clock.clone()).open().unwrap();
     world.clock.advance(HOUR);
     assert!(world.is_held(), "the reading was contradicted");
     assert_eq!(world.sweep().dead_rows, 0);
@@ -325,7 +331,7 @@ fn how_far_a_clock_may_jump_can_be_set() {
 /// Many small jumps do not add up to a large one that nobody would have believed.
 #[test]
 fn a_clock_that_creeps_ahead_is_not_followed() {
-    let world = World::new();
+    let world = ClockFixture::new();
     world.store.sign_in(sign_in(1)).unwrap();
     for _ in 0..3000 {
         world.ahead(Duration::from_secs(3000));

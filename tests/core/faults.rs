@@ -4,13 +4,10 @@ use std::collections::BTreeMap;
 
 use oubliette::*;
 use oubliette_testkit::accounts::*;
+use oubliette_testkit::fixture::open;
 
 fn builder(machine: &Machine) -> Builder {
     machine.builder().clock(ManualClock::new(now()))
-}
-
-fn open(machine: &Machine) -> TokenStore {
-    builder(machine).open().unwrap()
 }
 
 fn ledger_name(machine: &Machine) -> String {

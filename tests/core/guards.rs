@@ -5,10 +5,7 @@ use std::time::SystemTime;
 
 use oubliette::*;
 use oubliette_testkit::accounts::*;
-
-fn open(machine: &Machine) -> TokenStore {
-    machine.builder().clock(ManualClock::new(now())).open().unwrap()
-}
+use oubliette_testkit::fixture::open;
 
 // Without it: `rewrite` in ledger/mod.rs keeps `state.file`, so appends go to the file that was replaced.
 #[test]

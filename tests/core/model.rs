@@ -111,7 +111,7 @@ struct Fence {
     cutoff: u64,
 }
 
-struct World {
+struct StoreBesideModel {
     machine: Machine,
     clock: ManualClock,
     store: Option<TokenStore>,
@@ -140,7 +140,7 @@ fn open(machine: &Machine, clock: &ManualClock) -> TokenStore {
     })
 }
 
-impl World {
+impl StoreBesideModel {
     fn new() -> Self {
         let (machine, clock) = (Machine::new(), ManualClock::new(at(1000)));
         let store = Some(open(&machine, &clock));
@@ -537,7 +537,7 @@ fn random_histories_obey_the_rule() {
     let mut runner = proptest::test_runner::TestRunner::new(config);
     let histories = proptest::collection::vec(any_verb(), 1..60);
     let result = runner.run(&histories, |history| {
-        let mut world = World::new();
+        let mut world = StoreBesideModel::new();
         for verb in &history {
             world.run(verb);
             world.check();

@@ -13,7 +13,7 @@ use oubliette_testkit::chance::Chance;
 const ACCOUNTS: u32 = 3;
 
 /// What all threads know: a common order of events, and which sign-outs have returned.
-struct World {
+struct Race {
     store: TokenStore,
     ticks: AtomicU64,
     /// By account: the tick at which the newest sign-out that covers it *began*, of those that have returned.
@@ -29,7 +29,7 @@ const READ: usize = 2;
 const SIGN_OUTS: usize = 3;
 const RETAKEN: usize = 4;
 
-impl World {
+impl Race {
     fn tick(&self) -> u64 {
         self.ticks.fetch_add(1, Ordering::SeqCst)
     }
@@ -155,7 +155,7 @@ impl World {
 
 /// Runs six threads until all has happened often, then checks that a reopened store has nobody who was signed out.
 fn race(store: TokenStore, reopen: impl FnOnce() -> TokenStore) {
-    let world = Arc::new(World {
+    let world = Arc::new(Race {
         store,
         ticks: AtomicU64::new(1),
         signed_out: Mutex::default(),
@@ -189,7 +189,7 @@ fn race(store: TokenStore, reopen: impl FnOnce() -> TokenStore) {
             world.read(&handle, number);
         }
     }
-    let World { signed_out, .. } = &*world;
+    let Race { signed_out, .. } = &*world;
     assert_eq!(signed_out.lock().unwrap().len(), ACCOUNTS as usize);
 }
 

@@ -80,7 +80,7 @@ struct Made {
     ever_put: Vec<String>,
 }
 
-struct World {
+struct StoreBesideModel {
     machine: Machine,
     clock: ManualClock,
     store: Option<TokenStore>,
@@ -107,7 +107,7 @@ struct Seen {
     doubtful_dead: usize,
 }
 
-impl World {
+impl StoreBesideModel {
     /// Both accounts are signed in, and have tokens.
     fn new() -> Self {
         let (machine, clock) = (Machine::new(), ManualClock::new(now()));
@@ -386,7 +386,7 @@ fn every_history(verbs: &'static [Verb], depth: usize) -> Seen {
             for number in (offset..total).step_by(2) {
                 let verb = |at: usize| verbs[number / verbs.len().pow(at as u32) % verbs.len()];
                 let history: Vec<Verb> = (0..depth).map(verb).collect();
-                let mut world = World::new();
+                let mut world = StoreBesideModel::new();
                 for verb in &history {
                     world.run(*verb, &mut seen);
                     world.check(&history, &mut seen);

@@ -6,12 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use oubliette::*;
 use oubliette_testkit::accounts::*;
+use oubliette_testkit::fixture::open;
 
 const NEVER: Duration = Duration::MAX;
-
-fn open(machine: &Machine) -> TokenStore {
-    machine.builder().clock(ManualClock::new(now())).open().unwrap()
-}
 
 /// Accounts, each with a token that has expired.
 fn with_expired(machine: &Machine, accounts: u32) -> TokenStore {

@@ -33,13 +33,13 @@ impl Engine for Sled {
 }
 
 /// The store of a place, and a clock that both share.
-struct At<E> {
+struct EngineFixture<E> {
     place: E,
     clock: ManualClock,
     store: TokenStore,
 }
 
-impl<E: Engine> At<E> {
+impl<E: Engine> EngineFixture<E> {
     fn new() -> Self {
         Self::with(|builder| builder)
     }
@@ -92,7 +92,7 @@ on_every_engine!(
 );
 
 fn what_is_put_is_read_also_after_a_restart<E: Engine>() {
-    let at = At::<E>::new();
+    let at = EngineFixture::<E>::new();
     let live = at.store.sign_in(sign_in(1).session(session(1)).subject(subject(1))).unwrap();
     let mut access = access("a b", "at-1");
     access.extra = b"extra".to_vec();
@@ -120,7 +120,7 @@ fn what_is_put_is_read_also_after_a_restart<E: Engine>() {
 }
 
 fn a_wanted_subset_finds_the_narrowest_superset<E: Engine>() {
-    let at = At::<E>::new();
+    let at = EngineFixture::<E>::new();
     let live = at.store.sign_in(sign_in(1)).unwrap();
     let hours = |h: u64| now() + Duration::from_secs(3600 * h);
     for (scopes, secret, hours) in [("a b c d", "wide", hours(9)), ("a b c", "narrow", hours(2)), ("a b C", "short", hours(1))] {
@@ -137,7 +137,7 @@ fn a_wanted_subset_finds_the_narrowest_superset<E: Engine>() {
 }
 
 fn tokens_are_told_apart<E: Engine>() {
-    let at = At::<E>::new();
+    let at = EngineFixture::<E>::new();
     let live = at.store.sign_in(sign_in(1)).unwrap();
     let other = ClientId::new("other").unwrap();
     let variants = [
@@ -168,7 +168,7 @@ fn tokens_are_told_apart<E: Engine>() {
 }
 
 fn expired_tokens_are_never_given<E: Engine>() {
-    let at = At::<E>::with(|builder| builder.skew(Duration::from_secs(10)));
+    let at = EngineFixture::<E>::with(|builder| builder.skew(Duration::from_secs(10)));
     let live = at.store.sign_in(sign_in(1)).unwrap();
     let end = now() + Duration::from_secs(100);
     live.put([
@@ -208,7 +208,7 @@ fn every_scope_ends_what_it_covers_and_nothing_else<E: Engine>() {
         (SignOut::everybody(), &[0, 1, 2, 3]),
     ];
     for (sign_out, ended) in scopes {
-        let at = At::<E>::new();
+        let at = EngineFixture::<E>::new();
         let lives = [
             sign_in(1).session(session(1)).subject(subject(1)),
             sign_in(1).session(session(2)),
@@ -240,7 +240,7 @@ fn every_scope_ends_what_it_covers_and_nothing_else<E: Engine>() {
 }
 
 fn a_cutoff_spares_newer_sign_ins<E: Engine>() {
-    let at = At::<E>::new();
+    let at = EngineFixture::<E>::new();
     let old = at.store.sign_in(sign_in(1)).unwrap();
     at.clock.advance(Duration::from_millis(1));
     let new = at.store.sign_in(sign_in(1)).unwrap();
@@ -251,7 +251,7 @@ fn a_cutoff_spares_newer_sign_ins<E: Engine>() {
 }
 
 fn several_cutoffs_do_not_hide_each_other<E: Engine>() {
-    let at = At::<E>::new();
+    let at = EngineFixture::<E>::new();
     let minute = Duration::from_secs(60);
     let lives = [0, 1, 2, 3].map(|_| {
         at.clock.advance(minute);
@@ -273,7 +273,7 @@ fn several_cutoffs_do_not_hide_each_other<E: Engine>() {
 
 fn a_session_takes_its_account_or_only_itself<E: Engine>() {
     for (policy, left) in [(SessionPolicy::WholeAccount, 0), (SessionPolicy::OnlySession, 1)] {
-        let at = At::<E>::with(|builder| builder.session_policy(policy));
+        let at = EngineFixture::<E>::with(|builder| builder.session_policy(policy));
         let one = at.store.sign_in(sign_in(1).session(session(1))).unwrap();
         let other = at.store.sign_in(sign_in(1).session(session(2))).unwrap();
         let stranger = at.store.sign_in(sign_in(2)).unwrap();
@@ -288,7 +288,7 @@ fn a_session_takes_its_account_or_only_itself<E: Engine>() {
 }
 
 fn nobody_there_is_recorded_all_the_same<E: Engine>() {
-    let at = At::<E>::new();
+    let at = EngineFixture::<E>::new();
     let scopes = [
         Scope::Account(account(1)),
         Scope::Session(session(1)),
@@ -312,7 +312,7 @@ fn nobody_there_is_recorded_all_the_same<E: Engine>() {
 }
 
 fn joining_keeps_what_is_there<E: Engine>() {
-    let at = At::<E>::new();
+    let at = EngineFixture::<E>::new();
     let first = at.store.sign_in(sign_in(1)).unwrap();
     first.put([access("a", "first").into(), refresh("rt-first").into()]).unwrap();
     let second = at.store.sign_in(sign_in(1)).unwrap();
@@ -324,7 +324,7 @@ fn joining_keeps_what_is_there<E: Engine>() {
 }
 
 fn too_many_sign_ins_push_out_the_oldest<E: Engine>() {
-    let at = At::<E>::with(|builder| builder.max_sign_ins(3));
+    let at = EngineFixture::<E>::with(|builder| builder.max_sign_ins(3));
     let lives = [1, 2, 3, 4].map(|_| {
         let live = at.store.sign_in(sign_in(1)).unwrap();
         live.put(access("a", "at")).unwrap();
@@ -338,7 +338,7 @@ fn too_many_sign_ins_push_out_the_oldest<E: Engine>() {
 }
 
 fn a_put_in_flight_fails_after_the_sign_out<E: Engine>() {
-    let at = At::<E>::new();
+    let at = EngineFixture::<E>::new();
     let live = at.store.sign_in(sign_in(1)).unwrap();
     live.put(refresh("rt-1")).unwrap();
     at.store.sign_out(SignOut::account(&account(1))).unwrap();
@@ -353,7 +353,7 @@ fn a_put_in_flight_fails_after_the_sign_out<E: Engine>() {
 }
 
 fn a_guests_token_dies_with_its_own_tenant<E: Engine>() {
-    let at = At::<E>::new();
+    let at = EngineFixture::<E>::new();
     let live = at.store.sign_in(sign_in(1)).unwrap();
     let guest = || AccessToken { tenant: Some(tenant(2)), ..access("a", "guest") };
     live.put([access("a", "home").into(), guest().into()]).unwrap();
@@ -374,7 +374,7 @@ fn a_guests_token_dies_with_its_own_tenant<E: Engine>() {
 }
 
 fn refresh_tokens_are_taken<E: Engine>() {
-    let at = At::<E>::new();
+    let at = EngineFixture::<E>::new();
     let secrets = |receipt: Receipt| {
         assert!(!receipt.refresh_tokens_missed);
         let mut all: Vec<String> = receipt.refresh_tokens.iter().map(|token| token.secret.expose().to_owned()).collect();
@@ -410,7 +410,7 @@ fn refresh_tokens_are_taken<E: Engine>() {
 }
 
 fn listings_show_the_living<E: Engine>() {
-    let at = At::<E>::new();
+    let at = EngineFixture::<E>::new();
     let email = Alias::new(AliasKind::Email, "User@Example.com").unwrap();
     for number in 0..20 {
         let sign_in = SignIn::new(account(number), tenant(number % 2)).session(session(number / 2)).subject(subject(number));
@@ -448,7 +448,7 @@ fn listings_show_the_living<E: Engine>() {
 
 fn sign_ins_end_at_their_greatest_age<E: Engine>() {
     let age = Duration::from_secs(1000);
-    let at = At::<E>::with(|builder| builder.max_sign_in_age(age));
+    let at = EngineFixture::<E>::with(|builder| builder.max_sign_in_age(age));
     let live = at.store.sign_in(sign_in(1)).unwrap();
     let forever = now() + Duration::from_secs(1_000_000);
     live.put(AccessToken { expires_at: Some(forever), ..access("a", "at") }).unwrap();
@@ -463,7 +463,7 @@ fn sign_ins_end_at_their_greatest_age<E: Engine>() {
 }
 
 fn large_tokens_come_back_whole<E: Engine>() {
-    let at = At::<E>::new();
+    let at = EngineFixture::<E>::new();
     let live = at.store.sign_in(sign_in(1)).unwrap();
     let large = |byte: char, len| byte.to_string().repeat(len);
     for (byte, len) in [('a', MAX_TOKEN_BYTES), ('b', 7000), ('c', 5), ('d', 20_000), ('e', 6000), ('f', MAX_TOKEN_BYTES)] {
@@ -482,7 +482,7 @@ fn large_tokens_come_back_whole<E: Engine>() {
 }
 
 fn a_put_is_all_or_nothing<E: Engine>() {
-    let at = At::<E>::new();
+    let at = EngineFixture::<E>::new();
     let live = at.store.sign_in(sign_in(1)).unwrap();
     let bad = RefreshToken { family_id: Some(String::new()), ..refresh("rt") };
     assert!(matches!(live.put([access("a", "at").into(), bad.into()]), Err(Error::InvalidInput { field: "family id", .. })));
@@ -491,7 +491,7 @@ fn a_put_is_all_or_nothing<E: Engine>() {
 }
 
 fn bad_input_names_the_field<E: Engine>() {
-    let at = At::<E>::new();
+    let at = EngineFixture::<E>::new();
     let live = at.store.sign_in(sign_in(1)).unwrap();
     let field = |result: Result<Stored>| match result {
         Err(Error::InvalidInput { field, .. }) => field,
@@ -511,7 +511,7 @@ fn bad_input_names_the_field<E: Engine>() {
 }
 
 fn the_sweep_deletes_what_expired<E: Engine>() {
-    let at = At::<E>::new();
+    let at = EngineFixture::<E>::new();
     for number in 0..10 {
         let live = at.store.sign_in(SignIn::new(account(number), tenant(1))).unwrap();
         live.put([access("a", &"x".repeat(9000)).into(), access("b", "y").into(), refresh("rt").into()]).unwrap();
@@ -533,7 +533,7 @@ fn the_sweep_deletes_what_expired<E: Engine>() {
 }
 
 fn reclaim_leaves_no_row_behind<E: Engine>() {
-    let at = At::<E>::new();
+    let at = EngineFixture::<E>::new();
     let live = at.store.sign_in(sign_in(1).session(session(1)).subject(subject(1))).unwrap();
     let many: Vec<Token> = (0..400).map(|n| access(&format!("s{n}"), "at").into()).collect();
     live.put(many).unwrap();
@@ -549,7 +549,7 @@ fn reclaim_leaves_no_row_behind<E: Engine>() {
 }
 
 fn a_closed_store_refuses_every_verb<E: Engine>() {
-    let at = At::<E>::new();
+    let at = EngineFixture::<E>::new();
     let live = at.store.sign_in(sign_in(1)).unwrap();
     let clone = at.store.clone();
     assert!(matches!(at.place.builder().open(), Err(Error::AlreadyOpen { pid: Some(pid) }) if pid == std::process::id()));
@@ -571,7 +571,7 @@ fn a_closed_store_refuses_every_verb<E: Engine>() {
 }
 
 fn apps_have_tokens_of_their_own<E: Engine>() {
-    let at = At::<E>::new();
+    let at = EngineFixture::<E>::new();
     let app = AccountId::app(tenant(1), client());
     let live = at.store.sign_in(SignIn::new(app.clone(), tenant(1))).unwrap();
     live.put(access("api/.default", "app-token")).unwrap();
@@ -585,7 +585,7 @@ fn apps_have_tokens_of_their_own<E: Engine>() {
 }
 
 fn on_behalf_of_tokens_die_with_the_user<E: Engine>() {
-    let at = At::<E>::new();
+    let at = EngineFixture::<E>::new();
     let live = at.store.sign_in(sign_in(1)).unwrap();
     let partition = Partition::on_behalf_of("assertion");
     live.put(AccessToken { partition: partition.clone(), ..access("a", "obo") }).unwrap();

@@ -24,7 +24,7 @@ const THREADS: u64 = 4;
 type Counts = BTreeMap<&'static str, u64>;
 
 /// A common order of events, and which sign-outs have returned.
-struct World {
+struct Stress {
     store: TokenStore,
     ticks: AtomicU64,
     /// By account: the tick at which the newest sign-out that covers it *began*, of those that have returned.
@@ -44,7 +44,7 @@ struct Handle {
     returned: u64,
 }
 
-impl World {
+impl Stress {
     fn tick(&self) -> u64 {
         self.ticks.fetch_add(1, Ordering::SeqCst)
     }
@@ -286,7 +286,7 @@ fn nobody_who_was_signed_out_is_served() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let open = || TokenStore::builder(folder.path().join("tokens")).key(KeySource::bytes([7; 32])).open().unwrap();
     let store = open();
-    let world = World {
+    let world = Stress {
         web: OublietteSessions::new(store.clone()),
         records: Mutex::default(),
         store,

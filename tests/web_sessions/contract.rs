@@ -7,7 +7,7 @@ use super::*;
 
 #[tokio::test]
 async fn what_was_saved_is_loaded_to_the_last_digit() {
-    let site = Site::new();
+    let site = WebFixture::new();
     let live = site.store.sign_in(sign_in(1)).unwrap();
     let bound = binding(&site.web, &live).await;
     for bound in [None, Some(&bound)] {
@@ -35,7 +35,7 @@ async fn what_was_saved_is_loaded_to_the_last_digit() {
 
 #[tokio::test]
 async fn what_was_never_made_is_not_found_nor_saved() {
-    let site = Site::new();
+    let site = WebFixture::new();
     let record = record(None, "one");
     assert_eq!(site.load(record.id).await, None);
     site.web.save(&record).await.unwrap();
@@ -45,7 +45,7 @@ async fn what_was_never_made_is_not_found_nor_saved() {
 
 #[tokio::test]
 async fn an_id_that_is_taken_gives_another() {
-    let site = Site::new();
+    let site = WebFixture::new();
     let live = site.store.sign_in(sign_in(1)).unwrap();
     let other = site.store.sign_in(sign_in(2)).unwrap();
     let (bound, other) = (binding(&site.web, &live).await, binding(&site.web, &other).await);
@@ -70,7 +70,7 @@ async fn an_id_that_is_taken_gives_another() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_64_who_make_the_same_id_each_gets_its_own() {
-    let site = Site::new();
+    let site = WebFixture::new();
     let mut bindings = vec![None];
     for number in 0..7 {
         bindings.push(Some(binding(&site.web, &site.store.sign_in(sign_in(number)).unwrap()).await));
@@ -101,7 +101,7 @@ async fn of_64_who_make_the_same_id_each_gets_its_own() {
 async fn what_has_expired_is_not_loaded_and_not_saved() {
     for is_bound in [false, true] {
         // The store's time never goes back.
-        let site = Site::new();
+        let site = WebFixture::new();
         let live = site.store.sign_in(sign_in(1)).unwrap();
         let bound = binding(&site.web, &live).await;
         let record = site.create(is_bound.then_some(&bound), "one").await;
@@ -122,7 +122,7 @@ async fn what_has_expired_is_not_loaded_and_not_saved() {
 
 #[tokio::test]
 async fn delete_expired_takes_those_and_no_others() {
-    let site = Site::new();
+    let site = WebFixture::new();
     let live = site.store.sign_in(sign_in(1)).unwrap();
     let bound = binding(&site.web, &live).await;
     let (mut short, mut long) = (Vec::new(), Vec::new());
@@ -145,7 +145,7 @@ async fn delete_expired_takes_those_and_no_others() {
 
 #[tokio::test]
 async fn one_of_nobodys_is_kept_for_so_long_after_its_last_save() {
-    let site = Site::new();
+    let site = WebFixture::new();
     let live = site.store.sign_in(sign_in(1)).unwrap();
     let bound = binding(&site.web, &live).await;
     let web = site.web.clone().unbound_for(Duration::from_secs(60));
@@ -163,7 +163,7 @@ async fn one_of_nobodys_is_kept_for_so_long_after_its_last_save() {
 
 #[tokio::test]
 async fn a_session_has_up_to_64_kib() {
-    let site = Site::new();
+    let site = WebFixture::new();
     let live = site.store.sign_in(sign_in(1)).unwrap();
     let bound = binding(&site.web, &live).await;
     for bound in [None, Some(&bound)] {
@@ -189,7 +189,7 @@ async fn a_session_has_up_to_64_kib() {
 
 #[tokio::test]
 async fn a_binding_that_cannot_be_read_is_not_no_binding() {
-    let site = Site::new();
+    let site = WebFixture::new();
     let live = site.store.sign_in(sign_in(1)).unwrap();
     let good = binding(&site.web, &live).await;
     let text = good.as_str().unwrap();
@@ -207,7 +207,7 @@ async fn a_binding_that_cannot_be_read_is_not_no_binding() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_reader_beside_writers_sees_one_or_the_other_whole() {
-    let site = Site::new();
+    let site = WebFixture::new();
     let live = site.store.sign_in(sign_in(1)).unwrap();
     let bound = binding(&site.web, &live).await;
     for bound in [None, Some(&bound)] {
@@ -236,7 +236,7 @@ async fn a_reader_beside_writers_sees_one_or_the_other_whole() {
 
 #[tokio::test]
 async fn what_it_says_of_itself_tells_nothing() {
-    let site = Site::new();
+    let site = WebFixture::new();
     let record = record(None, "needle");
     let mut long = record.clone();
     long.data.insert("what".into(), Value::from("needle".repeat(20_000)));

@@ -11,16 +11,16 @@ struct Scene {
 }
 
 async fn prepare(machine: &Machine) -> Scene {
-    let site = Site::on(machine.clone());
+    let site = WebFixture::on(machine.clone());
     let other = site.store.sign_in(sign_in(2)).unwrap();
     let others = binding(&site.web, &other).await;
     let scene = Scene { before: site.create(None, "one").await, of_another: site.create(Some(&others), "another's").await };
-    site.store.close().unwrap();
+    site.fixture.store.close().unwrap();
     scene
 }
 
 /// Logs in, saves twice, binds to a second sign-in, logs out. Gives every id that the session had, and how far it came.
-async fn live(site: &Site, scene: &Scene) -> (Vec<Id>, usize) {
+async fn live(site: &WebFixture, scene: &Scene) -> (Vec<Id>, usize) {
     let (mut ids, mut steps) = (vec![scene.before.id], 0);
     let far = Some(Expiry::AtDateTime(at(600)));
     let shared = Arc::new(site.web.clone());
@@ -58,7 +58,7 @@ fn wherever_it_dies_no_id_is_free_of_its_sign_in_and_none_comes_back() {
     for calls in 0.. {
         let mut finished = true;
         for seed in 0..4 {
-            let site = Site::on(machine.copy());
+            let site = WebFixture::on(machine.copy());
             site.machine.die_after(calls);
             let (ids, steps) = runtime.block_on(live(&site, &scene));
             finished &= steps == 7;
@@ -74,7 +74,7 @@ fn wherever_it_dies_no_id_is_free_of_its_sign_in_and_none_comes_back() {
     assert!(deaths > 40, "{deaths}");
 }
 
-async fn check(site: &Site, scene: &Scene, ids: &[Id], steps: usize, text: &str) {
+async fn check(site: &WebFixture, scene: &Scene, ids: &[Id], steps: usize, text: &str) {
     let found = site.load(scene.of_another.id).await;
     assert_eq!(found.as_ref(), Some(&scene.of_another), "{text}");
     let mut there = 0;
@@ -105,7 +105,7 @@ async fn check(site: &Site, scene: &Scene, ids: &[Id], steps: usize, text: &str)
 
 #[tokio::test]
 async fn an_engine_that_fails_is_an_error_and_never_a_session() {
-    let site = Site::new();
+    let site = WebFixture::new();
     let live = site.store.sign_in(sign_in(1)).unwrap();
     let bound = binding(&site.web, &live).await;
     let made = site.create(Some(&bound), "one").await;

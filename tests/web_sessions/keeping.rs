@@ -5,7 +5,7 @@ use ::tower_sessions::ExpiredDeletion;
 use super::*;
 
 /// Sessions that live, and sessions that do not: signed out, deleted, expired; large ones too, and of nobody's.
-async fn fill(site: &Site) -> (Vec<Record>, Vec<Record>) {
+async fn fill(site: &WebFixture) -> (Vec<Record>, Vec<Record>) {
     let (mut live, mut dead) = (Vec::new(), Vec::new());
     for number in 0..12 {
         let handle = site.store.sign_in(sign_in(number)).unwrap();
@@ -28,7 +28,7 @@ async fn fill(site: &Site) -> (Vec<Record>, Vec<Record>) {
     (live, dead)
 }
 
-async fn check(site: &Site, live: &[Record], dead: &[Record]) {
+async fn check(site: &WebFixture, live: &[Record], dead: &[Record]) {
     for record in live {
         assert_eq!(site.load(record.id).await.as_ref(), Some(record));
         site.web.save(record).await.unwrap();
@@ -45,7 +45,7 @@ async fn check(site: &Site, live: &[Record], dead: &[Record]) {
 
 #[tokio::test]
 async fn compaction_and_complete_erasure_carry_what_lives() {
-    let mut site = Site::new();
+    let mut site = WebFixture::new();
     let (live, dead) = fill(&site).await;
     check(&site, &live, &dead).await;
     for _ in 0..2 {
@@ -71,7 +71,7 @@ async fn compaction_and_complete_erasure_carry_what_lives() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_made_saved_and_deleted_beside_a_move_is_moved_as_it_was_left() {
-    let site = Site::new();
+    let site = WebFixture::new();
     let handle = site.store.sign_in(sign_in(1)).unwrap();
     let bound = binding(&site.web, &handle).await;
     let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
@@ -153,7 +153,7 @@ async fn a_backup_has_no_web_sessions() {
 
 #[tokio::test]
 async fn the_sweep_takes_what_expired_and_visitors_leave_nothing() {
-    let site = Site::new();
+    let site = WebFixture::new();
     let handle = site.store.sign_in(sign_in(1)).unwrap();
     let bound = binding(&site.web, &handle).await;
     for _ in 0..3 {
@@ -199,7 +199,7 @@ async fn visitors_do_not_fill_the_disk() {
 
 #[tokio::test]
 async fn what_was_changed_on_the_disk_is_an_error_or_gone_and_the_sweep_deletes_it() {
-    let site = Site::new();
+    let site = WebFixture::new();
     let handle = site.store.sign_in(sign_in(1)).unwrap();
     let bound = binding(&site.web, &handle).await;
     for bound in [None, Some(&bound)] {

@@ -15,37 +15,43 @@ use ::tower_sessions::{Session, SessionStore};
 use oubliette::tower_sessions::{BINDING, OublietteSessions, bind};
 use oubliette::*;
 use oubliette_testkit::accounts::*;
+use oubliette_testkit::fixture::Fixture;
 use serde_json::Value;
 use time::OffsetDateTime;
 
 /// A store on a machine, at a time that stands still.
-struct Site {
-    machine: Machine,
-    clock: ManualClock,
-    store: TokenStore,
+struct WebFixture {
+    fixture: Fixture,
     web: OublietteSessions,
 }
 
-impl Site {
+impl std::ops::Deref for WebFixture {
+    type Target = Fixture;
+
+    fn deref(&self) -> &Fixture {
+        &self.fixture
+    }
+}
+
+impl WebFixture {
     fn new() -> Self {
         Self::on(Machine::new())
     }
 
     fn on(machine: Machine) -> Self {
-        let clock = ManualClock::new(now());
-        let store = machine.builder().clock(clock.clone()).open().unwrap();
-        let web = OublietteSessions::new(store.clone());
-        Self { machine, clock, store, web }
+        Self::of(Fixture::on(machine))
+    }
+
+    fn of(fixture: Fixture) -> Self {
+        let web = OublietteSessions::new(fixture.store.clone());
+        Self { fixture, web }
     }
 
     /// The process ends in some way, and another one opens the store.
     fn again(self, end: impl FnOnce(&Machine)) -> Self {
-        let Self { machine, clock, store, web } = self;
-        drop((store, web));
-        end(&machine);
-        let store = machine.builder().clock(clock.clone()).open().unwrap();
-        let web = OublietteSessions::new(store.clone());
-        Self { machine, clock, store, web }
+        let Self { fixture, web } = self;
+        drop(web);
+        Self::of(fixture.again(end))
     }
 
     /// A new web session with this data.

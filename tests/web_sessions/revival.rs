@@ -23,7 +23,7 @@ fn full(number: u32) -> SignIn {
 #[tokio::test]
 async fn a_sign_out_of_any_scope_ends_the_web_session_and_a_late_save_stores_nothing() {
     for end in ends() {
-        let site = Site::new();
+        let site = WebFixture::new();
         let live = site.store.sign_in(full(1)).unwrap();
         let other = site.store.sign_in(full(2)).unwrap();
         let (bound, others) = (binding(&site.web, &live).await, binding(&site.web, &other).await);
@@ -31,7 +31,7 @@ async fn a_sign_out_of_any_scope_ends_the_web_session_and_a_late_save_stores_not
         let of_nobody = site.create(None, "nobody's").await;
         let is_everybody = format!("{end:?}") == format!("{:?}", SignOut::everybody());
         site.store.sign_out(end).unwrap();
-        let check = async |site: &Site, when: &str| {
+        let check = async |site: &WebFixture, when: &str| {
             assert_eq!(site.load(mine.id).await, None, "{when}");
             let lives = if is_everybody { None } else { Some(()) };
             assert_eq!(site.load(hers.id).await.map(drop), lives, "{when}");
@@ -39,7 +39,7 @@ async fn a_sign_out_of_any_scope_ends_the_web_session_and_a_late_save_stores_not
         };
         check(&site, "at once").await;
         let unbound = record(None, "mine");
-        let late = async |site: &Site| {
+        let late = async |site: &WebFixture| {
             // With its binding, and after the app cleared it; both, and also as a new one under its own id.
             for late in [mine.clone(), only(mine.id, &unbound)] {
                 site.web.save(&late).await.unwrap();
@@ -74,7 +74,7 @@ async fn a_sign_out_of_any_scope_ends_the_web_session_and_a_late_save_stores_not
 
 #[tokio::test]
 async fn an_older_engine_gives_back_nothing_that_was_signed_out() {
-    let site = Site::new();
+    let site = WebFixture::new();
     let live = site.store.sign_in(full(1)).unwrap();
     let bound = binding(&site.web, &live).await;
     let (mine, of_nobody) = (site.create(Some(&bound), "mine").await, site.create(None, "nobody's").await);
@@ -93,7 +93,7 @@ async fn an_older_engine_gives_back_nothing_that_was_signed_out() {
 #[tokio::test]
 async fn a_late_save_after_a_delete_stores_nothing_and_a_delete_survives_a_power_cut() {
     for is_bound in [false, true] {
-        let mut site = Site::new();
+        let mut site = WebFixture::new();
         let live = site.store.sign_in(full(1)).unwrap();
         let bound = binding(&site.web, &live).await;
         for seed in 0..8 {
@@ -110,7 +110,7 @@ async fn a_late_save_after_a_delete_stores_nothing_and_a_delete_survives_a_power
 
 #[tokio::test]
 async fn a_late_save_of_a_request_from_before_the_login_does_not_free_the_session() {
-    let site = Site::new();
+    let site = WebFixture::new();
     let live = site.store.sign_in(full(1)).unwrap();
     let bound = binding(&site.web, &live).await;
     let made = site.create(Some(&bound), "one").await;
@@ -129,7 +129,7 @@ async fn a_late_save_of_a_request_from_before_the_login_does_not_free_the_sessio
 
 #[tokio::test]
 async fn no_save_moves_a_session_to_another_sign_in_or_ends_it() {
-    let site = Site::new();
+    let site = WebFixture::new();
     let (one, two) = (site.store.sign_in(full(1)).unwrap(), site.store.sign_in(full(2)).unwrap());
     let (first, second) = (binding(&site.web, &one).await, binding(&site.web, &two).await);
     let of_two = site.create(Some(&second), "two's").await;
@@ -151,7 +151,7 @@ async fn no_save_moves_a_session_to_another_sign_in_or_ends_it() {
 
 #[tokio::test]
 async fn the_same_id_made_again_takes_no_save_of_the_one_before() {
-    let site = Site::new();
+    let site = WebFixture::new();
     let (one, two) = (site.store.sign_in(full(1)).unwrap(), site.store.sign_in(full(2)).unwrap());
     let (first, second) = (binding(&site.web, &one).await, binding(&site.web, &two).await);
     for again in [None, Some(&second)] {
@@ -191,7 +191,7 @@ async fn a_sign_in_that_newer_ones_pushed_out_or_that_is_too_old_takes_its_sessi
 
 #[tokio::test]
 async fn a_session_is_bound_under_a_new_id_and_leads_back_to_its_sign_in() {
-    let site = Site::new();
+    let site = WebFixture::new();
     let shared = Arc::new(site.web.clone());
     let far = Some(::tower_sessions::Expiry::AtDateTime(at(600)));
     let before = Session::new(None, shared.clone(), far);
@@ -232,7 +232,7 @@ async fn a_session_is_bound_under_a_new_id_and_leads_back_to_its_sign_in() {
 
 #[tokio::test]
 async fn a_login_whose_sign_in_ends_before_the_response_leaves_nothing() {
-    let site = Site::new();
+    let site = WebFixture::new();
     let session = Session::new(None, Arc::new(site.web.clone()), Some(::tower_sessions::Expiry::AtDateTime(at(600))));
     let live = site.store.sign_in(full(1)).unwrap();
     bind(&session, &live).await.unwrap();
@@ -243,7 +243,7 @@ async fn a_login_whose_sign_in_ends_before_the_response_leaves_nothing() {
 
 #[tokio::test]
 async fn a_session_that_has_lost_its_index_row_is_not_found_again_and_the_sweep_deletes_it() {
-    let site = Site::new();
+    let site = WebFixture::new();
     let live = site.store.sign_in(full(1)).unwrap();
     let bound = binding(&site.web, &live).await;
     let made = site.create(Some(&bound), "one").await;
@@ -259,7 +259,7 @@ async fn a_session_that_has_lost_its_index_row_is_not_found_again_and_the_sweep_
 
 #[tokio::test]
 async fn an_id_that_two_places_claim_is_in_neither() {
-    let site = Site::new();
+    let site = WebFixture::new();
     let (one, two) = (site.store.sign_in(full(1)).unwrap(), site.store.sign_in(full(2)).unwrap());
     let (first, second) = (binding(&site.web, &one).await, binding(&site.web, &two).await);
     let made = site.create(Some(&first), "one's").await;
@@ -278,7 +278,7 @@ async fn an_id_that_two_places_claim_is_in_neither() {
 
 #[tokio::test]
 async fn a_save_gives_no_new_life() {
-    let site = Site::new();
+    let site = WebFixture::new();
     let made = site.create(None, "one").await;
     site.clock.advance(Duration::from_secs(100));
     site.web.save(&made).await.unwrap();

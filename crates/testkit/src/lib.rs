@@ -8,6 +8,7 @@
 pub mod accounts;
 pub mod chance;
 pub mod disk;
+pub mod fixture;
 #[cfg(feature = "logout")]
 pub mod provider;
 #[cfg(feature = "logout")]

@@ -20,7 +20,7 @@ pub const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
 /// The provider: its key, its issuer, and what it calls the one who signs out.
 #[derive(Debug)]
-pub struct Stub {
+pub struct SigningProvider {
     /// Its key.
     pub signer: Signer,
     /// That of its key.
@@ -35,7 +35,7 @@ pub struct Stub {
 #[derive(Clone, Debug)]
 pub struct Claims(pub Map<String, Value>);
 
-impl Stub {
+impl SigningProvider {
     /// At [`ISSUER`].
     pub fn new(algorithm: Algorithm) -> Self {
         Self::at(algorithm, Provider::generic(ISSUER).unwrap(), ISSUER)

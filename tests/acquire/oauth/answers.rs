@@ -8,9 +8,8 @@ use oauth2::{HttpRequest, HttpResponse, StandardTokenResponse, TokenResponse, To
 use oubliette::oauth::{ProviderFields, Received, Refusal, TokenAnswer, TokenRequestError, TolerantClient};
 use oubliette::openid::ProviderTokenResponse;
 use oubliette::*;
-use serde_json::{Value, json};
-
 use oubliette_testkit::accounts::*;
+use serde_json::{Value, json};
 
 type WithFields = StandardTokenResponse<ProviderFields, BasicTokenType>;
 

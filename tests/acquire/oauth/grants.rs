@@ -7,9 +7,8 @@ use oauth2::basic::{BasicErrorResponse, BasicTokenType};
 use oauth2::{HttpRequest, HttpResponse, StandardTokenResponse, TokenUrl};
 use oubliette::oauth::{ProviderFields, Refusal, TokenRequestError};
 use oubliette::*;
-use serde_json::{Value, json};
-
 use oubliette_testkit::accounts::*;
+use serde_json::{Value, json};
 
 type Client<E> = oauth2::Client<
     E,

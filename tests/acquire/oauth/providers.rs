@@ -5,9 +5,8 @@ use std::time::{Duration, SystemTime};
 use oubliette::oauth::ProviderFields;
 use oubliette::openid::{ClaimError, Provider, ProviderIdTokenClaims};
 use oubliette::*;
-use serde_json::{Value, json};
-
 use oubliette_testkit::accounts::now;
+use serde_json::{Value, json};
 
 const TENANT: &str = "aaaaaaaa-0000-4000-8000-00000000000a";
 const HOME: &str = "bbbbbbbb-0000-4000-8000-00000000000b";

@@ -7,10 +7,9 @@ use oauth2::{EmptyExtraTokenFields, StandardTokenResponse};
 use oubliette::oauth::{ProviderFields, Received, TokenAnswer};
 use oubliette::openid::ProviderTokenResponse;
 use oubliette::*;
+use oubliette_testkit::accounts::*;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-
-use oubliette_testkit::accounts::*;
 
 type WithFields = StandardTokenResponse<ProviderFields, BasicTokenType>;
 

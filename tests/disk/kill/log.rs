@@ -6,7 +6,6 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use oubliette::Scope;
-
 use oubliette_testkit::accounts::{account, session, subject, tenant};
 
 /// A verb's number. A sign-in's is its identity too (as its alias), a put's is in the tokens' text.

@@ -9,12 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use oubliette::*;
-
-use super::log::{Id, Line, Who, Whom};
-use super::worker::{ACCOUNTS, Seen, guest_of, id_of, see};
 use oubliette_testkit::accounts::{account, session, subject};
 use oubliette_testkit::chance::Chance;
 use oubliette_testkit::disk::builder_at;
+
+use super::log::{Id, Line, Who, Whom};
+use super::worker::{ACCOUNTS, Seen, guest_of, id_of, see};
 
 /// A place in the log; the death is at `usize::MAX`.
 type Time = usize;

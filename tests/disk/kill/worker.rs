@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use oubliette::*;
-
-use super::log::{Id, Line, Who, Whom};
 use oubliette_testkit::accounts::{account, client, query, scopes, session, subject, tenant};
 use oubliette_testkit::chance::Chance;
 use oubliette_testkit::disk::{KEY, builder_at};
+
+use super::log::{Id, Line, Who, Whom};
 
 pub(crate) const THREADS: u64 = 3;
 pub(crate) const ACCOUNTS: u32 = 6;

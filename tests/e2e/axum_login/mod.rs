@@ -5,8 +5,6 @@ mod provider;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use self::provider::{CLIENT, Provider, SECRET};
-use crate::examples::axum_login::{Config, app};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
@@ -14,6 +12,9 @@ use oubliette::logout::sign_out_routes;
 use oubliette::logout::{Algorithm, Issuer, Issuers, Keys, ReqwestClient};
 use oubliette::{AccountId, AsyncTokenStore, ClientId, KeySource, SignOut, Subject, TokenStore, openid};
 use tower::ServiceExt as _;
+
+use self::provider::{CLIENT, Provider, SECRET};
+use crate::examples::axum_login::{Config, app};
 
 const PUBLIC: &str = "https://app.example.com";
 

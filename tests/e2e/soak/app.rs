@@ -5,10 +5,10 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use oubliette::logout::Algorithm;
+use oubliette_testkit::disk;
 use tokio::io::AsyncReadExt as _;
 
 use crate::examples::web_app::{Options, Outside, Tenant, start};
-use oubliette_testkit::disk;
 
 /// Set for the child: where it is to serve, and what it has to know.
 const TOLD: &str = "OUBLIETTE_SOAK_APP";

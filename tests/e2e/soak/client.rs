@@ -12,7 +12,7 @@ use crate::examples::web_app::provider::{Provider, Tell};
 use oubliette_testkit::chance::Chance;
 
 /// What all clients share.
-pub(crate) struct World {
+pub(crate) struct Soak {
     pub(crate) app: String,
     pub(crate) provider: Provider,
     pub(crate) oracle: Oracle,
@@ -23,14 +23,14 @@ pub(crate) struct World {
     pub(crate) old: Mutex<Vec<(Browser, SignIn)>>,
 }
 
-impl World {
+impl Soak {
     pub(crate) fn count(&self, what: &'static str) {
         *self.counts.lock().unwrap().entry(what).or_default() += 1;
     }
 }
 
 pub(crate) struct Client {
-    world: Arc<World>,
+    world: Arc<Soak>,
     number: usize,
     user: usize,
     tenant: usize,
@@ -52,7 +52,7 @@ pub(crate) fn tenant(number: usize) -> String {
 }
 
 impl Client {
-    pub(crate) fn new(world: Arc<World>, number: usize, user: usize, tenant: usize, chance: Chance) -> Self {
+    pub(crate) fn new(world: Arc<Soak>, number: usize, user: usize, tenant: usize, chance: Chance) -> Self {
         Self { world, number, user, tenant, browser: Browser::new(), signed_in: None, served_at: 0, answer: 0, chance }
     }
 
@@ -274,7 +274,7 @@ impl Client {
     }
 
     /// By which channel the provider tells, from now on.
-    pub(crate) fn tells(world: &World, life: u64) {
+    pub(crate) fn tells(world: &Soak, life: u64) {
         world.provider.tell([Tell::BackChannel, Tell::FrontChannel, Tell::Both][(life % 3) as usize]);
     }
 }

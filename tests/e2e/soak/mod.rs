@@ -15,14 +15,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::examples::web_app::provider;
 use app::{App, Told, size};
-use client::{Client, World, tenant, user};
+use client::{Client, Soak, tenant, user};
 use oracle::Oracle;
 use oubliette_testkit::chance::Chance;
 use oubliette_testkit::disk::say;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+
+use crate::examples::web_app::provider;
 
 /// The app's id at the provider.
 const CLIENT: &str = "web";
@@ -41,7 +42,7 @@ async fn nobody_signed_out_is_served_and_nobody_else_is_signed_out() {
     let mut chance = Chance::seeded("OUBLIETTE_SOAK_SEED", 20_261_121);
     let folder = tempfile::tempdir().unwrap();
     let (told, provider) = begin(folder.path()).await;
-    let world = Arc::new(World {
+    let world = Arc::new(Soak {
         app: format!("http://127.0.0.1:{}", told.port),
         provider,
         oracle: Oracle::default(),
@@ -119,7 +120,7 @@ fn users() -> &'static [provider::User] {
     (0..USERS).map(user).collect::<Vec<_>>().leak()
 }
 
-fn report(world: &World, figures: &[(u64, u64)], took: Duration) {
+fn report(world: &Soak, figures: &[(u64, u64)], took: Duration) {
     let counts = world.counts.lock().unwrap();
     say(&format!("{CLIENTS} clients, {} lives, {:.0} s", figures.len(), took.as_secs_f64()));
     for (what, count) in counts.iter() {

@@ -1,10 +1,11 @@
 //! What `examples/web_app` has of its own, beside what the store promises: who may act, what browsers are told, what a login ends.
 
-use crate::examples::web_app::{Options, Outside, Running, Tenant, start};
-use crate::user_agent::Browser;
 use openidconnect::reqwest::{Client, Method, StatusCode};
 use oubliette::logout::Algorithm;
 use oubliette::{AccountId, Page, SignIn, TenantId};
+
+use crate::examples::web_app::{Options, Outside, Running, Tenant, start};
+use crate::user_agent::Browser;
 
 struct Site {
     app: Running,

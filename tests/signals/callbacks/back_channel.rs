@@ -3,14 +3,14 @@
 use oubliette::logout::{Algorithm, Issuers, Receiver, Signal};
 use oubliette::openid::Provider;
 use oubliette::*;
+use oubliette_testkit::provider::{CLIENT, EVENT, ISSUER, NOW, SigningProvider};
 use serde_json::json;
 
-use super::world::{OTHER, World, done, live, open, refused};
-use oubliette_testkit::provider::{CLIENT, EVENT, ISSUER, NOW, Stub};
+use super::world::{CallbackFixture, OTHER, done, live, refused};
 
 #[tokio::test]
 async fn sub_only_ends_every_session_of_the_user() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let jane = [Some("session-1"), Some("session-2"), None].map(|sid| world.sign_in("jane", sid));
     let joe = world.sign_in("joe", Some("session-3"));
     done(&world.post(&world.stub.claims().without("sid")).await);
@@ -22,7 +22,7 @@ async fn sub_only_ends_every_session_of_the_user() {
 
 #[tokio::test]
 async fn sid_only_ends_the_account_of_the_session() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let jane = [Some("session-1"), Some("session-2")].map(|sid| world.sign_in("jane", sid));
     let joe = world.sign_in("joe", Some("session-3"));
     done(&world.post(&world.stub.claims().without("sub")).await);
@@ -31,7 +31,7 @@ async fn sid_only_ends_the_account_of_the_session() {
 
 #[tokio::test]
 async fn sid_and_sub_end_the_account_also_where_the_session_is_not_known() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let jane = [Some("session-2"), None].map(|sid| world.sign_in("jane", sid));
     let joe = world.sign_in("joe", Some("session-3"));
     done(&world.post(&world.stub.claims()).await);
@@ -42,10 +42,10 @@ async fn sid_and_sub_end_the_account_also_where_the_session_is_not_known() {
 async fn by_policy_only_the_session_ends_and_without_one_the_subject() {
     for in_store in [false, true] {
         let only = SessionPolicy::OnlySession;
-        let mut world = World::with(|issuer| if in_store { issuer } else { issuer.session_policy(only) });
+        let mut world = CallbackFixture::with(|issuer| if in_store { issuer } else { issuer.session_policy(only) });
         if in_store {
             let issuers = Issuers::new([world.stub.issuer()]).unwrap();
-            world.store = world.machine.copy().builder().clock(world.clock.clone()).session_policy(only).open().unwrap();
+            world.fixture.store = world.machine.copy().builder().clock(world.clock.clone()).session_policy(only).open().unwrap();
             world.receiver = Receiver::new(world.store.clone(), issuers);
         }
         let jane = ["session-1", "session-2"].map(|sid| world.sign_in("jane", Some(sid)));
@@ -59,7 +59,7 @@ async fn by_policy_only_the_session_ends_and_without_one_the_subject() {
 /// An account has sign-ins under several names: the widest signal takes them all.
 #[tokio::test]
 async fn sub_only_takes_the_account_whatever_its_sign_ins_are_named() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let jane = world.sign_in("jane", None);
     let account = jane.account().clone();
     let nameless = world.store.sign_in(SignIn::new(account, TenantId::new("imported").unwrap())).unwrap();
@@ -76,7 +76,7 @@ async fn sub_only_takes_the_account_whatever_its_sign_ins_are_named() {
 
 #[tokio::test]
 async fn the_same_sid_and_sub_at_two_issuers_are_two() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let here = world.sign_in("jane", Some("session-1"));
     let there = world.store.sign_in(world.other.sign_in("jane", Some("session-1"), NOW - 100)).unwrap();
     done(&world.post(&world.stub.claims()).await);
@@ -89,7 +89,7 @@ async fn the_same_sid_and_sub_at_two_issuers_are_two() {
 
 #[tokio::test]
 async fn several_users_may_share_a_session() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let both = ["jane", "joe"].map(|sub| world.sign_in(sub, Some("session-1")));
     done(&world.post(&world.stub.claims().without("sub")).await);
     assert_eq!(live([&both[0], &both[1]]), [false, false]);
@@ -97,7 +97,7 @@ async fn several_users_may_share_a_session() {
 
 #[tokio::test]
 async fn nobody_there_is_a_success_too_and_is_recorded() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let recorded = world.recorded();
     done(&world.post(&world.stub.claims()).await);
     assert!(world.recorded() > recorded);
@@ -106,7 +106,7 @@ async fn nobody_there_is_a_success_too_and_is_recorded() {
 
 #[tokio::test]
 async fn unknown_parameters_and_claims_are_ignored() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let jane = world.sign_in("jane", Some("session-1"));
     let token = world.stub.token(&world.stub.claims().with("unknown", json!({"a": [1]})));
     done(&world.post_body(&format!("a=b&logout_token={token}&logout_token_2=x&%ff=%00")).await);
@@ -115,7 +115,7 @@ async fn unknown_parameters_and_claims_are_ignored() {
 
 #[tokio::test]
 async fn what_is_no_form_with_one_token_is_refused() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let jane = world.sign_in("jane", Some("session-1"));
     let recorded = world.recorded();
     let token = world.stub.token(&world.stub.claims());
@@ -137,13 +137,13 @@ async fn what_is_no_form_with_one_token_is_refused() {
 /// Whoever cannot sign can have nothing recorded, and the app is not told.
 #[tokio::test]
 async fn what_is_forged_leaves_no_trace() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let jane = world.sign_in("jane", Some("session-1"));
     let recorded = world.recorded();
     let claims = world.stub.claims();
     let good = world.stub.token(&claims);
     let (input, _) = good.rsplit_once('.').unwrap();
-    let mallory = Stub::new(Algorithm::Es384);
+    let mallory = SigningProvider::new(Algorithm::Es384);
     let forged = [
         mallory.token(&claims),
         format!("{input}."),
@@ -165,7 +165,7 @@ async fn what_is_forged_leaves_no_trace() {
 
 #[tokio::test]
 async fn a_replay_does_nothing() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let first = world.sign_in("jane", Some("session-1"));
     let token = world.stub.token(&world.stub.claims());
     done(&world.post_token(&token).await);
@@ -183,16 +183,15 @@ async fn a_replay_does_nothing() {
 /// After a restart nobody remembers the token; the time in it protects.
 #[tokio::test]
 async fn a_replay_after_a_restart_ends_no_sign_in_beyond_the_skew() {
-    let mut world = World::new();
+    let mut world = CallbackFixture::new();
     world.sign_in("jane", Some("session-1"));
     let token = world.stub.token(&world.stub.claims().with("exp", NOW + 3600));
     done(&world.post_token(&token).await);
     world.advance(300);
     let again = world.sign_in_at("jane", Some("session-2"), NOW + 61);
-    drop((world.receiver, world.store));
-    world.machine.cut_power(1);
-    world.store = open(&world.machine, &world.clock);
-    world.receiver = Receiver::new(world.store.clone(), Issuers::new([world.stub.issuer()]).unwrap());
+    drop(world.receiver);
+    world.fixture = world.fixture.again(|machine| machine.cut_power(1));
+    world.receiver = Receiver::new(world.fixture.store.clone(), Issuers::new([world.stub.issuer()]).unwrap());
     done(&world.post_token(&token).await);
     let again = world.store.resume(again.account(), again.id()).unwrap().expect("she signed in after the token was made");
     // Whereas one from before goes, however late the token comes.
@@ -204,7 +203,7 @@ async fn a_replay_after_a_restart_ends_no_sign_in_beyond_the_skew() {
 #[tokio::test]
 async fn the_end_of_the_second_counts_and_the_skew() {
     for (skew, iat, lives) in [(0, NOW, false), (0, NOW + 1, true), (5, NOW + 5, false), (5, NOW + 6, true)] {
-        let world = World::with(|issuer| issuer.skew(std::time::Duration::from_secs(skew)));
+        let world = CallbackFixture::with(|issuer| issuer.skew(std::time::Duration::from_secs(skew)));
         world.advance(100);
         let jane = world.sign_in_at("jane", Some("session-1"), iat);
         done(&world.post(&world.stub.claims()).await);
@@ -219,7 +218,7 @@ async fn offline_tokens_go_whatever_the_provider_says_of_them() {
         json!({EVENT: {}, "revoke_offline_access": true}),
         json!({EVENT: {}, "revoke_offline_access": false}),
     ] {
-        let world = World::new();
+        let world = CallbackFixture::new();
         let jane = world.sign_in("jane", Some("session-1"));
         done(&world.post(&world.stub.claims().with("events", events)).await);
         assert_eq!(jane.refresh_token(&oubliette_testkit::accounts::client()).unwrap(), None);
@@ -228,7 +227,7 @@ async fn offline_tokens_go_whatever_the_provider_says_of_them() {
 
 #[tokio::test]
 async fn the_hook_gets_the_refresh_tokens_if_it_wants_them() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let (told, receiver) = (world.told.clone(), world.receiver.clone().taking_refresh_tokens());
     world.sign_in("jane", Some("session-1"));
     let body = format!("logout_token={}", world.stub.token(&world.stub.claims()));
@@ -240,10 +239,10 @@ async fn the_hook_gets_the_refresh_tokens_if_it_wants_them() {
 
 #[tokio::test]
 async fn an_issuer_with_a_route_of_its_own_is_taken_there_alone() {
-    let stub = Stub::new(Algorithm::EdDsa);
-    let other = Stub::at(Algorithm::Es256, Provider::generic(OTHER).unwrap(), OTHER);
+    let stub = SigningProvider::new(Algorithm::EdDsa);
+    let other = SigningProvider::at(Algorithm::Es256, Provider::generic(OTHER).unwrap(), OTHER);
     let issuers = Issuers::new([stub.issuer().named("contoso"), other.issuer()]).unwrap();
-    let world = World::of(stub, other, issuers);
+    let world = CallbackFixture::of(stub, other, issuers);
     let jane = world.sign_in("jane", Some("session-1"));
     let body = format!("logout_token={}", world.stub.token(&world.stub.claims()));
     for route in [None, Some("fabrikam"), Some("")] {
@@ -259,7 +258,7 @@ async fn an_issuer_with_a_route_of_its_own_is_taken_there_alone() {
 /// A token for another client of the same provider is not ours to obey; for one of several of ours it is.
 #[tokio::test]
 async fn every_client_of_ours_is_an_audience() {
-    let world = World::with(|issuer| issuer.client(ClientId::new("mobile").unwrap()));
+    let world = CallbackFixture::with(|issuer| issuer.client(ClientId::new("mobile").unwrap()));
     for (aud, is_ours) in [(json!("mobile"), true), (json!(["x", CLIENT]), true), (json!("x"), false), (json!([]), false)] {
         let jane = world.sign_in("jane", None);
         let answer = world.post(&world.stub.claims().with("aud", aud.clone()).with("jti", aud.to_string())).await;
@@ -270,7 +269,7 @@ async fn every_client_of_ours_is_an_audience() {
 /// A provider that signs names without end has not the whole ledger to itself.
 #[tokio::test]
 async fn beyond_a_budget_only_what_ends_somebody_is_recorded() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let jane = world.sign_in("jane", Some("session-of-jane"));
     let claims = |sub: &str| world.stub.claims().without("sid").with("sub", sub);
     for number in 0..510 {

@@ -4,33 +4,32 @@ use std::time::Duration;
 
 use oubliette::logout::{Issuers, Receiver};
 use oubliette::*;
-
-use super::world::{World, done, live, open};
 use oubliette_testkit::provider::{ISSUER, NOW, at};
+
+use super::world::{CallbackFixture, done, live};
 
 const DAY: u64 = 24 * 3600;
 
 /// The process ends, and another takes its place.
-fn restart(mut world: World) -> World {
+fn restart(mut world: CallbackFixture) -> CallbackFixture {
     let issuers = Issuers::new([world.stub.issuer()]).unwrap();
-    drop((world.receiver, world.store));
-    world.machine.kill_process(1);
-    world.store = open(&world.machine, &world.clock);
-    world.receiver = Receiver::new(world.store.clone(), issuers);
+    drop(world.receiver);
+    world.fixture = world.fixture.again(|machine| machine.kill_process(1));
+    world.receiver = Receiver::new(world.fixture.store.clone(), issuers);
     world
 }
 
 /// The provider's clock is nine minutes ahead: who signs in by then, under whatever session, is newer than its token.
 #[tokio::test]
 async fn a_token_from_the_future_ends_nobody_newer_than_now_and_the_skew() {
-    let mut world = World::new();
+    let mut world = CallbackFixture::new();
     let before = world.sign_in("jane", Some("session-1"));
     let token = world.stub.token(&world.stub.claims().with("iat", NOW + 540).with("exp", NOW + 660));
     done(&world.post_token(&token).await);
     assert_eq!(live([&before]), [false]);
     assert_eq!(world.told().pop().unwrap().signed_in_before, Some(at(NOW + 60) + Duration::from_millis(999)));
     // The session has ended for who signed in by then, and for nobody else.
-    let again = |world: &World, iat| world.store.sign_in(world.stub.sign_in("jane", Some("session-1"), iat));
+    let again = |world: &CallbackFixture, iat| world.store.sign_in(world.stub.sign_in("jane", Some("session-1"), iat));
     world.advance(60);
     assert!(
         matches!(again(&world, NOW + 60), Err(Error::Overtaken { again_after }) if again_after == at(NOW + 60) + Duration::from_millis(999))
@@ -52,7 +51,7 @@ async fn a_token_from_the_future_ends_nobody_newer_than_now_and_the_skew() {
 #[tokio::test]
 async fn a_token_of_more_than_an_hour_that_ends_nobody_is_not_recorded_and_the_hook_runs() {
     for (age, is_recorded) in [(3600, true), (3601, false)] {
-        let world = World::new();
+        let world = CallbackFixture::new();
         let recorded = world.recorded();
         let token = world.stub.token(&world.stub.claims().with("iat", NOW - age));
         done(&world.post_token(&token).await);
@@ -61,7 +60,7 @@ async fn a_token_of_more_than_an_hour_that_ends_nobody_is_not_recorded_and_the_h
         done(&world.post_token(&token).await);
         assert_eq!(world.told().len(), 0);
     }
-    let world = World::new();
+    let world = CallbackFixture::new();
     let jane = world.sign_in_at("jane", Some("session-1"), NOW - 2 * DAY);
     done(&world.post(&world.stub.claims().with("iat", NOW - DAY)).await);
     assert_eq!(live([&jane]), [false]);
@@ -70,9 +69,10 @@ async fn a_token_of_more_than_an_hour_that_ends_nobody_is_not_recorded_and_the_h
 /// Somebody is signed in under that name; but not by then. So it is one of those that a provider may have only so many of.
 #[tokio::test]
 async fn an_old_token_beside_a_newer_sign_in_is_recorded_within_the_budget_alone() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let users = ["jane", "joe", "jim"].map(|sub| world.sign_in(sub, Some("session-1")));
-    let old = |world: &World, number: usize| world.stub.claims().without("sub").with("iat", NOW - 600).with("jti", number);
+    let old =
+        |world: &CallbackFixture, number: usize| world.stub.claims().without("sub").with("iat", NOW - 600).with("jti", number);
     // The session alone, and not each account that has it.
     let recorded = world.recorded();
     done(&world.post(&old(&world, 0)).await);
@@ -96,7 +96,7 @@ async fn an_old_token_beside_a_newer_sign_in_is_recorded_within_the_budget_alone
 /// Our clock was a day ahead for a while: neither tokens nor sign-ins may go by that until the day is over.
 #[tokio::test]
 async fn a_clock_that_was_set_back_is_believed() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let before = world.sign_in("jane", Some("session-1"));
     world.advance(DAY);
     assert_eq!(live([&before]), [true]);
@@ -115,10 +115,10 @@ async fn a_clock_that_was_set_back_is_believed() {
 /// Ahead by more than a sign-in lasts: who signs in after it was set right is in, all the same.
 #[tokio::test]
 async fn a_clock_that_was_far_ahead_keeps_nobody_out() {
-    let mut world = World::new();
+    let mut world = CallbackFixture::new();
     let issuers = Issuers::new([world.stub.issuer()]).unwrap();
     let builder = world.machine.copy().builder().clock(world.clock.clone()).max_sign_in_age(Duration::from_secs(8 * 3600));
-    world.store = builder.open().unwrap();
+    world.fixture.store = builder.open().unwrap();
     world.receiver = Receiver::new(world.store.clone(), issuers);
     world.advance(DAY);
     world.sign_in_at("somebody", None, NOW + DAY);

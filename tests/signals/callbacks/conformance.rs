@@ -12,12 +12,12 @@ use axum::http::{Method, Request, Response};
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use oubliette::logout::{Algorithm, EndSession, Ended, HttpClient, HttpError, HttpFuture, Issuer, Issuers, Keys, SignOutRoutes};
 use oubliette::*;
+use oubliette_testkit::provider::{CLIENT, Claims, EVENT, ISSUER, NOW, SigningProvider};
+use oubliette_testkit::signer::Signer;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use super::world::{World, live};
-use oubliette_testkit::provider::{CLIENT, Claims, EVENT, ISSUER, NOW, Stub};
-use oubliette_testkit::signer::Signer;
+use super::world::{CallbackFixture, live};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 const BACK: &str = "/logout/back-channel";
@@ -25,11 +25,11 @@ const FRAME: &str = "/logout/front-channel?iss=https%3A%2F%2Flogin.example.com&s
 const END: &str = "https://login.example.com/end";
 const DONE: &str = "/logout/done";
 
-fn router(world: &World) -> Router {
+fn router(world: &CallbackFixture) -> Router {
     Router::new().merge(SignOutRoutes::from(world.receiver.clone()).returned_at(DONE, "/"))
 }
 
-async fn send(world: &World, method: Method, uri: &str, content_type: &str, body: impl Into<Body>) -> Response<Body> {
+async fn send(world: &CallbackFixture, method: Method, uri: &str, content_type: &str, body: impl Into<Body>) -> Response<Body> {
     let request = Request::builder().method(method).uri(uri).header("content-type", content_type).body(body.into()).unwrap();
     router(world).oneshot(request).await.unwrap()
 }
@@ -44,7 +44,7 @@ fn form(token: &str) -> String {
 }
 
 /// Posts it as the suite does: the status and the body.
-async fn post(world: &World, token: &str) -> (u16, String) {
+async fn post(world: &CallbackFixture, token: &str) -> (u16, String) {
     read(send(world, Method::POST, BACK, FORM, form(token)).await).await
 }
 
@@ -56,7 +56,7 @@ async fn read(response: Response<Body>) -> (u16, String) {
 }
 
 /// 400 and a reason; nobody was signed out, nothing recorded, the app not told.
-async fn refuses(world: &World, token: &str, error: &str) {
+async fn refuses(world: &CallbackFixture, token: &str, error: &str) {
     let (jane, recorded) = (world.sign_in("jane", Some("session-1")), world.recorded());
     let (status, body) = post(world, token).await;
     let body: Value = serde_json::from_str(&body).unwrap();
@@ -65,7 +65,7 @@ async fn refuses(world: &World, token: &str, error: &str) {
 }
 
 async fn refuses_claims(claims: impl Fn(Claims) -> Claims) {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let claims = claims(world.stub.claims());
     assert!(claims.json().get("unknown").is_some());
     refuses(&world, &world.stub.token(&claims), "invalid_request").await;
@@ -73,7 +73,7 @@ async fn refuses_claims(claims: impl Fn(Claims) -> Claims) {
 }
 
 /// That it was not refused for another reason.
-async fn backchannel_accepts(world: &World) {
+async fn backchannel_accepts(world: &CallbackFixture) {
     let jane = world.sign_in("jane", Some("session-1"));
     let (status, body) = post(world, &world.stub.token(&world.stub.claims())).await;
     assert_eq!((status, body.as_str(), live([&jane])), (200, "", [false]));
@@ -81,19 +81,19 @@ async fn backchannel_accepts(world: &World) {
 
 #[tokio::test]
 async fn backchannel_rpinitlogout() {
-    let world = World::with(|issuer| issuer.end_session_endpoint(END));
+    let world = CallbackFixture::with(|issuer| issuer.end_session_endpoint(END));
     let (jane, other) = (world.sign_in("jane", Some("session-1")), world.sign_in("jane", Some("session-2")));
     let ended = world.receiver.sign_out(&AsyncSignIn::from(jane.clone()), EndSession::new()).await.unwrap();
     assert!(ended.url().is_some_and(|url| url.starts_with(END)));
     assert_eq!(post(&world, &world.stub.token(&world.stub.claims())).await, (200, String::new()));
     assert_eq!(live([&jane, &other]), [false, false]);
     // Not begun here, but at another app of the provider's.
-    backchannel_accepts(&World::new()).await;
+    backchannel_accepts(&CallbackFixture::new()).await;
 }
 
 #[tokio::test]
 async fn backchannel_alg_none() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     for alg in ["none", "None", "NONE"] {
         let header = json!({"alg": alg, "typ": "logout+jwt"});
         let signed = world.stub.sign(&header, &world.stub.claims());
@@ -109,13 +109,13 @@ async fn backchannel_alg_none() {
 #[tokio::test]
 async fn backchannel_wrong_alg() {
     for (right, wrong) in [(Algorithm::Rs256, Algorithm::Es256), (Algorithm::Es256, Algorithm::Rs256)] {
-        let (stub, other) = (Stub::new(right), Stub::new(wrong));
+        let (stub, other) = (SigningProvider::new(right), SigningProvider::new(wrong));
         let keys = json!({"keys": [stub.signer.jwk(), other.signer.jwk()]}).to_string();
         let issuer = Issuer::new(stub.provider(), ClientId::new(CLIENT).unwrap(), Keys::fixed(keys.as_bytes()).unwrap());
         // RS256 is what is meant if nothing is said.
         let issuer = if right == Algorithm::Rs256 { issuer } else { issuer.algorithms([right]) };
         let token = other.token(&other.claims());
-        let world = World::of(stub, other, Issuers::new([issuer]).unwrap());
+        let world = CallbackFixture::of(stub, other, Issuers::new([issuer]).unwrap());
         refuses(&world, &token, "invalid_request").await;
         backchannel_accepts(&world).await;
     }
@@ -149,7 +149,7 @@ async fn backchannel_with_nonce() {
 }
 
 /// The frame of the provider's page, while she signs out there.
-async fn frame(world: &World) {
+async fn frame(world: &CallbackFixture) {
     let response = send(world, Method::GET, FRAME, FORM, "").await;
     assert!(header(&response, "content-security-policy").ends_with(&format!("frame-ancestors {ISSUER}")));
     assert_eq!(read(response).await.0, 200);
@@ -157,7 +157,7 @@ async fn frame(world: &World) {
 
 #[tokio::test]
 async fn frontchannel_rpinitlogout() {
-    let world = World::with(|issuer| issuer.end_session_endpoint(END));
+    let world = CallbackFixture::with(|issuer| issuer.end_session_endpoint(END));
     let jane = world.sign_in("jane", Some("session-1"));
     let request = EndSession::new().back_to("https://app.example.com/logout/done");
     let ended = world.receiver.sign_out(&AsyncSignIn::from(jane.clone()), request).await.unwrap();
@@ -169,7 +169,7 @@ async fn frontchannel_rpinitlogout() {
 
 #[tokio::test]
 async fn frontchannel_opinitlogout() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let (jane, joe) = (world.sign_in("jane", Some("session-1")), world.sign_in("joe", Some("session-2")));
     frame(&world).await;
     assert_eq!((live([&jane, &joe]), world.told().len()), ([false, true], 1));
@@ -178,7 +178,7 @@ async fn frontchannel_opinitlogout() {
 /// The provider tells of it by both channels at once, before our own sign-out is on the disk.
 #[tokio::test]
 async fn rp_init_logout() {
-    let world = World::with(|issuer| issuer.end_session_endpoint(END));
+    let world = CallbackFixture::with(|issuer| issuer.end_session_endpoint(END));
     let jane = world.sign_in("jane", Some("session-1"));
     let token = world.stub.token(&world.stub.claims());
     world.machine.set_holding_syncs(true);
@@ -209,7 +209,7 @@ async fn rp_init_logout() {
 
 /// She comes back in some other way than was asked for.
 async fn comes_back(query: &str) {
-    let world = World::with(|issuer| issuer.end_session_endpoint(END));
+    let world = CallbackFixture::with(|issuer| issuer.end_session_endpoint(END));
     let (jane, joe) = (world.sign_in("jane", Some("session-1")), world.sign_in("joe", Some("session-2")));
     let request = EndSession::new().back_to("https://app.example.com/logout/done");
     let ended = world.receiver.sign_out(&AsyncSignIn::from(jane.clone()), request).await.unwrap();
@@ -235,7 +235,7 @@ async fn rp_init_logout_other_state() {
 
 /// What is no request with one token changes nothing, whichever way it is wrong; its status.
 async fn refuses_request(method: Method, uri: &str, content_type: &str, body: impl FnOnce(&str) -> String) -> u16 {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let (jane, recorded) = (world.sign_in("jane", Some("session-1")), world.recorded());
     let token = world.stub.token(&world.stub.claims());
     let response = send(&world, method, &uri.replace("TOKEN", &token), content_type, body(&token)).await;
@@ -273,7 +273,7 @@ async fn wrong_content_type() {
 async fn oversized_body() {
     let padded = |bytes: usize| move |token: &str| format!("{}&{}", form(token), "x".repeat(bytes - form(token).len() - 1));
     assert_eq!(refuses_request(Method::POST, BACK, FORM, padded(16 * 1024 + 1)).await, 400);
-    let world = World::new();
+    let world = CallbackFixture::new();
     let body = padded(16 * 1024)(&world.stub.token(&world.stub.claims()));
     assert_eq!(send(&world, Method::POST, BACK, FORM, body).await.status().as_u16(), 200);
 }
@@ -290,13 +290,13 @@ impl HttpClient for Served {
 }
 
 /// A provider whose keys are fetched; for now another one than it signs with.
-fn fetching(pace: impl FnOnce(Keys) -> Keys) -> (World, Arc<Served>, Signer) {
+fn fetching(pace: impl FnOnce(Keys) -> Keys) -> (CallbackFixture, Arc<Served>, Signer) {
     let old = Signer::numbered(Algorithm::EdDsa, 1);
     let served = Arc::new(Served(std::sync::Mutex::new(old.jwks()), AtomicUsize::new(0)));
     let keys = pace(Keys::fetched("https://login.example.com/keys", served.clone()).unwrap());
-    let stub = Stub::new(Algorithm::EdDsa);
+    let stub = SigningProvider::new(Algorithm::EdDsa);
     let issuer = Issuer::new(stub.provider(), ClientId::new(CLIENT).unwrap(), keys).algorithms([stub.algorithm]);
-    (World::of(stub, Stub::new(Algorithm::Es256), Issuers::new([issuer]).unwrap()), served, old)
+    (CallbackFixture::of(stub, SigningProvider::new(Algorithm::Es256), Issuers::new([issuer]).unwrap()), served, old)
 }
 
 #[tokio::test]
@@ -341,7 +341,7 @@ async fn unknown_kid_flood() {
 
 #[tokio::test]
 async fn encrypted() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let text = |bytes: &[u8]| Base64UrlUnpadded::encode_string(bytes);
     let header = text(br#"{"alg":"RSA-OAEP-256","enc":"A256GCM","typ":"logout+jwt","cty":"JWT"}"#);
     let token = format!("{header}.{}.{}.{}.{}", text(&[1; 256]), text(&[2; 12]), text(&[3; 400]), text(&[4; 16]));
@@ -359,7 +359,7 @@ async fn missing_exp() {
 #[tokio::test]
 async fn missing_exp_without_expiry_for() {
     for (iat, is_taken) in [(NOW, true), (NOW - 170, true), (NOW - 190, false)] {
-        let world = World::with(|issuer| issuer.without_expiry_for(Duration::from_secs(120)));
+        let world = CallbackFixture::with(|issuer| issuer.without_expiry_for(Duration::from_secs(120)));
         let token = world.stub.token(&world.stub.claims().without("exp").with("iat", iat));
         if is_taken {
             let jane = world.sign_in_at("jane", Some("session-1"), NOW - 300);
@@ -369,14 +369,14 @@ async fn missing_exp_without_expiry_for() {
         }
     }
     // Where there is one, it counts.
-    let world = World::with(|issuer| issuer.without_expiry_for(Duration::from_secs(120)));
+    let world = CallbackFixture::with(|issuer| issuer.without_expiry_for(Duration::from_secs(120)));
     refuses(&world, &world.stub.token(&world.stub.claims().with("exp", NOW - 61)), "invalid_request").await;
 }
 
 /// A provider that uses a `jti` twice loses no sign-out; the same token twice does nothing twice.
 #[tokio::test]
 async fn replayed_jti() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let (jane, joe) = (world.sign_in("jane", Some("session-1")), world.sign_in("joe", Some("session-2")));
     let token = world.stub.token(&world.stub.claims());
     assert_eq!((post(&world, &token).await.0, live([&jane, &joe])), (200, [false, true]));
@@ -390,7 +390,7 @@ async fn replayed_jti() {
 
 #[tokio::test]
 async fn account_unknown() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let joe = world.sign_in("joe", Some("session-2"));
     assert_eq!(post(&world, &world.stub.token(&world.stub.claims())).await, (200, String::new()));
     assert_eq!((live([&joe]), world.told().len()), ([true], 1));
@@ -398,7 +398,7 @@ async fn account_unknown() {
 
 #[tokio::test]
 async fn store_failing() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let _jane = world.sign_in("jane", Some("session-1"));
     world.machine.set_failing_syncs(true);
     for _ in 0..2 {
@@ -414,7 +414,7 @@ async fn id_token_posted() {
     let id_token = |claims: Claims| claims.without("events").without("jti").with("auth_time", NOW - 100);
     refuses_claims(&id_token).await;
     refuses_claims(|claims| id_token(claims).with("nonce", "n-0S6_WzA2Mj")).await;
-    let world = World::new();
+    let world = CallbackFixture::new();
     for typ in [json!({"alg": "EdDSA", "typ": "JWT"}), json!({"alg": "EdDSA"})] {
         refuses(&world, &world.stub.sign(&typ, &id_token(world.stub.claims())), "invalid_request").await;
     }
@@ -423,7 +423,7 @@ async fn id_token_posted() {
 /// Back-Channel Logout 1.0 §2.2: a URI may have a query, which is left as it is.
 #[tokio::test]
 async fn a_query_of_our_own_on_the_back_channel_url() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let jane = world.sign_in("jane", Some("session-1"));
     let uri = format!("{BACK}?tenant=contoso&logout_token=x&%zz");
     let response = send(&world, Method::POST, &uri, FORM, form(&world.stub.token(&world.stub.claims()))).await;
@@ -433,7 +433,7 @@ async fn a_query_of_our_own_on_the_back_channel_url() {
 /// RP-Initiated Logout 1.0 §2: providers should take it when it has expired, so it is kept and sent for as long as she is signed in.
 #[tokio::test]
 async fn an_expired_id_token_is_a_hint() {
-    let world = World::with(|issuer| issuer.end_session_endpoint(END));
+    let world = CallbackFixture::with(|issuer| issuer.end_session_endpoint(END));
     let jane = world.sign_in("jane", Some("session-1"));
     jane.put(IdToken::new(ClientId::new(CLIENT).unwrap(), "the.id.token")).unwrap();
     // Its `exp` is five minutes after its `iat`.

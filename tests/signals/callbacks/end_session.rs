@@ -5,18 +5,18 @@ use std::collections::HashMap;
 use openidconnect::url::Url;
 use oubliette::logout::{EndSession, Ended, Signal};
 use oubliette::*;
-
-use super::world::{World, done, header, live};
 use oubliette_testkit::provider::{CLIENT, NOW};
+
+use super::world::{CallbackFixture, done, header, live};
 
 const END: &str = "https://login.example.com/end?tenant=contoso";
 const BACK: &str = "https://app.example.com/logout/done";
 
-fn world() -> World {
-    World::with(|issuer| issuer.end_session_endpoint(END))
+fn world() -> CallbackFixture {
+    CallbackFixture::with(|issuer| issuer.end_session_endpoint(END))
 }
 
-fn signed_in(world: &World, sub: &str, sid: Option<&str>) -> AsyncSignIn {
+fn signed_in(world: &CallbackFixture, sub: &str, sid: Option<&str>) -> AsyncSignIn {
     let live = world.sign_in(sub, sid);
     live.put(IdToken::new(ClientId::new(CLIENT).unwrap(), "the.id.token")).unwrap();
     live.into()
@@ -102,7 +102,8 @@ async fn a_query_stays_below_what_servers_take_and_loses_the_hint_first() {
 
 #[tokio::test]
 async fn what_the_endpoint_has_already_stands_once() {
-    let world = World::with(|issuer| issuer.end_session_endpoint(format!("{END}&client_id=old&state=fixed&ui_locales=fr")));
+    let world =
+        CallbackFixture::with(|issuer| issuer.end_session_endpoint(format!("{END}&client_id=old&state=fixed&ui_locales=fr")));
     let jane = signed_in(&world, "jane", None);
     let ended = world.receiver.sign_out(&jane, EndSession::new().back_to(BACK)).await.unwrap();
     let url = Url::parse(ended.url().unwrap()).unwrap();
@@ -127,7 +128,7 @@ async fn what_the_endpoint_has_already_stands_once() {
 
 #[tokio::test]
 async fn without_a_known_provider_she_is_signed_out_here_only() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     for sub in ["jane", "joe"] {
         let live_there = if sub == "jane" {
             // Its issuer is known, but not where users sign out there.

@@ -3,10 +3,10 @@
 use oubliette::logout::{Algorithm, EndSession, Issuers};
 use oubliette::openid::{Provider, ProviderIdTokenClaims};
 use oubliette::*;
+use oubliette_testkit::provider::{NOW, SigningProvider};
 use serde_json::json;
 
-use super::world::{OTHER, World, done, header, live};
-use oubliette_testkit::provider::{NOW, Stub};
+use super::world::{CallbackFixture, OTHER, done, header, live};
 
 const TENANT: &str = "aaaaaaaa-0000-4000-8000-00000000000a";
 const OID: &str = "11111111-0000-4000-8000-000000000001";
@@ -14,14 +14,14 @@ const BY_NAME: &str = "https://contoso.ciamlogin.com/AAAAAAAA-0000-4000-8000-000
 const BY_ID: &str = "https://aaaaaaaa-0000-4000-8000-00000000000a.ciamlogin.com/aaaaaaaa-0000-4000-8000-00000000000a/v2.0";
 const CLOUD: &str = "https://aaaaaaaa-0000-4000-8000-00000000000a.ciamlogin.com";
 
-fn world(authority: &str) -> World {
-    let stub = Stub::at(Algorithm::EdDsa, Provider::entra(authority).unwrap(), BY_ID);
-    let other = Stub::at(Algorithm::Es256, Provider::generic(OTHER).unwrap(), OTHER);
+fn world(authority: &str) -> CallbackFixture {
+    let stub = SigningProvider::at(Algorithm::EdDsa, Provider::entra(authority).unwrap(), BY_ID);
+    let other = SigningProvider::at(Algorithm::Es256, Provider::generic(OTHER).unwrap(), OTHER);
     let issuers = Issuers::new([stub.issuer().end_session_endpoint(format!("{CLOUD}/{TENANT}/oauth2/v2.0/logout"))]).unwrap();
-    World::of(stub, other, issuers)
+    CallbackFixture::of(stub, other, issuers)
 }
 
-fn sign_in(world: &World, sid: &str) -> LiveSignIn {
+fn sign_in(world: &CallbackFixture, sid: &str) -> LiveSignIn {
     let claims = json!({"iss": BY_ID, "sub": "pairwise", "aud": "web", "exp": NOW + 300, "iat": NOW - 100, "oid": OID, "tid": TENANT, "sid": sid});
     let claims: ProviderIdTokenClaims = serde_json::from_value(claims).unwrap();
     world.store.sign_in(world.stub.provider.sign_in(&claims).unwrap()).unwrap()

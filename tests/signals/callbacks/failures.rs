@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use oubliette::logout::{EndSession, Issuers, Receiver, SignOutError};
 use oubliette::*;
-
-use super::world::{World, done, header, live, open, refused};
+use oubliette_testkit::fixture::open_at;
 use oubliette_testkit::provider::NOW;
+
+use super::world::{CallbackFixture, done, header, live, refused};
 
 #[tokio::test]
 async fn a_failing_disk_is_never_200() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let jane = world.sign_in("jane", Some("session-1"));
     world.machine.set_failing_syncs(true);
     let token = world.stub.token(&world.stub.claims());
@@ -33,7 +34,7 @@ async fn success_waits_for_the_disk() {
     let mut lost = 0;
     for seed in 0..24 {
         let has_power = seed < 4;
-        let world = World::new();
+        let world = CallbackFixture::new();
         let jane = world.sign_in("jane", Some("session-1"));
         world.machine.set_holding_syncs(true);
         let (receiver, token) = (world.receiver.clone(), world.stub.token(&world.stub.claims()));
@@ -70,7 +71,7 @@ async fn success_waits_for_the_disk() {
             assert_eq!(get.await.unwrap().status(), 503);
         }
         assert!(!has_said);
-        let is_in = !open(&world.machine, &world.clock).account(jane.account()).unwrap().is_empty();
+        let is_in = !open_at(&world.machine, &world.clock).account(jane.account()).unwrap().is_empty();
         assert!(!is_in || !has_power);
         lost += usize::from(is_in);
     }
@@ -79,7 +80,7 @@ async fn success_waits_for_the_disk() {
 
 #[tokio::test]
 async fn a_full_disk_refuses_when_the_reserve_is_used_up() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let jane = world.sign_in("jane", None);
     world.machine.set_full(true);
     let mut answers = Vec::new();
@@ -98,7 +99,7 @@ async fn a_full_disk_refuses_when_the_reserve_is_used_up() {
 
 #[tokio::test]
 async fn with_a_failed_engine_the_session_ends_and_the_answer_is_no_success() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let jane = ["session-1", "session-2"].map(|sid| world.sign_in("jane", Some(sid)));
     world.machine.set_failing_engine(true);
     assert!(jane[0].put(RefreshToken::new(oubliette_testkit::accounts::client(), "x")).is_err());
@@ -123,13 +124,13 @@ async fn with_a_failed_engine_the_session_ends_and_the_answer_is_no_success() {
     // The subject was ended beside the session, without asking the engine; so after a reopening nobody is there.
     let account = jane[0].account().clone();
     assert!(world.store.clone().close().is_err());
-    assert!(open(&world.machine, &world.clock).account(&account).unwrap().is_empty());
+    assert!(open_at(&world.machine, &world.clock).account(&account).unwrap().is_empty());
 }
 
 /// Whoever asks without a proof has some records at most while the engine cannot be read.
 #[tokio::test]
 async fn with_a_failed_engine_the_front_channel_records_a_thousand_sessions() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let jane = world.sign_in("jane", None);
     world.machine.set_failing_engine(true);
     assert!(jane.put(RefreshToken::new(oubliette_testkit::accounts::client(), "x")).is_err());
@@ -142,7 +143,7 @@ async fn with_a_failed_engine_the_front_channel_records_a_thousand_sessions() {
 
 #[tokio::test]
 async fn a_closed_store_is_never_200() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     world.sign_in("jane", Some("session-1"));
     world.store.clone().close().unwrap();
     refused(&world.post(&world.stub.claims()).await, "server_error");
@@ -150,7 +151,7 @@ async fn a_closed_store_is_never_200() {
 }
 
 /// A receiver whose hook fails as often as is said.
-fn with_hook(world: &World, failures: usize) -> (Receiver, Arc<AtomicUsize>) {
+fn with_hook(world: &CallbackFixture, failures: usize) -> (Receiver, Arc<AtomicUsize>) {
     let runs = Arc::new(AtomicUsize::new(0));
     let counted = runs.clone();
     let issuers = Issuers::new([world.stub.issuer()]).unwrap();
@@ -163,7 +164,7 @@ fn with_hook(world: &World, failures: usize) -> (Receiver, Arc<AtomicUsize>) {
 
 #[tokio::test]
 async fn a_hook_that_fails_is_told_and_run_again_without_another_record() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let jane = world.sign_in("jane", Some("session-1"));
     let (receiver, runs) = with_hook(&world, 2);
     let body = format!("logout_token={}", world.stub.token(&world.stub.claims()));
@@ -180,7 +181,7 @@ async fn a_hook_that_fails_is_told_and_run_again_without_another_record() {
 /// The session is gone at the second request; the app's part is not.
 #[tokio::test]
 async fn the_front_channel_runs_a_failed_hook_again() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     world.sign_in("jane", Some("session-1"));
     let (receiver, runs) = with_hook(&world, 1);
     let statuses = [(); 3].map(|()| receiver.front_channel(None, "sid=session-1"));
@@ -198,7 +199,7 @@ async fn the_front_channel_runs_a_failed_hook_again() {
 #[tokio::test]
 async fn a_hook_that_hangs_or_panics_is_no_success_and_stops_nobody() {
     for panics in [false, true] {
-        let world = World::new();
+        let world = CallbackFixture::new();
         let jane = world.sign_in("jane", Some("session-1"));
         let issuers = Issuers::new([world.stub.issuer()]).unwrap();
         let receiver =
@@ -215,7 +216,7 @@ async fn a_hook_that_hangs_or_panics_is_no_success_and_stops_nobody() {
 
 #[tokio::test]
 async fn a_user_who_could_not_be_signed_out_here_is_not_sent_on() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let jane = AsyncSignIn::from(world.sign_in("jane", Some("session-1")));
     world.machine.set_failing_syncs(true);
     let result = world.receiver.sign_out(&jane, EndSession::new()).await;
@@ -225,7 +226,7 @@ async fn a_user_who_could_not_be_signed_out_here_is_not_sent_on() {
 /// What cannot be read is no reason to stay signed in.
 #[tokio::test]
 async fn with_a_failed_engine_a_user_signs_out_without_a_hint() {
-    let world = World::with(|issuer| issuer.end_session_endpoint("https://login.example.com/end"));
+    let world = CallbackFixture::with(|issuer| issuer.end_session_endpoint("https://login.example.com/end"));
     let jane = world.sign_in("jane", Some("session-1"));
     world.machine.set_failing_engine(true);
     assert!(jane.put(RefreshToken::new(oubliette_testkit::accounts::client(), "x")).is_err());
@@ -234,13 +235,13 @@ async fn with_a_failed_engine_a_user_signs_out_without_a_hint() {
     let account = jane.account().clone();
     assert!(world.store.clone().close().is_err());
     world.machine.set_failing_engine(false);
-    assert!(open(&world.machine, &world.clock).account(&account).unwrap().is_empty());
+    assert!(open_at(&world.machine, &world.clock).account(&account).unwrap().is_empty());
 }
 
 /// One call of the ledger has 16 384 records; a session that more accounts share, together with the names in the token, ends all the same.
 #[tokio::test]
 async fn a_session_of_more_accounts_than_one_sign_out_holds_ends_without_them() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let users: Vec<_> = (0..16_384 - 2)
         .map(|number| world.store.sign_in(world.stub.sign_in(&format!("user-{number}"), Some("session-1"), NOW - 100)).unwrap())
         .collect();

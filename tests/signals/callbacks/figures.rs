@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use oubliette::logout::EndSession;
-
-use super::world::World;
 use oubliette_testkit::provider::NOW;
+
+use super::world::CallbackFixture;
 
 /// Every outcome of both channels is counted under its own name.
 #[test]
@@ -17,7 +17,7 @@ fn every_callback_is_counted_by_what_became_of_it() {
     // On one thread, which has the recorder: what is counted is counted where the answer is made.
     metrics::with_local_recorder(&recorder, || {
         runtime.block_on(async {
-            let world = World::new();
+            let world = CallbackFixture::new();
             for sid in ["session-1", "session-2"] {
                 world.sign_in("jane", Some(sid));
             }
@@ -65,11 +65,11 @@ fn every_callback_is_counted_by_what_became_of_it() {
 }
 
 /// What became of front-channel requests: their outcomes, how often each.
-fn front(run: impl AsyncFnOnce(&World)) -> BTreeMap<String, u64> {
+fn front(run: impl AsyncFnOnce(&CallbackFixture)) -> BTreeMap<String, u64> {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    metrics::with_local_recorder(&recorder, || runtime.block_on(async { run(&World::new()).await }));
+    metrics::with_local_recorder(&recorder, || runtime.block_on(async { run(&CallbackFixture::new()).await }));
     let front = snapshotter.snapshot().into_vec().into_iter().filter_map(|(key, _, _, value)| {
         let label = |name| key.key().labels().find(|label| label.key() == name).map(|label| label.value().to_owned());
         let DebugValue::Counter(count) = value else { return None };

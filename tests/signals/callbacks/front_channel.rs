@@ -3,9 +3,9 @@
 use oubliette::logout::{Algorithm, Issuers, Signal};
 use oubliette::openid::Provider;
 use oubliette::*;
+use oubliette_testkit::provider::{ISSUER, NOW, SigningProvider};
 
-use super::world::{OTHER, World, header, live};
-use oubliette_testkit::provider::{ISSUER, NOW, Stub};
+use super::world::{CallbackFixture, OTHER, header, live};
 
 const GUID: &str = "0a0b0c0d-0001-0002-0003-0a0b0c0d0e0f";
 
@@ -20,7 +20,7 @@ fn page(answer: &oubliette::logout::Answer, status: u16, ancestors: &str) {
 
 #[tokio::test]
 async fn iss_and_sid_end_the_account_of_the_session() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let jane = ["session-1", "session-2"].map(|sid| world.sign_in("jane", Some(sid)));
     let joe = world.sign_in("joe", Some("session-3"));
     page(&world.get("iss=https%3A%2F%2Flogin.example.com&sid=session-1").await, 200, ISSUER);
@@ -32,7 +32,7 @@ async fn iss_and_sid_end_the_account_of_the_session() {
 
 #[tokio::test]
 async fn by_policy_only_the_session_ends() {
-    let world = World::with(|issuer| issuer.session_policy(SessionPolicy::OnlySession));
+    let world = CallbackFixture::with(|issuer| issuer.session_policy(SessionPolicy::OnlySession));
     let jane = ["session-1", "session-2"].map(|sid| world.sign_in("jane", Some(sid)));
     let _ = world.get("iss=https://login.example.com&sid=session-1").await;
     assert_eq!(live([&jane[0], &jane[1]]), [false, true]);
@@ -40,7 +40,7 @@ async fn by_policy_only_the_session_ends() {
 
 #[tokio::test]
 async fn an_unknown_sid_does_nothing_at_all() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let jane = world.sign_in("jane", Some("session-1"));
     let recorded = world.recorded();
     let known = world.get("iss=https://other.example.com&sid=session-1").await;
@@ -60,7 +60,7 @@ async fn an_unknown_sid_does_nothing_at_all() {
 
 #[tokio::test]
 async fn what_names_no_session_is_refused_and_nobody_may_frame_it() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let jane = world.sign_in("jane", Some("session-1"));
     let recorded = world.recorded();
     let long = format!("iss=https://login.example.com&sid=session-1&x={}", "y".repeat(4096));
@@ -84,7 +84,7 @@ async fn what_names_no_session_is_refused_and_nobody_may_frame_it() {
 
 #[tokio::test]
 async fn other_origins_may_frame_it_if_the_app_says_so() {
-    let world = World::with(|issuer| issuer.frame_origin("https://login.contoso.example"));
+    let world = CallbackFixture::with(|issuer| issuer.frame_origin("https://login.contoso.example"));
     let ancestors = "https://login.example.com https://login.contoso.example";
     page(&world.get("iss=https://login.example.com&sid=x").await, 200, ancestors);
 }
@@ -94,10 +94,10 @@ async fn other_origins_may_frame_it_if_the_app_says_so() {
 async fn sid_without_iss_is_of_the_only_issuer() {
     for authority in ["organizations", "common", GUID] {
         let provider = Provider::entra(&format!("https://login.microsoftonline.com/{authority}/v2.0")).unwrap();
-        let stub = Stub::at(Algorithm::EdDsa, provider, "");
+        let stub = SigningProvider::at(Algorithm::EdDsa, provider, "");
         let issuers = Issuers::new([stub.issuer()]).unwrap();
-        let other = Stub::at(Algorithm::Es256, Provider::generic(OTHER).unwrap(), OTHER);
-        let world = World::of(stub, other, issuers);
+        let other = SigningProvider::at(Algorithm::Es256, Provider::generic(OTHER).unwrap(), OTHER);
+        let world = CallbackFixture::of(stub, other, issuers);
         for iss in [format!("https://login.microsoftonline.com/{GUID}/v2.0"), format!("https://sts.windows.net/{GUID}/")] {
             let claims = serde_json::json!({"iss": iss, "sub": "pairwise", "aud": "web", "exp": NOW + 300, "iat": NOW - 100,
                 "oid": "0a0b0c0d-0004-0005-0006-0a0b0c0d0e0f", "tid": GUID, "sid": "session-1"});
@@ -123,7 +123,7 @@ async fn sid_without_iss_is_of_the_only_issuer() {
 async fn a_name_in_place_of_the_sid_ends_the_users_sign_ins_if_the_app_says_so() {
     let query = "iss=https://login.example.com&sid=jane";
     for policy in [SessionPolicy::WholeAccount, SessionPolicy::OnlySession] {
-        let world = World::with(|issuer| issuer.front_channel_sid_is_sub().session_policy(policy));
+        let world = CallbackFixture::with(|issuer| issuer.front_channel_sid_is_sub().session_policy(policy));
         let (jane, joe) = ([0, 1].map(|_| world.sign_in("jane", None)), world.sign_in("joe", None));
         let recorded = world.recorded();
         let nobody = world.get("iss=https://login.example.com&sid=jim").await;
@@ -138,17 +138,17 @@ async fn a_name_in_place_of_the_sid_ends_the_users_sign_ins_if_the_app_says_so()
         assert_eq!(live([&jill, &joe]), [false, true]);
     }
     // Otherwise a name is no secret that ends anything.
-    let world = World::new();
+    let world = CallbackFixture::new();
     let jane = world.sign_in("jane", None);
     assert_eq!((world.get(query).await.status(), live([&jane])), (200, [true]));
 }
 
 #[tokio::test]
 async fn an_issuer_with_a_route_of_its_own_needs_no_iss_there() {
-    let stub = Stub::new(Algorithm::EdDsa);
-    let other = Stub::at(Algorithm::Es256, Provider::generic(OTHER).unwrap(), OTHER);
+    let stub = SigningProvider::new(Algorithm::EdDsa);
+    let other = SigningProvider::at(Algorithm::Es256, Provider::generic(OTHER).unwrap(), OTHER);
     let issuers = Issuers::new([stub.issuer().named("contoso"), other.issuer()]).unwrap();
-    let world = World::of(stub, other, issuers);
+    let world = CallbackFixture::of(stub, other, issuers);
     let jane = world.sign_in("jane", Some("session-1"));
     for (route, query) in [
         (None, "sid=session-1"),
@@ -168,7 +168,7 @@ async fn an_issuer_with_a_route_of_its_own_needs_no_iss_there() {
 async fn the_web_session_ends_with_it() {
     use ::tower_sessions::Session;
     use oubliette::tower_sessions::{OublietteSessions, bind, bound};
-    let world = World::new();
+    let world = CallbackFixture::new();
     let jane = world.sign_in("jane", Some("session-1"));
     let sessions = std::sync::Arc::new(OublietteSessions::new(world.store.clone()));
     let session = Session::new(None, sessions.clone(), None);
@@ -184,7 +184,7 @@ async fn the_web_session_ends_with_it() {
 /// A row that does not open may be of the session: it counts, once.
 #[tokio::test]
 async fn what_cannot_be_read_is_ended_once() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let jane = world.sign_in("jane", Some("session-1"));
     let mut rows = world.machine.rows();
     let key = rows.keys().find(|key| key.windows(16).any(|part| part == jane.id())).expect("the row of the sign-in").clone();

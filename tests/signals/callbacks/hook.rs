@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use oubliette::logout::{EndSession, Issuers, Receiver, SignOutError, SignOutRoutes, SignedOut};
 use oubliette::*;
+use oubliette_testkit::provider::{EVENT, NOW, at};
 use serde_json::json;
 use tower::ServiceExt as _;
 
-use super::world::{World, done, header, live, open, refused};
-use oubliette_testkit::provider::{EVENT, NOW, at};
+use super::world::{CallbackFixture, done, header, live, refused};
 
 const GET: &str = "iss=https://login.example.com&sid=session-1";
 
 /// A receiver whose hook writes down what it is told, and fails so often.
-fn telling(world: &World, failures: usize) -> (Receiver, Arc<Mutex<Vec<SignedOut>>>) {
+fn telling(world: &CallbackFixture, failures: usize) -> (Receiver, Arc<Mutex<Vec<SignedOut>>>) {
     let told = Arc::new(Mutex::new(Vec::new()));
     let tell = told.clone();
     let issuers = Issuers::new([world.stub.issuer()]).unwrap();
@@ -30,7 +30,7 @@ fn telling(world: &World, failures: usize) -> (Receiver, Arc<Mutex<Vec<SignedOut
 /// The retry of a sign-out comes when she is back already: the store keeps her by the cutoff, so the hook has to know it.
 #[tokio::test]
 async fn it_knows_until_when_one_must_have_signed_in_also_at_a_retry() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     world.sign_in("jane", Some("session-1"));
     let (receiver, told) = telling(&world, 1);
     let body = format!("logout_token={}", world.stub.token(&world.stub.claims()));
@@ -50,14 +50,14 @@ async fn it_knows_until_when_one_must_have_signed_in_also_at_a_retry() {
 /// Whatever the store does or does not have to do.
 #[tokio::test]
 async fn it_knows_the_cutoff_whatever_became_of_the_tokens() {
-    let claims = |world: &World| world.stub.claims().with("iat", NOW - 7200).with("exp", NOW + 60);
+    let claims = |world: &CallbackFixture| world.stub.claims().with("iat", NOW - 7200).with("exp", NOW + 60);
     let cutoff = Some(at(NOW - 7200 + 60) + Duration::from_millis(999));
     // Nobody to end, and too old to be recorded.
-    let world = World::new();
+    let world = CallbackFixture::new();
     done(&world.post(&claims(&world)).await);
     assert_eq!(world.told().pop().unwrap().signed_in_before, cutoff);
     // The store fails, then is poisoned.
-    let world = World::new();
+    let world = CallbackFixture::new();
     world.sign_in_at("jane", Some("session-1"), NOW - 7300);
     world.machine.set_failing_syncs(true);
     refused(&world.post(&claims(&world)).await, "server_error");
@@ -65,7 +65,7 @@ async fn it_knows_the_cutoff_whatever_became_of_the_tokens() {
     refused(&world.post(&claims(&world)).await, "server_error");
     assert!(world.told().iter().all(|one| one.signed_in_before == cutoff && one.receipt.is_none()));
     // The engine has failed: a part is done, and then a retry.
-    let world = World::new();
+    let world = CallbackFixture::new();
     let jane = world.sign_in_at("jane", Some("session-1"), NOW - 7300);
     world.machine.set_failing_engine(true);
     assert!(jane.put(RefreshToken::new(oubliette_testkit::accounts::client(), "x")).is_err());
@@ -76,7 +76,7 @@ async fn it_knows_the_cutoff_whatever_became_of_the_tokens() {
     assert_eq!(told.iter().map(|one| one.signed_in_before).collect::<Vec<_>>(), [cutoff, cutoff]);
     assert!(told.iter().all(|one| one.accounts.is_empty()));
     // Those without a time in them end everybody.
-    let world = World::new();
+    let world = CallbackFixture::new();
     world.sign_in("jane", Some("session-1"));
     let _ = world.get(GET).await;
     let joe = AsyncSignIn::from(world.sign_in("joe", None));
@@ -87,7 +87,7 @@ async fn it_knows_the_cutoff_whatever_became_of_the_tokens() {
 /// A `sid` alone tells an app nothing whose sessions go by account.
 #[tokio::test]
 async fn it_knows_the_accounts_that_end() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let both = ["jane", "joe"].map(|sub| world.sign_in(sub, Some("session-1")));
     let other = world.sign_in("jim", Some("session-2"));
     let mut expected: Vec<_> = both.iter().map(|one| one.account().clone()).collect();
@@ -116,7 +116,7 @@ async fn it_knows_the_accounts_that_end() {
 /// The account does not end, so an app that goes by it must not end the other browsers.
 #[tokio::test]
 async fn it_is_told_of_no_account_where_only_a_session_ends() {
-    let world = World::with(|issuer| issuer.session_policy(SessionPolicy::OnlySession));
+    let world = CallbackFixture::with(|issuer| issuer.session_policy(SessionPolicy::OnlySession));
     let jane = ["session-1", "session-2", "session-3"].map(|sid| world.sign_in("jane", Some(sid)));
     done(&world.post(&world.stub.claims()).await);
     let _ = world.get("iss=https://login.example.com&sid=session-2").await;
@@ -129,7 +129,7 @@ async fn it_is_told_of_no_account_where_only_a_session_ends() {
 
 #[tokio::test]
 async fn it_knows_whether_the_provider_revokes_offline_access() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let mut seen = Vec::new();
     for (number, event) in
         [json!({"revoke_offline_access": true}), json!({"revoke_offline_access": false})].into_iter().enumerate()
@@ -149,7 +149,7 @@ async fn it_knows_whether_the_provider_revokes_offline_access() {
 /// A request without a proof takes no refresh tokens out of the store, to be revoked at the provider.
 #[tokio::test]
 async fn the_front_channel_takes_no_refresh_tokens() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let (receiver, told) = telling(&world, 0);
     let receiver = receiver.taking_refresh_tokens();
     let jane = world.sign_in("jane", Some("session-1"));
@@ -160,7 +160,7 @@ async fn the_front_channel_takes_no_refresh_tokens() {
 
 #[tokio::test]
 async fn who_signs_out_here_gets_her_refresh_tokens_if_it_is_said() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     for takes in [false, true] {
         let jane = AsyncSignIn::from(world.sign_in("jane", Some("session-1")));
         let request = if takes { EndSession::new().taking_refresh_tokens() } else { EndSession::new() };
@@ -176,7 +176,7 @@ async fn who_signs_out_here_gets_her_refresh_tokens_if_it_is_said() {
 /// It is durable then, but nobody can say so: she is told to sign out again, and not sent on.
 #[tokio::test]
 async fn a_hook_that_panics_interrupts_a_sign_out_from_here() {
-    let world = World::with(|issuer| issuer.end_session_endpoint("https://login.example.com/end"));
+    let world = CallbackFixture::with(|issuer| issuer.end_session_endpoint("https://login.example.com/end"));
     let jane = world.sign_in("jane", Some("session-1"));
     let receiver = world.receiver.clone().after_sign_out(|signed_out| async move {
         assert!(signed_out.receipt.is_none(), "a mistake of the app's");
@@ -185,16 +185,16 @@ async fn a_hook_that_panics_interrupts_a_sign_out_from_here() {
     let result = receiver.sign_out(&AsyncSignIn::from(jane.clone()), EndSession::new()).await;
     assert!(matches!(result, Err(SignOutError::Interrupted)), "{result:?}");
     receiver.drain().await;
-    drop((receiver, world.receiver, world.store));
-    world.machine.cut_power(1);
-    assert!(open(&world.machine, &world.clock).account(jane.account()).unwrap().is_empty());
+    drop((receiver, world.receiver));
+    let fixture = world.fixture.again(|machine| machine.cut_power(1));
+    assert!(fixture.store.account(jane.account()).unwrap().is_empty());
 }
 
 /// One receiver for the routes and for sign-outs from here: one hook, and one to wait for.
 #[tokio::test]
 async fn the_routes_of_a_receiver_have_its_hook_and_it_waits_for_them() {
     use futures::FutureExt as _;
-    let world = World::new();
+    let world = CallbackFixture::new();
     let jane = world.sign_in("jane", Some("session-1"));
     let router: axum::Router = SignOutRoutes::from(world.receiver.clone()).into();
     let post = |token: &str| {
@@ -224,7 +224,7 @@ async fn the_routes_of_a_receiver_have_its_hook_and_it_waits_for_them() {
 async fn the_client_that_is_said_is_the_one_she_signs_out_from() {
     let [web, mobile] = ["web", "mobile"].map(|client| ClientId::new(client).unwrap());
     let more = mobile.clone();
-    let world = World::with(|issuer| issuer.client(more).end_session_endpoint("https://login.example.com/end"));
+    let world = CallbackFixture::with(|issuer| issuer.client(more).end_session_endpoint("https://login.example.com/end"));
     for (has_token, asked, expected) in [
         (false, None, "client_id=web"),
         (false, Some(mobile.clone()), "client_id=mobile"),

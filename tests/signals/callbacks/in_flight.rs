@@ -7,14 +7,14 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use oubliette::logout::{HttpClient, HttpError, HttpFuture, Issuer, Issuers, Keys, Receiver};
 use oubliette::*;
+use oubliette_testkit::provider::{CLIENT, NOW};
 use tokio::sync::Semaphore;
 
-use super::world::{World, done, live, refused};
-use oubliette_testkit::provider::{CLIENT, NOW};
+use super::world::{CallbackFixture, done, live, refused};
 
 #[tokio::test]
 async fn a_refresh_in_flight_brings_nothing_back() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let jane = world.sign_in("jane", Some("session-1"));
     let client = oubliette_testkit::accounts::client();
     let query = AccessQuery::new(client.clone()).scopes(Scopes::parse("a").unwrap());
@@ -51,7 +51,7 @@ async fn a_refresh_in_flight_brings_nothing_back() {
 /// The code is redeemed, the ID token is there, and the provider ends the session before the app has stored it.
 #[tokio::test]
 async fn a_sign_in_whose_session_ended_meanwhile_is_refused() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let moment = world.store.as_of().unwrap();
     done(&world.post(&world.stub.claims()).await);
     let late = |sub: &str, sid, iat| world.stub.sign_in(sub, sid, iat);
@@ -79,7 +79,7 @@ impl HttpClient for Gated {
     }
 }
 
-fn gated(world: &World) -> (Receiver, Arc<Semaphore>) {
+fn gated(world: &CallbackFixture) -> (Receiver, Arc<Semaphore>) {
     let gate = Arc::new(Semaphore::new(0));
     let keys = Keys::fetched("https://login.example.com/keys", Gated(gate.clone(), world.stub.jwks())).unwrap();
     let keys = keys.give_up_after(Duration::from_secs(3600));
@@ -90,7 +90,7 @@ fn gated(world: &World) -> (Receiver, Arc<Semaphore>) {
 /// A provider waits for two seconds; fetching its keys may take longer.
 #[tokio::test]
 async fn a_sender_that_hangs_up_is_obeyed_all_the_same() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let jane = world.sign_in("jane", Some("session-1"));
     let (receiver, gate) = gated(&world);
     let body = format!("logout_token={}", world.stub.token(&world.stub.claims()));
@@ -109,7 +109,7 @@ async fn a_sender_that_hangs_up_is_obeyed_all_the_same() {
 /// What is not signed, or not for us, has no keys fetched for it.
 #[tokio::test]
 async fn a_strangers_token_fetches_nothing_unless_only_its_signature_is_in_question() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let fetches = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     struct Counted(Arc<std::sync::atomic::AtomicUsize>);
     impl HttpClient for Counted {

@@ -3,9 +3,9 @@
 use oubliette::logout::{Algorithm, EndSession, Issuer, Issuers, Keys};
 use oubliette::openid::Provider;
 use oubliette::*;
+use oubliette_testkit::provider::{CLIENT, ISSUER, NOW, SigningProvider};
 
-use super::world::{OTHER, World, done, live, refused};
-use oubliette_testkit::provider::{CLIENT, ISSUER, NOW, Stub};
+use super::world::{CallbackFixture, OTHER, done, live, refused};
 
 const SECOND: &str = "https://login.internal:8443/op";
 
@@ -14,16 +14,16 @@ fn known() -> Provider {
 }
 
 /// A world whose issuer is known by both names, in which ID tokens say this one.
-fn world(iss: &str) -> World {
-    let stub = Stub::at(Algorithm::EdDsa, known(), iss);
-    let other = Stub::at(Algorithm::Es256, Provider::generic(OTHER).unwrap(), OTHER);
+fn world(iss: &str) -> CallbackFixture {
+    let stub = SigningProvider::at(Algorithm::EdDsa, known(), iss);
+    let other = SigningProvider::at(Algorithm::Es256, Provider::generic(OTHER).unwrap(), OTHER);
     let issuers = Issuers::new([stub.issuer().end_session_endpoint("https://login.example.com/end"), other.issuer()]).unwrap();
-    World::of(stub, other, issuers)
+    CallbackFixture::of(stub, other, issuers)
 }
 
 /// One who signed in before the provider was known by both names, to an app that knew it by the second alone.
-fn from_before(world: &World) -> LiveSignIn {
-    let before = Stub::at(Algorithm::EdDsa, Provider::generic(SECOND).unwrap(), SECOND);
+fn from_before(world: &CallbackFixture) -> LiveSignIn {
+    let before = SigningProvider::at(Algorithm::EdDsa, Provider::generic(SECOND).unwrap(), SECOND);
     let live = world.store.sign_in(before.sign_in("jane", Some("session-1"), NOW - 100)).unwrap();
     assert_eq!(live.session().unwrap().issuer(), SECOND);
     live
@@ -60,10 +60,10 @@ async fn a_logout_token_under_either_address_ends_sign_ins_under_both() {
 
 #[tokio::test]
 async fn by_policy_a_session_ends_alone_under_both_addresses() {
-    let stub = Stub::at(Algorithm::EdDsa, known(), SECOND);
-    let other = Stub::at(Algorithm::Es256, Provider::generic(OTHER).unwrap(), OTHER);
+    let stub = SigningProvider::at(Algorithm::EdDsa, known(), SECOND);
+    let other = SigningProvider::at(Algorithm::Es256, Provider::generic(OTHER).unwrap(), OTHER);
     let issuers = Issuers::new([stub.issuer().session_policy(SessionPolicy::OnlySession)]).unwrap();
-    let world = World::of(stub, other, issuers);
+    let world = CallbackFixture::of(stub, other, issuers);
     let jane = ["session-1", "session-2"].map(|sid| world.sign_in("jane", Some(sid)));
     let before = from_before(&world);
     done(&world.post(&world.stub.claims().with("iss", ISSUER)).await);
@@ -99,7 +99,7 @@ async fn who_signs_out_here_signs_out_under_both_addresses() {
 
 #[tokio::test]
 async fn a_second_address_means_nothing_to_an_issuer_that_was_not_told() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let (jane, before) = (world.sign_in("jane", Some("session-1")), from_before(&world));
     refused(&world.post(&world.stub.claims().with("iss", SECOND)).await, "invalid_request");
     assert_eq!(world.get(&format!("iss={SECOND}&sid=session-1")).await.status(), 400);
@@ -111,7 +111,7 @@ async fn a_second_address_means_nothing_to_an_issuer_that_was_not_told() {
 async fn an_issuer_can_be_told_alone() {
     // Nothing is fetched from there: it may be an address without TLS.
     for address in [SECOND, "http://keycloak:8080/realms/contoso"] {
-        let world = World::with(|issuer| issuer.also_known_as(address));
+        let world = CallbackFixture::with(|issuer| issuer.also_known_as(address));
         let jane = world.sign_in("jane", Some("session-1"));
         done(&world.post(&world.stub.claims().with("iss", address)).await);
         assert_eq!(live([&jane]), [false], "{address}");
@@ -121,7 +121,7 @@ async fn an_issuer_can_be_told_alone() {
 #[test]
 fn one_address_is_of_one_issuer() {
     let issuer = |provider: Provider| {
-        let jwks = Stub::new(Algorithm::EdDsa).jwks();
+        let jwks = SigningProvider::new(Algorithm::EdDsa).jwks();
         Issuer::new(provider, ClientId::new(CLIENT).unwrap(), Keys::fixed(&jwks).unwrap())
     };
     let generic = |iss: &str| Provider::generic(iss).unwrap();

@@ -8,16 +8,16 @@ use oubliette::AsyncSignIn;
 use oubliette::logout::{Algorithm, EndSession, Issuers};
 use oubliette::logout::{SignOutRoutes, sign_out_routes};
 use oubliette::openid::Provider;
+use oubliette_testkit::provider::SigningProvider;
 use tower::ServiceExt as _;
 
-use super::world::{OTHER, World, live};
-use oubliette_testkit::provider::Stub;
+use super::world::{CallbackFixture, OTHER, live};
 
 const BACK: &str = "/logout/back-channel";
 const FRONT: &str = "/logout/front-channel";
 const FORM: &str = "application/x-www-form-urlencoded";
 
-fn routes(world: &World) -> SignOutRoutes {
+fn routes(world: &CallbackFixture) -> SignOutRoutes {
     sign_out_routes(world.store.clone(), Issuers::new([world.stub.issuer()]).unwrap())
 }
 
@@ -36,7 +36,7 @@ fn header<'a>(response: &'a Response<Body>, name: &str) -> &'a str {
 
 #[tokio::test]
 async fn one_merge_mounts_both_channels() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let router = Router::new().merge(routes(&world));
     let (jane, joe) = (world.sign_in("jane", Some("session-1")), world.sign_in("joe", Some("session-2")));
     let response = send(&router, Method::POST, BACK, format!("logout_token={}", world.stub.token(&world.stub.claims()))).await;
@@ -51,7 +51,7 @@ async fn one_merge_mounts_both_channels() {
 /// Link checkers and the like ask with HEAD; and nothing but the one method signs anybody out.
 #[tokio::test]
 async fn other_methods_do_nothing() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let router = Router::new().merge(routes(&world));
     let jane = world.sign_in("jane", Some("session-1"));
     let token = world.stub.token(&world.stub.claims());
@@ -72,7 +72,7 @@ async fn other_methods_do_nothing() {
 
 #[tokio::test]
 async fn a_body_is_read_up_to_its_limit_whatever_it_says_of_its_length() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let router = Router::new().merge(routes(&world));
     let jane = world.sign_in("jane", Some("session-1"));
     let token = world.stub.token(&world.stub.claims());
@@ -93,7 +93,7 @@ async fn a_body_is_read_up_to_its_limit_whatever_it_says_of_its_length() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_does_not_come_is_not_waited_for() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let router = Router::new().merge(routes(&world));
     let stalled = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
     let response = send(&router, Method::POST, BACK, stalled).await;
@@ -102,10 +102,10 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
 
 #[tokio::test]
 async fn names_and_nests_go_together() {
-    let stub = Stub::new(Algorithm::EdDsa);
-    let other = Stub::at(Algorithm::Es256, Provider::generic(OTHER).unwrap(), OTHER);
+    let stub = SigningProvider::new(Algorithm::EdDsa);
+    let other = SigningProvider::at(Algorithm::Es256, Provider::generic(OTHER).unwrap(), OTHER);
     let issuers = Issuers::new([stub.issuer().named("con.to-so_1"), other.issuer()]).unwrap();
-    let world = World::of(stub, other, issuers.clone());
+    let world = CallbackFixture::of(stub, other, issuers.clone());
     let routes = sign_out_routes(world.store.clone(), issuers).back_channel_at("/out/").front_channel_at("/frame");
     let router = Router::new().nest("/t/{tenant}/{name}", Router::new().merge(routes));
     let token = world.stub.token(&world.stub.claims());
@@ -133,7 +133,7 @@ async fn names_and_nests_go_together() {
 async fn the_app_has_its_hook_and_its_state() {
     #[derive(Clone)]
     struct State;
-    let world = World::new();
+    let world = CallbackFixture::new();
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
     let routes = routes(&world).after_sign_out(move |signed_out| {
         tell.send(signed_out.signal).unwrap();
@@ -148,7 +148,7 @@ async fn the_app_has_its_hook_and_its_state() {
 
 #[tokio::test]
 async fn who_comes_back_from_the_provider_goes_home_whatever_she_brings() {
-    let world = World::with(|issuer| issuer.end_session_endpoint("https://login.example.com/end"));
+    let world = CallbackFixture::with(|issuer| issuer.end_session_endpoint("https://login.example.com/end"));
     let routes =
         sign_out_routes(world.store.clone(), Issuers::new([world.stub.issuer()]).unwrap()).returned_at("/logout/done", "/");
     let router: Router = Router::new().merge(routes);

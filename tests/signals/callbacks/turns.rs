@@ -8,14 +8,14 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use oubliette::logout::{EndSession, HttpClient, HttpFuture, Issuer, Issuers, Keys, Receiver, SignedOut};
 use oubliette::*;
+use oubliette_testkit::provider::CLIENT;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::world::{World, done, live, refused};
-use oubliette_testkit::provider::CLIENT;
+use super::world::{CallbackFixture, done, live, refused};
 
 /// A receiver whose hook waits to be let, and the count of its runs.
-fn with_slow_hook(world: &World) -> (Receiver, Arc<Semaphore>, Arc<AtomicUsize>) {
+fn with_slow_hook(world: &CallbackFixture) -> (Receiver, Arc<Semaphore>, Arc<AtomicUsize>) {
     let (gate, runs) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
     let (wait, count) = (gate.clone(), runs.clone());
     let issuers = Issuers::new([world.stub.issuer()]).unwrap();
@@ -33,13 +33,13 @@ fn with_slow_hook(world: &World) -> (Receiver, Arc<Semaphore>, Arc<AtomicUsize>)
 /// A provider's retries, or somebody who overheard it: one at a time works at a token, and what that one did is done.
 #[tokio::test]
 async fn one_token_from_fifty_tasks_is_one_record_and_one_run_of_the_hook() {
-    let alone = World::new();
+    let alone = CallbackFixture::new();
     alone.sign_in("jane", Some("session-1"));
     let before = alone.recorded();
     done(&alone.post(&alone.stub.claims()).await);
     let records = alone.recorded() - before;
 
-    let world = World::new();
+    let world = CallbackFixture::new();
     let jane = world.sign_in("jane", Some("session-1"));
     let before = world.recorded();
     let (receiver, gate, runs) = with_slow_hook(&world);
@@ -62,7 +62,7 @@ async fn one_token_from_fifty_tasks_is_one_record_and_one_run_of_the_hook() {
 /// Those that wait do what the first failed at, but not what it did.
 #[tokio::test]
 async fn who_waits_for_a_token_goes_on_where_the_first_failed() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     world.sign_in("jane", Some("session-1"));
     let (receiver, runs) = (world.receiver.clone(), Arc::new(AtomicUsize::new(0)));
     let count = runs.clone();
@@ -81,7 +81,7 @@ async fn who_waits_for_a_token_goes_on_where_the_first_failed() {
 /// Frames come from anybody: beyond sixteen at work none leaves anything behind that goes on without its sender.
 #[tokio::test]
 async fn a_frame_that_is_closed_before_its_turn_leaves_nothing_behind() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let users: Vec<_> = (0..17).map(|number| world.sign_in(&format!("user-{number}"), Some(&format!("s-{number}")))).collect();
     world.machine.set_holding_syncs(true);
     {
@@ -103,7 +103,7 @@ async fn a_frame_that_is_closed_before_its_turn_leaves_nothing_behind() {
 /// A turn is for the store's work: the app's may take its time.
 #[tokio::test]
 async fn a_slow_hook_keeps_no_turn() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let (receiver, gate, runs) = with_slow_hook(&world);
     let mut gets = FuturesUnordered::new();
     for number in 0..40 {
@@ -123,7 +123,7 @@ async fn a_slow_hook_keeps_no_turn() {
 /// Whoever signs out and closes the page is signed out, and the app's part is done too.
 #[tokio::test]
 async fn a_sign_out_from_here_goes_on_though_the_page_is_closed() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let jane = AsyncSignIn::from(world.sign_in("jane", Some("session-1")));
     world.machine.set_holding_syncs(true);
     assert!(pin!(world.receiver.sign_out(&jane, EndSession::new())).now_or_never().is_none());
@@ -145,7 +145,7 @@ impl HttpClient for Silent {
     }
 }
 
-fn silent(world: &World) -> (Receiver, Arc<AtomicUsize>) {
+fn silent(world: &CallbackFixture) -> (Receiver, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let keys = Keys::discovered(Silent(asked.clone()));
     let issuer = Issuer::new(world.stub.provider(), ClientId::new(CLIENT).unwrap(), keys).algorithms([world.stub.algorithm]);
@@ -155,7 +155,7 @@ fn silent(world: &World) -> (Receiver, Arc<AtomicUsize>) {
 /// Where to send her is asked only when she is signed out here: the provider may be down.
 #[tokio::test(start_paused = true)]
 async fn she_is_signed_out_here_before_the_provider_is_asked_anything() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let (receiver, _) = silent(&world);
     let jane = world.sign_in("jane", Some("session-1"));
     let (begun, at) = (Instant::now(), Arc::new(std::sync::Mutex::new(None)));
@@ -172,7 +172,7 @@ async fn she_is_signed_out_here_before_the_provider_is_asked_anything() {
 /// The sender of the first token after a start does not wait for long.
 #[tokio::test]
 async fn keys_are_fetched_before_a_token_comes() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let (_receiver, asked) = silent(&world);
     tokio::task::yield_now().await;
     assert_eq!(asked.load(Ordering::Relaxed), 1);
@@ -181,7 +181,7 @@ async fn keys_are_fetched_before_a_token_comes() {
 /// What cannot be genuine is no task, and nobody waits for it.
 #[tokio::test]
 async fn what_is_refused_for_its_claims_is_answered_at_once() {
-    let world = World::new();
+    let world = CallbackFixture::new();
     let body = format!("logout_token={}", world.stub.token(&world.stub.claims().with("aud", "another")));
     let answer = world.receiver.back_channel(None, None, body.as_bytes()).now_or_never();
     refused(&answer.unwrap(), "invalid_request");

@@ -1,53 +1,53 @@
 //! An app: a store on a pretended machine, its receiver, and what its hook was told. Two providers: ours, and another.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use oubliette::logout::{Algorithm, Answer, Issuer, Issuers, Receiver, SignedOut};
 use oubliette::openid::Provider;
 use oubliette::*;
-
-use oubliette_testkit::provider::{Claims, NOW, Stub};
+use oubliette_testkit::fixture::Fixture;
+use oubliette_testkit::provider::{Claims, NOW, SigningProvider};
 
 pub(crate) const OTHER: &str = "https://other.example.com";
 
-pub(crate) struct World {
-    pub(crate) machine: Machine,
-    pub(crate) clock: ManualClock,
-    pub(crate) store: TokenStore,
-    pub(crate) stub: Stub,
-    pub(crate) other: Stub,
+pub(crate) struct CallbackFixture {
+    pub(crate) fixture: Fixture,
+    pub(crate) stub: SigningProvider,
+    pub(crate) other: SigningProvider,
     pub(crate) receiver: Receiver,
     pub(crate) told: Arc<Mutex<Vec<SignedOut>>>,
 }
 
-pub(crate) fn open(machine: &Machine, clock: &ManualClock) -> TokenStore {
-    machine.builder().clock(clock.clone()).open().unwrap()
+impl std::ops::Deref for CallbackFixture {
+    type Target = Fixture;
+
+    fn deref(&self) -> &Fixture {
+        &self.fixture
+    }
 }
 
-impl World {
+impl CallbackFixture {
     pub(crate) fn new() -> Self {
         Self::with(|issuer| issuer)
     }
 
     /// With other settings of the issuer.
     pub(crate) fn with(set: impl FnOnce(Issuer) -> Issuer) -> Self {
-        let stub = Stub::new(Algorithm::EdDsa);
-        let other = Stub::at(Algorithm::Es256, Provider::generic(OTHER).unwrap(), OTHER);
+        let stub = SigningProvider::new(Algorithm::EdDsa);
+        let other = SigningProvider::at(Algorithm::Es256, Provider::generic(OTHER).unwrap(), OTHER);
         let issuers = Issuers::new([set(stub.issuer()), other.issuer()]).unwrap();
         Self::of(stub, other, issuers)
     }
 
-    pub(crate) fn of(stub: Stub, other: Stub, issuers: Issuers) -> Self {
-        let (machine, clock) = (Machine::new(), ManualClock::new(oubliette_testkit::accounts::now()));
-        let store = open(&machine, &clock);
+    pub(crate) fn of(stub: SigningProvider, other: SigningProvider, issuers: Issuers) -> Self {
+        let fixture = Fixture::new();
         let told = Arc::new(Mutex::new(Vec::new()));
         let tell = told.clone();
-        let receiver = Receiver::new(store.clone(), issuers).after_sign_out(move |signed_out| {
+        let receiver = Receiver::new(fixture.store.clone(), issuers).after_sign_out(move |signed_out| {
             tell.lock().unwrap().push(signed_out);
             async { Ok(()) }
         });
-        Self { machine, clock, store, stub, other, receiver, told }
+        Self { fixture, stub, other, receiver, told }
     }
 
     /// A user signs in, at that second, with a refresh token.
@@ -84,10 +84,6 @@ impl World {
 
     pub(crate) fn told(&self) -> Vec<SignedOut> {
         std::mem::take(&mut self.told.lock().unwrap())
-    }
-
-    pub(crate) fn advance(&self, seconds: u64) {
-        self.clock.advance(Duration::from_secs(seconds));
     }
 }
 

@@ -2,11 +2,10 @@
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use oubliette::logout::{Algorithm, KeySet, Rejected};
-use serde_json::{Value, json};
-
 use oubliette_testkit::accounts::now;
-use oubliette_testkit::provider::{Stub, is_about};
+use oubliette_testkit::provider::{SigningProvider, is_about};
 use oubliette_testkit::signer::Signer;
+use serde_json::{Value, json};
 
 const ALL: [Algorithm; 5] = [Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256, Algorithm::Es384, Algorithm::EdDsa];
 
@@ -27,7 +26,7 @@ fn keys(list: &[Value]) -> KeySet {
 #[test]
 fn each_algorithm_verifies() {
     for algorithm in ALL {
-        let stub = Stub::new(algorithm);
+        let stub = SigningProvider::new(algorithm);
         let token = stub.accepts(&stub.claims());
         assert_eq!(token.session().unwrap().sid(), "session-1", "{algorithm:?}");
     }
@@ -36,7 +35,7 @@ fn each_algorithm_verifies() {
 #[test]
 fn a_forged_signature() {
     for algorithm in ALL {
-        let stub = Stub::new(algorithm);
+        let stub = SigningProvider::new(algorithm);
         let token = stub.token(&stub.claims());
         let good = signature(&token);
         let mut forged = Vec::new();
@@ -64,7 +63,7 @@ fn a_forged_signature() {
 #[test]
 fn a_signature_of_something_else() {
     for algorithm in ALL {
-        let stub = Stub::new(algorithm);
+        let stub = SigningProvider::new(algorithm);
         let good = signature(&stub.token(&stub.claims()));
         let other = stub.token(&stub.claims().with("sub", "john"));
         assert_eq!(stub.verify(&resigned(&other, &good)).unwrap_err(), Rejected::BadSignature, "{algorithm:?}");
@@ -79,8 +78,8 @@ fn a_signature_of_something_else() {
 #[test]
 fn a_key_of_the_same_name_of_somebody_else() {
     for algorithm in ALL {
-        let stub = Stub::new(algorithm);
-        let forger = Stub { signer: Signer::other(algorithm), ..Stub::new(algorithm) };
+        let stub = SigningProvider::new(algorithm);
+        let forger = SigningProvider { signer: Signer::other(algorithm), ..SigningProvider::new(algorithm) };
         assert_eq!(stub.verify(&forger.token(&stub.claims())).unwrap_err(), Rejected::BadSignature, "{algorithm:?}");
     }
 }
@@ -88,7 +87,7 @@ fn a_key_of_the_same_name_of_somebody_else() {
 #[test]
 fn a_symmetric_key_made_of_the_public_one() {
     // The confusion of algorithms: whoever knows the public key can make an HMAC with it. There is no such algorithm here.
-    let stub = Stub::new(Algorithm::Rs256);
+    let stub = SigningProvider::new(Algorithm::Rs256);
     for alg in ["HS256", "HS384", "HS512"] {
         let mut header = stub.header();
         header["alg"] = alg.into();
@@ -101,10 +100,10 @@ fn a_symmetric_key_made_of_the_public_one() {
 fn another_algorithm_of_the_same_key() {
     // One RSA key, both paddings allowed: it serves the first alone, unless it says which.
     for (first, second) in [(Algorithm::Rs256, Algorithm::Ps256), (Algorithm::Ps256, Algorithm::Rs256)] {
-        let (stub, other) = (Stub::new(first), Stub::new(second));
+        let (stub, other) = (SigningProvider::new(first), SigningProvider::new(second));
         let mut jwk = stub.signer.jwk();
         jwk["kid"] = "one".into();
-        let token = |stub: &Stub| {
+        let token = |stub: &SigningProvider| {
             let mut header = stub.header();
             header["kid"] = "one".into();
             stub.sign(&header, &stub.claims())
@@ -121,7 +120,7 @@ fn another_algorithm_of_the_same_key() {
 
 #[test]
 fn the_header_names_an_algorithm_that_the_signature_is_not_of() {
-    let stub = Stub::new(Algorithm::Rs256);
+    let stub = SigningProvider::new(Algorithm::Rs256);
     let mut header = stub.header();
     header["alg"] = "PS256".into();
     let token = stub.sign(&header, &stub.claims());
@@ -131,7 +130,7 @@ fn the_header_names_an_algorithm_that_the_signature_is_not_of() {
 
 #[test]
 fn ed25519_by_its_newer_name() {
-    let stub = Stub::new(Algorithm::EdDsa);
+    let stub = SigningProvider::new(Algorithm::EdDsa);
     let mut header = stub.header();
     header["alg"] = "Ed25519".into();
     let token = stub.sign(&header, &stub.claims());
@@ -145,14 +144,14 @@ fn ed25519_by_its_newer_name() {
 fn encrypted() {
     // Five parts (RFC 7516 §7.1).
     assert_eq!(
-        Stub::new(Algorithm::Rs256).verify("eyJlbmMiOiJBMTI4R0NNIn0.a2V5.aXY.Y2lwaGVy.dGFn").unwrap_err(),
+        SigningProvider::new(Algorithm::Rs256).verify("eyJlbmMiOiJBMTI4R0NNIn0.a2V5.aXY.Y2lwaGVy.dGFn").unwrap_err(),
         Rejected::Encrypted
     );
 }
 
 #[test]
 fn crit() {
-    let stub = Stub::new(Algorithm::Es256);
+    let stub = SigningProvider::new(Algorithm::Es256);
     for (name, value) in [("crit", json!(["exp"])), ("crit", json!([])), ("b64", json!(false)), ("b64", json!(true))] {
         let mut header = stub.header();
         header[name] = value;
@@ -163,8 +162,8 @@ fn crit() {
 #[test]
 fn a_key_in_the_token_is_not_used() {
     // The forger's own, by value and by address (RFC 7515 §4.1.2 to §4.1.6).
-    let stub = Stub::new(Algorithm::Es256);
-    let forger = Stub { signer: Signer::other(Algorithm::Es256), ..Stub::new(Algorithm::Es256) };
+    let stub = SigningProvider::new(Algorithm::Es256);
+    let forger = SigningProvider { signer: Signer::other(Algorithm::Es256), ..SigningProvider::new(Algorithm::Es256) };
     let mut header = forger.header();
     header["jwk"] = forger.signer.jwk();
     header["jku"] = "https://evil.example/keys".into();
@@ -180,7 +179,7 @@ fn a_key_in_the_token_is_not_used() {
 
 #[test]
 fn types() {
-    let stub = Stub::new(Algorithm::EdDsa);
+    let stub = SigningProvider::new(Algorithm::EdDsa);
     let strict = stub.issuer().require_type();
     let token = |typ: Option<&str>| {
         let mut header = stub.header();
@@ -205,7 +204,7 @@ fn types() {
 #[test]
 fn everything_else_is_judged_before_the_signature() {
     // So that nobody makes us fetch keys for a token that is wrong anyway.
-    let stub = Stub::new(Algorithm::Rs256);
+    let stub = SigningProvider::new(Algorithm::Rs256);
     let forge = |token: String| resigned(&token, b"no signature");
     let refused = |token: String| stub.verify(&forge(token)).unwrap_err();
     assert_eq!(refused(stub.token(&stub.claims().with("iss", "https://evil.example"))), Rejected::UnknownIssuer);

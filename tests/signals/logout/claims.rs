@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use oubliette::logout::{Algorithm, Rejected};
 use oubliette::*;
+use oubliette_testkit::provider::{Claims, EVENT, ISSUER, NOW, SigningProvider, at, is_about, seconds};
 use serde_json::{Value, json};
 
-use oubliette_testkit::provider::{Claims, EVENT, ISSUER, NOW, Stub, at, is_about, seconds};
-
-fn stub() -> Stub {
-    Stub::new(Algorithm::EdDsa)
+fn stub() -> SigningProvider {
+    SigningProvider::new(Algorithm::EdDsa)
 }
 
 fn claims() -> Claims {

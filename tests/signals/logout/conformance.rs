@@ -2,12 +2,11 @@
 //! token. What they say of the answer is where the endpoint is tested.
 
 use oubliette::logout::{Algorithm, Rejected};
+use oubliette_testkit::provider::{EVENT, SigningProvider, is_about};
 use serde_json::json;
 
-use oubliette_testkit::provider::{EVENT, Stub, is_about};
-
-fn stub() -> Stub {
-    Stub::new(Algorithm::Rs256)
+fn stub() -> SigningProvider {
+    SigningProvider::new(Algorithm::Rs256)
 }
 
 #[test]
@@ -33,7 +32,7 @@ fn alg_none() {
 fn wrong_alg() {
     // ES256 where RS256 is configured, and the other way round; with keys of both in the set.
     for (configured, used) in [(Algorithm::Rs256, Algorithm::Es256), (Algorithm::Es256, Algorithm::Rs256)] {
-        let (ours, other) = (Stub::new(configured), Stub::new(used));
+        let (ours, other) = (SigningProvider::new(configured), SigningProvider::new(used));
         let keys = json!({"keys": [ours.signer.jwk(), other.signer.jwk()]}).to_string();
         let keys = oubliette::logout::KeySet::parse(keys.as_bytes()).unwrap();
         let token = other.token(&other.claims());

@@ -5,12 +5,11 @@ use std::time::Duration;
 use oubliette::logout::{Algorithm, LogoutToken};
 use oubliette::openid::Provider;
 use oubliette::*;
-
 use oubliette_testkit::accounts::now;
-use oubliette_testkit::provider::{ISSUER, NOW, Stub, seconds};
+use oubliette_testkit::provider::{ISSUER, NOW, SigningProvider, seconds};
 
-fn stub() -> Stub {
-    Stub::new(Algorithm::EdDsa)
+fn stub() -> SigningProvider {
+    SigningProvider::new(Algorithm::EdDsa)
 }
 
 fn store() -> (TokenStore, ManualClock) {
@@ -92,7 +91,7 @@ fn account_unknown() {
 fn same_sid_at_two_issuers() {
     let (store, _) = store();
     let other = "https://other.example.com";
-    let other = Stub::at(Algorithm::EdDsa, Provider::generic(other).unwrap(), other);
+    let other = SigningProvider::at(Algorithm::EdDsa, Provider::generic(other).unwrap(), other);
     let ours = store.sign_in(stub().sign_in("jane", Some("session-1"), NOW)).unwrap();
     let theirs = store.sign_in(other.sign_in("jane", Some("session-1"), NOW)).unwrap();
     store.sign_out(sid_and_sub().sign_out(SessionPolicy::WholeAccount)).unwrap();
@@ -152,7 +151,7 @@ fn an_okta_user_is_one_at_every_server_of_the_org() {
     let (store, _) = store();
     let org = "https://contoso.okta.com";
     let custom = "https://contoso.okta.com/oauth2/default";
-    let at = |issuer: &str| Stub::at(Algorithm::EdDsa, Provider::okta(issuer).unwrap(), issuer);
+    let at = |issuer: &str| SigningProvider::at(Algorithm::EdDsa, Provider::okta(issuer).unwrap(), issuer);
     let live = store.sign_in(at(custom).sign_in("00u1", None, NOW)).unwrap();
     let token = at(org).accepts(&at(org).claims().with("sub", "00u1").without("sid"));
     store.sign_out(token.sign_out(SessionPolicy::WholeAccount)).unwrap();

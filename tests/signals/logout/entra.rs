@@ -3,26 +3,25 @@
 use oubliette::logout::{Algorithm, KeySet, Rejected};
 use oubliette::openid::Provider;
 use oubliette::*;
-use serde_json::{Value, json};
-
 use oubliette_testkit::accounts::now;
-use oubliette_testkit::provider::{Claims, Stub, is_about};
+use oubliette_testkit::provider::{Claims, SigningProvider, is_about};
+use serde_json::{Value, json};
 
 const GUID: &str = "aaaaaaaa-0000-4000-8000-00000000000a";
 const OTHER: &str = "bbbbbbbb-0000-4000-8000-00000000000b";
 const CLOUD: &str = "https://login.microsoftonline.com";
 
-fn entra(tenant: &str) -> Stub {
+fn entra(tenant: &str) -> SigningProvider {
     let provider = Provider::entra(&format!("{CLOUD}/{tenant}/v2.0")).unwrap();
-    Stub::at(Algorithm::Rs256, provider, &format!("{CLOUD}/{GUID}/v2.0"))
+    SigningProvider::at(Algorithm::Rs256, provider, &format!("{CLOUD}/{GUID}/v2.0"))
 }
 
-fn claims(stub: &Stub) -> Claims {
+fn claims(stub: &SigningProvider) -> Claims {
     stub.claims().with("tid", GUID)
 }
 
 /// With a key that says so of its issuer.
-fn verify(stub: &Stub, key_issuer: Option<&str>, claims: &Claims) -> Result<(), Rejected> {
+fn verify(stub: &SigningProvider, key_issuer: Option<&str>, claims: &Claims) -> Result<(), Rejected> {
     let mut jwk = stub.signer.jwk();
     if let Some(issuer) = key_issuer {
         jwk["issuer"] = issuer.into();
@@ -98,7 +97,7 @@ fn tid_and_iss_say_the_same() {
 fn a_key_of_an_external_tenant() {
     let iss = format!("https://{GUID}.ciamlogin.com/{GUID}/v2.0");
     for authority in [iss.clone(), format!("https://contoso.ciamlogin.com/{GUID}/v2.0")] {
-        let stub = Stub::at(Algorithm::Rs256, Provider::entra(&authority).unwrap(), &iss);
+        let stub = SigningProvider::at(Algorithm::Rs256, Provider::entra(&authority).unwrap(), &iss);
         for issuer in [&iss, &authority, &format!("{CLOUD}/{{tenantid}}/v2.0")] {
             assert_eq!(verify(&stub, Some(issuer), &claims(&stub)), Ok(()), "{authority} {issuer}");
         }
@@ -109,7 +108,7 @@ fn a_key_of_an_external_tenant() {
 
 #[test]
 fn a_member_of_that_name_elsewhere_means_nothing() {
-    let stub = Stub::new(Algorithm::Rs256);
+    let stub = SigningProvider::new(Algorithm::Rs256);
     for issuer in ["CN=Some CA", "https://other.example.com"] {
         assert_eq!(verify(&stub, Some(issuer), &stub.claims()), Ok(()));
     }

@@ -2,11 +2,10 @@
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use oubliette::logout::{Algorithm, KeySet, KeysError, MAX_KEY_SET_BYTES, Rejected};
-use serde_json::{Value, json};
-
 use oubliette_testkit::accounts::now;
-use oubliette_testkit::provider::Stub;
+use oubliette_testkit::provider::SigningProvider;
 use oubliette_testkit::signer::Signer;
+use serde_json::{Value, json};
 
 fn document(keys: &[Value]) -> String {
     json!({ "keys": keys }).to_string()
@@ -34,7 +33,7 @@ fn without(jwk: &Value, name: &str) -> Value {
     jwk
 }
 
-fn verify(stub: &Stub, set: &KeySet, token: &str) -> Result<(), Rejected> {
+fn verify(stub: &SigningProvider, set: &KeySet, token: &str) -> Result<(), Rejected> {
     stub.issuer().verify(token, set, now()).map(|_| ())
 }
 
@@ -187,7 +186,7 @@ fn a_member_twice_makes_a_key_unusable() {
 
 #[test]
 fn unknown_kid() {
-    let stub = Stub::new(Algorithm::Es256);
+    let stub = SigningProvider::new(Algorithm::Es256);
     let mut header = stub.header();
     header["kid"] = "newer".into();
     let token = stub.sign(&header, &stub.claims());
@@ -200,7 +199,7 @@ fn unknown_kid() {
 #[test]
 fn a_kid_names_several_keys() {
     // Of other kinds, and of the same (RFC 7517 §4.5).
-    let stub = Stub::new(Algorithm::Es256);
+    let stub = SigningProvider::new(Algorithm::Es256);
     let named = |algorithm, number| with(&Signer::numbered(algorithm, number).jwk(), "kid", stub.signer.kid.clone());
     let set = keys(&[named(Algorithm::EdDsa, 0), named(Algorithm::Es384, 0), named(Algorithm::Es256, 1), stub.signer.jwk()]);
     assert_eq!(verify(&stub, &set, &stub.token(&stub.claims())), Ok(()));
@@ -210,7 +209,7 @@ fn a_kid_names_several_keys() {
 
 #[test]
 fn a_token_without_kid() {
-    let stub = Stub::new(Algorithm::Es256);
+    let stub = SigningProvider::new(Algorithm::Es256);
     let mut header = stub.header();
     header.as_object_mut().unwrap().remove("kid");
     let token = stub.sign(&header, &stub.claims());
@@ -225,7 +224,7 @@ fn a_token_without_kid() {
 
 #[test]
 fn no_token_has_more_than_eight_keys_tried() {
-    let stub = Stub::new(Algorithm::EdDsa);
+    let stub = SigningProvider::new(Algorithm::EdDsa);
     let named = |key: Value| with(&key, "kid", stub.signer.kid.clone());
     let other = named(Signer::numbered(Algorithm::EdDsa, 1).jwk());
     let set = |others| keys(&std::iter::repeat_n(other.clone(), others).chain([stub.signer.jwk()]).collect::<Vec<_>>());
@@ -241,7 +240,7 @@ fn no_token_has_more_than_eight_keys_tried() {
 
 #[test]
 fn a_key_without_kid() {
-    let stub = Stub::new(Algorithm::Es256);
+    let stub = SigningProvider::new(Algorithm::Es256);
     let nameless = without(&stub.signer.jwk(), "kid");
     let token = stub.token(&stub.claims());
     assert_eq!(verify(&stub, &keys(std::slice::from_ref(&nameless)), &token), Ok(()));
@@ -252,8 +251,8 @@ fn a_key_without_kid() {
 
 #[test]
 fn kid_of_another_issuers_jwks() {
-    let ours = Stub::new(Algorithm::Es256);
-    let theirs = Stub { signer: Signer::numbered(Algorithm::Es256, 1), ..Stub::new(Algorithm::Es256) };
+    let ours = SigningProvider::new(Algorithm::Es256);
+    let theirs = SigningProvider { signer: Signer::numbered(Algorithm::Es256, 1), ..SigningProvider::new(Algorithm::Es256) };
     // A token that says it is of ours, signed by the other, who is just as well known.
     assert_eq!(verify(&ours, &ours.key_set(), &theirs.token(&ours.claims())), Err(Rejected::UnknownKey));
 }

@@ -3,16 +3,15 @@
 use oubliette::logout::{Algorithm, Issuer, Issuers, Rejected};
 use oubliette::openid::Provider;
 use oubliette::*;
+use oubliette_testkit::provider::{NOW, SigningProvider, at, seconds};
 
-use oubliette_testkit::provider::{NOW, Stub, at, seconds};
-
-fn stub() -> Stub {
-    Stub::new(Algorithm::EdDsa)
+fn stub() -> SigningProvider {
+    SigningProvider::new(Algorithm::EdDsa)
 }
 
 fn at_host(host: &str) -> Issuer {
     let issuer = format!("https://{host}");
-    Stub::at(Algorithm::EdDsa, Provider::generic(&issuer).unwrap(), &issuer).issuer()
+    SigningProvider::at(Algorithm::EdDsa, Provider::generic(&issuer).unwrap(), &issuer).issuer()
 }
 
 fn is_refused(issuers: impl IntoIterator<Item = Issuer>, field: &str) -> bool {
@@ -81,12 +80,12 @@ fn several_clients() {
 
 #[test]
 fn rs256_unless_it_is_said_otherwise() {
-    let stub = Stub::new(Algorithm::Ps256);
+    let stub = SigningProvider::new(Algorithm::Ps256);
     let issuer = Issuer::new(stub.provider(), ClientId::new("web").unwrap(), stub.keys());
     let token = stub.token(&stub.claims());
     assert_eq!(stub.verify_by(&issuer, &token).unwrap_err(), Rejected::WrongAlgorithm);
     assert!(stub.verify_by(&issuer.algorithms([Algorithm::Ps256]), &token).is_ok());
-    let stub = Stub::new(Algorithm::Rs256);
+    let stub = SigningProvider::new(Algorithm::Rs256);
     let issuer = Issuer::new(stub.provider(), ClientId::new("web").unwrap(), stub.keys());
     assert!(stub.verify_by(&issuer, &stub.token(&stub.claims())).is_ok());
 }
