@@ -5,7 +5,7 @@
 //! - sign-outs by 64 tasks beside the same by 64 threads;
 //! - how long each async call keeps the runtime's thread, at the most, in one of its polls, while others write.
 //!
-//! `cargo bench --all-features --bench acquire`; `OUBLIETTE_BENCH=short` for a quick look.
+//! `cargo bench --bench acquire`; `OUBLIETTE_BENCH=short` for a quick look.
 
 mod common;
 

@@ -4,7 +4,7 @@
 //! beside the store's own sign-out. Then how many signals a second are answered, by one connection and by 64. Then what is refused.
 //! Sender and receiver share the machine's cores.
 //!
-//! `cargo bench --all-features --bench logout`; `OUBLIETTE_BENCH=short` for a quick look.
+//! `cargo bench --bench logout`; `OUBLIETTE_BENCH=short` for a quick look.
 
 mod common;
 

@@ -2,7 +2,7 @@
 //!
 //! One thread reads tokens, one puts and signs out, first in quiet and then beside each operation: the median, the 99.9th percentile and
 //! the longest. Then the other way round: how long a sweep and a compaction take beside 64 threads that sign in, put and sign out, by how long they
-//! take in quiet. (To reach: at most three times.) `cargo bench --all-features --bench moves`; `OUBLIETTE_BENCH=short` for a quick look.
+//! take in quiet. (To reach: at most three times.) `cargo bench --bench moves`; `OUBLIETTE_BENCH=short` for a quick look.
 
 mod common;
 

@@ -1,7 +1,7 @@
 //! The store beside its yardsticks: each pair is run in turn, many times in one loop, so that both see the same disk. What
 //! counts is the ratio of the medians; a disk drifts too much for times of different minutes to be compared.
 //!
-//! `cargo bench --all-features --bench ratios`; `OUBLIETTE_BENCH=short` for a quick look.
+//! `cargo bench --bench ratios`; `OUBLIETTE_BENCH=short` for a quick look.
 
 mod common;
 

@@ -6,7 +6,7 @@
 //!
 //! Then the price: how many rows a second go while nobody waits, and how many when somebody does.
 //!
-//! `cargo bench --all-features --bench readers`; `OUBLIETTE_BENCH=short` for a quick look.
+//! `cargo bench --bench readers`; `OUBLIETTE_BENCH=short` for a quick look.
 
 mod common;
 

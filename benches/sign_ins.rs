@@ -1,6 +1,6 @@
 //! How many sign-ins a second a store takes, each durable when it returns, by how many threads are at it.
 //!
-//! `cargo bench --all-features --bench sign_ins`; `OUBLIETTE_BENCH=short` for a quick look. To compare two builds, keep the binary of one and run them in turn:
+//! `cargo bench --bench sign_ins`; `OUBLIETTE_BENCH=short` for a quick look. To compare two builds, keep the binary of one and run them in turn:
 //! a disk drifts too much for figures of different minutes to be compared.
 
 mod common;

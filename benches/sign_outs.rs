@@ -3,7 +3,7 @@
 //!
 //! Memory is the most that the process ever had, so opening is done in processes of their own.
 //!
-//! `cargo bench --all-features --bench sign_outs`; `OUBLIETTE_BENCH=short` for a quick look.
+//! `cargo bench --bench sign_outs`; `OUBLIETTE_BENCH=short` for a quick look.
 
 mod common;
 

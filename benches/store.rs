@@ -1,6 +1,6 @@
 //! Sign-out, get, put and open by themselves, each beside its yardstick on the same disk. For their ratios see `ratios.rs`.
 //!
-//! `cargo bench --all-features --bench store`; `OUBLIETTE_BENCH=short` for a quick look.
+//! `cargo bench --bench store`; `OUBLIETTE_BENCH=short` for a quick look.
 
 mod common;
 

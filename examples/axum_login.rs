@@ -3,7 +3,7 @@
 //! ```sh
 //! export OUBLIETTE_KEY="hex:$(openssl rand -hex 32)" ISSUER=https://login.example.com CLIENT_ID=... CLIENT_SECRET=... \
 //!     API_URL=https://api.example.com/me SCOPES="openid offline_access" PUBLIC_URL=http://localhost:3000
-//! cargo run --example axum_login --all-features   # register $PUBLIC_URL/callback as redirect URI, $PUBLIC_URL/ for after sign-out,
+//! cargo run --example axum_login   # register $PUBLIC_URL/callback as redirect URI, $PUBLIC_URL/ for after sign-out,
 //! ```                                             # and $PUBLIC_URL/logout/{back,front}-channel for sign-outs elsewhere
 //!
 //! - The cookie holds a random id. The web session lies in the token store, sealed and *bound* to the sign-in: however the user is signed

@@ -1,6 +1,6 @@
 //! The store on real input, from import to sign-out, and what is left after its process was killed.
 //!
-//! Run it with `cargo run --release --all-features --example quickstart`. Whatever it claims it has checked: if a claim is false, it says which
+//! Run it with `cargo run --release --example quickstart`. Whatever it claims it has checked: if a claim is false, it says which
 //! and fails.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};

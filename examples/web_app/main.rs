@@ -2,7 +2,7 @@
 //! to be seen in a browser.
 //!
 //! ```sh
-//! cargo run --release --all-features --example web_app
+//! cargo run --release --example web_app
 //! ```
 //!
 //! - `app/`: **to copy**. What a user would take into an app of their own.
