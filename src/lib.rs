@@ -88,7 +88,6 @@
 //! | `reqwest` | an HTTP client for providers' keys, with rustls |
 //! | `msal` | reads the caches that MSAL libraries write |
 //! | `tracing`, `metrics` | spans and figures, without secrets or identifiers |
-//! | `cli` | the program `oubliette`, for operators |
 //! | `test-util` | a store in memory, a clock to set, and a machine whose power can be cut |
 //!
 //! # Where it runs

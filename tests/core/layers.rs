@@ -51,7 +51,7 @@ fn named(code: &str) -> BTreeSet<&str> {
 }
 
 fn is_test(path: &Path) -> bool {
-    path.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "bin")
+    path.components().any(|part| part.as_os_str() == "tests")
         || path.file_name().is_some_and(|name| name == "tests.rs" || name == "model.rs")
 }
 
@@ -95,6 +95,6 @@ fn every_folder_of_the_source_is_a_room() {
         let entry = entry.unwrap();
         let name = entry.file_name().into_string().unwrap();
         let name = name.strip_suffix(".rs").unwrap_or(&name);
-        assert!(["bin", "lib"].contains(&name) || rooms.iter().any(|room| room == name), "{name} is no room");
+        assert!(name == "lib" || rooms.iter().any(|room| room == name), "{name} is no room");
     }
 }

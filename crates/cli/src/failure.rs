@@ -110,8 +110,7 @@ impl Failure {
     pub(crate) fn show(&self, as_json: bool) -> ExitCode {
         if as_json {
             let kind = self.kind.map_or(self.code.word(), ErrorKind::as_str);
-            let mut error =
-                json!({"code": self.code as u8, "kind": kind, "message": self.message});
+            let mut error = json!({"code": self.code as u8, "kind": kind, "message": self.message});
             if let (Some(pid), Some(error)) = (self.pid, error.as_object_mut()) {
                 error.insert("pid".into(), pid.into());
             }

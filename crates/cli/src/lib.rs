@@ -17,6 +17,7 @@ mod time;
 mod verbs;
 mod whom;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -25,12 +26,26 @@ use args::{Cli, Verb};
 use failure::Failure;
 use report::Report;
 
-fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+/// Runs the program with these arguments, of which the first is its own name: prints what it has to
+/// say on stdout and stderr, and gives the exit code.
+///
+/// Keys are taken from the environment or from files, as the program's `--help` says.
+///
+/// ```
+/// use std::process::ExitCode;
+///
+/// assert_eq!(oubliette_cli::run(["oubliette", "--version"]), ExitCode::SUCCESS);
+/// ```
+pub fn run<I, T>(args: I) -> ExitCode
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => return args::refuse(&error),
     };
-    let (report, failure) = match run(&cli) {
+    let (report, failure) = match verb(&cli) {
         Ok(report) => (Some(report), None),
         Err(mut failure) => (failure.report.take().map(|report| *report), Some(failure)),
     };
@@ -41,7 +56,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: &Cli) -> Result<Report, Failure> {
+fn verb(cli: &Cli) -> Result<Report, Failure> {
     let shared = &cli.shared;
     match &cli.verb {
         Verb::Keygen(args) => verbs::keygen::run(shared, args),
