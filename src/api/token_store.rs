@@ -12,12 +12,12 @@ use crate::model::report::{
 };
 use crate::model::sign_in::{AsOf, SignIn, Stored};
 use crate::model::sign_out::{LastSignOut, Receipt, Scope, SignOut};
-use crate::model::tag::Tag;
+use crate::model::tag::{AccountTag, TenantTag};
 use crate::model::token::Tokens;
 use crate::observe;
 use crate::platform::sync::atomic::{AtomicBool, Ordering};
 use crate::platform::sync::{Arc, Mutex, lock};
-use crate::rows::row_key::{self, Index};
+use crate::rows::row_key::{self, IndexEntry};
 use crate::store::census::next_account;
 use crate::store::files::Premises;
 use crate::store::gate::{Core, Open, checkpoint};
@@ -231,7 +231,7 @@ impl TokenStore {
     #[cfg(feature = "tower-sessions")]
     pub(crate) fn resume_tagged(
         &self,
-        account: &Tag,
+        account: &AccountTag,
         id: &row_key::SignInId,
     ) -> Result<Option<LiveSignIn>> {
         let open = self.core().enter()?;
@@ -264,7 +264,7 @@ impl TokenStore {
     /// As [`TokenStore::accounts`].
     pub fn accounts_in(&self, tenant: &TenantId, page: Page) -> Result<Accounts> {
         let tag = self.core().tagger.tenant(tenant);
-        let prefix = Index::Tenant.accounts_of(&tag);
+        let prefix = IndexEntry::Tenant(tag).accounts();
         let mut after = page.after;
         let mut found = Accounts::default();
         while found.accounts.len() < page.limit {
@@ -290,7 +290,7 @@ impl TokenStore {
     /// # Errors
     /// As [`TokenStore::accounts`].
     pub fn accounts_of_session(&self, session: &SessionId) -> Result<Vec<Account>> {
-        self.accounts_under(Index::Session, self.core().tagger.session(session), |live| {
+        self.accounts_under(IndexEntry::Session(self.core().tagger.session(session)), |live| {
             live.session() == Some(session)
         })
     }
@@ -300,7 +300,7 @@ impl TokenStore {
     /// # Errors
     /// As [`TokenStore::accounts`].
     pub fn accounts_of_subject(&self, subject: &Subject) -> Result<Vec<Account>> {
-        self.accounts_under(Index::Subject, self.core().tagger.subject(subject), |live| {
+        self.accounts_under(IndexEntry::Subject(self.core().tagger.subject(subject)), |live| {
             live.subject() == Some(subject)
         })
     }
@@ -310,7 +310,7 @@ impl TokenStore {
     /// # Errors
     /// As [`TokenStore::accounts`].
     pub fn accounts_of_alias(&self, alias: &Alias) -> Result<Vec<Account>> {
-        self.accounts_under(Index::Alias, self.core().tagger.alias(alias), |live| {
+        self.accounts_under(IndexEntry::Alias(self.core().tagger.alias(alias)), |live| {
             live.aliases().contains(alias)
         })
     }
@@ -606,20 +606,19 @@ impl TokenStore {
         observe::verb("is_on_record", || sign_out::is_on_record(self.core(), scope))
     }
 
-    fn live_account(&self, open: &Open<'_>, account: &Tag) -> Result<Option<Account>> {
+    fn live_account(&self, open: &Open<'_>, account: &AccountTag) -> Result<Option<Account>> {
         let sign_ins = beside_writers(|| sign_in::live_sign_ins(&self.owner, open, account))?;
         Ok(sign_ins.first().map(|live| live.account().clone()).map(|id| Account { id, sign_ins }))
     }
 
     fn accounts_under(
         &self,
-        index: Index,
-        tag: Tag,
+        entry: IndexEntry,
         is_wanted: impl Fn(&LiveSignIn) -> bool,
     ) -> Result<Vec<Account>> {
         let open = self.core().enter()?;
         let mut found = Accounts::default();
-        open.for_each_row(&index.accounts_of(&tag), |(key, _)| {
+        open.for_each_row(&entry.accounts(), |(key, _)| {
             if let Some(account) = row_key::indexed_account(&key) {
                 found.add(self.live_account(&open, &account))?;
             }
@@ -649,7 +648,7 @@ impl Accounts {
 }
 
 /// Whether a sign-in of the account is of this tenant, or has a token of it that is not dead.
-fn has_tenant(open: &Open<'_>, account: &Account, tenant: &Tag) -> Result<bool> {
+fn has_tenant(open: &Open<'_>, account: &Account, tenant: &TenantTag) -> Result<bool> {
     for live in &account.sign_ins {
         let is_dead = || open.core.ledger.fences().is_tenant_dead(live.life(), *tenant);
         let prefix = row_key::tokens_in(&live.life().account, live.id_bytes(), tenant);

@@ -16,7 +16,7 @@ pub(crate) use sled::{SledEngine, Tuning, open_error};
 
 use std::io;
 
-use crate::model::tag::Tag;
+use crate::model::tag::AccountTag;
 
 /// What an `Ok` of a write survives.
 ///
@@ -106,7 +106,7 @@ pub(crate) trait Engine: Send + Sync + std::fmt::Debug {
     /// the change at once, each row by itself; after a crash all of it is there or nothing. All
     /// rows belong to `account`, whose lock the caller holds; or, of a batch without a guard, to
     /// several accounts whose locks are held for it.
-    fn commit(&self, account: &Tag, batch: Batch) -> Result<bool, EngineError>;
+    fn commit(&self, account: &AccountTag, batch: Batch) -> Result<bool, EngineError>;
 
     /// Returns when all that was committed before the call survives what `durability` says.
     fn sync(&self, durability: Durability) -> Result<(), EngineError>;

@@ -1,6 +1,7 @@
 //! What the store relies on, asked of every engine alike.
 
 use super::{Batch, Durability, Engine, MemoryEngine, MemoryRows, SledEngine, Tuning};
+use crate::model::tag::AccountTag;
 
 /// Runs a case on each engine, empty.
 fn on_every_engine(case: impl Fn(&dyn Engine)) {
@@ -25,11 +26,16 @@ fn what_is_committed_is_read() {
     on_every_engine(|engine| {
         assert!(
             engine
-                .commit(&[0; 16], batch(&[("a", Some("1")), ("b", Some("2")), ("e", Some(""))]))
+                .commit(
+                    &AccountTag::NONE,
+                    batch(&[("a", Some("1")), ("b", Some("2")), ("e", Some(""))])
+                )
                 .unwrap()
         );
         assert!(
-            engine.commit(&[0; 16], batch(&[("a", None), ("b", Some("3")), ("c", None)])).unwrap()
+            engine
+                .commit(&AccountTag::NONE, batch(&[("a", None), ("b", Some("3")), ("c", None)]))
+                .unwrap()
         );
         let rows = ["a", "b", "c", "e"].map(|key| text(engine.get(key.as_bytes()).unwrap()));
         assert_eq!(rows, [None, Some("3".into()), None, Some(String::new())]);
@@ -44,7 +50,7 @@ fn for_one_key_the_last_change_counts() {
     on_every_engine(|engine| {
         engine
             .commit(
-                &[0; 16],
+                &AccountTag::NONE,
                 batch(&[("a", Some("1")), ("a", None), ("b", None), ("b", Some("2"))]),
             )
             .unwrap();
@@ -61,9 +67,11 @@ fn a_batch_whose_guard_does_not_hold_changes_nothing() {
         let guarded = |key: &str, expected: Option<&str>| {
             let guard =
                 Some((key.as_bytes().to_vec(), expected.map(|value| value.as_bytes().to_vec())));
-            engine.commit(&[0; 16], Batch { guard, ..batch(&[("x", Some("written"))]) }).unwrap()
+            engine
+                .commit(&AccountTag::NONE, Batch { guard, ..batch(&[("x", Some("written"))]) })
+                .unwrap()
         };
-        engine.commit(&[0; 16], batch(&[("h", Some("1"))])).unwrap();
+        engine.commit(&AccountTag::NONE, batch(&[("h", Some("1"))])).unwrap();
         for (key, expected) in [("h", Some("2")), ("h", None), ("none", Some("1"))] {
             assert!(!guarded(key, expected));
             assert_eq!(engine.get(b"x").unwrap(), None);
@@ -77,7 +85,7 @@ fn a_batch_whose_guard_does_not_hold_changes_nothing() {
 fn a_scan_gives_a_prefix_in_order_behind_a_key_up_to_a_limit() {
     on_every_engine(|engine| {
         let keys = ["a", "aa", "ab", "ab\u{1}", "b", "ba"];
-        engine.commit(&[0; 16], batch(&keys.map(|key| (key, Some(key))))).unwrap();
+        engine.commit(&AccountTag::NONE, batch(&keys.map(|key| (key, Some(key))))).unwrap();
         let scan = |prefix: &str, after: Option<&str>, limit| {
             let rows = engine.scan(prefix.as_bytes(), after.map(str::as_bytes), limit).unwrap();
             rows.into_iter().map(|(key, _)| String::from_utf8(key).unwrap()).collect::<Vec<_>>()

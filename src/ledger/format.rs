@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq;
 use crate::crypto::{Key, Mac, NONCE_BYTES, keystream, sub_key};
 use crate::model::error::{Error, Part, Result};
 use crate::model::position::{Opening, Position};
-use crate::model::tag::{TAG_LEN, Tag, TaggedScope};
+use crate::model::tag::{AccountTag, SessionTag, SubjectTag, TAG_LEN, TaggedScope, TenantTag};
 use crate::model::time::Millis;
 
 /// Bytes before the first slot: one sector, so that no slot crosses a sector's border.
@@ -196,7 +196,7 @@ impl Seal<'_> {
 
     fn decode_record(
         &self,
-        mac: &dyn Fn(&[&[u8]]) -> Tag,
+        mac: &dyn Fn(&[&[u8]]) -> [u8; TAG_LEN],
         place: u64,
         bytes: &[u8; SLOT_BYTES],
     ) -> Option<Slot> {
@@ -214,19 +214,14 @@ impl Seal<'_> {
         let tag = take(&mut rest)?;
         let [cutoff, time] = [take(&mut rest)?, take(&mut rest)?].map(u64::from_be_bytes);
         let what = match kind {
-            1 => What::SignOut(TaggedScope::Everybody, cutoff),
-            2 => What::SignOut(TaggedScope::Tenant(tag), cutoff),
-            3 => What::SignOut(TaggedScope::Account(tag), cutoff),
-            4 => What::SignOut(TaggedScope::Session(tag), cutoff),
-            5 => What::SignOut(TaggedScope::Subject(tag), cutoff),
             6 => What::Void,
             7 => What::Opened(tag),
-            _ => return None,
+            _ => What::SignOut(scope_of(kind, tag)?, cutoff),
         };
         Some(Slot::Record(Record { in_group, in_call, call_size, position, time, what }))
     }
 
-    fn mac(&self, place: u64, signed: &[u8]) -> Tag {
+    fn mac(&self, place: u64, signed: &[u8]) -> [u8; TAG_LEN] {
         self.key.mac.tag(&self.fields(&self.serial.to_be_bytes(), &place.to_be_bytes(), signed))
     }
 
@@ -298,14 +293,25 @@ impl Header {
     }
 }
 
-fn kind_and_tag(scope: TaggedScope) -> (u8, Tag) {
+pub(super) fn kind_and_tag(scope: TaggedScope) -> (u8, [u8; TAG_LEN]) {
     match scope {
         TaggedScope::Everybody => (1, [0; TAG_LEN]),
-        TaggedScope::Tenant(tag) => (2, tag),
-        TaggedScope::Account(tag) => (3, tag),
-        TaggedScope::Session(tag) => (4, tag),
-        TaggedScope::Subject(tag) => (5, tag),
+        TaggedScope::Tenant(tag) => (2, *tag.as_bytes()),
+        TaggedScope::Account(tag) => (3, *tag.as_bytes()),
+        TaggedScope::Session(tag) => (4, *tag.as_bytes()),
+        TaggedScope::Subject(tag) => (5, *tag.as_bytes()),
     }
+}
+
+pub(super) fn scope_of(kind: u8, tag: [u8; TAG_LEN]) -> Option<TaggedScope> {
+    Some(match kind {
+        1 => TaggedScope::Everybody,
+        2 => TaggedScope::Tenant(TenantTag::from_bytes(tag)),
+        3 => TaggedScope::Account(AccountTag::from_bytes(tag)),
+        4 => TaggedScope::Session(SessionTag::from_bytes(tag)),
+        5 => TaggedScope::Subject(SubjectTag::from_bytes(tag)),
+        _ => return None,
+    })
 }
 
 /// Writes `field` at the start of `rest`, which shrinks to what is behind it. The buffers here have

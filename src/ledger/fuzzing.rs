@@ -1,12 +1,14 @@
 //! The ledger's inside for the fuzz targets: its file slot by slot, and the ledger on a pretended
 //! machine.
 
-use super::format::{HEADER_BYTES, Header, LedgerKey, Record, SLOT_BYTES, Seal, Slot, What};
+use super::format::{
+    HEADER_BYTES, Header, LedgerKey, Record, SLOT_BYTES, Seal, Slot, What, kind_and_tag, scope_of,
+};
 use super::{Ledger, recover};
 use crate::crypto::{Key, Mac};
 use crate::model::error::Result;
 use crate::model::position::Position;
-use crate::model::tag::{TAG_LEN, TaggedScope};
+use crate::model::tag::{AccountTag, SessionTag, SubjectTag, TAG_LEN, TaggedScope, TenantTag};
 use crate::model::time::Millis;
 use crate::rule::Life;
 
@@ -193,14 +195,10 @@ impl LedgerFile {
 }
 
 fn from_record(record: &Record) -> SlotRecord {
-    let (kind, tag, cutoff) = match record.what {
-        What::SignOut(TaggedScope::Everybody, cutoff) => (1, [0; 16], cutoff),
-        What::SignOut(TaggedScope::Tenant(tag), cutoff) => (2, tag, cutoff),
-        What::SignOut(TaggedScope::Account(tag), cutoff) => (3, tag, cutoff),
-        What::SignOut(TaggedScope::Session(tag), cutoff) => (4, tag, cutoff),
-        What::SignOut(TaggedScope::Subject(tag), cutoff) => (5, tag, cutoff),
-        What::Void => (6, [0; 16], 0),
-        What::Opened(tag) => (7, tag, 0),
+    let ((kind, tag), cutoff) = match record.what {
+        What::SignOut(scope, cutoff) => (kind_and_tag(scope), cutoff),
+        What::Void => ((6, [0; 16]), 0),
+        What::Opened(opening) => ((7, opening), 0),
     };
     let Record { in_group, in_call, call_size, position, time, .. } = *record;
     SlotRecord { in_group, in_call, call_size, position, time, kind, tag, cutoff }
@@ -211,20 +209,9 @@ fn to_record(record: &SlotRecord) -> Option<Record> {
     let what = match kind {
         6 => What::Void,
         7 => What::Opened(tag),
-        _ => What::SignOut(scope(kind, tag)?, cutoff),
+        _ => What::SignOut(scope_of(kind, tag)?, cutoff),
     };
     Some(Record { in_group, in_call, call_size, position, time, what })
-}
-
-fn scope(kind: u8, tag: [u8; 16]) -> Option<TaggedScope> {
-    Some(match kind {
-        1 => TaggedScope::Everybody,
-        2 => TaggedScope::Tenant(tag),
-        3 => TaggedScope::Account(tag),
-        4 => TaggedScope::Session(tag),
-        5 => TaggedScope::Subject(tag),
-        _ => return None,
-    })
 }
 
 /// A sign-in, as the rule sees it.
@@ -281,11 +268,11 @@ impl LedgerOn {
             opening,
             as_of,
             time,
-            account,
+            account: AccountTag::from_bytes(account),
             other: None,
-            tenant,
-            session: Some(session),
-            subject: Some(subject),
+            tenant: TenantTag::from_bytes(tenant),
+            session: Some(SessionTag::from_bytes(session)),
+            subject: Some(SubjectTag::from_bytes(subject)),
         }))
     }
 
@@ -300,7 +287,7 @@ impl LedgerOn {
         now: Millis,
     ) -> Result<Position> {
         let scopes: Vec<TaggedScope> =
-            scopes.iter().filter_map(|(kind, tag)| scope(*kind, *tag)).collect();
+            scopes.iter().filter_map(|(kind, tag)| scope_of(*kind, *tag)).collect();
         self.0.stand(&scopes, cutoff, now).map(|span| span.last)
     }
 
@@ -347,16 +334,9 @@ impl LedgerOn {
     /// All fences that decide something, in order of position.
     #[must_use]
     pub fn standing(&self) -> Vec<Standing> {
-        let of = |scope| match scope {
-            TaggedScope::Everybody => (1, [0; 16]),
-            TaggedScope::Tenant(tag) => (2, tag),
-            TaggedScope::Account(tag) => (3, tag),
-            TaggedScope::Session(tag) => (4, tag),
-            TaggedScope::Subject(tag) => (5, tag),
-        };
         let fences = self.0.fences().in_order().into_iter();
         let standing = fences.map(|(scope, fence)| {
-            let (kind, tag) = of(scope);
+            let (kind, tag) = kind_and_tag(scope);
             Standing { kind, tag, position: fence.position, cutoff: fence.cutoff }
         });
         standing.collect()

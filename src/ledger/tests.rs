@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::model::tag::{AccountTag, TenantTag};
 use crate::rule::Life;
 use crate::store::location::Place;
 use crate::testing::machine::Machine;
@@ -15,7 +16,7 @@ fn key() -> Key {
 }
 
 fn account(number: u8) -> TaggedScope {
-    TaggedScope::Account([number; 16])
+    TaggedScope::Account(AccountTag::filled(number))
 }
 
 fn new_machine() -> Machine {
@@ -424,9 +425,9 @@ fn verdicts(ledger: &Ledger, opening: Opening) -> Vec<bool> {
         opening,
         as_of,
         time,
-        account: [account; 16],
+        account: AccountTag::filled(account),
         other: None,
-        tenant: [0; 16],
+        tenant: TenantTag::filled(0),
         session: None,
         subject: None,
     };
@@ -483,9 +484,9 @@ fn compaction_forgets_no_time_of_a_sign_out_that_refuses_an_import() {
         opening: ledger.opening(),
         as_of: 99,
         time: 745,
-        account: [1; 16],
+        account: AccountTag::filled(1),
         other: None,
-        tenant: [0; 16],
+        tenant: TenantTag::filled(0),
         session: None,
         subject: None,
     };
@@ -585,9 +586,9 @@ fn compaction_leaves_no_record_out_for_one_that_a_crash_takes() {
             opening,
             as_of,
             time: 150,
-            account: [50; 16],
+            account: AccountTag::filled(50),
             other: None,
-            tenant: [0; 16],
+            tenant: TenantTag::filled(0),
             session: None,
             subject: None,
         };

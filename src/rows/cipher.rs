@@ -23,7 +23,7 @@ use crate::model::id::{AccountId, Alias, ClientId, SessionId, Subject, TenantId}
 use crate::model::position::{Opening, Position};
 use crate::model::scopes::{Partition, Scopes};
 use crate::model::secret::Secret;
-use crate::model::tag::Tag;
+use crate::model::tag::AccountTag;
 use crate::model::time::{Millis, from_millis, millis, to_millis};
 use crate::model::token::{AccessToken, IdToken, RefreshToken, Token};
 use crate::platform::wipe::Wiped;
@@ -80,7 +80,7 @@ pub(crate) struct Header {
     /// The live sign-ins, oldest first.
     pub(crate) sign_ins: Vec<SignInId>,
     /// The account's other tag, in a store that knows two: see `identity.rs`. It is not in the row.
-    pub(crate) other: Option<Tag>,
+    pub(crate) other: Option<AccountTag>,
 }
 
 /// What is stored of a sign-in.

@@ -22,7 +22,7 @@ mod frontier;
 mod table;
 
 use crate::model::position::{Opening, Position};
-use crate::model::tag::{Tag, TaggedScope};
+use crate::model::tag::{AccountTag, SessionTag, SubjectTag, TaggedScope, TenantTag};
 use crate::model::time::Millis;
 pub(crate) use fences::{Before, Fences, InOrder};
 pub(crate) use table::SHARDS;
@@ -66,12 +66,12 @@ pub(crate) struct Life {
     pub(crate) opening: Opening,
     pub(crate) as_of: Position,
     pub(crate) time: Millis,
-    pub(crate) account: Tag,
+    pub(crate) account: AccountTag,
     /// The account's other tag, if the sign-in is of a time when it had two: `identity.rs`.
-    pub(crate) other: Option<Tag>,
-    pub(crate) tenant: Tag,
-    pub(crate) session: Option<Tag>,
-    pub(crate) subject: Option<Tag>,
+    pub(crate) other: Option<AccountTag>,
+    pub(crate) tenant: TenantTag,
+    pub(crate) session: Option<SessionTag>,
+    pub(crate) subject: Option<SubjectTag>,
 }
 
 impl Life {
@@ -94,7 +94,8 @@ mod tests {
     use super::*;
 
     fn life(as_of: Position, time: Millis) -> Life {
-        let (account, tenant, session) = ([1; 16], [2; 16], Some([3; 16]));
+        let (account, tenant) = (AccountTag::filled(1), TenantTag::filled(2));
+        let session = Some(SessionTag::filled(3));
         Life { opening: [0; 16], as_of, time, account, other: None, tenant, session, subject: None }
     }
 
@@ -146,7 +147,10 @@ mod tests {
     /// The rule, word by word, against the frontier.
     #[test]
     fn the_frontier_hides_nothing_that_decides() {
-        let (account, tenant) = (TaggedScope::Account([1; 16]), TaggedScope::Tenant([9; 16]));
+        let (account, tenant) = (
+            TaggedScope::Account(AccountTag::filled(1)),
+            TaggedScope::Tenant(TenantTag::filled(9)),
+        );
         let lists = [lists(&[account, tenant], 2), lists(&[account], 3)].concat();
         let (mut dead, mut spared) = (0, 0);
         for list in &lists {
@@ -159,7 +163,7 @@ mod tests {
                     list.iter().any(|(s, f)| *s == scope && f.position <= end && covers(f))
                 };
                 assert_eq!(fences.is_dead(&life), covered(account, 9), "{as_of} {time}");
-                assert_eq!(fences.is_tenant_dead(&life, [9; 16]), covered(tenant, 9));
+                assert_eq!(fences.is_tenant_dead(&life, TenantTag::filled(9)), covered(tenant, 9));
                 // Reclaim may miss what a newer fence hides, but never takes what is not dead.
                 assert!(!fences.is_dead_by(&life, 2) || covered(account, 2));
                 dead += usize::from(fences.is_dead(&life));
@@ -178,7 +182,10 @@ mod tests {
     #[test]
     fn a_sign_in_from_the_future_of_a_sign_out_is_older_than_its_cutoff() {
         let mut fences = fences();
-        fences.stand(TaggedScope::Session([3; 16]), Fence { position: 5, cutoff: 60, time: 100 });
+        fences.stand(
+            TaggedScope::Session(SessionTag::filled(3)),
+            Fence { position: 5, cutoff: 60, time: 100 },
+        );
         let is_dead = |time| fences.is_dead(&life(4, time));
         assert_eq!([60, 61, 100, 101, 86_400_000].map(is_dead), [true, false, false, true, true]);
         assert!(
@@ -190,7 +197,7 @@ mod tests {
     /// What an account of version 1 had under either tag, against fences under either, old and new.
     #[test]
     fn a_sign_in_of_two_tags_is_covered_by_both() {
-        let (today, other, somebody) = ([1; 16], [7; 16], [8; 16]);
+        let [today, other, somebody] = [1, 7, 8].map(AccountTag::filled);
         for (of, by) in [
             (today, today),
             (today, other),
@@ -212,15 +219,15 @@ mod tests {
     fn every_scope_of_a_sign_in_covers_it_and_no_other_does() {
         let mine = [
             TaggedScope::Everybody,
-            TaggedScope::Account([1; 16]),
-            TaggedScope::Tenant([2; 16]),
-            TaggedScope::Session([3; 16]),
+            TaggedScope::Account(AccountTag::filled(1)),
+            TaggedScope::Tenant(TenantTag::filled(2)),
+            TaggedScope::Session(SessionTag::filled(3)),
         ];
         let others = [
-            TaggedScope::Account([2; 16]),
-            TaggedScope::Tenant([1; 16]),
-            TaggedScope::Session([1; 16]),
-            TaggedScope::Subject([3; 16]),
+            TaggedScope::Account(AccountTag::filled(2)),
+            TaggedScope::Tenant(TenantTag::filled(1)),
+            TaggedScope::Session(SessionTag::filled(1)),
+            TaggedScope::Subject(SubjectTag::filled(3)),
         ];
         for (scope, expected) in
             mine.map(|s| (s, true)).into_iter().chain(others.map(|s| (s, false)))

@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use crate::engine::Batch;
 use crate::model::error::{Error, Part, Result};
 use crate::model::position::Position;
-use crate::model::tag::Tag;
+use crate::model::tag::AccountTag;
 use crate::platform::sync::{Arc, Condvar, Mutex, PoisonError, lock};
 
 /// A group has no more changes than this, but for those of its first: readers wait while it is
@@ -22,7 +22,7 @@ const MOST: usize = if cfg!(oubliette_shuttle) { 16 } else { 64 };
 
 /// What one caller wants committed.
 pub(crate) struct Wanted {
-    pub(crate) account: Tag,
+    pub(crate) account: AccountTag,
     pub(crate) batch: Batch,
     /// Whether rows of it have an as-of: then the checkpoint has to be there with them, or before.
     pub(crate) has_as_of: bool,
@@ -254,7 +254,7 @@ mod tests {
     fn wanted(number: u8, changes: usize) -> Wanted {
         let mut batch = Batch::default();
         (0..changes).for_each(|_| batch.put(vec![number], vec![number]));
-        Wanted { account: [number; 16], batch, has_as_of: false }
+        Wanted { account: AccountTag::filled(number), batch, has_as_of: false }
     }
 
     fn all_held(group: &[Wanted], checkpoint: Position) -> Result<Written> {
@@ -269,7 +269,7 @@ mod tests {
                 groups
                     .lock()
                     .unwrap()
-                    .push(group.iter().map(|one| one.account[0]).collect::<Vec<_>>());
+                    .push(group.iter().map(|one| one.account.as_bytes()[0]).collect::<Vec<_>>());
                 all_held(&group, checkpoint + 1)
             })
         });
@@ -358,7 +358,7 @@ mod tests {
             };
             batch.put(tag.to_vec(), vec![1]);
             batch.put(tag[1..].to_vec(), vec![2]);
-            core.enter().unwrap().commit(&tag, batch)
+            core.enter().unwrap().commit(&AccountTag::from_bytes(tag), batch)
         });
         assert!(matches!(done.as_slice(), [Ok(()), Err(Error::Tampered("header")), Ok(())]));
         let open = core.enter().unwrap();

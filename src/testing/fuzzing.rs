@@ -348,7 +348,9 @@ pub fn reread_key(key: &[u8]) -> Option<Vec<u8>> {
 /// The tag and account that an index row's key names.
 #[must_use]
 pub fn index_key(key: &[u8]) -> Option<([u8; 16], [u8; 16])> {
-    row_key::indexed(key)
+    let (entry, account) = row_key::indexed(key)?;
+    let tag = entry.accounts().get(1..)?.try_into().ok()?;
+    Some((tag, *account.as_bytes()))
 }
 
 /// Whether an error of a row says that it was changed.

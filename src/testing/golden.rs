@@ -13,7 +13,7 @@ use crate::engine::Row;
 use crate::ledger::{Growth, Ledger};
 use crate::model::id::{AccountId, Alias, AliasKind, ClientId, SessionId, Subject, TenantId};
 use crate::model::scopes::{Partition, Scopes};
-use crate::model::tag::TaggedScope;
+use crate::model::tag::{AccountTag, TaggedScope};
 use crate::model::time::{Millis, from_millis};
 use crate::model::token::{AccessToken, IdToken, RefreshToken, Token};
 use crate::rows::cipher::{Fresh, Header, Rows, SignInBody};
@@ -424,7 +424,10 @@ fn golden_ledger() {
         let before = file_of(&machine);
         sign_out(
             &first,
-            &[TaggedScope::Account([1; 16]), TaggedScope::Account([2; 16])],
+            &[
+                TaggedScope::Account(AccountTag::filled(1)),
+                TaggedScope::Account(AccountTag::filled(2)),
+            ],
             NO_CUTOFF,
             NOW + 2,
         );
@@ -445,8 +448,8 @@ fn golden_ledger() {
         Some(Fence { position: 8, cutoff: NO_CUTOFF, time: NOW + 3 })
     );
     assert!(
-        last(TaggedScope::Account([1; 16])).is_none()
-            && last(TaggedScope::Account([2; 16])).is_none()
+        last(TaggedScope::Account(AccountTag::filled(1))).is_none()
+            && last(TaggedScope::Account(AccountTag::filled(2))).is_none()
     );
     assert_eq!(
         found.fences().openings().iter().map(|(position, ..)| *position).collect::<Vec<_>>(),
@@ -460,12 +463,12 @@ fn golden_compacted_ledger() {
     let made = seeded("compacted ledger", || {
         let machine = Machine::new();
         let ledger = ledger(&machine, None);
-        sign_out(&ledger, &[TaggedScope::Account([1; 16])], NO_CUTOFF, NOW + 1);
+        sign_out(&ledger, &[TaggedScope::Account(AccountTag::filled(1))], NO_CUTOFF, NOW + 1);
         for time in 2..20 {
             sign_out(&ledger, &scopes()[..2], NO_CUTOFF, NOW + time);
         }
         assert!(ledger.compact(NOW + 2).unwrap());
-        sign_out(&ledger, &[TaggedScope::Account([2; 16])], NO_CUTOFF, NOW + 20);
+        sign_out(&ledger, &[TaggedScope::Account(AccountTag::filled(2))], NO_CUTOFF, NOW + 20);
         file_of(&machine)
     });
     let found = ledger(&Machine::new(), Some(golden("ledger-compacted", &[&made]).remove(0)));
@@ -476,8 +479,8 @@ fn golden_compacted_ledger() {
         [Some((37, NOW + 19)), Some((38, NOW + 19))]
     );
     assert_eq!(
-        [last(TaggedScope::Everybody), last(TaggedScope::Account([2; 16]))],
+        [last(TaggedScope::Everybody), last(TaggedScope::Account(AccountTag::filled(2)))],
         [Some((2, NOW + 1)), Some((39, NOW + 20))]
     );
-    assert_eq!(last(TaggedScope::Account([1; 16])), None);
+    assert_eq!(last(TaggedScope::Account(AccountTag::filled(1))), None);
 }

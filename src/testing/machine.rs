@@ -11,7 +11,7 @@ use crate::engine::{
     Batch, Durability, Engine, EngineError, MemoryEngine, MemoryRows, Row, Tuning,
 };
 use crate::model::error::{Error, Result};
-use crate::model::tag::Tag;
+use crate::model::tag::AccountTag;
 use crate::platform::disk::{Disk, DiskFile};
 use crate::platform::sync::atomic::{AtomicBool, Ordering};
 use crate::platform::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -450,7 +450,7 @@ impl Engine for CutOff {
         self.alive(|engine| engine.scan(prefix, after, limit))
     }
 
-    fn commit(&self, account: &Tag, batch: Batch) -> Result<bool, EngineError> {
+    fn commit(&self, account: &AccountTag, batch: Batch) -> Result<bool, EngineError> {
         self.write(|engine| engine.commit(account, batch))
     }
 

@@ -66,14 +66,21 @@ impl World {
         self.acquire_by(&self.acquirer(), request)
     }
 
-    pub fn acquire_by(&self, acquirer: &Acquirer, request: impl Into<AccessRequest>) -> Result<String, AcquireError> {
+    pub fn acquire_by(
+        &self,
+        acquirer: &Acquirer,
+        request: impl Into<AccessRequest>,
+    ) -> Result<String, AcquireError> {
         let token = acquirer.acquire(&self.live, request, |grant| self.provider.redeem(grant))?;
         Ok(token.secret.expose().to_owned())
     }
 
     /// Acquires what must be in the cache.
     pub fn cached(&self, request: impl Into<AccessRequest>) -> String {
-        let token = self.acquirer().acquire(&self.live, request, |_| panic!("it is not in the cache")).unwrap();
+        let token = self
+            .acquirer()
+            .acquire(&self.live, request, |_| panic!("it is not in the cache"))
+            .unwrap();
         token.secret.expose().to_owned()
     }
 
@@ -88,13 +95,19 @@ impl World {
     /// Nothing can be read, here or after the power was cut.
     pub fn assert_gone(self) {
         assert!(!self.live.is_live().unwrap());
-        assert!(self.live.access_token(&query("")).unwrap().is_none() && self.stored_refresh_token().is_none());
+        assert!(
+            self.live.access_token(&query("")).unwrap().is_none()
+                && self.stored_refresh_token().is_none()
+        );
         let id = self.live.id();
         drop((self.store, self.live));
         for seed in 0..4 {
             self.machine.cut_power(seed);
             let store = self.machine.builder().clock(self.clock.clone()).open().unwrap();
-            assert!(store.account(&account(1)).unwrap().is_empty() && store.resume(&account(1), id).unwrap().is_none());
+            assert!(
+                store.account(&account(1)).unwrap().is_empty()
+                    && store.resume(&account(1), id).unwrap().is_none()
+            );
         }
     }
 }

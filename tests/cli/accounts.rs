@@ -29,7 +29,11 @@ fn accounts_are_listed_by_page_and_tenant_and_nothing_else_shows_them() {
         json!({ "kind": "user", "authority": "https://login.example.com", "id": "subject-7", "sign_ins": 1 }),
         json!({ "kind": "app", "tenant": "tenant-3", "client": "client", "sign_ins": 1 }),
     ] {
-        assert_eq!(accounts.iter().filter(|account| **account == expected).count(), 1, "{expected}");
+        assert_eq!(
+            accounts.iter().filter(|account| **account == expected).count(),
+            1,
+            "{expected}"
+        );
     }
     let text = site.ok(&["accounts"]);
     assert_eq!(text.lines().count(), 602);
@@ -37,13 +41,24 @@ fn accounts_are_listed_by_page_and_tenant_and_nothing_else_shows_them() {
     assert!(text.lines().any(|line| line == "1\tuser\thttps://login.example.com\tsubject-7"));
     assert!(text.lines().any(|line| line == "1\tapp\ttenant-3\tclient"));
 
-    assert_eq!(site.json(&["accounts", "--tenant", "tenant-2"])["accounts"].as_array().unwrap().len(), 300);
-    for (limit, more) in [("1", true), ("256", true), ("601", true), ("602", false), ("9999", false)] {
+    assert_eq!(
+        site.json(&["accounts", "--tenant", "tenant-2"])["accounts"].as_array().unwrap().len(),
+        300
+    );
+    for (limit, more) in
+        [("1", true), ("256", true), ("601", true), ("602", false), ("9999", false)]
+    {
         let shown = site.json(&["accounts", "--limit", limit]);
-        assert_eq!(shown["accounts"].as_array().unwrap().len(), limit.parse::<usize>().unwrap().min(602));
+        assert_eq!(
+            shown["accounts"].as_array().unwrap().len(),
+            limit.parse::<usize>().unwrap().min(602)
+        );
         assert_eq!(shown["more"], more, "{limit}");
     }
-    assert_eq!(site.json(&["accounts", "--tenant", "nobody"]), json!({ "accounts": [], "more": false, "tampered": 0 }));
+    assert_eq!(
+        site.json(&["accounts", "--tenant", "nobody"]),
+        json!({ "accounts": [], "more": false, "tampered": 0 })
+    );
     site.fails(2, &["accounts", "--limit", "0"]);
 }
 
@@ -56,12 +71,17 @@ fn whoever_reads_the_list_may_stop() {
         store.sign_in(SignIn::new(id, tenant(1))).unwrap();
     }
     store.close().unwrap();
-    let mut child = site.command(&["accounts"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        site.command(&["accounts"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     // 3 MB do not fit into the pipe: the program is still writing when it is closed.
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let mut said = String::new();
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    assert_eq!((child.wait().unwrap().code(), said.as_str(), line.len()), (Some(0), "", 1 + 6 + 18 + 1001), "{line}");
+    assert_eq!(
+        (child.wait().unwrap().code(), said.as_str(), line.len()),
+        (Some(0), "", 1 + 6 + 18 + 1001),
+        "{line}"
+    );
     site.open().close().unwrap();
 }

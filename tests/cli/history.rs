@@ -15,36 +15,67 @@ fn beside_the_app_history_works_and_all_else_says_who_is_there() {
     site.make_key("fresh");
     let store = site.open();
     fill(&store, 4);
-    assert_eq!(site.json(&["history", "--account", "login.example.com", "user-1"])["signed_out"], false);
+    assert_eq!(
+        site.json(&["history", "--account", "login.example.com", "user-1"])["signed_out"],
+        false
+    );
     store.sign_out(SignOut::account(&account(1))).unwrap();
     let receipt = store.sign_out(SignOut::tenant(&tenant(2))).unwrap();
 
     let shown = site.json(&["history", "--account", "login.example.com", "user-1"]);
-    assert_eq!(keys_of(&shown), ["known_since", "not_looked_at", "position", "records", "signed_out"]);
-    assert_eq!((&shown["signed_out"], &shown["position"]), (&json!(true), &json!(receipt.position)));
+    assert_eq!(
+        keys_of(&shown),
+        ["known_since", "not_looked_at", "position", "records", "signed_out"]
+    );
+    assert_eq!(
+        (&shown["signed_out"], &shown["position"]),
+        (&json!(true), &json!(receipt.position))
+    );
     let [record] = shown["records"].as_array().unwrap().as_slice() else { panic!("{shown}") };
     assert_eq!(keys_of(record), ["at", "position", "scope", "signed_in_before"]);
-    assert_eq!((&record["scope"], &record["position"]), (&json!("account"), &json!(receipt.position - 1)));
+    assert_eq!(
+        (&record["scope"], &record["position"]),
+        (&json!("account"), &json!(receipt.position - 1))
+    );
     // Asked with the tenant, its sign-out counts too, and the newest comes first.
-    let with_tenant = ["history", "--account", "login.example.com", "user-1", "--tenant", "tenant-2"];
+    let with_tenant =
+        ["history", "--account", "login.example.com", "user-1", "--tenant", "tenant-2"];
     let scopes = |shown: &Value| -> Vec<String> {
-        shown["records"].as_array().unwrap().iter().map(|record| record["scope"].as_str().unwrap().into()).collect()
+        shown["records"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|record| record["scope"].as_str().unwrap().into())
+            .collect()
     };
     assert_eq!(scopes(&site.json(&with_tenant)), ["tenant", "account"]);
     let text = site.ok(&with_tenant);
-    assert!(text.starts_with("Signed out at ") && text.contains(&format!("record {}", receipt.position)), "{text}");
-    assert!(!text.contains("user-1") && !text.contains("tenant-2"), "identifiers are for `accounts` to show: {text}");
+    assert!(
+        text.starts_with("Signed out at ")
+            && text.contains(&format!("record {}", receipt.position)),
+        "{text}"
+    );
+    assert!(
+        !text.contains("user-1") && !text.contains("tenant-2"),
+        "identifiers are for `accounts` to show: {text}"
+    );
     store.sign_out(SignOut::session(&session(2))).unwrap();
-    assert_eq!(scopes(&site.json(&["history", "--session", "https://login.example.com", "session-2"])), ["session"]);
+    assert_eq!(
+        scopes(&site.json(&["history", "--session", "https://login.example.com", "session-2"])),
+        ["session"]
+    );
     let nobody = site.json(&["history", "--subject", "https://login.example.com", "subject-2"]);
     assert_eq!((&nobody["signed_out"], &nobody["records"]), (&json!(false), &json!([])));
-    assert!(site.ok(&["history", "--subject", "a", "b"]).starts_with("There is no sign-out on record."));
+    assert!(
+        site.ok(&["history", "--subject", "a", "b"]).starts_with("There is no sign-out on record.")
+    );
 
     // Without a filter: how many of each kind on each day.
     let counts = site.json(&["history"]);
     assert_eq!(keys_of(&counts), ["days", "known_since", "position", "total"]);
     let count = |scope: &str| -> u64 {
-        let of_scope = counts["days"].as_array().unwrap().iter().filter(|day| day["scope"] == scope);
+        let of_scope =
+            counts["days"].as_array().unwrap().iter().filter(|day| day["scope"] == scope);
         of_scope.map(|day| day["count"].as_u64().unwrap()).sum()
     };
     // (The session's account is on record too.)
@@ -52,7 +83,9 @@ fn beside_the_app_history_works_and_all_else_says_who_is_there() {
     assert_eq!((all, &counts["total"]), ([2, 1, 1, 0, 0], &json!(4)));
     assert_eq!(site.ok(&["history"]).lines().filter(|line| line.contains("tenant")).count(), 1);
 
-    let files = |folder: &str| -> Vec<_> { fs::read_dir(site.path(folder)).unwrap().map(|e| e.unwrap().file_name()).collect() };
+    let files = |folder: &str| -> Vec<_> {
+        fs::read_dir(site.path(folder)).unwrap().map(|e| e.unwrap().file_name()).collect()
+    };
     let before = files("tokens");
     let cache = msal_cache(SystemTime::now(), "XTOKENX");
     fs::write(site.path("cache.json"), cache).unwrap();
@@ -72,9 +105,17 @@ fn beside_the_app_history_works_and_all_else_says_who_is_there() {
     fs::create_dir(site.path("cache")).unwrap();
     for verb in others {
         let error = site.fails(5, verb);
-        assert_eq!((&error["kind"], &error["pid"]), (&json!("already_open"), &json!(std::process::id())), "{verb:?}");
+        assert_eq!(
+            (&error["kind"], &error["pid"]),
+            (&json!("already_open"), &json!(std::process::id())),
+            "{verb:?}"
+        );
         let message = error["message"].as_str().unwrap();
-        assert!(message.contains(&std::process::id().to_string()) && message.contains("oubliette history"), "{message}");
+        assert!(
+            message.contains(&std::process::id().to_string())
+                && message.contains("oubliette history"),
+            "{message}"
+        );
     }
     assert_eq!(files("tokens"), before);
     assert!(!site.path("copy").exists());
@@ -101,16 +142,26 @@ fn what_was_not_looked_at_is_said() {
         (&["--session", iss, "session-1", "--tenant", "tenant-7"], json!([]), true),
     ] {
         let shown = asked(&[&account, more].concat());
-        assert_eq!((&shown["not_looked_at"], &shown["signed_out"]), (&not_looked_at, &json!(is_out)), "{more:?}");
+        assert_eq!(
+            (&shown["not_looked_at"], &shown["signed_out"]),
+            (&not_looked_at, &json!(is_out)),
+            "{more:?}"
+        );
     }
     let said = site.ok(&[&["history"], &account[..]].concat());
     assert!(said.contains("Not looked at: sign-outs by tenant, session alone"), "{said}");
     assert!(!site.ok(&["history", "--tenant", "tenant-7"]).contains("Not looked at"));
     // An account whose authority is no issuer has subjects that it does not tell.
-    assert_eq!(asked(&["--msal-account", "login.windows.net", "u.t"])["not_looked_at"], json!(["tenant", "session", "subject"]));
+    assert_eq!(
+        asked(&["--msal-account", "login.windows.net", "u.t"])["not_looked_at"],
+        json!(["tenant", "session", "subject"])
+    );
     assert_eq!(asked(&["--everybody"])["signed_out"], false);
     site.json(&["sign-out", "--everybody", "--yes"]);
     let shown = asked(&["--everybody"]);
-    assert_eq!((&shown["signed_out"], shown["records"].as_array().unwrap().len()), (&json!(true), 1));
+    assert_eq!(
+        (&shown["signed_out"], shown["records"].as_array().unwrap().len()),
+        (&json!(true), 1)
+    );
     assert_eq!(asked(&account)["records"][0]["scope"], "everybody");
 }

@@ -50,13 +50,22 @@ fn msal_caches_are_taken_over_but_nobody_who_signed_out() {
     assert_eq!(live.refresh_token(query).unwrap().unwrap().secret.expose(), "XTOKENX-imported");
     store.close().unwrap();
     let text = site.ok(&["import-msal", "cache.json"]);
-    assert!(text.contains("cache.json: AccessToken entry 2: environment: it is missing (left out)"), "{text}");
+    assert!(
+        text.contains("cache.json: AccessToken entry 2: environment: it is missing (left out)"),
+        "{text}"
+    );
 
     // Either session finds the account.
-    assert_eq!(site.json(&["sign-out", "--session", "https://login.example.com", "sid-1"])["accounts"], 1);
+    assert_eq!(
+        site.json(&["sign-out", "--session", "https://login.example.com", "sid-1"])["accounts"],
+        1
+    );
     let again = Site::with_store();
     again.ok(&["import-msal", site.path("cache.json").to_str().unwrap()]);
-    assert_eq!(again.json(&["sign-out", "--session", "https://login.example.com", "sid-2"])["accounts"], 1);
+    assert_eq!(
+        again.json(&["sign-out", "--session", "https://login.example.com", "sid-2"])["accounts"],
+        1
+    );
     let shown = site.json(&["import-msal", "cache.json"]);
     assert_eq!(shown, expected(json!({"nobody": "left_out", "signed_out_since": 1}), problems));
     assert!(site.open().account(&id).unwrap().is_empty());
@@ -67,7 +76,10 @@ fn sign_ins_older_than_the_app_keeps_them_are_not_stored() {
     let site = Site::with_store();
     fs::write(site.path("old.json"), msal_cache(hours_ago(2400), "XTOKENX-old")).unwrap();
     let shown = site.json(&["import-msal", "old.json"]);
-    assert_eq!((&shown["accounts"], &shown["not_stored"], &shown["nobody"]), (&json!(0), &json!(1), &json!("left_out")));
+    assert_eq!(
+        (&shown["accounts"], &shown["not_stored"], &shown["nobody"]),
+        (&json!(0), &json!(1), &json!("left_out"))
+    );
     assert_eq!(site.json(&["--max-sign-in-days", "365", "import-msal", "old.json"])["accounts"], 1);
 }
 
@@ -82,38 +94,70 @@ fn whom_the_library_signed_out_is_not_brought_back() {
     let shown = site.json(&["import-msal", "left.json"]);
     let no_account = "there is no account entry for its user, as after a sign-out";
     let problem = |node, entry| json!({"file": "left.json", "node": node, "entry": entry, "field": null, "problem": no_account, "left_out": true});
-    let problems = json!([problem("IdToken", 1), problem("IdToken", 2), problem("AccessToken", 1), problem("RefreshToken", 1)]);
+    let problems = json!([
+        problem("IdToken", 1),
+        problem("IdToken", 2),
+        problem("AccessToken", 1),
+        problem("RefreshToken", 1)
+    ]);
     assert_eq!(shown, expected(json!({"nobody": "signed_out", "signed_out_before": 1}), problems));
     let text = site.ok(&["import-msal", "left.json"]);
-    assert!(text.starts_with("No user was taken over: all in the caches are signed out.\n"), "{text}");
-    assert!(text.contains(&format!("left.json: RefreshToken entry 1: {no_account} (left out)")), "{text}");
+    assert!(
+        text.starts_with("No user was taken over: all in the caches are signed out.\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains(&format!("left.json: RefreshToken entry 1: {no_account} (left out)")),
+        "{text}"
+    );
     assert_eq!(site.json(&["accounts"])["accounts"], json!([]));
 }
 
 #[test]
 fn a_cache_of_which_nobody_is_left_is_success_and_says_so() {
     let site = Site::with_store();
-    for (name, empty) in [("1", ""), ("2", "{}"), ("3", "\u{feff}\r\n"), ("4", r#"{"AccessToken": {}, "Account": {}}"#)] {
+    for (name, empty) in [
+        ("1", ""),
+        ("2", "{}"),
+        ("3", "\u{feff}\r\n"),
+        ("4", r#"{"AccessToken": {}, "Account": {}}"#),
+    ] {
         fs::write(site.path(name), empty).unwrap();
-        assert_eq!(site.json(&["import-msal", name]), expected(json!({"nobody": "no_users"}), json!([])), "{empty}");
-        assert!(site.ok(&["import-msal", name]).starts_with("No user was taken over: there is none in the caches.\n"));
+        assert_eq!(
+            site.json(&["import-msal", name]),
+            expected(json!({"nobody": "no_users"}), json!([])),
+            "{empty}"
+        );
+        assert!(
+            site.ok(&["import-msal", name])
+                .starts_with("No user was taken over: there is none in the caches.\n")
+        );
     }
     // All signed out of this store.
     let mut cache: Value = serde_json::from_str(&msal_cache(hours_ago(1), "XTOKENX")).unwrap();
     cache["AccessToken"].as_object_mut().unwrap().remove("b");
     fs::write(site.path("cache.json"), cache.to_string()).unwrap();
-    assert_eq!(site.json(&["import-msal", "1", "cache.json"]), expected(json!({"accounts": 1, "tokens": 4}), json!([])));
+    assert_eq!(
+        site.json(&["import-msal", "1", "cache.json"]),
+        expected(json!({"accounts": 1, "tokens": 4}), json!([]))
+    );
     site.ok(&["sign-out", "--tenant", "utid"]);
     let shown = site.json(&["import-msal", "cache.json"]);
     assert_eq!(shown, expected(json!({"nobody": "signed_out", "signed_out_since": 1}), json!([])));
     let text = site.ok(&["import-msal", "cache.json"]);
-    assert!(text.starts_with("No user was taken over: all in the caches are signed out.\n"), "{text}");
+    assert!(
+        text.starts_with("No user was taken over: all in the caches are signed out.\n"),
+        "{text}"
+    );
     // An app is no user.
     let app = json!({"AccessToken": {"a": {"home_account_id": null, "environment": "login.example.com", "client_id": "web",
         "realm": "aaaaaaaa-0000-4000-8000-00000000000a", "target": "api/.default", "secret": "XTOKENX", "expires_on": "99999999999"}}});
     fs::write(site.path("app.json"), app.to_string()).unwrap();
     let shown = site.json(&["import-msal", "app.json"]);
-    assert_eq!(shown, expected(json!({"nobody": "no_users", "accounts": 1, "tokens": 1}), json!([])));
+    assert_eq!(
+        shown,
+        expected(json!({"nobody": "no_users", "accounts": 1, "tokens": 1}), json!([]))
+    );
 }
 
 #[test]
@@ -122,14 +166,26 @@ fn what_is_no_cache_is_said_to_be_what_it_looks_to_be() {
     let browser = json!({"uid.utid-login.windows.net-refreshtoken-web----":
         json!({"credentialType": "RefreshToken", "homeAccountId": "uid.utid", "secret": "XTOKENX"}).to_string()})
     .to_string();
-    let wide: Vec<u8> = std::iter::once(0xfeff).chain("{\"Account\": {}}".encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    let wide: Vec<u8> = std::iter::once(0xfeff)
+        .chain("{\"Account\": {}}".encode_utf16())
+        .flat_map(u16::to_le_bytes)
+        .collect();
     let files: [(&[u8], &str); 7] = [
         (browser.as_bytes(), "sign in at the server"),
-        (br#"{"msal.3|x": {"id": "1", "nonce": "XTOKENX", "data": "XTOKENX"}}"#, "only that browser can read it"),
-        (br#"[{"_clientId": "web", "_authority": "x", "refreshToken": "XTOKENX"}]"#, "a list of ADAL's"),
+        (
+            br#"{"msal.3|x": {"id": "1", "nonce": "XTOKENX", "data": "XTOKENX"}}"#,
+            "only that browser can read it",
+        ),
+        (
+            br#"[{"_clientId": "web", "_authority": "x", "refreshToken": "XTOKENX"}]"#,
+            "a list of ADAL's",
+        ),
         (&wide, "save it as UTF-8"),
         (b"\x09\xf0\xc9\xf0XTOKENX", "unprotect it in the app that protected it"),
-        (b"\x01\0\0\0\xd0\x8c\x9d\xdf\x01\x15\xd1\x11\x8c\x7a\x00\xc0\x4f\xc2\x97\xebXTOKENX", "as the user who protected it"),
+        (
+            b"\x01\0\0\0\xd0\x8c\x9d\xdf\x01\x15\xd1\x11\x8c\x7a\x00\xc0\x4f\xc2\x97\xebXTOKENX",
+            "as the user who protected it",
+        ),
         (br#"{"access_token": "XTOKENX"}"#, "it has none of the sections"),
     ];
     for (bytes, says) in files {
@@ -146,8 +202,10 @@ fn the_count_is_that_of_verify_and_what_was_replaced_is_said() {
     let site = Site::with_store();
     fs::write(site.path("python.json"), PYTHON).unwrap();
     let entries: Value = serde_json::from_str(PYTHON).unwrap();
-    let entries: usize =
-        ["AccessToken", "RefreshToken", "IdToken"].iter().map(|node| entries[node].as_object().unwrap().len()).sum();
+    let entries: usize = ["AccessToken", "RefreshToken", "IdToken"]
+        .iter()
+        .map(|node| entries[node].as_object().unwrap().len())
+        .sum();
     let import = ["--max-sign-in-days", DAYS_OF_THE_SAMPLES, "import-msal", "python.json"];
     let shown = site.json(&import);
     assert_eq!(shown, expected(json!({"accounts": 7, "tokens": 25, "replaced": 3}), json!([])));

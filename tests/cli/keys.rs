@@ -37,8 +37,13 @@ fn keygen_without_a_file_prints_a_key_and_says_what_to_do_with_it() {
     let site = Site::new();
     let ran = site.run(&["keygen"]);
     let key = ran.stdout.strip_suffix('\n').unwrap();
-    assert!(ran.code == 0 && ran.stderr.contains("secret manager") && !ran.stderr.contains(&key[4..]), "{}", ran.stderr);
-    let made = site.bare(&["--store", "tokens", "init"]).env("OUBLIETTE_KEY", key).output().unwrap();
+    assert!(
+        ran.code == 0 && ran.stderr.contains("secret manager") && !ran.stderr.contains(&key[4..]),
+        "{}",
+        ran.stderr
+    );
+    let made =
+        site.bare(&["--store", "tokens", "init"]).env("OUBLIETTE_KEY", key).output().unwrap();
     assert_eq!(site.check(&made).code, 0, "the line is a key");
     let ran = site.run(&["--json", "keygen"]);
     let value: Value = serde_json::from_str(&ran.stdout).unwrap();
@@ -55,7 +60,11 @@ fn which_store_and_which_key_can_be_said_in_several_ways() {
     let flags = ["--store", "tokens", "--key-file", "key", "stats"];
     assert_eq!(run(&mut site.bare(&flags)).code, 0);
     assert_eq!(run(site.bare(&flags).env("OUBLIETTE_KEY_FILE", site.path("other"))).code, 0);
-    assert_eq!(run(&mut site.bare(&["stats", "--store", "tokens", "--key-file", "key"])).code, 0, "behind the verb too");
+    assert_eq!(
+        run(&mut site.bare(&["stats", "--store", "tokens", "--key-file", "key"])).code,
+        0,
+        "behind the verb too"
+    );
     // Without a store, without a key, with another, with two.
     let ran = run(&mut site.bare(&["--key-file", "key", "stats"]));
     assert!(ran.code == 2 && ran.stderr.contains("OUBLIETTE_STORE"), "{}", ran.stderr);
@@ -65,13 +74,23 @@ fn which_store_and_which_key_can_be_said_in_several_ways() {
     assert_eq!(site.fails(6, &["--key-file", "other", "history"])["kind"], "key_rejected");
     assert_eq!(site.fails(7, &["--key-file", "none", "stats"])["kind"], "key_unavailable");
     let text = fs::read_to_string(site.path("key")).unwrap();
-    assert_eq!(run(site.command(&["stats"]).env("OUBLIETTE_KEY", text.trim())).code, 7, "both are set");
-    assert_eq!(run(site.bare(&["--store", "tokens", "stats"]).env("OUBLIETTE_KEY", text.trim())).code, 0);
+    assert_eq!(
+        run(site.command(&["stats"]).env("OUBLIETTE_KEY", text.trim())).code,
+        7,
+        "both are set"
+    );
+    assert_eq!(
+        run(site.bare(&["--store", "tokens", "stats"]).env("OUBLIETTE_KEY", text.trim())).code,
+        0
+    );
     // An older key, and a systemd credential.
     let stats = site.json(&["--key-file", "other", "--previous-key-file", "key", "stats"]);
     assert_eq!(stats["opened_by_previous_key"], true);
     let credential = ["--store", "tokens", "--key-credential", "key", "stats"];
-    assert_eq!(run(site.bare(&credential).env("CREDENTIALS_DIRECTORY", site.folder.path())).code, 0);
+    assert_eq!(
+        run(site.bare(&credential).env("CREDENTIALS_DIRECTORY", site.folder.path())).code,
+        0
+    );
     // A ledger elsewhere.
     let elsewhere = ["--store", "elsewhere", "--ledger-dir", "ledgers", "init"];
     site.ok(&elsewhere);
@@ -84,7 +103,8 @@ fn which_store_and_which_key_can_be_said_in_several_ways() {
 #[test]
 fn a_key_that_others_can_read_is_refused_unless_that_is_said_to_be_right() {
     let site = Site::with_store();
-    fs::set_permissions(site.path("key"), std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    fs::set_permissions(site.path("key"), std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .unwrap();
     assert_eq!(site.fails(7, &["stats"])["kind"], "key_unavailable");
     site.ok(&["--allow-readable-key", "stats"]);
 }
@@ -96,9 +116,20 @@ fn another_key_or_several() {
     let opens = |key: &str| site.builder_with(key).open().map(drop).is_ok();
     site.fails(2, &["rotate-key"]);
     site.fails(7, &["rotate-key", "--new-key-file", "none"]);
-    assert_eq!(site.json(&["rotate-key", "--new-key-file", "second", "--also-key-file", "key"]), json!({ "keys": 2 }));
+    assert_eq!(
+        site.json(&["rotate-key", "--new-key-file", "second", "--also-key-file", "key"]),
+        json!({ "keys": 2 })
+    );
     assert!(opens("key") && opens("second") && !opens("third"));
-    let keys = ["--key-file", "third", "--previous-key-file", "second", "rotate-key", "--new-key-file", "third"];
+    let keys = [
+        "--key-file",
+        "third",
+        "--previous-key-file",
+        "second",
+        "rotate-key",
+        "--new-key-file",
+        "third",
+    ];
     site.ok(&keys);
     assert!(!opens("key") && !opens("second") && opens("third"));
     site.ok(&["--key-file", "third", "--store", "more", "init", "--also-key-file", "safe"]);
@@ -124,11 +155,18 @@ fn an_erasure_leaves_nothing_that_the_old_key_opens() {
     site.fails(7, &["erase", "--yes", "--new-key-file", "none"]);
     assert_eq!(live(&site.open(), 3), [2, 3]);
     let shown = site.json(&["erase", "--yes", "--new-key-file", "fresh"]);
-    assert_eq!((keys_of(&shown), &shown["accounts"]), (vec!["accounts", "rows", "tampered"], &json!(2)));
+    assert_eq!(
+        (keys_of(&shown), &shown["accounts"]),
+        (vec!["accounts", "rows", "tampered"], &json!(2))
+    );
     site.fails(6, &["stats"]);
     assert_eq!(live(&site.builder_with("fresh").open().unwrap(), 3), [2, 3]);
-    assert!(fs::read_dir(site.path("tokens")).unwrap().count() <= before + 1, "a lock file at most");
-    let history = site.json(&["--key-file", "fresh", "history", "--account", "login.example.com", "user-1"]);
+    assert!(
+        fs::read_dir(site.path("tokens")).unwrap().count() <= before + 1,
+        "a lock file at most"
+    );
+    let history =
+        site.json(&["--key-file", "fresh", "history", "--account", "login.example.com", "user-1"]);
     assert_eq!(history["signed_out"], true);
     let error = site.fails(3, &["--key-file", "fresh", "restore", "copy", "--yes"]);
     assert_eq!(error["kind"], "not_found");

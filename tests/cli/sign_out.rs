@@ -26,9 +26,21 @@ fn every_scope_can_be_signed_out() {
     let mut last = 0;
     let mut sign_out = |args: &[&str], scope: &str, accounts: Value, gone: &[u32]| {
         let shown = site.json(&[&["sign-out"], args].concat());
-        let keys = ["accounts", "accounts_ended", "at", "nobody", "position", "scope", "sign_ins_ended", "signed_in_before"];
+        let keys = [
+            "accounts",
+            "accounts_ended",
+            "at",
+            "nobody",
+            "position",
+            "scope",
+            "sign_ins_ended",
+            "signed_in_before",
+        ];
         assert_eq!(keys_of(&shown), keys);
-        assert_eq!((&shown["scope"], &shown["accounts"], &shown["signed_in_before"]), (&json!(scope), &accounts, &Value::Null));
+        assert_eq!(
+            (&shown["scope"], &shown["accounts"], &shown["signed_in_before"]),
+            (&json!(scope), &accounts, &Value::Null)
+        );
         assert!(shown["position"].as_u64().unwrap() > last);
         last = shown["position"].as_u64().unwrap();
         let store = site.open();
@@ -37,11 +49,20 @@ fn every_scope_can_be_signed_out() {
         store
     };
     sign_out(&["--account", "login.example.com", "user-1"], "account", Value::Null, &[1]);
-    sign_out(&["--subject", "https://login.example.com", "subject-2"], "subject", Value::Null, &[2]);
+    sign_out(
+        &["--subject", "https://login.example.com", "subject-2"],
+        "subject",
+        Value::Null,
+        &[2],
+    );
     sign_out(&["--session", "https://login.example.com", "session-3"], "session", json!(1), &[3]);
     sign_out(&["--session", "https://login.example.com", "nobody"], "session", json!(0), &[]);
-    let store =
-        sign_out(&["--session", "https://login.example.com", "session-60", "--only-session"], "session", Value::Null, &[]);
+    let store = sign_out(
+        &["--session", "https://login.example.com", "session-60", "--only-session"],
+        "session",
+        Value::Null,
+        &[],
+    );
     assert_eq!(store.account(&account(6)).unwrap().len(), 1, "its other session lives");
     drop(store);
     let store = sign_out(&["--oidc-account", "https://idp", "-sub"], "account", Value::Null, &[]);
@@ -50,7 +71,8 @@ fn every_scope_can_be_signed_out() {
     let store = sign_out(&["--app-account", "tenant-9", "client"], "account", Value::Null, &[]);
     assert!(store.account(&app).unwrap().is_empty() && !store.account(&msal).unwrap().is_empty());
     drop(store);
-    let store = sign_out(&["--msal-account", "STS.windows.net", "U.T"], "account", Value::Null, &[]);
+    let store =
+        sign_out(&["--msal-account", "STS.windows.net", "U.T"], "account", Value::Null, &[]);
     assert!(store.account(&msal).unwrap().is_empty());
     drop(store);
     sign_out(&["--tenant", "tenant-2"], "tenant", Value::Null, &[7, 8, 9, 10, 11, 12]);
@@ -58,7 +80,10 @@ fn every_scope_can_be_signed_out() {
     let error = site.fails(2, &["sign-out", "--everybody"]);
     assert!(error["message"].as_str().unwrap().contains("--yes"), "{error}");
     sign_out(&["--everybody", "--yes"], "everybody", Value::Null, &[4, 5, 6]);
-    assert!(site.ok(&["sign-out", "--tenant", "tenant-2"]).starts_with("Nobody was signed in under this name;"));
+    assert!(
+        site.ok(&["sign-out", "--tenant", "tenant-2"])
+            .starts_with("Nobody was signed in under this name;")
+    );
 
     // One scope at a time, with all that belongs to it.
     for wrong in [
@@ -97,22 +122,39 @@ fn a_name_that_nobody_has_is_said_and_is_recorded_all_the_same() {
         assert!(said.starts_with(nobody), "{said}");
         // Entra, Okta and MSAL have ids of their own.
         let is_account = args[1].ends_with("account");
-        assert_eq!(said.contains("--subject") && said.contains("`oubliette accounts`"), is_account, "{said}");
+        assert_eq!(
+            said.contains("--subject") && said.contains("`oubliette accounts`"),
+            is_account,
+            "{said}"
+        );
         let shown = site.json(&args);
-        assert_eq!((&shown["nobody"], &shown["accounts_ended"], &shown["sign_ins_ended"]), (&json!(true), &json!(0), &json!(0)));
+        assert_eq!(
+            (&shown["nobody"], &shown["accounts_ended"], &shown["sign_ins_ended"]),
+            (&json!(true), &json!(0), &json!(0))
+        );
         assert!(shown["position"].as_u64().unwrap() > 0);
         let ran = site.run(&[&args[..], &["--expect-someone"]].concat());
         assert_eq!((ran.code, ran.stdout.starts_with(nobody)), (14, true));
     }
     assert_eq!(site.json(&["history"])["total"], 18, "each of them, three times");
     // Somebody is there.
-    let shown = site.json(&["sign-out", "--expect-someone", "--account", "login.example.com", "user-1"]);
-    assert_eq!((&shown["nobody"], &shown["accounts_ended"], &shown["sign_ins_ended"]), (&json!(false), &json!(1), &json!(2)));
+    let shown =
+        site.json(&["sign-out", "--expect-someone", "--account", "login.example.com", "user-1"]);
+    assert_eq!(
+        (&shown["nobody"], &shown["accounts_ended"], &shown["sign_ins_ended"]),
+        (&json!(false), &json!(1), &json!(2))
+    );
     let said = site.ok(&["sign-out", "--expect-someone", "--tenant", "tenant-2"]);
-    assert!(said.starts_with("Signed out, durably.") && said.contains("accounts ended          2"), "{said}");
+    assert!(
+        said.starts_with("Signed out, durably.") && said.contains("accounts ended          2"),
+        "{said}"
+    );
     let shown = site.json(&["sign-out", "--everybody", "--yes"]);
     assert_eq!((&shown["nobody"], &shown["accounts_ended"]), (&json!(false), &json!(1)));
-    assert!(site.ok(&["sign-out", "--everybody", "--yes"]).starts_with("Nobody was signed in; the sign-out"));
+    assert!(
+        site.ok(&["sign-out", "--everybody", "--yes"])
+            .starts_with("Nobody was signed in; the sign-out")
+    );
 }
 
 #[test]
@@ -130,7 +172,11 @@ fn an_account_by_issuer_and_subject_has_two_spellings() {
         assert_eq!(site.json(&["sign-out", signed_out, user[0], user[1]])["sign_ins_ended"], 1);
         assert!(site.open().account(&account).unwrap().is_empty());
         for spelling in ["--account", "--oidc-account", "--subject"] {
-            assert_eq!(site.json(&["history", spelling, user[0], user[1]])["signed_out"], true, "{spelling}");
+            assert_eq!(
+                site.json(&["history", spelling, user[0], user[1]])["signed_out"],
+                true,
+                "{spelling}"
+            );
         }
     }
 }
@@ -144,9 +190,15 @@ fn an_alias_finds_whom_to_sign_out() {
     store.close().unwrap();
     let shown = site.json(&["sign-out", "--alias", "Ann@Example.com"]);
     assert_eq!((&shown["scope"], &shown["accounts_ended"]), (&json!("alias"), &json!(1)));
-    assert!(site.ok(&["sign-out", "--alias", "ann@example.com"]).starts_with("Nobody is signed in under this other name."));
+    assert!(
+        site.ok(&["sign-out", "--alias", "ann@example.com"])
+            .starts_with("Nobody is signed in under this other name.")
+    );
     assert_eq!(site.run(&["sign-out", "--alias", "bob", "--expect-someone"]).code, 14);
-    assert_eq!(site.json(&["history", "--account", "login.example.com", "user-1"])["signed_out"], true);
+    assert_eq!(
+        site.json(&["history", "--account", "login.example.com", "user-1"])["signed_out"],
+        true
+    );
 }
 
 #[test]
@@ -159,7 +211,14 @@ fn a_sign_out_can_be_of_earlier_sign_ins_alone() {
     }
     store.close().unwrap();
     let seconds = hours_ago(2).duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let shown = site.json(&["sign-out", "--account", "login.example.com", "user-1", "--before", &seconds.to_string()]);
+    let shown = site.json(&[
+        "sign-out",
+        "--account",
+        "login.example.com",
+        "user-1",
+        "--before",
+        &seconds.to_string(),
+    ]);
     let before = shown["signed_in_before"].as_str().unwrap().to_owned();
     assert_eq!(site.open().account(&account(1)).unwrap().len(), 1);
     // The other spelling, as it was shown.

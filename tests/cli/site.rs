@@ -49,9 +49,11 @@ impl Site {
     pub fn make_key(&mut self, name: &str) {
         let mut key = [0; 32];
         getrandom::fill(&mut key).unwrap();
-        fs::write(self.path(name), format!("hex:{}\n", base16ct::lower::encode_string(&key))).unwrap();
+        fs::write(self.path(name), format!("hex:{}\n", base16ct::lower::encode_string(&key)))
+            .unwrap();
         #[cfg(unix)]
-        fs::set_permissions(self.path(name), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        fs::set_permissions(self.path(name), std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .unwrap();
         self.keys.push((name.into(), key));
     }
 
@@ -60,7 +62,9 @@ impl Site {
     }
 
     pub fn builder_with(&self, key: &str) -> Builder {
-        TokenStore::builder(self.path("tokens")).key(KeySource::file(self.path(key))).cache_bytes(8 << 20)
+        TokenStore::builder(self.path("tokens"))
+            .key(KeySource::file(self.path(key)))
+            .cache_bytes(8 << 20)
     }
 
     pub fn open(&self) -> TokenStore {
@@ -70,7 +74,9 @@ impl Site {
     /// The program, told of the store and the key by its environment.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = self.bare(args);
-        command.env("OUBLIETTE_STORE", self.path("tokens")).env("OUBLIETTE_KEY_FILE", self.path("key"));
+        command
+            .env("OUBLIETTE_STORE", self.path("tokens"))
+            .env("OUBLIETTE_KEY_FILE", self.path("key"));
         command
     }
 
@@ -78,7 +84,9 @@ impl Site {
     pub fn bare(&self, args: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
         command.args(args).current_dir(self.folder.path()).stdin(Stdio::null());
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OUBLIETTE")) {
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OUBLIETTE"))
+        {
             command.env_remove(name);
         }
         command
@@ -98,8 +106,12 @@ impl Site {
     /// Runs it with `--json`, and it succeeds with one object.
     pub fn json(&self, args: &[&str]) -> Value {
         let text = self.ok(&[&["--json"], args].concat());
-        let value: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{args:?}: {error}: {text}"));
-        assert!(value.is_object() && text.ends_with('\n') && text.lines().count() == 1, "{args:?}: {text}");
+        let value: Value =
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{args:?}: {error}: {text}"));
+        assert!(
+            value.is_object() && text.ends_with('\n') && text.lines().count() == 1,
+            "{args:?}: {text}"
+        );
         value
     }
 
@@ -107,25 +119,46 @@ impl Site {
     pub fn fails(&self, code: i32, args: &[&str]) -> Value {
         let ran = self.run(args);
         assert_eq!((ran.code, ran.stdout.as_str()), (code, ""), "{args:?}: {}", ran.stderr);
-        assert!(ran.stderr.starts_with("oubliette: ") && ran.stderr.ends_with('\n'), "{}", ran.stderr);
+        assert!(
+            ran.stderr.starts_with("oubliette: ") && ran.stderr.ends_with('\n'),
+            "{}",
+            ran.stderr
+        );
         let with_json = self.run(&[&["--json"], args].concat());
-        assert_eq!((with_json.code, with_json.stdout.as_str()), (code, ""), "{args:?}: {}", with_json.stderr);
+        assert_eq!(
+            (with_json.code, with_json.stdout.as_str()),
+            (code, ""),
+            "{args:?}: {}",
+            with_json.stderr
+        );
         let error: Value = serde_json::from_str(&with_json.stderr).unwrap();
         let error = error["error"].clone();
         assert_eq!(error["code"], code);
         let message = error["message"].as_str().unwrap();
         // (A usage shows the arguments, and these are not the same.)
-        assert!(code == 2 || ran.stderr.trim_end() == format!("oubliette: {message}"), "{}: {message}", ran.stderr);
+        assert!(
+            code == 2 || ran.stderr.trim_end() == format!("oubliette: {message}"),
+            "{}: {message}",
+            ran.stderr
+        );
         error
     }
 
     /// Nothing that it printed is a key or a token, in any spelling.
     pub fn check(&self, output: &Output) -> Ran {
         let printed = [output.stdout.as_slice(), &output.stderr].concat();
-        let holds = |needle: &[u8]| printed.windows(needle.len()).any(|window| window.eq_ignore_ascii_case(needle));
+        let holds = |needle: &[u8]| {
+            printed.windows(needle.len()).any(|window| window.eq_ignore_ascii_case(needle))
+        };
         for (name, key) in &self.keys {
-            let [hex, base64] = [base16ct::lower::encode_string(key), base64ct::Base64Unpadded::encode_string(key)];
-            assert!(!holds(&key[..8]) && !holds(&hex.as_bytes()[..16]) && !holds(&base64.as_bytes()[..16]), "{name} is shown");
+            let [hex, base64] =
+                [base16ct::lower::encode_string(key), base64ct::Base64Unpadded::encode_string(key)];
+            assert!(
+                !holds(&key[..8])
+                    && !holds(&hex.as_bytes()[..16])
+                    && !holds(&base64.as_bytes()[..16]),
+                "{name} is shown"
+            );
         }
         assert!(!holds(b"XTOKENX"), "a token is shown: {}", String::from_utf8_lossy(&printed));
         Ran {
@@ -140,7 +173,8 @@ impl Site {
 pub fn fill(store: &TokenStore, count: u32) {
     for number in 1..=count {
         let tenant = tenant(if number * 2 > count { 2 } else { 1 });
-        let sign_in = SignIn::new(account(number), tenant).session(session(number)).subject(subject(number));
+        let sign_in =
+            SignIn::new(account(number), tenant).session(session(number)).subject(subject(number));
         let mut access = access("a", "XTOKENX-at");
         access.expires_at = Some(SystemTime::now() + Duration::from_secs(3600));
         store.sign_in(sign_in).unwrap().put([access.into(), refresh("XTOKENX-rt").into()]).unwrap();
@@ -162,7 +196,10 @@ pub fn msal_cache(signed_in_at: SystemTime, secret: &str) -> String {
     let at = seconds(signed_in_at);
     let id_token = |sid: &str| {
         let claims = json!({ "iss": "https://login.example.com", "sub": "s-1", "sid": sid, "auth_time": at });
-        format!("e30.{}.{secret}", base64ct::Base64UrlUnpadded::encode_string(claims.to_string().as_bytes()))
+        format!(
+            "e30.{}.{secret}",
+            base64ct::Base64UrlUnpadded::encode_string(claims.to_string().as_bytes())
+        )
     };
     let user = json!({ "home_account_id": "uid.utid", "environment": "login.example.com", "client_id": "web", "realm": "utid" });
     let entry = |more: Value| {

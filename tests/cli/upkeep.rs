@@ -60,12 +60,23 @@ fn a_sweep_by_a_clock_that_nobody_speaks_for_says_so_and_deletes_nobody() {
     store.close().unwrap();
     for verb in ["sweep", "stats"] {
         let said = site.ok(&[verb]);
-        assert!(said.contains("clock is 2280 hours ahead") && said.contains("oubliette sweep --clock-is-right"), "{said}");
+        assert!(
+            said.contains("clock is 2280 hours ahead")
+                && said.contains("oubliette sweep --clock-is-right"),
+            "{said}"
+        );
     }
     let shown = site.json(&["sweep"]);
-    assert!(shown["clock_ahead_by_seconds"].as_u64().unwrap() > 94 * 86_400 && shown["dead_rows"] == 0, "{shown}");
+    assert!(
+        shown["clock_ahead_by_seconds"].as_u64().unwrap() > 94 * 86_400 && shown["dead_rows"] == 0,
+        "{shown}"
+    );
     let shown = site.json(&["sweep", "--clock-is-right"]);
-    assert_eq!((&shown["clock_ahead_by_seconds"], shown["dead_rows"].as_u64() > Some(0)), (&Value::Null, true), "{shown}");
+    assert_eq!(
+        (&shown["clock_ahead_by_seconds"], shown["dead_rows"].as_u64() > Some(0)),
+        (&Value::Null, true),
+        "{shown}"
+    );
     assert!(!site.ok(&["sweep"]).contains("clock"), "and it is remembered");
 }
 
@@ -77,7 +88,13 @@ fn upkeep_deletes_what_is_over_and_tells_figures() {
     let days_ago = |days: u64| SystemTime::now() - Duration::from_secs(days * 86_400);
     store.sign_in(sign_in(6).signed_in_at(days_ago(80))).unwrap();
     let live = store.sign_in(sign_in(7)).unwrap();
-    live.put(AccessToken::new(client(), scopes("a"), "XTOKENX", SystemTime::now() - Duration::from_secs(9))).unwrap();
+    live.put(AccessToken::new(
+        client(),
+        scopes("a"),
+        "XTOKENX",
+        SystemTime::now() - Duration::from_secs(9),
+    ))
+    .unwrap();
     drop(live);
     store.close().unwrap();
 
@@ -101,15 +118,29 @@ fn upkeep_deletes_what_is_over_and_tells_figures() {
 
     let sweep = |args: &[&str]| site.json(&[args, &["sweep"]].concat());
     let shown = sweep(&[]);
-    let keys = ["accounts", "clock_ahead_by_seconds", "compacted", "dead_rows", "expired_tokens", "live_bytes", "tampered"];
+    let keys = [
+        "accounts",
+        "clock_ahead_by_seconds",
+        "compacted",
+        "dead_rows",
+        "expired_tokens",
+        "live_bytes",
+        "tampered",
+    ];
     assert_eq!(keys_of(&shown), keys);
-    assert_eq!((&shown["accounts"], &shown["expired_tokens"], &shown["dead_rows"]), (&json!(7), &json!(1), &json!(0)));
+    assert_eq!(
+        (&shown["accounts"], &shown["expired_tokens"], &shown["dead_rows"]),
+        (&json!(7), &json!(1), &json!(0))
+    );
     // An app whose sign-ins last 60 days.
     assert!(sweep(&["--max-sign-in-days", "60"])["dead_rows"].as_u64().unwrap() > 0);
     assert_eq!(sweep(&[])["accounts"], 6);
 
     let shown = site.json(&["compact"]);
-    assert_eq!(keys_of(&shown), ["accounts", "bytes_after", "bytes_before", "ledger_compacted", "rows", "tampered"]);
+    assert_eq!(
+        keys_of(&shown),
+        ["accounts", "bytes_after", "bytes_before", "ledger_compacted", "rows", "tampered"]
+    );
     assert_eq!(shown["accounts"], 6);
 
     // More than one call of the library looks at.
@@ -120,9 +151,21 @@ fn upkeep_deletes_what_is_over_and_tells_figures() {
     site.ok(&["sign-out", "--everybody", "--yes", "--before", "2026-01-01T00:00:00Z"]);
 
     let shown = site.json(&["verify"]);
-    let names = ["accounts", "dead_rows", "missing_index_rows", "sign_ins", "sign_outs", "sound", "tampered", "tokens"];
+    let names = [
+        "accounts",
+        "dead_rows",
+        "missing_index_rows",
+        "sign_ins",
+        "sign_outs",
+        "sound",
+        "tampered",
+        "tokens",
+    ];
     assert_eq!(keys_of(&shown), names);
-    assert_eq!((&shown["sound"], &shown["accounts"], &shown["tokens"]), (&json!(true), &json!(1006), &json!(10)));
+    assert_eq!(
+        (&shown["sound"], &shown["accounts"], &shown["tokens"]),
+        (&json!(true), &json!(1006), &json!(10))
+    );
     for verb in ["stats", "sweep", "compact", "verify"] {
         assert!(site.ok(&[verb]).lines().count() > 4, "{verb}");
     }
@@ -140,7 +183,10 @@ fn damage_has_a_code_of_its_own() {
     fs::write(&ledger, &bytes).unwrap();
     for verb in ["stats", "history", "verify", "sweep"] {
         let error = site.fails(8, &[verb]);
-        assert!(error["kind"] == "damaged" && error["message"].as_str().unwrap().contains("ledger"), "{error}");
+        assert!(
+            error["kind"] == "damaged" && error["message"].as_str().unwrap().contains("ledger"),
+            "{error}"
+        );
     }
     bytes[600] ^= 1;
     fs::write(&ledger, &bytes).unwrap();
@@ -160,7 +206,8 @@ fn verify_finds_changed_rows_and_sweep_removes_them() {
     fill(&site.open(), 3);
     let engine = sled::open(entry(&site.path("tokens"), "engine-")).unwrap();
     // Somebody changes the last byte of the header of one account.
-    let (key, value) = engine.iter().map(|row| row.unwrap()).find(|(key, _)| key.len() == 18).unwrap();
+    let (key, value) =
+        engine.iter().map(|row| row.unwrap()).find(|(key, _)| key.len() == 18).unwrap();
     let mut value = value.to_vec();
     *value.last_mut().unwrap() ^= 1;
     engine.insert(key, value).unwrap();
@@ -174,7 +221,10 @@ fn verify_finds_changed_rows_and_sweep_removes_them() {
     let listed = site.json(&["accounts"]);
     assert_eq!((listed["accounts"].as_array().unwrap().len(), &listed["tampered"]), (2, &json!(1)));
     let ran = site.run(&["accounts"]);
-    assert!(ran.code == 0 && ran.stdout.lines().count() == 2 && ran.stderr.contains("do not open"), "{ran:?}");
+    assert!(
+        ran.code == 0 && ran.stdout.lines().count() == 2 && ran.stderr.contains("do not open"),
+        "{ran:?}"
+    );
     assert_eq!(site.json(&["sweep"])["tampered"], 1);
     assert_eq!(site.json(&["verify"])["sound"], true);
 }
@@ -250,7 +300,8 @@ fn help_completions_and_manual() {
         assert!(site.ok(&["man", verb]).contains(&format!(".TH oubliette-{verb} 1")), "{verb}");
     }
     assert!(
-        site.ok(&["man"]).contains("Exit codes:") && site.json(&["man"])["page"].as_str().unwrap().contains(".TH oubliette 1")
+        site.ok(&["man"]).contains("Exit codes:")
+            && site.json(&["man"])["page"].as_str().unwrap().contains(".TH oubliette 1")
     );
     site.fails(2, &["man", "nothing"]);
     site.ok(&["man", "--out-dir", "pages/man1"]);
@@ -258,7 +309,9 @@ fn help_completions_and_manual() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         assert!(site.ok(&["completions", shell]).contains("sign-out"), "{shell}");
     }
-    assert!(site.json(&["completions", "fish"])["completions"].as_str().unwrap().contains("rotate-key"));
+    assert!(
+        site.json(&["completions", "fish"])["completions"].as_str().unwrap().contains("rotate-key")
+    );
     assert_eq!(site.ok(&["--version"]), format!("oubliette {}\n", env!("CARGO_PKG_VERSION")));
     assert_eq!(site.fails(2, &[])["kind"], "usage");
     site.fails(2, &["no-such-verb"]);

@@ -39,7 +39,10 @@ impl World {
 
     /// A token that a provider says lasts for so long, as a response says it.
     fn token(&self, scope: &str, lasts: Duration) -> AccessToken {
-        AccessToken { lifetime: Some(lasts), ..AccessToken::new(client(), scopes(scope), scope, self.clock.now() + lasts) }
+        AccessToken {
+            lifetime: Some(lasts),
+            ..AccessToken::new(client(), scopes(scope), scope, self.clock.now() + lasts)
+        }
     }
 
     fn live(&self) -> LiveSignIn {
@@ -65,7 +68,9 @@ impl World {
         let iat = iat.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap().as_secs();
         let json = serde_json::json!({"iss": "https://idp.example.com", "sub": format!("user-{number}"), "aud": "a", "exp": 4e9, "iat": iat});
         let claims: ProviderIdTokenClaims = serde_json::from_value(json).unwrap();
-        self.store.sign_in(Provider::generic("https://idp.example.com").unwrap().sign_in(&claims).unwrap())
+        self.store.sign_in(
+            Provider::generic("https://idp.example.com").unwrap().sign_in(&claims).unwrap(),
+        )
     }
 }
 
@@ -131,7 +136,12 @@ fn a_refresh_across_a_jump_is_believed_for_as_long_as_its_response_said() {
 #[test]
 fn a_token_of_five_minutes_can_be_read() {
     let world = World::new();
-    world.store.sign_in(sign_in(1)).unwrap().put(world.token("a", Duration::from_secs(300))).unwrap();
+    world
+        .store
+        .sign_in(sign_in(1))
+        .unwrap()
+        .put(world.token("a", Duration::from_secs(300)))
+        .unwrap();
     assert!(world.has("a"));
     world.clock.advance(Duration::from_secs(269));
     assert!(world.has("a"));
@@ -145,7 +155,8 @@ fn a_token_of_five_minutes_can_be_read() {
     assert!(!world.has("b"));
     // What was set, counts.
     let machine = Machine::new();
-    let store = machine.builder().clock(world.clock.clone()).skew(Duration::from_secs(300)).open().unwrap();
+    let store =
+        machine.builder().clock(world.clock.clone()).skew(Duration::from_secs(300)).open().unwrap();
     let live = store.sign_in(sign_in(1)).unwrap();
     live.put(world.token("a", Duration::from_secs(300))).unwrap();
     assert!(live.access_token(&query("a")).unwrap().is_none());
@@ -216,9 +227,12 @@ fn a_sweep_by_a_clock_that_is_ahead_deletes_nobody() {
     world.back(100 * DAY);
     world.store = world.machine.builder().clock(world.clock.clone()).open().unwrap();
     assert!(!world.is_held());
-    let live: Vec<usize> = (1..=3).map(|number| world.store.account(&account(number)).unwrap().len()).collect();
+    let live: Vec<usize> =
+        (1..=3).map(|number| world.store.account(&account(number)).unwrap().len()).collect();
     assert_eq!(live, [4, 1, 0], "all are there again, but who has signed out");
-    assert!(world.store.account(&account(2)).unwrap()[0].refresh_token(&client()).unwrap().is_some());
+    assert!(
+        world.store.account(&account(2)).unwrap()[0].refresh_token(&client()).unwrap().is_some()
+    );
     assert!(world.store.last_sign_out(&Scope::Account(account(3))).unwrap().exact.is_some());
 }
 
@@ -316,7 +330,8 @@ fn an_opening_that_shows_less_speaks_against_the_one_before() {
 fn how_far_a_clock_may_jump_can_be_set() {
     for (bound, is_held) in [(HOUR, true), (3 * HOUR, false)] {
         let (machine, clock) = (Machine::new(), ManualClock::new(now()));
-        let store = machine.builder().clock(clock.clone()).longest_clock_jump(bound).open().unwrap();
+        let store =
+            machine.builder().clock(clock.clone()).longest_clock_jump(bound).open().unwrap();
         clock.set(now() + 2 * HOUR);
         assert_eq!(store.stats().unwrap().clock_ahead_by.is_some(), is_held);
     }

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 /// The rooms in their order.
 fn rooms() -> Vec<String> {
     let lib = fs::read_to_string(source().join("lib.rs")).unwrap();
-    let modules = lib.lines().filter_map(|line| line.strip_prefix("pub mod ").or_else(|| line.strip_prefix("mod ")));
+    let modules = lib
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod ").or_else(|| line.strip_prefix("mod ")));
     modules.filter_map(|name| name.strip_suffix(';')).map(str::to_owned).collect()
 }
 
@@ -33,7 +35,8 @@ fn code(path: &Path) -> String {
     let mut is_test = false;
     for line in text.lines() {
         // A test module is the last thing in its file.
-        is_test |= line.starts_with("#[cfg(") && (line.contains("(test)") || line.contains("(test,"));
+        is_test |=
+            line.starts_with("#[cfg(") && (line.contains("(test)") || line.contains("(test,"));
         if is_test && line.starts_with("mod ") && line.ends_with('{') {
             break;
         }
@@ -47,7 +50,11 @@ fn code(path: &Path) -> String {
 /// The rooms that a file names: `crate::<room>`.
 fn named(code: &str) -> BTreeSet<&str> {
     let paths = code.split("crate::").skip(1);
-    paths.map(|path| path.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default()).collect()
+    paths
+        .map(|path| {
+            path.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default()
+        })
+        .collect()
 }
 
 fn is_test(path: &Path) -> bool {
@@ -95,6 +102,9 @@ fn every_folder_of_the_source_is_a_room() {
         let entry = entry.unwrap();
         let name = entry.file_name().into_string().unwrap();
         let name = name.strip_suffix(".rs").unwrap_or(&name);
-        assert!(["bin", "lib"].contains(&name) || rooms.iter().any(|room| room == name), "{name} is no room");
+        assert!(
+            ["bin", "lib"].contains(&name) || rooms.iter().any(|room| room == name),
+            "{name} is no room"
+        );
     }
 }

@@ -51,7 +51,7 @@ use self::flusher::{Flush, Flusher};
 use self::handle::{Handle, io_error};
 use super::{Batch, Durability, Engine, EngineError, Found, GivenUp, Row};
 use crate::model::error::{Error, Part, Result};
-use crate::model::tag::Tag;
+use crate::model::tag::AccountTag;
 
 /// How many long batches of the process hold up its readers.
 static LONG_BATCHES: AtomicUsize = AtomicUsize::new(0);
@@ -248,7 +248,7 @@ impl Engine for SledEngine {
         })
     }
 
-    fn commit(&self, _: &Tag, batch: Batch) -> Result<bool, EngineError> {
+    fn commit(&self, _: &AccountTag, batch: Batch) -> Result<bool, EngineError> {
         // The caller holds the account's lock, so nobody changes the guarded row between this look
         // and the batch.
         if let Some((key, expected)) = &batch.guard

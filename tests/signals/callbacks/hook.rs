@@ -43,7 +43,10 @@ async fn it_knows_until_when_one_must_have_signed_in_also_at_a_retry() {
     // The end of the token's second, and what the clocks may differ by.
     let cutoff = at(NOW + 60) + Duration::from_millis(999);
     let told = told.lock().unwrap();
-    assert_eq!(told.iter().map(|one| one.signed_in_before).collect::<Vec<_>>(), [Some(cutoff), Some(cutoff)]);
+    assert_eq!(
+        told.iter().map(|one| one.signed_in_before).collect::<Vec<_>>(),
+        [Some(cutoff), Some(cutoff)]
+    );
     assert!(again.signed_in_at() > cutoff);
 }
 
@@ -81,7 +84,10 @@ async fn it_knows_the_cutoff_whatever_became_of_the_tokens() {
     let _ = world.get(GET).await;
     let joe = AsyncSignIn::from(world.sign_in("joe", None));
     let _ = world.receiver.sign_out(&joe, EndSession::new()).await.unwrap();
-    assert_eq!(world.told().iter().map(|one| one.signed_in_before).collect::<Vec<_>>(), [None, None]);
+    assert_eq!(
+        world.told().iter().map(|one| one.signed_in_before).collect::<Vec<_>>(),
+        [None, None]
+    );
 }
 
 /// A `sid` alone tells an app nothing whose sessions go by account.
@@ -109,7 +115,8 @@ async fn it_knows_the_accounts_that_end() {
     done(&world.post(&world.stub.claims().without("sid").with("sub", "jim")).await);
     assert_eq!(accounts(world.told()), [other.account().clone()]);
     let jack = world.sign_in("jack", Some("session-4"));
-    let _ = world.receiver.sign_out(&AsyncSignIn::from(jack.clone()), EndSession::new()).await.unwrap();
+    let _ =
+        world.receiver.sign_out(&AsyncSignIn::from(jack.clone()), EndSession::new()).await.unwrap();
     assert_eq!(accounts(world.told()), [jack.account().clone()]);
 }
 
@@ -132,7 +139,9 @@ async fn it_knows_whether_the_provider_revokes_offline_access() {
     let world = World::new();
     let mut seen = Vec::new();
     for (number, event) in
-        [json!({"revoke_offline_access": true}), json!({"revoke_offline_access": false})].into_iter().enumerate()
+        [json!({"revoke_offline_access": true}), json!({"revoke_offline_access": false})]
+            .into_iter()
+            .enumerate()
     {
         // Keycloak has it beside the event's name.
         let mut events = event;
@@ -163,9 +172,11 @@ async fn who_signs_out_here_gets_her_refresh_tokens_if_it_is_said() {
     let world = World::new();
     for takes in [false, true] {
         let jane = AsyncSignIn::from(world.sign_in("jane", Some("session-1")));
-        let request = if takes { EndSession::new().taking_refresh_tokens() } else { EndSession::new() };
+        let request =
+            if takes { EndSession::new().taking_refresh_tokens() } else { EndSession::new() };
         let ended = world.receiver.sign_out(&jane, request).await.unwrap();
-        let tokens: Vec<_> = ended.receipt().refresh_tokens.iter().map(|token| token.secret.expose()).collect();
+        let tokens: Vec<_> =
+            ended.receipt().refresh_tokens.iter().map(|token| token.secret.expose()).collect();
         assert_eq!(tokens, ["rt"][..usize::from(takes)]);
         // The hook has the same receipt.
         assert_eq!(world.told().pop().unwrap().receipt.as_ref(), Some(ended.receipt()));
@@ -198,8 +209,8 @@ async fn the_routes_of_a_receiver_have_its_hook_and_it_waits_for_them() {
     let jane = world.sign_in("jane", Some("session-1"));
     let router: axum::Router = SignOutRoutes::from(world.receiver.clone()).into();
     let post = |token: &str| {
-        let request =
-            axum::http::Request::post("/logout/back-channel").body(axum::body::Body::from(format!("logout_token={token}")));
+        let request = axum::http::Request::post("/logout/back-channel")
+            .body(axum::body::Body::from(format!("logout_token={token}")));
         router.clone().oneshot(request.unwrap())
     };
     let token = world.stub.token(&world.stub.claims());
@@ -224,7 +235,9 @@ async fn the_routes_of_a_receiver_have_its_hook_and_it_waits_for_them() {
 async fn the_client_that_is_said_is_the_one_she_signs_out_from() {
     let [web, mobile] = ["web", "mobile"].map(|client| ClientId::new(client).unwrap());
     let more = mobile.clone();
-    let world = World::with(|issuer| issuer.client(more).end_session_endpoint("https://login.example.com/end"));
+    let world = World::with(|issuer| {
+        issuer.client(more).end_session_endpoint("https://login.example.com/end")
+    });
     for (has_token, asked, expected) in [
         (false, None, "client_id=web"),
         (false, Some(mobile.clone()), "client_id=mobile"),
@@ -244,6 +257,9 @@ async fn the_client_that_is_said_is_the_one_she_signs_out_from() {
     let jane = world.sign_in("jane", None);
     jane.put(IdToken::new(mobile, "token.of.mobile")).unwrap();
     let ended = world.receiver.sign_out(&AsyncSignIn::from(jane), EndSession::new()).await.unwrap();
-    assert_eq!(ended.url(), Some("https://login.example.com/end?id_token_hint=token.of.mobile&client_id=mobile"));
+    assert_eq!(
+        ended.url(),
+        Some("https://login.example.com/end?id_token_hint=token.of.mobile&client_id=mobile")
+    );
     assert_eq!(header(&ended.answer("/"), "location"), ended.url());
 }

@@ -39,7 +39,8 @@ impl World {
     }
 
     pub(crate) fn of(stub: Stub, other: Stub, issuers: Issuers) -> Self {
-        let (machine, clock) = (Machine::new(), ManualClock::new(oubliette_testkit::accounts::now()));
+        let (machine, clock) =
+            (Machine::new(), ManualClock::new(oubliette_testkit::accounts::now()));
         let store = open(&machine, &clock);
         let told = Arc::new(Mutex::new(Vec::new()));
         let tell = told.clone();
@@ -70,7 +71,9 @@ impl World {
     }
 
     pub(crate) async fn post_body(&self, body: &str) -> Answer {
-        self.receiver.back_channel(None, Some("application/x-www-form-urlencoded"), body.as_bytes()).await
+        self.receiver
+            .back_channel(None, Some("application/x-www-form-urlencoded"), body.as_bytes())
+            .await
     }
 
     pub(crate) async fn get(&self, query: &str) -> Answer {
@@ -101,7 +104,11 @@ pub(crate) fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
 
 /// 400, as the specification has it.
 pub(crate) fn refused(answer: &Answer, error: &str) {
-    assert_eq!((answer.status(), header(answer, "cache-control")), (400, Some("no-store")), "{answer:?}");
+    assert_eq!(
+        (answer.status(), header(answer, "cache-control")),
+        (400, Some("no-store")),
+        "{answer:?}"
+    );
     assert_eq!(header(answer, "content-type"), Some("application/json"));
     let body: serde_json::Value = serde_json::from_str(answer.body()).unwrap();
     assert_eq!(body["error"], error, "{answer:?}");
@@ -109,5 +116,9 @@ pub(crate) fn refused(answer: &Answer, error: &str) {
 }
 
 pub(crate) fn done(answer: &Answer) {
-    assert_eq!((answer.status(), answer.body(), header(answer, "cache-control")), (200, "", Some("no-store")), "{answer:?}");
+    assert_eq!(
+        (answer.status(), answer.body(), header(answer, "cache-control")),
+        (200, "", Some("no-store")),
+        "{answer:?}"
+    );
 }
