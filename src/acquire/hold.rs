@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use crate::model::random_id::SignInId;
 use crate::model::tag::{AccountTag, Slot, TenantTag};
 use crate::model::time::{Millis, millis};
 use crate::platform::sync::{Mutex, lock};
-use crate::rows::row_key::SignInId;
 
 /// The most that are remembered. A provider that is out of order for more accounts than that is
 /// asked a little more often.
@@ -67,7 +67,7 @@ mod tests {
     fn token(number: u32) -> Held {
         let mut slot = [0; 16];
         slot[..4].copy_from_slice(&number.to_be_bytes());
-        (AccountTag::filled(1), [2; 16], TenantTag::filled(3), Slot::from_bytes(slot))
+        (AccountTag::filled(1), SignInId::filled(2), TenantTag::filled(3), Slot::from_bytes(slot))
     }
 
     #[test]

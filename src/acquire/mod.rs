@@ -29,6 +29,7 @@ mod lead;
 mod request;
 mod turn;
 
+use crate::model::random_id::{Generation, SignInId};
 use crate::store::gate::Core;
 use std::time::Duration;
 
@@ -36,8 +37,6 @@ use crate::model::tag::{AccountTag, Slot, TenantTag};
 use crate::model::token::{AccessToken, Tokens};
 use crate::observe::{self, Acquisition};
 use crate::platform::sync::Arc;
-use crate::rows::cipher::Generation;
-use crate::rows::row_key::SignInId;
 use crate::store::sign_in::LiveSignIn;
 
 pub use error::{

@@ -7,6 +7,7 @@ use crate::maintenance::upkeep::UpkeepBuilder;
 use crate::maintenance::{backup, compact, erase, figures, rotate, sweep, verify};
 use crate::model::error::{Error, Result};
 use crate::model::id::{AccountId, Alias, SessionId, Subject, TenantId};
+use crate::model::random_id::SignInId;
 use crate::model::report::{
     BackedUp, Compacted, CompactionEstimate, Erased, Opened, Reclaimed, Stats, Swept, Verified,
 };
@@ -232,7 +233,7 @@ impl TokenStore {
     pub(crate) fn resume_tagged(
         &self,
         account: &AccountTag,
-        id: &row_key::SignInId,
+        id: &SignInId,
     ) -> Result<Option<LiveSignIn>> {
         let open = self.core().enter()?;
         let live = beside_writers(|| sign_in::live_sign_ins(&self.owner, &open, account))?;
@@ -572,6 +573,7 @@ impl TokenStore {
         account: &AccountId,
         id: [u8; 16],
     ) -> Result<Option<LiveSignIn>> {
+        let id = SignInId::from_bytes(id);
         beside_writers(|| sign_in::live_sign_in(&self.owner, open, account, id))
     }
 

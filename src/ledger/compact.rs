@@ -19,6 +19,7 @@ use super::{Ledger, State};
 use crate::crypto::{Key, fresh};
 use crate::model::error::{Error, Part, Result};
 use crate::model::position::{Opening, Position};
+use crate::model::random_id::LedgerId;
 use crate::model::time::Millis;
 use crate::platform::sync::{Arc, PoisonError, TryLockError};
 use crate::rule::{Fence, InOrder, SHARDS};
@@ -140,7 +141,7 @@ impl Ledger {
     ///
     /// # Errors
     /// `Io`, `Full`; `Poisoned` after an earlier failure. Nothing was changed.
-    pub(crate) fn succession(&self, ledger_id: [u8; 16], key: &Key) -> Result<Successor> {
+    pub(crate) fn succession(&self, ledger_id: LedgerId, key: &Key) -> Result<Successor> {
         let state = self.lock_idle()?;
         let (start, is_quiet) = (state.end, state.pending.is_empty());
         drop(state);
@@ -285,7 +286,7 @@ impl Ledger {
         plan: &Plan,
         kept: u32,
         start: Position,
-        ledger_id: [u8; 16],
+        ledger_id: LedgerId,
         serial: u32,
     ) -> Header {
         let Plan { floor, known_since, .. } = *plan;
@@ -326,7 +327,7 @@ struct Copying<'a> {
     start: Position,
     name: String,
     key: Arc<LedgerKey>,
-    ledger_id: [u8; 16],
+    ledger_id: LedgerId,
 }
 
 impl Copying<'_> {

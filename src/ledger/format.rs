@@ -9,6 +9,7 @@ use subtle::ConstantTimeEq;
 use crate::crypto::{Key, Mac, NONCE_BYTES, keystream, sub_key};
 use crate::model::error::{Error, Part, Result};
 use crate::model::position::{Opening, Position};
+use crate::model::random_id::LedgerId;
 use crate::model::tag::{AccountTag, SessionTag, SubjectTag, TAG_LEN, TaggedScope, TenantTag};
 use crate::model::time::Millis;
 
@@ -35,7 +36,7 @@ const HEADER_SIGNED: usize = HEADER_BYTES - TAG_LEN;
 /// number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Header {
-    pub(super) ledger_id: [u8; 16],
+    pub(super) ledger_id: LedgerId,
     pub(super) serial: u32,
     /// The file grows by this many slots at a time.
     pub(super) chunk: u32,
@@ -97,8 +98,8 @@ pub(super) struct LedgerKey {
 }
 
 impl LedgerKey {
-    pub(super) fn new(key: &Key, ledger_id: &[u8; 16]) -> Self {
-        let filler = sub_key(key, &[b"oubliette/v1/ledger-filler", ledger_id]);
+    pub(super) fn new(key: &Key, ledger_id: &LedgerId) -> Self {
+        let filler = sub_key(key, &[b"oubliette/v1/ledger-filler", ledger_id.as_bytes()]);
         Self { mac: Mac::new(key, b"oubliette/v1/ledger"), filler }
     }
 }
@@ -106,7 +107,7 @@ impl LedgerKey {
 /// Authenticates the slots of one file.
 pub(super) struct Seal<'a> {
     pub(super) key: &'a LedgerKey,
-    pub(super) ledger_id: [u8; 16],
+    pub(super) ledger_id: LedgerId,
     pub(super) serial: u32,
 }
 
@@ -128,7 +129,7 @@ impl Seal<'_> {
                 let ((kind, tag), cutoff) = match r.what {
                     What::SignOut(scope, cutoff) => (kind_and_tag(scope), cutoff),
                     What::Void => ((6, [0; TAG_LEN]), 0),
-                    What::Opened(opening) => ((7, opening), 0),
+                    What::Opened(opening) => ((7, *opening.as_bytes()), 0),
                 };
                 put(&mut rest, &r.position.to_be_bytes());
                 put(&mut rest, &r.in_group.to_be_bytes());
@@ -215,7 +216,7 @@ impl Seal<'_> {
         let [cutoff, time] = [take(&mut rest)?, take(&mut rest)?].map(u64::from_be_bytes);
         let what = match kind {
             6 => What::Void,
-            7 => What::Opened(tag),
+            7 => What::Opened(Opening::from_bytes(tag)),
             _ => What::SignOut(scope_of(kind, tag)?, cutoff),
         };
         Some(Slot::Record(Record { in_group, in_call, call_size, position, time, what }))
@@ -227,7 +228,7 @@ impl Seal<'_> {
 
     /// What a slot's MAC is of.
     fn fields<'a>(&'a self, serial: &'a [u8], place: &'a [u8], signed: &'a [u8]) -> [&'a [u8]; 5] {
-        [b"slot", &self.ledger_id, serial, place, signed]
+        [b"slot", self.ledger_id.as_bytes(), serial, place, signed]
     }
 }
 
@@ -238,7 +239,7 @@ impl Header {
         let mut rest = bytes.as_mut_slice();
         put(&mut rest, &MAGIC);
         put(&mut rest, &[VERSION]);
-        put(&mut rest, &self.ledger_id);
+        put(&mut rest, self.ledger_id.as_bytes());
         put(&mut rest, &self.serial.to_be_bytes());
         put(&mut rest, &self.chunk.to_be_bytes());
         put(&mut rest, &self.kept.to_be_bytes());
@@ -254,7 +255,7 @@ impl Header {
     ///
     /// # Errors
     /// `Damaged` if it was not written by this ledger, `UnsupportedFormat` if by a newer version.
-    pub(super) fn decode(file: &[u8], key: &LedgerKey, ledger_id: [u8; 16]) -> Result<Self> {
+    pub(super) fn decode(file: &[u8], key: &LedgerKey, ledger_id: LedgerId) -> Result<Self> {
         let damaged = |problem| Error::damaged(Part::Ledger, problem);
         let (bytes, _) = file
             .split_first_chunk::<HEADER_BYTES>()
@@ -274,7 +275,7 @@ impl Header {
         }
         let header = || -> Option<Self> {
             Some(Self {
-                ledger_id: take(&mut rest)?,
+                ledger_id: LedgerId::from_bytes(take(&mut rest)?),
                 serial: u32::from_be_bytes(take(&mut rest)?),
                 chunk: u32::from_be_bytes(take(&mut rest)?),
                 kept: u32::from_be_bytes(take(&mut rest)?),

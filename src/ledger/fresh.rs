@@ -5,6 +5,7 @@ use super::format::{HEADER_BYTES, Header, LedgerKey, Record, SLOT_BYTES, Seal, S
 use super::{Growth, offset};
 use crate::model::error::{Error, Result};
 use crate::model::position::Position;
+use crate::model::random_id::LedgerId;
 use crate::platform::disk::{Disk, DiskFile};
 use crate::platform::sync::Arc;
 
@@ -16,7 +17,7 @@ pub(super) struct Fresh<'a> {
     name: String,
     file: Box<dyn DiskFile>,
     key: Arc<LedgerKey>,
-    ledger_id: [u8; 16],
+    ledger_id: LedgerId,
     serial: u32,
     /// How many slots are written.
     slots: u64,
@@ -37,7 +38,7 @@ impl<'a> Fresh<'a> {
         disk: &'a dyn Disk,
         name: &str,
         key: Arc<LedgerKey>,
-        ledger_id: [u8; 16],
+        ledger_id: LedgerId,
         serial: u32,
     ) -> Result<Self> {
         let file = disk.begin(name).map_err(failed)?;

@@ -7,7 +7,8 @@ use super::format::{
 use super::{Ledger, recover};
 use crate::crypto::{Key, Mac};
 use crate::model::error::Result;
-use crate::model::position::Position;
+use crate::model::position::{Opening, Position};
+use crate::model::random_id::LedgerId;
 use crate::model::tag::{AccountTag, SessionTag, SubjectTag, TAG_LEN, TaggedScope, TenantTag};
 use crate::model::time::Millis;
 use crate::rule::Life;
@@ -74,7 +75,7 @@ pub struct LedgerFile {
     mac: Mac,
 }
 
-pub(crate) const ID: [u8; 16] = [9; 16];
+pub(crate) const ID: LedgerId = LedgerId::from_bytes([9; 16]);
 
 pub(crate) fn key() -> Key {
     Key::init(|bytes| bytes.fill(10))
@@ -169,7 +170,7 @@ impl LedgerFile {
             } else {
                 let (signed, tag) = slot.split_at_mut(SLOT_BYTES - TAG_LEN);
                 let fields: [&[u8]; 5] =
-                    [b"slot", &ID, &serial.to_be_bytes(), &place.to_be_bytes(), signed];
+                    [b"slot", ID.as_bytes(), &serial.to_be_bytes(), &place.to_be_bytes(), signed];
                 tag.copy_from_slice(&self.mac.tag(&fields));
             }
         }
@@ -198,7 +199,7 @@ fn from_record(record: &Record) -> SlotRecord {
     let ((kind, tag), cutoff) = match record.what {
         What::SignOut(scope, cutoff) => (kind_and_tag(scope), cutoff),
         What::Void => ((6, [0; 16]), 0),
-        What::Opened(opening) => ((7, opening), 0),
+        What::Opened(opening) => ((7, *opening.as_bytes()), 0),
     };
     let Record { in_group, in_call, call_size, position, time, .. } = *record;
     SlotRecord { in_group, in_call, call_size, position, time, kind, tag, cutoff }
@@ -208,7 +209,7 @@ fn to_record(record: &SlotRecord) -> Option<Record> {
     let SlotRecord { in_group, in_call, call_size, position, time, kind, tag, cutoff } = *record;
     let what = match kind {
         6 => What::Void,
-        7 => What::Opened(tag),
+        7 => What::Opened(Opening::from_bytes(tag)),
         _ => What::SignOut(scope_of(kind, tag)?, cutoff),
     };
     Some(Record { in_group, in_call, call_size, position, time, what })

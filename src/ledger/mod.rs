@@ -20,6 +20,7 @@ use std::io;
 use crate::crypto::{Key, fresh};
 use crate::model::error::{Error, Part, Result};
 use crate::model::position::{Opening, Position};
+use crate::model::random_id::LedgerId;
 use crate::model::tag::TaggedScope;
 use crate::model::time::Millis;
 use crate::observe;
@@ -114,7 +115,7 @@ impl Found {
             synced: AtomicU64::new(found.end),
             failed: AtomicBool::new(false),
             fences: RwLock::new(fences),
-            opening: fresh()?,
+            opening: Opening::from_bytes(fresh()?),
         };
         // Best effort: without space for a full reserve the store still opens.
         drop(ledger.lead(ledger.lock(), |ledger, state| ledger.grow(state, ledger.growth.reserve)));
@@ -189,8 +190,8 @@ impl State {
 
 impl Ledger {
     /// The name of the file of the ledger of this id.
-    pub(crate) fn file_name(ledger_id: &[u8; 16]) -> String {
-        format!("ledger-{}", base16ct::lower::encode_string(ledger_id))
+    pub(crate) fn file_name(ledger_id: &LedgerId) -> String {
+        format!("ledger-{}", base16ct::lower::encode_string(ledger_id.as_bytes()))
     }
 
     /// Whether a file of this name is a ledger.
@@ -202,7 +203,7 @@ impl Ledger {
     /// Writes the file of a new ledger. It counts from when a keyring names it.
     pub(crate) fn create(
         disk: &dyn Disk,
-        ledger_id: [u8; 16],
+        ledger_id: LedgerId,
         key: &Key,
         growth: Growth,
         now: Millis,
@@ -230,7 +231,7 @@ impl Ledger {
     /// `Damaged` if it is missing or not as this ledger left it.
     pub(crate) fn read(
         disk: Box<dyn Disk>,
-        ledger_id: [u8; 16],
+        ledger_id: LedgerId,
         key: &Key,
         growth: Growth,
     ) -> Result<Found> {

@@ -15,6 +15,7 @@ use std::thread::{Builder, Scope, ScopedJoinHandle, available_parallelism};
 use super::format::{HEADER_BYTES, Header, LedgerKey, Record, SLOT_BYTES, Seal, Slot, What};
 use crate::model::error::{Error, Part, Result};
 use crate::model::position::Position;
+use crate::model::random_id::LedgerId;
 
 /// What was found.
 #[derive(Debug)]
@@ -46,7 +47,7 @@ const SHARE: usize = 2 * 1024;
 pub(super) fn recover(
     mut file: impl Read,
     key: &LedgerKey,
-    ledger_id: [u8; 16],
+    ledger_id: LedgerId,
     mut each: impl FnMut(&Header, &Record),
 ) -> Result<Recovered> {
     let io = |error| Error::io("read the ledger")(error);

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::model::position::{Opening, Position};
+use crate::model::random_id::LedgerId;
 use crate::model::tag::{AccountTag, TenantTag};
 use crate::rule::Life;
 use crate::store::location::Place;
 use crate::testing::machine::Machine;
 
-const ID: [u8; 16] = [9; 16];
+const ID: LedgerId = LedgerId::from_bytes([9; 16]);
 const GROWTH: Growth = Growth { chunk: 4, reserve: 4 };
 
 fn key() -> Key {
@@ -29,7 +31,7 @@ fn open(machine: &Machine) -> Result<Ledger> {
     open_as(machine, ID)
 }
 
-fn open_as(machine: &Machine, id: [u8; 16]) -> Result<Ledger> {
+fn open_as(machine: &Machine, id: LedgerId) -> Result<Ledger> {
     let ledger = Ledger::read(machine.disk().unwrap(), id, &key(), GROWTH)?.settle()?;
     ledger.begin(6)?;
     Ok(ledger)
@@ -202,7 +204,7 @@ fn every_foreign_slot_is_damage() {
     let other = {
         // The same records in a ledger of another id, under the same key.
         let machine = Machine::new();
-        let id = [8; 16];
+        let id = LedgerId::filled(8);
         Ledger::create(&*machine.disk().unwrap(), id, &key(), GROWTH, 5).unwrap();
         let ledger = open_as(&machine, id).unwrap();
         append(&ledger, &[&[1]]);

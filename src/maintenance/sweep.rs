@@ -185,6 +185,7 @@ mod tests {
     use std::thread::{scope, yield_now};
 
     use super::*;
+    use crate::model::random_id::SignInId;
     use crate::{AccountId, Machine, SignIn, TenantId};
 
     // Without it: the sweep waits for one account after the other among many who write, or never
@@ -212,7 +213,7 @@ mod tests {
         }
         tags.sort_unstable();
         // A dead row in each tells that the sweep was there.
-        let dead = |tag: &AccountTag| row_key::sign_in(tag, &[0xdd; 16]);
+        let dead = |tag: &AccountTag| row_key::sign_in(tag, &SignInId::filled(0xdd));
         let mut rows = machine.rows();
         rows.extend(tags.iter().map(|tag| (dead(tag), vec![1])));
         machine.set_rows(rows);

@@ -32,6 +32,7 @@ macro_rules! sixteen_bytes {
         $crate::model::id::hidden_debug!($name);
     )+};
 }
+pub(crate) use sixteen_bytes;
 
 sixteen_bytes! {
     /// The keyed hash of an account's id.

@@ -2,12 +2,10 @@
 //! range and a sign-in a sub-range of it. Identifiers appear only as keyed hashes. Pure functions;
 //! `docs/format.md` has the table.
 
+use crate::model::random_id::SignInId;
 use crate::model::tag::{
     AccountTag, AliasTag, SessionTag, Slot, SubjectTag, TAG_LEN, TenantTag, WebTag,
 };
-
-/// The random id of a sign-in.
-pub(crate) type SignInId = [u8; 16];
 
 /// The row that holds the checkpoint of the ledger's synced end.
 pub(crate) const CHECKPOINT: &[u8] = b"C";
@@ -133,17 +131,17 @@ pub(crate) fn header(account: &AccountTag) -> Vec<u8> {
 }
 
 pub(crate) fn sign_in(account: &AccountTag, id: &SignInId) -> Vec<u8> {
-    join(&[&[ACCOUNT], account.as_bytes(), &[SIGN_IN], id])
+    join(&[&[ACCOUNT], account.as_bytes(), &[SIGN_IN], id.as_bytes()])
 }
 
 /// Every token of a sign-in.
 pub(crate) fn tokens(account: &AccountTag, id: &SignInId) -> Vec<u8> {
-    join(&[&[ACCOUNT], account.as_bytes(), &[TOKEN], id])
+    join(&[&[ACCOUNT], account.as_bytes(), &[TOKEN], id.as_bytes()])
 }
 
 /// Every token of a sign-in in one tenant.
 pub(crate) fn tokens_in(account: &AccountTag, id: &SignInId, tenant: &TenantTag) -> Vec<u8> {
-    join(&[&[ACCOUNT], account.as_bytes(), &[TOKEN], id, tenant.as_bytes()])
+    join(&[&[ACCOUNT], account.as_bytes(), &[TOKEN], id.as_bytes(), tenant.as_bytes()])
 }
 
 /// One part of a token. The first part of every token is 0.
@@ -158,7 +156,7 @@ pub(crate) fn token(
         &[ACCOUNT],
         account.as_bytes(),
         &[TOKEN],
-        id,
+        id.as_bytes(),
         tenant.as_bytes(),
         slot.as_bytes(),
         &[part],
@@ -168,17 +166,17 @@ pub(crate) fn token(
 /// One part of a web session that ends with a sign-in. Its key says by itself which index row finds
 /// it.
 pub(crate) fn web(account: &AccountTag, id: &SignInId, session: &WebTag, part: u8) -> Vec<u8> {
-    join(&[&[ACCOUNT], account.as_bytes(), &[WEB], id, session.as_bytes(), &[part]])
+    join(&[&[ACCOUNT], account.as_bytes(), &[WEB], id.as_bytes(), session.as_bytes(), &[part]])
 }
 
 /// Every part of a web session that ends with a sign-in.
 pub(crate) fn web_parts(account: &AccountTag, id: &SignInId, session: &WebTag) -> Vec<u8> {
-    join(&[&[ACCOUNT], account.as_bytes(), &[WEB], id, session.as_bytes()])
+    join(&[&[ACCOUNT], account.as_bytes(), &[WEB], id.as_bytes(), session.as_bytes()])
 }
 
 /// The row that finds a web session's sign-in. It goes in every batch that its rows go in.
 pub(crate) fn web_index(session: &WebTag, account: &AccountTag, id: &SignInId) -> Vec<u8> {
-    join(&[&[WEB_INDEX], session.as_bytes(), account.as_bytes(), id])
+    join(&[&[WEB_INDEX], session.as_bytes(), account.as_bytes(), id.as_bytes()])
 }
 
 /// Every row that finds a web session.
@@ -197,7 +195,7 @@ pub(crate) fn web_indexed(key: &[u8]) -> Option<(WebTag, AccountTag, SignInId)> 
     let mut rest = key.strip_prefix(&[WEB_INDEX])?;
     let session = take(&mut rest, WebTag::from_bytes)?;
     let account = take(&mut rest, AccountTag::from_bytes)?;
-    Some((session, account, rest.try_into().ok()?))
+    Some((session, account, SignInId::from_bytes(rest.try_into().ok()?)))
 }
 
 /// One part of a web session of nobody's.
@@ -239,16 +237,16 @@ pub(crate) fn parse(key: &[u8]) -> Option<AccountRow> {
     let (kind, mut rest) = rest.split_first()?;
     match *kind {
         HEADER if rest.is_empty() => Some(AccountRow::Header),
-        SIGN_IN => rest.try_into().ok().map(AccountRow::SignIn),
+        SIGN_IN => rest.try_into().ok().map(SignInId::from_bytes).map(AccountRow::SignIn),
         TOKEN => {
-            let sign_in = take(&mut rest, |id| id)?;
+            let sign_in = take(&mut rest, SignInId::from_bytes)?;
             let tenant = take(&mut rest, TenantTag::from_bytes)?;
             let slot = take(&mut rest, Slot::from_bytes)?;
             let [part] = *rest else { return None };
             Some(AccountRow::Token { sign_in, tenant, slot, part })
         }
         WEB => {
-            let sign_in = take(&mut rest, |id| id)?;
+            let sign_in = take(&mut rest, SignInId::from_bytes)?;
             let session = take(&mut rest, WebTag::from_bytes)?;
             let [part] = *rest else { return None };
             Some(AccountRow::Web { sign_in, session, part })
@@ -275,7 +273,7 @@ mod tests {
     #[test]
     fn an_account_is_one_range_and_a_sign_in_a_part_of_it() {
         let [a, b] = [1, 2].map(AccountTag::filled);
-        let (id, tenant) = ([3; 16], TenantTag::filled(4));
+        let (id, tenant) = (SignInId::filled(3), TenantTag::filled(4));
         let (slot, session) = (Slot::filled(5), WebTag::filled(5));
         let last = AccountTag::filled(0xff);
         let tokens_of = |part| token(&a, &id, &tenant, &slot, part);

@@ -96,7 +96,16 @@ mod tests {
     fn life(as_of: Position, time: Millis) -> Life {
         let (account, tenant) = (AccountTag::filled(1), TenantTag::filled(2));
         let session = Some(SessionTag::filled(3));
-        Life { opening: [0; 16], as_of, time, account, other: None, tenant, session, subject: None }
+        Life {
+            opening: Opening::filled(0),
+            as_of,
+            time,
+            account,
+            other: None,
+            tenant,
+            session,
+            subject: None,
+        }
     }
 
     fn fence(position: Position, cutoff: Millis) -> Fence {
@@ -105,7 +114,7 @@ mod tests {
 
     fn fences() -> Fences {
         let mut fences = Fences::default();
-        fences.open(0, [0; 16], 0);
+        fences.open(0, Opening::filled(0), 0);
         fences
     }
 
@@ -113,9 +122,9 @@ mod tests {
     fn a_sign_in_of_an_unknown_opening_or_beyond_its_end_is_dead() {
         let mut fences = Fences::default();
         assert!(fences.is_dead(&life(0, 0)));
-        fences.open(3, [0; 16], 0);
-        fences.open(6, [1; 16], 0);
-        let of = |opening, as_of| Life { opening: [opening; 16], ..life(as_of, 0) };
+        fences.open(3, Opening::filled(0), 0);
+        fences.open(6, Opening::filled(1), 0);
+        let of = |opening, as_of| Life { opening: Opening::filled(opening), ..life(as_of, 0) };
         let dead: Vec<bool> = (0..9).map(|as_of| fences.is_dead(&of(0, as_of))).collect();
         assert_eq!(dead, [true, true, true, false, false, false, true, true, true]);
         let dead: Vec<bool> = (4..9).map(|as_of| fences.is_dead(&of(1, as_of))).collect();

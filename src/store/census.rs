@@ -2,9 +2,10 @@
 
 use crate::model::error::{Error, Result};
 use crate::model::position::Position;
+use crate::model::random_id::SignInId;
 use crate::model::tag::{AccountTag, TaggedScope};
 use crate::rows::cipher::Header;
-use crate::rows::row_key::{self, IndexEntry, SignInId};
+use crate::rows::row_key::{self, IndexEntry};
 use crate::rule::Life;
 use crate::store::gate::{Core, Open};
 use crate::store::index;

@@ -12,6 +12,7 @@ use crate::ledger::Ledger;
 use crate::model::error::{Error, Part, Result};
 use crate::model::id::AccountId;
 use crate::model::position::Position;
+use crate::model::random_id::SignInId;
 use crate::model::sign_out::SessionPolicy;
 use crate::model::tag::{AccountTag, SessionTag, TAG_LEN};
 use crate::model::time::{Millis, millis};
@@ -22,7 +23,7 @@ use crate::platform::sync::{
     Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError, lock,
 };
 use crate::rows::cipher::{Header, Rows, SignInBody};
-use crate::rows::row_key::{self, SignInId};
+use crate::rows::row_key;
 use crate::rule::Life;
 use crate::store::commits::{Commits, Wanted, Written};
 use crate::store::counting::Counting;

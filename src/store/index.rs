@@ -2,9 +2,10 @@
 //! never decide: which of them are due follows from the sealed sign-ins and tokens alone.
 
 use crate::model::error::{Error, Result};
+use crate::model::random_id::SignInId;
 use crate::model::tag::AccountTag;
 use crate::rows::cipher::SignInBody;
-use crate::rows::row_key::{self, IndexEntry, SignInId};
+use crate::rows::row_key::{self, IndexEntry};
 use crate::rule::Life;
 use crate::store::gate::{Core, Open};
 

@@ -4,14 +4,15 @@ use crate::crypto::{Key, fresh};
 use crate::engine::{Batch, Durability, Row};
 use crate::model::error::{Error, Result};
 use crate::model::id::{AccountId, Alias, SessionId, Subject, TenantId};
+use crate::model::random_id::{Generation, SignInId};
 use crate::model::sign_in::{AsOf, MAX_ALIASES, SignIn, Stored};
 use crate::model::tag::{AccountTag, Slot, TenantTag};
 use crate::model::time::{Millis, from_millis, millis, to_millis};
 use crate::model::token::{RefreshToken, Token, Tokens};
 use crate::observe;
 use crate::platform::sync::Arc;
-use crate::rows::cipher::{Generation, Header, SignInBody};
-use crate::rows::row_key::{self, IndexEntry, SignInId};
+use crate::rows::cipher::{Header, SignInBody};
+use crate::rows::row_key::{self, IndexEntry};
 use crate::rule::Life;
 use crate::store::gate::{Core, Open};
 use crate::store::index;
@@ -249,7 +250,7 @@ impl LiveSignIn {
     /// the account. It is no secret, but tells who it is to nobody.
     #[must_use]
     pub fn id(&self) -> [u8; 16] {
-        self.0.id
+        *self.0.id.as_bytes()
     }
 
     /// The account.
@@ -420,7 +421,7 @@ pub(crate) fn sign_in(
         return Err(Error::SignedOut);
     }
     let mut earlier = earlier(&open, &account, &request.account)?;
-    let id = fresh()?;
+    let id = SignInId::from_bytes(fresh()?);
     earlier.live.push((id, index::entries(core, &life, &body)));
     let surplus = earlier.live.len().saturating_sub(core.options.max_sign_ins.into());
     let ended: Vec<_> = earlier.live.drain(..surplus).chain(earlier.dead).collect();
@@ -428,7 +429,7 @@ pub(crate) fn sign_in(
     let mut header = match earlier.header {
         Some(header) => header,
         None => Header {
-            generation: fresh()?,
+            generation: Generation::from_bytes(fresh()?),
             account_key: Key::random()?,
             sign_ins: Vec::new(),
             other,

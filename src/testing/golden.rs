@@ -1,6 +1,8 @@
 //! Known answers: what this version writes, byte for byte, and that it reads what is in
 //! `tests/golden`, of version 1 too. How the files are made is said there.
 
+use crate::model::position::Opening;
+use crate::model::random_id::{Generation, SignInId};
 use crate::store::location::Place;
 use std::path::Path;
 use std::time::Duration;
@@ -112,9 +114,9 @@ fn rows() -> (Rows, Tagger) {
 /// The user's header, with two sign-ins.
 fn header() -> Header {
     Header {
-        generation: [0xa1; 16],
+        generation: Generation::filled(0xa1),
         account_key: Key::init(|key| key.fill(0xa2)),
-        sign_ins: vec![[0xa3; 16], [0xa4; 16]],
+        sign_ins: [0xa3, 0xa4].map(SignInId::filled).to_vec(),
         other: None,
     }
 }
@@ -210,7 +212,10 @@ fn golden_headers() {
     let made = seeded("headers", || accounts.each_ref().map(seal));
     for ((key, value), account) in golden_rows("header", &made).into_iter().zip(accounts) {
         let opened = rows.open_header(&key, &value).unwrap();
-        assert_eq!((opened.generation, &opened.sign_ins), ([0xa1; 16], &header().sign_ins));
+        assert_eq!(
+            (opened.generation, &opened.sign_ins),
+            (Generation::filled(0xa1), &header().sign_ins)
+        );
         assert_eq!(opened.account_key.bytes(), &[0xa2; 32]);
         assert_eq!(rows.open_account(&key, &value, &opened).unwrap(), account);
     }
@@ -244,7 +249,7 @@ fn golden_sign_ins() {
         subject: None,
         aliases: Vec::new(),
         time: NOW,
-        opening: [0xa5; 16],
+        opening: Opening::filled(0xa5),
         as_of: 7,
     };
     let names = [(AliasKind::Email, "somebody@example.com"), (AliasKind::Opaque, "ümläut")];

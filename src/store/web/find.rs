@@ -2,6 +2,7 @@
 
 use crate::engine::Batch;
 use crate::model::error::Result;
+use crate::model::random_id::SignInId;
 use crate::model::tag::{AccountTag, WebTag};
 use crate::model::time::Millis;
 use crate::rows::cipher::Header;
@@ -33,7 +34,7 @@ pub(crate) fn is_found(
     open: &Open<'_>,
     session: &WebTag,
     account: &AccountTag,
-    sign_in: &[u8; 16],
+    sign_in: &SignInId,
 ) -> Result<bool> {
     Ok(open.get(&row_key::web_index(session, account, sign_in))?.is_some())
 }

@@ -27,8 +27,8 @@ pub(crate) use sweep::{Kind, tidy_slice, tidy_unbound};
 #[cfg_attr(not(feature = "tower-sessions"), allow(unused_imports))]
 pub(crate) use verbs::{create, delete, delete_expired, load, save};
 
+use crate::model::random_id::SignInId;
 use crate::model::tag::AccountTag;
-use crate::rows::row_key::SignInId;
 
 /// The sign-in that a web session ends with.
 #[derive(Clone, Copy, PartialEq, Eq)]

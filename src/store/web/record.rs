@@ -11,6 +11,7 @@ use crate::crypto::{TAG_BYTES, fresh};
 use crate::engine::Row;
 use crate::model::error::{Error, Result};
 use crate::model::position::{Opening, Position};
+use crate::model::random_id::Generation;
 use crate::model::tag::WebTag;
 use crate::model::time::{Millis, millis};
 use crate::platform::wipe::Wiped;
@@ -175,7 +176,7 @@ impl Rows {
     /// In the place of an account's header.
     fn nobody(&self, write_id: &[u8; 16]) -> Header {
         let account_key = self.key_of_nobody(b"oubliette/v1/web-session", write_id);
-        Header { generation: [0; 16], account_key, sign_ins: Vec::new(), other: None }
+        Header { generation: Generation::NONE, account_key, sign_ins: Vec::new(), other: None }
     }
 }
 
