@@ -37,12 +37,13 @@ use self::wrap::{kek_id, open_local_blob, unwrap_by, wrap_by, wrap_locally};
 use super::key_source::{KeyProvider, KeySource, MAX_BLOB_BYTES, Offered, WrappedKey};
 use super::seal::{Key, NONCE_BYTES, OVERHEAD_BYTES, fresh, open_in_place, seal_in_place, sub_key};
 use crate::model::error::{Error, Part, Result};
+use crate::model::position::Position;
 use crate::model::random_id::{LedgerId, StoreId};
 
 const MAGIC: &[u8; 4] = b"OUBK";
 const VERSION: u8 = 2;
 const OLD_VERSION: u8 = 1;
-const UNSETTLED: u64 = u64::MAX;
+const UNSETTLED: Position = Position::MAX;
 const ALG_LOCAL: u8 = 1;
 const ALG_PROVIDER: u8 = 3;
 /// For a time when two keys overlap, and for a key that is kept in a safe.
@@ -64,7 +65,7 @@ pub(crate) struct KeyringSecrets {
     pub(crate) newest_root: (u32, Key),
     /// Openings that the ledger has below this position are of version 1. `None` until that is
     /// settled.
-    pub(crate) old_end: Option<u64>,
+    pub(crate) old_end: Option<Position>,
 }
 
 impl KeyringSecrets {
@@ -76,7 +77,7 @@ impl KeyringSecrets {
             ledger_id: LedgerId::from_bytes(fresh()?),
             older_roots: Vec::new(),
             newest_root: (FIRST_EPOCH, Key::random()?),
-            old_end: Some(0),
+            old_end: Some(Position::ZERO),
         })
     }
 
@@ -113,7 +114,7 @@ impl KeyringSecrets {
             body.extend_from_slice(&epoch.to_be_bytes());
             body.extend_from_slice(root.bytes());
         }
-        body.extend_from_slice(&self.old_end.unwrap_or(UNSETTLED).to_be_bytes());
+        body.extend_from_slice(&self.old_end.unwrap_or(UNSETTLED).get().to_be_bytes());
         Ok(body)
     }
 
@@ -136,8 +137,11 @@ impl KeyringSecrets {
             roots.push((epoch, body.key()?));
         }
         let newest_root = roots.pop()?;
-        let old_end =
-            if version == OLD_VERSION { UNSETTLED } else { u64::from_be_bytes(*body.array()?) };
+        let old_end = if version == OLD_VERSION {
+            UNSETTLED
+        } else {
+            Position::new(u64::from_be_bytes(*body.array()?))
+        };
         let old_end = Some(old_end).filter(|end| *end != UNSETTLED);
         body.0.is_empty().then_some(Self {
             index_key,
@@ -263,7 +267,7 @@ impl Keyring {
     ///
     /// # Errors
     /// As [`Keyring::open`].
-    pub(crate) fn settled(bytes: &[u8], source: &KeySource, old_end: u64) -> Result<Vec<u8>> {
+    pub(crate) fn settled(bytes: &[u8], source: &KeySource, old_end: Position) -> Result<Vec<u8>> {
         let file = File::parse(bytes)?;
         for (_, offered) in source.all() {
             let Some(mount_key) = file.mount_key(offered)? else { continue };

@@ -192,13 +192,14 @@ impl Ledger {
                 let known =
                     fences.of_shard(shard).map(|(_, fence)| fence).inspect(|_| turns.looked_at(1));
                 known
-                    .filter(|fence| (old_floor + 1..=synced).contains(&fence.position))
+                    .filter(|fence| fence.position > old_floor && fence.position <= synced)
                     .for_each(&mut *look);
                 drop(fences);
                 turns.make_way();
             }
         };
-        let mut plan = Plan { floor: old_floor, known_since, first_opening: 0, kept: 0 };
+        let mut plan =
+            Plan { floor: old_floor, known_since, first_opening: Position::ZERO, kept: 0 };
         each(&mut |fence| {
             if fence.time < oldest {
                 plan.floor = plan.floor.max(fence.position);
@@ -225,7 +226,7 @@ impl Ledger {
             .zip(next)
             .skip_while(|(_, (position, time))| *position <= plan.floor || *time < oldest)
             .peekable();
-        plan.first_opening = live.peek().map_or(0, |((position, ..), _)| *position);
+        plan.first_opening = live.peek().map_or(Position::ZERO, |((position, ..), _)| *position);
         plan.kept += live.count() as u64;
         Ok(plan)
     }
@@ -237,7 +238,7 @@ impl Ledger {
         let mut turns = Turns::default();
         for shard in 0..SHARDS {
             let before = found.len();
-            self.fences().find_places(shard, plan.floor + 1..=start, &mut found);
+            self.fences().find_places(shard, plan.floor.next()..=start, &mut found);
             turns.looked_at(found.len() - before);
             turns.make_way();
         }
@@ -295,7 +296,7 @@ impl Ledger {
             serial,
             chunk: self.growth.chunk,
             kept,
-            tail: start + 1,
+            tail: start.next(),
             floor,
             known_since,
         }
@@ -305,10 +306,10 @@ impl Ledger {
     fn let_dropped_stand(&self, plan: &Plan) -> bool {
         let mut fences = self.fences.write().unwrap_or_else(PoisonError::into_inner);
         fences.forget_openings(plan.first_opening);
-        if plan.floor > 0 {
+        if plan.floor > Position::ZERO {
             fences.stand_for_dropped(super::floor(plan.floor, plan.known_since));
         }
-        plan.floor > 0
+        plan.floor > Position::ZERO
     }
 }
 

@@ -28,7 +28,7 @@ const VERSION: u8 = 1;
 /// No ledger grows by more slots at a time, nor gets so far: a header that says so would have
 /// memory reserved, and positions overflow, by its word alone.
 const MAX_CHUNK: u32 = 1 << 20;
-const MAX_TAIL: Position = 1 << 56;
+const MAX_TAIL: Position = Position::new(1 << 56);
 const SIGNED_BYTES: usize = SLOT_BYTES - TAG_LEN;
 const HEADER_SIGNED: usize = HEADER_BYTES - TAG_LEN;
 
@@ -131,7 +131,7 @@ impl Seal<'_> {
                     What::Void => ((6, [0; TAG_LEN]), 0),
                     What::Opened(opening) => ((7, *opening.as_bytes()), 0),
                 };
-                put(&mut rest, &r.position.to_be_bytes());
+                put(&mut rest, &r.position.get().to_be_bytes());
                 put(&mut rest, &r.in_group.to_be_bytes());
                 put(&mut rest, &r.in_call.to_be_bytes());
                 put(&mut rest, &r.call_size.to_be_bytes());
@@ -208,7 +208,7 @@ impl Seal<'_> {
             return None;
         }
         let mut rest = signed;
-        let position = u64::from_be_bytes(take(&mut rest)?);
+        let position = Position::new(u64::from_be_bytes(take(&mut rest)?));
         let [in_group, in_call, call_size] =
             [take(&mut rest)?, take(&mut rest)?, take(&mut rest)?].map(u16::from_be_bytes);
         let [kind, _] = take(&mut rest)?;
@@ -243,8 +243,8 @@ impl Header {
         put(&mut rest, &self.serial.to_be_bytes());
         put(&mut rest, &self.chunk.to_be_bytes());
         put(&mut rest, &self.kept.to_be_bytes());
-        put(&mut rest, &self.tail.to_be_bytes());
-        put(&mut rest, &self.floor.to_be_bytes());
+        put(&mut rest, &self.tail.get().to_be_bytes());
+        put(&mut rest, &self.floor.get().to_be_bytes());
         put(&mut rest, &self.known_since.to_be_bytes());
         let (signed, tag) = bytes.split_at_mut(HEADER_SIGNED);
         tag.copy_from_slice(&key.mac.tag(&[b"header", signed]));
@@ -279,8 +279,8 @@ impl Header {
                 serial: u32::from_be_bytes(take(&mut rest)?),
                 chunk: u32::from_be_bytes(take(&mut rest)?),
                 kept: u32::from_be_bytes(take(&mut rest)?),
-                tail: u64::from_be_bytes(take(&mut rest)?),
-                floor: u64::from_be_bytes(take(&mut rest)?),
+                tail: Position::new(u64::from_be_bytes(take(&mut rest)?)),
+                floor: Position::new(u64::from_be_bytes(take(&mut rest)?)),
                 known_since: u64::from_be_bytes(take(&mut rest)?),
             })
         }();
@@ -288,7 +288,7 @@ impl Header {
             .filter(|h| h.ledger_id == ledger_id)
             .ok_or_else(|| damaged("it is the header of another ledger"))?;
         let is_sound = (1..=MAX_CHUNK).contains(&header.chunk)
-            && (1..=MAX_TAIL).contains(&header.tail)
+            && (Position::new(1)..=MAX_TAIL).contains(&header.tail)
             && header.floor < header.tail;
         if is_sound { Ok(header) } else { Err(damaged("its header says what cannot be")) }
     }

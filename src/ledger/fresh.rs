@@ -131,7 +131,7 @@ pub(super) fn empty_file(header: &Header, key: &LedgerKey, growth: Growth) -> Ve
 
 /// How far a position is behind the one that a file's tail begins at.
 pub(super) fn behind(start: Position, position: Position) -> u64 {
-    position.saturating_sub(start)
+    position.since(start)
 }
 
 fn failed(error: std::io::Error) -> Error {

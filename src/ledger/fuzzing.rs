@@ -108,6 +108,7 @@ impl LedgerFile {
     #[must_use]
     pub fn header(&self, header: &FileHeader) -> Vec<u8> {
         let FileHeader { serial, chunk, kept, tail, floor, known_since } = *header;
+        let [tail, floor] = [tail, floor].map(Position::new);
         Header { ledger_id: ID, serial, chunk, kept, tail, floor, known_since }
             .encode(&self.key)
             .to_vec()
@@ -120,6 +121,7 @@ impl LedgerFile {
     pub fn read_header(&self, file: &[u8]) -> Result<FileHeader> {
         let Header { serial, chunk, kept, tail, floor, known_since, .. } =
             Header::decode(file, &self.key, ID)?;
+        let [tail, floor] = [tail, floor].map(Position::get);
         Ok(FileHeader { serial, chunk, kept, tail, floor, known_since })
     }
 
@@ -186,10 +188,10 @@ impl LedgerFile {
             recover(file, &self.key, ID, |_, record| records.push(from_record(record)))?;
         Ok(Read {
             records,
-            end: recovered.end,
+            end: recovered.end.get(),
             slots: recovered.slots,
             is_cut: recovered.is_cut,
-            voided: recovered.voided,
+            voided: recovered.voided.map(Position::get),
             rewrite: recovered.rewrite,
         })
     }
@@ -202,6 +204,7 @@ fn from_record(record: &Record) -> SlotRecord {
         What::Opened(opening) => ((7, *opening.as_bytes()), 0),
     };
     let Record { in_group, in_call, call_size, position, time, .. } = *record;
+    let position = position.get();
     SlotRecord { in_group, in_call, call_size, position, time, kind, tag, cutoff }
 }
 
@@ -212,6 +215,7 @@ fn to_record(record: &SlotRecord) -> Option<Record> {
         7 => What::Opened(Opening::from_bytes(tag)),
         _ => What::SignOut(scope_of(kind, tag)?, cutoff),
     };
+    let position = Position::new(position);
     Some(Record { in_group, in_call, call_size, position, time, what })
 }
 
@@ -223,7 +227,7 @@ impl SignedIn {
     /// The highest synced position when it was made.
     #[must_use]
     pub fn as_of(&self) -> u64 {
-        self.0.as_of
+        self.0.as_of.get()
     }
 
     /// Its time.
@@ -281,23 +285,18 @@ impl LedgerOn {
     ///
     /// # Errors
     /// As signing out.
-    pub fn stand(
-        &self,
-        scopes: &[(u8, [u8; 16])],
-        cutoff: Millis,
-        now: Millis,
-    ) -> Result<Position> {
+    pub fn stand(&self, scopes: &[(u8, [u8; 16])], cutoff: Millis, now: Millis) -> Result<u64> {
         let scopes: Vec<TaggedScope> =
             scopes.iter().filter_map(|(kind, tag)| scope_of(*kind, *tag)).collect();
-        self.0.stand(&scopes, cutoff, now).map(|span| span.last)
+        self.0.stand(&scopes, cutoff, now).map(|span| span.last.get())
     }
 
     /// Waits until the position is durable.
     ///
     /// # Errors
     /// As signing out.
-    pub fn wait(&self, position: Position) -> Result<()> {
-        self.0.wait(position)
+    pub fn wait(&self, position: u64) -> Result<()> {
+        self.0.wait(Position::new(position))
     }
 
     /// Compacts the file.
@@ -310,14 +309,15 @@ impl LedgerOn {
 
     /// The highest synced position.
     #[must_use]
-    pub fn synced(&self) -> Position {
-        self.0.synced()
+    pub fn synced(&self) -> u64 {
+        self.0.synced().get()
     }
 
     /// The highest position dropped for its age, and since when all are known.
     #[must_use]
-    pub fn horizon(&self) -> (Position, Millis) {
-        self.0.horizon()
+    pub fn horizon(&self) -> (u64, u64) {
+        let (floor, known_since) = self.0.horizon();
+        (floor.get(), known_since)
     }
 
     /// Whether the rule says that the sign-in has ended.
@@ -338,7 +338,7 @@ impl LedgerOn {
         let fences = self.0.fences().in_order().into_iter();
         let standing = fences.map(|(scope, fence)| {
             let (kind, tag) = kind_and_tag(scope);
-            Standing { kind, tag, position: fence.position, cutoff: fence.cutoff }
+            Standing { kind, tag, position: fence.position.get(), cutoff: fence.cutoff }
         });
         standing.collect()
     }

@@ -328,7 +328,7 @@ impl Rows {
     pub(crate) fn seal_checkpoint(&self, key: &[u8], position: Position) -> Result<Vec<u8>> {
         let mut row = vec![FORMAT, b'C'];
         row.resize(2 + NONCE_BYTES, 0);
-        row.extend_from_slice(&position.to_be_bytes());
+        row.extend_from_slice(&position.get().to_be_bytes());
         let aad = self.aad(b"checkpoint", &Generation::NONE, key, &[FORMAT, b'C']);
         seal_in_place(&self.checkpoint_key(), &aad, &mut row, 2)?;
         Ok(row)
@@ -346,7 +346,7 @@ impl Rows {
             open_in_place(&self.checkpoint_key(), &aad, &mut sealed).ok_or_else(damaged)?;
         opened
             .try_into()
-            .map(|bytes: &mut [u8; 8]| Position::from_be_bytes(*bytes))
+            .map(|bytes: &mut [u8; 8]| Position::new(u64::from_be_bytes(*bytes)))
             .map_err(|_| damaged())
     }
 

@@ -174,7 +174,7 @@ impl Fences {
 
     /// Whether the sign-in is dead, and by nothing else that stood before that sign-out.
     pub(crate) fn is_dead_since(&self, life: &Life, before: &Before) -> bool {
-        self.death(life).is_some() && !self.is_dead_by(life, before.first.saturating_sub(1))
+        self.death(life).is_some() && !self.is_dead_by(life, before.first.previous())
     }
 
     /// The fences of one shard that decide something, in no order: about sign-ins by the rule, or

@@ -229,7 +229,7 @@ mod tests {
             let of = scope(next(120) as u16);
             let time = 1000 + next(50);
             let cutoff = if next(3) == 0 { NO_CUTOFF } else { time - 20 + next(40) };
-            let fence = Fence { position, cutoff, time };
+            let fence = Fence { position: Position::new(position), cutoff, time };
             table.stand(of, fence);
             map.entry(of)
                 .and_modify(|frontier| frontier.add(fence))
@@ -237,6 +237,7 @@ mod tests {
             if position % 500 == 0 {
                 let floor =
                     position - next(if position % 1000 == 0 { 3 } else { 900 }).min(position - 1);
+                let floor = Position::new(floor);
                 (0..SHARDS).for_each(|shard| table.forget(shard, floor));
                 map = map
                     .into_iter()

@@ -263,27 +263,30 @@ mod tests {
 
     #[test]
     fn who_is_in_front_writes_for_those_behind() {
-        let (commits, groups) = (Commits::new(0), Mutex::new(Vec::new()));
+        let (commits, groups) = (Commits::new(Position::ZERO), Mutex::new(Vec::new()));
         let done = behind_one(&commits, 5, |number| {
             commits.commit(wanted(number as u8, MOST / 2), |group, checkpoint| {
                 groups
                     .lock()
                     .unwrap()
                     .push(group.iter().map(|one| one.account.as_bytes()[0]).collect::<Vec<_>>());
-                all_held(&group, checkpoint + 1)
+                all_held(&group, checkpoint.next())
             })
         });
         assert!(done.into_iter().all(|done| done.unwrap()));
         // In order, and never more changes than readers can bear.
         assert_eq!(groups.into_inner().unwrap(), [vec![0, 1], vec![2, 3], vec![4]]);
         let queue = commits.queue.into_inner().unwrap();
-        assert_eq!((queue.checkpoint, queue.is_led, queue.waiting.len()), (3, false, 0));
+        assert_eq!(
+            (queue.checkpoint, queue.is_led, queue.waiting.len()),
+            (Position::new(3), false, 0)
+        );
     }
 
     // Without it: the others of a group that failed are told that it went well, or wait for ever.
     #[test]
     fn a_group_that_fails_fails_for_everybody() {
-        let commits = Commits::new(7);
+        let commits = Commits::new(Position::new(7));
         let done = behind_one(&commits, 3, |number| {
             commits.commit(wanted(number as u8, 1), |_, _| Err(Error::Full(Part::Engine)))
         });
@@ -291,13 +294,13 @@ mod tests {
         assert!(
             commits.commit(wanted(9, 1), |group, checkpoint| all_held(&group, checkpoint)).unwrap()
         );
-        assert_eq!(lock(&commits.queue).checkpoint, 7);
+        assert_eq!(lock(&commits.queue).checkpoint, Position::new(7));
     }
 
     // Without it: a panic of who writes leaves the others waiting for ever.
     #[test]
     fn nobody_waits_for_who_panicked() {
-        let commits = Commits::new(0);
+        let commits = Commits::new(Position::ZERO);
         let done = behind_one(&commits, 4, |number| {
             let write = |group: Vec<Wanted>, checkpoint| {
                 if number == 0 { panic!("on purpose") } else { all_held(&group, checkpoint) }

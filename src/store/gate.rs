@@ -361,7 +361,7 @@ impl Core {
     }
 
     fn knows_two_tags(&self) -> bool {
-        self.old_end > 0 && self.ledger.fences().has_opening_before(self.old_end)
+        self.old_end > Position::ZERO && self.ledger.fences().has_opening_before(self.old_end)
     }
 }
 

@@ -4,6 +4,7 @@ use crate::crypto::{Key, fresh};
 use crate::engine::{Batch, Durability, Row};
 use crate::model::error::{Error, Result};
 use crate::model::id::{AccountId, Alias, SessionId, Subject, TenantId};
+use crate::model::position::Position;
 use crate::model::random_id::{Generation, SignInId};
 use crate::model::sign_in::{AsOf, MAX_ALIASES, SignIn, Stored};
 use crate::model::tag::{AccountTag, Slot, TenantTag};
@@ -381,7 +382,7 @@ pub(crate) fn sign_in(
         // it.
         time: request.time.map_or(now, to_millis).min(now),
         opening: core.ledger.opening(),
-        as_of: 0,
+        as_of: Position::ZERO,
     };
     if let Some((app_tenant, _)) = request.account.as_app()
         && *app_tenant != body.tenant

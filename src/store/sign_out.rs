@@ -119,7 +119,7 @@ fn carry_out(core: &Core, request: &SignOut) -> Result<Done> {
     }
     drop(locks);
     let receipt = Receipt {
-        position: span.last,
+        position: span.last.get(),
         at: from_millis(now),
         accounts: is_whole.then_some(taken.len()),
         refresh_tokens,
@@ -135,7 +135,7 @@ impl Done {
     /// An alias that nobody has.
     fn of_nobody(core: &Core) -> Self {
         let receipt = Receipt {
-            position: core.ledger.synced(),
+            position: core.ledger.synced().get(),
             at: from_millis(core.clock.now()),
             accounts: Some(0),
             refresh_tokens: Vec::new(),

@@ -6,7 +6,7 @@
 //! the same parts.
 
 use crate::ledger::{Found, Growth, Ledger, fuzzing as ledger};
-use crate::model::position::Opening;
+use crate::model::position::{Opening, Position};
 use crate::model::random_id::{Generation, LedgerId, SignInId, StoreId};
 use crate::store::location::Place;
 use crate::testing::machine::Machine;
@@ -154,7 +154,7 @@ impl SignInBody {
         aliases: Vec<Alias>,
         (time, opening, as_of): (Millis, [u8; 16], u64),
     ) -> Self {
-        let opening = Opening::from_bytes(opening);
+        let (opening, as_of) = (Opening::from_bytes(opening), Position::new(as_of));
         Self(row::SignInBody { tenant, session, subject, aliases, time, opening, as_of })
     }
 }
@@ -182,7 +182,7 @@ impl Rows {
             ledger_id: LedgerId::from_bytes([3; 16]),
             older_roots: vec![(1, fixed_key(&[4; 32]))],
             newest_root: (2, fixed_key(&[5; 32])),
-            old_end: Some(0),
+            old_end: Some(Position::ZERO),
         };
         let header = row::Header {
             generation: Generation::from_bytes([6; 16]),
@@ -293,7 +293,7 @@ impl Rows {
     /// # Errors
     /// As the store.
     pub fn seal_checkpoint(&self, key: &[u8], position: u64) -> Result<Vec<u8>> {
-        self.rows.seal_checkpoint(key, position)
+        self.rows.seal_checkpoint(key, Position::new(position))
     }
 
     /// Opens a checkpoint.
@@ -301,7 +301,7 @@ impl Rows {
     /// # Errors
     /// `Damaged`.
     pub fn open_checkpoint(&self, key: &[u8], value: &[u8]) -> Result<u64> {
-        self.rows.open_checkpoint(key, value)
+        self.rows.open_checkpoint(key, value).map(Position::get)
     }
 
     /// A row with any clear front and any text behind it, sealed as the store seals such rows.
@@ -411,6 +411,10 @@ impl LedgerOn {
             &ledger::key(),
             Growth { chunk, reserve },
         )?;
-        if found.reaches(checkpoint) { found.settle().map(Self).map(Some) } else { Ok(None) }
+        if found.reaches(Position::new(checkpoint)) {
+            found.settle().map(Self).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Known answers: what this version writes, byte for byte, and that it reads what is in
 //! `tests/golden`, of version 1 too. How the files are made is said there.
 
-use crate::model::position::Opening;
+use crate::model::position::{Opening, Position};
 use crate::model::random_id::{Generation, SignInId};
 use crate::store::location::Place;
 use std::path::Path;
@@ -189,7 +189,7 @@ fn golden_keyrings() {
             (keys(secrets), secrets.current_root().0),
             (keys(expected), expected.current_root().0)
         );
-        assert_eq!(secrets.old_end, Some(0));
+        assert_eq!(secrets.old_end, Some(Position::ZERO));
     }
     // Of version 1: the same keys, and nothing is said of where its openings end.
     for (name, source) in [("keyring", operator(0)), ("keyring-two-wraps", operator(1))] {
@@ -250,7 +250,7 @@ fn golden_sign_ins() {
         aliases: Vec::new(),
         time: NOW,
         opening: Opening::filled(0xa5),
-        as_of: 7,
+        as_of: Position::new(7),
     };
     let names = [(AliasKind::Email, "somebody@example.com"), (AliasKind::Opaque, "ümläut")];
     let aliases = names.map(|(kind, name)| Alias::new(kind, name).unwrap()).to_vec();
@@ -258,7 +258,7 @@ fn golden_sign_ins() {
         session: Some(session()),
         subject: Some(subject()),
         aliases,
-        as_of: u64::MAX,
+        as_of: Position::MAX,
         ..least.clone()
     };
     let bodies = [least, most];
@@ -372,11 +372,10 @@ fn tokens_are_golden(name: &str, tokens: &[Token]) -> usize {
 
 #[test]
 fn golden_checkpoint() {
-    let (rows, _) = rows();
-    let made =
-        seeded("checkpoint", || rows.seal_checkpoint(CHECKPOINT, 0x0102_0304_0506_0708).unwrap());
+    let ((rows, _), position) = (rows(), Position::new(0x0102_0304_0506_0708));
+    let made = seeded("checkpoint", || rows.seal_checkpoint(CHECKPOINT, position).unwrap());
     let found = golden_rows("checkpoint", &[(CHECKPOINT.to_vec(), made)]);
-    assert_eq!(rows.open_checkpoint(CHECKPOINT, &found[0].1).unwrap(), 0x0102_0304_0506_0708);
+    assert_eq!(rows.open_checkpoint(CHECKPOINT, &found[0].1).unwrap(), position);
 }
 
 /// Who is signed out in the known ledgers.
@@ -443,14 +442,14 @@ fn golden_ledger() {
         file_of(&machine)
     });
     let found = ledger(&Machine::new(), Some(golden("ledger", &[&made]).remove(0)));
-    assert_eq!((found.synced(), found.horizon()), (8, (0, NOW)));
+    assert_eq!((found.synced(), found.horizon()), (Position::new(8), (Position::ZERO, NOW)));
     let last = |scope| found.fences().last(scope);
-    for (scope, position) in scopes().into_iter().zip(2..) {
+    for (scope, position) in scopes().into_iter().zip((2..).map(Position::new)) {
         assert_eq!(last(scope), Some(Fence { position, cutoff: NOW - 5, time: NOW + 1 }));
     }
     assert_eq!(
         last(TaggedScope::Everybody),
-        Some(Fence { position: 8, cutoff: NO_CUTOFF, time: NOW + 3 })
+        Some(Fence { position: Position::new(8), cutoff: NO_CUTOFF, time: NOW + 3 })
     );
     assert!(
         last(TaggedScope::Account(AccountTag::filled(1))).is_none()
@@ -458,7 +457,7 @@ fn golden_ledger() {
     );
     assert_eq!(
         found.fences().openings().iter().map(|(position, ..)| *position).collect::<Vec<_>>(),
-        [1, 7]
+        [1, 7].map(Position::new)
     );
 }
 
@@ -477,8 +476,8 @@ fn golden_compacted_ledger() {
         file_of(&machine)
     });
     let found = ledger(&Machine::new(), Some(golden("ledger-compacted", &[&made]).remove(0)));
-    assert_eq!((found.synced(), found.horizon()), (39, (2, NOW + 1)));
-    let last = |scope| found.fences().last(scope).map(|fence| (fence.position, fence.time));
+    assert_eq!((found.synced(), found.horizon()), (Position::new(39), (Position::new(2), NOW + 1)));
+    let last = |scope| found.fences().last(scope).map(|fence| (fence.position.get(), fence.time));
     assert_eq!(
         [last(scopes()[0]), last(scopes()[1])],
         [Some((37, NOW + 19)), Some((38, NOW + 19))]

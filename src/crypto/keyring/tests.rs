@@ -1,5 +1,6 @@
 //! The keyring's format: what opens, and that nothing else does.
 
+use crate::model::position::Position;
 use crate::model::random_id::{LedgerId, StoreId};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -518,12 +519,18 @@ fn a_keyring_is_settled_without_the_keys_that_are_not_there() {
     let (mut keyring, _) = Keyring::create(&local(0)).unwrap();
     keyring.secrets.old_end = None;
     let both = keyring.encode(&local(0).also(local(1))).unwrap();
-    let settled = Keyring::settled(&both, &local(0), 7).unwrap();
+    let settled = Keyring::settled(&both, &local(0), Position::new(7)).unwrap();
     for key in [local(0), local(1)] {
         let opened = Keyring::open(&settled, &key).unwrap();
-        assert_eq!((opened.store_id, opened.secrets.old_end), (keyring.store_id, Some(7)));
+        assert_eq!(
+            (opened.store_id, opened.secrets.old_end),
+            (keyring.store_id, Some(Position::new(7)))
+        );
         assert_eq!(opened.secrets.index_key.bytes(), keyring.secrets.index_key.bytes());
     }
-    assert!(matches!(Keyring::settled(&both, &local(2), 7), Err(Error::KeyRejected)));
+    assert!(matches!(
+        Keyring::settled(&both, &local(2), Position::new(7)),
+        Err(Error::KeyRejected)
+    ));
     assert_eq!(Keyring::open(&both, &local(1)).unwrap().secrets.old_end, None);
 }

@@ -130,7 +130,7 @@ fn unknown_names(scope: &Scope) -> Vec<ScopeKind> {
 
 fn recorded((scope, fence): (TaggedScope, Fence)) -> Recorded {
     Recorded {
-        position: fence.position,
+        position: fence.position.get(),
         at: from_millis(fence.time),
         kind: ScopeKind::of_rule(scope),
         signed_in_before: (fence.cutoff != NO_CUTOFF).then(|| from_millis(fence.cutoff)),
