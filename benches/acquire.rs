@@ -16,14 +16,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use common::{Bare, Bench, Pair, Random, TOKENS, access_token, account, client, is_bench, is_short, query, refresh_token, sizes};
+use common::{
+    Bare, Bench, Pair, Random, TOKENS, access_token, account, client, is_bench, is_short, query,
+    refresh_token, sizes,
+};
 use oubliette::*;
 use tokio::runtime::Runtime;
 
 const THREADS: usize = 2;
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .enable_all()
+        .build()
+        .unwrap();
     let accounts = sizes()[0];
     let mut bench = Bench::new(accounts);
     let (lives, pairs) = bench.some(usize::MAX);
@@ -67,7 +74,8 @@ fn cached(runtime: &Runtime, bench: &Bench, lives: Arc<Vec<LiveSignIn>>, pairs: 
                 let mut random = Random((seed * 1000 + task) as u64);
                 async move {
                     for _ in 0..each {
-                        let (live, wanted) = (&lives[random.below(lives.len())], &wanted[random.below(TOKENS)]);
+                        let (live, wanted) =
+                            (&lives[random.below(lives.len())], &wanted[random.below(TOKENS)]);
                         let refresh = |_| async { Err(RefreshError::failed("it is in the cache")) };
                         black_box(acquirer.acquire_async(live, wanted, refresh).await.unwrap());
                     }
@@ -95,7 +103,9 @@ fn cached(runtime: &Runtime, bench: &Bench, lives: Arc<Vec<LiveSignIn>>, pairs: 
                 let mut random = Random((seed * 1000 + task) as u64);
                 async move {
                     for _ in 0..each {
-                        black_box(moka.get(&(random.below(accounts), random.below(TOKENS))).unwrap());
+                        black_box(
+                            moka.get(&(random.below(accounts), random.below(TOKENS))).unwrap(),
+                        );
                     }
                 }
             })
@@ -129,7 +139,11 @@ fn cached(runtime: &Runtime, bench: &Bench, lives: Arc<Vec<LiveSignIn>>, pairs: 
 }
 
 /// Starts so many tasks; how long it takes until all have ended.
-fn run_tasks<F: Future<Output = ()> + Send + 'static>(runtime: &Runtime, tasks: usize, task: impl Fn(usize) -> F) -> Duration {
+fn run_tasks<F: Future<Output = ()> + Send + 'static>(
+    runtime: &Runtime,
+    tasks: usize,
+    task: impl Fn(usize) -> F,
+) -> Duration {
     let work: Vec<F> = (0..tasks).map(task).collect();
     runtime.block_on(async {
         let start = Instant::now();
@@ -147,7 +161,9 @@ fn sign_outs(runtime: &Runtime, bench: &Bench) {
     let each = if is_bench() { 50 } else { 2 };
     let store = bench.store().clone();
     let asynchronous = AsyncTokenStore::from(store.clone());
-    let nobody = move |seed: usize, n: usize| SignOut::account(&account(10_000_000 + (seed * each + n) as u32));
+    let nobody = move |seed: usize, n: usize| {
+        SignOut::account(&account(10_000_000 + (seed * each + n) as u32))
+    };
     let by_tasks = || {
         let store = asynchronous.clone();
         run_tasks(runtime, AT_ONCE, move |task| {
@@ -164,7 +180,9 @@ fn sign_outs(runtime: &Runtime, bench: &Bench) {
         std::thread::scope(|scope| {
             for thread in 0..AT_ONCE {
                 let store = &store;
-                scope.spawn(move || (0..each).for_each(|n| drop(store.sign_out(nobody(thread, n)).unwrap())));
+                scope.spawn(move || {
+                    (0..each).for_each(|n| drop(store.sign_out(nobody(thread, n)).unwrap()))
+                });
             }
         });
         start.elapsed()
@@ -184,14 +202,20 @@ fn sign_outs(runtime: &Runtime, bench: &Bench) {
     }
     let rate = |times| (AT_ONCE * each) as f64 / median(times);
     let (tasks, threads) = (rate(tasks), rate(threads));
-    println!("\nsign-outs by {AT_ONCE} tasks: {tasks:.0}/s, by {AT_ONCE} threads: {threads:.0}/s, ratio {:.2}", tasks / threads);
+    println!(
+        "\nsign-outs by {AT_ONCE} tasks: {tasks:.0}/s, by {AT_ONCE} threads: {threads:.0}/s, ratio {:.2}",
+        tasks / threads
+    );
 }
 
 /// How long a call keeps the thread that polls it, while four threads sign in, put and sign out.
 fn polls(runtime: &Runtime, bench: &Bench) {
     let store = AsyncTokenStore::from(bench.store().clone());
     let calls = if is_bench() { 50 * rounds(60) } else { 5 };
-    println!("\n{:<34} {:>12} {:>12} {:>12} {:>12}", "longest poll of a call", "p50", "p99", "p99.9", "worst");
+    println!(
+        "\n{:<34} {:>12} {:>12} {:>12} {:>12}",
+        "longest poll of a call", "p50", "p99", "p99.9", "worst"
+    );
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for writer in 0..4 {
@@ -210,21 +234,30 @@ fn polls(runtime: &Runtime, bench: &Bench) {
         let mut random = Random(1);
         runtime.block_on(live.put(access_token(0, &mut random))).unwrap();
         let (acquirer, wanted) = (Acquirer::new(), query(0));
-        let refreshed =
-            |grant: Grant| async move { Ok(Tokens::from(grant.access_token(None, "x".repeat(1600), Duration::from_secs(3600)))) };
+        let refreshed = |grant: Grant| async move {
+            Ok(Tokens::from(grant.access_token(None, "x".repeat(1600), Duration::from_secs(3600))))
+        };
         runtime.block_on(live.put(refresh_token(&mut random))).unwrap();
         measure(runtime, "access_token", calls, || live.access_token(&wanted));
         measure(runtime, "access_token, of a subset", calls, || {
             let live = live.clone();
             async move { live.access_token(&AccessQuery::new(client())).await }
         });
-        measure(runtime, "acquire_async, cached", calls, || acquirer.acquire_async(&live, &wanted, refreshed));
+        measure(runtime, "acquire_async, cached", calls, || {
+            acquirer.acquire_async(&live, &wanted, refreshed)
+        });
         measure(runtime, "acquire_async, refreshing", calls / 10, || {
-            acquirer.acquire_async(&live, AccessRequest::new(wanted.clone()).force_refresh(), refreshed)
+            acquirer.acquire_async(
+                &live,
+                AccessRequest::new(wanted.clone()).force_refresh(),
+                refreshed,
+            )
         });
         measure(runtime, "put", calls / 10, || live.put(access_token(0, &mut Random(2))));
         measure(runtime, "sign_in", calls / 10, || store.sign_in(common::sign_in(30_000_001)));
-        measure(runtime, "sign_out", calls / 10, || store.sign_out(SignOut::account(&account(30_000_001))));
+        measure(runtime, "sign_out", calls / 10, || {
+            store.sign_out(SignOut::account(&account(30_000_001)))
+        });
         is_over.store(true, Ordering::Relaxed);
     });
 }
@@ -238,7 +271,8 @@ fn measure<F: Future>(runtime: &Runtime, what: &str, calls: usize, call: impl Fn
         })
         .collect();
     longest.sort_unstable();
-    let at = |part: f64| micros(longest[((longest.len() - 1) as f64 * part) as usize].as_secs_f64());
+    let at =
+        |part: f64| micros(longest[((longest.len() - 1) as f64 * part) as usize].as_secs_f64());
     println!("{what:<34} {:>12} {:>12} {:>12} {:>12}", at(0.5), at(0.99), at(0.999), at(1.0));
 }
 

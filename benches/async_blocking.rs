@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use common::{Random, TOKENS, add_account, client, folder, is_bench, is_short, query, refresh_token};
+use common::{
+    Random, TOKENS, add_account, client, folder, is_bench, is_short, query, refresh_token,
+};
 use oubliette::*;
 
 /// Times each poll of a future.
@@ -45,18 +47,32 @@ fn main() {
         20_000
     };
     let folder = folder();
-    let store = TokenStore::builder(folder.path().join("tokens")).key(KeySource::bytes([7; 32])).open().unwrap();
+    let store = TokenStore::builder(folder.path().join("tokens"))
+        .key(KeySource::bytes([7; 32]))
+        .open()
+        .unwrap();
     let mut random = Random(1);
     // Most of them are of 40 tenants, one of which will be signed out.
-    let lives: Vec<LiveSignIn> = (0..accounts).map(|number| add_account(&store, number, TOKENS, &mut random)).collect();
-    let readers: Vec<AsyncSignIn> =
-        (0u32..).zip(&lives).filter(|(n, _)| n % 40 > 1).map(|(_, live)| live.clone().into()).collect();
+    let lives: Vec<LiveSignIn> =
+        (0..accounts).map(|number| add_account(&store, number, TOKENS, &mut random)).collect();
+    let readers: Vec<AsyncSignIn> = (0u32..)
+        .zip(&lives)
+        .filter(|(n, _)| n % 40 > 1)
+        .map(|(_, live)| live.clone().into())
+        .collect();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
 
-    println!("{accounts} accounts of {TOKENS} tokens of 1.6 kB; how long polls of `access_token` took");
-    println!("{:<34} {:>9} {:>9} {:>9} {:>9} | put off", "beside", "median", "99 %", "99.9 %", "longest");
+    println!(
+        "{accounts} accounts of {TOKENS} tokens of 1.6 kB; how long polls of `access_token` took"
+    );
+    println!(
+        "{:<34} {:>9} {:>9} {:>9} {:>9} | put off",
+        "beside", "median", "99 %", "99.9 %", "longest"
+    );
     let quiet = Duration::from_millis(if is_bench() { 2_000 } else { 20 });
-    let beside = |what: &str, work: &(dyn Fn(&AtomicBool) + Sync)| reads_beside(what, &runtime, &readers, work);
+    let beside = |what: &str, work: &(dyn Fn(&AtomicBool) + Sync)| {
+        reads_beside(what, &runtime, &readers, work)
+    };
     let for_a_while = |done: &AtomicBool, mut work: Box<dyn FnMut() + '_>| {
         let end = Instant::now() + quiet;
         while Instant::now() < end && !done.load(Ordering::Relaxed) {
@@ -66,7 +82,12 @@ fn main() {
     beside("nothing", &|_| std::thread::sleep(quiet));
     beside("puts that survive a power loss", &|done| {
         let mut random = Random(3);
-        for_a_while(done, Box::new(|| drop(lives[random.below(lives.len())].put(refresh_token(&mut random)).unwrap())));
+        for_a_while(
+            done,
+            Box::new(|| {
+                drop(lives[random.below(lives.len())].put(refresh_token(&mut random)).unwrap())
+            }),
+        );
     });
     beside("sign-ins", &|done| {
         let mut number = accounts;
@@ -79,7 +100,9 @@ fn main() {
         );
     });
     let nobody = AccountId::new("login.example.com", "nobody").unwrap();
-    beside("sign-outs", &|done| for_a_while(done, Box::new(|| drop(store.sign_out(SignOut::account(&nobody)).unwrap()))));
+    beside("sign-outs", &|done| {
+        for_a_while(done, Box::new(|| drop(store.sign_out(SignOut::account(&nobody)).unwrap())))
+    });
     beside("a tenant's rows being deleted", &|_| {
         store.sign_out(SignOut::tenant(&TenantId::new("tenant-1").unwrap())).unwrap();
         store.wait_reclaimed().unwrap();
@@ -114,7 +137,10 @@ fn main() {
         for _ in 0..rounds {
             _ = store.stats().await.unwrap();
         }
-        println!("\nthere and back again on another thread (stats): {:.1} µs", micros(start.elapsed() / rounds));
+        println!(
+            "\nthere and back again on another thread (stats): {:.1} µs",
+            micros(start.elapsed() / rounds)
+        );
     });
     observed(&readers[0], rounds * 20);
     drop((lives, readers));
@@ -129,9 +155,15 @@ fn observed(live: &AsyncSignIn, rounds: u32) {
         start.elapsed().as_secs_f64() * 1e9 / f64::from(rounds)
     };
     let told = each(Box::new(|| {
-        let span = tracing::debug_span!("read", kind = black_box("access"), outcome = tracing::field::Empty).entered();
+        let span = tracing::debug_span!(
+            "read",
+            kind = black_box("access"),
+            outcome = tracing::field::Empty
+        )
+        .entered();
         span.record("outcome", black_box("hit"));
-        metrics::counter!("oubliette_reads_total", "kind" => "access", "outcome" => "hit").increment(1);
+        metrics::counter!("oubliette_reads_total", "kind" => "access", "outcome" => "hit")
+            .increment(1);
     }));
     let wanted = query(0);
     let read = each(Box::new(|| drop(black_box(live.blocking().access_token(&wanted).unwrap()))));
@@ -142,7 +174,12 @@ fn observed(live: &AsyncSignIn, rounds: u32) {
 }
 
 /// Reads on the runtime's thread while `work` goes on in another one.
-fn reads_beside(what: &str, runtime: &tokio::runtime::Runtime, readers: &[AsyncSignIn], work: &(dyn Fn(&AtomicBool) + Sync)) {
+fn reads_beside(
+    what: &str,
+    runtime: &tokio::runtime::Runtime,
+    readers: &[AsyncSignIn],
+    work: &(dyn Fn(&AtomicBool) + Sync),
+) {
     let done = AtomicBool::new(false);
     let (mut polls, mut reads) = (Vec::new(), 0);
     std::thread::scope(|scope| {
@@ -172,8 +209,13 @@ fn micros(time: Duration) -> f64 {
 /// The median, the 99th and the 99.9th percentile, and the longest. Empties the list.
 fn spread(times: &mut Vec<Duration>) -> String {
     times.sort_unstable();
-    let at = |part: f64| times.get(((times.len() as f64 * part) as usize).min(times.len().saturating_sub(1))).copied();
-    let shown = [0.5, 0.99, 0.999, 1.0].map(|part| format!("{:>6.0} µs", micros(at(part).unwrap_or_default())));
+    let at = |part: f64| {
+        times
+            .get(((times.len() as f64 * part) as usize).min(times.len().saturating_sub(1)))
+            .copied()
+    };
+    let shown = [0.5, 0.99, 0.999, 1.0]
+        .map(|part| format!("{:>6.0} µs", micros(at(part).unwrap_or_default())));
     times.clear();
     shown.join(" ")
 }

@@ -51,10 +51,16 @@ fn main() {
     let routes = oubliette::logout::sign_out_routes(bench.store().clone(), issuers);
     let address = runtime.block_on(serve(axum::Router::new().merge(routes)));
     let connection = runtime.block_on(Connection::open(address));
-    let mut callbacks = Callbacks { bench, runtime, receiver, connection, signer, number: accounts };
+    let mut callbacks =
+        Callbacks { bench, runtime, receiver, connection, signer, number: accounts };
 
-    println!("{accounts} accounts of {TOKENS} tokens of 1.6 kB; tokens signed with RS256 (2048 bits)");
-    println!("{:<62} {:>12} {:>12} {:>7} {:>7} {:>9}", "", "ours", "yardstick", "ratio", "at most", "quartiles");
+    println!(
+        "{accounts} accounts of {TOKENS} tokens of 1.6 kB; tokens signed with RS256 (2048 bits)"
+    );
+    println!(
+        "{:<62} {:>12} {:>12} {:>7} {:>7} {:>9}",
+        "", "ours", "yardstick", "ratio", "at most", "quartiles"
+    );
     answers(&mut callbacks, rounds);
     refusals(&mut callbacks, rounds);
     throughput(&callbacks, address, accounts);
@@ -73,7 +79,14 @@ fn answers(callbacks: &mut Callbacks, rounds: usize) {
         c.bench.store().wait_reclaimed().unwrap();
         c.posts(&body)
     };
-    compare("POST, durable | the same again: verified, no sign-out", rounds, None, callbacks, durable, again);
+    compare(
+        "POST, durable | the same again: verified, no sign-out",
+        rounds,
+        None,
+        callbacks,
+        durable,
+        again,
+    );
     let durable = |c: &mut Callbacks| {
         let body = c.prepare();
         c.receives(&body, 200)
@@ -84,17 +97,35 @@ fn answers(callbacks: &mut Callbacks, rounds: usize) {
         c.bench.store().wait_reclaimed().unwrap();
         c.receives(&body, 200)
     };
-    compare("Receiver::back_channel, durable | the same again", rounds, None, callbacks, durable, again);
-    let (issuer, keys) = (issuer(&callbacks.signer), KeySet::parse(&callbacks.signer.jwks()).unwrap());
+    compare(
+        "Receiver::back_channel, durable | the same again",
+        rounds,
+        None,
+        callbacks,
+        durable,
+        again,
+    );
+    let (issuer, keys) =
+        (issuer(&callbacks.signer), KeySet::parse(&callbacks.signer.jwks()).unwrap());
     let bare = |c: &mut Callbacks| {
         let body = c.prepare();
         let token = body.strip_prefix("logout_token=").unwrap();
-        let sign_out = issuer.verify(token, &keys, SystemTime::now()).unwrap().sign_out(SessionPolicy::WholeAccount);
+        let sign_out = issuer
+            .verify(token, &keys, SystemTime::now())
+            .unwrap()
+            .sign_out(SessionPolicy::WholeAccount);
         let start = Instant::now();
         c.bench.store().sign_out(sign_out).unwrap();
         start.elapsed()
     };
-    compare("Receiver::back_channel, durable | store.sign_out of the same", rounds, None, callbacks, durable, bare);
+    compare(
+        "Receiver::back_channel, durable | store.sign_out of the same",
+        rounds,
+        None,
+        callbacks,
+        durable,
+        bare,
+    );
     let post = |c: &mut Callbacks| {
         let body = c.prepare();
         c.posts(&body)
@@ -103,7 +134,14 @@ fn answers(callbacks: &mut Callbacks, rounds: usize) {
         let body = c.prepare();
         c.receives(&body, 200)
     };
-    compare("POST, durable | Receiver::back_channel, durable", rounds, None, callbacks, post, bare_and_verified);
+    compare(
+        "POST, durable | Receiver::back_channel, durable",
+        rounds,
+        None,
+        callbacks,
+        post,
+        bare_and_verified,
+    );
 }
 
 /// What a stranger makes us do, beside what a genuine token does that signs nobody out.
@@ -117,8 +155,11 @@ fn refusals(callbacks: &mut Callbacks, rounds: usize) {
         let last = if signature.starts_with('A') { 'B' } else { 'A' };
         format!("logout_token={signed}.{last}{}", &signature[1..])
     };
-    let with = |header: Value, claims: Value| format!("logout_token={}", callbacks.signer.sign(&header, &claims));
-    let unknown_key = with(json!({"alg": "RS256", "kid": "another", "typ": "logout+jwt"}), claims(1));
+    let with = |header: Value, claims: Value| {
+        format!("logout_token={}", callbacks.signer.sign(&header, &claims))
+    };
+    let unknown_key =
+        with(json!({"alg": "RS256", "kid": "another", "typ": "logout+jwt"}), claims(1));
     let mut elsewhere = claims(1);
     elsewhere["aud"] = "another".into();
     let wrong_audience = with(callbacks.signer.header(), elsewhere);
@@ -149,18 +190,25 @@ fn throughput(callbacks: &Callbacks, address: SocketAddr, accounts: u32) {
     };
     println!("\nsignals a second");
     let (single, together) = (sends(one, 1), sends(many, CONNECTIONS));
-    println!("durable: 1 connection {single:.0}/s, {CONNECTIONS} connections {together:.0}/s: {:.1} times", together / single);
+    println!(
+        "durable: 1 connection {single:.0}/s, {CONNECTIONS} connections {together:.0}/s: {:.1} times",
+        together / single
+    );
     // (What was carried out lately is remembered.)
     let remembered = &many[many.len().saturating_sub(512)..];
     let (single, again) = (sends(remembered, 1), sends(remembered, CONNECTIONS));
-    println!("the same again, verified, no sign-out: 1 connection {single:.0}/s, {CONNECTIONS} connections {again:.0}/s");
+    println!(
+        "the same again, verified, no sign-out: 1 connection {single:.0}/s, {CONNECTIONS} connections {again:.0}/s"
+    );
     println!("durable beside not, {CONNECTIONS} connections: {:.2}", together / again);
 }
 
 /// The whole check of a token, by what it is signed with.
 fn algorithms(rounds: usize) {
     println!("\none check of a token, without a request");
-    for algorithm in [Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256, Algorithm::Es384, Algorithm::EdDsa] {
+    for algorithm in
+        [Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256, Algorithm::Es384, Algorithm::EdDsa]
+    {
         let signer = Signer::new(algorithm);
         let issuer = issuer(&signer).algorithms([algorithm]);
         let keys = KeySet::parse(&signer.jwks()).unwrap();
@@ -197,7 +245,8 @@ impl Callbacks {
 
     fn receives(&self, body: &str, expected: u16) -> Duration {
         let start = Instant::now();
-        let answer = self.runtime.block_on(self.receiver.back_channel(None, Some(FORM), body.as_bytes()));
+        let answer =
+            self.runtime.block_on(self.receiver.back_channel(None, Some(FORM), body.as_bytes()));
         let time = start.elapsed();
         assert_eq!(answer.status(), expected, "{}", answer.body());
         time

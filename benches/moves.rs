@@ -9,7 +9,10 @@ mod common;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{Random, TOKENS, account, add_account, client, folder, is_bench, is_short, query, refresh_token, sign_in};
+use common::{
+    Random, TOKENS, account, add_account, client, folder, is_bench, is_short, query, refresh_token,
+    sign_in,
+};
 use oubliette::*;
 
 fn main() {
@@ -31,12 +34,20 @@ fn verbs_beside_moves() {
     let folder = folder();
     let path = folder.path().join("tokens");
     let key = || KeySource::bytes([7; 32]);
-    let store = TokenStore::builder(&path).key(key()).refresh_token_durability(Durability::ProcessCrash).open().unwrap();
+    let store = TokenStore::builder(&path)
+        .key(key())
+        .refresh_token_durability(Durability::ProcessCrash)
+        .open()
+        .unwrap();
     let mut random = Random(1);
-    let lives: Vec<LiveSignIn> = (0..accounts).map(|number| add_account(&store, number, TOKENS, &mut random)).collect();
+    let lives: Vec<LiveSignIn> =
+        (0..accounts).map(|number| add_account(&store, number, TOKENS, &mut random)).collect();
 
     println!("{accounts} accounts of {TOKENS} tokens of 1.6 kB");
-    println!("{:<30} {:>9} | {:^29} | {:^29}", "", "took", "read: median, 99.9 %, longest", "write: median, 99.9 %, longest");
+    println!(
+        "{:<30} {:>9} | {:^29} | {:^29}",
+        "", "took", "read: median, 99.9 %, longest", "write: median, 99.9 %, longest"
+    );
     let quiet = Duration::from_millis(if is_bench() { 2_000 } else { 20 });
     beside("nothing", &store, &lives, || std::thread::sleep(quiet));
     beside("compact", &store, &lives, || _ = store.compact().unwrap());
@@ -72,7 +83,8 @@ fn among_writers() {
     let compact = || _ = store.compact().unwrap();
     let works: [(&str, &dyn Fn()); 2] = [("sweep", &sweep), ("compact", &compact)];
     let times = |work: &dyn Fn()| {
-        let mut times: Vec<Duration> = (0..if is_bench() { 5 } else { 1 }).map(|_| time(work)).collect();
+        let mut times: Vec<Duration> =
+            (0..if is_bench() { 5 } else { 1 }).map(|_| time(work)).collect();
         times.sort_unstable();
         (times[times.len() / 2], times.iter().sum::<Duration>())
     };
@@ -85,7 +97,11 @@ fn among_writers() {
             (median, (writes.load(Ordering::Relaxed) - before) as f64 / all.as_secs_f64())
         });
         let ratio = meanwhile.as_secs_f64() / quiet.as_secs_f64();
-        println!("{what:<12} {:>6} ms {:>6} ms {ratio:>7.2} {rate:>14.0}", quiet.as_millis(), meanwhile.as_millis());
+        println!(
+            "{what:<12} {:>6} ms {:>6} ms {ratio:>7.2} {rate:>14.0}",
+            quiet.as_millis(),
+            meanwhile.as_millis()
+        );
     }
     store.close().unwrap();
 }
@@ -99,7 +115,12 @@ fn among<T>(store: &TokenStore, accounts: u32, work: impl FnOnce(&AtomicU64) -> 
             0 => drop(store.sign_out(SignOut::account(&account(number))).unwrap()),
             // A sign-out may overtake either.
             1..4 => drop(store.sign_in(sign_in(number))),
-            _ => store.account(&account(number)).unwrap().iter().take(1).for_each(|live| drop(live.put(refresh_token(random)))),
+            _ => store
+                .account(&account(number))
+                .unwrap()
+                .iter()
+                .take(1)
+                .for_each(|live| drop(live.put(refresh_token(random)))),
         }
         writes.fetch_add(1, Ordering::Relaxed);
     };
@@ -164,7 +185,11 @@ fn time(work: impl FnOnce()) -> Duration {
 
 fn spread(mut times: Vec<Duration>) -> String {
     times.sort_unstable();
-    let at = |part: f64| times.get(((times.len() as f64 * part) as usize).min(times.len().saturating_sub(1))).copied();
+    let at = |part: f64| {
+        times
+            .get(((times.len() as f64 * part) as usize).min(times.len().saturating_sub(1)))
+            .copied()
+    };
     let micros = |part: f64| at(part).unwrap_or_default().as_secs_f64() * 1e6;
     format!("{:>6.0} µs {:>6.0} µs {:>7.0} µs", micros(0.5), micros(0.999), micros(1.0))
 }

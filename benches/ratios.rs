@@ -7,12 +7,17 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Bench, TOKENS, access_token, compare, is_bench, is_short, query, refresh_token, sizes};
+use common::{
+    Bench, TOKENS, access_token, compare, is_bench, is_short, query, refresh_token, sizes,
+};
 use oubliette::{LiveSignIn, SignOut};
 
 fn main() {
     let title = "medians of ours and of the yardstick, and their ratio";
-    println!("{title:<62} {:>12} {:>12} {:>7} {:>7} {:>9}", "ours", "yardstick", "ratio", "at most", "quartiles");
+    println!(
+        "{title:<62} {:>12} {:>12} {:>7} {:>7} {:>9}",
+        "ours", "yardstick", "ratio", "at most", "quartiles"
+    );
     let rounds = |full: usize| {
         if !is_bench() {
             2
@@ -25,7 +30,10 @@ fn main() {
     for accounts in sizes() {
         let start = Instant::now();
         let mut bench = Bench::new(*accounts);
-        println!("\n{accounts} accounts of {TOKENS} tokens of 1.6 kB (made in {:.1} s)", start.elapsed().as_secs_f64());
+        println!(
+            "\n{accounts} accounts of {TOKENS} tokens of 1.6 kB (made in {:.1} s)",
+            start.elapsed().as_secs_f64()
+        );
 
         open(&mut bench, rounds(30));
         get(&mut bench, rounds(3000));
@@ -48,7 +56,9 @@ fn main() {
 
 /// Opening a store that was closed.
 fn open(bench: &mut Bench, rounds: usize) {
-    compare("open | bare sled with the same rows", rounds, None, bench, Bench::reopen, |b| b.bare.reopen());
+    compare("open | bare sled with the same rows", rounds, None, bench, Bench::reopen, |b| {
+        b.bare.reopen()
+    });
 }
 
 /// Reading an access token by its exact scopes.
@@ -59,7 +69,9 @@ fn get(bench: &mut Bench, rounds: usize) {
         for (cipher, is_ready) in [("cipher ready", true), ("cipher from key", false)] {
             let (lives, pairs) = bench.some(count);
             let wanted: Vec<_> = (0..TOKENS).map(query).collect();
-            let pick = |b: &mut Bench| [(); IN_A_ROW].map(|()| (b.random.below(lives.len()), b.random.below(TOKENS)));
+            let pick = |b: &mut Bench| {
+                [(); IN_A_ROW].map(|()| (b.random.below(lives.len()), b.random.below(TOKENS)))
+            };
             let ours = |b: &mut Bench| {
                 let picked = pick(b);
                 let start = Instant::now();

@@ -29,12 +29,18 @@ fn main() {
     };
     let folder = folder();
     let key = std::array::from_fn(|n| n as u8);
-    let store = TokenStore::builder(folder.path().join("tokens")).key(KeySource::bytes(key)).open().unwrap();
+    let store = TokenStore::builder(folder.path().join("tokens"))
+        .key(KeySource::bytes(key))
+        .open()
+        .unwrap();
     let lives = fill(&store, "staying", 0, others);
     println!(
         "{READERS} readers of {others} accounts, while another tenant's are reclaimed: {leaving} of {TOKENS} tokens of 1.6 kB"
     );
-    println!("{:<40} {:>9} {:>10} {:>10} {:>10} {:>10}", "", "reads", "p50", "p99", "p99.9", "worst");
+    println!(
+        "{:<40} {:>9} {:>10} {:>10} {:>10} {:>10}",
+        "", "reads", "p50", "p99", "p99.9", "worst"
+    );
 
     let rounds = if is_bench() && !is_short() { 3 } else { 1 };
     for round in 0..rounds {
@@ -44,7 +50,9 @@ fn main() {
         for live in &lives {
             (0..TOKENS).for_each(|n| drop(live.access_token(&query(n)).unwrap()));
         }
-        let quiet = while_reading(&lives, || std::thread::sleep(Duration::from_secs(if is_bench() { 8 } else { 0 })));
+        let quiet = while_reading(&lives, || {
+            std::thread::sleep(Duration::from_secs(if is_bench() { 8 } else { 0 }))
+        });
         let before = store.stats().unwrap().reclaimed.rows;
         let start = Instant::now();
         let busy = while_reading(&lives, || {
@@ -70,7 +78,10 @@ fn main() {
     store.sign_out(SignOut::tenant(&TenantId::new("leaving").unwrap())).unwrap();
     let rows = store.wait_reclaimed().unwrap().rows - before;
     let seconds = start.elapsed().as_secs_f64();
-    println!("somebody waits, nobody reads: {rows} rows in {seconds:.1} s, {:.0}/s", rows as f64 / seconds);
+    println!(
+        "somebody waits, nobody reads: {rows} rows in {seconds:.1} s, {:.0}/s",
+        rows as f64 / seconds
+    );
 }
 
 /// Signs accounts in to a tenant, with their tokens.
@@ -78,14 +89,17 @@ fn fill(store: &TokenStore, tenant: &str, first: u32, count: u32) -> Vec<LiveSig
     let numbers: Vec<u32> = (first..first + count).collect();
     let add = |number: u32| {
         let mut random = Random(number.into());
-        let live = store.sign_in(SignIn::new(account(number), TenantId::new(tenant).unwrap())).unwrap();
-        live.put((0..TOKENS).map(|n| access_token(n, &mut random).into()).collect::<Vec<Token>>()).unwrap();
+        let live =
+            store.sign_in(SignIn::new(account(number), TenantId::new(tenant).unwrap())).unwrap();
+        live.put((0..TOKENS).map(|n| access_token(n, &mut random).into()).collect::<Vec<Token>>())
+            .unwrap();
         live
     };
     std::thread::scope(|scope| {
         let shares = numbers.chunks(numbers.len().div_ceil(8));
-        let threads: Vec<_> =
-            shares.map(|share| scope.spawn(move || share.iter().map(|n| add(*n)).collect::<Vec<_>>())).collect();
+        let threads: Vec<_> = shares
+            .map(|share| scope.spawn(move || share.iter().map(|n| add(*n)).collect::<Vec<_>>()))
+            .collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     })
 }
@@ -100,7 +114,8 @@ fn while_reading(lives: &[LiveSignIn], work: impl FnOnce()) -> Vec<Duration> {
             let mut times = Vec::with_capacity(1 << 22);
             let mut due = Instant::now();
             while !is_done.load(Ordering::Relaxed) || times.is_empty() {
-                let (live, wanted) = (&lives[random.below(lives.len())], &wanted[random.below(TOKENS)]);
+                let (live, wanted) =
+                    (&lives[random.below(lives.len())], &wanted[random.below(TOKENS)]);
                 due += PACE;
                 let now = Instant::now();
                 let start = if due > now {
@@ -127,6 +142,13 @@ fn while_reading(lives: &[LiveSignIn], work: impl FnOnce()) -> Vec<Duration> {
 fn print(what: &str, times: Vec<Duration>) -> f64 {
     let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize].as_secs_f64();
     let micros = |part| format!("{:.1} us", at(part) * 1e6);
-    println!("{what:<40} {:>9} {:>10} {:>10} {:>10} {:>10}", times.len(), micros(0.5), micros(0.99), micros(0.999), micros(1.0));
+    println!(
+        "{what:<40} {:>9} {:>10} {:>10} {:>10} {:>10}",
+        times.len(),
+        micros(0.5),
+        micros(0.99),
+        micros(0.999),
+        micros(1.0)
+    );
     at(0.999)
 }

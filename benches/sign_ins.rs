@@ -18,22 +18,32 @@ fn main() {
         (true, false) => (10_000, 3),
     };
     println!("{count} sign-ins of as many accounts, a second: each round, and the median");
-    for (what, threads, tokens) in
-        [("sign_in", 1, false), ("sign_in", 8, false), ("sign_in", 64, false), ("sign_in_with 2 tokens of 1.6 kB", 64, true)]
-    {
+    for (what, threads, tokens) in [
+        ("sign_in", 1, false),
+        ("sign_in", 8, false),
+        ("sign_in", 64, false),
+        ("sign_in_with 2 tokens of 1.6 kB", 64, true),
+    ] {
         // One thread alone takes as long as the disk does, each time anew.
         let count = if threads == 1 { count / 5 } else { count };
         let mut rates: Vec<f64> = (0..rounds).map(|_| rate(count, threads, tokens)).collect();
         let each: Vec<String> = rates.iter().map(|rate| format!("{rate:.0}")).collect();
         rates.sort_unstable_by(f64::total_cmp);
-        println!("{what:<34} {threads:>2} threads {:>24} | {:.0}/s", each.join(" "), rates[rates.len() / 2]);
+        println!(
+            "{what:<34} {threads:>2} threads {:>24} | {:.0}/s",
+            each.join(" "),
+            rates[rates.len() / 2]
+        );
     }
 }
 
 /// Signs so many accounts in to a new store, with a sign-out of somebody else now and then, as a store at work has them.
 fn rate(count: u32, threads: u32, tokens: bool) -> f64 {
     let folder = folder();
-    let store = TokenStore::builder(folder.path().join("tokens")).key(KeySource::bytes([7; 32])).open().unwrap();
+    let store = TokenStore::builder(folder.path().join("tokens"))
+        .key(KeySource::bytes([7; 32]))
+        .open()
+        .unwrap();
     let next = AtomicU32::new(0);
     let start = Instant::now();
     std::thread::scope(|scope| {

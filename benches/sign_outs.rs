@@ -35,7 +35,11 @@ fn main() {
     let start = Instant::now();
     sign_out_all(&store, 0..count);
     println!("  recorded in {:.1} s", start.elapsed().as_secs_f64());
-    worst("while nothing else goes on", || std::thread::sleep(Duration::from_secs(u64::from(is_bench()))), &store);
+    worst(
+        "while nothing else goes on",
+        || std::thread::sleep(Duration::from_secs(u64::from(is_bench()))),
+        &store,
+    );
     worst(
         "while a sweep finds that compacting the ledger is not worth it",
         || assert!(store.sweep(usize::MAX).unwrap().finished),
@@ -43,7 +47,8 @@ fn main() {
     );
     store.close().unwrap();
     for _ in 0..if is_bench() { 3 } else { 1 } {
-        let status = Command::new(std::env::current_exe().unwrap()).env(OPEN, &path).status().unwrap();
+        let status =
+            Command::new(std::env::current_exe().unwrap()).env(OPEN, &path).status().unwrap();
         assert!(status.success());
     }
 
@@ -51,7 +56,11 @@ fn main() {
     let store = open(&folder.path().join("tokens"));
     println!("{again} sign-outs, then the same accounts again");
     (0..2).for_each(|_| sign_out_all(&store, 0..again));
-    worst("while a sweep compacts the ledger", || assert!(store.sweep(usize::MAX).unwrap().finished), &store);
+    worst(
+        "while a sweep compacts the ledger",
+        || assert!(store.sweep(usize::MAX).unwrap().finished),
+        &store,
+    );
     println!("  {} MB left", store.stats().unwrap().ledger_bytes >> 20);
 }
 
@@ -70,7 +79,9 @@ fn account(number: u64) -> AccountId {
 fn sign_out_all(store: &TokenStore, numbers: std::ops::Range<u64>) {
     for first in numbers.clone().step_by(CALL as usize) {
         let last = (first + CALL).min(numbers.end);
-        let call = (first + 1..last).fold(SignOut::account(&account(first)), |call, n| call.and(Scope::Account(account(n))));
+        let call = (first + 1..last).fold(SignOut::account(&account(first)), |call, n| {
+            call.and(Scope::Account(account(n)))
+        });
         store.sign_out(call).unwrap();
     }
     store.wait_reclaimed().unwrap();
@@ -135,5 +146,6 @@ fn opened(path: &Path) {
 fn most_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or_default() >> 10
+    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or_default()
+        >> 10
 }

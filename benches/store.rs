@@ -57,13 +57,15 @@ fn get(criterion: &mut Criterion, bench: &mut Bench, accounts: u32) {
     let wanted: Vec<_> = (0..TOKENS).map(query).collect();
     group.bench_function(BenchmarkId::new("store", accounts), |b| {
         b.iter(|| {
-            let (live, wanted) = (&lives[bench.random.below(lives.len())], &wanted[bench.random.below(TOKENS)]);
+            let (live, wanted) =
+                (&lives[bench.random.below(lives.len())], &wanted[bench.random.below(TOKENS)]);
             black_box(live.access_token(wanted).unwrap().unwrap())
         });
     });
     group.bench_function(BenchmarkId::new("two bare sled gets and one open", accounts), |b| {
         b.iter(|| {
-            let (pair, token) = (&pairs[bench.random.below(pairs.len())], bench.random.below(TOKENS));
+            let (pair, token) =
+                (&pairs[bench.random.below(pairs.len())], bench.random.below(TOKENS));
             bench.bare.get(pair, token, true);
         });
     });
@@ -92,10 +94,13 @@ fn put(criterion: &mut Criterion, bench: &mut Bench, accounts: u32) {
             });
         });
         let numbers: &[usize] = if with_refresh { &[0, 1] } else { &[0] };
-        let yardstick = if with_refresh { "sled batch, flush and fsync" } else { "sled insert and flush" };
+        let yardstick =
+            if with_refresh { "sled batch, flush and fsync" } else { "sled insert and flush" };
         group.bench_function(BenchmarkId::new(format!("{what}, {yardstick}"), accounts), |b| {
             b.iter_custom(|times| {
-                let put = |_| bench.bare.put(&pairs[bench.random.below(pairs.len())], numbers, with_refresh);
+                let put = |_| {
+                    bench.bare.put(&pairs[bench.random.below(pairs.len())], numbers, with_refresh)
+                };
                 (0..times).map(put).sum()
             });
         });

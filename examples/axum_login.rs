@@ -23,14 +23,21 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use openidconnect::core::{CoreAuthenticationFlow, CoreProviderMetadata};
-use openidconnect::{AuthorizationCode, ClientSecret, CsrfToken, Nonce, PkceCodeChallenge, PkceCodeVerifier, Scope};
+use openidconnect::{
+    AuthorizationCode, ClientSecret, CsrfToken, Nonce, PkceCodeChallenge, PkceCodeVerifier, Scope,
+};
 use openidconnect::{EndpointMaybeSet as MaybeSet, EndpointNotSet as NotSet, EndpointSet as Set};
 use openidconnect::{IssuerUrl, RedirectUrl, TokenResponse, reqwest};
-use oubliette::logout::{EndSession, Issuer, Issuers, Keys, Receiver, ReqwestClient, sign_out_routes};
+use oubliette::logout::{
+    EndSession, Issuer, Issuers, Keys, Receiver, ReqwestClient, sign_out_routes,
+};
 use oubliette::oauth::{Received, TokenRequestError};
 use oubliette::openid::{Provider, ProviderClient};
 use oubliette::tower_sessions::{OublietteSessions, bind, bound};
-use oubliette::{AccessQuery, AccessRequest, AcquireError, Acquirer, AsyncSignIn, AsyncTokenStore, ClientId, Grant, KeySource};
+use oubliette::{
+    AccessQuery, AccessRequest, AcquireError, Acquirer, AsyncSignIn, AsyncTokenStore, ClientId,
+    Grant, KeySource,
+};
 use oubliette::{RefreshError, Scopes, TokenStore, Tokens};
 use tower_sessions::{Expiry, Session, SessionManagerLayer, cookie::SameSite, cookie::time};
 
@@ -63,7 +70,10 @@ struct App {
 pub(crate) async fn app(config: Config, sign_outs: Receiver) -> Result<Router, Fault> {
     let store = sign_outs.store().clone();
     // No redirects: else whoever answers as the provider could have requests sent to hosts behind our firewall.
-    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(Duration::from_secs(10)).build()?;
+    let http = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(Duration::from_secs(10))
+        .build()?;
     let sessions = SessionManagerLayer::new(OublietteSessions::new(store.blocking().clone()))
         .with_name("__Host-session") // for this host alone; the cookie is Secure and HttpOnly by default
         .with_same_site(SameSite::Lax) // sent when the provider redirects back, not with other sites' forms
@@ -71,21 +81,49 @@ pub(crate) async fn app(config: Config, sign_outs: Receiver) -> Result<Router, F
     let oidc = tokio::sync::RwLock::new(discover(&config, &http).await?);
     let provider = Provider::generic(&config.issuer)?; // or Provider::entra(...), ::keycloak(...): they know what a tenant is
     let (client, scopes) = (ClientId::new(&config.client_id)?, Scopes::parse(&config.scopes)?);
-    let app = App { config, client, scopes, store, sign_outs, acquirer: Acquirer::new(), provider, oidc, http };
-    let router = Router::new().route("/", get(home)).route("/login", get(login)).route("/callback", get(callback));
-    Ok(router.route("/api", get(api)).route("/logout", post(logout)).layer(sessions).with_state(Arc::new(app)))
+    let app = App {
+        config,
+        client,
+        scopes,
+        store,
+        sign_outs,
+        acquirer: Acquirer::new(),
+        provider,
+        oidc,
+        http,
+    };
+    let router = Router::new()
+        .route("/", get(home))
+        .route("/login", get(login))
+        .route("/callback", get(callback));
+    Ok(router
+        .route("/api", get(api))
+        .route("/logout", post(logout))
+        .layer(sessions)
+        .with_state(Arc::new(app)))
 }
 
 async fn discover(config: &Config, http: &reqwest::Client) -> Result<Arc<Oidc>, Fault> {
-    let metadata = CoreProviderMetadata::discover_async(IssuerUrl::new(config.issuer.clone())?, http).await?;
-    let (id, secret) = (openidconnect::ClientId::new(config.client_id.clone()), ClientSecret::new(config.client_secret.clone()));
+    let metadata =
+        CoreProviderMetadata::discover_async(IssuerUrl::new(config.issuer.clone())?, http).await?;
+    let (id, secret) = (
+        openidconnect::ClientId::new(config.client_id.clone()),
+        ClientSecret::new(config.client_secret.clone()),
+    );
     let oidc = Oidc::from_provider_metadata(metadata, id, Some(secret));
-    Ok(Arc::new(oidc.set_redirect_uri(RedirectUrl::new(format!("{}/callback", config.public_url))?)))
+    Ok(Arc::new(
+        oidc.set_redirect_uri(RedirectUrl::new(format!("{}/callback", config.public_url))?),
+    ))
 }
 
-async fn home(State(app): State<Arc<App>>, session: Session) -> Result<Html<&'static str>, Failure> {
+async fn home(
+    State(app): State<Arc<App>>,
+    session: Session,
+) -> Result<Html<&'static str>, Failure> {
     Ok(Html(match bound(&session, app.store.blocking()).await? {
-        Some(_) => r#"<a href="/api">Call the API</a> <form method="post" action="/logout"><button>Sign out</button></form>"#,
+        Some(_) => {
+            r#"<a href="/api">Call the API</a> <form method="post" action="/logout"><button>Sign out</button></form>"#
+        }
         None => r#"<a href="/login">Sign in</a>"#,
     }))
 }
@@ -93,24 +131,36 @@ async fn home(State(app): State<Arc<App>>, session: Session) -> Result<Html<&'st
 async fn login(State(app): State<Arc<App>>, session: Session) -> Result<Redirect, Failure> {
     let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
     let oidc = app.oidc.read().await.clone();
-    let request = oidc.authorize_url(CoreAuthenticationFlow::AuthorizationCode, CsrfToken::new_random, Nonce::new_random);
+    let request = oidc.authorize_url(
+        CoreAuthenticationFlow::AuthorizationCode,
+        CsrfToken::new_random,
+        Nonce::new_random,
+    );
     let scopes = app.scopes.iter().map(|scope| Scope::new(scope.to_owned()));
     let (url, state, nonce) = request.add_scopes(scopes).set_pkce_challenge(challenge).url();
     session.insert("login", (state, nonce, verifier)).await?;
     Ok(Redirect::to(url.as_str()))
 }
 
-async fn callback(State(app): State<Arc<App>>, session: Session, Query(back): Back) -> Result<Redirect, Failure> {
+async fn callback(
+    State(app): State<Arc<App>>,
+    session: Session,
+    Query(back): Back,
+) -> Result<Redirect, Failure> {
     let begun = session.remove::<(CsrfToken, Nonce, PkceCodeVerifier)>("login").await?;
     session.save().await?; // it counts once, also if what follows fails
     let begun = begun.filter(|(state, ..)| back.get("state") == Some(state.secret()));
     let (Some((_, nonce, verifier)), Some(code)) = (begun, back.get("code")) else {
-        return Err(Failure(StatusCode::BAD_REQUEST, "no login was begun in this browser, or it was refused".into()));
+        return Err(Failure(
+            StatusCode::BAD_REQUEST,
+            "no login was begun in this browser, or it was refused".into(),
+        ));
     };
     let mut oidc = app.oidc.read().await.clone();
     // A sign-out that comes while the code is redeemed counts: they would be signed out of everything but this.
     let (asked_at, moment) = (SystemTime::now(), app.store.as_of().await?);
-    let request = oidc.exchange_code(AuthorizationCode::new(code.clone()))?.set_pkce_verifier(verifier);
+    let request =
+        oidc.exchange_code(AuthorizationCode::new(code.clone()))?.set_pkce_verifier(verifier);
     let response = request.request_async(&app.http).await.map_err(TokenRequestError::from)?;
     let id_token = response.id_token().ok_or("no ID token: is `openid` among the scopes?")?;
     if id_token.signing_key(&oidc.id_token_verifier()).is_err() {
@@ -119,23 +169,33 @@ async fn callback(State(app): State<Arc<App>>, session: Session, Query(back): Ba
     }
     let claims = id_token.claims(&oidc.id_token_verifier(), &nonce)?;
     let sign_in = app.provider.sign_in_with(claims, response.fields())?.as_of(moment);
-    let tokens = Received::new(app.client.clone(), asked_at).requested_scopes(app.scopes.clone()).tokens(&response)?;
+    let tokens = Received::new(app.client.clone(), asked_at)
+        .requested_scopes(app.scopes.clone())
+        .tokens(&response)?;
     let (live, _) = app.store.sign_in_with(sign_in, tokens).await?;
     bind(&session, live.blocking()).await?;
     Ok(Redirect::to("/"))
 }
 
 async fn api(State(app): State<Arc<App>>, session: Session) -> Result<Response, Failure> {
-    let Some(live) = bound(&session, app.store.blocking()).await? else { return Ok(Redirect::to("/login").into_response()) };
-    let mut wanted = AccessRequest::new(AccessQuery::new(app.client.clone()).scopes(app.scopes.clone()));
+    let Some(live) = bound(&session, app.store.blocking()).await? else {
+        return Ok(Redirect::to("/login").into_response());
+    };
+    let mut wanted =
+        AccessRequest::new(AccessQuery::new(app.client.clone()).scopes(app.scopes.clone()));
     for is_last in [false, true] {
         let refresher = app.clone();
-        let token = match app.acquirer.acquire_async(&live, wanted.clone(), |grant| refresh(refresher, grant)).await {
+        let token = match app
+            .acquirer
+            .acquire_async(&live, wanted.clone(), |grant| refresh(refresher, grant))
+            .await
+        {
             Ok(token) => token,
             Err(AcquireError::InteractionRequired { .. } | AcquireError::SignedOut) => break,
             Err(error) => return Err(error.into()),
         };
-        let answer = app.http.get(&app.config.api_url).bearer_auth(token.secret.expose()).send().await?;
+        let answer =
+            app.http.get(&app.config.api_url).bearer_auth(token.secret.expose()).send().await?;
         if answer.status() != StatusCode::UNAUTHORIZED || is_last {
             return Ok((answer.status(), answer.text().await?).into_response());
         }
@@ -149,16 +209,32 @@ async fn refresh(app: Arc<App>, grant: Grant) -> Result<Tokens, RefreshError> {
     let oidc = app.oidc.read().await.clone();
     let token = grant.refresh_token().ok_or_else(|| RefreshError::failed("no refresh token"))?;
     let token = openidconnect::RefreshToken::new(token.secret.expose().to_owned());
-    let response = oidc.exchange_refresh_token(&token)?.request_async(&app.http).await.map_err(RefreshError::from_oauth2)?;
+    let response = oidc
+        .exchange_refresh_token(&token)?
+        .request_async(&app.http)
+        .await
+        .map_err(RefreshError::from_oauth2)?;
     Ok(grant.tokens(&response)?)
 }
 
-async fn logout(State(app): State<Arc<App>>, session: Session, headers: HeaderMap) -> Result<Response, Failure> {
+async fn logout(
+    State(app): State<Arc<App>>,
+    session: Session,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
     // Browsers say of each POST where it comes from, and no page can change that.
-    if headers.get(header::ORIGIN).is_none_or(|origin| origin.as_bytes() != app.config.public_url.as_bytes()) {
-        return Err(Failure(StatusCode::BAD_REQUEST, "a sign-out that is not from a page of ours".into()));
+    if headers
+        .get(header::ORIGIN)
+        .is_none_or(|origin| origin.as_bytes() != app.config.public_url.as_bytes())
+    {
+        return Err(Failure(
+            StatusCode::BAD_REQUEST,
+            "a sign-out that is not from a page of ours".into(),
+        ));
     }
-    let Some(live) = bound(&session, app.store.blocking()).await? else { return Ok(Redirect::to("/").into_response()) };
+    let Some(live) = bound(&session, app.store.blocking()).await? else {
+        return Ok(Redirect::to("/").into_response());
+    };
     // Here first, in all browsers, with their sessions; then at the provider.
     let there = EndSession::new().back_to(format!("{}/", app.config.public_url));
     Ok(app.sign_outs.sign_out(&AsyncSignIn::from(live), there).await?.answer("/").into_response())
@@ -183,16 +259,27 @@ impl IntoResponse for Failure {
 #[tokio::main]
 async fn main() -> Result<(), Fault> {
     let env = |name: &str| std::env::var(name).map_err(|_| format!("{name} is not set"));
-    let (issuer, client_id, client_secret) = (env("ISSUER")?, env("CLIENT_ID")?, env("CLIENT_SECRET")?);
+    let (issuer, client_id, client_secret) =
+        (env("ISSUER")?, env("CLIENT_ID")?, env("CLIENT_SECRET")?);
     let (public_url, api_url, scopes) = (env("PUBLIC_URL")?, env("API_URL")?, env("SCOPES")?);
-    let store = TokenStore::builder("tokens").key(KeySource::env("OUBLIETTE_KEY")).open_async().await?;
+    let store =
+        TokenStore::builder("tokens").key(KeySource::env("OUBLIETTE_KEY")).open_async().await?;
     let upkeep = store.upkeep().start()?;
-    let known = Issuer::new(Provider::generic(&issuer)?, ClientId::new(&client_id)?, Keys::discovered(ReqwestClient::new()?));
+    let known = Issuer::new(
+        Provider::generic(&issuer)?,
+        ClientId::new(&client_id)?,
+        Keys::discovered(ReqwestClient::new()?),
+    );
     let routes = sign_out_routes(store.clone(), Issuers::new([known])?); // "signed out", say providers here
-    let (sign_outs, config) = (routes.receiver(), Config { issuer, client_id, client_secret, public_url, api_url, scopes });
+    let (sign_outs, config) = (
+        routes.receiver(),
+        Config { issuer, client_id, client_secret, public_url, api_url, scopes },
+    );
     let router = app(config, sign_outs.clone()).await?.merge(routes);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
-    axum::serve(listener, router).with_graceful_shutdown(async { _ = tokio::signal::ctrl_c().await }).await?;
+    axum::serve(listener, router)
+        .with_graceful_shutdown(async { _ = tokio::signal::ctrl_c().await })
+        .await?;
     sign_outs.drain().await; // providers send once
     drop(upkeep); // ends it, without waiting
     Ok(store.close().await?)

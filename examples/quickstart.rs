@@ -13,8 +13,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use oubliette::msal::{MsalCache, MsalSignIn};
 use oubliette::{
-    AccessQuery, AccessToken, AccountId, Alias, AliasKind, ClientId, Error, KeySource, ManualClock, Page, RefreshQuery,
-    RefreshToken, Scope, Scopes, SignIn, SignOut, TenantId, Token, TokenStore,
+    AccessQuery, AccessToken, AccountId, Alias, AliasKind, ClientId, Error, KeySource, ManualClock,
+    Page, RefreshQuery, RefreshToken, Scope, Scopes, SignIn, SignOut, TenantId, Token, TokenStore,
 };
 
 type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
@@ -81,7 +81,10 @@ fn import_and_list(folder: &Path, claims: &mut Claims) -> Result {
             given += tokens.len();
             stored += store.sign_in(sign_in)?.put(tokens)?.stored;
         }
-        claims.check(&format!("all {given} tokens of its {accounts} accounts are stored"), stored == given);
+        claims.check(
+            &format!("all {given} tokens of its {accounts} accounts are stored"),
+            stored == given,
+        );
     }
     store.close()?;
 
@@ -91,7 +94,8 @@ fn import_and_list(folder: &Path, claims: &mut Claims) -> Result {
         println!("  {}", tenant.as_str());
         let found = store.accounts_in(tenant, Page::first(100))?.accounts;
         for account in &found {
-            let names: BTreeSet<&str> = account.sign_ins.iter().flat_map(|live| live.aliases()).map(Alias::value).collect();
+            let names: BTreeSet<&str> =
+                account.sign_ins.iter().flat_map(|live| live.aliases()).map(Alias::value).collect();
             let name = names.first().unwrap_or(&"the app itself");
             println!("         {name}, sign-ins: {}", account.sign_ins.len());
         }
@@ -108,25 +112,41 @@ fn sign_out_beats_a_late_refresh(folder: &Path, claims: &mut Claims) -> Result {
     println!("\nA refresh in flight, and a sign-out");
     let store = open(folder)?;
     let client = ClientId::new(WEB_APP)?;
-    let find = |name| Ok::<_, Error>(store.accounts_of_alias(&Alias::new(AliasKind::Email, name)?)?.into_iter().next());
+    let find = |name| {
+        Ok::<_, Error>(
+            store.accounts_of_alias(&Alias::new(AliasKind::Email, name)?)?.into_iter().next(),
+        )
+    };
 
     let user = find("user-1@example.com")?.ok_or("user-1 was not imported")?;
     let live = user.sign_ins.first().ok_or("user-1 is not signed in")?.clone();
     let wanted = AccessQuery::new(client.clone()).scopes(Scopes::parse("Mail.Read")?);
     let token = live.access_token(&wanted)?;
     let allows_more = token.as_ref().is_some_and(|token| token.scopes.len() > 1);
-    claims.check("user-1 asks for Mail.Read, and gets the token that allows it and more", allows_more);
+    claims.check(
+        "user-1 asks for Mail.Read, and gets the token that allows it and more",
+        allows_more,
+    );
 
     let refresh_token = live.refresh_token(RefreshQuery::family("1"))?;
-    claims.check("user-1 has a refresh token, and the app sends it to the provider", refresh_token.is_some());
+    claims.check(
+        "user-1 has a refresh token, and the app sends it to the provider",
+        refresh_token.is_some(),
+    );
     let (answer, provider) = mpsc::channel::<[Token; 2]>();
     let handle = live.clone();
     let in_flight = std::thread::spawn(move || provider.recv().map(|tokens| handle.put(tokens)));
 
     let receipt = store.sign_out(SignOut::account(&user.id))?;
-    claims.check("user-1 signs out meanwhile, and no token can be read any more", live.access_token(&wanted)?.is_none());
+    claims.check(
+        "user-1 signs out meanwhile, and no token can be read any more",
+        live.access_token(&wanted)?.is_none(),
+    );
 
-    let tokens = [access_token("Mail.Read", "FAKE-late")?.into(), RefreshToken::new(client, "FAKE-late").into()];
+    let tokens = [
+        access_token("Mail.Read", "FAKE-late")?.into(),
+        RefreshToken::new(client, "FAKE-late").into(),
+    ];
     answer.send(tokens)?;
     let late = in_flight.join().map_err(|_| "the refresh panicked")??;
     claims.check(
@@ -135,7 +155,8 @@ fn sign_out_beats_a_late_refresh(folder: &Path, claims: &mut Claims) -> Result {
     );
     let last = store.last_sign_out(&Scope::Account(user.id.clone()))?.record;
     let is_recorded = last.is_some_and(|record| record.position == receipt.position);
-    claims.check(&format!("the sign-out is on record, as number {}", receipt.position), is_recorded);
+    claims
+        .check(&format!("the sign-out is on record, as number {}", receipt.position), is_recorded);
     claims.check("user-2 is still signed in", find("user-2@example.com")?.is_some());
     store.close()?;
 
@@ -170,20 +191,33 @@ fn survive_a_kill(folder: &Path, program: &Path, claims: &mut Claims) -> Result 
         }
     }
     let status = child.wait()?;
-    claims.check("it was killed while it was signing users in and out", was_killed && !status.success());
+    claims.check(
+        "it was killed while it was signing users in and out",
+        was_killed && !status.success(),
+    );
 
     let store = open(folder)?;
-    println!("  It had said of {} users that they are signed out, and of {} that they stay.", gone.len(), stay.len());
+    println!(
+        "  It had said of {} users that they are signed out, and of {} that they stay.",
+        gone.len(),
+        stay.len()
+    );
     let (mut back, mut lost) = (0, 0);
     for number in gone {
         back += store.account(&user(number)?)?.len();
     }
     for number in stay {
         let live = store.account(&user(number)?)?.into_iter().next();
-        let token = live.map(|live| live.refresh_token(&ClientId::new(WEB_APP)?)).transpose()?.flatten();
-        lost += usize::from(token.is_none_or(|token| token.secret.expose() != refresh_token_of(number)));
+        let token =
+            live.map(|live| live.refresh_token(&ClientId::new(WEB_APP)?)).transpose()?.flatten();
+        lost += usize::from(
+            token.is_none_or(|token| token.secret.expose() != refresh_token_of(number)),
+        );
     }
-    claims.check("opened again, the store lets none of those come back that were signed out", back == 0);
+    claims.check(
+        "opened again, the store lets none of those come back that were signed out",
+        back == 0,
+    );
     claims.check("it has the refresh tokens of all that stay", lost == 0);
     store.close()?;
     Ok(())
@@ -242,7 +276,10 @@ fn time_the_sign_out(folder: &Path, claims: &mut Claims) -> Result {
         sign_out.as_micros(),
         append.as_micros()
     );
-    println!("  {:.2} times as long. That is information, and no claim.", sign_out.as_secs_f64() / append.as_secs_f64());
+    println!(
+        "  {:.2} times as long. That is information, and no claim.",
+        sign_out.as_secs_f64() / append.as_secs_f64()
+    );
     store.close()?;
     Ok(())
 }

@@ -71,6 +71,8 @@ use tower_sessions_core::{ExpiredDeletion, Session, SessionStore};
 
 use crate::api::token_store::TokenStore;
 use crate::model::error::Error;
+use crate::model::random_id::SignInId;
+use crate::model::tag::AccountTag;
 use crate::observe;
 use crate::platform::wipe::Wiped;
 use crate::store::sign_in::LiveSignIn;
@@ -239,14 +241,19 @@ fn failed(error: Error) -> StoreError {
 }
 
 fn text(binding: &Binding) -> String {
-    base16ct::lower::encode_string(&[binding.account, binding.sign_in].concat())
+    base16ct::lower::encode_string(
+        &[*binding.account.as_bytes(), *binding.sign_in.as_bytes()].concat(),
+    )
 }
 
 fn binding(value: &Value) -> Option<Binding> {
     let mut bytes = [0; 32];
     let decoded = base16ct::lower::decode(value.as_str()?, &mut bytes).ok()?;
     let (account, sign_in) = decoded.split_first_chunk()?;
-    Some(Binding { account: *account, sign_in: sign_in.try_into().ok()? })
+    Some(Binding {
+        account: AccountTag::from_bytes(*account),
+        sign_in: SignInId::from_bytes(sign_in.try_into().ok()?),
+    })
 }
 
 /// What the record's data says of a binding. What cannot be read is not "none".

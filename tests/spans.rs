@@ -38,7 +38,8 @@ impl tracing::Subscriber for Everything {
     }
 
     fn new_span(&self, span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        let within = ENTERED.with_borrow(|entered| entered.last().map_or("", |(_, metadata)| metadata.name()));
+        let within = ENTERED
+            .with_borrow(|entered| entered.last().map_or("", |(_, metadata)| metadata.name()));
         let mut line = format!("{within}> {} {}", span.metadata().level(), span.metadata().name());
         span.record(&mut Fields(&mut line));
         let mut lines = self.0.lock().unwrap();
@@ -72,11 +73,14 @@ impl tracing::Subscriber for Everything {
 
     fn current_span(&self) -> tracing_core::span::Current {
         let current = ENTERED.with_borrow(|entered| entered.last().cloned());
-        current.map_or_else(tracing_core::span::Current::none, |(id, metadata)| tracing_core::span::Current::new(id, metadata))
+        current.map_or_else(tracing_core::span::Current::none, |(id, metadata)| {
+            tracing_core::span::Current::new(id, metadata)
+        })
     }
 }
 
-static METADATA: LazyLock<Mutex<HashMap<u64, &'static tracing::Metadata<'static>>>> = LazyLock::new(Mutex::default);
+static METADATA: LazyLock<Mutex<HashMap<u64, &'static tracing::Metadata<'static>>>> =
+    LazyLock::new(Mutex::default);
 
 type Refresh = fn(&Grant) -> Result<Tokens, RefreshError>;
 
@@ -99,8 +103,12 @@ fn logged(error: &AcquireError) {
 fn acquire_everything(store: &TokenStore, tenant: &TenantId, client: &ClientId) -> LiveSignIn {
     let account = AccountId::new("needle-authority", "needle-acquirer").unwrap();
     let refresh_token = || RefreshToken::new(client.clone(), "needle-first");
-    let sign_in = || store.sign_in_with(SignIn::new(account.clone(), tenant.clone()), refresh_token()).unwrap().0;
-    let wanted = |scope: &str| AccessQuery::new(client.clone()).scopes(scopes(scope)).resource("needle-resource");
+    let sign_in = || {
+        store.sign_in_with(SignIn::new(account.clone(), tenant.clone()), refresh_token()).unwrap().0
+    };
+    let wanted = |scope: &str| {
+        AccessQuery::new(client.clone()).scopes(scopes(scope)).resource("needle-resource")
+    };
     let acquirer = Acquirer::new().on_orphaned(|orphaned| {
         assert!(!orphaned.tokens.is_empty());
         tracing::warn!(target: "app", ?orphaned, "orphaned");
@@ -116,7 +124,8 @@ fn acquire_everything(store: &TokenStore, tenant: &TenantId, client: &ClientId) 
     let refreshes: [Refresh; 2] = [refreshed, |_| Err(RefreshError::failed("needle-error"))];
     for refresh in refreshes {
         let expires_at = now() + Duration::from_secs(3600);
-        let mut due = AccessToken::new(client.clone(), scopes("needle-due"), "needle-due", expires_at);
+        let mut due =
+            AccessToken::new(client.clone(), scopes("needle-due"), "needle-due", expires_at);
         due.resource = Some("needle-resource".into());
         live.put(due).unwrap();
         ahead.acquire(&live, wanted("needle-due"), refresh).unwrap();
@@ -137,7 +146,9 @@ fn acquire_everything(store: &TokenStore, tenant: &TenantId, client: &ClientId) 
     // Less than was asked for.
     live.put(refresh_token()).unwrap();
     let less = acquirer.acquire(&live, wanted("needle-more"), |grant| {
-        Ok(grant.access_token(Some(scopes("needle-less")), "needle-access", Duration::from_secs(3600)).into())
+        Ok(grant
+            .access_token(Some(scopes("needle-less")), "needle-access", Duration::from_secs(3600))
+            .into())
     });
     logged(&less.unwrap_err());
     // Orphaned: by a sign-out, and because the store does not take them.
@@ -149,7 +160,9 @@ fn acquire_everything(store: &TokenStore, tenant: &TenantId, client: &ClientId) 
     logged(&acquirer.acquire(&live, wanted("needle-read"), |_| unreachable!()).unwrap_err());
     let live = sign_in();
     let too_long = format!("needle-{}", "x".repeat(MAX_TOKEN_BYTES));
-    let refused = acquirer.acquire(&live, wanted("needle-long"), |grant| Ok(grant.next_refresh_token(too_long).into()));
+    let refused = acquirer.acquire(&live, wanted("needle-long"), |grant| {
+        Ok(grant.next_refresh_token(too_long).into())
+    });
     logged(&refused.unwrap_err());
     // (That took the spent one along.)
     live.put(refresh_token()).unwrap();
@@ -165,16 +178,32 @@ fn acquire_everything(store: &TokenStore, tenant: &TenantId, client: &ClientId) 
 /// The same without blocking.
 async fn acquire_async(store: &TokenStore, live: &LiveSignIn, client: &ClientId) {
     let acquirer = Acquirer::new();
-    let wanted = |scope: &str| AccessQuery::new(client.clone()).scopes(scopes(scope)).resource("needle-resource");
-    let failing = |_: Grant| async { Err(RefreshError::interaction_required(Some("needle-claims".into()), "needle-error")) };
+    let wanted = |scope: &str| {
+        AccessQuery::new(client.clone()).scopes(scopes(scope)).resource("needle-resource")
+    };
+    let failing = |_: Grant| async {
+        Err(RefreshError::interaction_required(Some("needle-claims".into()), "needle-error"))
+    };
     for _ in 0..2 {
-        acquirer.acquire_async(live, wanted("needle-async"), |grant| async move { refreshed(&grant) }).await.unwrap();
-        let app = acquirer
-            .acquire_for_app_async(store, live.tenant(), wanted("needle-there"), |grant| async move { refreshed(&grant) });
+        acquirer
+            .acquire_async(live, wanted("needle-async"), |grant| async move { refreshed(&grant) })
+            .await
+            .unwrap();
+        let app = acquirer.acquire_for_app_async(
+            store,
+            live.tenant(),
+            wanted("needle-there"),
+            |grant| async move { refreshed(&grant) },
+        );
         app.await.unwrap();
     }
     logged(&acquirer.acquire_async(live, wanted("needle-other"), failing).await.unwrap_err());
-    logged(&acquirer.acquire_for_app_async(store, live.tenant(), wanted("needle-other"), failing).await.unwrap_err());
+    logged(
+        &acquirer
+            .acquire_for_app_async(store, live.tenant(), wanted("needle-other"), failing)
+            .await
+            .unwrap_err(),
+    );
 }
 
 /// A sign-in by an ID token.
@@ -185,19 +214,28 @@ fn sign_in_by_id_token(store: &TokenStore) -> LiveSignIn {
     }))
     .unwrap();
     let provider = Provider::generic("https://needle.example").unwrap();
-    let fields: ProviderFields = serde_json::from_value(json!({"client_info": "needle-info"})).unwrap();
+    let fields: ProviderFields =
+        serde_json::from_value(json!({"client_info": "needle-info"})).unwrap();
     store.sign_in(provider.sign_in(&claims).unwrap()).unwrap();
     let client = || ClientId::new("needle-client").unwrap();
-    let tokens: [Token; 2] =
-        [RefreshToken::new(client(), "needle-refresh").into(), IdToken::new(client(), "needle-id-token").into()];
-    let (live, _) = store.sign_in_with(provider.sign_in_with(&claims, &fields).unwrap(), tokens).unwrap();
-    let error = Provider::generic("https://needle.example.com").unwrap().sign_in(&claims).unwrap_err();
+    let tokens: [Token; 2] = [
+        RefreshToken::new(client(), "needle-refresh").into(),
+        IdToken::new(client(), "needle-id-token").into(),
+    ];
+    let (live, _) =
+        store.sign_in_with(provider.sign_in_with(&claims, &fields).unwrap(), tokens).unwrap();
+    let error =
+        Provider::generic("https://needle.example.com").unwrap().sign_in(&claims).unwrap_err();
     tracing::warn!(target: "app", %error, debug = ?error);
     live
 }
 
 /// Web sessions, bound and not. Gives their ids, and the keys of their rows.
-async fn web_sessions(machine: &Machine, store: &TokenStore, live: &LiveSignIn) -> (Vec<Id>, Vec<Vec<u8>>) {
+async fn web_sessions(
+    machine: &Machine,
+    store: &TokenStore,
+    live: &LiveSignIn,
+) -> (Vec<Id>, Vec<Vec<u8>>) {
     let web = OublietteSessions::new(store.clone());
     let expires_at = (now() + Duration::from_secs(600)).into();
     let session = Session::new(None, Arc::new(web.clone()), Some(Expiry::AtDateTime(expires_at)));
@@ -232,22 +270,37 @@ async fn web_sessions(machine: &Machine, store: &TokenStore, live: &LiveSignIn) 
 /// Runs every verb with names and tokens that are easily recognised; and some that fail. Gives the keys of the rows that there were, and
 /// the ids of web sessions and sign-ins.
 fn run_everything(machine: &Machine) -> (Vec<Vec<u8>>, Vec<Id>) {
-    let store =
-        machine.builder().clock(ManualClock::new(now())).key(KeySource::bytes(*b"needle-key-needle-key-needle-key")).open();
+    let store = machine
+        .builder()
+        .clock(ManualClock::new(now()))
+        .key(KeySource::bytes(*b"needle-key-needle-key-needle-key"))
+        .open();
     let store = store.unwrap();
     let id = AccountId::new("needle-authority", "needle-account").unwrap();
-    let (session, subject) =
-        (SessionId::new("needle-iss", "needle-sid").unwrap(), Subject::new("needle-iss", "needle-sub").unwrap());
-    let (tenant, alias) = (TenantId::new("needle-tenant").unwrap(), Alias::new(AliasKind::Email, "needle@example.com").unwrap());
+    let (session, subject) = (
+        SessionId::new("needle-iss", "needle-sid").unwrap(),
+        Subject::new("needle-iss", "needle-sub").unwrap(),
+    );
+    let (tenant, alias) = (
+        TenantId::new("needle-tenant").unwrap(),
+        Alias::new(AliasKind::Email, "needle@example.com").unwrap(),
+    );
     let request = || {
-        let named = SignIn::new(id.clone(), tenant.clone()).session(session.clone()).subject(subject.clone());
+        let named = SignIn::new(id.clone(), tenant.clone())
+            .session(session.clone())
+            .subject(subject.clone());
         named.alias(alias.clone())
     };
     let live = store.sign_in(request()).unwrap();
     let client = ClientId::new("needle-client").unwrap();
-    let wanted = AccessQuery::new(client.clone()).scopes(scopes("needle-scope")).resource("needle-resource");
-    let mut token =
-        AccessToken::new(client.clone(), scopes("needle-scope"), "needle-token", now() + std::time::Duration::from_secs(3600));
+    let wanted =
+        AccessQuery::new(client.clone()).scopes(scopes("needle-scope")).resource("needle-resource");
+    let mut token = AccessToken::new(
+        client.clone(),
+        scopes("needle-scope"),
+        "needle-token",
+        now() + std::time::Duration::from_secs(3600),
+    );
     token.resource = Some("needle-resource".into());
     live.put([token.into(), RefreshToken::new(client.clone(), "needle-refresh").into()]).unwrap();
     live.access_token(&wanted).unwrap().unwrap();
@@ -276,17 +329,23 @@ fn run_everything(machine: &Machine) -> (Vec<Vec<u8>>, Vec<Id>) {
         live.access_token(&wanted).await.unwrap().unwrap();
         // On another thread, but in the span of the request.
         let request = tracing::debug_span!(target: "app", "request");
-        let mut put = std::pin::pin!(live.put(RefreshToken::new(client.clone(), "needle-refresh-2")));
-        std::future::poll_fn(|context| request.in_scope(|| put.as_mut().poll(context))).await.unwrap();
+        let mut put =
+            std::pin::pin!(live.put(RefreshToken::new(client.clone(), "needle-refresh-2")));
+        std::future::poll_fn(|context| request.in_scope(|| put.as_mut().poll(context)))
+            .await
+            .unwrap();
     });
     let good = machine.rows();
     let mut bad = good.clone();
-    bad.values_mut().filter(|value| value.len() > 100).for_each(|value| *value.last_mut().unwrap() ^= 1);
+    bad.values_mut()
+        .filter(|value| value.len() > 100)
+        .for_each(|value| *value.last_mut().unwrap() ^= 1);
     machine.set_rows(bad);
     live.access_token(&wanted).unwrap_err();
     keys.extend(good.keys().cloned());
     machine.set_rows(good);
-    for scope in [Scope::Subject(subject.clone()), Scope::Tenant(tenant.clone()), Scope::Everybody] {
+    for scope in [Scope::Subject(subject.clone()), Scope::Tenant(tenant.clone()), Scope::Everybody]
+    {
         store.last_sign_out(&scope).unwrap();
         store.sign_out(SignOut::of(scope)).unwrap();
         store.sign_in(request()).unwrap();
@@ -321,13 +380,23 @@ fn no_span_event_or_metric_shows_anything() {
     assert!(lines.len() > verbs.len() + 20);
     // Bytes are shown as text, as hexadecimal or as a list of decimals.
     let decimal = format!("{:?}", b"needle");
-    let mut shown =
-        vec!["needle".to_owned(), base16ct::lower::encode_string(b"needle"), decimal[1..decimal.len() - 1].to_owned()];
+    let mut shown = vec![
+        "needle".to_owned(),
+        base16ct::lower::encode_string(b"needle"),
+        decimal[1..decimal.len() - 1].to_owned(),
+    ];
     // Nor a keyed hash, of which rows' keys are made (`src/layout.rs` says where they stand), nor an id that is drawn.
-    let hashes: BTreeSet<&[u8]> =
-        keys.iter().flat_map(|key| [1, 17, 18, 34, 50].map(|at| key.get(at..at + 16))).flatten().collect();
-    let drawn: Vec<[u8; 16]> = ids.iter().flat_map(|id| [id.0.to_le_bytes(), id.0.to_be_bytes()]).collect();
-    assert!(drawn.iter().filter(|id| hashes.contains(&id[..])).count() > 1, "sign-ins' ids stand in keys");
+    let hashes: BTreeSet<&[u8]> = keys
+        .iter()
+        .flat_map(|key| [1, 17, 18, 34, 50].map(|at| key.get(at..at + 16)))
+        .flatten()
+        .collect();
+    let drawn: Vec<[u8; 16]> =
+        ids.iter().flat_map(|id| [id.0.to_le_bytes(), id.0.to_be_bytes()]).collect();
+    assert!(
+        drawn.iter().filter(|id| hashes.contains(&id[..])).count() > 1,
+        "sign-ins' ids stand in keys"
+    );
     shown.extend(ids.iter().flat_map(|id| [id.to_string(), id.0.to_string()]));
     for hash in hashes.into_iter().chain(drawn.iter().map(|id| &id[..])) {
         shown.push(base16ct::lower::encode_string(hash));
@@ -335,14 +404,20 @@ fn no_span_event_or_metric_shows_anything() {
         shown.push(format!("{hash:x?}"));
     }
     assert!(shown.len() > 30);
-    let leaks: Vec<&String> = lines.iter().filter(|line| shown.iter().any(|needle| line.contains(needle.as_str()))).collect();
+    let leaks: Vec<&String> = lines
+        .iter()
+        .filter(|line| shown.iter().any(|needle| line.contains(needle.as_str())))
+        .collect();
     assert!(leaks.is_empty(), "{leaks:#?}");
     // And it does say something.
     for outcome in ["hit", "due", "refreshed", "interaction_required", "signed_out", "failed"] {
-        let is_it = |line: &String| line.contains("oubliette_acquires_total") && line.contains(&format!("{outcome:?}"));
+        let is_it = |line: &String| {
+            line.contains("oubliette_acquires_total") && line.contains(&format!("{outcome:?}"))
+        };
         assert!(lines.iter().any(is_it), "no acquisition ended so: {outcome}");
     }
-    let has = |text: &str| assert!(verbs.iter().any(|line| line.contains(text)), "{text} in {verbs:#?}");
+    let has =
+        |text: &str| assert!(verbs.iter().any(|line| line.contains(text)), "{text} in {verbs:#?}");
     has("DEBUG sign_in outcome=\"ok\"");
     has("DEBUG sign_out scope=\"tenant\" outcome=\"ok\"");
     has("DEBUG read kind=\"access\" outcome=\"hit\"");

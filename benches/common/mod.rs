@@ -64,7 +64,8 @@ impl Random {
     }
 
     pub fn text(&mut self, len: usize) -> String {
-        const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        const DIGITS: &[u8; 64] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         (0..len).map(|_| char::from(DIGITS[self.below(64)])).collect()
     }
 }
@@ -102,7 +103,12 @@ pub fn refresh_token(random: &mut Random) -> RefreshToken {
 }
 
 /// Signs one user in and gives it tokens, some at a time.
-pub fn add_account(store: &TokenStore, number: u32, tokens: usize, random: &mut Random) -> LiveSignIn {
+pub fn add_account(
+    store: &TokenStore,
+    number: u32,
+    tokens: usize,
+    random: &mut Random,
+) -> LiveSignIn {
     let live = store.sign_in(sign_in(number)).unwrap();
     let numbers: Vec<usize> = (0..tokens).collect();
     for some in numbers.chunks(250) {
@@ -136,7 +142,9 @@ impl Bench {
                 let store = &store;
                 scope.spawn(move || {
                     let mut random = Random(share[0].into());
-                    share.iter().for_each(|number| drop(add_account(store, *number, TOKENS, &mut random)));
+                    share
+                        .iter()
+                        .for_each(|number| drop(add_account(store, *number, TOKENS, &mut random)));
                 });
             }
         });
@@ -145,7 +153,16 @@ impl Bench {
         let limit = Limit::new(&folder.path().join("limit"));
         let control = Limit::new(&folder.path().join("control"));
         let store = Some(open(folder.path()));
-        Self { folder, store, bare, limit, control, random: Random(u64::MAX), accounts, next: accounts }
+        Self {
+            folder,
+            store,
+            bare,
+            limit,
+            control,
+            random: Random(u64::MAX),
+            accounts,
+            next: accounts,
+        }
     }
 
     pub fn store(&self) -> &TokenStore {
@@ -231,7 +248,11 @@ pub struct Bare {
 impl Bare {
     fn copy_of_store(store: &Path, path: PathBuf) -> Self {
         let is_engine = |path: &PathBuf| path.join("db").is_file();
-        let engine = fs::read_dir(store).unwrap().map(|entry| entry.unwrap().path()).find(is_engine).unwrap();
+        let engine = fs::read_dir(store)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .find(is_engine)
+            .unwrap();
         copy(&engine, &path);
         let db = Some(bare(&path));
         let log = File::options().read(true).write(true).open(path.join("db")).unwrap();
@@ -240,7 +261,10 @@ impl Bare {
         let key = this.pairs()[0].tokens[0].clone();
         this.sealed = vec![b'x'; this.db().get(key).unwrap().unwrap().len() - 16];
         let buffer = InOutBuf::from(this.sealed.as_mut_slice());
-        let tag = this.cipher.encrypt_inout_detached(&Nonce::from([1; 12]), &[2; AAD_BYTES], buffer).unwrap();
+        let tag = this
+            .cipher
+            .encrypt_inout_detached(&Nonce::from([1; 12]), &[2; AAD_BYTES], buffer)
+            .unwrap();
         this.sealed.extend_from_slice(&tag);
         this.buffer = this.sealed.clone();
         this
@@ -254,7 +278,14 @@ impl Bare {
     pub fn share(&self) -> Self {
         let (sealed, buffer) = (self.sealed.clone(), self.buffer.clone());
         let log = self.log.try_clone().unwrap();
-        Self { path: self.path.clone(), db: self.db.clone(), log, cipher: self.cipher.clone(), sealed, buffer }
+        Self {
+            path: self.path.clone(),
+            db: self.db.clone(),
+            log,
+            cipher: self.cipher.clone(),
+            sealed,
+            buffer,
+        }
     }
 
     pub fn reopen(&mut self) -> Duration {
@@ -292,13 +323,23 @@ impl Bare {
             made = Aes256Gcm::new(black_box(&[7; 32].into()));
             &made
         };
-        cipher.decrypt_inout_detached(&Nonce::from([1; 12]), &[2; AAD_BYTES], text.into(), (&*tag).into()).unwrap();
+        cipher
+            .decrypt_inout_detached(
+                &Nonce::from([1; 12]),
+                &[2; AAD_BYTES],
+                text.into(),
+                (&*tag).into(),
+            )
+            .unwrap();
         black_box(&self.buffer);
     }
 
     /// Puts new bytes in the place of tokens. Durable against power loss, or only against the death of the process.
     pub fn put(&self, pair: &Pair, tokens: &[usize], survives_power_loss: bool) -> Duration {
-        let rows: Vec<_> = tokens.iter().map(|number| (pair.tokens[*number].clone(), self.sealed.clone())).collect();
+        let rows: Vec<_> = tokens
+            .iter()
+            .map(|number| (pair.tokens[*number].clone(), self.sealed.clone()))
+            .collect();
         let start = Instant::now();
         let mut batch = sled::Batch::default();
         rows.into_iter().for_each(|(key, value)| batch.insert(key, value));
@@ -342,7 +383,11 @@ pub fn compare<S>(
     let ((ours, yardstick), (our_best, yardstick_best)) = (at(0.5), at(0.25));
     let (ratio, best) = (ours / yardstick, our_best / yardstick_best);
     let at_most = at_most.map(|limit| format!("{limit:.1}")).unwrap_or_default();
-    println!("{figure:<62} {:>12} {:>12} {ratio:>7.2} {at_most:>7} {best:>9.2}", micros(ours), micros(yardstick));
+    println!(
+        "{figure:<62} {:>12} {:>12} {ratio:>7.2} {at_most:>7} {best:>9.2}",
+        micros(ours),
+        micros(yardstick)
+    );
 }
 
 /// In seconds.

@@ -109,7 +109,8 @@ const SCOPES: &str = "openid offline_access api.read";
 
 pub(crate) async fn start(options: Options) -> Result<Running, Fault> {
     let bind = async |port| TcpListener::bind(("127.0.0.1", port)).await;
-    let at = |listener: &TcpListener| listener.local_addr().map(|address| format!("http://{address}"));
+    let at =
+        |listener: &TcpListener| listener.local_addr().map(|address| format!("http://{address}"));
     let [app_port, provider_port, other_port, api_port] = options.ports;
     let listener = bind(app_port).await?;
     let mut urls = Urls { app: at(&listener)?, ..Urls::default() };
@@ -123,8 +124,10 @@ pub(crate) async fn start(options: Options) -> Result<Running, Fault> {
             // Another site than the app's: as everywhere but here.
             let issuer = format!("http://localhost:{}", listener.local_addr()?.port());
             let secret = random()?;
-            let clients = vec![registration(&urls.app, &secret), other_app::registration(&other_url)];
-            ours = Some(provider::serve(listener, issuer.clone(), clients, options.access_life).await);
+            let clients =
+                vec![registration(&urls.app, &secret), other_app::registration(&other_url)];
+            ours =
+                Some(provider::serve(listener, issuer.clone(), clients, options.access_life).await);
             Outside {
                 sign_out_page: Some(format!("{issuer}/")),
                 issuer,
@@ -148,7 +151,10 @@ pub(crate) async fn start(options: Options) -> Result<Running, Fault> {
         None => {
             let (issuer, client_id) = (outside.issuer.clone(), outside.client_id.clone());
             let url = format!("{}/greeting", at(&api_listener)?);
-            api::serve(api_listener, api::Config { issuer, client_id, client_secret: outside.client_secret.clone() })?;
+            api::serve(
+                api_listener,
+                api::Config { issuer, client_id, client_secret: outside.client_secret.clone() },
+            )?;
             url
         }
     };
@@ -295,7 +301,8 @@ impl Arguments {
         let first = self.port.unwrap_or(3000);
         let next = |more| first.checked_add(more).ok_or("there are no three ports after that one");
         let ports = if first == 0 { [0; 4] } else { [first, next(1)?, next(2)?, next(3)?] };
-        let are_free = || ports.iter().all(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
+        let are_free =
+            || ports.iter().all(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
         Ok(if self.port.is_some() || are_free() { ports } else { [0; 4] })
     }
 }

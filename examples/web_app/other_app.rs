@@ -13,7 +13,8 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use openidconnect::core::CoreAuthenticationFlow;
 use openidconnect::{
-    AuthorizationCode, ClientSecret, CsrfToken, IssuerUrl, Nonce, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl,
+    AuthorizationCode, ClientSecret, CsrfToken, IssuerUrl, Nonce, PkceCodeChallenge,
+    PkceCodeVerifier, RedirectUrl,
 };
 use openidconnect::{EndpointMaybeSet as MaybeSet, EndpointNotSet as NotSet, EndpointSet as Set};
 use openidconnect::{ProviderMetadataWithLogout, TokenResponse as _, reqwest};
@@ -48,10 +49,20 @@ pub(crate) fn registration(url: &str) -> Client {
 
 /// Serves at `url` (`http://127.0.0.1:<port>`), where `listener` is bound, to users of the provider `issuer`, until the runtime ends.
 pub(crate) fn serve(listener: TcpListener, url: String, issuer: String) -> Result<(), Fault> {
-    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(Duration::from_secs(10)).build()?;
+    let http = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(Duration::from_secs(10))
+        .build()?;
     let keys = Keys::discovered(ReqwestClient::new()?);
     let signs_out = Issuer::new(Provider::generic(&issuer)?, ClientId::new(ID)?, keys);
-    let app = Arc::new(App { url, issuer, http, signs_out, begun: Mutex::default(), sessions: Mutex::default() });
+    let app = Arc::new(App {
+        url,
+        issuer,
+        http,
+        signs_out,
+        begun: Mutex::default(),
+        sessions: Mutex::default(),
+    });
     let router = Router::new()
         .route("/", get(home))
         .route("/style.css", get(style))
@@ -88,11 +99,16 @@ impl App {
     }
 
     async fn metadata(&self) -> Result<ProviderMetadataWithLogout, Fault> {
-        Ok(ProviderMetadataWithLogout::discover_async(IssuerUrl::new(self.issuer.clone())?, &self.http).await?)
+        Ok(ProviderMetadataWithLogout::discover_async(
+            IssuerUrl::new(self.issuer.clone())?,
+            &self.http,
+        )
+        .await?)
     }
 
     async fn oidc(&self) -> Result<Oidc, Fault> {
-        let (id, secret) = (openidconnect::ClientId::new(ID.into()), ClientSecret::new(SECRET.into()));
+        let (id, secret) =
+            (openidconnect::ClientId::new(ID.into()), ClientSecret::new(SECRET.into()));
         let oidc = Oidc::from_provider_metadata(self.metadata().await?, id, Some(secret));
         Ok(oidc.set_redirect_uri(RedirectUrl::new(format!("{}/callback", self.url))?))
     }
@@ -124,7 +140,11 @@ async fn style() -> Response {
 async fn sign_in(State(app): State<Arc<App>>) -> Result<Response, Failure> {
     let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
     let oidc = app.oidc().await?;
-    let request = oidc.authorize_url(CoreAuthenticationFlow::AuthorizationCode, CsrfToken::new_random, Nonce::new_random);
+    let request = oidc.authorize_url(
+        CoreAuthenticationFlow::AuthorizationCode,
+        CsrfToken::new_random,
+        Nonce::new_random,
+    );
     let (url, state, nonce) = request.set_pkce_challenge(challenge).url();
     let id = CsrfToken::new_random().into_secret();
     let mut begun = app.begun.lock().unwrap_or_else(PoisonError::into_inner);
@@ -136,19 +156,34 @@ async fn sign_in(State(app): State<Arc<App>>) -> Result<Response, Failure> {
     Ok(with_cookie(Redirect::to(url.as_str()), &id))
 }
 
-async fn callback(State(app): State<Arc<App>>, headers: HeaderMap, Query(back): Query<Params>) -> Result<Response, Failure> {
-    let begun = cookie(&headers).and_then(|id| app.begun.lock().unwrap_or_else(PoisonError::into_inner).remove(id));
+async fn callback(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Query(back): Query<Params>,
+) -> Result<Response, Failure> {
+    let begun = cookie(&headers)
+        .and_then(|id| app.begun.lock().unwrap_or_else(PoisonError::into_inner).remove(id));
     let begun = begun.filter(|(state, ..)| back.get("state") == Some(state.secret()));
     let (Some((_, nonce, verifier)), Some(code)) = (begun, back.get("code")) else {
         return Err("no login was begun in this browser, or it was refused".into());
     };
     let oidc = app.oidc().await?;
-    let request = oidc.exchange_code(AuthorizationCode::new(code.clone()))?.set_pkce_verifier(verifier);
+    let request =
+        oidc.exchange_code(AuthorizationCode::new(code.clone()))?.set_pkce_verifier(verifier);
     let response = request.request_async(&app.http).await?;
     let id_token = response.id_token().ok_or("no ID token")?;
     let claims = id_token.claims(&oidc.id_token_verifier(), &nonce)?;
-    let sid = claims.additional_claims().get("sid").and_then(|sid| sid.as_str()).ok_or("no sid in the ID token")?.to_owned();
-    let name = claims.name().and_then(|name| name.get(None)).map_or(claims.subject().as_str(), |name| name.as_str()).to_owned();
+    let sid = claims
+        .additional_claims()
+        .get("sid")
+        .and_then(|sid| sid.as_str())
+        .ok_or("no sid in the ID token")?
+        .to_owned();
+    let name = claims
+        .name()
+        .and_then(|name| name.get(None))
+        .map_or(claims.subject().as_str(), |name| name.as_str())
+        .to_owned();
     let id = CsrfToken::new_random().into_secret();
     let mut sessions = app.sessions();
     if sessions.len() >= MOST {
@@ -171,12 +206,18 @@ async fn sign_out(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Res
     let there = metadata.additional_metadata().end_session_endpoint.as_ref();
     let mut url = there.ok_or("the provider does not say where to sign out")?.url().clone();
     let back = format!("{}/", app.url);
-    url.query_pairs_mut().extend_pairs([("id_token_hint", session.id_token.as_str()), ("post_logout_redirect_uri", &back)]);
+    url.query_pairs_mut().extend_pairs([
+        ("id_token_hint", session.id_token.as_str()),
+        ("post_logout_redirect_uri", &back),
+    ]);
     Ok(Redirect::to(url.as_str()).into_response())
 }
 
 /// The provider says, server to server, that a session is over.
-async fn back_channel(State(app): State<Arc<App>>, Form(params): Form<Params>) -> Result<StatusCode, Failure> {
+async fn back_channel(
+    State(app): State<Arc<App>>,
+    Form(params): Form<Params>,
+) -> Result<StatusCode, Failure> {
     let keys = app.metadata().await?.jwks_uri().url().clone();
     let keys = KeySet::parse(&app.http.get(keys).send().await?.bytes().await?)?;
     let token = params.get("logout_token").ok_or("no logout token")?;
@@ -193,8 +234,13 @@ async fn front_channel(State(app): State<Arc<App>>, Query(params): Query<Params>
         app.end(sid);
     }
     let policy = format!("default-src 'none'; frame-ancestors {}", app.issuer);
-    let mut response = Html("<!doctype html><title>Signed out</title><p>You are signed out here.</p>").into_response();
-    set(&mut response, [(header::CONTENT_SECURITY_POLICY, policy.as_str()), (header::CACHE_CONTROL, "no-store")]);
+    let mut response =
+        Html("<!doctype html><title>Signed out</title><p>You are signed out here.</p>")
+            .into_response();
+    set(
+        &mut response,
+        [(header::CONTENT_SECURITY_POLICY, policy.as_str()), (header::CACHE_CONTROL, "no-store")],
+    );
     response
 }
 
@@ -243,7 +289,10 @@ fn page(app: &App, status: StatusCode, title: &str, body: &str) -> Response {
     response
 }
 
-fn set<'a>(response: &mut Response, headers: impl IntoIterator<Item = (header::HeaderName, &'a str)>) {
+fn set<'a>(
+    response: &mut Response,
+    headers: impl IntoIterator<Item = (header::HeaderName, &'a str)>,
+) {
     for (name, value) in headers {
         if let Ok(value) = HeaderValue::from_str(value) {
             response.headers_mut().insert(name, value);
@@ -252,15 +301,24 @@ fn set<'a>(response: &mut Response, headers: impl IntoIterator<Item = (header::H
 }
 
 fn cookie(headers: &HeaderMap) -> Option<&str> {
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
-    let mut pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|cookie| cookie.trim().split_once('='));
+    let cookies =
+        headers.get_all(header::COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
+    let mut pairs = cookies
+        .flat_map(|cookies| cookies.split(';'))
+        .filter_map(|cookie| cookie.trim().split_once('='));
     pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value)
 }
 
 fn with_cookie(response: impl IntoResponse, value: &str) -> Response {
     let mut response = response.into_response();
     // Its own name: browsers tell cookies apart by host, and not by port.
-    set(&mut response, [(header::SET_COOKIE, format!("{COOKIE}={value}; Path=/; HttpOnly; SameSite=Lax").as_str())]);
+    set(
+        &mut response,
+        [(
+            header::SET_COOKIE,
+            format!("{COOKIE}={value}; Path=/; HttpOnly; SameSite=Lax").as_str(),
+        )],
+    );
     response
 }
 

@@ -122,7 +122,9 @@ async fn answer(State(site): State<Arc<Site>>, request: Request) -> Response {
     }
     let is_sign_out = path == "/sign-out" || path.starts_with("/logout/");
     let up = site.up.read().await;
-    let Some(up) = &*up else { return Failure::from("the store could not be opened again").into_response() };
+    let Some(up) = &*up else {
+        return Failure::from("the store could not be opened again").into_response();
+    };
     let router = if is_sign_out {
         // A router of its own for this one request, to know how long it took until the sign-out was on the disk.
         let (board, began) = (site.board.clone(), Instant::now());

@@ -3,17 +3,17 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::model::tag::Tag;
+use crate::model::random_id::SignInId;
+use crate::model::tag::{AccountTag, Slot, TenantTag};
 use crate::model::time::{Millis, millis};
 use crate::platform::sync::{Mutex, lock};
-use crate::rows::row_key::SignInId;
 
 /// The most that are remembered. A provider that is out of order for more accounts than that is
 /// asked a little more often.
 const MOST: usize = 16 * 1024;
 
 /// One access token: account, sign-in, tenant, slot.
-pub(super) type Held = (Tag, SignInId, Tag, Tag);
+pub(super) type Held = (AccountTag, SignInId, TenantTag, Slot);
 
 /// All that are held. Nothing here holds up a refresh that is required.
 #[derive(Default)]
@@ -67,7 +67,7 @@ mod tests {
     fn token(number: u32) -> Held {
         let mut slot = [0; 16];
         slot[..4].copy_from_slice(&number.to_be_bytes());
-        ([1; 16], [2; 16], [3; 16], slot)
+        (AccountTag::filled(1), SignInId::filled(2), TenantTag::filled(3), Slot::from_bytes(slot))
     }
 
     #[test]

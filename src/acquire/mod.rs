@@ -29,15 +29,14 @@ mod lead;
 mod request;
 mod turn;
 
+use crate::model::random_id::{Generation, SignInId};
 use crate::store::gate::Core;
 use std::time::Duration;
 
-use crate::model::tag::Tag;
+use crate::model::tag::{AccountTag, Slot, TenantTag};
 use crate::model::token::{AccessToken, Tokens};
 use crate::observe::{self, Acquisition};
 use crate::platform::sync::Arc;
-use crate::rows::cipher::Generation;
-use crate::rows::row_key::SignInId;
 use crate::store::sign_in::LiveSignIn;
 
 pub use error::{
@@ -284,7 +283,7 @@ impl std::fmt::Debug for Acquirer {
 pub(crate) struct Acquiring {
     refreshes: Arc<Flights<Key, Errand, Landing>>,
     /// Apps that are being signed in.
-    apps: Arc<Flights<Tag, (), Result<LiveSignIn, AcquireError>>>,
+    apps: Arc<Flights<AccountTag, (), Result<LiveSignIn, AcquireError>>>,
     holds: Holds,
     /// For async refreshes: who stores, and who calls the hooks. Hooks may take their time.
     #[cfg(feature = "tokio")]
@@ -323,11 +322,11 @@ impl Acquiring {
 /// slot of an access token in its tenant.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
-    account: Tag,
+    account: AccountTag,
     sign_in: SignInId,
     generation: Generation,
-    tenant: Option<Tag>,
-    slot: Tag,
+    tenant: Option<TenantTag>,
+    slot: Slot,
 }
 
 /// What comes of a refresh, for all who wait for it.

@@ -5,7 +5,7 @@ use crate::model::id::{ClientId, TenantId, hidden_debug};
 use crate::model::query::AccessQuery;
 use crate::model::scopes::Partition;
 use crate::model::secret::Secret;
-use crate::model::tag::Tag;
+use crate::model::tag::{AccountTag, Slot, TenantTag};
 use crate::model::token::AccessToken;
 
 /// Which access token [`Acquirer::acquire`](crate::Acquirer::acquire) is to get, and on what terms.
@@ -156,7 +156,12 @@ impl AccessRequest {
     }
 
     /// What its refresh is about. Requests with the same errand share a refresh.
-    pub(super) fn errand(&self, tagger: &Tagger, account: &Tag, tenant: Tag) -> Errand {
+    pub(super) fn errand(
+        &self,
+        tagger: &Tagger,
+        account: &AccountTag,
+        tenant: TenantTag,
+    ) -> Errand {
         let (target, claims) = (self.wanted.slot(tagger, account), self.claims.clone());
         Errand {
             tenant,
@@ -186,8 +191,8 @@ hidden_debug!(AccessRequest);
 /// how, and with which claims.
 #[derive(PartialEq, Eq)]
 pub(crate) struct Errand {
-    tenant: Tag,
-    target: Tag,
+    tenant: TenantTag,
+    target: Slot,
     claims: Option<String>,
     flow: Flow,
     keeps_refresh_token: bool,

@@ -13,7 +13,7 @@ use super::hold::Held;
 use super::request::{AccessRequest, Flow};
 use crate::model::error::{Error, Result as StoreResult};
 use crate::model::query::RefreshQuery;
-use crate::model::tag::Tag;
+use crate::model::tag::TenantTag;
 use crate::model::time::{Millis, from_millis, millis, to_millis};
 use crate::model::token::AccessToken;
 use crate::observe::Acquisition;
@@ -26,7 +26,7 @@ pub(super) struct Turns {
     pub(super) live: LiveSignIn,
     pub(super) request: AccessRequest,
     /// Of the token.
-    pub(super) tenant: Tag,
+    pub(super) tenant: TenantTag,
     /// Flights from here on began after this acquisition.
     began: Number,
 }

@@ -569,7 +569,8 @@ impl Birth<'_> {
             // It was put last when the rows were moved here.
             return Err(Error::damaged(Part::Engine, "its checkpoint is missing"));
         }
-        let checkpoint = checkpoint.map_or(Ok(0), |row| rows.open_checkpoint(CHECKPOINT, &row))?;
+        let checkpoint =
+            checkpoint.map_or(Ok(Position::ZERO), |row| rows.open_checkpoint(CHECKPOINT, &row))?;
         if found.reaches(checkpoint) {
             Ok(Recovery { ledger: found.settle()?, engine, serial, checkpoint, unfinished })
         } else {
@@ -586,7 +587,7 @@ impl Birth<'_> {
         if let Some(end) = keyring.secrets.old_end {
             return Ok(end);
         }
-        let end = ledger.synced().saturating_add(1);
+        let end = ledger.synced().next();
         let bytes = self.disk.read(KEYRING).map_err(Error::io("read the keyring"))?;
         let bytes = Keyring::settled(&bytes.unwrap_or_default(), self.key, end)?;
         let written = self.disk.prepare(KEYRING, &bytes).and_then(|()| self.disk.switch(KEYRING));
@@ -615,7 +616,7 @@ struct Recovery {
     ledger: Ledger,
     engine: Box<dyn Engine>,
     serial: u32,
-    checkpoint: u64,
+    checkpoint: Position,
     unfinished: Unfinished,
 }
 

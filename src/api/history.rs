@@ -134,7 +134,7 @@ fn read_by(
         Ok(History {
             records: seen.sign_outs.into_iter().map(past).collect(),
             known_since: from_millis(seen.known_since),
-            position: seen.end,
+            position: seen.end.get(),
             tagger,
         })
     })
@@ -169,7 +169,7 @@ fn past((scope, fence): (TaggedScope, Fence)) -> PastSignOut {
     let kind = ScopeKind::of_rule(scope);
     let signed_in_before = (fence.cutoff != NO_CUTOFF).then(|| from_millis(fence.cutoff));
     PastSignOut {
-        position: fence.position,
+        position: fence.position.get(),
         at: from_millis(fence.time),
         kind,
         signed_in_before,

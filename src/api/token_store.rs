@@ -7,17 +7,18 @@ use crate::maintenance::upkeep::UpkeepBuilder;
 use crate::maintenance::{backup, compact, erase, figures, rotate, sweep, verify};
 use crate::model::error::{Error, Result};
 use crate::model::id::{AccountId, Alias, SessionId, Subject, TenantId};
+use crate::model::random_id::SignInId;
 use crate::model::report::{
     BackedUp, Compacted, CompactionEstimate, Erased, Opened, Reclaimed, Stats, Swept, Verified,
 };
 use crate::model::sign_in::{AsOf, SignIn, Stored};
 use crate::model::sign_out::{LastSignOut, Receipt, Scope, SignOut};
-use crate::model::tag::Tag;
+use crate::model::tag::{AccountTag, TenantTag};
 use crate::model::token::Tokens;
 use crate::observe;
 use crate::platform::sync::atomic::{AtomicBool, Ordering};
 use crate::platform::sync::{Arc, Mutex, lock};
-use crate::rows::row_key::{self, Index};
+use crate::rows::row_key::{self, IndexEntry};
 use crate::store::census::next_account;
 use crate::store::files::Premises;
 use crate::store::gate::{Core, Open, checkpoint};
@@ -231,8 +232,8 @@ impl TokenStore {
     #[cfg(feature = "tower-sessions")]
     pub(crate) fn resume_tagged(
         &self,
-        account: &Tag,
-        id: &row_key::SignInId,
+        account: &AccountTag,
+        id: &SignInId,
     ) -> Result<Option<LiveSignIn>> {
         observe::verb("resume", || {
             let open = self.core().enter()?;
@@ -274,7 +275,7 @@ impl TokenStore {
 
     fn page_of_tenant(&self, tenant: &TenantId, page: Page) -> Result<Accounts> {
         let tag = self.core().tagger.tenant(tenant);
-        let prefix = Index::Tenant.accounts_of(&tag);
+        let prefix = IndexEntry::Tenant(tag).accounts();
         let mut after = page.after;
         let mut found = Accounts::default();
         while found.accounts.len() < page.limit {
@@ -300,9 +301,9 @@ impl TokenStore {
     /// # Errors
     /// As [`TokenStore::accounts`].
     pub fn accounts_of_session(&self, session: &SessionId) -> Result<Vec<Account>> {
-        let tag = self.core().tagger.session(session);
+        let entry = IndexEntry::Session(self.core().tagger.session(session));
         observe::verb("accounts_of_session", || {
-            self.accounts_under(Index::Session, tag, |live| live.session() == Some(session))
+            self.accounts_under(entry, |live| live.session() == Some(session))
         })
     }
 
@@ -311,9 +312,9 @@ impl TokenStore {
     /// # Errors
     /// As [`TokenStore::accounts`].
     pub fn accounts_of_subject(&self, subject: &Subject) -> Result<Vec<Account>> {
-        let tag = self.core().tagger.subject(subject);
+        let entry = IndexEntry::Subject(self.core().tagger.subject(subject));
         observe::verb("accounts_of_subject", || {
-            self.accounts_under(Index::Subject, tag, |live| live.subject() == Some(subject))
+            self.accounts_under(entry, |live| live.subject() == Some(subject))
         })
     }
 
@@ -322,9 +323,9 @@ impl TokenStore {
     /// # Errors
     /// As [`TokenStore::accounts`].
     pub fn accounts_of_alias(&self, alias: &Alias) -> Result<Vec<Account>> {
-        let tag = self.core().tagger.alias(alias);
+        let entry = IndexEntry::Alias(self.core().tagger.alias(alias));
         observe::verb("accounts_of_alias", || {
-            self.accounts_under(Index::Alias, tag, |live| live.aliases().contains(alias))
+            self.accounts_under(entry, |live| live.aliases().contains(alias))
         })
     }
 
@@ -585,6 +586,7 @@ impl TokenStore {
         account: &AccountId,
         id: [u8; 16],
     ) -> Result<Option<LiveSignIn>> {
+        let id = SignInId::from_bytes(id);
         beside_writers(|| sign_in::live_sign_in(&self.owner, open, account, id))
     }
 
@@ -619,20 +621,19 @@ impl TokenStore {
         observe::verb("is_on_record", || sign_out::is_on_record(self.core(), scope))
     }
 
-    fn live_account(&self, open: &Open<'_>, account: &Tag) -> Result<Option<Account>> {
+    fn live_account(&self, open: &Open<'_>, account: &AccountTag) -> Result<Option<Account>> {
         let sign_ins = beside_writers(|| sign_in::live_sign_ins(&self.owner, open, account))?;
         Ok(sign_ins.first().map(|live| live.account().clone()).map(|id| Account { id, sign_ins }))
     }
 
     fn accounts_under(
         &self,
-        index: Index,
-        tag: Tag,
+        entry: IndexEntry,
         is_wanted: impl Fn(&LiveSignIn) -> bool,
     ) -> Result<Vec<Account>> {
         let open = self.core().enter()?;
         let mut found = Accounts::default();
-        open.for_each_row(&index.accounts_of(&tag), |(key, _)| {
+        open.for_each_row(&entry.accounts(), |(key, _)| {
             if let Some(account) = row_key::indexed_account(&key) {
                 found.add(self.live_account(&open, &account))?;
             }
@@ -662,7 +663,7 @@ impl Accounts {
 }
 
 /// Whether a sign-in of the account is of this tenant, or has a token of it that is not dead.
-fn has_tenant(open: &Open<'_>, account: &Account, tenant: &Tag) -> Result<bool> {
+fn has_tenant(open: &Open<'_>, account: &Account, tenant: &TenantTag) -> Result<bool> {
     for live in &account.sign_ins {
         let is_dead = || open.core.ledger.fences().is_tenant_dead(live.life(), *tenant);
         let prefix = row_key::tokens_in(&live.life().account, live.id_bytes(), tenant);

@@ -37,11 +37,13 @@ use self::wrap::{kek_id, open_local_blob, unwrap_by, wrap_by, wrap_locally};
 use super::key_source::{KeyProvider, KeySource, MAX_BLOB_BYTES, Offered, WrappedKey};
 use super::seal::{Key, NONCE_BYTES, OVERHEAD_BYTES, fresh, open_in_place, seal_in_place, sub_key};
 use crate::model::error::{Error, Part, Result};
+use crate::model::position::Position;
+use crate::model::random_id::{LedgerId, StoreId};
 
 const MAGIC: &[u8; 4] = b"OUBK";
 const VERSION: u8 = 2;
 const OLD_VERSION: u8 = 1;
-const UNSETTLED: u64 = u64::MAX;
+const UNSETTLED: Position = Position::MAX;
 const ALG_LOCAL: u8 = 1;
 const ALG_PROVIDER: u8 = 3;
 /// For a time when two keys overlap, and for a key that is kept in a safe.
@@ -56,14 +58,14 @@ pub(crate) struct KeyringSecrets {
     /// Authenticates the ledger.
     pub(crate) ledger_key: Key,
     /// Names the one ledger that counts.
-    pub(crate) ledger_id: [u8; 16],
+    pub(crate) ledger_id: LedgerId,
     /// By epoch; each is below the next, and all below the current one.
     pub(crate) older_roots: Vec<(u32, Key)>,
     /// Apart from the others, so that there always is one.
     pub(crate) newest_root: (u32, Key),
     /// Openings that the ledger has below this position are of version 1. `None` until that is
     /// settled.
-    pub(crate) old_end: Option<u64>,
+    pub(crate) old_end: Option<Position>,
 }
 
 impl KeyringSecrets {
@@ -72,10 +74,10 @@ impl KeyringSecrets {
         Ok(Self {
             index_key: Key::random()?,
             ledger_key: Key::random()?,
-            ledger_id: fresh()?,
+            ledger_id: LedgerId::from_bytes(fresh()?),
             older_roots: Vec::new(),
             newest_root: (FIRST_EPOCH, Key::random()?),
-            old_end: Some(0),
+            old_end: Some(Position::ZERO),
         })
     }
 
@@ -106,13 +108,13 @@ impl KeyringSecrets {
         body.push(VERSION);
         body.extend_from_slice(self.index_key.bytes());
         body.extend_from_slice(self.ledger_key.bytes());
-        body.extend_from_slice(&self.ledger_id);
+        body.extend_from_slice(self.ledger_id.as_bytes());
         body.push(count1);
         for (epoch, root) in self.roots() {
             body.extend_from_slice(&epoch.to_be_bytes());
             body.extend_from_slice(root.bytes());
         }
-        body.extend_from_slice(&self.old_end.unwrap_or(UNSETTLED).to_be_bytes());
+        body.extend_from_slice(&self.old_end.unwrap_or(UNSETTLED).get().to_be_bytes());
         Ok(body)
     }
 
@@ -124,7 +126,7 @@ impl KeyringSecrets {
         }
         let index_key = body.key()?;
         let ledger_key = body.key()?;
-        let ledger_id = *body.array()?;
+        let ledger_id = LedgerId::from_bytes(*body.array()?);
         let [count] = *body.array()?;
         let mut roots = Vec::with_capacity(count.into());
         for _ in 0..count {
@@ -135,8 +137,11 @@ impl KeyringSecrets {
             roots.push((epoch, body.key()?));
         }
         let newest_root = roots.pop()?;
-        let old_end =
-            if version == OLD_VERSION { UNSETTLED } else { u64::from_be_bytes(*body.array()?) };
+        let old_end = if version == OLD_VERSION {
+            UNSETTLED
+        } else {
+            Position::new(u64::from_be_bytes(*body.array()?))
+        };
         let old_end = Some(old_end).filter(|end| *end != UNSETTLED);
         body.0.is_empty().then_some(Self {
             index_key,
@@ -155,7 +160,7 @@ impl KeyringSecrets {
 #[derive(Debug)]
 pub(crate) struct Keyring {
     /// In the authenticated data of every row.
-    pub(crate) store_id: [u8; 16],
+    pub(crate) store_id: StoreId,
     pub(crate) secrets: KeyringSecrets,
     /// Whether a previous key opened it: time to write it anew with [`Keyring::encode`].
     pub(crate) opened_by_previous: bool,
@@ -170,7 +175,7 @@ impl Keyring {
     /// # Errors
     /// [`Error::KeyUnavailable`] if the source's own key (not a previous one) cannot be had.
     pub(crate) fn create(source: &KeySource) -> Result<(Self, Vec<u8>)> {
-        Self::with_fresh_secrets(fresh()?, source)
+        Self::with_fresh_secrets(StoreId::from_bytes(fresh()?), source)
     }
 
     /// The same store with everything else fresh, the ledger's id too: all that was stored is
@@ -182,7 +187,7 @@ impl Keyring {
         Self::with_fresh_secrets(self.store_id, source)
     }
 
-    fn with_fresh_secrets(store_id: [u8; 16], source: &KeySource) -> Result<(Self, Vec<u8>)> {
+    fn with_fresh_secrets(store_id: StoreId, source: &KeySource) -> Result<(Self, Vec<u8>)> {
         let keyring =
             Self { store_id, secrets: KeyringSecrets::generate()?, opened_by_previous: false };
         let bytes = keyring.encode(source)?;
@@ -234,7 +239,7 @@ impl Keyring {
         let mut file = Vec::new();
         file.extend_from_slice(MAGIC);
         file.push(VERSION);
-        file.extend_from_slice(&self.store_id);
+        file.extend_from_slice(self.store_id.as_bytes());
         file.push(count);
         for (alg, wrapped) in &wraps {
             let len = u16::try_from(wrapped.blob.len())
@@ -262,7 +267,7 @@ impl Keyring {
     ///
     /// # Errors
     /// As [`Keyring::open`].
-    pub(crate) fn settled(bytes: &[u8], source: &KeySource, old_end: u64) -> Result<Vec<u8>> {
+    pub(crate) fn settled(bytes: &[u8], source: &KeySource, old_end: Position) -> Result<Vec<u8>> {
         let file = File::parse(bytes)?;
         for (_, offered) in source.all() {
             let Some(mount_key) = file.mount_key(offered)? else { continue };
@@ -298,7 +303,7 @@ impl Keyring {
             if let Some(mount_key) = file.mount_key(offered)? {
                 let secrets = file.open_body(&mount_key)?;
                 return Ok(Self {
-                    store_id: *file.store_id,
+                    store_id: file.store_id,
                     secrets,
                     opened_by_previous: is_previous,
                 });
@@ -311,7 +316,7 @@ impl Keyring {
 /// A keyring file taken apart; nothing in it is authenticated yet.
 struct File<'a> {
     version: u8,
-    store_id: &'a [u8; 16],
+    store_id: StoreId,
     wraps: Vec<Wrap<'a>>,
     /// All that comes before the sealed body.
     head: &'a [u8],
@@ -351,8 +356,8 @@ impl<'a> File<'a> {
         Ok(Self { version, store_id, wraps, head, sealed })
     }
 
-    fn parse_wraps(rest: &mut Reader<'a>) -> Option<(&'a [u8; 16], Vec<Wrap<'a>>)> {
-        let store_id = rest.array()?;
+    fn parse_wraps(rest: &mut Reader<'a>) -> Option<(StoreId, Vec<Wrap<'a>>)> {
+        let store_id = StoreId::from_bytes(*rest.array()?);
         let [count] = *rest.array()?;
         if !(1..=MAX_WRAPS).contains(&count) {
             return None;
@@ -384,7 +389,7 @@ impl<'a> File<'a> {
         let id = kek_id(kek);
         let Some(wrap) = self.wraps.iter().find(|wrap| *wrap.key_id == id) else { return Ok(None) };
         let mount_key = if wrap.alg == ALG_LOCAL {
-            open_local_blob(kek, &id, wrap.blob, self.store_id)
+            open_local_blob(kek, &id, wrap.blob, &self.store_id)
         } else {
             None
         };
@@ -395,7 +400,7 @@ impl<'a> File<'a> {
     fn unwrap_by(&self, provider: &dyn KeyProvider, source: &KeySource) -> Result<Option<Key>> {
         for wrap in self.wraps.iter().filter(|wrap| wrap.alg == ALG_PROVIDER) {
             let wrapped = WrappedKey { key_id: *wrap.key_id, blob: wrap.blob.to_vec() };
-            if let Some(mount_key) = unwrap_by(provider, source, &wrapped, self.store_id)? {
+            if let Some(mount_key) = unwrap_by(provider, source, &wrapped, &self.store_id)? {
                 return Ok(Some(mount_key));
             }
         }

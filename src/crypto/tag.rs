@@ -3,7 +3,9 @@
 //! Tags hide identifiers in row keys and in the ledger; MACs authenticate the ledger's slots.
 
 use super::seal::{Key, sub_key};
-use crate::model::tag::{TAG_LEN, Tag};
+use crate::model::tag::{
+    AccountTag, AliasTag, SessionTag, Slot, SubjectTag, TAG_LEN, TenantTag, WebTag,
+};
 use crate::platform::wipe::{HASH_STACK, on_clean_stack};
 use hmac::{Hmac, KeyInit, Mac as _};
 use sha2::Sha256;
@@ -32,16 +34,19 @@ impl Mac {
     }
 
     /// `HMAC[key](lp(field) | lp(field) | ...)[..16]` where `lp` prefixes a field's length as u32.
-    pub(crate) fn tag(&self, fields: &[&[u8]]) -> Tag {
+    pub(crate) fn tag(&self, fields: &[&[u8]]) -> [u8; TAG_LEN] {
         on_clean_stack::<HASH_STACK, _>(|| self.hash(fields))
     }
 
     /// Gives `work` this function, for many inputs: the stack is cleaned once, behind all of them.
-    pub(crate) fn with_many<T>(&self, work: impl FnOnce(&dyn Fn(&[&[u8]]) -> Tag) -> T) -> T {
+    pub(crate) fn with_many<T>(
+        &self,
+        work: impl FnOnce(&dyn Fn(&[&[u8]]) -> [u8; TAG_LEN]) -> T,
+    ) -> T {
         on_clean_stack::<{ 2 * HASH_STACK }, _>(|| work(&|fields| self.hash(fields)))
     }
 
-    fn hash(&self, fields: &[&[u8]]) -> Tag {
+    fn hash(&self, fields: &[&[u8]]) -> [u8; TAG_LEN] {
         let mut mac = Hmac::clone(&self.0);
         for field in fields {
             // A field longer than 4 GiB cannot come from checked identifiers.
@@ -52,7 +57,7 @@ impl Mac {
     }
 
     /// Whether `tag` is the hash of `fields`; in constant time.
-    pub(crate) fn verify(&self, fields: &[&[u8]], tag: &Tag) -> bool {
+    pub(crate) fn verify(&self, fields: &[&[u8]], tag: &[u8; TAG_LEN]) -> bool {
         self.tag(fields).ct_eq(tag).into()
     }
 }
@@ -63,7 +68,7 @@ impl std::fmt::Debug for Mac {
     }
 }
 
-pub(super) fn cut(mac: Hmac<Sha256>) -> Tag {
+pub(super) fn cut(mac: Hmac<Sha256>) -> [u8; TAG_LEN] {
     let full = mac.finalize().into_bytes();
     let mut tag = [0; TAG_LEN];
     tag.iter_mut().zip(full).for_each(|(to, from)| *to = from);
@@ -97,46 +102,46 @@ impl Tagger {
         }
     }
 
-    pub(crate) fn account(&self, id: &crate::model::id::AccountId) -> Tag {
+    pub(crate) fn account(&self, id: &crate::model::id::AccountId) -> AccountTag {
         let (kind, first, second) = id.parts();
-        self.account.tag(&[&[kind], first.as_bytes(), second.as_bytes()])
+        AccountTag::from_bytes(self.account.tag(&[&[kind], first.as_bytes(), second.as_bytes()]))
     }
 
     /// The tag that version 1 gave to an account that was known by issuer and subject.
-    pub(crate) fn account_by_subject(&self, issuer: &str, sub: &str) -> Tag {
-        self.account.tag(&[&[1], issuer.as_bytes(), sub.as_bytes()])
+    pub(crate) fn account_by_subject(&self, issuer: &str, sub: &str) -> AccountTag {
+        AccountTag::from_bytes(self.account.tag(&[&[1], issuer.as_bytes(), sub.as_bytes()]))
     }
 
-    pub(crate) fn tenant(&self, id: &crate::model::id::TenantId) -> Tag {
-        self.tenant.tag(&[id.as_str().as_bytes()])
+    pub(crate) fn tenant(&self, id: &crate::model::id::TenantId) -> TenantTag {
+        TenantTag::from_bytes(self.tenant.tag(&[id.as_str().as_bytes()]))
     }
 
-    pub(crate) fn session(&self, id: &crate::model::id::SessionId) -> Tag {
-        self.session.tag(&[id.issuer().as_bytes(), id.sid().as_bytes()])
+    pub(crate) fn session(&self, id: &crate::model::id::SessionId) -> SessionTag {
+        SessionTag::from_bytes(self.session.tag(&[id.issuer().as_bytes(), id.sid().as_bytes()]))
     }
 
-    pub(crate) fn subject(&self, id: &crate::model::id::Subject) -> Tag {
-        self.subject.tag(&[id.issuer().as_bytes(), id.sub().as_bytes()])
+    pub(crate) fn subject(&self, id: &crate::model::id::Subject) -> SubjectTag {
+        SubjectTag::from_bytes(self.subject.tag(&[id.issuer().as_bytes(), id.sub().as_bytes()]))
     }
 
-    pub(crate) fn alias(&self, alias: &crate::model::id::Alias) -> Tag {
+    pub(crate) fn alias(&self, alias: &crate::model::id::Alias) -> AliasTag {
         let (kind, value) = alias.parts();
-        self.alias.tag(&[&[kind], value.as_bytes()])
+        AliasTag::from_bytes(self.alias.tag(&[&[kind], value.as_bytes()]))
     }
 
     /// The id of a web session. Whoever has it has the session: it is not in any row.
     #[cfg_attr(not(feature = "tower-sessions"), allow(dead_code))]
-    pub(crate) fn web(&self, id: &[u8; 16]) -> Tag {
-        self.web.tag(&[id])
+    pub(crate) fn web(&self, id: &[u8; 16]) -> WebTag {
+        WebTag::from_bytes(self.web.tag(&[id]))
     }
 
     /// The slot of a token: keyed by its account too, so that equal slots of two accounts do not
     /// look equal.
-    pub(crate) fn slot(&self, account: &Tag, fields: &[&[u8]]) -> Tag {
+    pub(crate) fn slot(&self, account: &AccountTag, fields: &[&[u8]]) -> Slot {
         let mut all: Vec<&[u8]> = Vec::with_capacity(fields.len() + 1);
-        all.push(account);
+        all.push(account.as_bytes());
         all.extend_from_slice(fields);
-        self.slot.tag(&all)
+        Slot::from_bytes(self.slot.tag(&all))
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
     Batch, Commit, Durability, Engine, EngineError, Engines, MemoryEngine, MemoryRows, SledFolder,
     Tuning,
 };
+use crate::model::tag::AccountTag;
 
 /// An engine that can be opened, closed and killed.
 trait Subject {
@@ -75,7 +76,7 @@ fn batch(changes: &[(&str, Option<&str>)]) -> Batch {
 }
 
 fn commit(engine: &dyn Engine, batch: Batch) -> Commit {
-    engine.commit(&[0; 16], batch).unwrap()
+    engine.commit(&AccountTag::NONE, batch).unwrap()
 }
 
 fn text(value: Option<Vec<u8>>) -> Option<String> {
@@ -293,7 +294,7 @@ fn an_engine_that_fails_says_so() {
     let memory = MemoryRows::default();
     memory.fail(true);
     let engine = MemoryEngine(memory);
-    assert!(matches!(engine.commit(&[0; 16], numbered(0)), Err(EngineError::Io(_))));
+    assert!(matches!(engine.commit(&AccountTag::NONE, numbered(0)), Err(EngineError::Io(_))));
     assert!(matches!(engine.discard(vec![b"a".to_vec()]), Err(EngineError::Io(_))));
     assert!(matches!(engine.sync(Durability::PowerLoss), Err(EngineError::Io(_))));
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use super::{Batch, Commit, Durability, Engine, EngineError, Limits, Row};
-use crate::model::tag::Tag;
+use crate::model::tag::AccountTag;
 use crate::platform::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 type Changes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
@@ -122,7 +122,7 @@ impl Engine for MemoryEngine {
         Ok(rows.take(limit).map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 
-    fn commit(&self, _: &Tag, batch: Batch) -> Result<Commit, EngineError> {
+    fn commit(&self, _: &AccountTag, batch: Batch) -> Result<Commit, EngineError> {
         let mut state = self.0.lock();
         if state.failing {
             return Err(EngineError::Io(std::io::Error::other("injected")));

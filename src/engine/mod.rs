@@ -19,7 +19,7 @@ pub(crate) use sled::{SledFolder, Tuning, open_error};
 use std::io;
 use std::path::Path;
 
-use crate::model::tag::Tag;
+use crate::model::tag::AccountTag;
 
 /// What an `Ok` of a write survives.
 ///
@@ -131,7 +131,7 @@ pub(crate) trait Engine: Send + Sync + std::fmt::Debug {
     /// later batch without the ones before. All rows belong to `account`, whose lock the caller
     /// holds; or, of a batch without a guard, to several accounts whose locks are held for it. An
     /// empty batch does nothing.
-    fn commit(&self, account: &Tag, batch: Batch) -> Result<Commit, EngineError>;
+    fn commit(&self, account: &AccountTag, batch: Batch) -> Result<Commit, EngineError>;
 
     /// Deletes rows that nobody can read any more, in the order given, in whatever pieces suit the
     /// engine: a crash may leave some of them, from the end. Readers of other rows are held up as

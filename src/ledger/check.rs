@@ -66,7 +66,7 @@ impl Ledger {
 
     /// How many slots of the file have been written to.
     fn written(&self, state: &State) -> u64 {
-        u64::from(state.header.kept) + (self.synced() + 1).saturating_sub(state.header.tail)
+        u64::from(state.header.kept) + self.synced().next().since(state.header.tail)
     }
 
     /// Whether all slots are filler that have not been written to.

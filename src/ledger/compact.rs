@@ -19,6 +19,7 @@ use super::{Ledger, State};
 use crate::crypto::{Key, fresh};
 use crate::model::error::{Error, Part, Result};
 use crate::model::position::{Opening, Position};
+use crate::model::random_id::LedgerId;
 use crate::model::time::Millis;
 use crate::platform::sync::{Arc, PoisonError, TryLockError};
 use crate::rule::{Fence, InOrder, SHARDS};
@@ -140,7 +141,7 @@ impl Ledger {
     ///
     /// # Errors
     /// `Io`, `Full`; `Poisoned` after an earlier failure. Nothing was changed.
-    pub(crate) fn succession(&self, ledger_id: [u8; 16], key: &Key) -> Result<Successor> {
+    pub(crate) fn succession(&self, ledger_id: LedgerId, key: &Key) -> Result<Successor> {
         let state = self.lock_idle()?;
         let (start, is_quiet) = (state.end, state.pending.is_empty());
         drop(state);
@@ -191,13 +192,14 @@ impl Ledger {
                 let known =
                     fences.of_shard(shard).map(|(_, fence)| fence).inspect(|_| turns.looked_at(1));
                 known
-                    .filter(|fence| (old_floor + 1..=synced).contains(&fence.position))
+                    .filter(|fence| fence.position > old_floor && fence.position <= synced)
                     .for_each(&mut *look);
                 drop(fences);
                 turns.make_way();
             }
         };
-        let mut plan = Plan { floor: old_floor, known_since, first_opening: 0, kept: 0 };
+        let mut plan =
+            Plan { floor: old_floor, known_since, first_opening: Position::ZERO, kept: 0 };
         each(&mut |fence| {
             if fence.time < oldest {
                 plan.floor = plan.floor.max(fence.position);
@@ -224,7 +226,7 @@ impl Ledger {
             .zip(next)
             .skip_while(|(_, (position, time))| *position <= plan.floor || *time < oldest)
             .peekable();
-        plan.first_opening = live.peek().map_or(0, |((position, ..), _)| *position);
+        plan.first_opening = live.peek().map_or(Position::ZERO, |((position, ..), _)| *position);
         plan.kept += live.count() as u64;
         Ok(plan)
     }
@@ -236,7 +238,7 @@ impl Ledger {
         let mut turns = Turns::default();
         for shard in 0..SHARDS {
             let before = found.len();
-            self.fences().find_places(shard, plan.floor + 1..=start, &mut found);
+            self.fences().find_places(shard, plan.floor.next()..=start, &mut found);
             turns.looked_at(found.len() - before);
             turns.make_way();
         }
@@ -285,7 +287,7 @@ impl Ledger {
         plan: &Plan,
         kept: u32,
         start: Position,
-        ledger_id: [u8; 16],
+        ledger_id: LedgerId,
         serial: u32,
     ) -> Header {
         let Plan { floor, known_since, .. } = *plan;
@@ -294,7 +296,7 @@ impl Ledger {
             serial,
             chunk: self.growth.chunk,
             kept,
-            tail: start + 1,
+            tail: start.next(),
             floor,
             known_since,
         }
@@ -304,10 +306,10 @@ impl Ledger {
     fn let_dropped_stand(&self, plan: &Plan) -> bool {
         let mut fences = self.fences.write().unwrap_or_else(PoisonError::into_inner);
         fences.forget_openings(plan.first_opening);
-        if plan.floor > 0 {
+        if plan.floor > Position::ZERO {
             fences.stand_for_dropped(super::floor(plan.floor, plan.known_since));
         }
-        plan.floor > 0
+        plan.floor > Position::ZERO
     }
 }
 
@@ -326,7 +328,7 @@ struct Copying<'a> {
     start: Position,
     name: String,
     key: Arc<LedgerKey>,
-    ledger_id: [u8; 16],
+    ledger_id: LedgerId,
 }
 
 impl Copying<'_> {

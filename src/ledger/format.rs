@@ -9,7 +9,8 @@ use subtle::ConstantTimeEq;
 use crate::crypto::{Key, Mac, NONCE_BYTES, keystream, sub_key};
 use crate::model::error::{Error, Part, Result};
 use crate::model::position::{Opening, Position};
-use crate::model::tag::{TAG_LEN, Tag, TaggedScope};
+use crate::model::random_id::LedgerId;
+use crate::model::tag::{AccountTag, SessionTag, SubjectTag, TAG_LEN, TaggedScope, TenantTag};
 use crate::model::time::Millis;
 
 /// Bytes before the first slot: one sector, so that no slot crosses a sector's border.
@@ -27,7 +28,7 @@ const VERSION: u8 = 1;
 /// No ledger grows by more slots at a time, nor gets so far: a header that says so would have
 /// memory reserved, and positions overflow, by its word alone.
 const MAX_CHUNK: u32 = 1 << 20;
-const MAX_TAIL: Position = 1 << 56;
+const MAX_TAIL: Position = Position::new(1 << 56);
 const SIGNED_BYTES: usize = SLOT_BYTES - TAG_LEN;
 const HEADER_SIGNED: usize = HEADER_BYTES - TAG_LEN;
 
@@ -35,7 +36,7 @@ const HEADER_SIGNED: usize = HEADER_BYTES - TAG_LEN;
 /// number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Header {
-    pub(super) ledger_id: [u8; 16],
+    pub(super) ledger_id: LedgerId,
     pub(super) serial: u32,
     /// The file grows by this many slots at a time.
     pub(super) chunk: u32,
@@ -97,8 +98,8 @@ pub(super) struct LedgerKey {
 }
 
 impl LedgerKey {
-    pub(super) fn new(key: &Key, ledger_id: &[u8; 16]) -> Self {
-        let filler = sub_key(key, &[b"oubliette/v1/ledger-filler", ledger_id]);
+    pub(super) fn new(key: &Key, ledger_id: &LedgerId) -> Self {
+        let filler = sub_key(key, &[b"oubliette/v1/ledger-filler", ledger_id.as_bytes()]);
         Self { mac: Mac::new(key, b"oubliette/v1/ledger"), filler }
     }
 }
@@ -106,7 +107,7 @@ impl LedgerKey {
 /// Authenticates the slots of one file.
 pub(super) struct Seal<'a> {
     pub(super) key: &'a LedgerKey,
-    pub(super) ledger_id: [u8; 16],
+    pub(super) ledger_id: LedgerId,
     pub(super) serial: u32,
 }
 
@@ -128,9 +129,9 @@ impl Seal<'_> {
                 let ((kind, tag), cutoff) = match r.what {
                     What::SignOut(scope, cutoff) => (kind_and_tag(scope), cutoff),
                     What::Void => ((6, [0; TAG_LEN]), 0),
-                    What::Opened(opening) => ((7, opening), 0),
+                    What::Opened(opening) => ((7, *opening.as_bytes()), 0),
                 };
-                put(&mut rest, &r.position.to_be_bytes());
+                put(&mut rest, &r.position.get().to_be_bytes());
                 put(&mut rest, &r.in_group.to_be_bytes());
                 put(&mut rest, &r.in_call.to_be_bytes());
                 put(&mut rest, &r.call_size.to_be_bytes());
@@ -196,7 +197,7 @@ impl Seal<'_> {
 
     fn decode_record(
         &self,
-        mac: &dyn Fn(&[&[u8]]) -> Tag,
+        mac: &dyn Fn(&[&[u8]]) -> [u8; TAG_LEN],
         place: u64,
         bytes: &[u8; SLOT_BYTES],
     ) -> Option<Slot> {
@@ -207,32 +208,27 @@ impl Seal<'_> {
             return None;
         }
         let mut rest = signed;
-        let position = u64::from_be_bytes(take(&mut rest)?);
+        let position = Position::new(u64::from_be_bytes(take(&mut rest)?));
         let [in_group, in_call, call_size] =
             [take(&mut rest)?, take(&mut rest)?, take(&mut rest)?].map(u16::from_be_bytes);
         let [kind, _] = take(&mut rest)?;
         let tag = take(&mut rest)?;
         let [cutoff, time] = [take(&mut rest)?, take(&mut rest)?].map(u64::from_be_bytes);
         let what = match kind {
-            1 => What::SignOut(TaggedScope::Everybody, cutoff),
-            2 => What::SignOut(TaggedScope::Tenant(tag), cutoff),
-            3 => What::SignOut(TaggedScope::Account(tag), cutoff),
-            4 => What::SignOut(TaggedScope::Session(tag), cutoff),
-            5 => What::SignOut(TaggedScope::Subject(tag), cutoff),
             6 => What::Void,
-            7 => What::Opened(tag),
-            _ => return None,
+            7 => What::Opened(Opening::from_bytes(tag)),
+            _ => What::SignOut(scope_of(kind, tag)?, cutoff),
         };
         Some(Slot::Record(Record { in_group, in_call, call_size, position, time, what }))
     }
 
-    fn mac(&self, place: u64, signed: &[u8]) -> Tag {
+    fn mac(&self, place: u64, signed: &[u8]) -> [u8; TAG_LEN] {
         self.key.mac.tag(&self.fields(&self.serial.to_be_bytes(), &place.to_be_bytes(), signed))
     }
 
     /// What a slot's MAC is of.
     fn fields<'a>(&'a self, serial: &'a [u8], place: &'a [u8], signed: &'a [u8]) -> [&'a [u8]; 5] {
-        [b"slot", &self.ledger_id, serial, place, signed]
+        [b"slot", self.ledger_id.as_bytes(), serial, place, signed]
     }
 }
 
@@ -243,12 +239,12 @@ impl Header {
         let mut rest = bytes.as_mut_slice();
         put(&mut rest, &MAGIC);
         put(&mut rest, &[VERSION]);
-        put(&mut rest, &self.ledger_id);
+        put(&mut rest, self.ledger_id.as_bytes());
         put(&mut rest, &self.serial.to_be_bytes());
         put(&mut rest, &self.chunk.to_be_bytes());
         put(&mut rest, &self.kept.to_be_bytes());
-        put(&mut rest, &self.tail.to_be_bytes());
-        put(&mut rest, &self.floor.to_be_bytes());
+        put(&mut rest, &self.tail.get().to_be_bytes());
+        put(&mut rest, &self.floor.get().to_be_bytes());
         put(&mut rest, &self.known_since.to_be_bytes());
         let (signed, tag) = bytes.split_at_mut(HEADER_SIGNED);
         tag.copy_from_slice(&key.mac.tag(&[b"header", signed]));
@@ -259,7 +255,7 @@ impl Header {
     ///
     /// # Errors
     /// `Damaged` if it was not written by this ledger, `UnsupportedFormat` if by a newer version.
-    pub(super) fn decode(file: &[u8], key: &LedgerKey, ledger_id: [u8; 16]) -> Result<Self> {
+    pub(super) fn decode(file: &[u8], key: &LedgerKey, ledger_id: LedgerId) -> Result<Self> {
         let damaged = |problem| Error::damaged(Part::Ledger, problem);
         let (bytes, _) = file
             .split_first_chunk::<HEADER_BYTES>()
@@ -279,12 +275,12 @@ impl Header {
         }
         let header = || -> Option<Self> {
             Some(Self {
-                ledger_id: take(&mut rest)?,
+                ledger_id: LedgerId::from_bytes(take(&mut rest)?),
                 serial: u32::from_be_bytes(take(&mut rest)?),
                 chunk: u32::from_be_bytes(take(&mut rest)?),
                 kept: u32::from_be_bytes(take(&mut rest)?),
-                tail: u64::from_be_bytes(take(&mut rest)?),
-                floor: u64::from_be_bytes(take(&mut rest)?),
+                tail: Position::new(u64::from_be_bytes(take(&mut rest)?)),
+                floor: Position::new(u64::from_be_bytes(take(&mut rest)?)),
                 known_since: u64::from_be_bytes(take(&mut rest)?),
             })
         }();
@@ -292,20 +288,31 @@ impl Header {
             .filter(|h| h.ledger_id == ledger_id)
             .ok_or_else(|| damaged("it is the header of another ledger"))?;
         let is_sound = (1..=MAX_CHUNK).contains(&header.chunk)
-            && (1..=MAX_TAIL).contains(&header.tail)
+            && (Position::new(1)..=MAX_TAIL).contains(&header.tail)
             && header.floor < header.tail;
         if is_sound { Ok(header) } else { Err(damaged("its header says what cannot be")) }
     }
 }
 
-fn kind_and_tag(scope: TaggedScope) -> (u8, Tag) {
+pub(super) fn kind_and_tag(scope: TaggedScope) -> (u8, [u8; TAG_LEN]) {
     match scope {
         TaggedScope::Everybody => (1, [0; TAG_LEN]),
-        TaggedScope::Tenant(tag) => (2, tag),
-        TaggedScope::Account(tag) => (3, tag),
-        TaggedScope::Session(tag) => (4, tag),
-        TaggedScope::Subject(tag) => (5, tag),
+        TaggedScope::Tenant(tag) => (2, *tag.as_bytes()),
+        TaggedScope::Account(tag) => (3, *tag.as_bytes()),
+        TaggedScope::Session(tag) => (4, *tag.as_bytes()),
+        TaggedScope::Subject(tag) => (5, *tag.as_bytes()),
     }
+}
+
+pub(super) fn scope_of(kind: u8, tag: [u8; TAG_LEN]) -> Option<TaggedScope> {
+    Some(match kind {
+        1 => TaggedScope::Everybody,
+        2 => TaggedScope::Tenant(TenantTag::from_bytes(tag)),
+        3 => TaggedScope::Account(AccountTag::from_bytes(tag)),
+        4 => TaggedScope::Session(SessionTag::from_bytes(tag)),
+        5 => TaggedScope::Subject(SubjectTag::from_bytes(tag)),
+        _ => return None,
+    })
 }
 
 /// Writes `field` at the start of `rest`, which shrinks to what is behind it. The buffers here have

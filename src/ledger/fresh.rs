@@ -5,6 +5,7 @@ use super::format::{HEADER_BYTES, Header, LedgerKey, Record, SLOT_BYTES, Seal, S
 use super::{Growth, offset};
 use crate::model::error::{Error, Result};
 use crate::model::position::Position;
+use crate::model::random_id::LedgerId;
 use crate::platform::disk::{Disk, DiskFile};
 use crate::platform::sync::Arc;
 
@@ -16,7 +17,7 @@ pub(super) struct Fresh<'a> {
     name: String,
     file: Box<dyn DiskFile>,
     key: Arc<LedgerKey>,
-    ledger_id: [u8; 16],
+    ledger_id: LedgerId,
     serial: u32,
     /// How many slots are written.
     slots: u64,
@@ -37,7 +38,7 @@ impl<'a> Fresh<'a> {
         disk: &'a dyn Disk,
         name: &str,
         key: Arc<LedgerKey>,
-        ledger_id: [u8; 16],
+        ledger_id: LedgerId,
         serial: u32,
     ) -> Result<Self> {
         let file = disk.begin(name).map_err(failed)?;
@@ -130,7 +131,7 @@ pub(super) fn empty_file(header: &Header, key: &LedgerKey, growth: Growth) -> Ve
 
 /// How far a position is behind the one that a file's tail begins at.
 pub(super) fn behind(start: Position, position: Position) -> u64 {
-    position.saturating_sub(start)
+    position.since(start)
 }
 
 fn failed(error: std::io::Error) -> Error {

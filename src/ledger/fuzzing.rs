@@ -1,12 +1,15 @@
 //! The ledger's inside for the fuzz targets: its file slot by slot, and the ledger on a pretended
 //! machine.
 
-use super::format::{HEADER_BYTES, Header, LedgerKey, Record, SLOT_BYTES, Seal, Slot, What};
+use super::format::{
+    HEADER_BYTES, Header, LedgerKey, Record, SLOT_BYTES, Seal, Slot, What, kind_and_tag, scope_of,
+};
 use super::{Ledger, recover};
 use crate::crypto::{Key, Mac};
 use crate::model::error::Result;
-use crate::model::position::Position;
-use crate::model::tag::{TAG_LEN, TaggedScope};
+use crate::model::position::{Opening, Position};
+use crate::model::random_id::LedgerId;
+use crate::model::tag::{AccountTag, SessionTag, SubjectTag, TAG_LEN, TaggedScope, TenantTag};
 use crate::model::time::Millis;
 use crate::rule::Life;
 
@@ -72,7 +75,7 @@ pub struct LedgerFile {
     mac: Mac,
 }
 
-pub(crate) const ID: [u8; 16] = [9; 16];
+pub(crate) const ID: LedgerId = LedgerId::from_bytes([9; 16]);
 
 pub(crate) fn key() -> Key {
     Key::init(|bytes| bytes.fill(10))
@@ -105,6 +108,7 @@ impl LedgerFile {
     #[must_use]
     pub fn header(&self, header: &FileHeader) -> Vec<u8> {
         let FileHeader { serial, chunk, kept, tail, floor, known_since } = *header;
+        let [tail, floor] = [tail, floor].map(Position::new);
         Header { ledger_id: ID, serial, chunk, kept, tail, floor, known_since }
             .encode(&self.key)
             .to_vec()
@@ -117,6 +121,7 @@ impl LedgerFile {
     pub fn read_header(&self, file: &[u8]) -> Result<FileHeader> {
         let Header { serial, chunk, kept, tail, floor, known_since, .. } =
             Header::decode(file, &self.key, ID)?;
+        let [tail, floor] = [tail, floor].map(Position::get);
         Ok(FileHeader { serial, chunk, kept, tail, floor, known_since })
     }
 
@@ -167,7 +172,7 @@ impl LedgerFile {
             } else {
                 let (signed, tag) = slot.split_at_mut(SLOT_BYTES - TAG_LEN);
                 let fields: [&[u8]; 5] =
-                    [b"slot", &ID, &serial.to_be_bytes(), &place.to_be_bytes(), signed];
+                    [b"slot", ID.as_bytes(), &serial.to_be_bytes(), &place.to_be_bytes(), signed];
                 tag.copy_from_slice(&self.mac.tag(&fields));
             }
         }
@@ -183,26 +188,23 @@ impl LedgerFile {
             recover(file, &self.key, ID, |_, record| records.push(from_record(record)))?;
         Ok(Read {
             records,
-            end: recovered.end,
+            end: recovered.end.get(),
             slots: recovered.slots,
             is_cut: recovered.is_cut,
-            voided: recovered.voided,
+            voided: recovered.voided.map(Position::get),
             rewrite: recovered.rewrite,
         })
     }
 }
 
 fn from_record(record: &Record) -> SlotRecord {
-    let (kind, tag, cutoff) = match record.what {
-        What::SignOut(TaggedScope::Everybody, cutoff) => (1, [0; 16], cutoff),
-        What::SignOut(TaggedScope::Tenant(tag), cutoff) => (2, tag, cutoff),
-        What::SignOut(TaggedScope::Account(tag), cutoff) => (3, tag, cutoff),
-        What::SignOut(TaggedScope::Session(tag), cutoff) => (4, tag, cutoff),
-        What::SignOut(TaggedScope::Subject(tag), cutoff) => (5, tag, cutoff),
-        What::Void => (6, [0; 16], 0),
-        What::Opened(tag) => (7, tag, 0),
+    let ((kind, tag), cutoff) = match record.what {
+        What::SignOut(scope, cutoff) => (kind_and_tag(scope), cutoff),
+        What::Void => ((6, [0; 16]), 0),
+        What::Opened(opening) => ((7, *opening.as_bytes()), 0),
     };
     let Record { in_group, in_call, call_size, position, time, .. } = *record;
+    let position = position.get();
     SlotRecord { in_group, in_call, call_size, position, time, kind, tag, cutoff }
 }
 
@@ -210,21 +212,11 @@ fn to_record(record: &SlotRecord) -> Option<Record> {
     let SlotRecord { in_group, in_call, call_size, position, time, kind, tag, cutoff } = *record;
     let what = match kind {
         6 => What::Void,
-        7 => What::Opened(tag),
-        _ => What::SignOut(scope(kind, tag)?, cutoff),
+        7 => What::Opened(Opening::from_bytes(tag)),
+        _ => What::SignOut(scope_of(kind, tag)?, cutoff),
     };
+    let position = Position::new(position);
     Some(Record { in_group, in_call, call_size, position, time, what })
-}
-
-fn scope(kind: u8, tag: [u8; 16]) -> Option<TaggedScope> {
-    Some(match kind {
-        1 => TaggedScope::Everybody,
-        2 => TaggedScope::Tenant(tag),
-        3 => TaggedScope::Account(tag),
-        4 => TaggedScope::Session(tag),
-        5 => TaggedScope::Subject(tag),
-        _ => return None,
-    })
 }
 
 /// A sign-in, as the rule sees it.
@@ -235,7 +227,7 @@ impl SignedIn {
     /// The highest synced position when it was made.
     #[must_use]
     pub fn as_of(&self) -> u64 {
-        self.0.as_of
+        self.0.as_of.get()
     }
 
     /// Its time.
@@ -281,11 +273,11 @@ impl LedgerOn {
             opening,
             as_of,
             time,
-            account,
+            account: AccountTag::from_bytes(account),
             other: None,
-            tenant,
-            session: Some(session),
-            subject: Some(subject),
+            tenant: TenantTag::from_bytes(tenant),
+            session: Some(SessionTag::from_bytes(session)),
+            subject: Some(SubjectTag::from_bytes(subject)),
         }))
     }
 
@@ -293,23 +285,18 @@ impl LedgerOn {
     ///
     /// # Errors
     /// As signing out.
-    pub fn stand(
-        &self,
-        scopes: &[(u8, [u8; 16])],
-        cutoff: Millis,
-        now: Millis,
-    ) -> Result<Position> {
+    pub fn stand(&self, scopes: &[(u8, [u8; 16])], cutoff: Millis, now: Millis) -> Result<u64> {
         let scopes: Vec<TaggedScope> =
-            scopes.iter().filter_map(|(kind, tag)| scope(*kind, *tag)).collect();
-        self.0.stand(&scopes, cutoff, now).map(|span| span.last)
+            scopes.iter().filter_map(|(kind, tag)| scope_of(*kind, *tag)).collect();
+        self.0.stand(&scopes, cutoff, now).map(|span| span.last.get())
     }
 
     /// Waits until the position is durable.
     ///
     /// # Errors
     /// As signing out.
-    pub fn wait(&self, position: Position) -> Result<()> {
-        self.0.wait(position)
+    pub fn wait(&self, position: u64) -> Result<()> {
+        self.0.wait(Position::new(position))
     }
 
     /// Compacts the file.
@@ -322,14 +309,15 @@ impl LedgerOn {
 
     /// The highest synced position.
     #[must_use]
-    pub fn synced(&self) -> Position {
-        self.0.synced()
+    pub fn synced(&self) -> u64 {
+        self.0.synced().get()
     }
 
     /// The highest position dropped for its age, and since when all are known.
     #[must_use]
-    pub fn horizon(&self) -> (Position, Millis) {
-        self.0.horizon()
+    pub fn horizon(&self) -> (u64, u64) {
+        let (floor, known_since) = self.0.horizon();
+        (floor.get(), known_since)
     }
 
     /// Whether the rule says that the sign-in has ended.
@@ -347,17 +335,10 @@ impl LedgerOn {
     /// All fences that decide something, in order of position.
     #[must_use]
     pub fn standing(&self) -> Vec<Standing> {
-        let of = |scope| match scope {
-            TaggedScope::Everybody => (1, [0; 16]),
-            TaggedScope::Tenant(tag) => (2, tag),
-            TaggedScope::Account(tag) => (3, tag),
-            TaggedScope::Session(tag) => (4, tag),
-            TaggedScope::Subject(tag) => (5, tag),
-        };
         let fences = self.0.fences().in_order().into_iter();
         let standing = fences.map(|(scope, fence)| {
-            let (kind, tag) = of(scope);
-            Standing { kind, tag, position: fence.position, cutoff: fence.cutoff }
+            let (kind, tag) = kind_and_tag(scope);
+            Standing { kind, tag, position: fence.position.get(), cutoff: fence.cutoff }
         });
         standing.collect()
     }

@@ -7,6 +7,7 @@ use super::{Ledger, stream};
 use crate::crypto::Key;
 use crate::model::error::Result;
 use crate::model::position::Position;
+use crate::model::random_id::LedgerId;
 use crate::model::tag::TaggedScope;
 use crate::model::time::Millis;
 use crate::platform::disk::Disk;
@@ -31,7 +32,7 @@ impl Ledger {
     /// was read.
     pub(crate) fn look(
         disk: &dyn Disk,
-        ledger_id: [u8; 16],
+        ledger_id: LedgerId,
         key: &Key,
         wanted: impl Fn(&TaggedScope) -> bool,
     ) -> Result<Seen> {

@@ -20,6 +20,7 @@ use std::io;
 use crate::crypto::{Key, fresh};
 use crate::model::error::{Error, Part, Result};
 use crate::model::position::{Opening, Position};
+use crate::model::random_id::LedgerId;
 use crate::model::tag::TaggedScope;
 use crate::model::time::Millis;
 use crate::observe;
@@ -90,7 +91,7 @@ impl Found {
         let rewritten =
             cut.and_then(|()| file.write_at(offset(first), &rewrite)).and_then(|()| file.sync());
         rewritten.map_err(Error::io("write the ledger's last group again"))?;
-        fences.end_openings(found.end + 1);
+        fences.end_openings(found.end.next());
         let state = State {
             file: file.into(),
             name: self.name,
@@ -111,10 +112,10 @@ impl Found {
             tending: Mutex::default(),
             state: Mutex::new(state),
             changed: Condvar::new(),
-            synced: AtomicU64::new(found.end),
+            synced: AtomicU64::new(found.end.get()),
             failed: AtomicBool::new(false),
             fences: RwLock::new(fences),
-            opening: fresh()?,
+            opening: Opening::from_bytes(fresh()?),
         };
         // Best effort: without space for a full reserve the store still opens.
         drop(ledger.lead(ledger.lock(), |ledger, state| ledger.grow(state, ledger.growth.reserve)));
@@ -178,7 +179,7 @@ struct Pending {
 impl State {
     /// Slots in use, once all that is pending is written.
     fn used(&self) -> u64 {
-        u64::from(self.header.kept) + (self.end + 1 - self.header.tail)
+        u64::from(self.header.kept) + self.end.next().since(self.header.tail)
     }
 
     /// Slots that can still be given out: the last one of the file stays filler.
@@ -189,8 +190,8 @@ impl State {
 
 impl Ledger {
     /// The name of the file of the ledger of this id.
-    pub(crate) fn file_name(ledger_id: &[u8; 16]) -> String {
-        format!("ledger-{}", base16ct::lower::encode_string(ledger_id))
+    pub(crate) fn file_name(ledger_id: &LedgerId) -> String {
+        format!("ledger-{}", base16ct::lower::encode_string(ledger_id.as_bytes()))
     }
 
     /// Whether a file of this name is a ledger.
@@ -202,7 +203,7 @@ impl Ledger {
     /// Writes the file of a new ledger. It counts from when a keyring names it.
     pub(crate) fn create(
         disk: &dyn Disk,
-        ledger_id: [u8; 16],
+        ledger_id: LedgerId,
         key: &Key,
         growth: Growth,
         now: Millis,
@@ -213,8 +214,8 @@ impl Ledger {
             serial: 0,
             chunk: growth.chunk,
             kept: 0,
-            tail: 1,
-            floor: 0,
+            tail: Position::new(1),
+            floor: Position::ZERO,
             known_since: now,
         };
         let bytes = fresh::empty_file(&header, &LedgerKey::new(key, &ledger_id), growth);
@@ -230,7 +231,7 @@ impl Ledger {
     /// `Damaged` if it is missing or not as this ledger left it.
     pub(crate) fn read(
         disk: Box<dyn Disk>,
-        ledger_id: [u8; 16],
+        ledger_id: LedgerId,
         key: &Key,
         growth: Growth,
     ) -> Result<Found> {
@@ -239,7 +240,7 @@ impl Ledger {
         let found = recover(stream(&*disk, &name)?, &key, ledger_id, |_, record| {
             let_stand(&mut fences, record)
         })?;
-        if found.header.floor > 0 {
+        if found.header.floor > Position::ZERO {
             fences.stand_for_dropped(floor(found.header.floor, found.header.known_since));
         }
         Ok(Found { found, fences, disk, name, key, growth })
@@ -247,7 +248,7 @@ impl Ledger {
 
     /// The highest synced position: the as-of of a sign-in made now.
     pub(crate) fn synced(&self) -> Position {
-        self.synced.load(Ordering::Acquire)
+        Position::new(self.synced.load(Ordering::Acquire))
     }
 
     /// The fences that stand, synced or not: what the rule looks at.
@@ -336,9 +337,9 @@ impl Ledger {
         }
         let is_first = state.begun.is_none();
         let mut fences = self.fences.write().unwrap_or_else(PoisonError::into_inner);
-        let before = fences.before(watched, state.end + 1);
+        let before = fences.before(watched, state.end.next());
         let mut append = |in_call, call_size, what| {
-            state.end += 1;
+            state.end = state.end.next();
             let position = state.end;
             match what {
                 What::SignOut(scope, cutoff) => {
@@ -487,7 +488,7 @@ impl Ledger {
         drop(state);
 
         let seal = seal_of(&key, &header);
-        let place = u64::from(header.kept) + (first - header.tail);
+        let place = u64::from(header.kept) + first.since(header.tail);
         let records = (0u16..).zip(&group).map(|(in_group, p)| {
             let (in_call, call_size, position, time, what) =
                 (p.in_call, p.call_size, p.position, p.time, p.what);
@@ -507,7 +508,7 @@ impl Ledger {
         match written {
             Ok(()) => {
                 state.groups += 1;
-                self.synced.store(last, Ordering::Release);
+                self.synced.store(last.get(), Ordering::Release);
                 if let Some(copied) = &mut state.copied {
                     copied.extend(records);
                 }

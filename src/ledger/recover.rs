@@ -15,6 +15,7 @@ use std::thread::{Builder, Scope, ScopedJoinHandle, available_parallelism};
 use super::format::{HEADER_BYTES, Header, LedgerKey, Record, SLOT_BYTES, Seal, Slot, What};
 use crate::model::error::{Error, Part, Result};
 use crate::model::position::Position;
+use crate::model::random_id::LedgerId;
 
 /// What was found.
 #[derive(Debug)]
@@ -46,7 +47,7 @@ const SHARE: usize = 2 * 1024;
 pub(super) fn recover(
     mut file: impl Read,
     key: &LedgerKey,
-    ledger_id: [u8; 16],
+    ledger_id: LedgerId,
     mut each: impl FnMut(&Header, &Record),
 ) -> Result<Recovered> {
     let io = |error| Error::io("read the ledger")(error);
@@ -171,7 +172,16 @@ struct Chunk {
 impl<'a> Scan<'a> {
     fn new(header: &'a Header) -> Self {
         let (window, chunk) = (VecDeque::new(), Chunk::default());
-        Self { header, slots: 0, chunk, before: None, last_kept: 0, window, settled: 0, fillers: 0 }
+        Self {
+            header,
+            slots: 0,
+            chunk,
+            before: None,
+            last_kept: Position::ZERO,
+            window,
+            settled: 0,
+            fillers: 0,
+        }
     }
 
     /// The next slot; `None` is one that this ledger did not write there.
@@ -229,7 +239,7 @@ impl<'a> Scan<'a> {
         /// No group reaches further back.
         const REACH: u64 = u16::MAX as u64;
         let place = self.settled + self.window.len() as u64 + self.fillers;
-        if record.position != self.header.tail.saturating_add(place) {
+        if record.position != self.header.tail.plus(place) {
             return Err(damaged("a record is out of place"));
         }
         if self.fillers > REACH {
@@ -301,10 +311,9 @@ impl<'a> Scan<'a> {
         };
         self.settle(group, true, each)?;
         let torn: Vec<Slot> = self.window.into();
-        let whole = without_torn_calls(&torn, header.tail + group);
-        let voided =
-            (header.tail + group..).zip(torn.iter().zip(&whole)).find(|(_, (was, is))| was != is);
-        let voided = voided.map(|(position, _)| position);
+        let whole = without_torn_calls(&torn, header.tail.plus(group));
+        let voided = torn.iter().zip(&whole).position(|(was, is)| was != is);
+        let voided = voided.map(|place| header.tail.plus(group + place as u64));
         for slot in &whole {
             match slot {
                 Slot::Record(record) if record.what != What::Void => each(header, record),
@@ -316,7 +325,7 @@ impl<'a> Scan<'a> {
         let mut bytes: Vec<u8> =
             (first..).zip(&whole).flat_map(|(place, slot)| seal.encode(place, *slot)).collect();
         bytes.extend_from_slice(&seal.fillers(behind, self.slots));
-        let end = header.tail - 1 + used;
+        let end = header.tail.previous().plus(used);
         Ok(Recovered {
             header: header.clone(),
             end,
@@ -370,7 +379,7 @@ fn without_torn_calls(group: &[Slot], first: Position) -> Vec<Slot> {
                 in_group,
                 in_call: 0,
                 call_size: 1,
-                position: first + place,
+                position: first.plus(place),
                 time: 0,
                 what: What::Void,
             }));

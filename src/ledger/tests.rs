@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::model::position::{Opening, Position};
+use crate::model::random_id::LedgerId;
+use crate::model::tag::{AccountTag, TenantTag};
 use crate::rule::Life;
 use crate::store::location::Place;
 use crate::testing::machine::Machine;
 
-const ID: [u8; 16] = [9; 16];
+const ID: LedgerId = LedgerId::from_bytes([9; 16]);
 const GROWTH: Growth = Growth { chunk: 4, reserve: 4 };
 
 fn key() -> Key {
@@ -15,7 +18,7 @@ fn key() -> Key {
 }
 
 fn account(number: u8) -> TaggedScope {
-    TaggedScope::Account([number; 16])
+    TaggedScope::Account(AccountTag::filled(number))
 }
 
 fn new_machine() -> Machine {
@@ -28,7 +31,7 @@ fn open(machine: &Machine) -> Result<Ledger> {
     open_as(machine, ID)
 }
 
-fn open_as(machine: &Machine, id: [u8; 16]) -> Result<Ledger> {
+fn open_as(machine: &Machine, id: LedgerId) -> Result<Ledger> {
     let ledger = Ledger::read(machine.disk().unwrap(), id, &key(), GROWTH)?.settle()?;
     ledger.begin(6)?;
     Ok(ledger)
@@ -73,7 +76,7 @@ fn three_groups() -> Vec<u8> {
     append(&ledger, &[&[1]]);
     append(&ledger, &[&[2], &[3, 4, 5]]);
     append(&ledger, &LAST);
-    assert_eq!((ledger.stats().groups, ledger.synced()), (4, 11));
+    assert_eq!((ledger.stats().groups, ledger.synced()), (4, Position::new(11)));
     file(&machine)
 }
 
@@ -101,7 +104,7 @@ fn outcome(bytes: &[u8]) -> Option<BTreeSet<u8>> {
                 "whole chunks"
             );
             append(&ledger, &[&[200], &[201, 202]]);
-            assert_eq!(ledger.synced(), before + 3);
+            assert_eq!(ledger.synced(), before.plus(3));
             drop(ledger);
             machine.cut_power(1);
             let again = gone(&open(&machine).unwrap());
@@ -147,7 +150,7 @@ fn a_call_that_was_voided_tells_the_checkpoint() {
     let machine = with_file(&bytes);
     let found = Ledger::read(machine.disk().unwrap(), ID, &key(), GROWTH).unwrap();
     assert!(
-        found.reaches(7) && !found.reaches(8) && !found.reaches(11),
+        [7, 8, 11].map(|at| found.reaches(Position::new(at))) == [true, false, false],
         "the call at 8 to 10 is voided"
     );
     assert_eq!(
@@ -155,7 +158,7 @@ fn a_call_that_was_voided_tells_the_checkpoint() {
         bytes,
         "nothing is written before the checkpoint was asked for"
     );
-    assert_eq!(found.settle().unwrap().synced(), 11, "positions are used up");
+    assert_eq!(found.settle().unwrap().synced(), Position::new(11), "positions are used up");
 }
 
 #[test]
@@ -177,7 +180,11 @@ fn a_header_that_says_what_cannot_be_is_damage() {
         None,
         "it would reserve memory for so many slots"
     );
-    assert_eq!(with(&|header| header.tail = 0), None, "there is no position before the first");
+    assert_eq!(
+        with(&|header| header.tail = Position::ZERO),
+        None,
+        "there is no position before the first"
+    );
     assert_eq!(with(&|header| header.tail = Position::MAX), None, "positions would overflow");
     assert_eq!(
         with(&|header| header.floor = header.tail),
@@ -201,7 +208,7 @@ fn every_foreign_slot_is_damage() {
     let other = {
         // The same records in a ledger of another id, under the same key.
         let machine = Machine::new();
-        let id = [8; 16];
+        let id = LedgerId::filled(8);
         Ledger::create(&*machine.disk().unwrap(), id, &key(), GROWTH, 5).unwrap();
         let ledger = open_as(&machine, id).unwrap();
         append(&ledger, &[&[1]]);
@@ -413,7 +420,8 @@ fn a_full_disk_leaves_the_reserve() {
 /// The as-ofs that sign-ins between the sign-outs of [`busy`] have, and their accounts and times.
 fn cast() -> impl Iterator<Item = (u8, Position, Millis)> {
     (0..4).flat_map(|account| {
-        (1..=37).flat_map(move |as_of| (0..6).map(move |time| (account, as_of, time)))
+        (1..=37)
+            .flat_map(move |as_of| (0..6).map(move |time| (account, Position::new(as_of), time)))
     })
 }
 
@@ -424,9 +432,9 @@ fn verdicts(ledger: &Ledger, opening: Opening) -> Vec<bool> {
         opening,
         as_of,
         time,
-        account: [account; 16],
+        account: AccountTag::filled(account),
         other: None,
-        tenant: [0; 16],
+        tenant: TenantTag::filled(0),
         session: None,
         subject: None,
     };
@@ -456,11 +464,11 @@ fn compaction_changes_no_verdict() {
     assert_eq!(verdicts(&ledger, opening), before);
     assert!(!ledger.compact(0).unwrap(), "there is nothing more to gain");
     append(&ledger, &[&[77], &[78, 79]]);
-    assert_eq!((ledger.synced(), ledger.horizon()), (40, (0, 5)));
+    assert_eq!((ledger.synced(), ledger.horizon()), (Position::new(40), (Position::ZERO, 5)));
     drop(ledger);
     machine.cut_power(1);
     let ledger = open(&machine).unwrap();
-    assert_eq!((ledger.synced(), ledger.horizon()), (41, (0, 5)));
+    assert_eq!((ledger.synced(), ledger.horizon()), (Position::new(41), (Position::ZERO, 5)));
     assert_eq!(verdicts(&ledger, opening), before);
     assert!([77, 78, 79].iter().all(|n| gone(&ledger).contains(n)));
 }
@@ -481,11 +489,11 @@ fn compaction_forgets_no_time_of_a_sign_out_that_refuses_an_import() {
     let ledger = sign_out(300, 12);
     let life = Life {
         opening: ledger.opening(),
-        as_of: 99,
+        as_of: Position::new(99),
         time: 745,
-        account: [1; 16],
+        account: AccountTag::filled(1),
         other: None,
-        tenant: [0; 16],
+        tenant: TenantTag::filled(0),
         session: None,
         subject: None,
     };
@@ -509,7 +517,7 @@ fn what_is_dropped_for_its_age_still_covers_everybody_older() {
         // the others nothing changed. (That record is everybody's, at 19: newer ones of the
         // accounts hide the two behind it.)
         let (floor, known_since) = ledger.horizon();
-        assert_eq!((floor, known_since), (19, 117));
+        assert_eq!((floor, known_since), (Position::new(19), 117));
         for (((_, as_of, _), is), was) in cast().zip(verdicts(ledger, opening)).zip(&before) {
             assert_eq!(is, as_of < floor || *was);
         }
@@ -577,7 +585,7 @@ fn compaction_leaves_no_record_out_for_one_that_a_crash_takes() {
         let machine = new_machine();
         let (ledger, opening) = busy(&machine);
         append(&ledger, &[&[50]]);
-        let as_of = ledger.synced() - 1;
+        let as_of = ledger.synced().previous();
         ledger.stand(&[account(50)], NO_CUTOFF, 200).unwrap();
         assert!(ledger.compact(0).unwrap());
         machine.cut_power(seed);
@@ -585,9 +593,9 @@ fn compaction_leaves_no_record_out_for_one_that_a_crash_takes() {
             opening,
             as_of,
             time: 150,
-            account: [50; 16],
+            account: AccountTag::filled(50),
             other: None,
-            tenant: [0; 16],
+            tenant: TenantTag::filled(0),
             session: None,
             subject: None,
         };

@@ -29,5 +29,5 @@ pub(crate) fn backup(core: &Core, premises: &Premises, path: &Path) -> Result<Ba
     disk.prepare(KEYRING, &keyring)
         .and_then(|()| disk.switch(KEYRING))
         .map_err(Error::io("write the backup's keyring"))?;
-    Ok(BackedUp { accounts, rows, live_bytes: bytes, tampered, position })
+    Ok(BackedUp { accounts, rows, live_bytes: bytes, tampered, position: position.get() })
 }

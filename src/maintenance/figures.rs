@@ -13,7 +13,7 @@ pub(crate) fn stats(works: &Works) -> Result<Stats> {
     let open = core.enter_ledger()?;
     let ledger = core.ledger.stats();
     let stats = Stats {
-        synced: ledger.synced,
+        synced: ledger.synced.get(),
         fences: ledger.fences,
         ledger_syncs: ledger.groups,
         ledger_bytes: ledger.bytes,

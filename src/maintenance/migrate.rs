@@ -10,10 +10,11 @@ use crate::crypto::Key;
 use crate::engine::{Batch, Durability, Engine, EngineError};
 use crate::model::error::{Error, Part, Result};
 use crate::model::position::Position;
-use crate::model::tag::Tag;
+use crate::model::random_id::SignInId;
+use crate::model::tag::{AccountTag, Slot, TenantTag, WebTag};
 use crate::platform::sync::MutexGuard;
 use crate::rows::cipher::{Fresh, Header, Rows};
-use crate::rows::row_key::{self, AccountRow, Index, SignInId};
+use crate::rows::row_key::{self, AccountRow, IndexEntry};
 use crate::store::census::{Look, look, next_account};
 use crate::store::gate::{Core, Open};
 use crate::store::{index, web};
@@ -129,7 +130,7 @@ impl<'a> Mover<'a> {
     }
 
     /// The lock of an account (or web session of nobody's), or `None` if it is to be carried later.
-    fn hold<'b>(&self, core: &'b Core, tag: &Tag) -> Option<MutexGuard<'b, ()>> {
+    fn hold<'b>(&self, core: &'b Core, tag: &AccountTag) -> Option<MutexGuard<'b, ()>> {
         if !self.puts_off {
             return Some(core.lock_account(tag));
         }
@@ -169,7 +170,7 @@ impl<'a> Mover<'a> {
                 .filter_map(|(key, _)| row_key::unbound_of(key))
                 .filter(|(_, part)| *part == 0);
             for (session, _) in firsts {
-                if let Some(_lock) = self.hold(core, &session) {
+                if let Some(_lock) = self.hold(core, &session.as_account()) {
                     self.carry_unbound(&open, &session)?;
                 }
             }
@@ -179,15 +180,15 @@ impl<'a> Mover<'a> {
 
     /// Carries what has changed since it was carried: an account, or a web session of nobody's.
     /// (Nobody's name their tag, which no account has.)
-    fn carry_again(&mut self, open: &Open<'_>, tag: &Tag) -> Result<()> {
+    fn carry_again(&mut self, open: &Open<'_>, tag: &AccountTag) -> Result<()> {
         let Some(_lock) = self.hold(open.core, tag) else { return Ok(()) };
         self.clear(open, tag)?;
         self.carry(open, tag)?;
-        self.carry_unbound(open, tag)
+        self.carry_unbound(open, &tag.as_web())
     }
 
     /// Carries a web session of nobody's, if it lives. Its lock is held.
-    fn carry_unbound(&mut self, open: &Open<'_>, session: &Tag) -> Result<()> {
+    fn carry_unbound(&mut self, open: &Open<'_>, session: &WebTag) -> Result<()> {
         match web::read_unbound(open, session, open.core.clock.for_deletion()) {
             Ok(Some(Some(found))) => {
                 let rows = match self.resealed {
@@ -224,7 +225,7 @@ impl<'a> Mover<'a> {
 
     /// Gives the target what the store holds of this account that is live. What the target had of
     /// it is [cleared](Mover::clear). Its lock is held.
-    fn carry(&mut self, open: &Open<'_>, account: &Tag) -> Result<()> {
+    fn carry(&mut self, open: &Open<'_>, account: &AccountTag) -> Result<()> {
         let key = row_key::header(account);
         let opened = open.header(account).and_then(|opened| {
             let opened = opened.map(|(value, header)| {
@@ -272,9 +273,7 @@ impl<'a> Mover<'a> {
                 None => value,
             };
             self.put(key, value);
-            entries
-                .iter()
-                .for_each(|(index, tag)| self.batch.put(index.row(tag, account), Vec::new()));
+            entries.iter().for_each(|entry| self.batch.put(entry.row(account), Vec::new()));
         }
         self.moved.accounts += 1;
         self.carry_tokens(open, account, (&header, &carried), &look)?;
@@ -286,7 +285,7 @@ impl<'a> Mover<'a> {
     fn carry_tokens(
         &mut self,
         open: &Open<'_>,
-        account: &Tag,
+        account: &AccountTag,
         (header, carried): (&Header, &Header),
         look: &Look,
     ) -> Result<()> {
@@ -303,7 +302,7 @@ impl<'a> Mover<'a> {
                             continue;
                         }
                         if tenant != life.tenant {
-                            self.batch.put(Index::Tenant.row(&tenant, account), Vec::new());
+                            self.batch.put(IndexEntry::Tenant(tenant).row(account), Vec::new());
                         }
                         match self.resealed {
                             None => self.put(key, value),
@@ -357,7 +356,7 @@ impl<'a> Mover<'a> {
         open: &Open<'_>,
         rows: &Rows,
         (header, carried): (&Header, &Header),
-        (account, sign_in, tenant, slot): (&Tag, &SignInId, &Tag, &Tag),
+        (account, sign_in, tenant, slot): (&AccountTag, &SignInId, &TenantTag, &Slot),
         (key, value): (Vec<u8>, Vec<u8>),
     ) -> Result<()> {
         match open.stored(header, key, value) {
@@ -379,7 +378,7 @@ impl<'a> Mover<'a> {
         open: &Open<'_>,
         rows: &Rows,
         (header, carried): (&Header, &Header),
-        (account, sign_in, session): (&Tag, &SignInId, &Tag),
+        (account, sign_in, session): (&AccountTag, &SignInId, &WebTag),
         (key, value): (Vec<u8>, Vec<u8>),
     ) -> Result<()> {
         let opened = open.parts(key, value).and_then(|parts| match parts {
@@ -403,7 +402,7 @@ impl<'a> Mover<'a> {
     /// Takes out of the target what was carried of the account (or web session of nobody's) before,
     /// index rows too. (An account comes once in a round, and each round begins with everything
     /// committed, so nothing of this account is in the batch.)
-    fn clear(&mut self, open: &Open<'_>, account: &Tag) -> Result<()> {
+    fn clear(&mut self, open: &Open<'_>, account: &AccountTag) -> Result<()> {
         let key = row_key::header(account);
         let header = self.target.get(&key).map_err(target_failed)?;
         let header = header.map(|value| self.rows(open)?.open_header(&key, &value)).transpose()?;
@@ -425,13 +424,11 @@ impl<'a> Mover<'a> {
                                 &open.core.life(*account, None, &body),
                                 &body,
                             );
-                            entries.iter().for_each(|(index, tag)| {
-                                self.batch.delete(index.row(tag, account))
-                            });
+                            entries.iter().for_each(|entry| self.batch.delete(entry.row(account)));
                         }
                     }
                     Some(AccountRow::Token { tenant, .. }) => {
-                        self.batch.delete(Index::Tenant.row(&tenant, account))
+                        self.batch.delete(IndexEntry::Tenant(tenant).row(account))
                     }
                     Some(AccountRow::Web { sign_in, session, .. }) => {
                         self.batch.delete(row_key::web_index(&session, account, &sign_in));
@@ -444,7 +441,7 @@ impl<'a> Mover<'a> {
         }
         let unbound = self
             .target
-            .scan(&row_key::unbound_parts(account), None, SLICE)
+            .scan(&row_key::unbound_parts(&account.as_web()), None, SLICE)
             .map_err(target_failed)?;
         unbound.into_iter().for_each(|(key, value)| self.take(key, &value));
         Ok(())
@@ -467,7 +464,7 @@ impl<'a> Mover<'a> {
         // once.
         let batch = std::mem::take(&mut self.batch);
         // It has no guard: nothing to conflict with.
-        let _ = self.target.commit(&[0; 16], batch).map_err(target_failed)?;
+        let _ = self.target.commit(&AccountTag::NONE, batch).map_err(target_failed)?;
         self.commits += 1;
         if self.commits.is_multiple_of(2) {
             self.target.sync(Durability::ProcessCrash).map_err(target_failed)
@@ -522,7 +519,7 @@ mod tests {
             self.0.scan(prefix, after, limit)
         }
 
-        fn commit(&self, account: &Tag, batch: Batch) -> Result<Commit, EngineError> {
+        fn commit(&self, account: &AccountTag, batch: Batch) -> Result<Commit, EngineError> {
             self.1.fetch_max(batch.changes.len(), Ordering::Relaxed);
             self.0.commit(account, batch)
         }

@@ -7,7 +7,7 @@ use crate::maintenance::pace::Pace;
 use crate::maintenance::tidy::tidy_account;
 use crate::model::error::{Error, Result};
 use crate::model::report::Swept;
-use crate::model::tag::Tag;
+use crate::model::tag::AccountTag;
 use crate::model::time::millis;
 use crate::observe;
 use crate::platform::sync::lock;
@@ -87,7 +87,7 @@ fn sweep_step(
     core: &Core,
     cursor: Cursor,
     swept: &mut Swept,
-    put_off: &mut Vec<Tag>,
+    put_off: &mut Vec<AccountTag>,
 ) -> Result<Option<Cursor>> {
     match cursor {
         Cursor::Accounts(after) => {
@@ -140,7 +140,7 @@ fn sweep_step(
     }
 }
 
-fn sweep_account(core: &Core, account: &Tag, swept: &mut Swept) -> Result<()> {
+fn sweep_account(core: &Core, account: &AccountTag, swept: &mut Swept) -> Result<()> {
     let tidied =
         tidy_account(core, account, Some(core.clock.for_deletion()), &mut Pace::hurried())?;
     swept.accounts += 1;
@@ -160,15 +160,15 @@ fn sweep_index(
 ) -> Result<Option<Vec<u8>>> {
     let slice = open.scan(&index.prefix(), after, SLICE)?;
     for (key, _) in &slice {
-        let Some((tag, account)) = row_key::indexed(key) else { continue };
+        let Some((entry, account)) = row_key::indexed(key) else { continue };
         // Nearly all of them are. Only who deletes has to be sure, and waits for who is at work on
         // the account.
-        if index::is_due(open, &account, (index, tag))? {
+        if index::is_due(open, &account, entry)? {
             swept.live_bytes += key.len() as u64;
             continue;
         }
         let _lock = open.core.lock_account(&account);
-        if !index::is_due(open, &account, (index, tag))? {
+        if !index::is_due(open, &account, entry)? {
             let mut batch = Batch::default();
             batch.delete(key.clone());
             open.commit(&account, batch)?;
@@ -185,6 +185,7 @@ mod tests {
     use std::thread::{scope, yield_now};
 
     use super::*;
+    use crate::model::random_id::SignInId;
     use crate::{AccountId, Machine, SignIn, TenantId};
 
     // Without it: the sweep waits for one account after the other among many who write, or never
@@ -199,7 +200,10 @@ mod tests {
         for number in 0.. {
             let account = AccountId::new("login.example.com", number.to_string()).unwrap();
             let tag = core.tagger.account(&account);
-            if tags.first().is_none_or(|first: &Tag| first[0] != tag[0]) {
+            if tags
+                .first()
+                .is_none_or(|first: &AccountTag| first.as_bytes()[0] != tag.as_bytes()[0])
+            {
                 store.sign_in(SignIn::new(account, TenantId::new("contoso").unwrap())).unwrap();
                 tags.push(tag);
             }
@@ -209,7 +213,7 @@ mod tests {
         }
         tags.sort_unstable();
         // A dead row in each tells that the sweep was there.
-        let dead = |tag: &Tag| row_key::sign_in(tag, &[0xdd; 16]);
+        let dead = |tag: &AccountTag| row_key::sign_in(tag, &SignInId::filled(0xdd));
         let mut rows = machine.rows();
         rows.extend(tags.iter().map(|tag| (dead(tag), vec![1])));
         machine.set_rows(rows);

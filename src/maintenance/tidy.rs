@@ -6,12 +6,13 @@ use crate::engine::Batch;
 use crate::maintenance::pace::Pace;
 use crate::model::error::{Error, Result};
 use crate::model::position::Position;
+use crate::model::random_id::SignInId;
 use crate::model::report::Swept;
-use crate::model::tag::Tag;
+use crate::model::tag::AccountTag;
 use crate::model::time::{Millis, millis, to_millis};
 use crate::model::token::Token;
 use crate::rows::cipher::Header;
-use crate::rows::row_key::{self, AccountRow, SignInId};
+use crate::rows::row_key::{self, AccountRow};
 use crate::rule::Life;
 use crate::store::census::{SLICE, look};
 use crate::store::gate::{Core, Open};
@@ -29,7 +30,7 @@ use std::time::Instant;
 /// them the account may have got another sign-in, whose rows are not dead.
 pub(crate) fn tidy_account(
     core: &Core,
-    account: &Tag,
+    account: &AccountTag,
     now: Option<Millis>,
     pace: &mut Pace<'_>,
 ) -> Result<Swept> {
@@ -73,7 +74,7 @@ struct Left {
 /// them.
 fn tidy_header(
     open: &Open<'_>,
-    account: &Tag,
+    account: &AccountTag,
     end: Position,
     sweeping: bool,
     tidied: &mut Swept,
@@ -115,13 +116,13 @@ fn tidy_header(
         };
         commit_one(open, account, Some((key.clone(), Some(value))), (key, left))?;
     }
-    for (index, tag) in index::stale(open, account, look.ended, &look.live)? {
+    for entry in index::stale(open, account, look.ended, &look.live)? {
         tidied.dead_rows += 1;
-        commit_one(open, account, None, (index.row(&tag, account), None))?;
+        commit_one(open, account, None, (entry.row(account), None))?;
     }
     if sweeping {
-        for (index, tag) in look.live.iter().flat_map(|(_, entries)| entries) {
-            let row = index.row(tag, account);
+        for entry in look.live.iter().flat_map(|(_, entries)| entries) {
+            let row = entry.row(account);
             if open.get(&row)?.is_none() {
                 commit_one(open, account, None, (row, Some(Vec::new())))?;
             }
@@ -132,7 +133,7 @@ fn tidy_header(
 
 fn commit_one(
     open: &Open<'_>,
-    account: &Tag,
+    account: &AccountTag,
     guard: Option<(Vec<u8>, Option<Vec<u8>>)>,
     change: (Vec<u8>, Option<Vec<u8>>),
 ) -> Result<()> {
@@ -143,7 +144,7 @@ fn commit_one(
 /// were, and the last one, if there may be more.
 fn tidy_rows(
     open: &Open<'_>,
-    account: &Tag,
+    account: &AccountTag,
     left: Option<&Left>,
     now: Option<Millis>,
     after: Option<Vec<u8>>,

@@ -2,7 +2,7 @@
 
 use crate::model::error::{Error, Result};
 use crate::model::report::Verified;
-use crate::model::tag::Tag;
+use crate::model::tag::AccountTag;
 use crate::rows::row_key::{self, AccountRow, Index};
 use crate::store::census::{look, next_account};
 use crate::store::gate::{Core, Open};
@@ -30,9 +30,9 @@ pub(crate) fn verify(core: &Core) -> Result<Verified> {
             let slice = open.scan(&index.prefix(), after.as_deref(), 256)?;
             let Some((last, _)) = slice.last() else { break };
             after = Some(last.clone());
-            for (tag, account) in slice.iter().filter_map(|(key, _)| row_key::indexed(key)) {
+            for (entry, account) in slice.iter().filter_map(|(key, _)| row_key::indexed(key)) {
                 let _lock = core.lock_account(&account);
-                verified.dead_rows += u64::from(!index::is_due(&open, &account, (index, tag))?);
+                verified.dead_rows += u64::from(!index::is_due(&open, &account, entry)?);
             }
         }
     }
@@ -57,7 +57,7 @@ fn verify_unbound(core: &Core, verified: &mut Verified) -> Result<()> {
                         open.get(&row_key::web(&account, &sign_in, &session, 0))?.is_some();
                     verified.dead_rows += u64::from(!is_there);
                 } else if let Some((session, 0)) = row_key::unbound_of(key) {
-                    let _lock = core.lock_account(&session);
+                    let _lock = core.lock_account(&session.as_account());
                     count(
                         web::read_unbound(&open, &session, core.clock.for_deletion())
                             .map(|found| found.map(|it| it.is_some())),
@@ -81,7 +81,7 @@ fn count(found: Result<Option<bool>>, verified: &mut Verified) -> Result<()> {
     Ok(())
 }
 
-fn verify_account(open: &Open<'_>, account: &Tag, verified: &mut Verified) -> Result<()> {
+fn verify_account(open: &Open<'_>, account: &AccountTag, verified: &mut Verified) -> Result<()> {
     let _lock = open.core.lock_account(account);
     let key = row_key::header(account);
     let opened = open.header(account).and_then(|opened| match opened {
@@ -106,8 +106,8 @@ fn verify_account(open: &Open<'_>, account: &Tag, verified: &mut Verified) -> Re
     verified.tampered += look.tampered;
     verified.accounts += u64::from(!look.live.is_empty());
     verified.sign_ins += look.live.len() as u64;
-    for (index, tag) in look.live.iter().flat_map(|(_, entries)| entries) {
-        verified.missing_index_rows += u64::from(open.get(&index.row(tag, account))?.is_none());
+    for entry in look.live.iter().flat_map(|(_, entries)| entries) {
+        verified.missing_index_rows += u64::from(open.get(&entry.row(account))?.is_none());
     }
     let end = open.core.ledger.synced();
     open.for_each_row(&row_key::account(account), |(key, value)| {

@@ -7,6 +7,7 @@ pub(crate) mod error_kind;
 pub(crate) mod id;
 pub(crate) mod position;
 pub(crate) mod query;
+pub(crate) mod random_id;
 pub(crate) mod report;
 pub(crate) mod scopes;
 pub(crate) mod secret;

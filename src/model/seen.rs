@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::model::tag::{Tag, TaggedScope};
+use crate::model::tag::{AccountTag, TaggedScope};
 
 /// Which accounts have, or may have, a sign-in of a scope.
 ///
@@ -11,15 +11,15 @@ use crate::model::tag::{Tag, TaggedScope};
 /// need not read once more that an account has a sign-in which it had a moment ago. One that has
 /// come since is read then.
 #[derive(Clone, Default)]
-pub(crate) struct Seen(BTreeSet<(TaggedScope, Tag)>);
+pub(crate) struct Seen(BTreeSet<(TaggedScope, AccountTag)>);
 
 impl Seen {
     #[cfg(feature = "logout")]
-    pub(crate) fn add(&mut self, scope: TaggedScope, account: Tag) {
+    pub(crate) fn add(&mut self, scope: TaggedScope, account: AccountTag) {
         self.0.insert((scope, account));
     }
 
-    pub(crate) fn has(&self, scope: TaggedScope, account: &Tag) -> bool {
+    pub(crate) fn has(&self, scope: TaggedScope, account: &AccountTag) -> bool {
         self.0.contains(&(scope, *account))
     }
 }

@@ -1,17 +1,87 @@
 //! Identifiers as the store keeps them: keyed hashes, which tell nobody whose they are.
 
-/// Bytes of a [`Tag`].
+/// Bytes of a tag.
 pub(crate) const TAG_LEN: usize = 16;
 
-/// The keyed hash of an identifier.
-pub(crate) type Tag = [u8; TAG_LEN];
+/// Types of 16 bytes that cannot stand for one another, and that `Debug` does not show.
+macro_rules! sixteen_bytes {
+    ($($(#[$meta:meta])* $name:ident;)+) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub(crate) struct $name([u8; 16]);
+
+        impl $name {
+            #[inline]
+            pub(crate) const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(bytes)
+            }
+
+            #[inline]
+            pub(crate) const fn as_bytes(&self) -> &[u8; 16] {
+                &self.0
+            }
+
+            /// So many times this byte.
+            #[cfg(test)]
+            #[allow(dead_code, reason = "not of every type")]
+            pub(crate) const fn filled(byte: u8) -> Self {
+                Self([byte; 16])
+            }
+        }
+
+        $crate::model::id::hidden_debug!($name);
+    )+};
+}
+pub(crate) use sixteen_bytes;
+
+sixteen_bytes! {
+    /// The keyed hash of an account's id.
+    AccountTag;
+    /// The keyed hash of a tenant's id.
+    TenantTag;
+    /// The keyed hash of the id of a session at the provider.
+    SessionTag;
+    /// The keyed hash of what a provider calls the user.
+    SubjectTag;
+    /// The keyed hash of an alias.
+    AliasTag;
+    /// The keyed hash of the id of a web session.
+    WebTag;
+    /// What tells tokens of one sign-in and tenant apart, as a keyed hash.
+    Slot;
+}
+
+impl AccountTag {
+    /// For a batch without rows of any account.
+    pub(crate) const NONE: Self = Self([0; 16]);
+
+    /// The unbound web session whose lock and changes go by this tag, if it is no account's: see
+    /// [`WebTag::as_account`].
+    pub(crate) const fn as_web(&self) -> WebTag {
+        WebTag(self.0)
+    }
+}
+
+impl WebTag {
+    /// Stands for the account of an unbound web session: its lock, its changes, its life. No
+    /// account has this tag, and no other's lock is needed for it.
+    pub(crate) const fn as_account(&self) -> AccountTag {
+        AccountTag(self.0)
+    }
+
+    /// Stands for the tenant of an unbound web session: no tenant has this tag, so no sign-out of
+    /// one covers it.
+    pub(crate) const fn as_tenant(&self) -> TenantTag {
+        TenantTag(self.0)
+    }
+}
 
 /// Whose sign-ins a fence can cover.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum TaggedScope {
     Everybody,
-    Tenant(Tag),
-    Account(Tag),
-    Session(Tag),
-    Subject(Tag),
+    Tenant(TenantTag),
+    Account(AccountTag),
+    Session(SessionTag),
+    Subject(SubjectTag),
 }

@@ -21,17 +21,14 @@ use crate::engine::Row;
 use crate::model::error::{Error, Part, Result};
 use crate::model::id::{AccountId, Alias, ClientId, SessionId, Subject, TenantId};
 use crate::model::position::{Opening, Position};
+use crate::model::random_id::{Generation, LedgerId, SignInId, StoreId};
 use crate::model::scopes::{Partition, Scopes};
 use crate::model::secret::Secret;
-use crate::model::tag::Tag;
+use crate::model::tag::AccountTag;
 use crate::model::time::{Millis, from_millis, millis, to_millis};
 use crate::model::token::{AccessToken, IdToken, RefreshToken, Token};
 use crate::platform::wipe::Wiped;
 use crate::rows::codec;
-use crate::rows::row_key::SignInId;
-
-/// Changes whenever an account comes to life anew.
-pub(crate) type Generation = [u8; 16];
 
 /// What a move of the rows brought: how much was live, and the size of the fresh engine with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +55,8 @@ const TOKEN: Parted = Parted { name: "token", byte: b'T', format: TOKEN_FORMAT }
 
 /// Seals and opens the rows of one store.
 pub(crate) struct Rows {
-    store_id: [u8; 16],
-    ledger_id: [u8; 16],
+    store_id: StoreId,
+    ledger_id: LedgerId,
     secrets: KeyringSecrets,
 }
 
@@ -80,7 +77,7 @@ pub(crate) struct Header {
     /// The live sign-ins, oldest first.
     pub(crate) sign_ins: Vec<SignInId>,
     /// The account's other tag, in a store that knows two: see `identity.rs`. It is not in the row.
-    pub(crate) other: Option<Tag>,
+    pub(crate) other: Option<AccountTag>,
 }
 
 /// What is stored of a sign-in.
@@ -96,7 +93,7 @@ pub(crate) struct SignInBody {
 }
 
 impl Rows {
-    pub(crate) fn new(store_id: [u8; 16], secrets: KeyringSecrets) -> Self {
+    pub(crate) fn new(store_id: StoreId, secrets: KeyringSecrets) -> Self {
         Self { store_id, ledger_id: secrets.ledger_id, secrets }
     }
 
@@ -122,9 +119,9 @@ impl Rows {
         let (kind, first, second) = account.parts();
         let mut value = vec![FORMAT, b'H'];
         value.extend_from_slice(&epoch.to_be_bytes());
-        value.extend_from_slice(&header.generation);
+        value.extend_from_slice(header.generation.as_bytes());
         value.push(count);
-        header.sign_ins.iter().for_each(|id| value.extend_from_slice(id));
+        header.sign_ins.iter().for_each(|id| value.extend_from_slice(id.as_bytes()));
         let salt = fresh::<SALT_BYTES>()?;
         value.extend_from_slice(&salt);
 
@@ -159,7 +156,7 @@ impl Rows {
         Ok(Header {
             generation: front.generation,
             account_key,
-            sign_ins: front.sign_ins.to_vec(),
+            sign_ins: front.sign_ins.iter().copied().map(SignInId::from_bytes).collect(),
             other: None,
         })
     }
@@ -331,8 +328,8 @@ impl Rows {
     pub(crate) fn seal_checkpoint(&self, key: &[u8], position: Position) -> Result<Vec<u8>> {
         let mut row = vec![FORMAT, b'C'];
         row.resize(2 + NONCE_BYTES, 0);
-        row.extend_from_slice(&position.to_be_bytes());
-        let aad = self.aad(b"checkpoint", &[0; 16], key, &[FORMAT, b'C']);
+        row.extend_from_slice(&position.get().to_be_bytes());
+        let aad = self.aad(b"checkpoint", &Generation::NONE, key, &[FORMAT, b'C']);
         seal_in_place(&self.checkpoint_key(), &aad, &mut row, 2)?;
         Ok(row)
     }
@@ -343,13 +340,13 @@ impl Rows {
         if *front != [FORMAT, b'C'] {
             return Err(damaged());
         }
-        let aad = self.aad(b"checkpoint", &[0; 16], key, front);
+        let aad = self.aad(b"checkpoint", &Generation::NONE, key, front);
         let mut sealed = sealed.to_vec();
         let opened =
             open_in_place(&self.checkpoint_key(), &aad, &mut sealed).ok_or_else(damaged)?;
         opened
             .try_into()
-            .map(|bytes: &mut [u8; 8]| Position::from_be_bytes(*bytes))
+            .map(|bytes: &mut [u8; 8]| Position::new(u64::from_be_bytes(*bytes)))
             .map_err(|_| damaged())
     }
 
@@ -379,14 +376,14 @@ impl Rows {
         let mut row = vec![FORMAT, kind];
         row.resize(2 + NONCE_BYTES, 0);
         numbers.iter().for_each(|number| row.extend_from_slice(&number.to_be_bytes()));
-        let aad = self.aad(label, &[0; 16], key, &[FORMAT, kind]);
+        let aad = self.aad(label, &Generation::NONE, key, &[FORMAT, kind]);
         seal_in_place(&self.checkpoint_key(), &aad, &mut row, 2)?;
         Ok(row)
     }
 
     fn open_two(&self, label: &[u8], kind: u8, key: &[u8], value: &[u8]) -> Option<[u64; 2]> {
         let (front, sealed) = value.split_first_chunk::<2>()?;
-        let aad = self.aad(label, &[0; 16], key, front);
+        let aad = self.aad(label, &Generation::NONE, key, front);
         let mut sealed = sealed.to_vec();
         let opened = open_in_place(&self.checkpoint_key(), &aad, &mut sealed)
             .filter(|_| *front == [FORMAT, kind])?;
@@ -456,9 +453,9 @@ impl Rows {
         aad.extend_from_slice(b"oubliette/v1/");
         aad.extend_from_slice(label);
         aad.push(0);
-        aad.extend_from_slice(&self.store_id);
-        aad.extend_from_slice(&self.ledger_id);
-        aad.extend_from_slice(generation);
+        aad.extend_from_slice(self.store_id.as_bytes());
+        aad.extend_from_slice(self.ledger_id.as_bytes());
+        aad.extend_from_slice(generation.as_bytes());
         aad.extend_from_slice(&u32::try_from(key.len()).unwrap_or(u32::MAX).to_be_bytes());
         aad.extend_from_slice(key);
         aad.extend_from_slice(front);
@@ -484,7 +481,7 @@ fn wrapping_key(root: &Key, salt: &[u8]) -> Key {
 struct HeaderFront<'a> {
     epoch: u32,
     generation: Generation,
-    sign_ins: &'a [SignInId],
+    sign_ins: &'a [[u8; 16]],
     salt: &'a [u8],
     wrapped: &'a [u8],
     body: &'a [u8],
@@ -508,7 +505,7 @@ impl<'a> HeaderFront<'a> {
             let sign_ins = ids.as_chunks().0;
             Some(Self {
                 epoch,
-                generation: *generation,
+                generation: Generation::from_bytes(*generation),
                 sign_ins,
                 salt,
                 wrapped,
@@ -707,17 +704,27 @@ mod tests {
     fn every_part_of_the_associated_data_counts() {
         let (keyring, _) = Keyring::create(&KeySource::bytes([7; 32])).unwrap();
         let mut other_ledger = keyring.secrets.clone();
-        other_ledger.ledger_id[0] ^= 1;
-        let rows = Rows::new([1; 16], keyring.secrets.clone());
+        other_ledger.ledger_id = LedgerId::filled(1);
+        let rows = Rows::new(StoreId::filled(1), keyring.secrets.clone());
         let all = [
-            rows.aad(b"label", &[2; 16], b"key", b"front"),
-            rows.aad(b"other", &[2; 16], b"key", b"front"),
-            rows.aad(b"label", &[3; 16], b"key", b"front"),
-            rows.aad(b"label", &[2; 16], b"yek", b"front"),
-            rows.aad(b"label", &[2; 16], b"key", b"tnorf"),
-            rows.aad(b"label", &[2; 16], b"keyf", b"ront"),
-            Rows::new([9; 16], keyring.secrets.clone()).aad(b"label", &[2; 16], b"key", b"front"),
-            Rows::new([1; 16], other_ledger).aad(b"label", &[2; 16], b"key", b"front"),
+            rows.aad(b"label", &Generation::filled(2), b"key", b"front"),
+            rows.aad(b"other", &Generation::filled(2), b"key", b"front"),
+            rows.aad(b"label", &Generation::filled(3), b"key", b"front"),
+            rows.aad(b"label", &Generation::filled(2), b"yek", b"front"),
+            rows.aad(b"label", &Generation::filled(2), b"key", b"tnorf"),
+            rows.aad(b"label", &Generation::filled(2), b"keyf", b"ront"),
+            Rows::new(StoreId::filled(9), keyring.secrets.clone()).aad(
+                b"label",
+                &Generation::filled(2),
+                b"key",
+                b"front",
+            ),
+            Rows::new(StoreId::filled(1), other_ledger).aad(
+                b"label",
+                &Generation::filled(2),
+                b"key",
+                b"front",
+            ),
         ];
         let different: std::collections::BTreeSet<_> = all.iter().collect();
         assert_eq!(different.len(), all.len());

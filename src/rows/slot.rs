@@ -4,12 +4,12 @@ use crate::crypto::Tagger;
 use crate::model::id::ClientId;
 use crate::model::query::{AccessQuery, RefreshQuery};
 use crate::model::scopes::Partition;
-use crate::model::tag::Tag;
+use crate::model::tag::{AccountTag, Slot};
 use crate::model::token::{AccessToken, RefreshToken, Token};
 
 impl AccessQuery {
     /// The slot of a token of exactly this.
-    pub(crate) fn slot(&self, tagger: &Tagger, account: &Tag) -> Tag {
+    pub(crate) fn slot(&self, tagger: &Tagger, account: &AccountTag) -> Slot {
         access_slot(tagger, account, &Target::of_query(self))
     }
 
@@ -20,7 +20,7 @@ impl AccessQuery {
 }
 
 impl RefreshToken {
-    pub(crate) fn slot(&self, tagger: &Tagger, account: &Tag) -> Tag {
+    pub(crate) fn slot(&self, tagger: &Tagger, account: &AccountTag) -> Slot {
         refresh_slot(
             tagger,
             account,
@@ -32,7 +32,7 @@ impl RefreshToken {
 }
 
 impl AccessToken {
-    pub(crate) fn slot(&self, tagger: &Tagger, account: &Tag) -> Tag {
+    pub(crate) fn slot(&self, tagger: &Tagger, account: &AccountTag) -> Slot {
         access_slot(tagger, account, &Target::of_token(self))
     }
 }
@@ -71,7 +71,7 @@ impl<'a> Target<'a> {
 
 impl Token {
     /// The keyed hash of what tells this token apart within its sign-in and tenant.
-    pub(crate) fn slot(&self, tagger: &Tagger, account: &Tag) -> Tag {
+    pub(crate) fn slot(&self, tagger: &Tagger, account: &AccountTag) -> Slot {
         match self {
             Self::Access(t) => t.slot(tagger, account),
             Self::Refresh(t) => t.slot(tagger, account),
@@ -80,7 +80,7 @@ impl Token {
     }
 }
 
-fn access_slot(tagger: &Tagger, account: &Tag, target: &Target<'_>) -> Tag {
+fn access_slot(tagger: &Tagger, account: &AccountTag, target: &Target<'_>) -> Slot {
     let fields = [
         b"access".as_slice(),
         target.client.as_str().as_bytes(),
@@ -95,21 +95,26 @@ fn access_slot(tagger: &Tagger, account: &Tag, target: &Target<'_>) -> Tag {
 
 fn refresh_slot(
     tagger: &Tagger,
-    account: &Tag,
+    account: &AccountTag,
     client: &str,
     family: Option<&str>,
     partition: &Partition,
-) -> Tag {
+) -> Slot {
     let (kind, who) = family.map_or(("refresh", client), |family| ("family", family));
     tagger.slot(account, &[kind.as_bytes(), who.as_bytes(), partition.bytes()])
 }
 
-pub(crate) fn id_slot(tagger: &Tagger, account: &Tag, client: &str, partition: &Partition) -> Tag {
+pub(crate) fn id_slot(
+    tagger: &Tagger,
+    account: &AccountTag,
+    client: &str,
+    partition: &Partition,
+) -> Slot {
     tagger.slot(account, &[b"id", client.as_bytes(), partition.bytes()])
 }
 
 impl RefreshQuery {
-    pub(crate) fn slot(&self, tagger: &Tagger, account: &Tag) -> Tag {
+    pub(crate) fn slot(&self, tagger: &Tagger, account: &AccountTag) -> Slot {
         let client = self.client.as_ref().map_or("", ClientId::as_str);
         refresh_slot(tagger, account, client, self.family.as_deref(), &self.partition)
     }

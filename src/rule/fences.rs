@@ -6,7 +6,7 @@ use super::frontier::{Frontier, View};
 use super::table::{Place, SHARDS, Table};
 use super::{Fence, Life};
 use crate::model::position::{Opening, Position};
-use crate::model::tag::{Tag, TaggedScope};
+use crate::model::tag::{TaggedScope, TenantTag};
 use crate::model::time::Millis;
 
 /// All fences that stand, and all openings that are known.
@@ -110,7 +110,7 @@ impl Fences {
     }
 
     /// As [`Fences::is_covered_since`], for tokens of one tenant.
-    pub(crate) fn is_tenant_covered_since(&self, tenant: Tag, time: Millis) -> bool {
+    pub(crate) fn is_tenant_covered_since(&self, tenant: TenantTag, time: Millis) -> bool {
         self.view(&TaggedScope::Tenant(tenant)).is_covered_since(time)
     }
 
@@ -133,7 +133,7 @@ impl Fences {
     }
 
     /// Whether a token of this tenant, got in this sign-in, is dead although its sign-in may live.
-    pub(crate) fn is_tenant_dead(&self, life: &Life, tenant: Tag) -> bool {
+    pub(crate) fn is_tenant_dead(&self, life: &Life, tenant: TenantTag) -> bool {
         self.is_tenant_dead_by(life, tenant, Position::MAX)
     }
 
@@ -145,7 +145,7 @@ impl Fences {
     }
 
     /// As [`Fences::is_tenant_dead`], by the fences up to `end` alone.
-    pub(crate) fn is_tenant_dead_by(&self, life: &Life, tenant: Tag, end: Position) -> bool {
+    pub(crate) fn is_tenant_dead_by(&self, life: &Life, tenant: TenantTag, end: Position) -> bool {
         tenant != life.tenant
             && self.view(&TaggedScope::Tenant(tenant)).covering(life, end).is_some()
     }
@@ -174,7 +174,7 @@ impl Fences {
 
     /// Whether the sign-in is dead, and by nothing else that stood before that sign-out.
     pub(crate) fn is_dead_since(&self, life: &Life, before: &Before) -> bool {
-        self.death(life).is_some() && !self.is_dead_by(life, before.first.saturating_sub(1))
+        self.death(life).is_some() && !self.is_dead_by(life, before.first.previous())
     }
 
     /// The fences of one shard that decide something, in no order: about sign-ins by the rule, or

@@ -22,7 +22,7 @@ mod frontier;
 mod table;
 
 use crate::model::position::{Opening, Position};
-use crate::model::tag::{Tag, TaggedScope};
+use crate::model::tag::{AccountTag, SessionTag, SubjectTag, TaggedScope, TenantTag};
 use crate::model::time::Millis;
 pub(crate) use fences::{Before, Fences, InOrder};
 pub(crate) use table::SHARDS;
@@ -66,12 +66,12 @@ pub(crate) struct Life {
     pub(crate) opening: Opening,
     pub(crate) as_of: Position,
     pub(crate) time: Millis,
-    pub(crate) account: Tag,
+    pub(crate) account: AccountTag,
     /// The account's other tag, if the sign-in is of a time when it had two: `identity.rs`.
-    pub(crate) other: Option<Tag>,
-    pub(crate) tenant: Tag,
-    pub(crate) session: Option<Tag>,
-    pub(crate) subject: Option<Tag>,
+    pub(crate) other: Option<AccountTag>,
+    pub(crate) tenant: TenantTag,
+    pub(crate) session: Option<SessionTag>,
+    pub(crate) subject: Option<SubjectTag>,
 }
 
 impl Life {
@@ -93,18 +93,28 @@ impl Life {
 mod tests {
     use super::*;
 
-    fn life(as_of: Position, time: Millis) -> Life {
-        let (account, tenant, session) = ([1; 16], [2; 16], Some([3; 16]));
-        Life { opening: [0; 16], as_of, time, account, other: None, tenant, session, subject: None }
+    fn life(as_of: u64, time: Millis) -> Life {
+        let (account, tenant) = (AccountTag::filled(1), TenantTag::filled(2));
+        let session = Some(SessionTag::filled(3));
+        Life {
+            opening: Opening::filled(0),
+            as_of: Position::new(as_of),
+            time,
+            account,
+            other: None,
+            tenant,
+            session,
+            subject: None,
+        }
     }
 
-    fn fence(position: Position, cutoff: Millis) -> Fence {
-        Fence { position, cutoff, time: 1000 }
+    fn fence(position: u64, cutoff: Millis) -> Fence {
+        Fence { position: Position::new(position), cutoff, time: 1000 }
     }
 
     fn fences() -> Fences {
         let mut fences = Fences::default();
-        fences.open(0, [0; 16], 0);
+        fences.open(Position::ZERO, Opening::filled(0), 0);
         fences
     }
 
@@ -112,25 +122,28 @@ mod tests {
     fn a_sign_in_of_an_unknown_opening_or_beyond_its_end_is_dead() {
         let mut fences = Fences::default();
         assert!(fences.is_dead(&life(0, 0)));
-        fences.open(3, [0; 16], 0);
-        fences.open(6, [1; 16], 0);
-        let of = |opening, as_of| Life { opening: [opening; 16], ..life(as_of, 0) };
+        fences.open(Position::new(3), Opening::filled(0), 0);
+        fences.open(Position::new(6), Opening::filled(1), 0);
+        let of = |opening, as_of| Life { opening: Opening::filled(opening), ..life(as_of, 0) };
         let dead: Vec<bool> = (0..9).map(|as_of| fences.is_dead(&of(0, as_of))).collect();
         assert_eq!(dead, [true, true, true, false, false, false, true, true, true]);
         let dead: Vec<bool> = (4..9).map(|as_of| fences.is_dead(&of(1, as_of))).collect();
         assert_eq!(dead, [true, true, false, false, false]);
-        assert!(fences.is_dead(&of(2, 7)) && fences.is_dead_by(&of(2, 7), 9));
+        assert!(fences.is_dead(&of(2, 7)) && fences.is_dead_by(&of(2, 7), Position::new(9)));
     }
 
     /// Every list of up to so many fences of these scopes, with every cutoff, by clocks that jump
     /// in between.
-    fn lists(scopes: &[TaggedScope], most: Position) -> Vec<Vec<(TaggedScope, Fence)>> {
+    fn lists(scopes: &[TaggedScope], most: u64) -> Vec<Vec<(TaggedScope, Fence)>> {
         const CUTOFFS: [Millis; 4] = [10, 20, 30, NO_CUTOFF];
         const TIMES: [Millis; 3] = [8, 22, 40];
         let mut lists = vec![Vec::<(TaggedScope, Fence)>::new()];
-        for position in 1..=most {
-            let shorter: Vec<_> =
-                lists.iter().filter(|list| list.len() + 1 == position as usize).cloned().collect();
+        for position in (1..=most).map(Position::new) {
+            let shorter: Vec<_> = lists
+                .iter()
+                .filter(|list| list.len() + 1 == position.get() as usize)
+                .cloned()
+                .collect();
             for (scope, cutoff, time) in scopes.iter().flat_map(|scope| {
                 CUTOFFS.iter().flat_map(move |cutoff| TIMES.map(|time| (scope, *cutoff, time)))
             }) {
@@ -146,7 +159,10 @@ mod tests {
     /// The rule, word by word, against the frontier.
     #[test]
     fn the_frontier_hides_nothing_that_decides() {
-        let (account, tenant) = (TaggedScope::Account([1; 16]), TaggedScope::Tenant([9; 16]));
+        let (account, tenant) = (
+            TaggedScope::Account(AccountTag::filled(1)),
+            TaggedScope::Tenant(TenantTag::filled(9)),
+        );
         let lists = [lists(&[account, tenant], 2), lists(&[account], 3)].concat();
         let (mut dead, mut spared) = (0, 0);
         for list in &lists {
@@ -154,14 +170,15 @@ mod tests {
             list.iter().for_each(|(scope, fence)| fences.stand(*scope, *fence));
             for (as_of, time) in (0..=3).flat_map(|a| [5, 9, 15, 21, 25, 35, 45].map(|t| (a, t))) {
                 let life = life(as_of, time);
-                let covers = |f: &Fence| f.position > as_of && (time <= f.cutoff || time > f.time);
-                let covered = |scope: TaggedScope, end: Position| {
-                    list.iter().any(|(s, f)| *s == scope && f.position <= end && covers(f))
+                let covers =
+                    |f: &Fence| f.position > life.as_of && (time <= f.cutoff || time > f.time);
+                let covered = |scope: TaggedScope, end: u64| {
+                    list.iter().any(|(s, f)| *s == scope && f.position.get() <= end && covers(f))
                 };
                 assert_eq!(fences.is_dead(&life), covered(account, 9), "{as_of} {time}");
-                assert_eq!(fences.is_tenant_dead(&life, [9; 16]), covered(tenant, 9));
+                assert_eq!(fences.is_tenant_dead(&life, TenantTag::filled(9)), covered(tenant, 9));
                 // Reclaim may miss what a newer fence hides, but never takes what is not dead.
-                assert!(!fences.is_dead_by(&life, 2) || covered(account, 2));
+                assert!(!fences.is_dead_by(&life, Position::new(2)) || covered(account, 2));
                 dead += usize::from(fences.is_dead(&life));
                 spared += usize::from(!fences.is_dead(&life) && as_of == 0 && list.len() > 1);
             }
@@ -178,7 +195,10 @@ mod tests {
     #[test]
     fn a_sign_in_from_the_future_of_a_sign_out_is_older_than_its_cutoff() {
         let mut fences = fences();
-        fences.stand(TaggedScope::Session([3; 16]), Fence { position: 5, cutoff: 60, time: 100 });
+        fences.stand(
+            TaggedScope::Session(SessionTag::filled(3)),
+            Fence { position: Position::new(5), cutoff: 60, time: 100 },
+        );
         let is_dead = |time| fences.is_dead(&life(4, time));
         assert_eq!([60, 61, 100, 101, 86_400_000].map(is_dead), [true, false, false, true, true]);
         assert!(
@@ -190,7 +210,7 @@ mod tests {
     /// What an account of version 1 had under either tag, against fences under either, old and new.
     #[test]
     fn a_sign_in_of_two_tags_is_covered_by_both() {
-        let (today, other, somebody) = ([1; 16], [7; 16], [8; 16]);
+        let [today, other, somebody] = [1, 7, 8].map(AccountTag::filled);
         for (of, by) in [
             (today, today),
             (today, other),
@@ -204,7 +224,7 @@ mod tests {
             let twin = if of == today { other } else { today };
             let life = Life { account: of, other: Some(twin), ..life(4, 0) };
             assert_eq!(fences.is_dead(&life), by != somebody);
-            assert!(!fences.is_dead(&Life { as_of: 5, ..life }), "it came after");
+            assert!(!fences.is_dead(&Life { as_of: Position::new(5), ..life }), "it came after");
         }
     }
 
@@ -212,15 +232,15 @@ mod tests {
     fn every_scope_of_a_sign_in_covers_it_and_no_other_does() {
         let mine = [
             TaggedScope::Everybody,
-            TaggedScope::Account([1; 16]),
-            TaggedScope::Tenant([2; 16]),
-            TaggedScope::Session([3; 16]),
+            TaggedScope::Account(AccountTag::filled(1)),
+            TaggedScope::Tenant(TenantTag::filled(2)),
+            TaggedScope::Session(SessionTag::filled(3)),
         ];
         let others = [
-            TaggedScope::Account([2; 16]),
-            TaggedScope::Tenant([1; 16]),
-            TaggedScope::Session([1; 16]),
-            TaggedScope::Subject([3; 16]),
+            TaggedScope::Account(AccountTag::filled(2)),
+            TaggedScope::Tenant(TenantTag::filled(1)),
+            TaggedScope::Session(SessionTag::filled(1)),
+            TaggedScope::Subject(SubjectTag::filled(3)),
         ];
         for (scope, expected) in
             mine.map(|s| (s, true)).into_iter().chain(others.map(|s| (s, false)))

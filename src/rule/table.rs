@@ -11,7 +11,7 @@ use hashbrown::HashTable;
 use super::Fence;
 use super::frontier::{Frontier, View};
 use crate::model::position::Position;
-use crate::model::tag::{Tag, TaggedScope};
+use crate::model::tag::{TAG_LEN, TaggedScope};
 
 /// How many shards there are.
 pub(crate) const SHARDS: usize = if cfg!(oubliette_shuttle) { 2 } else { 256 };
@@ -177,13 +177,13 @@ impl Shard {
     }
 }
 
-fn parts(scope: &TaggedScope) -> (u8, &Tag) {
+fn parts(scope: &TaggedScope) -> (u8, &[u8; TAG_LEN]) {
     match scope {
-        TaggedScope::Everybody => (0, &[0; 16]),
-        TaggedScope::Tenant(tag) => (1, tag),
-        TaggedScope::Account(tag) => (2, tag),
-        TaggedScope::Session(tag) => (3, tag),
-        TaggedScope::Subject(tag) => (4, tag),
+        TaggedScope::Everybody => (0, &[0; TAG_LEN]),
+        TaggedScope::Tenant(tag) => (1, tag.as_bytes()),
+        TaggedScope::Account(tag) => (2, tag.as_bytes()),
+        TaggedScope::Session(tag) => (3, tag.as_bytes()),
+        TaggedScope::Subject(tag) => (4, tag.as_bytes()),
     }
 }
 
@@ -202,13 +202,14 @@ fn hash_of(scope: &TaggedScope) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::tag::AccountTag;
     use crate::rule::NO_CUTOFF;
 
     fn scope(number: u16) -> TaggedScope {
         let mut tag = [0; 16];
         tag[0] = (number % 3) as u8;
         tag[14..].copy_from_slice(&number.to_be_bytes());
-        TaggedScope::Account(tag)
+        TaggedScope::Account(AccountTag::from_bytes(tag))
     }
 
     /// Beside a plain map of frontiers, with cutoffs that leave several, and floors that take some
@@ -228,7 +229,7 @@ mod tests {
             let of = scope(next(120) as u16);
             let time = 1000 + next(50);
             let cutoff = if next(3) == 0 { NO_CUTOFF } else { time - 20 + next(40) };
-            let fence = Fence { position, cutoff, time };
+            let fence = Fence { position: Position::new(position), cutoff, time };
             table.stand(of, fence);
             map.entry(of)
                 .and_modify(|frontier| frontier.add(fence))
@@ -236,6 +237,7 @@ mod tests {
             if position % 500 == 0 {
                 let floor =
                     position - next(if position % 1000 == 0 { 3 } else { 900 }).min(position - 1);
+                let floor = Position::new(floor);
                 (0..SHARDS).for_each(|shard| table.forget(shard, floor));
                 map = map
                     .into_iter()

@@ -2,19 +2,20 @@
 
 use crate::model::error::{Error, Result};
 use crate::model::position::Position;
-use crate::model::tag::{Tag, TaggedScope};
+use crate::model::random_id::SignInId;
+use crate::model::tag::{AccountTag, TaggedScope};
 use crate::rows::cipher::Header;
-use crate::rows::row_key::{self, Index, SignInId};
+use crate::rows::row_key::{self, IndexEntry};
 use crate::rule::Life;
 use crate::store::gate::{Core, Open};
-use crate::store::index::{self, Entry};
+use crate::store::index;
 use std::collections::HashMap;
 
 /// How many rows are read and gone through at a time, under the gate.
 pub(crate) const SLICE: usize = if cfg!(oubliette_shuttle) { 2 } else { 64 };
 
 /// The next account with rows behind `after`. Keys that this crate did not make are passed over.
-pub(crate) fn next_account(open: &Open<'_>, mut after: Vec<u8>) -> Result<Option<Tag>> {
+pub(crate) fn next_account(open: &Open<'_>, mut after: Vec<u8>) -> Result<Option<AccountTag>> {
     loop {
         let row = open.scan(&row_key::all_accounts(), Some(&after), 1)?;
         let Some((key, _)) = row.into_iter().next() else { return Ok(None) };
@@ -30,9 +31,9 @@ pub(crate) fn next_account(open: &Open<'_>, mut after: Vec<u8>) -> Result<Option
 pub(crate) fn for_each_account(
     core: &Core,
     scope: TaggedScope,
-    mut each: impl FnMut(&Tag) -> Result<bool>,
+    mut each: impl FnMut(&AccountTag) -> Result<bool>,
 ) -> Result<()> {
-    let (index, tag) = match scope {
+    let entry = match scope {
         TaggedScope::Account(account) => return each(&account).map(|_| ()),
         TaggedScope::Everybody => {
             let mut after = row_key::all_accounts();
@@ -44,11 +45,11 @@ pub(crate) fn for_each_account(
                 after = row_key::behind_account(&account);
             }
         }
-        TaggedScope::Tenant(tag) => (Index::Tenant, tag),
-        TaggedScope::Session(tag) => (Index::Session, tag),
-        TaggedScope::Subject(tag) => (Index::Subject, tag),
+        TaggedScope::Tenant(tag) => IndexEntry::Tenant(tag),
+        TaggedScope::Session(tag) => IndexEntry::Session(tag),
+        TaggedScope::Subject(tag) => IndexEntry::Subject(tag),
     };
-    let prefix = index.accounts_of(&tag);
+    let prefix = entry.accounts();
     let mut after: Option<Vec<u8>> = None;
     loop {
         let slice = core.enter()?.scan(&prefix, after.as_deref(), SLICE)?;
@@ -65,16 +66,21 @@ pub(crate) fn for_each_account(
 /// The sign-ins of a header.
 #[derive(Default)]
 pub(crate) struct Look {
-    pub(crate) live: Vec<(SignInId, Vec<Entry>)>,
+    pub(crate) live: Vec<(SignInId, Vec<IndexEntry>)>,
     pub(crate) lives: HashMap<SignInId, Life>,
     /// What found those that have ended.
-    pub(crate) ended: Vec<Entry>,
+    pub(crate) ended: Vec<IndexEntry>,
     pub(crate) has_ended: bool,
     pub(crate) tampered: u64,
 }
 
 /// Who of the header's sign-ins lives, by the fences up to `end`.
-pub(crate) fn look(open: &Open<'_>, account: &Tag, header: &Header, end: Position) -> Result<Look> {
+pub(crate) fn look(
+    open: &Open<'_>,
+    account: &AccountTag,
+    header: &Header,
+    end: Position,
+) -> Result<Look> {
     let core = open.core;
     let now = core.clock.for_deletion();
     let mut look = Look::default();

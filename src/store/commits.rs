@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use crate::engine::{Batch, Commit};
 use crate::model::error::{Error, Part, Result};
 use crate::model::position::Position;
-use crate::model::tag::Tag;
+use crate::model::tag::AccountTag;
 use crate::platform::sync::{Arc, Condvar, Mutex, PoisonError, lock};
 
 /// A group has no more changes than this, but for those of its first: readers wait while it is
@@ -22,7 +22,7 @@ const MOST: usize = if cfg!(oubliette_shuttle) { 16 } else { 64 };
 
 /// What one caller wants committed.
 pub(crate) struct Wanted {
-    pub(crate) account: Tag,
+    pub(crate) account: AccountTag,
     pub(crate) batch: Batch,
     /// Whether rows of it have an as-of: then the checkpoint has to be there with them, or before.
     pub(crate) has_as_of: bool,
@@ -254,7 +254,7 @@ mod tests {
     fn wanted(number: u8, changes: usize) -> Wanted {
         let mut batch = Batch::default();
         (0..changes).for_each(|_| batch.put(vec![number], vec![number]));
-        Wanted { account: [number; 16], batch, has_as_of: false }
+        Wanted { account: AccountTag::filled(number), batch, has_as_of: false }
     }
 
     fn all_held(group: &[Wanted], checkpoint: Position) -> Result<Written> {
@@ -263,40 +263,43 @@ mod tests {
 
     #[test]
     fn who_is_in_front_writes_for_those_behind() {
-        let (commits, groups) = (Commits::new(0), Mutex::new(Vec::new()));
+        let (commits, groups) = (Commits::new(Position::ZERO), Mutex::new(Vec::new()));
         let done = behind_one(&commits, 5, |number| {
             commits.commit(wanted(number as u8, MOST / 2), |group, checkpoint| {
                 groups
                     .lock()
                     .unwrap()
-                    .push(group.iter().map(|one| one.account[0]).collect::<Vec<_>>());
-                all_held(&group, checkpoint + 1)
+                    .push(group.iter().map(|one| one.account.as_bytes()[0]).collect::<Vec<_>>());
+                all_held(&group, checkpoint.next())
             })
         });
         assert!(done.into_iter().all(|done| done.unwrap() == Commit::Done));
         // In order, and never more changes than readers can bear.
         assert_eq!(groups.into_inner().unwrap(), [vec![0, 1], vec![2, 3], vec![4]]);
         let queue = commits.queue.into_inner().unwrap();
-        assert_eq!((queue.checkpoint, queue.is_led, queue.waiting.len()), (3, false, 0));
+        assert_eq!(
+            (queue.checkpoint, queue.is_led, queue.waiting.len()),
+            (Position::new(3), false, 0)
+        );
     }
 
     // Without it: the others of a group that failed are told that it went well, or wait for ever.
     #[test]
     fn a_group_that_fails_fails_for_everybody() {
-        let commits = Commits::new(7);
+        let commits = Commits::new(Position::new(7));
         let done = behind_one(&commits, 3, |number| {
             commits.commit(wanted(number as u8, 1), |_, _| Err(Error::Full(Part::Engine)))
         });
         assert!(done.into_iter().all(|done| matches!(done, Err(Error::Full(Part::Engine)))));
         let done = commits.commit(wanted(9, 1), |group, checkpoint| all_held(&group, checkpoint));
         assert_eq!(done.unwrap(), Commit::Done);
-        assert_eq!(lock(&commits.queue).checkpoint, 7);
+        assert_eq!(lock(&commits.queue).checkpoint, Position::new(7));
     }
 
     // Without it: a panic of who writes leaves the others waiting for ever.
     #[test]
     fn nobody_waits_for_who_panicked() {
-        let commits = Commits::new(0);
+        let commits = Commits::new(Position::ZERO);
         let done = behind_one(&commits, 4, |number| {
             let write = |group: Vec<Wanted>, checkpoint| {
                 if number == 0 { panic!("on purpose") } else { all_held(&group, checkpoint) }
@@ -357,7 +360,7 @@ mod tests {
             };
             batch.put(tag.to_vec(), vec![1]);
             batch.put(tag[1..].to_vec(), vec![2]);
-            core.enter().unwrap().commit(&tag, batch)
+            core.enter().unwrap().commit(&AccountTag::from_bytes(tag), batch)
         });
         assert!(matches!(done.as_slice(), [Ok(()), Err(Error::Tampered("header")), Ok(())]));
         let open = core.enter().unwrap();

@@ -7,6 +7,7 @@
 
 use crate::ledger::Ledger;
 use crate::model::error::{Error, Part, Result};
+use crate::model::random_id::LedgerId;
 use crate::platform::disk::Disk;
 use crate::rows::cipher::Fresh;
 use crate::store::location::{Held, KEYRING, MOVING, Place, parse_engine};
@@ -106,7 +107,7 @@ impl Unfinished {
     /// # Errors
     /// `Damaged` if it says something that no move writes: ignoring it could make a part of an
     /// engine count.
-    pub(crate) fn read(disk: &dyn Disk, ledger_id: &[u8; 16]) -> Result<Self> {
+    pub(crate) fn read(disk: &dyn Disk, ledger_id: &LedgerId) -> Result<Self> {
         let Some(mark) = disk.read(MOVING).map_err(Error::io("read the mark of a move"))? else {
             return Ok(Self::default());
         };

@@ -12,8 +12,9 @@ use crate::ledger::Ledger;
 use crate::model::error::{Error, Part, Result};
 use crate::model::id::AccountId;
 use crate::model::position::Position;
+use crate::model::random_id::SignInId;
 use crate::model::sign_out::SessionPolicy;
-use crate::model::tag::Tag;
+use crate::model::tag::{AccountTag, SessionTag, TAG_LEN};
 use crate::model::time::{Millis, millis};
 use crate::model::token::Token;
 use crate::observe;
@@ -23,7 +24,7 @@ use crate::platform::sync::{
 };
 use crate::rows::LONGEST_VALUE;
 use crate::rows::cipher::{Header, Rows, SignInBody};
-use crate::rows::row_key::{self, SignInId};
+use crate::rows::row_key;
 use crate::rule::Life;
 use crate::store::commits::{Commits, Wanted, Written};
 use crate::store::counting::Counting;
@@ -81,7 +82,7 @@ pub(crate) struct Core {
     old_end: Position,
     pub(crate) commits: Commits,
     /// While live rows are being moved to another engine: the accounts whose rows have changed.
-    changed: Mutex<Option<HashSet<Tag>>>,
+    changed: Mutex<Option<HashSet<AccountTag>>>,
     closing: AtomicBool,
     /// Who waits for something else, and is to be told when the store is going to be closed.
     on_closing: Mutex<Vec<Box<dyn OnClosing>>>,
@@ -248,13 +249,13 @@ impl Core {
 
     /// The accounts whose rows were changed since the last call. Whoever changes rows says so
     /// first, under the account's lock.
-    pub(crate) fn take_changed(&self) -> HashSet<Tag> {
+    pub(crate) fn take_changed(&self) -> HashSet<AccountTag> {
         lock(&self.changed).as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Says that rows of this account change, or may have, to who moves them. Before the engine has
     /// it: who takes the list meanwhile comes to the account's lock, and then sees the change.
-    pub(crate) fn name_changed(&self, account: &Tag) {
+    pub(crate) fn name_changed(&self, account: &AccountTag) {
         if let Some(changed) = lock(&self.changed).as_mut() {
             changed.insert(*account);
         }
@@ -282,12 +283,12 @@ impl Core {
     }
 
     /// The account's lock: whoever changes its rows holds it.
-    pub(crate) fn lock_account(&self, account: &Tag) -> MutexGuard<'_, ()> {
+    pub(crate) fn lock_account(&self, account: &AccountTag) -> MutexGuard<'_, ()> {
         lock(self.stripe(account))
     }
 
     /// The account's lock, if nobody has it: for who has others to do first.
-    pub(crate) fn try_lock_account(&self, account: &Tag) -> Option<MutexGuard<'_, ()>> {
+    pub(crate) fn try_lock_account(&self, account: &AccountTag) -> Option<MutexGuard<'_, ()>> {
         match self.stripe(account).try_lock() {
             Ok(lock) => Some(lock),
             Err(TryLockError::Poisoned(lock)) => Some(lock.into_inner()),
@@ -295,13 +296,14 @@ impl Core {
         }
     }
 
-    fn stripe(&self, account: &Tag) -> &Mutex<()> {
-        stripe_of(&self.accounts, account)
+    fn stripe(&self, account: &AccountTag) -> &Mutex<()> {
+        stripe_of(&self.accounts, account.as_bytes())
     }
 
     /// The locks of several accounts, in the order that cannot dead-lock.
-    pub(crate) fn lock_accounts(&self, accounts: &[Tag]) -> Vec<MutexGuard<'_, ()>> {
-        let mut stripes: Vec<usize> = accounts.iter().map(stripe).collect();
+    pub(crate) fn lock_accounts(&self, accounts: &[AccountTag]) -> Vec<MutexGuard<'_, ()>> {
+        let mut stripes: Vec<usize> =
+            accounts.iter().map(|account| stripe(account.as_bytes())).collect();
         stripes.sort_unstable();
         stripes.dedup();
         stripes.into_iter().filter_map(|i| self.accounts.get(i)).map(lock).collect()
@@ -309,16 +311,16 @@ impl Core {
 
     /// Keeps a sign-in of this session and a sign-out of it from passing each other between looking
     /// and writing.
-    pub(crate) fn lock_session(&self, session: &Tag) -> MutexGuard<'_, ()> {
-        lock(stripe_of(&self.sessions, session))
+    pub(crate) fn lock_session(&self, session: &SessionTag) -> MutexGuard<'_, ()> {
+        lock(stripe_of(&self.sessions, session.as_bytes()))
     }
 
     /// As [`lock_session`](Self::lock_session), of several.
     pub(crate) fn lock_sessions<'a>(
         &self,
-        sessions: impl Iterator<Item = &'a Tag>,
+        sessions: impl Iterator<Item = &'a SessionTag>,
     ) -> Vec<MutexGuard<'_, ()>> {
-        let mut stripes: Vec<usize> = sessions.map(stripe).collect();
+        let mut stripes: Vec<usize> = sessions.map(|session| stripe(session.as_bytes())).collect();
         stripes.sort_unstable();
         stripes.dedup();
         stripes.into_iter().filter_map(|i| self.sessions.get(i)).map(lock).collect()
@@ -335,7 +337,12 @@ impl Core {
 
     /// What the rule looks at of a stored sign-in of an account. `other` is the account's [other
     /// tag](Self::other_tag).
-    pub(crate) fn life(&self, account: Tag, other: Option<Tag>, sign_in: &SignInBody) -> Life {
+    pub(crate) fn life(
+        &self,
+        account: AccountTag,
+        other: Option<AccountTag>,
+        sign_in: &SignInBody,
+    ) -> Life {
         Life {
             opening: sign_in.opening,
             as_of: sign_in.as_of,
@@ -350,12 +357,12 @@ impl Core {
 
     /// The other tag of the account whose rows lie under `tag`, as long as there may be sign-ins to
     /// which it matters.
-    pub(crate) fn other_tag(&self, id: &AccountId, tag: &Tag) -> Option<Tag> {
+    pub(crate) fn other_tag(&self, id: &AccountId, tag: &AccountTag) -> Option<AccountTag> {
         if self.knows_two_tags() { identity::other_of(&self.tagger, id, tag) } else { None }
     }
 
     fn knows_two_tags(&self) -> bool {
-        self.old_end > 0 && self.ledger.fences().has_opening_before(self.old_end)
+        self.old_end > Position::ZERO && self.ledger.fences().has_opening_before(self.old_end)
     }
 }
 
@@ -484,7 +491,7 @@ impl Open<'_> {
 
     /// The account's lock; `None` if it is held and the caller may not wait: whatever is read then
     /// counts for nothing.
-    pub(crate) fn lock_account(&self, account: &Tag) -> Option<MutexGuard<'_, ()>> {
+    pub(crate) fn lock_account(&self, account: &AccountTag) -> Option<MutexGuard<'_, ()>> {
         if self.may_wait {
             return Some(self.core.lock_account(account));
         }
@@ -506,7 +513,7 @@ impl Open<'_> {
     /// # Errors
     /// `Tampered` if the header is not the one that the caller read: nobody else may write it
     /// meanwhile.
-    pub(crate) fn commit(&self, account: &Tag, batch: Batch) -> Result<()> {
+    pub(crate) fn commit(&self, account: &AccountTag, batch: Batch) -> Result<()> {
         if batch.changes.len() > 1 {
             return self.commit_in_group(account, batch, false);
         }
@@ -515,7 +522,7 @@ impl Open<'_> {
         unchallenged(self.engine(|engine| engine.commit(account, batch))?)
     }
 
-    fn commit_in_group(&self, account: &Tag, batch: Batch, has_as_of: bool) -> Result<()> {
+    fn commit_in_group(&self, account: &AccountTag, batch: Batch, has_as_of: bool) -> Result<()> {
         self.core.name_changed(account);
         let wanted = Wanted { account: *account, batch, has_as_of };
         let committed = self.core.commits.commit(wanted, |group, checkpoint| {
@@ -528,7 +535,7 @@ impl Open<'_> {
     }
 
     /// Deletes rows of `account`, whose lock the caller holds, that nobody can read any more.
-    pub(crate) fn discard(&self, account: &Tag, keys: Vec<Vec<u8>>) -> Result<()> {
+    pub(crate) fn discard(&self, account: &AccountTag, keys: Vec<Vec<u8>>) -> Result<()> {
         self.core.name_changed(account);
         self.engine(|engine| engine.discard(keys))
     }
@@ -546,7 +553,7 @@ impl Open<'_> {
         };
         let (mut whole, mut held, is_alone) =
             (Batch::default(), Vec::with_capacity(group.len()), group.len() == 1);
-        let mut account = [0; 16];
+        let mut account = AccountTag::NONE;
         for Wanted { account: of, batch, .. } in group {
             if is_alone {
                 (account, whole) = (of, batch);
@@ -580,7 +587,7 @@ impl Open<'_> {
         let Some(known) = self.core.clock.known_anew() else { return Ok(()) };
         let mut batch = Batch::default();
         batch.put(row_key::KNOWN.to_vec(), self.rows()?.seal_known(row_key::KNOWN, &known)?);
-        self.commit(&[0; 16], batch)?;
+        self.commit(&AccountTag::NONE, batch)?;
         self.core.clock.is_left(&known);
         Ok(())
     }
@@ -588,7 +595,7 @@ impl Open<'_> {
     /// As [`Open::commit`], with the checkpoint moved up to the ledger's synced end if it is
     /// behind. No row with an as-of may be on the disk without a checkpoint that reaches it, so all
     /// of them come this way.
-    pub(crate) fn commit_with_checkpoint(&self, account: &Tag, batch: Batch) -> Result<()> {
+    pub(crate) fn commit_with_checkpoint(&self, account: &AccountTag, batch: Batch) -> Result<()> {
         self.commit_in_group(account, batch, true)
     }
 
@@ -601,7 +608,7 @@ impl Open<'_> {
     }
 
     /// The account's header as it is stored, and opened.
-    pub(crate) fn header(&self, account: &Tag) -> Result<Option<(Vec<u8>, Header)>> {
+    pub(crate) fn header(&self, account: &AccountTag) -> Result<Option<(Vec<u8>, Header)>> {
         let Some((value, mut header)) = self.header_alone(account)? else { return Ok(None) };
         if self.core.knows_two_tags() {
             let id = self.rows()?.open_account(&row_key::header(account), &value, &header)?;
@@ -612,7 +619,7 @@ impl Open<'_> {
 
     /// As [`Open::header`], without the account's other tag: for who knows the lives of its
     /// sign-ins.
-    pub(crate) fn header_alone(&self, account: &Tag) -> Result<Option<(Vec<u8>, Header)>> {
+    pub(crate) fn header_alone(&self, account: &AccountTag) -> Result<Option<(Vec<u8>, Header)>> {
         let key = row_key::header(account);
         let Some(value) = self.get(&key)? else { return Ok(None) };
         let header = self.rows()?.open_header(&key, &value)?;
@@ -622,7 +629,7 @@ impl Open<'_> {
     /// A sign-in that the header lists; `None` if its row is lost.
     pub(crate) fn sign_in(
         &self,
-        account: &Tag,
+        account: &AccountTag,
         header: &Header,
         id: &SignInId,
     ) -> Result<Option<SignInBody>> {
@@ -693,12 +700,12 @@ impl Drop for Unsure<'_> {
     }
 }
 
-fn stripe(tag: &Tag) -> usize {
+fn stripe(tag: &[u8; TAG_LEN]) -> usize {
     // Tags are keyed hashes: any byte of them spreads evenly.
     usize::from(tag[0])
 }
 
-fn stripe_of<'a>(stripes: &'a [Mutex<()>], tag: &Tag) -> &'a Mutex<()> {
+fn stripe_of<'a>(stripes: &'a [Mutex<()>], tag: &[u8; TAG_LEN]) -> &'a Mutex<()> {
     #[expect(
         clippy::indexing_slicing,
         reason = "there are 256 stripes, one for each value of a byte"
@@ -709,7 +716,7 @@ fn stripe_of<'a>(stripes: &'a [Mutex<()>], tag: &Tag) -> &'a Mutex<()> {
 /// Writes the checkpoint if the ledger has moved on, and makes what was deleted durable.
 pub(crate) fn checkpoint(open: &Open<'_>) -> Result<()> {
     open.leave_known()?;
-    open.commit_with_checkpoint(&[0; 16], Batch::default())?;
+    open.commit_with_checkpoint(&AccountTag::NONE, Batch::default())?;
     open.sync(Durability::PowerLoss)
 }
 

@@ -19,10 +19,10 @@ mod model;
 
 use crate::crypto::Tagger;
 use crate::model::id::AccountId;
-use crate::model::tag::Tag;
+use crate::model::tag::AccountTag;
 
 /// The account's tag today, and the other one, if it can have had one.
-pub(crate) fn tags(tagger: &Tagger, id: &AccountId) -> (Tag, Option<Tag>) {
+pub(crate) fn tags(tagger: &Tagger, id: &AccountId) -> (AccountTag, Option<AccountTag>) {
     let other = id
         .authority()
         .zip(id.home_account_id())
@@ -31,7 +31,7 @@ pub(crate) fn tags(tagger: &Tagger, id: &AccountId) -> (Tag, Option<Tag>) {
 }
 
 /// The other tag of the account whose rows lie under `tag`.
-pub(crate) fn other_of(tagger: &Tagger, id: &AccountId, tag: &Tag) -> Option<Tag> {
+pub(crate) fn other_of(tagger: &Tagger, id: &AccountId, tag: &AccountTag) -> Option<AccountTag> {
     let (today, other) = tags(tagger, id);
     if *tag == today { other } else { Some(today) }
 }

@@ -2,21 +2,19 @@
 //! never decide: which of them are due follows from the sealed sign-ins and tokens alone.
 
 use crate::model::error::{Error, Result};
-use crate::model::tag::Tag;
+use crate::model::random_id::SignInId;
+use crate::model::tag::AccountTag;
 use crate::rows::cipher::SignInBody;
-use crate::rows::row_key::{self, Index, SignInId};
+use crate::rows::row_key::{self, IndexEntry};
 use crate::rule::Life;
 use crate::store::gate::{Core, Open};
 
-/// An index and the tag that an account stands under in it.
-pub(crate) type Entry = (Index, Tag);
-
 /// The entries that find a sign-in.
-pub(crate) fn entries(core: &Core, life: &Life, body: &SignInBody) -> Vec<Entry> {
-    let session = life.session.map(|tag| (Index::Session, tag));
-    let subject = life.subject.map(|tag| (Index::Subject, tag));
-    let aliases = body.aliases.iter().map(|alias| (Index::Alias, core.tagger.alias(alias)));
-    [(Index::Tenant, life.tenant)]
+pub(crate) fn entries(core: &Core, life: &Life, body: &SignInBody) -> Vec<IndexEntry> {
+    let session = life.session.map(IndexEntry::Session);
+    let subject = life.subject.map(IndexEntry::Subject);
+    let aliases = body.aliases.iter().map(|alias| IndexEntry::Alias(core.tagger.alias(alias)));
+    [IndexEntry::Tenant(life.tenant)]
         .into_iter()
         .chain(session)
         .chain(subject)
@@ -28,10 +26,10 @@ pub(crate) fn entries(core: &Core, life: &Life, body: &SignInBody) -> Vec<Entry>
 /// of another tenant.
 pub(crate) fn stale(
     open: &Open<'_>,
-    account: &Tag,
-    ended: Vec<Entry>,
-    live: &[(SignInId, Vec<Entry>)],
-) -> Result<Vec<Entry>> {
+    account: &AccountTag,
+    ended: Vec<IndexEntry>,
+    live: &[(SignInId, Vec<IndexEntry>)],
+) -> Result<Vec<IndexEntry>> {
     let mut stale = Vec::new();
     for entry in ended {
         let is_own = live.iter().any(|(_, entries)| entries.contains(&entry));
@@ -43,7 +41,7 @@ pub(crate) fn stale(
 }
 
 /// Whether a listed sign-in of the account is found by this entry. What does not open finds nobody.
-pub(crate) fn is_due(open: &Open<'_>, account: &Tag, entry: Entry) -> Result<bool> {
+pub(crate) fn is_due(open: &Open<'_>, account: &AccountTag, entry: IndexEntry) -> Result<bool> {
     let header = match open.header(account) {
         Ok(Some((_, header))) => header,
         Ok(None) | Err(Error::Tampered(_)) => return Ok(false),
@@ -67,15 +65,13 @@ pub(crate) fn is_due(open: &Open<'_>, account: &Tag, entry: Entry) -> Result<boo
 /// Whether one of the sign-ins has tokens of the entry's tenant, if it is a tenant's.
 fn has_tokens<'a>(
     open: &Open<'_>,
-    account: &Tag,
-    (index, tag): Entry,
+    account: &AccountTag,
+    entry: IndexEntry,
     sign_ins: impl Iterator<Item = &'a SignInId>,
 ) -> Result<bool> {
-    if index != Index::Tenant {
-        return Ok(false);
-    }
+    let IndexEntry::Tenant(tenant) = entry else { return Ok(false) };
     for id in sign_ins {
-        if !open.scan(&row_key::tokens_in(account, id, &tag), None, 1)?.is_empty() {
+        if !open.scan(&row_key::tokens_in(account, id, &tenant), None, 1)?.is_empty() {
             return Ok(true);
         }
     }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use crate::engine::{Engines, SledFolder, Tuning};
 use crate::model::error::{Error, Result};
+use crate::model::random_id::LedgerId;
 use crate::platform::disk::{Disk, Folder, private_file};
 
 /// The name of the file of wrapped keys.
@@ -52,17 +53,17 @@ pub(crate) trait Place: Send + Sync {
 /// The name of the engine's folder beside the ledger of this id. An engine of another ledger has
 /// another name, so the two are never mixed, and forgetting everyone needs no deletion to take
 /// effect. The serial rises when the rows move to a fresh folder.
-pub(crate) fn engine_name(ledger_id: &[u8; 16], serial: u32) -> String {
-    format!("{ENGINE}{}-{serial}", base16ct::lower::encode_string(ledger_id))
+pub(crate) fn engine_name(ledger_id: &LedgerId, serial: u32) -> String {
+    format!("{ENGINE}{}-{serial}", base16ct::lower::encode_string(ledger_id.as_bytes()))
 }
 
 /// The ledger's id and the serial in an engine's name. What only was becoming one (`.new`) is none.
-pub(crate) fn parse_engine(name: &str) -> Option<([u8; 16], u32)> {
+pub(crate) fn parse_engine(name: &str) -> Option<(LedgerId, u32)> {
     let (id, serial) = name.strip_prefix(ENGINE)?.split_once('-')?;
     let mut bytes = [0; 16];
     let is_id = id.len() == 32 && base16ct::lower::decode(id, &mut bytes).is_ok();
     let number = serial.parse().ok().filter(|number: &u32| number.to_string() == serial)?;
-    is_id.then_some((bytes, number))
+    is_id.then_some((LedgerId::from_bytes(bytes), number))
 }
 
 /// Whether a name is, or was becoming, an engine's.
@@ -71,7 +72,7 @@ pub(crate) fn is_engine(name: &str) -> bool {
 }
 
 /// The serial of the newest engine of this ledger among `names`, if there is one.
-pub(crate) fn newest_engine(names: &[String], ledger_id: &[u8; 16]) -> Option<u32> {
+pub(crate) fn newest_engine(names: &[String], ledger_id: &LedgerId) -> Option<u32> {
     names
         .iter()
         .filter_map(|name| parse_engine(name))

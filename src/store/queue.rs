@@ -3,7 +3,7 @@
 
 use crate::model::error::{Error, Part, Result};
 use crate::model::report::Reclaimed;
-use crate::model::tag::{Tag, TaggedScope};
+use crate::model::tag::{AccountTag, TaggedScope};
 use crate::observe;
 use crate::platform::sync::{Condvar, Mutex, MutexGuard, PoisonError, lock};
 use std::collections::VecDeque;
@@ -67,7 +67,7 @@ impl Backlog {
         observe::backlog(queue.waiting.len() + usize::from(queue.working));
     }
 
-    pub(crate) fn push_account(&self, account: Tag) {
+    pub(crate) fn push_account(&self, account: AccountTag) {
         self.push(&[TaggedScope::Account(account)]);
     }
 
@@ -213,7 +213,7 @@ mod tests {
         backlog.push(&[TaggedScope::Everybody; 2]);
         backlog.next();
         backlog.next();
-        backlog.push(&vec![TaggedScope::Account([0; 16]); BACKLOG / 2 + 1]);
+        backlog.push(&vec![TaggedScope::Account(AccountTag::filled(0)); BACKLOG / 2 + 1]);
         backlog.rest(LONG);
     }
 }

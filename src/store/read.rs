@@ -6,7 +6,7 @@ use crate::clock::lasting::{Lasting, settle, skew_of};
 use crate::model::error::{Error, Result};
 use crate::model::id::hidden_debug;
 use crate::model::query::{AccessQuery, IdQuery, RefreshQuery};
-use crate::model::tag::Tag;
+use crate::model::tag::{Slot, TenantTag};
 use crate::model::time::{Millis, to_millis};
 use crate::model::token::{AccessToken, IdToken, RefreshToken, Token};
 use crate::observe::{self, Read};
@@ -112,7 +112,7 @@ impl LiveSignIn {
         &self,
         wanted: &AccessQuery,
         token: &AccessToken,
-    ) -> Result<Vec<(Tag, Tag)>> {
+    ) -> Result<Vec<(TenantTag, Slot)>> {
         let open = self.core().enter()?;
         let tenant = self.tenant_tag(wanted.tenant.as_ref());
         let mut places = Vec::new();
@@ -166,8 +166,8 @@ impl LiveSignIn {
         &self,
         open: &Open<'_>,
         at: &Moment,
-        tenant: Tag,
-        slot: Tag,
+        tenant: TenantTag,
+        slot: Slot,
     ) -> Result<Option<Lasting>> {
         let key = row_key::token(&self.life().account, self.id_bytes(), &tenant, &slot, 0);
         self.beside_writers(open, at, |header| {
@@ -184,7 +184,7 @@ impl LiveSignIn {
         &self,
         open: &Open<'_>,
         at: &Moment,
-        tenant: Tag,
+        tenant: TenantTag,
         mut each: impl FnMut(Lasting),
     ) -> Result<()> {
         let prefix = row_key::tokens_in(&self.life().account, self.id_bytes(), &tenant);

@@ -4,17 +4,19 @@ use crate::crypto::{Key, fresh};
 use crate::engine::{Batch, Durability, Row};
 use crate::model::error::{Error, Result};
 use crate::model::id::{AccountId, Alias, SessionId, Subject, TenantId};
+use crate::model::position::Position;
+use crate::model::random_id::{Generation, SignInId};
 use crate::model::sign_in::{AsOf, MAX_ALIASES, SignIn, Stored};
-use crate::model::tag::Tag;
+use crate::model::tag::{AccountTag, Slot, TenantTag};
 use crate::model::time::{Millis, from_millis, millis, to_millis};
 use crate::model::token::{RefreshToken, Token, Tokens};
 use crate::observe;
 use crate::platform::sync::Arc;
-use crate::rows::cipher::{Generation, Header, SignInBody};
-use crate::rows::row_key::{self, Index, SignInId};
+use crate::rows::cipher::{Header, SignInBody};
+use crate::rows::row_key::{self, IndexEntry};
 use crate::rule::Life;
 use crate::store::gate::{Core, Open};
-use crate::store::index::{self, Entry};
+use crate::store::index;
 use crate::store::lifetime::Owner;
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -80,7 +82,7 @@ impl LiveSignIn {
         &self,
         tokens: &[Token],
         redeemed: Option<&RefreshToken>,
-        forget: &[(Tag, Tag)],
+        forget: &[(TenantTag, Slot)],
     ) -> Result<(Stored, Vec<usize>)> {
         let mut left_out = Vec::new();
         let stored = observe::put(|| {
@@ -95,7 +97,7 @@ impl LiveSignIn {
         &self,
         tokens: &[Token],
         redeemed: Option<&RefreshToken>,
-        forget: &[(Tag, Tag)],
+        forget: &[(TenantTag, Slot)],
     ) -> Result<(Stored, Vec<usize>)> {
         tokens.iter().try_for_each(Token::check)?;
         let (core, me) = (self.core(), &*self.0);
@@ -117,7 +119,7 @@ impl LiveSignIn {
         }
         let mut left_out = Vec::new();
         // By place: of two tokens for one place the later counts.
-        let mut writes: BTreeMap<(Tag, Tag), Vec<Row>> = BTreeMap::new();
+        let mut writes: BTreeMap<(TenantTag, Slot), Vec<Row>> = BTreeMap::new();
         let put = core.clock.moment();
         for (number, token) in tokens.iter().enumerate() {
             let tenant = token.tenant().map_or(me.life.tenant, |tenant| core.tagger.tenant(tenant));
@@ -155,7 +157,7 @@ impl LiveSignIn {
             (parts..before).for_each(|part| batch.delete(key(part)));
             rows.into_iter().for_each(|(key, value)| batch.put(key, value));
             if tenant != me.life.tenant {
-                batch.put(Index::Tenant.row(&tenant, &me.life.account), Vec::new());
+                batch.put(IndexEntry::Tenant(tenant).row(&me.life.account), Vec::new());
             }
         }
         if result.stored > 0 {
@@ -204,7 +206,7 @@ impl LiveSignIn {
         &self,
         open: &Open<'_>,
         header: &Header,
-        slot: Tag,
+        slot: Slot,
     ) -> Result<Option<(RefreshToken, u8)>> {
         let key = row_key::token(&self.0.life.account, &self.0.id, &self.0.life.tenant, &slot, 0);
         let Some(value) = open.get(&key)? else { return Ok(None) };
@@ -216,23 +218,23 @@ impl LiveSignIn {
     }
 
     /// Whether tokens of this tenant are not taken, though the sign-in may live.
-    fn refuses(&self, tenant: Tag) -> bool {
+    fn refuses(&self, tenant: TenantTag) -> bool {
         let fences = self.core().ledger.fences();
         let is_over = |since| fences.is_tenant_covered_since(tenant, since);
         fences.is_tenant_dead(&self.0.life, tenant) || self.0.continued_since.is_some_and(is_over)
     }
 
     /// Whether the sign-in is live now, and takes tokens of this tenant.
-    pub(crate) fn is_open_to(&self, tenant: Tag) -> Result<bool> {
+    pub(crate) fn is_open_to(&self, tenant: TenantTag) -> Result<bool> {
         self.is_open_to_in(&self.core().enter()?, tenant)
     }
 
-    pub(crate) fn is_open_to_in(&self, open: &Open<'_>, tenant: Tag) -> Result<bool> {
+    pub(crate) fn is_open_to_in(&self, open: &Open<'_>, tenant: TenantTag) -> Result<bool> {
         Ok(self.live_header(open)?.is_some() && !self.refuses(tenant))
     }
 
     /// The tag of a tenant; without one, of the sign-in's own.
-    pub(crate) fn tenant_tag(&self, tenant: Option<&TenantId>) -> Tag {
+    pub(crate) fn tenant_tag(&self, tenant: Option<&TenantId>) -> TenantTag {
         tenant.map_or(self.0.life.tenant, |tenant| self.core().tagger.tenant(tenant))
     }
 
@@ -249,7 +251,7 @@ impl LiveSignIn {
     /// the account. It is no secret, but tells who it is to nobody.
     #[must_use]
     pub fn id(&self) -> [u8; 16] {
-        self.0.id
+        *self.0.id.as_bytes()
     }
 
     /// The account.
@@ -380,7 +382,7 @@ pub(crate) fn sign_in(
         // it.
         time: request.time.map_or(now, to_millis).min(now),
         opening: core.ledger.opening(),
-        as_of: 0,
+        as_of: Position::ZERO,
     };
     if let Some((app_tenant, _)) = request.account.as_app()
         && *app_tenant != body.tenant
@@ -397,7 +399,7 @@ pub(crate) fn sign_in(
     let other = core.other_tag(&request.account, &account);
     let session = body.session.as_ref().map(|session| core.tagger.session(session));
     let session_lock = session.map(|session| core.lock_session(&session));
-    let both: Vec<Tag> = [account].into_iter().chain(other).collect();
+    let both: Vec<AccountTag> = [account].into_iter().chain(other).collect();
     let lock = core.lock_accounts(&both);
 
     let life = match request.as_of {
@@ -420,7 +422,7 @@ pub(crate) fn sign_in(
         return Err(Error::SignedOut);
     }
     let mut earlier = earlier(&open, &account, &request.account)?;
-    let id = fresh()?;
+    let id = SignInId::from_bytes(fresh()?);
     earlier.live.push((id, index::entries(core, &life, &body)));
     let surplus = earlier.live.len().saturating_sub(core.options.max_sign_ins.into());
     let ended: Vec<_> = earlier.live.drain(..surplus).chain(earlier.dead).collect();
@@ -428,7 +430,7 @@ pub(crate) fn sign_in(
     let mut header = match earlier.header {
         Some(header) => header,
         None => Header {
-            generation: fresh()?,
+            generation: Generation::from_bytes(fresh()?),
             account_key: Key::random()?,
             sign_ins: Vec::new(),
             other,
@@ -440,15 +442,15 @@ pub(crate) fn sign_in(
     ended.iter().for_each(|(id, _)| batch.delete(row_key::sign_in(&account, id)));
     let has_ended = !ended.is_empty();
     let ended = ended.into_iter().flat_map(|(_, entries)| entries).collect();
-    for (index, tag) in index::stale(&open, &account, ended, &earlier.live)? {
-        batch.delete(index.row(&tag, &account));
+    for entry in index::stale(&open, &account, ended, &earlier.live)? {
+        batch.delete(entry.row(&account));
     }
     let key = row_key::header(&account);
     batch.put(key.clone(), open.rows()?.seal_header(&key, &header, &request.account)?);
     let key = row_key::sign_in(&account, &id);
     batch.put(key.clone(), open.rows()?.seal_sign_in(&key, &header, &body)?);
-    for (index, tag) in index::entries(core, &life, &body) {
-        batch.put(index.row(&tag, &account), Vec::new());
+    for entry in index::entries(core, &life, &body) {
+        batch.put(entry.row(&account), Vec::new());
     }
     let stored = put_first(&open, (&life, continued_since), &id, &header, tokens, &mut batch)?;
     if let Some(other) = other {
@@ -489,7 +491,7 @@ fn put_first(
     let mut stored = Stored { stored: 0, refused: Vec::new() };
     // By place: of two tokens for one place the later counts, and leaves no parts of the other
     // behind.
-    let mut writes: BTreeMap<(Tag, Tag), Vec<Row>> = BTreeMap::new();
+    let mut writes: BTreeMap<(TenantTag, Slot), Vec<Row>> = BTreeMap::new();
     let put = core.clock.moment();
     for (number, token) in tokens.iter().enumerate() {
         let tenant = token.tenant().map_or(life.tenant, |tenant| core.tagger.tenant(tenant));
@@ -508,7 +510,7 @@ fn put_first(
     for ((tenant, _), rows) in writes {
         rows.into_iter().for_each(|(key, value)| batch.put(key, value));
         if tenant != life.tenant {
-            batch.put(Index::Tenant.row(&tenant, &life.account), Vec::new());
+            batch.put(IndexEntry::Tenant(tenant).row(&life.account), Vec::new());
         }
     }
     Ok(stored)
@@ -519,7 +521,7 @@ fn put_first(
 pub(crate) fn live_sign_ins(
     owner: &Arc<Owner>,
     open: &Open<'_>,
-    account: &Tag,
+    account: &AccountTag,
 ) -> Result<Vec<LiveSignIn>> {
     let core = owner.core();
     let Some((value, header)) = open.header(account)? else { return Ok(Vec::new()) };
@@ -570,7 +572,7 @@ fn live_sign_in_under(
     owner: &Arc<Owner>,
     open: &Open<'_>,
     account: &AccountId,
-    (tag, other): (Tag, Option<Tag>),
+    (tag, other): (AccountTag, Option<AccountTag>),
     id: SignInId,
 ) -> Result<Option<LiveSignIn>> {
     let core = owner.core();
@@ -598,7 +600,7 @@ fn live_sign_in_under(
 
 /// Takes the as-of. A fence that covers the sign-in and is still being synced is waited for, so
 /// that the sign-in is newer than it.
-fn as_of_now(core: &Core, account: Tag, body: &mut SignInBody) -> Result<Life> {
+fn as_of_now(core: &Core, account: AccountTag, body: &mut SignInBody) -> Result<Life> {
     core.ledger.begin(core.clock.now())?;
     for _ in 0..64 {
         body.as_of = core.ledger.synced();
@@ -614,7 +616,7 @@ fn as_of_now(core: &Core, account: Tag, body: &mut SignInBody) -> Result<Life> {
 }
 
 /// Takes an earlier as-of, if no fence has covered the sign-in since.
-fn as_of(core: &Core, account: Tag, body: &mut SignInBody, moment: AsOf) -> Result<Life> {
+fn as_of(core: &Core, account: AccountTag, body: &mut SignInBody, moment: AsOf) -> Result<Life> {
     core.ledger.begin(core.clock.now())?;
     (body.opening, body.as_of) = (moment.opening, moment.position);
     let life = core.life(account, None, body);
@@ -641,13 +643,13 @@ struct Earlier {
     header: Option<Header>,
     /// Its live sign-ins, oldest first, and those that have ended; with the index entries that find
     /// them.
-    live: Vec<(SignInId, Vec<Entry>)>,
-    dead: Vec<(SignInId, Vec<Entry>)>,
+    live: Vec<(SignInId, Vec<IndexEntry>)>,
+    dead: Vec<(SignInId, Vec<IndexEntry>)>,
 }
 
 /// Ends what lives of an account under its other tag, as of what is pushed out: the header goes,
 /// the rest leads nowhere. The caller holds the lock.
-fn end_under(open: &Open<'_>, other: &Tag) -> Result<()> {
+fn end_under(open: &Open<'_>, other: &AccountTag) -> Result<()> {
     let key = row_key::header(other);
     let Some(value) = open.get(&key)? else { return Ok(()) };
     let mut batch = Batch { guard: Some((key.clone(), Some(value))), changes: Vec::new() };
@@ -658,7 +660,7 @@ fn end_under(open: &Open<'_>, other: &Tag) -> Result<()> {
 }
 
 /// What is there of the account. A header or sign-in that does not open counts as ended.
-fn earlier(open: &Open<'_>, account: &Tag, id: &AccountId) -> Result<Earlier> {
+fn earlier(open: &Open<'_>, account: &AccountTag, id: &AccountId) -> Result<Earlier> {
     let core = open.core;
     // What is taken out for its age is gone, so not by a clock that may be wrong.
     let now = core.clock.for_deletion();

@@ -17,11 +17,11 @@ use crate::model::error::{Error, Part, Result};
 use crate::model::id::Alias;
 use crate::model::seen::Seen;
 use crate::model::sign_out::{Receipt, Scope, SessionPolicy, SignOut};
-use crate::model::tag::{Tag, TaggedScope};
+use crate::model::tag::{AccountTag, TaggedScope};
 use crate::model::time::{Millis, from_millis, to_millis};
 use crate::model::token::{RefreshToken, Token};
 use crate::rows::cipher::SignInBody;
-use crate::rows::row_key::{self, AccountRow, Index};
+use crate::rows::row_key::{self, AccountRow, IndexEntry};
 use crate::rule::{self, Before, NO_CUTOFF};
 use crate::store::gate::{Core, Open};
 
@@ -119,7 +119,7 @@ fn carry_out(core: &Core, request: &SignOut) -> Result<Done> {
     }
     drop(locks);
     let receipt = Receipt {
-        position: span.last,
+        position: span.last.get(),
         at: from_millis(now),
         accounts: is_whole.then_some(taken.len()),
         refresh_tokens,
@@ -135,7 +135,7 @@ impl Done {
     /// An alias that nobody has.
     fn of_nobody(core: &Core) -> Self {
         let receipt = Receipt {
-            position: core.ledger.synced(),
+            position: core.ledger.synced().get(),
             at: from_millis(core.clock.now()),
             accounts: Some(0),
             refresh_tokens: Vec::new(),
@@ -147,14 +147,18 @@ impl Done {
 }
 
 /// The other tags of the accounts that are named.
-fn other_tags(core: &Core, request: &SignOut) -> impl Iterator<Item = Tag> {
+fn other_tags(core: &Core, request: &SignOut) -> impl Iterator<Item = AccountTag> {
     request.scopes().filter_map(|scope| match scope {
         Scope::Account(id) => core.other_tag(id, &core.tagger.account(id)),
         _ => None,
     })
 }
 
-fn with_other_tags(core: &Core, request: &SignOut, mut accounts: Vec<Tag>) -> Vec<Tag> {
+fn with_other_tags(
+    core: &Core,
+    request: &SignOut,
+    mut accounts: Vec<AccountTag>,
+) -> Vec<AccountTag> {
     accounts.extend(other_tags(core, request));
     accounts.sort_unstable();
     accounts.dedup();
@@ -173,13 +177,13 @@ pub(crate) fn rule_scope(tagger: &Tagger, scope: &Scope) -> TaggedScope {
 }
 
 /// The accounts that have a sign-in of one of these aliases, each once.
-fn accounts_of_aliases(open: &Open<'_>, aliases: &[Alias]) -> Result<Vec<Tag>> {
+fn accounts_of_aliases(open: &Open<'_>, aliases: &[Alias]) -> Result<Vec<AccountTag>> {
     let mut all = Vec::new();
     if !aliases.is_empty() && open.core.is_engine_failed() {
         return Err(Error::Poisoned(Part::Engine));
     }
     for alias in aliases {
-        for account in accounts_by(open, Index::Alias, &open.core.tagger.alias(alias))? {
+        for account in accounts_by(open, IndexEntry::Alias(open.core.tagger.alias(alias)))? {
             let has = |body: &SignInBody, _: &rule::Life| body.aliases.contains(alias);
             if has_sign_in(open, &account, has, true)? {
                 all.push(account);
@@ -192,7 +196,11 @@ fn accounts_of_aliases(open: &Open<'_>, aliases: &[Alias]) -> Result<Vec<Tag>> {
 }
 
 /// The accounts that have sign-ins of any of these scopes, each once.
-fn accounts_in_any(open: &Open<'_>, scopes: &[TaggedScope], seen: &Seen) -> Result<Vec<Tag>> {
+fn accounts_in_any(
+    open: &Open<'_>,
+    scopes: &[TaggedScope],
+    seen: &Seen,
+) -> Result<Vec<AccountTag>> {
     let mut all = Vec::new();
     for scope in scopes {
         all.extend(accounts_in(open, *scope, seen)?);
@@ -205,7 +213,7 @@ fn accounts_in_any(open: &Open<'_>, scopes: &[TaggedScope], seen: &Seen) -> Resu
 /// The accounts that have sign-ins of this scope. The index finds them, their own sealed rows
 /// decide; what does not open counts as found, and so does a sign-in that has ended already, if it
 /// is still listed: when in doubt, forget.
-fn accounts_in(open: &Open<'_>, scope: TaggedScope, seen: &Seen) -> Result<Vec<Tag>> {
+fn accounts_in(open: &Open<'_>, scope: TaggedScope, seen: &Seen) -> Result<Vec<AccountTag>> {
     if open.core.is_engine_failed() {
         return Err(Error::Poisoned(Part::Engine));
     }
@@ -227,19 +235,19 @@ fn accounts_in(open: &Open<'_>, scope: TaggedScope, seen: &Seen) -> Result<Vec<T
 }
 
 /// The accounts that the index has under this scope: as many as one call can record.
-fn accounts_under(open: &Open<'_>, scope: TaggedScope) -> Result<Vec<Tag>> {
-    let (index, tag) = match scope {
+fn accounts_under(open: &Open<'_>, scope: TaggedScope) -> Result<Vec<AccountTag>> {
+    let entry = match scope {
         TaggedScope::Account(account) => return Ok(vec![account]),
-        TaggedScope::Session(tag) => (Index::Session, tag),
-        TaggedScope::Subject(tag) => (Index::Subject, tag),
+        TaggedScope::Session(tag) => IndexEntry::Session(tag),
+        TaggedScope::Subject(tag) => IndexEntry::Subject(tag),
         TaggedScope::Tenant(_) | TaggedScope::Everybody => return Ok(Vec::new()),
     };
-    accounts_by(open, index, &tag)
+    accounts_by(open, entry)
 }
 
-fn accounts_by(open: &Open<'_>, index: Index, tag: &Tag) -> Result<Vec<Tag>> {
+fn accounts_by(open: &Open<'_>, entry: IndexEntry) -> Result<Vec<AccountTag>> {
     let mut accounts = Vec::new();
-    open.for_each_row(&index.accounts_of(tag), |(key, _)| {
+    open.for_each_row(&entry.accounts(), |(key, _)| {
         accounts.extend(row_key::indexed_account(&key));
         // More cannot be recorded in one call.
         Ok(accounts.len() < MAX_CALL)
@@ -255,7 +263,7 @@ fn cutoff_of(request: &SignOut) -> Millis {
 /// `in_doubt`.
 fn has_sign_in(
     open: &Open<'_>,
-    account: &Tag,
+    account: &AccountTag,
     is_wanted: impl Fn(&SignInBody, &rule::Life) -> bool,
     in_doubt: bool,
 ) -> Result<bool> {
@@ -280,7 +288,7 @@ fn has_sign_in(
 
 /// Reads the refresh tokens of the account's dead sign-ins; whether that were all. The caller holds
 /// the account's lock.
-fn take(open: &Open<'_>, account: &Tag, taken: &mut Vec<RefreshToken>) -> bool {
+fn take(open: &Open<'_>, account: &AccountTag, taken: &mut Vec<RefreshToken>) -> bool {
     let header = match open.header(account) {
         Ok(Some((_, header))) => header,
         Ok(None) => return true,

@@ -6,6 +6,8 @@
 //! the same parts.
 
 use crate::ledger::{Found, Growth, Ledger, fuzzing as ledger};
+use crate::model::position::{Opening, Position};
+use crate::model::random_id::{Generation, LedgerId, SignInId, StoreId};
 use crate::store::location::Place;
 use crate::testing::machine::Machine;
 use std::ffi::OsString;
@@ -118,10 +120,10 @@ fn facts(keyring: &Keyring) -> KeyringFacts {
     let secrets = &keyring.secrets;
     let roots = secrets.older_roots.iter().chain(std::iter::once(&secrets.newest_root));
     KeyringFacts {
-        store_id: keyring.store_id,
+        store_id: *keyring.store_id.as_bytes(),
         index_key: *secrets.index_key.bytes(),
         ledger_key: *secrets.ledger_key.bytes(),
-        ledger_id: secrets.ledger_id,
+        ledger_id: *secrets.ledger_id.as_bytes(),
         roots: roots.map(|(epoch, root)| (*epoch, *root.bytes())).collect(),
         opened_by_previous: keyring.opened_by_previous,
     }
@@ -152,6 +154,7 @@ impl SignInBody {
         aliases: Vec<Alias>,
         (time, opening, as_of): (Millis, [u8; 16], u64),
     ) -> Self {
+        let (opening, as_of) = (Opening::from_bytes(opening), Position::new(as_of));
         Self(row::SignInBody { tenant, session, subject, aliases, time, opening, as_of })
     }
 }
@@ -176,18 +179,18 @@ impl Rows {
         let secrets = KeyringSecrets {
             index_key: fixed_key(&[1; 32]),
             ledger_key: fixed_key(&[2; 32]),
-            ledger_id: [3; 16],
+            ledger_id: LedgerId::from_bytes([3; 16]),
             older_roots: vec![(1, fixed_key(&[4; 32]))],
             newest_root: (2, fixed_key(&[5; 32])),
-            old_end: Some(0),
+            old_end: Some(Position::ZERO),
         };
         let header = row::Header {
-            generation: [6; 16],
+            generation: Generation::from_bytes([6; 16]),
             account_key: fixed_key(&[7; 32]),
             sign_ins: Vec::new(),
             other: None,
         };
-        Self { rows: row::Rows::new([8; 16], secrets), header }
+        Self { rows: row::Rows::new(StoreId::from_bytes([8; 16]), secrets), header }
     }
 
     fn header(&self, sign_ins: &[[u8; 16]]) -> row::Header {
@@ -195,7 +198,7 @@ impl Rows {
         row::Header {
             generation: *generation,
             account_key: account_key.clone(),
-            sign_ins: sign_ins.to_vec(),
+            sign_ins: sign_ins.iter().copied().map(SignInId::from_bytes).collect(),
             other: None,
         }
     }
@@ -235,7 +238,9 @@ impl Rows {
     /// # Errors
     /// `Tampered`.
     pub fn open_header(&self, key: &[u8], value: &[u8]) -> Result<Vec<[u8; 16]>> {
-        self.rows.open_header(key, value).map(|header| header.sign_ins)
+        self.rows
+            .open_header(key, value)
+            .map(|header| header.sign_ins.iter().map(|id| *id.as_bytes()).collect())
     }
 
     /// The account's id, if the header and it open.
@@ -288,7 +293,7 @@ impl Rows {
     /// # Errors
     /// As the store.
     pub fn seal_checkpoint(&self, key: &[u8], position: u64) -> Result<Vec<u8>> {
-        self.rows.seal_checkpoint(key, position)
+        self.rows.seal_checkpoint(key, Position::new(position))
     }
 
     /// Opens a checkpoint.
@@ -296,7 +301,7 @@ impl Rows {
     /// # Errors
     /// `Damaged`.
     pub fn open_checkpoint(&self, key: &[u8], value: &[u8]) -> Result<u64> {
-        self.rows.open_checkpoint(key, value)
+        self.rows.open_checkpoint(key, value).map(Position::get)
     }
 
     /// A row with any clear front and any text behind it, sealed as the store seals such rows.
@@ -311,7 +316,9 @@ impl Rows {
             Body::Token => {
                 (b"token".as_slice(), self.header.generation, self.header.account_key.clone())
             }
-            Body::Checkpoint => (b"checkpoint".as_slice(), [0; 16], self.rows.checkpoint_key()),
+            Body::Checkpoint => {
+                (b"checkpoint".as_slice(), Generation::NONE, self.rows.checkpoint_key())
+            }
         };
         seal_behind(&sealing, &self.rows.aad(label, &generation, key, front), front, text)
     }
@@ -348,7 +355,9 @@ pub fn reread_key(key: &[u8]) -> Option<Vec<u8>> {
 /// The tag and account that an index row's key names.
 #[must_use]
 pub fn index_key(key: &[u8]) -> Option<([u8; 16], [u8; 16])> {
-    row_key::indexed(key)
+    let (entry, account) = row_key::indexed(key)?;
+    let tag = entry.accounts().get(1..)?.try_into().ok()?;
+    Some((tag, *account.as_bytes()))
 }
 
 /// Whether an error of a row says that it was changed.
@@ -402,6 +411,10 @@ impl LedgerOn {
             &ledger::key(),
             Growth { chunk, reserve },
         )?;
-        if found.reaches(checkpoint) { found.settle().map(Self).map(Some) } else { Ok(None) }
+        if found.reaches(Position::new(checkpoint)) {
+            found.settle().map(Self).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! Known answers: what this version writes, byte for byte, and that it reads what is in
 //! `tests/golden`, of version 1 too. How the files are made is said there.
 
+use crate::model::position::{Opening, Position};
+use crate::model::random_id::{Generation, SignInId};
 use crate::store::location::Place;
 use std::path::Path;
 use std::time::Duration;
@@ -13,7 +15,7 @@ use crate::engine::Row;
 use crate::ledger::{Growth, Ledger};
 use crate::model::id::{AccountId, Alias, AliasKind, ClientId, SessionId, Subject, TenantId};
 use crate::model::scopes::{Partition, Scopes};
-use crate::model::tag::TaggedScope;
+use crate::model::tag::{AccountTag, TaggedScope};
 use crate::model::time::{Millis, from_millis};
 use crate::model::token::{AccessToken, IdToken, RefreshToken, Token};
 use crate::rows::cipher::{Fresh, Header, Rows, SignInBody};
@@ -112,9 +114,9 @@ fn rows() -> (Rows, Tagger) {
 /// The user's header, with two sign-ins.
 fn header() -> Header {
     Header {
-        generation: [0xa1; 16],
+        generation: Generation::filled(0xa1),
         account_key: Key::init(|key| key.fill(0xa2)),
-        sign_ins: vec![[0xa3; 16], [0xa4; 16]],
+        sign_ins: [0xa3, 0xa4].map(SignInId::filled).to_vec(),
         other: None,
     }
 }
@@ -187,7 +189,7 @@ fn golden_keyrings() {
             (keys(secrets), secrets.current_root().0),
             (keys(expected), expected.current_root().0)
         );
-        assert_eq!(secrets.old_end, Some(0));
+        assert_eq!(secrets.old_end, Some(Position::ZERO));
     }
     // Of version 1: the same keys, and nothing is said of where its openings end.
     for (name, source) in [("keyring", operator(0)), ("keyring-two-wraps", operator(1))] {
@@ -210,7 +212,10 @@ fn golden_headers() {
     let made = seeded("headers", || accounts.each_ref().map(seal));
     for ((key, value), account) in golden_rows("header", &made).into_iter().zip(accounts) {
         let opened = rows.open_header(&key, &value).unwrap();
-        assert_eq!((opened.generation, &opened.sign_ins), ([0xa1; 16], &header().sign_ins));
+        assert_eq!(
+            (opened.generation, &opened.sign_ins),
+            (Generation::filled(0xa1), &header().sign_ins)
+        );
         assert_eq!(opened.account_key.bytes(), &[0xa2; 32]);
         assert_eq!(rows.open_account(&key, &value, &opened).unwrap(), account);
     }
@@ -244,8 +249,8 @@ fn golden_sign_ins() {
         subject: None,
         aliases: Vec::new(),
         time: NOW,
-        opening: [0xa5; 16],
-        as_of: 7,
+        opening: Opening::filled(0xa5),
+        as_of: Position::new(7),
     };
     let names = [(AliasKind::Email, "somebody@example.com"), (AliasKind::Opaque, "ümläut")];
     let aliases = names.map(|(kind, name)| Alias::new(kind, name).unwrap()).to_vec();
@@ -253,7 +258,7 @@ fn golden_sign_ins() {
         session: Some(session()),
         subject: Some(subject()),
         aliases,
-        as_of: u64::MAX,
+        as_of: Position::MAX,
         ..least.clone()
     };
     let bodies = [least, most];
@@ -367,11 +372,10 @@ fn tokens_are_golden(name: &str, tokens: &[Token]) -> usize {
 
 #[test]
 fn golden_checkpoint() {
-    let (rows, _) = rows();
-    let made =
-        seeded("checkpoint", || rows.seal_checkpoint(CHECKPOINT, 0x0102_0304_0506_0708).unwrap());
+    let ((rows, _), position) = (rows(), Position::new(0x0102_0304_0506_0708));
+    let made = seeded("checkpoint", || rows.seal_checkpoint(CHECKPOINT, position).unwrap());
     let found = golden_rows("checkpoint", &[(CHECKPOINT.to_vec(), made)]);
-    assert_eq!(rows.open_checkpoint(CHECKPOINT, &found[0].1).unwrap(), 0x0102_0304_0506_0708);
+    assert_eq!(rows.open_checkpoint(CHECKPOINT, &found[0].1).unwrap(), position);
 }
 
 /// Who is signed out in the known ledgers.
@@ -424,7 +428,10 @@ fn golden_ledger() {
         let before = file_of(&machine);
         sign_out(
             &first,
-            &[TaggedScope::Account([1; 16]), TaggedScope::Account([2; 16])],
+            &[
+                TaggedScope::Account(AccountTag::filled(1)),
+                TaggedScope::Account(AccountTag::filled(2)),
+            ],
             NO_CUTOFF,
             NOW + 2,
         );
@@ -435,22 +442,22 @@ fn golden_ledger() {
         file_of(&machine)
     });
     let found = ledger(&Machine::new(), Some(golden("ledger", &[&made]).remove(0)));
-    assert_eq!((found.synced(), found.horizon()), (8, (0, NOW)));
+    assert_eq!((found.synced(), found.horizon()), (Position::new(8), (Position::ZERO, NOW)));
     let last = |scope| found.fences().last(scope);
-    for (scope, position) in scopes().into_iter().zip(2..) {
+    for (scope, position) in scopes().into_iter().zip((2..).map(Position::new)) {
         assert_eq!(last(scope), Some(Fence { position, cutoff: NOW - 5, time: NOW + 1 }));
     }
     assert_eq!(
         last(TaggedScope::Everybody),
-        Some(Fence { position: 8, cutoff: NO_CUTOFF, time: NOW + 3 })
+        Some(Fence { position: Position::new(8), cutoff: NO_CUTOFF, time: NOW + 3 })
     );
     assert!(
-        last(TaggedScope::Account([1; 16])).is_none()
-            && last(TaggedScope::Account([2; 16])).is_none()
+        last(TaggedScope::Account(AccountTag::filled(1))).is_none()
+            && last(TaggedScope::Account(AccountTag::filled(2))).is_none()
     );
     assert_eq!(
         found.fences().openings().iter().map(|(position, ..)| *position).collect::<Vec<_>>(),
-        [1, 7]
+        [1, 7].map(Position::new)
     );
 }
 
@@ -460,24 +467,24 @@ fn golden_compacted_ledger() {
     let made = seeded("compacted ledger", || {
         let machine = Machine::new();
         let ledger = ledger(&machine, None);
-        sign_out(&ledger, &[TaggedScope::Account([1; 16])], NO_CUTOFF, NOW + 1);
+        sign_out(&ledger, &[TaggedScope::Account(AccountTag::filled(1))], NO_CUTOFF, NOW + 1);
         for time in 2..20 {
             sign_out(&ledger, &scopes()[..2], NO_CUTOFF, NOW + time);
         }
         assert!(ledger.compact(NOW + 2).unwrap());
-        sign_out(&ledger, &[TaggedScope::Account([2; 16])], NO_CUTOFF, NOW + 20);
+        sign_out(&ledger, &[TaggedScope::Account(AccountTag::filled(2))], NO_CUTOFF, NOW + 20);
         file_of(&machine)
     });
     let found = ledger(&Machine::new(), Some(golden("ledger-compacted", &[&made]).remove(0)));
-    assert_eq!((found.synced(), found.horizon()), (39, (2, NOW + 1)));
-    let last = |scope| found.fences().last(scope).map(|fence| (fence.position, fence.time));
+    assert_eq!((found.synced(), found.horizon()), (Position::new(39), (Position::new(2), NOW + 1)));
+    let last = |scope| found.fences().last(scope).map(|fence| (fence.position.get(), fence.time));
     assert_eq!(
         [last(scopes()[0]), last(scopes()[1])],
         [Some((37, NOW + 19)), Some((38, NOW + 19))]
     );
     assert_eq!(
-        [last(TaggedScope::Everybody), last(TaggedScope::Account([2; 16]))],
+        [last(TaggedScope::Everybody), last(TaggedScope::Account(AccountTag::filled(2)))],
         [Some((2, NOW + 1)), Some((39, NOW + 20))]
     );
-    assert_eq!(last(TaggedScope::Account([1; 16])), None);
+    assert_eq!(last(TaggedScope::Account(AccountTag::filled(1))), None);
 }

@@ -12,7 +12,7 @@ use crate::engine::{
     SledFolder, Tuning,
 };
 use crate::model::error::{Error, Result};
-use crate::model::tag::Tag;
+use crate::model::tag::AccountTag;
 use crate::platform::disk::{Disk, DiskFile};
 use crate::platform::sync::atomic::{AtomicBool, Ordering};
 use crate::platform::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -461,7 +461,7 @@ impl Engine for CutOff {
         self.alive(|engine| engine.scan(prefix, after, limit))
     }
 
-    fn commit(&self, account: &Tag, batch: Batch) -> Result<Commit, EngineError> {
+    fn commit(&self, account: &AccountTag, batch: Batch) -> Result<Commit, EngineError> {
         self.write(|engine| engine.commit(account, batch))
     }
 

@@ -78,8 +78,10 @@ fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
 
 /// Drops the verb's future after 0, 1, ... polls, each time with a fresh store, until it comes to its end. `is_done` says whether the store
 /// shows what the verb does.
-fn cancel<T, V, D>(verb: impl Fn(AsyncTokenStore, AsyncSignIn) -> V, is_done: impl Fn(AsyncTokenStore, AsyncSignIn) -> D)
-where
+fn cancel<T, V, D>(
+    verb: impl Fn(AsyncTokenStore, AsyncSignIn) -> V,
+    is_done: impl Fn(AsyncTokenStore, AsyncSignIn) -> D,
+) where
     T: std::fmt::Debug,
     V: Future<Output = Result<T>>,
     D: Future<Output = bool>,
@@ -114,7 +116,12 @@ where
 
 #[test]
 fn a_sign_out_that_has_begun_comes_to_its_end() {
-    for scope in [Scope::Account(account(1)), Scope::Session(session(1)), Scope::Tenant(tenant(1)), Scope::Everybody] {
+    for scope in [
+        Scope::Account(account(1)),
+        Scope::Session(session(1)),
+        Scope::Tenant(tenant(1)),
+        Scope::Everybody,
+    ] {
         let request = SignOut::of(scope);
         cancel(
             |store, _| {
@@ -137,7 +144,9 @@ fn a_sign_in_that_has_begun_is_whole() {
 #[test]
 fn a_put_that_has_begun_is_whole() {
     cancel(
-        |_, live| async move { live.put([access("mail.read", "at-2").into(), refresh("rt-2").into()]).await },
+        |_, live| async move {
+            live.put([access("mail.read", "at-2").into(), refresh("rt-2").into()]).await
+        },
         |_, live| async move {
             let access = live.access_token(&query("mail.read")).await.unwrap().unwrap();
             let refresh = live.refresh_token(&client()).await.unwrap().unwrap();
@@ -158,7 +167,9 @@ fn compaction_erasure_sweep_and_close_go_on_without_their_futures() {
             live.put(refresh("rt-1")).await.unwrap();
             polled(polls, store.compact()).await.map(Result::unwrap);
             polled(polls, store.sweep(100)).await.map(Result::unwrap);
-            polled(polls, store.complete_erasure(KeySource::bytes([8; 32]))).await.map(Result::unwrap);
+            polled(polls, store.complete_erasure(KeySource::bytes([8; 32])))
+                .await
+                .map(Result::unwrap);
             assert!(store.verify().await.unwrap().is_sound());
             assert_eq!(live.refresh_token(&client()).await.unwrap(), Some(refresh("rt-1")));
             polled(polls, store.clone().close()).await.map(Result::unwrap);
@@ -173,11 +184,19 @@ fn compaction_erasure_sweep_and_close_go_on_without_their_futures() {
 
 #[test]
 fn a_runtime_goes_on_while_verbs_wait_for_the_disk() {
-    type Verb = fn(AsyncTokenStore, AsyncSignIn) -> Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+    type Verb =
+        fn(AsyncTokenStore, AsyncSignIn) -> Pin<Box<dyn Future<Output = Result<()>> + Send>>;
     let verbs: [(&str, Verb); 6] = [
-        ("sign_out", |store, _| Box::pin(async move { store.sign_out(SignOut::account(&account(2))).await.map(drop) })),
+        ("sign_out", |store, _| {
+            Box::pin(async move { store.sign_out(SignOut::account(&account(2))).await.map(drop) })
+        }),
         ("sign_out, taking", |store, _| {
-            Box::pin(async move { store.sign_out(SignOut::account(&account(2)).taking_refresh_tokens()).await.map(drop) })
+            Box::pin(async move {
+                store
+                    .sign_out(SignOut::account(&account(2)).taking_refresh_tokens())
+                    .await
+                    .map(drop)
+            })
         }),
         ("put", |_, live| Box::pin(async move { live.put(refresh("rt-2")).await.map(drop) })),
         ("sign_in", |store, _| Box::pin(async move { store.sign_in(sign_in(3)).await.map(drop) })),
@@ -236,7 +255,10 @@ fn reads_are_done_where_they_are_polled() {
     assert!(live.refresh_token(&client()).now_or_never().unwrap().unwrap().is_none());
     assert!(live.id_token(&client()).now_or_never().unwrap().unwrap().is_none());
     assert!(live.is_live().now_or_never().unwrap().unwrap());
-    assert_eq!(store.account(&account(1)).now_or_never().unwrap().unwrap(), std::slice::from_ref(&live));
+    assert_eq!(
+        store.account(&account(1)).now_or_never().unwrap().unwrap(),
+        std::slice::from_ref(&live)
+    );
     assert_eq!(store.resume(&account(1), live.id()).now_or_never().unwrap().unwrap(), Some(live));
 }
 
@@ -309,7 +331,10 @@ fn a_read_does_not_wait_for_a_long_batch() {
 
 /// The places of the accounts' rows: `A`, then the account's keyed hash.
 fn hash_of(machine: &Machine, before: &[Vec<u8>]) -> Vec<u8> {
-    let new = machine.rows().into_keys().find(|key| key[0] == b'A' && !before.iter().any(|old| key[1..17] == old[..]));
+    let new = machine
+        .rows()
+        .into_keys()
+        .find(|key| key[0] == b'A' && !before.iter().any(|old| key[1..17] == old[..]));
     new.unwrap()[1..17].to_vec()
 }
 
@@ -335,7 +360,11 @@ fn a_read_does_not_wait_for_an_accounts_lock() {
         let before = machine.rows();
         lives[first].put(long("b")).await.unwrap();
         let mut torn = machine.rows();
-        let last = torn.keys().rfind(|key| key[0] == b'A' && key[1..17] == hashes[first][..]).unwrap().clone();
+        let last = torn
+            .keys()
+            .rfind(|key| key[0] == b'A' && key[1..17] == hashes[first][..])
+            .unwrap()
+            .clone();
         torn.insert(last.clone(), before[&last].clone());
         machine.set_rows(torn);
         machine.set_holding_syncs(true);
@@ -350,7 +379,10 @@ fn a_read_does_not_wait_for_an_accounts_lock() {
         let mut read = Box::pin(lives[first].refresh_token(&wanted));
         assert!(poll_once(read.as_mut()).is_pending());
         machine.set_holding_syncs(false);
-        assert!(matches!(read.await, Err(Error::Tampered(_))), "with the lock it is no writer's doing");
+        assert!(
+            matches!(read.await, Err(Error::Tampered(_))),
+            "with the lock it is no writer's doing"
+        );
         stuck.await.unwrap().unwrap();
     });
 }
@@ -406,7 +438,10 @@ fn the_last_handle_dropped_on_a_runtimes_thread_does_not_hold_it_up() {
         clock.wait_looked_at();
         drop(store);
         drop(live);
-        assert!(matches!(machine.builder().open(), Err(Error::AlreadyOpen { .. })), "it is not closed yet");
+        assert!(
+            matches!(machine.builder().open(), Err(Error::AlreadyOpen { .. })),
+            "it is not closed yet"
+        );
         clock.stop(false);
     });
     // The runtime waits for the thread that closes it.
@@ -451,7 +486,8 @@ fn when_the_runtime_ends_a_verb_is_done_or_says_that_it_is_not() {
     let runtime = runtime();
     let (store, live, other) = runtime.block_on(async {
         let store = open(&machine);
-        let (live, other) = (store.sign_in(sign_in(1)).await.unwrap(), store.sign_in(sign_in(2)).await.unwrap());
+        let (live, other) =
+            (store.sign_in(sign_in(1)).await.unwrap(), store.sign_in(sign_in(2)).await.unwrap());
         (store, live, other)
     });
     let (hold, held) = std::sync::mpsc::channel::<()>();
@@ -468,13 +504,18 @@ fn when_the_runtime_ends_a_verb_is_done_or_says_that_it_is_not() {
     // It waited for a thread: tokio may or may not have given it one.
     match block_on(queued) {
         Ok(_) => assert!(!live.blocking().is_live().unwrap()),
-        Err(error) => assert!(matches!(error, Error::Io { .. }) && live.blocking().is_live().unwrap(), "{error:?}"),
+        Err(error) => assert!(
+            matches!(error, Error::Io { .. }) && live.blocking().is_live().unwrap(),
+            "{error:?}"
+        ),
     }
     let error = block_on(store.sign_out(SignOut::account(&account(2)))).unwrap_err();
     assert!(matches!(error, Error::Io { .. }), "{error:?}");
     assert!(other.blocking().is_live().unwrap(), "nothing was done");
     // On another runtime it goes on.
-    self::runtime().block_on(async { store.sign_out(SignOut::account(&account(2))).await }).unwrap();
+    self::runtime()
+        .block_on(async { store.sign_out(SignOut::account(&account(2))).await })
+        .unwrap();
     assert!(!other.blocking().is_live().unwrap());
 }
 
@@ -486,7 +527,8 @@ fn every_verb_says_what_its_blocking_one_says() {
     let folder = tempfile::tempdir().unwrap();
     let (path, key) = (folder.path().join("tokens"), || KeySource::bytes([7; 32]));
     let ledger = folder.path().join("ledgers");
-    let builder = || TokenStore::builder(&path).ledger_dir(&ledger).key(key()).clock(ManualClock::new(now()));
+    let builder =
+        || TokenStore::builder(&path).ledger_dir(&ledger).key(key()).clock(ManualClock::new(now()));
     runtime().block_on(sendable(async {
         let store = builder().open_async().await.unwrap();
         let alias = Alias::new(AliasKind::Email, "user@example.com").unwrap();
@@ -497,9 +539,18 @@ fn every_verb_says_what_its_blocking_one_says() {
             (live.session(), live.subject(), live.aliases()),
             (Some(&session(1)), Some(&subject(1)), &[alias.clone()][..])
         );
-        assert_eq!((live.id(), live.signed_in_at()), (live.blocking().id(), live.blocking().signed_in_at()));
-        assert_eq!(live.put([access("a", "at").into(), refresh("rt").into()]).await.unwrap(), stored(2));
-        assert_eq!(live.access_token(&query("a")).await.unwrap(), live.blocking().access_token(&query("a")).unwrap());
+        assert_eq!(
+            (live.id(), live.signed_in_at()),
+            (live.blocking().id(), live.blocking().signed_in_at())
+        );
+        assert_eq!(
+            live.put([access("a", "at").into(), refresh("rt").into()]).await.unwrap(),
+            stored(2)
+        );
+        assert_eq!(
+            live.access_token(&query("a")).await.unwrap(),
+            live.blocking().access_token(&query("a")).unwrap()
+        );
         assert_eq!(store.accounts(Page::first(9)).await.unwrap().accounts.len(), 1);
         assert_eq!(store.accounts_in(&tenant(1), Page::first(9)).await.unwrap().accounts.len(), 1);
         assert_eq!(store.accounts_of_session(&session(1)).await.unwrap().len(), 1);
@@ -511,7 +562,10 @@ fn every_verb_says_what_its_blocking_one_says() {
         store.rotate_key(key()).await.unwrap();
         let scope = Scope::Account(account(1));
         let receipt = store.sign_out(SignOut::of(scope.clone())).await.unwrap();
-        assert_eq!(store.last_sign_out(&scope).await.unwrap().record.unwrap().position, receipt.position);
+        assert_eq!(
+            store.last_sign_out(&scope).await.unwrap().record.unwrap().position,
+            receipt.position
+        );
         assert!(store.wait_reclaimed().await.unwrap().accounts > 0);
         assert!(store.sweep(100).await.unwrap().finished);
         assert_eq!(store.stats().await.unwrap().backlog, 0);

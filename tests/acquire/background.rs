@@ -20,7 +20,12 @@ use crate::world::*;
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn threads(workers: usize, blocking: usize) -> Rt {
-    Runtime::new_multi_thread().worker_threads(workers).max_blocking_threads(blocking).enable_all().build().unwrap()
+    Runtime::new_multi_thread()
+        .worker_threads(workers)
+        .max_blocking_threads(blocking)
+        .enable_all()
+        .build()
+        .unwrap()
 }
 
 impl AcquireFixture {
@@ -50,7 +55,8 @@ fn a_thousand_tasks_cost_one_refresh() {
     threads(4, 4).block_on(async {
         let come = Arc::new(AtomicU32::new(0));
         let tasks = (0..1000).map(|_| {
-            let (come, provider, acquirer, live) = (come.clone(), world.provider.clone(), world.acquirer(), world.live.clone());
+            let (come, provider, acquirer, live) =
+                (come.clone(), world.provider.clone(), world.acquirer(), world.live.clone());
             tokio::spawn(async move {
                 come.fetch_add(1, Ordering::SeqCst);
                 let refresh = move |grant: Grant| async move {
@@ -84,7 +90,8 @@ fn tasks_and_threads_share_the_places() {
             });
         }
         runtime.block_on(async {
-            let tasks = (0..80).map(|number| tokio::spawn(world.acquire_async(query(&format!("a-{number}")))));
+            let tasks = (0..80)
+                .map(|number| tokio::spawn(world.acquire_async(query(&format!("a-{number}")))));
             join_all(tasks).await.into_iter().for_each(|token| drop(token.unwrap().unwrap()));
         });
     });
@@ -100,11 +107,15 @@ fn storing_needs_none_of_the_runtimes_blocking_threads() {
         let (began, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let leader = {
             let (provider, began, go_on) = (world.provider.clone(), began.clone(), go_on.clone());
-            tokio::spawn(world.acquirer().acquire_async(&world.live, query("mail"), |grant| async move {
-                began.notify_one();
-                go_on.notified().await;
-                provider.redeem_async(&grant).await
-            }))
+            tokio::spawn(world.acquirer().acquire_async(
+                &world.live,
+                query("mail"),
+                |grant| async move {
+                    began.notify_one();
+                    go_on.notified().await;
+                    provider.redeem_async(&grant).await
+                },
+            ))
         };
         began.notified().await;
         let come = Arc::new(AtomicU32::new(0));
@@ -122,7 +133,10 @@ fn storing_needs_none_of_the_runtimes_blocking_threads() {
         }
         go_on.notify_one();
         assert_eq!(text(leader.await.unwrap()), "at-1");
-        join_all(waiting).await.into_iter().for_each(|token| assert_eq!(token.unwrap().unwrap(), "at-1"));
+        join_all(waiting)
+            .await
+            .into_iter()
+            .for_each(|token| assert_eq!(token.unwrap().unwrap(), "at-1"));
     });
     assert_eq!(world.provider.redemptions(), 1);
 }
@@ -136,11 +150,12 @@ fn a_due_token_is_given_at_once_and_refreshed_in_the_background() {
         let (began, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         for _ in 0..10 {
             let (provider, began, go_on) = (world.provider.clone(), began.clone(), go_on.clone());
-            let token = world.acquirer().acquire_async(&world.live, query("mail"), |grant| async move {
-                began.notify_one();
-                go_on.notified().await;
-                provider.redeem_async(&grant).await
-            });
+            let token =
+                world.acquirer().acquire_async(&world.live, query("mail"), |grant| async move {
+                    began.notify_one();
+                    go_on.notified().await;
+                    provider.redeem_async(&grant).await
+                });
             assert_eq!(text(token.await), "at-1");
         }
         began.notified().await;
@@ -156,7 +171,9 @@ fn a_due_token_is_given_at_once_and_refreshed_in_the_background() {
 async fn poll_times<F: Future>(future: F, count: usize) -> Option<F::Output> {
     let mut future = pin!(future);
     for _ in 0..count {
-        if let Poll::Ready(done) = poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await {
+        if let Poll::Ready(done) =
+            poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
+        {
             return Some(done);
         }
         yield_now().await;
@@ -188,7 +205,10 @@ fn dropped_at_any_point_it_loses_nothing_and_holds_up_nobody() {
                 is_done
             });
             // What was redeemed is stored, and the place is free.
-            assert_eq!((world.provider.redemptions(), world.stored_refresh_token().unwrap()), (1, "rt-1".into()));
+            assert_eq!(
+                (world.provider.redemptions(), world.stored_refresh_token().unwrap()),
+                (1, "rt-1".into())
+            );
             assert_eq!(world.next_refresh(), "at-2");
             assert!(world.provider.is_content() && world.orphans.take().is_empty());
             if is_done {
@@ -206,17 +226,19 @@ fn a_sign_out_in_the_middle_is_told_to_all_who_wait() {
         let come = Arc::new(AtomicU32::new(0));
         let tasks: Vec<_> = (0..100)
             .map(|number| {
-                let (provider, store, come) = (world.provider.clone(), world.store.clone(), come.clone());
+                let (provider, store, come) =
+                    (world.provider.clone(), world.store.clone(), come.clone());
                 let wanted = query(if number % 2 == 0 { "mail" } else { "files" });
                 let here = come.clone();
-                let acquired = world.acquirer().acquire_async(&world.live, wanted, |grant| async move {
-                    while come.load(Ordering::SeqCst) < 100 {
-                        yield_now().await;
-                    }
-                    let tokens = provider.redeem_async(&grant).await;
-                    store.sign_out(SignOut::account(&account(1))).unwrap();
-                    tokens
-                });
+                let acquired =
+                    world.acquirer().acquire_async(&world.live, wanted, |grant| async move {
+                        while come.load(Ordering::SeqCst) < 100 {
+                            yield_now().await;
+                        }
+                        let tokens = provider.redeem_async(&grant).await;
+                        store.sign_out(SignOut::account(&account(1))).unwrap();
+                        tokens
+                    });
                 tokio::spawn(async move {
                     here.fetch_add(1, Ordering::SeqCst);
                     acquired.await
@@ -247,7 +269,9 @@ fn who_waits_is_given_nothing_that_was_signed_out_since() {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let _inside = runtime.enter();
-                assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+                assert!(
+                    waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()
+                );
             });
         });
         world.provider.redeem(grant)
@@ -305,9 +329,16 @@ fn a_panic_goes_on_in_its_caller_and_the_next_one_refreshes() {
     let world = AcquireFixture::new();
     threads(2, 2).block_on(async {
         let acquirer = world.acquirer();
-        let late = acquirer.acquire_async(&world.live, query("mail"), |_| async { panic!("in the future") });
-        let early = acquirer.acquire_async::<_, _, _, std::future::Ready<_>>(&world.live, query("mail"), |_| panic!("before it"));
-        for (task, expected) in [(tokio::spawn(late), "in the future"), (tokio::spawn(early), "before it")] {
+        let late = acquirer
+            .acquire_async(&world.live, query("mail"), |_| async { panic!("in the future") });
+        let early = acquirer.acquire_async::<_, _, _, std::future::Ready<_>>(
+            &world.live,
+            query("mail"),
+            |_| panic!("before it"),
+        );
+        for (task, expected) in
+            [(tokio::spawn(late), "in the future"), (tokio::spawn(early), "before it")]
+        {
             let panic = task.await.unwrap_err().into_panic();
             assert_eq!(panic.downcast_ref::<&str>(), Some(&expected));
         }
@@ -348,7 +379,10 @@ fn a_due_refresh_backs_off_if_it_panics_and_not_if_it_never_began() {
         drop(runtime);
         assert_eq!(world.next_refresh(), "at-2");
         let expected = if begins { "at-1" } else { "at-3" };
-        assert_eq!(world.acquire_by(&world.acquirer().refresh_due_here(), query("mail")).unwrap(), expected);
+        assert_eq!(
+            world.acquire_by(&world.acquirer().refresh_due_here(), query("mail")).unwrap(),
+            expected
+        );
     }
 }
 
@@ -358,14 +392,19 @@ fn a_future_that_never_ends_is_given_up() {
     let world = AcquireFixture::new();
     let runtime = Runtime::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(async {
-        let never = world.acquirer().acquire_async(&world.live, query("mail"), |_| std::future::pending());
+        let never =
+            world.acquirer().acquire_async(&world.live, query("mail"), |_| std::future::pending());
         let task = tokio::spawn(never);
         tokio::time::sleep(Duration::from_secs(1)).await;
         // Who waits for it is told the same, also if the caller itself has gone.
         task.abort();
-        let waiting = world.acquirer().acquire_async(&world.live, query("mail"), |_| std::future::pending());
+        let waiting =
+            world.acquirer().acquire_async(&world.live, query("mail"), |_| std::future::pending());
         let Err(AcquireError::Refresh(failed)) = waiting.await else { panic!("it has not ended") };
-        assert_eq!(failed.downcast_ref::<std::io::Error>().unwrap().kind(), std::io::ErrorKind::TimedOut);
+        assert_eq!(
+            failed.downcast_ref::<std::io::Error>().unwrap().kind(),
+            std::io::ErrorKind::TimedOut
+        );
         // Of the two limits the caller's may be over first, where the clock jumps: the refresh has its own, as long as somebody runs it.
         tokio::time::sleep(HOUR).await;
     });
@@ -400,21 +439,23 @@ fn a_refresh_that_wants_what_it_refreshes_is_told_so() {
     world.live.put(RefreshToken::new(ClientId::new("other").unwrap(), "other")).unwrap();
     let is_told = |inner: Result<AccessToken, AcquireError>| matches!(inner, Err(AcquireError::Store(error)) if matches!(*error, Error::InvalidInput { field: "refresh", .. }));
     threads(2, 2).block_on(async {
-        let (acquirer, live, provider) = (world.acquirer(), world.live.clone(), world.provider.clone());
+        let (acquirer, live, provider) =
+            (world.acquirer(), world.live.clone(), world.provider.clone());
         let never = |_: Grant| std::future::pending();
-        let token = world.acquirer().acquire_async(&world.live, query("mail"), move |grant| async move {
-            yield_now().await;
-            assert!(is_told(acquirer.acquire_async(&live, query("mail"), never).await));
-            assert!(is_told(acquirer.acquire(&live, query("files"), |_| unreachable!())));
-            let (inner, mine) = (acquirer.clone(), live.clone());
-            let detour = acquirer.acquire_async(&live, other, move |grant| async move {
+        let token =
+            world.acquirer().acquire_async(&world.live, query("mail"), move |grant| async move {
                 yield_now().await;
-                assert!(is_told(inner.acquire_async(&mine, query("mail"), never).await));
-                Ok(grant.access_token(None, "detour", HOUR).into())
+                assert!(is_told(acquirer.acquire_async(&live, query("mail"), never).await));
+                assert!(is_told(acquirer.acquire(&live, query("files"), |_| unreachable!())));
+                let (inner, mine) = (acquirer.clone(), live.clone());
+                let detour = acquirer.acquire_async(&live, other, move |grant| async move {
+                    yield_now().await;
+                    assert!(is_told(inner.acquire_async(&mine, query("mail"), never).await));
+                    Ok(grant.access_token(None, "detour", HOUR).into())
+                });
+                assert_eq!(text(detour.await), "detour");
+                provider.redeem_async(&grant).await
             });
-            assert_eq!(text(detour.await), "detour");
-            provider.redeem_async(&grant).await
-        });
         assert_eq!(text(token.await), "at-1");
     });
 }
@@ -426,11 +467,16 @@ fn the_app_acquires_without_blocking_too() {
     threads(2, 2).block_on(async {
         let tasks = (0..50).map(|_| {
             let refreshes = refreshes.clone();
-            tokio::spawn(Acquirer::new().acquire_for_app_async(&store, &tenant(1), query("api"), |grant| async move {
-                refreshes.fetch_add(1, Ordering::SeqCst);
-                yield_now().await;
-                Ok(grant.access_token(None, "app", HOUR).into())
-            }))
+            tokio::spawn(Acquirer::new().acquire_for_app_async(
+                &store,
+                &tenant(1),
+                query("api"),
+                |grant| async move {
+                    refreshes.fetch_add(1, Ordering::SeqCst);
+                    yield_now().await;
+                    Ok(grant.access_token(None, "app", HOUR).into())
+                },
+            ))
         });
         join_all(tasks).await.into_iter().for_each(|token| assert_eq!(text(token.unwrap()), "app"));
     });
@@ -443,10 +489,15 @@ fn an_app_that_is_dropped_at_any_point_signs_in_all_the_same() {
     for stop in 0..12 {
         let store = TokenStore::in_memory().unwrap();
         let acquire = || {
-            Acquirer::new().acquire_for_app_async(&store, &tenant(1), query("api"), |grant| async move {
-                yield_now().await;
-                Ok(grant.access_token(None, "app", HOUR).into())
-            })
+            Acquirer::new().acquire_for_app_async(
+                &store,
+                &tenant(1),
+                query("api"),
+                |grant| async move {
+                    yield_now().await;
+                    Ok(grant.access_token(None, "app", HOUR).into())
+                },
+            )
         };
         Runtime::new_current_thread().enable_all().build().unwrap().block_on(async {
             drop(poll_times(acquire(), stop).await);
@@ -460,7 +511,10 @@ fn an_app_that_is_dropped_at_any_point_signs_in_all_the_same() {
 fn outside_of_a_runtime_it_says_so() {
     let world = AcquireFixture::new();
     let mut future = pin!(world.acquire_async(query("mail")));
-    let Poll::Ready(acquired) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) else { panic!("it waits") };
+    let Poll::Ready(acquired) = future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+    else {
+        panic!("it waits")
+    };
     assert!(
         matches!(acquired, Err(AcquireError::Store(error)) if matches!(*error, Error::InvalidInput { field: "runtime", .. }))
     );
@@ -476,16 +530,20 @@ fn the_store_closes_with_the_last_refresh() {
     runtime.block_on(async {
         let (began, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (theirs, go) = (began.clone(), go_on.clone());
-        let task = tokio::spawn(Acquirer::new().acquire_async(live, query("mail"), |grant| async move {
-            theirs.notify_one();
-            go.notified().await;
-            provider.redeem_async(&grant).await
-        }));
+        let task =
+            tokio::spawn(Acquirer::new().acquire_async(live, query("mail"), |grant| async move {
+                theirs.notify_one();
+                go.notified().await;
+                provider.redeem_async(&grant).await
+            }));
         began.notified().await;
         drop(store);
         task.abort();
         assert!(task.await.unwrap_err().is_cancelled());
-        assert!(matches!(machine.builder().clock(clock.clone()).open(), Err(Error::AlreadyOpen { .. })));
+        assert!(matches!(
+            machine.builder().clock(clock.clone()).open(),
+            Err(Error::AlreadyOpen { .. })
+        ));
         go_on.notify_one();
         let store = loop {
             match machine.builder().clock(clock.clone()).open() {
@@ -535,7 +593,8 @@ fn the_last_plain_handle_dropped_on_a_runtimes_thread_does_not_hold_it_up() {
         let store = machine.builder().clock(clock.clone()).open().unwrap();
         let live = store.sign_in(sign_in(1)).unwrap();
         live.put(access("mail", "at")).unwrap();
-        let app = store.sign_in(SignIn::new(AccountId::app(tenant(2), client()), tenant(2))).unwrap();
+        let app =
+            store.sign_in(SignIn::new(AccountId::app(tenant(2), client()), tenant(2))).unwrap();
         app.put(access("mail", "at")).unwrap();
         drop(app);
         store.sign_in(sign_in(2)).unwrap();
@@ -548,13 +607,20 @@ fn the_last_plain_handle_dropped_on_a_runtimes_thread_does_not_hold_it_up() {
             let never = |_: Grant| std::future::pending();
             if is_app {
                 drop(live);
-                let token = Acquirer::new().acquire_for_app_async(store, &tenant(2), query("mail"), never);
+                let token =
+                    Acquirer::new().acquire_for_app_async(store, &tenant(2), query("mail"), never);
                 assert_eq!(text(token.await), "at");
             } else {
                 drop(store);
-                assert_eq!(text(Acquirer::new().acquire_async(live, query("mail"), never).await), "at");
+                assert_eq!(
+                    text(Acquirer::new().acquire_async(live, query("mail"), never).await),
+                    "at"
+                );
             }
-            assert!(matches!(machine.builder().open(), Err(Error::AlreadyOpen { .. })), "it is not closed yet");
+            assert!(
+                matches!(machine.builder().open(), Err(Error::AlreadyOpen { .. })),
+                "it is not closed yet"
+            );
             clock.stop(false);
         });
         // The runtime waits for the thread that closes it.

@@ -16,10 +16,20 @@ use oubliette_testkit::fixture::open;
 fn snapshot(snapshotter: &Snapshotter) -> BTreeMap<String, DebugValue> {
     let name = |key: CompositeKey| {
         let key = key.key();
-        let labels: Vec<_> = key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
-        if labels.is_empty() { key.name().to_owned() } else { format!("{}{{{}}}", key.name(), labels.join(",")) }
+        let labels: Vec<_> =
+            key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+        if labels.is_empty() {
+            key.name().to_owned()
+        } else {
+            format!("{}{{{}}}", key.name(), labels.join(","))
+        }
     };
-    snapshotter.snapshot().into_vec().into_iter().map(|(key, _, _, value)| (name(key), value)).collect()
+    snapshotter
+        .snapshot()
+        .into_vec()
+        .into_iter()
+        .map(|(key, _, _, value)| (name(key), value))
+        .collect()
 }
 
 /// Runs `work` with a recorder of its own, and gives what this thread recorded.
@@ -39,7 +49,9 @@ fn assert_counts(found: &BTreeMap<String, DebugValue>, expected: &[(&str, u64)])
 #[track_caller]
 fn samples(found: &BTreeMap<String, DebugValue>, name: &str) -> Vec<f64> {
     match found.get(name) {
-        Some(DebugValue::Histogram(samples)) => samples.iter().map(|sample| sample.into_inner()).collect(),
+        Some(DebugValue::Histogram(samples)) => {
+            samples.iter().map(|sample| sample.into_inner()).collect()
+        }
         other => panic!("{name}: {other:?} in {found:#?}"),
     }
 }
@@ -106,7 +118,10 @@ fn every_verb_is_counted_by_what_became_of_it() {
     assert_eq!(samples(&found, "oubliette_sign_out_duration_seconds{scope=tenant}").len(), 2);
     assert_eq!(samples(&found, "oubliette_put_duration_seconds").len(), 2);
     assert_eq!(samples(&found, "oubliette_sign_in_duration_seconds").len(), 2);
-    assert!(gauge(&found, "oubliette_ledger_reserve") > 0.0 && gauge(&found, "oubliette_ledger_bytes") > 0.0);
+    assert!(
+        gauge(&found, "oubliette_ledger_reserve") > 0.0
+            && gauge(&found, "oubliette_ledger_bytes") > 0.0
+    );
     for part in ["engine", "ledger"] {
         assert_eq!(gauge(&found, &format!("oubliette_poisoned{{part={part}}}")), 0.0);
     }
@@ -131,7 +146,9 @@ fn a_sync_says_how_many_shared_it() {
                 scope.spawn(move || {
                     let recorder = DebuggingRecorder::new();
                     let snapshotter = recorder.snapshotter();
-                    metrics::with_local_recorder(&recorder, || store.sign_out(SignOut::account(&account(number))).unwrap());
+                    metrics::with_local_recorder(&recorder, || {
+                        store.sign_out(SignOut::account(&account(number))).unwrap()
+                    });
                     let found = snapshot(&snapshotter);
                     if found.contains_key("oubliette_ledger_sync_sign_outs") {
                         assert_eq!(samples(&found, "oubliette_ledger_sync_sign_outs"), [5.0]);
@@ -158,7 +175,9 @@ fn poison_and_tampering_are_told() {
         live.put(access("a", "at")).unwrap();
         let rows = machine.rows();
         let mut bad = rows.clone();
-        bad.values_mut().filter(|value| value.len() > 100).for_each(|value| *value.last_mut().unwrap() ^= 1);
+        bad.values_mut()
+            .filter(|value| value.len() > 100)
+            .for_each(|value| *value.last_mut().unwrap() ^= 1);
         machine.set_rows(bad);
         live.access_token(&query("a")).unwrap_err();
         machine.set_rows(rows);
@@ -211,11 +230,16 @@ fn refreshed(grant: &Grant) -> Result<Tokens, RefreshError> {
 fn the_first_tokens_of_a_sign_in_are_counted_too() {
     let found = recorded(|| {
         let store = open(&Machine::new());
-        let (live, _) = store.sign_in_with(sign_in(1), [access("a", "at").into(), refresh("rt").into()]).unwrap();
+        let (live, _) = store
+            .sign_in_with(sign_in(1), [access("a", "at").into(), refresh("rt").into()])
+            .unwrap();
         live.put(refresh("rt-2")).unwrap();
         store.sign_in(sign_in(2)).unwrap();
     });
-    assert_counts(&found, &[("oubliette_tokens_stored_total", 2 + 1), ("oubliette_sign_ins_total{outcome=ok}", 2)]);
+    assert_counts(
+        &found,
+        &[("oubliette_tokens_stored_total", 2 + 1), ("oubliette_sign_ins_total{outcome=ok}", 2)],
+    );
 }
 
 /// Adds what was recorded since, and says how many wait for a refresh. (A snapshot takes what there is, so each gives what came since the last.)
@@ -228,7 +252,11 @@ fn waiting(found: &mut BTreeMap<String, DebugValue>, snapshotter: &Snapshotter) 
             (_, value) => drop(found.insert(name, value)),
         }
     }
-    if found.contains_key("oubliette_refresh_waiting") { gauge(found, "oubliette_refresh_waiting") } else { 0.0 }
+    if found.contains_key("oubliette_refresh_waiting") {
+        gauge(found, "oubliette_refresh_waiting")
+    } else {
+        0.0
+    }
 }
 
 /// Each outcome another number of times, of acquisitions and of refreshes, so that no two can be mistaken for each other.
@@ -254,13 +282,18 @@ fn every_acquisition_is_counted_by_what_became_of_it() {
         for _ in 0..3 {
             ahead.acquire(&live, query("due"), |_| unreachable!()).unwrap();
         }
-        ahead.refresh_due_here().acquire(&live, query("due"), |_| Err(RefreshError::failed("down"))).unwrap();
+        ahead
+            .refresh_due_here()
+            .acquire(&live, query("due"), |_| Err(RefreshError::failed("down")))
+            .unwrap();
         // Five failed, the last by the store.
         for _ in 0..4 {
             fails(&live, "c", RefreshError::failed("down"));
         }
         let too_long = "x".repeat(MAX_TOKEN_BYTES + 1);
-        acquirer.acquire(&live, query("c"), |grant| Ok(grant.next_refresh_token(too_long).into())).unwrap_err();
+        acquirer
+            .acquire(&live, query("c"), |grant| Ok(grant.next_refresh_token(too_long).into()))
+            .unwrap_err();
         // (That took the spent one along.)
         live.put(refresh("rt")).unwrap();
         // Seven who have to be asked: by the provider, for less than they asked, for a spent refresh token, and for none.
@@ -276,7 +309,8 @@ fn every_acquisition_is_counted_by_what_became_of_it() {
         live.put(refresh("rt")).unwrap();
         for _ in 0..5 {
             let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                acquirer.acquire(&live, query("c"), |_| std::panic::resume_unwind(Box::new("its own")))
+                acquirer
+                    .acquire(&live, query("c"), |_| std::panic::resume_unwind(Box::new("its own")))
             }));
             panicked.unwrap_err();
         }
@@ -316,7 +350,10 @@ fn every_acquisition_is_counted_by_what_became_of_it() {
         ],
     );
     assert_eq!(samples(&found, "oubliette_refresh_duration_seconds").len(), 3 + 6 + 4 + 1 + 2 + 5);
-    assert!(!found.contains_key("oubliette_acquires_total{outcome=waited}") && !found.contains_key("oubliette_refresh_waiting"));
+    assert!(
+        !found.contains_key("oubliette_acquires_total{outcome=waited}")
+            && !found.contains_key("oubliette_refresh_waiting")
+    );
 }
 
 #[test]
@@ -341,8 +378,11 @@ fn who_waits_for_a_refresh_is_told_and_nobody_does_at_the_end() {
         began.1.recv().unwrap();
         let mut so_far = || waiting(&mut found, &snapshotter);
         // Three threads wait.
-        let wait =
-            move || metrics::with_local_recorder(recorder, || Acquirer::new().acquire(live, query("a"), |_| unreachable!()));
+        let wait = move || {
+            metrics::with_local_recorder(recorder, || {
+                Acquirer::new().acquire(live, query("a"), |_| unreachable!())
+            })
+        };
         let waiters: Vec<_> = (0..3).map(|_| scope.spawn(wait)).collect();
         while so_far() < 3.0 {
             std::thread::yield_now();
@@ -353,11 +393,17 @@ fn who_waits_for_a_refresh_is_told_and_nobody_does_at_the_end() {
             impatient.acquire(live, query("a"), |_| unreachable!()).unwrap_err();
             assert_eq!(so_far(), 3.0);
             // And a future that waits is dropped.
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
             let _entered = runtime.enter();
-            let mut dropped = Box::pin(Acquirer::new().acquire_async(live, query("a"), |_| async { unreachable!() }));
+            let mut dropped =
+                Box::pin(
+                    Acquirer::new().acquire_async(live, query("a"), |_| async { unreachable!() }),
+                );
             while so_far() < 4.0 {
-                assert!(dropped.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+                assert!(
+                    dropped.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()
+                );
             }
             drop(dropped);
             assert_eq!(so_far(), 3.0);
@@ -399,7 +445,10 @@ fn background_threads_tell_too() {
     let found = snapshot(&snapshotter);
     let at_least = |name: &str, least: u64| {
         let count = found.get(name);
-        assert!(matches!(count, Some(DebugValue::Counter(count)) if *count >= least), "{name}: {count:?}");
+        assert!(
+            matches!(count, Some(DebugValue::Counter(count)) if *count >= least),
+            "{name}: {count:?}"
+        );
     };
     at_least("oubliette_reclaimed_rows_total", 3);
     at_least("oubliette_upkeep_passes_total{outcome=ok}", 1);
@@ -412,10 +461,11 @@ fn background_threads_tell_too() {
         assert!(unit.is_some() && meaning.is_some(), "{key:?}");
     }
     // A read that is put off counts once.
-    let hits = || match snapshot(&snapshotter).get("oubliette_reads_total{kind=refresh,outcome=hit}") {
-        Some(DebugValue::Counter(count)) => *count,
-        _ => 0,
-    };
+    let hits =
+        || match snapshot(&snapshotter).get("oubliette_reads_total{kind=refresh,outcome=hit}") {
+            Some(DebugValue::Counter(count)) => *count,
+            _ => 0,
+        };
     let live = AsyncSignIn::from(store.sign_in(sign_in(2)).unwrap());
     live.blocking().put(refresh("rt")).unwrap();
     let recorder = DebuggingRecorder::new();
@@ -426,7 +476,14 @@ fn background_threads_tell_too() {
     });
     assert!(hits() > before);
     metrics::with_local_recorder(&recorder, || {
-        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(live.refresh_token(&client())).unwrap();
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+            .block_on(live.refresh_token(&client()))
+            .unwrap();
     });
-    assert!(snapshot(&recorder.snapshotter()).is_empty(), "nothing is counted where it was put off");
+    assert!(
+        snapshot(&recorder.snapshotter()).is_empty(),
+        "nothing is counted where it was put off"
+    );
 }

@@ -68,10 +68,13 @@ impl Provider {
         let mut state = self.state();
         state.busy -= 1;
         state.redemptions += 1;
-        let given = grant.refresh_token().ok_or_else(|| RefreshError::failed("no refresh token"))?;
+        let given =
+            grant.refresh_token().ok_or_else(|| RefreshError::failed("no refresh token"))?;
         if state.is_revoked || given.secret.expose() != state.valid {
             state.is_revoked = true;
-            return Err(RefreshError::invalid_grant("the refresh token was used before: the family is revoked"));
+            return Err(RefreshError::invalid_grant(
+                "the refresh token was used before: the family is revoked",
+            ));
         }
         state.serial += 1;
         state.valid = format!("rt-{}", state.serial);

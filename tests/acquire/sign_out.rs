@@ -34,8 +34,12 @@ fn before_the_refresh() {
         let world = world();
         world.live.put(access("mail", "at")).unwrap();
         world.store.sign_out(sign_out).unwrap();
-        for request in [AccessRequest::new(query("mail")), AccessRequest::new(query("mail")).force_refresh()] {
-            let acquired = world.acquirer().acquire(&world.live, request, |_| panic!("there is nothing to refresh"));
+        for request in
+            [AccessRequest::new(query("mail")), AccessRequest::new(query("mail")).force_refresh()]
+        {
+            let acquired = world
+                .acquirer()
+                .acquire(&world.live, request, |_| panic!("there is nothing to refresh"));
             assert!(matches!(acquired, Err(AcquireError::SignedOut)), "{acquired:?}");
         }
         world.assert_gone();
@@ -88,7 +92,10 @@ fn with_a_new_sign_in_behind_it() {
     });
     assert!(matches!(acquired, Err(AcquireError::SignedOut)));
     let new = world.store.account(&account(1)).unwrap().pop().unwrap();
-    assert!(new.refresh_token(&client()).unwrap().is_none() && new.access_token(&query("")).unwrap().is_none());
+    assert!(
+        new.refresh_token(&client()).unwrap().is_none()
+            && new.access_token(&query("")).unwrap().is_none()
+    );
 }
 
 #[test]
@@ -130,7 +137,10 @@ fn at_any_moment() {
                     for number in 0..20 {
                         let was_over = is_over.load(Ordering::SeqCst);
                         match world.acquire(query(&format!("s-{number}"))) {
-                            Ok(_) => assert!(!was_over, "a token was given after the sign-out had returned"),
+                            Ok(_) => assert!(
+                                !was_over,
+                                "a token was given after the sign-out had returned"
+                            ),
                             Err(AcquireError::SignedOut) => {}
                             Err(other) => panic!("{other:?}"),
                         }
@@ -157,7 +167,8 @@ fn at_every_step() {
         live.put(refresh("rt-0")).unwrap();
         let theirs = store.clone();
         clock.at(count, move || drop(theirs.sign_out(SignOut::account(&account(1))).unwrap()));
-        let acquired = Acquirer::new().acquire(&live, query("mail"), |grant| provider.redeem(grant));
+        let acquired =
+            Acquirer::new().acquire(&live, query("mail"), |grant| provider.redeem(grant));
         if clock.take() {
             assert!(acquired.is_ok() && count > 5);
             break;

@@ -55,7 +55,8 @@ fn somebody_else_refreshes_in_between() {
         clock.at(count, move || {
             // It does not wait: while it is refreshed here, that would be for ever.
             let impatient = Acquirer::new().give_up_after(Duration::ZERO);
-            tell.send(impatient.acquire(&mine, query("mail"), |grant| theirs.redeem(grant))).unwrap();
+            tell.send(impatient.acquire(&mine, query("mail"), |grant| theirs.redeem(grant)))
+                .unwrap();
         });
         let token = Acquirer::new().acquire(&live, query("mail"), |grant| provider.redeem(grant));
         assert_eq!(token.unwrap().secret.expose(), "at-1", "at step {count}");
@@ -141,14 +142,21 @@ fn a_panic_goes_on_in_its_caller_and_somebody_else_refreshes() {
                     come.fetch_add(1, Ordering::SeqCst);
                     world.acquirer().acquire(&world.live, query("mail"), |grant| {
                         meet(come, 16);
-                        if number < 8 { panic!("the closure's own") } else { world.provider.redeem(grant) }
+                        if number < 8 {
+                            panic!("the closure's own")
+                        } else {
+                            world.provider.redeem(grant)
+                        }
                     })
                 })
             })
             .collect();
         for thread in threads {
             match thread.join() {
-                Err(panic) => panicked += usize::from(panic.downcast_ref::<&str>() == Some(&"the closure's own")),
+                Err(panic) => {
+                    panicked +=
+                        usize::from(panic.downcast_ref::<&str>() == Some(&"the closure's own"))
+                }
                 Ok(token) => given += usize::from(token.unwrap().secret.expose() == "at-1"),
             }
         }
@@ -237,9 +245,13 @@ fn nobody_waits_longer_than_told_to_and_the_place_stays_with_its_holder() {
         began.1.recv().unwrap();
         for scope in ["mail", "files"] {
             let impatient = world.acquirer().give_up_after(Duration::from_millis(1));
-            let acquired = impatient.acquire(&world.live, query(scope), |_| panic!("somebody else is at it"));
+            let acquired =
+                impatient.acquire(&world.live, query(scope), |_| panic!("somebody else is at it"));
             let Err(AcquireError::Refresh(failed)) = acquired else { panic!("{acquired:?}") };
-            assert_eq!(failed.downcast_ref::<std::io::Error>().unwrap().kind(), std::io::ErrorKind::TimedOut);
+            assert_eq!(
+                failed.downcast_ref::<std::io::Error>().unwrap().kind(),
+                std::io::ErrorKind::TimedOut
+            );
         }
         go_on.0.send(()).unwrap();
         assert_eq!(leader.join().unwrap().unwrap().secret.expose(), "at-1");

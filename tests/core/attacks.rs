@@ -51,7 +51,10 @@ fn an_older_ledger_beside_a_lost_checkpoint_cannot_make_sign_outs_void() {
         assert!(store.account(&account(1)).unwrap().is_empty());
         for _ in 0..10 {
             store.sign_out(SignOut::account(&account(9))).unwrap();
-            assert!(store.account(&account(1)).unwrap().is_empty(), "nor does it live once the ledger has passed its as-of");
+            assert!(
+                store.account(&account(1)).unwrap().is_empty(),
+                "nor does it live once the ledger has passed its as-of"
+            );
         }
         store.close().unwrap();
     }
@@ -75,7 +78,10 @@ fn an_older_ledger_of_the_same_opening_cannot_make_sign_outs_void_either() {
     machine.set_rows(rows);
     for process in 0..4 {
         let store = open(&machine);
-        assert!(store.account(&account(1)).unwrap().is_empty(), "its as-of is beyond this ledger's end");
+        assert!(
+            store.account(&account(1)).unwrap().is_empty(),
+            "its as-of is beyond this ledger's end"
+        );
         for _ in 0..3 {
             // Signed out by the first process; the later ones only take the ledger past its as-of.
             store.sign_out(SignOut::account(&account(if process == 0 { 1 } else { 9 }))).unwrap();
@@ -131,7 +137,10 @@ fn a_compaction_whose_rename_was_not_durable_loses_no_later_sign_out() {
         store.sign_out(SignOut::account(&account(1))).unwrap();
         drop(store);
         machine.cut_power(seed);
-        assert!(open(&machine).account(&account(1)).unwrap().is_empty(), "died after {calls} calls, seed {seed}");
+        assert!(
+            open(&machine).account(&account(1)).unwrap().is_empty(),
+            "died after {calls} calls, seed {seed}"
+        );
     }
     assert!(met >= 8, "{met}");
 }
@@ -164,17 +173,23 @@ fn a_tenant_is_not_half_gone_after_its_sign_out_was_lost() {
         let machine = Machine::new();
         let store = open(&machine);
         for number in [1, 2] {
-            store.sign_in(SignIn::new(account(number), tenant(1))).unwrap().put(refresh("rt")).unwrap();
+            store
+                .sign_in(SignIn::new(account(number), tenant(1)))
+                .unwrap()
+                .put(refresh("rt"))
+                .unwrap();
         }
         machine.set_holding_syncs(true);
         let spawn = |work: Box<dyn FnOnce(TokenStore) -> bool + Send>| {
             let store = store.clone();
             std::thread::spawn(move || work(store))
         };
-        let signing_out = spawn(Box::new(|store| store.sign_out(SignOut::tenant(&tenant(1))).is_ok()));
+        let signing_out =
+            spawn(Box::new(|store| store.sign_out(SignOut::tenant(&tenant(1))).is_ok()));
         machine.wait_held();
         // The same account signs in to another tenant meanwhile: it must not throw out what is not yet certainly dead.
-        let signing_in = spawn(Box::new(|store| store.sign_in(SignIn::new(account(1), tenant(2))).is_ok()));
+        let signing_in =
+            spawn(Box::new(|store| store.sign_in(SignIn::new(account(1), tenant(2))).is_ok()));
         for _ in 0..50 {
             std::thread::yield_now();
         }
@@ -197,7 +212,12 @@ fn planted_keys_hang_nothing_and_hide_nobody() {
     }
     let mut rows = machine.rows();
     let header = rows.keys().find(|key| key[0] == b'A').unwrap().clone();
-    for planted in [&[b'A', 0][..], b"A", &[&header[..17], &[0xff, 0]].concat(), &[&header[..17], &[0xff; 200]].concat()] {
+    for planted in [
+        &[b'A', 0][..],
+        b"A",
+        &[&header[..17], &[0xff, 0]].concat(),
+        &[&header[..17], &[0xff; 200]].concat(),
+    ] {
         rows.insert(planted.to_vec(), vec![1]);
     }
     rows.insert([&[b'A'][..], &[0xff; 17]].concat(), vec![1]);
@@ -226,7 +246,8 @@ fn one_changed_row_stops_neither_reclaim_nor_sweep_nor_listing() {
             let live = store.sign_in(sign_in(number).session(session(number))).unwrap();
             live.put(access("a", "at")).unwrap();
         }
-        let header = machine.rows().into_iter().find(|(key, _)| key[0] == b'A' && key.len() == 18).unwrap();
+        let header =
+            machine.rows().into_iter().find(|(key, _)| key[0] == b'A' && key.len() == 18).unwrap();
         let mut rows = machine.rows();
         rows.get_mut(&header.0).unwrap()[at] ^= 2;
         machine.set_rows(rows);
@@ -235,7 +256,11 @@ fn one_changed_row_stops_neither_reclaim_nor_sweep_nor_listing() {
         let swept = store.sweep(1000).unwrap();
         assert!(swept.finished && swept.tampered > 0, "byte {at}");
         assert!(store.sweep(1000).unwrap().finished);
-        assert_eq!(store.accounts(Page::first(100)).unwrap().tampered, 0, "what nobody can read is deleted");
+        assert_eq!(
+            store.accounts(Page::first(100)).unwrap().tampered,
+            0,
+            "what nobody can read is deleted"
+        );
         for number in 0..6 {
             store.sign_out(SignOut::session(&session(number))).unwrap();
             // Its user signs in again as if nothing had been.
@@ -251,7 +276,10 @@ fn one_changed_row_stops_neither_reclaim_nor_sweep_nor_listing() {
 #[test]
 fn an_alias_that_grows_in_lower_case_is_refused_not_stored() {
     let grows = "\u{130}".repeat(MAX_ID_BYTES / 2);
-    assert!(matches!(Alias::new(AliasKind::Email, grows), Err(Error::InvalidInput { field: "alias", .. })));
+    assert!(matches!(
+        Alias::new(AliasKind::Email, grows),
+        Err(Error::InvalidInput { field: "alias", .. })
+    ));
 }
 
 #[test]
@@ -260,12 +288,18 @@ fn index_rows_do_not_pile_up_beside_a_live_account() {
     let store = machine.builder().clock(ManualClock::new(now())).max_sign_ins(2).open().unwrap();
     let alias = |n: u32| Alias::new(AliasKind::Opaque, format!("alias-{n}")).unwrap();
     for number in 0..50 {
-        store.sign_in(sign_in(1).session(session(number)).subject(subject(number)).alias(alias(number))).unwrap();
+        store
+            .sign_in(
+                sign_in(1).session(session(number)).subject(subject(number)).alias(alias(number)),
+            )
+            .unwrap();
     }
     store.wait_reclaimed().unwrap();
     assert_eq!([b'S', b'U', b'L', b'T'].map(|kind| rows_of(&machine, kind).len()), [2, 2, 2, 1]);
     for number in 0..50 {
-        store.sign_out(SignOut::session(&session(number)).policy(SessionPolicy::OnlySession)).unwrap();
+        store
+            .sign_out(SignOut::session(&session(number)).policy(SessionPolicy::OnlySession))
+            .unwrap();
         store.sign_in(sign_in(1).session(session(number + 1))).unwrap();
     }
     store.wait_reclaimed().unwrap();
@@ -300,14 +334,16 @@ fn refresh_tokens_that_cannot_be_read_are_reported_and_the_others_taken() {
                 store.sign_in(sign_in(1)).unwrap().put(refresh(&format!("rt-{number}"))).unwrap();
             }
             let mut rows = machine.rows();
-            let key = rows.keys().find(|key| key[0] == b'A' && key.len() == length).unwrap().clone();
+            let key =
+                rows.keys().find(|key| key[0] == b'A' && key.len() == length).unwrap().clone();
             match lost {
                 true => drop(rows.remove(&key)),
                 // The count of parts of a token; the seal of a sign-in.
                 false => rows.get_mut(&key).unwrap()[2] ^= 3,
             }
             machine.set_rows(rows);
-            let receipt = store.sign_out(SignOut::account(&account(1)).taking_refresh_tokens()).unwrap();
+            let receipt =
+                store.sign_out(SignOut::account(&account(1)).taking_refresh_tokens()).unwrap();
             assert_eq!(receipt.refresh_tokens.len(), 2, "{kind} {lost}");
             // A token's row that is gone leaves no trace; everything else is told.
             assert_eq!(receipt.refresh_tokens_missed, !(lost && kind == "token"), "{kind} {lost}");
@@ -319,7 +355,9 @@ fn refresh_tokens_that_cannot_be_read_are_reported_and_the_others_taken() {
 fn a_changed_index_row_or_a_lost_sign_in_does_not_spare_a_sessions_account() {
     type Change = fn(&mut BTreeMap<Vec<u8>, Vec<u8>>);
     let changes: [Change; 3] = [
-        |rows| rows.iter_mut().filter(|(key, _)| key[0] == b'S').for_each(|(_, value)| value.push(1)),
+        |rows| {
+            rows.iter_mut().filter(|(key, _)| key[0] == b'S').for_each(|(_, value)| value.push(1))
+        },
         // The sweep puts back an index row that is missing.
         |rows| rows.retain(|key, _| key[0] != b'S'),
         // Which of the two sign-ins was the session's cannot be told without its row.
@@ -348,7 +386,9 @@ fn a_changed_index_row_or_a_lost_sign_in_does_not_spare_a_sessions_account() {
 fn importing_the_same_cache_again_revives_nobody() {
     let (machine, clock) = (Machine::new(), ManualClock::new(now()));
     let store = machine.builder().clock(clock.clone()).open().unwrap();
-    let import = |number: u32| SignIn::new(account(number), tenant(1)).continued_from(now() - Duration::from_secs(60));
+    let import = |number: u32| {
+        SignIn::new(account(number), tenant(1)).continued_from(now() - Duration::from_secs(60))
+    };
     for number in [1, 2] {
         store.sign_in(import(number)).unwrap().put(refresh("rt")).unwrap();
     }
@@ -356,7 +396,9 @@ fn importing_the_same_cache_again_revives_nobody() {
     assert!(matches!(store.sign_in(import(1)), Err(Error::SignedOut)));
     store.sign_in(import(2)).unwrap();
     // A cutoff before it leaves it alone; a new sign-in is none of this.
-    store.sign_out(SignOut::account(&account(2)).signed_in_before(now() - Duration::from_secs(90))).unwrap();
+    store
+        .sign_out(SignOut::account(&account(2)).signed_in_before(now() - Duration::from_secs(90)))
+        .unwrap();
     store.sign_in(import(2)).unwrap();
     store.sign_in(sign_in(1)).unwrap();
     store.sign_out(SignOut::tenant(&tenant(1))).unwrap();
@@ -366,7 +408,12 @@ fn importing_the_same_cache_again_revives_nobody() {
         store.sign_out(SignOut::account(&account(8))).unwrap();
     }
     drop(store);
-    let store = machine.builder().clock(clock.clone()).max_sign_in_age(Duration::from_secs(3600)).open().unwrap();
+    let store = machine
+        .builder()
+        .clock(clock.clone())
+        .max_sign_in_age(Duration::from_secs(3600))
+        .open()
+        .unwrap();
     clock.advance(Duration::from_secs(3700));
     store.sign_out(SignOut::account(&account(9))).unwrap();
     assert!(store.sweep(1000).unwrap().finished);
@@ -374,7 +421,11 @@ fn importing_the_same_cache_again_revives_nobody() {
     let store = machine.builder().clock(clock.clone()).open().unwrap();
     assert!(matches!(store.sign_in(import(2)), Err(Error::SignedOut)));
     let last = store.last_sign_out(&Scope::Everybody).unwrap();
-    assert_eq!((last.record, last.exact), (None, None), "what stands for dropped records is nobody's sign-out");
+    assert_eq!(
+        (last.record, last.exact),
+        (None, None),
+        "what stands for dropped records is nobody's sign-out"
+    );
     assert!(last.known_since >= now());
 }
 
@@ -382,7 +433,10 @@ fn importing_the_same_cache_again_revives_nobody() {
 fn an_apps_account_belongs_to_its_tenant() {
     let store = open(&Machine::new());
     let app = AccountId::app(tenant(1), client());
-    assert!(matches!(store.sign_in(SignIn::new(app, tenant(2))), Err(Error::InvalidInput { field: "tenant", .. })));
+    assert!(matches!(
+        store.sign_in(SignIn::new(app, tenant(2))),
+        Err(Error::InvalidInput { field: "tenant", .. })
+    ));
 }
 
 #[test]
@@ -405,7 +459,8 @@ fn a_browser_finds_its_own_sign_in_again() {
 fn importing_again_revives_no_token_of_a_guests_tenant_either() {
     let store = open(&Machine::new());
     let import = || {
-        let live = store.sign_in(sign_in(1).continued_from(now() - Duration::from_secs(60))).unwrap();
+        let live =
+            store.sign_in(sign_in(1).continued_from(now() - Duration::from_secs(60))).unwrap();
         let guest = AccessToken { tenant: Some(tenant(2)), ..access("a", "guest") };
         (live.put([access("a", "home").into(), guest.into()]).unwrap().refused, live)
     };
@@ -430,7 +485,9 @@ fn an_import_without_times_is_refused_after_a_sign_out_with_a_cutoff() {
     let import = || store.sign_in(MsalCache::read(file).unwrap().sign_ins.remove(0).sign_in);
     let live = import().unwrap();
     clock.advance(Duration::from_secs(10));
-    store.sign_out(SignOut::account(live.account()).signed_in_before(now() + Duration::from_secs(5))).unwrap();
+    store
+        .sign_out(SignOut::account(live.account()).signed_in_before(now() + Duration::from_secs(5)))
+        .unwrap();
     assert!(!live.is_live().unwrap());
     assert!(matches!(import(), Err(Error::SignedOut)));
 }
@@ -500,7 +557,11 @@ impl KeyProvider for Service {
         Ok(WrappedKey { key_id: [1; 16], blob: key.iter().map(|byte| byte ^ 0x55).collect() })
     }
 
-    fn unwrap(&self, wrapped: &WrappedKey, _: &WrapContext<'_>) -> ServiceResult<Option<Zeroizing<[u8; 32]>>> {
+    fn unwrap(
+        &self,
+        wrapped: &WrappedKey,
+        _: &WrapContext<'_>,
+    ) -> ServiceResult<Option<Zeroizing<[u8; 32]>>> {
         let key: Vec<u8> = wrapped.blob.iter().map(|byte| byte ^ 0x55).collect();
         Ok(key.try_into().ok().map(Zeroizing::new))
     }
@@ -510,7 +571,12 @@ impl KeyProvider for Service {
 fn forgetting_everyone_gives_nothing_up_before_it_has_the_new_key() {
     let machine = Machine::new();
     let away = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let builder = || machine.builder().clock(ManualClock::new(now())).key(KeySource::provider(Service(away.clone())));
+    let builder = || {
+        machine
+            .builder()
+            .clock(ManualClock::new(now()))
+            .key(KeySource::provider(Service(away.clone())))
+    };
     let store = builder().open().unwrap();
     store.sign_in(sign_in(1)).unwrap();
     store.close().unwrap();

@@ -36,7 +36,11 @@ impl Pair {
 fn fill(store: &TokenStore, numbers: impl IntoIterator<Item = u32>) {
     for number in numbers {
         let live = store.sign_in(sign_in(number).session(session(number))).unwrap();
-        live.put([access("a", &format!("at-{number}")).into(), refresh(&format!("rt-{number}")).into()]).unwrap();
+        live.put([
+            access("a", &format!("at-{number}")).into(),
+            refresh(&format!("rt-{number}")).into(),
+        ])
+        .unwrap();
     }
 }
 
@@ -65,7 +69,9 @@ fn who_signed_out_since_stays_out_at_any_age_of_the_backup() {
         assert_eq!(backed_up.accounts, u64::from(10 - age));
         open.sign_out(SignOut::account(&account(age))).unwrap();
         match age % 4 {
-            0 => (0..1500).for_each(|_| drop(open.sign_out(SignOut::account(&account(99))).unwrap())),
+            0 => {
+                (0..1500).for_each(|_| drop(open.sign_out(SignOut::account(&account(99))).unwrap()))
+            }
             1 => drop(open.sweep(1000).unwrap()),
             2 => {
                 store.take().unwrap().close().unwrap();
@@ -128,9 +134,9 @@ fn a_backup_has_no_ledger_and_hides_as_much_as_the_store() {
     assert!(files.keys().any(|name| name == Path::new("keyring")));
     for needle in ["rt-1", "at-1", "user-1", "tenant-1", "session-1"] {
         assert!(
-            files.values().all(|bytes| bytes
-                .as_ref()
-                .is_none_or(|bytes| !bytes.windows(needle.len()).any(|part| part == needle.as_bytes()))),
+            files.values().all(|bytes| bytes.as_ref().is_none_or(|bytes| !bytes
+                .windows(needle.len())
+                .any(|part| part == needle.as_bytes()))),
             "{needle}"
         );
     }
@@ -157,12 +163,16 @@ fn a_ledger_that_is_older_than_the_backup_is_refused() {
     store.close().unwrap();
     // Also if damage may be answered by forgetting: a wrong ledger at a restore is the operator's to put right.
     let restore = |ledger: &str| {
-        let builder = pair.home.builder().ledger_dir(pair.home.beside(ledger)).clock(pair.clock.clone());
+        let builder =
+            pair.home.builder().ledger_dir(pair.home.beside(ledger)).clock(pair.clock.clone());
         builder.on_damage(OnDamage::ForgetEveryone).restore(pair.home.beside("backup"))
     };
     let before = contents(&pair.home.path());
     for ledger in ["older-ledger", "no-ledger"] {
-        assert!(matches!(restore(ledger), Err(Error::Damaged { part: Part::Ledger, .. })), "{ledger}");
+        assert!(
+            matches!(restore(ledger), Err(Error::Damaged { part: Part::Ledger, .. })),
+            "{ledger}"
+        );
         let mut after = contents(&pair.home.path());
         after.insert("lock".into(), before[Path::new("lock")].clone());
         assert!(after == before, "nothing was changed");
@@ -170,7 +180,10 @@ fn a_ledger_that_is_older_than_the_backup_is_refused() {
     assert_eq!(signed_in(&restore("ledger").unwrap(), 0..3), [0]);
     pair.lose_data();
     for ledger in ["older-ledger", "no-ledger"] {
-        assert!(matches!(restore(ledger), Err(Error::Damaged { part: Part::Ledger, .. })), "{ledger}");
+        assert!(
+            matches!(restore(ledger), Err(Error::Damaged { part: Part::Ledger, .. })),
+            "{ledger}"
+        );
     }
     assert_eq!(signed_in(&restore("ledger").unwrap(), 0..3), [0]);
 }
@@ -192,11 +205,15 @@ fn what_is_no_whole_backup_of_this_store_is_refused() {
         assert!(matches!(result, Err(Error::InvalidInput { .. })), "{wrong}: {result:?}");
         assert_eq!(signed_in(&pair.open(), 0..3), [0, 1, 2], "{wrong}");
     }
-    let wrong_key = pair.builder().key(KeySource::bytes([8; 32])).restore(pair.home.beside("backup"));
+    let wrong_key =
+        pair.builder().key(KeySource::bytes([8; 32])).restore(pair.home.beside("backup"));
     assert!(matches!(wrong_key, Err(Error::KeyRejected)));
     // Beside a store that is open.
     let store = pair.open();
-    assert!(matches!(pair.builder().restore(pair.home.beside("backup")), Err(Error::AlreadyOpen { .. })));
+    assert!(matches!(
+        pair.builder().restore(pair.home.beside("backup")),
+        Err(Error::AlreadyOpen { .. })
+    ));
     drop(store);
     // The engine of a backup cut short.
     copy(&pair.home.beside("backup"), &pair.home.beside("cut"));
@@ -222,8 +239,12 @@ fn keys_that_changed_since_stay_changed() {
     assert!(matches!(pair.builder().key(old()).open(), Err(Error::KeyRejected)));
     // Where it is lost the backup's is needed, and what is put in place opens with the new key alone.
     pair.lose_data();
-    assert!(matches!(pair.builder().key(new()).restore(pair.home.beside("backup")), Err(Error::KeyRejected)));
-    let store = pair.builder().key(new().previous(old())).restore(pair.home.beside("backup")).unwrap();
+    assert!(matches!(
+        pair.builder().key(new()).restore(pair.home.beside("backup")),
+        Err(Error::KeyRejected)
+    ));
+    let store =
+        pair.builder().key(new().previous(old())).restore(pair.home.beside("backup")).unwrap();
     assert_eq!(signed_in(&store, 0..3), [0, 1, 2]);
     store.close().unwrap();
     assert!(matches!(pair.builder().key(old()).open(), Err(Error::KeyRejected)));
@@ -283,11 +304,16 @@ fn an_interrupted_restore_is_called_again() {
     for lost in [false, true] {
         half(lost);
         if lost {
-            assert!(matches!(pair.builder().open(), Err(Error::Damaged { part: Part::Keyring, .. })));
+            assert!(matches!(
+                pair.builder().open(),
+                Err(Error::Damaged { part: Part::Keyring, .. })
+            ));
         }
         let store = pair.builder().restore(&backup).unwrap();
         assert_eq!(signed_in(&store, 0..3), [0, 1, 2]);
-        assert!(!pair.home.path().join(&next).exists() && !pair.home.path().join("moving").exists());
+        assert!(
+            !pair.home.path().join(&next).exists() && !pair.home.path().join("moving").exists()
+        );
     }
     // Copied, and the keyring not yet in place.
     fs::remove_file(pair.home.path().join("keyring")).unwrap();
@@ -311,14 +337,18 @@ fn who_signs_in_after_an_interrupted_restore_stays_in() {
             fs::create_dir(&engine).unwrap();
             fs::write(engine.join("db"), "half").unwrap();
         }
-        fs::write(pair.home.path().join("moving"), engine.file_name().unwrap().as_encoded_bytes()).unwrap();
+        fs::write(pair.home.path().join("moving"), engine.file_name().unwrap().as_encoded_bytes())
+            .unwrap();
         let store = pair.open();
         assert!(!pair.home.path().join("moving").exists() && engine.exists());
         fill(&store, 1..2);
         assert!(store.stats().is_ok());
         store.close().unwrap();
         assert_eq!(signed_in(&pair.open(), 0..2), [1]);
-        assert_eq!(signed_in(&pair.builder().restore(pair.home.beside("backup")).unwrap(), 0..2), [0]);
+        assert_eq!(
+            signed_in(&pair.builder().restore(pair.home.beside("backup")).unwrap(), 0..2),
+            [0]
+        );
     }
 }
 
@@ -348,9 +378,13 @@ fn a_copy_taken_during_an_erasure_does_not_harm_the_store() {
     let copied = pair.home.beside("copy");
     copy(&pair.home.path(), &copied);
     let ledger_of = || {
-        let names = fs::read_dir(pair.home.beside("ledger")).unwrap().map(|entry| entry.unwrap().file_name());
+        let names = fs::read_dir(pair.home.beside("ledger"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name());
         let names = names.map(|name| name.to_string_lossy().into_owned());
-        names.filter(|name| name.starts_with("ledger-") && !name.ends_with(".lock")).collect::<Vec<_>>()
+        names
+            .filter(|name| name.starts_with("ledger-") && !name.ends_with(".lock"))
+            .collect::<Vec<_>>()
     };
     let old = ledger_of().remove(0);
     let store = pair.open();
@@ -360,7 +394,10 @@ fn a_copy_taken_during_an_erasure_does_not_harm_the_store() {
     fs::write(copied.join("moving"), format!("{new}\n{old}")).unwrap();
     fs::write(copied.join("keyring.new"), "half").unwrap();
     let open_copy = || builder_at(&copied).ledger_dir(pair.home.beside("ledger")).open();
-    assert!(matches!(open_copy(), Err(Error::AlreadyOpen { .. })), "of the store that has both ledgers' locks");
+    assert!(
+        matches!(open_copy(), Err(Error::AlreadyOpen { .. })),
+        "of the store that has both ledgers' locks"
+    );
     store.close().unwrap();
     assert!(matches!(open_copy(), Err(Error::Damaged { part: Part::Ledger, .. })));
     assert_eq!(ledger_of(), [new]);
@@ -388,12 +425,18 @@ fn verifying_a_closed_store_changes_nothing_and_makes_none() {
         files.remove(Path::new("lock"));
         (
             files,
-            contents(&pair.home.beside("ledger")).into_iter().filter(|(name, _)| name.extension().is_none()).collect::<Vec<_>>(),
+            contents(&pair.home.beside("ledger"))
+                .into_iter()
+                .filter(|(name, _)| name.extension().is_none())
+                .collect::<Vec<_>>(),
         )
     };
     let before = files();
     let verified = pair.builder().verify().unwrap();
-    assert_eq!((verified.accounts, verified.sign_ins, verified.tokens, verified.sign_outs), (2, 2, 4, 1));
+    assert_eq!(
+        (verified.accounts, verified.sign_ins, verified.tokens, verified.sign_outs),
+        (2, 2, 4, 1)
+    );
     assert!(verified.is_sound());
     assert!(files() == before);
     // One changed byte in the middle of the ledger's used slots.

@@ -25,7 +25,10 @@ fn a_full_disk_still_takes_sign_outs_from_the_reserve() {
     for number in 0..reserve {
         store.sign_out(SignOut::account(&account(number))).unwrap();
     }
-    assert!(matches!(store.sign_out(SignOut::account(&account(59))), Err(Error::Full(Part::Ledger))));
+    assert!(matches!(
+        store.sign_out(SignOut::account(&account(59))),
+        Err(Error::Full(Part::Ledger))
+    ));
     assert!(lives[59].is_live().unwrap(), "a refused sign-out changes nothing");
     machine.set_full(false);
     store.sign_out(SignOut::account(&account(59))).unwrap();
@@ -33,7 +36,10 @@ fn a_full_disk_still_takes_sign_outs_from_the_reserve() {
     machine.cut_power(1);
     let store = open(&machine);
     let gone = |number: &u32| store.account(&account(*number)).unwrap().is_empty();
-    assert_eq!((0..60).filter(gone).collect::<Vec<_>>(), (0..reserve).chain([59]).collect::<Vec<_>>());
+    assert_eq!(
+        (0..60).filter(gone).collect::<Vec<_>>(),
+        (0..reserve).chain([59]).collect::<Vec<_>>()
+    );
 }
 
 #[test]
@@ -46,7 +52,9 @@ fn a_failing_sync_is_indeterminate_and_everything_is_refused() {
     machine.set_failing_syncs(true);
     assert!(matches!(store.sign_out(SignOut::account(&account(1))), Err(Error::Indeterminate(_))));
     machine.set_failing_syncs(false);
-    let poisoned = |result: Result<()>| assert!(matches!(result, Err(Error::Poisoned(Part::Ledger))), "{result:?}");
+    let poisoned = |result: Result<()>| {
+        assert!(matches!(result, Err(Error::Poisoned(Part::Ledger))), "{result:?}")
+    };
     poisoned(live.put(refresh("rt")).map(drop));
     poisoned(other.refresh_token(&client()).map(drop));
     poisoned(store.sign_out(SignOut::account(&account(2))).map(drop));
@@ -57,7 +65,10 @@ fn a_failing_sync_is_indeterminate_and_everything_is_refused() {
     machine.cut_power(1);
     let found = open(&machine).account(&account(1)).unwrap().len();
     assert_eq!(open(&machine).account(&account(1)).unwrap().len(), found);
-    assert_eq!(open(&machine).account(&account(2)).unwrap()[0].refresh_token(&client()).unwrap(), Some(refresh("rt")));
+    assert_eq!(
+        open(&machine).account(&account(2)).unwrap()[0].refresh_token(&client()).unwrap(),
+        Some(refresh("rt"))
+    );
 }
 
 #[test]
@@ -93,7 +104,8 @@ fn sign_outs_work_when_the_engine_has_failed() {
     assert!(matches!(store.close(), Err(Error::Poisoned(Part::Engine))));
     drop(lives);
     let store = open(&machine);
-    let live: Vec<u32> = (1..=4).filter(|n| !store.account(&account(*n)).unwrap().is_empty()).collect();
+    let live: Vec<u32> =
+        (1..=4).filter(|n| !store.account(&account(*n)).unwrap().is_empty()).collect();
     assert_eq!(live, [4]);
 }
 
@@ -156,7 +168,8 @@ fn a_death_at_any_call_of_opening_revives_nobody() {
         let finished = builder(&machine).open().is_ok();
         machine.cut_power(calls);
         let store = open(&machine);
-        let living: Vec<u32> = (0..10).filter(|n| !store.account(&account(*n)).unwrap().is_empty()).collect();
+        let living: Vec<u32> =
+            (0..10).filter(|n| !store.account(&account(*n)).unwrap().is_empty()).collect();
         assert_eq!(living, [5, 6, 7, 8, 9], "after {calls} calls");
         if finished {
             break;
@@ -185,7 +198,8 @@ fn what_is_missing_or_foreign_is_damage_and_can_be_forgotten() {
     let foreign = Machine::new();
     open(&foreign).close().unwrap();
     let foreign = foreign.files();
-    let foreign_ledger = foreign.iter().find(|(name, _)| name.starts_with("ledger-")).unwrap().1.clone();
+    let foreign_ledger =
+        foreign.iter().find(|(name, _)| name.starts_with("ledger-")).unwrap().1.clone();
     let header_only = machine.files()[&ledger][..512].to_vec();
     type Change = Box<dyn Fn(&mut BTreeMap<String, Vec<u8>>)>;
     let named = |name: &str| name.to_owned();
@@ -207,7 +221,10 @@ fn what_is_missing_or_foreign_is_damage_and_can_be_forgotten() {
             let name = named(&ledger);
             Box::new(move |files| drop(files.insert(name.clone(), header_only.clone())))
         }),
-        (Part::Keyring, Box::new(|files| *files.get_mut("keyring").unwrap().last_mut().unwrap() ^= 1)),
+        (
+            Part::Keyring,
+            Box::new(|files| *files.get_mut("keyring").unwrap().last_mut().unwrap() ^= 1),
+        ),
         (Part::Keyring, Box::new(|files| files.get_mut("keyring").unwrap().truncate(100))),
     ];
     for (number, (part, change)) in cases.into_iter().enumerate() {
@@ -217,7 +234,11 @@ fn what_is_missing_or_foreign_is_damage_and_can_be_forgotten() {
             Err(Error::Damaged { part: found, .. }) => assert_eq!(found, part, "case {number}"),
             other => panic!("case {number}: {other:?}"),
         }
-        assert_eq!((changed.files(), changed.rows()), before, "case {number}: refusing changes nothing");
+        assert_eq!(
+            (changed.files(), changed.rows()),
+            before,
+            "case {number}: refusing changes nothing"
+        );
         let store = builder(&changed).on_damage(OnDamage::ForgetEveryone).open().unwrap();
         assert!(store.accounts(Page::first(10)).unwrap().accounts.is_empty());
         let live = store.sign_in(sign_in(1)).unwrap();
@@ -225,7 +246,10 @@ fn what_is_missing_or_foreign_is_damage_and_can_be_forgotten() {
         store.close().unwrap();
         drop(live);
         let store = open(&changed);
-        assert_eq!(store.account(&account(1)).unwrap()[0].refresh_token(&client()).unwrap(), Some(refresh("new")));
+        assert_eq!(
+            store.account(&account(1)).unwrap()[0].refresh_token(&client()).unwrap(),
+            Some(refresh("new"))
+        );
         assert!(store.account(&account(3)).unwrap().is_empty());
     }
 }
@@ -235,7 +259,9 @@ fn a_foreign_keyring_with_the_same_key_finds_no_ledger() {
     let (machine, other) = (Machine::new(), Machine::new());
     open(&machine).close().unwrap();
     open(&other).close().unwrap();
-    let changed = with_files(&machine, |files| drop(files.insert("keyring".into(), other.files()["keyring"].clone())));
+    let changed = with_files(&machine, |files| {
+        drop(files.insert("keyring".into(), other.files()["keyring"].clone()))
+    });
     assert!(matches!(builder(&changed).open(), Err(Error::Damaged { part: Part::Ledger, .. })));
 }
 
@@ -248,8 +274,11 @@ fn an_older_ledger_than_the_engine_has_seen_is_damage() {
     let older = machine.files();
     store.sign_out(SignOut::account(&account(1))).unwrap();
     // Any of these tells the engine how far the ledger was.
-    let tellers: [fn(&TokenStore); 3] =
-        [|store| drop(store.sign_in(sign_in(2)).unwrap()), |store| assert!(store.wait_reclaimed().is_ok()), |_| {}];
+    let tellers: [fn(&TokenStore); 3] = [
+        |store| drop(store.sign_in(sign_in(2)).unwrap()),
+        |store| assert!(store.wait_reclaimed().is_ok()),
+        |_| {},
+    ];
     for (number, teller) in tellers.into_iter().enumerate() {
         let machine = machine.copy();
         let store = open(&machine);

@@ -40,7 +40,11 @@ fn guest_token() -> AccessToken {
 }
 
 fn family_token() -> RefreshToken {
-    RefreshToken { family_id: Some("1".into()), expires_at: Some(now() + 48 * HOUR), ..refresh(&text("family", 7000)) }
+    RefreshToken {
+        family_id: Some("1".into()),
+        expires_at: Some(now() + 48 * HOUR),
+        ..refresh(&text("family", 7000))
+    }
 }
 
 fn app() -> AccountId {
@@ -65,16 +69,29 @@ fn make() {
     store.sign_out(SignOut::everybody()).unwrap();
     clock.advance(HOUR / 60);
 
-    let first = store.sign_in(sign_in(1).session(session(1)).subject(subject(1)).alias(alias())).unwrap();
-    first.put([access("a", "access").into(), refresh("refresh").into(), IdToken::new(client(), "id").into()]).unwrap();
+    let first =
+        store.sign_in(sign_in(1).session(session(1)).subject(subject(1)).alias(alias())).unwrap();
+    first
+        .put([
+            access("a", "access").into(),
+            refresh("refresh").into(),
+            IdToken::new(client(), "id").into(),
+        ])
+        .unwrap();
     first.put([guest_token().into(), family_token().into()]).unwrap();
     let second = store.sign_in(sign_in(1).session(session(2))).unwrap();
     second.put(refresh("second")).unwrap();
-    store.sign_in(SignIn::new(app(), tenant(1))).unwrap().put(access("app/.default", "app")).unwrap();
+    store
+        .sign_in(SignIn::new(app(), tenant(1)))
+        .unwrap()
+        .put(access("app/.default", "app"))
+        .unwrap();
 
     // Gone: by account, session, subject and tenant; and one sign-in each that none of these is about.
     for number in 3..=7 {
-        let live = store.sign_in(sign_in(number).session(session(number)).subject(subject(number))).unwrap();
+        let live = store
+            .sign_in(sign_in(number).session(session(number)).subject(subject(number)))
+            .unwrap();
         live.put([access("a", "gone").into(), refresh("gone too").into()]).unwrap();
     }
     let other = store.sign_in(sign_in(4).session(session(40))).unwrap();
@@ -133,7 +150,10 @@ fn a_store_opens_with_each_of_its_keys_also_after_it_was_opened_by_one() {
         let home = Home::new();
         copy(&store_of(version), &home.path());
         let before = fs::read(home.path().join("keyring")).unwrap();
-        assert!(matches!(builder_at(&home.path()).key(KeySource::bytes([9; 32])).open(), Err(Error::KeyRejected)));
+        assert!(matches!(
+            builder_at(&home.path()).key(KeySource::bytes([9; 32])).open(),
+            Err(Error::KeyRejected)
+        ));
         assert_eq!(fs::read(home.path().join("keyring")).unwrap(), before);
     }
 }
@@ -145,7 +165,11 @@ fn a_store_of_version_1_is_one_of_version_2_once_it_was_opened() {
     let version = |path: &Path| fs::read(path.join("keyring")).unwrap()[4];
     copy(&store_of("v1"), &home.path());
     assert_eq!(version(&home.path()), 1);
-    let builder = || builder_at(&home.path()).key(KeySource::bytes(KEY)).clock(ManualClock::new(now() + HOUR / 10));
+    let builder = || {
+        builder_at(&home.path())
+            .key(KeySource::bytes(KEY))
+            .clock(ManualClock::new(now() + HOUR / 10))
+    };
     assert_eq!(builder().history().unwrap().records.len(), 9, "a look changes nothing");
     assert_eq!(version(&home.path()), 1);
     builder().open().unwrap().close().unwrap();
@@ -162,14 +186,28 @@ fn living(store: &TokenStore) -> Vec<(&'static str, Vec<String>)> {
         let live = store.account(&by_name(sub)).unwrap();
         let mut tokens: Vec<String> = live
             .iter()
-            .map(|live| live.refresh_token(&client()).unwrap().map_or("none".into(), |token| token.secret.expose().to_owned()))
+            .map(|live| {
+                live.refresh_token(&client())
+                    .unwrap()
+                    .map_or("none".into(), |token| token.secret.expose().to_owned())
+            })
             .collect();
         tokens.sort();
         tokens
     };
-    let users =
-        ["signed out before", "signed out by name", "signed out by subject", "live by subject", "live by name", "live by both"];
-    users.into_iter().map(|sub| (sub, tokens_of(sub))).filter(|(_, tokens)| !tokens.is_empty()).collect()
+    let users = [
+        "signed out before",
+        "signed out by name",
+        "signed out by subject",
+        "live by subject",
+        "live by name",
+        "live by both",
+    ];
+    users
+        .into_iter()
+        .map(|sub| (sub, tokens_of(sub)))
+        .filter(|(_, tokens)| !tokens.is_empty())
+        .collect()
 }
 
 /// Version 1 had two accounts for one issuer and subject, and sign-outs of the one spared the other.
@@ -177,7 +215,11 @@ fn living(store: &TokenStore) -> Vec<(&'static str, Vec<String>)> {
 fn whoever_was_signed_out_by_one_of_two_names_is_out_by_both() {
     let home = Home::new();
     copy(&store_of("v1").with_file_name("two-names"), &home.path());
-    let builder = || builder_at(&home.path()).key(KeySource::bytes(KEY)).clock(ManualClock::new(now() + HOUR / 10));
+    let builder = || {
+        builder_at(&home.path())
+            .key(KeySource::bytes(KEY))
+            .clock(ManualClock::new(now() + HOUR / 10))
+    };
     let mut live: Vec<(&str, Vec<String>)> = vec![
         ("signed out before", vec!["signed out before".into()]),
         ("live by subject", vec!["live by subject".into()]),
@@ -200,7 +242,9 @@ fn whoever_was_signed_out_by_one_of_two_names_is_out_by_both() {
         assert_eq!(living(&store), live);
     }
     // Refresh tokens are taken from under the older name too.
-    let taken = store.sign_out(SignOut::account(&by_name("signed out before")).taking_refresh_tokens()).unwrap();
+    let taken = store
+        .sign_out(SignOut::account(&by_name("signed out before")).taking_refresh_tokens())
+        .unwrap();
     assert_eq!((taken.refresh_tokens.len(), taken.refresh_tokens_missed), (1, false));
     live.retain(|(one, _)| *one != "signed out before");
     // A sign-in by the one name ends what lives by the other.
@@ -210,7 +254,11 @@ fn whoever_was_signed_out_by_one_of_two_names_is_out_by_both() {
     store.close().unwrap();
     drop(new);
     let store = builder().open().unwrap();
-    assert_eq!(living(&store), [("live by both", vec!["by name".into(), "none".into()])], "after a restart");
+    assert_eq!(
+        living(&store),
+        [("live by both", vec!["by name".into(), "none".into()])],
+        "after a restart"
+    );
     assert!(store.verify().unwrap().is_sound());
 
     // An older copy of the engine brings nobody back either.
@@ -218,7 +266,10 @@ fn whoever_was_signed_out_by_one_of_two_names_is_out_by_both() {
     for entry in fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap()) {
         if entry.file_name().to_string_lossy().starts_with("engine-") {
             fs::remove_dir_all(entry.path()).unwrap();
-            copy(&store_of("v1").with_file_name("two-names").join(entry.file_name()), &entry.path());
+            copy(
+                &store_of("v1").with_file_name("two-names").join(entry.file_name()),
+                &entry.path(),
+            );
         }
     }
     let store = builder().open().unwrap();
@@ -232,11 +283,19 @@ fn whoever_was_signed_out_by_one_of_two_names_is_out_by_both() {
 fn sign_outs_by_either_of_two_names_are_on_record() {
     let home = Home::new();
     copy(&store_of("v1").with_file_name("two-names"), &home.path());
-    let builder = || builder_at(&home.path()).key(KeySource::bytes(KEY)).clock(ManualClock::new(now() + HOUR / 10));
+    let builder = || {
+        builder_at(&home.path())
+            .key(KeySource::bytes(KEY))
+            .clock(ManualClock::new(now() + HOUR / 10))
+    };
     let scope = |sub: &str| Scope::Account(by_name(sub));
     let history = builder().history().unwrap();
     for sub in ["signed out by name", "signed out by subject", "signed out before"] {
-        assert_eq!((history.of(&scope(sub)).count(), history.covering(&[scope(sub)]).count()), (1, 1), "{sub}");
+        assert_eq!(
+            (history.of(&scope(sub)).count(), history.covering(&[scope(sub)]).count()),
+            (1, 1),
+            "{sub}"
+        );
     }
     let store = builder().open().unwrap();
     for sub in ["signed out by name", "signed out by subject", "signed out before"] {
@@ -263,33 +322,53 @@ fn whoever_was_signed_in_to(version: &str) {
     let store = opened(version, &home, KeySource::bytes(KEY));
     let live = store.account(&account(1)).unwrap();
     let [second, first] = live.as_slice() else { panic!("two sign-ins, the newest first") };
-    assert_eq!((first.session(), first.subject(), first.aliases()), (Some(&session(1)), Some(&subject(1)), [alias()].as_slice()));
-    assert_eq!((first.tenant(), second.session(), second.subject()), (&tenant(1), Some(&session(2)), None));
+    assert_eq!(
+        (first.session(), first.subject(), first.aliases()),
+        (Some(&session(1)), Some(&subject(1)), [alias()].as_slice())
+    );
+    assert_eq!(
+        (first.tenant(), second.session(), second.subject()),
+        (&tenant(1), Some(&session(2)), None)
+    );
     assert_eq!(first.signed_in_at(), now() + HOUR / 60);
     assert!(store.resume(&account(1), first.id()).unwrap().as_ref() == Some(first));
 
     assert!(first.access_token(&query("a")).unwrap() == Some(access("a", "access")));
-    let guests = query("c").tenant(tenant(2)).resource("https://api.example.com").token_type("dpop");
-    assert!(first.access_token(&guests.partition(Partition::on_behalf_of("assertion"))).unwrap() == Some(guest_token()));
+    let guests =
+        query("c").tenant(tenant(2)).resource("https://api.example.com").token_type("dpop");
+    assert!(
+        first.access_token(&guests.partition(Partition::on_behalf_of("assertion"))).unwrap()
+            == Some(guest_token())
+    );
     assert!(first.refresh_token(&client()).unwrap() == Some(refresh("refresh")));
     assert!(first.refresh_token(RefreshQuery::family("1")).unwrap() == Some(family_token()));
     assert!(first.id_token(&client()).unwrap() == Some(IdToken::new(client(), "id")));
     assert!(second.refresh_token(&client()).unwrap() == Some(refresh("second")));
-    assert!(second.access_token(&query("guest").tenant(tenant(7))).unwrap().is_none(), "its tenant was signed out before");
+    assert!(
+        second.access_token(&query("guest").tenant(tenant(7))).unwrap().is_none(),
+        "its tenant was signed out before"
+    );
 
     let of_app = store.account(&app()).unwrap().remove(0);
-    assert!(of_app.access_token(&query("app/.default")).unwrap() == Some(access("app/.default", "app")));
+    assert!(
+        of_app.access_token(&query("app/.default")).unwrap() == Some(access("app/.default", "app"))
+    );
     let other = store.account(&account(4)).unwrap();
     assert_eq!(other.len(), 1, "only one session has ended");
     assert!(other[0].refresh_token(&client()).unwrap() == Some(refresh("another session's")));
 
-    let found = |accounts: Vec<Account>| accounts.into_iter().map(|account| account.id).collect::<Vec<_>>();
+    let found =
+        |accounts: Vec<Account>| accounts.into_iter().map(|account| account.id).collect::<Vec<_>>();
     assert_eq!(found(store.accounts_of_session(&session(1)).unwrap()), [account(1)]);
     assert_eq!(found(store.accounts_of_subject(&subject(1)).unwrap()), [account(1)]);
     assert_eq!(found(store.accounts_of_alias(&alias()).unwrap()), [account(1)]);
-    let all: HashSet<_> = found(store.accounts(Page::first(99)).unwrap().accounts).into_iter().collect();
+    let all: HashSet<_> =
+        found(store.accounts(Page::first(99)).unwrap().accounts).into_iter().collect();
     assert_eq!(all, [account(1), account(4), app()].into());
-    assert_eq!(found(store.accounts_in(&tenant(2), Page::first(99)).unwrap().accounts), [account(1)]);
+    assert_eq!(
+        found(store.accounts_in(&tenant(2), Page::first(99)).unwrap().accounts),
+        [account(1)]
+    );
     store.close().unwrap();
 }
 
@@ -321,7 +400,10 @@ fn whoever_was_signed_out_of(version: &str) {
     assert_eq!(recorded(Scope::Account(account(1))), (9, at(2), Some(now())));
     assert_eq!(recorded(Scope::Account(account(8))), (11, at(3), None));
     let nobody = last(Scope::Account(account(2)));
-    assert_eq!((nobody.record.map(|record| record.kind), nobody.known_since), (Some(ScopeKind::Everybody), now()));
+    assert_eq!(
+        (nobody.record.map(|record| record.kind), nobody.known_since),
+        (Some(ScopeKind::Everybody), now())
+    );
     assert_eq!((store.stats().unwrap().synced, store.verify().unwrap().sign_outs), (11, 9));
     // And the store goes on from there.
     let live = store.sign_in(sign_in(3)).unwrap();

@@ -12,7 +12,8 @@ use oubliette_testkit::fixture::open;
 fn sign_outs_after_a_compaction_are_in_the_new_file() {
     let folder = tempfile::tempdir().unwrap();
     let open = || {
-        let builder = TokenStore::builder(folder.path().join("tokens")).key(KeySource::bytes([7; 32]));
+        let builder =
+            TokenStore::builder(folder.path().join("tokens")).key(KeySource::bytes([7; 32]));
         builder.clock(ManualClock::new(now())).open().unwrap()
     };
     let store = open();
@@ -20,7 +21,9 @@ fn sign_outs_after_a_compaction_are_in_the_new_file() {
     // More waste than a chunk of the ledger, so that the sweep compacts it.
     std::thread::scope(|scope| {
         for _ in 0..16 {
-            scope.spawn(|| (0..100).for_each(|_| drop(store.sign_out(SignOut::account(&account(9))).unwrap())));
+            scope.spawn(|| {
+                (0..100).for_each(|_| drop(store.sign_out(SignOut::account(&account(9))).unwrap()))
+            });
         }
     });
     let before = store.stats().unwrap().fences;
@@ -31,7 +34,11 @@ fn sign_outs_after_a_compaction_are_in_the_new_file() {
     let store = open();
     assert!(store.account(&account(1)).unwrap().is_empty());
     let last = store.last_sign_out(&Scope::Account(account(1))).unwrap();
-    assert_eq!(last.exact.map(|record| record.position), Some(1602), "one opening and 1600 sign-outs before it");
+    assert_eq!(
+        last.exact.map(|record| record.position),
+        Some(1602),
+        "one opening and 1600 sign-outs before it"
+    );
 }
 
 // Without it: a failed sync of the ledger is tried once more.
@@ -84,7 +91,8 @@ fn a_call_that_outgrows_the_reserve_can_be_torn_and_is_mended() {
         drop(store);
         machine.cut_power(seed);
         let store = machine.builder().clock(ManualClock::new(now())).open();
-        let store = store.unwrap_or_else(|error| panic!("died after {calls} calls, seed {seed}: {error:?}"));
+        let store = store
+            .unwrap_or_else(|error| panic!("died after {calls} calls, seed {seed}: {error:?}"));
         let live = store.accounts_of_session(&session(1)).unwrap().len();
         assert!(live == 0 || (live == 48 && !done), "{live} live after {calls} calls, seed {seed}");
         *(if live == 0 { &mut whole } else { &mut torn }) += 1;
@@ -134,7 +142,14 @@ fn a_put_that_a_sign_out_overtakes_says_so() {
     // A put asks for the time before its commit and after it. The sign-out comes between.
     trap.set(2, {
         let store = store.clone();
-        move || assert!(std::thread::spawn(move || store.sign_out(SignOut::account(&account(1)))).join().unwrap().is_ok())
+        move || {
+            assert!(
+                std::thread::spawn(move || store.sign_out(SignOut::account(&account(1))))
+                    .join()
+                    .unwrap()
+                    .is_ok()
+            )
+        }
     });
     assert!(matches!(live.put(refresh("rt")), Err(Error::SignedOut)));
 }
@@ -162,7 +177,8 @@ fn a_new_life_has_a_new_generation() {
     let store = open(&machine);
     // `format 1 | 'H' | epoch 4 | generation 16 | ...`, see docs/format.md.
     let generation = || {
-        let header = machine.rows().into_iter().find(|(key, _)| key[0] == b'A' && key.len() == 18).unwrap();
+        let header =
+            machine.rows().into_iter().find(|(key, _)| key[0] == b'A' && key.len() == 18).unwrap();
         header.1[6..22].to_vec()
     };
     store.sign_in(sign_in(1)).unwrap();
@@ -212,7 +228,9 @@ fn a_large_token_is_read_whole_beside_writers_of_it() {
                 }
             });
         }
-        let read = |_| live.access_token(&query("a")).map(|token| token.unwrap().secret.expose().to_owned());
+        let read = |_| {
+            live.access_token(&query("a")).map(|token| token.unwrap().secret.expose().to_owned())
+        };
         let found: Vec<_> = (0..1000).map(read).collect();
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
         for token in found {
@@ -233,7 +251,8 @@ fn a_sign_in_of_a_session_waits_while_the_session_is_signed_out() {
     trap.set(1, {
         let store = store.clone();
         move || {
-            let signing_in = std::thread::spawn(move || store.sign_in(sign_in(1).session(session(1))));
+            let signing_in =
+                std::thread::spawn(move || store.sign_in(sign_in(1).session(session(1))));
             // It must be kept waiting; if it is not, it has time to come between.
             for _ in 0..10_000 {
                 std::thread::yield_now();
@@ -316,7 +335,8 @@ fn nobody_is_deleted_for_a_sign_out_that_was_lost() {
     for seed in 0..16 {
         let machine = Machine::new();
         let store = open(&machine);
-        let lives = [1, 2].map(|number| store.sign_in(SignIn::new(account(number), tenant(1))).unwrap());
+        let lives =
+            [1, 2].map(|number| store.sign_in(SignIn::new(account(number), tenant(1))).unwrap());
         let other = store.sign_in(sign_in(3)).unwrap();
         machine.set_holding_syncs(true);
         let signing_out = std::thread::spawn({

@@ -14,7 +14,9 @@ type Snapshot = (std::collections::BTreeMap<PathBuf, Option<Vec<u8>>>, Vec<(Path
 
 fn snapshot(folder: &Path) -> Snapshot {
     let contents = contents(folder);
-    let changed = contents.keys().map(|name| (name.clone(), folder.join(name).metadata().unwrap().modified().unwrap()));
+    let changed = contents
+        .keys()
+        .map(|name| (name.clone(), folder.join(name).metadata().unwrap().modified().unwrap()));
     let changed = changed.collect();
     (contents, changed)
 }
@@ -42,20 +44,39 @@ fn it_tells_who_was_signed_out_when_and_how() {
 
     let history = machine.builder().history().unwrap();
     use ScopeKind::*;
-    assert_eq!(kinds(history.records.iter()), [Account, Session, Account, Subject, Tenant, Everybody]);
+    assert_eq!(
+        kinds(history.records.iter()),
+        [Account, Session, Account, Subject, Tenant, Everybody]
+    );
     assert!(history.records.is_sorted_by_key(|record| record.position));
     let [a, s, sa, .., e] = history.records.as_slice() else { panic!() };
     assert_eq!((a.position, a.at, a.signed_in_before), (first.position, now(), None));
-    assert_eq!((sa.position, sa.at, sa.signed_in_before), (by_session.position, by_session.at, Some(now())));
-    assert_eq!((s.signed_in_before, e.position, e.signed_in_before), (Some(now()), last.position, None));
+    assert_eq!(
+        (sa.position, sa.at, sa.signed_in_before),
+        (by_session.position, by_session.at, Some(now()))
+    );
+    assert_eq!(
+        (s.signed_in_before, e.position, e.signed_in_before),
+        (Some(now()), last.position, None)
+    );
     assert_eq!((history.position, history.known_since), (last.position, now()));
 
     // Of a few scopes the same as of all.
-    for scope in [Scope::Account(account(7)), Scope::Session(session(1)), Scope::Subject(subject(2)), Scope::Tenant(tenant(1))] {
+    for scope in [
+        Scope::Account(account(7)),
+        Scope::Session(session(1)),
+        Scope::Subject(subject(2)),
+        Scope::Tenant(tenant(1)),
+    ] {
         let one = std::slice::from_ref(&scope);
         let few = machine.builder().history_of(one).unwrap();
-        assert!(few.of(&scope).eq(history.of(&scope)) && few.covering(one).eq(history.covering(one)));
-        assert_eq!((few.records.len(), few.position, few.known_since), (2, history.position, history.known_since));
+        assert!(
+            few.of(&scope).eq(history.of(&scope)) && few.covering(one).eq(history.covering(one))
+        );
+        assert_eq!(
+            (few.records.len(), few.position, few.known_since),
+            (2, history.position, history.known_since)
+        );
     }
 
     // Each answer agrees with the open store's.
@@ -70,13 +91,26 @@ fn it_tells_who_was_signed_out_when_and_how() {
         Scope::Session(session(2)),
     ];
     for scope in &scopes {
-        let told = history.of(scope).next_back().map(|record| (record.position, record.at, record.signed_in_before));
-        let known = store.last_sign_out(scope).unwrap().exact.map(|record| (record.position, record.at, record.signed_in_before));
+        let told = history
+            .of(scope)
+            .next_back()
+            .map(|record| (record.position, record.at, record.signed_in_before));
+        let known = store
+            .last_sign_out(scope)
+            .unwrap()
+            .exact
+            .map(|record| (record.position, record.at, record.signed_in_before));
         assert_eq!(told, known, "{scope:?}");
     }
     assert_eq!(kinds(history.covering(&[])), [Everybody]);
-    assert_eq!(kinds(history.covering(&[Scope::Account(account(1)), Scope::Tenant(tenant(1))])), [Account, Tenant, Everybody]);
-    assert_eq!(kinds(history.covering(&[Scope::Session(session(1)), Scope::Session(session(9))])), [Session, Everybody]);
+    assert_eq!(
+        kinds(history.covering(&[Scope::Account(account(1)), Scope::Tenant(tenant(1))])),
+        [Account, Tenant, Everybody]
+    );
+    assert_eq!(
+        kinds(history.covering(&[Scope::Session(session(1)), Scope::Session(session(9))])),
+        [Session, Everybody]
+    );
 
     let day = |days: u64| {
         let seconds = 1_800_000_000 / 86_400 * 86_400 + days * 86_400;
@@ -91,7 +125,10 @@ fn it_tells_who_was_signed_out_when_and_how() {
         ((day(1), Subject), 1),
     ];
     assert_eq!(history.by_day(), expected.into());
-    assert!(!format!("{history:?}").contains("user-"), "whom, only who has the key and asks by id is told");
+    assert!(
+        !format!("{history:?}").contains("user-"),
+        "whom, only who has the key and asks by id is told"
+    );
 }
 
 #[test]
@@ -125,7 +162,8 @@ fn it_reads_beside_the_app_and_changes_nothing() {
     for elsewhere in [false, true] {
         let home = Home::new();
         let ledger_dir = home.beside("ledgers");
-        let builder = || if elsewhere { home.builder().ledger_dir(&ledger_dir) } else { home.builder() };
+        let builder =
+            || if elsewhere { home.builder().ledger_dir(&ledger_dir) } else { home.builder() };
         let store = builder().open().unwrap();
         store.sign_out(SignOut::account(&account(1))).unwrap();
         store.wait_reclaimed().unwrap();
@@ -166,8 +204,14 @@ fn it_wants_the_key_and_an_undamaged_ledger() {
     store.close().unwrap();
     let with = |key| TokenStore::builder(home.path()).key(key).history();
     assert!(matches!(with(KeySource::bytes([8; 32])), Err(Error::KeyRejected)));
-    assert!(matches!(with(KeySource::file(home.beside("none"))), Err(Error::KeyUnavailable { .. })));
-    assert!(matches!(TokenStore::builder(home.path()).history(), Err(Error::InvalidInput { field: "key", .. })));
+    assert!(matches!(
+        with(KeySource::file(home.beside("none"))),
+        Err(Error::KeyUnavailable { .. })
+    ));
+    assert!(matches!(
+        TokenStore::builder(home.path()).history(),
+        Err(Error::InvalidInput { field: "key", .. })
+    ));
 
     let ledger = entry(&home.path(), "ledger-");
     let sound = fs::read(&ledger).unwrap();
@@ -176,7 +220,10 @@ fn it_wants_the_key_and_an_undamaged_ledger() {
         let mut bytes = sound.clone();
         bytes[at] ^= 1;
         fs::write(&ledger, bytes).unwrap();
-        assert!(matches!(home.builder().history(), Err(Error::Damaged { part: Part::Ledger, .. })), "byte {at}");
+        assert!(
+            matches!(home.builder().history(), Err(Error::Damaged { part: Part::Ledger, .. })),
+            "byte {at}"
+        );
     }
     fs::write(&ledger, &sound[..sound.len() - 64 * 1024]).unwrap();
     assert!(home.builder().history().is_ok(), "whole chunks of filler are no records");
@@ -201,11 +248,17 @@ fn a_reader_beside_writers_misses_nothing_and_sees_no_damage() {
             let (store, acknowledged, done) = (&store, &acknowledged, &done);
             scope.spawn(move || {
                 while !done.load(Ordering::Relaxed) {
-                    let sign_out = if writer == 0 { SignOut::account(&account(100)) } else { SignOut::session(&session(1)) };
+                    let sign_out = if writer == 0 {
+                        SignOut::account(&account(100))
+                    } else {
+                        SignOut::session(&session(1))
+                    };
                     let receipt = store.sign_out(sign_out).unwrap();
                     acknowledged.fetch_max(receipt.position, Ordering::Relaxed);
                     if writer == 1 {
-                        (0..8).for_each(|number| drop(store.sign_in(sign_in(number).session(session(1))).unwrap()));
+                        (0..8).for_each(|number| {
+                            drop(store.sign_in(sign_in(number).session(session(1))).unwrap())
+                        });
                     }
                 }
             });
@@ -226,9 +279,16 @@ fn a_reader_beside_writers_misses_nothing_and_sees_no_damage() {
                 assert!(history.position >= before, "{} of {before}", history.position);
                 if before > 20 {
                     let last = history.of(&Scope::Session(session(1))).next_back().unwrap();
-                    let at = |number| history.of(&Scope::Account(account(number))).next_back().unwrap().position;
+                    let at = |number| {
+                        history.of(&Scope::Account(account(number))).next_back().unwrap().position
+                    };
                     let positions: Vec<u64> = (0..8).map(at).collect();
-                    assert!(positions.iter().all(|at| (last.position + 1..=last.position + 8).contains(at)), "{positions:?}");
+                    assert!(
+                        positions
+                            .iter()
+                            .all(|at| (last.position + 1..=last.position + 8).contains(at)),
+                        "{positions:?}"
+                    );
                     reads += 1;
                 }
             }

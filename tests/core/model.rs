@@ -56,10 +56,24 @@ enum Verb {
 }
 
 fn any_verb() -> impl Strategy<Value = Verb> {
-    let sign_in =
-        (0..3u32, 0..3u32, proptest::option::of(0..4u32), proptest::option::of(0..4u32), prop_oneof![Just(0), 0..40u64])
-            .prop_map(|(account, tenant, session, subject, ago)| Verb::SignIn { account, tenant, session, subject, ago });
-    let put = (0..8usize, proptest::collection::vec((0..3u32, proptest::option::of(0..3u32), 1..400u64), 1..4))
+    let sign_in = (
+        0..3u32,
+        0..3u32,
+        proptest::option::of(0..4u32),
+        proptest::option::of(0..4u32),
+        prop_oneof![Just(0), 0..40u64],
+    )
+        .prop_map(|(account, tenant, session, subject, ago)| Verb::SignIn {
+            account,
+            tenant,
+            session,
+            subject,
+            ago,
+        });
+    let put = (
+        0..8usize,
+        proptest::collection::vec((0..3u32, proptest::option::of(0..3u32), 1..400u64), 1..4),
+    )
         .prop_map(|(handle, tokens)| Verb::Put { handle, tokens });
     let sign_out = (0..5u32, 0..4u32, proptest::option::of(0..60u64), any::<bool>())
         .prop_map(|(scope, number, ago, taking)| Verb::SignOut { scope, number, ago, taking });
@@ -130,7 +144,11 @@ fn at(time: u64) -> std::time::SystemTime {
 /// Opens the store, if need be after the machine died once more while opening it.
 fn open(machine: &Machine, clock: &ManualClock) -> TokenStore {
     let builder = || {
-        let builder = machine.builder().clock(clock.clone()).skew(Duration::ZERO).max_sign_ins(MAX_SIGN_INS as u8);
+        let builder = machine
+            .builder()
+            .clock(clock.clone())
+            .skew(Duration::ZERO)
+            .max_sign_ins(MAX_SIGN_INS as u8);
         builder.max_sign_in_age(Duration::from_secs(MAX_AGE))
     };
     builder().open().unwrap_or_else(|error| {
@@ -166,12 +184,18 @@ impl StoreBesideModel {
             .into_iter()
             .chain(made.session.map(Who::Session))
             .chain(made.subject.map(Who::Subject));
-        !made.pushed_out && made.time + MAX_AGE > self.time && !scopes.into_iter().any(|who| self.covers(who, made))
+        !made.pushed_out
+            && made.time + MAX_AGE > self.time
+            && !scopes.into_iter().any(|who| self.covers(who, made))
     }
 
     /// Whether a sign-out that says by when users had signed in was of this session and a sign-in of this time: the provider has ended it.
     fn has_ended(&self, session: Option<u32>, time: u64) -> bool {
-        let of: Vec<&Fence> = self.fences.iter().filter(|f| session.is_some_and(|s| f.who == Who::Session(s))).collect();
+        let of: Vec<&Fence> = self
+            .fences
+            .iter()
+            .filter(|f| session.is_some_and(|s| f.who == Who::Session(s)))
+            .collect();
         let hidden = |order| of.iter().any(|f| f.cutoff == u64::MAX && f.order > order);
         of.iter().any(|f| f.cutoff != u64::MAX && time <= f.cutoff && !hidden(f.order))
     }
@@ -180,7 +204,8 @@ impl StoreBesideModel {
         match verb {
             Verb::SignIn { account: number, tenant: t, session: s, subject: u, ago } => {
                 let (number, tenant_number) = (*number, *t);
-                let mut request = SignIn::new(account(number), tenant(tenant_number)).signed_in_at(at(self.time - ago));
+                let mut request = SignIn::new(account(number), tenant(tenant_number))
+                    .signed_in_at(at(self.time - ago));
                 if let Some(s) = s {
                     request = request.session(session(*s));
                 }
@@ -190,13 +215,19 @@ impl StoreBesideModel {
                 self.order += 1;
                 match self.store().sign_in(request) {
                     Err(Error::Overtaken { again_after }) => {
-                        assert!(self.has_ended(*s, self.time - ago), "refused though nobody had ended its session");
+                        assert!(
+                            self.has_ended(*s, self.time - ago),
+                            "refused though nobody had ended its session"
+                        );
                         let again = again_after.duration_since(now()).unwrap().as_secs() + 1;
                         assert!(!self.has_ended(*s, again), "refused again after that time");
                         self.met("ended before it began");
                     }
                     Ok(handle) => {
-                        assert!(!self.has_ended(*s, self.time - ago), "taken though its session had been ended");
+                        assert!(
+                            !self.has_ended(*s, self.time - ago),
+                            "taken though its session had been ended"
+                        );
                         let (session, subject) = (*s, *u);
                         let (time, order) = (self.time - ago, self.order);
                         let (tokens, maybe) = Default::default();
@@ -215,7 +246,9 @@ impl StoreBesideModel {
                         };
                         self.made.push(made);
                         let live: Vec<usize> = (0..self.made.len())
-                            .filter(|i| self.made[*i].account == number && self.is_live(&self.made[*i]))
+                            .filter(|i| {
+                                self.made[*i].account == number && self.is_live(&self.made[*i])
+                            })
                             .collect();
                         if live.len() > MAX_SIGN_INS {
                             self.made[live[0]].pushed_out = true;
@@ -227,13 +260,19 @@ impl StoreBesideModel {
                 }
             }
             Verb::Put { handle, tokens } => self.put(*handle, tokens),
-            Verb::SignOut { scope, number, ago, taking } => self.sign_out(*scope, *number, *ago, *taking),
+            Verb::SignOut { scope, number, ago, taking } => {
+                self.sign_out(*scope, *number, *ago, *taking)
+            }
             Verb::Clock { by } => {
                 self.time += by;
                 self.clock.advance(Duration::from_secs(*by));
             }
-            Verb::Sweep { budget } => drop(self.store().sweep(*budget).map_err(|error| assert!(is_dying(&error)))),
-            Verb::Reclaim => drop(self.store().wait_reclaimed().map_err(|error| assert!(is_dying(&error)))),
+            Verb::Sweep { budget } => {
+                drop(self.store().sweep(*budget).map_err(|error| assert!(is_dying(&error))))
+            }
+            Verb::Reclaim => {
+                drop(self.store().wait_reclaimed().map_err(|error| assert!(is_dying(&error))))
+            }
             Verb::Move { kind } => {
                 let (store, key) = (self.store(), KeySource::bytes([7; 32]));
                 let moved = match kind {
@@ -250,7 +289,11 @@ impl StoreBesideModel {
                 }
             }
             Verb::Reopen => {
-                self.store.take().unwrap().close().map_or_else(|error| assert!(is_dying(&error)), drop);
+                self.store
+                    .take()
+                    .unwrap()
+                    .close()
+                    .map_or_else(|error| assert!(is_dying(&error)), drop);
                 self.reopened();
             }
             Verb::Crash { power, seed } => {
@@ -292,8 +335,12 @@ impl StoreBesideModel {
         let kept: Vec<_> = new
             .into_iter()
             .filter(|(_, t, _)| !self.covers(Who::Tenant(*t), &self.made[index]))
-            .map(|(scope, t, token)| ((scope, t), (token.secret.expose().to_owned(), token.expires_at)))
-            .map(|(place, (secret, expires))| (place, (secret, expires.unwrap().duration_since(now()).unwrap().as_secs())))
+            .map(|(scope, t, token)| {
+                ((scope, t), (token.secret.expose().to_owned(), token.expires_at))
+            })
+            .map(|(place, (secret, expires))| {
+                (place, (secret, expires.unwrap().duration_since(now()).unwrap().as_secs()))
+            })
             .collect();
         match result {
             Ok(stored) => {
@@ -344,8 +391,11 @@ impl StoreBesideModel {
         let (mut surely, mut perhaps) = (Vec::new(), Vec::new());
         if let Who::Session(_) = who {
             for number in 0..3 {
-                let of: Vec<&Made> =
-                    self.made.iter().filter(|m| m.account == number && Who::Session(m.session.unwrap_or(9)) == who).collect();
+                let of: Vec<&Made> = self
+                    .made
+                    .iter()
+                    .filter(|m| m.account == number && Who::Session(m.session.unwrap_or(9)) == who)
+                    .collect();
                 if of.iter().any(|made| self.is_live(made)) {
                     surely.push(number);
                 } else if !of.is_empty() {
@@ -360,20 +410,32 @@ impl StoreBesideModel {
                 for number in 0..3 {
                     let last = self.store().last_sign_out(&Scope::Account(account(number)));
                     let is_taken = match (last, who) {
-                        (Ok(last), Who::Session(_)) => last.exact.is_some_and(|record| record.position > known),
+                        (Ok(last), Who::Session(_)) => {
+                            last.exact.is_some_and(|record| record.position > known)
+                        }
                         // The disk died behind the sign-out.
-                        (Err(_), Who::Session(_)) => surely.contains(&number) || self.taken_after_death(number, known),
+                        (Err(_), Who::Session(_)) => {
+                            surely.contains(&number) || self.taken_after_death(number, known)
+                        }
                         _ => false,
                     };
-                    assert!(is_taken || !surely.contains(&number), "a session's account was not taken");
-                    assert!(!is_taken || surely.contains(&number) || perhaps.contains(&number), "a stranger was taken");
+                    assert!(
+                        is_taken || !surely.contains(&number),
+                        "a session's account was not taken"
+                    );
+                    assert!(
+                        !is_taken || surely.contains(&number) || perhaps.contains(&number),
+                        "a stranger was taken"
+                    );
                     if is_taken {
                         self.fences.push(Fence { who: Who::Account(number), order, cutoff });
                     }
                 }
                 assert_eq!(receipt.at, at(self.time));
                 match self.store().last_sign_out(&scope) {
-                    Ok(last) => assert_eq!(last.exact.unwrap().signed_in_before.is_none(), ago.is_none()),
+                    Ok(last) => {
+                        assert_eq!(last.exact.unwrap().signed_in_before.is_none(), ago.is_none())
+                    }
                     Err(error) => assert!(is_dying(&error), "{error:?}"),
                 }
                 self.met("signed out");
@@ -393,12 +455,26 @@ impl StoreBesideModel {
                         self.fences.push(Fence { who: Who::Account(number), order, cutoff });
                     }
                 }
-                let ended: Vec<usize> = (0..self.made.len()).filter(|i| before[*i] && !self.is_live(&self.made[*i])).collect();
+                let ended: Vec<usize> = (0..self.made.len())
+                    .filter(|i| before[*i] && !self.is_live(&self.made[*i]))
+                    .collect();
                 // Whether the record is there: asked of the ledger, since nobody may have been covered.
-                let recorded = store.last_sign_out(&scope).unwrap().exact.is_some_and(|record| record.position > known);
-                let alive = |i: &usize| store.account(&account(self.made[*i].account)).unwrap().contains(&self.made[*i].handle);
+                let recorded = store
+                    .last_sign_out(&scope)
+                    .unwrap()
+                    .exact
+                    .is_some_and(|record| record.position > known);
+                let alive = |i: &usize| {
+                    store
+                        .account(&account(self.made[*i].account))
+                        .unwrap()
+                        .contains(&self.made[*i].handle)
+                };
                 let back = ended.iter().filter(|i| alive(i)).count();
-                assert!(back == 0 || back == ended.len(), "a sign-out in doubt is whole or not at all");
+                assert!(
+                    back == 0 || back == ended.len(),
+                    "a sign-out in doubt is whole or not at all"
+                );
                 if back > 0 || (ended.is_empty() && !recorded) {
                     self.fences.truncate(undo);
                 }
@@ -411,7 +487,8 @@ impl StoreBesideModel {
     /// Whether a session's sign-out that was acknowledged has taken this account: asked of the machine's copy.
     fn taken_after_death(&self, number: u32, known: u64) -> bool {
         let copy = self.machine.copy();
-        let last = open(&copy, &self.clock).last_sign_out(&Scope::Account(account(number))).unwrap().exact;
+        let last =
+            open(&copy, &self.clock).last_sign_out(&Scope::Account(account(number))).unwrap().exact;
         last.is_some_and(|record| record.position > known)
     }
 
@@ -445,11 +522,18 @@ impl StoreBesideModel {
                     continue;
                 }
                 let found = listed.iter().find(|live| **live == self.made[index].handle).cloned();
-                if found.is_none() && self.is_live(&self.made[index]) && listed.len() == MAX_SIGN_INS {
+                if found.is_none()
+                    && self.is_live(&self.made[index])
+                    && listed.len() == MAX_SIGN_INS
+                {
                     // Pushed out by a sign-in that nobody was told of.
                     self.made[index].pushed_out = true;
                 }
-                assert_eq!(found.is_some(), self.is_live(&self.made[index]), "account {number}, sign-in {index}");
+                assert_eq!(
+                    found.is_some(),
+                    self.is_live(&self.made[index]),
+                    "account {number}, sign-in {index}"
+                );
                 if let Some(found) = found {
                     self.made[index].handle = found;
                 }
@@ -462,7 +546,8 @@ impl StoreBesideModel {
         for made in &self.made {
             let is_live = self.is_live(made);
             for (scope, t) in (0..3).flat_map(|scope| (0..3).map(move |t| (scope, t))) {
-                let read = made.handle.access_token(&query(&format!("scope{scope}")).tenant(tenant(t)));
+                let read =
+                    made.handle.access_token(&query(&format!("scope{scope}")).tenant(tenant(t)));
                 let found = match read {
                     Ok(found) => found.map(|token| token.secret.expose().to_owned()),
                     Err(error) => {
@@ -472,11 +557,20 @@ impl StoreBesideModel {
                 };
                 let may_live = is_live && !(t != made.tenant && self.covers(Who::Tenant(t), made));
                 let unexpired = |(_, expires): &&(String, u64)| may_live && *expires > self.time;
-                let sure = made.tokens.get(&(scope, t)).filter(unexpired).map(|(secret, _)| secret.clone());
-                let maybe: Vec<_> = made.maybe.get(&(scope, t)).into_iter().flatten().filter(unexpired).collect();
+                let sure = made
+                    .tokens
+                    .get(&(scope, t))
+                    .filter(unexpired)
+                    .map(|(secret, _)| secret.clone());
+                let maybe: Vec<_> =
+                    made.maybe.get(&(scope, t)).into_iter().flatten().filter(unexpired).collect();
                 match &found {
                     Some(found) => {
-                        assert!(Some(found) == sure.as_ref() || maybe.iter().any(|(secret, _)| secret == found), "wrong token");
+                        assert!(
+                            Some(found) == sure.as_ref()
+                                || maybe.iter().any(|(secret, _)| secret == found),
+                            "wrong token"
+                        );
                     }
                     None => assert!(
                         sure.is_none() || made.maybe.contains_key(&(scope, t)),
@@ -492,8 +586,13 @@ impl StoreBesideModel {
             }
         }
         for number in 0..3 {
-            let living: Vec<_> =
-                self.made.iter().rev().filter(|m| m.account == number && self.is_live(m)).map(|m| m.handle.clone()).collect();
+            let living: Vec<_> = self
+                .made
+                .iter()
+                .rev()
+                .filter(|m| m.account == number && self.is_live(m))
+                .map(|m| m.handle.clone())
+                .collect();
             let mut listed = self.store().account(&account(number)).unwrap();
             assert_eq!(listed.len(), living.len(), "account {number}");
             listed.retain(|live| !living.contains(live));
@@ -501,27 +600,43 @@ impl StoreBesideModel {
         }
         for number in 0..4 {
             let expected = |is: &dyn Fn(&Made) -> bool| {
-                let mut accounts: Vec<u32> = self.made.iter().filter(|m| is(m) && self.is_live(m)).map(|m| m.account).collect();
+                let mut accounts: Vec<u32> = self
+                    .made
+                    .iter()
+                    .filter(|m| is(m) && self.is_live(m))
+                    .map(|m| m.account)
+                    .collect();
                 accounts.sort_unstable();
                 accounts.dedup();
                 accounts
             };
             let found = |accounts: Vec<Account>| {
-                let mut numbers: Vec<u32> =
-                    accounts.iter().map(|found| (0..3).find(|n| account(*n) == found.id).unwrap()).collect();
+                let mut numbers: Vec<u32> = accounts
+                    .iter()
+                    .map(|found| (0..3).find(|n| account(*n) == found.id).unwrap())
+                    .collect();
                 numbers.sort_unstable();
                 numbers
             };
             let store = self.store();
-            assert_eq!(found(store.accounts_of_session(&session(number)).unwrap()), expected(&|m| m.session == Some(number)));
-            assert_eq!(found(store.accounts_of_subject(&subject(number)).unwrap()), expected(&|m| m.subject == Some(number)));
+            assert_eq!(
+                found(store.accounts_of_session(&session(number)).unwrap()),
+                expected(&|m| m.session == Some(number))
+            );
+            assert_eq!(
+                found(store.accounts_of_subject(&subject(number)).unwrap()),
+                expected(&|m| m.subject == Some(number))
+            );
         }
     }
 }
 
 /// The errors of a machine that dies meanwhile.
 fn is_dying(error: &Error) -> bool {
-    matches!(error, Error::Indeterminate(_) | Error::Poisoned(_) | Error::Io { .. } | Error::Full(_))
+    matches!(
+        error,
+        Error::Indeterminate(_) | Error::Poisoned(_) | Error::Io { .. } | Error::Full(_)
+    )
 }
 
 /// The errors of a handle whose store has gone.
@@ -532,7 +647,12 @@ fn is_stale(error: &Error) -> bool {
 #[test]
 fn random_histories_obey_the_rule() {
     let cases = std::env::var("OUBLIETTE_MODEL_CASES").map_or(400, |cases| cases.parse().unwrap());
-    let config = ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 4000, ..ProptestConfig::default() };
+    let config = ProptestConfig {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 4000,
+        ..ProptestConfig::default()
+    };
     let met = std::sync::Mutex::new(HashMap::<&str, usize>::new());
     let mut runner = proptest::test_runner::TestRunner::new(config);
     let histories = proptest::collection::vec(any_verb(), 1..60);
@@ -551,8 +671,22 @@ fn random_histories_obey_the_rule() {
     }
     let met = met.into_inner().unwrap();
     println!("{met:?}");
-    let often = ["put", "put refused", "signed out", "sign-out in doubt", "pushed out", "died", "moved", "died moving"];
-    for (what, least) in often.map(|what| (what, 20)).into_iter().chain([("ended before it began", 1)]) {
-        assert!(met.get(what).is_some_and(|count| *count >= least), "{what} was not met often: {met:?}");
+    let often = [
+        "put",
+        "put refused",
+        "signed out",
+        "sign-out in doubt",
+        "pushed out",
+        "died",
+        "moved",
+        "died moving",
+    ];
+    for (what, least) in
+        often.map(|what| (what, 20)).into_iter().chain([("ended before it began", 1)])
+    {
+        assert!(
+            met.get(what).is_some_and(|count| *count >= least),
+            "{what} was not met often: {met:?}"
+        );
     }
 }

@@ -34,10 +34,18 @@ fn fill(machine: &Machine) -> Vec<(u32, [u8; 16])> {
     let mut live = Vec::new();
     for number in 0..9 {
         for part in 0..2 {
-            let request = sign_in(number).session(session(10 * number + part)).subject(subject(number));
+            let request =
+                sign_in(number).session(session(10 * number + part)).subject(subject(number));
             let handle = store.sign_in(request).unwrap();
-            let guest = AccessToken { tenant: Some(tenant(100)), ..access("a", &format!("guest-{number}")) };
-            let tokens = [access("a", &format!("at-{number}")).into(), refresh(&long(number)).into(), guest.into()];
+            let guest = AccessToken {
+                tenant: Some(tenant(100)),
+                ..access("a", &format!("guest-{number}"))
+            };
+            let tokens = [
+                access("a", &format!("at-{number}")).into(),
+                refresh(&long(number)).into(),
+                guest.into(),
+            ];
             assert_eq!(handle.put(tokens).unwrap().stored, 3);
             if number % 3 != 0 && !(number == 8 && part == 1) {
                 live.push((number, handle.id()));
@@ -56,26 +64,47 @@ fn fill(machine: &Machine) -> Vec<(u32, [u8; 16])> {
 /// Exactly these sign-ins live, with all their tokens, and the indexes find them.
 fn check(store: &TokenStore, live: &[(u32, [u8; 16])], what: &str) {
     let found: BTreeSet<(u32, [u8; 16])> = (0..9)
-        .flat_map(|number| store.account(&account(number)).unwrap().into_iter().map(move |handle| (number, handle.id())))
+        .flat_map(|number| {
+            store
+                .account(&account(number))
+                .unwrap()
+                .into_iter()
+                .map(move |handle| (number, handle.id()))
+        })
         .collect();
     assert_eq!(found, live.iter().copied().collect(), "{what}");
     for (number, id) in live {
         let handle = store.resume(&account(*number), *id).unwrap().unwrap();
         let secret = handle.access_token(&query("a")).unwrap().unwrap().secret;
         assert_eq!(secret.expose(), format!("at-{number}"), "{what}");
-        assert_eq!(handle.refresh_token(&client()).unwrap().unwrap().secret.expose(), long(*number), "{what}");
+        assert_eq!(
+            handle.refresh_token(&client()).unwrap().unwrap().secret.expose(),
+            long(*number),
+            "{what}"
+        );
         let guest = handle.access_token(&query("a").tenant(tenant(100))).unwrap().unwrap().secret;
         assert_eq!(guest.expose(), format!("guest-{number}"), "{what}");
     }
     let numbers: BTreeSet<u32> = live.iter().map(|(number, _)| *number).collect();
     let all = store.accounts(Page::first(100)).unwrap().accounts;
     assert_eq!(all.iter().filter(|found| found.id != account(20)).count(), numbers.len(), "{what}");
-    assert_eq!(store.accounts_in(&tenant(100), Page::first(100)).unwrap().accounts.len(), numbers.len(), "{what}");
+    assert_eq!(
+        store.accounts_in(&tenant(100), Page::first(100)).unwrap().accounts.len(),
+        numbers.len(),
+        "{what}"
+    );
     for number in 0..9 {
         let expected = usize::from(numbers.contains(&number));
-        assert_eq!(store.accounts_in(&tenant(number), Page::first(9)).unwrap().accounts.len(), expected, "{what}");
+        assert_eq!(
+            store.accounts_in(&tenant(number), Page::first(9)).unwrap().accounts.len(),
+            expected,
+            "{what}"
+        );
         assert_eq!(store.accounts_of_subject(&subject(number)).unwrap().len(), expected, "{what}");
-        assert!(store.last_sign_out(&Scope::Account(account(0))).unwrap().record.is_some(), "{what}");
+        assert!(
+            store.last_sign_out(&Scope::Account(account(0))).unwrap().record.is_some(),
+            "{what}"
+        );
     }
 }
 
@@ -112,7 +141,11 @@ fn interrupt(operation: impl Fn(&TokenStore) -> Result<()>) {
             handle.put(access("a", "at-20")).unwrap();
             store.sign_out(SignOut::account(&account(1))).unwrap();
             operation(&store).unwrap();
-            assert_eq!(handle.access_token(&query("a")).unwrap().unwrap().secret.expose(), "at-20", "{what}");
+            assert_eq!(
+                handle.access_token(&query("a")).unwrap().unwrap().secret.expose(),
+                "at-20",
+                "{what}"
+            );
             drop((store, handle));
             machine.cut_power(seed);
             assert!(!machine.files().contains_key("moving"), "{what}");
@@ -121,7 +154,8 @@ fn interrupt(operation: impl Fn(&TokenStore) -> Result<()>) {
             check(&store, &rest, &what);
             assert_eq!(store.account(&account(20)).unwrap().len(), 1, "{what}");
             assert!(store.verify().unwrap().is_sound(), "{what}");
-            let ledgers = machine.files().into_keys().filter(|name| name.starts_with("ledger-")).count();
+            let ledgers =
+                machine.files().into_keys().filter(|name| name.starts_with("ledger-")).count();
             assert_eq!(ledgers, 1, "{what}");
             deaths += 1;
         }
@@ -176,7 +210,8 @@ fn rotated_keys_open_the_store_until_they_are_left_out() {
     for key in [OLD, NEW] {
         check(&open_with(&machine, KeySource::bytes(key)).unwrap(), &live, "either key");
     }
-    let store = open_with(&machine, KeySource::bytes([9; 32]).previous(KeySource::bytes(NEW))).unwrap();
+    let store =
+        open_with(&machine, KeySource::bytes([9; 32]).previous(KeySource::bytes(NEW))).unwrap();
     assert!(store.stats().unwrap().opened_by_previous_key);
     store.rotate_key(&KeySource::bytes([9; 32])).unwrap();
     assert!(!store.stats().unwrap().opened_by_previous_key);
@@ -213,7 +248,8 @@ fn after_an_erasure_nothing_from_before_opens() {
     machine.cut_power(1);
 
     // Not one sealed value is as it was, and no file.
-    let old: BTreeSet<Vec<u8>> = before.rows().into_values().filter(|value| !value.is_empty()).collect();
+    let old: BTreeSet<Vec<u8>> =
+        before.rows().into_values().filter(|value| !value.is_empty()).collect();
     assert!(machine.rows().into_values().all(|value| !old.contains(&value)));
     let files = machine.files();
     assert!(before.files().into_iter().all(|(name, bytes)| files.get(&name) != Some(&bytes)));
@@ -221,7 +257,10 @@ fn after_an_erasure_nothing_from_before_opens() {
     assert!(matches!(open_with(&before, KeySource::bytes(NEW)), Err(Error::KeyRejected)));
     let mixed = machine.copy();
     mixed.set_rows(before.rows());
-    assert!(matches!(open_with(&mixed, KeySource::bytes(NEW)), Err(Error::Damaged { part: Part::Engine, .. })));
+    assert!(matches!(
+        open_with(&mixed, KeySource::bytes(NEW)),
+        Err(Error::Damaged { part: Part::Engine, .. })
+    ));
     let mut rows = before.rows();
     rows.remove(b"C".as_slice());
     mixed.set_rows(rows);
@@ -234,7 +273,10 @@ fn after_an_erasure_nothing_from_before_opens() {
     files.insert("keyring".into(), before.files()["keyring"].clone());
     back.set_files(files);
 
-    assert!(matches!(open_with(&back, KeySource::bytes(OLD)), Err(Error::Damaged { part: Part::Ledger, .. })));
+    assert!(matches!(
+        open_with(&back, KeySource::bytes(OLD)),
+        Err(Error::Damaged { part: Part::Ledger, .. })
+    ));
 }
 
 #[test]
@@ -245,7 +287,8 @@ fn rows_that_do_not_open_stay_behind() {
         let machine = machine.copy();
         let mut rows = machine.rows();
         // The last byte of every header but the first, of one sign-in and one token.
-        let headers: Vec<Vec<u8>> = rows.keys().filter(|key| key.len() == 18).skip(1).cloned().collect();
+        let headers: Vec<Vec<u8>> =
+            rows.keys().filter(|key| key.len() == 18).skip(1).cloned().collect();
         for key in &headers {
             *rows.get_mut(key).unwrap().last_mut().unwrap() ^= 1;
         }
@@ -284,7 +327,8 @@ fn verbs_go_on_beside_moves() {
                         match &live[place] {
                             None => {
                                 assert!(store.account(&account(who)).unwrap().is_empty());
-                                let handle = store.sign_in(sign_in(who).session(session(who))).unwrap();
+                                let handle =
+                                    store.sign_in(sign_in(who).session(session(who))).unwrap();
                                 handle.put(access("a", &secret)).unwrap();
                                 live[place] = Some((handle, secret));
                             }
@@ -293,11 +337,16 @@ fn verbs_go_on_beside_moves() {
                                 assert_eq!(found.secret.expose(), secret);
                                 store.sign_out(SignOut::session(&session(who))).unwrap();
                                 assert!(handle.access_token(&query("a")).unwrap().is_none());
-                                assert!(matches!(handle.put(access("a", "late")), Err(Error::SignedOut)));
+                                assert!(matches!(
+                                    handle.put(access("a", "late")),
+                                    Err(Error::SignedOut)
+                                ));
                                 live[place] = None;
                             }
                             Some((handle, _)) => {
-                                handle.put([access("a", &secret).into(), refresh("rt").into()]).unwrap();
+                                handle
+                                    .put([access("a", &secret).into(), refresh("rt").into()])
+                                    .unwrap();
                                 let found = handle.access_token(&query("a")).unwrap().unwrap();
                                 assert_eq!(found.secret.expose(), secret);
                                 let handle = handle.clone();
@@ -325,7 +374,10 @@ fn verbs_go_on_beside_moves() {
     let store = open_either(&machine);
     for (worker, live) in (0..).zip(live) {
         for (place, live) in (0..).zip(live) {
-            assert_eq!(!store.account(&account(100 + worker * 8 + place)).unwrap().is_empty(), live);
+            assert_eq!(
+                !store.account(&account(100 + worker * 8 + place)).unwrap().is_empty(),
+                live
+            );
         }
     }
     assert!(store.verify().unwrap().is_sound());
@@ -342,8 +394,11 @@ fn a_store_that_is_closed_during_a_move_leaves_nothing_behind() {
                 let mover = store.clone();
                 // Until the close comes in between.
                 loop {
-                    let moved =
-                        if erase { mover.complete_erasure(&KeySource::bytes(NEW)).map(drop) } else { mover.compact().map(drop) };
+                    let moved = if erase {
+                        mover.complete_erasure(&KeySource::bytes(NEW)).map(drop)
+                    } else {
+                        mover.compact().map(drop)
+                    };
                     if let Err(error) = moved {
                         return error;
                     }
@@ -367,7 +422,9 @@ fn everyone_can_be_forgotten_beside_the_mark_of_a_move() {
     fill(&machine);
     let ledger = machine.files().into_keys().find(|name| name.starts_with("ledger-")).unwrap();
     let engine = format!("engine-{}-1", &ledger["ledger-".len()..]);
-    for (mark, is_damaged) in [(engine.as_str(), true), ("garbage", false), ("garbage", true), (ledger.as_str(), true)] {
+    for (mark, is_damaged) in
+        [(engine.as_str(), true), ("garbage", false), ("garbage", true), (ledger.as_str(), true)]
+    {
         let machine = machine.copy();
         let mut files = machine.files();
         files.insert("moving".into(), mark.into());
@@ -375,8 +432,12 @@ fn everyone_can_be_forgotten_beside_the_mark_of_a_move() {
             files.get_mut(&ledger).unwrap()[600] ^= 1;
         }
         machine.set_files(files);
-        assert!(matches!(open_with(&machine, KeySource::bytes(OLD)), Err(Error::Damaged { .. })), "{mark}");
-        let forgetting = machine.builder().clock(ManualClock::new(now())).on_damage(OnDamage::ForgetEveryone);
+        assert!(
+            matches!(open_with(&machine, KeySource::bytes(OLD)), Err(Error::Damaged { .. })),
+            "{mark}"
+        );
+        let forgetting =
+            machine.builder().clock(ManualClock::new(now())).on_damage(OnDamage::ForgetEveryone);
         let store = forgetting.open().unwrap();
         store.sign_in(sign_in(1)).unwrap();
         store.compact().unwrap();
@@ -403,7 +464,8 @@ fn a_damaged_ledger_that_does_not_count_has_nobody_forgotten() {
         let machine = machine.copy();
         let store = open(&machine);
         machine.die_after(calls);
-        let is_done = store.complete_erasure(&KeySource::bytes(NEW)).is_ok_and(|erased| !erased.leftovers);
+        let is_done =
+            store.complete_erasure(&KeySource::bytes(NEW)).is_ok_and(|erased| !erased.leftovers);
         drop(store);
         machine.kill_process(calls);
         let counts = own(&machine.copy());
@@ -414,17 +476,28 @@ fn a_damaged_ledger_that_does_not_count_has_nobody_forgotten() {
             machine.set_files(files);
             let keys = || KeySource::bytes(NEW).previous(KeySource::bytes(OLD));
             let refusing = open_with(&machine.copy(), keys());
-            let forgetting = machine.builder().clock(ManualClock::new(now())).key(keys()).on_damage(OnDamage::ForgetEveryone);
+            let forgetting = machine
+                .builder()
+                .clock(ManualClock::new(now()))
+                .key(keys())
+                .on_damage(OnDamage::ForgetEveryone);
             let store = forgetting.open().unwrap();
             if name == counts {
-                assert!(matches!(refusing, Err(Error::Damaged { part: Part::Ledger, .. })), "{calls}");
+                assert!(
+                    matches!(refusing, Err(Error::Damaged { part: Part::Ledger, .. })),
+                    "{calls}"
+                );
                 assert!(store.accounts(Page::first(100)).unwrap().accounts.is_empty(), "{calls}");
             } else {
                 counted.insert(counts == old);
                 check(&refusing.unwrap(), &live, "refusing");
                 check(&store, &live, "forgetting");
             }
-            assert_eq!(machine.files().into_keys().filter(|name| name.starts_with("ledger-")).count(), 1, "{calls}");
+            assert_eq!(
+                machine.files().into_keys().filter(|name| name.starts_with("ledger-")).count(),
+                1,
+                "{calls}"
+            );
         }
         if is_done {
             break;

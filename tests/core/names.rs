@@ -45,7 +45,8 @@ fn an_account_by_issuer_and_subject_is_one_however_it_is_made() {
     );
     assert_eq!(by_provider().account(), &by_name());
     let claims = |iss: &str| -> ProviderIdTokenClaims {
-        let json = serde_json::json!({"iss": iss, "sub": "u", "aud": "web", "exp": 2e9, "iat": 1e9});
+        let json =
+            serde_json::json!({"iss": iss, "sub": "u", "aud": "web", "exp": 2e9, "iat": 1e9});
         serde_json::from_value(json).unwrap()
     };
     for (provider, iss) in [
@@ -69,9 +70,17 @@ fn a_sign_out_by_one_spelling_ends_what_was_signed_in_by_the_other() {
         live.put(refresh("rt")).unwrap();
         let receipt = store.sign_out(SignOut::account(&account).counted()).unwrap();
         assert_eq!(counted(&receipt), (1, 1));
-        assert!(store.account(&by_name()).unwrap().is_empty() && live.refresh_token(&client()).unwrap().is_none());
-        for scope in [Scope::Account(by_name()), Scope::Account(by_subject()), Scope::Subject(user())] {
-            assert_eq!(store.last_sign_out(&scope).unwrap().record.unwrap().position, receipt.position);
+        assert!(
+            store.account(&by_name()).unwrap().is_empty()
+                && live.refresh_token(&client()).unwrap().is_none()
+        );
+        for scope in
+            [Scope::Account(by_name()), Scope::Account(by_subject()), Scope::Subject(user())]
+        {
+            assert_eq!(
+                store.last_sign_out(&scope).unwrap().record.unwrap().position,
+                receipt.position
+            );
         }
     }
 }
@@ -97,15 +106,27 @@ fn a_providers_sign_out_is_on_record_under_the_account() {
         // The ledger knows by itself what the name tells; the rest is in the rows, which may be gone by now.
         let is_in_rows = matches!(kind, ScopeKind::Session | ScopeKind::Tenant);
         if is_in_rows && !found.not_looked_at.is_empty() {
-            assert!(found.not_looked_at.contains(&kind), "{kind:?}: what could not be looked at is said");
+            assert!(
+                found.not_looked_at.contains(&kind),
+                "{kind:?}: what could not be looked at is said"
+            );
         } else {
             let record = found.record.unwrap();
             assert_eq!((record.kind, record.position), (kind, receipt.position));
         }
         let history = machine.builder().history().unwrap();
-        assert_eq!(history.covering(&[Scope::Account(by_name())]).next().is_some(), !is_in_rows, "{kind:?}");
-        let with_tenant = [Scope::Account(by_name()), Scope::Tenant(TenantId::new("contoso").unwrap())];
-        assert_eq!(history.covering(&with_tenant).next().is_some(), kind != ScopeKind::Session, "{kind:?}");
+        assert_eq!(
+            history.covering(&[Scope::Account(by_name())]).next().is_some(),
+            !is_in_rows,
+            "{kind:?}"
+        );
+        let with_tenant =
+            [Scope::Account(by_name()), Scope::Tenant(TenantId::new("contoso").unwrap())];
+        assert_eq!(
+            history.covering(&with_tenant).next().is_some(),
+            kind != ScopeKind::Session,
+            "{kind:?}"
+        );
     }
 }
 
@@ -113,7 +134,9 @@ fn a_providers_sign_out_is_on_record_under_the_account() {
 #[test]
 fn names_that_only_the_rows_know_are_looked_at_while_they_are_there() {
     let (_machine, store) = store();
-    let first = store.sign_in(SignIn::new(by_name(), tenant(1)).session(session(1)).subject(subject(7))).unwrap();
+    let first = store
+        .sign_in(SignIn::new(by_name(), tenant(1)).session(session(1)).subject(subject(7)))
+        .unwrap();
     let second = store.sign_in(SignIn::new(by_name(), tenant(2)).session(session(2))).unwrap();
     let last = |scope: Scope| store.last_sign_out(&scope).unwrap();
     for (sign_out, kind) in [
@@ -124,8 +147,15 @@ fn names_that_only_the_rows_know_are_looked_at_while_they_are_there() {
                 .signed_in_before(now() - std::time::Duration::from_secs(9)),
             Some(ScopeKind::Session),
         ),
-        (SignOut::subject(&subject(7)).signed_in_before(now() - std::time::Duration::from_secs(9)), Some(ScopeKind::Subject)),
-        (SignOut::tenant(&tenant(2)).signed_in_before(now() - std::time::Duration::from_secs(9)), Some(ScopeKind::Tenant)),
+        (
+            SignOut::subject(&subject(7))
+                .signed_in_before(now() - std::time::Duration::from_secs(9)),
+            Some(ScopeKind::Subject),
+        ),
+        (
+            SignOut::tenant(&tenant(2)).signed_in_before(now() - std::time::Duration::from_secs(9)),
+            Some(ScopeKind::Tenant),
+        ),
     ] {
         let receipt = store.sign_out(sign_out).unwrap();
         let found = last(Scope::Account(by_name()));
@@ -133,22 +163,34 @@ fn names_that_only_the_rows_know_are_looked_at_while_they_are_there() {
         let expected = kind.map(|kind| (kind, receipt.position));
         assert_eq!(found.record.map(|record| (record.kind, record.position)), expected);
     }
-    assert!(first.is_live().unwrap() && second.is_live().unwrap(), "these were about earlier sign-ins");
+    assert!(
+        first.is_live().unwrap() && second.is_live().unwrap(),
+        "these were about earlier sign-ins"
+    );
     // By the session, the other names of its sign-in.
     let by_session = last(Scope::Session(session(1)));
-    assert_eq!((by_session.record.unwrap().kind, by_session.exact.unwrap().kind), (ScopeKind::Subject, ScopeKind::Session));
+    assert_eq!(
+        (by_session.record.unwrap().kind, by_session.exact.unwrap().kind),
+        (ScopeKind::Subject, ScopeKind::Session)
+    );
     // Of somebody of whom nothing is left, it is said.
     let nobody = last(Scope::Account(account(99)));
-    assert_eq!((nobody.record, nobody.not_looked_at), (None, vec![ScopeKind::Tenant, ScopeKind::Session, ScopeKind::Subject]));
+    assert_eq!(
+        (nobody.record, nobody.not_looked_at),
+        (None, vec![ScopeKind::Tenant, ScopeKind::Session, ScopeKind::Subject])
+    );
     assert!(last(Scope::Tenant(tenant(77))).not_looked_at.is_empty());
 }
 
 #[test]
 fn a_sign_out_counts_whom_it_ended_in_every_scope() {
     let (_machine, store) = store();
-    let alias = |number: u32| Alias::new(AliasKind::Email, format!("u{number}@example.com")).unwrap();
+    let alias =
+        |number: u32| Alias::new(AliasKind::Email, format!("u{number}@example.com")).unwrap();
     let someone = |number: u32| {
-        let request = SignIn::new(account(number), tenant(number % 3)).session(session(number)).subject(subject(number));
+        let request = SignIn::new(account(number), tenant(number % 3))
+            .session(session(number))
+            .subject(subject(number));
         store.sign_in(request.alias(alias(number))).unwrap().put(refresh("rt")).unwrap();
     };
     (0..12).for_each(someone);
@@ -165,10 +207,16 @@ fn a_sign_out_counts_whom_it_ended_in_every_scope() {
     assert_eq!(ended(SignOut::alias(&alias(3))), (1, 1));
     assert_eq!(ended(SignOut::alias(&alias(3))), (0, 0));
     // By several names, each once.
-    let both = SignOut::subject(&subject(4)).and(Scope::Account(account(4))).and(Scope::Session(session(4)));
+    let both = SignOut::subject(&subject(4))
+        .and(Scope::Account(account(4)))
+        .and(Scope::Session(session(4)));
     assert_eq!(ended(both), (1, 1));
     let early = now() - std::time::Duration::from_secs(1);
-    assert_eq!(ended(SignOut::tenant(&tenant(2)).signed_in_before(early)), (0, 0), "all signed in later");
+    assert_eq!(
+        ended(SignOut::tenant(&tenant(2)).signed_in_before(early)),
+        (0, 0),
+        "all signed in later"
+    );
     assert_eq!(ended(SignOut::tenant(&tenant(2))), (3, 3), "5, 8 and 11");
     assert_eq!(ended(SignOut::everybody()), (4, 4), "6, 7, 9 and 10");
     assert_eq!(ended(SignOut::everybody()), (0, 0));
@@ -180,10 +228,14 @@ fn a_sign_out_counts_whom_it_ended_in_every_scope() {
 fn whom_the_reclaimer_is_at_already_is_counted_too() {
     let (_machine, store) = store();
     for round in 0..3000 {
-        let sign_in = |session| store.sign_in(SignIn::new(account(round), tenant(0)).session(session)).unwrap();
+        let sign_in = |session| {
+            store.sign_in(SignIn::new(account(round), tenant(0)).session(session)).unwrap()
+        };
         let (_first, _second) = (sign_in(session(1)), sign_in(session(2)));
         // Others' rows keep the reclaimer busy for a while, more in each round.
-        (0..round % 10).for_each(|number| drop(store.sign_out(SignOut::account(&account(1_000_000 + number)))));
+        (0..round % 10).for_each(|number| {
+            drop(store.sign_out(SignOut::account(&account(1_000_000 + number))))
+        });
         store.sign_out(SignOut::session(&session(1)).policy(SessionPolicy::OnlySession)).unwrap();
         let receipt = store.sign_out(SignOut::account(&account(round)).counted()).unwrap();
         assert_eq!(counted(&receipt), (1, 1), "round {round}");
@@ -197,12 +249,17 @@ fn what_cannot_be_counted_is_none_and_the_sign_out_stands() {
     store.sign_in(sign_in(1)).unwrap();
     machine.set_failing_engine(true);
     assert!(store.sign_in(sign_in(2)).is_err());
-    for sign_out in [SignOut::account(&account(1)), SignOut::tenant(&tenant(1)), SignOut::everybody()] {
+    for sign_out in
+        [SignOut::account(&account(1)), SignOut::tenant(&tenant(1)), SignOut::everybody()]
+    {
         let receipt = store.sign_out(sign_out.counted()).unwrap();
         assert_eq!(receipt.counted, None);
     }
     let alias = Alias::new(AliasKind::Opaque, "x").unwrap();
-    assert!(matches!(store.sign_out(SignOut::alias(&alias)), Err(Error::Poisoned(Part::Engine))), "nobody can be looked up");
+    assert!(
+        matches!(store.sign_out(SignOut::alias(&alias)), Err(Error::Poisoned(Part::Engine))),
+        "nobody can be looked up"
+    );
     let found = store.last_sign_out(&Scope::Account(account(1))).unwrap();
     assert!(found.record.is_some() && found.not_looked_at.contains(&ScopeKind::Session));
 }
@@ -218,12 +275,16 @@ fn an_alias_ends_the_accounts_that_have_it_and_no_other() {
     store.sign_in(sign_in(3)).unwrap();
     let receipt = store.sign_out(SignOut::alias(&alias).counted().taking_refresh_tokens()).unwrap();
     assert_eq!((counted(&receipt), receipt.refresh_tokens.len()), ((2, 3), 2));
-    let live: Vec<usize> = (1..=3).map(|number| store.account(&account(number)).unwrap().len()).collect();
+    let live: Vec<usize> =
+        (1..=3).map(|number| store.account(&account(number)).unwrap().len()).collect();
     assert_eq!(live, [0, 0, 1]);
     // It is recorded by the accounts' own names.
     assert!(store.last_sign_out(&Scope::Account(account(2))).unwrap().exact.is_some());
     store.wait_reclaimed().unwrap();
     let before = store.stats().unwrap().fences;
     let nobody = store.sign_out(SignOut::alias(&alias).counted()).unwrap();
-    assert_eq!((counted(&nobody), nobody.accounts, store.stats().unwrap().fences), ((0, 0), Some(0), before));
+    assert_eq!(
+        (counted(&nobody), nobody.accounts, store.stats().unwrap().fences),
+        ((0, 0), Some(0), before)
+    );
 }

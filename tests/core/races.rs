@@ -76,7 +76,11 @@ impl Race {
         let over = self.over(number);
         let secret = format!("{number}:{returned}");
         let large = format!("{secret}:{}", "x".repeat(7000));
-        match handle.put([access("a", &secret).into(), access("large", &large).into(), refresh(&secret).into()]) {
+        match handle.put([
+            access("a", &secret).into(),
+            access("large", &large).into(),
+            refresh(&secret).into(),
+        ]) {
             Ok(_) => {
                 assert!(returned > over, "a put succeeded after its sign-in was signed out");
                 self.count(STORED);
@@ -172,7 +176,11 @@ fn race(store: TokenStore, reopen: impl FnOnce() -> TokenStore) {
     // Until each kind of outcome was met often, or a thread died of a failed assertion.
     let often = [300, 300, 1000, 300, 300];
     while threads.iter().all(|thread| !thread.is_finished())
-        && !world.counts.iter().zip(often).all(|(count, often)| count.load(Ordering::Relaxed) >= often)
+        && !world
+            .counts
+            .iter()
+            .zip(often)
+            .all(|(count, often)| count.load(Ordering::Relaxed) >= often)
     {
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -205,7 +213,8 @@ fn no_token_is_read_after_its_sign_out_on_sled() {
     let folder = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(now());
     let open = || {
-        let builder = TokenStore::builder(folder.path().join("tokens")).key(KeySource::bytes([7; 32]));
+        let builder =
+            TokenStore::builder(folder.path().join("tokens")).key(KeySource::bytes([7; 32]));
         builder.clock(clock.clone()).open().unwrap()
     };
     race(open(), open);
@@ -235,7 +244,9 @@ fn a_sign_in_during_a_sign_out_is_newer_than_it_whatever_crashes() {
         // The same account's sign-in waits for the fence: its as-of must not be older than it.
         let signing_in = std::thread::spawn({
             let store = store.clone();
-            move || store.sign_in(sign_in(1)).and_then(|live| live.put(refresh("new")).map(|_| live))
+            move || {
+                store.sign_in(sign_in(1)).and_then(|live| live.put(refresh("new")).map(|_| live))
+            }
         });
         if seed % 4 < 2 {
             // Dies before the sync came through.

@@ -142,7 +142,9 @@ impl StoreBesideModel {
         self.clock.advance(std::time::Duration::from_millis(1));
         match verb {
             Verb::SignIn(number) => {
-                let request = SignIn::new(account(number), tenant(number)).session(session(number)).subject(subject(number));
+                let request = SignIn::new(account(number), tenant(number))
+                    .session(session(number))
+                    .subject(subject(number));
                 let handle = self.store().sign_in(request).unwrap();
                 let time = self.time;
                 let (is_ahead, stored, ever_put) = (self.is_ahead, None, Vec::new());
@@ -166,7 +168,10 @@ impl StoreBesideModel {
                 let guest = AccessToken { tenant: Some(tenant(9)), ..access.clone() };
                 match made.handle.put([access.into(), refresh(&secret).into(), guest.into()]) {
                     Ok(_) => {
-                        assert!(!made.is_dead && !made.in_doubt, "a put of a dead sign-in succeeded");
+                        assert!(
+                            !made.is_dead && !made.in_doubt,
+                            "a put of a dead sign-in succeeded"
+                        );
                         made.stored = Some(secret.clone());
                         made.ever_put.push(secret);
                         seen.stored += 1;
@@ -180,20 +185,30 @@ impl StoreBesideModel {
                         seen.signed_out += 1;
                     }
                     Err(Error::Tampered(_)) if self.meddled => {}
-                    Err(Error::Closed | Error::Poisoned(_) | Error::Io { .. }) if self.handle_is_old(back) => {}
+                    Err(Error::Closed | Error::Poisoned(_) | Error::Io { .. })
+                        if self.handle_is_old(back) => {}
                     Err(other) => panic!("{other:?}"),
                 }
             }
-            Verb::SignOutAccount => self.sign_out(SignOut::account(&account(1)), |made| made.account == 1),
+            Verb::SignOutAccount => {
+                self.sign_out(SignOut::account(&account(1)), |made| made.account == 1)
+            }
             // A session's sign-out takes its account.
-            Verb::SignOutSession => self.sign_out(SignOut::session(&session(1)), |made| made.account == 1),
-            Verb::SignOutTenant => self.sign_out(SignOut::tenant(&tenant(2)), |made| made.account == 2),
+            Verb::SignOutSession => {
+                self.sign_out(SignOut::session(&session(1)), |made| made.account == 1)
+            }
+            Verb::SignOutTenant => {
+                self.sign_out(SignOut::tenant(&tenant(2)), |made| made.account == 2)
+            }
             Verb::SignOutEverybody => self.sign_out(SignOut::everybody(), |_| true),
             Verb::SignOutBefore => {
                 let cutoff = now() + std::time::Duration::from_millis(2);
                 let is_ahead = self.is_ahead;
                 // Who was signed in by a clock that was ahead of this sign-out's is older than any cutoff.
-                let covers = |made: &Made| made.account == 1 && (made.is_ahead && !is_ahead || !made.is_ahead && made.time <= 2);
+                let covers = |made: &Made| {
+                    made.account == 1
+                        && (made.is_ahead && !is_ahead || !made.is_ahead && made.time <= 2)
+                };
                 self.sign_out(SignOut::account(&account(1)).signed_in_before(cutoff), covers);
             }
             Verb::ClockAhead | Verb::ClockRight => {
@@ -212,7 +227,10 @@ impl StoreBesideModel {
                     made.in_doubt = true;
                 }
                 // Dead in this process, and the store refuses; a crash tells what became of it.
-                assert!(matches!(self.store().account(&account(1)), Err(Error::Poisoned(Part::Ledger))));
+                assert!(matches!(
+                    self.store().account(&account(1)),
+                    Err(Error::Poisoned(Part::Ledger))
+                ));
                 self.reopen(true, seen);
             }
             Verb::Reclaim => drop(self.store().wait_reclaimed().unwrap()),
@@ -303,7 +321,10 @@ impl StoreBesideModel {
         for made in &self.made {
             // Too old to be read, by this clock; and not gone.
             if self.is_ahead && !made.is_ahead && !made.is_dead {
-                assert!(!matches!(made.handle.access_token(&query("a")), Ok(Some(_))), "{history:?}");
+                assert!(
+                    !matches!(made.handle.access_token(&query("a")), Ok(Some(_))),
+                    "{history:?}"
+                );
                 continue;
             }
             let access = made.handle.access_token(&query("a"));
@@ -319,14 +340,20 @@ impl StoreBesideModel {
                 match secret {
                     Ok(Some(secret)) => {
                         assert!(!dead, "{history:?}: a token of a dead sign-in was read");
-                        assert!(made.ever_put.contains(&secret), "{history:?}: somebody else's token");
+                        assert!(
+                            made.ever_put.contains(&secret),
+                            "{history:?}: somebody else's token"
+                        );
                         if !self.meddled {
                             assert_eq!(Some(&secret), made.stored.as_ref(), "{history:?}");
                         }
                         seen.read += 1;
                     }
                     Ok(None) => {
-                        assert!(dead || self.meddled || made.stored.is_none(), "{history:?}: a token of a live sign-in is lost");
+                        assert!(
+                            dead || self.meddled || made.stored.is_none(),
+                            "{history:?}: a token of a live sign-in is lost"
+                        );
                         seen.refused_reads += usize::from(dead);
                     }
                     Err(Error::Tampered(_)) => assert!(self.meddled, "{history:?}"),
@@ -338,7 +365,8 @@ impl StoreBesideModel {
         if !self.meddled && !self.is_ahead {
             for number in [1, 2] {
                 let listed = self.store().account(&account(number)).unwrap();
-                let living: Vec<_> = self.made.iter().rev().filter(|m| m.account == number && !m.is_dead).collect();
+                let living: Vec<_> =
+                    self.made.iter().rev().filter(|m| m.account == number && !m.is_dead).collect();
                 assert_eq!(listed.len(), living.len(), "{history:?}");
                 assert!(listed.iter().zip(living).all(|(listed, living)| *listed == living.handle));
             }
@@ -348,9 +376,17 @@ impl StoreBesideModel {
 
 #[test]
 fn every_short_history_obeys_the_rule() {
-    let depth = std::env::var("OUBLIETTE_MODEL_DEPTH").map_or(DEPTH, |depth| depth.parse().unwrap());
+    let depth =
+        std::env::var("OUBLIETTE_MODEL_DEPTH").map_or(DEPTH, |depth| depth.parse().unwrap());
     let seen = every_history(&VERBS, depth);
-    let met = [seen.signed_out, seen.stored, seen.read, seen.refused_reads, seen.doubtful_alive, seen.doubtful_dead];
+    let met = [
+        seen.signed_out,
+        seen.stored,
+        seen.read,
+        seen.refused_reads,
+        seen.doubtful_alive,
+        seen.doubtful_dead,
+    ];
     assert!(met.iter().all(|count| *count > 100), "{seen:?}");
 }
 
@@ -358,20 +394,42 @@ fn every_short_history_obeys_the_rule() {
 /// rows make of them.
 #[test]
 fn every_longer_history_of_the_dangerous_verbs_obeys_the_rule() {
-    let depth = std::env::var("OUBLIETTE_MODEL_DEPTH").map_or(DEPTH, |depth| depth.parse().unwrap()) + 2;
-    const DANGEROUS: [Verb; 6] =
-        [Verb::SignIn(1), Verb::Put(1), Verb::SignOutAccount, Verb::SignOutTorn, Verb::CutPower, Verb::RestoreRows];
+    let depth =
+        std::env::var("OUBLIETTE_MODEL_DEPTH").map_or(DEPTH, |depth| depth.parse().unwrap()) + 2;
+    const DANGEROUS: [Verb; 6] = [
+        Verb::SignIn(1),
+        Verb::Put(1),
+        Verb::SignOutAccount,
+        Verb::SignOutTorn,
+        Verb::CutPower,
+        Verb::RestoreRows,
+    ];
     let seen = every_history(&DANGEROUS, depth);
-    let met = [seen.signed_out, seen.stored, seen.read, seen.refused_reads, seen.doubtful_alive, seen.doubtful_dead];
+    let met = [
+        seen.signed_out,
+        seen.stored,
+        seen.read,
+        seen.refused_reads,
+        seen.doubtful_alive,
+        seen.doubtful_dead,
+    ];
     assert!(met.iter().all(|count| *count > 100), "{seen:?}");
 }
 
 /// A clock that jumps: nobody is deleted for good by it, and no cutoff spares whom it signed in.
 #[test]
 fn every_history_beside_a_clock_that_jumps_obeys_the_rule() {
-    let depth = std::env::var("OUBLIETTE_MODEL_DEPTH").map_or(DEPTH, |depth| depth.parse().unwrap()) + 1;
-    const BESIDE_A_CLOCK: [Verb; 7] =
-        [Verb::SignIn(1), Verb::Put(0), Verb::SignOutBefore, Verb::Sweep, Verb::Kill, Verb::ClockAhead, Verb::ClockRight];
+    let depth =
+        std::env::var("OUBLIETTE_MODEL_DEPTH").map_or(DEPTH, |depth| depth.parse().unwrap()) + 1;
+    const BESIDE_A_CLOCK: [Verb; 7] = [
+        Verb::SignIn(1),
+        Verb::Put(0),
+        Verb::SignOutBefore,
+        Verb::Sweep,
+        Verb::Kill,
+        Verb::ClockAhead,
+        Verb::ClockRight,
+    ];
     let seen = every_history(&BESIDE_A_CLOCK, depth);
     let met = [seen.signed_out, seen.stored, seen.read, seen.refused_reads];
     assert!(met.iter().all(|count| *count > 100), "{seen:?}");
@@ -400,7 +458,8 @@ fn every_history(verbs: &'static [Verb], depth: usize) -> Seen {
             seen
         }
     };
-    let [one, other] = [0, 1].map(|offset| std::thread::spawn(half(offset))).map(|thread| thread.join().unwrap());
+    let [one, other] =
+        [0, 1].map(|offset| std::thread::spawn(half(offset))).map(|thread| thread.join().unwrap());
     let seen = one + other;
     println!("{seen:?}");
     assert_eq!(seen.histories, total);

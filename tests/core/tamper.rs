@@ -17,7 +17,8 @@ fn filled() -> (Machine, Vec<(u32, String)>) {
         let request = sign_in(number).session(session(number)).subject(subject(number));
         let live = store.sign_in(request).unwrap();
         let large = format!("{name}-{}", "x".repeat(7000));
-        let guest = AccessToken { tenant: Some(tenant(9)), ..access("guest", &format!("{name}-guest")) };
+        let guest =
+            AccessToken { tenant: Some(tenant(9)), ..access("guest", &format!("{name}-guest")) };
         let tokens: [Token; 4] = [
             access("small", &format!("{name}-small")).into(),
             access("large", &large).into(),
@@ -25,7 +26,11 @@ fn filled() -> (Machine, Vec<(u32, String)>) {
             guest.into(),
         ];
         live.put(tokens).unwrap();
-        secrets.extend([(number, format!("{name}-small")), (number, large), (number, format!("{name}-refresh"))]);
+        secrets.extend([
+            (number, format!("{name}-small")),
+            (number, large),
+            (number, format!("{name}-refresh")),
+        ]);
         secrets.push((number, format!("{name}-guest")));
     }
     store.close().unwrap();
@@ -64,7 +69,9 @@ fn read_all(machine: &Machine) -> (BTreeSet<(u32, String)>, usize) {
             ];
             for read in reads {
                 match read {
-                    Ok(secret) => found.extend(secret.map(|secret| (number, secret.expose().to_owned()))),
+                    Ok(secret) => {
+                        found.extend(secret.map(|secret| (number, secret.expose().to_owned())))
+                    }
                     Err(Error::Tampered(_) | Error::UnsupportedFormat { .. }) => errors += 1,
                     Err(other) => panic!("{other:?}"),
                 }
@@ -78,13 +85,24 @@ fn read_all(machine: &Machine) -> (BTreeSet<(u32, String)>, usize) {
 }
 
 /// Reads a machine whose rows were changed: nothing wrong is found, and what is missing was reported, unless whole rows are gone.
-fn assert_harmless(machine: &Machine, rows: Rows, secrets: &[(u32, String)], what: &str, may_lose: bool) -> bool {
+fn assert_harmless(
+    machine: &Machine,
+    rows: Rows,
+    secrets: &[(u32, String)],
+    what: &str,
+    may_lose: bool,
+) -> bool {
     let changed = machine.copy();
     changed.set_rows(rows);
     let (found, errors) = read_all(&changed);
     assert!(found.iter().all(|secret| secrets.contains(secret)), "{what}: a wrong token");
     let is_whole = found.len() == secrets.len();
-    assert!(is_whole || errors > 0 || may_lose, "{what}: {} of {} and no error", found.len(), secrets.len());
+    assert!(
+        is_whole || errors > 0 || may_lose,
+        "{what}: {} of {} and no error",
+        found.len(),
+        secrets.len()
+    );
     !is_whole || errors > 0
 }
 
@@ -102,11 +120,18 @@ fn every_flipped_byte_of_every_row_is_an_error_or_harmless() {
     let (mut flips, mut noticed) = (0, 0);
     for (key, value) in &rows {
         // Each byte of the front, and of long sealed parts every few: GCM treats them alike.
-        for at in (0..value.len()).filter(|at| *at < 200 || at % 61 == 0 || *at + 20 > value.len()) {
+        for at in (0..value.len()).filter(|at| *at < 200 || at % 61 == 0 || *at + 20 > value.len())
+        {
             let mut rows = rows.clone();
             rows.get_mut(key).unwrap()[at] ^= 1 << (at % 8);
             flips += 1;
-            noticed += usize::from(assert_harmless(&machine, rows, &secrets, &format!("{:x?} byte {at}", &key[..1]), false));
+            noticed += usize::from(assert_harmless(
+                &machine,
+                rows,
+                &secrets,
+                &format!("{:x?} byte {at}", &key[..1]),
+                false,
+            ));
         }
     }
     assert_eq!(noticed, flips, "every byte is watched");
@@ -117,7 +142,9 @@ fn every_row_cut_or_extended_is_an_error_or_harmless() {
     let (machine, secrets) = filled();
     let rows = machine.rows();
     for (key, value) in &rows {
-        for len in (0..value.len()).filter(|len| [0, 1, 2, 3, 10, 19, 31].contains(len) || len + 17 > value.len()) {
+        for len in (0..value.len())
+            .filter(|len| [0, 1, 2, 3, 10, 19, 31].contains(len) || len + 17 > value.len())
+        {
             let mut rows = rows.clone();
             rows.get_mut(key).unwrap().truncate(len);
             assert_harmless(&machine, rows, &secrets, "cut", false);
@@ -172,7 +199,9 @@ fn rows_of_another_store_with_the_same_key_and_ids_do_not_open() {
     let mut noticed = 0;
     for key in rows.keys() {
         // Every row of the same kind: which belongs to which cannot be told, since the index keys differ.
-        for (_, value) in foreign.iter().filter(|(from, _)| (from[0], from.len()) == (key[0], key.len())) {
+        for (_, value) in
+            foreign.iter().filter(|(from, _)| (from[0], from.len()) == (key[0], key.len()))
+        {
             let mut rows = rows.clone();
             rows.insert(key.clone(), value.clone());
             noticed += usize::from(assert_harmless(&machine, rows, &secrets, "foreign", false));
@@ -193,8 +222,11 @@ fn rows_of_an_earlier_life_do_not_open_in_a_later_one() {
         let live = store.sign_in(sign_in(number)).unwrap();
         for (scope, tenant) in [("small", number), ("large", number), ("guest", 9)] {
             let secret = format!("new-{scope}-{number}");
-            live.put(AccessToken { tenant: Some(oubliette_testkit::accounts::tenant(tenant)), ..access(scope, &secret) })
-                .unwrap();
+            live.put(AccessToken {
+                tenant: Some(oubliette_testkit::accounts::tenant(tenant)),
+                ..access(scope, &secret)
+            })
+            .unwrap();
             secrets.push((number, secret));
         }
     }
@@ -226,11 +258,14 @@ fn parts_of_a_large_token_from_two_writes_never_mix() {
         machine.rows()
     };
     let (first, second) = (write("1"), write("2"));
-    let parts: Vec<_> = first.iter().filter(|(key, value)| second[*key] != **value && value.len() > 1000).collect();
+    let parts: Vec<_> =
+        first.iter().filter(|(key, value)| second[*key] != **value && value.len() > 1000).collect();
     assert!(parts.len() >= 4, "{} parts", parts.len());
     for mask in 1u32..(1 << parts.len()) - 1 {
         let mut rows = second.clone();
-        for (number, (key, value)) in parts.iter().enumerate().filter(|(number, _)| mask & (1 << number) != 0) {
+        for (number, (key, value)) in
+            parts.iter().enumerate().filter(|(number, _)| mask & (1 << number) != 0)
+        {
             assert!(number < 32);
             rows.insert((*key).clone(), (*value).clone());
         }
@@ -241,7 +276,10 @@ fn parts_of_a_large_token_from_two_writes_never_mix() {
     let mut rows = second;
     parts.iter().for_each(|(key, value)| drop(rows.insert((*key).clone(), (*value).clone())));
     machine.set_rows(rows);
-    assert_eq!(live.access_token(&query("a")).unwrap().unwrap().secret.expose(), "1".repeat(20_000));
+    assert_eq!(
+        live.access_token(&query("a")).unwrap().unwrap().secret.expose(),
+        "1".repeat(20_000)
+    );
 }
 
 #[test]
@@ -258,7 +296,8 @@ fn a_tampered_index_hides_at_most_the_way_to_an_account() {
             }
             machine.set_rows(rows);
             let store = open(&machine).unwrap();
-            let before: usize = [1, 2].iter().map(|n| store.account(&account(*n)).unwrap().len()).sum();
+            let before: usize =
+                [1, 2].iter().map(|n| store.account(&account(*n)).unwrap().len()).sum();
             assert_eq!(before, 3);
             for number in [1, 2] {
                 store.sign_out(SignOut::session(&session(number))).unwrap();

@@ -117,7 +117,10 @@ fn an_error_is_kept_and_does_not_end_it() {
     let error = upkeep.state().last_error.unwrap();
     assert!(matches!(*error, Error::Io { .. }), "{error:?}");
     let state = upkeep.pass_now();
-    assert!(matches!(**state.last_error.as_ref().unwrap(), Error::Poisoned(Part::Engine)), "{state:?}");
+    assert!(
+        matches!(**state.last_error.as_ref().unwrap(), Error::Poisoned(Part::Engine)),
+        "{state:?}"
+    );
     assert!(!state.has_ended);
     assert_eq!(upkeep.stop().failures, 2);
     assert!(store.close().is_err());

@@ -100,7 +100,8 @@ fn what_is_put_is_read_also_after_a_restart<E: Engine>() {
     access.resource = Some("https://api.example.com".into());
     let mut id = IdToken::new(client(), "id-1");
     id.extra = vec![0, 255];
-    let refresh = RefreshToken { expires_at: Some(now() + Duration::from_secs(9000)), ..refresh("rt-1") };
+    let refresh =
+        RefreshToken { expires_at: Some(now() + Duration::from_secs(9000)), ..refresh("rt-1") };
     let all: [Token; 3] = [access.clone().into(), refresh.clone().into(), id.clone().into()];
     assert_eq!(live.put(all).unwrap(), stored(3));
     let check = |live: &LiveSignIn| {
@@ -109,31 +110,45 @@ fn what_is_put_is_read_also_after_a_restart<E: Engine>() {
         assert_eq!(live.refresh_token(&client()).unwrap(), Some(refresh.clone()));
         assert_eq!(live.id_token(&client()).unwrap(), Some(id.clone()));
         assert_eq!((live.session(), live.subject()), (Some(&session(1)), Some(&subject(1))));
-        assert_eq!((live.account(), live.tenant(), live.signed_in_at()), (&account(1), &tenant(1), now()));
+        assert_eq!(
+            (live.account(), live.tenant(), live.signed_in_at()),
+            (&account(1), &tenant(1), now())
+        );
     };
     check(&live);
     let at = at.reopen();
     let again = at.store.account(&account(1)).unwrap();
     assert_eq!(again, std::slice::from_ref(&live));
     check(&again[0]);
-    assert!(matches!(live.access_token(&query("b")), Err(Error::Closed)), "handles end with their store");
+    assert!(
+        matches!(live.access_token(&query("b")), Err(Error::Closed)),
+        "handles end with their store"
+    );
 }
 
 fn a_wanted_subset_finds_the_narrowest_superset<E: Engine>() {
     let at = EngineFixture::<E>::new();
     let live = at.store.sign_in(sign_in(1)).unwrap();
     let hours = |h: u64| now() + Duration::from_secs(3600 * h);
-    for (scopes, secret, hours) in [("a b c d", "wide", hours(9)), ("a b c", "narrow", hours(2)), ("a b C", "short", hours(1))] {
+    for (scopes, secret, hours) in
+        [("a b c d", "wide", hours(9)), ("a b c", "narrow", hours(2)), ("a b C", "short", hours(1))]
+    {
         live.put(AccessToken { expires_at: Some(hours), ..access(scopes, secret) }).unwrap();
     }
-    let found = |wanted: &str| live.access_token(&query(wanted)).unwrap().map(|token| token.secret.expose().to_owned());
+    let found = |wanted: &str| {
+        live.access_token(&query(wanted)).unwrap().map(|token| token.secret.expose().to_owned())
+    };
     assert_eq!(found("b a").as_deref(), Some("narrow"));
     assert_eq!(found("a b C").as_deref(), Some("short"), "scopes are case-sensitive");
     assert_eq!(found("").as_deref(), Some("narrow"));
     assert_eq!(found("a e"), None);
     at.clock.advance(Duration::from_secs(3600 * 2));
     assert_eq!(found("b a").as_deref(), Some("wide"), "the narrowest that has not expired");
-    assert_eq!(found("a b c").as_deref(), Some("wide"), "an expired exact match does not hide a wider one");
+    assert_eq!(
+        found("a b c").as_deref(),
+        Some("wide"),
+        "an expired exact match does not hide a wider one"
+    );
 }
 
 fn tokens_are_told_apart<E: Engine>() {
@@ -149,7 +164,9 @@ fn tokens_are_told_apart<E: Engine>() {
         AccessToken { partition: Partition::on_behalf_of("x"), ..access("a", "obo") },
     ];
     live.put(variants.clone().map(Token::from)).unwrap();
-    let found = |wanted: AccessQuery| live.access_token(&wanted).unwrap().unwrap().secret.expose().to_owned();
+    let found = |wanted: AccessQuery| {
+        live.access_token(&wanted).unwrap().unwrap().secret.expose().to_owned()
+    };
     assert_eq!(found(query("a")), "plain");
     assert_eq!(found(AccessQuery::new(other).scopes(scopes("a"))), "client");
     assert_eq!(found(query("a").tenant(tenant(2))), "tenant");
@@ -161,7 +178,9 @@ fn tokens_are_told_apart<E: Engine>() {
 
     let family = RefreshToken { family_id: Some("1".into()), ..refresh("rt-family") };
     live.put([refresh("rt-own").into(), family.into()]).unwrap();
-    let rt = |wanted: RefreshQuery| live.refresh_token(wanted).unwrap().unwrap().secret.expose().to_owned();
+    let rt = |wanted: RefreshQuery| {
+        live.refresh_token(wanted).unwrap().unwrap().secret.expose().to_owned()
+    };
     assert_eq!(rt(RefreshQuery::client(client())), "rt-own");
     assert_eq!(rt(RefreshQuery::family("1")), "rt-family");
     assert_eq!(live.refresh_token(RefreshQuery::family("2")).unwrap(), None);
@@ -172,8 +191,12 @@ fn expired_tokens_are_never_given<E: Engine>() {
     let live = at.store.sign_in(sign_in(1)).unwrap();
     let end = now() + Duration::from_secs(100);
     live.put([
-        AccessToken { expires_at: Some(end), extended_expires_at: Some(end + Duration::from_secs(100)), ..access("a", "at") }
-            .into(),
+        AccessToken {
+            expires_at: Some(end),
+            extended_expires_at: Some(end + Duration::from_secs(100)),
+            ..access("a", "at")
+        }
+        .into(),
         RefreshToken { expires_at: Some(end), ..refresh("rt") }.into(),
     ])
     .unwrap();
@@ -222,12 +245,16 @@ fn every_scope_ends_what_it_covers_and_nothing_else<E: Engine>() {
         at.store.sign_out(sign_out.clone()).unwrap();
         let expect = |lives: &[LiveSignIn], when: &str| {
             for (number, live) in lives.iter().enumerate() {
-                let (gone, what) = (ended.contains(&number), format!("{sign_out:?} {number} {when}"));
+                let (gone, what) =
+                    (ended.contains(&number), format!("{sign_out:?} {number} {when}"));
                 assert_eq!(live.is_live().unwrap(), !gone, "{what}");
                 assert_eq!(live.access_token(&query("a")).unwrap().is_none(), gone, "{what}");
                 assert_eq!(live.refresh_token(&client()).unwrap().is_none(), gone, "{what}");
                 let put = live.put(access("b", "late"));
-                assert!(if gone { matches!(put, Err(Error::SignedOut)) } else { put.is_ok() }, "{what}");
+                assert!(
+                    if gone { matches!(put, Err(Error::SignedOut)) } else { put.is_ok() },
+                    "{what}"
+                );
             }
         };
         expect(&lives, "at once");
@@ -264,7 +291,10 @@ fn several_cutoffs_do_not_hide_each_other<E: Engine>() {
     at.store.sign_out(SignOut::account(&account(1)).signed_in_before(now() + minute)).unwrap();
     let check = |store: &TokenStore| {
         let live = lives.each_ref().map(|live| store.account(&account(1)).unwrap().contains(live));
-        assert_eq!((live, store.account(&account(1)).unwrap().contains(&late)), ([false, false, true, true], false));
+        assert_eq!(
+            (live, store.account(&account(1)).unwrap().contains(&late)),
+            ([false, false, true, true], false)
+        );
     };
     check(&at.store);
     let at = at.reopen();
@@ -306,7 +336,10 @@ fn nobody_there_is_recorded_all_the_same<E: Engine>() {
     for (number, scope) in (1..).zip(&scopes) {
         let last = at.store.last_sign_out(scope).unwrap();
         let record = last.exact.unwrap();
-        assert_eq!((record.position, record.at, record.signed_in_before), (number + 1, now(), None));
+        assert_eq!(
+            (record.position, record.at, record.signed_in_before),
+            (number + 1, now(), None)
+        );
         assert_eq!(last.known_since, now());
     }
 }
@@ -317,7 +350,9 @@ fn joining_keeps_what_is_there<E: Engine>() {
     first.put([access("a", "first").into(), refresh("rt-first").into()]).unwrap();
     let second = at.store.sign_in(sign_in(1)).unwrap();
     second.put(access("a", "second")).unwrap();
-    let secret = |live: &LiveSignIn| live.access_token(&query("a")).unwrap().unwrap().secret.expose().to_owned();
+    let secret = |live: &LiveSignIn| {
+        live.access_token(&query("a")).unwrap().unwrap().secret.expose().to_owned()
+    };
     assert_eq!((secret(&first), secret(&second)), ("first".into(), "second".into()));
     assert_eq!(second.refresh_token(&client()).unwrap(), None, "a sign-in has its own tokens");
     assert_eq!(at.store.account(&account(1)).unwrap(), [second, first]);
@@ -331,10 +366,16 @@ fn too_many_sign_ins_push_out_the_oldest<E: Engine>() {
         live
     });
     assert!(matches!(lives[0].put(access("b", "late")), Err(Error::SignedOut)));
-    assert_eq!(lives.each_ref().map(|live| live.access_token(&query("a")).unwrap().is_some()), [false, true, true, true]);
+    assert_eq!(
+        lives.each_ref().map(|live| live.access_token(&query("a")).unwrap().is_some()),
+        [false, true, true, true]
+    );
     at.store.wait_reclaimed().unwrap();
     let at = at.reopen();
-    assert_eq!(at.store.account(&account(1)).unwrap(), [lives[3].clone(), lives[2].clone(), lives[1].clone()]);
+    assert_eq!(
+        at.store.account(&account(1)).unwrap(),
+        [lives[3].clone(), lives[2].clone(), lives[1].clone()]
+    );
 }
 
 fn a_put_in_flight_fails_after_the_sign_out<E: Engine>() {
@@ -344,7 +385,10 @@ fn a_put_in_flight_fails_after_the_sign_out<E: Engine>() {
     at.store.sign_out(SignOut::account(&account(1))).unwrap();
     let newer = at.store.sign_in(sign_in(1)).unwrap();
     // The refresh that began before comes back now, while the user has signed in again.
-    assert!(matches!(live.put([access("a", "late").into(), refresh("rt-2").into()]), Err(Error::SignedOut)));
+    assert!(matches!(
+        live.put([access("a", "late").into(), refresh("rt-2").into()]),
+        Err(Error::SignedOut)
+    ));
     assert_eq!(newer.access_token(&query("a")).unwrap(), None);
     assert_eq!(newer.refresh_token(&client()).unwrap(), None);
     newer.put(access("a", "new")).unwrap();
@@ -370,14 +414,19 @@ fn a_guests_token_dies_with_its_own_tenant<E: Engine>() {
     assert_eq!(found(&live), (true, false));
     let again = at.store.sign_in(sign_in(1)).unwrap();
     again.put(guest()).unwrap();
-    assert_eq!(found(&again), (false, true), "a newer sign-in may hold tokens of that tenant again");
+    assert_eq!(
+        found(&again),
+        (false, true),
+        "a newer sign-in may hold tokens of that tenant again"
+    );
 }
 
 fn refresh_tokens_are_taken<E: Engine>() {
     let at = EngineFixture::<E>::new();
     let secrets = |receipt: Receipt| {
         assert!(!receipt.refresh_tokens_missed);
-        let mut all: Vec<String> = receipt.refresh_tokens.iter().map(|token| token.secret.expose().to_owned()).collect();
+        let mut all: Vec<String> =
+            receipt.refresh_tokens.iter().map(|token| token.secret.expose().to_owned()).collect();
         all.sort();
         all
     };
@@ -392,20 +441,30 @@ fn refresh_tokens_are_taken<E: Engine>() {
     at.store.wait_reclaimed().unwrap();
     assert_eq!(secrets(at.store.sign_out(whole).unwrap()), [""; 0]);
     fill();
-    assert_eq!(secrets(at.store.sign_out(SignOut::subject(&subject(1)).taking_refresh_tokens()).unwrap()), ["rt-1"]);
+    assert_eq!(
+        secrets(at.store.sign_out(SignOut::subject(&subject(1)).taking_refresh_tokens()).unwrap()),
+        ["rt-1"]
+    );
     at.store.sign_out(SignOut::everybody()).unwrap();
     at.store.wait_reclaimed().unwrap();
     fill();
-    assert_eq!(secrets(at.store.sign_out(SignOut::session(&session(1)).taking_refresh_tokens()).unwrap()), ["rt-1", "rt-2"]);
+    assert_eq!(
+        secrets(at.store.sign_out(SignOut::session(&session(1)).taking_refresh_tokens()).unwrap()),
+        ["rt-1", "rt-2"]
+    );
     at.store.wait_reclaimed().unwrap();
     fill();
     // Whose session nobody knows, the subject finds.
-    let both = SignOut::session(&session(7)).and(Scope::Subject(subject(1))).taking_refresh_tokens();
+    let both =
+        SignOut::session(&session(7)).and(Scope::Subject(subject(1))).taking_refresh_tokens();
     let receipt = at.store.sign_out(both).unwrap();
     assert_eq!(receipt.accounts, Some(0));
     assert_eq!(secrets(receipt), ["rt-1"]);
     for bad in [SignOut::everybody(), SignOut::account(&account(1)).and(Scope::Tenant(tenant(1)))] {
-        assert!(matches!(at.store.sign_out(bad.taking_refresh_tokens()), Err(Error::InvalidInput { .. })));
+        assert!(matches!(
+            at.store.sign_out(bad.taking_refresh_tokens()),
+            Err(Error::InvalidInput { .. })
+        ));
     }
 }
 
@@ -413,7 +472,9 @@ fn listings_show_the_living<E: Engine>() {
     let at = EngineFixture::<E>::new();
     let email = Alias::new(AliasKind::Email, "User@Example.com").unwrap();
     for number in 0..20 {
-        let sign_in = SignIn::new(account(number), tenant(number % 2)).session(session(number / 2)).subject(subject(number));
+        let sign_in = SignIn::new(account(number), tenant(number % 2))
+            .session(session(number / 2))
+            .subject(subject(number));
         at.store.sign_in(if number == 4 { sign_in.alias(email.clone()) } else { sign_in }).unwrap();
     }
     let guest = AccessToken { tenant: Some(tenant(0)), ..access("a", "at") };
@@ -433,9 +494,17 @@ fn listings_show_the_living<E: Engine>() {
             numbers.sort_unstable();
             numbers
         };
-        assert_eq!(listed(&|page| store.accounts(page)), (0..20).filter(|n| *n != 2).collect::<Vec<_>>());
-        assert_eq!(listed(&|page| store.accounts_in(&tenant(0), page)), [0, 4, 5, 6, 8, 10, 12, 14, 16, 18]);
-        let ids = |accounts: Vec<Account>| accounts.into_iter().map(|account| account.id).collect::<Vec<_>>();
+        assert_eq!(
+            listed(&|page| store.accounts(page)),
+            (0..20).filter(|n| *n != 2).collect::<Vec<_>>()
+        );
+        assert_eq!(
+            listed(&|page| store.accounts_in(&tenant(0), page)),
+            [0, 4, 5, 6, 8, 10, 12, 14, 16, 18]
+        );
+        let ids = |accounts: Vec<Account>| {
+            accounts.into_iter().map(|account| account.id).collect::<Vec<_>>()
+        };
         assert_eq!(ids(store.accounts_of_session(&session(1)).unwrap()), [account(3)]);
         assert_eq!(ids(store.accounts_of_subject(&subject(7)).unwrap()), [account(7)]);
         assert_eq!(ids(store.accounts_of_subject(&subject(2)).unwrap()), []);
@@ -458,7 +527,10 @@ fn sign_ins_end_at_their_greatest_age<E: Engine>() {
     assert!(live.access_token(&query("a")).unwrap().is_none());
     assert!(matches!(live.put(refresh("rt")), Err(Error::SignedOut)));
     assert!(at.store.account(&account(1)).unwrap().is_empty());
-    assert!(matches!(at.store.sign_in(sign_in(1).signed_in_at(now())), Err(Error::InvalidInput { .. })));
+    assert!(matches!(
+        at.store.sign_in(sign_in(1).signed_in_at(now())),
+        Err(Error::InvalidInput { .. })
+    ));
     assert!(at.store.sweep(1000).unwrap().dead_rows == 4);
 }
 
@@ -466,7 +538,14 @@ fn large_tokens_come_back_whole<E: Engine>() {
     let at = EngineFixture::<E>::new();
     let live = at.store.sign_in(sign_in(1)).unwrap();
     let large = |byte: char, len| byte.to_string().repeat(len);
-    for (byte, len) in [('a', MAX_TOKEN_BYTES), ('b', 7000), ('c', 5), ('d', 20_000), ('e', 6000), ('f', MAX_TOKEN_BYTES)] {
+    for (byte, len) in [
+        ('a', MAX_TOKEN_BYTES),
+        ('b', 7000),
+        ('c', 5),
+        ('d', 20_000),
+        ('e', 6000),
+        ('f', MAX_TOKEN_BYTES),
+    ] {
         let mut token = access("a", &large(byte, len));
         token.extra = vec![byte as u8; if len == MAX_TOKEN_BYTES { MAX_EXTRA_BYTES } else { 0 }];
         live.put(token.clone()).unwrap();
@@ -485,7 +564,10 @@ fn a_put_is_all_or_nothing<E: Engine>() {
     let at = EngineFixture::<E>::new();
     let live = at.store.sign_in(sign_in(1)).unwrap();
     let bad = RefreshToken { family_id: Some(String::new()), ..refresh("rt") };
-    assert!(matches!(live.put([access("a", "at").into(), bad.into()]), Err(Error::InvalidInput { field: "family id", .. })));
+    assert!(matches!(
+        live.put([access("a", "at").into(), bad.into()]),
+        Err(Error::InvalidInput { field: "family id", .. })
+    ));
     assert_eq!(live.access_token(&query("a")).unwrap(), None);
     assert_eq!(live.put(Vec::<Token>::new()).unwrap(), stored(0));
 }
@@ -499,14 +581,25 @@ fn bad_input_names_the_field<E: Engine>() {
     };
     assert_eq!(field(live.put(access("a", ""))), "token");
     assert_eq!(field(live.put(access("a", "line\nbreak"))), "token");
-    assert_eq!(field(live.put(AccessToken { token_type: String::new(), ..access("a", "t") })), "token type");
-    assert_eq!(field(live.put(AccessToken { resource: Some("x".repeat(1025)), ..access("a", "t") })), "resource");
-    assert_eq!(field(live.put(AccessToken { extra: vec![0; MAX_EXTRA_BYTES + 1], ..access("a", "t") })), "extra");
+    assert_eq!(
+        field(live.put(AccessToken { token_type: String::new(), ..access("a", "t") })),
+        "token type"
+    );
+    assert_eq!(
+        field(live.put(AccessToken { resource: Some("x".repeat(1025)), ..access("a", "t") })),
+        "resource"
+    );
+    assert_eq!(
+        field(live.put(AccessToken { extra: vec![0; MAX_EXTRA_BYTES + 1], ..access("a", "t") })),
+        "extra"
+    );
     let alias = Alias::new(AliasKind::Opaque, "x").unwrap();
     let many = (0..=MAX_ALIASES).fold(sign_in(1), |sign_in, _| sign_in.alias(alias.clone()));
     assert!(matches!(at.store.sign_in(many), Err(Error::InvalidInput { field: "alias", .. })));
     let long = |c: &str| Alias::new(AliasKind::Opaque, c.repeat(MAX_ID_BYTES)).unwrap();
-    let long = ["a", "b", "c", "d", "e", "f", "g"].iter().fold(sign_in(1), |sign_in, c| sign_in.alias(long(c)));
+    let long = ["a", "b", "c", "d", "e", "f", "g"]
+        .iter()
+        .fold(sign_in(1), |sign_in, c| sign_in.alias(long(c)));
     assert!(matches!(at.store.sign_in(long), Err(Error::InvalidInput { field: "sign-in", .. })));
 }
 
@@ -514,7 +607,12 @@ fn the_sweep_deletes_what_expired<E: Engine>() {
     let at = EngineFixture::<E>::new();
     for number in 0..10 {
         let live = at.store.sign_in(SignIn::new(account(number), tenant(1))).unwrap();
-        live.put([access("a", &"x".repeat(9000)).into(), access("b", "y").into(), refresh("rt").into()]).unwrap();
+        live.put([
+            access("a", &"x".repeat(9000)).into(),
+            access("b", "y").into(),
+            refresh("rt").into(),
+        ])
+        .unwrap();
     }
     assert_eq!(at.store.sweep(1000).unwrap().expired_tokens, 0);
     at.clock.advance(Duration::from_secs(4000));
@@ -552,7 +650,9 @@ fn a_closed_store_refuses_every_verb<E: Engine>() {
     let at = EngineFixture::<E>::new();
     let live = at.store.sign_in(sign_in(1)).unwrap();
     let clone = at.store.clone();
-    assert!(matches!(at.place.builder().open(), Err(Error::AlreadyOpen { pid: Some(pid) }) if pid == std::process::id()));
+    assert!(
+        matches!(at.place.builder().open(), Err(Error::AlreadyOpen { pid: Some(pid) }) if pid == std::process::id())
+    );
     at.store.close().unwrap();
     let closed = |result: Result<()>| assert!(matches!(result, Err(Error::Closed)), "{result:?}");
     closed(live.put(refresh("rt")).map(drop));
@@ -577,7 +677,10 @@ fn apps_have_tokens_of_their_own<E: Engine>() {
     live.put(access("api/.default", "app-token")).unwrap();
     let user = at.store.sign_in(sign_in(1)).unwrap();
     assert_eq!(user.access_token(&query("api/.default")).unwrap(), None);
-    assert_eq!(at.store.account(&app).unwrap()[0].account().as_app(), Some((&tenant(1), &client())));
+    assert_eq!(
+        at.store.account(&app).unwrap()[0].account().as_app(),
+        Some((&tenant(1), &client()))
+    );
     at.store.sign_out(SignOut::account(&account(1))).unwrap();
     assert!(live.access_token(&query("api/.default")).unwrap().is_some());
     at.store.sign_out(SignOut::tenant(&tenant(1))).unwrap();
@@ -590,7 +693,10 @@ fn on_behalf_of_tokens_die_with_the_user<E: Engine>() {
     let partition = Partition::on_behalf_of("assertion");
     live.put(AccessToken { partition: partition.clone(), ..access("a", "obo") }).unwrap();
     assert!(live.access_token(&query("a").partition(partition.clone())).unwrap().is_some());
-    assert_eq!(live.access_token(&query("a").partition(Partition::on_behalf_of("other"))).unwrap(), None);
+    assert_eq!(
+        live.access_token(&query("a").partition(Partition::on_behalf_of("other"))).unwrap(),
+        None
+    );
     at.store.sign_out(SignOut::account(&account(1))).unwrap();
     assert_eq!(live.access_token(&query("a").partition(partition)).unwrap(), None);
 }

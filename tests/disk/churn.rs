@@ -14,7 +14,8 @@ fn put(live: &LiveSignIn, round: u32, expires: std::time::SystemTime) {
         let secret = format!("at-{round}-{number}-{}", "x".repeat(1600));
         AccessToken::new(client(), scopes(&format!("scope{number}")), secret, expires).into()
     });
-    live.put(tokens.chain([refresh(&format!("rt-{round}")).into()]).collect::<Vec<Token>>()).unwrap();
+    live.put(tokens.chain([refresh(&format!("rt-{round}")).into()]).collect::<Vec<Token>>())
+        .unwrap();
 }
 
 /// Every minute a fifth of the users get all their tokens anew, some sign out, some sign in, and the sweep goes on.
@@ -22,7 +23,12 @@ fn put(live: &LiveSignIn, round: u32, expires: std::time::SystemTime) {
 fn the_disk_follows_the_live_data() {
     let home = Home::new();
     let clock = ManualClock::new(now());
-    let store = home.builder().clock(clock.clone()).refresh_token_durability(Durability::ProcessCrash).open().unwrap();
+    let store = home
+        .builder()
+        .clock(clock.clone())
+        .refresh_token_durability(Durability::ProcessCrash)
+        .open()
+        .unwrap();
     let sign_in = |number: u32, round| {
         let live = store.sign_in(SignIn::new(account(number), tenant(number % 7))).unwrap();
         put(&live, round, now() + Duration::from_secs(u64::from(round) * 60 + 600));
@@ -51,7 +57,11 @@ fn the_disk_follows_the_live_data() {
     let after = store.stats().unwrap().engine_bytes;
     // What is live, measured by a copy of nothing else.
     let live = store.backup(home.beside("backup")).unwrap().live_bytes;
-    let copied: u64 = contents(&home.beside("backup")).into_values().flatten().map(|file| file.len() as u64).sum();
+    let copied: u64 = contents(&home.beside("backup"))
+        .into_values()
+        .flatten()
+        .map(|file| file.len() as u64)
+        .sum();
     let ratio = |bytes: u64| bytes as f64 / live as f64;
     say(&format!(
         "live {live}, after an hour {after} ({:.2}), at most {highest} ({:.2}), {compactions} compactions, a fresh copy {copied} ({:.2})",

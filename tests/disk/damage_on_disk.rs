@@ -20,7 +20,8 @@ const SAMPLE: u32 = 8;
 /// What account `number` may ever have read as its token of this scope, the newest last.
 fn secrets(number: u32, scope: &str) -> [String; 2] {
     let size = if scope == "large" { 20_000 } else { 30 };
-    ["old", "new"].map(|age| format!("{number}.{scope}.{age}.").chars().cycle().take(size).collect())
+    ["old", "new"]
+        .map(|age| format!("{number}.{scope}.{age}.").chars().cycle().take(size).collect())
 }
 
 /// A store whose rows take `bulk` large tokens more. Gives two copies of it: as a killed process leaves it, and closed.
@@ -28,7 +29,8 @@ fn sample(home: &Home, bulk: u32) -> [PathBuf; 2] {
     let store = home.open();
     let put = |number: u32, age: usize| {
         for live in store.account(&account(number)).unwrap() {
-            let tokens = ["small", "large"].map(|scope| access(scope, &secrets(number, scope)[age]).into());
+            let tokens =
+                ["small", "large"].map(|scope| access(scope, &secrets(number, scope)[age]).into());
             live.put(tokens).unwrap();
         }
     };
@@ -41,7 +43,8 @@ fn sample(home: &Home, bulk: u32) -> [PathBuf; 2] {
     }
     store.wait_reclaimed().unwrap();
     let live = store.sign_in(sign_in(100)).unwrap();
-    (0..bulk).for_each(|n| drop(live.put(access(&format!("bulk{n}"), &"x".repeat(30_000))).unwrap()));
+    (0..bulk)
+        .for_each(|n| drop(live.put(access(&format!("bulk{n}"), &"x".repeat(30_000))).unwrap()));
     (1..=SAMPLE).for_each(|number| put(number, 1));
     // Nothing is held back in memory.
     store.wait_reclaimed().unwrap();
@@ -71,9 +74,13 @@ fn examine(folder: &Path) -> Result<&'static str, String> {
             return Err(format!("account {number} came back"));
         }
         all &= lives.len() == usize::from(number % 2 == 0);
-        for (live, scope) in lives.iter().flat_map(|live| ["small", "large"].map(|scope| (live, scope))) {
+        for (live, scope) in
+            lives.iter().flat_map(|live| ["small", "large"].map(|scope| (live, scope)))
+        {
             match live.access_token(&query(scope)) {
-                Ok(Some(token)) if secrets(number, scope).contains(&token.secret.expose().to_owned()) => {
+                Ok(Some(token))
+                    if secrets(number, scope).contains(&token.secret.expose().to_owned()) =>
+                {
                     all &= token.secret.expose() == secrets(number, scope)[1];
                 }
                 Ok(Some(_)) => return Err(format!("account {number} has a wrong token")),
@@ -85,7 +92,9 @@ fn examine(folder: &Path) -> Result<&'static str, String> {
     }
     // A damaged engine must not stop a sign-out, and it must hold.
     let _ = store.sweep(1000);
-    store.sign_out(SignOut::account(&account(2))).map_err(|error| format!("sign_out: {error:?}"))?;
+    store
+        .sign_out(SignOut::account(&account(2)))
+        .map_err(|error| format!("sign_out: {error:?}"))?;
     let _ = store.wait_reclaimed();
     let _ = store.sign_in(sign_in(3));
     let _ = store.close();
@@ -93,7 +102,12 @@ fn examine(folder: &Path) -> Result<&'static str, String> {
         if store.account(&account(2)).is_ok_and(|lives| !lives.is_empty()) {
             return Err("account 2 came back".into());
         }
-        if store.last_sign_out(&Scope::Account(account(2))).map_err(|error| format!("{error:?}"))?.record.is_none() {
+        if store
+            .last_sign_out(&Scope::Account(account(2)))
+            .map_err(|error| format!("{error:?}"))?
+            .record
+            .is_none()
+        {
             return Err("the sign-out of account 2 is forgotten".into());
         }
     }
@@ -113,16 +127,24 @@ fn examining_child() {
     std::panic::set_hook(Box::new(|_| {}));
     let said = std::panic::catch_unwind(|| examine(Path::new(&folder)));
     let said = said.unwrap_or_else(|_| Err("a panic escaped".into()));
-    fs::write(format!("{folder}.said"), said.map_or_else(|wrong| format!("WRONG {wrong}"), str::to_owned)).unwrap();
+    fs::write(
+        format!("{folder}.said"),
+        said.map_or_else(|wrong| format!("WRONG {wrong}"), str::to_owned),
+    )
+    .unwrap();
     std::process::exit(0);
 }
 
 fn examine_in_child(folder: &Path) -> String {
-    let mut child =
-        again("damage_on_disk::examining_child").env(EXAMINE, folder).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut child = again("damage_on_disk::examining_child")
+        .env(EXAMINE, folder)
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
     match wait(&mut child, Duration::from_secs(30)) {
         None => "WRONG it hangs".into(),
-        Some(_) => fs::read_to_string(format!("{}.said", folder.display())).unwrap_or_else(|_| "WRONG the child died".into()),
+        Some(_) => fs::read_to_string(format!("{}.said", folder.display()))
+            .unwrap_or_else(|_| "WRONG the child died".into()),
     }
 }
 
@@ -159,8 +181,13 @@ fn a_damaged_database_gives_an_error_or_a_correct_state() {
         *seen.entry((how, said)).or_default() += 1;
     }
     say(&format!("damaged databases (0 a bit, 1 a page, 2 cut off): {seen:?}"));
-    let count = |what: &str| seen.iter().filter(|((_, said), _)| said == what).map(|(_, count)| count).sum::<u32>();
-    assert!(count("engine refused") > 0 && count("older or less") > 0 && count("whole") < 100, "the damage shows: {seen:?}");
+    let count = |what: &str| {
+        seen.iter().filter(|((_, said), _)| said == what).map(|(_, count)| count).sum::<u32>()
+    };
+    assert!(
+        count("engine refused") > 0 && count("older or less") > 0 && count("whole") < 100,
+        "the damage shows: {seen:?}"
+    );
 }
 
 #[test]
@@ -175,7 +202,10 @@ fn every_flipped_bit_of_the_keyring_is_an_error() {
         bad[place] ^= 1 << bit;
         fs::write(&path, &bad).unwrap();
         let kind = kind(home.builder().open());
-        assert!(["damaged keyring", "key rejected", "unsupported keyring"].contains(&&*kind), "byte {place}: {kind}");
+        assert!(
+            ["damaged keyring", "key rejected", "unsupported keyring"].contains(&&*kind),
+            "byte {place}: {kind}"
+        );
         *kinds.entry(kind).or_default() += 1;
         assert!(fs::read(&path).unwrap() == bad);
     }
@@ -199,7 +229,9 @@ fn a_flipped_bit_of_the_ledger_is_damage_or_changes_nothing() {
     let path = entry(&home.path(), "ledger-");
     let good = fs::read(&path).unwrap();
     let (dense, end) = (1000, good.len() as u64);
-    let places = (0..dense).chain(std::iter::repeat_with(|| dense + chance.below(end - dense)).take(400)).collect::<Vec<_>>();
+    let places = (0..dense)
+        .chain(std::iter::repeat_with(|| dense + chance.below(end - dense)).take(400))
+        .collect::<Vec<_>>();
     let (mut refused, mut healed) = (0, 0);
     for place in places {
         let mut bad = good.clone();
@@ -208,15 +240,25 @@ fn a_flipped_bit_of_the_ledger_is_damage_or_changes_nothing() {
         match home.builder().open() {
             Ok(store) => {
                 let gone = |number| store.account(&account(number)).unwrap().is_empty();
-                assert!((1..=SAMPLE).all(|number| gone(number) == (number % 2 == 1)), "byte {place}");
-                let known = |n| store.last_sign_out(&Scope::Account(account(n))).unwrap().record.is_some();
+                assert!(
+                    (1..=SAMPLE).all(|number| gone(number) == (number % 2 == 1)),
+                    "byte {place}"
+                );
+                let known =
+                    |n| store.last_sign_out(&Scope::Account(account(n))).unwrap().record.is_some();
                 assert!((1..=SAMPLE).step_by(2).all(known), "byte {place}");
                 drop(store);
                 assert!(fs::read(&path).unwrap() == good, "byte {place} is mended");
                 healed += 1;
             }
-            Err(Error::Damaged { part: Part::Ledger, .. } | Error::UnsupportedFormat { part: Part::Ledger, .. }) => {
-                assert!(fs::read(&path).unwrap() == bad, "byte {place}: what is damaged is left as it is");
+            Err(
+                Error::Damaged { part: Part::Ledger, .. }
+                | Error::UnsupportedFormat { part: Part::Ledger, .. },
+            ) => {
+                assert!(
+                    fs::read(&path).unwrap() == bad,
+                    "byte {place}: what is damaged is left as it is"
+                );
                 refused += 1;
             }
             Err(error) => panic!("byte {place}: {error:?}"),
@@ -236,7 +278,10 @@ fn a_ledger_that_was_cut_off_is_damage_or_changes_nothing() {
         match home.builder().open() {
             Ok(store) => {
                 let gone = |number| store.account(&account(number)).unwrap().is_empty();
-                assert!((1..=SAMPLE).all(|number| gone(number) == (number % 2 == 1)), "cut off at {len}");
+                assert!(
+                    (1..=SAMPLE).all(|number| gone(number) == (number % 2 == 1)),
+                    "cut off at {len}"
+                );
             }
             Err(Error::Damaged { part: Part::Ledger, .. }) => {}
             Err(error) => panic!("cut off at {len}: {error:?}"),
@@ -260,7 +305,15 @@ fn large_tokens_never_go_to_blob_files() {
     store.sign_out(SignOut::account(&account(0))).unwrap();
     store.close().unwrap();
     let store = home.open();
-    assert_eq!(store.account(&account(1)).unwrap()[0].access_token(&query("s7")).unwrap().unwrap().secret.expose(), large);
+    assert_eq!(
+        store.account(&account(1)).unwrap()[0]
+            .access_token(&query("s7"))
+            .unwrap()
+            .unwrap()
+            .secret
+            .expose(),
+        large
+    );
     store.close().unwrap();
     let blobs = entry(&home.path(), "engine-").join("blobs");
     assert!(blobs.is_dir() && contents(&blobs).is_empty(), "{:?}", contents(&blobs).keys());
@@ -287,7 +340,10 @@ fn filling_child() {
     for number in 1..=60 {
         let result = store.sign_in(sign_in(number)).and_then(|live| {
             say(format!("in {number}"));
-            live.put([access("a", &secrets(number, "large")[0]).into(), refresh(&secrets(number, "small")[0]).into()])
+            live.put([
+                access("a", &secrets(number, "large")[0]).into(),
+                refresh(&secrets(number, "small")[0]).into(),
+            ])
         });
         match result {
             Ok(_) => say(format!("put {number}")),
@@ -344,34 +400,57 @@ fn run_limited(test: &str, kib: u64, folder: &Path) -> Vec<String> {
 
 #[cfg(unix)]
 fn numbers_of(lines: &[String], what: &str) -> Vec<u32> {
-    lines.iter().filter_map(|line| line.strip_prefix(what)?.strip_prefix(' ')?.parse().ok()).collect()
+    lines
+        .iter()
+        .filter_map(|line| line.strip_prefix(what)?.strip_prefix(' ')?.parse().ok())
+        .collect()
 }
 
 #[cfg(unix)]
 #[test]
 fn a_full_disk_loses_nothing_that_was_acknowledged_and_still_signs_out() {
     let (mut refused, mut filled, mut roomy) = (0, 0, 0);
-    let limits =
-        [0, 1, 2, 8, 64, 128, 256, 319, 320, 321, 328, 384, 448, 500, 511, 512, 513, 520, 576, 640, 700, 800, 1000, 1100];
+    let limits = [
+        0, 1, 2, 8, 64, 128, 256, 319, 320, 321, 328, 384, 448, 500, 511, 512, 513, 520, 576, 640,
+        700, 800, 1000, 1100,
+    ];
     for kib in limits.into_iter().chain([1200, 1400, 1600, 100_000]) {
         let home = Home::new();
         let lines = run_limited("damage_on_disk::filling_child", kib, &home.path());
-        let store = home.builder().open().unwrap_or_else(|error| panic!("{kib} KiB: reopen: {error:?} {lines:?}"));
-        let (signed_in, put, out) = (numbers_of(&lines, "in"), numbers_of(&lines, "put"), numbers_of(&lines, "out"));
+        let store = home
+            .builder()
+            .open()
+            .unwrap_or_else(|error| panic!("{kib} KiB: reopen: {error:?} {lines:?}"));
+        let (signed_in, put, out) =
+            (numbers_of(&lines, "in"), numbers_of(&lines, "put"), numbers_of(&lines, "out"));
         for number in 1..=60 {
             let lives = store.account(&account(number)).unwrap();
             let is_gone = out.contains(&number);
             assert!(!is_gone || lives.is_empty(), "{kib} KiB: {number} came back");
-            assert!(is_gone || !lives.is_empty() || !signed_in.contains(&number), "{kib} KiB: {number} is lost");
+            assert!(
+                is_gone || !lives.is_empty() || !signed_in.contains(&number),
+                "{kib} KiB: {number} is lost"
+            );
             for live in lives {
-                let access = live.access_token(&query("a")).unwrap().map(|token| token.secret.expose().to_owned());
-                let refresh = live.refresh_token(&client()).unwrap().map(|token| token.secret.expose().to_owned());
+                let access = live
+                    .access_token(&query("a"))
+                    .unwrap()
+                    .map(|token| token.secret.expose().to_owned());
+                let refresh = live
+                    .refresh_token(&client())
+                    .unwrap()
+                    .map(|token| token.secret.expose().to_owned());
                 let both = [access, refresh].map(|secret| secret.is_some());
-                assert!(both == [true; 2] || (both == [false; 2] && !put.contains(&number)), "{kib} KiB: {number} {both:?}");
+                assert!(
+                    both == [true; 2] || (both == [false; 2] && !put.contains(&number)),
+                    "{kib} KiB: {number} {both:?}"
+                );
             }
         }
         for number in out {
-            assert!(store.last_sign_out(&Scope::Account(account(number))).unwrap().record.is_some());
+            assert!(
+                store.last_sign_out(&Scope::Account(account(number))).unwrap().record.is_some()
+            );
         }
         store.sign_in(sign_in(99)).unwrap().put(refresh("rt")).unwrap();
         store.close().unwrap();
@@ -396,8 +475,13 @@ fn exhausting_child() {
             Err(Error::Full(Part::Ledger)) => {
                 say(format!("full {number}"));
                 // Nothing was done, and nothing is broken.
-                let nothing = store.last_sign_out(&Scope::Account(account(number))).unwrap().record.is_none();
-                return say(if nothing && store.stats().is_ok() { "closed".into() } else { "wrong".into() });
+                let nothing =
+                    store.last_sign_out(&Scope::Account(account(number))).unwrap().record.is_none();
+                return say(if nothing && store.stats().is_ok() {
+                    "closed".into()
+                } else {
+                    "wrong".into()
+                });
             }
             Err(error) => return say(format!("wrong {error:?}")),
         }
@@ -413,13 +497,28 @@ fn the_reserve_is_used_to_the_end_and_no_further() {
     let kib = 1088;
     let lines = run_limited("damage_on_disk::exhausting_child", kib, &home.path());
     let (reserve, out) = (numbers_of(&lines, "reserve")[0], numbers_of(&lines, "out"));
-    assert!(reserve >= 4096 && out.len() >= reserve as usize, "{} of {reserve}; {:?}", out.len(), lines.last());
+    assert!(
+        reserve >= 4096 && out.len() >= reserve as usize,
+        "{} of {reserve}; {:?}",
+        out.len(),
+        lines.last()
+    );
     let ledger = fs::metadata(entry(&home.path(), "ledger-")).unwrap().len();
     // All but the header's eight slots, the opening's record, and the filler at the end.
-    assert!(ledger <= kib * 1024 && out.len() as u64 == ledger / 64 - 10, "{} in {ledger} bytes", out.len());
+    assert!(
+        ledger <= kib * 1024 && out.len() as u64 == ledger / 64 - 10,
+        "{} in {ledger} bytes",
+        out.len()
+    );
     assert_eq!(lines.last().map(String::as_str), Some("closed"));
     let store = home.open();
-    assert!(out.iter().all(|n| store.last_sign_out(&Scope::Account(account(*n))).unwrap().record.is_some()));
+    assert!(
+        out.iter().all(|n| store
+            .last_sign_out(&Scope::Account(account(*n)))
+            .unwrap()
+            .record
+            .is_some())
+    );
     store.sign_out(SignOut::everybody()).unwrap();
     store.close().unwrap();
 }
@@ -432,13 +531,19 @@ fn a_file_of_a_tebibyte_is_damage_and_is_not_read_whole() {
     store.sign_in(sign_in(1)).unwrap();
     store.close().unwrap();
     let ledger = std::fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().path());
-    let ledger = ledger.filter(|path| path.extension().is_none()).find(|path| path.to_string_lossy().contains("ledger-"));
-    for (part, path) in [(Part::Keyring, home.path().join("keyring")), (Part::Ledger, ledger.unwrap())] {
+    let ledger = ledger
+        .filter(|path| path.extension().is_none())
+        .find(|path| path.to_string_lossy().contains("ledger-"));
+    for (part, path) in
+        [(Part::Keyring, home.path().join("keyring")), (Part::Ledger, ledger.unwrap())]
+    {
         let file = fs::File::options().write(true).open(&path).unwrap();
         let len = file.metadata().unwrap().len();
         file.set_len(1 << 40).unwrap();
         assert!(matches!(home.builder().open(), Err(Error::Damaged { part: p, .. }) if p == part));
-        assert!(matches!(home.builder().history(), Err(Error::Damaged { part: p, .. }) if p == part));
+        assert!(
+            matches!(home.builder().history(), Err(Error::Damaged { part: p, .. }) if p == part)
+        );
         file.set_len(len).unwrap();
         assert_eq!(home.open().account(&account(1)).unwrap().len(), 1, "nothing else was touched");
     }

@@ -10,8 +10,11 @@ use oubliette_testkit::disk::*;
 /// Signs these accounts in, each with the tokens `at-N` and `rt-N`.
 fn fill(store: &TokenStore, numbers: impl IntoIterator<Item = u32>) {
     for number in numbers {
-        let live = store.sign_in(sign_in(number).session(session(number)).subject(subject(number))).unwrap();
-        let tokens = [access("a", &format!("at-{number}")).into(), refresh(&format!("rt-{number}")).into()];
+        let live = store
+            .sign_in(sign_in(number).session(session(number)).subject(subject(number)))
+            .unwrap();
+        let tokens =
+            [access("a", &format!("at-{number}")).into(), refresh(&format!("rt-{number}")).into()];
         live.put(tokens).unwrap();
     }
 }
@@ -23,7 +26,10 @@ fn signed_in(store: &TokenStore, numbers: impl IntoIterator<Item = u32>) -> Vec<
         for live in &lives {
             let access = live.access_token(&query("a")).unwrap().unwrap();
             let refresh = live.refresh_token(&client()).unwrap().unwrap();
-            assert_eq!((access.secret.expose(), refresh.secret.expose()), (&*format!("at-{number}"), &*format!("rt-{number}")));
+            assert_eq!(
+                (access.secret.expose(), refresh.secret.expose()),
+                (&*format!("at-{number}"), &*format!("rt-{number}"))
+            );
         }
         !lives.is_empty()
     };
@@ -68,17 +74,26 @@ fn no_key_changes_nothing_but_the_lock_either() {
     let home = Home::new();
     let missing = || KeySource::file(home.beside("no-such-key"));
     assert!(matches!(home.builder().key(missing()).open(), Err(Error::KeyUnavailable { .. })));
-    assert!(contents(&home.path()).into_keys().eq([PathBuf::from("lock")]), "no store is born without a key");
+    assert!(
+        contents(&home.path()).into_keys().eq([PathBuf::from("lock")]),
+        "no store is born without a key"
+    );
     fill(&home.open(), [1]);
     let before = contents(&home.path());
     assert!(matches!(home.builder().key(missing()).open(), Err(Error::KeyUnavailable { .. })));
-    assert!(contents(&home.path()).into_iter().all(|file| file.0 == Path::new("lock") || before[&file.0] == file.1));
+    assert!(
+        contents(&home.path())
+            .into_iter()
+            .all(|file| file.0 == Path::new("lock") || before[&file.0] == file.1)
+    );
 }
 
 #[test]
 fn a_previous_key_opens_the_store() {
     let home = closed();
-    let newer = KeySource::bytes([8; 32]).previous(KeySource::bytes([9; 32])).previous(KeySource::bytes(KEY));
+    let newer = KeySource::bytes([8; 32])
+        .previous(KeySource::bytes([9; 32]))
+        .previous(KeySource::bytes(KEY));
     let store = home.builder().key(newer).open().unwrap();
     assert_eq!(signed_in(&store, 1..=3), [1, 2]);
     assert!(store.stats().unwrap().opened_by_previous_key);
@@ -108,7 +123,10 @@ fn a_second_process_is_told_who_has_the_store() {
     }
     let before = contents(&home.path());
     assert_eq!(kind(home.builder().open()), format!("already open by {:?}", Some(child.id())));
-    assert_eq!(kind(home.builder().key(KeySource::bytes([8; 32])).open()), format!("already open by {:?}", Some(child.id())));
+    assert_eq!(
+        kind(home.builder().key(KeySource::bytes([8; 32])).open()),
+        format!("already open by {:?}", Some(child.id()))
+    );
     assert!(contents(&home.path()) == before, "who is refused changes nothing");
     child.kill().unwrap();
     child.wait().unwrap();
@@ -128,7 +146,8 @@ fn a_process_that_starts_others_can_reopen_its_store() {
                 }
             });
         }
-        let results: Vec<_> = (0..150).map(|_| home.builder().open().and_then(TokenStore::close)).collect();
+        let results: Vec<_> =
+            (0..150).map(|_| home.builder().open().and_then(TokenStore::close)).collect();
         is_done.store(true, std::sync::atomic::Ordering::Relaxed);
         let failed: Vec<_> = results.into_iter().filter_map(Result::err).collect();
         assert!(failed.is_empty(), "{} of 150: {:?}", failed.len(), failed.first());
@@ -146,7 +165,10 @@ fn a_ledger_folder_is_for_one_store_and_a_copy_of_it_is_the_same_store() {
     assert_eq!(kind(builder("other").open()), "damaged keyring");
     // A copy of a store is the same store: not both at a time, and nobody takes its ledger away from it.
     copy(&home.beside("one"), &home.beside("copy"));
-    assert_eq!(kind(builder("copy").open()), format!("already open by {:?}", Some(std::process::id())));
+    assert_eq!(
+        kind(builder("copy").open()),
+        format!("already open by {:?}", Some(std::process::id()))
+    );
     fs::write(home.beside("copy").join("keyring"), b"torn").unwrap();
     let forgetting = builder("copy").on_damage(OnDamage::ForgetEveryone).open();
     assert_eq!(kind(forgetting), format!("already open by {:?}", Some(std::process::id())));
@@ -179,16 +201,23 @@ fn a_creation_that_died_at_any_stage_is_taken_up_again() {
     let made = Home::new();
     made.open().close().unwrap();
     let name = |path: PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
-    let (ledger, engine) = (name(entry(&made.path(), "ledger-")), name(entry(&made.path(), "engine-")));
+    let (ledger, engine) =
+        (name(entry(&made.path(), "ledger-")), name(entry(&made.path(), "engine-")));
     let conf = fs::read(made.path().join(&engine).join("conf")).unwrap();
     type Stage = Box<dyn Fn(&Path)>;
     let take = |names: &[&str]| -> Stage {
-        let (from, names) = (made.path(), names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
-        Box::new(move |to: &Path| names.iter().for_each(|name| assert!(fs::copy(from.join(name), to.join(name)).is_ok())))
+        let (from, names) =
+            (made.path(), names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        Box::new(move |to: &Path| {
+            names.iter().for_each(|name| assert!(fs::copy(from.join(name), to.join(name)).is_ok()))
+        })
     };
-    let and =
-        |first: Stage, then: Stage| -> Stage { Box::new(move |to: &Path| [&first, &then].iter().for_each(|stage| stage(to))) };
-    let write = |name: String, bytes: Vec<u8>| -> Stage { Box::new(move |to: &Path| fs::write(to.join(&name), &bytes).unwrap()) };
+    let and = |first: Stage, then: Stage| -> Stage {
+        Box::new(move |to: &Path| [&first, &then].iter().for_each(|stage| stage(to)))
+    };
+    let write = |name: String, bytes: Vec<u8>| -> Stage {
+        Box::new(move |to: &Path| fs::write(to.join(&name), &bytes).unwrap())
+    };
     let half_engine = |conf: Vec<u8>, db: Option<Vec<u8>>| -> Stage {
         let name = format!("{engine}.new");
         Box::new(move |to: &Path| {
@@ -203,10 +232,19 @@ fn a_creation_that_died_at_any_stage_is_taken_up_again() {
         ("an empty folder".into(), take(&[])),
         ("only the lock".into(), take(&["lock"])),
         ("an empty lock".into(), write("lock".into(), Vec::new())),
-        ("half a ledger".into(), and(take(&["lock"]), write(format!("{ledger}.new"), vec![1; 700]))),
-        ("a birth's mark".into(), and(take(&["lock"]), write("birth".into(), b"ledger-of-nobody".to_vec()))),
+        (
+            "half a ledger".into(),
+            and(take(&["lock"]), write(format!("{ledger}.new"), vec![1; 700])),
+        ),
+        (
+            "a birth's mark".into(),
+            and(take(&["lock"]), write("birth".into(), b"ledger-of-nobody".to_vec())),
+        ),
         ("a ledger without keyring".into(), and(take(&["lock", &ledger]), birth())),
-        ("half a keyring".into(), and(and(take(&["lock", &ledger]), birth()), write("keyring.new".into(), vec![1; 100]))),
+        (
+            "half a keyring".into(),
+            and(and(take(&["lock", &ledger]), birth()), write("keyring.new".into(), vec![1; 100])),
+        ),
         ("a keyring and still the mark".into(), and(born(), birth())),
         ("a keyring without engine".into(), born()),
         ("an engine's empty folder".into(), {
@@ -216,7 +254,10 @@ fn a_creation_that_died_at_any_stage_is_taken_up_again() {
         ("a half database".into(), and(born(), half_engine(conf.clone(), Some(vec![0xaa; 5000])))),
     ];
     for len in 0..=conf.len() {
-        stages.push((format!("{len} bytes of conf"), and(born(), half_engine(conf[..len].to_vec(), None))));
+        stages.push((
+            format!("{len} bytes of conf"),
+            and(born(), half_engine(conf[..len].to_vec(), None)),
+        ));
     }
     for (what, stage) in stages {
         let home = Home::new();
@@ -236,14 +277,21 @@ fn a_half_snapshot_of_sled_is_cleaned_away() {
     let home = closed();
     let engine = entry(&home.path(), "engine-");
     for (number, garbage) in [vec![], vec![0; 8], vec![0xff; 3000]].into_iter().enumerate() {
-        for name in ["snap.00000000000003E8.generating", "snap.FFFFFFFFFFFFFFFF.generating", "snap.FFFFFFFFFFFFFFFE.in___motion"]
-        {
+        for name in [
+            "snap.00000000000003E8.generating",
+            "snap.FFFFFFFFFFFFFFFF.generating",
+            "snap.FFFFFFFFFFFFFFFE.in___motion",
+        ] {
             fs::write(engine.join(name), &garbage).unwrap();
         }
         let store = home.builder().open().unwrap_or_else(|error| panic!("{number}: {error:?}"));
         assert_eq!(signed_in(&store, 1..=3), [1, 2]);
         store.close().unwrap();
-        assert!(!contents(&engine).keys().any(|name| name.extension().is_some_and(|e| e == "generating" || e == "in___motion")));
+        assert!(
+            !contents(&engine).keys().any(|name| name
+                .extension()
+                .is_some_and(|e| e == "generating" || e == "in___motion"))
+        );
     }
 }
 
@@ -294,7 +342,10 @@ fn a_missing_engine_means_that_everybody_is_gone() {
     fs::remove_dir_all(entry(&home.path(), "engine-")).unwrap();
     let store = home.open();
     assert_eq!(signed_in(&store, 1..=3), [0_u32; 0]);
-    assert!(store.last_sign_out(&Scope::Account(account(3))).unwrap().record.is_some(), "the ledger still answers");
+    assert!(
+        store.last_sign_out(&Scope::Account(account(3))).unwrap().record.is_some(),
+        "the ledger still answers"
+    );
     fill(&store, [2]);
     store.close().unwrap();
     assert_eq!(signed_in(&home.open(), 1..=3), [2]);
@@ -360,13 +411,21 @@ fn an_older_engine_brings_nobody_back() {
         for copy in age(&home, &open) {
             replace(&copy, &entry(&home.path(), "engine-"));
             let store = open();
-            assert_eq!(signed_in(&store, 1..=7), [6], "{copy:?}: who came later is lost, who signed out stays out");
+            assert_eq!(
+                signed_in(&store, 1..=7),
+                [6],
+                "{copy:?}: who came later is lost, who signed out stays out"
+            );
             let listed = store.accounts(Page::first(100)).unwrap().accounts;
             assert_eq!(listed.into_iter().map(|one| one.id).collect::<Vec<_>>(), [account(6)]);
             fill(&store, [1]);
             store.close().unwrap();
             let store = open();
-            assert_eq!(signed_in(&store, 1..=7), [1, 6], "signing in again works on the older engine too");
+            assert_eq!(
+                signed_in(&store, 1..=7),
+                [1, 6],
+                "signing in again works on the older engine too"
+            );
             store.sign_out(SignOut::account(&account(1))).unwrap();
             store.close().unwrap();
         }

@@ -19,7 +19,9 @@ impl Needles {
     fn new() -> Self {
         let mut chance = Chance(0x0b11_e77e);
         let letters: Vec<char> = ('a'..='z').chain('A'..='Z').chain('0'..='9').collect();
-        let mut needle = || -> String { (0..24).map(|_| letters[usize::try_from(chance.below(62)).unwrap()]).collect() };
+        let mut needle = || -> String {
+            (0..24).map(|_| letters[usize::try_from(chance.below(62)).unwrap()]).collect()
+        };
         Self((0..40).map(|_| needle()).collect())
     }
 
@@ -42,7 +44,9 @@ impl Forbidden {
                 let plain = base64ct::Base64Unpadded::encode_string(&shifted);
                 let url = base64ct::Base64UrlUnpadded::encode_string(&shifted);
                 // The first and the last characters hold bits of the neighbours too.
-                forms.extend([plain, url].map(|text| text.as_bytes()[if before == 0 { 0 } else { 4 }..text.len() - 4].to_vec()));
+                forms.extend([plain, url].map(|text| {
+                    text.as_bytes()[if before == 0 { 0 } else { 4 }..text.len() - 4].to_vec()
+                }));
             }
             for form in forms {
                 windows.extend(form.windows(8).map(|window| <[u8; 8]>::try_from(window).unwrap()));
@@ -66,24 +70,55 @@ fn everything(needles: &Needles) -> (SignIn, Vec<Token>) {
         .session(SessionId::new(n(4), n(5)).unwrap())
         .subject(Subject::new(n(6), n(7)).unwrap())
         .alias(Alias::new(AliasKind::Opaque, n(8)).unwrap())
-        .alias(Alias::new(AliasKind::Email, format!("{}@example.com", n(9).to_lowercase())).unwrap());
+        .alias(
+            Alias::new(AliasKind::Email, format!("{}@example.com", n(9).to_lowercase())).unwrap(),
+        );
     let scopes = Scopes::new([n(10), n(11)]).unwrap();
-    let mut access = AccessToken::new(client.clone(), scopes, n(12), now() + Duration::from_secs(3600));
+    let mut access =
+        AccessToken::new(client.clone(), scopes, n(12), now() + Duration::from_secs(3600));
     access.resource = Some(n(13));
     access.token_type = n(14);
     access.extra = n(15).into_bytes();
-    let guest = AccessToken { tenant: Some(TenantId::new(n(16)).unwrap()), secret: n(17).into(), ..access.clone() };
-    let large = AccessToken { scopes: Scopes::new([n(18)]).unwrap(), secret: n(19).repeat(2000).into(), ..access.clone() };
-    let behalf = AccessToken { partition: Partition::on_behalf_of(&n(20)), secret: n(21).into(), ..access.clone() };
-    let refresh = RefreshToken { extra: n(22).into_bytes(), ..RefreshToken::new(client.clone(), n(23)) };
-    let family = RefreshToken { family_id: Some(n(24)), ..RefreshToken::new(client.clone(), n(25)) };
+    let guest = AccessToken {
+        tenant: Some(TenantId::new(n(16)).unwrap()),
+        secret: n(17).into(),
+        ..access.clone()
+    };
+    let large = AccessToken {
+        scopes: Scopes::new([n(18)]).unwrap(),
+        secret: n(19).repeat(2000).into(),
+        ..access.clone()
+    };
+    let behalf = AccessToken {
+        partition: Partition::on_behalf_of(&n(20)),
+        secret: n(21).into(),
+        ..access.clone()
+    };
+    let refresh =
+        RefreshToken { extra: n(22).into_bytes(), ..RefreshToken::new(client.clone(), n(23)) };
+    let family =
+        RefreshToken { family_id: Some(n(24)), ..RefreshToken::new(client.clone(), n(25)) };
     let id = IdToken { extra: n(26).into_bytes(), ..IdToken::new(client, n(27)) };
-    (sign_in, vec![access.into(), guest.into(), large.into(), behalf.into(), refresh.into(), family.into(), id.into()])
+    (
+        sign_in,
+        vec![
+            access.into(),
+            guest.into(),
+            large.into(),
+            behalf.into(),
+            refresh.into(),
+            family.into(),
+            id.into(),
+        ],
+    )
 }
 
 /// The needles, what [`everything`] makes lower case of them, and the operator's key.
 fn forbidden(needles: &Needles) -> Forbidden {
-    let texts = needles.0.iter().flat_map(|needle| [needle.clone().into_bytes(), needle.to_lowercase().into_bytes()]);
+    let texts = needles
+        .0
+        .iter()
+        .flat_map(|needle| [needle.clone().into_bytes(), needle.to_lowercase().into_bytes()]);
     Forbidden::new(texts.chain([operators_key().to_vec()]))
 }
 
@@ -115,7 +150,11 @@ fn the_scanner_sees_what_it_looks_for() {
         }
     }
     assert!(forbidden.find(&secret.as_bytes()[5..14]).is_some(), "a part is enough");
-    assert_eq!(forbidden.find(b"Damaged { part: Keyring, problem: \"it is missing beside existing data\" }"), None);
+    assert_eq!(
+        forbidden
+            .find(b"Damaged { part: Keyring, problem: \"it is missing beside existing data\" }"),
+        None
+    );
 }
 
 #[test]
@@ -127,7 +166,11 @@ fn no_file_shows_anything() {
         let files = contents(home.path().parent().unwrap());
         assert!(files.len() > 6, "{:?}", files.keys());
         for (name, bytes) in files {
-            assert_eq!(forbidden.find(name.as_os_str().as_encoded_bytes()), None, "{when}: the name {name:?}");
+            assert_eq!(
+                forbidden.find(name.as_os_str().as_encoded_bytes()),
+                None,
+                "{when}: the name {name:?}"
+            );
             let found = bytes.and_then(|bytes| forbidden.find(&bytes));
             assert_eq!(found, None, "{when}: {name:?}");
         }
@@ -143,9 +186,13 @@ fn no_file_shows_anything() {
     scan("closed");
     let store = open(&home);
     assert_eq!(store.account(&account).unwrap().len(), 1);
-    store.sign_out(SignOut::session(&SessionId::new(needles.get(4), needles.get(5)).unwrap())).unwrap();
+    store
+        .sign_out(SignOut::session(&SessionId::new(needles.get(4), needles.get(5)).unwrap()))
+        .unwrap();
     store.sign_out(SignOut::tenant(sign_in.tenant())).unwrap();
-    store.sign_out(SignOut::subject(&Subject::new(needles.get(6), needles.get(7)).unwrap())).unwrap();
+    store
+        .sign_out(SignOut::subject(&Subject::new(needles.get(6), needles.get(7)).unwrap()))
+        .unwrap();
     store.wait_reclaimed().unwrap();
     scan("signed out");
     let live = store.sign_in(sign_in).unwrap();
@@ -186,23 +233,44 @@ fn no_value_shows_anything() {
     let home = Home::new();
     let mut shown = Shown(Vec::new());
     let (sign_in, tokens) = everything(&needles);
-    let builder = home.builder().key(KeySource::bytes(operators_key()).previous(KeySource::bytes([9; 32])));
+    let builder =
+        home.builder().key(KeySource::bytes(operators_key()).previous(KeySource::bytes([9; 32])));
     shown.debug(&builder);
     let store = builder.open().unwrap();
     let live = store.sign_in(sign_in.clone()).unwrap();
     shown.debug(&live.put(tokens.clone()).unwrap());
     let n = |number| needles.get(number);
     let (client, session) = (ClientId::new(n(0)).unwrap(), SessionId::new(n(4), n(5)).unwrap());
-    let access = AccessQuery::new(client.clone()).scopes(Scopes::new([n(10)]).unwrap()).resource(n(13)).token_type(n(14));
+    let access = AccessQuery::new(client.clone())
+        .scopes(Scopes::new([n(10)]).unwrap())
+        .resource(n(13))
+        .token_type(n(14));
     let found = live.access_token(&access).unwrap();
     assert_eq!(found.as_ref().unwrap().secret.expose(), n(12));
     shown.debug(&(&store, &live, &sign_in, &tokens, Tokens::from(tokens.clone()), &access, found));
-    shown.debug(&(RefreshQuery::client(client.clone()), IdQuery::client(client.clone()).tenant(TenantId::new(n(16)).unwrap())));
+    shown.debug(&(
+        RefreshQuery::client(client.clone()),
+        IdQuery::client(client.clone()).tenant(TenantId::new(n(16)).unwrap()),
+    ));
     shown.debug(&RefreshQuery::family(n(24)).partition(Partition::on_behalf_of(&n(20))));
     shown.debug(&(live.refresh_token(&client).unwrap(), live.id_token(&client).unwrap()));
-    shown.debug(&(live.account(), live.tenant(), live.session(), live.subject(), live.aliases(), &client));
-    shown.debug(&(Secret::new(n(12)), Scopes::parse(&n(10)).unwrap(), Partition::on_behalf_of(&n(20))));
-    shown.debug(&(AccountId::app(sign_in.tenant().clone(), client), KeySource::bytes(operators_key())));
+    shown.debug(&(
+        live.account(),
+        live.tenant(),
+        live.session(),
+        live.subject(),
+        live.aliases(),
+        &client,
+    ));
+    shown.debug(&(
+        Secret::new(n(12)),
+        Scopes::parse(&n(10)).unwrap(),
+        Partition::on_behalf_of(&n(20)),
+    ));
+    shown.debug(&(
+        AccountId::app(sign_in.tenant().clone(), client),
+        KeySource::bytes(operators_key()),
+    ));
     let page = store.accounts(Page::first(1)).unwrap();
     assert_eq!(page.accounts.len(), 1);
     shown.debug(&(store.account(sign_in.account()).unwrap(), page, store.stats().unwrap()));
@@ -252,7 +320,9 @@ fn no_error_shows_anything() {
     live.put(tokens.clone()).unwrap();
     shown.error(home.builder().open());
     shown.error(live.put(RefreshToken::new(ClientId::new("c").unwrap(), bad(23))));
-    shown.error(live.put(RefreshToken::new(ClientId::new("c").unwrap(), needles.get(23).repeat(4000))));
+    shown.error(
+        live.put(RefreshToken::new(ClientId::new("c").unwrap(), needles.get(23).repeat(4000))),
+    );
     shown.error(store.sign_out(SignOut::tenant(sign_in.tenant()).taking_refresh_tokens()));
     store.sign_out(SignOut::account(sign_in.account())).unwrap();
     shown.error(live.put(tokens));
@@ -289,7 +359,10 @@ fn loose_child() {
 fn only_the_owner_may_enter_the_folders_and_read_our_files() {
     use std::os::unix::fs::PermissionsExt;
     let home = Home::new();
-    let command = format!("umask 000; exec {:?} privacy::loose_child --exact --test-threads=1", std::env::current_exe().unwrap());
+    let command = format!(
+        "umask 000; exec {:?} privacy::loose_child --exact --test-threads=1",
+        std::env::current_exe().unwrap()
+    );
     let mut child = std::process::Command::new("sh");
     child.args(["-c", &command]).env(LOOSE, home.path()).stdout(std::process::Stdio::null());
     assert!(child.status().unwrap().success());

@@ -66,7 +66,9 @@ impl Stress {
             15..30 => self.with_handle(chance, Self::put),
             30..45 => self.with_handle(chance, Self::acquire),
             45..65 => self.with_handle(chance, Self::read),
-            65..70 => self.with_handle(chance, |me, handle, _| runtime.block_on(me.web_create(handle))),
+            65..70 => {
+                self.with_handle(chance, |me, handle, _| runtime.block_on(me.web_create(handle)))
+            }
             70..79 => runtime.block_on(self.web_use(chance)),
             79..84 => self.list(chance),
             84..89 => self.sign_out(chance),
@@ -106,7 +108,11 @@ impl Stress {
         }
     }
 
-    fn with_handle(&self, chance: &mut Chance, act: impl Fn(&Self, &Handle, &mut Chance) -> &'static str) -> &'static str {
+    fn with_handle(
+        &self,
+        chance: &mut Chance,
+        act: impl Fn(&Self, &Handle, &mut Chance) -> &'static str,
+    ) -> &'static str {
         match self.handle(chance) {
             Some(handle) => act(self, &handle, chance),
             None => "nothing",
@@ -163,7 +169,10 @@ impl Stress {
         let session = Session::new(None, Arc::new(self.web.clone()), None);
         bind(&session, &handle.live).await.unwrap();
         let secret = format!("{}:{}", handle.number, handle.returned);
-        let data = [("secret", secret.into()), (BINDING, session.get_value(BINDING).await.unwrap().unwrap())];
+        let data = [
+            ("secret", secret.into()),
+            (BINDING, session.get_value(BINDING).await.unwrap().unwrap()),
+        ];
         let data = data.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         let expiry_date = (SystemTime::now() + Duration::from_secs(3600)).into();
         let mut record = Record { id: Id::default(), data, expiry_date };
@@ -180,13 +189,16 @@ impl Stress {
     async fn web_use(&self, chance: &mut Chance) -> &'static str {
         let picked = {
             let records = self.records.lock().unwrap();
-            (!records.is_empty()).then(|| records[chance.below(records.len() as u64) as usize].clone())
+            (!records.is_empty())
+                .then(|| records[chance.below(records.len() as u64) as usize].clone())
         };
         let Some((mut record, number)) = picked else { return "nothing" };
         match chance.below(8) {
             0..4 => {
                 let over = self.over(number);
-                let Some(record) = self.web.load(&record.id).await.unwrap() else { return "web load of nothing" };
+                let Some(record) = self.web.load(&record.id).await.unwrap() else {
+                    return "web load of nothing";
+                };
                 check(record.data["secret"].as_str().unwrap(), number, over);
                 "web load"
             }
@@ -234,13 +246,22 @@ impl Stress {
             0..7 => (SignOut::account(&account(number)), vec![number], "sign_out account"),
             7..11 => (SignOut::session(&session(number)), vec![number], "sign_out session"),
             11..15 => (SignOut::subject(&subject(number)), vec![number], "sign_out subject"),
-            15..18 => (SignOut::account(&account(number)).taking_refresh_tokens(), vec![number], "sign_out taking"),
+            15..18 => (
+                SignOut::account(&account(number)).taking_refresh_tokens(),
+                vec![number],
+                "sign_out taking",
+            ),
             18..20 => (SignOut::tenant(&tenant(number % TENANTS)), of_tenant, "sign_out tenant"),
             _ => (SignOut::everybody(), (0..ACCOUNTS).collect(), "sign_out everybody"),
         };
         let began = self.tick();
         let receipt = self.store.sign_out(request).unwrap();
-        assert!(receipt.refresh_tokens.iter().all(|token| token.secret.expose().starts_with(&format!("{number}:"))));
+        assert!(
+            receipt
+                .refresh_tokens
+                .iter()
+                .all(|token| token.secret.expose().starts_with(&format!("{number}:")))
+        );
         let mut over = self.over.lock().unwrap();
         for number in covered {
             let newest = over.entry(number).or_default();
@@ -251,7 +272,9 @@ impl Stress {
 }
 
 fn request(number: u32) -> SignIn {
-    SignIn::new(account(number), tenant(number % TENANTS)).session(session(number)).subject(subject(number))
+    SignIn::new(account(number), tenant(number % TENANTS))
+        .session(session(number))
+        .subject(subject(number))
 }
 
 fn access(scope: &str, secret: &str) -> AccessToken {
@@ -264,7 +287,8 @@ fn all(accounts: Vec<Account>) -> Vec<LiveSignIn> {
 
 /// All that can be read of a sign-in.
 fn secrets(live: &LiveSignIn) -> Vec<String> {
-    let access = ["a", "large"].map(|scope| live.access_token(&query(scope)).unwrap().map(|token| token.secret));
+    let access = ["a", "large"]
+        .map(|scope| live.access_token(&query(scope)).unwrap().map(|token| token.secret));
     let refresh = live.refresh_token(&client()).unwrap().map(|token| token.secret);
     access.into_iter().chain([refresh]).flatten().map(|secret| secret.expose().to_owned()).collect()
 }
@@ -278,13 +302,20 @@ fn check(secret: &str, number: u32, over: u64) {
 
 #[test]
 fn nobody_who_was_signed_out_is_served() {
-    let number = |name: &str| std::env::var(name).ok().map(|value| value.parse::<u64>().expect("a number"));
+    let number =
+        |name: &str| std::env::var(name).ok().map(|value| value.parse::<u64>().expect("a number"));
     let seconds = number("OUBLIETTE_STRESS_SECONDS").unwrap_or(3);
-    let seed = number("OUBLIETTE_STRESS_SEED").unwrap_or_else(|| SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64);
+    let seed = number("OUBLIETTE_STRESS_SEED")
+        .unwrap_or_else(|| SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64);
     println!("OUBLIETTE_STRESS_SEED={seed} OUBLIETTE_STRESS_SECONDS={seconds}");
 
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let open = || TokenStore::builder(folder.path().join("tokens")).key(KeySource::bytes([7; 32])).open().unwrap();
+    let open = || {
+        TokenStore::builder(folder.path().join("tokens"))
+            .key(KeySource::bytes([7; 32]))
+            .open()
+            .unwrap()
+    };
     let store = open();
     let world = Stress {
         web: OublietteSessions::new(store.clone()),
@@ -300,7 +331,8 @@ fn nobody_who_was_signed_out_is_served() {
         let work = |seed: u64| {
             let mut chance = Chance(seed);
             let mut counts = Counts::new();
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             while !world.stop.load(Ordering::Relaxed) {
                 *counts.entry(world.act(&mut chance, &runtime)).or_default() += 1;
             }
@@ -317,9 +349,11 @@ fn nobody_who_was_signed_out_is_served() {
             let _stop = Stop(&world.stop);
             work(seed)
         };
-        let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || work(seed ^ (thread << 56)))).collect();
+        let threads: Vec<_> =
+            (0..THREADS).map(|thread| scope.spawn(move || work(seed ^ (thread << 56)))).collect();
         let start = Instant::now();
-        while start.elapsed() < Duration::from_secs(seconds) && !world.stop.load(Ordering::Relaxed) {
+        while start.elapsed() < Duration::from_secs(seconds) && !world.stop.load(Ordering::Relaxed)
+        {
             std::thread::park_timeout(Duration::from_millis(50));
         }
         world.stop.store(true, Ordering::Relaxed);
@@ -342,13 +376,20 @@ fn nobody_who_was_signed_out_is_served() {
     let store = open();
     for number in 0..ACCOUNTS {
         let lives = store.account(&account(number)).unwrap();
-        lives.iter().flat_map(secrets).for_each(|secret| check(&secret, number, over.get(&number).copied().unwrap_or(0)));
+        lives
+            .iter()
+            .flat_map(secrets)
+            .for_each(|secret| check(&secret, number, over.get(&number).copied().unwrap_or(0)));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let web = OublietteSessions::new(store.clone());
     for (record, number) in records {
         if let Some(record) = runtime.block_on(web.load(&record.id)).unwrap() {
-            check(record.data["secret"].as_str().unwrap(), number, over.get(&number).copied().unwrap_or(0));
+            check(
+                record.data["secret"].as_str().unwrap(),
+                number,
+                over.get(&number).copied().unwrap_or(0),
+            );
         }
     }
     assert_eq!(store.verify().unwrap().tampered, 0);

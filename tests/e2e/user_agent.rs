@@ -39,21 +39,46 @@ impl Browser {
         let sent = self.press_only(page, action, with).await;
         // Browsers hold also what a form redirects to against the policy of its page.
         let origin = page.url.origin().ascii_serialization();
-        let may = page.policy.split_once("form-action ").map(|(_, rest)| format!("{origin} {rest}"));
+        let may =
+            page.policy.split_once("form-action ").map(|(_, rest)| format!("{origin} {rest}"));
         self.follow(sent, &may.unwrap_or_default()).await
     }
 
     /// As [`press`](Self::press), without going on from there.
-    pub(crate) async fn press_only(&mut self, page: &Page, action: &str, with: &[(&str, &str)]) -> Page {
-        let form = page.text.split("<form").skip(1).find(|form| attribute(form, "action").is_some_and(|to| to.contains(action)));
-        let form = form.unwrap_or_else(|| panic!("{}: no form to {action}: {}", page.url, page.text));
+    pub(crate) async fn press_only(
+        &mut self,
+        page: &Page,
+        action: &str,
+        with: &[(&str, &str)],
+    ) -> Page {
+        let form = page
+            .text
+            .split("<form")
+            .skip(1)
+            .find(|form| attribute(form, "action").is_some_and(|to| to.contains(action)));
+        let form =
+            form.unwrap_or_else(|| panic!("{}: no form to {action}: {}", page.url, page.text));
         let form = form.split("</form>").next().unwrap();
         let tags = form.split("<input").skip(1).map(|tag| tag.split('>').next().unwrap());
         let hidden = tags.filter(|tag| tag.contains(r#"type="hidden""#));
-        let hidden = hidden.map(|tag| (attribute(tag, "name").unwrap(), attribute(tag, "value").unwrap_or_default()));
-        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(hidden).extend_pairs(with).finish();
-        let (to, origin) = (page.url.join(&attribute(form, "action").unwrap()).unwrap(), page.url.origin().ascii_serialization());
-        self.send(Method::POST, to, Some(&origin), Some(("application/x-www-form-urlencoded", body))).await
+        let hidden = hidden.map(|tag| {
+            (attribute(tag, "name").unwrap(), attribute(tag, "value").unwrap_or_default())
+        });
+        let body = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(hidden)
+            .extend_pairs(with)
+            .finish();
+        let (to, origin) = (
+            page.url.join(&attribute(form, "action").unwrap()).unwrap(),
+            page.url.origin().ascii_serialization(),
+        );
+        self.send(
+            Method::POST,
+            to,
+            Some(&origin),
+            Some(("application/x-www-form-urlencoded", body)),
+        )
+        .await
     }
 
     /// Goes where the page redirects to, and on; `may` says where that may be, if anything does. Then fetches the frames of what it comes to.
@@ -75,17 +100,32 @@ impl Browser {
     /// Shows the address in a frame of the page at `of`. Whether it lets itself be shown there.
     pub(crate) async fn fetch_frame(&self, of: &Url, url: &str) -> bool {
         let answer = self.http.get(url).send().await.unwrap();
-        let policy = answer.headers().get("content-security-policy").map_or("", |policy| policy.to_str().unwrap());
+        let policy = answer
+            .headers()
+            .get("content-security-policy")
+            .map_or("", |policy| policy.to_str().unwrap());
         let may = format!("frame-ancestors {}", of.origin().ascii_serialization());
-        answer.status() == StatusCode::OK && answer.headers().get("x-frame-options").is_none() && policy.contains(&may)
+        answer.status() == StatusCode::OK
+            && answer.headers().get("x-frame-options").is_none()
+            && policy.contains(&may)
     }
 
     /// One request. A form comes from a page of this `origin`.
-    pub(crate) async fn send(&mut self, method: Method, url: Url, origin: Option<&str>, body: Option<(&str, String)>) -> Page {
+    pub(crate) async fn send(
+        &mut self,
+        method: Method,
+        url: Url,
+        origin: Option<&str>,
+        body: Option<(&str, String)>,
+    ) -> Page {
         let host = url.host_str().unwrap().to_owned();
-        let mine = self.cookies.iter().filter(|((of, path, _), _)| *of == host && url.path().starts_with(path.as_str()));
+        let mine = self
+            .cookies
+            .iter()
+            .filter(|((of, path, _), _)| *of == host && url.path().starts_with(path.as_str()));
         let cookies: Vec<_> = mine.map(|((.., name), value)| format!("{name}={value}")).collect();
-        let mut request = self.http.request(method, url.clone()).header("cookie", cookies.join("; "));
+        let mut request =
+            self.http.request(method, url.clone()).header("cookie", cookies.join("; "));
         if let Some(origin) = origin {
             request = request.header("origin", origin);
         }
@@ -96,8 +136,15 @@ impl Browser {
         for cookie in answer.headers().get_all("set-cookie") {
             self.keep(&host, cookie.to_str().unwrap());
         }
-        let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
-        let (status, location, policy) = (answer.status(), header("location"), header("content-security-policy"));
+        let header = |name: &str| {
+            answer
+                .headers()
+                .get(name)
+                .map(|value| value.to_str().unwrap().to_owned())
+                .unwrap_or_default()
+        };
+        let (status, location, policy) =
+            (answer.status(), header("location"), header("content-security-policy"));
         let on = status.is_redirection().then(|| url.join(&location).unwrap());
         Page { url, status, text: answer.text().await.unwrap(), policy, on }
     }
@@ -127,5 +174,11 @@ impl Browser {
 pub(crate) fn attribute(tag: &str, name: &str) -> Option<String> {
     let tag = tag.split('>').next()?;
     let value = tag.split_once(&format!(" {name}=\""))?.1.split_once('"')?.0;
-    Some(value.replace("&quot;", "\"").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+    Some(
+        value
+            .replace("&quot;", "\"")
+            .replace("&lt;", "<")
+            .replace("&gt;", ">")
+            .replace("&amp;", "&"),
+    )
 }

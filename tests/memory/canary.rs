@@ -31,8 +31,12 @@ static IS_WATCHING: AtomicBool = AtomicBool::new(false);
 static TOKENS: AtomicUsize = AtomicUsize::new(0);
 static KEYS: AtomicUsize = AtomicUsize::new(0);
 static TOLD: AtomicUsize = AtomicUsize::new(0);
-static STATE: Mutex<State> =
-    Mutex::new(State { slots: [EMPTY; SLOTS], begins: [0; 1024], noted: 0, first: std::ptr::null_mut() });
+static STATE: Mutex<State> = Mutex::new(State {
+    slots: [EMPTY; SLOTS],
+    begins: [0; 1024],
+    noted: 0,
+    first: std::ptr::null_mut(),
+});
 
 thread_local! {
     /// While this thread does what it would find itself, or expects to be found.
@@ -104,7 +108,9 @@ pub(crate) fn left_on_stack() -> Found {
     let from = std::ptr::from_ref(&mark).expose_provenance() - STACK_BYTES;
     // SAFETY: a test's thread has a stack of 2 MiB, of which the tests use little: what is read is mapped. It belongs to no object
     // any more, so it is read word by word, as it is.
-    let word = |at: usize| unsafe { std::ptr::with_exposed_provenance::<u64>(from + at * 8).read_volatile() };
+    let word = |at: usize| unsafe {
+        std::ptr::with_exposed_provenance::<u64>(from + at * 8).read_volatile()
+    };
     let mut bytes = Zeroizing::new(vec![0; STACK_BYTES]);
     let words = bytes.as_chunks_mut::<8>().0;
     words.iter_mut().enumerate().for_each(|(at, to)| *to = word(at).to_ne_bytes());
@@ -189,7 +195,9 @@ impl State {
     /// Whether a token and whether a key is in there.
     fn look(&self, bytes: &[u8]) -> [bool; 2] {
         let mut kinds = [false; 2];
-        self.each_in(bytes, |at| self.slots[at].kind.into_iter().for_each(|kind| kinds[kind as usize] = true));
+        self.each_in(bytes, |at| {
+            self.slots[at].kind.into_iter().for_each(|kind| kinds[kind as usize] = true)
+        });
         kinds
     }
 }
@@ -216,7 +224,10 @@ static CANARY: Canary = Canary;
 fn with_head(layout: Layout) -> (Layout, usize) {
     let align = layout.align().max(align_of::<Head>());
     let front = size_of::<Head>().next_multiple_of(align);
-    (Layout::from_size_align(front + layout.size(), align).expect("a head more is not too much"), front)
+    (
+        Layout::from_size_align(front + layout.size(), align).expect("a head more is not too much"),
+        front,
+    )
 }
 
 // SAFETY: all calls are passed on to the system's allocator, with room for a head before the block and the alignment that was
@@ -233,7 +244,11 @@ unsafe impl GlobalAlloc for Canary {
             let block = start.add(front);
             let head = block.cast::<Head>().sub(1);
             let mut state = lock();
-            head.write(Head { before: std::ptr::null_mut(), next: state.first, size: layout.size() });
+            head.write(Head {
+                before: std::ptr::null_mut(),
+                next: state.first,
+                size: layout.size(),
+            });
             if !state.first.is_null() {
                 (*state.first).before = head;
             }
@@ -264,7 +279,11 @@ unsafe impl GlobalAlloc for Canary {
         // The first few tell where it is.
         if hit && !IS_EXPECTED.get() && TOLD.fetch_add(1, SeqCst) < 3 {
             pause(|| {
-                eprintln!("a block of {} bytes is given back with a secret in it:\n{}", layout.size(), Backtrace::force_capture())
+                eprintln!(
+                    "a block of {} bytes is given back with a secret in it:\n{}",
+                    layout.size(),
+                    Backtrace::force_capture()
+                )
             });
         }
         let (whole, front) = with_head(layout);

@@ -61,7 +61,10 @@ pub(crate) fn every_source() {
         machine.builder().key(KeySource::provider(Service)).open().unwrap().close().unwrap();
         clean_after("a provider");
     }
-    assert!(matches!(machine.builder().key(KeySource::bytes(operator_key(5))).open(), Err(Error::KeyRejected)));
+    assert!(matches!(
+        machine.builder().key(KeySource::bytes(operator_key(5))).open(),
+        Err(Error::KeyRejected)
+    ));
     clean_after("a store of another source");
 }
 
@@ -79,7 +82,11 @@ impl KeyProvider for Service {
         Ok(WrappedKey { key_id: [1; 16], blob: mount_key.map(|byte| byte ^ 0x55).to_vec() })
     }
 
-    fn unwrap(&self, wrapped: &WrappedKey, _: &WrapContext<'_>) -> Result<Option<Zeroizing<[u8; 32]>>, BoxError> {
+    fn unwrap(
+        &self,
+        wrapped: &WrappedKey,
+        _: &WrapContext<'_>,
+    ) -> Result<Option<Zeroizing<[u8; 32]>>, BoxError> {
         let mut key = Zeroizing::new([0; 32]);
         key.iter_mut().zip(&wrapped.blob).for_each(|(to, from)| *to = from ^ 0x55);
         Ok(Some(key))

@@ -77,7 +77,11 @@ fn the_canary_sees() {
     const A_TOKEN: Found = Found { tokens: 1, keys: 0 };
     const A_KEY: Found = Found { tokens: 0, keys: 1 };
     assert_eq!(found(|| drop(black_box(secret(1)))), A_TOKEN, "a plain string");
-    assert_eq!(found(|| drop(black_box(format!("Bearer {}", Secret::from(secret(1)).expose())))), A_TOKEN, "a token in a text");
+    assert_eq!(
+        found(|| drop(black_box(format!("Bearer {}", Secret::from(secret(1)).expose())))),
+        A_TOKEN,
+        "a token in a text"
+    );
     let grown = found(|| {
         let mut secret = black_box(secret(3)).into_bytes();
         secret.push(0);
@@ -108,7 +112,10 @@ fn the_canary_sees() {
         let aes = || ManuallyDrop::new(Aes256Gcm::new(&operator_key(1).into()));
         assert_eq!(found(|| drop(black_box(Box::new(aes())))), A_KEY, "the round keys of AES");
     }
-    drop(black_box((Box::new(Hmac::<Sha256>::new_from_slice(&operator_key(1)).unwrap()), Secret::new(secret(1)))));
+    drop(black_box((
+        Box::new(Hmac::<Sha256>::new_from_slice(&operator_key(1)).unwrap()),
+        Secret::new(secret(1)),
+    )));
     assert_eq!(freed(), CLEAN, "what wipes itself");
 
     #[inline(never)]

@@ -37,8 +37,13 @@ pub(crate) fn what_an_open_store_holds() {
     let at_first = held();
     assert!(at_first.len() > 4 && !at_first.contains(&operator), "{at_first:?}");
     let live = store.sign_in(sign_in(1)).unwrap();
-    live.put([access_token("a", 1000).into(), RefreshToken::new(client(), secret(1)).into()]).unwrap();
-    drop((live.access_token(&query("a")), live.refresh_token(&client()), store.accounts(Page::first(10)).unwrap()));
+    live.put([access_token("a", 1000).into(), RefreshToken::new(client(), secret(1)).into()])
+        .unwrap();
+    drop((
+        live.access_token(&query("a")),
+        live.refresh_token(&client()),
+        store.accounts(Page::first(10)).unwrap(),
+    ));
     assert_eq!(held(), at_first, "after reading");
     store.sign_in(sign_in(2)).unwrap();
     store.sign_out(SignOut::account(&account(2))).unwrap();
@@ -51,7 +56,11 @@ pub(crate) fn what_an_open_store_holds() {
     store.complete_erasure(&key(3)).unwrap();
     let after = held();
     // The index key stays, and with it what HMAC keeps (two states) for each of the seven kinds of tags.
-    assert_eq!((at_first.intersection(&after).count(), after.len()), (1 + 2 * 7, at_first.len()), "after an erasure");
+    assert_eq!(
+        (at_first.intersection(&after).count(), after.len()),
+        (1 + 2 * 7, at_first.len()),
+        "after an erasure"
+    );
     store.close().unwrap();
     drop(live);
     assert!(held().is_empty(), "after closing");
@@ -62,11 +71,14 @@ pub(crate) fn what_an_open_store_holds() {
 pub(crate) fn on_a_disk() {
     let folder = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(now());
-    let builder = || TokenStore::builder(folder.path().join("tokens")).clock(clock.clone()).max_sign_ins(2);
+    let builder =
+        || TokenStore::builder(folder.path().join("tokens")).clock(clock.clone()).max_sign_ins(2);
     every_verb(&builder, &clock);
     moves(&builder, &clock);
     let (backup, restored) = (folder.path().join("backup"), folder.path().join("restored"));
-    backups(&builder, &backup, &|| TokenStore::builder(&restored).ledger_dir(folder.path().join("tokens")).clock(clock.clone()));
+    backups(&builder, &backup, &|| {
+        TokenStore::builder(&restored).ledger_dir(folder.path().join("tokens")).clock(clock.clone())
+    });
 }
 
 fn every_verb(builder: &dyn Fn() -> Builder, clock: &ManualClock) {
@@ -75,7 +87,8 @@ fn every_verb(builder: &dyn Fn() -> Builder, clock: &ManualClock) {
     refused(builder().key(key(1)).open());
     clean_after("opening what is open");
 
-    let live = store.sign_in(sign_in(1).session(session(1)).subject(subject(1)).alias(alias())).unwrap();
+    let live =
+        store.sign_in(sign_in(1).session(session(1)).subject(subject(1)).alias(alias())).unwrap();
     clean_after("sign_in");
     let joined = store.sign_in(sign_in(1).session(session(2))).unwrap();
     clean_after("joining");
@@ -133,7 +146,9 @@ fn moves(builder: &dyn Fn() -> Builder, clock: &ManualClock) {
     store.rotate_key(&key(7).also(key(1))).unwrap();
     clean_after("rotating the key");
     let history = builder().key(key(7)).history().unwrap();
-    assert!(history.of(&Scope::Account(account(1))).count() > 0 && !format!("{history:?}").is_empty());
+    assert!(
+        history.of(&Scope::Account(account(1))).count() > 0 && !format!("{history:?}").is_empty()
+    );
     drop(history);
     refused(builder().key(key(6)).history());
     clean_after("the history beside the store");
@@ -147,7 +162,14 @@ fn moves(builder: &dyn Fn() -> Builder, clock: &ManualClock) {
     clean_after("erasing completely");
     assert!(live.access_token(&query("a")).unwrap().is_some());
     live.put(RefreshToken::new(client(), secret(600))).unwrap();
-    assert_eq!(store.sign_out(SignOut::account(&account(40)).taking_refresh_tokens()).unwrap().refresh_tokens.len(), 1);
+    assert_eq!(
+        store
+            .sign_out(SignOut::account(&account(40)).taking_refresh_tokens())
+            .unwrap()
+            .refresh_tokens
+            .len(),
+        1
+    );
     store.close().unwrap();
     clean_after("verbs behind an erasure");
     drop(live);
@@ -187,14 +209,29 @@ fn puts(live: &LiveSignIn) {
         extra: vec![1; 300],
         ..access_token("a b", 2)
     };
-    live.put([with_all.into(), RefreshToken { partition, ..RefreshToken::new(client(), secret(1)) }.into()]).unwrap();
+    live.put([
+        with_all.into(),
+        RefreshToken { partition, ..RefreshToken::new(client(), secret(1)) }.into(),
+    ])
+    .unwrap();
     clean_after("put of access tokens");
-    live.put(RefreshToken { family_id: Some("1".into()), ..RefreshToken::new(client(), secret(3)) }).unwrap();
-    live.put([RefreshToken::new(client(), secret(2)).into(), IdToken::new(client(), secret(100)).into()]).unwrap();
+    live.put(RefreshToken {
+        family_id: Some("1".into()),
+        ..RefreshToken::new(client(), secret(3))
+    })
+    .unwrap();
+    live.put([
+        RefreshToken::new(client(), secret(2)).into(),
+        IdToken::new(client(), secret(100)).into(),
+    ])
+    .unwrap();
     clean_after("put of refresh and ID tokens");
     // In several parts; then in fewer, and in one.
     for times in [2000, 4096, 500, 384, 1, 600] {
-        let many = [access_token("large", times).into(), IdToken::new(ClientId::new("large").unwrap(), secret(times)).into()];
+        let many = [
+            access_token("large", times).into(),
+            IdToken::new(ClientId::new("large").unwrap(), secret(times)).into(),
+        ];
         live.put(many).unwrap();
         live.put(RefreshToken::new(ClientId::new("large").unwrap(), secret(times))).unwrap();
         clean_after("put of large tokens");
@@ -225,7 +262,11 @@ fn acquires(store: &TokenStore) {
     clean_after("a refresh of a rejected token");
     std::thread::scope(|scope| {
         for _ in 0..4 {
-            scope.spawn(|| acquirer.acquire(&live, AccessRequest::new(query("r")).force_refresh(), answer).unwrap());
+            scope.spawn(|| {
+                acquirer
+                    .acquire(&live, AccessRequest::new(query("r")).force_refresh(), answer)
+                    .unwrap()
+            });
         }
     });
     clean_after("refreshes at a time");
@@ -287,16 +328,24 @@ fn web_sessions(store: &TokenStore, live: &LiveSignIn) {
 
 fn gets(live: &LiveSignIn) {
     let access = |query: AccessQuery| live.access_token(&query).unwrap();
-    assert!(access(query("a")).is_some() && access(query("large")).is_some() && access(query("none")).is_none());
+    assert!(
+        access(query("a")).is_some()
+            && access(query("large")).is_some()
+            && access(query("none")).is_none()
+    );
     clean_after("access_token");
     assert!(access(query("")).is_some());
     let behalf = || Partition::on_behalf_of(Secret::new(secret(1)).expose());
-    assert!(access(query("b").resource("resource").partition(behalf()).even_if_expired()).is_some());
+    assert!(
+        access(query("b").resource("resource").partition(behalf()).even_if_expired()).is_some()
+    );
     clean_after("access_token of a subset");
     assert!(live.refresh_token(&client()).unwrap().is_some());
     assert!(live.refresh_token(&ClientId::new("large").unwrap()).unwrap().is_some());
     assert!(live.refresh_token(RefreshQuery::family("1")).unwrap().is_some());
-    assert!(live.refresh_token(RefreshQuery::client(client()).partition(behalf())).unwrap().is_some());
+    assert!(
+        live.refresh_token(RefreshQuery::client(client()).partition(behalf())).unwrap().is_some()
+    );
     clean_after("refresh_token");
     assert!(live.id_token(&client()).unwrap().is_some());
     let token = live.id_token(&ClientId::new("large").unwrap()).unwrap().unwrap();
@@ -334,21 +383,23 @@ fn sign_outs(store: &TokenStore) {
     for sign_out in scopes {
         let wants = if format!("{sign_out:?}").contains("take: true") { 2 } else { 0 };
         let live = store.sign_in(sign_in(1).session(session(1)).subject(subject(1))).unwrap();
-        live.put([RefreshToken::new(client(), secret(1)).into(), access_token("a", 500).into()]).unwrap();
+        live.put([RefreshToken::new(client(), secret(1)).into(), access_token("a", 500).into()])
+            .unwrap();
         live.put(RefreshToken::new(ClientId::new("large").unwrap(), secret(1000))).unwrap();
         clean_after("signing in again");
         let receipt = store.sign_out(sign_out.clone()).unwrap();
-        let taken = receipt
-            .refresh_tokens
-            .iter()
-            .filter(|token| token.client_id.as_str() == "large" || token.secret.expose().len() == 16);
+        let taken = receipt.refresh_tokens.iter().filter(|token| {
+            token.client_id.as_str() == "large" || token.secret.expose().len() == 16
+        });
         assert!(taken.count() >= wants && !format!("{receipt:?}").is_empty());
         drop(receipt);
         clean_after("sign_out");
         assert!(live.access_token(&query("a")).unwrap().is_none());
         refused(live.put(RefreshToken::new(client(), secret(500))));
         clean_after("verbs of a signed-out handle");
-        refused(store.sign_in(sign_in(1).session(session(1)).subject(subject(1)).continued_from(now() - HOUR)));
+        refused(store.sign_in(
+            sign_in(1).session(session(1)).subject(subject(1)).continued_from(now() - HOUR),
+        ));
         clean_after("a continued sign-in that is refused");
         store.wait_reclaimed().unwrap();
         clean_after("reclaim");
@@ -376,10 +427,17 @@ fn at_once(store: &TokenStore) {
                 for round in 0..20 {
                     let live = store.sign_in(sign_in(round % 2 + 10)).unwrap();
                     // Others sign out, push out, and put the same at the same time.
-                    drop(live.put([access_token("a", 1 + 300 * thread).into(), RefreshToken::new(client(), secret(1)).into()]));
+                    drop(live.put([
+                        access_token("a", 1 + 300 * thread).into(),
+                        RefreshToken::new(client(), secret(1)).into(),
+                    ]));
                     drop(live.access_token(&query("a")));
                     if round % 5 == 0 {
-                        store.sign_out(SignOut::account(&account(round % 2 + 10)).taking_refresh_tokens()).unwrap();
+                        store
+                            .sign_out(
+                                SignOut::account(&account(round % 2 + 10)).taking_refresh_tokens(),
+                            )
+                            .unwrap();
                     }
                 }
             });
@@ -392,7 +450,8 @@ fn at_once(store: &TokenStore) {
 fn tampered(machine: &Machine) {
     let store = machine.builder().key(key(1)).open().unwrap();
     let live = store.sign_in(sign_in(20)).unwrap();
-    live.put([access_token("a", 1000).into(), RefreshToken::new(client(), secret(1)).into()]).unwrap();
+    live.put([access_token("a", 1000).into(), RefreshToken::new(client(), secret(1)).into()])
+        .unwrap();
     live.put(IdToken::new(client(), secret(1000))).unwrap();
     let rows = machine.rows();
     let mut tampered = 0;
@@ -402,10 +461,16 @@ fn tampered(machine: &Machine) {
             let Some(byte) = rows.get_mut(changed).unwrap().get_mut(at) else { continue };
             *byte ^= 1;
             machine.set_rows(rows);
-            tampered += usize::from(matches!(live.access_token(&query("a")), Err(Error::Tampered(_))));
-            tampered += usize::from(matches!(live.refresh_token(&client()), Err(Error::Tampered(_))));
+            tampered +=
+                usize::from(matches!(live.access_token(&query("a")), Err(Error::Tampered(_))));
+            tampered +=
+                usize::from(matches!(live.refresh_token(&client()), Err(Error::Tampered(_))));
             tampered += usize::from(matches!(live.id_token(&client()), Err(Error::Tampered(_))));
-            drop((live.access_token(&query("")), store.account(&account(20)), store.accounts(Page::first(10))));
+            drop((
+                live.access_token(&query("")),
+                store.account(&account(20)),
+                store.accounts(Page::first(10)),
+            ));
             clean_after("a changed row");
         }
     }
@@ -414,7 +479,9 @@ fn tampered(machine: &Machine) {
     machine.set_rows(rows.clone());
     live.put(access_token("a", 1000)).unwrap();
     let newer = machine.rows();
-    for (part, old) in rows.iter().filter(|(part, old)| newer.get(*part).is_some_and(|new| new != *old)) {
+    for (part, old) in
+        rows.iter().filter(|(part, old)| newer.get(*part).is_some_and(|new| new != *old))
+    {
         for value in [None, Some(old.clone())] {
             let mut rows = newer.clone();
             drop(rows.remove(part));
@@ -442,9 +509,16 @@ fn failing(machine: &Machine) {
     let live = store.sign_in(sign_in(30)).unwrap();
     live.put(RefreshToken::new(client(), secret(500))).unwrap();
     machine.set_failing_engine(true);
-    refused(live.put([access_token("a", 500).into(), RefreshToken::new(client(), secret(1)).into()]));
+    refused(
+        live.put([access_token("a", 500).into(), RefreshToken::new(client(), secret(1)).into()]),
+    );
     refused(live.refresh_token(&client()));
-    assert!(store.sign_out(SignOut::account(&account(30)).taking_refresh_tokens()).unwrap().refresh_tokens_missed);
+    assert!(
+        store
+            .sign_out(SignOut::account(&account(30)).taking_refresh_tokens())
+            .unwrap()
+            .refresh_tokens_missed
+    );
     clean_after("an engine that failed");
     machine.set_failing_engine(false);
     drop((store, live));
@@ -474,7 +548,11 @@ fn damaged(machine: &Machine) {
     }
     assert!(refused > 50, "{refused} times");
     machine.set_files(
-        whole.iter().filter(|(name, _)| *name == "keyring").map(|(name, bytes)| (name.clone(), bytes.clone())).collect(),
+        whole
+            .iter()
+            .filter(|(name, _)| *name == "keyring")
+            .map(|(name, bytes)| (name.clone(), bytes.clone()))
+            .collect(),
     );
     let store = machine.builder().key(key(1)).on_damage(OnDamage::ForgetEveryone).open().unwrap();
     store.close().unwrap();
@@ -483,7 +561,11 @@ fn damaged(machine: &Machine) {
 
 /// Reading other libraries' caches, whole and broken, and storing what was in them.
 pub(crate) fn import_of_msal_caches() {
-    let entry = |secret: &str| format!(r#""home_account_id": "a.b", "environment": "e", "client_id": "c", "secret": "{secret}""#);
+    let entry = |secret: &str| {
+        format!(
+            r#""home_account_id": "a.b", "environment": "e", "client_id": "c", "secret": "{secret}""#
+        )
+    };
     let file = |secret: &str, end: &str| {
         let entry = entry(secret);
         format!(
@@ -523,11 +605,17 @@ pub(crate) fn responses_of_the_oauth2_crate() {
     type Response = oauth2::StandardTokenResponse<ProviderFields, oauth2::basic::BasicTokenType>;
     let [response, bad] = canary::pause(|| {
         let response = |scope: &str| {
-            let tokens = format!(r#""access_token": "{0}", "refresh_token": "{0}", "token_type": "bearer""#, secret(40));
-            let rest = format!(r#""expires_in": 3600, "refresh_in": 1800, "foci": "1", "scope": "{scope}""#);
+            let tokens = format!(
+                r#""access_token": "{0}", "refresh_token": "{0}", "token_type": "bearer""#,
+                secret(40)
+            );
+            let rest = format!(
+                r#""expires_in": 3600, "refresh_in": 1800, "foci": "1", "scope": "{scope}""#
+            );
             serde_json::from_str::<Response>(&format!("{{{tokens}, {rest}}}")).unwrap()
         };
-        let too_long: Vec<_> = (0..5).map(|number| number.to_string() + &"s".repeat(1000)).collect();
+        let too_long: Vec<_> =
+            (0..5).map(|number| number.to_string() + &"s".repeat(1000)).collect();
         [response("mail.read"), response(&too_long.join(" "))]
     });
     let store = TokenStore::in_memory().unwrap();
@@ -540,9 +628,12 @@ pub(crate) fn responses_of_the_oauth2_crate() {
     // The crate's error holds the whole answer.
     let error = canary::pause(|| {
         let client = oauth2::basic::BasicClient::new(oauth2::ClientId::new("web".into()));
-        let client = client.set_token_uri(oauth2::TokenUrl::new("https://login.example.com/token".into()).unwrap());
+        let client = client.set_token_uri(
+            oauth2::TokenUrl::new("https://login.example.com/token".into()).unwrap(),
+        );
         let answer = |_: oauth2::HttpRequest| -> Result<_, std::io::Error> {
-            let body = format!(r#"{{"access_token": "{}", "expires_in": "x"}}"#, secret(40)).into_bytes();
+            let body =
+                format!(r#"{{"access_token": "{}", "expires_in": "x"}}"#, secret(40)).into_bytes();
             Ok(oauth2::http::Response::new(body))
         };
         client.exchange_client_credentials().request(&answer).unwrap_err()
@@ -551,9 +642,16 @@ pub(crate) fn responses_of_the_oauth2_crate() {
     clean_after("an answer that cannot be read whole");
     // Ours wipes what it holds; the body is the caller's. A name that is there twice, and tokens within.
     let bodies = canary::pause(|| {
-        let tokens = format!(r#""access_token": "{0}", "refresh_token": "{0}", "id_token": "{0}""#, secret(40));
+        let tokens = format!(
+            r#""access_token": "{0}", "refresh_token": "{0}", "id_token": "{0}""#,
+            secret(40)
+        );
         let twice = format!("{{{tokens}, {tokens}, \"authed_user\": {{{tokens}}}}}");
-        [twice.clone(), format!("{{\"authed_user\": {{{tokens}}}}}"), twice[..twice.len() - 20].to_owned()]
+        [
+            twice.clone(),
+            format!("{{\"authed_user\": {{{tokens}}}}}"),
+            twice[..twice.len() - 20].to_owned(),
+        ]
     });
     for body in &bodies {
         let answer = TokenAnswer::read(body.as_bytes()).unwrap();

@@ -24,7 +24,9 @@ fn every_field_broken_in_turn_is_reported_and_nothing_else_lost() {
         (_, "local_account_id", _) => how != "long",
         ("AccessToken", "target", "empty") | (_, "realm", "empty") => true,
         ("RefreshToken" | "Account", "realm", "missing" | "null") => true,
-        (_, "home_account_id" | "environment" | "client_id" | "secret" | "realm" | "target", _) => false,
+        (_, "home_account_id" | "environment" | "client_id" | "secret" | "realm" | "target", _) => {
+            false
+        }
         ("AccessToken", "expires_on", _) => false,
         // A type that no version has had may be one of a later.
         (_, "credential_type", "control" | "long") => true,
@@ -48,11 +50,17 @@ fn every_field_broken_in_turn_is_reported_and_nothing_else_lost() {
                 tried += 1;
 
                 assert!(!format!("{cache:?}{:?}", problems(&cache)).contains("needle"), "{case}");
-                let untouched =
-                    cache.sign_ins.iter().find(|s| s.sign_in.account().home_account_id() == Some(&format!("{OTHER}.{TENANT_A}")));
-                assert_eq!(untouched.map(|s| (s.tokens.len(), s.accounts.len())), Some((3, 1)), "{case}");
+                let untouched = cache.sign_ins.iter().find(|s| {
+                    s.sign_in.account().home_account_id() == Some(&format!("{OTHER}.{TENANT_A}"))
+                });
+                assert_eq!(
+                    untouched.map(|s| (s.tokens.len(), s.accounts.len())),
+                    Some((3, 1)),
+                    "{case}"
+                );
                 let left_out = cache.problems.iter().filter(|problem| problem.left_out).count();
-                let kept: usize = cache.sign_ins.iter().map(|s| s.tokens.len() + s.accounts.len()).sum();
+                let kept: usize =
+                    cache.sign_ins.iter().map(|s| s.tokens.len() + s.accounts.len()).sum();
                 assert_eq!(kept + left_out, 8, "{case}");
                 if harmless(node, field, how) {
                     // Without the time at which a token was cached another field cannot be read.
@@ -63,11 +71,17 @@ fn every_field_broken_in_turn_is_reported_and_nothing_else_lost() {
                     // Or it follows that there is no account entry for a user, or no token.
                     let follows = [MsalProblemKind::NoAccount, MsalProblemKind::NoToken];
                     let about_it = |problem: &MsalProblem| {
-                        problem.entry == Some(1) && (problem.node == node || follows.contains(&problem.kind))
+                        problem.entry == Some(1)
+                            && (problem.node == node || follows.contains(&problem.kind))
                     };
                     assert!(cache.problems.iter().all(about_it), "{case}");
-                    let mut own = cache.problems.iter().filter(|problem| !follows.contains(&problem.kind));
-                    assert_eq!(own.next().and_then(|problem| problem.field), Some(field.as_str()), "{case}");
+                    let mut own =
+                        cache.problems.iter().filter(|problem| !follows.contains(&problem.kind));
+                    assert_eq!(
+                        own.next().and_then(|problem| problem.field),
+                        Some(field.as_str()),
+                        "{case}"
+                    );
                 }
             }
         }
@@ -79,9 +93,16 @@ fn every_field_broken_in_turn_is_reported_and_nothing_else_lost() {
 fn nothing_that_can_be_printed_carries_a_secret_or_an_id() {
     for sample in [PYTHON, NODE, DOTNET, JAVA] {
         // With the ids of accounts broken, so that there are problems to print.
-        let broken = sample.replace("\"expires_on\"", "\"expires\"").replace("\"username\": \"", "\"username\": \"\\u0007");
+        let broken = sample
+            .replace("\"expires_on\"", "\"expires\"")
+            .replace("\"username\": \"", "\"username\": \"\\u0007");
         for cache in [read(sample), read(&broken)] {
-            let text = format!("{cache:?} {:#?} {:?} {:?}", cache.problems, problems(&cache), cache.sign_ins);
+            let text = format!(
+                "{cache:?} {:#?} {:?} {:?}",
+                cache.problems,
+                problems(&cache),
+                cache.sign_ins
+            );
             for needle in ["FAKE", "1111", "aaaa", "user-", "login.", "c100"] {
                 assert!(!text.contains(needle), "{needle} in {text}");
             }

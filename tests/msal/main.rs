@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use oubliette::msal::{MsalCache, MsalError, MsalProblem, MsalProblemKind, MsalSignIn};
 use oubliette::{
-    AccessToken, AccountId, AliasKind, ClientId, Error, LiveSignIn, Machine, ManualClock, Partition, RefreshQuery, RefreshToken,
-    SessionId, SignIn, SignOut, TenantId, Token, TokenStore,
+    AccessToken, AccountId, AliasKind, ClientId, Error, LiveSignIn, Machine, ManualClock,
+    Partition, RefreshQuery, RefreshToken, SessionId, SignIn, SignOut, TenantId, Token, TokenStore,
 };
 use serde_json::{Value, json};
 
@@ -67,7 +67,9 @@ fn summary(cache: &MsalCache) -> Vec<String> {
             };
             let short = secret.trim_start_matches("FAKE-").replace("-TOKEN", "");
             line += &format!(" {}", short.split("-of-").next().unwrap());
-            line += token.tenant().map_or("", |tenant| if tenant.as_str() == TENANT_B { "@B" } else { "@other" });
+            line += token
+                .tenant()
+                .map_or("", |tenant| if tenant.as_str() == TENANT_B { "@B" } else { "@other" });
             line += if partition.is_user() { "" } else { "(obo)" };
         }
         line
@@ -77,12 +79,16 @@ fn summary(cache: &MsalCache) -> Vec<String> {
 
 fn access_tokens(cache: &MsalCache) -> Vec<&AccessToken> {
     let tokens = cache.sign_ins.iter().flat_map(|sign_in| &sign_in.tokens);
-    tokens.filter_map(|token| if let Token::Access(token) = token { Some(token) } else { None }).collect()
+    tokens
+        .filter_map(|token| if let Token::Access(token) = token { Some(token) } else { None })
+        .collect()
 }
 
 fn refresh_tokens(cache: &MsalCache) -> Vec<&RefreshToken> {
     let tokens = cache.sign_ins.iter().flat_map(|sign_in| &sign_in.tokens);
-    tokens.filter_map(|token| if let Token::Refresh(token) = token { Some(token) } else { None }).collect()
+    tokens
+        .filter_map(|token| if let Token::Refresh(token) = token { Some(token) } else { None })
+        .collect()
 }
 
 /// An ID token with these claims.
@@ -96,13 +102,19 @@ fn whole(node: &str, uid: &str) -> Value {
     let mut entry = json!({"home_account_id": id, "environment": "login.microsoftonline.com", "realm": TENANT_A});
     let more = match node {
         "Account" => json!({"username": "user-1@example.com", "local_account_id": uid}),
-        "IdToken" => json!({"client_id": "web", "secret": id_token(&json!({"iss": "https://op", "sub": "s", "sid": "sid"}))}),
-        "RefreshToken" => json!({"client_id": "web", "secret": "FAKE-RT", "family_id": "1", "user_assertion_hash": "",
-            "last_modification_time": "1795132800", "expires_on": "1795136400"}),
-        _ => json!({"client_id": "web", "secret": "FAKE-AT", "target": "User.Read", "token_type": "Bearer",
+        "IdToken" => {
+            json!({"client_id": "web", "secret": id_token(&json!({"iss": "https://op", "sub": "s", "sid": "sid"}))})
+        }
+        "RefreshToken" => {
+            json!({"client_id": "web", "secret": "FAKE-RT", "family_id": "1", "user_assertion_hash": "",
+            "last_modification_time": "1795132800", "expires_on": "1795136400"})
+        }
+        _ => {
+            json!({"client_id": "web", "secret": "FAKE-AT", "target": "User.Read", "token_type": "Bearer",
             "cached_at": "1795132800", "expires_on": "1795136400", "extended_expires_on": "1795140000",
             "refresh_on": "1795134600", "resource": "https://api",
-            "user_assertion_hash": "LCa0a2j_xo_5m0U8HTBBNBNCLXBkg7-g-YpeiGJm564"}),
+            "user_assertion_hash": "LCa0a2j_xo_5m0U8HTBBNBNCLXBkg7-g-YpeiGJm564"})
+        }
     };
     entry.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     if node != "Account" {
@@ -114,9 +126,20 @@ fn whole(node: &str, uid: &str) -> Value {
 /// The cache with an account entry beside every user's tokens, as all libraries write. (They write a realm too, which says no more.)
 fn with_accounts(mut cache: Value) -> Value {
     let mut accounts = serde_json::Map::new();
-    for entry in cache.as_object().unwrap().values().filter_map(Value::as_object).flat_map(|node| node.values()) {
-        if let (Some(id), Some(environment)) = (entry["home_account_id"].as_str(), entry["environment"].as_str()) {
-            accounts.insert(format!("{id} at {environment}"), json!({"home_account_id": id, "environment": environment}));
+    for entry in cache
+        .as_object()
+        .unwrap()
+        .values()
+        .filter_map(Value::as_object)
+        .flat_map(|node| node.values())
+    {
+        if let (Some(id), Some(environment)) =
+            (entry["home_account_id"].as_str(), entry["environment"].as_str())
+        {
+            accounts.insert(
+                format!("{id} at {environment}"),
+                json!({"home_account_id": id, "environment": environment}),
+            );
         }
     }
     let own = cache.as_object_mut().unwrap().entry("Account").or_insert_with(|| json!({}));
@@ -147,10 +170,17 @@ fn access_token_with(changes: Value) -> MsalCache {
 /// The one problem of [`access_token_with`], beside the account entry that is left without a token.
 fn problem_with(changes: Value) -> String {
     let cache = access_token_with(changes);
-    let no_token = |problem: &&MsalProblem| problem.kind == MsalProblemKind::NoToken && problem.node == "Account";
+    let no_token = |problem: &&MsalProblem| {
+        problem.kind == MsalProblemKind::NoToken && problem.node == "Account"
+    };
     assert_eq!((cache.sign_ins.len(), cache.problems.len()), (0, 2), "{cache:?}");
     assert_eq!(cache.problems.iter().filter(no_token).count(), 1, "{cache:?}");
-    cache.problems.iter().find(|problem| problem.kind != MsalProblemKind::NoToken).unwrap().to_string()
+    cache
+        .problems
+        .iter()
+        .find(|problem| problem.kind != MsalProblemKind::NoToken)
+        .unwrap()
+        .to_string()
 }
 
 /// When a token expires.

@@ -102,7 +102,9 @@ fn a_cache_of_msal_for_python() {
     assert_eq!(
         summary(&cache),
         [
-            format!("11111111 in {TENANT_A}: ID ID@B ID ACCESS-01 ACCESS-02 ACCESS-03@B ACCESS-11 REFRESH-03 REFRESH-11"),
+            format!(
+                "11111111 in {TENANT_A}: ID ID@B ID ACCESS-01 ACCESS-02 ACCESS-03@B ACCESS-11 REFRESH-03 REFRESH-11"
+            ),
             format!("22222222 in {TENANT_A}: ID ID@B ACCESS-04 ACCESS-08@B REFRESH-08"),
             format!("33333333 in {TENANT_B}: ID ACCESS-05 REFRESH-05"),
             "b2b2b2b2 in b2c00000-0000-4000-8000-0000000000b2: ID ACCESS-06 REFRESH-06".into(),
@@ -112,22 +114,43 @@ fn a_cache_of_msal_for_python() {
         ]
     );
     let user_1 = &cache.sign_ins[0];
-    let alias =
-        |sign_in| live(sign_in).aliases().iter().map(|alias| (alias.kind(), alias.value().to_owned())).collect::<Vec<_>>();
+    let alias = |sign_in| {
+        live(sign_in)
+            .aliases()
+            .iter()
+            .map(|alias| (alias.kind(), alias.value().to_owned()))
+            .collect::<Vec<_>>()
+    };
     assert_eq!(alias(&user_1.sign_in), [(AliasKind::Email, "user-1@example.com".into())]);
     assert_eq!(live(&user_1.sign_in).signed_in_at(), at(NOW - 600));
     // The ID tokens of the desktop app and the web app at home, and of the web app where the user is a guest.
     let all: Vec<_> = user_1.others.iter().chain([&user_1.sign_in]).collect();
-    let subject = |sign_in: &SignIn| live(sign_in).subject().map(|subject| subject.sub().to_owned()).unwrap();
+    let subject =
+        |sign_in: &SignIn| live(sign_in).subject().map(|subject| subject.sub().to_owned()).unwrap();
     let subjects: Vec<_> = all.iter().map(|sign_in| subject(sign_in)).collect();
-    assert_eq!(subjects, ["fake-subject-of-user-1-for-c1", "fake-subject-of-user-1-for-c1", "fake-subject-of-user-1-for-c2"]);
-    let issued_by_b = |sign_in: &SignIn| live(sign_in).subject().is_some_and(|subject| subject.issuer().contains(TENANT_B));
-    assert_eq!(all.iter().map(|sign_in| issued_by_b(sign_in)).collect::<Vec<_>>(), [true, false, false]);
+    assert_eq!(
+        subjects,
+        [
+            "fake-subject-of-user-1-for-c1",
+            "fake-subject-of-user-1-for-c1",
+            "fake-subject-of-user-1-for-c2"
+        ]
+    );
+    let issued_by_b = |sign_in: &SignIn| {
+        live(sign_in).subject().is_some_and(|subject| subject.issuer().contains(TENANT_B))
+    };
+    assert_eq!(
+        all.iter().map(|sign_in| issued_by_b(sign_in)).collect::<Vec<_>>(),
+        [true, false, false]
+    );
     for sign_in in all {
         assert_eq!(sign_in.tenant().as_str(), TENANT_A);
         // Of the cloud, whatever the tenant.
         let session = live(sign_in).session().cloned().unwrap();
-        assert_eq!((session.issuer(), session.sid()), ("https://login.microsoftonline.com", "fake-session-of-user-1"));
+        assert_eq!(
+            (session.issuer(), session.sid()),
+            ("https://login.microsoftonline.com", "fake-session-of-user-1")
+        );
     }
     assert_eq!(user_1.accounts.len(), 2);
     let adfs = &cache.sign_ins[4];
@@ -141,8 +164,12 @@ fn a_cache_of_msal_for_python() {
     let times = [expiry(first), first.refresh_at, first.extended_expires_at];
     assert_eq!(times, [Some(at(NOW + 3600)), Some(at(NOW + 1800)), None]);
     assert_eq!((first.token_type.as_str(), &first.resource), ("Bearer", &None));
-    assert_eq!(serde_json::from_slice::<Value>(&first.extra).unwrap(), json!({"cached_at": "1795132800"}));
-    let families: Vec<_> = refresh_tokens(&cache).iter().filter_map(|token| token.family_id.as_deref()).collect();
+    assert_eq!(
+        serde_json::from_slice::<Value>(&first.extra).unwrap(),
+        json!({"cached_at": "1795132800"})
+    );
+    let families: Vec<_> =
+        refresh_tokens(&cache).iter().filter_map(|token| token.family_id.as_deref()).collect();
     assert_eq!(families, ["1"]);
 }
 
@@ -153,8 +180,12 @@ fn a_cache_of_msal_for_node() {
     assert_eq!(
         summary(&cache),
         [
-            format!("11111111 in {TENANT_A}: ID ID@B ID ACCESS-01 ACCESS-02 ACCESS-03@B ACCESS-11 REFRESH-03 REFRESH-11"),
-            format!("22222222 in {TENANT_A}: ID ACCESS-04 ACCESS-07(obo) ACCESS-08(obo) REFRESH-08"),
+            format!(
+                "11111111 in {TENANT_A}: ID ID@B ID ACCESS-01 ACCESS-02 ACCESS-03@B ACCESS-11 REFRESH-03 REFRESH-11"
+            ),
+            format!(
+                "22222222 in {TENANT_A}: ID ACCESS-04 ACCESS-07(obo) ACCESS-08(obo) REFRESH-08"
+            ),
             format!("33333333 in {TENANT_B}: ID ACCESS-05 REFRESH-05"),
             "b2b2b2b2 in b2c00000-0000-4000-8000-0000000000b2: ID ACCESS-06 REFRESH-06".into(),
             format!("app in {TENANT_A}: ACCESS-09"),
@@ -162,13 +193,18 @@ fn a_cache_of_msal_for_node() {
         ]
     );
     let b2c: Value = serde_json::from_slice(&access_tokens(&cache)[8].extra).unwrap();
-    assert_eq!(b2c, json!({"cached_at": "1795132805", "realm": "b2c_1_sign_in"}), "a user flow is no tenant, but it is kept");
+    assert_eq!(
+        b2c,
+        json!({"cached_at": "1795132805", "realm": "b2c_1_sign_in"}),
+        "a user flow is no tenant, but it is kept"
+    );
     // Both libraries mean the same account, whatever they call the cloud and whatever the B2C user flow.
     let python = read(PYTHON);
     for n in 0..4 {
         assert_eq!(cache.sign_ins[n].sign_in.account(), python.sign_ins[n].sign_in.account());
     }
-    let of_user_2: Vec<_> = access_tokens(&cache).into_iter().filter(|token| !token.partition.is_user()).collect();
+    let of_user_2: Vec<_> =
+        access_tokens(&cache).into_iter().filter(|token| !token.partition.is_user()).collect();
     assert_eq!(of_user_2[0].partition, Partition::on_behalf_of("user-2.assertion"));
     assert_eq!(of_user_2[1].partition, Partition::on_behalf_of("user-2.second-assertion"));
 }
@@ -177,11 +213,21 @@ fn a_cache_of_msal_for_node() {
 fn a_cache_of_msal_net() {
     let cache = read(DOTNET);
     assert_eq!(problems(&cache), [""; 0]);
-    assert_eq!(summary(&cache), [format!("11111111 in {TENANT_A}: AT-1 RT-1"), format!("app in {TENANT_A}: AT-2")]);
+    assert_eq!(
+        summary(&cache),
+        [format!("11111111 in {TENANT_A}: AT-1 RT-1"), format!("app in {TENANT_A}: AT-2")]
+    );
     assert_eq!(cache.sign_ins[0].sign_in.account().authority(), Some("login.microsoftonline.com"));
     let extra: Value = serde_json::from_slice(&access_tokens(&cache)[0].extra).unwrap();
-    assert_eq!(extra, json!({"client_info": "e30", "cached_at": "1795132800", "from_the_future": {"a": [1, 2]}}));
-    assert_eq!(access_tokens(&cache)[0].extended_expires_at, Some(at(NOW + 7200)), "that it is .NET's can be told");
+    assert_eq!(
+        extra,
+        json!({"client_info": "e30", "cached_at": "1795132800", "from_the_future": {"a": [1, 2]}})
+    );
+    assert_eq!(
+        access_tokens(&cache)[0].extended_expires_at,
+        Some(at(NOW + 7200)),
+        "that it is .NET's can be told"
+    );
     assert_eq!(access_tokens(&cache)[1].extra, b"");
     assert_eq!(cache.other.keys().collect::<Vec<_>>(), ["AppMetadata", "NodeFromTheFuture"]);
     assert_eq!(cache.sign_ins[0].accounts[0]["wam_account_ids"]["web"], "wam");
@@ -191,7 +237,10 @@ fn a_cache_of_msal_net() {
 fn a_cache_of_msal_for_java() {
     let cache = read(JAVA);
     assert_eq!(problems(&cache), [""; 0]);
-    assert_eq!(summary(&cache), [format!("11111111 in {TENANT_A}: AT-1 AT-2(obo)"), format!("app in {TENANT_A}: AT-3")]);
+    assert_eq!(
+        summary(&cache),
+        [format!("11111111 in {TENANT_A}: AT-1 AT-2(obo)"), format!("app in {TENANT_A}: AT-3")]
+    );
     assert_eq!(access_tokens(&cache)[0].extended_expires_at, None, "0 is none");
     assert_eq!(access_tokens(&cache)[1].partition, Partition::on_behalf_of("foo"));
     assert_eq!(cache.other["an-entry"]["foo"], "bar");
@@ -212,7 +261,9 @@ fn a_store_takes_all_of_it_and_a_sign_out_finds_it() {
     // A guest is signed out by the session of the tenant where it is one.
     let store = store();
     let MsalSignIn { others, sign_in, tokens, .. } = read(PYTHON).sign_ins.swap_remove(0);
-    let is_guests = |other: &&SignIn| live(other).subject().is_some_and(|subject| subject.issuer().contains(TENANT_B));
+    let is_guests = |other: &&SignIn| {
+        live(other).subject().is_some_and(|subject| subject.issuer().contains(TENANT_B))
+    };
     let guest = others.iter().find(is_guests).unwrap();
     let session = live(guest).session().cloned().unwrap();
     for other in others {

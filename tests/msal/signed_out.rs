@@ -25,7 +25,10 @@ fn no_account_entry_no_sign_in() {
     );
     assert_eq!((cache.sign_ins.len(), cache.signed_out), (0, 1));
     assert_eq!(problems(&cache), [format!("RefreshToken entry 1: {NO_ACCOUNT}")]);
-    assert_eq!((cache.problems[0].kind, cache.problems[0].left_out), (MsalProblemKind::NoAccount, true));
+    assert_eq!(
+        (cache.problems[0].kind, cache.problems[0].left_out),
+        (MsalProblemKind::NoAccount, true)
+    );
 
     // Nor for tokens of any other kind: each has a line.
     for node in ["AccessToken", "RefreshToken", "IdToken"] {
@@ -42,7 +45,10 @@ fn no_account_entry_no_sign_in() {
 #[test]
 fn who_is_signed_out_by_python_in_a_cache_of_nodes_stays_out() {
     let mut left: Value = serde_json::from_str(NODE).unwrap();
-    left["Account"].as_object_mut().unwrap().retain(|_, account| !account["home_account_id"].as_str().unwrap().starts_with(USER));
+    left["Account"]
+        .as_object_mut()
+        .unwrap()
+        .retain(|_, account| !account["home_account_id"].as_str().unwrap().starts_with(USER));
     let (whole, cache) = (read(NODE), read(&left.to_string()));
     let gone = whole.sign_ins[0].sign_in.account();
     assert_eq!(gone.home_account_id(), Some(format!("{USER}.{TENANT_A}").as_str()));
@@ -71,13 +77,20 @@ fn an_account_entry_of_any_name_of_the_user_counts() {
         json!({"local_account_id": null, "username": null}),
     ] {
         let cache = beside(changed(whole("Account", USER), changes.clone()));
-        assert_eq!((cache.sign_ins.len(), problems(&cache), cache.signed_out), (1, vec![], 0), "{changes}");
+        assert_eq!(
+            (cache.sign_ins.len(), problems(&cache), cache.signed_out),
+            (1, vec![], 0),
+            "{changes}"
+        );
         assert_eq!(cache.sign_ins[0].tokens.len(), 3);
     }
     // One that names its user is an entry, whatever else of it cannot be read.
-    for (field, value) in
-        [("username", json!("needle\u{7}")), ("username", json!(7)), ("realm", json!([])), ("authority_type", json!(1))]
-    {
+    for (field, value) in [
+        ("username", json!("needle\u{7}")),
+        ("username", json!(7)),
+        ("realm", json!([])),
+        ("authority_type", json!(1)),
+    ] {
         let cache = beside(changed(whole("Account", USER), json!({field: value})));
         assert_eq!((cache.sign_ins.len(), cache.problems.len()), (1, 1), "{field}");
         assert_eq!((cache.problems[0].field, cache.problems[0].left_out), (Some(field), false));
@@ -101,8 +114,14 @@ fn an_account_entry_of_somebody_else_or_of_nobody_does_not_count() {
     ] {
         let cache = beside(changed(whole("Account", USER), changes.clone()));
         assert_eq!(cache.sign_ins.len(), 0, "{changes}");
-        let without = cache.problems.iter().filter(|problem| problem.kind == MsalProblemKind::NoAccount);
-        assert_eq!((without.count(), cache.problems.len()), (3, 4), "{changes}: {:?}", cache.problems);
+        let without =
+            cache.problems.iter().filter(|problem| problem.kind == MsalProblemKind::NoAccount);
+        assert_eq!(
+            (without.count(), cache.problems.len()),
+            (3, 4),
+            "{changes}: {:?}",
+            cache.problems
+        );
         assert!(cache.problems.iter().all(|problem| problem.left_out));
     }
     for broken in [json!(null), json!(true), json!("FAKE"), json!([])] {
@@ -127,7 +146,10 @@ fn the_entry_of_one_user_brings_back_no_other() {
 #[test]
 fn an_apps_own_token_needs_no_account_entry() {
     for id in [json!(null), json!("")] {
-        let app = changed(whole("AccessToken", USER), json!({"home_account_id": null, "target": "api/.default"}));
+        let app = changed(
+            whole("AccessToken", USER),
+            json!({"home_account_id": null, "target": "api/.default"}),
+        );
         let mut app = app;
         app["home_account_id"] = id;
         let cache = read(&json!({"AccessToken": {"key": app}, "Account": {}}).to_string());
@@ -140,12 +162,18 @@ fn an_apps_own_token_needs_no_account_entry() {
 fn an_account_without_a_token_is_no_sign_in() {
     let cache = read(&json!({"Account": {"key": whole("Account", USER)}}).to_string());
     assert_eq!(problems(&cache), ["Account entry 1: no token belongs to it, as after a sign-out"]);
-    assert_eq!((cache.sign_ins.len(), cache.signed_out, cache.problems[0].kind), (0, 1, MsalProblemKind::NoToken));
+    assert_eq!(
+        (cache.sign_ins.len(), cache.signed_out, cache.problems[0].kind),
+        (0, 1, MsalProblemKind::NoToken)
+    );
     // One whose token cannot be read is not signed out for that.
     let cache = access_token_with(json!({"expires_on": null}));
     assert_eq!(
         problems(&cache),
-        ["Account entry 1: none of its tokens is taken over", "AccessToken entry 1: expires_on: it is missing"]
+        [
+            "Account entry 1: none of its tokens is taken over",
+            "AccessToken entry 1: expires_on: it is missing"
+        ]
     );
     assert_eq!(cache.signed_out, 0);
 }
@@ -168,7 +196,9 @@ fn an_empty_or_null_id_is_the_apps_only_with_its_scopes() {
     };
     // Null is Python's, empty is Node's, and missing (here a truth) is .NET's.
     for id in [json!(null), json!(""), json!(true)] {
-        for target in [json!("api/.default"), json!("a/.default b/.default "), json!(["api/.default"])] {
+        for target in
+            [json!("api/.default"), json!("a/.default b/.default "), json!(["api/.default"])]
+        {
             assert!(is_apps(&id, &target), "{id} {target}");
         }
         for target in [

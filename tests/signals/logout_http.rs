@@ -46,10 +46,19 @@ async fn one_that_is_too_long_is_not() {
         let pieces = futures::stream::iter((0..1001).map(|_| Ok::<_, std::io::Error>("x")));
         Body::from_stream(pieces)
     });
-    let endless = get(async || Body::from_stream(futures::stream::repeat_with(|| Ok::<_, std::io::Error>("x".repeat(1000)))));
-    let server = serve(Router::new().route("/a", announced).route("/u", unannounced).route("/e", endless)).await;
+    let endless = get(async || {
+        Body::from_stream(futures::stream::repeat_with(|| {
+            Ok::<_, std::io::Error>("x".repeat(1000))
+        }))
+    });
+    let server =
+        serve(Router::new().route("/a", announced).route("/u", unannounced).route("/e", endless))
+            .await;
     for path in ["a", "u", "e"] {
-        assert!(matches!(fetched(&format!("{server}/{path}"), 1000).await, Err(HttpError::TooLarge)), "{path}");
+        assert!(
+            matches!(fetched(&format!("{server}/{path}"), 1000).await, Err(HttpError::TooLarge)),
+            "{path}"
+        );
     }
     for path in ["a", "u"] {
         assert_eq!(fetched(&format!("{server}/{path}"), 1001).await.unwrap().len(), 1001, "{path}");
@@ -65,10 +74,20 @@ async fn a_redirect_is_not_followed_and_no_status_but_200_will_do() {
         .route("/other", get(async || Redirect::to("/jwks")))
         .route("/jwks", get(async || "{}"));
     for status in [201, 204, 206, 304, 400, 401, 404, 500, 503] {
-        routes = routes.route(&format!("/{status}"), get(async move || (StatusCode::from_u16(status).unwrap(), "{}")));
+        routes = routes.route(
+            &format!("/{status}"),
+            get(async move || (StatusCode::from_u16(status).unwrap(), "{}")),
+        );
     }
     let server = serve(routes).await;
-    for (path, expected) in [("temporary", 307), ("permanent", 308), ("other", 303), ("206", 206), ("404", 404), ("503", 503)] {
+    for (path, expected) in [
+        ("temporary", 307),
+        ("permanent", 308),
+        ("other", 303),
+        ("206", 206),
+        ("404", 404),
+        ("503", 503),
+    ] {
         let got = fetched(&format!("{server}/{path}"), 1000).await;
         assert!(matches!(got, Err(HttpError::Status(status)) if status == expected), "{path}");
     }
@@ -82,7 +101,10 @@ async fn a_redirect_is_not_followed_and_no_status_but_200_will_do() {
 #[tokio::test]
 async fn it_asks_for_json_uncompressed_says_who_it_is_and_keeps_no_cookies() {
     let echo = get(async |headers: HeaderMap| {
-        let seen: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+        let seen: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
         ([(header::SET_COOKIE, "tracked=1")], seen.join("\n"))
     });
     let server = serve(Router::new().route("/", echo)).await;
@@ -90,7 +112,10 @@ async fn it_asks_for_json_uncompressed_says_who_it_is_and_keeps_no_cookies() {
     for _ in 0..2 {
         let seen = String::from_utf8(client.get(&server, 10_000).await.unwrap()).unwrap();
         assert!(seen.contains("accept: application/json"), "{seen}");
-        assert!(seen.contains(concat!("user-agent: oubliette/", env!("CARGO_PKG_VERSION"))), "{seen}");
+        assert!(
+            seen.contains(concat!("user-agent: oubliette/", env!("CARGO_PKG_VERSION"))),
+            "{seen}"
+        );
         for unwanted in ["cookie", "accept-encoding", "referer", "authorization"] {
             assert!(!seen.contains(unwanted), "{seen}");
         }
@@ -114,7 +139,10 @@ async fn given_up(sent: &'static [u8]) -> Result<Vec<u8>, HttpError> {
     let fetching = tokio::spawn(async move { client.get(&url, 1000).await });
     let _open = is_silent.await.unwrap();
     tokio::time::pause();
-    tokio::time::timeout(Duration::from_secs(3600), fetching).await.expect("it is given up").unwrap()
+    tokio::time::timeout(Duration::from_secs(3600), fetching)
+        .await
+        .expect("it is given up")
+        .unwrap()
 }
 
 #[tokio::test]
@@ -124,15 +152,19 @@ async fn a_server_that_says_nothing_is_given_up() {
 
 #[tokio::test]
 async fn a_server_that_stops_in_the_middle_is_given_up() {
-    assert!(matches!(given_up(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nfive.").await, Err(HttpError::Other(_))));
+    assert!(matches!(
+        given_up(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nfive.").await,
+        Err(HttpError::Other(_))
+    ));
 }
 
 /// Half a document may be a whole one of fewer keys.
 #[tokio::test]
 async fn a_body_that_is_cut_short_is_an_error() {
-    for answer in
-        ["HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{}", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n"]
-    {
+    for answer in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{}",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n",
+    ] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         tokio::spawn(async move {

@@ -73,13 +73,15 @@ async fn of_64_who_make_the_same_id_each_gets_its_own() {
     let site = WebFixture::new();
     let mut bindings = vec![None];
     for number in 0..7 {
-        bindings.push(Some(binding(&site.web, &site.store.sign_in(sign_in(number)).unwrap()).await));
+        bindings
+            .push(Some(binding(&site.web, &site.store.sign_in(sign_in(number)).unwrap()).await));
     }
     for _ in 0..8 {
         let id = Id::default();
         let makers: Vec<_> = (0..64)
             .map(|number| {
-                let (web, mut record) = (site.web.clone(), record(bindings[number % 8].as_ref(), &number.to_string()));
+                let (web, mut record) =
+                    (site.web.clone(), record(bindings[number % 8].as_ref(), &number.to_string()));
                 record.id = id;
                 tokio::spawn(async move {
                     web.create(&mut record).await.unwrap();
@@ -127,7 +129,8 @@ async fn delete_expired_takes_those_and_no_others() {
     let bound = binding(&site.web, &live).await;
     let (mut short, mut long) = (Vec::new(), Vec::new());
     for number in 0..200 {
-        let mut record = record(if number % 2 == 0 { None } else { Some(&bound) }, &"x".repeat(number * 100));
+        let mut record =
+            record(if number % 2 == 0 { None } else { Some(&bound) }, &"x".repeat(number * 100));
         record.expiry_date = if number % 3 == 0 { at(10) } else { at(1000) };
         site.web.create(&mut record).await.unwrap();
         if number % 3 == 0 { &mut short } else { &mut long }.push(record);
@@ -175,7 +178,10 @@ async fn a_session_has_up_to_64_kib() {
         let mut longer = record.clone();
         longer.data.insert("what".into(), Value::from("x".repeat(64 * 1024 - frame + 1)));
         let error = site.web.save(&longer).await.unwrap_err();
-        assert!(matches!(&error, StoreError::Backend(text) if text.contains("64 KiB")), "{error:?}");
+        assert!(
+            matches!(&error, StoreError::Backend(text) if text.contains("64 KiB")),
+            "{error:?}"
+        );
         assert_eq!(site.load(record.id).await.as_ref(), Some(&record));
         // A shorter one leaves no parts of it behind.
         record.data.insert("what".into(), Value::from("short"));
@@ -193,7 +199,13 @@ async fn a_binding_that_cannot_be_read_is_not_no_binding() {
     let live = site.store.sign_in(sign_in(1)).unwrap();
     let good = binding(&site.web, &live).await;
     let text = good.as_str().unwrap();
-    for bad in [Value::Null, Value::from(""), Value::from(1), Value::from(&text[2..]), Value::from(text.to_uppercase() + "00")] {
+    for bad in [
+        Value::Null,
+        Value::from(""),
+        Value::from(1),
+        Value::from(&text[2..]),
+        Value::from(text.to_uppercase() + "00"),
+    ] {
         let mut record = record(Some(&bad), "one");
         assert!(matches!(site.web.create(&mut record).await, Err(StoreError::Encode(_))));
         assert_eq!((site.load(record.id).await, site.rows()), (None, 0));
@@ -226,7 +238,10 @@ async fn a_reader_beside_writers_sees_one_or_the_other_whole() {
         for _ in 0..300 {
             let found = site.load(made.id).await.unwrap();
             let text = what(&found);
-            assert!(text.chars().all(|letter| text.starts_with(letter)) && text.len().is_multiple_of(700));
+            assert!(
+                text.chars().all(|letter| text.starts_with(letter))
+                    && text.len().is_multiple_of(700)
+            );
         }
         for writer in writers {
             writer.await.unwrap();
@@ -243,7 +258,12 @@ async fn what_it_says_of_itself_tells_nothing() {
     site.web.create(&mut long.clone()).await.unwrap_err();
     let error = site.web.create(&mut long).await.unwrap_err();
     let text = format!("{:?} {error} {error:?}", site.web);
-    assert!(!text.contains("needle") && !text.contains(&long.id.to_string()) && !text.contains(&long.id.0.to_string()), "{text}");
+    assert!(
+        !text.contains("needle")
+            && !text.contains(&long.id.to_string())
+            && !text.contains(&long.id.0.to_string()),
+        "{text}"
+    );
     site.store.clone().close().unwrap();
     let error = site.web.load(&record.id).await.unwrap_err();
     assert!(matches!(&error, StoreError::Backend(text) if text.contains("closed")));

@@ -12,8 +12,10 @@ async fn fill(site: &WebFixture) -> (Vec<Record>, Vec<Record>) {
         handle.put(access("a", "at")).unwrap();
         let bound = binding(&site.web, &handle).await;
         let large = "x".repeat(if number % 3 == 0 { 15_000 } else { 10 });
-        let (mine, nobodys) = (site.create(Some(&bound), &large).await, site.create(None, &large).await);
-        let (deleted, gone) = (site.create(Some(&bound), "deleted").await, site.create(None, "deleted").await);
+        let (mine, nobodys) =
+            (site.create(Some(&bound), &large).await, site.create(None, &large).await);
+        let (deleted, gone) =
+            (site.create(Some(&bound), "deleted").await, site.create(None, "deleted").await);
         site.web.delete(&deleted.id).await.unwrap();
         site.web.delete(&gone.id).await.unwrap();
         dead.extend([deleted, gone]);
@@ -185,7 +187,9 @@ async fn visitors_do_not_fill_the_disk() {
     let mut largest = 0;
     for hour in 0..6 {
         for _ in 0..1500 {
-            web.create(&mut Record { expiry_date: at(14 * 24 * 3600), ..record(None, "visitor") }).await.unwrap();
+            web.create(&mut Record { expiry_date: at(14 * 24 * 3600), ..record(None, "visitor") })
+                .await
+                .unwrap();
         }
         clock.advance(HOUR);
         assert!(store.sweep(usize::MAX).unwrap().finished);
@@ -203,9 +207,11 @@ async fn what_was_changed_on_the_disk_is_an_error_or_gone_and_the_sweep_deletes_
     let handle = site.store.sign_in(sign_in(1)).unwrap();
     let bound = binding(&site.web, &handle).await;
     for bound in [None, Some(&bound)] {
-        let (one, two) = (site.create(bound, &"x".repeat(8000)).await, site.create(bound, "two").await);
+        let (one, two) =
+            (site.create(bound, &"x".repeat(8000)).await, site.create(bound, "two").await);
         let rows = site.machine.rows();
-        let keys: Vec<_> = rows.keys().filter(|key| is_web(key) && key[0] != b'W').cloned().collect();
+        let keys: Vec<_> =
+            rows.keys().filter(|key| is_web(key) && key[0] != b'W').cloned().collect();
         for key in &keys {
             let value = &rows[key];
             for at in (0..value.len()).step_by(1 + value.len() / 40) {
@@ -214,7 +220,9 @@ async fn what_was_changed_on_the_disk_is_an_error_or_gone_and_the_sweep_deletes_
                 site.machine.set_rows(changed);
                 for record in [&one, &two] {
                     match site.web.load(&record.id).await {
-                        Ok(found) => assert!(found.is_none() || found.as_ref() == Some(record), "byte {at}"),
+                        Ok(found) => {
+                            assert!(found.is_none() || found.as_ref() == Some(record), "byte {at}")
+                        }
                         Err(error) => assert!(error.to_string().contains("tampered"), "{error}"),
                     }
                 }

@@ -11,7 +11,9 @@ async fn no_file_shows_an_id_or_data() {
     let home = oubliette_testkit::disk::Home::new();
     let store = home.open();
     let web = OublietteSessions::new(store.clone());
-    let live = store.sign_in(SignIn::new(AccountId::new("needle.example", NEEDLE).unwrap(), tenant(1))).unwrap();
+    let live = store
+        .sign_in(SignIn::new(AccountId::new("needle.example", NEEDLE).unwrap(), tenant(1)))
+        .unwrap();
     let bound = binding(&web, &live).await;
     let mut ids = Vec::new();
     for bound in [None, Some(&bound)] {
@@ -27,12 +29,13 @@ async fn no_file_shows_an_id_or_data() {
     store.compact().unwrap();
     store.close().unwrap();
     let mut needles = vec![NEEDLE.as_bytes()[2..14].to_vec()];
-    needles.extend(
-        ids.iter().flat_map(|id| [id.0.to_le_bytes().to_vec(), id.0.to_be_bytes().to_vec(), id.to_string().into_bytes()]),
-    );
+    needles.extend(ids.iter().flat_map(|id| {
+        [id.0.to_le_bytes().to_vec(), id.0.to_be_bytes().to_vec(), id.to_string().into_bytes()]
+    }));
     let hex = |needle: &Vec<u8>| base16ct::lower::encode_string(needle).into_bytes();
     let base64 = |needle: &Vec<u8>| base64ct::Base64Unpadded::encode_string(needle).into_bytes();
-    let forms: Vec<_> = needles.iter().flat_map(|needle| [needle.clone(), hex(needle), base64(needle)]).collect();
+    let forms: Vec<_> =
+        needles.iter().flat_map(|needle| [needle.clone(), hex(needle), base64(needle)]).collect();
     for (name, bytes) in oubliette_testkit::disk::contents(home.path().parent().unwrap()) {
         let name = name.to_string_lossy().into_owned().into_bytes();
         for form in &forms {

@@ -13,11 +13,20 @@ use super::*;
 
 fn app(store: &TokenStore, max_age: Option<time::Duration>) -> axum::Router {
     let layer = SessionManagerLayer::new(OublietteSessions::new(store.clone()));
-    let layer = if let Some(age) = max_age { layer.with_expiry(Expiry::OnInactivity(age)) } else { layer };
+    let layer =
+        if let Some(age) = max_age { layer.with_expiry(Expiry::OnInactivity(age)) } else { layer };
     axum::Router::new()
         .route("/", get(|_: Session| async { "nothing" }))
-        .route("/put", get(|session: Session| async move { session.insert("number", 42).await.unwrap() }))
-        .route("/get", get(|session: Session| async move { format!("{:?}", session.get::<u32>("number").await.unwrap()) }))
+        .route(
+            "/put",
+            get(|session: Session| async move { session.insert("number", 42).await.unwrap() }),
+        )
+        .route(
+            "/get",
+            get(|session: Session| async move {
+                format!("{:?}", session.get::<u32>("number").await.unwrap())
+            }),
+        )
         .route(
             "/remove",
             get(|session: Session| async move {
@@ -29,14 +38,21 @@ fn app(store: &TokenStore, max_age: Option<time::Duration>) -> axum::Router {
         .route(
             "/day",
             get(|session: Session| async move {
-                session.set_expiry(Some(Expiry::AtDateTime(OffsetDateTime::now_utc() + time::Duration::days(1))));
+                session.set_expiry(Some(Expiry::AtDateTime(
+                    OffsetDateTime::now_utc() + time::Duration::days(1),
+                )));
             }),
         )
-        .route("/end", get(|session: Session| async move { session.set_expiry(Some(Expiry::OnSessionEnd)) }))
+        .route(
+            "/end",
+            get(|session: Session| async move { session.set_expiry(Some(Expiry::OnSessionEnd)) }),
+        )
         .route(
             "/login",
             get(|session: Session, State(store): State<TokenStore>| async move {
-                let live = tokio::task::spawn_blocking(move || store.sign_in(sign_in(1)).unwrap()).await.unwrap();
+                let live = tokio::task::spawn_blocking(move || store.sign_in(sign_in(1)).unwrap())
+                    .await
+                    .unwrap();
                 bind(&session, &live).await.unwrap();
             }),
         )
@@ -68,9 +84,11 @@ impl Browser {
         if let Some(cookie) = &self.cookie {
             request = request.header(header::COOKIE, format!("id={cookie}"));
         }
-        let response = self.app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let response =
+            self.app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK, "{path}");
-        self.set = response.headers().get(header::SET_COOKIE).map(|set| set.to_str().unwrap().to_owned());
+        self.set =
+            response.headers().get(header::SET_COOKIE).map(|set| set.to_str().unwrap().to_owned());
         if let Some(set) = &self.set {
             let value = set.split(';').next().unwrap().strip_prefix("id=").unwrap();
             self.cookie = Some(value.to_owned()).filter(|value| !value.is_empty());
@@ -167,11 +185,17 @@ async fn a_logout_from_any_app_logs_the_browser_out() {
     browser.get("/login").await;
     other.get("/login").await;
     assert_ne!(browser.cookie, before);
-    assert_eq!((browser.get("/who").await, browser.get("/get").await), ("true".into(), "Some(42)".into()));
+    assert_eq!(
+        (browser.get("/who").await, browser.get("/get").await),
+        ("true".into(), "Some(42)".into())
+    );
     let cookie = browser.cookie.clone();
     store.sign_out(SignOut::account(&account(1))).unwrap();
     for browser in [&mut browser, &mut other] {
-        assert_eq!((browser.get("/who").await, browser.get("/get").await), ("false".into(), "None".into()));
+        assert_eq!(
+            (browser.get("/who").await, browser.get("/get").await),
+            ("false".into(), "None".into())
+        );
     }
     // What is stored in the old cookie's name now is another session, of nobody's.
     browser.cookie = cookie.clone();

@@ -10,7 +10,8 @@ pub struct Chance(pub u64);
 impl Chance {
     /// The seed in the variable, or this one; printed, past the capture of the test harness.
     pub fn seeded(variable: &str, default: u64) -> Self {
-        let seed = std::env::var(variable).map_or(default, |text| text.parse().expect("a seed is a number"));
+        let seed = std::env::var(variable)
+            .map_or(default, |text| text.parse().expect("a seed is a number"));
         say(&format!("{variable}={seed}"));
         Self(seed)
     }

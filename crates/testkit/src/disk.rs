@@ -78,7 +78,9 @@ pub fn entry(folder: &Path, prefix: &str) -> PathBuf {
 pub fn entries(folder: &Path, prefix: &str) -> Vec<PathBuf> {
     let all = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     let is_named = |name: &str| name.starts_with(prefix) && !name.ends_with(".lock");
-    all.filter(|entry| is_named(&entry.file_name().to_string_lossy())).map(|entry| entry.path()).collect()
+    all.filter(|entry| is_named(&entry.file_name().to_string_lossy()))
+        .map(|entry| entry.path())
+        .collect()
 }
 
 /// Copies a folder and all below it, to where nothing is yet.

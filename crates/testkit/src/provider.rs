@@ -90,7 +90,8 @@ impl SigningProvider {
 
     /// The issuer as an app has it.
     pub fn issuer(&self) -> Issuer {
-        Issuer::new(self.provider(), ClientId::new(CLIENT).unwrap(), self.keys()).algorithms([self.algorithm])
+        Issuer::new(self.provider(), ClientId::new(CLIENT).unwrap(), self.keys())
+            .algorithms([self.algorithm])
     }
 
     /// What the app finds.
@@ -115,7 +116,8 @@ impl SigningProvider {
 
     /// A sign-in with an ID token of this provider.
     pub fn sign_in(&self, sub: &str, sid: Option<&str>, iat: u64) -> SignIn {
-        let mut claims = json!({"iss": self.iss, "sub": sub, "aud": CLIENT, "exp": iat + 300, "iat": iat});
+        let mut claims =
+            json!({"iss": self.iss, "sub": sub, "aud": CLIENT, "exp": iat + 300, "iat": iat});
         if let Some(sid) = sid {
             claims["sid"] = sid.into();
         }

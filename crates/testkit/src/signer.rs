@@ -34,9 +34,15 @@ impl Signer {
         let seed = [number + 1; 48];
         let key = match algorithm {
             Algorithm::Rs256 | Algorithm::Ps256 => Key::Rsa(Box::new(rsa_key(number))),
-            Algorithm::Es256 => Key::P256(p256::ecdsa::SigningKey::from_slice(&seed[..32]).unwrap()),
-            Algorithm::Es384 => Key::P384(Box::new(p384::ecdsa::SigningKey::from_slice(&seed).unwrap())),
-            Algorithm::EdDsa => Key::Ed25519(ed25519_dalek::SigningKey::from_bytes(seed[..32].try_into().unwrap())),
+            Algorithm::Es256 => {
+                Key::P256(p256::ecdsa::SigningKey::from_slice(&seed[..32]).unwrap())
+            }
+            Algorithm::Es384 => {
+                Key::P384(Box::new(p384::ecdsa::SigningKey::from_slice(&seed).unwrap()))
+            }
+            Algorithm::EdDsa => {
+                Key::Ed25519(ed25519_dalek::SigningKey::from_bytes(seed[..32].try_into().unwrap()))
+            }
             other => panic!("no key for {other:?}"),
         };
         Self { algorithm, kid: format!("{}-{number}", name(algorithm)), key }
@@ -63,7 +69,9 @@ impl Signer {
                 let point = key.verifying_key().to_sec1_point(false);
                 json!({"kty": "EC", "crv": "P-384", "x": text(point.x().unwrap()), "y": text(point.y().unwrap())})
             }
-            Key::Ed25519(key) => json!({"kty": "OKP", "crv": "Ed25519", "x": text(key.verifying_key().as_bytes())}),
+            Key::Ed25519(key) => {
+                json!({"kty": "OKP", "crv": "Ed25519", "x": text(key.verifying_key().as_bytes())})
+            }
         };
         jwk["kid"] = self.kid.clone().into();
         jwk
@@ -129,7 +137,9 @@ fn name(algorithm: Algorithm) -> &'static str {
 
 /// From two of three primes: a new pair would take seconds to find.
 fn rsa_key(number: u8) -> rsa::RsaPrivateKey {
-    let prime = |number: u8| rsa::BigUint::parse_bytes(PRIMES[usize::from(number % 3)].as_bytes(), 16).unwrap();
+    let prime = |number: u8| {
+        rsa::BigUint::parse_bytes(PRIMES[usize::from(number % 3)].as_bytes(), 16).unwrap()
+    };
     rsa::RsaPrivateKey::from_p_q(prime(number), prime(number + 1), 65537u32.into()).unwrap()
 }
 

@@ -3,7 +3,9 @@
 //! A token is asked for at each call. One that is due is refreshed once, whoever asks; what the provider does not take back, the user mends.
 
 use axum::http::StatusCode;
-use oubliette::{AccessQuery, AccessRequest, AcquireError, AsyncSignIn, Grant, RefreshError, Tokens};
+use oubliette::{
+    AccessQuery, AccessRequest, AcquireError, AsyncSignIn, Grant, RefreshError, Tokens,
+};
 
 use super::super::Fault;
 use super::App;
@@ -25,12 +27,17 @@ pub(crate) async fn call(app: &App, live: &AsyncSignIn) -> Result<Called, Fault>
     let mut request = AccessRequest::new(wanted(app));
     for is_last in [false, true] {
         let refresher = app.clone();
-        let token = match app.acquirer.acquire_async(live, request.clone(), |grant| redeem(refresher, grant)).await {
+        let token = match app
+            .acquirer
+            .acquire_async(live, request.clone(), |grant| redeem(refresher, grant))
+            .await
+        {
             Ok(token) => token,
             Err(AcquireError::InteractionRequired { .. } | AcquireError::SignedOut) => break,
             Err(error) => return Err(error.into()),
         };
-        let answer = app.http.get(&app.config.api_url).bearer_auth(token.secret.expose()).send().await?;
+        let answer =
+            app.http.get(&app.config.api_url).bearer_auth(token.secret.expose()).send().await?;
         if answer.status() != StatusCode::UNAUTHORIZED {
             return Ok(Called::Answered { status: answer.status(), text: answer.text().await? });
         }
@@ -47,6 +54,10 @@ pub(crate) async fn redeem(app: App, grant: Grant) -> Result<Tokens, RefreshErro
     let client = app.oidc.client(&app).await.map_err(RefreshError::failed)?;
     let token = grant.refresh_token().ok_or_else(|| RefreshError::failed("no refresh token"))?;
     let token = openidconnect::RefreshToken::new(token.secret.expose().to_owned());
-    let response = client.exchange_refresh_token(&token)?.request_async(&app.http).await.map_err(RefreshError::from_oauth2)?;
+    let response = client
+        .exchange_refresh_token(&token)?
+        .request_async(&app.http)
+        .await
+        .map_err(RefreshError::from_oauth2)?;
     Ok(grant.tokens(&response)?)
 }

@@ -57,6 +57,7 @@ impl Config {
 
     /// Where the provider's pages come from.
     pub(crate) fn provider_origin(&self) -> String {
-        Url::parse(&self.issuer).map_or_else(|_| String::new(), |url| url.origin().ascii_serialization())
+        Url::parse(&self.issuer)
+            .map_or_else(|_| String::new(), |url| url.origin().ascii_serialization())
     }
 }

@@ -17,7 +17,10 @@ impl Failure {
 
     /// A sign-out came in between; a login that begins after this counts.
     pub(crate) fn overtaken(wait: Duration) -> Self {
-        Self(StatusCode::CONFLICT, format!("a sign-out overtook a login: again in {} s", wait.as_secs() + 1).into())
+        Self(
+            StatusCode::CONFLICT,
+            format!("a sign-out overtook a login: again in {} s", wait.as_secs() + 1).into(),
+        )
     }
 }
 

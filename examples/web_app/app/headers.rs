@@ -21,7 +21,9 @@ pub(crate) fn around(router: Router, config: &Arc<Config>) -> Router {
 /// Whether a page of ours sent this. Browsers say of each POST where it comes from, and no page can change that. (What says nothing is no
 /// browser of today.)
 pub(crate) fn is_own(headers: &HeaderMap, config: &Config) -> bool {
-    headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes() == config.public_url.as_bytes())
+    headers
+        .get(header::ORIGIN)
+        .is_some_and(|origin| origin.as_bytes() == config.public_url.as_bytes())
 }
 
 async fn guard(State(config): State<Arc<Config>>, request: Request, next: Next) -> Response {
@@ -48,7 +50,10 @@ async fn guard(State(config): State<Arc<Config>>, request: Request, next: Next) 
         (header::REFERRER_POLICY, "same-origin"),
         (header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
         (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-        (header::HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
+        (
+            header::HeaderName::from_static("permissions-policy"),
+            "camera=(), geolocation=(), microphone=()",
+        ),
     ];
     for (name, value) in fixed {
         headers.insert(name, HeaderValue::from_static(value));
@@ -56,7 +61,10 @@ async fn guard(State(config): State<Arc<Config>>, request: Request, next: Next) 
     // Who has signed out, and goes back in the browser's history, must not see what was.
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     if config.is_secure() {
-        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+        headers.insert(
+            header::STRICT_TRANSPORT_SECURITY,
+            HeaderValue::from_static("max-age=31536000"),
+        );
     }
     response
 }

@@ -25,11 +25,15 @@ pub(crate) struct Open {
 /// the provider is down serves its users, and hears of their sign-outs later.
 pub(crate) async fn open(config: Arc<Config>) -> Result<Open, Fault> {
     config.check()?;
-    let store = TokenStore::builder(&config.folder).key(KeySource::file(&config.key_file)).open_async().await?;
+    let store = TokenStore::builder(&config.folder)
+        .key(KeySource::file(&config.key_file))
+        .open_async()
+        .await?;
     // What nobody uses any more goes, on a thread of its own.
     let upkeep = store.upkeep().start()?;
     let keys = Keys::discovered(ReqwestClient::new()?);
-    let issuer = Issuer::new(config.provider.clone(), config.client.clone(), keys).algorithms(config.algorithms.clone());
+    let issuer = Issuer::new(config.provider.clone(), config.client.clone(), keys)
+        .algorithms(config.algorithms.clone());
     let issuer = match config.without_expiry_for {
         Some(age) => issuer.without_expiry_for(age),
         None => issuer,
@@ -37,7 +41,10 @@ pub(crate) async fn open(config: Arc<Config>) -> Result<Open, Fault> {
     let sign_outs = sign_out_routes(store.clone(), Issuers::new([issuer])?);
     // No redirects: else whoever answers as the provider could have requests sent to hosts behind our firewall. A time limit, well below
     // the acquirer's: a refresh that is cut off is repeated, and the provider may not like that.
-    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(Duration::from_secs(10)).build()?;
+    let http = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(Duration::from_secs(10))
+        .build()?;
     let (acquirer, oidc) = (Acquirer::new(), Arc::new(Oidc::default()));
     Ok(Open { app: App { config, store, acquirer, oidc, http, sign_outs }, upkeep })
 }

@@ -14,7 +14,9 @@ use super::{App, sessions};
 
 /// `POST /sign-out`: here first, durably, in all of the user's browsers; then she is sent to the provider to sign out there.
 pub(crate) async fn here(State(app): State<App>, session: Session) -> Result<Response, Failure> {
-    let Some(live) = sessions::who(&app, &session).await? else { return Ok(Redirect::to("/").into_response()) };
+    let Some(live) = sessions::who(&app, &session).await? else {
+        return Ok(Redirect::to("/").into_response());
+    };
     let there = EndSession::new().back_to(format!("{}/", app.config.public_url));
     Ok(app.sign_outs.receiver().sign_out(&live, there).await?.answer("/").into_response())
 }

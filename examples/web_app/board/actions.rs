@@ -21,20 +21,30 @@ pub(super) const ANSWER: &str = "answer";
 /// So much of it.
 const LONGEST_ANSWER: usize = 1000;
 
-pub(super) async fn call_api(State(shown): State<Shown>, session: Session) -> Result<Response, Failure> {
-    let Some(live) = who(&shown.app, &session).await? else { return Ok(Redirect::to("/").into_response()) };
+pub(super) async fn call_api(
+    State(shown): State<Shown>,
+    session: Session,
+) -> Result<Response, Failure> {
+    let Some(live) = who(&shown.app, &session).await? else {
+        return Ok(Redirect::to("/").into_response());
+    };
     let answer = match call(&shown.app, &live).await? {
         Called::Answered { status, text } => {
             let text: String = text.chars().take(LONGEST_ANSWER).collect();
             if status.is_success() { text } else { format!("The API answered {status}.") }
         }
-        Called::SignInAgain => "The provider gives no more tokens for this sign-in: sign in again.".into(),
+        Called::SignInAgain => {
+            "The provider gives no more tokens for this sign-in: sign in again.".into()
+        }
     };
     session.insert(ANSWER, answer).await?;
     Ok(Redirect::to("/").into_response())
 }
 
-pub(super) async fn slow_refresh(State(shown): State<Shown>, session: Session) -> Result<Redirect, Failure> {
+pub(super) async fn slow_refresh(
+    State(shown): State<Shown>,
+    session: Session,
+) -> Result<Redirect, Failure> {
     if let Some(live) = who(&shown.app, &session).await? {
         refreshes::begin(shown, live);
     }
@@ -46,7 +56,10 @@ pub(super) struct Which {
     tenant: String,
 }
 
-pub(super) async fn sign_out_tenant(State(shown): State<Shown>, Form(which): Form<Which>) -> Result<Redirect, Failure> {
+pub(super) async fn sign_out_tenant(
+    State(shown): State<Shown>,
+    Form(which): Form<Which>,
+) -> Result<Redirect, Failure> {
     let Shown { app, board, .. } = shown;
     let tenant = TenantId::new(which.tenant)?;
     if !view::is_shown(&app, &board, &tenant).await? {
@@ -54,11 +67,19 @@ pub(super) async fn sign_out_tenant(State(shown): State<Shown>, Form(which): For
     }
     let began = Instant::now();
     let receipt = app.store.sign_out(SignOut::tenant(&tenant)).await?;
-    board.events.push("tenant", "tenant", Some(tenant.as_str().to_owned()), began.elapsed(), Some(&receipt));
+    board.events.push(
+        "tenant",
+        "tenant",
+        Some(tenant.as_str().to_owned()),
+        began.elapsed(),
+        Some(&receipt),
+    );
     Ok(Redirect::to("/"))
 }
 
-pub(super) async fn sign_out_everybody(State(Shown { app, board, .. }): State<Shown>) -> Result<Redirect, Failure> {
+pub(super) async fn sign_out_everybody(
+    State(Shown { app, board, .. }): State<Shown>,
+) -> Result<Redirect, Failure> {
     let began = Instant::now();
     let receipt = app.store.sign_out(SignOut::everybody()).await?;
     board.events.push("everybody", "everybody", None, began.elapsed(), Some(&receipt));

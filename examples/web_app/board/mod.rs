@@ -39,7 +39,13 @@ pub(crate) struct Board {
 impl Board {
     pub(crate) fn new(urls: Urls, has_our_tenants: bool, slow_refresh: Duration) -> Arc<Self> {
         let tenants = if has_our_tenants { vec!["contoso", "fabrikam"] } else { Vec::new() };
-        Arc::new(Self { events: Events::default(), refreshes: Refreshes::default(), urls, tenants, slow_refresh })
+        Arc::new(Self {
+            events: Events::default(),
+            refreshes: Refreshes::default(),
+            urls,
+            tenants,
+            slow_refresh,
+        })
     }
 }
 
@@ -53,7 +59,9 @@ struct Shown {
 
 pub(crate) fn pages(app: &App, board: &Arc<Board>) -> Router {
     let cached = |kind: &'static str, text: &'static str| {
-        get(async move || ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "max-age=60")], text))
+        get(async move || {
+            ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "max-age=60")], text)
+        })
     };
     Router::new()
         .route("/", get(whole))
@@ -81,7 +89,10 @@ async fn fragment(shown: State<Shown>, session: Session) -> Result<impl IntoResp
     Ok(Html(inner(shown, session).await?))
 }
 
-async fn inner(State(Shown { app, board, opened_at }): State<Shown>, session: Session) -> Result<String, Failure> {
+async fn inner(
+    State(Shown { app, board, opened_at }): State<Shown>,
+    session: Session,
+) -> Result<String, Failure> {
     let me = who(&app, &session).await?;
     let answer = session.get::<String>(actions::ANSWER).await?.filter(|_| me.is_some());
     let view = view::view(&app, &board, me.as_ref(), opened_at).await?;

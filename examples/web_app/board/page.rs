@@ -39,7 +39,12 @@ pub(super) fn whole(inner: &str) -> String {
 }
 
 /// What changes.
-pub(super) fn inner(board: &Board, view: &View, me: Option<&AsyncSignIn>, answer: Option<&str>) -> String {
+pub(super) fn inner(
+    board: &Board,
+    view: &View,
+    me: Option<&AsyncSignIn>,
+    answer: Option<&str>,
+) -> String {
     let mut html = String::new();
     this_browser(&mut html, board, me, answer);
     store(&mut html, view);
@@ -48,12 +53,24 @@ pub(super) fn inner(board: &Board, view: &View, me: Option<&AsyncSignIn>, answer
 }
 
 fn this_browser(html: &mut String, board: &Board, me: Option<&AsyncSignIn>, answer: Option<&str>) {
-    let (user, tenant) = me.map_or_else(Default::default, |me| (name_of(me.account()), me.tenant().as_str().to_owned()));
+    let (user, tenant) = me.map_or_else(Default::default, |me| {
+        (name_of(me.account()), me.tenant().as_str().to_owned())
+    });
     let (user, tenant) = (escaped(&user), escaped(&tenant));
-    add(html, format_args!(r#"<section class="here" aria-labelledby="here"><h2 id="here">This browser</h2>"#));
+    add(
+        html,
+        format_args!(
+            r#"<section class="here" aria-labelledby="here"><h2 id="here">This browser</h2>"#
+        ),
+    );
     add(html, format_args!(r#"<p id="me" data-user="{user}" data-tenant="{tenant}">"#));
     if me.is_some() {
-        add(html, format_args!(r#"Signed in as <strong>{user}</strong> in <strong>{tenant}</strong>.</p>"#));
+        add(
+            html,
+            format_args!(
+                r#"Signed in as <strong>{user}</strong> in <strong>{tenant}</strong>.</p>"#
+            ),
+        );
         html.push_str(r#"<div class="actions">"#);
         button(html, "call-api", "/call-api", "Call the API", "");
         button(html, "slow-refresh", "/slow-refresh", "Start a slow refresh", "quiet");
@@ -61,14 +78,21 @@ fn this_browser(html: &mut String, board: &Board, me: Option<&AsyncSignIn>, answ
         html.push_str("</div>");
     } else {
         html.push_str("Nobody is signed in.</p>");
-        html.push_str(r#"<p class="actions"><a id="sign-in" class="button" href="/login">Sign in</a> "#);
+        html.push_str(
+            r#"<p class="actions"><a id="sign-in" class="button" href="/login">Sign in</a> "#,
+        );
         html.push_str(
             r#"<a id="sign-in-another" class="button quiet" href="/login?as=another">Sign in as somebody else</a></p>"#,
         );
     }
     let answer = answer.filter(|_| me.is_some()).map(escaped).unwrap_or_default();
     let empty = if answer.is_empty() { " hidden" } else { "" };
-    add(html, format_args!(r#"<p class="answer"{empty}>The API says: <output id="api-answer">{answer}</output></p>"#));
+    add(
+        html,
+        format_args!(
+            r#"<p class="answer"{empty}>The API says: <output id="api-answer">{answer}</output></p>"#
+        ),
+    );
     refreshes(html, board);
     elsewhere(html, board);
     html.push_str("</section>");
@@ -77,16 +101,28 @@ fn this_browser(html: &mut String, board: &Board, me: Option<&AsyncSignIn>, answ
 fn refreshes(html: &mut String, board: &Board) {
     let all = board.refreshes.all();
     let empty = if all.is_empty() { " hidden" } else { "" };
-    add(html, format_args!(r#"<ul id="refreshes" aria-label="Slow refreshes" aria-live="polite"{empty}>"#));
+    add(
+        html,
+        format_args!(
+            r#"<ul id="refreshes" aria-label="Slow refreshes" aria-live="polite"{empty}>"#
+        ),
+    );
     for refresh in all {
         let text = match refresh.outcome {
-            "under-way" => "the provider has issued new tokens; they are on their way here. Sign out meanwhile.",
+            "under-way" => {
+                "the provider has issued new tokens; they are on their way here. Sign out meanwhile."
+            }
             "stored" => "the new tokens came, and are stored.",
             "signed-out" => "the new tokens came late: signed out meanwhile. Nothing is stored.",
             _ => "the provider gave no new tokens.",
         };
         let (whom, outcome) = (escaped(&refresh.whom), refresh.outcome);
-        add(html, format_args!(r#"<li data-outcome="{outcome}">A refresh for <strong>{whom}</strong>: {text}</li>"#));
+        add(
+            html,
+            format_args!(
+                r#"<li data-outcome="{outcome}">A refresh for <strong>{whom}</strong>: {text}</li>"#
+            ),
+        );
     }
     html.push_str("</ul>");
 }
@@ -94,7 +130,11 @@ fn refreshes(html: &mut String, board: &Board) {
 fn elsewhere(html: &mut String, board: &Board) {
     html.push_str(r#"<nav aria-label="Elsewhere"><ul class="links">"#);
     for (id, url, text) in [
-        ("other-app", &board.urls.other, "The other app: signed in there too, and a sign-out there counts here"),
+        (
+            "other-app",
+            &board.urls.other,
+            "The other app: signed in there too, and a sign-out there counts here",
+        ),
         ("provider", &board.urls.everywhere, "The provider: sign out everywhere"),
     ] {
         if !url.is_empty() {
@@ -110,14 +150,24 @@ fn store(html: &mut String, view: &View) {
     );
     for (tenant, accounts) in &view.tenants {
         let name = escaped(tenant);
-        add(html, format_args!(r#"<section class="tenant" data-tenant="{name}" aria-label="Tenant {name}"><h3>{name}</h3>"#));
+        add(
+            html,
+            format_args!(
+                r#"<section class="tenant" data-tenant="{name}" aria-label="Tenant {name}"><h3>{name}</h3>"#
+            ),
+        );
         if accounts.is_empty() {
             html.push_str(r#"<p class="empty">Nobody is signed in.</p>"#);
         } else {
             html.push_str(r#"<ul class="accounts">"#);
             for (account, sign_ins) in accounts {
                 let account = escaped(account);
-                add(html, format_args!(r#"<li data-account="{account}"><h4>{account}</h4><ul class="sign-ins">"#));
+                add(
+                    html,
+                    format_args!(
+                        r#"<li data-account="{account}"><h4>{account}</h4><ul class="sign-ins">"#
+                    ),
+                );
                 sign_ins.iter().for_each(|one| sign_in(html, one, view.now));
                 html.push_str("</ul></li>");
             }
@@ -191,18 +241,27 @@ fn happened(html: &mut String, board: &Board) {
     html.push_str(r#"<section class="happened" aria-labelledby="happened"><h2 id="happened">Sign-outs that came</h2>"#);
     let events = board.events.all();
     let empty = if events.is_empty() { "" } else { " hidden" };
-    add(html, format_args!(r#"<p class="empty"{empty}>None so far.</p><ol id="events" reversed aria-live="polite">"#));
+    add(
+        html,
+        format_args!(
+            r#"<p class="empty"{empty}>None so far.</p><ol id="events" reversed aria-live="polite">"#
+        ),
+    );
     for event in &events {
         let Event { number, signal, scope, took, .. } = event;
         let micros = took.as_micros();
         add(
             html,
-            format_args!(r#"<li data-event="{number}" data-signal="{signal}" data-scope="{scope}" data-micros="{micros}">"#),
+            format_args!(
+                r#"<li data-event="{number}" data-signal="{signal}" data-scope="{scope}" data-micros="{micros}">"#
+            ),
         );
         let whom = event.whom.as_deref().map(escaped);
         let of = match (*scope, &whom) {
             ("account", Some(whom)) => format!("of <strong>{whom}</strong>, in all browsers"),
-            ("session", Some(whom)) => format!("of <strong>{whom}</strong>: a session at the provider, and with it the account"),
+            ("session", Some(whom)) => format!(
+                "of <strong>{whom}</strong>: a session at the provider, and with it the account"
+            ),
             ("session", None) => "of a session at the provider".into(),
             ("subject", Some(whom)) => format!("of <strong>{whom}</strong>, in all sessions"),
             ("tenant", Some(whom)) => format!("of everybody in <strong>{whom}</strong>"),
@@ -215,7 +274,10 @@ fn happened(html: &mut String, board: &Board) {
             "tenant" => "Tenant signed out",
             _ => "Everybody signed out",
         };
-        let position = event.position.map(|position| format!("record {position}")).unwrap_or("not recorded".into());
+        let position = event
+            .position
+            .map(|position| format!("record {position}"))
+            .unwrap_or("not recorded".into());
         add(
             html,
             format_args!(
@@ -226,12 +288,19 @@ fn happened(html: &mut String, board: &Board) {
             ),
         );
     }
-    html.push_str(r#"</ol><noscript><p><a href="/">Show what it is now</a></p></noscript></section>"#);
+    html.push_str(
+        r#"</ol><noscript><p><a href="/">Show what it is now</a></p></noscript></section>"#,
+    );
 }
 
 /// A form that is one button.
 fn button(html: &mut String, id: &str, action: &str, text: &str, class: &str) {
-    add(html, format_args!(r#"<form method="post" action="{action}"><button id="{id}" class="{class}">{text}</button></form>"#));
+    add(
+        html,
+        format_args!(
+            r#"<form method="post" action="{action}"><button id="{id}" class="{class}">{text}</button></form>"#
+        ),
+    );
 }
 
 fn add(html: &mut String, what: std::fmt::Arguments<'_>) {
@@ -261,7 +330,9 @@ fn moment(time: SystemTime) -> String {
 }
 
 fn clock(time: SystemTime) -> String {
-    jiff::Timestamp::try_from(time).map(|time| time.strftime("%H:%M:%S UTC").to_string()).unwrap_or_default()
+    jiff::Timestamp::try_from(time)
+        .map(|time| time.strftime("%H:%M:%S UTC").to_string())
+        .unwrap_or_default()
 }
 
 fn lasting(time: Duration) -> String {

@@ -49,7 +49,10 @@ impl Refreshes {
     }
 
     fn end(&self, number: usize, outcome: &'static str) {
-        self.lock().iter_mut().filter(|refresh| refresh.number == number).for_each(|refresh| refresh.outcome = outcome);
+        self.lock()
+            .iter_mut()
+            .filter(|refresh| refresh.number == number)
+            .for_each(|refresh| refresh.outcome = outcome);
         self.under_way.send_modify(|under_way| *under_way -= 1);
     }
 

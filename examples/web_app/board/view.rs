@@ -39,7 +39,12 @@ pub(super) struct Ledger {
     pub(super) opened_at: SystemTime,
 }
 
-pub(super) async fn view(app: &App, board: &Board, me: Option<&AsyncSignIn>, opened_at: SystemTime) -> Result<View, Fault> {
+pub(super) async fn view(
+    app: &App,
+    board: &Board,
+    me: Option<&AsyncSignIn>,
+    opened_at: SystemTime,
+) -> Result<View, Fault> {
     let mut tenants: BTreeMap<String, BTreeMap<String, Vec<SignIn>>> =
         board.tenants.iter().map(|tenant| ((*tenant).to_owned(), BTreeMap::new())).collect();
     let listed = app.store.accounts(Page::first(MOST)).await?;
@@ -65,7 +70,10 @@ async fn sign_in(app: &App, live: &AsyncSignIn, me: Option<&AsyncSignIn>) -> Res
         id: hex(&live.id()),
         since: live.signed_in_at(),
         is_mine: me == Some(live),
-        access: live.access_token(&calls::wanted(app).even_if_expired()).await?.map(|token| token.expires_at),
+        access: live
+            .access_token(&calls::wanted(app).even_if_expired())
+            .await?
+            .map(|token| token.expires_at),
         has_refresh: live.refresh_token(client).await?.is_some(),
         has_id: live.id_token(client).await?.is_some(),
     })

@@ -27,7 +27,11 @@ pub(super) async fn authorize(
     let known = client.zip(redirect_uri).filter(|(client, uri)| client.redirect_uris.contains(uri));
     // Never redirected to where nobody is registered (RFC 6749 §3.1.2.4).
     let Some((client, redirect_uri)) = known else {
-        return page::problem(&shared, StatusCode::BAD_REQUEST, "No app with this address is registered here.");
+        return page::problem(
+            &shared,
+            StatusCode::BAD_REQUEST,
+            "No app with this address is registered here.",
+        );
     };
     let state = params.remove("state");
     let refused = |error: &str| back(&shared, &redirect_uri, state.as_deref(), ("error", error));
@@ -39,18 +43,32 @@ pub(super) async fn authorize(
         return refused("invalid_scope");
     }
     let is_s256 = params.get("code_challenge_method").is_some_and(|method| method == "S256");
-    let Some(challenge) = params.remove("code_challenge").filter(|_| is_s256) else { return refused("invalid_request") };
+    let Some(challenge) = params.remove("code_challenge").filter(|_| is_s256) else {
+        return refused("invalid_request");
+    };
     let (client, nonce) = (client.id.clone(), params.remove("nonce"));
-    let asked = Asked { client, redirect_uri: redirect_uri.clone(), state: state.clone(), nonce, scope, challenge, until: 0 };
+    let asked = Asked {
+        client,
+        redirect_uri: redirect_uri.clone(),
+        state: state.clone(),
+        nonce,
+        scope,
+        challenge,
+        until: 0,
+    };
 
     let prompt = params.get("prompt").map_or("", String::as_str);
     // `login_hint` names a user; `tenant`, a parameter of ours, where.
     let is_hinted = |who: &Who| {
-        let is = |name: &str, value: &str| params.get(name).is_none_or(|hint| hint.is_empty() || hint == value);
+        let is = |name: &str, value: &str| {
+            params.get(name).is_none_or(|hint| hint.is_empty() || hint == value)
+        };
         is("login_hint", who.user.id) && is("tenant", &who.tenant)
     };
     let session = shared.lock().session(&headers).map(|(_, session)| session);
-    match session.filter(|session| !["login", "select_account"].contains(&prompt) && is_hinted(&session.who)) {
+    match session
+        .filter(|session| !["login", "select_account"].contains(&prompt) && is_hinted(&session.who))
+    {
         Some(session) => grant(&shared, asked, &session.sid),
         None if prompt == "none" => refused("login_required"),
         None => {
@@ -66,13 +84,24 @@ pub(super) async fn authorize(
 }
 
 /// Somebody has chosen who to be.
-pub(super) async fn sign_in(State(shared): State<Arc<Shared>>, headers: HeaderMap, Form(params): Form<Params>) -> Response {
+pub(super) async fn sign_in(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    Form(params): Form<Params>,
+) -> Response {
     // Else another site could sign the browser in, as whom it likes.
     if !is_ours(&shared, &headers) {
-        return page::problem(&shared, StatusCode::FORBIDDEN, "This form was not sent from a page of this provider.");
+        return page::problem(
+            &shared,
+            StatusCode::FORBIDDEN,
+            "This form was not sent from a page of this provider.",
+        );
     }
     let who = params.get("as").and_then(|who| Who::parse(shared.users, who));
-    let asked = params.get("request").and_then(|id| shared.lock().requests.remove(id)).filter(|asked| asked.until > now());
+    let asked = params
+        .get("request")
+        .and_then(|id| shared.lock().requests.remove(id))
+        .filter(|asked| asked.until > now());
     let (Some(who), Some(asked)) = (who, asked) else {
         return page::problem(
             &shared,
@@ -83,7 +112,10 @@ pub(super) async fn sign_in(State(shared): State<Arc<Shared>>, headers: HeaderMa
     let (cookie, sid) = (random(), random());
     let mut all = shared.lock();
     // The session of the same user from before stays as it is, in no browser: its apps still have to be told when she signs out everywhere.
-    all.sessions.insert(cookie.clone(), Session { sid: sid.clone(), who, since: now(), clients: BTreeSet::new() });
+    all.sessions.insert(
+        cookie.clone(),
+        Session { sid: sid.clone(), who, since: now(), clients: BTreeSet::new() },
+    );
     drop(all);
     page::with_cookie(grant(&shared, asked, &sid), &Shared::cookie(&cookie))
 }
@@ -99,16 +131,24 @@ fn grant(shared: &Shared, asked: Asked, sid: &str) -> Response {
     };
     session.clients.insert(asked.client.clone());
     let (who, sid, since) = (session.who.clone(), session.sid.clone(), session.since);
-    all.codes.insert(code.clone(), Granted { asked: Asked { until: now() + CODE, ..asked }, who, sid, since });
+    all.codes.insert(
+        code.clone(),
+        Granted { asked: Asked { until: now() + CODE, ..asked }, who, sid, since },
+    );
     drop(all);
     back(shared, &uri, state.as_deref(), ("code", &code))
 }
 
 fn back(shared: &Shared, uri: &str, state: Option<&str>, told: (&str, &str)) -> Response {
     let Ok(mut url) = Url::parse(uri) else {
-        return page::problem(shared, StatusCode::BAD_REQUEST, "The app is registered with an address that is none.");
+        return page::problem(
+            shared,
+            StatusCode::BAD_REQUEST,
+            "The app is registered with an address that is none.",
+        );
     };
-    let pairs = [Some(told), state.map(|state| ("state", state)), Some(("iss", shared.issuer.as_str()))];
+    let pairs =
+        [Some(told), state.map(|state| ("state", state)), Some(("iss", shared.issuer.as_str()))];
     url.query_pairs_mut().extend_pairs(pairs.into_iter().flatten());
     page::redirect(url.as_str())
 }

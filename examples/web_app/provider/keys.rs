@@ -20,7 +20,9 @@ pub(super) struct Keys {
 impl Keys {
     /// Takes a moment: off the runtime's threads.
     pub(super) async fn new() -> Self {
-        let made = tokio::task::spawn_blocking(|| rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, BITS));
+        let made = tokio::task::spawn_blocking(|| {
+            rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, BITS)
+        });
         let Ok(Ok(key)) = made.await else { panic!("the system gives no random numbers") };
         let text = |number: &rsa::BigUint| Base64UrlUnpadded::encode_string(&number.to_bytes_be());
         let id = random();
@@ -35,7 +37,11 @@ impl Keys {
 
     pub(super) fn sign(&self, kind: &str, claims: &Value) -> String {
         let text = |value: &Value| Base64UrlUnpadded::encode_string(value.to_string().as_bytes());
-        let signed = format!("{}.{}", text(&json!({"alg": "RS256", "typ": kind, "kid": self.id})), text(claims));
+        let signed = format!(
+            "{}.{}",
+            text(&json!({"alg": "RS256", "typ": kind, "kid": self.id})),
+            text(claims)
+        );
         let signature = self.signs.sign(signed.as_bytes()).to_vec();
         format!("{signed}.{}", Base64UrlUnpadded::encode_string(&signature))
     }

@@ -43,7 +43,12 @@ pub(crate) struct Provider(Arc<Shared>);
 
 /// Serves at `issuer` (`http://localhost:<port>`, without a slash at the end), where `listener` is bound, until it is told to stop.
 /// Access tokens live as long as `access_life`.
-pub(crate) async fn serve(listener: TcpListener, issuer: String, clients: Vec<Client>, access_life: Duration) -> Provider {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    issuer: String,
+    clients: Vec<Client>,
+    access_life: Duration,
+) -> Provider {
     serve_users(listener, issuer, clients, USERS, access_life).await
 }
 
@@ -72,7 +77,11 @@ pub(crate) async fn serve_users(
         .route("/tell", post(sign_out::tell))
         .with_state(shared.clone());
     let stopped = shared.stop.clone();
-    tokio::spawn(axum::serve(listener, router).with_graceful_shutdown(async move { stopped.wait().await }).into_future());
+    tokio::spawn(
+        axum::serve(listener, router)
+            .with_graceful_shutdown(async move { stopped.wait().await })
+            .into_future(),
+    );
     Provider(shared)
 }
 
@@ -91,7 +100,12 @@ impl Provider {
         let all = self.0.lock();
         let told = all.sessions.values().map(|session| {
             let who = &session.who;
-            (who.user.id.to_owned(), who.tenant.clone(), session.sid.clone(), session.clients.iter().cloned().collect())
+            (
+                who.user.id.to_owned(),
+                who.tenant.clone(),
+                session.sid.clone(),
+                session.clients.iter().cloned().collect(),
+            )
         });
         told.collect()
     }
@@ -154,6 +168,8 @@ fn is_ours(shared: &Shared, headers: &HeaderMap) -> bool {
 
 /// For the other server that looks after a provider: no redirects, and no waiting for ever.
 fn http() -> reqwest::Client {
-    let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(Duration::from_secs(10));
+    let builder = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(Duration::from_secs(10));
     builder.build().unwrap_or_default()
 }

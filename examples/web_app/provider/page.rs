@@ -17,7 +17,8 @@ pub(super) async fn style() -> Response {
 }
 
 pub(super) async fn script() -> Response {
-    ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("signed_out.js")).into_response()
+    ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("signed_out.js"))
+        .into_response()
 }
 
 /// Who is signed in here, and the buttons for signing out.
@@ -26,14 +27,16 @@ pub(super) async fn home(State(shared): State<Arc<Shared>>, headers: HeaderMap) 
         let all = shared.lock();
         let session = all.session(&headers).map(|(_, session)| session);
         let user = session.as_ref().map(|session| session.who.user.id);
-        let all_of_user = all.sessions.values().filter(|session| Some(session.who.user.id) == user).count();
+        let all_of_user =
+            all.sessions.values().filter(|session| Some(session.who.user.id) == user).count();
         (session, all_of_user.saturating_sub(1), all.tell)
     };
     let who = match &session {
         None => r#"<p id="who" data-user="">Nobody is signed in with this browser.</p>"#.to_owned(),
         Some(session) => {
             let Who { user, tenant } = &session.who;
-            let apps: String = session.clients.iter().map(|app| format!("<li>{}</li>", escaped(app))).collect();
+            let apps: String =
+                session.clients.iter().map(|app| format!("<li>{}</li>", escaped(app))).collect();
             format!(
                 r#"<p id="who" data-user="{}" data-tenant="{tenant}">You are <strong>{}</strong>, of <strong>{tenant}</strong>. Apps that you signed in to:</p>
 <ul>{apps}</ul>
@@ -48,15 +51,25 @@ pub(super) async fn home(State(shared): State<Arc<Shared>>, headers: HeaderMap) 
     };
     let radio = |value: &str, label: &str, is_on: bool| {
         let checked = if is_on { " checked" } else { "" };
-        format!(r#"<label><input type="radio" name="tell" value="{value}"{checked}> {label}</label>"#)
+        format!(
+            r#"<label><input type="radio" name="tell" value="{value}"{checked}> {label}</label>"#
+        )
     };
     let body = format!(
         r#"{who}
 <form id="tell" method="post" action="/tell"><fieldset><legend>How apps are told of a sign-out</legend>
 {}{}{}<button>Set</button></fieldset></form>
 <nav aria-label="Apps"><ul>{}</ul></nav>"#,
-        radio("back", "by the back channel: this server posts a signed token to them", tell == Tell::BackChannel),
-        radio("front", "by the front channel: this browser fetches a page of theirs, in a frame", tell == Tell::FrontChannel),
+        radio(
+            "back",
+            "by the back channel: this server posts a signed token to them",
+            tell == Tell::BackChannel
+        ),
+        radio(
+            "front",
+            "by the front channel: this browser fetches a page of theirs, in a frame",
+            tell == Tell::FrontChannel
+        ),
         radio("both", "by both", tell == Tell::Both),
         links(&shared)
     );
@@ -64,7 +77,12 @@ pub(super) async fn home(State(shared): State<Arc<Shared>>, headers: HeaderMap) 
 }
 
 /// Who to be.
-pub(super) fn choose(shared: &Shared, app: &str, request: &str, is_hinted: impl Fn(&Who) -> bool) -> Response {
+pub(super) fn choose(
+    shared: &Shared,
+    app: &str,
+    request: &str,
+    is_hinted: impl Fn(&Who) -> bool,
+) -> Response {
     let mut buttons = String::new();
     // A hint that fits nobody is none.
     let is_any = Who::all(shared.users).any(|who| is_hinted(&who));
@@ -87,10 +105,19 @@ pub(super) fn choose(shared: &Shared, app: &str, request: &str, is_hinted: impl 
 }
 
 /// Whether to sign out: an app that does not show that it knows the session may not decide.
-pub(super) fn confirm(shared: &Shared, session: &Session, params: &HashMap<String, String>, client: Option<&str>) -> Response {
+pub(super) fn confirm(
+    shared: &Shared,
+    session: &Session,
+    params: &HashMap<String, String>,
+    client: Option<&str>,
+) -> Response {
     let client = client.or(params.get("client_id").map(String::as_str));
     let parameter = |name: &'static str| params.get(name).map(|value| (name, value.as_str()));
-    let kept = [client.map(|client| ("client_id", client)), parameter("post_logout_redirect_uri"), parameter("state")];
+    let kept = [
+        client.map(|client| ("client_id", client)),
+        parameter("post_logout_redirect_uri"),
+        parameter("state"),
+    ];
     let mut hidden = String::new();
     for (name, value) in kept.into_iter().flatten() {
         _ = write!(hidden, r#"<input type="hidden" name="{name}" value="{}">"#, escaped(value));
@@ -127,7 +154,11 @@ pub(super) fn gone(shared: &Shared, back: Option<&Url>, ended: &Ended) -> Respon
 <iframe src="{url}" title="Sign-out of {client}" tabindex="-1"></iframe></li>"#
         );
     }
-    let told = if told.is_empty() { String::new() } else { format!(r#"<p>Told of it:</p><ul id="told">{told}</ul>"#) };
+    let told = if told.is_empty() {
+        String::new()
+    } else {
+        format!(r#"<p>Told of it:</p><ul id="told">{told}</ul>"#)
+    };
     let on = match back {
         Some(back) => {
             let app = origin(back.as_str()).unwrap_or_default();
@@ -168,10 +199,13 @@ fn page(shared: &Shared, status: StatusCode, title: &str, body: &str) -> Respons
 </main></body></html>
 "#
     );
-    let frames = origins(shared.clients.iter().filter_map(|client| client.front_channel.as_deref()));
+    let frames =
+        origins(shared.clients.iter().filter_map(|client| client.front_channel.as_deref()));
     // Browsers hold a form's redirects to this too: those that sign in or out lead back to an app.
     let apps =
-        origins(shared.clients.iter().flat_map(|client| client.redirect_uris.iter().chain(&client.post_logout_redirect_uris)));
+        origins(shared.clients.iter().flat_map(|client| {
+            client.redirect_uris.iter().chain(&client.post_logout_redirect_uris)
+        }));
     let policy = format!(
         "default-src 'none'; style-src 'self'; script-src 'self'; img-src data:; frame-src 'self' {frames}; form-action 'self' {apps}; base-uri 'none'; \
          frame-ancestors 'none'"
@@ -194,8 +228,12 @@ fn page(shared: &Shared, status: StatusCode, title: &str, body: &str) -> Respons
 
 /// To where apps have their users back.
 fn links(shared: &Shared) -> String {
-    let apps = shared.clients.iter().filter_map(|client| Some((&client.id, client.post_logout_redirect_uris.first()?)));
-    apps.map(|(id, uri)| format!(r#"<li><a href="{}">To {}</a></li>"#, escaped(uri), escaped(id))).collect()
+    let apps = shared
+        .clients
+        .iter()
+        .filter_map(|client| Some((&client.id, client.post_logout_redirect_uris.first()?)));
+    apps.map(|(id, uri)| format!(r#"<li><a href="{}">To {}</a></li>"#, escaped(uri), escaped(id)))
+        .collect()
 }
 
 fn origins<'a, S: AsRef<str> + ?Sized + 'a>(urls: impl Iterator<Item = &'a S>) -> String {

@@ -35,7 +35,11 @@ pub(super) struct Ended {
     pub(super) frames: Vec<(String, String)>,
 }
 
-pub(super) async fn end_session(State(shared): State<Arc<Shared>>, headers: HeaderMap, Query(params): Query<Params>) -> Response {
+pub(super) async fn end_session(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    Query(params): Query<Params>,
+) -> Response {
     let hint = params.get("id_token_hint").and_then(|hint| shared.keys.claims(hint));
     let claim = |name: &str| hint.as_ref().and_then(|claims| claims[name].as_str());
     let session = shared.lock().session(&headers);
@@ -43,18 +47,28 @@ pub(super) async fn end_session(State(shared): State<Arc<Shared>>, headers: Head
     match session {
         None => page::gone(&shared, back.as_ref(), &Ended { told: Vec::new(), frames: Vec::new() }),
         // The app shows that it knows this session: it has asked its user already.
-        Some((cookie, session)) if claim("sid") == Some(&session.sid) => end_here(&shared, &cookie, back).await,
+        Some((cookie, session)) if claim("sid") == Some(&session.sid) => {
+            end_here(&shared, &cookie, back).await
+        }
         Some((_, session)) => page::confirm(&shared, &session, &params, claim("aud")),
     }
 }
 
 /// As the specification also has it. No cookie comes with another site's form, so that this asks at most.
-pub(super) async fn end_session_by_post(state: State<Arc<Shared>>, headers: HeaderMap, Form(params): Form<Params>) -> Response {
+pub(super) async fn end_session_by_post(
+    state: State<Arc<Shared>>,
+    headers: HeaderMap,
+    Form(params): Form<Params>,
+) -> Response {
     end_session(state, headers, Query(params)).await
 }
 
 /// The user's answer to the question whether to sign out.
-pub(super) async fn answer(State(shared): State<Arc<Shared>>, headers: HeaderMap, Form(params): Form<Params>) -> Response {
+pub(super) async fn answer(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    Form(params): Form<Params>,
+) -> Response {
     if !is_ours(&shared, &headers) {
         return not_ours(&shared);
     }
@@ -79,7 +93,11 @@ pub(super) async fn everywhere(State(shared): State<Arc<Shared>>, headers: Heade
 }
 
 /// By which channels apps are told, from now on.
-pub(super) async fn tell(State(shared): State<Arc<Shared>>, headers: HeaderMap, Form(params): Form<Params>) -> Response {
+pub(super) async fn tell(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    Form(params): Form<Params>,
+) -> Response {
     if !is_ours(&shared, &headers) {
         return not_ours(&shared);
     }
@@ -115,7 +133,8 @@ fn end(shared: &Shared, cookie: &str) -> Option<Session> {
     let mut all = shared.lock();
     let session = all.sessions.remove(cookie)?;
     all.families.retain(|_, family| {
-        let is_offline = family.granted.asked.scope.split(' ').any(|scope| scope == "offline_access");
+        let is_offline =
+            family.granted.asked.scope.split(' ').any(|scope| scope == "offline_access");
         is_offline || family.granted.sid != session.sid
     });
     Some(session)
@@ -128,10 +147,14 @@ async fn tell_all(shared: &Arc<Shared>, sessions: Vec<Session>) -> Vec<Told> {
     }
     let shared = shared.clone();
     let telling = tokio::spawn(async move {
-        let apps = sessions.iter().flat_map(|session| session.clients.iter().map(move |client| (session, client)));
+        let apps = sessions
+            .iter()
+            .flat_map(|session| session.clients.iter().map(move |client| (session, client)));
         let apps = apps.filter_map(|(session, client)| Some((session, shared.client(client)?)));
-        join_all(apps.filter_map(|(session, client)| Some(tell_one(&shared, session, client, client.back_channel.as_deref()?))))
-            .await
+        join_all(apps.filter_map(|(session, client)| {
+            Some(tell_one(&shared, session, client, client.back_channel.as_deref()?))
+        }))
+        .await
     });
     telling.await.unwrap_or_default()
 }
@@ -145,8 +168,15 @@ async fn tell_one(shared: &Shared, session: &Session, client: &Client, uri: &str
             "sub": session.who.user.id, "sid": session.sid, "events": {EVENT: {}},
         }),
     );
-    let body = form_urlencoded::Serializer::new(String::new()).append_pair("logout_token", &token).finish();
-    let request = shared.http.post(uri).timeout(PATIENCE).header("content-type", "application/x-www-form-urlencoded").body(body);
+    let body = form_urlencoded::Serializer::new(String::new())
+        .append_pair("logout_token", &token)
+        .finish();
+    let request = shared
+        .http
+        .post(uri)
+        .timeout(PATIENCE)
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(body);
     let status = request.send().await.ok().map(|answer| answer.status());
     let mut all = shared.lock();
     match status {
@@ -164,7 +194,8 @@ fn frames(shared: &Shared, session: &Session) -> Vec<(String, String)> {
     let apps = session.clients.iter().filter_map(|client| shared.client(client));
     let frame = |client: &Client| {
         let mut url = Url::parse(client.front_channel.as_deref()?).ok()?;
-        url.query_pairs_mut().extend_pairs([("iss", shared.issuer.as_str()), ("sid", &session.sid)]);
+        url.query_pairs_mut()
+            .extend_pairs([("iss", shared.issuer.as_str()), ("sid", &session.sid)]);
         Some((client.id.clone(), url.into()))
     };
     apps.filter_map(frame).collect()
@@ -173,7 +204,9 @@ fn frames(shared: &Shared, session: &Session) -> Vec<(String, String)> {
 /// Where the app wants its user back: only to where it is registered.
 fn back(shared: &Shared, hinted: Option<&str>, params: &Params) -> Option<Url> {
     let client = shared.client(hinted.or(params.get("client_id").map(String::as_str))?)?;
-    let uri = params.get("post_logout_redirect_uri").filter(|uri| client.post_logout_redirect_uris.contains(uri))?;
+    let uri = params
+        .get("post_logout_redirect_uri")
+        .filter(|uri| client.post_logout_redirect_uris.contains(uri))?;
     let mut url = Url::parse(uri).ok()?;
     if let Some(state) = params.get("state") {
         url.query_pairs_mut().append_pair("state", state);
@@ -182,5 +215,9 @@ fn back(shared: &Shared, hinted: Option<&str>, params: &Params) -> Option<Url> {
 }
 
 fn not_ours(shared: &Shared) -> Response {
-    page::problem(shared, StatusCode::FORBIDDEN, "This form was not sent from a page of this provider.")
+    page::problem(
+        shared,
+        StatusCode::FORBIDDEN,
+        "This form was not sent from a page of this provider.",
+    )
 }

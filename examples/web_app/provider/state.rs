@@ -74,7 +74,9 @@ impl Who {
 
     /// All that there are.
     pub(super) fn all(users: &'static [User]) -> impl Iterator<Item = Self> {
-        let of = |user: &'static User| user.tenants.iter().map(move |tenant| Self { user, tenant: (*tenant).into() });
+        let of = |user: &'static User| {
+            user.tenants.iter().map(move |tenant| Self { user, tenant: (*tenant).into() })
+        };
         users.iter().flat_map(of)
     }
 }
@@ -150,7 +152,12 @@ const COOKIE: &str = "provider_session";
 const FAMILY_LIFE: u64 = 12 * 3600;
 
 impl Shared {
-    pub(super) async fn new(issuer: String, clients: Vec<Client>, users: &'static [User], access_life: Duration) -> Self {
+    pub(super) async fn new(
+        issuer: String,
+        clients: Vec<Client>,
+        users: &'static [User],
+        access_life: Duration,
+    ) -> Self {
         let all = All {
             tell: Tell::Both,
             counts: Counts::default(),
@@ -185,8 +192,11 @@ impl Shared {
 impl All {
     /// The session of the browser that this came from, with what its cookie says.
     pub(super) fn session(&self, headers: &HeaderMap) -> Option<(String, Session)> {
-        let cookies = headers.get_all(header::COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
-        let mut pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|cookie| cookie.trim().split_once('='));
+        let cookies =
+            headers.get_all(header::COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
+        let mut pairs = cookies
+            .flat_map(|cookies| cookies.split(';'))
+            .filter_map(|cookie| cookie.trim().split_once('='));
         pairs.find_map(|(name, value)| {
             let session = self.sessions.get(value).filter(|_| name == COOKIE)?;
             Some((value.to_owned(), session.clone()))

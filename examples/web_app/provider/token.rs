@@ -24,7 +24,11 @@ type Params = HashMap<String, String>;
 /// The longest that an answer can be asked to take.
 const MOST_DELAY: Duration = Duration::from_secs(60);
 
-pub(super) async fn token(State(shared): State<Arc<Shared>>, headers: HeaderMap, Form(params): Form<Params>) -> Response {
+pub(super) async fn token(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    Form(params): Form<Params>,
+) -> Response {
     let Some(client) = authenticated(&shared, &headers, &params) else {
         return refused(StatusCode::UNAUTHORIZED, "invalid_client");
     };
@@ -34,7 +38,8 @@ pub(super) async fn token(State(shared): State<Arc<Shared>>, headers: HeaderMap,
         _ => Err("unsupported_grant_type"),
     };
     // For trying what happens meanwhile: the tokens are made, and the answer is late.
-    let delay = params.get("delay_ms").and_then(|delay| delay.parse().ok()).map(Duration::from_millis);
+    let delay =
+        params.get("delay_ms").and_then(|delay| delay.parse().ok()).map(Duration::from_millis);
     if let Some(delay) = delay {
         tokio::time::sleep(delay.min(MOST_DELAY)).await;
     }
@@ -44,12 +49,19 @@ pub(super) async fn token(State(shared): State<Arc<Shared>>, headers: HeaderMap,
     }
 }
 
-pub(super) async fn introspect(State(shared): State<Arc<Shared>>, headers: HeaderMap, Form(params): Form<Params>) -> Response {
+pub(super) async fn introspect(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    Form(params): Form<Params>,
+) -> Response {
     if authenticated(&shared, &headers, &params).is_none() {
         return refused(StatusCode::UNAUTHORIZED, "invalid_client");
     }
     let all = shared.lock();
-    let access = params.get("token").and_then(|token| all.access.get(token)).filter(|access| access.until > now());
+    let access = params
+        .get("token")
+        .and_then(|token| all.access.get(token))
+        .filter(|access| access.until > now());
     let told = access.map_or(json!({"active": false}), |Access { granted, until }| {
         json!({
             "active": true, "iss": shared.issuer, "sub": granted.who.user.id, "username": granted.who.user.name, "tenant": granted.who.tenant,
@@ -63,12 +75,14 @@ pub(super) async fn introspect(State(shared): State<Arc<Shared>>, headers: Heade
 fn redeem(shared: &Shared, client: &Client, params: &Params) -> Result<Value, &'static str> {
     let mut all = shared.lock();
     // It counts once, also if what follows fails.
-    let granted = params.get("code").and_then(|code| all.codes.remove(code)).ok_or("invalid_grant")?;
+    let granted =
+        params.get("code").and_then(|code| all.codes.remove(code)).ok_or("invalid_grant")?;
     let verifier = params.get("code_verifier").map_or("", String::as_str);
     let challenge = Base64UrlUnpadded::encode_string(&Sha256::digest(verifier.as_bytes()));
     let asked = &granted.asked;
-    let is_right =
-        asked.client == client.id && asked.challenge == challenge && params.get("redirect_uri") == Some(&asked.redirect_uri);
+    let is_right = asked.client == client.id
+        && asked.challenge == challenge
+        && params.get("redirect_uri") == Some(&asked.redirect_uri);
     if !is_right || asked.until <= now() || !all.has_session(&granted.sid) {
         return Err("invalid_grant");
     }
@@ -83,7 +97,11 @@ fn refresh(shared: &Shared, client: &Client, params: &Params) -> Result<Value, &
     let family = token.split('.').next().unwrap_or_default();
     let mut all = shared.lock();
     all.counts.refreshes += 1;
-    let found = all.families.get(family).filter(|found| found.granted.asked.client == client.id).ok_or("invalid_grant")?;
+    let found = all
+        .families
+        .get(family)
+        .filter(|found| found.granted.asked.client == client.id)
+        .ok_or("invalid_grant")?;
     if found.newest != token {
         // Two have it: which of them is the app, nobody knows.
         all.counts.reuses += 1;
@@ -93,7 +111,12 @@ fn refresh(shared: &Shared, client: &Client, params: &Params) -> Result<Value, &
     tokens(shared, &mut all, family, None)
 }
 
-fn tokens(shared: &Shared, all: &mut All, family: &str, nonce: Option<&str>) -> Result<Value, &'static str> {
+fn tokens(
+    shared: &Shared,
+    all: &mut All,
+    family: &str,
+    nonce: Option<&str>,
+) -> Result<Value, &'static str> {
     all.prune();
     let (now, life) = (now(), shared.access_life.as_secs());
     let (access, refresh) = (random(), format!("{family}.{}", random()));
@@ -123,11 +146,16 @@ fn id_token(shared: &Shared, granted: &Granted, nonce: Option<&str>, access: &st
 }
 
 /// The client that this request is of: by HTTP Basic, form-encoded as RFC 6749 §2.3.1 has it, or by the form.
-fn authenticated<'a>(shared: &'a Shared, headers: &HeaderMap, params: &Params) -> Option<&'a Client> {
+fn authenticated<'a>(
+    shared: &'a Shared,
+    headers: &HeaderMap,
+    params: &Params,
+) -> Option<&'a Client> {
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let (id, secret) = match given {
         Some(given) => {
-            let text = String::from_utf8(Base64::decode_vec(given.strip_prefix("Basic ")?).ok()?).ok()?;
+            let text =
+                String::from_utf8(Base64::decode_vec(given.strip_prefix("Basic ")?).ok()?).ok()?;
             let (id, secret) = text.split_once(':')?;
             (decoded(id)?, decoded(secret)?)
         }

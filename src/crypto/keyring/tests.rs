@@ -1,5 +1,7 @@
 //! The keyring's format: what opens, and that nothing else does.
 
+use crate::model::position::Position;
+use crate::model::random_id::{LedgerId, StoreId};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -125,10 +127,10 @@ fn is_damaged(result: Result<Keyring>) -> bool {
 #[test]
 fn the_known_keyring_opens() {
     let keyring = Keyring::open(&known(), &local(0)).unwrap();
-    assert_eq!(keyring.store_id, *b"@ABCDEFGHIJKLMNO");
+    assert_eq!(keyring.store_id.as_bytes(), b"@ABCDEFGHIJKLMNO");
     assert_eq!(keyring.secrets.index_key.bytes(), &[0xa1; 32]);
     assert_eq!(keyring.secrets.ledger_key.bytes(), &[0xa2; 32]);
-    assert_eq!(keyring.secrets.ledger_id, [0xa3; 16]);
+    assert_eq!(keyring.secrets.ledger_id, LedgerId::filled(0xa3));
     let (epoch, root) = keyring.secrets.current_root();
     assert_eq!((epoch, root.bytes()), (7, &[0xb7; 32]));
     assert_eq!(keyring.secrets.root(1).unwrap().bytes(), &[0xb1; 32]);
@@ -245,7 +247,7 @@ fn garbage_is_damage() {
 #[test]
 fn a_list_of_wraps_must_be_well_formed_even_if_the_body_opens() {
     let (kek, mount_key) = (Key::init(|bytes| *bytes = counting_key(0)), Key::random().unwrap());
-    let own = wrap_locally(&kek, &mount_key, &[9; 16]).unwrap();
+    let own = wrap_locally(&kek, &mount_key, &StoreId::filled(9)).unwrap();
     let other = |id: u8| WrappedKey { key_id: [id; 16], blob: vec![id] };
     let others: Vec<_> = (0..8).map(other).collect();
     let open =
@@ -273,9 +275,9 @@ fn a_list_of_wraps_must_be_well_formed_even_if_the_body_opens() {
 #[test]
 fn a_local_wrap_opens_only_unchanged() {
     let (kek, mount_key) = (Key::random().unwrap(), Key::random().unwrap());
-    let WrappedKey { key_id, blob } = wrap_locally(&kek, &mount_key, &[9; 16]).unwrap();
+    let WrappedKey { key_id, blob } = wrap_locally(&kek, &mount_key, &StoreId::filled(9)).unwrap();
     let open = |kek: &Key, id: &[u8; 16], blob: &[u8], store: u8| {
-        open_local_blob(kek, id, blob, &[store; 16])
+        open_local_blob(kek, id, blob, &StoreId::filled(store))
     };
     assert_eq!(open(&kek, &key_id, &blob, 9).unwrap().bytes(), mount_key.bytes());
     assert!(open(&kek, &key_id, &blob, 8).is_none() && open(&kek, &[0; 16], &blob, 9).is_none());
@@ -517,12 +519,18 @@ fn a_keyring_is_settled_without_the_keys_that_are_not_there() {
     let (mut keyring, _) = Keyring::create(&local(0)).unwrap();
     keyring.secrets.old_end = None;
     let both = keyring.encode(&local(0).also(local(1))).unwrap();
-    let settled = Keyring::settled(&both, &local(0), 7).unwrap();
+    let settled = Keyring::settled(&both, &local(0), Position::new(7)).unwrap();
     for key in [local(0), local(1)] {
         let opened = Keyring::open(&settled, &key).unwrap();
-        assert_eq!((opened.store_id, opened.secrets.old_end), (keyring.store_id, Some(7)));
+        assert_eq!(
+            (opened.store_id, opened.secrets.old_end),
+            (keyring.store_id, Some(Position::new(7)))
+        );
         assert_eq!(opened.secrets.index_key.bytes(), keyring.secrets.index_key.bytes());
     }
-    assert!(matches!(Keyring::settled(&both, &local(2), 7), Err(Error::KeyRejected)));
+    assert!(matches!(
+        Keyring::settled(&both, &local(2), Position::new(7)),
+        Err(Error::KeyRejected)
+    ));
     assert_eq!(Keyring::open(&both, &local(1)).unwrap().secrets.old_end, None);
 }

@@ -9,6 +9,7 @@ use super::super::seal::{
 };
 use super::Reader;
 use crate::model::error::{Error, Result};
+use crate::model::random_id::StoreId;
 
 /// The name of a local key, made from it: nobody has to invent one, and none can be taken twice.
 pub(super) fn kek_id(kek: &Key) -> [u8; 16] {
@@ -18,21 +19,21 @@ pub(super) fn kek_id(kek: &Key) -> [u8; 16] {
 }
 
 /// The key that wraps once, and the commitment to the operator's key, which is no secret.
-fn wrapping_key(kek: &Key, salt: &[u8; 16], store_id: &[u8; 16]) -> (Key, [u8; 32]) {
+fn wrapping_key(kek: &Key, salt: &[u8; 16], store_id: &StoreId) -> (Key, [u8; 32]) {
     let mut both = Zeroizing::new([0; 64]);
-    expand(kek, &[b"oubliette/v1/kek-wrap", salt, store_id], &mut *both);
+    expand(kek, &[b"oubliette/v1/kek-wrap", salt, store_id.as_bytes()], &mut *both);
     let (key, commit) = both.split_at(32);
     let mut commitment = [0; 32];
     commitment.copy_from_slice(commit);
     (Key::init(|bytes| bytes.copy_from_slice(key)), commitment)
 }
 
-fn wrap_aad(store_id: &[u8; 16], kek_id: &[u8; 16]) -> Vec<u8> {
-    [b"oubliette/v1/mount-key".as_slice(), store_id, kek_id].concat()
+fn wrap_aad(store_id: &StoreId, kek_id: &[u8; 16]) -> Vec<u8> {
+    [b"oubliette/v1/mount-key".as_slice(), store_id.as_bytes(), kek_id].concat()
 }
 
 /// Wraps under a key that is used this once.
-pub(super) fn wrap_locally(kek: &Key, mount_key: &Key, store_id: &[u8; 16]) -> Result<WrappedKey> {
+pub(super) fn wrap_locally(kek: &Key, mount_key: &Key, store_id: &StoreId) -> Result<WrappedKey> {
     let (key_id, salt) = (kek_id(kek), fresh()?);
     let (key, commit) = wrapping_key(kek, &salt, store_id);
     // Wiped, should sealing fail; of the right size, so that no clear copy is left behind by
@@ -51,7 +52,7 @@ pub(super) fn open_local_blob(
     kek: &Key,
     key_id: &[u8; 16],
     blob: &[u8],
-    store_id: &[u8; 16],
+    store_id: &StoreId,
 ) -> Option<Key> {
     let mut blob = Reader(blob);
     let salt = blob.array()?;
@@ -72,10 +73,10 @@ pub(super) fn wrap_by(
     provider: &dyn KeyProvider,
     source: &KeySource,
     mount_key: &Key,
-    store_id: &[u8; 16],
+    store_id: &StoreId,
 ) -> Result<WrappedKey> {
     let wrapped = provider
-        .wrap(mount_key.bytes(), &WrapContext::new(store_id))
+        .wrap(mount_key.bytes(), &WrapContext::new(store_id.as_bytes()))
         .map_err(|e| provider_failed(source, e))?;
     if wrapped.blob.len() > MAX_BLOB_BYTES {
         return Err(source.unavailable("what it wrapped is longer than 4096 bytes"));
@@ -91,10 +92,10 @@ pub(super) fn unwrap_by(
     provider: &dyn KeyProvider,
     source: &KeySource,
     wrapped: &WrappedKey,
-    store_id: &[u8; 16],
+    store_id: &StoreId,
 ) -> Result<Option<Key>> {
     let mount_key = provider
-        .unwrap(wrapped, &WrapContext::new(store_id))
+        .unwrap(wrapped, &WrapContext::new(store_id.as_bytes()))
         .map_err(|e| provider_failed(source, e))?;
     Ok(mount_key.map(|key| Key::init(|bytes| bytes.copy_from_slice(&*key))))
 }

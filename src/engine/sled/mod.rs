@@ -53,7 +53,7 @@ pub(crate) use self::folder::SledFolder;
 use self::handle::{Handle, io_error};
 use super::{Batch, Commit, Durability, Engine, EngineError, Found, GivenUp, Limits, Row};
 use crate::model::error::{Error, Part, Result};
-use crate::model::tag::Tag;
+use crate::model::tag::AccountTag;
 
 /// How many long batches of the process hold up its readers.
 static LONG_BATCHES: AtomicUsize = AtomicUsize::new(0);
@@ -258,7 +258,7 @@ impl Engine for SledEngine {
         })
     }
 
-    fn commit(&self, _: &Tag, batch: Batch) -> Result<Commit, EngineError> {
+    fn commit(&self, _: &AccountTag, batch: Batch) -> Result<Commit, EngineError> {
         // The caller holds the account's lock, so nobody changes the guarded row between this look
         // and the batch.
         if let Some((key, expected)) = &batch.guard

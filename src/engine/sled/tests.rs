@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::{SledEngine, Tuning};
 use crate::engine::{Batch, Durability, Engine};
+use crate::model::tag::AccountTag;
 
 /// A small generator of numbers, the same in every run.
 pub(super) struct Chance(u64);
@@ -49,7 +50,7 @@ fn work(engine: &SledEngine, chance: &mut Chance, turns: u64) {
                 _ => batch.put(key, vec![chance.below(256) as u8; chance.below(9_000) as usize]),
             }
         }
-        let _ = engine.commit(&[0; 16], batch).unwrap();
+        let _ = engine.commit(&AccountTag::NONE, batch).unwrap();
         if chance.below(4) == 0 {
             engine.sync(Durability::ProcessCrash).unwrap();
         }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use crate::model::error::{Error, Part, Result};
 use crate::model::sign_out::Counted;
-use crate::model::tag::{Tag, TaggedScope};
+use crate::model::tag::{AccountTag, TaggedScope};
 use crate::rule::Before;
 use crate::store::census::for_each_account;
 use crate::store::gate::Core;
@@ -17,7 +17,7 @@ pub(super) fn ended(core: &Core, scopes: &[TaggedScope], before: &Before) -> Res
         return Err(Error::Poisoned(Part::Engine));
     }
     let mut counted = Counted::default();
-    let mut seen: HashSet<Tag> = HashSet::new();
+    let mut seen: HashSet<AccountTag> = HashSet::new();
     let is_everybody = scopes.contains(&TaggedScope::Everybody);
     let scopes = scopes.iter().filter(|scope| !is_everybody || **scope == TaggedScope::Everybody);
     for scope in scopes {
@@ -35,7 +35,7 @@ pub(super) fn ended(core: &Core, scopes: &[TaggedScope], before: &Before) -> Res
 }
 
 /// What does not open counts for nobody.
-fn sign_ins_ended(core: &Core, account: &Tag, before: &Before) -> Result<u64> {
+fn sign_ins_ended(core: &Core, account: &AccountTag, before: &Before) -> Result<u64> {
     let open = core.enter()?;
     let _lock = core.lock_account(account);
     let header = match open.header(account) {

@@ -9,7 +9,7 @@ use crate::crypto::Tagger;
 use crate::model::error::{Error, Result};
 use crate::model::id::{AccountId, Subject};
 use crate::model::sign_out::{LastSignOut, Recorded, Scope, ScopeKind};
-use crate::model::tag::{Tag, TaggedScope};
+use crate::model::tag::{AccountTag, TaggedScope};
 use crate::model::time::from_millis;
 use crate::rule::{Fence, NO_CUTOFF};
 use crate::store::gate::{Core, Open};
@@ -89,7 +89,7 @@ fn add_names_in_rows(
     scope: TaggedScope,
     names: &mut Vec<TaggedScope>,
 ) -> Result<bool> {
-    let mut accounts: Vec<Tag> = accounts_under(open, scope)?;
+    let mut accounts: Vec<AccountTag> = accounts_under(open, scope)?;
     accounts.extend(
         names.iter().filter_map(|name| {
             if let TaggedScope::Account(tag) = name { Some(*tag) } else { None }
@@ -130,7 +130,7 @@ fn unknown_names(scope: &Scope) -> Vec<ScopeKind> {
 
 fn recorded((scope, fence): (TaggedScope, Fence)) -> Recorded {
     Recorded {
-        position: fence.position,
+        position: fence.position.get(),
         at: from_millis(fence.time),
         kind: ScopeKind::of_rule(scope),
         signed_in_before: (fence.cutoff != NO_CUTOFF).then(|| from_millis(fence.cutoff)),

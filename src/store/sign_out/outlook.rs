@@ -2,7 +2,7 @@
 //! then has it carried out.
 
 use super::{accounts_under, cutoff_of, rule_scope, takes_whole};
-use crate::model::tag::{Tag, TaggedScope};
+use crate::model::tag::{AccountTag, TaggedScope};
 use std::collections::BTreeMap;
 
 use crate::model::error::{Error, Result};
@@ -43,7 +43,7 @@ pub(crate) fn outlook(core: &Core, request: &SignOut) -> Result<Outlook> {
         accounts: Vec::new(),
         seen: Seen::default(),
     };
-    let mut looked: BTreeMap<Tag, Option<Looked>> = BTreeMap::new();
+    let mut looked: BTreeMap<AccountTag, Option<Looked>> = BTreeMap::new();
     for scope in request.scopes() {
         let scope = rule_scope(&core.tagger, scope);
         let is_recorded = core.ledger.fences().last(scope).is_some();
@@ -74,7 +74,7 @@ impl Outlook {
         &mut self,
         core: &Core,
         request: &SignOut,
-        (scope, account): (TaggedScope, Tag),
+        (scope, account): (TaggedScope, AccountTag),
         looked: &Looked,
         is_recorded: bool,
     ) {
@@ -105,7 +105,7 @@ fn any(looked: &Looked, is_wanted: impl Fn(&Life) -> bool, in_doubt: bool) -> bo
 }
 
 /// `None` if there is no such account.
-fn look(open: &Open<'_>, account: &Tag) -> Result<Option<Looked>> {
+fn look(open: &Open<'_>, account: &AccountTag) -> Result<Option<Looked>> {
     let (value, header) = match open.header(account) {
         Ok(Some(header)) => header,
         Ok(None) => return Ok(None),

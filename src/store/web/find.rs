@@ -2,7 +2,8 @@
 
 use crate::engine::Batch;
 use crate::model::error::Result;
-use crate::model::tag::Tag;
+use crate::model::random_id::SignInId;
+use crate::model::tag::{AccountTag, WebTag};
 use crate::model::time::Millis;
 use crate::rows::cipher::Header;
 use crate::rows::row_key;
@@ -31,9 +32,9 @@ pub(crate) struct Unbound {
 /// Whether the index row of a bound web session is there.
 pub(crate) fn is_found(
     open: &Open<'_>,
-    session: &Tag,
-    account: &Tag,
-    sign_in: &[u8; 16],
+    session: &WebTag,
+    account: &AccountTag,
+    sign_in: &SignInId,
 ) -> Result<bool> {
     Ok(open.get(&row_key::web_index(session, account, sign_in))?.is_some())
 }
@@ -46,7 +47,7 @@ pub(crate) fn is_found(
 /// between two rows.
 pub(crate) fn read_bound(
     open: &Open<'_>,
-    session: &Tag,
+    session: &WebTag,
     binding: &Binding,
     now: Millis,
 ) -> Result<Option<Option<Bound>>> {
@@ -78,7 +79,7 @@ pub(crate) fn live_header(
 /// As [`read_bound`], of nobody's.
 pub(crate) fn read_unbound(
     open: &Open<'_>,
-    session: &Tag,
+    session: &WebTag,
     now: Millis,
 ) -> Result<Option<Option<Unbound>>> {
     let key = row_key::unbound(session, 0);
@@ -93,7 +94,7 @@ pub(crate) fn read_unbound(
 /// Deletes every part of a bound web session and its index row.
 pub(super) fn delete_bound(
     open: &Open<'_>,
-    session: &Tag,
+    session: &WebTag,
     binding: &Binding,
     batch: &mut Batch,
 ) -> Result<()> {
@@ -106,7 +107,7 @@ pub(super) fn delete_bound(
 }
 
 /// Deletes every part of a web session of nobody's.
-pub(super) fn delete_unbound(open: &Open<'_>, session: &Tag, batch: &mut Batch) -> Result<()> {
+pub(super) fn delete_unbound(open: &Open<'_>, session: &WebTag, batch: &mut Batch) -> Result<()> {
     open.scan(&row_key::unbound_parts(session), None, 256)?
         .into_iter()
         .for_each(|(key, _)| batch.delete(key));

@@ -27,12 +27,12 @@ pub(crate) use sweep::{Kind, tidy_slice, tidy_unbound};
 #[cfg_attr(not(feature = "tower-sessions"), allow(unused_imports))]
 pub(crate) use verbs::{create, delete, delete_expired, load, save};
 
-use crate::model::tag::Tag;
-use crate::rows::row_key::SignInId;
+use crate::model::random_id::SignInId;
+use crate::model::tag::AccountTag;
 
 /// The sign-in that a web session ends with.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Binding {
-    pub(crate) account: Tag,
+    pub(crate) account: AccountTag,
     pub(crate) sign_in: SignInId,
 }

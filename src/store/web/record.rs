@@ -11,7 +11,8 @@ use crate::crypto::{TAG_BYTES, fresh};
 use crate::engine::Row;
 use crate::model::error::{Error, Result};
 use crate::model::position::{Opening, Position};
-use crate::model::tag::Tag;
+use crate::model::random_id::Generation;
+use crate::model::tag::WebTag;
 use crate::model::time::{Millis, millis};
 use crate::platform::wipe::Wiped;
 use crate::rows::cipher::{Header, PARTS_TEXT, Parted, Rows, write_id_of};
@@ -73,7 +74,7 @@ struct WebWire<'a> {
 /// Of a web session that is nobody's: the tag that stands for its account and tenant is nobody's
 /// either, so only a sign-out of everybody covers it.
 pub(crate) fn life_of_nobody(
-    session: Tag,
+    session: WebTag,
     opening: Opening,
     as_of: Position,
     time: Millis,
@@ -82,9 +83,9 @@ pub(crate) fn life_of_nobody(
         opening,
         as_of,
         time,
-        account: session,
+        account: session.as_account(),
         other: None,
-        tenant: session,
+        tenant: session.as_tenant(),
         session: None,
         subject: None,
     }
@@ -104,7 +105,7 @@ impl Rows {
     /// The rows of a web session of nobody's.
     pub(crate) fn seal_unbound(
         &self,
-        session: &Tag,
+        session: &WebTag,
         life: &Life,
         record: &WebRecord,
     ) -> Result<Vec<Row>> {
@@ -137,7 +138,7 @@ impl Rows {
     pub(crate) fn open_unbound(
         &self,
         parts: Vec<Row>,
-        session: Tag,
+        session: WebTag,
     ) -> Result<Option<(Life, WebRecord)>> {
         let write_id = parts
             .first()
@@ -175,7 +176,7 @@ impl Rows {
     /// In the place of an account's header.
     fn nobody(&self, write_id: &[u8; 16]) -> Header {
         let account_key = self.key_of_nobody(b"oubliette/v1/web-session", write_id);
-        Header { generation: [0; 16], account_key, sign_ins: Vec::new(), other: None }
+        Header { generation: Generation::NONE, account_key, sign_ins: Vec::new(), other: None }
     }
 }
 

@@ -52,7 +52,8 @@ pub(crate) fn tidy_slice(
                 swept.live_bytes += key.len() as u64;
             }
         } else if let Some((session, part)) = row_key::unbound_of(key) {
-            let _lock = open.core.lock_account(&session);
+            let account = session.as_account();
+            let _lock = open.core.lock_account(&account);
             // The first part speaks for those behind it, unless they have lost it.
             let is_first = part == 0 || open.get(&row_key::unbound(&session, 0))?.is_none();
             if is_first
@@ -65,7 +66,7 @@ pub(crate) fn tidy_slice(
                 let mut batch = Batch::default();
                 delete_unbound(open, &session, &mut batch)?;
                 if !batch.changes.is_empty() {
-                    open.commit(&session, batch)?;
+                    open.commit(&account, batch)?;
                 }
             }
         }

@@ -9,11 +9,12 @@ use super::{Binding, WebRecord, read_bound, read_unbound};
 use crate::crypto::fresh;
 use crate::engine::{Batch, Durability, Row};
 use crate::model::error::{Error, Result};
+use crate::model::random_id::SignInId;
 use crate::model::report::Swept;
-use crate::model::tag::Tag;
+use crate::model::tag::{AccountTag, WebTag};
 use crate::model::time::millis;
 use crate::rows::cipher::parts_of;
-use crate::rows::row_key::{self, SignInId};
+use crate::rows::row_key;
 use crate::rule::Life;
 use crate::store::gate::{Core, Open};
 use crate::store::web::record::life_of_nobody;
@@ -43,8 +44,8 @@ pub(crate) fn create(
     loop {
         let session = core.tagger.web(&id);
         // Two who make the same id, in whatever places, come one after the other.
-        let locks =
-            core.lock_accounts(&[session, binding.map_or(session, |binding| binding.account)]);
+        let me = session.as_account();
+        let locks = core.lock_accounts(&[me, binding.map_or(me, |binding| binding.account)]);
         if is_taken(&open, &session)? {
             id = fresh()?;
             continue;
@@ -68,7 +69,7 @@ pub(crate) fn create(
                 let life = life_of_nobody(session, as_of.opening, as_of.as_of, as_of.time);
                 let mut batch = Batch::default();
                 put_all(&mut batch, open.rows()?.seal_unbound(&session, &life, &record)?);
-                open.commit_with_checkpoint(&session, batch)?;
+                open.commit_with_checkpoint(&session.as_account(), batch)?;
             }
             (None, None) => return Ok(id),
         }
@@ -91,9 +92,10 @@ pub(crate) fn save(
     let open = core.enter()?;
     let session = core.tagger.web(id);
     let Some(place) = place(&open, &session)? else { return Ok(()) };
-    let lock = core.lock_account(place.as_ref().map_or(&session, |place| &place.account));
+    let account = place.map_or(session.as_account(), |place| place.account);
+    let lock = core.lock_account(&account);
     let mut batch = Batch::default();
-    let account = match &place {
+    match &place {
         // Also when it is bound to one that is dead: the session is another one's by now.
         _ if binding.is_some() && binding != place.as_ref() => return Ok(()),
         Some(place) => {
@@ -110,7 +112,6 @@ pub(crate) fn save(
             let key = |part| row_key::web(account, sign_in, &session, part);
             batch.guard = Some((row_key::header(account), Some(value)));
             replace(&open, &mut batch, key, open.rows()?.seal_web(key, &header, &record)?)?;
-            account
         }
         None => {
             let Some(Unbound { life, .. }) =
@@ -122,10 +123,9 @@ pub(crate) fn save(
             let key = |part| row_key::unbound(&session, part);
             // The life it has: a sign-out of everybody since it was made ends it still.
             replace(&open, &mut batch, key, open.rows()?.seal_unbound(&session, &life, &record)?)?;
-            &session
         }
-    };
-    open.commit(account, batch)?;
+    }
+    open.commit(&account, batch)?;
     drop(lock);
     open.sync(core.options.other_durability)
 }
@@ -136,8 +136,8 @@ pub(crate) fn load(core: &Core, id: &[u8; 16]) -> Result<Option<(Option<Binding>
     let session = core.tagger.web(id);
     for attempt in 0..=TRIES {
         let Some(place) = place(&open, &session)? else { return Ok(None) };
-        let account = place.as_ref().map_or(&session, |place| &place.account);
-        let _lock = (attempt == TRIES).then(|| core.lock_account(account));
+        let account = place.map_or(session.as_account(), |place| place.account);
+        let _lock = (attempt == TRIES).then(|| core.lock_account(&account));
         let found = match &place {
             Some(binding) => read_bound(&open, &session, binding, core.clock.now())
                 .map(|found| found.map(|found| found.map(|it| it.record))),
@@ -175,17 +175,18 @@ pub(crate) fn delete(core: &Core, id: &[u8; 16]) -> Result<()> {
                     open.commit(&account, batch)?;
                     continue;
                 }
-                None => session,
+                None => session.as_account(),
             };
             batch.delete(key);
             open.commit(&account, batch)?;
         }
     }
-    let lock = core.lock_account(&session);
+    let account = session.as_account();
+    let lock = core.lock_account(&account);
     let mut batch = Batch::default();
     delete_unbound(&open, &session, &mut batch)?;
     if !batch.changes.is_empty() {
-        open.commit(&session, batch)?;
+        open.commit(&account, batch)?;
     }
     drop(lock);
     // Even if nothing was found: perhaps another call has deleted it, and has not synced yet.
@@ -213,12 +214,13 @@ pub(crate) fn delete_expired(core: &Core) -> Result<()> {
 /// Where the web session is: bound (`Some(Some)`), nobody's (`Some(None)`), or nowhere. One that
 /// two sign-ins claim is in none of them: when in doubt, forget.
 #[expect(clippy::option_option, reason = "nobody's and nowhere are two answers")]
-fn place(open: &Open<'_>, session: &Tag) -> Result<Option<Option<Binding>>> {
+fn place(open: &Open<'_>, session: &WebTag) -> Result<Option<Option<Binding>>> {
     match open.scan(&row_key::web_indexes_of(session), None, 2)?.as_slice() {
         [] => Ok(open.get(&row_key::unbound(session, 0))?.map(|_| None)),
         [(key, _)] => {
-            let binding =
-                |(_, account, sign_in): (Tag, Tag, SignInId)| Some(Binding { account, sign_in });
+            let binding = |(_, account, sign_in): (WebTag, AccountTag, SignInId)| {
+                Some(Binding { account, sign_in })
+            };
             Ok(row_key::web_indexed(key).map(binding))
         }
         _ => Ok(None),
@@ -226,7 +228,7 @@ fn place(open: &Open<'_>, session: &Tag) -> Result<Option<Option<Binding>>> {
 }
 
 /// Whether any row has this id: dead and expired ones count.
-fn is_taken(open: &Open<'_>, session: &Tag) -> Result<bool> {
+fn is_taken(open: &Open<'_>, session: &WebTag) -> Result<bool> {
     let bound = !open.scan(&row_key::web_indexes_of(session), None, 1)?.is_empty();
     Ok(bound || !open.scan(&row_key::unbound_parts(session), None, 1)?.is_empty())
 }
@@ -271,5 +273,11 @@ fn as_of_now(core: &Core) -> Result<Life> {
 }
 
 fn life_now(core: &Core) -> Life {
-    life_of_nobody([0; 16], core.ledger.opening(), core.ledger.synced(), core.clock.now())
+    // What it is used for is not the session's.
+    life_of_nobody(
+        WebTag::from_bytes([0; 16]),
+        core.ledger.opening(),
+        core.ledger.synced(),
+        core.clock.now(),
+    )
 }

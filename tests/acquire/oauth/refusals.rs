@@ -30,12 +30,18 @@ where
         oauth2::basic::BasicRevocationErrorResponse,
     >;
     let client: Client<E, R> = Client::new(oauth2::ClientId::new("web".into()));
-    let client = client.set_token_uri(TokenUrl::new("https://login.example.com/token".into()).unwrap());
+    let client =
+        client.set_token_uri(TokenUrl::new("https://login.example.com/token".into()).unwrap());
     let answer = |_: HttpRequest| -> Result<HttpResponse, Down> {
-        let response = oauth2::http::Response::builder().status(status).header("content-type", "application/json");
+        let response = oauth2::http::Response::builder()
+            .status(status)
+            .header("content-type", "application/json");
         Ok(response.body(body.as_bytes().to_vec()).unwrap())
     };
-    client.exchange_refresh_token(&oauth2::RefreshToken::new("rt".into())).request(&answer).map_err(TokenRequestError::from)
+    client
+        .exchange_refresh_token(&oauth2::RefreshToken::new("rt".into()))
+        .request(&answer)
+        .map_err(TokenRequestError::from)
 }
 
 fn refusal<E: oauth2::ErrorResponse + 'static>(status: u16, body: &Value) -> Refusal {
@@ -47,7 +53,8 @@ fn refusal<E: oauth2::ErrorResponse + 'static>(status: u16, body: &Value) -> Ref
 
 /// Final, and wants the user, as ours and as the crate's own type tells them.
 fn both(body: Value) -> [(bool, bool); 2] {
-    let [ours, theirs] = [refusal::<Refusal>(400, &body), refusal::<BasicErrorResponse>(400, &body)];
+    let [ours, theirs] =
+        [refusal::<Refusal>(400, &body), refusal::<BasicErrorResponse>(400, &body)];
     [ours, theirs].map(|refusal| (refusal.is_final(), refusal.is_interaction_required()))
 }
 
@@ -58,15 +65,27 @@ const FAILED: (bool, bool) = (false, false);
 #[test]
 fn a_bare_invalid_grant_is_final() {
     assert_eq!(both(json!({"error": "invalid_grant"})), [FINAL; 2]);
-    assert_eq!(both(json!({"error": "invalid_grant", "error_description": "Token is not active"})), [FINAL; 2]);
+    assert_eq!(
+        both(json!({"error": "invalid_grant", "error_description": "Token is not active"})),
+        [FINAL; 2]
+    );
     let expired = json!({"error": "invalid_grant", "error_description": "AADSTS700082: The refresh token has expired ...",
         "error_codes": [700_082], "suberror": "token_expired"});
     assert_eq!(both(expired), [FINAL; 2]);
     // A replayed one, whose refusal comes with a challenge all the same.
-    assert!(refusal::<Refusal>(400, &json!({"error": "invalid_grant", "suberror": "bad_token", "claims": "{}"})).is_final());
+    assert!(
+        refusal::<Refusal>(
+            400,
+            &json!({"error": "invalid_grant", "suberror": "bad_token", "claims": "{}"})
+        )
+        .is_final()
+    );
     // GitHub refuses with 200.
     let github = json!({"error": "bad_refresh_token", "error_description": "The refresh token passed is incorrect or expired."});
-    assert!(refusal::<Refusal>(200, &github).is_final() && refusal::<BasicErrorResponse>(200, &github).is_final());
+    assert!(
+        refusal::<Refusal>(200, &github).is_final()
+            && refusal::<BasicErrorResponse>(200, &github).is_final()
+    );
 }
 
 #[test]
@@ -98,18 +117,21 @@ fn entras_invalid_grant_is_not_final_if_the_user_can_mend_it() {
 
 #[test]
 fn who_must_be_asked_and_what_only_failed() {
-    for error in ["interaction_required", "login_required", "consent_required", "account_selection_required"] {
+    for error in
+        ["interaction_required", "login_required", "consent_required", "account_selection_required"]
+    {
         assert_eq!(both(json!({"error": error})), [ASK; 2]);
     }
-    for error in ["invalid_client", "temporarily_unavailable", "invalid_scope", "server_error", "slow_down"] {
+    for error in
+        ["invalid_client", "temporarily_unavailable", "invalid_scope", "server_error", "slow_down"]
+    {
         assert_eq!(both(json!({"error": error, "claims": "{}"})), [FAILED; 2]);
     }
 }
 
 #[test]
 fn nothing_of_the_answer_is_shown_but_codes_and_field_names() {
-    let described =
-        json!({"error": "invalid_grant", "suberror": "needle needle", "error_description": "needle", "claims": "needle"});
+    let described = json!({"error": "invalid_grant", "suberror": "needle needle", "error_description": "needle", "claims": "needle"});
     let not_a_code = json!({"error": "needle needle"});
     let odd = r#"{"access_token": "needle", "expires_in": "needle"}"#;
     let without = r#"{"token_type": "needle", "expires_in": "needle"}"#;
@@ -130,10 +152,21 @@ fn nothing_of_the_answer_is_shown_but_codes_and_field_names() {
         }
         assert!(!shown.contains("needle"), "{shown}");
     }
-    assert_eq!(errors[0].to_string(), "the provider refused: invalid_grant (an error code that is none)");
+    assert_eq!(
+        errors[0].to_string(),
+        "the provider refused: invalid_grant (an error code that is none)"
+    );
     let at = |at: &str| at == "expires_in" || at == ".";
-    assert!(matches!(&errors[2], TokenRequestError::Partly { at: field, .. } if at(field)), "{}", errors[2]);
-    assert!(matches!(&errors[3], TokenRequestError::Unreadable { at: field } if at(field)), "{}", errors[3]);
+    assert!(
+        matches!(&errors[2], TokenRequestError::Partly { at: field, .. } if at(field)),
+        "{}",
+        errors[2]
+    );
+    assert!(
+        matches!(&errors[3], TokenRequestError::Unreadable { at: field } if at(field)),
+        "{}",
+        errors[3]
+    );
     assert!(errors[4..].iter().all(|error| matches!(error, TokenRequestError::Unreadable { .. })));
 }
 
@@ -152,15 +185,23 @@ fn an_error_in_a_200_is_a_refusal() {
             Err(TokenRequestError::Refused(refusal)) => refusal,
             other => panic!("{other:?}"),
         };
-        for refusal in [read, ours, refusal::<Refusal>(200, &body), refusal::<BasicErrorResponse>(200, &body)] {
+        for refusal in
+            [read, ours, refusal::<Refusal>(200, &body), refusal::<BasicErrorResponse>(200, &body)]
+        {
             assert_eq!(refusal.error(), body["error"]);
             assert!(refusal.is_final());
         }
     }
     // What only failed is no less an error, and beside a lone refresh token, which may be the one that was sent.
-    for body in [json!({"ok": false, "error": "ratelimited"}), json!({"error": "invalid_request", "refresh_token": "rt-1"})] {
+    for body in [
+        json!({"ok": false, "error": "ratelimited"}),
+        json!({"error": "invalid_request", "refresh_token": "rt-1"}),
+    ] {
         let read = TokenAnswer::read(body.to_string().as_bytes());
-        assert!(matches!(read, Err(TokenRequestError::Refused(refusal)) if !refusal.is_final()), "{body}");
+        assert!(
+            matches!(read, Err(TokenRequestError::Refused(refusal)) if !refusal.is_final()),
+            "{body}"
+        );
     }
     // Beside an access token it is a name that is not known, and ignored (RFC 6749 §5.1).
     for error in [json!("warning"), json!(""), Value::Null, json!(false)] {

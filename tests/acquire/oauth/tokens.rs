@@ -23,11 +23,20 @@ fn response<R: DeserializeOwned>(json: Value) -> R {
 
 /// A live sign-in at [`now`], when the responses come.
 fn live() -> LiveSignIn {
-    Machine::new().builder().clock(ManualClock::new(now())).open().unwrap().sign_in(sign_in(1)).unwrap()
+    Machine::new()
+        .builder()
+        .clock(ManualClock::new(now()))
+        .open()
+        .unwrap()
+        .sign_in(sign_in(1))
+        .unwrap()
 }
 
 /// What is stored.
-fn taken<R: oauth2::TokenResponse>(received: &Received, response: &R) -> (AccessToken, Option<RefreshToken>, Option<IdToken>) {
+fn taken<R: oauth2::TokenResponse>(
+    received: &Received,
+    response: &R,
+) -> (AccessToken, Option<RefreshToken>, Option<IdToken>) {
     let live = live();
     live.put(received.tokens(response).unwrap()).unwrap();
     let access = live.access_token(&AccessQuery::new(client())).unwrap().unwrap();
@@ -50,10 +59,16 @@ fn a_whole_response_becomes_tokens() {
     let (access, refresh, id) = taken(&received(), &response::<BasicTokenResponse>(json));
     assert_eq!((access.secret.expose(), access.token_type.as_str()), ("at", "Bearer"));
     assert_eq!((access.scopes, access.expires_at), (scopes("a b"), Some(in_seconds(3600))));
-    assert_eq!((access.refresh_at, access.extended_expires_at, access.resource), (None, None, None));
+    assert_eq!(
+        (access.refresh_at, access.extended_expires_at, access.resource),
+        (None, None, None)
+    );
     assert!(access.partition.is_user() && id.is_none());
     let refresh = refresh.unwrap();
-    assert_eq!((refresh.secret.expose(), refresh.expires_at, refresh.family_id), ("rt", None, None));
+    assert_eq!(
+        (refresh.secret.expose(), refresh.expires_at, refresh.family_id),
+        ("rt", None, None)
+    );
 }
 
 #[test]
@@ -67,7 +82,9 @@ fn without_a_refresh_token_the_stored_one_stays() {
 
 #[test]
 fn the_responses_scopes_count_and_the_requested_ones_only_without_them() {
-    let with = |scope: Value| access_of(json!({"access_token": "at", "token_type": "Bearer", "scope": scope})).scopes;
+    let with = |scope: Value| {
+        access_of(json!({"access_token": "at", "token_type": "Bearer", "scope": scope})).scopes
+    };
     assert_eq!(with(Value::Null), scopes("mail.read"));
     assert_eq!(with(json!("user.read")), scopes("user.read"));
     // GitHub, for a token that is granted nothing.
@@ -79,10 +96,18 @@ fn the_responses_scopes_count_and_the_requested_ones_only_without_them() {
 fn what_entra_gives_and_does_not_name_is_found_again() {
     let with = |requested: &str, given: &str| {
         let json = json!({"access_token": "at", "token_type": "Bearer", "expires_in": 3600, "scope": given});
-        taken(&received().requested_scopes(scopes(requested)), &response::<WithFields>(json)).0.scopes
+        taken(&received().requested_scopes(scopes(requested)), &response::<WithFields>(json))
+            .0
+            .scopes
     };
-    assert_eq!(with("openid profile offline_access Mail.Read", "Mail.Read"), scopes("openid profile offline_access Mail.Read"));
-    assert_eq!(with("api://a/.default", "api://a/read api://a/write"), scopes("api://a/.default api://a/read api://a/write"));
+    assert_eq!(
+        with("openid profile offline_access Mail.Read", "Mail.Read"),
+        scopes("openid profile offline_access Mail.Read")
+    );
+    assert_eq!(
+        with("api://a/.default", "api://a/read api://a/write"),
+        scopes("api://a/.default api://a/read api://a/write")
+    );
     assert_eq!(with("mail.read", "Mail.Read"), scopes("mail.read Mail.Read"));
     // But not what was refused, nor one default of several.
     assert_eq!(with("openid Mail.Read Mail.Send", "Mail.Read"), scopes("openid Mail.Read"));
@@ -93,7 +118,9 @@ fn what_entra_gives_and_does_not_name_is_found_again() {
 fn life<R: oauth2::TokenResponse>(received: &Received, response: &R) -> Option<u64> {
     let live = live();
     live.put(received.tokens(response).unwrap()).unwrap();
-    let Some(access) = live.access_token(&AccessQuery::new(client())).unwrap() else { return Some(0) };
+    let Some(access) = live.access_token(&AccessQuery::new(client())).unwrap() else {
+        return Some(0);
+    };
     let ends = access.expires_at.map(|end| end.duration_since(now()).unwrap());
     assert_eq!(ends, access.lifetime);
     ends.map(|life| life.as_secs())
@@ -141,10 +168,19 @@ fn without_expires_in_a_token_ends_with_its_sign_in() {
 /// The provider says when to come back, and not that the token ends.
 #[test]
 fn when_to_refresh_is_kept_without_an_end_and_nothing_is_extended() {
-    let token = access_of(json!({"access_token": "at", "token_type": "Bearer", "refresh_in": 60, "ext_expires_in": 7200}));
-    assert_eq!((token.expires_at, token.refresh_at, token.extended_expires_at), (None, Some(in_seconds(60)), None));
+    let token = access_of(
+        json!({"access_token": "at", "token_type": "Bearer", "refresh_in": 60, "ext_expires_in": 7200}),
+    );
+    assert_eq!(
+        (token.expires_at, token.refresh_at, token.extended_expires_at),
+        (None, Some(in_seconds(60)), None)
+    );
     // At once is never: it would be due at every call.
-    assert_eq!(access_of(json!({"access_token": "at", "token_type": "Bearer", "refresh_in": 0})).refresh_at, None);
+    assert_eq!(
+        access_of(json!({"access_token": "at", "token_type": "Bearer", "refresh_in": 0}))
+            .refresh_at,
+        None
+    );
 }
 
 #[test]
@@ -152,7 +188,10 @@ fn what_entra_and_keycloak_add_is_kept() {
     let entra = json!({"token_type": "Bearer", "scope": "mail.read", "expires_in": 86_399, "ext_expires_in": 90_000, "refresh_in": "43199",
         "access_token": "at", "refresh_token": "rt", "foci": "1", "client_info": "eyJ1aWQiOiJhIn0"});
     let (access, refresh, _) = taken(&received(), &response::<WithFields>(entra));
-    assert_eq!((access.refresh_at, access.extended_expires_at), (Some(in_seconds(43_199)), Some(in_seconds(90_000))));
+    assert_eq!(
+        (access.refresh_at, access.extended_expires_at),
+        (Some(in_seconds(43_199)), Some(in_seconds(90_000)))
+    );
     assert_eq!(refresh.unwrap().family_id.as_deref(), Some("1"));
 
     let keycloak = json!({"access_token": "at", "expires_in": 300, "refresh_expires_in": 1800, "refresh_token": "rt",
@@ -171,7 +210,10 @@ fn odd_additions_do_not_cost_the_tokens() {
     let odd = json!({"access_token": "at", "token_type": "Bearer", "expires_in": 60, "refresh_in": "soon", "ext_expires_in": -1,
         "refresh_expires_in": [1], "foci": 1, "client_info": {}});
     let access = access_of(odd);
-    assert_eq!((access.refresh_at, access.extended_expires_at, access.expires_at), (None, None, Some(in_seconds(60))));
+    assert_eq!(
+        (access.refresh_at, access.extended_expires_at, access.expires_at),
+        (None, None, Some(in_seconds(60)))
+    );
     // Neither can they make a token last longer than it does, or be due only after its end.
     let access = access_of(
         json!({"access_token": "at", "token_type": "Bearer", "expires_in": 60, "refresh_in": 60, "ext_expires_in": 60}),
@@ -185,18 +227,27 @@ fn additional_lives_are_read_however_they_are_written() {
     let of = |life: Value| {
         let json = json!({"access_token": "at", "token_type": "Bearer", "expires_in": 3600, "refresh_token": "rt",
             "refresh_in": life, "refresh_token_expires_in": life});
-        let [ours, theirs] =
-            [taken(&received(), &response::<TokenAnswer>(json.clone())), taken(&received(), &response::<WithFields>(json))]
-                .map(|(access, refresh, _)| (access.refresh_at, refresh.unwrap().expires_at));
+        let [ours, theirs] = [
+            taken(&received(), &response::<TokenAnswer>(json.clone())),
+            taken(&received(), &response::<WithFields>(json)),
+        ]
+        .map(|(access, refresh, _)| (access.refresh_at, refresh.unwrap().expires_at));
         assert_eq!(ours, theirs);
         ours
     };
     for life in [json!(1800), json!(1800.9), json!("1800"), json!("1800.9"), json!(" 1800 ")] {
         assert_eq!(of(life), (Some(in_seconds(1800)), Some(in_seconds(1800))));
     }
-    for life in
-        [json!(-1800), json!(-1800.5), json!("-1800"), json!("soon"), json!(1e300), json!([1800]), json!(0.5), Value::Null]
-    {
+    for life in [
+        json!(-1800),
+        json!(-1800.5),
+        json!("-1800"),
+        json!("soon"),
+        json!(1e300),
+        json!([1800]),
+        json!(0.5),
+        Value::Null,
+    ] {
         assert_eq!(of(life), (None, None));
     }
 }
@@ -218,12 +269,19 @@ fn an_odd_family_is_none() {
 /// Any response's ID token is kept, if its type has one; and what the core types drop is only dropped.
 #[test]
 fn the_id_token_is_kept_as_it_came() {
-    let jwt =
-        format!("{}.{}.c2ln", base64(r#"{"alg":"RS256"}"#), base64(r#"{"iss":"https://a.example","sub":"u","exp":1,"iat":1}"#));
+    let jwt = format!(
+        "{}.{}.c2ln",
+        base64(r#"{"alg":"RS256"}"#),
+        base64(r#"{"iss":"https://a.example","sub":"u","exp":1,"iat":1}"#)
+    );
     let json = json!({"access_token": "at", "token_type": "Bearer", "expires_in": 60, "refresh_in": 30, "id_token": jwt});
     let (access, _, id) = taken(&received(), &response::<ProviderTokenResponse>(json.clone()));
-    assert_eq!((id.unwrap().secret.expose(), access.refresh_at), (jwt.as_str(), Some(in_seconds(30))));
-    let (access, _, id) = taken(&received(), &response::<openidconnect::core::CoreTokenResponse>(json.clone()));
+    assert_eq!(
+        (id.unwrap().secret.expose(), access.refresh_at),
+        (jwt.as_str(), Some(in_seconds(30)))
+    );
+    let (access, _, id) =
+        taken(&received(), &response::<openidconnect::core::CoreTokenResponse>(json.clone()));
     assert_eq!((id.unwrap().secret.expose(), access.refresh_at), (jwt.as_str(), None));
     let (_, _, id) = taken(&received(), &response::<BasicTokenResponse>(json));
     assert!(id.is_none());
@@ -246,18 +304,28 @@ fn what_was_asked_for_is_what_is_stored() {
     let live = live();
     live.put(tokens).unwrap();
     let partition = || Partition::on_behalf_of("assertion");
-    let wanted =
-        query("mail.read").tenant(tenant(2)).resource("https://api.example.com").partition(partition()).token_type("dpop");
+    let wanted = query("mail.read")
+        .tenant(tenant(2))
+        .resource("https://api.example.com")
+        .partition(partition())
+        .token_type("dpop");
     let found = live.access_token(&wanted).unwrap().unwrap();
     assert_eq!((found.token_type.as_str(), found.secret.expose()), ("DPoP", "at"));
-    assert!(live.refresh_token(RefreshQuery::client(client()).partition(partition())).unwrap().is_some());
+    assert!(
+        live.refresh_token(RefreshQuery::client(client()).partition(partition()))
+            .unwrap()
+            .is_some()
+    );
     assert!(live.refresh_token(&client()).unwrap().is_none());
 }
 
 #[test]
 fn what_is_no_scope_is_left_out() {
     assert_eq!(
-        access_of(json!({"access_token": "at", "token_type": "Bearer", "scope": "m\u{e4}il user.read"})).scopes,
+        access_of(
+            json!({"access_token": "at", "token_type": "Bearer", "scope": "m\u{e4}il user.read"})
+        )
+        .scopes,
         scopes("user.read")
     );
 }
@@ -277,7 +345,10 @@ fn fields_survive_a_round_trip() {
     let json = json!({"refresh_in": 1, "ext_expires_in": 2, "refresh_expires_in": 3, "foci": "1", "client_info": "x"});
     let fields: ProviderFields = serde_json::from_value(json.clone()).unwrap();
     assert_eq!(serde_json::to_value(&fields).unwrap(), json);
-    let empty =
-        StandardTokenResponse::new(oauth2::AccessToken::new("at".into()), BasicTokenType::Bearer, EmptyExtraTokenFields {});
+    let empty = StandardTokenResponse::new(
+        oauth2::AccessToken::new("at".into()),
+        BasicTokenType::Bearer,
+        EmptyExtraTokenFields {},
+    );
     assert!(received().tokens(&empty).is_ok());
 }

@@ -76,7 +76,9 @@ impl Line {
     pub(crate) fn write(&self, mut log: &File) {
         let text = match self {
             Self::Opening => "opening".into(),
-            Self::Serving(at) => format!("serving {}", at.duration_since(UNIX_EPOCH).unwrap().as_micros()),
+            Self::Serving(at) => {
+                format!("serving {}", at.duration_since(UNIX_EPOCH).unwrap().as_micros())
+            }
             Self::Closing => "closing".into(),
             Self::Reclaim(thread) => format!("reclaim {thread}"),
             Self::Reclaimed(thread) => format!("reclaimed {thread}"),
@@ -115,7 +117,10 @@ impl Line {
             "reclaimed" => Self::Reclaimed(id(0)),
             "in" => {
                 let session = u32::try_from(numbers[3]).ok();
-                Self::SignIn(id(0), Who { account: small(1), tenant: small(2), session, subject: small(4) })
+                Self::SignIn(
+                    id(0),
+                    Who { account: small(1), tenant: small(2), session, subject: small(4) },
+                )
             }
             "put" => Self::Put(id(0), id(1), id(2) == 1),
             "out" => {

@@ -29,7 +29,8 @@ fn child() {
 
 #[test]
 fn every_acknowledged_verb_survives_kill_9() {
-    let rounds = std::env::var("OUBLIETTE_KILL_ROUNDS").map_or(200, |text| text.parse().expect("a number of rounds"));
+    let rounds = std::env::var("OUBLIETTE_KILL_ROUNDS")
+        .map_or(200, |text| text.parse().expect("a number of rounds"));
     let mut chance = Chance::seeded("OUBLIETTE_KILL_SEED", 20_261_121);
     let start = std::time::Instant::now();
     let mut pace = Pace { creation: Duration::from_millis(15), open: Duration::from_millis(15) };
@@ -49,10 +50,15 @@ fn every_acknowledged_verb_survives_kill_9() {
         let judged = oracle.judge(&home.path(), &lines, &mut chance, &mut totals);
         if let Err(wrong) = judged {
             let kept = home.keep();
-            panic!("round {round}, killed after {delay:?} in {phase:?}: {wrong}; the folder is kept: {kept:?}");
+            panic!(
+                "round {round}, killed after {delay:?} in {phase:?}: {wrong}; the folder is kept: {kept:?}"
+            );
         }
     }
-    say(&format!("{rounds} rounds in {:.1} s; deaths: {deaths:?}; {totals:?}", start.elapsed().as_secs_f64()));
+    say(&format!(
+        "{rounds} rounds in {:.1} s; deaths: {deaths:?}; {totals:?}",
+        start.elapsed().as_secs_f64()
+    ));
     for phase in [Phase::Creation, Phase::Open, Phase::Serving, Phase::Reclaim, Phase::Moving] {
         assert!(deaths[&phase] > 0, "nobody died in {phase:?}");
     }
@@ -60,7 +66,13 @@ fn every_acknowledged_verb_survives_kill_9() {
 }
 
 /// Lets a child work for so long, kills it, and gives what it wrote down.
-fn live_and_die(home: &Home, delay: Duration, first_id: u64, seed: u64, pace: &mut Pace) -> Vec<Line> {
+fn live_and_die(
+    home: &Home,
+    delay: Duration,
+    first_id: u64,
+    seed: u64,
+    pace: &mut Pace,
+) -> Vec<Line> {
     let (log, errors) = (home.beside("log"), home.beside("errors"));
     fs::write(&log, "").unwrap();
     let is_new = !home.path().exists();
@@ -80,7 +92,9 @@ fn live_and_die(home: &Home, delay: Duration, first_id: u64, seed: u64, pace: &m
     if status.code().is_some() || !errors.is_empty() {
         lines.push(Line::Wrong(format!("the child ended by itself: {status:?} {errors}")));
     }
-    if let Some(serving) = lines.iter().find_map(|line| if let Line::Serving(at) = line { Some(*at) } else { None }) {
+    if let Some(serving) =
+        lines.iter().find_map(|line| if let Line::Serving(at) = line { Some(*at) } else { None })
+    {
         let took = serving.duration_since(spawned).unwrap_or_default();
         let known = if is_new { &mut pace.creation } else { &mut pace.open };
         *known = (*known * 3 + took) / 4;
@@ -125,17 +139,32 @@ enum Phase {
 }
 
 impl Phase {
-    const ALL: [Self; 7] = [Self::Start, Self::Creation, Self::Open, Self::Serving, Self::Reclaim, Self::Moving, Self::Close];
+    const ALL: [Self; 7] = [
+        Self::Start,
+        Self::Creation,
+        Self::Open,
+        Self::Serving,
+        Self::Reclaim,
+        Self::Moving,
+        Self::Close,
+    ];
 
     fn of(lines: &[Line], home: &Home) -> Self {
-        let stage = lines.iter().rev().find(|line| matches!(line, Line::Opening | Line::Serving(_) | Line::Closing));
+        let stage = lines
+            .iter()
+            .rev()
+            .find(|line| matches!(line, Line::Opening | Line::Serving(_) | Line::Closing));
         let waiting = |thread| {
-            let last = lines.iter().rev().find(|line| matches!(line, Line::Reclaim(t) | Line::Reclaimed(t) if *t == thread));
+            let last = lines
+                .iter()
+                .rev()
+                .find(|line| matches!(line, Line::Reclaim(t) | Line::Reclaimed(t) if *t == thread));
             matches!(last, Some(Line::Reclaim(_)))
         };
         let is_born = || {
             let is_engine = |path: &std::path::PathBuf| path.extension().is_none();
-            home.path().join("keyring").exists() && disk::entries(&home.path(), "engine-").iter().any(is_engine)
+            home.path().join("keyring").exists()
+                && disk::entries(&home.path(), "engine-").iter().any(is_engine)
         };
         match stage {
             None => Self::Start,

@@ -78,8 +78,14 @@ impl Totals {
     pub(crate) fn assert_telling(&self) {
         let both = self.unacknowledged_found > 0 && self.unacknowledged_lost > 0;
         let doubts = self.puts_in_doubt_found > 0 && self.puts_in_doubt_lost > 0;
-        let certain = self.must_live > 0 && self.must_be_gone > 0 && self.sign_outs > 0 && self.puts_found > 0;
-        assert!(certain && (both || doubts) && self.deaths_that_left_dead_rows > 0, "too little happened: {self:?}");
+        let certain = self.must_live > 0
+            && self.must_be_gone > 0
+            && self.sign_outs > 0
+            && self.puts_found > 0;
+        assert!(
+            certain && (both || doubts) && self.deaths_that_left_dead_rows > 0,
+            "too little happened: {self:?}"
+        );
     }
 }
 
@@ -100,13 +106,19 @@ impl Oracle {
             return Err(format!("{wrong:?}"));
         }
         let mut ended = self.read(lines, totals);
-        let store = builder_at(folder).max_sign_ins(64).open().map_err(|error| format!("open after the death: {error:?}"))?;
+        let store = builder_at(folder)
+            .max_sign_ins(64)
+            .open()
+            .map_err(|error| format!("open after the death: {error:?}"))?;
         self.settle_sign_outs(&store, &mut ended)?;
         let found = look(&store)?;
         self.settle_sign_ins(&found, &ended, totals)?;
         if chance.one_in(2) {
             let swept = store.sweep(100_000).map_err(|error| format!("sweep: {error:?}"))?;
-            ensure!(swept.finished && swept.tampered == 0 && swept.expired_tokens == 0, "{swept:?}");
+            ensure!(
+                swept.finished && swept.tampered == 0 && swept.expired_tokens == 0,
+                "{swept:?}"
+            );
             totals.deaths_that_left_dead_rows += u64::from(swept.dead_rows > 0);
             ensure!(look(&store)? == found, "the sweep took more than the dead");
         }
@@ -127,7 +139,9 @@ impl Oracle {
         for (began, line) in lines.iter().enumerate() {
             match (line, line.id().and_then(told)) {
                 (Line::SignIn(id, who), told) => {
-                    let acknowledged = told.filter(|(_, line)| matches!(line, Line::Done(..))).map(|(time, _)| time);
+                    let acknowledged = told
+                        .filter(|(_, line)| matches!(line, Line::Done(..)))
+                        .map(|(time, _)| time);
                     let is_dead = acknowledged.is_none() && told.is_some();
                     let kept = Kept { who: *who, is_dead, began, acknowledged, ..Kept::new(*who) };
                     self.sign_ins.insert(*id, kept);
@@ -147,16 +161,25 @@ impl Oracle {
                     }
                 }
                 (Line::SignOut(_, whom), told) => {
-                    let position = told.and_then(|(_, line)| if let Line::Done(_, at) = line { Some(*at) } else { None });
+                    let position =
+                        told.and_then(
+                            |(_, line)| if let Line::Done(_, at) = line { Some(*at) } else { None },
+                        );
                     if let Some(position) = position {
                         totals.sign_outs += 1;
                         // The receipt has the last record's position; a session's has its account's behind it.
-                        let certain = if matches!(whom, Whom::Session(_)) { position - 1 } else { position };
+                        let certain =
+                            if matches!(whom, Whom::Session(_)) { position - 1 } else { position };
                         let last = self.signed_out.entry(*whom).or_default();
                         *last = certain.max(*last);
                     }
                     let ends = told.map_or(Time::MAX, |(time, _)| time);
-                    ended.push(Ended { whom: *whom, began, ended: ends, stands: position.map(|_| true) });
+                    ended.push(Ended {
+                        whom: *whom,
+                        began,
+                        ended: ends,
+                        stands: position.map(|_| true),
+                    });
                 }
                 _ => {}
             }
@@ -168,21 +191,35 @@ impl Oracle {
     fn settle_sign_outs(&mut self, store: &TokenStore, ended: &mut [Ended]) -> Result<(), String> {
         let mut positions = BTreeSet::new();
         // A session's sign-out is recorded under its account too.
-        let by_session: BTreeSet<Whom> = ended.iter().filter_map(|one| one.whom.account_of_session()).collect();
+        let by_session: BTreeSet<Whom> =
+            ended.iter().filter_map(|one| one.whom.account_of_session()).collect();
         let accounts = (0..ACCOUNTS).map(Whom::Account);
-        let all = self.signed_out.keys().copied().chain(ended.iter().map(|one| one.whom)).chain(accounts);
+        let all =
+            self.signed_out.keys().copied().chain(ended.iter().map(|one| one.whom)).chain(accounts);
         for whom in all.collect::<BTreeSet<_>>() {
-            let last = store.last_sign_out(&whom.scope()).map_err(|error| format!("last_sign_out: {error:?}"))?;
+            let last = store
+                .last_sign_out(&whom.scope())
+                .map_err(|error| format!("last_sign_out: {error:?}"))?;
             let position = last.exact.map(|record| record.position);
             let known = self.signed_out.get(&whom).copied();
-            ensure!(position >= known, "{whom:?} was signed out at {known:?}, and the ledger says {position:?}");
-            ensure!(position.is_none_or(|position| positions.insert(position)), "{position:?} is there twice");
-            let is_only = ended.iter().filter(|one| one.whom == whom).count() == 1 && !by_session.contains(&whom);
+            ensure!(
+                position >= known,
+                "{whom:?} was signed out at {known:?}, and the ledger says {position:?}"
+            );
+            ensure!(
+                position.is_none_or(|position| positions.insert(position)),
+                "{position:?} is there twice"
+            );
+            let is_only = ended.iter().filter(|one| one.whom == whom).count() == 1
+                && !by_session.contains(&whom);
             let slack = u64::from(matches!(whom, Whom::Session(_)));
             let is_newer = position > known.map(|known| known + slack);
-            let mut doubtful: Vec<&mut Ended> = ended.iter_mut().filter(|one| one.whom == whom && one.stands.is_none()).collect();
+            let mut doubtful: Vec<&mut Ended> =
+                ended.iter_mut().filter(|one| one.whom == whom && one.stands.is_none()).collect();
             match doubtful.as_mut_slice() {
-                unrecorded if position.is_none() => unrecorded.iter_mut().for_each(|one| one.stands = Some(false)),
+                unrecorded if position.is_none() => {
+                    unrecorded.iter_mut().for_each(|one| one.stands = Some(false))
+                }
                 [one] if is_only => one.stands = Some(position > known),
                 [one] if is_newer && !by_session.contains(&whom) => one.stands = Some(true),
                 // Its record, if there is one, may hide behind the newest, or the newest may be another's.
@@ -196,14 +233,26 @@ impl Oracle {
     }
 
     /// Who was signed in is there with all tokens or gone with all, as it must be; and stays so from now on.
-    fn settle_sign_ins(&mut self, found: &BTreeMap<Id, Seen>, ended: &[Ended], totals: &mut Totals) -> Result<(), String> {
-        ensure!(found.keys().all(|id| self.sign_ins.contains_key(id)), "a sign-in that nobody began");
-        let fates: BTreeMap<Id, Sure> = self.sign_ins.keys().map(|id| (*id, self.is_gone(*id, ended))).collect();
-        let guests: BTreeMap<Id, Sure> = self.sign_ins.iter().map(|(id, kept)| (*id, guest_gone(kept, ended))).collect();
+    fn settle_sign_ins(
+        &mut self,
+        found: &BTreeMap<Id, Seen>,
+        ended: &[Ended],
+        totals: &mut Totals,
+    ) -> Result<(), String> {
+        ensure!(
+            found.keys().all(|id| self.sign_ins.contains_key(id)),
+            "a sign-in that nobody began"
+        );
+        let fates: BTreeMap<Id, Sure> =
+            self.sign_ins.keys().map(|id| (*id, self.is_gone(*id, ended))).collect();
+        let guests: BTreeMap<Id, Sure> =
+            self.sign_ins.iter().map(|(id, kept)| (*id, guest_gone(kept, ended))).collect();
         for (id, kept) in &mut self.sign_ins {
             let (is_found, fate) = (found.get(id), fates[id]);
             match (fate, is_found, kept.acknowledged) {
-                (Sure::Yes, Some(seen), _) => return Err(format!("sign-in {id} came back: {kept:?} {seen:?}")),
+                (Sure::Yes, Some(seen), _) => {
+                    return Err(format!("sign-in {id} came back: {kept:?} {seen:?}"));
+                }
                 (Sure::No, None, Some(_)) => return Err(format!("sign-in {id} is lost: {kept:?}")),
                 (Sure::Yes, None, Some(_)) => totals.must_be_gone += 1,
                 (Sure::No, Some(_), Some(_)) => totals.must_live += 1,
@@ -236,11 +285,17 @@ impl Oracle {
         }
         // A session's sign-out takes the accounts of its sign-ins, if it finds one.
         let Whom::Session(session) = one.whom else { return Sure::No };
-        let others = self.sign_ins.values().filter(|o| o.who.account == kept.who.account && o.who.session == Some(session));
+        let others = self
+            .sign_ins
+            .values()
+            .filter(|o| o.who.account == kept.who.account && o.who.session == Some(session));
         let found = any(others.map(|other| {
             let may_be_gone = |before: &Ended| {
                 let is_its_own = std::ptr::eq(before, one);
-                !is_its_own && before.began < one.ended && before.may_take(other) && before.certainty(other) != Sure::No
+                !is_its_own
+                    && before.began < one.ended
+                    && before.may_take(other)
+                    && before.certainty(other) != Sure::No
             };
             match one.certainty(other) {
                 Sure::Yes if !other.is_dead && !ended.iter().any(may_be_gone) => Sure::Yes,
@@ -260,14 +315,28 @@ impl Kept {
     fn new(who: Who) -> Self {
         let nothing = || (None, Vec::new());
         let (set, alone, without_guest) = (nothing(), nothing(), BTreeSet::new());
-        Self { who, is_dead: false, began: 0, acknowledged: None, set, alone, guest_gone: Sure::No, without_guest }
+        Self {
+            who,
+            is_dead: false,
+            began: 0,
+            acknowledged: None,
+            set,
+            alone,
+            guest_gone: Sure::No,
+            without_guest,
+        }
     }
 
     /// All of the tokens of the last put, or, if that was not acknowledged, of the one before.
     fn check_tokens(&mut self, id: Id, seen: &Seen, totals: &mut Totals) -> Result<(), String> {
-        ensure!(seen.access == seen.refresh && seen.access == seen.id, "sign-in {id} has parts of two puts: {seen:?} {self:?}");
+        ensure!(
+            seen.access == seen.refresh && seen.access == seen.id,
+            "sign-in {id} has parts of two puts: {seen:?} {self:?}"
+        );
         // A sign-out of the guest's tenant that did not survive the death may have kept that one token out of the put.
-        let without_guest = seen.access.is_some_and(|put| self.without_guest.contains(&put) || self.set.1.contains(&put));
+        let without_guest = seen
+            .access
+            .is_some_and(|put| self.without_guest.contains(&put) || self.set.1.contains(&put));
         for (put, last) in [(seen.access, &mut self.set), (seen.alone, &mut self.alone)] {
             let in_doubt = put.is_some_and(|put| last.1.contains(&put));
             ensure!(put == last.0 || in_doubt, "sign-in {id} should have {last:?} and has {put:?}");
@@ -277,7 +346,9 @@ impl Kept {
             *last = (put, Vec::new());
         }
         match (seen.guest, self.guest_gone) {
-            (Some(_), Sure::Yes) => Err(format!("sign-in {id} has a token of a tenant that was signed out: {seen:?}")),
+            (Some(_), Sure::Yes) => {
+                Err(format!("sign-in {id} has a token of a tenant that was signed out: {seen:?}"))
+            }
             (put, Sure::No) if put != seen.access && !without_guest => {
                 Err(format!("sign-in {id} lost the guest's token: {seen:?}"))
             }
@@ -294,7 +365,8 @@ impl Ended {
     fn certainty(&self, kept: &Kept) -> Sure {
         if self.stands == Some(false) || self.ended < kept.began {
             Sure::No
-        } else if self.stands == Some(true) && kept.acknowledged.is_some_and(|at| at <= self.began) {
+        } else if self.stands == Some(true) && kept.acknowledged.is_some_and(|at| at <= self.began)
+        {
             Sure::Yes
         } else {
             Sure::Unknown
@@ -303,7 +375,8 @@ impl Ended {
 
     /// Whether this sign-in can be in its scope, through its account's sessions too.
     fn may_take(&self, kept: &Kept) -> bool {
-        is_in_scope(self.whom, &kept.who) || matches!(self.whom, Whom::Session(n) if n / 2 == kept.who.account)
+        is_in_scope(self.whom, &kept.who)
+            || matches!(self.whom, Whom::Session(n) if n / 2 == kept.who.account)
     }
 }
 
@@ -350,11 +423,16 @@ fn look(store: &TokenStore) -> Result<BTreeMap<Id, Seen>, String> {
                 store.accounts_in(live.tenant(), Page::first(1000)).map(|page| page.accounts),
             ];
             for (way, accounts) in others.into_iter().enumerate() {
-                let is_there = accounts.map_err(text)?.iter().any(|one| one.sign_ins.contains(live));
+                let is_there =
+                    accounts.map_err(text)?.iter().any(|one| one.sign_ins.contains(live));
                 let has_way = way > 0 || live.session().is_some();
                 ensure!(is_there == has_way, "sign-in {} is not found by index {way}", id_of(live));
             }
-            ensure!(found.insert(id_of(live), see(live)?).is_none(), "sign-in {} is there twice", id_of(live));
+            ensure!(
+                found.insert(id_of(live), see(live)?).is_none(),
+                "sign-in {} is there twice",
+                id_of(live)
+            );
         }
         for number in [2 * number, 2 * number + 1] {
             let by_session = store.accounts_of_session(&session(number)).map_err(text)?;

@@ -73,7 +73,13 @@ impl Work {
     }
 
     /// Writes down how a verb ended; `None` if the account was signed out meanwhile.
-    fn done<T>(&self, id: Id, what: &str, result: Result<T>, with: impl FnOnce(&T) -> u64) -> Option<T> {
+    fn done<T>(
+        &self,
+        id: Id,
+        what: &str,
+        result: Result<T>,
+        with: impl FnOnce(&T) -> u64,
+    ) -> Option<T> {
         match result {
             Ok(value) => {
                 Line::Done(id, with(&value)).write(&self.log);
@@ -91,7 +97,11 @@ impl Work {
         let mut mine: Vec<Mine> = Vec::new();
         for number in 0..ACCOUNTS {
             let lives = self.ok("account", store.account(&account(number))).into_iter();
-            mine.extend(lives.map(|live| Mine { id: id_of(&live), live }).filter(|mine| mine.id % THREADS == thread));
+            mine.extend(
+                lives
+                    .map(|live| Mine { id: id_of(&live), live })
+                    .filter(|mine| mine.id % THREADS == thread),
+            );
         }
         for _ in 0..steps {
             let place = usize::try_from(chance.below(mine.len() as u64)).unwrap();
@@ -102,7 +112,9 @@ impl Work {
                         mine.remove(place);
                     }
                 }
-                (72..86, Some(one)) => drop(see(&one.live).unwrap_or_else(|wrong| self.wrong(&wrong))),
+                (72..86, Some(one)) => {
+                    drop(see(&one.live).unwrap_or_else(|wrong| self.wrong(&wrong)))
+                }
                 (86..95, _) => self.sign_out(store, thread, chance, &mine),
                 _ => match chance.below(4) {
                     0 => drop(self.ok("sweep", store.sweep(5))),
@@ -120,12 +132,21 @@ impl Work {
             return None;
         }
         // The thread that works with a sign-in is told by its id, also after a restart.
-        let id = std::iter::repeat_with(|| self.next_id()).find(|id| id % THREADS == thread).unwrap();
-        let session_number = [None, Some(2 * number), Some(2 * number + 1)][usize::try_from(chance.below(3)).unwrap()];
-        let who = Who { account: number, tenant: number % TENANTS, session: session_number, subject: number };
+        let id =
+            std::iter::repeat_with(|| self.next_id()).find(|id| id % THREADS == thread).unwrap();
+        let session_number = [None, Some(2 * number), Some(2 * number + 1)]
+            [usize::try_from(chance.below(3)).unwrap()];
+        let who = Who {
+            account: number,
+            tenant: number % TENANTS,
+            session: session_number,
+            subject: number,
+        };
         let alias = Alias::new(AliasKind::Opaque, id.to_string()).unwrap();
-        let request = SignIn::new(account(number), tenant(who.tenant)).subject(subject(number)).alias(alias);
-        let request = if let Some(number) = who.session { request.session(session(number)) } else { request };
+        let request =
+            SignIn::new(account(number), tenant(who.tenant)).subject(subject(number)).alias(alias);
+        let request =
+            if let Some(number) = who.session { request.session(session(number)) } else { request };
         Line::SignIn(id, who).write(&self.log);
         self.done(id, "sign_in", store.sign_in(request), |_| 0).map(|live| Mine { live, id })
     }
@@ -134,7 +155,8 @@ impl Work {
     fn put(&self, mine: &Mine, chance: &mut Chance) -> bool {
         let (id, whole) = (self.next_id(), !chance.one_in(3));
         Line::Put(id, mine.id, whole).write(&self.log);
-        let result = if whole { mine.live.put(set(id, &mine.live)) } else { mine.live.put(alone(id)) };
+        let result =
+            if whole { mine.live.put(set(id, &mine.live)) } else { mine.live.put(alone(id)) };
         let stored = self.done(id, "put", result, |stored| u64::from(stored.refused.is_empty()));
         if stored.is_some() {
             let seen = see(&mine.live).unwrap_or_else(|wrong| self.wrong(&wrong));
@@ -159,7 +181,9 @@ impl Work {
         let id = self.next_id();
         Line::SignOut(id, whom).write(&self.log);
         // Of those that had signed in before, it must end every one.
-        self.done(id, "sign_out", store.sign_out(SignOut::of(whom.scope())), |receipt| receipt.position);
+        self.done(id, "sign_out", store.sign_out(SignOut::of(whom.scope())), |receipt| {
+            receipt.position
+        });
         let ended = |mine: &&Mine| match whom {
             Whom::Everybody => true,
             Whom::Account(n) => *mine.live.account() == account(n),
@@ -193,7 +217,8 @@ fn text(kind: &str, put: Id) -> String {
 
 fn put_of(kind: &str, secret: &Secret) -> Result<Id, String> {
     let put = secret.expose().split('.').nth(1).and_then(|number| number.parse().ok());
-    put.filter(|put| text(kind, *put) == secret.expose()).ok_or_else(|| format!("not a token of ours: {:.60}", secret.expose()))
+    put.filter(|put| text(kind, *put) == secret.expose())
+        .ok_or_else(|| format!("not a token of ours: {:.60}", secret.expose()))
 }
 
 fn access(scope: &str, kind: &str, put: Id) -> AccessToken {
@@ -214,7 +239,12 @@ pub(crate) fn guest_of(tenant: u32) -> u32 {
 fn set(put: Id, live: &LiveSignIn) -> [Token; 4] {
     let guest = AccessToken { tenant: Some(guest_tenant(live)), ..access("a", "guest", put) };
     let refresh = RefreshToken::new(client(), text("refresh", put));
-    [access("a", "access", put).into(), refresh.into(), IdToken::new(client(), text("id", put)).into(), guest.into()]
+    [
+        access("a", "access", put).into(),
+        refresh.into(),
+        IdToken::new(client(), text("id", put)).into(),
+        guest.into(),
+    ]
 }
 
 fn alone(put: Id) -> AccessToken {
@@ -235,12 +265,23 @@ pub(crate) struct Seen {
 pub(crate) fn see(live: &LiveSignIn) -> Result<Seen, String> {
     let text = |error: Error| format!("get: {error:?}");
     let access = |kind, wanted: AccessQuery| -> Result<Option<Id>, String> {
-        live.access_token(&wanted).map_err(text)?.map(|token| put_of(kind, &token.secret)).transpose()
+        live.access_token(&wanted)
+            .map_err(text)?
+            .map(|token| put_of(kind, &token.secret))
+            .transpose()
     };
     Ok(Seen {
         access: access("access", query("a"))?,
-        refresh: live.refresh_token(&client()).map_err(text)?.map(|token| put_of("refresh", &token.secret)).transpose()?,
-        id: live.id_token(&client()).map_err(text)?.map(|token| put_of("id", &token.secret)).transpose()?,
+        refresh: live
+            .refresh_token(&client())
+            .map_err(text)?
+            .map(|token| put_of("refresh", &token.secret))
+            .transpose()?,
+        id: live
+            .id_token(&client())
+            .map_err(text)?
+            .map(|token| put_of("id", &token.secret))
+            .transpose()?,
         guest: access("guest", query("a").tenant(guest_tenant(live)))?,
         alone: access("alone", query("b"))?,
     })

@@ -10,7 +10,9 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use oubliette::logout::sign_out_routes;
 use oubliette::logout::{Algorithm, Issuer, Issuers, Keys, ReqwestClient};
-use oubliette::{AccountId, AsyncTokenStore, ClientId, KeySource, SignOut, Subject, TokenStore, openid};
+use oubliette::{
+    AccountId, AsyncTokenStore, ClientId, KeySource, SignOut, Subject, TokenStore, openid,
+};
 use tower::ServiceExt as _;
 
 use self::provider::{CLIENT, Provider, SECRET};
@@ -19,7 +21,11 @@ use crate::examples::axum_login::{Config, app};
 const PUBLIC: &str = "https://app.example.com";
 
 async fn open(folder: &Path) -> AsyncTokenStore {
-    TokenStore::builder(folder.join("tokens")).key(KeySource::bytes([7; 32])).open_async().await.unwrap()
+    TokenStore::builder(folder.join("tokens"))
+        .key(KeySource::bytes([7; 32]))
+        .open_async()
+        .await
+        .unwrap()
 }
 
 async fn router(provider: &Provider, store: &AsyncTokenStore) -> Router {
@@ -33,7 +39,8 @@ async fn router(provider: &Provider, store: &AsyncTokenStore) -> Router {
     };
     let issuer = openid::Provider::generic(&provider.issuer).unwrap();
     let keys = Keys::discovered(ReqwestClient::new().unwrap());
-    let issuer = Issuer::new(issuer, ClientId::new(CLIENT).unwrap(), keys).algorithms([Algorithm::EdDsa]);
+    let issuer =
+        Issuer::new(issuer, ClientId::new(CLIENT).unwrap(), keys).algorithms([Algorithm::EdDsa]);
     let routes = sign_out_routes(store.clone(), Issuers::new([issuer]).unwrap());
     app(config, routes.receiver()).await.unwrap().merge(routes)
 }
@@ -70,12 +77,14 @@ impl Browser {
     }
 
     async fn send(&mut self, mut request: Request<Body>) -> Page {
-        let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let cookies: Vec<_> =
+            self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         request.headers_mut().insert("cookie", cookies.join("; ").parse().unwrap());
         let (parts, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
         let header = |name| parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
         let (location, set_cookie) = (header("location"), header("set-cookie"));
-        if let Some((name, rest)) = set_cookie.as_deref().and_then(|cookie| cookie.split_once('=')) {
+        if let Some((name, rest)) = set_cookie.as_deref().and_then(|cookie| cookie.split_once('='))
+        {
             let value = rest.split(';').next().unwrap();
             if value.is_empty() || rest.contains("Max-Age=0") {
                 self.cookies.remove(name);
@@ -84,7 +93,12 @@ impl Browser {
             }
         }
         let body = to_bytes(body, 1 << 20).await.unwrap();
-        Page { status: parts.status, location, set_cookie, text: String::from_utf8(body.to_vec()).unwrap() }
+        Page {
+            status: parts.status,
+            location,
+            set_cookie,
+            text: String::from_utf8(body.to_vec()).unwrap(),
+        }
     }
 
     /// To the provider and back: the path of the callback, not yet called.
@@ -98,7 +112,12 @@ impl Browser {
     async fn login(&mut self, provider: &Provider) {
         let callback = self.begin_login(provider).await;
         let page = self.get(&callback).await;
-        assert_eq!((page.status, page.location.as_deref()), (StatusCode::SEE_OTHER, Some("/")), "{}", page.text);
+        assert_eq!(
+            (page.status, page.location.as_deref()),
+            (StatusCode::SEE_OTHER, Some("/")),
+            "{}",
+            page.text
+        );
     }
 
     async fn is_signed_in(&mut self) -> bool {
@@ -154,7 +173,12 @@ async fn a_user_signs_in_calls_the_api_and_signs_out() {
     let page = browser.post("/logout", PUBLIC).await;
     let end = page.location.unwrap();
     assert!(end.starts_with(&format!("{}/end?id_token_hint=ey", site.provider.issuer)), "{end}");
-    assert!(end.contains("&client_id=web&post_logout_redirect_uri=https%3A%2F%2Fapp.example.com%2F&state="), "{end}");
+    assert!(
+        end.contains(
+            "&client_id=web&post_logout_redirect_uri=https%3A%2F%2Fapp.example.com%2F&state="
+        ),
+        "{end}"
+    );
     for mut browser in [browser, stolen] {
         assert!(!browser.is_signed_in().await);
         assert_eq!(browser.get("/api").await.location.as_deref(), Some("/login"));
@@ -224,7 +248,10 @@ async fn a_restart_keeps_who_is_signed_in_and_out() {
     }
     assert!(stays.is_signed_in().await);
     assert_eq!(stays.get("/api").await.text, "hello, at-5");
-    assert!(!leaves.is_signed_in().await && !Browser { router: site.router.clone(), ..gone }.is_signed_in().await);
+    assert!(
+        !leaves.is_signed_in().await
+            && !Browser { router: site.router.clone(), ..gone }.is_signed_in().await
+    );
     // A login that began before it is ended after it.
     assert_eq!(begins.get(&callback).await.location.as_deref(), Some("/"));
     assert!(begins.is_signed_in().await);
@@ -261,7 +288,10 @@ async fn a_callback_counts_once_and_in_its_own_browser() {
     assert_eq!(other.get(&callback).await.status, StatusCode::BAD_REQUEST);
     assert!(!other.is_signed_in().await);
     // One without a code, or with another state, ends the attempt.
-    assert_eq!(mine.get("/callback?error=access_denied&state=x").await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        mine.get("/callback?error=access_denied&state=x").await.status,
+        StatusCode::BAD_REQUEST
+    );
     assert_eq!(mine.get(&callback).await.status, StatusCode::BAD_REQUEST);
     let callback = mine.begin_login(&site.provider).await;
     assert_eq!(mine.get(&callback).await.status, StatusCode::SEE_OTHER);
@@ -299,7 +329,10 @@ async fn another_site_cannot_sign_her_out() {
     for origin in ["https://evil.example.com", "null", "https://app.example.com.evil.example"] {
         assert_eq!(browser.post("/logout", origin).await.status, StatusCode::BAD_REQUEST);
     }
-    assert_eq!(browser.send(Request::post("/logout").body(Body::empty()).unwrap()).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        browser.send(Request::post("/logout").body(Body::empty()).unwrap()).await.status,
+        StatusCode::BAD_REQUEST
+    );
     assert_eq!(browser.get("/logout").await.status, StatusCode::METHOD_NOT_ALLOWED);
     assert!(browser.is_signed_in().await);
 }
@@ -309,9 +342,11 @@ async fn nothing_is_redirected_to_where_a_request_says() {
     let site = Site::open().await;
     let mut browser = site.browser();
     let evil = "https%3A%2F%2Fevil.example.com";
-    let page = browser.get(&format!("/login?next={evil}&redirect_uri={evil}&return_to={evil}")).await;
+    let page =
+        browser.get(&format!("/login?next={evil}&redirect_uri={evil}&return_to={evil}")).await;
     assert!(!page.location.as_ref().unwrap().contains("evil"));
     let callback = site.provider.authorize(&page.location.unwrap());
-    let page = browser.get(&format!("{}&next={evil}", callback.strip_prefix(PUBLIC).unwrap())).await;
+    let page =
+        browser.get(&format!("{}&next={evil}", callback.strip_prefix(PUBLIC).unwrap())).await;
     assert_eq!(page.location.as_deref(), Some("/"));
 }

@@ -11,7 +11,9 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use openidconnect::core::{CoreEdDsaPrivateSigningKey, CoreJwsSigningAlgorithm};
-use openidconnect::{AccessToken, IssuerUrl, JsonWebKeyId, PrivateSigningKey, StandardClaims, SubjectIdentifier};
+use openidconnect::{
+    AccessToken, IssuerUrl, JsonWebKeyId, PrivateSigningKey, StandardClaims, SubjectIdentifier,
+};
 use oubliette::openid::{ProviderIdToken, ProviderIdTokenClaims};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -52,7 +54,8 @@ impl Provider {
     pub(crate) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let issuer = format!("http://{}", listener.local_addr().unwrap());
-        let provider = Self { issuer, told: Arc::new(Mutex::new(Told { life: 3600, ..Told::default() })) };
+        let provider =
+            Self { issuer, told: Arc::new(Mutex::new(Told { life: 3600, ..Told::default() })) };
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(discovery))
             .route("/keys", get(keys))
@@ -73,8 +76,15 @@ impl Provider {
         let url = openidconnect::url::Url::parse(url).unwrap();
         assert_eq!(format!("{}/authorize", self.issuer), url.as_str().split('?').next().unwrap());
         let asked: Params = url.query_pairs().into_owned().collect();
-        assert_eq!((asked["client_id"].as_str(), asked["code_challenge_method"].as_str()), (CLIENT, "S256"));
-        assert!(asked["state"].len() > 20 && asked["nonce"].len() > 20 && asked["scope"].contains("openid"));
+        assert_eq!(
+            (asked["client_id"].as_str(), asked["code_challenge_method"].as_str()),
+            (CLIENT, "S256")
+        );
+        assert!(
+            asked["state"].len() > 20
+                && asked["nonce"].len() > 20
+                && asked["scope"].contains("openid")
+        );
         let mut told = self.told();
         let code = told.fresh("code");
         let back = format!("{}?code={code}&state={}", asked["redirect_uri"], asked["state"]);
@@ -103,8 +113,15 @@ impl Told {
 fn signing_key(number: u8) -> CoreEdDsaPrivateSigningKey {
     let mut der = vec![0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
     der.extend([number + 1; 32]);
-    let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", Base64::encode_string(&der));
-    CoreEdDsaPrivateSigningKey::from_ed25519_pem(&pem, Some(JsonWebKeyId::new(format!("key-{number}")))).unwrap()
+    let pem = format!(
+        "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+        Base64::encode_string(&der)
+    );
+    CoreEdDsaPrivateSigningKey::from_ed25519_pem(
+        &pem,
+        Some(JsonWebKeyId::new(format!("key-{number}"))),
+    )
+    .unwrap()
 }
 
 async fn discovery(State(provider): State<Provider>) -> Json<Value> {
@@ -121,8 +138,13 @@ async fn keys(State(provider): State<Provider>) -> Json<Value> {
     Json(json!({ "keys": [key] }))
 }
 
-async fn token(State(provider): State<Provider>, headers: HeaderMap, Form(asked): Form<Params>) -> Response {
-    let refused = |error: &str| (StatusCode::BAD_REQUEST, Json(json!({ "error": error }))).into_response();
+async fn token(
+    State(provider): State<Provider>,
+    headers: HeaderMap,
+    Form(asked): Form<Params>,
+) -> Response {
+    let refused =
+        |error: &str| (StatusCode::BAD_REQUEST, Json(json!({ "error": error }))).into_response();
     let basic = Base64::encode_string(format!("{CLIENT}:{}", SECRET.replace(' ', "+")).as_bytes());
     if headers["authorization"] != format!("Basic {basic}") {
         return refused("invalid_client");
@@ -130,9 +152,15 @@ async fn token(State(provider): State<Provider>, headers: HeaderMap, Form(asked)
     let mut told = provider.told();
     let nonce = match asked["grant_type"].as_str() {
         "authorization_code" => {
-            let Some(began) = told.codes.remove(&asked["code"]) else { return refused("invalid_grant") };
-            let challenge = Base64UrlUnpadded::encode_string(&Sha256::digest(asked["code_verifier"].as_bytes()));
-            if challenge != began["code_challenge"] || asked["redirect_uri"] != began["redirect_uri"] {
+            let Some(began) = told.codes.remove(&asked["code"]) else {
+                return refused("invalid_grant");
+            };
+            let challenge = Base64UrlUnpadded::encode_string(&Sha256::digest(
+                asked["code_verifier"].as_bytes(),
+            ));
+            if challenge != began["code_challenge"]
+                || asked["redirect_uri"] != began["redirect_uri"]
+            {
                 return refused("invalid_grant");
             }
             began["nonce"].clone()
@@ -170,13 +198,23 @@ fn id_token(issuer: &str, key: u8, nonce: String, access: &str) -> ProviderIdTok
     );
     let claims = claims.set_nonce(Some(openidconnect::Nonce::new(nonce)));
     let access = AccessToken::new(access.into());
-    ProviderIdToken::new(claims, &signing_key(key), CoreJwsSigningAlgorithm::EdDsa, Some(&access), None).unwrap()
+    ProviderIdToken::new(
+        claims,
+        &signing_key(key),
+        CoreJwsSigningAlgorithm::EdDsa,
+        Some(&access),
+        None,
+    )
+    .unwrap()
 }
 
 async fn api(State(provider): State<Provider>, headers: HeaderMap) -> Response {
-    let given = headers.get("authorization").and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let given =
+        headers.get("authorization").and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     match given {
-        Some(token) if provider.told().access.contains(token) => format!("hello, {token}").into_response(),
+        Some(token) if provider.told().access.contains(token) => {
+            format!("hello, {token}").into_response()
+        }
         _ => StatusCode::UNAUTHORIZED.into_response(),
     }
 }

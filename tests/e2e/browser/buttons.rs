@@ -22,7 +22,8 @@ async fn every_button_does_so_without_javascript() {
 
 async fn every_button(kind: Kind) {
     let site = Site::with(|options| Options { access_life: LONG, ..options }).await;
-    let (desk, phone, other) = (site.user(kind).await, site.user(kind).await, site.user(kind).await);
+    let (desk, phone, other) =
+        (site.user(kind).await, site.user(kind).await, site.user(kind).await);
     let all = [&desk, &phone, &other];
     let holds = async |expected: &[&str]| assert_eq!(who(&site.all_show_it(&all).await), expected);
     desk.has_apps_told_by("back").await;
@@ -118,12 +119,14 @@ async fn every_button(kind: Kind) {
 
 /// Tenant and user of each sign-in.
 fn who(held: &Held) -> Vec<String> {
-    let accounts =
-        held.iter().flat_map(|(tenant, accounts)| accounts.iter().map(move |(user, sign_ins)| (tenant, user, sign_ins)));
+    let accounts = held.iter().flat_map(|(tenant, accounts)| {
+        accounts.iter().map(move |(user, sign_ins)| (tenant, user, sign_ins))
+    });
     accounts
         .flat_map(|(tenant, user, sign_ins)| {
             sign_ins.values().map(move |tokens| {
-                let kinds: BTreeSet<_> = tokens.iter().map(|token| token.split(' ').next().unwrap()).collect();
+                let kinds: BTreeSet<_> =
+                    tokens.iter().map(|token| token.split(' ').next().unwrap()).collect();
                 assert_eq!(kinds, BTreeSet::from(["access", "id", "refresh"]), "{user}");
                 format!("{tenant} {user}")
             })
@@ -137,7 +140,8 @@ async fn told(users: &[&User], expected: &[(&str, &str)]) {
         let events = user.shown().await.unwrap().events;
         let newest = &events[..expected.len()];
         assert!(newest.iter().all(|event| event.micros.parse::<u64>().unwrap() > 0), "{events:?}");
-        let newest: Vec<_> = newest.iter().map(|event| (event.signal.as_str(), event.scope.as_str())).collect();
+        let newest: Vec<_> =
+            newest.iter().map(|event| (event.signal.as_str(), event.scope.as_str())).collect();
         assert_eq!(newest, expected);
     }
 }
@@ -146,7 +150,12 @@ async fn told(users: &[&User], expected: &[(&str, &str)]) {
 #[tokio::test]
 #[ignore = "needs Chromium: tests/e2e/browser/run"]
 async fn a_late_refresh_brings_nobody_back() {
-    let site = Site::with(|options| Options { access_life: LONG, slow_refresh: Duration::from_secs(5), ..options }).await;
+    let site = Site::with(|options| Options {
+        access_life: LONG,
+        slow_refresh: Duration::from_secs(5),
+        ..options
+    })
+    .await;
     let (jane, joe) = (site.user(Kind::USUAL).await, site.user(Kind::USUAL).await);
     jane.signs_in("jane", "contoso").await;
     joe.signs_in("joe", "contoso").await;
@@ -172,7 +181,8 @@ async fn a_late_refresh_brings_nobody_back() {
 #[tokio::test]
 #[ignore = "needs Chromium: tests/e2e/browser/run"]
 async fn a_call_refreshes_what_is_due() {
-    let site = Site::with(|options| Options { access_life: Duration::from_secs(3), ..options }).await;
+    let site =
+        Site::with(|options| Options { access_life: Duration::from_secs(3), ..options }).await;
     let jane = site.user(Kind::USUAL).await;
     jane.signs_in("jane", "contoso").await;
     let before = site.all_show_it(&[&jane]).await;

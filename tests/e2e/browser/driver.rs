@@ -40,7 +40,9 @@ impl Driver {
         command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().expect("start these tests with tests/e2e/browser/run");
         let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
-        while let Some(line) = tokio::time::timeout(PATIENCE, output.next_line()).await.unwrap().unwrap() {
+        while let Some(line) =
+            tokio::time::timeout(PATIENCE, output.next_line()).await.unwrap().unwrap()
+        {
             if let Some((_, port)) = line.split_once("started successfully on port ") {
                 let port = port.trim_end_matches('.').parse().unwrap();
                 return Self { port, child, _output: output };
@@ -68,7 +70,10 @@ impl Driver {
         let http = Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
         let url = format!("http://127.0.0.1:{}/session", self.port);
         let mut browser = Browser { url, http };
-        let made = browser.send(Method::POST, "", json!({"capabilities": {"alwaysMatch": wanted}})).await.unwrap();
+        let made = browser
+            .send(Method::POST, "", json!({"capabilities": {"alwaysMatch": wanted}}))
+            .await
+            .unwrap();
         browser.url = format!("{}/{}", browser.url, made["sessionId"].as_str().unwrap());
         browser
     }
@@ -77,9 +82,12 @@ impl Driver {
 impl Drop for Driver {
     /// Killed, it would leave its browsers behind.
     fn drop(&mut self) {
-        let Ok(mut connection) = std::net::TcpStream::connect(("127.0.0.1", self.port)) else { return };
+        let Ok(mut connection) = std::net::TcpStream::connect(("127.0.0.1", self.port)) else {
+            return;
+        };
         _ = connection.set_read_timeout(Some(Duration::from_secs(10)));
-        _ = connection.write_all(b"GET /shutdown HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
+        _ = connection
+            .write_all(b"GET /shutdown HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
         _ = connection.read_to_end(&mut Vec::new());
         let deadline = Instant::now() + Duration::from_secs(10);
         while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
@@ -123,7 +131,9 @@ impl Browser {
 
     /// The text of the first such element, as it is seen. (In one step: pages change.)
     pub(crate) async fn text(&self, css: &str) -> String {
-        let text = self.run("return document.querySelector(arguments[0])?.innerText ?? null", json!([css])).await;
+        let text = self
+            .run("return document.querySelector(arguments[0])?.innerText ?? null", json!([css]))
+            .await;
         text.as_str().unwrap_or_else(|| panic!("there is no {css}")).to_owned()
     }
 
@@ -132,12 +142,15 @@ impl Browser {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let clicked = match self.find(css).await {
-                Ok(element) => self.send(Method::POST, &format!("/element/{element}/click"), json!({})).await,
+                Ok(element) => {
+                    self.send(Method::POST, &format!("/element/{element}/click"), json!({})).await
+                }
                 Err(wrong) => Err(wrong),
             };
             match clicked {
                 Ok(_) => return,
-                Err(wrong) if wrong.kind.starts_with("stale element") && Instant::now() < deadline => {}
+                Err(wrong)
+                    if wrong.kind.starts_with("stale element") && Instant::now() < deadline => {}
                 Err(wrong) => {
                     let (address, source) = (self.address().await, self.source().await);
                     panic!("{css} at {address}: {}: {}\n{source}", wrong.kind, wrong.words);
@@ -161,9 +174,15 @@ impl Browser {
     pub(crate) async fn press(&self, keys: &str) {
         let strokes: Vec<_> = keys
             .chars()
-            .flat_map(|key| [json!({"type": "keyDown", "value": key}), json!({"type": "keyUp", "value": key})])
+            .flat_map(|key| {
+                [json!({"type": "keyDown", "value": key}), json!({"type": "keyUp", "value": key})]
+            })
             .collect();
-        self.post("/actions", json!({"actions": [{"type": "key", "id": "keys", "actions": strokes}]})).await;
+        self.post(
+            "/actions",
+            json!({"actions": [{"type": "key", "id": "keys", "actions": strokes}]}),
+        )
+        .await;
     }
 
     /// What the script returns: works in browsers without JavaScript too, where it is the pages' own that do not run.
@@ -184,7 +203,11 @@ impl Browser {
     /// What the pages had the browser complain of, since it was last asked: what a policy forbade, what was not found, errors of scripts.
     pub(crate) async fn complaints(&self) -> Vec<String> {
         let log = self.post("/se/log", json!({"type": "browser"})).await;
-        let grave = log.as_array().unwrap().iter().filter(|entry| entry["level"] != "INFO" && entry["level"] != "DEBUG");
+        let grave = log
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|entry| entry["level"] != "INFO" && entry["level"] != "DEBUG");
         grave.map(|entry| entry["message"].as_str().unwrap().to_owned()).collect()
     }
 
@@ -193,16 +216,22 @@ impl Browser {
     }
 
     async fn find(&self, css: &str) -> Result<String, Wrong> {
-        let found = self.send(Method::POST, "/element", json!({"using": "css selector", "value": css})).await?;
+        let found = self
+            .send(Method::POST, "/element", json!({"using": "css selector", "value": css}))
+            .await?;
         Ok(found[ELEMENT].as_str().unwrap().to_owned())
     }
 
     async fn get(&self, path: &str) -> Value {
-        self.send(Method::GET, path, Value::Null).await.unwrap_or_else(|wrong| panic!("{path}: {}: {}", wrong.kind, wrong.words))
+        self.send(Method::GET, path, Value::Null)
+            .await
+            .unwrap_or_else(|wrong| panic!("{path}: {}: {}", wrong.kind, wrong.words))
     }
 
     async fn post(&self, path: &str, body: Value) -> Value {
-        self.send(Method::POST, path, body).await.unwrap_or_else(|wrong| panic!("{path}: {}: {}", wrong.kind, wrong.words))
+        self.send(Method::POST, path, body)
+            .await
+            .unwrap_or_else(|wrong| panic!("{path}: {}: {}", wrong.kind, wrong.words))
     }
 
     async fn send(&self, method: Method, path: &str, body: Value) -> Result<Value, Wrong> {

@@ -7,7 +7,11 @@ use crate::examples::web_app::Options;
 #[tokio::test]
 #[ignore = "needs Chromium: tests/e2e/browser/run"]
 async fn the_front_channel_needs_no_cookie() {
-    for kind in [Kind::USUAL, Kind { third_party_cookies: true, ..Kind::USUAL }, Kind { javascript: false, ..Kind::USUAL }] {
+    for kind in [
+        Kind::USUAL,
+        Kind { third_party_cookies: true, ..Kind::USUAL },
+        Kind { javascript: false, ..Kind::USUAL },
+    ] {
         let site = Site::with(|options| Options { access_life: LONG, ..options }).await;
         let (jane, joe) = (site.user(kind).await, site.user(kind).await);
         jane.has_apps_told_by("front").await;
@@ -27,9 +31,13 @@ async fn the_front_channel_needs_no_cookie() {
         jane.comes().await;
         let held = site.all_show_it(&[&jane, &joe]).await;
         assert_eq!(held["contoso"].keys().collect::<Vec<_>>(), ["joe"]);
-        assert_eq!((jane.is().await, joe.is().await.map(|(user, _)| user)), (None, Some("joe".into())));
+        assert_eq!(
+            (jane.is().await, joe.is().await.map(|(user, _)| user)),
+            (None, Some("joe".into()))
+        );
         let events = jane.shown().await.unwrap().events;
-        let told: Vec<_> = events.iter().map(|event| (event.signal.as_str(), event.scope.as_str())).collect();
+        let told: Vec<_> =
+            events.iter().map(|event| (event.signal.as_str(), event.scope.as_str())).collect();
         assert_eq!(told, [("front-channel", "session")], "{kind:?}");
         assert_eq!(jane.browser.complaints().await, [""; 0], "{kind:?}");
         site.stop().await;

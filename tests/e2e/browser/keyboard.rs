@@ -52,7 +52,9 @@ async fn focus(browser: &Browser, css: &str) {
     browser.run("document.activeElement.blur(); getSelection().removeAllRanges()", json!([])).await;
     for _ in 0..100 {
         browser.press(TAB).await;
-        if browser.run("return document.activeElement.matches(arguments[0])", json!([css])).await == true {
+        if browser.run("return document.activeElement.matches(arguments[0])", json!([css])).await
+            == true
+        {
             return;
         }
     }

@@ -7,12 +7,14 @@ use serde_json::{Value, json};
 use super::driver::Browser;
 
 /// Width and height, in CSS pixels.
-const SCREENS: [(&str, u32, u32, bool); 2] = [("desktop", 1280, 900, false), ("phone", 360, 740, true)];
+const SCREENS: [(&str, u32, u32, bool); 2] =
+    [("desktop", 1280, 900, false), ("phone", 360, 740, true)];
 
 /// Checks this state of a page, and leaves pictures of it under this name.
 pub(crate) async fn look(browser: &Browser, name: &str) {
     for (screen, width, height, mobile) in SCREENS {
-        let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 2, "mobile": mobile});
+        let metrics =
+            json!({"width": width, "height": height, "deviceScaleFactor": 2, "mobile": mobile});
         browser.command("Emulation.setDeviceMetricsOverride", metrics).await;
         picture(browser, &format!("{name}-{screen}")).await;
         let wide = browser.run(WIDER, json!([])).await;
@@ -35,14 +37,21 @@ return [...document.querySelectorAll('body *')].filter(node => node.getBoundingC
 /// The whole page, also what is scrolled out of sight.
 async fn picture(browser: &Browser, name: &str) {
     let Some(folder) = std::env::var_os("SCREENSHOTS") else { return };
-    let taken = browser.command("Page.captureScreenshot", json!({"format": "png", "captureBeyondViewport": true})).await;
-    let bytes = <base64ct::Base64 as base64ct::Encoding>::decode_vec(taken["data"].as_str().unwrap()).unwrap();
+    let taken = browser
+        .command("Page.captureScreenshot", json!({"format": "png", "captureBeyondViewport": true}))
+        .await;
+    let bytes =
+        <base64ct::Base64 as base64ct::Encoding>::decode_vec(taken["data"].as_str().unwrap())
+            .unwrap();
     std::fs::write(Path::new(&folder).join(format!("{name}.png")), bytes).unwrap();
 }
 
 /// What is serious or critical: rule, help, and the first elements.
 async fn axe(browser: &Browser) -> Vec<String> {
-    let script = std::fs::read_to_string(std::env::var_os("AXE").expect("start these tests with tests/e2e/browser/run")).unwrap();
+    let script = std::fs::read_to_string(
+        std::env::var_os("AXE").expect("start these tests with tests/e2e/browser/run"),
+    )
+    .unwrap();
     browser.run(&script, json!([])).await;
     let found = browser.run_async(CHECK, json!([])).await;
     assert!(found["passes"].as_u64().unwrap() > 10, "axe-core has checked nothing: {found}");

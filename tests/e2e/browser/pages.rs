@@ -11,8 +11,10 @@ use crate::examples::web_app::Options;
 #[ignore = "needs Chromium: tests/e2e/browser/run"]
 async fn every_page_is_for_everybody() {
     let slow = std::time::Duration::from_secs(5);
-    let site = Site::with(|options| Options { access_life: LONG, slow_refresh: slow, ..options }).await;
-    let (jane, max, joe) = (site.user(Kind::USUAL).await, site.user(Kind::USUAL).await, site.user(Kind::USUAL).await);
+    let site =
+        Site::with(|options| Options { access_life: LONG, slow_refresh: slow, ..options }).await;
+    let (jane, max, joe) =
+        (site.user(Kind::USUAL).await, site.user(Kind::USUAL).await, site.user(Kind::USUAL).await);
     let urls = &site.running.urls;
     look(&jane.browser, "app-nobody").await;
     jane.browser.leaves_by("#sign-in").await;
@@ -74,12 +76,20 @@ async fn no_page_fetches_anything_from_elsewhere() {
     for url in [&urls.app, &urls.other, &urls.provider] {
         user.browser.open(url).await;
         let fetched = user.browser.run(FETCHED, json!([])).await;
-        let fetched: Vec<_> = fetched.as_array().unwrap().iter().map(|url| url.as_str().unwrap()).collect();
+        let fetched: Vec<_> =
+            fetched.as_array().unwrap().iter().map(|url| url.as_str().unwrap()).collect();
         assert!(!fetched.is_empty(), "{url}");
-        assert!(fetched.iter().all(|fetched| fetched.starts_with(&format!("{url}/"))), "{url}: {fetched:?}");
+        assert!(
+            fetched.iter().all(|fetched| fetched.starts_with(&format!("{url}/"))),
+            "{url}: {fetched:?}"
+        );
         // And a script in the page would not run.
         user.browser.run(INLINE, json!([])).await;
-        assert_eq!(user.browser.run("return window.ran === undefined", json!([])).await, true, "{url}");
+        assert_eq!(
+            user.browser.run("return window.ran === undefined", json!([])).await,
+            true,
+            "{url}"
+        );
     }
     site.stop().await;
 }
@@ -104,7 +114,8 @@ async fn no_token_is_in_a_page() {
     for account in store.accounts(oubliette::Page::first(10)).await.unwrap().accounts {
         let client = oubliette::ClientId::new("web").unwrap();
         for live in account.sign_ins {
-            let access = live.access_token(&oubliette::AccessQuery::new(client.clone())).unwrap().unwrap();
+            let access =
+                live.access_token(&oubliette::AccessQuery::new(client.clone())).unwrap().unwrap();
             let refresh = live.refresh_token(&client).unwrap().unwrap();
             let id = live.id_token(&client).unwrap().unwrap();
             for secret in [access.secret.expose(), refresh.secret.expose(), id.secret.expose()] {

@@ -20,8 +20,13 @@ async fn third_party_cookies_are_blocked_where_a_test_says_so() {
     let (driver, seen) = (Driver::start().await, Seen::default());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let frame = format!(r#"<!doctype html><title>Provider</title><iframe src="http://127.0.0.1:{port}/framed"></iframe>"#);
-    let set = AppendHeaders([(header::SET_COOKIE, "lax=1; SameSite=Lax"), (header::SET_COOKIE, "none=1; SameSite=None; Secure")]);
+    let frame = format!(
+        r#"<!doctype html><title>Provider</title><iframe src="http://127.0.0.1:{port}/framed"></iframe>"#
+    );
+    let set = AppendHeaders([
+        (header::SET_COOKIE, "lax=1; SameSite=Lax"),
+        (header::SET_COOKIE, "none=1; SameSite=None; Secure"),
+    ]);
     let router = Router::new()
         .route("/", get(move || async move { (set, Html("<!doctype html><title>App</title>")) }))
         .route("/framed", get(framed))
@@ -49,7 +54,8 @@ async fn framed(State(seen): State<Seen>, headers: HeaderMap) {
 #[ignore = "needs Chromium: tests/e2e/browser/run"]
 async fn pages_have_no_javascript_where_a_test_says_so() {
     let driver = Driver::start().await;
-    let page = "data:text/html,<p id=p>off<script>document.getElementById('p').textContent='on'</script>";
+    let page =
+        "data:text/html,<p id=p>off<script>document.getElementById('p').textContent='on'</script>";
     for (javascript, expected) in [(false, "off"), (true, "on")] {
         let browser = driver.browser(Kind { javascript, ..Kind::USUAL }).await;
         browser.open(Url::parse(page).unwrap().as_str()).await;

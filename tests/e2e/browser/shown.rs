@@ -81,9 +81,14 @@ pub(crate) async fn held(store: &AsyncTokenStore, client: &ClientId) -> (Held, (
         for account in accounts.accounts {
             let subject = account.id.subject().unwrap().sub().to_owned();
             for live in account.sign_ins {
-                let access = live.access_token(&AccessQuery::new(client.clone()).even_if_expired()).unwrap();
                 let access =
-                    access.map(|token| format!("access until {:.0}", Timestamp::try_from(token.expires_at.unwrap()).unwrap()));
+                    live.access_token(&AccessQuery::new(client.clone()).even_if_expired()).unwrap();
+                let access = access.map(|token| {
+                    format!(
+                        "access until {:.0}",
+                        Timestamp::try_from(token.expires_at.unwrap()).unwrap()
+                    )
+                });
                 let refresh = live.refresh_token(client).unwrap().map(|_| "refresh".into());
                 let id = live.id_token(client).unwrap().map(|_| "id".into());
                 let tokens = [access, refresh, id].into_iter().flatten().collect();

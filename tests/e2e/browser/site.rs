@@ -52,7 +52,9 @@ impl Site {
             until(async || {
                 let (shown, (held, ledger)) = (user.shown().await?, self.held().await);
                 let is_so = shown.held == held && shown.ledger == ledger;
-                is_so.then_some(()).ok_or_else(|| format!("{shown:?} is shown, {held:?} and {ledger:?} is so"))
+                is_so
+                    .then_some(())
+                    .ok_or_else(|| format!("{shown:?} is shown, {held:?} and {ledger:?} is so"))
             })
             .await;
         }
@@ -77,7 +79,11 @@ impl User {
     pub(crate) async fn shown(&self) -> Result<Shown, String> {
         match Shown::on(&self.browser).await {
             Some(shown) => Ok(shown),
-            None => Err(format!("{} is not the app's page: {}", self.browser.address().await, self.browser.source().await)),
+            None => Err(format!(
+                "{} is not the app's page: {}",
+                self.browser.address().await,
+                self.browser.source().await
+            )),
         }
     }
 
@@ -143,7 +149,10 @@ impl User {
 
     /// Waits for what has such an element.
     pub(crate) async fn sees(&self, css: &str) {
-        until(async || self.browser.has(css).await.then_some(()).ok_or_else(|| format!("{css} is not there"))).await;
+        until(async || {
+            self.browser.has(css).await.then_some(()).ok_or_else(|| format!("{css} is not there"))
+        })
+        .await;
     }
 
     /// As the page says: user and tenant.

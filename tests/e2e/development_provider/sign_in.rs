@@ -17,11 +17,16 @@ async fn one_sign_in_is_for_all_apps() {
     let sessions = site.provider.sessions();
     let apps = vec!["other-app".to_owned(), ID.to_owned()];
     assert_eq!(
-        sessions.iter().map(|(user, tenant, _, apps)| (user.as_str(), tenant.as_str(), apps)).collect::<Vec<_>>(),
+        sessions
+            .iter()
+            .map(|(user, tenant, _, apps)| (user.as_str(), tenant.as_str(), apps))
+            .collect::<Vec<_>>(),
         [("jane", "contoso", &apps)]
     );
     // Another browser is asked.
-    assert!(Browser::new().open(&format!("{}/sign-in", site.other)).await.text.contains("Sign in as"));
+    assert!(
+        Browser::new().open(&format!("{}/sign-in", site.other)).await.text.contains("Sign in as")
+    );
 }
 
 #[tokio::test]
@@ -66,16 +71,26 @@ async fn a_user_can_be_hinted_at_and_another_chosen() {
 #[tokio::test]
 async fn what_is_not_registered_is_not_redirected_to() {
     let site = Site::open().await;
-    for (name, value) in [("redirect_uri", "http://127.0.0.1:9/callback"), ("redirect_uri", ""), ("client_id", "another")] {
+    for (name, value) in [
+        ("redirect_uri", "http://127.0.0.1:9/callback"),
+        ("redirect_uri", ""),
+        ("client_id", "another"),
+    ] {
         let page = Browser::new().open(&site.authorize(&[(name, value)])).await;
         assert_eq!(page.status, StatusCode::BAD_REQUEST, "{name}");
     }
-    for (name, value) in
-        [("code_challenge", ""), ("code_challenge_method", "plain"), ("scope", "api.read"), ("response_type", "token")]
-    {
+    for (name, value) in [
+        ("code_challenge", ""),
+        ("code_challenge_method", "plain"),
+        ("scope", "api.read"),
+        ("response_type", "token"),
+    ] {
         let url = site.authorize(&[(name, value)]);
         let url = if value.is_empty() { url.replace("code_challenge=&", "") } else { url };
-        assert!(Browser::new().open(&url).await.url.as_str().contains("/callback?error="), "{name}");
+        assert!(
+            Browser::new().open(&url).await.url.as_str().contains("/callback?error="),
+            "{name}"
+        );
     }
 }
 
@@ -93,11 +108,16 @@ async fn a_choice_counts_from_our_page_and_once() {
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
     assert!(site.provider.sessions().is_empty());
     page.url = ours;
-    for (who, status) in [("jane contoso", StatusCode::OK), ("jane contoso", StatusCode::BAD_REQUEST)] {
+    for (who, status) in
+        [("jane contoso", StatusCode::OK), ("jane contoso", StatusCode::BAD_REQUEST)]
+    {
         assert_eq!(browser.press(&page, to.as_str(), &[("as", who)]).await.status, status);
     }
     let page = browser.open(&site.authorize(&[]).replace("state", "prompt=login&state")).await;
-    assert_eq!(browser.press(&page, "/sign-in", &[("as", "jane fabrikam")]).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        browser.press(&page, "/sign-in", &[("as", "jane fabrikam")]).await.status,
+        StatusCode::BAD_REQUEST
+    );
 }
 
 /// As the app is to show, and all that it may lead to.
@@ -111,6 +131,11 @@ async fn its_pages_may_frame_and_lead_to_its_apps_alone() {
             site.app.as_str().min(&site.other),
             site.app.as_str().max(&site.other)
         )));
-        assert!(page.policy.contains("default-src 'none'") && page.policy.contains("frame-ancestors 'none'"), "{}", page.policy);
+        assert!(
+            page.policy.contains("default-src 'none'")
+                && page.policy.contains("frame-ancestors 'none'"),
+            "{}",
+            page.policy
+        );
     }
 }

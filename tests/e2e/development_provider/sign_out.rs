@@ -21,18 +21,32 @@ async fn signing_out_of_one_app_is_told_to_the_other() {
             assert!(jane.is_in_other_app(&site).await);
             let (page, before) = (jane.open(&format!("{from}/")).await, site.provider.counts());
             let page = jane.press(&page, action, &[]).await;
-            assert!(!jane.is_signed_in(&site).await && !jane.is_in_other_app(&site).await, "{by:?} {action}");
+            assert!(
+                !jane.is_signed_in(&site).await && !jane.is_in_other_app(&site).await,
+                "{by:?} {action}"
+            );
             assert!(site.lives("jane").await.is_empty() && jane.calls_api(&site).await.is_none());
             assert!(site.provider.sessions().is_empty());
             // Frames are a page of their own, with a way on; else she is back at once.
             let on = format!(r#"<a id="continue" href="{from}/"#);
             match by {
-                Tell::BackChannel => assert_eq!(page.url.as_str().split('?').next(), Some(format!("{from}/").as_str())),
-                _ => assert!(page.url.path() == "/end-session" && page.text.contains(&on), "{}", page.text),
+                Tell::BackChannel => assert_eq!(
+                    page.url.as_str().split('?').next(),
+                    Some(format!("{from}/").as_str())
+                ),
+                _ => assert!(
+                    page.url.path() == "/end-session" && page.text.contains(&on),
+                    "{}",
+                    page.text
+                ),
             }
-            let (after, posts) = (site.provider.counts(), if by == Tell::FrontChannel { 0 } else { 2 });
+            let (after, posts) =
+                (site.provider.counts(), if by == Tell::FrontChannel { 0 } else { 2 });
             assert_eq!((after.told - before.told, after.not_told), (posts, 0));
-            assert_eq!(page.text.matches("<iframe ").count(), if by == Tell::BackChannel { 0 } else { 2 });
+            assert_eq!(
+                page.text.matches("<iframe ").count(),
+                if by == Tell::BackChannel { 0 } else { 2 }
+            );
         }
     }
 }
@@ -41,24 +55,42 @@ async fn signing_out_of_one_app_is_told_to_the_other() {
 async fn signing_out_at_the_provider_here_and_everywhere() {
     let site = Site::open().await;
     for by in CHANNELS {
-        for (action, with, left) in [("/end-session/answer", [("answer", "yes")], 1), ("/end-everywhere", [("", "")], 0)] {
+        for (action, with, left) in
+            [("/end-session/answer", [("answer", "yes")], 1), ("/end-everywhere", [("", "")], 0)]
+        {
             site.provider.tell(by);
             let (mut laptop, mut phone, mut joe) = (Browser::new(), Browser::new(), Browser::new());
-            for (browser, who) in [(&mut laptop, "jane contoso"), (&mut phone, "jane contoso"), (&mut joe, "joe contoso")] {
+            for (browser, who) in [
+                (&mut laptop, "jane contoso"),
+                (&mut phone, "jane contoso"),
+                (&mut joe, "joe contoso"),
+            ] {
                 browser.sign_in(&site, who).await;
             }
             let page = laptop.open(&site.at_provider("/")).await;
             assert!(page.text.contains("You have 1 more of them"));
             let page = laptop.press(&page, action, &with).await;
-            assert!(page.text.contains("You are signed out") && page.text.contains(r#"data-client="web-app""#), "{}", page.text);
+            assert!(
+                page.text.contains("You are signed out")
+                    && page.text.contains(r#"data-client="web-app""#),
+                "{}",
+                page.text
+            );
             let jane = |(user, ..): &(String, String, String, Vec<String>)| user == "jane";
-            assert_eq!(site.provider.sessions().iter().filter(|session| jane(session)).count(), left);
+            assert_eq!(
+                site.provider.sessions().iter().filter(|session| jane(session)).count(),
+                left
+            );
             // The app's own policy takes the account in both cases.
             assert!(!laptop.is_signed_in(&site).await && !phone.is_signed_in(&site).await);
             assert!(joe.is_signed_in(&site).await);
             site.provider.end_everywhere("jane").await;
             site.provider.end_everywhere("joe").await;
-            assert_eq!(joe.is_signed_in(&site).await, by == Tell::FrontChannel, "a server has no frames");
+            assert_eq!(
+                joe.is_signed_in(&site).await,
+                by == Tell::FrontChannel,
+                "a server has no frames"
+            );
         }
     }
 }
@@ -75,7 +107,8 @@ async fn the_switch_says_by_which_channels() {
         jane.sign_in(&site, "jane contoso").await;
         let page = jane.open(&site.at_provider("/")).await;
         let page = jane.press(&page, "/end-session/answer", &[("answer", "yes")]).await;
-        let count = |channel: &str| page.text.matches(&format!(r#"data-channel="{channel}""#)).count();
+        let count =
+            |channel: &str| page.text.matches(&format!(r#"data-channel="{channel}""#)).count();
         assert_eq!((count("back"), count("front")), (back, front), "{value}");
         assert_eq!(page.text.contains(r#"data-status="200""#), back == 1);
     }
@@ -93,7 +126,12 @@ async fn who_shows_no_id_token_of_the_session_is_asked_about() {
     let joes = token.secret.expose();
     let back = format!("client_id=web-app&post_logout_redirect_uri={}/&state=x", site.app);
     let end = |query: &str| site.at_provider(&format!("/end-session?{query}"));
-    for query in ["".to_owned(), back.clone(), format!("id_token_hint={joes}&{back}"), format!("id_token_hint=ey.ey.ey&{back}")] {
+    for query in [
+        "".to_owned(),
+        back.clone(),
+        format!("id_token_hint={joes}&{back}"),
+        format!("id_token_hint=ey.ey.ey&{back}"),
+    ] {
         let page = jane.open(&end(&query)).await;
         assert!(page.status == StatusCode::OK && page.text.contains("Sign out?"), "{query}");
         let page = jane.press(&page, "/end-session/answer", &[("answer", "no")]).await;
@@ -104,7 +142,11 @@ async fn who_shows_no_id_token_of_the_session_is_asked_about() {
     site.provider.tell(Tell::BackChannel);
     let page = jane.open(&end(evil)).await;
     let page = jane.press(&page, "/end-session/answer", &[("answer", "yes")]).await;
-    assert!(page.text.contains("You are signed out") && !page.text.contains("127.0.0.1:9/"), "{}", page.text);
+    assert!(
+        page.text.contains("You are signed out") && !page.text.contains("127.0.0.1:9/"),
+        "{}",
+        page.text
+    );
     assert!(!jane.is_signed_in(&site).await && joe.is_signed_in(&site).await);
     // And nobody signs out by another site's form.
     let mut page = joe.open(&site.at_provider("/")).await;

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use openidconnect::reqwest::{Method, StatusCode};
 use oubliette::logout::{Issuer, Issuers, Keys, ReqwestClient, sign_out_routes};
-use oubliette::{AccountId, AsyncSignIn, AsyncTokenStore, ClientId, KeySource, Subject, TokenStore};
+use oubliette::{
+    AccountId, AsyncSignIn, AsyncTokenStore, ClientId, KeySource, Subject, TokenStore,
+};
 use tokio::net::TcpListener;
 
 use crate::examples::axum_login::{Config, app};
@@ -26,7 +28,8 @@ pub(crate) struct Site {
 impl Site {
     pub(crate) async fn open() -> Self {
         let listen = || async { TcpListener::bind("127.0.0.1:0").await.unwrap() };
-        let (at_app, at_other, at_api, at_provider) = (listen().await, listen().await, listen().await, listen().await);
+        let (at_app, at_other, at_api, at_provider) =
+            (listen().await, listen().await, listen().await, listen().await);
         let url = |listener: &TcpListener| format!("http://{}", listener.local_addr().unwrap());
         let (app_url, other, api_url) = (url(&at_app), url(&at_other), url(&at_api));
         let issuer = url(&at_provider).replace("127.0.0.1", "localhost");
@@ -39,14 +42,23 @@ impl Site {
             front_channel: Some(format!("{app_url}/logout/front-channel")),
         };
         let clients = vec![web, other_app::registration(&other)];
-        let provider = provider::serve(at_provider, issuer.clone(), clients, Duration::from_secs(60)).await;
+        let provider =
+            provider::serve(at_provider, issuer.clone(), clients, Duration::from_secs(60)).await;
         other_app::serve(at_other, other.clone(), issuer.clone()).unwrap();
         let secrets = (ID.to_owned(), SECRET.to_owned());
-        let config = api::Config { issuer: issuer.clone(), client_id: secrets.0.clone(), client_secret: secrets.1.clone() };
+        let config = api::Config {
+            issuer: issuer.clone(),
+            client_id: secrets.0.clone(),
+            client_secret: secrets.1.clone(),
+        };
         api::serve(at_api, config).unwrap();
 
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let store = TokenStore::builder(folder.path().join("tokens")).key(KeySource::bytes([7; 32])).open_async().await.unwrap();
+        let store = TokenStore::builder(folder.path().join("tokens"))
+            .key(KeySource::bytes([7; 32]))
+            .open_async()
+            .await
+            .unwrap();
         let config = Config {
             issuer: issuer.clone(),
             client_id: secrets.0,
@@ -56,7 +68,11 @@ impl Site {
             scopes: "openid offline_access api.read".into(),
         };
         let known = oubliette::openid::Provider::generic(&issuer).unwrap();
-        let known = Issuer::new(known, ClientId::new(ID).unwrap(), Keys::discovered(ReqwestClient::new().unwrap()));
+        let known = Issuer::new(
+            known,
+            ClientId::new(ID).unwrap(),
+            Keys::discovered(ReqwestClient::new().unwrap()),
+        );
         let routes = sign_out_routes(store.clone(), Issuers::new([known]).unwrap());
         let router = app(config, routes.receiver()).await.unwrap().merge(routes);
         tokio::spawn(axum::serve(at_app, router).into_future());
@@ -85,12 +101,21 @@ impl Browser {
     pub(crate) async fn sign_in(&mut self, site: &Site, who: &str) -> Page {
         let page = self.open(&format!("{}/login", site.app)).await;
         let page = self.choose(page, who).await;
-        assert!(page.url.as_str() == format!("{}/", site.app) && page.text.contains("Sign out"), "{}: {}", page.url, page.text);
+        assert!(
+            page.url.as_str() == format!("{}/", site.app) && page.text.contains("Sign out"),
+            "{}: {}",
+            page.url,
+            page.text
+        );
         page
     }
 
     pub(crate) async fn choose(&mut self, page: Page, who: &str) -> Page {
-        if page.text.contains(r#"action="/sign-in""#) { self.press(&page, "/sign-in", &[("as", who)]).await } else { page }
+        if page.text.contains(r#"action="/sign-in""#) {
+            self.press(&page, "/sign-in", &[("as", who)]).await
+        } else {
+            page
+        }
     }
 
     pub(crate) async fn is_signed_in(&mut self, site: &Site) -> bool {
@@ -103,7 +128,8 @@ impl Browser {
 
     /// What the API says to the app, which asks with the user's token; nothing if the app has her sign in again.
     pub(crate) async fn calls_api(&mut self, site: &Site) -> Option<String> {
-        let page = self.send(Method::GET, format!("{}/api", site.app).parse().unwrap(), None, None).await;
+        let page =
+            self.send(Method::GET, format!("{}/api", site.app).parse().unwrap(), None, None).await;
         (page.status == StatusCode::OK).then_some(page.text)
     }
 }

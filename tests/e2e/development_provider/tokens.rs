@@ -38,22 +38,34 @@ impl Site {
     }
 
     async fn post(&self, path: &str, secret: &str, asked: &[(&str, &str)]) -> Value {
-        let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        let encoded =
+            |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(asked).finish();
-        let request = Client::new().post(self.at_provider(path)).basic_auth(ID, Some(encoded(secret)));
-        let request = request.header("content-type", "application/x-www-form-urlencoded").body(body);
+        let request =
+            Client::new().post(self.at_provider(path)).basic_auth(ID, Some(encoded(secret)));
+        let request =
+            request.header("content-type", "application/x-www-form-urlencoded").body(body);
         serde_json::from_slice(&request.send().await.unwrap().bytes().await.unwrap()).unwrap()
     }
 
     async fn redeem(&self, code: &str, verifier: &str, secret: &str) -> Value {
         let callback = format!("{}/callback", self.app);
-        let asked =
-            [("grant_type", "authorization_code"), ("code", code), ("redirect_uri", &callback), ("code_verifier", verifier)];
+        let asked = [
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", &callback),
+            ("code_verifier", verifier),
+        ];
         self.post("/token", secret, &asked).await
     }
 
     async fn refresh(&self, token: &str, more: (&str, &str)) -> Value {
-        self.post("/token", SECRET, &[("grant_type", "refresh_token"), ("refresh_token", token), more]).await
+        self.post(
+            "/token",
+            SECRET,
+            &[("grant_type", "refresh_token"), ("refresh_token", token), more],
+        )
+        .await
     }
 
     async fn is_active(&self, token: &str) -> bool {
@@ -94,7 +106,10 @@ async fn the_id_token_says_who_where_and_in_which_session() {
         (site.provider.issuer().into(), ID.into(), site.provider.sessions()[0].2.clone())
     );
     let next = claims(&site.refresh(tokens["refresh_token"].as_str().unwrap(), ("", "")).await);
-    assert_eq!((&next["sid"], &next["tenant"], &next["nonce"]), (&first["sid"], &first["tenant"], &Value::Null));
+    assert_eq!(
+        (&next["sid"], &next["tenant"], &next["nonce"]),
+        (&first["sid"], &first["tenant"], &Value::Null)
+    );
 }
 
 #[tokio::test]
@@ -127,8 +142,14 @@ async fn refresh_tokens_rotate_and_one_that_comes_again_ends_them() {
     let token = |tokens: &Value, name: &str| tokens[name].as_str().unwrap().to_owned();
     let second = site.refresh(&token(&first, "refresh_token"), ("", "")).await;
     assert!(site.is_active(&token(&second, "access_token")).await);
-    assert_eq!(site.refresh(&token(&first, "refresh_token"), ("", "")).await["error"], "invalid_grant");
-    assert_eq!(site.refresh(&token(&second, "refresh_token"), ("", "")).await["error"], "invalid_grant");
+    assert_eq!(
+        site.refresh(&token(&first, "refresh_token"), ("", "")).await["error"],
+        "invalid_grant"
+    );
+    assert_eq!(
+        site.refresh(&token(&second, "refresh_token"), ("", "")).await["error"],
+        "invalid_grant"
+    );
     let counts = site.provider.counts();
     assert_eq!((counts.refreshes, counts.reuses), (3, 1));
 }

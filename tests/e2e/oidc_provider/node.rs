@@ -57,14 +57,22 @@ impl Node {
     }
 
     async fn run(mut told: Value) -> Self {
-        let folder = std::env::var_os("OIDC_PROVIDER").expect("start it with tests/e2e/oidc_provider/run");
+        let folder =
+            std::env::var_os("OIDC_PROVIDER").expect("start it with tests/e2e/oidc_provider/run");
         let mut command = Command::new("node");
         command.arg("provider.mjs").current_dir(PathBuf::from(folder)).kill_on_drop(true);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut input = child.stdin.take().unwrap();
         input.write_all(format!("{told}\n").as_bytes()).await.unwrap();
         let output = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut node = Self { issuer: String::new(), told: Value::Null, child, input, output, aside: Vec::new() };
+        let mut node = Self {
+            issuer: String::new(),
+            told: Value::Null,
+            child,
+            input,
+            output,
+            aside: Vec::new(),
+        };
         told["port"] = node.said("port").await["port"].clone();
         node.issuer = format!("http://127.0.0.1:{}", told["port"]);
         node.told = told;
@@ -73,7 +81,10 @@ impl Node {
 
     async fn said(&mut self, what: &str) -> Value {
         loop {
-            let line = within(what, self.output.next_line()).await.unwrap().expect("the provider has ended");
+            let line = within(what, self.output.next_line())
+                .await
+                .unwrap()
+                .expect("the provider has ended");
             match read(&line) {
                 Some(said) if !said[what].is_null() => return said,
                 other => self.aside.extend(other),
@@ -89,5 +100,7 @@ fn read(line: &str) -> Option<Value> {
 
 /// Waits for what must come: a minute is only so that a test which fails ends.
 pub(crate) async fn within<F: Future>(what: &str, coming: F) -> F::Output {
-    tokio::time::timeout(Duration::from_secs(60), coming).await.unwrap_or_else(|_| panic!("{what} did not come"))
+    tokio::time::timeout(Duration::from_secs(60), coming)
+        .await
+        .unwrap_or_else(|_| panic!("{what} did not come"))
 }

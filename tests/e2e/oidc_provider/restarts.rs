@@ -92,7 +92,12 @@ async fn a_signal_again_ends_no_newer_sign_in() {
     jane.sign_in(&site).await;
     let signal = site.signals.lock().unwrap()[0].clone();
     let request = Client::new().post(site.app("/logout/back-channel"));
-    let answer = request.header("content-type", "application/x-www-form-urlencoded").body(signal).send().await.unwrap();
+    let answer = request
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(signal)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(jane.calls_api(&site).await.as_deref(), Some("jane"));
     site.tells_no_more();

@@ -10,7 +10,10 @@ use axum::response::IntoResponse as _;
 use openidconnect::url::Url;
 use oubliette::logout::{Issuer, Issuers, Keys, Receiver, ReqwestClient, SignedOut};
 use oubliette::openid::Provider;
-use oubliette::{AccountId, AsyncSignIn, AsyncTokenStore, ClientId, KeySource, SessionPolicy, Subject, TokenStore};
+use oubliette::{
+    AccountId, AsyncSignIn, AsyncTokenStore, ClientId, KeySource, SessionPolicy, Subject,
+    TokenStore,
+};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tower::ServiceExt as _;
@@ -135,13 +138,20 @@ impl Site {
             client_secret: SECRET.into(),
             public_url: self.url.clone(),
             api_url: format!("{}/me", self.node.issuer),
-            scopes: if self.kind.is_offline { "openid offline_access api.read" } else { "openid api.read" }.into(),
+            scopes: if self.kind.is_offline {
+                "openid offline_access api.read"
+            } else {
+                "openid api.read"
+            }
+            .into(),
         };
         let provider = Provider::generic(&self.node.issuer).unwrap();
-        let keys = Keys::discovered(ReqwestClient::new().unwrap()).ask_again_after(std::time::Duration::ZERO);
+        let keys = Keys::discovered(ReqwestClient::new().unwrap())
+            .ask_again_after(std::time::Duration::ZERO);
         let issuer = Issuer::new(provider, self.client(), keys).session_policy(self.kind.policy);
         let told = self.told.clone();
-        let routes = oubliette::logout::sign_out_routes(self.store.clone(), Issuers::new([issuer]).unwrap());
+        let routes =
+            oubliette::logout::sign_out_routes(self.store.clone(), Issuers::new([issuer]).unwrap());
         let routes = routes.after_sign_out(move |signed_out| {
             told.send(signed_out).unwrap();
             async { Ok(()) }
@@ -153,14 +163,20 @@ impl Site {
 }
 
 async fn open(folder: &tempfile::TempDir) -> AsyncTokenStore {
-    TokenStore::builder(folder.path().join("tokens")).key(KeySource::bytes([7; 32])).open_async().await.unwrap()
+    TokenStore::builder(folder.path().join("tokens"))
+        .key(KeySource::bytes([7; 32]))
+        .open_async()
+        .await
+        .unwrap()
 }
 
 /// Hands every request to the app that is up, and notes what comes to the back-channel endpoint.
 fn front(up: &Up, signals: &Arc<Mutex<Vec<String>>>) -> Router {
     let (up, signals) = (up.clone(), signals.clone());
     Router::new().fallback(async move |request: Request| {
-        let Some((router, _)) = up.lock().unwrap().clone() else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
+        let Some((router, _)) = up.lock().unwrap().clone() else {
+            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        };
         let (parts, body) = request.into_parts();
         let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
         if parts.uri.path() == "/logout/back-channel" {

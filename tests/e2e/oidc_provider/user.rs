@@ -32,11 +32,15 @@ impl User {
 
     /// Calls the provider's API through the app: whom it answers, or nobody if the app has her sign in again.
     pub(crate) async fn calls_api(&mut self, site: &Site) -> Option<String> {
-        let page = self.browser.send(Method::GET, site.app("/api").parse().unwrap(), None, None).await;
+        let page =
+            self.browser.send(Method::GET, site.app("/api").parse().unwrap(), None, None).await;
         match page.status {
-            StatusCode::OK => {
-                Some(serde_json::from_str::<serde_json::Value>(&page.text).unwrap()["sub"].as_str().unwrap().to_owned())
-            }
+            StatusCode::OK => Some(
+                serde_json::from_str::<serde_json::Value>(&page.text).unwrap()["sub"]
+                    .as_str()
+                    .unwrap()
+                    .to_owned(),
+            ),
             StatusCode::SEE_OTHER => None,
             other => panic!("{other}: {}", page.text),
         }
@@ -45,7 +49,10 @@ impl User {
     /// Presses the app's button, and does not go on to where that sends her: the provider's page.
     pub(crate) async fn presses_sign_out(&mut self, site: &Site) -> Url {
         let form = Some(("application/x-www-form-urlencoded", String::new()));
-        let page = self.browser.send(Method::POST, site.app("/logout").parse().unwrap(), Some(&site.app("")), form).await;
+        let page = self
+            .browser
+            .send(Method::POST, site.app("/logout").parse().unwrap(), Some(&site.app("")), form)
+            .await;
         assert_eq!(page.status, StatusCode::SEE_OTHER, "{}", page.text);
         page.on.unwrap()
     }

@@ -47,9 +47,14 @@ impl Glewlwyd {
         std::fs::copy(Path::new(&made).join("begin.db"), &database).unwrap();
         // Another site than the app's, as everywhere but here.
         let url = format!("http://localhost:{port}");
-        let modules: String = [("user", "user"), ("client", "client"), ("user_auth_scheme", "scheme"), ("plugin", "plugin")]
-            .map(|(name, folder)| format!("{name}_module_path = \"/usr/lib/glewlwyd/{folder}\"\n"))
-            .concat();
+        let modules: String = [
+            ("user", "user"),
+            ("client", "client"),
+            ("user_auth_scheme", "scheme"),
+            ("plugin", "plugin"),
+        ]
+        .map(|(name, folder)| format!("{name}_module_path = \"/usr/lib/glewlwyd/{folder}\"\n"))
+        .concat();
         let text = format!(
             r#"port = {port}
 bind_address = "127.0.0.1"
@@ -74,7 +79,12 @@ hash_algorithm = "SHA512"
         );
         std::fs::write(&config, text).unwrap();
         let mut command = Command::new("glewlwyd");
-        command.arg("-c").arg(&config).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
+        command
+            .arg("-c")
+            .arg(&config)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .kill_on_drop(true);
         let mut process = command.spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let mut said = Vec::new();
@@ -94,7 +104,13 @@ hash_algorithm = "SHA512"
 
     async fn set_up(&self, key: &str, public: &str, app: &str, other: &str, channels: &Channels) {
         let mut admin = Browser::new();
-        self.call(&mut admin, Method::POST, "/auth/", json!({"username": "admin", "password": "password"})).await;
+        self.call(
+            &mut admin,
+            Method::POST,
+            "/auth/",
+            json!({"username": "admin", "password": "password"}),
+        )
+        .await;
         let plugin = json!({
             "iss": self.issuer(), "jwt-type": "rsa", "jwt-key-size": "256", "key": key, "cert": public, "jwks-show": true,
             "code-duration": 600, "refresh-token-duration": 86400, "access-token-duration": 60, "refresh-token-one-use": "always",
@@ -114,8 +130,10 @@ hash_algorithm = "SHA512"
             });
             for (channel, is_on) in [("front", channels.front), ("back", channels.back)] {
                 if is_on && id == CLIENT.0 {
-                    client[format!("{channel}channel_logout_uri")] = format!("{url}/logout/{channel}-channel").into();
-                    client[format!("{channel}channel_logout_session_required")] = channels.with_sid.to_string().into();
+                    client[format!("{channel}channel_logout_uri")] =
+                        format!("{url}/logout/{channel}-channel").into();
+                    client[format!("{channel}channel_logout_session_required")] =
+                        channels.with_sid.to_string().into();
                 }
             }
             self.call(&mut admin, Method::POST, "/client/", client).await;
@@ -138,8 +156,11 @@ hash_algorithm = "SHA512"
     /// What its login page does, which an app has sent the user to.
     async fn agree(&self, browser: &mut Browser, page: Page, user: &str) -> Page {
         assert_eq!(page.url.path(), "/login.html", "{}: {}", page.url, page.text);
-        let asked = |name: &str| page.url.query_pairs().find(|(asked, _)| asked == name).unwrap().1.into_owned();
-        self.call(browser, Method::POST, "/auth/", json!({"username": user, "password": PASSWORD})).await;
+        let asked = |name: &str| {
+            page.url.query_pairs().find(|(asked, _)| asked == name).unwrap().1.into_owned()
+        };
+        self.call(browser, Method::POST, "/auth/", json!({"username": user, "password": PASSWORD}))
+            .await;
         let grant = format!("/auth/grant/{}", asked("client_id"));
         self.call(browser, Method::PUT, &grant, json!({"scope": asked("scope")})).await;
         browser.open(&format!("{}&g_continue", asked("callback_url"))).await
@@ -153,14 +174,22 @@ hash_algorithm = "SHA512"
 
     /// What its page for signing out does, once the user says yes: first the frames, then the rest.
     async fn confirm(&self, browser: &mut Browser, page: Page) -> Page {
-        let asked = |name: &str| page.url.query_pairs().find(|(asked, _)| asked == name).unwrap().1.into_owned();
+        let asked = |name: &str| {
+            page.url.query_pairs().find(|(asked, _)| asked == name).unwrap().1.into_owned()
+        };
         assert_eq!(asked("prompt"), "end_session");
         let (sid, client) = (asked("sid"), asked("client_id"));
-        let listed = self.call(browser, Method::GET, &format!("/oidc/session/{sid}/{client}"), Value::Null).await;
+        let listed = self
+            .call(browser, Method::GET, &format!("/oidc/session/{sid}/{client}"), Value::Null)
+            .await;
         for client in listed["client"].as_array().unwrap() {
             // As its page writes it: `iss` without percent signs.
             let text = |value: &Value| value.as_str().unwrap().to_owned();
-            let mut frame = format!("{}?iss={}", text(&client["frontchannel_logout_uri"]), text(&listed["iss"]));
+            let mut frame = format!(
+                "{}?iss={}",
+                text(&client["frontchannel_logout_uri"]),
+                text(&listed["iss"])
+            );
             let names_session = client["frontchannel_logout_session_required"] == true;
             if names_session {
                 frame += &format!("&sid={}", text(&listed["sid"]));
@@ -189,7 +218,11 @@ async fn open(folder: &Path, channels: Channels) -> (Glewlwyd, Running) {
         has_other_app: true,
         sign_out_page: None,
     };
-    let options = Options { ports: [app_port, 0, other_port, 0], outside: Some(outside), ..Options::new(folder) };
+    let options = Options {
+        ports: [app_port, 0, other_port, 0],
+        outside: Some(outside),
+        ..Options::new(folder)
+    };
     (glewlwyd, start(options).await.unwrap())
 }
 

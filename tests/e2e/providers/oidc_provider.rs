@@ -28,9 +28,12 @@ async fn sign_in(browser: &mut Browser, app: &Running, user: &str) {
 
 /// Ports outside of those that the system gives to others meanwhile.
 pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
-    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| (10_000 + (std::process::id() % 20_000) as u16).into());
+    static NEXT: LazyLock<AtomicU16> =
+        LazyLock::new(|| (10_000 + (std::process::id() % 20_000) as u16).into());
     let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    std::array::from_fn(|_| std::iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed)).find(is_free).unwrap())
+    std::array::from_fn(|_| {
+        std::iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed)).find(is_free).unwrap()
+    })
 }
 
 #[tokio::test]
@@ -53,7 +56,11 @@ async fn the_page_shows_what_the_store_holds_however_she_signs_out() {
         sign_out_page: Some(format!("{}/session/end", node.issuer)),
     };
     let [app_port, other_port] = ports;
-    let options = Options { ports: [app_port, 0, other_port, 0], outside: Some(outside), ..Options::new(folder.path()) };
+    let options = Options {
+        ports: [app_port, 0, other_port, 0],
+        outside: Some(outside),
+        ..Options::new(folder.path())
+    };
     let app = start(options).await.unwrap();
 
     let (mut laptop, mut phone, mut joe) = (Browser::new(), Browser::new(), Browser::new());
@@ -83,14 +90,20 @@ async fn the_page_shows_what_the_store_holds_however_she_signs_out() {
         assert_eq!(browser.is(&app).await, "");
     }
     assert_eq!(laptop.who_is_in_other_app(&app).await, "");
-    assert_eq!((joe.sees_the_store(&app).await, joe.sees_signals(&app).await), (vec!["joe".into()], vec!["back-channel".into()]));
+    assert_eq!(
+        (joe.sees_the_store(&app).await, joe.sees_signals(&app).await),
+        (vec!["joe".into()], vec!["back-channel".into()])
+    );
 
     // At the provider.
     sign_in(&mut phone, &app, "jane").await;
     let page = phone.open(&app.urls.everywhere).await;
     phone.press(&page, "/session/end", &[("logout", "yes")]).await;
     assert_eq!(node.notified().await, ("web".into(), None));
-    assert_eq!((phone.is(&app).await, joe.sees_the_store(&app).await), (String::new(), vec!["joe".into()]));
+    assert_eq!(
+        (phone.is(&app).await, joe.sees_the_store(&app).await),
+        (String::new(), vec!["joe".into()])
+    );
 
     // Here: before he has answered what the provider asks.
     let page = joe.board(&app).await;

@@ -56,7 +56,11 @@ impl Browser {
 }
 
 fn user_of(page: &Page) -> String {
-    let me = page.text.split(r#"<p id="me""#).nth(1).unwrap_or_else(|| panic!("{}: {}", page.url, page.text));
+    let me = page
+        .text
+        .split(r#"<p id="me""#)
+        .nth(1)
+        .unwrap_or_else(|| panic!("{}: {}", page.url, page.text));
     attribute(me, "data-user").unwrap()
 }
 

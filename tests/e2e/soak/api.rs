@@ -22,7 +22,12 @@ struct Api {
 pub(crate) async fn serve(provider: String, secret: String) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/greeting", listener.local_addr().unwrap());
-    let api = Api { provider, secret, http: Client::builder().no_proxy().build().unwrap(), answers: AtomicU64::new(0) };
+    let api = Api {
+        provider,
+        secret,
+        http: Client::builder().no_proxy().build().unwrap(),
+        answers: AtomicU64::new(0),
+    };
     let router = Router::new().route("/greeting", get(greeting)).with_state(Arc::new(api));
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     url
@@ -30,11 +35,18 @@ pub(crate) async fn serve(provider: String, secret: String) -> String {
 
 /// `jane 17`: whose token it is, and the number of the answer.
 async fn greeting(State(api): State<Arc<Api>>, headers: HeaderMap) -> Response {
-    let token = headers.get(header::AUTHORIZATION).unwrap().to_str().unwrap().strip_prefix("Bearer ").unwrap();
+    let token = headers
+        .get(header::AUTHORIZATION)
+        .unwrap()
+        .to_str()
+        .unwrap()
+        .strip_prefix("Bearer ")
+        .unwrap();
     let body = format!("token={token}&client_id={}&client_secret={}", super::CLIENT, api.secret);
     let request = api.http.post(format!("{}/introspect", api.provider)).body(body);
     let request = request.header("content-type", "application/x-www-form-urlencoded");
-    let told: serde_json::Value = serde_json::from_str(&request.send().await.unwrap().text().await.unwrap()).unwrap();
+    let told: serde_json::Value =
+        serde_json::from_str(&request.send().await.unwrap().text().await.unwrap()).unwrap();
     if told["active"] != true {
         return StatusCode::UNAUTHORIZED.into_response();
     }

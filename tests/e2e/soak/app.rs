@@ -40,7 +40,11 @@ fn app() {
         has_other_app: false,
         sign_out_page: None,
     };
-    let options = Options { ports: [told.port, 0, 0, 0], outside: Some(outside), ..Options::new(told.folder) };
+    let options = Options {
+        ports: [told.port, 0, 0, 0],
+        outside: Some(outside),
+        ..Options::new(told.folder)
+    };
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let _running = start(options).await.unwrap();
         // Until it is killed; or, if the test is, its end of this pipe is closed.

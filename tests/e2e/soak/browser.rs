@@ -9,7 +9,10 @@ use openidconnect::url::{Url, form_urlencoded};
 
 /// Nothing is given up before the process that was asked is dead: that is how it is known what became of it.
 static HTTP: LazyLock<Client> = LazyLock::new(|| {
-    let builder = Client::builder().no_proxy().redirect(redirect::Policy::none()).timeout(Duration::from_secs(120));
+    let builder = Client::builder()
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .timeout(Duration::from_secs(120));
     builder.build().unwrap()
 });
 
@@ -46,12 +49,21 @@ impl Browser {
         self.send(Method::POST, url, Some(form)).await
     }
 
-    async fn send(&mut self, method: Method, url: &str, form: Option<String>) -> Result<Page, Gone> {
+    async fn send(
+        &mut self,
+        method: Method,
+        url: &str,
+        form: Option<String>,
+    ) -> Result<Page, Gone> {
         let url = Url::parse(url).unwrap();
-        let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let mut request = self.http.request(method, url.clone()).header(header::COOKIE, cookies.join("; "));
+        let cookies: Vec<_> =
+            self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let mut request =
+            self.http.request(method, url.clone()).header(header::COOKIE, cookies.join("; "));
         if let Some(form) = form {
-            request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(form);
+            request = request
+                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(form);
             request = request.header(header::ORIGIN, url.origin().ascii_serialization());
         }
         let response = request.send().await.map_err(|_| Gone)?;
@@ -66,7 +78,8 @@ impl Browser {
                 self.cookies.insert(name.into(), value.into());
             }
         }
-        let to = headers.get(header::LOCATION).map(|to| url.join(to.to_str().unwrap()).unwrap().into());
+        let to =
+            headers.get(header::LOCATION).map(|to| url.join(to.to_str().unwrap()).unwrap().into());
         Ok(Page { status, to, text })
     }
 }
@@ -89,7 +102,8 @@ impl Page {
 
     /// The value of the first hidden field of this name.
     pub(crate) fn hidden(&self, name: &str) -> Option<String> {
-        let (_, rest) = self.text.split_once(&format!("type=\"hidden\" name=\"{name}\" value=\""))?;
+        let (_, rest) =
+            self.text.split_once(&format!("type=\"hidden\" name=\"{name}\" value=\""))?;
         Some(unescaped(rest.split_once('"')?.0))
     }
 
@@ -101,5 +115,9 @@ impl Page {
 }
 
 fn unescaped(text: &str) -> String {
-    text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&#39;", "'").replace("&amp;", "&")
+    text.replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&quot;", "\"")
+        .replace("&#39;", "'")
+        .replace("&amp;", "&")
 }

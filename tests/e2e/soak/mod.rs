@@ -38,7 +38,8 @@ const ACCESS_LIFE: Duration = Duration::from_secs(8);
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "ten minutes, by hand"]
 async fn nobody_signed_out_is_served_and_nobody_else_is_signed_out() {
-    let seconds = std::env::var("OUBLIETTE_SOAK_SECONDS").map_or(600, |text| text.parse().expect("a number of seconds"));
+    let seconds = std::env::var("OUBLIETTE_SOAK_SECONDS")
+        .map_or(600, |text| text.parse().expect("a number of seconds"));
     let mut chance = Chance::seeded("OUBLIETTE_SOAK_SEED", 20_261_121);
     let folder = tempfile::tempdir().unwrap();
     let (told, provider) = begin(folder.path()).await;
@@ -53,7 +54,8 @@ async fn nobody_signed_out_is_served_and_nobody_else_is_signed_out() {
     let mut clients = JoinSet::new();
     for number in 0..CLIENTS {
         let user = number % USERS;
-        let mut client = Client::new(world.clone(), number, user, user % TENANTS, Chance(chance.next()));
+        let mut client =
+            Client::new(world.clone(), number, user, user % TENANTS, Chance(chance.next()));
         let (world, mut pause) = (world.clone(), Chance(chance.next()));
         clients.spawn(async move {
             loop {
@@ -106,7 +108,8 @@ async fn begin(folder: &Path) -> (Told, provider::Provider) {
         back_channel: Some(format!("{url}/logout/back-channel")),
         front_channel: Some(format!("{url}/logout/front-channel")),
     };
-    let provider = provider::serve_users(listener, issuer.clone(), vec![client], users(), ACCESS_LIFE).await;
+    let provider =
+        provider::serve_users(listener, issuer.clone(), vec![client], users(), ACCESS_LIFE).await;
     let api = api::serve(issuer.clone(), secret.clone()).await;
     (Told { folder: folder.to_str().unwrap().into(), port, issuer, secret, api }, provider)
 }
@@ -127,8 +130,17 @@ fn report(world: &Soak, figures: &[(u64, u64)], took: Duration) {
         say(&format!("{count:>8} {what}"));
     }
     let (asked, done) = world.oracle.count();
-    say(&format!("{asked:>8} sign-outs asked for, {done} acknowledged; {:?}", world.provider.counts()));
-    for what in ["called", "signed out here", "signed out by the back channel", "signed out everywhere", "old cookies refused"] {
+    say(&format!(
+        "{asked:>8} sign-outs asked for, {done} acknowledged; {:?}",
+        world.provider.counts()
+    ));
+    for what in [
+        "called",
+        "signed out here",
+        "signed out by the back channel",
+        "signed out everywhere",
+        "old cookies refused",
+    ] {
         assert!(counts.get(what).is_some_and(|count| *count > 0), "nobody was ever {what}");
     }
 }

@@ -80,7 +80,12 @@ impl Oracle {
     /// The app's process is dead: what was not answered will be carried out no more.
     pub(crate) fn has_died(&self) {
         let now = self.tick();
-        self.sign_outs.lock().unwrap().iter_mut().filter(|one| one.began < now).for_each(|one| _ = one.ended.get_or_insert(now));
+        self.sign_outs
+            .lock()
+            .unwrap()
+            .iter_mut()
+            .filter(|one| one.began < now)
+            .for_each(|one| _ = one.ended.get_or_insert(now));
     }
 
     /// What must become of a request between these ticks.
@@ -125,7 +130,8 @@ fn the_oracle_knows_who_is_out() {
         let began = oracle.tick();
         SignIn { client, user, tenant: 0, began, returned: oracle.tick() }
     };
-    let now = |oracle: &Oracle, sign_in: &SignIn| oracle.verdict(sign_in, oracle.tick(), oracle.tick());
+    let now =
+        |oracle: &Oracle, sign_in: &SignIn| oracle.verdict(sign_in, oracle.tick(), oracle.tick());
     let (jane, joe) = (sign_in(&oracle, 0, 0), sign_in(&oracle, 1, 1));
     assert_eq!(now(&oracle, &jane), Verdict::Served);
     let asked = oracle.asks(Scope::User(0));

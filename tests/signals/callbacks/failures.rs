@@ -38,15 +38,18 @@ async fn success_waits_for_the_disk() {
         let jane = world.sign_in("jane", Some("session-1"));
         world.machine.set_holding_syncs(true);
         let (receiver, token) = (world.receiver.clone(), world.stub.token(&world.stub.claims()));
-        let post =
-            tokio::spawn(async move { receiver.back_channel(None, None, format!("logout_token={token}").as_bytes()).await });
+        let post = tokio::spawn(async move {
+            receiver.back_channel(None, None, format!("logout_token={token}").as_bytes()).await
+        });
         let machine = world.machine.clone();
         tokio::task::spawn_blocking(move || machine.wait_held()).await.unwrap();
         // She is signed out for every reader; but a power cut would undo that. So nobody is told yet: neither who sent the token, nor
         // who asks by the front channel and finds nobody.
         assert_eq!(live([&jane]), [false]);
         let receiver = world.receiver.clone();
-        let get = tokio::spawn(async move { receiver.front_channel(None, "sid=session-1&iss=https://login.example.com").await });
+        let get = tokio::spawn(async move {
+            receiver.front_channel(None, "sid=session-1&iss=https://login.example.com").await
+        });
         // Time enough to look, and to answer if nothing else is waited for.
         let reader = AsyncSignIn::from(jane.clone());
         for _ in 0..200 {
@@ -136,7 +139,10 @@ async fn with_a_failed_engine_the_front_channel_records_a_thousand_sessions() {
     assert!(jane.put(RefreshToken::new(oubliette_testkit::accounts::client(), "x")).is_err());
     let recorded = world.recorded();
     for number in 0..1100 {
-        assert_eq!(world.get(&format!("sid=s{number}&iss=https://login.example.com")).await.status(), 503);
+        assert_eq!(
+            world.get(&format!("sid=s{number}&iss=https://login.example.com")).await.status(),
+            503
+        );
     }
     assert_eq!(world.recorded(), recorded + 1000);
 }
@@ -202,8 +208,9 @@ async fn a_hook_that_hangs_or_panics_is_no_success_and_stops_nobody() {
         let world = CallbackFixture::new();
         let jane = world.sign_in("jane", Some("session-1"));
         let issuers = Issuers::new([world.stub.issuer()]).unwrap();
-        let receiver =
-            Receiver::new(world.store.clone(), issuers).hook_time(Duration::ZERO).after_sign_out(move |_| async move {
+        let receiver = Receiver::new(world.store.clone(), issuers)
+            .hook_time(Duration::ZERO)
+            .after_sign_out(move |_| async move {
                 assert!(!panics, "a mistake of the app's");
                 std::future::pending().await
             });
@@ -230,7 +237,8 @@ async fn with_a_failed_engine_a_user_signs_out_without_a_hint() {
     let jane = world.sign_in("jane", Some("session-1"));
     world.machine.set_failing_engine(true);
     assert!(jane.put(RefreshToken::new(oubliette_testkit::accounts::client(), "x")).is_err());
-    let ended = world.receiver.sign_out(&AsyncSignIn::from(jane.clone()), EndSession::new()).await.unwrap();
+    let ended =
+        world.receiver.sign_out(&AsyncSignIn::from(jane.clone()), EndSession::new()).await.unwrap();
     assert_eq!(ended.url(), Some("https://login.example.com/end?client_id=web"));
     let account = jane.account().clone();
     assert!(world.store.clone().close().is_err());
@@ -243,7 +251,16 @@ async fn with_a_failed_engine_a_user_signs_out_without_a_hint() {
 async fn a_session_of_more_accounts_than_one_sign_out_holds_ends_without_them() {
     let world = CallbackFixture::new();
     let users: Vec<_> = (0..16_384 - 2)
-        .map(|number| world.store.sign_in(world.stub.sign_in(&format!("user-{number}"), Some("session-1"), NOW - 100)).unwrap())
+        .map(|number| {
+            world
+                .store
+                .sign_in(world.stub.sign_in(
+                    &format!("user-{number}"),
+                    Some("session-1"),
+                    NOW - 100,
+                ))
+                .unwrap()
+        })
         .collect();
     let elsewhere = ["jane", "user-0"].map(|sub| world.sign_in(sub, Some("session-2")));
     refused(&world.post(&world.stub.claims()).await, "server_error");

@@ -55,10 +55,16 @@ async fn a_sign_in_whose_session_ended_meanwhile_is_refused() {
     let moment = world.store.as_of().unwrap();
     done(&world.post(&world.stub.claims()).await);
     let late = |sub: &str, sid, iat| world.stub.sign_in(sub, sid, iat);
-    assert!(matches!(world.store.sign_in(late("jane", Some("session-1"), NOW)), Err(Error::Overtaken { .. })));
+    assert!(matches!(
+        world.store.sign_in(late("jane", Some("session-1"), NOW)),
+        Err(Error::Overtaken { .. })
+    ));
     // Where only the subject is told, the moment that the app took before it redeemed the code decides.
     done(&world.post(&world.stub.claims().without("sid").with("sub", "joe")).await);
-    assert!(matches!(world.store.sign_in(late("joe", None, NOW).as_of(moment)), Err(Error::Overtaken { .. })));
+    assert!(matches!(
+        world.store.sign_in(late("joe", None, NOW).as_of(moment)),
+        Err(Error::Overtaken { .. })
+    ));
     // Whoever signs in after it, with a new session, is in.
     let moment = world.store.as_of().unwrap();
     let joe = world.store.sign_in(late("joe", Some("session-2"), NOW).as_of(moment)).unwrap();
@@ -81,9 +87,12 @@ impl HttpClient for Gated {
 
 fn gated(world: &CallbackFixture) -> (Receiver, Arc<Semaphore>) {
     let gate = Arc::new(Semaphore::new(0));
-    let keys = Keys::fetched("https://login.example.com/keys", Gated(gate.clone(), world.stub.jwks())).unwrap();
+    let keys =
+        Keys::fetched("https://login.example.com/keys", Gated(gate.clone(), world.stub.jwks()))
+            .unwrap();
     let keys = keys.give_up_after(Duration::from_secs(3600));
-    let issuer = Issuer::new(world.stub.provider(), ClientId::new(CLIENT).unwrap(), keys).algorithms([world.stub.algorithm]);
+    let issuer = Issuer::new(world.stub.provider(), ClientId::new(CLIENT).unwrap(), keys)
+        .algorithms([world.stub.algorithm]);
     (Receiver::new(world.store.clone(), Issuers::new([issuer]).unwrap()), gate)
 }
 
@@ -119,11 +128,15 @@ async fn a_strangers_token_fetches_nothing_unless_only_its_signature_is_in_quest
         }
     }
     // Made outside of a runtime, it has not begun to fetch by itself.
-    let (stub, store, counted) = (world.stub.provider(), world.store.clone(), Counted(fetches.clone()));
+    let (stub, store, counted) =
+        (world.stub.provider(), world.store.clone(), Counted(fetches.clone()));
     let algorithm = world.stub.algorithm;
     let receiver = std::thread::spawn(move || {
-        let keys = Keys::fetched("https://login.example.com/keys", counted).unwrap().ask_again_after(Duration::from_secs(3600));
-        let issuer = Issuer::new(stub, ClientId::new(CLIENT).unwrap(), keys).algorithms([algorithm]);
+        let keys = Keys::fetched("https://login.example.com/keys", counted)
+            .unwrap()
+            .ask_again_after(Duration::from_secs(3600));
+        let issuer =
+            Issuer::new(stub, ClientId::new(CLIENT).unwrap(), keys).algorithms([algorithm]);
         Receiver::new(store, Issuers::new([issuer]).unwrap())
     });
     let receiver = receiver.join().unwrap();
@@ -142,8 +155,14 @@ async fn a_strangers_token_fetches_nothing_unless_only_its_signature_is_in_quest
     assert_eq!(fetches.load(std::sync::atomic::Ordering::Relaxed), 0);
     // A flood of tokens that could be genuine: one fetch in the interval.
     for number in 0..50 {
-        let body = format!("logout_token={}", world.stub.token(&claims.clone().with("jti", number.to_string())));
-        refused(&receiver.back_channel(None, None, body.as_bytes()).await, "temporarily_unavailable");
+        let body = format!(
+            "logout_token={}",
+            world.stub.token(&claims.clone().with("jti", number.to_string()))
+        );
+        refused(
+            &receiver.back_channel(None, None, body.as_bytes()).await,
+            "temporarily_unavailable",
+        );
     }
     assert_eq!(fetches.load(std::sync::atomic::Ordering::Relaxed), 1);
 }

@@ -18,13 +18,19 @@ fn claims() -> Claims {
 #[test]
 fn sub_only() {
     let token = stub().accepts(&claims().without("sid"));
-    assert_eq!((token.session(), token.subject()), (None, Some(&Subject::new(ISSUER, "jane").unwrap())));
+    assert_eq!(
+        (token.session(), token.subject()),
+        (None, Some(&Subject::new(ISSUER, "jane").unwrap()))
+    );
 }
 
 #[test]
 fn sid_only() {
     let token = stub().accepts(&claims().without("sub"));
-    assert_eq!((token.session(), token.subject()), (Some(&SessionId::new(ISSUER, "session-1").unwrap()), None));
+    assert_eq!(
+        (token.session(), token.subject()),
+        (Some(&SessionId::new(ISSUER, "session-1").unwrap()), None)
+    );
 }
 
 #[test]
@@ -48,7 +54,10 @@ fn a_name_that_nobody_can_have_does_not_spoil_the_other() {
         assert!(token.session().is_none() && token.subject().is_some());
         let token = stub().accepts(&claims().with("sub", long.clone()));
         assert!(token.session().is_some() && token.subject().is_none());
-        assert!(is_about(stub().refuses(&claims().with("sub", long.clone()).with("sid", long)), "sub"));
+        assert!(is_about(
+            stub().refuses(&claims().with("sub", long.clone()).with("sid", long)),
+            "sub"
+        ));
     }
 }
 
@@ -81,7 +90,10 @@ fn exp_past() {
 fn iat_future() {
     // Our clock may be behind, but not by more than the skew and ten minutes.
     stub().accepts(&claims().with("iat", NOW + 660).with("exp", NOW + 780));
-    assert_eq!(stub().refuses(&claims().with("iat", NOW + 661).with("exp", NOW + 780)), Rejected::NotYetValid);
+    assert_eq!(
+        stub().refuses(&claims().with("iat", NOW + 661).with("exp", NOW + 780)),
+        Rejected::NotYetValid
+    );
 }
 
 #[test]
@@ -99,14 +111,18 @@ fn an_old_token_that_has_not_expired() {
 fn times_of_another_type() {
     for claim in ["iat", "exp", "nbf"] {
         for wrong in [json!("1800000000"), json!([NOW]), json!(true), json!(-1), json!(-1e300)] {
-            assert!(is_about(stub().refuses(&claims().with(claim, wrong.clone())), claim), "{claim} {wrong}");
+            assert!(
+                is_about(stub().refuses(&claims().with(claim, wrong.clone())), claim),
+                "{claim} {wrong}"
+            );
         }
     }
 }
 
 #[test]
 fn times_with_fractions_and_at_the_end_of_time() {
-    let token = stub().accepts(&claims().with("iat", 1_799_999_999.5).with("exp", 1_800_000_060.25));
+    let token =
+        stub().accepts(&claims().with("iat", 1_799_999_999.5).with("exp", 1_800_000_060.25));
     assert_eq!(token.issued_at(), at(1_799_999_999) + Duration::from_millis(500));
     for late in [json!(1e18), json!(u64::MAX), json!(1e300)] {
         stub().accepts(&claims().with("exp", late.clone()));
@@ -120,7 +136,10 @@ fn without_exp_a_token_has_an_age() {
     let lenient = stub().issuer().without_expiry_for(seconds(300));
     let verify = |claims: &Claims| stub().verify_by(&lenient, &stub().token(claims));
     verify(&claims().without("exp").with("iat", NOW - 359)).unwrap();
-    assert_eq!(verify(&claims().without("exp").with("iat", NOW - 360)).unwrap_err(), Rejected::Expired);
+    assert_eq!(
+        verify(&claims().without("exp").with("iat", NOW - 360)).unwrap_err(),
+        Rejected::Expired
+    );
     // One that is there counts, and nothing else.
     assert_eq!(verify(&claims().with("exp", NOW - 60)).unwrap_err(), Rejected::Expired);
     verify(&claims().with("iat", NOW - 86_400)).unwrap();
@@ -132,7 +151,11 @@ fn aud_array() {
         stub().accepts(&claims().with("aud", aud));
     }
     for aud in [json!([]), json!(["other"]), json!("web2"), json!("we"), json!("WEB"), json!("")] {
-        assert_eq!(stub().refuses(&claims().with("aud", aud.clone())), Rejected::WrongAudience, "{aud}");
+        assert_eq!(
+            stub().refuses(&claims().with("aud", aud.clone())),
+            Rejected::WrongAudience,
+            "{aud}"
+        );
     }
     for aud in [json!(7), json!({"web": 1}), json!(["web", 7]), json!([["web"]]), Value::Null] {
         assert!(is_about(stub().refuses(&claims().with("aud", aud)), "aud"));
@@ -144,23 +167,38 @@ fn aud_array() {
 fn iss_array() {
     assert!(is_about(stub().refuses(&claims().with("iss", json!([ISSUER]))), "iss"));
     assert!(is_about(stub().refuses(&claims().without("iss")), "iss"));
-    for iss in ["https://login.example.com/", "https://LOGIN.example.com", "http://login.example.com", "login.example.com"] {
+    for iss in [
+        "https://login.example.com/",
+        "https://LOGIN.example.com",
+        "http://login.example.com",
+        "login.example.com",
+    ] {
         assert_eq!(stub().refuses(&claims().with("iss", iss)), Rejected::UnknownIssuer, "{iss}");
     }
 }
 
 #[test]
 fn events_of_another_form() {
-    for events in
-        [json!([EVENT]), json!(EVENT), json!({}), json!({EVENT: true}), json!({EVENT: null}), json!({EVENT: []}), json!(null)]
-    {
-        assert!(is_about(stub().refuses(&claims().with("events", events.clone())), "events"), "{events}");
+    for events in [
+        json!([EVENT]),
+        json!(EVENT),
+        json!({}),
+        json!({EVENT: true}),
+        json!({EVENT: null}),
+        json!({EVENT: []}),
+        json!(null),
+    ] {
+        assert!(
+            is_about(stub().refuses(&claims().with("events", events.clone())), "events"),
+            "{events}"
+        );
     }
 }
 
 #[test]
 fn keycloaks_revoke_offline_access() {
-    let events = |value: Value| claims().with("events", json!({EVENT: {}, "revoke_offline_access": value}));
+    let events =
+        |value: Value| claims().with("events", json!({EVENT: {}, "revoke_offline_access": value}));
     assert!(stub().accepts(&events(json!(true))).revokes_offline_access());
     for no in [json!(false), json!("true"), json!({}), Value::Null] {
         assert!(!stub().accepts(&events(no)).revokes_offline_access());
@@ -188,12 +226,19 @@ fn a_security_event_token_is_no_logout_token() {
 #[test]
 fn a_name_twice() {
     let good = claims().json().to_string();
-    for twice in [r#""iss":"https://login.example.com","#, r#""sid":"other","#, r#""s\u0069d":"other","#, r#""unknown":1,"#] {
+    for twice in [
+        r#""iss":"https://login.example.com","#,
+        r#""sid":"other","#,
+        r#""s\u0069d":"other","#,
+        r#""unknown":1,"#,
+    ] {
         let payload = good.replacen('{', &format!("{{{twice}"), 1);
-        let token = stub().signer.sign_bytes(stub().header().to_string().as_bytes(), payload.as_bytes());
+        let token =
+            stub().signer.sign_bytes(stub().header().to_string().as_bytes(), payload.as_bytes());
         assert!(matches!(stub().verify(&token), Err(Rejected::Malformed(_))), "{twice}");
     }
-    let twice = good.replace(&format!("\"{EVENT}\":{{}}"), &format!("\"{EVENT}\":{{}},\"{EVENT}\":{{}}"));
+    let twice =
+        good.replace(&format!("\"{EVENT}\":{{}}"), &format!("\"{EVENT}\":{{}},\"{EVENT}\":{{}}"));
     assert_ne!(twice, good);
     let token = stub().signer.sign_bytes(stub().header().to_string().as_bytes(), twice.as_bytes());
     assert!(is_about(stub().verify(&token).unwrap_err(), "events"));
@@ -206,16 +251,21 @@ fn a_name_twice() {
 fn a_payload_that_is_no_object() {
     let deep = "[".repeat(9000);
     for payload in ["", "[]", "null", "{", "{}x", "\u{feff}{}", deep.as_str()] {
-        let token = stub().signer.sign_bytes(stub().header().to_string().as_bytes(), payload.as_bytes());
+        let token =
+            stub().signer.sign_bytes(stub().header().to_string().as_bytes(), payload.as_bytes());
         assert!(matches!(stub().verify(&token), Err(Rejected::Malformed(_))), "{}", payload.len());
     }
     // Depth where something is read, and where nothing is.
     let deep = format!("{}{}", "[".repeat(4000), "]".repeat(4000));
     for (name, is_read) in [("aud", true), ("events", true), ("unknown", false)] {
         let payload = claims().without("unknown").json().to_string();
-        let payload =
-            payload.replacen(&format!("\"{name}\":"), "\"ignored\":", 1).replacen('{', &format!("{{\"{name}\":{deep},"), 1);
-        let token = stub().signer.sign_bytes(stub().header().to_string().as_bytes(), payload.as_bytes());
+        let payload = payload.replacen(&format!("\"{name}\":"), "\"ignored\":", 1).replacen(
+            '{',
+            &format!("{{\"{name}\":{deep},"),
+            1,
+        );
+        let token =
+            stub().signer.sign_bytes(stub().header().to_string().as_bytes(), payload.as_bytes());
         assert_eq!(stub().verify(&token).is_err(), is_read, "{name}");
     }
 }

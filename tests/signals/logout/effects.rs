@@ -58,7 +58,9 @@ fn a_sign_in_without_session_and_subject_goes_with_its_account() {
     for (token, goes) in [(sid_and_sub(), true), (sub_only(), true), (sid_only(), false)] {
         let (store, _) = store();
         let account = AccountId::of_subject(Subject::new(ISSUER, "jane").unwrap());
-        let live = store.sign_in(SignIn::new(account, TenantId::new("t").unwrap()).signed_in_at(now())).unwrap();
+        let live = store
+            .sign_in(SignIn::new(account, TenantId::new("t").unwrap()).signed_in_at(now()))
+            .unwrap();
         store.sign_out(token.sign_out(SessionPolicy::WholeAccount)).unwrap();
         assert_eq!(live.is_live().unwrap(), !goes);
     }
@@ -101,7 +103,8 @@ fn same_sid_at_two_issuers() {
 #[test]
 fn two_local_sessions_under_one_sid() {
     let (store, _) = store();
-    let lives = [(); 2].map(|()| store.sign_in(stub().sign_in("jane", Some("session-1"), NOW)).unwrap());
+    let lives =
+        [(); 2].map(|()| store.sign_in(stub().sign_in("jane", Some("session-1"), NOW)).unwrap());
     store.sign_out(sid_only().sign_out(SessionPolicy::OnlySession)).unwrap();
     assert!(lives.iter().all(|live| !live.is_live().unwrap()));
 }
@@ -121,11 +124,15 @@ fn replayed_jti() {
 
 #[test]
 fn a_sign_in_from_before_the_token_goes_to_the_end_of_its_second_and_the_skew() {
-    for (skew, iat, goes) in [(60, NOW + 60, true), (60, NOW + 61, false), (0, NOW, true), (0, NOW + 1, false)] {
+    for (skew, iat, goes) in
+        [(60, NOW + 60, true), (60, NOW + 61, false), (0, NOW, true), (0, NOW + 1, false)]
+    {
         let (store, clock) = store();
         clock.advance(seconds(100));
         let live = store.sign_in(stub().sign_in("jane", Some("session-1"), iat)).unwrap();
-        let token = stub().verify_by(&stub().issuer().skew(seconds(skew)), &stub().token(&stub().claims())).unwrap();
+        let token = stub()
+            .verify_by(&stub().issuer().skew(seconds(skew)), &stub().token(&stub().claims()))
+            .unwrap();
         store.sign_out(token.sign_out(SessionPolicy::WholeAccount)).unwrap();
         assert_eq!(live.is_live().unwrap(), !goes, "skew {skew}, signed in at {iat}");
     }
@@ -137,10 +144,13 @@ fn a_token_ends_the_whole_second_that_it_is_from() {
     for (iat, millis) in [(1_800_000_000.0, 999), (1_800_000_000.25, 900), (1_800_000_000.999, 0)] {
         let (store, clock) = store();
         clock.advance(seconds(1));
-        let sign_in = stub().sign_in("jane", Some("session-1"), NOW).signed_in_at(now() + Duration::from_millis(millis));
+        let sign_in = stub()
+            .sign_in("jane", Some("session-1"), NOW)
+            .signed_in_at(now() + Duration::from_millis(millis));
         let live = store.sign_in(sign_in).unwrap();
         let claims = stub().claims().with("iat", iat);
-        let token = stub().verify_by(&stub().issuer().skew(seconds(0)), &stub().token(&claims)).unwrap();
+        let token =
+            stub().verify_by(&stub().issuer().skew(seconds(0)), &stub().token(&claims)).unwrap();
         store.sign_out(token.sign_out(SessionPolicy::WholeAccount)).unwrap();
         assert!(!live.is_live().unwrap(), "{iat} {millis}");
     }
@@ -163,5 +173,8 @@ fn a_refresh_in_flight_stores_nothing() {
     let (store, _) = store();
     let live = store.sign_in(stub().sign_in("jane", Some("session-1"), NOW)).unwrap();
     store.sign_out(sub_only().sign_out(SessionPolicy::WholeAccount)).unwrap();
-    assert!(matches!(live.put([oubliette_testkit::accounts::refresh("late").into()]), Err(Error::SignedOut)));
+    assert!(matches!(
+        live.put([oubliette_testkit::accounts::refresh("late").into()]),
+        Err(Error::SignedOut)
+    ));
 }

@@ -52,7 +52,11 @@ fn a_key_of_one_tenant() {
         format!("{CLOUD}/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0"),
         "https://login.microsoftonline.us/{tenantid}/v2.0".into(),
     ] {
-        assert_eq!(verify(&stub, Some(&issuer), &claims(&stub)), Err(Rejected::UnknownKey), "{issuer}");
+        assert_eq!(
+            verify(&stub, Some(&issuer), &claims(&stub)),
+            Err(Rejected::UnknownKey),
+            "{issuer}"
+        );
     }
 }
 
@@ -62,7 +66,10 @@ fn a_token_without_tid() {
     assert!(is_about(verify(&common, None, &common.claims()).unwrap_err(), "tid"));
     // Of one tenant the issuer tells it, but a key with a template wants it.
     assert_eq!(verify(&one, None, &one.claims()), Ok(()));
-    assert_eq!(verify(&one, Some(&format!("{CLOUD}/{{tenantid}}/v2.0")), &one.claims()), Err(Rejected::UnknownKey));
+    assert_eq!(
+        verify(&one, Some(&format!("{CLOUD}/{{tenantid}}/v2.0")), &one.claims()),
+        Err(Rejected::UnknownKey)
+    );
 }
 
 #[test]
@@ -101,8 +108,14 @@ fn a_key_of_an_external_tenant() {
         for issuer in [&iss, &authority, &format!("{CLOUD}/{{tenantid}}/v2.0")] {
             assert_eq!(verify(&stub, Some(issuer), &claims(&stub)), Ok(()), "{authority} {issuer}");
         }
-        assert_eq!(verify(&stub, Some(&iss.replace(GUID, OTHER)), &claims(&stub)), Err(Rejected::UnknownKey));
-        assert_eq!(verify(&stub, None, &claims(&stub).with("tid", OTHER)), Err(Rejected::UnknownIssuer));
+        assert_eq!(
+            verify(&stub, Some(&iss.replace(GUID, OTHER)), &claims(&stub)),
+            Err(Rejected::UnknownKey)
+        );
+        assert_eq!(
+            verify(&stub, None, &claims(&stub).with("tid", OTHER)),
+            Err(Rejected::UnknownIssuer)
+        );
     }
 }
 
@@ -122,12 +135,19 @@ fn a_token_ends_the_session_of_the_cloud() {
     // Sign-ins of both versions of the endpoint, and those that an app made by hand.
     let store = Machine::new().builder().clock(ManualClock::new(now())).open().unwrap();
     let by_hand = |number: u32, issuer: &str| {
-        let sign_in = oubliette_testkit::accounts::sign_in(number).session(SessionId::new(issuer, "session-1").unwrap());
+        let sign_in = oubliette_testkit::accounts::sign_in(number)
+            .session(SessionId::new(issuer, "session-1").unwrap());
         store.sign_in(sign_in.signed_in_at(now())).unwrap()
     };
-    let lives =
-        [by_hand(1, CLOUD), by_hand(2, &format!("{CLOUD}/{GUID}/v2.0")), by_hand(3, &format!("https://sts.windows.net/{GUID}/"))];
-    let others = [by_hand(4, &format!("{CLOUD}/{OTHER}/v2.0")), by_hand(5, "https://login.microsoftonline.us")];
+    let lives = [
+        by_hand(1, CLOUD),
+        by_hand(2, &format!("{CLOUD}/{GUID}/v2.0")),
+        by_hand(3, &format!("https://sts.windows.net/{GUID}/")),
+    ];
+    let others = [
+        by_hand(4, &format!("{CLOUD}/{OTHER}/v2.0")),
+        by_hand(5, "https://login.microsoftonline.us"),
+    ];
     store.sign_out(token.sign_out(SessionPolicy::OnlySession)).unwrap();
     for live in &lives {
         assert!(!live.is_live().unwrap());
@@ -146,7 +166,9 @@ fn a_sign_in_that_was_imported_from_msal_is_found_by_the_clouds_session() {
         format!("{}.{}.", part(&json!({"alg": "none"})), part(&claims))
     };
     for iss in [format!("{CLOUD}/{GUID}/v2.0"), format!("https://sts.windows.net/{GUID}/")] {
-        let id_token = jwt(json!({"iss": iss, "sub": "jane", "sid": "session-1", "tid": GUID, "iat": 1_799_999_000}));
+        let id_token = jwt(
+            json!({"iss": iss, "sub": "jane", "sid": "session-1", "tid": GUID, "iat": 1_799_999_000}),
+        );
         let home = format!("{OTHER}.{GUID}");
         let cache = json!({
             "IdToken": {"i": {"home_account_id": home, "environment": "login.windows.net", "client_id": "web", "realm": GUID, "secret": id_token}},

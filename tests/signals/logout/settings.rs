@@ -24,8 +24,18 @@ fn a_list_is_not_ambiguous() {
     assert!(is_refused([], "issuers"));
     assert!(is_refused([at_host("a.example"), at_host("a.example")], "issuers"));
     assert!(is_refused([at_host("a.example"), at_host("a.example").named("a")], "issuers"));
-    assert!(is_refused([at_host("a.example").named("a"), at_host("b.example").named("a")], "issuers"));
-    assert!(Issuers::new([at_host("a.example").named("a"), at_host("b.example").named("b"), at_host("c.example")]).is_ok());
+    assert!(is_refused(
+        [at_host("a.example").named("a"), at_host("b.example").named("a")],
+        "issuers"
+    ));
+    assert!(
+        Issuers::new([
+            at_host("a.example").named("a"),
+            at_host("b.example").named("b"),
+            at_host("c.example")
+        ])
+        .is_ok()
+    );
 }
 
 #[test]
@@ -54,15 +64,32 @@ fn a_wrong_setting_is_an_error_at_the_start() {
     ] {
         assert!(is_refused([stub().issuer().frame_origin(origin)], "frame origin"), "{origin}");
     }
-    for origin in
-        ["https://login.example.com", "https://login.example.com/", "https://LOGIN.example.com:8443", "http://localhost:3000"]
-    {
+    for origin in [
+        "https://login.example.com",
+        "https://login.example.com/",
+        "https://LOGIN.example.com:8443",
+        "http://localhost:3000",
+    ] {
         assert!(Issuers::new([stub().issuer().frame_origin(origin)]).is_ok(), "{origin}");
     }
-    for url in ["/end", "http://login.example.com/end", "https://login.example.com/end#a", "javascript:alert(1)", ""] {
-        assert!(is_refused([stub().issuer().end_session_endpoint(url)], "end-session endpoint"), "{url}");
+    for url in [
+        "/end",
+        "http://login.example.com/end",
+        "https://login.example.com/end#a",
+        "javascript:alert(1)",
+        "",
+    ] {
+        assert!(
+            is_refused([stub().issuer().end_session_endpoint(url)], "end-session endpoint"),
+            "{url}"
+        );
     }
-    assert!(Issuers::new([stub().issuer().end_session_endpoint("https://login.example.com/end?p=b2c_1")]).is_ok());
+    assert!(
+        Issuers::new([stub()
+            .issuer()
+            .end_session_endpoint("https://login.example.com/end?p=b2c_1")])
+        .is_ok()
+    );
     // The first mistake is told.
     assert!(is_refused([stub().issuer().named("").algorithms([])], "name"));
 }
@@ -104,6 +131,15 @@ fn the_skew_is_settable() {
 fn a_clock_before_the_epoch_panics_nobody() {
     let before = std::time::SystemTime::UNIX_EPOCH - seconds(5);
     let token = stub().token(&stub().claims());
-    assert_eq!(stub().issuer().verify(&token, &stub().key_set(), before).unwrap_err(), Rejected::NotYetValid);
-    assert!(stub().issuer().without_expiry_for(std::time::Duration::MAX).verify(&token, &stub().key_set(), at(NOW)).is_ok());
+    assert_eq!(
+        stub().issuer().verify(&token, &stub().key_set(), before).unwrap_err(),
+        Rejected::NotYetValid
+    );
+    assert!(
+        stub()
+            .issuer()
+            .without_expiry_for(std::time::Duration::MAX)
+            .verify(&token, &stub().key_set(), at(NOW))
+            .is_ok()
+    );
 }

@@ -125,7 +125,7 @@ fn a_process_that_dies_while_it_recovers_changes_nothing_of_the_outcome() {
     let engine = open(carried.path()).unwrap();
     let _ = engine
         .commit(
-            &[0; 16],
+            &AccountTag::NONE,
             Batch { guard: None, changes: vec![(b"later".to_vec(), Some(b"1".to_vec()))] },
         )
         .unwrap();

@@ -12,7 +12,7 @@ use crate::engine::sled::snapshot::Snapshot;
 fn put(engine: &SledEngine, keys: &[&str]) {
     let mut batch = Batch::default();
     keys.iter().for_each(|key| batch.put(key.as_bytes().to_vec(), vec![7; 40]));
-    let _ = engine.commit(&[0; 16], batch).unwrap();
+    let _ = engine.commit(&AccountTag::NONE, batch).unwrap();
     engine.sync(Durability::PowerLoss).unwrap();
 }
 

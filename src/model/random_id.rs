@@ -1,0 +1,20 @@
+//! Ids that the store makes from random numbers. They are no secrets, but tell nobody what they
+//! stand for.
+
+use super::tag::sixteen_bytes;
+
+sixteen_bytes! {
+    /// The id of a sign-in.
+    SignInId;
+    /// Changes whenever an account comes to life anew.
+    Generation;
+    /// The id of a store, for all of its life.
+    StoreId;
+    /// The id of the one ledger that counts: it changes when all is forgotten or sealed anew.
+    LedgerId;
+}
+
+impl Generation {
+    /// For what belongs to no account.
+    pub(crate) const NONE: Self = Self([0; 16]);
+}
