@@ -1,9 +1,12 @@
-//! Acquiring and signing out on a runtime of two threads, beside yardsticks that take their turns with them in one run:
+//! Acquiring and signing out on a runtime of two threads, beside yardsticks that take their turns
+//! with them in one run:
 //!
-//! - a cached `acquire_async`, by 1 to 64 tasks, beside a `moka` cache of the same tokens, plain and in memory only, and beside two bare sled gets and
-//!   one AES-256-GCM open (to reach: at most 2.5 times that);
+//! - a cached `acquire_async`, by 1 to 64 tasks, beside a `moka` cache of the same tokens, plain
+//!   and in memory only, and beside two bare sled gets and one AES-256-GCM open (to reach: at most
+//!   2.5 times that);
 //! - sign-outs by 64 tasks beside the same by 64 threads;
-//! - how long each async call keeps the runtime's thread, at the most, in one of its polls, while others write.
+//! - how long each async call keeps the runtime's thread, at the most, in one of its polls, while
+//!   others write.
 //!
 //! `cargo bench --bench acquire`; `OUBLIETTE_BENCH=short` for a quick look.
 
@@ -48,7 +51,8 @@ fn rounds(full: usize) -> usize {
     }
 }
 
-/// A token that is in the cache, in the three ways: the time of one, as all tasks together get them.
+/// A token that is in the cache, in the three ways: the time of one, as all tasks together get
+/// them.
 fn cached(runtime: &Runtime, bench: &Bench, lives: Arc<Vec<LiveSignIn>>, pairs: Arc<Vec<Pair>>) {
     // What a round is made of, shared among the tasks.
     let reads = if is_bench() { 6_400 } else { 64 };
@@ -155,7 +159,8 @@ fn run_tasks<F: Future<Output = ()> + Send + 'static>(
     })
 }
 
-/// Durable sign-outs, of people who are not there: recorded all the same, and nothing to be deleted behind them.
+/// Durable sign-outs, of people who are not there: recorded all the same, and nothing to be deleted
+/// behind them.
 fn sign_outs(runtime: &Runtime, bench: &Bench) {
     const AT_ONCE: usize = 64;
     let each = if is_bench() { 50 } else { 2 };

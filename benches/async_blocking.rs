@@ -1,7 +1,9 @@
-//! How long the async verbs keep the thread that polls them: each poll is timed, in quiet and beside other work.
+//! How long the async verbs keep the thread that polls them: each poll is timed, in quiet and
+//! beside other work.
 //!
-//! One runtime with one thread reads; other threads put, sign out, have a tenant's rows reclaimed, compact and sweep. What counts is that no
-//! poll takes as long as a sync does. `cargo bench --bench async_blocking`; `OUBLIETTE_BENCH=short` for a quick look.
+//! One runtime with one thread reads; other threads put, sign out, have a tenant's rows reclaimed,
+//! compact and sweep. What counts is that no poll takes as long as a sync does.
+//! `cargo bench --bench async_blocking`; `OUBLIETTE_BENCH=short` for a quick look.
 
 mod common;
 

@@ -1,7 +1,8 @@
 //! The sign-out callbacks: what a provider waits for, and what strangers cost.
 //!
-//! The durable answer to a logout token beside the answer to the same token once more, which is read and verified all the same and signs nobody out; and
-//! beside the store's own sign-out. Then how many signals a second are answered, by one connection and by 64. Then what is refused.
+//! The durable answer to a logout token beside the answer to the same token once more, which is
+//! read and verified all the same and signs nobody out; and beside the store's own sign-out. Then
+//! how many signals a second are answered, by one connection and by 64. Then what is refused.
 //! Sender and receiver share the machine's cores.
 //!
 //! `cargo bench --bench logout`; `OUBLIETTE_BENCH=short` for a quick look.
@@ -222,7 +223,8 @@ fn algorithms(rounds: usize) {
 }
 
 impl Callbacks {
-    /// One more account, with nothing left to do for the store, and the body of the request that signs it out.
+    /// One more account, with nothing left to do for the store, and the body of the request that
+    /// signs it out.
     fn prepare(&mut self) -> String {
         self.number += 1;
         assert_eq!(self.bench.new_account(TOKENS), common::account(self.number));

@@ -1,8 +1,11 @@
-//! How long verbs wait while an operator's work goes on: compaction, complete erasure, backup, verification.
+//! How long verbs wait while an operator's work goes on: compaction, complete erasure, backup,
+//! verification.
 //!
-//! One thread reads tokens, one puts and signs out, first in quiet and then beside each operation: the median, the 99.9th percentile and
-//! the longest. Then the other way round: how long a sweep and a compaction take beside 64 threads that sign in, put and sign out, by how long they
-//! take in quiet. (To reach: at most three times.) `cargo bench --bench moves`; `OUBLIETTE_BENCH=short` for a quick look.
+//! One thread reads tokens, one puts and signs out, first in quiet and then beside each operation:
+//! the median, the 99.9th percentile and the longest. Then the other way round: how long a sweep
+//! and a compaction take beside 64 threads that sign in, put and sign out, by how long they take in
+//! quiet. (To reach: at most three times.) `cargo bench --bench moves`; `OUBLIETTE_BENCH=short` for
+//! a quick look.
 
 mod common;
 
@@ -62,7 +65,8 @@ fn verbs_beside_moves() {
 /// How many write, in the other half.
 const WRITERS: u64 = 64;
 
-/// Sweep and compaction among as many writers as a busy app has, all at the same few accounts: nobody may starve.
+/// Sweep and compaction among as many writers as a busy app has, all at the same few accounts:
+/// nobody may starve.
 fn among_writers() {
     let accounts = if is_bench() { 336 } else { 20 };
     let folder = folder();

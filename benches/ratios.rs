@@ -1,5 +1,6 @@
-//! The store beside its yardsticks: each pair is run in turn, many times in one loop, so that both see the same disk. What
-//! counts is the ratio of the medians; a disk drifts too much for times of different minutes to be compared.
+//! The store beside its yardsticks: each pair is run in turn, many times in one loop, so that both
+//! see the same disk. What counts is the ratio of the medians; a disk drifts too much for times of
+//! different minutes to be compared.
 //!
 //! `cargo bench --bench ratios`; `OUBLIETTE_BENCH=short` for a quick look.
 
@@ -131,7 +132,8 @@ fn control(bench: &mut Bench, rounds: usize) {
     compare(figure, rounds, None, bench, |b| prepared(b, one), |b| prepared(b, other));
 }
 
-/// The durable sign-out of an account, acknowledged. Before either is timed the same was written, and the disk is quiet again.
+/// The durable sign-out of an account, acknowledged. Before either is timed the same was written,
+/// and the disk is quiet again.
 fn sign_out(bench: &mut Bench, tokens: usize, rounds: usize) {
     let prepare = |b: &mut Bench| {
         let account = b.new_account(tokens);

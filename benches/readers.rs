@@ -1,8 +1,10 @@
-//! What readers notice while the rows of another tenant's sign-out are deleted behind it: the time of one read, quiet and
-//! meanwhile, in one run. To reach: a 99.9th percentile at most five times its quiet value.
+//! What readers notice while the rows of another tenant's sign-out are deleted behind it: the time
+//! of one read, quiet and meanwhile, in one run. To reach: a 99.9th percentile at most five times
+//! its quiet value.
 //!
-//! Readers read at a steady pace, as requests come. A read that cannot begin in time, as the one before it took too long, counts from when
-//! it should have begun, so that one long wait is not taken for one slow read among thousands.
+//! Readers read at a steady pace, as requests come. A read that cannot begin in time, as the one
+//! before it took too long, counts from when it should have begun, so that one long wait is not
+//! taken for one slow read among thousands.
 //!
 //! Then the price: how many rows a second go while nobody waits, and how many when somebody does.
 //!

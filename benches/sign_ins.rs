@@ -1,7 +1,9 @@
-//! How many sign-ins a second a store takes, each durable when it returns, by how many threads are at it.
+//! How many sign-ins a second a store takes, each durable when it returns, by how many threads are
+//! at it.
 //!
-//! `cargo bench --bench sign_ins`; `OUBLIETTE_BENCH=short` for a quick look. To compare two builds, keep the binary of one and run them in turn:
-//! a disk drifts too much for figures of different minutes to be compared.
+//! `cargo bench --bench sign_ins`; `OUBLIETTE_BENCH=short` for a quick look. To compare two builds,
+//! keep the binary of one and run them in turn: a disk drifts too much for figures of different
+//! minutes to be compared.
 
 mod common;
 
@@ -37,7 +39,8 @@ fn main() {
     }
 }
 
-/// Signs so many accounts in to a new store, with a sign-out of somebody else now and then, as a store at work has them.
+/// Signs so many accounts in to a new store, with a sign-out of somebody else now and then, as a
+/// store at work has them.
 fn rate(count: u32, threads: u32, tokens: bool) -> f64 {
     let folder = folder();
     let store = TokenStore::builder(folder.path().join("tokens"))

@@ -1,5 +1,6 @@
-//! Sign-outs at scale: a ledger of 2 000 000 of them. How long opening takes and how much memory, how long the history of one account takes,
-//! and what a sign-out notices of upkeep. To reach: open in 1 s and 200 MB, history in 50 ms, no sign-out above 20 ms.
+//! Sign-outs at scale: a ledger of 2 000 000 of them. How long opening takes and how much memory,
+//! how long the history of one account takes, and what a sign-out notices of upkeep. To reach: open
+//! in 1 s and 200 MB, history in 50 ms, no sign-out above 20 ms.
 //!
 //! Memory is the most that the process ever had, so opening is done in processes of their own.
 //!

@@ -1,4 +1,5 @@
-//! Sign-out, get, put and open by themselves, each beside its yardstick on the same disk. For their ratios see `ratios.rs`.
+//! Sign-out, get, put and open by themselves, each beside its yardstick on the same disk. For their
+//! ratios see `ratios.rs`.
 //!
 //! `cargo bench --bench store`; `OUBLIETTE_BENCH=short` for a quick look.
 
@@ -72,8 +73,8 @@ fn get(criterion: &mut Criterion, bench: &mut Bench, accounts: u32) {
     group.finish();
 }
 
-/// Putting tokens in the place of older ones of 200 busy accounts: one that must survive the death of the process, or two that
-/// must survive a power loss.
+/// Putting tokens in the place of older ones of 200 busy accounts: one that must survive the death
+/// of the process, or two that must survive a power loss.
 fn put(criterion: &mut Criterion, bench: &mut Bench, accounts: u32) {
     let mut group = criterion.benchmark_group("put");
     let (lives, pairs) = bench.some(200);
@@ -108,8 +109,9 @@ fn put(criterion: &mut Criterion, bench: &mut Bench, accounts: u32) {
     group.finish();
 }
 
-/// The durable sign-out of a live account, when nothing else is being reclaimed: until it is acknowledged, and apart from that
-/// until its rows are deleted too. Signing in and putting are not measured.
+/// The durable sign-out of a live account, when nothing else is being reclaimed: until it is
+/// acknowledged, and apart from that until its rows are deleted too. Signing in and putting are not
+/// measured.
 fn sign_out(criterion: &mut Criterion, bench: &mut Bench, what: &str, tokens: usize) {
     let mut group = criterion.benchmark_group("sign-out");
     // Most of the time goes into filling accounts.

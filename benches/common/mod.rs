@@ -43,12 +43,14 @@ pub fn sizes() -> &'static [u32] {
     }
 }
 
-/// A folder on the disk that is built on: the system's own temporary folder is often memory only, where a sync costs nothing.
+/// A folder on the disk that is built on: the system's own temporary folder is often memory only,
+/// where a sync costs nothing.
 pub fn folder() -> tempfile::TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
-/// Random-looking numbers, the same in every run: the testkit's chance, for places in slices and for texts.
+/// Random-looking numbers, the same in every run: the testkit's chance, for places in slices and
+/// for texts.
 pub struct Random(pub u64);
 
 impl Random {
@@ -185,7 +187,8 @@ impl Bench {
         account(self.next)
     }
 
-    /// Handles of up to `count` accounts, spread over the store, and the places of these accounts in the bare database.
+    /// Handles of up to `count` accounts, spread over the store, and the places of these accounts
+    /// in the bare database.
     pub fn some(&mut self, count: usize) -> (Vec<LiveSignIn>, Vec<Pair>) {
         let all = self.accounts;
         let count = count.min(all as usize);
@@ -202,7 +205,8 @@ fn open(folder: &Path) -> TokenStore {
     TokenStore::builder(folder.join("tokens")).key(KeySource::bytes(key)).open().unwrap()
 }
 
-/// The least that a durable sign-out can cost: 64 bytes written to space that is there already, and `fdatasync`.
+/// The least that a durable sign-out can cost: 64 bytes written to space that is there already, and
+/// `fdatasync`.
 pub struct Limit {
     file: File,
     offset: u64,
@@ -295,7 +299,8 @@ impl Bare {
         start.elapsed()
     }
 
-    /// Account by account: a header has the shortest key of its account's range, a token the longest.
+    /// Account by account: a header has the shortest key of its account's range, a token the
+    /// longest.
     pub fn pairs(&self) -> Vec<Pair> {
         let mut pairs: Vec<Pair> = Vec::new();
         for key in self.db().scan_prefix(b"A").keys() {
@@ -309,8 +314,9 @@ impl Bare {
         pairs
     }
 
-    /// Two bare gets and one AES-256-GCM open of a token's size: the least that reading a sealed token under a guard can cost.
-    /// With the cipher at hand, or made anew from its key, as it must be where every account has its own.
+    /// Two bare gets and one AES-256-GCM open of a token's size: the least that reading a sealed
+    /// token under a guard can cost. With the cipher at hand, or made anew from its key, as it must
+    /// be where every account has its own.
     pub fn get(&mut self, pair: &Pair, number: usize, is_cipher_ready: bool) {
         black_box(self.db().get(&pair.header).unwrap().unwrap());
         black_box(self.db().get(&pair.tokens[number]).unwrap().unwrap());
@@ -334,7 +340,8 @@ impl Bare {
         black_box(&self.buffer);
     }
 
-    /// Puts new bytes in the place of tokens. Durable against power loss, or only against the death of the process.
+    /// Puts new bytes in the place of tokens. Durable against power loss, or only against the death
+    /// of the process.
     pub fn put(&self, pair: &Pair, tokens: &[usize], survives_power_loss: bool) -> Duration {
         let rows: Vec<_> = tokens
             .iter()
@@ -352,8 +359,9 @@ impl Bare {
     }
 }
 
-/// Runs both in turn, now one first and now the other, and prints their medians. The last column is the ratio of the lower
-/// quartiles: where it is far from that of the medians, something else was using the machine.
+/// Runs both in turn, now one first and now the other, and prints their medians. The last column is
+/// the ratio of the lower quartiles: where it is far from that of the medians, something else was
+/// using the machine.
 pub fn compare<S>(
     figure: &str,
     rounds: usize,

@@ -1,4 +1,5 @@
-//! The async verbs: a future that is dropped leaves all or nothing, and no thread of a runtime waits for the disk.
+//! The async verbs: a future that is dropped leaves all or nothing, and no thread of a runtime
+//! waits for the disk.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -76,8 +77,8 @@ fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Drops the verb's future after 0, 1, ... polls, each time with a fresh store, until it comes to its end. `is_done` says whether the store
-/// shows what the verb does.
+/// Drops the verb's future after 0, 1, ... polls, each time with a fresh store, until it comes to
+/// its end. `is_done` says whether the store shows what the verb does.
 fn cancel<T, V, D>(
     verb: impl Fn(AsyncTokenStore, AsyncSignIn) -> V,
     is_done: impl Fn(AsyncTokenStore, AsyncSignIn) -> D,
@@ -220,7 +221,8 @@ fn a_runtime_goes_on_while_verbs_wait_for_the_disk() {
             let stuck = tokio::spawn(verb(store.clone(), live.clone()));
             let waiting = machine.clone();
             tokio::task::spawn_blocking(move || waiting.wait_held()).await.unwrap();
-            // It is stuck in a sync. The only thread of the runtime is free, and reads are answered.
+            // It is stuck in a sync. The only thread of the runtime is free, and reads are
+            // answered.
             let turns = Arc::new(AtomicUsize::new(0));
             let counted = turns.clone();
             let other = tokio::spawn(async move {
@@ -274,7 +276,8 @@ fn a_read_does_not_wait_for_who_wants_to_be_alone() {
     runtime.block_on(async {
         let store = open(&machine);
         let live = store.sign_in(sign_in(1)).await.unwrap();
-        // A sign-out that is stuck has passed the gate; an erasure waits for it there, and whoever came behind would wait too.
+        // A sign-out that is stuck has passed the gate; an erasure waits for it there, and whoever
+        // came behind would wait too.
         machine.set_holding_syncs(true);
         let stuck = tokio::spawn({
             let store = store.clone();
@@ -354,7 +357,8 @@ fn a_read_does_not_wait_for_an_accounts_lock() {
                 break (same, lives.len() - 1);
             }
         };
-        // A token in two parts, of which one is of another write: as a reader finds it beside a writer.
+        // A token in two parts, of which one is of another write: as a reader finds it beside a
+        // writer.
         let long = |letter: &str| refresh(&letter.repeat(9000));
         lives[first].put(long("a")).await.unwrap();
         let before = machine.rows();
@@ -387,7 +391,8 @@ fn a_read_does_not_wait_for_an_accounts_lock() {
     });
 }
 
-/// A clock that can be stopped, so that the reclaimer waits when it looks at it; and that can panic.
+/// A clock that can be stopped, so that the reclaimer waits when it looks at it; and that can
+/// panic.
 #[derive(Clone, Default)]
 struct Stopped(Arc<Stop>);
 

@@ -183,7 +183,8 @@ async fn poll_times<F: Future>(future: F, count: usize) -> Option<F::Output> {
 
 #[test]
 fn dropped_at_any_point_it_loses_nothing_and_holds_up_nobody() {
-    // With time for threads in between the number of polls until it is done varies: that it is reached counts.
+    // With time for threads in between the number of polls until it is done varies: that it is
+    // reached counts.
     for leads in [true, false] {
         let mut is_done = false;
         for count in (0..).take_while(|count| *count < 100_000) {
@@ -289,11 +290,13 @@ impl Wake for Woken {
     }
 }
 
-/// Hole: in `select!`, or among other futures, one is polled once and then not for long. It must not keep the place.
+/// Hole: in `select!`, or among other futures, one is polled once and then not for long. It must
+/// not keep the place.
 #[test]
 fn a_future_that_is_not_polled_holds_up_nobody() {
     for is_due in [false, true] {
-        // What it waits for can be there before the first poll is over, which is nothing to be held up by: then once more.
+        // What it waits for can be there before the first poll is over, which is nothing to be held
+        // up by: then once more.
         assert!((0..100).any(|_| is_held_up_by_nobody(is_due)), "it never waits");
     }
 }
@@ -346,7 +349,8 @@ fn a_panic_goes_on_in_its_caller_and_the_next_one_refreshes() {
     });
 }
 
-/// A due token is given; its refresh panics in the background, or never begins as the runtime is gone.
+/// A due token is given; its refresh panics in the background, or never begins as the runtime is
+/// gone.
 #[test]
 fn a_due_refresh_backs_off_if_it_panics_and_not_if_it_never_began() {
     for begins in [true, false] {
@@ -405,7 +409,8 @@ fn a_future_that_never_ends_is_given_up() {
             failed.downcast_ref::<std::io::Error>().unwrap().kind(),
             std::io::ErrorKind::TimedOut
         );
-        // Of the two limits the caller's may be over first, where the clock jumps: the refresh has its own, as long as somebody runs it.
+        // Of the two limits the caller's may be over first, where the clock jumps: the refresh has
+        // its own, as long as somebody runs it.
         tokio::time::sleep(HOUR).await;
     });
     assert_eq!(world.next_refresh(), "at-1");
@@ -521,7 +526,8 @@ fn outside_of_a_runtime_it_says_so() {
     assert_eq!(world.next_refresh(), "at-1");
 }
 
-/// Hole: the last handle of the store may go with a refresh, and closing must not block a task, nor be forgotten.
+/// Hole: the last handle of the store may go with a refresh, and closing must not block a task, nor
+/// be forgotten.
 #[test]
 fn the_store_closes_with_the_last_refresh() {
     let world = AcquireFixture::new();
@@ -557,7 +563,8 @@ fn the_store_closes_with_the_last_refresh() {
     });
 }
 
-/// A clock that can be stopped, so that the reclaimer waits when it looks at it. Whether it is, and how many wait.
+/// A clock that can be stopped, so that the reclaimer waits when it looks at it. Whether it is, and
+/// how many wait.
 #[derive(Clone, Default)]
 struct Stopped(Arc<(Mutex<(bool, usize)>, Condvar)>);
 
@@ -585,7 +592,8 @@ impl Clock for Stopped {
     }
 }
 
-/// Hole: a store whose plain handles were given to async verbs closes on the runtime's thread, and waits for the disk there.
+/// Hole: a store whose plain handles were given to async verbs closes on the runtime's thread, and
+/// waits for the disk there.
 #[test]
 fn the_last_plain_handle_dropped_on_a_runtimes_thread_does_not_hold_it_up() {
     for is_app in [false, true] {

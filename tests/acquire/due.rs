@@ -1,4 +1,5 @@
-//! Tokens that are valid and due: given at once, refreshed on the side, and not more often than is good.
+//! Tokens that are valid and due: given at once, refreshed on the side, and not more often than is
+//! good.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,7 +24,10 @@ fn due() -> AcquireFixture {
 fn a_due_token_is_given_and_refreshed_only_if_told_to() {
     let world = due();
     assert_eq!(world.acquire(query("mail")).unwrap(), "at-1");
-    assert_eq!(world.acquire_by(&world.acquirer().refresh_due_here(), query("mail")).unwrap(), "at-2");
+    assert_eq!(
+        world.acquire_by(&world.acquirer().refresh_due_here(), query("mail")).unwrap(),
+        "at-2"
+    );
     assert_eq!(world.cached(query("mail")), "at-2");
     world.advance(54 * MINUTE);
     assert_eq!(world.cached(query("mail")), "at-2");
@@ -51,14 +55,16 @@ fn what_the_provider_says_about_refreshing_counts() {
 fn refresh_ahead_can_be_set() {
     for (ahead, at_20_minutes) in [(5, "at-1"), (40, "at-2")] {
         let world = AcquireFixture::new();
-        let acquirer = world.acquirer().refresh_due_here().refresh_ahead(Duration::from_secs(ahead * MINUTE));
+        let acquirer =
+            world.acquirer().refresh_due_here().refresh_ahead(Duration::from_secs(ahead * MINUTE));
         world.acquire_by(&acquirer, query("mail")).unwrap();
         world.advance(31 * MINUTE);
         assert_eq!(world.acquire_by(&acquirer, query("mail")).unwrap(), at_20_minutes);
     }
 }
 
-/// Of 40 tokens got together each is due at a time of its own, at most the jitter earlier, and whenever it is asked for the same.
+/// Of 40 tokens got together each is due at a time of its own, at most the jitter earlier, and
+/// whenever it is asked for the same.
 #[test]
 fn jitter_spreads_refreshes_and_never_makes_them_late() {
     let (machine, clock) = (Machine::new(), ManualClock::new(now()));
@@ -70,14 +76,19 @@ fn jitter_spreads_refreshes_and_never_makes_them_late() {
     for second in 0..=100_u64 {
         for (live, due) in lives.iter().zip(&mut due) {
             let mut asked = false;
-            let acquirer =
-                Acquirer::new().jitter(Duration::from_secs(30)).back_off(Duration::ZERO, Duration::ZERO).refresh_due_here();
+            let acquirer = Acquirer::new()
+                .jitter(Duration::from_secs(30))
+                .back_off(Duration::ZERO, Duration::ZERO)
+                .refresh_due_here();
             live.put(refresh("rt")).unwrap();
             let failing = |_: &Grant| {
                 asked = true;
                 Err(RefreshError::failed("down"))
             };
-            assert_eq!(acquirer.acquire(live, query("mail"), failing).unwrap().secret.expose(), "old");
+            assert_eq!(
+                acquirer.acquire(live, query("mail"), failing).unwrap().secret.expose(),
+                "old"
+            );
             assert!(due.is_none() || asked, "it was due, and is not any more");
             if asked {
                 due.get_or_insert(second);
@@ -115,7 +126,10 @@ fn a_failed_refresh_of_a_due_token_gives_the_old_one_and_backs_off() {
     assert!(acquire("at-1"));
     world.advance(59);
     // It never holds up what is required.
-    assert_eq!(world.acquire_by(&acquirer, AccessRequest::new(query("mail")).force_refresh()).unwrap(), "at-2");
+    assert_eq!(
+        world.acquire_by(&acquirer, AccessRequest::new(query("mail")).force_refresh()).unwrap(),
+        "at-2"
+    );
     assert_eq!(world.cached(query("mail")), "at-2");
 }
 
@@ -148,8 +162,11 @@ fn a_refresh_of_a_due_token_that_panics_backs_off_too() {
     let world = due();
     let acquirer = world.acquirer().refresh_due_here();
     let panics = || {
-        let acquired = || acquirer.acquire(&world.live, query("mail"), |_| panic!("the closure's own"));
-        catch_unwind(AssertUnwindSafe(acquired)).map(|token| token.unwrap().secret.expose().to_owned()).ok()
+        let acquired =
+            || acquirer.acquire(&world.live, query("mail"), |_| panic!("the closure's own"));
+        catch_unwind(AssertUnwindSafe(acquired))
+            .map(|token| token.unwrap().secret.expose().to_owned())
+            .ok()
     };
     assert_eq!(panics(), None);
     assert_eq!(panics().as_deref(), Some("at-1"));
@@ -182,8 +199,14 @@ fn a_token_that_is_still_due_after_its_refresh_is_not_refreshed_at_each_call() {
 fn without_a_refresh_token_a_due_token_is_just_given() {
     let world = AcquireFixture::new();
     world.live.put(access("mail", "only")).unwrap();
-    world.acquirer().acquire(&world.live, query("x"), |_| Err(RefreshError::invalid_grant("revoked"))).unwrap_err();
+    world
+        .acquirer()
+        .acquire(&world.live, query("x"), |_| Err(RefreshError::invalid_grant("revoked")))
+        .unwrap_err();
     world.advance(51 * MINUTE);
-    let token = world.acquirer().refresh_due_here().acquire(&world.live, query("mail"), |_| panic!("there is no refresh token"));
+    let token = world
+        .acquirer()
+        .refresh_due_here()
+        .acquire(&world.live, query("mail"), |_| panic!("there is no refresh token"));
     assert_eq!(token.unwrap().secret.expose(), "only");
 }

@@ -14,11 +14,14 @@ struct Status(u16);
 #[test]
 fn the_callers_error_comes_back_and_blocks_nobody() {
     let world = AcquireFixture::new();
-    let refreshed = world.acquirer().acquire(&world.live, query("mail"), |_| Err(Status(503).into()));
+    let refreshed =
+        world.acquirer().acquire(&world.live, query("mail"), |_| Err(Status(503).into()));
     let Err(AcquireError::Refresh(failed)) = refreshed else { panic!("{refreshed:?}") };
     assert_eq!(failed.downcast_ref::<Status>(), Some(&Status(503)));
     assert_eq!(failed.source().unwrap().to_string(), "status 503");
-    assert!(!format!("{failed:?} {failed} {:?}", RefreshError::failed("needle")).contains("needle"));
+    assert!(
+        !format!("{failed:?} {failed} {:?}", RefreshError::failed("needle")).contains("needle")
+    );
     assert_eq!(world.stored_refresh_token().unwrap(), "rt-0");
     assert_eq!(world.acquire(query("mail")).unwrap(), "at-1");
 }
@@ -28,21 +31,36 @@ fn without_a_refresh_token_the_user_is_asked() {
     let store = TokenStore::in_memory().unwrap();
     let live = store.sign_in(sign_in(1)).unwrap();
     let request = AccessRequest::new(query("mail")).claims("c1");
-    let error = Acquirer::new().acquire(&live, request, |_| panic!("there is nothing to redeem")).unwrap_err();
+    let error = Acquirer::new()
+        .acquire(&live, request, |_| panic!("there is nothing to redeem"))
+        .unwrap_err();
     assert_eq!(reason(&error), InteractionReason::NoRefreshToken);
     assert!(!format!("{error:?} {error}").contains("c1"));
-    assert!(matches!(error, AcquireError::InteractionRequired { claims: Some(claims), .. } if claims == "c1"));
+    assert!(
+        matches!(error, AcquireError::InteractionRequired { claims: Some(claims), .. } if claims == "c1")
+    );
 }
 
 #[test]
 fn invalid_grant_removes_that_refresh_token_and_no_other_token() {
     let world = AcquireFixture::new();
     let other = ClientId::new("other").unwrap();
-    world.live.put([access("mail", "at").into(), RefreshToken::new(other.clone(), "other").into()]).unwrap();
+    world
+        .live
+        .put([access("mail", "at").into(), RefreshToken::new(other.clone(), "other").into()])
+        .unwrap();
     let refused = |_: &Grant| Err(RefreshError::invalid_grant(Status(400)));
     let error = world.acquirer().acquire(&world.live, query("files"), refused).unwrap_err();
     assert_eq!(reason(&error), InteractionReason::InvalidGrant);
-    assert!(error.source().unwrap().downcast_ref::<RefreshFailed>().unwrap().downcast_ref::<Status>().is_some());
+    assert!(
+        error
+            .source()
+            .unwrap()
+            .downcast_ref::<RefreshFailed>()
+            .unwrap()
+            .downcast_ref::<Status>()
+            .is_some()
+    );
     assert_eq!(world.stored_refresh_token(), None);
     assert_eq!(world.cached(query("mail")), "at");
     assert_eq!(world.live.refresh_token(&other).unwrap().unwrap().secret.expose(), "other");
@@ -56,7 +74,10 @@ fn invalid_grant_removes_a_refresh_token_of_many_parts_whole() {
     let before = world.machine.rows().len();
     world.live.put(refresh(&"x".repeat(40_000))).unwrap();
     assert!(world.machine.rows().len() > before + 5);
-    world.acquirer().acquire(&world.live, query("files"), |_| Err(RefreshError::invalid_grant("revoked"))).unwrap_err();
+    world
+        .acquirer()
+        .acquire(&world.live, query("files"), |_| Err(RefreshError::invalid_grant("revoked")))
+        .unwrap_err();
     assert_eq!(world.machine.rows().len(), before - 1);
 }
 
@@ -82,7 +103,10 @@ fn a_refresh_token_that_the_app_stored_meanwhile_is_not_overwritten() {
         tokens
     });
     assert_eq!(token.unwrap().secret.expose(), "at-1");
-    assert_eq!((world.stored_refresh_token().unwrap(), world.cached(query("mail"))), ("newer".into(), "at-1".into()));
+    assert_eq!(
+        (world.stored_refresh_token().unwrap(), world.cached(query("mail"))),
+        ("newer".into(), "at-1".into())
+    );
     assert_eq!(world.orphans.take(), [("rt-1".to_owned(), OrphanReason::NotStored)]);
 }
 
@@ -100,23 +124,32 @@ fn a_spent_refresh_token_goes_even_if_the_new_one_is_of_a_family() {
     assert!(world.live.refresh_token(RefreshQuery::family("1")).unwrap().is_some());
     // One that comes with no refresh token keeps the one there is (RFC 6749 §6).
     let world = AcquireFixture::new();
-    world.acquirer().acquire(&world.live, query("mail"), |_| Ok(access("mail", "at").into())).unwrap();
+    world
+        .acquirer()
+        .acquire(&world.live, query("mail"), |_| Ok(access("mail", "at").into()))
+        .unwrap();
     assert_eq!(world.stored_refresh_token().unwrap(), "rt-0");
 }
 
 #[test]
 fn when_the_provider_asks_for_the_user_the_refresh_token_stays() {
     let world = AcquireFixture::new();
-    for (theirs, asked, expected) in
-        [(Some("p"), None, Some("p")), (None, Some("q"), Some("q")), (Some("p"), Some("q"), Some("p"))]
-    {
+    for (theirs, asked, expected) in [
+        (Some("p"), None, Some("p")),
+        (None, Some("q"), Some("q")),
+        (Some("p"), Some("q"), Some("p")),
+    ] {
         let mut request = AccessRequest::new(query("mail"));
         if let Some(asked) = asked {
             request = request.claims(asked);
         }
-        let answer = |_: &Grant| Err(RefreshError::interaction_required(theirs.map(str::to_owned), "mfa"));
+        let answer =
+            |_: &Grant| Err(RefreshError::interaction_required(theirs.map(str::to_owned), "mfa"));
         let error = world.acquirer().acquire(&world.live, request, answer).unwrap_err();
-        let AcquireError::InteractionRequired { reason: InteractionReason::Provider, claims, .. } = &error else {
+        let AcquireError::InteractionRequired {
+            reason: InteractionReason::Provider, claims, ..
+        } = &error
+        else {
             panic!("{error:?}")
         };
         assert_eq!(claims.as_deref(), expected);
@@ -130,9 +163,13 @@ fn tokens_that_cannot_be_stored_go_to_the_hook_and_to_nobody_else() {
     let acquired = world.acquirer().acquire(&world.live, query("mail"), |_| {
         Ok([access("mail", "at").into(), refresh(&"x".repeat(MAX_TOKEN_BYTES + 1)).into()].into())
     });
-    assert!(matches!(acquired, Err(AcquireError::Store(error)) if matches!(*error, Error::InvalidInput { field: "token", .. })));
+    assert!(
+        matches!(acquired, Err(AcquireError::Store(error)) if matches!(*error, Error::InvalidInput { field: "token", .. }))
+    );
     let orphans = world.orphans.take();
-    assert!(orphans.len() == 2 && orphans.iter().all(|(_, reason)| *reason == OrphanReason::NotStored));
+    assert!(
+        orphans.len() == 2 && orphans.iter().all(|(_, reason)| *reason == OrphanReason::NotStored)
+    );
     assert!(world.live.access_token(&query("mail")).unwrap().is_none());
 }
 
@@ -144,17 +181,23 @@ fn of_a_response_that_cannot_be_stored_the_new_refresh_token_is() {
         token.partition = Partition::on_behalf_of("a");
         token
     };
-    for (token, field) in [(access("mail", &unfit()), "token"), (elsewhere(access("mail", "at")), "partition")] {
+    for (token, field) in
+        [(access("mail", &unfit()), "token"), (elsewhere(access("mail", "at")), "partition")]
+    {
         let world = AcquireFixture::new();
         let acquired = world.acquirer().acquire(&world.live, query("mail"), |grant| {
             world.provider.redeem(grant)?;
-            Ok([token.clone().into(), grant.next_refresh_token(world.provider.valid()).into()].into())
+            Ok([token.clone().into(), grant.next_refresh_token(world.provider.valid()).into()]
+                .into())
         });
         assert!(
             matches!(acquired, Err(AcquireError::Store(error)) if matches!(*error, Error::InvalidInput { field: of, .. } if of == field))
         );
         assert_eq!(world.stored_refresh_token().unwrap(), "rt-1");
-        assert_eq!(world.orphans.take(), [(token.secret.expose().to_owned(), OrphanReason::NotStored)]);
+        assert_eq!(
+            world.orphans.take(),
+            [(token.secret.expose().to_owned(), OrphanReason::NotStored)]
+        );
         assert_eq!(world.acquire(query("mail")).unwrap(), "at-2");
         assert!(world.provider.is_content());
     }
@@ -167,16 +210,22 @@ fn if_the_new_refresh_token_cannot_be_stored_the_spent_one_goes() {
         next.partition = Partition::on_behalf_of("a");
         next
     };
-    let unfit: [fn(&Grant) -> RefreshToken; 2] = [|_| refresh(&"x".repeat(MAX_TOKEN_BYTES + 1)), elsewhere];
+    let unfit: [fn(&Grant) -> RefreshToken; 2] =
+        [|_| refresh(&"x".repeat(MAX_TOKEN_BYTES + 1)), elsewhere];
     for unfit in unfit {
         let world = AcquireFixture::new();
         let acquired = world.acquirer().acquire(&world.live, query("mail"), |grant| {
             world.provider.redeem(grant)?;
             Ok([access("mail", "at").into(), unfit(grant).into()].into())
         });
-        assert!(matches!(acquired, Err(AcquireError::Store(error)) if matches!(*error, Error::InvalidInput { .. })));
+        assert!(
+            matches!(acquired, Err(AcquireError::Store(error)) if matches!(*error, Error::InvalidInput { .. }))
+        );
         assert!(world.orphans.take().len() == 2 && world.stored_refresh_token().is_none());
-        assert_eq!(reason(&world.acquire(query("mail")).unwrap_err()), InteractionReason::NoRefreshToken);
+        assert_eq!(
+            reason(&world.acquire(query("mail")).unwrap_err()),
+            InteractionReason::NoRefreshToken
+        );
         assert!(world.provider.is_content());
     }
     // One that brought none has spent none.
@@ -196,7 +245,9 @@ fn when_the_engine_fails_nobody_gets_the_token() {
     assert!(matches!(acquired, Err(AcquireError::Store(_))), "{acquired:?}");
     assert_eq!(world.orphans.take().len(), 2);
     let acquired = world.acquire(query("mail"));
-    assert!(matches!(acquired, Err(AcquireError::Store(error)) if matches!(*error, Error::Poisoned(Part::Engine))));
+    assert!(
+        matches!(acquired, Err(AcquireError::Store(error)) if matches!(*error, Error::Poisoned(Part::Engine)))
+    );
 }
 
 #[test]

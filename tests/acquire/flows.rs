@@ -19,11 +19,16 @@ fn the_app_signs_itself_in_once_and_needs_no_refresh_token() {
         for _ in 0..16 {
             scope.spawn(|| {
                 barrier.wait();
-                let token = Acquirer::new().acquire_for_app(&store, &tenant(1), query("api/.default"), |grant| {
-                    assert!(grant.refresh_token().is_none() && grant.tenant() == &tenant(1));
-                    refreshes.fetch_add(1, Ordering::SeqCst);
-                    Ok(grant.access_token(None, "app", HOUR).into())
-                });
+                let token = Acquirer::new().acquire_for_app(
+                    &store,
+                    &tenant(1),
+                    query("api/.default"),
+                    |grant| {
+                        assert!(grant.refresh_token().is_none() && grant.tenant() == &tenant(1));
+                        refreshes.fetch_add(1, Ordering::SeqCst);
+                        Ok(grant.access_token(None, "app", HOUR).into())
+                    },
+                );
                 assert_eq!(token.unwrap().secret.expose(), "app");
             });
         }
@@ -45,7 +50,11 @@ fn the_app_has_one_sign_in_whoever_comes_in_between() {
             let _ = impatient.acquire_for_app(&theirs, &tenant(1), query("api"), answer);
         });
         Acquirer::new().acquire_for_app(&store, &tenant(1), query("api"), answer).unwrap();
-        assert_eq!(store.account(&AccountId::app(tenant(1), client())).unwrap().len(), 1, "at step {count}");
+        assert_eq!(
+            store.account(&AccountId::app(tenant(1), client())).unwrap().len(),
+            1,
+            "at step {count}"
+        );
         if clock.take() {
             break;
         }
@@ -94,14 +103,28 @@ fn on_behalf_of_somebody_needs_no_refresh_token_and_keeps_none() {
     let exchange = |secret: &'static str| {
         move |grant: &Grant| {
             assert!(grant.refresh_token().is_none() && !grant.partition().is_user());
-            Ok([grant.access_token(None, secret, HOUR).into(), grant.next_refresh_token("obo").into()].into())
+            Ok([
+                grant.access_token(None, secret, HOUR).into(),
+                grant.next_refresh_token("obo").into(),
+            ]
+            .into())
         }
     };
     let acquirer = world.acquirer();
-    assert_eq!(acquirer.acquire(&world.live, request("a"), exchange("for a")).unwrap().secret.expose(), "for a");
-    assert_eq!(acquirer.acquire(&world.live, request("b"), exchange("for b")).unwrap().secret.expose(), "for b");
-    assert_eq!((world.cached(request("a")), world.cached(request("b"))), ("for a".into(), "for b".into()));
-    let kept = |assertion| RefreshQuery::client(client()).partition(Partition::on_behalf_of(assertion));
+    assert_eq!(
+        acquirer.acquire(&world.live, request("a"), exchange("for a")).unwrap().secret.expose(),
+        "for a"
+    );
+    assert_eq!(
+        acquirer.acquire(&world.live, request("b"), exchange("for b")).unwrap().secret.expose(),
+        "for b"
+    );
+    assert_eq!(
+        (world.cached(request("a")), world.cached(request("b"))),
+        ("for a".into(), "for b".into())
+    );
+    let kept =
+        |assertion| RefreshQuery::client(client()).partition(Partition::on_behalf_of(assertion));
     assert!(world.live.refresh_token(kept("a")).unwrap().is_none());
     // Dropped refresh tokens were not asked for: nobody is told to revoke them.
     assert!(world.orphans.take().is_empty());
@@ -111,7 +134,11 @@ fn on_behalf_of_somebody_needs_no_refresh_token_and_keeps_none() {
     assert!(world.live.refresh_token(kept("c")).unwrap().is_some());
     let token = acquirer.acquire(&world.live, request("c").force_refresh(), |grant| {
         assert_eq!(grant.refresh_token().unwrap().secret.expose(), "obo");
-        Ok([grant.access_token(None, "again", HOUR).into(), grant.next_refresh_token("obo-2").into()].into())
+        Ok([
+            grant.access_token(None, "again", HOUR).into(),
+            grant.next_refresh_token("obo-2").into(),
+        ]
+        .into())
     });
     assert_eq!(token.unwrap().secret.expose(), "again");
     assert_eq!(world.live.refresh_token(kept("c")).unwrap().unwrap().secret.expose(), "obo-2");
@@ -119,7 +146,14 @@ fn on_behalf_of_somebody_needs_no_refresh_token_and_keeps_none() {
     let refused = |_: &Grant| Err(RefreshError::invalid_grant("expired"));
     let acquired = acquirer.acquire(&world.live, request("c").force_refresh(), refused);
     assert!(matches!(acquired, Err(AcquireError::Refresh(_))));
-    assert_eq!(acquirer.acquire(&world.live, request("c").force_refresh(), exchange("anew")).unwrap().secret.expose(), "anew");
+    assert_eq!(
+        acquirer
+            .acquire(&world.live, request("c").force_refresh(), exchange("anew"))
+            .unwrap()
+            .secret
+            .expose(),
+        "anew"
+    );
 }
 
 #[test]
@@ -127,7 +161,8 @@ fn nobody_finds_what_was_got_on_behalf_of_another() {
     let world = AcquireFixture::new();
     let request = AccessRequest::new(query("mail")).on_behalf_of("a");
     // A closure that forgets the partition would store it as the user's own.
-    let acquired = world.acquirer().acquire(&world.live, request, |_| Ok(access("mail", "for a").into()));
+    let acquired =
+        world.acquirer().acquire(&world.live, request, |_| Ok(access("mail", "for a").into()));
     assert!(
         matches!(acquired, Err(AcquireError::Store(error)) if matches!(*error, Error::InvalidInput { field: "partition", .. }))
     );
@@ -147,11 +182,15 @@ fn clients_have_refresh_tokens_of_their_own_and_refresh_side_by_side() {
         for client in &clients {
             let (world, barrier) = (&world, &barrier);
             scope.spawn(move || {
-                let token = world.acquirer().acquire(&world.live, AccessQuery::new(client.clone()), |grant| {
-                    assert_eq!(grant.refresh_token().unwrap().secret.expose(), client.as_str());
-                    barrier.wait();
-                    Ok(grant.access_token(None, client.as_str(), HOUR).into())
-                });
+                let token = world.acquirer().acquire(
+                    &world.live,
+                    AccessQuery::new(client.clone()),
+                    |grant| {
+                        assert_eq!(grant.refresh_token().unwrap().secret.expose(), client.as_str());
+                        barrier.wait();
+                        Ok(grant.access_token(None, client.as_str(), HOUR).into())
+                    },
+                );
                 assert_eq!(token.unwrap().secret.expose(), client.as_str());
             });
         }
@@ -186,7 +225,8 @@ fn a_familys_refresh_token_serves_its_clients_and_the_own_one_if_there_is_none()
     assert_eq!(reason(&acquired.unwrap_err()), InteractionReason::InvalidGrant);
 }
 
-/// Hole: one refresh token redeemed in two places, by those who ask for the family's and those who ask for the client's own.
+/// Hole: one refresh token redeemed in two places, by those who ask for the family's and those who
+/// ask for the client's own.
 #[test]
 fn one_refresh_token_has_one_place_however_it_is_come_by() {
     let world = AcquireFixture::new();
@@ -223,10 +263,11 @@ fn a_tenant_that_was_signed_out_gets_no_tokens_and_costs_no_redemption() {
 #[test]
 fn of_a_tenant_signed_out_meanwhile_only_its_tokens_are_lost() {
     let world = AcquireFixture::new();
-    let acquired = world.acquirer().acquire(&world.live, query("mail").tenant(tenant(2)), |grant| {
-        world.store.sign_out(SignOut::tenant(&tenant(2))).unwrap();
-        world.provider.redeem(grant)
-    });
+    let acquired =
+        world.acquirer().acquire(&world.live, query("mail").tenant(tenant(2)), |grant| {
+            world.store.sign_out(SignOut::tenant(&tenant(2))).unwrap();
+            world.provider.redeem(grant)
+        });
     assert!(matches!(acquired, Err(AcquireError::SignedOut)));
     assert_eq!(world.orphans.take(), [("at-1".to_owned(), OrphanReason::SignedOut)]);
     assert_eq!(world.stored_refresh_token().unwrap(), "rt-1");
@@ -240,7 +281,11 @@ fn resuming_reads_no_other_sign_in_of_the_account() {
     let other = world.store.sign_in(sign_in(1)).unwrap();
     let mut rows = world.machine.rows();
     // The other sign-in's own row: the one that is new and not an index or a header.
-    let key = rows.keys().find(|key| !before.contains_key(*key) && key.first() == Some(&b'A')).unwrap().clone();
+    let key = rows
+        .keys()
+        .find(|key| !before.contains_key(*key) && key.first() == Some(&b'A'))
+        .unwrap()
+        .clone();
     let value = rows.get_mut(&key).unwrap();
     *value.last_mut().unwrap() ^= 1;
     world.machine.set_rows(rows);

@@ -1,5 +1,6 @@
-//! Acquiring: every line of what it promises, against a provider that revokes the family of a refresh token that is used twice. With it
-//! what it is made of: what OAuth crates give, the async verbs, and what is counted.
+//! Acquiring: every line of what it promises, against a provider that revokes the family of a
+//! refresh token that is used twice. With it what it is made of: what OAuth crates give, the async
+//! verbs, and what is counted.
 #![allow(unreachable_pub, reason = "what the modules share")]
 
 mod answers;

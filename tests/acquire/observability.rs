@@ -137,7 +137,8 @@ fn a_sync_says_how_many_shared_it() {
         machine.set_holding_syncs(true);
         let led = AtomicUsize::new(0);
         std::thread::scope(|scope| {
-            // One is stuck in its sync; five more come; then this thread leads the group of all that wait.
+            // One is stuck in its sync; five more come; then this thread leads the group of all
+            // that wait.
             scope.spawn(|| store.sign_out(SignOut::account(&account(1))).unwrap());
             machine.wait_held();
             let fences = store.stats().unwrap().fences;
@@ -205,8 +206,8 @@ fn poison_and_tampering_are_told() {
     }
 }
 
-/// A refresh that brings what was asked for, and a new refresh token.
-/// A clock by which nothing is deleted for its age is told of when it is met, and when it is believed again.
+/// A refresh that brings what was asked for, and a new refresh token. A clock by which nothing is
+/// deleted for its age is told of when it is met, and when it is believed again.
 #[test]
 fn a_clock_that_has_jumped_is_told() {
     let clock = ManualClock::new(now());
@@ -242,7 +243,8 @@ fn the_first_tokens_of_a_sign_in_are_counted_too() {
     );
 }
 
-/// Adds what was recorded since, and says how many wait for a refresh. (A snapshot takes what there is, so each gives what came since the last.)
+/// Adds what was recorded since, and says how many wait for a refresh. (A snapshot takes what there
+/// is, so each gives what came since the last.)
 fn waiting(found: &mut BTreeMap<String, DebugValue>, snapshotter: &Snapshotter) -> f64 {
     for (name, value) in snapshot(snapshotter) {
         match (found.get_mut(&name), value) {
@@ -259,7 +261,8 @@ fn waiting(found: &mut BTreeMap<String, DebugValue>, snapshotter: &Snapshotter) 
     }
 }
 
-/// Each outcome another number of times, of acquisitions and of refreshes, so that no two can be mistaken for each other.
+/// Each outcome another number of times, of acquisitions and of refreshes, so that no two can be
+/// mistaken for each other.
 #[test]
 fn every_acquisition_is_counted_by_what_became_of_it() {
     let found = recorded(|| {
@@ -296,7 +299,8 @@ fn every_acquisition_is_counted_by_what_became_of_it() {
             .unwrap_err();
         // (That took the spent one along.)
         live.put(refresh("rt")).unwrap();
-        // Seven who have to be asked: by the provider, for less than they asked, for a spent refresh token, and for none.
+        // Seven who have to be asked: by the provider, for less than they asked, for a spent
+        // refresh token, and for none.
         for _ in 0..3 {
             fails(&live, "c", RefreshError::interaction_required(None, "mfa"));
         }
@@ -425,12 +429,14 @@ fn who_waits_for_a_refresh_is_told_and_nobody_does_at_the_end() {
     assert_eq!(samples(&found, "oubliette_refresh_duration_seconds").len(), 1);
 }
 
-/// The one test with a recorder for the whole process: what the store's own threads tell, and reads that are put off.
+/// The one test with a recorder for the whole process: what the store's own threads tell, and reads
+/// that are put off.
 #[test]
 fn background_threads_tell_too() {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
-    // (Threads of the other tests of this file count here too; each of these has a recorder of its own for itself.)
+    // (Threads of the other tests of this file count here too; each of these has a recorder of its
+    // own for itself.)
     recorder.install().unwrap();
     describe_metrics();
     let machine = Machine::new();

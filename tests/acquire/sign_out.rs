@@ -1,4 +1,5 @@
-//! A sign-out at every point of a refresh: everybody who waits is told, nothing can be read, and the tokens go to the hook.
+//! A sign-out at every point of a refresh: everybody who waits is told, nothing can be read, and
+//! the tokens go to the hook.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{scope, yield_now};
@@ -124,7 +125,8 @@ fn everybody_who_waits_is_told() {
     world.assert_gone();
 }
 
-/// Behind the put: sign-outs at any moment, among many who acquire. Nobody who begins after it returned is given a token.
+/// Behind the put: sign-outs at any moment, among many who acquire. Nobody who begins after it
+/// returned is given a token.
 #[test]
 fn at_any_moment() {
     for round in 0..40_u32 {

@@ -42,7 +42,8 @@ fn a_thousand_at_once_cost_one_refresh() {
     assert!(world.provider.is_content());
 }
 
-/// Between any two steps of an acquisition somebody else does the same: whoever missed it in the cache looks again.
+/// Between any two steps of an acquisition somebody else does the same: whoever missed it in the
+/// cache looks again.
 #[test]
 fn somebody_else_refreshes_in_between() {
     for count in 1.. {
@@ -165,7 +166,8 @@ fn a_panic_goes_on_in_its_caller_and_somebody_else_refreshes() {
     assert!(given >= 8 && world.provider.redemptions() == 1);
 }
 
-/// Hole: a forced refresh that joins one from before would bring what was so before, such as a role that was taken away.
+/// Hole: a forced refresh that joins one from before would bring what was so before, such as a role
+/// that was taken away.
 #[test]
 fn who_forces_a_refresh_gets_one_that_began_afterwards() {
     for claims in [false, true] {

@@ -72,14 +72,21 @@ impl AcquireFixture {
         self.acquire_by(&self.acquirer(), request)
     }
 
-    pub fn acquire_by(&self, acquirer: &Acquirer, request: impl Into<AccessRequest>) -> Result<String, AcquireError> {
+    pub fn acquire_by(
+        &self,
+        acquirer: &Acquirer,
+        request: impl Into<AccessRequest>,
+    ) -> Result<String, AcquireError> {
         let token = acquirer.acquire(&self.live, request, |grant| self.provider.redeem(grant))?;
         Ok(token.secret.expose().to_owned())
     }
 
     /// Acquires what must be in the cache.
     pub fn cached(&self, request: impl Into<AccessRequest>) -> String {
-        let token = self.acquirer().acquire(&self.live, request, |_| panic!("it is not in the cache")).unwrap();
+        let token = self
+            .acquirer()
+            .acquire(&self.live, request, |_| panic!("it is not in the cache"))
+            .unwrap();
         token.secret.expose().to_owned()
     }
 
@@ -90,14 +97,20 @@ impl AcquireFixture {
     /// Nothing can be read, here or after the power was cut.
     pub fn assert_gone(self) {
         assert!(!self.live.is_live().unwrap());
-        assert!(self.live.access_token(&query("")).unwrap().is_none() && self.stored_refresh_token().is_none());
+        assert!(
+            self.live.access_token(&query("")).unwrap().is_none()
+                && self.stored_refresh_token().is_none()
+        );
         let id = self.live.id();
         drop(self.live);
         let mut fixture = self.fixture;
         for seed in 0..4 {
             fixture = fixture.again(|machine| machine.cut_power(seed));
             let store = &fixture.store;
-            assert!(store.account(&account(1)).unwrap().is_empty() && store.resume(&account(1), id).unwrap().is_none());
+            assert!(
+                store.account(&account(1)).unwrap().is_empty()
+                    && store.resume(&account(1), id).unwrap().is_none()
+            );
         }
     }
 }
@@ -109,7 +122,8 @@ type Interruption = (ThreadId, u32, Box<dyn FnOnce() + Send>);
 pub struct Interrupting(Arc<Mutex<Option<Interruption>>>);
 
 impl Interrupting {
-    /// When this thread looks at the clock for the `count`th time from now, this happens, on a thread of its own.
+    /// When this thread looks at the clock for the `count`th time from now, this happens, on a
+    /// thread of its own.
     pub fn at(&self, count: u32, what: impl FnOnce() + Send + 'static) {
         *self.0.lock().unwrap() = Some((current().id(), count, Box::new(what)));
     }

@@ -45,7 +45,8 @@ fn an_older_ledger_beside_a_lost_checkpoint_cannot_make_sign_outs_void() {
     let mut rows = machine.rows();
     rows.retain(|key, _| key[0] != b'C');
     machine.set_rows(rows);
-    // The sign-in's as-of is a place where this ledger never was: new records would get positions below it.
+    // The sign-in's as-of is a place where this ledger never was: new records would get positions
+    // below it.
     for _ in 0..2 {
         let store = open(&machine);
         assert!(store.account(&account(1)).unwrap().is_empty());
@@ -60,7 +61,8 @@ fn an_older_ledger_beside_a_lost_checkpoint_cannot_make_sign_outs_void() {
     }
 }
 
-/// The same within one opening, where the next processes sign out only, and so might record no opening of their own.
+/// The same within one opening, where the next processes sign out only, and so might record no
+/// opening of their own.
 #[test]
 fn an_older_ledger_of_the_same_opening_cannot_make_sign_outs_void_either() {
     let machine = Machine::new();
@@ -106,7 +108,8 @@ fn ledger_damage_is_reported_at_every_open_not_only_the_first() {
     store.wait_reclaimed().unwrap();
     store.close().unwrap();
     drop((one, other));
-    // One sector of the last group is as it was before: the first record of the call is filler again.
+    // One sector of the last group is as it was before: the first record of the call is filler
+    // again.
     let (mut files, name) = (machine.files(), ledger_of(&machine.files()));
     let slot = 512 + 64..512 + 128;
     files.get_mut(&name).unwrap()[slot.clone()].copy_from_slice(&before[&name][slot]);
@@ -187,7 +190,8 @@ fn a_tenant_is_not_half_gone_after_its_sign_out_was_lost() {
         let signing_out =
             spawn(Box::new(|store| store.sign_out(SignOut::tenant(&tenant(1))).is_ok()));
         machine.wait_held();
-        // The same account signs in to another tenant meanwhile: it must not throw out what is not yet certainly dead.
+        // The same account signs in to another tenant meanwhile: it must not throw out what is not
+        // yet certainly dead.
         let signing_in =
             spawn(Box::new(|store| store.sign_in(SignIn::new(account(1), tenant(2))).is_ok()));
         for _ in 0..50 {

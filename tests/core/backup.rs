@@ -61,7 +61,8 @@ fn who_signed_out_since_stays_out_at_any_age_of_the_backup() {
     let pair = Pair::new();
     let store = pair.open();
     fill(&store, 0..10);
-    // One backup after each sign-out; between some of them the ledger is compacted, the key changed, days pass, and the store is reopened.
+    // One backup after each sign-out; between some of them the ledger is compacted, the key
+    // changed, days pass, and the store is reopened.
     let mut store = Some(store);
     for age in 0..10u32 {
         let open = store.as_ref().unwrap();
@@ -88,7 +89,8 @@ fn who_signed_out_since_stays_out_at_any_age_of_the_backup() {
     for age in 0..10 {
         pair.lose_data();
         let store = pair.builder().restore(pair.home.beside(&format!("backup-{age}"))).unwrap();
-        // All have signed out since, also who has signed in again after the backup; and the ledger goes on.
+        // All have signed out since, also who has signed in again after the backup; and the ledger
+        // goes on.
         assert!(signed_in(&store, 0..10).is_empty(), "age {age}");
         fill(&store, [20]);
         store.sign_out(SignOut::account(&account(20))).unwrap();
@@ -161,7 +163,8 @@ fn a_ledger_that_is_older_than_the_backup_is_refused() {
     store.backup(pair.home.beside("backup")).unwrap();
     store.sign_out(SignOut::account(&account(2))).unwrap();
     store.close().unwrap();
-    // Also if damage may be answered by forgetting: a wrong ledger at a restore is the operator's to put right.
+    // Also if damage may be answered by forgetting: a wrong ledger at a restore is the operator's
+    // to put right.
     let restore = |ledger: &str| {
         let builder =
             pair.home.builder().ledger_dir(pair.home.beside(ledger)).clock(pair.clock.clone());
@@ -237,7 +240,8 @@ fn keys_that_changed_since_stay_changed() {
     assert_eq!(signed_in(&store, 0..3), [0, 1, 2]);
     store.close().unwrap();
     assert!(matches!(pair.builder().key(old()).open(), Err(Error::KeyRejected)));
-    // Where it is lost the backup's is needed, and what is put in place opens with the new key alone.
+    // Where it is lost the backup's is needed, and what is put in place opens with the new key
+    // alone.
     pair.lose_data();
     assert!(matches!(
         pair.builder().key(new()).restore(pair.home.beside("backup")),
@@ -321,8 +325,8 @@ fn an_interrupted_restore_is_called_again() {
     assert_eq!(signed_in(&pair.builder().restore(&backup).unwrap(), 0..3), [0, 1, 2]);
 }
 
-/// The engine is lost, and the restore dies before it counts: an open without it makes an engine of the name that the mark holds. That one is
-/// the store's own, and stays.
+/// The engine is lost, and the restore dies before it counts: an open without it makes an engine of
+/// the name that the mark holds. That one is the store's own, and stays.
 #[test]
 fn who_signs_in_after_an_interrupted_restore_stays_in() {
     for has_half in [false, true] {
@@ -368,7 +372,8 @@ fn a_mark_that_no_move_wrote_is_damage_and_nothing_is_removed() {
     assert_eq!(signed_in(&pair.open(), 0..3), [0, 1, 2]);
 }
 
-/// Somebody copies the folder while the rows are being sealed anew, and opens the copy later with the same ledger's folder.
+/// Somebody copies the folder while the rows are being sealed anew, and opens the copy later with
+/// the same ledger's folder.
 #[test]
 fn a_copy_taken_during_an_erasure_does_not_harm_the_store() {
     let pair = Pair::new();

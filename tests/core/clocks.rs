@@ -1,5 +1,5 @@
-//! Clocks that are wrong, in either direction, and are corrected: no token lasts longer, nobody is deleted for good, and no sign-out spares
-//! anybody because of it.
+//! Clocks that are wrong, in either direction, and are corrected: no token lasts longer, nobody is
+//! deleted for good, and no sign-out spares anybody because of it.
 
 use std::time::Duration;
 
@@ -45,7 +45,10 @@ impl ClockFixture {
 
     /// A token that a provider says lasts for so long, as a response says it.
     fn token(&self, scope: &str, lasts: Duration) -> AccessToken {
-        AccessToken { lifetime: Some(lasts), ..AccessToken::new(client(), scopes(scope), scope, self.clock.now() + lasts) }
+        AccessToken {
+            lifetime: Some(lasts),
+            ..AccessToken::new(client(), scopes(scope), scope, self.clock.now() + lasts)
+        }
     }
 
     fn live(&self) -> LiveSignIn {
@@ -71,7 +74,9 @@ impl ClockFixture {
         let iat = iat.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap().as_secs();
         let json = serde_json::json!({"iss": "https://idp.example.com", "sub": format!("user-{number}"), "aud": "a", "exp": 4e9, "iat": iat});
         let claims: ProviderIdTokenClaims = serde_json::from_value(json).unwrap();
-        self.store.sign_in(Provider::generic("https://idp.example.com").unwrap().sign_in(&claims).unwrap())
+        self.store.sign_in(
+            Provider::generic("https://idp.example.com").unwrap().sign_in(&claims).unwrap(),
+        )
     }
 }
 
@@ -137,7 +142,12 @@ fn a_refresh_across_a_jump_is_believed_for_as_long_as_its_response_said() {
 #[test]
 fn a_token_of_five_minutes_can_be_read() {
     let world = ClockFixture::new();
-    world.store.sign_in(sign_in(1)).unwrap().put(world.token("a", Duration::from_secs(300))).unwrap();
+    world
+        .store
+        .sign_in(sign_in(1))
+        .unwrap()
+        .put(world.token("a", Duration::from_secs(300)))
+        .unwrap();
     assert!(world.has("a"));
     world.clock.advance(Duration::from_secs(269));
     assert!(world.has("a"));
@@ -151,7 +161,8 @@ fn a_token_of_five_minutes_can_be_read() {
     assert!(!world.has("b"));
     // What was set, counts.
     let machine = Machine::new();
-    let store = machine.builder().clock(world.clock.clone()).skew(Duration::from_secs(300)).open().unwrap();
+    let store =
+        machine.builder().clock(world.clock.clone()).skew(Duration::from_secs(300)).open().unwrap();
     let live = store.sign_in(sign_in(1)).unwrap();
     live.put(world.token("a", Duration::from_secs(300))).unwrap();
     assert!(live.access_token(&query("a")).unwrap().is_none());
@@ -173,7 +184,8 @@ fn a_token_without_an_end_ends_with_its_sign_in() {
     assert_eq!(live.access_token(&query("a")).unwrap(), None);
 }
 
-/// Without a provider's time it carries the future: a logout token's cutoff must not spare it for a day.
+/// Without a provider's time it carries the future: a logout token's cutoff must not spare it for a
+/// day.
 #[test]
 fn a_sign_in_by_a_clock_that_was_ahead_is_older_than_a_later_sign_outs_cutoff() {
     let mut world = ClockFixture::new();
@@ -222,9 +234,12 @@ fn a_sweep_by_a_clock_that_is_ahead_deletes_nobody() {
     world.back(100 * DAY);
     world.fixture.store = world.machine.builder().clock(world.clock.clone()).open().unwrap();
     assert!(!world.is_held());
-    let live: Vec<usize> = (1..=3).map(|number| world.store.account(&account(number)).unwrap().len()).collect();
+    let live: Vec<usize> =
+        (1..=3).map(|number| world.store.account(&account(number)).unwrap().len()).collect();
     assert_eq!(live, [4, 1, 0], "all are there again, but who has signed out");
-    assert!(world.store.account(&account(2)).unwrap()[0].refresh_token(&client()).unwrap().is_some());
+    assert!(
+        world.store.account(&account(2)).unwrap()[0].refresh_token(&client()).unwrap().is_some()
+    );
     assert!(world.store.last_sign_out(&Scope::Account(account(3))).unwrap().exact.is_some());
 }
 
@@ -250,7 +265,8 @@ fn what_ends_a_hold_and_what_does_not() {
     };
     let ended = |world: &ClockFixture| !world.is_held() && world.sweep().dead_rows > 0;
 
-    // The same clock, however often, in the same process; and a login whose ID token nobody has verified.
+    // The same clock, however often, in the same process; and a login whose ID token nobody has
+    // verified.
     let world = begin();
     for _ in 0..5 {
         world.clock.advance(HOUR);
@@ -322,7 +338,8 @@ fn an_opening_that_shows_less_speaks_against_the_one_before() {
 fn how_far_a_clock_may_jump_can_be_set() {
     for (bound, is_held) in [(HOUR, true), (3 * HOUR, false)] {
         let (machine, clock) = (Machine::new(), ManualClock::new(now()));
-        let store = machine.builder().clock(clock.clone()).longest_clock_jump(bound).open().unwrap();
+        let store =
+            machine.builder().clock(clock.clone()).longest_clock_jump(bound).open().unwrap();
         clock.set(now() + 2 * HOUR);
         assert_eq!(store.stats().unwrap().clock_ahead_by.is_some(), is_held);
     }

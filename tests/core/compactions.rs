@@ -5,7 +5,8 @@ use std::path::Path;
 use oubliette::*;
 use oubliette_testkit::accounts::*;
 
-/// So many, of rows so small, that a fresh engine of them is what a sweep takes for bloated: more than twice what is live, and 8 MiB.
+/// So many, of rows so small, that a fresh engine of them is what a sweep takes for bloated: more
+/// than twice what is live, and 8 MiB.
 const ACCOUNTS: u32 = 6_000;
 
 fn open(path: &Path) -> TokenStore {
@@ -30,7 +31,8 @@ fn close_and_open(store: TokenStore, path: &Path) -> TokenStore {
     open(path)
 }
 
-// Without it: what the last compaction brought is forgotten at close, and every restart compacts in vain.
+// Without it: what the last compaction brought is forgotten at close, and every restart compacts in
+// vain.
 #[test]
 fn what_did_not_pay_is_not_done_again_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();

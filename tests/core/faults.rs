@@ -1,4 +1,5 @@
-//! A disk that fills up, fails, or dies at every single call; an engine that fails; damage and what is done about it.
+//! A disk that fills up, fails, or dies at every single call; an engine that fails; damage and what
+//! is done about it.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! Stores as each version of the format left them are opened, and all that was true of them then is true.
+//! Stores as each version of the format left them are opened, and all that was true of them then is
+//! true.
 //!
 //! How they are made is said in `golden/README.md`.
 
@@ -87,7 +88,8 @@ fn make() {
         .put(access("app/.default", "app"))
         .unwrap();
 
-    // Gone: by account, session, subject and tenant; and one sign-in each that none of these is about.
+    // Gone: by account, session, subject and tenant; and one sign-in each that none of these is
+    // about.
     for number in 3..=7 {
         let live = store
             .sign_in(sign_in(number).session(session(number)).subject(subject(number)))
@@ -123,7 +125,8 @@ fn make() {
         if name.ends_with("lock") {
             fs::remove_file(path).unwrap();
         } else if name.starts_with("ledger-") {
-            // Its first 1024 slots, as if the disk had been too full for a reserve: the rest would be four times as much filler.
+            // Its first 1024 slots, as if the disk had been too full for a reserve: the rest would
+            // be four times as much filler.
             fs::File::options().write(true).open(path).unwrap().set_len(512 + 1024 * 64).unwrap();
         }
     }
@@ -158,7 +161,8 @@ fn a_store_opens_with_each_of_its_keys_also_after_it_was_opened_by_one() {
     }
 }
 
-/// The other program, which knows version 1 alone, is kept off: it would not see who has signed out by the other name.
+/// The other program, which knows version 1 alone, is kept off: it would not see who has signed out
+/// by the other name.
 #[test]
 fn a_store_of_version_1_is_one_of_version_2_once_it_was_opened() {
     let home = Home::new();
@@ -210,7 +214,8 @@ fn living(store: &TokenStore) -> Vec<(&'static str, Vec<String>)> {
         .collect()
 }
 
-/// Version 1 had two accounts for one issuer and subject, and sign-outs of the one spared the other.
+/// Version 1 had two accounts for one issuer and subject, and sign-outs of the one spared the
+/// other.
 #[test]
 fn whoever_was_signed_out_by_one_of_two_names_is_out_by_both() {
     let home = Home::new();
@@ -233,7 +238,8 @@ fn whoever_was_signed_out_by_one_of_two_names_is_out_by_both() {
     let kept = store.account(&by_name("live by subject")).unwrap().remove(0);
     assert!(store.resume(&by_name("live by subject"), kept.id()).unwrap() == Some(kept));
 
-    // Sign-outs of today, of rows under either tag, counted; and what lives there stays out, whatever is read again.
+    // Sign-outs of today, of rows under either tag, counted; and what lives there stays out,
+    // whatever is read again.
     for sub in ["live by subject", "live by name"] {
         let receipt = store.sign_out(SignOut::account(&by_name(sub)).counted()).unwrap();
         let counted = receipt.counted.unwrap();
@@ -388,7 +394,8 @@ fn whoever_was_signed_out_of(version: &str) {
         let record = last(scope).exact.unwrap();
         (record.position, record.at, record.signed_in_before)
     };
-    // The first record is the first opening, and the session's sign-out that took its account is two.
+    // The first record is the first opening, and the session's sign-out that took its account is
+    // two.
     let at = |minutes: u32| -> SystemTime { now() + HOUR / 60 * minutes };
     assert_eq!(recorded(Scope::Everybody), (2, at(0), None));
     assert_eq!(recorded(Scope::Account(account(3))), (3, at(2), None));

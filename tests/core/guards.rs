@@ -1,4 +1,5 @@
-//! Guards that the other tests do not hold: each test here fails when one guard, named above it, is taken out.
+//! Guards that the other tests do not hold: each test here fails when one guard, named above it, is
+//! taken out.
 
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
@@ -7,7 +8,8 @@ use oubliette::*;
 use oubliette_testkit::accounts::*;
 use oubliette_testkit::fixture::open;
 
-// Without it: `rewrite` in ledger/mod.rs keeps `state.file`, so appends go to the file that was replaced.
+// Without it: `rewrite` in ledger/mod.rs keeps `state.file`, so appends go to the file that was
+// replaced.
 #[test]
 fn sign_outs_after_a_compaction_are_in_the_new_file() {
     let folder = tempfile::tempdir().unwrap();
@@ -185,7 +187,8 @@ fn a_new_life_has_a_new_generation() {
     let first = generation();
     store.sign_in(sign_in(1)).unwrap();
     assert_eq!(generation(), first, "who joins shares the life that is there");
-    // The reclaimer must not delete the header before the next sign-in sees it: the fence stands, its row is still held.
+    // The reclaimer must not delete the header before the next sign-in sees it: the fence stands,
+    // its row is still held.
     let rows = machine.rows();
     store.sign_out(SignOut::account(&account(1))).unwrap();
     store.wait_reclaimed().unwrap();
@@ -246,7 +249,8 @@ fn a_sign_in_of_a_session_waits_while_the_session_is_signed_out() {
     let (machine, trap) = (Machine::new(), Trap::default());
     let store = machine.builder().clock(trap.clone()).open().unwrap();
     store.sign_in(sign_in(1)).unwrap();
-    // A sign-out asks for the time between looking for the session's accounts and letting its fences stand.
+    // A sign-out asks for the time between looking for the session's accounts and letting its
+    // fences stand.
     let (sender, signed_in) = std::sync::mpsc::channel();
     trap.set(1, {
         let store = store.clone();

@@ -1,4 +1,5 @@
-//! The ledger as an audit trail: read without the lock, beside whoever has the store open, without changing anything.
+//! The ledger as an audit trail: read without the lock, beside whoever has the store open, without
+//! changing anything.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -231,8 +232,8 @@ fn it_wants_the_key_and_an_undamaged_ledger() {
     assert!(matches!(home.builder().history(), Err(Error::Damaged { part: Part::Ledger, .. })));
 }
 
-/// Sign-outs, compactions, rotations and erasures as fast as they go, and a reader: it sees everything that was acknowledged before it
-/// began, and of a session's sign-out all or nothing.
+/// Sign-outs, compactions, rotations and erasures as fast as they go, and a reader: it sees
+/// everything that was acknowledged before it began, and of a session's sign-out all or nothing.
 #[test]
 fn a_reader_beside_writers_misses_nothing_and_sees_no_damage() {
     let home = Home::new();

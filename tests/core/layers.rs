@@ -1,4 +1,5 @@
-//! The rooms of `src/` stand in an order, from the ground up: the one in which `src/lib.rs` lists them. No import runs up.
+//! The rooms of `src/` stand in an order, from the ground up: the one in which `src/lib.rs` lists
+//! them. No import runs up.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,7 +8,9 @@ use std::path::{Path, PathBuf};
 /// The rooms in their order.
 fn rooms() -> Vec<String> {
     let lib = fs::read_to_string(source().join("lib.rs")).unwrap();
-    let modules = lib.lines().filter_map(|line| line.strip_prefix("pub mod ").or_else(|| line.strip_prefix("mod ")));
+    let modules = lib
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod ").or_else(|| line.strip_prefix("mod ")));
     modules.filter_map(|name| name.strip_suffix(';')).map(str::to_owned).collect()
 }
 
@@ -33,7 +36,8 @@ fn code(path: &Path) -> String {
     let mut is_test = false;
     for line in text.lines() {
         // A test module is the last thing in its file.
-        is_test |= line.starts_with("#[cfg(") && (line.contains("(test)") || line.contains("(test,"));
+        is_test |=
+            line.starts_with("#[cfg(") && (line.contains("(test)") || line.contains("(test,"));
         if is_test && line.starts_with("mod ") && line.ends_with('{') {
             break;
         }
@@ -47,7 +51,11 @@ fn code(path: &Path) -> String {
 /// The rooms that a file names: `crate::<room>`.
 fn named(code: &str) -> BTreeSet<&str> {
     let paths = code.split("crate::").skip(1);
-    paths.map(|path| path.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default()).collect()
+    paths
+        .map(|path| {
+            path.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default()
+        })
+        .collect()
 }
 
 fn is_test(path: &Path) -> bool {

@@ -1,5 +1,6 @@
-//! What the store promises, on a pretended machine or in a temporary folder, within one process: it needs nothing of the
-//! process for itself, and no feature but `test-util`, so that the default features are tested by themselves too.
+//! What the store promises, on a pretended machine or in a temporary folder, within one process: it
+//! needs nothing of the process for itself, and no feature but `test-util`, so that the default
+//! features are tested by themselves too.
 
 mod attacks;
 mod backup;

@@ -1,5 +1,6 @@
-//! Long random histories of every verb, with clock, crashes, deaths in the middle of a verb and reopening, against a plain model of
-//! the rule: a list of sign-ins, a list of sign-outs, and a `HashMap` of tokens.
+//! Long random histories of every verb, with clock, crashes, deaths in the middle of a verb and
+//! reopening, against a plain model of the rule: a list of sign-ins, a list of sign-outs, and a
+//! `HashMap` of tokens.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -20,7 +21,8 @@ enum Verb {
         subject: Option<u32>,
         ago: u64,
     },
-    /// One of the handles so far stores one to three tokens: (scope number, tenant of its own, lifetime).
+    /// One of the handles so far stores one to three tokens: (scope number, tenant of its own,
+    /// lifetime).
     Put {
         handle: usize,
         tokens: Vec<(u32, Option<u32>, u64)>,
@@ -105,7 +107,8 @@ struct Made {
     /// Its place among all sign-ins and sign-outs.
     order: usize,
     pushed_out: bool,
-    /// What is stored, by scope and tenant: secret and expiry. What is only perhaps stored is in `maybe`.
+    /// What is stored, by scope and tenant: secret and expiry. What is only perhaps stored is in
+    /// `maybe`.
     tokens: HashMap<(u32, u32), (String, u64)>,
     maybe: HashMap<(u32, u32), Vec<(String, u64)>>,
 }
@@ -178,7 +181,8 @@ impl StoreBesideModel {
         self.fences.iter().any(|f| f.who == who && f.order > made.order && made.time <= f.cutoff)
     }
 
-    /// The rule, as it is written, and the two ends that are no sign-outs: age, and being pushed out.
+    /// The rule, as it is written, and the two ends that are no sign-outs: age, and being pushed
+    /// out.
     fn is_live(&self, made: &Made) -> bool {
         let scopes = [Who::Everybody, Who::Account(made.account), Who::Tenant(made.tenant)]
             .into_iter()
@@ -189,7 +193,8 @@ impl StoreBesideModel {
             && !scopes.into_iter().any(|who| self.covers(who, made))
     }
 
-    /// Whether a sign-out that says by when users had signed in was of this session and a sign-in of this time: the provider has ended it.
+    /// Whether a sign-out that says by when users had signed in was of this session and a sign-in
+    /// of this time: the provider has ended it.
     fn has_ended(&self, session: Option<u32>, time: u64) -> bool {
         let of: Vec<&Fence> = self
             .fences
@@ -255,7 +260,8 @@ impl StoreBesideModel {
                             self.met("pushed out");
                         }
                     }
-                    // Only while dying: it may be there or not, but nobody has a handle of it. See `reopened`.
+                    // Only while dying: it may be there or not, but nobody has a handle of it. See
+                    // `reopened`.
                     Err(error) => assert!(is_dying(&error), "{error:?}"),
                 }
             }
@@ -268,10 +274,10 @@ impl StoreBesideModel {
                 self.clock.advance(Duration::from_secs(*by));
             }
             Verb::Sweep { budget } => {
-                drop(self.store().sweep(*budget).map_err(|error| assert!(is_dying(&error))))
+                let _ = self.store().sweep(*budget).map_err(|error| assert!(is_dying(&error)));
             }
             Verb::Reclaim => {
-                drop(self.store().wait_reclaimed().map_err(|error| assert!(is_dying(&error))))
+                let _ = self.store().wait_reclaimed().map_err(|error| assert!(is_dying(&error)));
             }
             Verb::Move { kind } => {
                 let (store, key) = (self.store(), KeySource::bytes([7; 32]));
@@ -387,7 +393,8 @@ impl StoreBesideModel {
         self.order += 1;
         let known = self.store().stats().map_or(0, |stats| stats.synced);
         let (order, cutoff) = (self.order, ago.map_or(u64::MAX, |ago| self.time - ago));
-        // A session's sign-out takes the accounts that it is of; those whose sign-in of it has ended already it may take.
+        // A session's sign-out takes the accounts that it is of; those whose sign-in of it has
+        // ended already it may take.
         let (mut surely, mut perhaps) = (Vec::new(), Vec::new());
         if let Who::Session(_) = who {
             for number in 0..3 {
@@ -442,7 +449,8 @@ impl StoreBesideModel {
             }
             Err(error) => {
                 assert!(is_dying(&error), "{error:?}");
-                // Whole or not at all: whoever was covered shows which, when the store is open again.
+                // Whole or not at all: whoever was covered shows which, when the store is open
+                // again.
                 self.met("sign-out in doubt");
                 let before: Vec<bool> = self.made.iter().map(|made| self.is_live(made)).collect();
                 let undo = self.fences.len();
@@ -458,7 +466,8 @@ impl StoreBesideModel {
                 let ended: Vec<usize> = (0..self.made.len())
                     .filter(|i| before[*i] && !self.is_live(&self.made[*i]))
                     .collect();
-                // Whether the record is there: asked of the ledger, since nobody may have been covered.
+                // Whether the record is there: asked of the ledger, since nobody may have been
+                // covered.
                 let recorded = store
                     .last_sign_out(&scope)
                     .unwrap()
@@ -484,7 +493,8 @@ impl StoreBesideModel {
         }
     }
 
-    /// Whether a session's sign-out that was acknowledged has taken this account: asked of the machine's copy.
+    /// Whether a session's sign-out that was acknowledged has taken this account: asked of the
+    /// machine's copy.
     fn taken_after_death(&self, number: u32, known: u64) -> bool {
         let copy = self.machine.copy();
         let last =
@@ -492,14 +502,16 @@ impl StoreBesideModel {
         last.is_some_and(|record| record.position > known)
     }
 
-    /// Opens the store again, takes the handles anew, and checks that they are just those of the living.
+    /// Opens the store again, takes the handles anew, and checks that they are just those of the
+    /// living.
     fn reopened(&mut self) {
         self.store = None;
         let store = open(&self.machine, &self.clock);
         for number in 0..3 {
             let listed = store.account(&account(number)).unwrap();
             for live in &listed {
-                // A sign-in that died in the middle of being made may be there, without a handle and tokens.
+                // A sign-in that died in the middle of being made may be there, without a handle
+                // and tokens.
                 if !self.made.iter().any(|made| made.handle == *live) {
                     let order = self.order;
                     self.made.push(Made {

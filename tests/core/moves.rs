@@ -1,4 +1,5 @@
-//! Rotation, complete erasure and compaction: interrupted at every write, beside verbs at work, and what is left of the old.
+//! Rotation, complete erasure and compaction: interrupted at every write, beside verbs at work, and
+//! what is left of the old.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,8 +28,9 @@ fn long(number: u32) -> String {
     format!("rt-{number}-{}", "x".repeat(15_000))
 }
 
-/// Accounts 0 to 8 with two sign-ins each, tokens of two tenants, a token in parts. Every third is signed out, and its rows are still there
-/// for some; the last one's second sign-in has ended by its session.
+/// Accounts 0 to 8 with two sign-ins each, tokens of two tenants, a token in parts. Every third is
+/// signed out, and its rows are still there for some; the last one's second sign-in has ended by
+/// its session.
 fn fill(machine: &Machine) -> Vec<(u32, [u8; 16])> {
     let store = open(machine);
     let mut live = Vec::new();
@@ -122,7 +124,8 @@ fn interrupt(operation: impl Fn(&TokenStore) -> Result<()>) {
             machine.die_after(calls);
             let done = operation(&store);
             finished &= done.is_ok();
-            // The process, or the machine; and the machine right after the process has come up again.
+            // The process, or the machine; and the machine right after the process has come up
+            // again.
             drop(store);
             let what = format!("died after {calls} calls, seed {seed}, {done:?}");
             match seed % 3 {
@@ -267,7 +270,8 @@ fn after_an_erasure_nothing_from_before_opens() {
     let store = open_with(&mixed, KeySource::bytes(NEW)).unwrap();
     assert!(matches!(store.account(&account(1)), Err(Error::Tampered(_))));
     drop(store);
-    // The old keyring, put back, finds its ledger gone: it does not open without the sign-outs that its successor records.
+    // The old keyring, put back, finds its ledger gone: it does not open without the sign-outs that
+    // its successor records.
     let back = machine.copy();
     let mut files = back.files();
     files.insert("keyring".into(), before.files()["keyring"].clone());
@@ -306,7 +310,8 @@ fn rows_that_do_not_open_stay_behind() {
     }
 }
 
-/// Three threads sign in, store, sign out and look, each with accounts of its own, while the rows move again and again.
+/// Three threads sign in, store, sign out and look, each with accounts of its own, while the rows
+/// move again and again.
 #[test]
 fn verbs_go_on_beside_moves() {
     let machine = Machine::new();
@@ -415,7 +420,8 @@ fn a_store_that_is_closed_during_a_move_leaves_nothing_behind() {
     }
 }
 
-/// A move died, and then a part was damaged: forgetting everyone forgets the move too, and only once.
+/// A move died, and then a part was damaged: forgetting everyone forgets the move too, and only
+/// once.
 #[test]
 fn everyone_can_be_forgotten_beside_the_mark_of_a_move() {
     let machine = Machine::new();
@@ -448,8 +454,8 @@ fn everyone_can_be_forgotten_beside_the_mark_of_a_move() {
     }
 }
 
-/// An erasure died, and one of the two ledgers was damaged: only the one that the keyring names can be damage. The other is cleared away,
-/// and has nobody forgotten.
+/// An erasure died, and one of the two ledgers was damaged: only the one that the keyring names can
+/// be damage. The other is cleared away, and has nobody forgotten.
 #[test]
 fn a_damaged_ledger_that_does_not_count_has_nobody_forgotten() {
     let machine = Machine::new();
@@ -506,8 +512,9 @@ fn a_damaged_ledger_that_does_not_count_has_nobody_forgotten() {
     assert_eq!(counted.len(), 2, "it dies before the switch and behind it");
 }
 
-/// A sweep compacts the ledger, which takes its time, and an operator compacts the engine, which has to be alone for a moment: it waits for the
-/// ledger first, and not at the gate, where everybody else would wait behind it.
+/// A sweep compacts the ledger, which takes its time, and an operator compacts the engine, which
+/// has to be alone for a moment: it waits for the ledger first, and not at the gate, where
+/// everybody else would wait behind it.
 #[test]
 fn who_wants_to_be_alone_waits_for_the_ledgers_compaction_by_itself() {
     let machine = Machine::new();

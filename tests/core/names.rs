@@ -1,4 +1,5 @@
-//! One user, one name: whichever spelling the account is given in, and by whatever name a sign-out comes, it ends, is counted, and is on record.
+//! One user, one name: whichever spelling the account is given in, and by whatever name a sign-out
+//! comes, it ends, is counted, and is on record.
 
 use oubliette::openid::{Provider, ProviderIdTokenClaims};
 use oubliette::*;
@@ -103,7 +104,8 @@ fn a_providers_sign_out_is_on_record_under_the_account() {
         let receipt = store.sign_out(sign_out.counted()).unwrap();
         assert_eq!(counted(&receipt), (1, 1), "{kind:?}");
         let found = store.last_sign_out(&Scope::Account(by_name())).unwrap();
-        // The ledger knows by itself what the name tells; the rest is in the rows, which may be gone by now.
+        // The ledger knows by itself what the name tells; the rest is in the rows, which may be
+        // gone by now.
         let is_in_rows = matches!(kind, ScopeKind::Session | ScopeKind::Tenant);
         if is_in_rows && !found.not_looked_at.is_empty() {
             assert!(

@@ -9,7 +9,10 @@ fn functions(code: &str) -> Vec<(&str, String)> {
     let mut all: Vec<(&str, String)> = Vec::new();
     let mut is_open = false;
     for line in code.lines() {
-        if line.starts_with("    pub fn ") || line.starts_with("    fn ") || line.starts_with("    pub(crate) fn ") {
+        if line.starts_with("    pub fn ")
+            || line.starts_with("    fn ")
+            || line.starts_with("    pub(crate) fn ")
+        {
             all.push((line.trim_start(), String::new()));
             is_open = true;
         }
@@ -30,7 +33,8 @@ fn name(head: &str) -> &str {
 
 fn is_seen(body: &str, all: &[(&str, String)]) -> bool {
     let calls = |head: &str| body.contains(&format!("self.{}(", name(head)));
-    body.contains("observe::") || all.iter().any(|(head, inner)| calls(head) && inner.contains("observe::"))
+    body.contains("observe::")
+        || all.iter().any(|(head, inner)| calls(head) && inner.contains("observe::"))
 }
 
 #[test]

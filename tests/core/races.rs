@@ -1,5 +1,5 @@
-//! Threads sign in, join, put, read and sign out the same accounts in every scope. No token of a sign-in that was signed out is
-//! ever read after the sign-out returned.
+//! Threads sign in, join, put, read and sign out the same accounts in every scope. No token of a
+//! sign-in that was signed out is ever read after the sign-out returned.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -16,7 +16,8 @@ const ACCOUNTS: u32 = 3;
 struct Race {
     store: TokenStore,
     ticks: AtomicU64,
-    /// By account: the tick at which the newest sign-out that covers it *began*, of those that have returned.
+    /// By account: the tick at which the newest sign-out that covers it *began*, of those that have
+    /// returned.
     signed_out: Mutex<BTreeMap<u32, u64>>,
     handles: Mutex<Vec<(LiveSignIn, u32, u64)>>,
     stop: AtomicBool,
@@ -71,7 +72,8 @@ impl Race {
         self.keep(handle, number, returned);
     }
 
-    /// Tokens carry the tick at which their sign-in had returned: whoever reads one knows how old its sign-in is at most.
+    /// Tokens carry the tick at which their sign-in had returned: whoever reads one knows how old
+    /// its sign-in is at most.
     fn put(&self, handle: &LiveSignIn, number: u32, returned: u64) {
         let over = self.over(number);
         let secret = format!("{number}:{returned}");
@@ -157,7 +159,8 @@ impl Race {
     }
 }
 
-/// Runs six threads until all has happened often, then checks that a reopened store has nobody who was signed out.
+/// Runs six threads until all has happened often, then checks that a reopened store has nobody who
+/// was signed out.
 fn race(store: TokenStore, reopen: impl FnOnce() -> TokenStore) {
     let world = Arc::new(Race {
         store,
@@ -220,7 +223,8 @@ fn no_token_is_read_after_its_sign_out_on_sled() {
     race(open(), open);
 }
 
-/// The sign-out's record is written but not synced; somebody signs in meanwhile; then the process or the machine dies.
+/// The sign-out's record is written but not synced; somebody signs in meanwhile; then the process
+/// or the machine dies.
 #[test]
 fn a_sign_in_during_a_sign_out_is_newer_than_it_whatever_crashes() {
     for (seed, power) in (0..20).map(|seed| (seed, seed % 2 == 0)) {

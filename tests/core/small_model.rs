@@ -1,9 +1,11 @@
-//! The rule, exhaustively in small bounds, on the real store: every history of a few verbs, with crashes, and with engine rows
-//! lost, older or mixed, against the rule as it is written, kept in a plain list.
+//! The rule, exhaustively in small bounds, on the real store: every history of a few verbs, with
+//! crashes, and with engine rows lost, older or mixed, against the rule as it is written, kept in a
+//! plain list.
 //!
-//! Bounds: two accounts that are signed in and have tokens; then every history of `DEPTH` of all verbs (sign-ins, puts, sign-outs in every
-//! scope, reclaim, sweep, crashes of process and machine, lost, older and mixed rows), and every history of `DEPTH + 2` of the
-//! most dangerous ones; and every history of `DEPTH + 1` beside a clock that jumps a hundred days ahead, and back.
+//! Bounds: two accounts that are signed in and have tokens; then every history of `DEPTH` of all
+//! verbs (sign-ins, puts, sign-outs in every scope, reclaim, sweep, crashes of process and machine,
+//! lost, older and mixed rows), and every history of `DEPTH + 2` of the most dangerous ones; and
+//! every history of `DEPTH + 1` beside a clock that jumps a hundred days ahead, and back.
 //! (`OUBLIETTE_MODEL_DEPTH` sets another depth.)
 
 use oubliette::*;
@@ -35,7 +37,8 @@ enum Verb {
     LoseRows,
     /// Old and new rows mixed: every second row is the old one.
     MixRows,
-    /// Somebody sets the clock: a hundred days ahead, where every sign-in from before is too old, or right.
+    /// Somebody sets the clock: a hundred days ahead, where every sign-in from before is too old,
+    /// or right.
     ClockAhead,
     ClockRight,
 }
@@ -72,9 +75,11 @@ struct Made {
     is_ahead: bool,
     /// Whether an acknowledged sign-out has covered it: then nothing of it may ever be read again.
     is_dead: bool,
-    /// Whether a sign-out of unknown outcome has covered it: dead in this process, perhaps alive after the next crash.
+    /// Whether a sign-out of unknown outcome has covered it: dead in this process, perhaps alive
+    /// after the next crash.
     in_doubt: bool,
-    /// What was last acknowledged as stored: must be readable while alive, unless rows were tampered with.
+    /// What was last acknowledged as stored: must be readable while alive, unless rows were
+    /// tampered with.
     stored: Option<String>,
     /// What was read of it by handles must be one of these.
     ever_put: Vec<String>,
@@ -87,9 +92,11 @@ struct StoreBesideModel {
     made: Vec<Made>,
     time: usize,
     puts: usize,
-    /// Whether the engine lost or got back rows: then the living may be missing, never the dead be back.
+    /// Whether the engine lost or got back rows: then the living may be missing, never the dead be
+    /// back.
     meddled: bool,
-    /// Whether the clock is ahead now, and in how many processes it has been: by the word of two of them it is right.
+    /// Whether the clock is ahead now, and in how many processes it has been: by the word of two of
+    /// them it is right.
     is_ahead: bool,
     ahead_in: usize,
     before: std::collections::BTreeMap<Vec<u8>, Vec<u8>>,
@@ -204,7 +211,8 @@ impl StoreBesideModel {
             Verb::SignOutBefore => {
                 let cutoff = now() + std::time::Duration::from_millis(2);
                 let is_ahead = self.is_ahead;
-                // Who was signed in by a clock that was ahead of this sign-out's is older than any cutoff.
+                // Who was signed in by a clock that was ahead of this sign-out's is older than any
+                // cutoff.
                 let covers = |made: &Made| {
                     made.account == 1
                         && (made.is_ahead && !is_ahead || !made.is_ahead && made.time <= 2)
@@ -390,8 +398,8 @@ fn every_short_history_obeys_the_rule() {
     assert!(met.iter().all(|count| *count > 100), "{seen:?}");
 }
 
-/// Fewer verbs, longer: signing in again, a refresh in flight, sign-outs that are torn or not, and what crashes and restored
-/// rows make of them.
+/// Fewer verbs, longer: signing in again, a refresh in flight, sign-outs that are torn or not, and
+/// what crashes and restored rows make of them.
 #[test]
 fn every_longer_history_of_the_dangerous_verbs_obeys_the_rule() {
     let depth =

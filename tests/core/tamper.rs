@@ -1,5 +1,6 @@
-//! Somebody changes the engine's rows: every byte, every row over every other, rows of another life, account and store. What is
-//! read is an error or what was stored, never a wrong token, never somebody else's, never a panic.
+//! Somebody changes the engine's rows: every byte, every row over every other, rows of another
+//! life, account and store. What is read is an error or what was stored, never a wrong token, never
+//! somebody else's, never a panic.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +9,8 @@ use oubliette_testkit::accounts::*;
 
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// Two accounts, one with two sign-ins, small and large tokens, a guest's token; and what is stored.
+/// Two accounts, one with two sign-ins, small and large tokens, a guest's token; and what is
+/// stored.
 fn filled() -> (Machine, Vec<(u32, String)>) {
     let machine = Machine::new();
     let store = open(&machine).unwrap();
@@ -84,7 +86,8 @@ fn read_all(machine: &Machine) -> (BTreeSet<(u32, String)>, usize) {
     (found, errors)
 }
 
-/// Reads a machine whose rows were changed: nothing wrong is found, and what is missing was reported, unless whole rows are gone.
+/// Reads a machine whose rows were changed: nothing wrong is found, and what is missing was
+/// reported, unless whole rows are gone.
 fn assert_harmless(
     machine: &Machine,
     rows: Rows,
@@ -198,7 +201,8 @@ fn rows_of_another_store_with_the_same_key_and_ids_do_not_open() {
     let rows = machine.rows();
     let mut noticed = 0;
     for key in rows.keys() {
-        // Every row of the same kind: which belongs to which cannot be told, since the index keys differ.
+        // Every row of the same kind: which belongs to which cannot be told, since the index keys
+        // differ.
         for (_, value) in
             foreign.iter().filter(|(from, _)| (from[0], from.len()) == (key[0], key.len()))
         {

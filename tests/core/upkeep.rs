@@ -126,7 +126,8 @@ fn an_error_is_kept_and_does_not_end_it() {
     assert!(store.close().is_err());
 }
 
-/// A clock that the test looks through: it can hold whoever asks, or do something in the thread that does.
+/// A clock that the test looks through: it can hold whoever asks, or do something in the thread
+/// that does.
 #[derive(Clone, Default)]
 struct Watched(Arc<(Mutex<Seen>, Condvar)>);
 
@@ -208,7 +209,8 @@ fn the_last_handle_can_be_dropped_in_the_middle_of_a_pass() {
     assert!(upkeep.stop().has_ended);
 }
 
-/// Two sweeps at once would each go over the same accounts, and take what is left for the size of everything.
+/// Two sweeps at once would each go over the same accounts, and take what is left for the size of
+/// everything.
 #[test]
 fn one_sweeps_at_a_time() {
     for _ in 0..20 {

@@ -285,7 +285,8 @@ fn several_cutoffs_do_not_hide_each_other<E: Engine>() {
         at.store.sign_in(sign_in(1)).unwrap()
     });
     at.store.sign_out(SignOut::account(&account(1)).signed_in_before(now() + 2 * minute)).unwrap();
-    // Joins after the first fence, dated back before its cutoff: only the second, earlier cutoff covers it.
+    // Joins after the first fence, dated back before its cutoff: only the second, earlier cutoff
+    // covers it.
     let late = at.store.sign_in(sign_in(1).signed_in_at(now() + minute)).unwrap();
     assert!(late.is_live().unwrap());
     at.store.sign_out(SignOut::account(&account(1)).signed_in_before(now() + minute)).unwrap();

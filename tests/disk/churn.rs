@@ -18,7 +18,8 @@ fn put(live: &LiveSignIn, round: u32, expires: std::time::SystemTime) {
         .unwrap();
 }
 
-/// Every minute a fifth of the users get all their tokens anew, some sign out, some sign in, and the sweep goes on.
+/// Every minute a fifth of the users get all their tokens anew, some sign out, some sign in, and
+/// the sweep goes on.
 #[test]
 fn the_disk_follows_the_live_data() {
     let home = Home::new();

@@ -1,5 +1,5 @@
-//! Damage of every kind to the files of a real folder, and full disks: a typed error or a correct state, never a token that is
-//! gone or somebody else's, never a panic that escapes, never a hang.
+//! Damage of every kind to the files of a real folder, and full disks: a typed error or a correct
+//! state, never a token that is gone or somebody else's, never a panic that escapes, never a hang.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,8 @@ fn secrets(number: u32, scope: &str) -> [String; 2] {
         .map(|age| format!("{number}.{scope}.{age}.").chars().cycle().take(size).collect())
 }
 
-/// A store whose rows take `bulk` large tokens more. Gives two copies of it: as a killed process leaves it, and closed.
+/// A store whose rows take `bulk` large tokens more. Gives two copies of it: as a killed process
+/// leaves it, and closed.
 fn sample(home: &Home, bulk: u32) -> [PathBuf; 2] {
     let store = home.open();
     let put = |number: u32, age: usize| {
@@ -319,7 +320,8 @@ fn large_tokens_never_go_to_blob_files() {
     assert!(blobs.is_dir() && contents(&blobs).is_empty(), "{:?}", contents(&blobs).keys());
 }
 
-/// Not a test but a child, under a limit of file size that acts like a full disk. It says what was acknowledged.
+/// Not a test but a child, under a limit of file size that acts like a full disk. It says what was
+/// acknowledged.
 #[test]
 fn filling_child() {
     let Ok(folder) = std::env::var(FILL_UP) else { return };
@@ -376,7 +378,8 @@ fn filling_child() {
     say("closed".into());
 }
 
-/// Runs a test of this binary as a child that cannot make a file larger than `kib`. (POSIX counts 512 bytes.)
+/// Runs a test of this binary as a child that cannot make a file larger than `kib`. (POSIX counts
+/// 512 bytes.)
 #[cfg(unix)]
 fn run_limited(test: &str, kib: u64, folder: &Path) -> Vec<String> {
     let binary = std::env::current_exe().unwrap();
@@ -493,7 +496,8 @@ fn exhausting_child() {
 fn the_reserve_is_used_to_the_end_and_no_further() {
     let home = Home::new();
     home.open().close().unwrap();
-    // Room for the engine, whose file is larger than the ledger's at first, and so for some growth of the ledger.
+    // Room for the engine, whose file is larger than the ledger's at first, and so for some growth
+    // of the ledger.
     let kib = 1088;
     let lines = run_limited("damage_on_disk::exhausting_child", kib, &home.path());
     let (reserve, out) = (numbers_of(&lines, "reserve")[0], numbers_of(&lines, "out"));

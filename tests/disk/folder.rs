@@ -1,4 +1,5 @@
-//! What only a real folder shows: who may open it, how it is born, and what happens when a part is missing or older.
+//! What only a real folder shows: who may open it, how it is born, and what happens when a part is
+//! missing or older.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -161,9 +162,11 @@ fn a_ledger_folder_is_for_one_store_and_a_copy_of_it_is_the_same_store() {
     let builder = |name: &str| builder_at(&home.beside(name)).ledger_dir(&ledgers);
     let one = builder("one").open().unwrap();
     fill(&one, [1]);
-    // A new store beside that ledger would be a store that has forgotten it: a backup of the old one could come back.
+    // A new store beside that ledger would be a store that has forgotten it: a backup of the old
+    // one could come back.
     assert_eq!(kind(builder("other").open()), "damaged keyring");
-    // A copy of a store is the same store: not both at a time, and nobody takes its ledger away from it.
+    // A copy of a store is the same store: not both at a time, and nobody takes its ledger away
+    // from it.
     copy(&home.beside("one"), &home.beside("copy"));
     assert_eq!(
         kind(builder("copy").open()),
@@ -195,7 +198,8 @@ fn a_store_that_lost_its_folder_is_not_born_again_beside_its_ledger() {
     assert_eq!(kind(builder().open()), "damaged ledger");
 }
 
-/// The files of a creation, in the order in which they appear, and what each is while it is being made.
+/// The files of a creation, in the order in which they appear, and what each is while it is being
+/// made.
 #[test]
 fn a_creation_that_died_at_any_stage_is_taken_up_again() {
     let made = Home::new();
@@ -371,8 +375,9 @@ fn another_stores_parts_are_damage() {
     assert_eq!(kind(home.builder().open()), "damaged ledger");
 }
 
-/// Makes copies of the engine's folder at several ages, the oldest first, while accounts 1 to 5 sign out in all scopes; gives
-/// the copies, and leaves the store closed with only accounts 6 and 7 signed in.
+/// Makes copies of the engine's folder at several ages, the oldest first, while accounts 1 to 5
+/// sign out in all scopes; gives the copies, and leaves the store closed with only accounts 6 and 7
+/// signed in.
 fn age(home: &Home, open: &dyn Fn() -> TokenStore) -> Vec<PathBuf> {
     let sign_outs = [
         SignOut::account(&account(1)),

@@ -1,5 +1,5 @@
-//! What only real folders and processes show. Many of these start this binary again as a child, with one test of it, to kill it, to
-//! limit it, or to look at what it does.
+//! What only real folders and processes show. Many of these start this binary again as a child,
+//! with one test of it, to kill it, to limit it, or to look at what it does.
 
 mod churn;
 mod damage_on_disk;

@@ -1,5 +1,5 @@
-//! Nothing that tells who a user is, what a token is or what it is for can be read in any file, in any `Debug` or `Display`,
-//! or in any error: not raw, not as hex, not as base64.
+//! Nothing that tells who a user is, what a token is or what it is for can be read in any file, in
+//! any `Debug` or `Display`, or in any error: not raw, not as hex, not as base64.
 
 use std::collections::HashSet;
 use std::fmt::Debug;

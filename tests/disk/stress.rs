@@ -1,7 +1,9 @@
-//! Everything at once on a real folder, for some seconds: sign-ins, puts, acquires, reads, web sessions, sign-outs in every scope, sweeps,
-//! compactions, each thread by a seed. Whoever was signed out with `Ok` is never served a token from before, by this process or the next.
+//! Everything at once on a real folder, for some seconds: sign-ins, puts, acquires, reads, web
+//! sessions, sign-outs in every scope, sweeps, compactions, each thread by a seed. Whoever was
+//! signed out with `Ok` is never served a token from before, by this process or the next.
 //!
-//! `OUBLIETTE_STRESS_SECONDS=600 cargo test --release --all-features --test disk stress:: -- --nocapture`; `OUBLIETTE_STRESS_SEED` for a printed seed.
+//! `OUBLIETTE_STRESS_SECONDS=600 cargo test --release --all-features --test disk stress:: -- --nocapture`;
+//! `OUBLIETTE_STRESS_SEED` for a printed seed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -27,7 +29,8 @@ type Counts = BTreeMap<&'static str, u64>;
 struct Stress {
     store: TokenStore,
     ticks: AtomicU64,
-    /// By account: the tick at which the newest sign-out that covers it *began*, of those that have returned.
+    /// By account: the tick at which the newest sign-out that covers it *began*, of those that have
+    /// returned.
     over: Mutex<HashMap<u32, u64>>,
     handles: Mutex<Vec<Handle>>,
     web: OublietteSessions,
@@ -119,7 +122,8 @@ impl Stress {
         }
     }
 
-    /// Tokens say whose they are, and a tick from after their sign-in: who reads one knows how old its sign-in is at most.
+    /// Tokens say whose they are, and a tick from after their sign-in: who reads one knows how old
+    /// its sign-in is at most.
     fn put(&self, handle: &Handle, chance: &mut Chance) -> &'static str {
         let over = self.over(handle.number);
         let secret = format!("{}:{}", handle.number, handle.returned);
@@ -185,7 +189,8 @@ impl Stress {
         "web create"
     }
 
-    /// As a request does: loads one, saves what some request has loaded long ago, changes its id, or deletes it.
+    /// As a request does: loads one, saves what some request has loaded long ago, changes its id,
+    /// or deletes it.
     async fn web_use(&self, chance: &mut Chance) -> &'static str {
         let picked = {
             let records = self.records.lock().unwrap();

@@ -1,5 +1,6 @@
-//! An allocator that looks into every block that is given back, for needles that are noted inverted, so that the notes are no
-//! copies of what is looked for. It always moves a block that grows.
+//! An allocator that looks into every block that is given back, for needles that are noted
+//! inverted, so that the notes are no copies of what is looked for. It always moves a block that
+//! grows.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::backtrace::Backtrace;
@@ -81,15 +82,17 @@ pub(crate) fn freed() -> Found {
     Found { tokens: TOKENS.swap(0, SeqCst), keys: KEYS.swap(0, SeqCst) }
 }
 
-/// The needles that blocks in use hold, by the order in which they were noted. No other thread may be at work.
+/// The needles that blocks in use hold, by the order in which they were noted. No other thread may
+/// be at work.
 pub(crate) fn held() -> BTreeSet<usize> {
     // Found first, and put together when the list is no longer locked: that allocates.
     let mut is_held = vec![false; SLOTS];
     let state = lock();
     let mut next = state.first;
     while !next.is_null() {
-        // SAFETY: blocks in the list have not been given back, and the list is locked. `alloc` put a head before each, and zeroed
-        // the rest. Nobody writes to them meanwhile: the caller says so.
+        // SAFETY: blocks in the list have not been given back, and the list is locked. `alloc` put
+        // a head before each, and zeroed the rest. Nobody writes to them meanwhile: the caller says
+        // so.
         let bytes = unsafe {
             let head = next;
             next = (*head).next;
@@ -101,13 +104,14 @@ pub(crate) fn held() -> BTreeSet<usize> {
     (0..).zip(is_held).filter_map(|(number, is_held)| is_held.then_some(number)).collect()
 }
 
-/// Whether earlier calls of this thread left a secret on the stack, below its caller's part of it. All of that is overwritten then.
+/// Whether earlier calls of this thread left a secret on the stack, below its caller's part of it.
+/// All of that is overwritten then.
 #[inline(never)]
 pub(crate) fn left_on_stack() -> Found {
     let mark = std::hint::black_box(0_u64);
     let from = std::ptr::from_ref(&mark).expose_provenance() - STACK_BYTES;
-    // SAFETY: a test's thread has a stack of 2 MiB, of which the tests use little: what is read is mapped. It belongs to no object
-    // any more, so it is read word by word, as it is.
+    // SAFETY: a test's thread has a stack of 2 MiB, of which the tests use little: what is read is
+    // mapped. It belongs to no object any more, so it is read word by word, as it is.
     let word = |at: usize| unsafe {
         std::ptr::with_exposed_provenance::<u64>(from + at * 8).read_volatile()
     };
@@ -230,12 +234,14 @@ fn with_head(layout: Layout) -> (Layout, usize) {
     )
 }
 
-// SAFETY: all calls are passed on to the system's allocator, with room for a head before the block and the alignment that was
-// asked for. `realloc` is the trait's own, which allocates, copies and gives back: an allocator that always moves.
+// SAFETY: all calls are passed on to the system's allocator, with room for a head before the block
+// and the alignment that was asked for. `realloc` is the trait's own, which allocates, copies and
+// gives back: an allocator that always moves.
 unsafe impl GlobalAlloc for Canary {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let (whole, front) = with_head(layout);
-        // SAFETY: zeroed, so that nothing older is found; the head is inside of what was allocated, and aligned, as `front` is.
+        // SAFETY: zeroed, so that nothing older is found; the head is inside of what was allocated,
+        // and aligned, as `front` is.
         unsafe {
             let start = System.alloc_zeroed(whole);
             if start.is_null() {
@@ -259,8 +265,8 @@ unsafe impl GlobalAlloc for Canary {
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         let mut hit = false;
-        // SAFETY: the block is the caller's until it is given back, of this size, and was zeroed when it was allocated. Its head
-        // was written then, and is changed under the lock only.
+        // SAFETY: the block is the caller's until it is given back, of this size, and was zeroed
+        // when it was allocated. Its head was written then, and is changed under the lock only.
         unsafe {
             let mut state = lock();
             if IS_WATCHING.load(SeqCst) && !IS_PAUSED.get() {

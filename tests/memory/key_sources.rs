@@ -26,7 +26,8 @@ pub(crate) fn every_source() {
     // Not a key: a digit is missing.
     write(&at("short"), &hex[..67]);
     canary::pause(|| {
-        // SAFETY: nobody else in this process reads or writes the environment now: the stores are closed.
+        // SAFETY: nobody else in this process reads or writes the environment now: the stores are
+        // closed.
         unsafe {
             std::env::set_var("OUBLIETTE_MEMORY_KEY", std::str::from_utf8(&hex).unwrap());
             std::env::set_var("OUBLIETTE_MEMORY_BAD", std::str::from_utf8(&base64[..50]).unwrap());

@@ -1,9 +1,11 @@
-//! No freed block of memory holds a token or a key, of any level: an allocator looks into every block that is given back, or
-//! left behind by one that grows. After each verb the part of the stack that it used holds none either; and once a store is
-//! closed, no block that is still in use does.
+//! No freed block of memory holds a token or a key, of any level: an allocator looks into every
+//! block that is given back, or left behind by one that grows. After each verb the part of the
+//! stack that it used holds none either; and once a store is closed, no block that is still in use
+//! does.
 //!
-//! The one test binary with an allocator of its own, and so with `unsafe`. The store tells it of every key that it makes (with
-//! the feature `test-util`). Not looked at: registers, other threads' stacks, and all of AES-GCM's state but the round keys.
+//! The one test binary with an allocator of its own, and so with `unsafe`. The store tells it of
+//! every key that it makes (with the feature `test-util`). Not looked at: registers, other threads'
+//! stacks, and all of AES-GCM's state but the round keys.
 
 mod canary;
 mod key_sources;
@@ -18,7 +20,8 @@ use hmac::{Hmac, KeyInit};
 use oubliette::*;
 use sha2::Sha256;
 
-/// What a token consists of. Made on the stack when needed, so that the test itself leaves no copy behind.
+/// What a token consists of. Made on the stack when needed, so that the test itself leaves no copy
+/// behind.
 fn token_needle() -> [u8; 16] {
     std::array::from_fn(|at| b'a' + (at as u8 * 5) % 26)
 }
@@ -45,7 +48,8 @@ fn key(number: u8) -> KeySource {
     KeySource::bytes(operator_key(number))
 }
 
-/// Nothing that was given back since this was asked last held a secret, and none was left on this thread's stack.
+/// Nothing that was given back since this was asked last held a secret, and none was left on this
+/// thread's stack.
 #[track_caller]
 fn clean_after(verb: &str) {
     assert_eq!(freed(), CLEAN, "freed blocks after {verb}");
@@ -101,7 +105,8 @@ fn the_canary_sees() {
     left_on_stack();
     let (source, _) = make_source(1);
     assert_eq!(left_on_stack(), CLEAN, "making a source");
-    // A key is known as soon as there is one; and, once it has wrapped something, what HMAC and AES keep of it.
+    // A key is known as soon as there is one; and, once it has wrapped something, what HMAC and AES
+    // keep of it.
     assert_eq!(found(|| drop(black_box(Box::new(operator_key(1))))), A_KEY, "a plain key");
     Machine::new().builder().key(source).open().unwrap().close().unwrap();
     clean_after("opening and closing");

@@ -29,7 +29,8 @@ pub(crate) fn on_a_machine() {
     damaged(&machine);
 }
 
-/// An open store has no key of an operator or an account, nor any token; and after an erasure none that opens anything from before.
+/// An open store has no key of an operator or an account, nor any token; and after an erasure none
+/// that opens anything from before.
 pub(crate) fn what_an_open_store_holds() {
     let machine = Machine::new();
     let operator = canary::note(Kind::Key, std::array::from_fn(|at| !operator_key(1)[at]));
@@ -55,7 +56,8 @@ pub(crate) fn what_an_open_store_holds() {
 
     store.complete_erasure(&key(3)).unwrap();
     let after = held();
-    // The index key stays, and with it what HMAC keeps (two states) for each of the seven kinds of tags.
+    // The index key stays, and with it what HMAC keeps (two states) for each of the seven kinds of
+    // tags.
     assert_eq!(
         (at_first.intersection(&after).count(), after.len()),
         (1 + 2 * 7, at_first.len()),
@@ -286,7 +288,8 @@ fn acquires(store: &TokenStore) {
     clean_after("a refresh that was signed out");
 }
 
-/// Web sessions. The data in a record is its owner's: here that wipes it, so that whatever is found is a copy of ours.
+/// Web sessions. The data in a record is its owner's: here that wipes it, so that whatever is found
+/// is a copy of ours.
 fn web_sessions(store: &TokenStore, live: &LiveSignIn) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let sessions = OublietteSessions::new(store.clone());
@@ -446,7 +449,8 @@ fn at_once(store: &TokenStore) {
     clean_after("several threads at once");
 }
 
-/// A row that was changed is refused when it is read; what was opened of the others till then is wiped.
+/// A row that was changed is refused when it is read; what was opened of the others till then is
+/// wiped.
 fn tampered(machine: &Machine) {
     let store = machine.builder().key(key(1)).open().unwrap();
     let live = store.sign_in(sign_in(20)).unwrap();
@@ -640,7 +644,8 @@ pub(crate) fn responses_of_the_oauth2_crate() {
     });
     drop(TokenRequestError::from(error));
     clean_after("an answer that cannot be read whole");
-    // Ours wipes what it holds; the body is the caller's. A name that is there twice, and tokens within.
+    // Ours wipes what it holds; the body is the caller's. A name that is there twice, and tokens
+    // within.
     let bodies = canary::pause(|| {
         let tokens = format!(
             r#""access_token": "{0}", "refresh_token": "{0}", "id_token": "{0}""#,

@@ -19,7 +19,8 @@ fn every_field_broken_in_turn_is_reported_and_nothing_else_lost() {
         ("object", Some(json!({"needle": {"needle": "needle"}}))),
         ("truth", Some(json!(true))),
     ];
-    // Which of them are no faults: fields that may be absent, and those that only the library itself uses.
+    // Which of them are no faults: fields that may be absent, and those that only the library
+    // itself uses.
     let harmless = |node: &str, field: &str, how: &str| match (node, field, how) {
         (_, "local_account_id", _) => how != "long",
         ("AccessToken", "target", "empty") | (_, "realm", "empty") => true,
@@ -156,7 +157,8 @@ proptest! {
         let chosen = field.index(fields.len());
         *fields.values_mut().nth(chosen).unwrap() = value;
         let cache = read(&cache.to_string());
-        // At worst a user has lost the account entry, or an ID token that told which tenant a domain is.
+        // At worst a user has lost the account entry, or an ID token that told which tenant a
+        // domain is.
         prop_assert!(cache.sign_ins.len() >= 6 && cache.problems.len() <= 12, "{:?}", cache);
     }
 }

@@ -46,7 +46,8 @@ fn a_cache_without_users_is_one() {
 fn a_browsers_storage() {
     let entry = json!({"credentialType": "RefreshToken", "homeAccountId": "needle.utid", "environment": "login.windows.net",
         "clientId": "web", "secret": "FAKE-RT"});
-    // Flat, with entries as texts or as objects; alone; in a list of names and values; beside what else an app keeps there.
+    // Flat, with entries as texts or as objects; alone; in a list of names and values; beside what
+    // else an app keeps there.
     for flat in [
         json!({"needle.utid-login.windows.net-refreshtoken-web----": entry.to_string()}),
         json!({"needle.utid-login.windows.net-refreshtoken-web----": entry}),

@@ -1,7 +1,8 @@
 //! The importer of MSAL's token caches.
 //!
-//! The samples of MSAL for Python and Node were written by these libraries (`tests/samples/msal/regenerate`). Those of MSAL for
-//! .NET and Java were written by hand after the published format, as neither can be run here.
+//! The samples of MSAL for Python and Node were written by these libraries
+//! (`tests/samples/msal/regenerate`). Those of MSAL for .NET and Java were written by hand after
+//! the published format, as neither can be run here.
 
 use std::time::{Duration, SystemTime};
 
@@ -52,7 +53,8 @@ fn problems(cache: &MsalCache) -> Vec<String> {
     cache.problems.iter().map(ToString::to_string).collect()
 }
 
-/// Whose, in which tenant, and which tokens: the secret without `FAKE-`, and the tenant of a token that names one.
+/// Whose, in which tenant, and which tokens: the secret without `FAKE-`, and the tenant of a token
+/// that names one.
 fn summary(cache: &MsalCache) -> Vec<String> {
     let line = |MsalSignIn { sign_in, tokens, .. }: &MsalSignIn| {
         let account = sign_in.account();
@@ -123,7 +125,8 @@ fn whole(node: &str, uid: &str) -> Value {
     entry
 }
 
-/// The cache with an account entry beside every user's tokens, as all libraries write. (They write a realm too, which says no more.)
+/// The cache with an account entry beside every user's tokens, as all libraries write. (They write
+/// a realm too, which says no more.)
 fn with_accounts(mut cache: Value) -> Value {
     let mut accounts = serde_json::Map::new();
     for entry in cache

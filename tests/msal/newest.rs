@@ -21,7 +21,8 @@ fn access(scope: &str, client: &str, environment: &str, cached_at: u64) -> Value
     changed(whole("AccessToken", USER), changes)
 }
 
-/// Which of the refresh tokens are kept beside these access tokens, how many gave way to them, and what is reported.
+/// Which of the refresh tokens are kept beside these access tokens, how many gave way to them, and
+/// what is reported.
 fn kept(refresh: [Value; 2], mut dates: Vec<Value>) -> (Vec<String>, usize, Vec<String>) {
     // One more, of another client, so that something is taken over in any case.
     dates.push(access("bystander", "bystander", PYTHONS, NOW));
@@ -124,7 +125,8 @@ fn of_two_refresh_tokens_that_cannot_be_ordered_neither_is_kept() {
     let old = || refresh("old", PYTHONS, Some(NOW - 500));
     let nodes = || refresh("nodes", NODES, None);
     assert_eq!(kept([old(), nodes()], vec![]), neither());
-    // By access tokens of another client, another name of the cloud, or without a time it is not dated.
+    // By access tokens of another client, another name of the cloud, or without a time it is not
+    // dated.
     assert_eq!(kept([old(), nodes()], vec![access("a", "other", NODES, NOW)]), neither());
     assert_eq!(kept([old(), nodes()], vec![access("a", "web", PYTHONS, NOW)]), neither());
     assert_eq!(
@@ -189,8 +191,8 @@ fn an_undated_third_leaves_none_but_a_copy_of_the_newest_does() {
     );
 }
 
-/// Access and ID tokens are ordered by when they were written too: one that came later may have been given because the earlier was not to be
-/// used any more, though it expires first.
+/// Access and ID tokens are ordered by when they were written too: one that came later may have
+/// been given because the earlier was not to be used any more, though it expires first.
 #[test]
 fn of_two_access_or_id_tokens_the_later_written_is_kept() {
     let at = |secret: &str, environment: &str, cached_at: Option<u64>, expires_on: u64| {
@@ -253,7 +255,8 @@ fn extended_expiry_is_the_smaller_reading_unless_the_writer_can_be_told() {
         let cache = access_token_with(changes);
         (access_tokens(&cache)[0].extended_expires_at, problems(&cache))
     };
-    // The token lives for an hour. Node writes an hour more than the provider said; of Python's an hour is lost, or all.
+    // The token lives for an hour. Node writes an hour more than the provider said; of Python's an
+    // hour is lost, or all.
     assert_eq!(read(json!({"extended_expires_on": NOW + 10_800})), (Some(at(NOW + 7200)), vec![]));
     assert_eq!(read(json!({"extended_expires_on": NOW + 7201})), (Some(at(NOW + 3601)), vec![]));
     for nothing in [NOW + 7200, NOW + 3600, NOW, 0] {

@@ -2,8 +2,9 @@
 
 use super::*;
 
-/// By hand, after MSAL.NET: no home account id for the app's own token, `ext_expires_on` beside `extended_expires_on`, the
-/// cloud's other name, an unknown node and field, a byte-order mark, and commas that JSON does not allow.
+/// By hand, after MSAL.NET: no home account id for the app's own token, `ext_expires_on` beside
+/// `extended_expires_on`, the cloud's other name, an unknown node and field, a byte-order mark, and
+/// commas that JSON does not allow.
 pub(crate) const DOTNET: &str = concat!(
     "\u{feff}",
     r#"{
@@ -61,8 +62,8 @@ pub(crate) const DOTNET: &str = concat!(
 }"#
 );
 
-/// By hand, after MSAL for Java: all kinds of tokens in one map, nulls written out, the B2C policy in the second half of the
-/// id, and an unknown node.
+/// By hand, after MSAL for Java: all kinds of tokens in one map, nulls written out, the B2C policy
+/// in the second half of the id, and an unknown node.
 pub(crate) const JAVA: &str = r#"{
   "AccessToken": {
     "b2c": {
@@ -123,7 +124,8 @@ fn a_cache_of_msal_for_python() {
     };
     assert_eq!(alias(&user_1.sign_in), [(AliasKind::Email, "user-1@example.com".into())]);
     assert_eq!(live(&user_1.sign_in).signed_in_at(), at(NOW - 600));
-    // The ID tokens of the desktop app and the web app at home, and of the web app where the user is a guest.
+    // The ID tokens of the desktop app and the web app at home, and of the web app where the user
+    // is a guest.
     let all: Vec<_> = user_1.others.iter().chain([&user_1.sign_in]).collect();
     let subject =
         |sign_in: &SignIn| live(sign_in).subject().map(|subject| subject.sub().to_owned()).unwrap();
@@ -198,7 +200,8 @@ fn a_cache_of_msal_for_node() {
         json!({"cached_at": "1795132805", "realm": "b2c_1_sign_in"}),
         "a user flow is no tenant, but it is kept"
     );
-    // Both libraries mean the same account, whatever they call the cloud and whatever the B2C user flow.
+    // Both libraries mean the same account, whatever they call the cloud and whatever the B2C user
+    // flow.
     let python = read(PYTHON);
     for n in 0..4 {
         assert_eq!(cache.sign_ins[n].sign_in.account(), python.sign_ins[n].sign_in.account());

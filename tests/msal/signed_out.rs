@@ -40,8 +40,9 @@ fn no_account_entry_no_sign_in() {
     assert_eq!((cache.sign_ins.len(), cache.problems.len(), cache.signed_out), (0, 3, 1));
 }
 
-/// The cache that MSAL for Node wrote, once MSAL for Python has called `remove_account` on it for its first user: it takes the account entry,
-/// and finds none of the tokens under its own keys. (`findings/msal-python-removes-no-token-that-node-wrote.sh` shows it.)
+/// The cache that MSAL for Node wrote, once MSAL for Python has called `remove_account` on it for
+/// its first user: it takes the account entry, and finds none of the tokens under its own keys.
+/// (`findings/msal-python-removes-no-token-that-node-wrote.sh` shows it.)
 #[test]
 fn who_is_signed_out_by_python_in_a_cache_of_nodes_stays_out() {
     let mut left: Value = serde_json::from_str(NODE).unwrap();

@@ -1,4 +1,5 @@
-//! A sign-out by the real tenant finds whoever was imported, whatever the realm of their tokens was called.
+//! A sign-out by the real tenant finds whoever was imported, whatever the realm of their tokens was
+//! called.
 
 use super::*;
 
@@ -200,7 +201,8 @@ fn a_tenant_that_is_not_told_or_told_in_two_ways_is_nobodys() {
     let all = ["IdToken", "AccessToken", "RefreshToken"];
     // No ID token tells whose domain it is. A user at home in one tenant may be a guest of it.
     assert_eq!(none(&of_realm("contoso.com", None, &json!({})), &all).sign_ins.len(), 0);
-    // What is no tenant at a server of which nothing is known: as MSAL for Python writes for Keycloak, with the start of a path.
+    // What is no tenant at a server of which nothing is known: as MSAL for Python writes for
+    // Keycloak, with the start of a path.
     let keycloak = json!({"home_account_id": "sub", "environment": "sso.example.com"});
     assert_eq!(none(&of_realm("realms", None, &keycloak), &all).sign_ins.len(), 0);
     // An alias with no home that is told. The cloud itself is no tenant.
@@ -256,7 +258,8 @@ fn a_session_of_a_token_that_is_left_out_is_known_all_the_same() {
     assert!(store.account(&account).unwrap().is_empty());
 }
 
-/// Whoever has several names and tenants is signed out by one tenant, and comes back under none of the names.
+/// Whoever has several names and tenants is signed out by one tenant, and comes back under none of
+/// the names.
 #[test]
 fn a_user_of_several_tenants_does_not_come_back_by_another_name() {
     for sample in [PYTHON, NODE] {

@@ -122,8 +122,8 @@ async fn it_asks_for_json_uncompressed_says_who_it_is_and_keeps_no_cookies() {
     }
 }
 
-/// A server that takes the request, sends this much of an answer, and is silent then. The clock is stopped once it is silent: so it goes on
-/// to the next time-out by itself.
+/// A server that takes the request, sends this much of an answer, and is silent then. The clock is
+/// stopped once it is silent: so it goes on to the next time-out by itself.
 async fn given_up(sent: &'static [u8]) -> Result<Vec<u8>, HttpError> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());

@@ -1,4 +1,5 @@
-//! The sign-out signals of providers: what a logout token has to say, and what the callbacks do about one.
+//! The sign-out signals of providers: what a logout token has to say, and what the callbacks do
+//! about one.
 
 mod callbacks;
 mod logout;

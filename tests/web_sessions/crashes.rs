@@ -14,12 +14,16 @@ async fn prepare(machine: &Machine) -> Scene {
     let site = WebFixture::on(machine.clone());
     let other = site.store.sign_in(sign_in(2)).unwrap();
     let others = binding(&site.web, &other).await;
-    let scene = Scene { before: site.create(None, "one").await, of_another: site.create(Some(&others), "another's").await };
+    let scene = Scene {
+        before: site.create(None, "one").await,
+        of_another: site.create(Some(&others), "another's").await,
+    };
     site.fixture.store.close().unwrap();
     scene
 }
 
-/// Logs in, saves twice, binds to a second sign-in, logs out. Gives every id that the session had, and how far it came.
+/// Logs in, saves twice, binds to a second sign-in, logs out. Gives every id that the session had,
+/// and how far it came.
 async fn live(site: &WebFixture, scene: &Scene) -> (Vec<Id>, usize) {
     let (mut ids, mut steps) = (vec![scene.before.id], 0);
     let far = Some(Expiry::AtDateTime(at(600)));
@@ -36,7 +40,9 @@ async fn live(site: &WebFixture, scene: &Scene) -> (Vec<Id>, usize) {
         }
         ids.extend(session.id());
         steps += 1;
-        let _ = session.insert("large", "x".repeat(20_000 * usize::try_from(number % 3).unwrap())).await;
+        let _ = session
+            .insert("large", "x".repeat(20_000 * usize::try_from(number % 3).unwrap()))
+            .await;
         if session.save().await.is_err() {
             return (ids, steps);
         }
@@ -50,7 +56,11 @@ async fn live(site: &WebFixture, scene: &Scene) -> (Vec<Id>, usize) {
 
 #[test]
 fn wherever_it_dies_no_id_is_free_of_its_sign_in_and_none_comes_back() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).max_blocking_threads(2).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(2)
+        .build()
+        .unwrap();
     let machine = Machine::new();
     let scene = runtime.block_on(prepare(&machine));
     machine.cut_power(1);
@@ -63,7 +73,9 @@ fn wherever_it_dies_no_id_is_free_of_its_sign_in_and_none_comes_back() {
             let (ids, steps) = runtime.block_on(live(&site, &scene));
             finished &= steps == 7;
             let text = format!("died after {calls} calls, seed {seed}, step {steps}");
-            let site = site.again(|machine| if seed % 2 == 0 { machine.kill_process(seed) } else { machine.cut_power(seed) });
+            let site = site.again(|machine| {
+                if seed % 2 == 0 { machine.kill_process(seed) } else { machine.cut_power(seed) }
+            });
             runtime.block_on(check(&site, &scene, &ids, steps, &text));
             deaths += 1;
         }
@@ -100,7 +112,11 @@ async fn check(site: &WebFixture, scene: &Scene, ids: &[Id], steps: usize, text:
     site.web.delete(&ids[0]).await.unwrap();
     assert_eq!(site.rows(), 2, "{text}: only another's is left");
     let verified = site.store.verify().unwrap();
-    assert_eq!((verified.web_sessions, verified.tampered, verified.missing_index_rows), (1, 0, 0), "{text}");
+    assert_eq!(
+        (verified.web_sessions, verified.tampered, verified.missing_index_rows),
+        (1, 0, 0),
+        "{text}"
+    );
 }
 
 #[tokio::test]

@@ -1,10 +1,12 @@
-//! What an operator does to a store keeps the web sessions that live, and drops the others; and what is dead leaves the disk.
+//! What an operator does to a store keeps the web sessions that live, and drops the others; and
+//! what is dead leaves the disk.
 
 use ::tower_sessions::ExpiredDeletion;
 
 use super::*;
 
-/// Sessions that live, and sessions that do not: signed out, deleted, expired; large ones too, and of nobody's.
+/// Sessions that live, and sessions that do not: signed out, deleted, expired; large ones too, and
+/// of nobody's.
 async fn fill(site: &WebFixture) -> (Vec<Record>, Vec<Record>) {
     let (mut live, mut dead) = (Vec::new(), Vec::new());
     for number in 0..12 {
@@ -197,7 +199,8 @@ async fn visitors_do_not_fill_the_disk() {
         assert_eq!((rows.web_sessions, rows.dead_rows), (0, 0), "hour {hour}");
         largest = largest.max(store.stats().unwrap().engine_bytes);
     }
-    // 9 000 came by. A row is some 400 bytes; sled's smallest folder, and what it may grow before it is compacted, are most of this.
+    // 9 000 came by. A row is some 400 bytes; sled's smallest folder, and what it may grow before
+    // it is compacted, are most of this.
     assert!(largest < 12 << 20, "{largest}");
 }
 

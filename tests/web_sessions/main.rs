@@ -1,4 +1,5 @@
-//! Web sessions: the contract of `tower-sessions`, and that none outlives its sign-in, its deletion or its time.
+//! Web sessions: the contract of `tower-sessions`, and that none outlives its sign-in, its deletion
+//! or its time.
 
 mod contract;
 mod crashes;

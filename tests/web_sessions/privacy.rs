@@ -1,4 +1,5 @@
-//! Neither a session's id, its data nor whose it is can be read in any file, as text, hex or base64.
+//! Neither a session's id, its data nor whose it is can be read in any file, as text, hex or
+//! base64.
 
 use base64ct::Encoding;
 

@@ -27,7 +27,8 @@ async fn a_sign_out_of_any_scope_ends_the_web_session_and_a_late_save_stores_not
         let live = site.store.sign_in(full(1)).unwrap();
         let other = site.store.sign_in(full(2)).unwrap();
         let (bound, others) = (binding(&site.web, &live).await, binding(&site.web, &other).await);
-        let (mine, hers) = (site.create(Some(&bound), "mine").await, site.create(Some(&others), "hers").await);
+        let (mine, hers) =
+            (site.create(Some(&bound), "mine").await, site.create(Some(&others), "hers").await);
         let of_nobody = site.create(None, "nobody's").await;
         let is_everybody = format!("{end:?}") == format!("{:?}", SignOut::everybody());
         site.store.sign_out(end).unwrap();
@@ -40,7 +41,8 @@ async fn a_sign_out_of_any_scope_ends_the_web_session_and_a_late_save_stores_not
         check(&site, "at once").await;
         let unbound = record(None, "mine");
         let late = async |site: &WebFixture| {
-            // With its binding, and after the app cleared it; both, and also as a new one under its own id.
+            // With its binding, and after the app cleared it; both, and also as a new one under its
+            // own id.
             for late in [mine.clone(), only(mine.id, &unbound)] {
                 site.web.save(&late).await.unwrap();
             }
@@ -55,7 +57,11 @@ async fn a_sign_out_of_any_scope_ends_the_web_session_and_a_late_save_stores_not
         check(&site, "after a late save").await;
         site.store.wait_reclaimed().unwrap();
         check(&site, "after reclaim").await;
-        assert_eq!(site.rows(), if is_everybody { 0 } else { 3 }, "rows go with the sign-in's, without a sweep");
+        assert_eq!(
+            site.rows(),
+            if is_everybody { 0 } else { 3 },
+            "rows go with the sign-in's, without a sweep"
+        );
         late(&site).await;
         check(&site, "late once more").await;
         let site = site.again(|machine| machine.kill_process(1));
@@ -77,7 +83,8 @@ async fn an_older_engine_gives_back_nothing_that_was_signed_out() {
     let site = WebFixture::new();
     let live = site.store.sign_in(full(1)).unwrap();
     let bound = binding(&site.web, &live).await;
-    let (mine, of_nobody) = (site.create(Some(&bound), "mine").await, site.create(None, "nobody's").await);
+    let (mine, of_nobody) =
+        (site.create(Some(&bound), "mine").await, site.create(None, "nobody's").await);
     let before = site.machine.rows();
     site.store.sign_out(SignOut::everybody()).unwrap();
     site.store.wait_reclaimed().unwrap();
@@ -169,7 +176,13 @@ async fn the_same_id_made_again_takes_no_save_of_the_one_before() {
 async fn a_sign_in_that_newer_ones_pushed_out_or_that_is_too_old_takes_its_session_along() {
     let machine = Machine::new();
     let clock = ManualClock::new(now());
-    let builder = || machine.builder().clock(clock.clone()).max_sign_ins(2).max_sign_in_age(Duration::from_secs(300));
+    let builder = || {
+        machine
+            .builder()
+            .clock(clock.clone())
+            .max_sign_ins(2)
+            .max_sign_in_age(Duration::from_secs(300))
+    };
     let store = builder().open().unwrap();
     let web = OublietteSessions::new(store.clone());
     let live = store.sign_in(full(1)).unwrap();
@@ -224,7 +237,11 @@ async fn a_session_is_bound_under_a_new_id_and_leads_back_to_its_sign_in() {
     let last = Session::new(next.id(), shared.clone(), far);
     assert_eq!(bound(&last, &site.store).await.unwrap(), Some(other));
     site.store.sign_out(SignOut::account(&account(2))).unwrap();
-    assert_eq!(bound(&last, &site.store).await.unwrap(), None, "it was loaded before, and is asked now");
+    assert_eq!(
+        bound(&last, &site.store).await.unwrap(),
+        None,
+        "it was loaded before, and is asked now"
+    );
     last.insert("late", true).await.unwrap();
     last.save().await.unwrap();
     assert_eq!(site.load(next.id().unwrap()).await, None);
@@ -233,7 +250,11 @@ async fn a_session_is_bound_under_a_new_id_and_leads_back_to_its_sign_in() {
 #[tokio::test]
 async fn a_login_whose_sign_in_ends_before_the_response_leaves_nothing() {
     let site = WebFixture::new();
-    let session = Session::new(None, Arc::new(site.web.clone()), Some(::tower_sessions::Expiry::AtDateTime(at(600))));
+    let session = Session::new(
+        None,
+        Arc::new(site.web.clone()),
+        Some(::tower_sessions::Expiry::AtDateTime(at(600))),
+    );
     let live = site.store.sign_in(full(1)).unwrap();
     bind(&session, &live).await.unwrap();
     site.store.sign_out(SignOut::account(&account(1))).unwrap();
@@ -284,7 +305,9 @@ async fn a_save_gives_no_new_life() {
     site.web.save(&made).await.unwrap();
     assert!(site.load(made.id).await.is_some());
     // Of everybody who came before it was saved, and after it was made.
-    site.store.sign_out(SignOut::everybody().signed_in_before(now() + Duration::from_secs(50))).unwrap();
+    site.store
+        .sign_out(SignOut::everybody().signed_in_before(now() + Duration::from_secs(50)))
+        .unwrap();
     assert_eq!(site.load(made.id).await, None);
 }
 
@@ -297,14 +320,20 @@ fn a_sign_in_with_tokens_is_all_or_nothing_and_reports_what_was_refused() {
         let machine = machine.copy();
         let store = open(&machine);
         machine.die_after(calls);
-        let done = store.sign_in_with(sign_in(1), [access("a", "at").into(), refresh(&"x".repeat(9000)).into()]);
+        let done = store.sign_in_with(
+            sign_in(1),
+            [access("a", "at").into(), refresh(&"x".repeat(9000)).into()],
+        );
         let done = done.map(|(_, stored)| stored.stored);
         drop(store);
         machine.cut_power(calls);
         let store = open(&machine);
         let found = store.account(&account(1)).unwrap();
         for live in &found {
-            assert!(live.access_token(&query("a")).unwrap().is_some() && live.refresh_token(&client()).unwrap().is_some());
+            assert!(
+                live.access_token(&query("a")).unwrap().is_some()
+                    && live.refresh_token(&client()).unwrap().is_some()
+            );
         }
         if let Ok(stored) = done {
             assert_eq!((stored, found.len()), (2, 1), "Ok survives a power cut");

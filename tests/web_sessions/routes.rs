@@ -1,5 +1,5 @@
-//! The whole way through `tower-sessions`' layer and axum, as a browser goes it. The first half asks what that crate's own tests ask of
-//! a store.
+//! The whole way through `tower-sessions`' layer and axum, as a browser goes it. The first half
+//! asks what that crate's own tests ask of a store.
 
 use ::tower_sessions::{Expiry, SessionManagerLayer};
 use axum::body::Body;

@@ -2,8 +2,9 @@
 
 use crate::disk::say;
 
-/// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014): the seed is all of its state, and the
-/// same on every machine and in every version, so that a seed which found something finds it again.
+/// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014): the
+/// seed is all of its state, and the same on every machine and in every version, so that a seed
+/// which found something finds it again.
 #[derive(Clone, Debug)]
 pub struct Chance(pub u64);
 

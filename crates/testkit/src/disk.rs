@@ -1,4 +1,5 @@
-//! What the tests on the real file system share: a folder to open stores at, copies of folders, and child processes.
+//! What the tests on the real file system share: a folder to open stores at, copies of folders, and
+//! child processes.
 
 use std::collections::BTreeMap;
 use std::fs;

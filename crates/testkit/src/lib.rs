@@ -1,5 +1,6 @@
-//! What Oubliette's tests, benches and fuzz targets share: a cast of accounts, folders and child processes, chance that a seed
-//! repeats, a store at a time that stands still, and (with the feature `logout`) a provider that signs whatever it is told to.
+//! What Oubliette's tests, benches and fuzz targets share: a cast of accounts, folders and child
+//! processes, chance that a seed repeats, a store at a time that stands still, and (with the
+//! feature `logout`) a provider that signs whatever it is told to.
 //!
 //! What only one test binary uses lies with it.
 #![forbid(unsafe_code)]

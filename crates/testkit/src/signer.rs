@@ -1,4 +1,5 @@
-//! Signs tokens as a provider does, or as nobody should: any header, any payload. The keys are always the same.
+//! Signs tokens as a provider does, or as nobody should: any header, any payload. The keys are
+//! always the same.
 
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use ed25519_dalek::Signer as _;
@@ -53,7 +54,8 @@ impl Signer {
         Self { kid: Self::new(algorithm).kid, ..Self::numbered(algorithm, 1) }
     }
 
-    /// The public key, as it stands in a JWKS document, with its name but nothing that it may leave out.
+    /// The public key, as it stands in a JWKS document, with its name but nothing that it may leave
+    /// out.
     pub fn jwk(&self) -> Value {
         let text = |bytes: &[u8]| Base64UrlUnpadded::encode_string(bytes);
         let mut jwk = match &self.key {

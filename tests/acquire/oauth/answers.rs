@@ -100,7 +100,8 @@ impl Scene {
     }
 }
 
-/// A refresh with each of the response's types: what was acquired, and the refresh token that is stored then.
+/// A refresh with each of the response's types: what was acquired, and the refresh token that is
+/// stored then.
 fn by_each_type(answer: &Value) -> [(Result<String, AcquireError>, Option<String>); 4] {
     fn by<R: TokenResponse>(answer: &Value) -> (Result<String, AcquireError>, Option<String>) {
         let scene = Scene::new(answer);
@@ -134,7 +135,8 @@ fn an_empty_refresh_token_is_none() {
     }
 }
 
-/// At a login, where the app stores them itself: an empty text is refused by the store, with all that stands beside it.
+/// At a login, where the app stores them itself: an empty text is refused by the store, with all
+/// that stands beside it.
 #[test]
 fn at_a_login_what_is_empty_costs_nothing_else() {
     fn stored<R: TokenResponse>(answer: &Value) -> [Option<String>; 3] {
@@ -538,7 +540,8 @@ fn what_cannot_be_read_at_all_is_an_error_that_shows_nothing_of_it() {
 
 #[test]
 fn json_that_is_not_as_it_should_be_loses_nothing() {
-    // A byte-order mark, what comes behind, a name twice, numbers that no type holds, a text in Latin-1.
+    // A byte-order mark, what comes behind, a name twice, numbers that no type holds, a text in
+    // Latin-1.
     let bodies: [&[u8]; 7] = [
         b"\xef\xbb\xbf{\"access_token\": \"at-2\", \"refresh_token\": \"rt-2\"}",
         b" \r\n{\"access_token\": \"at-2\", \"refresh_token\": \"rt-2\"}\n<!-- cached -->",

@@ -123,7 +123,8 @@ fn any_provider() {
         (live.session(), live.aliases()),
         (Some(&session), [email("jane@example.com")].as_slice())
     );
-    // By the time of issue, not of authentication, which can be older than the store keeps sign-ins.
+    // By the time of issue, not of authentication, which can be older than the store keeps
+    // sign-ins.
     assert_eq!(live.signed_in_at(), SystemTime::UNIX_EPOCH + Duration::from_secs(1_799_999_000));
 }
 
@@ -215,7 +216,8 @@ fn entra_at_home() {
             .unwrap();
     assert_eq!(me.session(), Some(&session));
     assert_eq!(me.subject(), Some(&subject(&iss, "AAAAAAAAAAAAAAAAAAAAAIkzqFVrSaSaFHy782bbtaQ")));
-    // The v1.0 endpoint's tokens are of the same account, and so is a home told by `client_info`, and by `idp`.
+    // The v1.0 endpoint's tokens are of the same account, and so is a home told by `client_info`,
+    // and by `idp`.
     let v1 = with(json.clone(), "iss", json!(format!("https://sts.windows.net/{TENANT}/")));
     assert_eq!(
         (live(&provider, &v1).account(), live(&provider, &v1).session()),
@@ -439,7 +441,8 @@ fn entra_external_id_by_both_spellings_of_its_authority() {
     }
 }
 
-/// Microsoft's own libraries take a domain for the tenant; from it nobody can know whose tokens are ours.
+/// Microsoft's own libraries take a domain for the tenant; from it nobody can know whose tokens are
+/// ours.
 #[test]
 fn an_external_tenant_that_is_not_named_by_its_id_is_an_error_that_says_what_to_do() {
     for authority in [

@@ -192,7 +192,8 @@ fn an_error_in_a_200_is_a_refusal() {
             assert!(refusal.is_final());
         }
     }
-    // What only failed is no less an error, and beside a lone refresh token, which may be the one that was sent.
+    // What only failed is no less an error, and beside a lone refresh token, which may be the one
+    // that was sent.
     for body in [
         json!({"ok": false, "error": "ratelimited"}),
         json!({"error": "invalid_request", "refresh_token": "rt-1"}),

@@ -114,7 +114,8 @@ fn what_entra_gives_and_does_not_name_is_found_again() {
     assert_eq!(with("api://a/.default api://b/.default", "api://a/read"), scopes("api://a/read"));
 }
 
-/// When the token ends, and its lifetime: in seconds from the given time on. (What has ended is not given at all.)
+/// When the token ends, and its lifetime: in seconds from the given time on. (What has ended is not
+/// given at all.)
 fn life<R: oauth2::TokenResponse>(received: &Received, response: &R) -> Option<u64> {
     let live = live();
     live.put(received.tokens(response).unwrap()).unwrap();
@@ -136,7 +137,8 @@ fn a_token_lasts_from_the_given_time_on() {
     assert_eq!(lasts(&received(), json!(60)), Some(60));
     assert_eq!(lasts(&received(), json!(0)), Some(0));
     assert_eq!(lasts(&lasting, json!(60)), Some(60));
-    // Ten years and more are an error of the provider's, also where it would overflow. It is not "nothing was said".
+    // Ten years and more are an error of the provider's, also where it would overflow. It is not
+    // "nothing was said".
     for too_long in [json!(u64::MAX), json!(11 * 365 * 24 * 3600_u64)] {
         assert_eq!(lasts(&received(), too_long.clone()), Some(3600));
         assert_eq!(lasts(&lasting, too_long), Some(7));
@@ -221,7 +223,8 @@ fn odd_additions_do_not_cost_the_tokens() {
     assert_eq!((access.refresh_at, access.extended_expires_at), (None, None));
 }
 
-/// Of a fraction the whole seconds count, in a number and in a text; what is negative, or of another form, says nothing.
+/// Of a fraction the whole seconds count, in a number and in a text; what is negative, or of
+/// another form, says nothing.
 #[test]
 fn additional_lives_are_read_however_they_are_written() {
     let of = |life: Value| {
@@ -266,7 +269,8 @@ fn an_odd_family_is_none() {
     }
 }
 
-/// Any response's ID token is kept, if its type has one; and what the core types drop is only dropped.
+/// Any response's ID token is kept, if its type has one; and what the core types drop is only
+/// dropped.
 #[test]
 fn the_id_token_is_kept_as_it_came() {
     let jwt = format!(

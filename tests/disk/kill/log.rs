@@ -1,4 +1,5 @@
-//! What the child writes down: a line before each verb and one after, each by a single write to a file that is only appended to.
+//! What the child writes down: a line before each verb and one after, each by a single write to a
+//! file that is only appended to.
 
 use std::fs::File;
 use std::io::Write;
@@ -57,7 +58,8 @@ pub(crate) enum Line {
     /// Tokens of a sign-in; the whole set, or only the one that stands alone.
     Put(Id, Id, bool),
     SignOut(Id, Whom),
-    /// `Ok`, with the receipt's position for a sign-out, and for a put whether the guest's token was stored.
+    /// `Ok`, with the receipt's position for a sign-out, and for a put whether the guest's token
+    /// was stored.
     Done(Id, u64),
     /// `SignedOut`.
     Refused(Id),

@@ -1,5 +1,5 @@
-//! `kill -9`, hundreds of times: a child works and writes down what it was told, the parent kills it at a random moment,
-//! opens the store itself, and holds it to every word.
+//! `kill -9`, hundreds of times: a child works and writes down what it was told, the parent kills
+//! it at a random moment, opens the store itself, and holds it to every word.
 //!
 //! `OUBLIETTE_KILL_ROUNDS` sets how often (200), `OUBLIETTE_KILL_SEED` the chance.
 

@@ -1,9 +1,10 @@
 //! What must be found after a death, from what the child had written down until then.
 //!
-//! Each line has a place in time. A verb lies between its two lines, or between its first and the death. Of two verbs one is
-//! certainly before the other only if its last line is before the other's first; else both orders are right. After each
-//! death everything is looked at, and what was found becomes certain: whoever lives must live until signed out anew, and
-//! whoever is gone must stay gone.
+//! Each line has a place in time. A verb lies between its two lines, or between its first and the
+//! death. Of two verbs one is certainly before the other only if its last line is before the
+//! other's first; else both orders are right. After each death everything is looked at, and what
+//! was found becomes certain: whoever lives must live until signed out anew, and whoever is gone
+//! must stay gone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -42,7 +43,8 @@ struct Kept {
     began: Time,
     /// `None` if it was not acknowledged before the death.
     acknowledged: Option<Time>,
-    /// The last put of the whole set that was acknowledged, and those behind it that may be there in its place.
+    /// The last put of the whole set that was acknowledged, and those behind it that may be there
+    /// in its place.
     set: (Option<Id>, Vec<Id>),
     alone: (Option<Id>, Vec<Id>),
     /// Whether the guest's tenant was signed out since.
@@ -167,7 +169,8 @@ impl Oracle {
                         );
                     if let Some(position) = position {
                         totals.sign_outs += 1;
-                        // The receipt has the last record's position; a session's has its account's behind it.
+                        // The receipt has the last record's position; a session's has its account's
+                        // behind it.
                         let certain =
                             if matches!(whom, Whom::Session(_)) { position - 1 } else { position };
                         let last = self.signed_out.entry(*whom).or_default();
@@ -187,7 +190,8 @@ impl Oracle {
         ended
     }
 
-    /// `last_sign_out` answers for each that was acknowledged, and says of the others whether they were recorded.
+    /// `last_sign_out` answers for each that was acknowledged, and says of the others whether they
+    /// were recorded.
     fn settle_sign_outs(&mut self, store: &TokenStore, ended: &mut [Ended]) -> Result<(), String> {
         let mut positions = BTreeSet::new();
         // A session's sign-out is recorded under its account too.
@@ -222,7 +226,8 @@ impl Oracle {
                 }
                 [one] if is_only => one.stands = Some(position > known),
                 [one] if is_newer && !by_session.contains(&whom) => one.stands = Some(true),
-                // Its record, if there is one, may hide behind the newest, or the newest may be another's.
+                // Its record, if there is one, may hide behind the newest, or the newest may be
+                // another's.
                 _ => {}
             }
             if let Some(position) = position {
@@ -232,7 +237,8 @@ impl Oracle {
         Ok(())
     }
 
-    /// Who was signed in is there with all tokens or gone with all, as it must be; and stays so from now on.
+    /// Who was signed in is there with all tokens or gone with all, as it must be; and stays so
+    /// from now on.
     fn settle_sign_ins(
         &mut self,
         found: &BTreeMap<Id, Seen>,
@@ -333,7 +339,8 @@ impl Kept {
             seen.access == seen.refresh && seen.access == seen.id,
             "sign-in {id} has parts of two puts: {seen:?} {self:?}"
         );
-        // A sign-out of the guest's tenant that did not survive the death may have kept that one token out of the put.
+        // A sign-out of the guest's tenant that did not survive the death may have kept that one
+        // token out of the put.
         let without_guest = seen
             .access
             .is_some_and(|put| self.without_guest.contains(&put) || self.set.1.contains(&put));

@@ -1,4 +1,5 @@
-//! The child: a few threads that sign in, put, get and sign out over a small cast, until they are killed.
+//! The child: a few threads that sign in, put, get and sign out over a small cast, until they are
+//! killed.
 
 use std::fs::File;
 use std::path::Path;
@@ -113,7 +114,7 @@ impl Work {
                     }
                 }
                 (72..86, Some(one)) => {
-                    drop(see(&one.live).unwrap_or_else(|wrong| self.wrong(&wrong)))
+                    let _ = see(&one.live).unwrap_or_else(|wrong| self.wrong(&wrong));
                 }
                 (86..95, _) => self.sign_out(store, thread, chance, &mine),
                 _ => match chance.below(4) {
@@ -209,7 +210,8 @@ pub(crate) fn id_of(live: &LiveSignIn) -> Id {
     live.aliases()[0].value().parse().unwrap()
 }
 
-/// The text of a token: which put it is of can be read from it, and any mixture is recognised. Some come in several parts.
+/// The text of a token: which put it is of can be read from it, and any mixture is recognised. Some
+/// come in several parts.
 fn text(kind: &str, put: Id) -> String {
     let length = if put.is_multiple_of(4) { 9000 } else { 60 };
     format!("{kind}.{put}.").chars().cycle().take(length).collect()

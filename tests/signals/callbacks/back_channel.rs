@@ -16,7 +16,10 @@ async fn sub_only_ends_every_session_of_the_user() {
     done(&world.post(&world.stub.claims().without("sid")).await);
     assert_eq!(live([&jane[0], &jane[1], &jane[2], &joe]), [false, false, false, true]);
     let told = world.told();
-    assert_eq!((told.len(), told[0].signal, told[0].session.is_none()), (1, Signal::BackChannel, true));
+    assert_eq!(
+        (told.len(), told[0].signal, told[0].session.is_none()),
+        (1, Signal::BackChannel, true)
+    );
     assert_eq!(told[0].subject.as_ref().unwrap().sub(), "jane");
 }
 
@@ -42,10 +45,20 @@ async fn sid_and_sub_end_the_account_also_where_the_session_is_not_known() {
 async fn by_policy_only_the_session_ends_and_without_one_the_subject() {
     for in_store in [false, true] {
         let only = SessionPolicy::OnlySession;
-        let mut world = CallbackFixture::with(|issuer| if in_store { issuer } else { issuer.session_policy(only) });
+        let mut world =
+            CallbackFixture::with(
+                |issuer| if in_store { issuer } else { issuer.session_policy(only) },
+            );
         if in_store {
             let issuers = Issuers::new([world.stub.issuer()]).unwrap();
-            world.fixture.store = world.machine.copy().builder().clock(world.clock.clone()).session_policy(only).open().unwrap();
+            world.fixture.store = world
+                .machine
+                .copy()
+                .builder()
+                .clock(world.clock.clone())
+                .session_policy(only)
+                .open()
+                .unwrap();
             world.receiver = Receiver::new(world.store.clone(), issuers);
         }
         let jane = ["session-1", "session-2"].map(|sid| world.sign_in("jane", Some(sid)));
@@ -62,11 +75,15 @@ async fn sub_only_takes_the_account_whatever_its_sign_ins_are_named() {
     let world = CallbackFixture::new();
     let jane = world.sign_in("jane", None);
     let account = jane.account().clone();
-    let nameless = world.store.sign_in(SignIn::new(account, TenantId::new("imported").unwrap())).unwrap();
+    let nameless =
+        world.store.sign_in(SignIn::new(account, TenantId::new("imported").unwrap())).unwrap();
     let named = AccountId::new("our.directory", "42").unwrap();
     let of_directory = |sub: &str| {
         let subject = Subject::new(ISSUER, sub).unwrap();
-        world.store.sign_in(SignIn::new(named.clone(), TenantId::new("t").unwrap()).subject(subject)).unwrap()
+        world
+            .store
+            .sign_in(SignIn::new(named.clone(), TenantId::new("t").unwrap()).subject(subject))
+            .unwrap()
     };
     let mapped = [of_directory("jane"), of_directory("pairwise-of-jane")];
     world.advance(1);
@@ -78,7 +95,8 @@ async fn sub_only_takes_the_account_whatever_its_sign_ins_are_named() {
 async fn the_same_sid_and_sub_at_two_issuers_are_two() {
     let world = CallbackFixture::new();
     let here = world.sign_in("jane", Some("session-1"));
-    let there = world.store.sign_in(world.other.sign_in("jane", Some("session-1"), NOW - 100)).unwrap();
+    let there =
+        world.store.sign_in(world.other.sign_in("jane", Some("session-1"), NOW - 100)).unwrap();
     done(&world.post(&world.stub.claims()).await);
     assert_eq!(live([&here, &there]), [false, true]);
     // Nor does one sign for the other.
@@ -121,12 +139,24 @@ async fn what_is_no_form_with_one_token_is_refused() {
     let token = world.stub.token(&world.stub.claims());
     let twice = format!("logout_token={token}&logout_token={token}");
     let long = format!("logout_token={token}&x={}", "y".repeat(16 * 1024));
-    for body in ["", "logout_token", "logout_token=", "Logout_Token=x", "logout_token=a.b.c", &twice, &long, &token] {
+    for body in [
+        "",
+        "logout_token",
+        "logout_token=",
+        "Logout_Token=x",
+        "logout_token=a.b.c",
+        &twice,
+        &long,
+        &token,
+    ] {
         refused(&world.post_body(body).await, "invalid_request");
     }
     let body = format!("logout_token={token}");
     for content_type in ["application/json", "multipart/form-data; boundary=x", "text/plain", ""] {
-        refused(&world.receiver.back_channel(None, Some(content_type), body.as_bytes()).await, "invalid_request");
+        refused(
+            &world.receiver.back_channel(None, Some(content_type), body.as_bytes()).await,
+            "invalid_request",
+        );
     }
     assert_eq!((live([&jane]), world.recorded(), world.told().len()), ([true], recorded, 0));
     // Some say nothing of it.
@@ -152,7 +182,9 @@ async fn what_is_forged_leaves_no_trace() {
         world.other.sign(&world.stub.header(), &claims),
         world.stub.token(&claims.clone().with("iss", "https://evil.example.com")),
         world.stub.token(&claims.clone().with("aud", "another-app")),
-        world.stub.token(&claims.clone().with("events", json!({"http://schemas.openid.net/event/foobar": {}}))),
+        world.stub.token(
+            &claims.clone().with("events", json!({"http://schemas.openid.net/event/foobar": {}})),
+        ),
         world.stub.token(&claims.clone().with("nonce", "n")),
         world.stub.token(&claims.clone().with("exp", NOW - 3600)),
     ];
@@ -191,9 +223,14 @@ async fn a_replay_after_a_restart_ends_no_sign_in_beyond_the_skew() {
     let again = world.sign_in_at("jane", Some("session-2"), NOW + 61);
     drop(world.receiver);
     world.fixture = world.fixture.again(|machine| machine.cut_power(1));
-    world.receiver = Receiver::new(world.fixture.store.clone(), Issuers::new([world.stub.issuer()]).unwrap());
+    world.receiver =
+        Receiver::new(world.fixture.store.clone(), Issuers::new([world.stub.issuer()]).unwrap());
     done(&world.post_token(&token).await);
-    let again = world.store.resume(again.account(), again.id()).unwrap().expect("she signed in after the token was made");
+    let again = world
+        .store
+        .resume(again.account(), again.id())
+        .unwrap()
+        .expect("she signed in after the token was made");
     // Whereas one from before goes, however late the token comes.
     let older = world.sign_in_at("jane", Some("session-3"), NOW - 1);
     done(&world.post(&world.stub.claims().with("exp", NOW + 3600).with("jti", "another")).await);
@@ -202,8 +239,11 @@ async fn a_replay_after_a_restart_ends_no_sign_in_beyond_the_skew() {
 
 #[tokio::test]
 async fn the_end_of_the_second_counts_and_the_skew() {
-    for (skew, iat, lives) in [(0, NOW, false), (0, NOW + 1, true), (5, NOW + 5, false), (5, NOW + 6, true)] {
-        let world = CallbackFixture::with(|issuer| issuer.skew(std::time::Duration::from_secs(skew)));
+    for (skew, iat, lives) in
+        [(0, NOW, false), (0, NOW + 1, true), (5, NOW + 5, false), (5, NOW + 6, true)]
+    {
+        let world =
+            CallbackFixture::with(|issuer| issuer.skew(std::time::Duration::from_secs(skew)));
         world.advance(100);
         let jane = world.sign_in_at("jane", Some("session-1"), iat);
         done(&world.post(&world.stub.claims()).await);
@@ -246,22 +286,36 @@ async fn an_issuer_with_a_route_of_its_own_is_taken_there_alone() {
     let jane = world.sign_in("jane", Some("session-1"));
     let body = format!("logout_token={}", world.stub.token(&world.stub.claims()));
     for route in [None, Some("fabrikam"), Some("")] {
-        refused(&world.receiver.back_channel(route, None, body.as_bytes()).await, "invalid_request");
+        refused(
+            &world.receiver.back_channel(route, None, body.as_bytes()).await,
+            "invalid_request",
+        );
     }
     let others = format!("logout_token={}", world.other.token(&world.other.claims()));
-    refused(&world.receiver.back_channel(Some("contoso"), None, others.as_bytes()).await, "invalid_request");
+    refused(
+        &world.receiver.back_channel(Some("contoso"), None, others.as_bytes()).await,
+        "invalid_request",
+    );
     assert_eq!(live([&jane]), [true]);
     done(&world.receiver.back_channel(Some("contoso"), None, body.as_bytes()).await);
     assert_eq!(live([&jane]), [false]);
 }
 
-/// A token for another client of the same provider is not ours to obey; for one of several of ours it is.
+/// A token for another client of the same provider is not ours to obey; for one of several of ours
+/// it is.
 #[tokio::test]
 async fn every_client_of_ours_is_an_audience() {
     let world = CallbackFixture::with(|issuer| issuer.client(ClientId::new("mobile").unwrap()));
-    for (aud, is_ours) in [(json!("mobile"), true), (json!(["x", CLIENT]), true), (json!("x"), false), (json!([]), false)] {
+    for (aud, is_ours) in [
+        (json!("mobile"), true),
+        (json!(["x", CLIENT]), true),
+        (json!("x"), false),
+        (json!([]), false),
+    ] {
         let jane = world.sign_in("jane", None);
-        let answer = world.post(&world.stub.claims().with("aud", aud.clone()).with("jti", aud.to_string())).await;
+        let answer = world
+            .post(&world.stub.claims().with("aud", aud.clone()).with("jti", aud.to_string()))
+            .await;
         assert_eq!((answer.status() == 200, live([&jane])), (is_ours, [!is_ours]), "{aud}");
     }
 }

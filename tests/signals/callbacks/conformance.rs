@@ -1,4 +1,5 @@
-//! The cases of the OpenID conformance suite's logout plans, each by its name there, and those that the suite leaves out: as they come to the routes.
+//! The cases of the OpenID conformance suite's logout plans, each by its name there, and those that
+//! the suite leaves out: as they come to the routes.
 //!
 //! As the suite has it, each token comes with a parameter and a claim that nobody knows.
 
@@ -10,7 +11,10 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, Response};
 use base64ct::{Base64UrlUnpadded, Encoding as _};
-use oubliette::logout::{Algorithm, EndSession, Ended, HttpClient, HttpError, HttpFuture, Issuer, Issuers, Keys, SignOutRoutes};
+use oubliette::logout::{
+    Algorithm, EndSession, Ended, HttpClient, HttpError, HttpFuture, Issuer, Issuers, Keys,
+    SignOutRoutes,
+};
 use oubliette::*;
 use oubliette_testkit::provider::{CLIENT, Claims, EVENT, ISSUER, NOW, SigningProvider};
 use oubliette_testkit::signer::Signer;
@@ -29,8 +33,19 @@ fn router(world: &CallbackFixture) -> Router {
     Router::new().merge(SignOutRoutes::from(world.receiver.clone()).returned_at(DONE, "/"))
 }
 
-async fn send(world: &CallbackFixture, method: Method, uri: &str, content_type: &str, body: impl Into<Body>) -> Response<Body> {
-    let request = Request::builder().method(method).uri(uri).header("content-type", content_type).body(body.into()).unwrap();
+async fn send(
+    world: &CallbackFixture,
+    method: Method,
+    uri: &str,
+    content_type: &str,
+    body: impl Into<Body>,
+) -> Response<Body> {
+    let request = Request::builder()
+        .method(method)
+        .uri(uri)
+        .header("content-type", content_type)
+        .body(body.into())
+        .unwrap();
     router(world).oneshot(request).await.unwrap()
 }
 
@@ -82,8 +97,10 @@ async fn backchannel_accepts(world: &CallbackFixture) {
 #[tokio::test]
 async fn backchannel_rpinitlogout() {
     let world = CallbackFixture::with(|issuer| issuer.end_session_endpoint(END));
-    let (jane, other) = (world.sign_in("jane", Some("session-1")), world.sign_in("jane", Some("session-2")));
-    let ended = world.receiver.sign_out(&AsyncSignIn::from(jane.clone()), EndSession::new()).await.unwrap();
+    let (jane, other) =
+        (world.sign_in("jane", Some("session-1")), world.sign_in("jane", Some("session-2")));
+    let ended =
+        world.receiver.sign_out(&AsyncSignIn::from(jane.clone()), EndSession::new()).await.unwrap();
     assert!(ended.url().is_some_and(|url| url.starts_with(END)));
     assert_eq!(post(&world, &world.stub.token(&world.stub.claims())).await, (200, String::new()));
     assert_eq!(live([&jane, &other]), [false, false]);
@@ -108,10 +125,16 @@ async fn backchannel_alg_none() {
 /// The provider's own keys, of both kinds, and one that this client does not use.
 #[tokio::test]
 async fn backchannel_wrong_alg() {
-    for (right, wrong) in [(Algorithm::Rs256, Algorithm::Es256), (Algorithm::Es256, Algorithm::Rs256)] {
+    for (right, wrong) in
+        [(Algorithm::Rs256, Algorithm::Es256), (Algorithm::Es256, Algorithm::Rs256)]
+    {
         let (stub, other) = (SigningProvider::new(right), SigningProvider::new(wrong));
         let keys = json!({"keys": [stub.signer.jwk(), other.signer.jwk()]}).to_string();
-        let issuer = Issuer::new(stub.provider(), ClientId::new(CLIENT).unwrap(), Keys::fixed(keys.as_bytes()).unwrap());
+        let issuer = Issuer::new(
+            stub.provider(),
+            ClientId::new(CLIENT).unwrap(),
+            Keys::fixed(keys.as_bytes()).unwrap(),
+        );
         // RS256 is what is meant if nothing is said.
         let issuer = if right == Algorithm::Rs256 { issuer } else { issuer.algorithms([right]) };
         let token = other.token(&other.claims());
@@ -151,7 +174,10 @@ async fn backchannel_with_nonce() {
 /// The frame of the provider's page, while she signs out there.
 async fn frame(world: &CallbackFixture) {
     let response = send(world, Method::GET, FRAME, FORM, "").await;
-    assert!(header(&response, "content-security-policy").ends_with(&format!("frame-ancestors {ISSUER}")));
+    assert!(
+        header(&response, "content-security-policy")
+            .ends_with(&format!("frame-ancestors {ISSUER}"))
+    );
     assert_eq!(read(response).await.0, 200);
 }
 
@@ -162,7 +188,8 @@ async fn frontchannel_rpinitlogout() {
     let request = EndSession::new().back_to("https://app.example.com/logout/done");
     let ended = world.receiver.sign_out(&AsyncSignIn::from(jane.clone()), request).await.unwrap();
     frame(&world).await;
-    let back = send(&world, Method::GET, &format!("{DONE}?state={}", ended.state()), FORM, "").await;
+    let back =
+        send(&world, Method::GET, &format!("{DONE}?state={}", ended.state()), FORM, "").await;
     assert_eq!((back.status().as_u16(), header(&back, "location")), (303, "/"));
     assert_eq!((live([&jane]), world.told().len()), ([false], 1));
 }
@@ -170,7 +197,8 @@ async fn frontchannel_rpinitlogout() {
 #[tokio::test]
 async fn frontchannel_opinitlogout() {
     let world = CallbackFixture::new();
-    let (jane, joe) = (world.sign_in("jane", Some("session-1")), world.sign_in("joe", Some("session-2")));
+    let (jane, joe) =
+        (world.sign_in("jane", Some("session-1")), world.sign_in("joe", Some("session-2")));
     frame(&world).await;
     assert_eq!((live([&jane, &joe]), world.told().len()), ([false, true], 1));
 }
@@ -203,14 +231,18 @@ async fn rp_init_logout() {
     frame(&world).await;
     let answer = ended.answer("/");
     let cookie = super::world::header(&answer, "set-cookie").unwrap();
-    assert!(Ended::is_expected_return(&format!("state={}", ended.state()), cookie.split(';').next().unwrap()));
+    assert!(Ended::is_expected_return(
+        &format!("state={}", ended.state()),
+        cookie.split(';').next().unwrap()
+    ));
     assert_eq!(live([&again]), [true]);
 }
 
 /// She comes back in some other way than was asked for.
 async fn comes_back(query: &str) {
     let world = CallbackFixture::with(|issuer| issuer.end_session_endpoint(END));
-    let (jane, joe) = (world.sign_in("jane", Some("session-1")), world.sign_in("joe", Some("session-2")));
+    let (jane, joe) =
+        (world.sign_in("jane", Some("session-1")), world.sign_in("joe", Some("session-2")));
     let request = EndSession::new().back_to("https://app.example.com/logout/done");
     let ended = world.receiver.sign_out(&AsyncSignIn::from(jane.clone()), request).await.unwrap();
     let answer = ended.answer("/");
@@ -234,11 +266,17 @@ async fn rp_init_logout_other_state() {
 }
 
 /// What is no request with one token changes nothing, whichever way it is wrong; its status.
-async fn refuses_request(method: Method, uri: &str, content_type: &str, body: impl FnOnce(&str) -> String) -> u16 {
+async fn refuses_request(
+    method: Method,
+    uri: &str,
+    content_type: &str,
+    body: impl FnOnce(&str) -> String,
+) -> u16 {
     let world = CallbackFixture::new();
     let (jane, recorded) = (world.sign_in("jane", Some("session-1")), world.recorded());
     let token = world.stub.token(&world.stub.claims());
-    let response = send(&world, method, &uri.replace("TOKEN", &token), content_type, body(&token)).await;
+    let response =
+        send(&world, method, &uri.replace("TOKEN", &token), content_type, body(&token)).await;
     let (status, _) = read(response).await;
     assert_eq!((live([&jane]), world.recorded(), world.told().len()), ([true], recorded, 0));
     backchannel_accepts(&world).await;
@@ -263,15 +301,26 @@ async fn get_to_the_back_channel_url() {
 
 #[tokio::test]
 async fn wrong_content_type() {
-    for content_type in ["application/json", "text/plain", "multipart/form-data; boundary=x", "application/logout+jwt"] {
-        assert_eq!(refuses_request(Method::POST, BACK, content_type, form).await, 400, "{content_type}");
+    for content_type in [
+        "application/json",
+        "text/plain",
+        "multipart/form-data; boundary=x",
+        "application/logout+jwt",
+    ] {
+        assert_eq!(
+            refuses_request(Method::POST, BACK, content_type, form).await,
+            400,
+            "{content_type}"
+        );
     }
     assert_eq!(refuses_request(Method::POST, BACK, "application/jwt", str::to_owned).await, 400);
 }
 
 #[tokio::test]
 async fn oversized_body() {
-    let padded = |bytes: usize| move |token: &str| format!("{}&{}", form(token), "x".repeat(bytes - form(token).len() - 1));
+    let padded = |bytes: usize| {
+        move |token: &str| format!("{}&{}", form(token), "x".repeat(bytes - form(token).len() - 1))
+    };
     assert_eq!(refuses_request(Method::POST, BACK, FORM, padded(16 * 1024 + 1)).await, 400);
     let world = CallbackFixture::new();
     let body = padded(16 * 1024)(&world.stub.token(&world.stub.claims()));
@@ -295,8 +344,17 @@ fn fetching(pace: impl FnOnce(Keys) -> Keys) -> (CallbackFixture, Arc<Served>, S
     let served = Arc::new(Served(std::sync::Mutex::new(old.jwks()), AtomicUsize::new(0)));
     let keys = pace(Keys::fetched("https://login.example.com/keys", served.clone()).unwrap());
     let stub = SigningProvider::new(Algorithm::EdDsa);
-    let issuer = Issuer::new(stub.provider(), ClientId::new(CLIENT).unwrap(), keys).algorithms([stub.algorithm]);
-    (CallbackFixture::of(stub, SigningProvider::new(Algorithm::Es256), Issuers::new([issuer]).unwrap()), served, old)
+    let issuer = Issuer::new(stub.provider(), ClientId::new(CLIENT).unwrap(), keys)
+        .algorithms([stub.algorithm]);
+    (
+        CallbackFixture::of(
+            stub,
+            SigningProvider::new(Algorithm::Es256),
+            Issuers::new([issuer]).unwrap(),
+        ),
+        served,
+        old,
+    )
 }
 
 #[tokio::test]
@@ -305,16 +363,23 @@ async fn unknown_kid_then_refresh() {
     let fetches = || served.1.load(Ordering::Relaxed);
     let jane = world.sign_in("jane", Some("session-1"));
     // The keys are fetched before any token comes, and by the old one it signs for now.
-    let first = old.sign(&old.header(), &world.stub.claims().with("sub", "joe").with("sid", "session-2").json());
+    let first = old.sign(
+        &old.header(),
+        &world.stub.claims().with("sub", "joe").with("sid", "session-2").json(),
+    );
     assert_eq!((post(&world, &first).await.0, fetches()), (200, 1));
     *served.0.lock().unwrap() = world.stub.jwks();
     assert_eq!(post(&world, &world.stub.token(&world.stub.claims())).await, (200, String::new()));
     assert_eq!((live([&jane]), fetches()), ([false], 2));
-    assert_eq!(post(&world, &world.stub.token(&world.stub.claims().with("jti", "next"))).await.0, 200);
+    assert_eq!(
+        post(&world, &world.stub.token(&world.stub.claims().with("jti", "next"))).await.0,
+        200
+    );
     assert_eq!(fetches(), 2);
 }
 
-/// However many keys a stranger invents: one fetch in the interval, and who is genuine is heard meanwhile.
+/// However many keys a stranger invents: one fetch in the interval, and who is genuine is heard
+/// meanwhile.
 #[tokio::test(start_paused = true)]
 async fn unknown_kid_flood() {
     let (world, served, old) = fetching(|keys| keys);
@@ -332,7 +397,9 @@ async fn unknown_kid_flood() {
         let world = &world;
         async move { post(world, &token).await.0 }
     }));
-    let among = async { post(&world, &old.sign(&old.header(), &claims.clone().with("sub", "joe").json())).await };
+    let among = async {
+        post(&world, &old.sign(&old.header(), &claims.clone().with("sub", "joe").json())).await
+    };
     let (flood, among) = tokio::join!(flood, among);
     assert_eq!((flood, among.0), (vec![400; 200], 200));
     assert_eq!((fetches(), world.told().len()), (2, 2));
@@ -344,7 +411,13 @@ async fn encrypted() {
     let world = CallbackFixture::new();
     let text = |bytes: &[u8]| Base64UrlUnpadded::encode_string(bytes);
     let header = text(br#"{"alg":"RSA-OAEP-256","enc":"A256GCM","typ":"logout+jwt","cty":"JWT"}"#);
-    let token = format!("{header}.{}.{}.{}.{}", text(&[1; 256]), text(&[2; 12]), text(&[3; 400]), text(&[4; 16]));
+    let token = format!(
+        "{header}.{}.{}.{}.{}",
+        text(&[1; 256]),
+        text(&[2; 12]),
+        text(&[3; 400]),
+        text(&[4; 16])
+    );
     refuses(&world, &token, "invalid_request").await;
     let (_, body) = post(&world, &token).await;
     assert!(body.contains("encrypted"), "the provider's administrator reads this: {body}");
@@ -359,7 +432,8 @@ async fn missing_exp() {
 #[tokio::test]
 async fn missing_exp_without_expiry_for() {
     for (iat, is_taken) in [(NOW, true), (NOW - 170, true), (NOW - 190, false)] {
-        let world = CallbackFixture::with(|issuer| issuer.without_expiry_for(Duration::from_secs(120)));
+        let world =
+            CallbackFixture::with(|issuer| issuer.without_expiry_for(Duration::from_secs(120)));
         let token = world.stub.token(&world.stub.claims().without("exp").with("iat", iat));
         if is_taken {
             let jane = world.sign_in_at("jane", Some("session-1"), NOW - 300);
@@ -370,19 +444,28 @@ async fn missing_exp_without_expiry_for() {
     }
     // Where there is one, it counts.
     let world = CallbackFixture::with(|issuer| issuer.without_expiry_for(Duration::from_secs(120)));
-    refuses(&world, &world.stub.token(&world.stub.claims().with("exp", NOW - 61)), "invalid_request").await;
+    refuses(
+        &world,
+        &world.stub.token(&world.stub.claims().with("exp", NOW - 61)),
+        "invalid_request",
+    )
+    .await;
 }
 
 /// A provider that uses a `jti` twice loses no sign-out; the same token twice does nothing twice.
 #[tokio::test]
 async fn replayed_jti() {
     let world = CallbackFixture::new();
-    let (jane, joe) = (world.sign_in("jane", Some("session-1")), world.sign_in("joe", Some("session-2")));
+    let (jane, joe) =
+        (world.sign_in("jane", Some("session-1")), world.sign_in("joe", Some("session-2")));
     let token = world.stub.token(&world.stub.claims());
     assert_eq!((post(&world, &token).await.0, live([&jane, &joe])), (200, [false, true]));
     let recorded = world.recorded();
     let again = world.sign_in_at("jane", Some("session-3"), NOW);
-    assert_eq!((post(&world, &token).await.0, live([&again]), world.recorded()), (200, [true], recorded));
+    assert_eq!(
+        (post(&world, &token).await.0, live([&again]), world.recorded()),
+        (200, [true], recorded)
+    );
     let same_jti = world.stub.claims().with("sub", "joe").with("sid", "session-2");
     assert_eq!(post(&world, &world.stub.token(&same_jti)).await, (200, String::new()));
     assert_eq!((live([&again, &joe]), world.told().len()), ([true, false], 2));
@@ -411,12 +494,14 @@ async fn store_failing() {
 /// Good, of this provider, for this client, and of the user: but it says that she signed in.
 #[tokio::test]
 async fn id_token_posted() {
-    let id_token = |claims: Claims| claims.without("events").without("jti").with("auth_time", NOW - 100);
+    let id_token =
+        |claims: Claims| claims.without("events").without("jti").with("auth_time", NOW - 100);
     refuses_claims(&id_token).await;
     refuses_claims(|claims| id_token(claims).with("nonce", "n-0S6_WzA2Mj")).await;
     let world = CallbackFixture::new();
     for typ in [json!({"alg": "EdDSA", "typ": "JWT"}), json!({"alg": "EdDSA"})] {
-        refuses(&world, &world.stub.sign(&typ, &id_token(world.stub.claims())), "invalid_request").await;
+        refuses(&world, &world.stub.sign(&typ, &id_token(world.stub.claims())), "invalid_request")
+            .await;
     }
 }
 
@@ -426,11 +511,13 @@ async fn a_query_of_our_own_on_the_back_channel_url() {
     let world = CallbackFixture::new();
     let jane = world.sign_in("jane", Some("session-1"));
     let uri = format!("{BACK}?tenant=contoso&logout_token=x&%zz");
-    let response = send(&world, Method::POST, &uri, FORM, form(&world.stub.token(&world.stub.claims()))).await;
+    let response =
+        send(&world, Method::POST, &uri, FORM, form(&world.stub.token(&world.stub.claims()))).await;
     assert_eq!((read(response).await, live([&jane])), ((200, String::new()), [false]));
 }
 
-/// RP-Initiated Logout 1.0 §2: providers should take it when it has expired, so it is kept and sent for as long as she is signed in.
+/// RP-Initiated Logout 1.0 §2: providers should take it when it has expired, so it is kept and sent
+/// for as long as she is signed in.
 #[tokio::test]
 async fn an_expired_id_token_is_a_hint() {
     let world = CallbackFixture::with(|issuer| issuer.end_session_endpoint(END));
@@ -439,5 +526,8 @@ async fn an_expired_id_token_is_a_hint() {
     // Its `exp` is five minutes after its `iat`.
     world.advance(30 * 24 * 3600);
     let ended = world.receiver.sign_out(&AsyncSignIn::from(jane), EndSession::new()).await.unwrap();
-    assert_eq!(ended.url(), Some("https://login.example.com/end?id_token_hint=the.id.token&client_id=web"));
+    assert_eq!(
+        ended.url(),
+        Some("https://login.example.com/end?id_token_hint=the.id.token&client_id=web")
+    );
 }

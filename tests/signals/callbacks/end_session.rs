@@ -29,10 +29,14 @@ fn parameters(ended: &Ended) -> HashMap<String, String> {
 #[tokio::test]
 async fn she_is_signed_out_here_before_she_is_sent_on() {
     let world = world();
-    let (one, other) = (signed_in(&world, "jane", Some("session-1")), signed_in(&world, "jane", Some("session-2")));
+    let (one, other) = (
+        signed_in(&world, "jane", Some("session-1")),
+        signed_in(&world, "jane", Some("session-2")),
+    );
     let joe = world.sign_in("joe", None);
     let recorded = world.recorded();
-    let request = EndSession::new().back_to(BACK).logout_hint("jane@contoso.example").ui_locales("de en");
+    let request =
+        EndSession::new().back_to(BACK).logout_hint("jane@contoso.example").ui_locales("de en");
     let ended = world.receiver.sign_out(&one, request).await.unwrap();
     assert_eq!(live([one.blocking(), other.blocking(), &joe]), [false, false, true]);
     assert_eq!((ended.receipt().position, world.recorded()), (recorded + 1, recorded + 1));
@@ -59,12 +63,16 @@ async fn she_is_signed_out_here_before_she_is_sent_on() {
 #[tokio::test]
 async fn one_browser_alone_can_be_meant() {
     let world = world();
-    let (one, other) = (signed_in(&world, "jane", Some("session-1")), signed_in(&world, "jane", Some("session-2")));
+    let (one, other) = (
+        signed_in(&world, "jane", Some("session-1")),
+        signed_in(&world, "jane", Some("session-2")),
+    );
     let _ = world.receiver.sign_out(&one, EndSession::new().only_this_session()).await.unwrap();
     assert_eq!(live([one.blocking(), other.blocking()]), [false, true]);
     // Of a sign-in without a session the account goes.
     let nameless = signed_in(&world, "jane", None);
-    let _ = world.receiver.sign_out(&nameless, EndSession::new().only_this_session()).await.unwrap();
+    let _ =
+        world.receiver.sign_out(&nameless, EndSession::new().only_this_session()).await.unwrap();
     assert_eq!(live([nameless.blocking(), other.blocking()]), [false, false]);
 }
 
@@ -92,7 +100,10 @@ async fn a_query_stays_below_what_servers_take_and_loses_the_hint_first() {
     assert_eq!((length, asked.get("id_token_hint").map(String::len)), (2048, Some(longest)));
     let (length, asked) = sent(longest + 1, EndSession::new()).await;
     assert!(length < 2048 && !asked.contains_key("id_token_hint"), "{asked:?}");
-    assert_eq!((asked["client_id"].as_str(), asked["post_logout_redirect_uri"].as_str()), (CLIENT, BACK));
+    assert_eq!(
+        (asked["client_id"].as_str(), asked["post_logout_redirect_uri"].as_str()),
+        (CLIENT, BACK)
+    );
     // Where the provider takes more, the hint's own limit counts.
     for (token, has_hint) in [(4096, true), (4097, false)] {
         let (_, asked) = sent(token, EndSession::new().longest_query(8192)).await;
@@ -102,8 +113,9 @@ async fn a_query_stays_below_what_servers_take_and_loses_the_hint_first() {
 
 #[tokio::test]
 async fn what_the_endpoint_has_already_stands_once() {
-    let world =
-        CallbackFixture::with(|issuer| issuer.end_session_endpoint(format!("{END}&client_id=old&state=fixed&ui_locales=fr")));
+    let world = CallbackFixture::with(|issuer| {
+        issuer.end_session_endpoint(format!("{END}&client_id=old&state=fixed&ui_locales=fr"))
+    });
     let jane = signed_in(&world, "jane", None);
     let ended = world.receiver.sign_out(&jane, EndSession::new().back_to(BACK)).await.unwrap();
     let url = Url::parse(ended.url().unwrap()).unwrap();
@@ -117,10 +129,12 @@ async fn what_the_endpoint_has_already_stands_once() {
         ("state", ended.state()),
     ];
     assert_eq!(asked, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    // Without an ID token, whose client it must be, the address knows better than a guess, but not than the app.
+    // Without an ID token, whose client it must be, the address knows better than a guess, but not
+    // than the app.
     let client = async |request: EndSession| {
         let nameless = world.sign_in("joe", None);
-        parameters(&world.receiver.sign_out(&nameless.into(), request).await.unwrap())["client_id"].clone()
+        parameters(&world.receiver.sign_out(&nameless.into(), request).await.unwrap())["client_id"]
+            .clone()
     };
     assert_eq!(client(EndSession::new()).await, "old");
     assert_eq!(client(EndSession::new().client(ClientId::new("other").unwrap())).await, "other");
@@ -135,11 +149,15 @@ async fn without_a_known_provider_she_is_signed_out_here_only() {
             signed_in(&world, sub, None)
         } else {
             let subject = Subject::new("https://unknown.example.com", sub).unwrap();
-            let sign_in =
-                SignIn::new(oubliette_testkit::accounts::account(1), oubliette_testkit::accounts::tenant(1)).subject(subject);
+            let sign_in = SignIn::new(
+                oubliette_testkit::accounts::account(1),
+                oubliette_testkit::accounts::tenant(1),
+            )
+            .subject(subject);
             world.store.sign_in(sign_in).unwrap().into()
         };
-        let ended = world.receiver.sign_out(&live_there, EndSession::new().back_to(BACK)).await.unwrap();
+        let ended =
+            world.receiver.sign_out(&live_there, EndSession::new().back_to(BACK)).await.unwrap();
         assert_eq!((ended.url(), live([live_there.blocking()])), (None, [false]));
         let answer = ended.answer("/signed-out");
         assert_eq!((answer.status(), header(&answer, "location")), (303, Some("/signed-out")));
@@ -192,13 +210,17 @@ async fn the_state_comes_back_with_her_or_not() {
     assert_ne!(other.state(), state);
 }
 
-/// The tokens are gone; that the app failed at its own part does not keep her signed in at the provider.
+/// The tokens are gone; that the app failed at its own part does not keep her signed in at the
+/// provider.
 #[tokio::test]
 async fn a_hook_that_fails_does_not_hold_her_back() {
     let world = world();
     let jane = signed_in(&world, "jane", None);
     let receiver = world.receiver.clone().after_sign_out(|_| async { Err("down".into()) });
     let ended = receiver.sign_out(&jane, EndSession::new()).await.unwrap();
-    assert_eq!((ended.hook_error().unwrap().to_string().as_str(), ended.url().is_some()), ("down", true));
+    assert_eq!(
+        (ended.hook_error().unwrap().to_string().as_str(), ended.url().is_some()),
+        ("down", true)
+    );
     assert_eq!(live([jane.blocking()]), [false]);
 }

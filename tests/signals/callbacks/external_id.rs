@@ -1,4 +1,5 @@
-//! Entra External ID: the authority has the tenant's name in its host, or its id; tokens always have the id.
+//! Entra External ID: the authority has the tenant's name in its host, or its id; tokens always
+//! have the id.
 
 use oubliette::logout::{Algorithm, EndSession, Issuers};
 use oubliette::openid::{Provider, ProviderIdTokenClaims};
@@ -17,7 +18,10 @@ const CLOUD: &str = "https://aaaaaaaa-0000-4000-8000-00000000000a.ciamlogin.com"
 fn world(authority: &str) -> CallbackFixture {
     let stub = SigningProvider::at(Algorithm::EdDsa, Provider::entra(authority).unwrap(), BY_ID);
     let other = SigningProvider::at(Algorithm::Es256, Provider::generic(OTHER).unwrap(), OTHER);
-    let issuers = Issuers::new([stub.issuer().end_session_endpoint(format!("{CLOUD}/{TENANT}/oauth2/v2.0/logout"))]).unwrap();
+    let issuers = Issuers::new([stub
+        .issuer()
+        .end_session_endpoint(format!("{CLOUD}/{TENANT}/oauth2/v2.0/logout"))])
+    .unwrap();
     CallbackFixture::of(stub, other, issuers)
 }
 
@@ -29,7 +33,9 @@ fn sign_in(world: &CallbackFixture, sid: &str) -> LiveSignIn {
 
 #[tokio::test]
 async fn the_front_channel_of_an_external_tenant_ends_its_session() {
-    for (authority, ancestors) in [(BY_ID, CLOUD.to_owned()), (BY_NAME, format!("{CLOUD} https://contoso.ciamlogin.com"))] {
+    for (authority, ancestors) in
+        [(BY_ID, CLOUD.to_owned()), (BY_NAME, format!("{CLOUD} https://contoso.ciamlogin.com"))]
+    {
         // As Entra sends it, and as the specification has it.
         for query in ["sid=session-1".to_owned(), format!("sid=session-1&iss={BY_ID}")] {
             let world = world(authority);
@@ -37,7 +43,10 @@ async fn the_front_channel_of_an_external_tenant_ends_its_session() {
             assert_eq!(jane.session(), Some(&SessionId::new(CLOUD, "session-1").unwrap()));
             let answer = world.get(&query).await;
             let policy = format!("default-src 'none'; frame-ancestors {ancestors}");
-            assert_eq!((answer.status(), header(&answer, "content-security-policy")), (200, Some(policy.as_str())));
+            assert_eq!(
+                (answer.status(), header(&answer, "content-security-policy")),
+                (200, Some(policy.as_str()))
+            );
             assert_eq!(live([&jane]), [false], "{authority} {query}");
         }
     }
@@ -59,15 +68,20 @@ async fn who_signs_out_here_is_sent_to_the_external_tenant() {
         let world = world(authority);
         let jane = sign_in(&world, "session-1");
         let ended = world.receiver.sign_out(&jane.into(), EndSession::new()).await.unwrap();
-        assert_eq!(ended.url(), Some(format!("{CLOUD}/{TENANT}/oauth2/v2.0/logout?client_id=web").as_str()));
+        assert_eq!(
+            ended.url(),
+            Some(format!("{CLOUD}/{TENANT}/oauth2/v2.0/logout?client_id=web").as_str())
+        );
     }
 }
 
-/// MSAL libraries write the host that the app was configured with: each of them is the account that the login makes, and has its session.
+/// MSAL libraries write the host that the app was configured with: each of them is the account that
+/// the login makes, and has its session.
 #[tokio::test]
 async fn what_msal_wrote_under_either_host_is_the_same_account_and_session() {
     use base64ct::{Base64UrlUnpadded, Encoding};
-    let part = |value: serde_json::Value| Base64UrlUnpadded::encode_string(value.to_string().as_bytes());
+    let part =
+        |value: serde_json::Value| Base64UrlUnpadded::encode_string(value.to_string().as_bytes());
     let claims = json!({"iss": BY_ID, "sub": "pairwise", "sid": "session-1", "tid": TENANT, "iat": NOW - 100});
     let id_token = format!("{}.{}.", part(json!({"alg": "none"})), part(claims));
     for host in ["contoso.ciamlogin.com".to_owned(), format!("{TENANT}.ciamlogin.com")] {
@@ -78,7 +92,12 @@ async fn what_msal_wrote_under_either_host_is_the_same_account_and_session() {
         let cache = msal::MsalCache::read(cache.to_string().as_bytes()).unwrap();
         let world = world(BY_NAME);
         let jane = sign_in(&world, "session-1");
-        let imported = world.store.sign_in(cache.sign_ins.into_iter().next().unwrap().sign_in).unwrap();
-        assert_eq!((imported.account(), imported.session()), (jane.account(), jane.session()), "{host}");
+        let imported =
+            world.store.sign_in(cache.sign_ins.into_iter().next().unwrap().sign_in).unwrap();
+        assert_eq!(
+            (imported.account(), imported.session()),
+            (jane.account(), jane.session()),
+            "{host}"
+        );
     }
 }

@@ -43,8 +43,8 @@ async fn success_waits_for_the_disk() {
         });
         let machine = world.machine.clone();
         tokio::task::spawn_blocking(move || machine.wait_held()).await.unwrap();
-        // She is signed out for every reader; but a power cut would undo that. So nobody is told yet: neither who sent the token, nor
-        // who asks by the front channel and finds nobody.
+        // She is signed out for every reader; but a power cut would undo that. So nobody is told
+        // yet: neither who sent the token, nor who asks by the front channel and finds nobody.
         assert_eq!(live([&jane]), [false]);
         let receiver = world.receiver.clone();
         let get = tokio::spawn(async move {
@@ -74,7 +74,8 @@ async fn success_waits_for_the_disk() {
             assert_eq!(get.await.unwrap().status(), 503);
         }
         assert!(!has_said);
-        let is_in = !open_at(&world.machine, &world.clock).account(jane.account()).unwrap().is_empty();
+        let is_in =
+            !open_at(&world.machine, &world.clock).account(jane.account()).unwrap().is_empty();
         assert!(!is_in || !has_power);
         lost += usize::from(is_in);
     }
@@ -124,7 +125,8 @@ async fn with_a_failed_engine_the_session_ends_and_the_answer_is_no_success() {
         assert_eq!((answer.status(), header(&answer, "cache-control")), (503, Some("no-store")));
     }
     assert_eq!(world.recorded(), ended + 1);
-    // The subject was ended beside the session, without asking the engine; so after a reopening nobody is there.
+    // The subject was ended beside the session, without asking the engine; so after a reopening
+    // nobody is there.
     let account = jane[0].account().clone();
     assert!(world.store.clone().close().is_err());
     assert!(open_at(&world.machine, &world.clock).account(&account).unwrap().is_empty());
@@ -233,7 +235,9 @@ async fn a_user_who_could_not_be_signed_out_here_is_not_sent_on() {
 /// What cannot be read is no reason to stay signed in.
 #[tokio::test]
 async fn with_a_failed_engine_a_user_signs_out_without_a_hint() {
-    let world = CallbackFixture::with(|issuer| issuer.end_session_endpoint("https://login.example.com/end"));
+    let world = CallbackFixture::with(|issuer| {
+        issuer.end_session_endpoint("https://login.example.com/end")
+    });
     let jane = world.sign_in("jane", Some("session-1"));
     world.machine.set_failing_engine(true);
     assert!(jane.put(RefreshToken::new(oubliette_testkit::accounts::client(), "x")).is_err());
@@ -246,7 +250,8 @@ async fn with_a_failed_engine_a_user_signs_out_without_a_hint() {
     assert!(open_at(&world.machine, &world.clock).account(&account).unwrap().is_empty());
 }
 
-/// One call of the ledger has 16 384 records; a session that more accounts share, together with the names in the token, ends all the same.
+/// One call of the ledger has 16 384 records; a session that more accounts share, together with the
+/// names in the token, ends all the same.
 #[tokio::test]
 async fn a_session_of_more_accounts_than_one_sign_out_holds_ends_without_them() {
     let world = CallbackFixture::new();
@@ -265,6 +270,7 @@ async fn a_session_of_more_accounts_than_one_sign_out_holds_ends_without_them() 
     let elsewhere = ["jane", "user-0"].map(|sub| world.sign_in(sub, Some("session-2")));
     refused(&world.post(&world.stub.claims()).await, "server_error");
     assert!(users.iter().all(|user| !user.is_live().unwrap()));
-    // Of those who share it the accounts live on elsewhere: that is why it is no success. Who is named has ended whole.
+    // Of those who share it the accounts live on elsewhere: that is why it is no success. Who is
+    // named has ended whole.
     assert_eq!(live([&elsewhere[0], &elsewhere[1]]), [false, true]);
 }

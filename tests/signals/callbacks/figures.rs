@@ -29,7 +29,8 @@ fn every_callback_is_counted_by_what_became_of_it() {
             let _ = world.post(&claims.clone().with("iat", NOW + 3600)).await;
             let joe = world.sign_in("joe", Some("session-3"));
             for query in ["sid=session-3", "sid=session-3", "sid=session-3&iss=x", "x"] {
-                let query = query.replace("sid=session-3", "sid=session-3&iss=https://login.example.com");
+                let query =
+                    query.replace("sid=session-3", "sid=session-3&iss=https://login.example.com");
                 let _ = world.get(&query).await;
             }
             assert!(!joe.is_live().unwrap());
@@ -43,8 +44,11 @@ fn every_callback_is_counted_by_what_became_of_it() {
     });
     let mut found = BTreeMap::new();
     for (key, _, _, value) in snapshotter.snapshot().into_vec() {
-        if let (DebugValue::Counter(count), "oubliette_callbacks_total") = (value, key.key().name()) {
-            let label = |name| key.key().labels().find(|label| label.key() == name).unwrap().value().to_owned();
+        if let (DebugValue::Counter(count), "oubliette_callbacks_total") = (value, key.key().name())
+        {
+            let label = |name| {
+                key.key().labels().find(|label| label.key() == name).unwrap().value().to_owned()
+            };
             found.insert((label("channel"), label("outcome")), count);
         }
     }
@@ -60,7 +64,8 @@ fn every_callback_is_counted_by_what_became_of_it() {
         ("front", "refused", 2),
         ("front", "unknown", 1),
     ];
-    let expected = expected.map(|(channel, outcome, count)| ((channel.to_owned(), outcome.to_owned()), count));
+    let expected =
+        expected.map(|(channel, outcome, count)| ((channel.to_owned(), outcome.to_owned()), count));
     assert_eq!(found, expected.into());
 }
 
@@ -69,16 +74,25 @@ fn front(run: impl AsyncFnOnce(&CallbackFixture)) -> BTreeMap<String, u64> {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    metrics::with_local_recorder(&recorder, || runtime.block_on(async { run(&CallbackFixture::new()).await }));
+    metrics::with_local_recorder(&recorder, || {
+        runtime.block_on(async { run(&CallbackFixture::new()).await })
+    });
     let front = snapshotter.snapshot().into_vec().into_iter().filter_map(|(key, _, _, value)| {
-        let label = |name| key.key().labels().find(|label| label.key() == name).map(|label| label.value().to_owned());
+        let label = |name| {
+            key.key()
+                .labels()
+                .find(|label| label.key() == name)
+                .map(|label| label.value().to_owned())
+        };
         let DebugValue::Counter(count) = value else { return None };
-        (key.key().name() == "oubliette_callbacks_total" && label("channel")? == "front").then_some((label("outcome")?, count))
+        (key.key().name() == "oubliette_callbacks_total" && label("channel")? == "front")
+            .then_some((label("outcome")?, count))
     });
     front.collect()
 }
 
-/// A provider whose `sid` is none that sign-ins have is told from one whose users have all signed out before.
+/// A provider whose `sid` is none that sign-ins have is told from one whose users have all signed
+/// out before.
 #[test]
 fn a_session_that_no_sign_in_has_is_told_from_one_that_has_ended() {
     let query = "sid=session-1&iss=https://login.example.com";
@@ -88,7 +102,8 @@ fn a_session_that_no_sign_in_has_is_told_from_one_that_has_ended() {
         let _ = world.get(query).await;
     });
     assert_eq!(unknown, once("unknown"));
-    // Whether by the back channel, or from here, of which the provider tells just after, though nothing is left of the sign-in.
+    // Whether by the back channel, or from here, of which the provider tells just after, though
+    // nothing is left of the sign-in.
     let ended = front(async |world| {
         let jane = world.sign_in("jane", Some("session-1"));
         let _ = world.post(&world.stub.claims()).await;

@@ -1,4 +1,5 @@
-//! What the app's hook learns of a sign-out, so that it ends what it should of its own, and nothing else.
+//! What the app's hook learns of a sign-out, so that it ends what it should of its own, and nothing
+//! else.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -27,7 +28,8 @@ fn telling(world: &CallbackFixture, failures: usize) -> (Receiver, Arc<Mutex<Vec
     (receiver, told)
 }
 
-/// The retry of a sign-out comes when she is back already: the store keeps her by the cutoff, so the hook has to know it.
+/// The retry of a sign-out comes when she is back already: the store keeps her by the cutoff, so
+/// the hook has to know it.
 #[tokio::test]
 async fn it_knows_until_when_one_must_have_signed_in_also_at_a_retry() {
     let world = CallbackFixture::new();
@@ -43,14 +45,18 @@ async fn it_knows_until_when_one_must_have_signed_in_also_at_a_retry() {
     // The end of the token's second, and what the clocks may differ by.
     let cutoff = at(NOW + 60) + Duration::from_millis(999);
     let told = told.lock().unwrap();
-    assert_eq!(told.iter().map(|one| one.signed_in_before).collect::<Vec<_>>(), [Some(cutoff), Some(cutoff)]);
+    assert_eq!(
+        told.iter().map(|one| one.signed_in_before).collect::<Vec<_>>(),
+        [Some(cutoff), Some(cutoff)]
+    );
     assert!(again.signed_in_at() > cutoff);
 }
 
 /// Whatever the store does or does not have to do.
 #[tokio::test]
 async fn it_knows_the_cutoff_whatever_became_of_the_tokens() {
-    let claims = |world: &CallbackFixture| world.stub.claims().with("iat", NOW - 7200).with("exp", NOW + 60);
+    let claims =
+        |world: &CallbackFixture| world.stub.claims().with("iat", NOW - 7200).with("exp", NOW + 60);
     let cutoff = Some(at(NOW - 7200 + 60) + Duration::from_millis(999));
     // Nobody to end, and too old to be recorded.
     let world = CallbackFixture::new();
@@ -81,7 +87,10 @@ async fn it_knows_the_cutoff_whatever_became_of_the_tokens() {
     let _ = world.get(GET).await;
     let joe = AsyncSignIn::from(world.sign_in("joe", None));
     let _ = world.receiver.sign_out(&joe, EndSession::new()).await.unwrap();
-    assert_eq!(world.told().iter().map(|one| one.signed_in_before).collect::<Vec<_>>(), [None, None]);
+    assert_eq!(
+        world.told().iter().map(|one| one.signed_in_before).collect::<Vec<_>>(),
+        [None, None]
+    );
 }
 
 /// A `sid` alone tells an app nothing whose sessions go by account.
@@ -109,7 +118,8 @@ async fn it_knows_the_accounts_that_end() {
     done(&world.post(&world.stub.claims().without("sid").with("sub", "jim")).await);
     assert_eq!(accounts(world.told()), [other.account().clone()]);
     let jack = world.sign_in("jack", Some("session-4"));
-    let _ = world.receiver.sign_out(&AsyncSignIn::from(jack.clone()), EndSession::new()).await.unwrap();
+    let _ =
+        world.receiver.sign_out(&AsyncSignIn::from(jack.clone()), EndSession::new()).await.unwrap();
     assert_eq!(accounts(world.told()), [jack.account().clone()]);
 }
 
@@ -132,7 +142,9 @@ async fn it_knows_whether_the_provider_revokes_offline_access() {
     let world = CallbackFixture::new();
     let mut seen = Vec::new();
     for (number, event) in
-        [json!({"revoke_offline_access": true}), json!({"revoke_offline_access": false})].into_iter().enumerate()
+        [json!({"revoke_offline_access": true}), json!({"revoke_offline_access": false})]
+            .into_iter()
+            .enumerate()
     {
         // Keycloak has it beside the event's name.
         let mut events = event;
@@ -146,7 +158,8 @@ async fn it_knows_whether_the_provider_revokes_offline_access() {
     assert_eq!(seen, [true, false, false]);
 }
 
-/// A request without a proof takes no refresh tokens out of the store, to be revoked at the provider.
+/// A request without a proof takes no refresh tokens out of the store, to be revoked at the
+/// provider.
 #[tokio::test]
 async fn the_front_channel_takes_no_refresh_tokens() {
     let world = CallbackFixture::new();
@@ -163,9 +176,11 @@ async fn who_signs_out_here_gets_her_refresh_tokens_if_it_is_said() {
     let world = CallbackFixture::new();
     for takes in [false, true] {
         let jane = AsyncSignIn::from(world.sign_in("jane", Some("session-1")));
-        let request = if takes { EndSession::new().taking_refresh_tokens() } else { EndSession::new() };
+        let request =
+            if takes { EndSession::new().taking_refresh_tokens() } else { EndSession::new() };
         let ended = world.receiver.sign_out(&jane, request).await.unwrap();
-        let tokens: Vec<_> = ended.receipt().refresh_tokens.iter().map(|token| token.secret.expose()).collect();
+        let tokens: Vec<_> =
+            ended.receipt().refresh_tokens.iter().map(|token| token.secret.expose()).collect();
         assert_eq!(tokens, ["rt"][..usize::from(takes)]);
         // The hook has the same receipt.
         assert_eq!(world.told().pop().unwrap().receipt.as_ref(), Some(ended.receipt()));
@@ -176,7 +191,9 @@ async fn who_signs_out_here_gets_her_refresh_tokens_if_it_is_said() {
 /// It is durable then, but nobody can say so: she is told to sign out again, and not sent on.
 #[tokio::test]
 async fn a_hook_that_panics_interrupts_a_sign_out_from_here() {
-    let world = CallbackFixture::with(|issuer| issuer.end_session_endpoint("https://login.example.com/end"));
+    let world = CallbackFixture::with(|issuer| {
+        issuer.end_session_endpoint("https://login.example.com/end")
+    });
     let jane = world.sign_in("jane", Some("session-1"));
     let receiver = world.receiver.clone().after_sign_out(|signed_out| async move {
         assert!(signed_out.receipt.is_none(), "a mistake of the app's");
@@ -198,8 +215,8 @@ async fn the_routes_of_a_receiver_have_its_hook_and_it_waits_for_them() {
     let jane = world.sign_in("jane", Some("session-1"));
     let router: axum::Router = SignOutRoutes::from(world.receiver.clone()).into();
     let post = |token: &str| {
-        let request =
-            axum::http::Request::post("/logout/back-channel").body(axum::body::Body::from(format!("logout_token={token}")));
+        let request = axum::http::Request::post("/logout/back-channel")
+            .body(axum::body::Body::from(format!("logout_token={token}")));
         router.clone().oneshot(request.unwrap())
     };
     let token = world.stub.token(&world.stub.claims());
@@ -224,7 +241,9 @@ async fn the_routes_of_a_receiver_have_its_hook_and_it_waits_for_them() {
 async fn the_client_that_is_said_is_the_one_she_signs_out_from() {
     let [web, mobile] = ["web", "mobile"].map(|client| ClientId::new(client).unwrap());
     let more = mobile.clone();
-    let world = CallbackFixture::with(|issuer| issuer.client(more).end_session_endpoint("https://login.example.com/end"));
+    let world = CallbackFixture::with(|issuer| {
+        issuer.client(more).end_session_endpoint("https://login.example.com/end")
+    });
     for (has_token, asked, expected) in [
         (false, None, "client_id=web"),
         (false, Some(mobile.clone()), "client_id=mobile"),
@@ -244,6 +263,9 @@ async fn the_client_that_is_said_is_the_one_she_signs_out_from() {
     let jane = world.sign_in("jane", None);
     jane.put(IdToken::new(mobile, "token.of.mobile")).unwrap();
     let ended = world.receiver.sign_out(&AsyncSignIn::from(jane), EndSession::new()).await.unwrap();
-    assert_eq!(ended.url(), Some("https://login.example.com/end?id_token_hint=token.of.mobile&client_id=mobile"));
+    assert_eq!(
+        ended.url(),
+        Some("https://login.example.com/end?id_token_hint=token.of.mobile&client_id=mobile")
+    );
     assert_eq!(header(&ended.answer("/"), "location"), ended.url());
 }

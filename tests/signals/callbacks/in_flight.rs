@@ -1,4 +1,5 @@
-//! What was on its way when the signal came: refreshes, sign-ins, keys, senders that do not wait, the end of the process.
+//! What was on its way when the signal came: refreshes, sign-ins, keys, senders that do not wait,
+//! the end of the process.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -48,7 +49,8 @@ async fn a_refresh_in_flight_brings_nothing_back() {
     assert_eq!(live([&jane]), [false]);
 }
 
-/// The code is redeemed, the ID token is there, and the provider ends the session before the app has stored it.
+/// The code is redeemed, the ID token is there, and the provider ends the session before the app
+/// has stored it.
 #[tokio::test]
 async fn a_sign_in_whose_session_ended_meanwhile_is_refused() {
     let world = CallbackFixture::new();
@@ -59,7 +61,8 @@ async fn a_sign_in_whose_session_ended_meanwhile_is_refused() {
         world.store.sign_in(late("jane", Some("session-1"), NOW)),
         Err(Error::Overtaken { .. })
     ));
-    // Where only the subject is told, the moment that the app took before it redeemed the code decides.
+    // Where only the subject is told, the moment that the app took before it redeemed the code
+    // decides.
     done(&world.post(&world.stub.claims().without("sid").with("sub", "joe")).await);
     assert!(matches!(
         world.store.sign_in(late("joe", None, NOW).as_of(moment)),

@@ -1,4 +1,5 @@
-//! The callbacks end to end, but for the provider: what comes in, what is answered, and who is signed in afterwards.
+//! The callbacks end to end, but for the provider: what comes in, what is answered, and who is
+//! signed in afterwards.
 
 mod back_channel;
 mod clock;

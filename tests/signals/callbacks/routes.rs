@@ -22,7 +22,12 @@ fn routes(world: &CallbackFixture) -> SignOutRoutes {
 }
 
 async fn send(router: &Router, method: Method, uri: &str, body: impl Into<Body>) -> Response<Body> {
-    let request = Request::builder().method(method).uri(uri).header("content-type", FORM).body(body.into()).unwrap();
+    let request = Request::builder()
+        .method(method)
+        .uri(uri)
+        .header("content-type", FORM)
+        .body(body.into())
+        .unwrap();
     router.clone().oneshot(request).await.unwrap()
 }
 
@@ -38,13 +43,35 @@ fn header<'a>(response: &'a Response<Body>, name: &str) -> &'a str {
 async fn one_merge_mounts_both_channels() {
     let world = CallbackFixture::new();
     let router = Router::new().merge(routes(&world));
-    let (jane, joe) = (world.sign_in("jane", Some("session-1")), world.sign_in("joe", Some("session-2")));
-    let response = send(&router, Method::POST, BACK, format!("logout_token={}", world.stub.token(&world.stub.claims()))).await;
-    assert_eq!((response.status(), header(&response, "cache-control")), (StatusCode::OK, "no-store"));
+    let (jane, joe) =
+        (world.sign_in("jane", Some("session-1")), world.sign_in("joe", Some("session-2")));
+    let response = send(
+        &router,
+        Method::POST,
+        BACK,
+        format!("logout_token={}", world.stub.token(&world.stub.claims())),
+    )
+    .await;
+    assert_eq!(
+        (response.status(), header(&response, "cache-control")),
+        (StatusCode::OK, "no-store")
+    );
     assert_eq!(live([&jane, &joe]), [false, true]);
-    let response = send(&router, Method::GET, &format!("{FRONT}?iss=https%3A%2F%2Flogin.example.com&sid=session-2"), "").await;
-    assert_eq!((response.status(), header(&response, "cache-control")), (StatusCode::OK, "no-store"));
-    assert!(header(&response, "content-security-policy").ends_with("frame-ancestors https://login.example.com"));
+    let response = send(
+        &router,
+        Method::GET,
+        &format!("{FRONT}?iss=https%3A%2F%2Flogin.example.com&sid=session-2"),
+        "",
+    )
+    .await;
+    assert_eq!(
+        (response.status(), header(&response, "cache-control")),
+        (StatusCode::OK, "no-store")
+    );
+    assert!(
+        header(&response, "content-security-policy")
+            .ends_with("frame-ancestors https://login.example.com")
+    );
     assert_eq!(live([&jane, &joe]), [false, false]);
 }
 
@@ -57,15 +84,30 @@ async fn other_methods_do_nothing() {
     let token = world.stub.token(&world.stub.claims());
     let others = [Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS, Method::PATCH];
     for method in others.iter().chain([&Method::GET]) {
-        let response =
-            send(&router, method.clone(), &format!("{BACK}?logout_token={token}"), format!("logout_token={token}")).await;
-        assert_eq!((response.status(), header(&response, "allow")), (StatusCode::METHOD_NOT_ALLOWED, "POST"), "{method}");
+        let response = send(
+            &router,
+            method.clone(),
+            &format!("{BACK}?logout_token={token}"),
+            format!("logout_token={token}"),
+        )
+        .await;
+        assert_eq!(
+            (response.status(), header(&response, "allow")),
+            (StatusCode::METHOD_NOT_ALLOWED, "POST"),
+            "{method}"
+        );
         assert_eq!(header(&response, "cache-control"), "no-store");
     }
     for method in others.iter().chain([&Method::POST]) {
         let uri = format!("{FRONT}?iss=https://login.example.com&sid=session-1");
-        let response = send(&router, method.clone(), &uri, "iss=https://login.example.com&sid=session-1").await;
-        assert_eq!((response.status(), header(&response, "allow")), (StatusCode::METHOD_NOT_ALLOWED, "GET"), "{method}");
+        let response =
+            send(&router, method.clone(), &uri, "iss=https://login.example.com&sid=session-1")
+                .await;
+        assert_eq!(
+            (response.status(), header(&response, "allow")),
+            (StatusCode::METHOD_NOT_ALLOWED, "GET"),
+            "{method}"
+        );
     }
     assert_eq!(live([&jane]), [true]);
 }
@@ -84,10 +126,19 @@ async fn a_body_is_read_up_to_its_limit_whatever_it_says_of_its_length() {
     });
     let first = futures::stream::iter([Ok(Bytes::from(format!("logout_token={token}&x=")))]);
     let response = send(&router, Method::POST, BACK, Body::from_stream(first.chain(endless))).await;
-    assert_eq!((response.status(), header(&response, "cache-control")), (StatusCode::BAD_REQUEST, "no-store"));
+    assert_eq!(
+        (response.status(), header(&response, "cache-control")),
+        (StatusCode::BAD_REQUEST, "no-store")
+    );
     assert!(chunks.load(std::sync::atomic::Ordering::Relaxed) <= 20);
-    let broken = futures::stream::iter([Ok(Bytes::from(format!("logout_token={token}"))), Err(std::io::Error::other("hung up"))]);
-    assert_eq!(send(&router, Method::POST, BACK, Body::from_stream(broken)).await.status(), StatusCode::BAD_REQUEST);
+    let broken = futures::stream::iter([
+        Ok(Bytes::from(format!("logout_token={token}"))),
+        Err(std::io::Error::other("hung up")),
+    ]);
+    assert_eq!(
+        send(&router, Method::POST, BACK, Body::from_stream(broken)).await.status(),
+        StatusCode::BAD_REQUEST
+    );
     assert_eq!(live([&jane]), [true]);
 }
 
@@ -106,7 +157,9 @@ async fn names_and_nests_go_together() {
     let other = SigningProvider::at(Algorithm::Es256, Provider::generic(OTHER).unwrap(), OTHER);
     let issuers = Issuers::new([stub.issuer().named("con.to-so_1"), other.issuer()]).unwrap();
     let world = CallbackFixture::of(stub, other, issuers.clone());
-    let routes = sign_out_routes(world.store.clone(), issuers).back_channel_at("/out/").front_channel_at("/frame");
+    let routes = sign_out_routes(world.store.clone(), issuers)
+        .back_channel_at("/out/")
+        .front_channel_at("/frame");
     let router = Router::new().nest("/t/{tenant}/{name}", Router::new().merge(routes));
     let token = world.stub.token(&world.stub.claims());
     for (uri, status) in [
@@ -124,7 +177,10 @@ async fn names_and_nests_go_together() {
         assert_eq!(live([&jane]), [status != 200], "{uri}");
     }
     let jane = world.sign_in("jane", Some("s"));
-    assert_eq!(send(&router, Method::GET, "/t/x/y/frame/con.to-so_1?sid=s", "").await.status(), StatusCode::OK);
+    assert_eq!(
+        send(&router, Method::GET, "/t/x/y/frame/con.to-so_1?sid=s", "").await.status(),
+        StatusCode::OK
+    );
     assert_eq!(live([&jane]), [false]);
     drop(token);
 }
@@ -141,20 +197,30 @@ async fn the_app_has_its_hook_and_its_state() {
     });
     let receiver = routes.receiver();
     let router: Router<State> = Router::new().merge(routes);
-    assert_eq!(post(&router.with_state(State), BACK, &world.stub.token(&world.stub.claims())).await, StatusCode::OK);
+    assert_eq!(
+        post(&router.with_state(State), BACK, &world.stub.token(&world.stub.claims())).await,
+        StatusCode::OK
+    );
     assert!(told.recv().now_or_never().is_some());
     receiver.drain().await;
 }
 
 #[tokio::test]
 async fn who_comes_back_from_the_provider_goes_home_whatever_she_brings() {
-    let world = CallbackFixture::with(|issuer| issuer.end_session_endpoint("https://login.example.com/end"));
-    let routes =
-        sign_out_routes(world.store.clone(), Issuers::new([world.stub.issuer()]).unwrap()).returned_at("/logout/done", "/");
+    let world = CallbackFixture::with(|issuer| {
+        issuer.end_session_endpoint("https://login.example.com/end")
+    });
+    let routes = sign_out_routes(world.store.clone(), Issuers::new([world.stub.issuer()]).unwrap())
+        .returned_at("/logout/done", "/");
     let router: Router = Router::new().merge(routes);
-    for query in ["", "?state=foreign", "?state=a&state=b", "?to=https://evil.example.com", "?error=x"] {
+    for query in
+        ["", "?state=foreign", "?state=a&state=b", "?to=https://evil.example.com", "?error=x"]
+    {
         let response = send(&router, Method::GET, &format!("/logout/done{query}"), "").await;
-        assert_eq!((response.status(), header(&response, "location")), (StatusCode::SEE_OTHER, "/"));
+        assert_eq!(
+            (response.status(), header(&response, "location")),
+            (StatusCode::SEE_OTHER, "/")
+        );
         assert!(header(&response, "set-cookie").contains("Max-Age=0"));
     }
     // What an app answers its own route with.

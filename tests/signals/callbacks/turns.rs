@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
-use oubliette::logout::{EndSession, HttpClient, HttpFuture, Issuer, Issuers, Keys, Receiver, SignedOut};
+use oubliette::logout::{
+    EndSession, HttpClient, HttpFuture, Issuer, Issuers, Keys, Receiver, SignedOut,
+};
 use oubliette::*;
 use oubliette_testkit::provider::CLIENT;
 use tokio::sync::Semaphore;
@@ -30,7 +32,8 @@ fn with_slow_hook(world: &CallbackFixture) -> (Receiver, Arc<Semaphore>, Arc<Ato
     (receiver, gate, runs)
 }
 
-/// A provider's retries, or somebody who overheard it: one at a time works at a token, and what that one did is done.
+/// A provider's retries, or somebody who overheard it: one at a time works at a token, and what
+/// that one did is done.
 #[tokio::test]
 async fn one_token_from_fifty_tasks_is_one_record_and_one_run_of_the_hook() {
     let alone = CallbackFixture::new();
@@ -44,7 +47,8 @@ async fn one_token_from_fifty_tasks_is_one_record_and_one_run_of_the_hook() {
     let before = world.recorded();
     let (receiver, gate, runs) = with_slow_hook(&world);
     let body = format!("logout_token={}", world.stub.token(&world.stub.claims()));
-    let mut posts: FuturesUnordered<_> = (0..50).map(|_| receiver.back_channel(None, None, body.as_bytes())).collect();
+    let mut posts: FuturesUnordered<_> =
+        (0..50).map(|_| receiver.back_channel(None, None, body.as_bytes())).collect();
     // One is at work and 32 wait; the others are told to send it again, though nobody is done.
     for _ in 0..17 {
         refused(&posts.next().await.unwrap(), "server_error");
@@ -54,7 +58,10 @@ async fn one_token_from_fifty_tasks_is_one_record_and_one_run_of_the_hook() {
     let answers: Vec<_> = posts.collect().await;
     assert_eq!(answers.len(), 33);
     answers.iter().for_each(done);
-    assert_eq!((live([&jane]), world.recorded() - before, runs.load(Ordering::Relaxed)), ([false], records, 1));
+    assert_eq!(
+        (live([&jane]), world.recorded() - before, runs.load(Ordering::Relaxed)),
+        ([false], records, 1)
+    );
     // And nobody waits any more.
     done(&receiver.back_channel(None, None, body.as_bytes()).await);
 }
@@ -72,20 +79,25 @@ async fn who_waits_for_a_token_goes_on_where_the_first_failed() {
         async move { if run == 0 { Err("down".into()) } else { Ok(()) } }
     });
     let body = format!("logout_token={}", world.stub.token(&world.stub.claims()));
-    let posts: FuturesUnordered<_> = (0..10).map(|_| receiver.back_channel(None, None, body.as_bytes())).collect();
+    let posts: FuturesUnordered<_> =
+        (0..10).map(|_| receiver.back_channel(None, None, body.as_bytes())).collect();
     let mut statuses: Vec<_> = posts.map(|answer| answer.status()).collect().await;
     statuses.sort_unstable();
     assert_eq!((statuses, runs.load(Ordering::Relaxed)), ([vec![200; 9], vec![400]].concat(), 2));
 }
 
-/// Frames come from anybody: beyond sixteen at work none leaves anything behind that goes on without its sender.
+/// Frames come from anybody: beyond sixteen at work none leaves anything behind that goes on
+/// without its sender.
 #[tokio::test]
 async fn a_frame_that_is_closed_before_its_turn_leaves_nothing_behind() {
     let world = CallbackFixture::new();
-    let users: Vec<_> = (0..17).map(|number| world.sign_in(&format!("user-{number}"), Some(&format!("s-{number}")))).collect();
+    let users: Vec<_> = (0..17)
+        .map(|number| world.sign_in(&format!("user-{number}"), Some(&format!("s-{number}"))))
+        .collect();
     world.machine.set_holding_syncs(true);
     {
-        let queries: Vec<_> = (0..17).map(|number| format!("iss=https://login.example.com&sid=s-{number}")).collect();
+        let queries: Vec<_> =
+            (0..17).map(|number| format!("iss=https://login.example.com&sid=s-{number}")).collect();
         // Each goes as far as it can at once, and is dropped.
         for query in &queries {
             assert!(pin!(world.receiver.front_channel(None, query)).now_or_never().is_none());
@@ -108,7 +120,8 @@ async fn a_slow_hook_keeps_no_turn() {
     let mut gets = FuturesUnordered::new();
     for number in 0..40 {
         world.sign_in(&format!("user-{number}"), Some(&format!("s-{number}")));
-        let (receiver, query) = (receiver.clone(), format!("iss=https://login.example.com&sid=s-{number}"));
+        let (receiver, query) =
+            (receiver.clone(), format!("iss=https://login.example.com&sid=s-{number}"));
         gets.push(tokio::spawn(async move { receiver.front_channel(None, &query).await.status() }));
     }
     // All forty are in their hooks at once.
@@ -148,7 +161,8 @@ impl HttpClient for Silent {
 fn silent(world: &CallbackFixture) -> (Receiver, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let keys = Keys::discovered(Silent(asked.clone()));
-    let issuer = Issuer::new(world.stub.provider(), ClientId::new(CLIENT).unwrap(), keys).algorithms([world.stub.algorithm]);
+    let issuer = Issuer::new(world.stub.provider(), ClientId::new(CLIENT).unwrap(), keys)
+        .algorithms([world.stub.algorithm]);
     (Receiver::new(world.store.clone(), Issuers::new([issuer]).unwrap()), asked)
 }
 
@@ -182,7 +196,8 @@ async fn keys_are_fetched_before_a_token_comes() {
 #[tokio::test]
 async fn what_is_refused_for_its_claims_is_answered_at_once() {
     let world = CallbackFixture::new();
-    let body = format!("logout_token={}", world.stub.token(&world.stub.claims().with("aud", "another")));
+    let body =
+        format!("logout_token={}", world.stub.token(&world.stub.claims().with("aud", "another")));
     let answer = world.receiver.back_channel(None, None, body.as_bytes()).now_or_never();
     refused(&answer.unwrap(), "invalid_request");
 }

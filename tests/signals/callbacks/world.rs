@@ -1,4 +1,5 @@
-//! An app: a store on a pretended machine, its receiver, and what its hook was told. Two providers: ours, and another.
+//! An app: a store on a pretended machine, its receiver, and what its hook was told. Two providers:
+//! ours, and another.
 
 use std::sync::{Arc, Mutex};
 
@@ -43,10 +44,11 @@ impl CallbackFixture {
         let fixture = Fixture::new();
         let told = Arc::new(Mutex::new(Vec::new()));
         let tell = told.clone();
-        let receiver = Receiver::new(fixture.store.clone(), issuers).after_sign_out(move |signed_out| {
-            tell.lock().unwrap().push(signed_out);
-            async { Ok(()) }
-        });
+        let receiver =
+            Receiver::new(fixture.store.clone(), issuers).after_sign_out(move |signed_out| {
+                tell.lock().unwrap().push(signed_out);
+                async { Ok(()) }
+            });
         Self { fixture, stub, other, receiver, told }
     }
 
@@ -70,7 +72,9 @@ impl CallbackFixture {
     }
 
     pub(crate) async fn post_body(&self, body: &str) -> Answer {
-        self.receiver.back_channel(None, Some("application/x-www-form-urlencoded"), body.as_bytes()).await
+        self.receiver
+            .back_channel(None, Some("application/x-www-form-urlencoded"), body.as_bytes())
+            .await
     }
 
     pub(crate) async fn get(&self, query: &str) -> Answer {
@@ -97,7 +101,11 @@ pub(crate) fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
 
 /// 400, as the specification has it.
 pub(crate) fn refused(answer: &Answer, error: &str) {
-    assert_eq!((answer.status(), header(answer, "cache-control")), (400, Some("no-store")), "{answer:?}");
+    assert_eq!(
+        (answer.status(), header(answer, "cache-control")),
+        (400, Some("no-store")),
+        "{answer:?}"
+    );
     assert_eq!(header(answer, "content-type"), Some("application/json"));
     let body: serde_json::Value = serde_json::from_str(answer.body()).unwrap();
     assert_eq!(body["error"], error, "{answer:?}");
@@ -105,5 +113,9 @@ pub(crate) fn refused(answer: &Answer, error: &str) {
 }
 
 pub(crate) fn done(answer: &Answer) {
-    assert_eq!((answer.status(), answer.body(), header(answer, "cache-control")), (200, "", Some("no-store")), "{answer:?}");
+    assert_eq!(
+        (answer.status(), answer.body(), header(answer, "cache-control")),
+        (200, "", Some("no-store")),
+        "{answer:?}"
+    );
 }

@@ -7,7 +7,8 @@ use oubliette_testkit::provider::{SigningProvider, is_about};
 use oubliette_testkit::signer::Signer;
 use serde_json::{Value, json};
 
-const ALL: [Algorithm; 5] = [Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256, Algorithm::Es384, Algorithm::EdDsa];
+const ALL: [Algorithm; 5] =
+    [Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256, Algorithm::Es384, Algorithm::EdDsa];
 
 /// A good token with other bytes as its signature.
 fn resigned(token: &str, signature: &[u8]) -> String {
@@ -66,12 +67,20 @@ fn a_signature_of_something_else() {
         let stub = SigningProvider::new(algorithm);
         let good = signature(&stub.token(&stub.claims()));
         let other = stub.token(&stub.claims().with("sub", "john"));
-        assert_eq!(stub.verify(&resigned(&other, &good)).unwrap_err(), Rejected::BadSignature, "{algorithm:?}");
+        assert_eq!(
+            stub.verify(&resigned(&other, &good)).unwrap_err(),
+            Rejected::BadSignature,
+            "{algorithm:?}"
+        );
         // Under another header, too.
         let mut header = stub.header();
         header["typ"] = "JWT".into();
         let other = stub.sign(&header, &stub.claims());
-        assert_eq!(stub.verify(&resigned(&other, &good)).unwrap_err(), Rejected::BadSignature, "{algorithm:?}");
+        assert_eq!(
+            stub.verify(&resigned(&other, &good)).unwrap_err(),
+            Rejected::BadSignature,
+            "{algorithm:?}"
+        );
     }
 }
 
@@ -79,14 +88,20 @@ fn a_signature_of_something_else() {
 fn a_key_of_the_same_name_of_somebody_else() {
     for algorithm in ALL {
         let stub = SigningProvider::new(algorithm);
-        let forger = SigningProvider { signer: Signer::other(algorithm), ..SigningProvider::new(algorithm) };
-        assert_eq!(stub.verify(&forger.token(&stub.claims())).unwrap_err(), Rejected::BadSignature, "{algorithm:?}");
+        let forger =
+            SigningProvider { signer: Signer::other(algorithm), ..SigningProvider::new(algorithm) };
+        assert_eq!(
+            stub.verify(&forger.token(&stub.claims())).unwrap_err(),
+            Rejected::BadSignature,
+            "{algorithm:?}"
+        );
     }
 }
 
 #[test]
 fn a_symmetric_key_made_of_the_public_one() {
-    // The confusion of algorithms: whoever knows the public key can make an HMAC with it. There is no such algorithm here.
+    // The confusion of algorithms: whoever knows the public key can make an HMAC with it. There is
+    // no such algorithm here.
     let stub = SigningProvider::new(Algorithm::Rs256);
     for alg in ["HS256", "HS384", "HS512"] {
         let mut header = stub.header();
@@ -99,7 +114,9 @@ fn a_symmetric_key_made_of_the_public_one() {
 #[test]
 fn another_algorithm_of_the_same_key() {
     // One RSA key, both paddings allowed: it serves the first alone, unless it says which.
-    for (first, second) in [(Algorithm::Rs256, Algorithm::Ps256), (Algorithm::Ps256, Algorithm::Rs256)] {
+    for (first, second) in
+        [(Algorithm::Rs256, Algorithm::Ps256), (Algorithm::Ps256, Algorithm::Rs256)]
+    {
         let (stub, other) = (SigningProvider::new(first), SigningProvider::new(second));
         let mut jwk = stub.signer.jwk();
         jwk["kid"] = "one".into();
@@ -109,7 +126,9 @@ fn another_algorithm_of_the_same_key() {
             stub.sign(&header, &stub.claims())
         };
         let issuer = stub.issuer().algorithms([first, second]);
-        let verify = |jwk: &Value, token: &str| issuer.verify(token, &keys(std::slice::from_ref(jwk)), now()).map(|_| ());
+        let verify = |jwk: &Value, token: &str| {
+            issuer.verify(token, &keys(std::slice::from_ref(jwk)), now()).map(|_| ())
+        };
         assert_eq!(verify(&jwk, &token(&stub)), Ok(()));
         assert_eq!(verify(&jwk, &token(&other)), Err(Rejected::UnknownKey));
         jwk["alg"] = other.header()["alg"].clone();
@@ -144,7 +163,9 @@ fn ed25519_by_its_newer_name() {
 fn encrypted() {
     // Five parts (RFC 7516 §7.1).
     assert_eq!(
-        SigningProvider::new(Algorithm::Rs256).verify("eyJlbmMiOiJBMTI4R0NNIn0.a2V5.aXY.Y2lwaGVy.dGFn").unwrap_err(),
+        SigningProvider::new(Algorithm::Rs256)
+            .verify("eyJlbmMiOiJBMTI4R0NNIn0.a2V5.aXY.Y2lwaGVy.dGFn")
+            .unwrap_err(),
         Rejected::Encrypted
     );
 }
@@ -152,10 +173,15 @@ fn encrypted() {
 #[test]
 fn crit() {
     let stub = SigningProvider::new(Algorithm::Es256);
-    for (name, value) in [("crit", json!(["exp"])), ("crit", json!([])), ("b64", json!(false)), ("b64", json!(true))] {
+    for (name, value) in
+        [("crit", json!(["exp"])), ("crit", json!([])), ("b64", json!(false)), ("b64", json!(true))]
+    {
         let mut header = stub.header();
         header[name] = value;
-        assert!(matches!(stub.verify(&stub.sign(&header, &stub.claims())), Err(Rejected::Malformed(_))), "{name}");
+        assert!(
+            matches!(stub.verify(&stub.sign(&header, &stub.claims())), Err(Rejected::Malformed(_))),
+            "{name}"
+        );
     }
 }
 
@@ -163,15 +189,24 @@ fn crit() {
 fn a_key_in_the_token_is_not_used() {
     // The forger's own, by value and by address (RFC 7515 §4.1.2 to §4.1.6).
     let stub = SigningProvider::new(Algorithm::Es256);
-    let forger = SigningProvider { signer: Signer::other(Algorithm::Es256), ..SigningProvider::new(Algorithm::Es256) };
+    let forger = SigningProvider {
+        signer: Signer::other(Algorithm::Es256),
+        ..SigningProvider::new(Algorithm::Es256)
+    };
     let mut header = forger.header();
     header["jwk"] = forger.signer.jwk();
     header["jku"] = "https://evil.example/keys".into();
     header["x5u"] = "https://evil.example/certificate".into();
     header["x5c"] = json!(["MIIB"]);
-    assert_eq!(stub.verify(&forger.sign(&header, &stub.claims())).unwrap_err(), Rejected::BadSignature);
+    assert_eq!(
+        stub.verify(&forger.sign(&header, &stub.claims())).unwrap_err(),
+        Rejected::BadSignature
+    );
     header["kid"] = "theirs".into();
-    assert_eq!(stub.verify(&forger.sign(&header, &stub.claims())).unwrap_err(), Rejected::UnknownKey);
+    assert_eq!(
+        stub.verify(&forger.sign(&header, &stub.claims())).unwrap_err(),
+        Rejected::UnknownKey
+    );
     // A genuine token with such members is as good as without.
     header["kid"] = stub.signer.kid.clone().into();
     assert!(stub.verify(&stub.sign(&header, &stub.claims())).is_ok());
@@ -190,11 +225,18 @@ fn types() {
         stub.sign(&header, &stub.claims())
     };
     for typ in [Some("logout+jwt"), Some("application/logout+jwt"), Some("Logout+JWT")] {
-        assert!(stub.verify(&token(typ)).is_ok() && stub.verify_by(&strict, &token(typ)).is_ok(), "{typ:?}");
+        assert!(
+            stub.verify(&token(typ)).is_ok() && stub.verify_by(&strict, &token(typ)).is_ok(),
+            "{typ:?}"
+        );
     }
     for typ in [Some("JWT"), Some("jwt"), Some("at+jwt"), None] {
         assert!(stub.verify(&token(typ)).is_ok(), "{typ:?}");
-        assert_eq!(stub.verify_by(&strict, &token(typ)).unwrap_err(), Rejected::WrongType, "{typ:?}");
+        assert_eq!(
+            stub.verify_by(&strict, &token(typ)).unwrap_err(),
+            Rejected::WrongType,
+            "{typ:?}"
+        );
     }
     for typ in [Some("secevent+jwt"), Some("command+jwt"), Some("dpop+jwt"), Some("")] {
         assert_eq!(stub.verify(&token(typ)).unwrap_err(), Rejected::WrongType, "{typ:?}");
@@ -207,7 +249,10 @@ fn everything_else_is_judged_before_the_signature() {
     let stub = SigningProvider::new(Algorithm::Rs256);
     let forge = |token: String| resigned(&token, b"no signature");
     let refused = |token: String| stub.verify(&forge(token)).unwrap_err();
-    assert_eq!(refused(stub.token(&stub.claims().with("iss", "https://evil.example"))), Rejected::UnknownIssuer);
+    assert_eq!(
+        refused(stub.token(&stub.claims().with("iss", "https://evil.example"))),
+        Rejected::UnknownIssuer
+    );
     assert_eq!(refused(stub.token(&stub.claims().with("aud", "other"))), Rejected::WrongAudience);
     assert_eq!(refused(stub.token(&stub.claims().with("exp", 1))), Rejected::Expired);
     assert!(is_about(refused(stub.token(&stub.claims().without("events"))), "events"));

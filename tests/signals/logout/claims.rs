@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use oubliette::logout::{Algorithm, Rejected};
 use oubliette::*;
-use oubliette_testkit::provider::{Claims, EVENT, ISSUER, NOW, SigningProvider, at, is_about, seconds};
+use oubliette_testkit::provider::{
+    Claims, EVENT, ISSUER, NOW, SigningProvider, at, is_about, seconds,
+};
 use serde_json::{Value, json};
 
 fn stub() -> SigningProvider {

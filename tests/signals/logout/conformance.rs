@@ -1,5 +1,6 @@
-//! The OpenID conformance suite's tests of receivers of back-channel logout (`oidcc-client-test-rp-backchannel-*`): what they say of the
-//! token. What they say of the answer is where the endpoint is tested.
+//! The OpenID conformance suite's tests of receivers of back-channel logout
+//! (`oidcc-client-test-rp-backchannel-*`): what they say of the token. What they say of the answer
+//! is where the endpoint is tested.
 
 use oubliette::logout::{Algorithm, Rejected};
 use oubliette_testkit::provider::{EVENT, SigningProvider, is_about};
@@ -12,7 +13,10 @@ fn stub() -> SigningProvider {
 #[test]
 fn rpinitlogout() {
     let token = stub().accepts(&stub().claims());
-    assert_eq!((token.session().unwrap().sid(), token.subject().unwrap().sub()), ("session-1", "jane"));
+    assert_eq!(
+        (token.session().unwrap().sid(), token.subject().unwrap().sub()),
+        ("session-1", "jane")
+    );
 }
 
 #[test]
@@ -31,7 +35,9 @@ fn alg_none() {
 #[test]
 fn wrong_alg() {
     // ES256 where RS256 is configured, and the other way round; with keys of both in the set.
-    for (configured, used) in [(Algorithm::Rs256, Algorithm::Es256), (Algorithm::Es256, Algorithm::Rs256)] {
+    for (configured, used) in
+        [(Algorithm::Rs256, Algorithm::Es256), (Algorithm::Es256, Algorithm::Rs256)]
+    {
         let (ours, other) = (SigningProvider::new(configured), SigningProvider::new(used));
         let keys = json!({"keys": [ours.signer.jwk(), other.signer.jwk()]}).to_string();
         let keys = oubliette::logout::KeySet::parse(keys.as_bytes()).unwrap();
@@ -73,6 +79,7 @@ fn with_nonce() {
 
 #[test]
 fn events_of_other_kinds_beside_the_right_one_are_no_harm() {
-    let events = json!({EVENT: {"more": 1}, "http://schemas.openid.net/event/foobar": {}, "other": "text"});
+    let events =
+        json!({EVENT: {"more": 1}, "http://schemas.openid.net/event/foobar": {}, "other": "text"});
     stub().accepts(&stub().claims().with("events", events));
 }

@@ -29,7 +29,8 @@ fn sub_only() -> LogoutToken {
     stub().accepts(&stub().claims().without("sid"))
 }
 
-/// Who of these still lives: jane's sign-in of the session, another of hers, one without a session or subject of its own, and john's.
+/// Who of these still lives: jane's sign-in of the session, another of hers, one without a session
+/// or subject of its own, and john's.
 fn left_by(token: &LogoutToken, policy: SessionPolicy) -> [bool; 4] {
     let (store, _) = store();
     let account = AccountId::of_subject(Subject::new(ISSUER, "jane").unwrap());
@@ -54,7 +55,8 @@ fn the_whole_account_goes_however_the_user_is_named() {
 
 #[test]
 fn a_sign_in_without_session_and_subject_goes_with_its_account() {
-    // As an app makes it that gives neither: no index leads to it, but the subject tells the account.
+    // As an app makes it that gives neither: no index leads to it, but the subject tells the
+    // account.
     for (token, goes) in [(sid_and_sub(), true), (sub_only(), true), (sid_only(), false)] {
         let (store, _) = store();
         let account = AccountId::of_subject(Subject::new(ISSUER, "jane").unwrap());
@@ -161,7 +163,9 @@ fn an_okta_user_is_one_at_every_server_of_the_org() {
     let (store, _) = store();
     let org = "https://contoso.okta.com";
     let custom = "https://contoso.okta.com/oauth2/default";
-    let at = |issuer: &str| SigningProvider::at(Algorithm::EdDsa, Provider::okta(issuer).unwrap(), issuer);
+    let at = |issuer: &str| {
+        SigningProvider::at(Algorithm::EdDsa, Provider::okta(issuer).unwrap(), issuer)
+    };
     let live = store.sign_in(at(custom).sign_in("00u1", None, NOW)).unwrap();
     let token = at(org).accepts(&at(org).claims().with("sub", "00u1").without("sid"));
     store.sign_out(token.sign_out(SessionPolicy::WholeAccount)).unwrap();

@@ -21,7 +21,11 @@ fn claims(stub: &SigningProvider) -> Claims {
 }
 
 /// With a key that says so of its issuer.
-fn verify(stub: &SigningProvider, key_issuer: Option<&str>, claims: &Claims) -> Result<(), Rejected> {
+fn verify(
+    stub: &SigningProvider,
+    key_issuer: Option<&str>,
+    claims: &Claims,
+) -> Result<(), Rejected> {
     let mut jwk = stub.signer.jwk();
     if let Some(issuer) = key_issuer {
         jwk["issuer"] = issuer.into();
@@ -104,7 +108,8 @@ fn tid_and_iss_say_the_same() {
 fn a_key_of_an_external_tenant() {
     let iss = format!("https://{GUID}.ciamlogin.com/{GUID}/v2.0");
     for authority in [iss.clone(), format!("https://contoso.ciamlogin.com/{GUID}/v2.0")] {
-        let stub = SigningProvider::at(Algorithm::Rs256, Provider::entra(&authority).unwrap(), &iss);
+        let stub =
+            SigningProvider::at(Algorithm::Rs256, Provider::entra(&authority).unwrap(), &iss);
         for issuer in [&iss, &authority, &format!("{CLOUD}/{{tenantid}}/v2.0")] {
             assert_eq!(verify(&stub, Some(issuer), &claims(&stub)), Ok(()), "{authority} {issuer}");
         }

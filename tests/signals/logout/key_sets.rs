@@ -43,8 +43,14 @@ fn keys_that_cannot_be_used_are_passed_over() {
     for algorithm in all {
         let jwk = Signer::numbered(algorithm, 1).jwk();
         assert!(counts(&jwk), "{algorithm:?}");
-        assert!(counts(&with(&jwk, "use", "sig")) && counts(&with(&jwk, "key_ops", json!(["sign", "verify"]))));
-        assert!(counts(&with(&jwk, "x5c", json!(["MIIB"]))) && counts(&with(&jwk, "unknown", json!({}))));
+        assert!(
+            counts(&with(&jwk, "use", "sig"))
+                && counts(&with(&jwk, "key_ops", json!(["sign", "verify"])))
+        );
+        assert!(
+            counts(&with(&jwk, "x5c", json!(["MIIB"])))
+                && counts(&with(&jwk, "unknown", json!({})))
+        );
         // For something else.
         for (name, value) in [
             ("use", json!("enc")),
@@ -116,7 +122,8 @@ fn rsa_keys_of_other_lengths() {
 fn coordinates_have_their_length_and_lie_on_the_curve() {
     for (algorithm, len) in [(Algorithm::Es256, 32), (Algorithm::Es384, 48)] {
         let jwk = Signer::new(algorithm).jwk();
-        let bytes = |name: &str| Base64UrlUnpadded::decode_vec(jwk[name].as_str().unwrap()).unwrap();
+        let bytes =
+            |name: &str| Base64UrlUnpadded::decode_vec(jwk[name].as_str().unwrap()).unwrap();
         let (x, y) = (bytes("x"), bytes("y"));
         assert_eq!((x.len(), y.len()), (len, len));
         let moved = |x: &[u8], y: &[u8]| {
@@ -127,12 +134,16 @@ fn coordinates_have_their_length_and_lie_on_the_curve() {
         // The same bytes together, cut elsewhere; or too few, too many.
         let both = [x.as_slice(), &y].concat();
         assert!(!counts(&moved(&both[..len - 1], &both[len - 1..])) && !counts(&moved(&both, &[])));
-        assert!(!counts(&moved(&[&[0], x.as_slice()].concat(), &y)) && !counts(&moved(&x[1..], &y)));
+        assert!(
+            !counts(&moved(&[&[0], x.as_slice()].concat(), &y)) && !counts(&moved(&x[1..], &y))
+        );
         // No point of the curve.
         let mut off = y.clone();
         off[len - 1] ^= 1;
         assert!(
-            !counts(&moved(&x, &off)) && !counts(&moved(&vec![0; len], &vec![0; len])) && !counts(&moved(&vec![0xff; len], &y))
+            !counts(&moved(&x, &off))
+                && !counts(&moved(&vec![0; len], &vec![0; len]))
+                && !counts(&moved(&vec![0xff; len], &y))
         );
     }
     let ed = Signer::new(Algorithm::EdDsa).jwk();
@@ -147,13 +158,30 @@ fn coordinates_have_their_length_and_lie_on_the_curve() {
 
 #[test]
 fn a_document_that_is_no_key_set() {
-    for document in
-        ["", "[]", "{}", "null", "{\"keys\":{}}", "{\"keys\":null}", "{\"keys\":[]", "<html>", "[[]]", "{\"keys\":[]}x"]
-    {
-        assert_eq!(KeySet::parse(document.as_bytes()).unwrap_err(), KeysError::NotAKeySet, "{document}");
+    for document in [
+        "",
+        "[]",
+        "{}",
+        "null",
+        "{\"keys\":{}}",
+        "{\"keys\":null}",
+        "{\"keys\":[]",
+        "<html>",
+        "[[]]",
+        "{\"keys\":[]}x",
+    ] {
+        assert_eq!(
+            KeySet::parse(document.as_bytes()).unwrap_err(),
+            KeysError::NotAKeySet,
+            "{document}"
+        );
     }
     for document in ["{\"keys\":[]}", "{\"keys\":[{\"kty\":\"oct\",\"k\":\"AA\"}]}"] {
-        assert_eq!(KeySet::parse(document.as_bytes()).unwrap_err(), KeysError::NoUsableKeys, "{document}");
+        assert_eq!(
+            KeySet::parse(document.as_bytes()).unwrap_err(),
+            KeysError::NoUsableKeys,
+            "{document}"
+        );
     }
     let twice = document(&[Signer::new(Algorithm::EdDsa).jwk()]).replacen('{', "{\"keys\":[],", 1);
     assert_eq!(KeySet::parse(twice.as_bytes()).unwrap_err(), KeysError::NotAKeySet);
@@ -167,11 +195,15 @@ fn a_document_is_bounded() {
     let good = document(&[Signer::new(Algorithm::EdDsa).jwk()]);
     let padded = |len: usize| format!("{good}{}", " ".repeat(len - good.len()));
     assert_eq!(KeySet::parse(padded(MAX_KEY_SET_BYTES).as_bytes()).unwrap().len(), 1);
-    assert_eq!(KeySet::parse(padded(MAX_KEY_SET_BYTES + 1).as_bytes()).unwrap_err(), KeysError::TooLarge);
+    assert_eq!(
+        KeySet::parse(padded(MAX_KEY_SET_BYTES + 1).as_bytes()).unwrap_err(),
+        KeysError::TooLarge
+    );
     // The first 64 that can be used.
     let jwk = Signer::new(Algorithm::EdDsa).jwk();
     let symmetric = json!({"kty": "oct", "k": "AA"});
-    let many: Vec<Value> = std::iter::repeat_n(symmetric, 100).chain(std::iter::repeat_n(jwk, 100)).collect();
+    let many: Vec<Value> =
+        std::iter::repeat_n(symmetric, 100).chain(std::iter::repeat_n(jwk, 100)).collect();
     assert_eq!(keys(&many).len(), 64);
     assert_eq!(format!("{:?}", keys(&many)), "KeySet(64 keys)");
 }
@@ -181,7 +213,10 @@ fn a_member_twice_makes_a_key_unusable() {
     let jwk = Signer::new(Algorithm::EdDsa).jwk().to_string();
     let other = Signer::new(Algorithm::Es256).jwk();
     let twice = jwk.replacen('{', "{\"x\":\"AA\",", 1);
-    assert_eq!(KeySet::parse(format!("{{\"keys\":[{twice},{other}]}}").as_bytes()).unwrap().len(), 1);
+    assert_eq!(
+        KeySet::parse(format!("{{\"keys\":[{twice},{other}]}}").as_bytes()).unwrap().len(),
+        1
+    );
 }
 
 #[test]
@@ -200,8 +235,15 @@ fn unknown_kid() {
 fn a_kid_names_several_keys() {
     // Of other kinds, and of the same (RFC 7517 §4.5).
     let stub = SigningProvider::new(Algorithm::Es256);
-    let named = |algorithm, number| with(&Signer::numbered(algorithm, number).jwk(), "kid", stub.signer.kid.clone());
-    let set = keys(&[named(Algorithm::EdDsa, 0), named(Algorithm::Es384, 0), named(Algorithm::Es256, 1), stub.signer.jwk()]);
+    let named = |algorithm, number| {
+        with(&Signer::numbered(algorithm, number).jwk(), "kid", stub.signer.kid.clone())
+    };
+    let set = keys(&[
+        named(Algorithm::EdDsa, 0),
+        named(Algorithm::Es384, 0),
+        named(Algorithm::Es256, 1),
+        stub.signer.jwk(),
+    ]);
     assert_eq!(verify(&stub, &set, &stub.token(&stub.claims())), Ok(()));
     let set = keys(&[named(Algorithm::EdDsa, 0), named(Algorithm::Es384, 0)]);
     assert_eq!(verify(&stub, &set, &stub.token(&stub.claims())), Err(Rejected::UnknownKey));
@@ -227,13 +269,21 @@ fn no_token_has_more_than_eight_keys_tried() {
     let stub = SigningProvider::new(Algorithm::EdDsa);
     let named = |key: Value| with(&key, "kid", stub.signer.kid.clone());
     let other = named(Signer::numbered(Algorithm::EdDsa, 1).jwk());
-    let set = |others| keys(&std::iter::repeat_n(other.clone(), others).chain([stub.signer.jwk()]).collect::<Vec<_>>());
+    let set = |others| {
+        keys(
+            &std::iter::repeat_n(other.clone(), others)
+                .chain([stub.signer.jwk()])
+                .collect::<Vec<_>>(),
+        )
+    };
     let token = stub.token(&stub.claims());
     assert_eq!(verify(&stub, &set(7), &token), Ok(()));
     assert_eq!(verify(&stub, &set(8), &token), Err(Rejected::BadSignature));
     // Nor of those that have no name.
     let (other, ours) = (without(&other, "kid"), without(&stub.signer.jwk(), "kid"));
-    let set = |others| keys(&std::iter::repeat_n(other.clone(), others).chain([ours.clone()]).collect::<Vec<_>>());
+    let set = |others| {
+        keys(&std::iter::repeat_n(other.clone(), others).chain([ours.clone()]).collect::<Vec<_>>())
+    };
     assert_eq!(verify(&stub, &set(7), &token), Ok(()));
     assert_eq!(verify(&stub, &set(8), &token), Err(Rejected::BadSignature));
 }
@@ -252,7 +302,13 @@ fn a_key_without_kid() {
 #[test]
 fn kid_of_another_issuers_jwks() {
     let ours = SigningProvider::new(Algorithm::Es256);
-    let theirs = SigningProvider { signer: Signer::numbered(Algorithm::Es256, 1), ..SigningProvider::new(Algorithm::Es256) };
+    let theirs = SigningProvider {
+        signer: Signer::numbered(Algorithm::Es256, 1),
+        ..SigningProvider::new(Algorithm::Es256)
+    };
     // A token that says it is of ours, signed by the other, who is just as well known.
-    assert_eq!(verify(&ours, &ours.key_set(), &theirs.token(&ours.claims())), Err(Rejected::UnknownKey));
+    assert_eq!(
+        verify(&ours, &ours.key_set(), &theirs.token(&ours.claims())),
+        Err(Rejected::UnknownKey)
+    );
 }

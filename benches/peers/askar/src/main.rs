@@ -1,5 +1,6 @@
-//! Speaks the line protocol for askar-storage in an SQLite file, as it comes (WAL, `synchronous=FULL`, its own encryption of names,
-//! values and tags). A token is an item with two encrypted tags, its account and its tenant; a sign-out is `remove_all` by a tag.
+//! Speaks the line protocol for askar-storage in an SQLite file, as it comes (WAL,
+//! `synchronous=FULL`, its own encryption of names, values and tags). A token is an item with two
+//! encrypted tags, its account and its tenant; a sign-out is `remove_all` by a tag.
 
 use std::path::Path;
 

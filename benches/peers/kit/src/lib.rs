@@ -1,4 +1,5 @@
-//! What every driver shares: what a peer must be able to do, the names of accounts, the row encryption, and the line protocol.
+//! What every driver shares: what a peer must be able to do, the names of accounts, the row
+//! encryption, and the line protocol.
 
 mod serve;
 
@@ -37,7 +38,8 @@ pub trait Peer: Send + Sync + Sized {
     }
 }
 
-/// An account's tenant: one of 40, or a tenant of its own for accounts numbered from `tenant << 40`.
+/// An account's tenant: one of 40, or a tenant of its own for accounts numbered from
+/// `tenant << 40`.
 pub fn tenant(account: u64) -> u32 {
     match account >> 40 {
         0 => (account % 40) as u32,
@@ -84,8 +86,9 @@ impl Random {
     }
 }
 
-/// The row encryption that an app would add to a plain store: AES-256-GCM, one key that is ready, a random nonce from the operating
-/// system, and the row's key as associated data. `Seal(None)` leaves rows as they are.
+/// The row encryption that an app would add to a plain store: AES-256-GCM, one key that is ready, a
+/// random nonce from the operating system, and the row's key as associated data. `Seal(None)`
+/// leaves rows as they are.
 pub struct Seal(Option<Aes256Gcm>);
 
 impl Seal {

@@ -1,5 +1,6 @@
-//! The protocol: a request in JSON on one line, an answer on the next. Times are in nanoseconds, taken here, around the call alone.
-//! A driver that cannot go on panics; the line that is missing then tells.
+//! The protocol: a request in JSON on one line, an answer on the next. Times are in nanoseconds,
+//! taken here, around the call alone. A driver that cannot go on panics; the line that is missing
+//! then tells.
 
 use std::io::{BufRead, Write};
 use std::path::Path;
@@ -114,7 +115,8 @@ fn answer<P: Peer>(peer: &P, op: &str, request: &Request) -> Value {
         }
         // How many of the accounts have a first token.
         "count" => {
-            // Where nobody is there, there may be no handle either: a peer's `get` says `None` for it.
+            // Where nobody is there, there may be no handle either: a peer's `get` says `None` for
+            // it.
             json!({ "found": request.accounts().filter(|account| peer.get(&peer.handle(*account), 0).is_some()).count() })
         }
         _ => panic!("no operation {op}"),
@@ -154,7 +156,8 @@ const QUIET: u8 = 0;
 const BUSY: u8 = 1;
 const OVER: u8 = 2;
 
-/// Signs a whole tenant out while readers read tokens of others at a steady pace: first quietly, then until all is settled.
+/// Signs a whole tenant out while readers read tokens of others at a steady pace: first quietly,
+/// then until all is settled.
 fn sign_out_tenant<P: Peer>(peer: &P, request: &Request) -> Value {
     let (live, tokens) = (request.number("live"), request.number("tokens"));
     let least = Duration::from_millis(request.number("ms"));
@@ -182,7 +185,8 @@ fn sign_out_tenant<P: Peer>(peer: &P, request: &Request) -> Value {
     })
 }
 
-/// Reads 2000 times a second. A read that cannot begin in time, as the one before it took too long, counts from when it should have.
+/// Reads 2000 times a second. A read that cannot begin in time, as the one before it took too long,
+/// counts from when it should have.
 fn read_steadily<P: Peer>(peer: &P, live: u64, tokens: u64, seed: u64, phase: &AtomicU8) -> [Vec<u64>; 2] {
     const PACE: Duration = Duration::from_micros(500);
     let mut random = Random(seed);

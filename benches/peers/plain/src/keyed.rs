@@ -1,7 +1,8 @@
 //! The key-value stores: sled, redb and fjall, with one layout and one way to sign out.
 //!
-//! `A | account 16 | token 4` is a token, `T | tenant 4 | account 16` finds the accounts of a tenant. A sign-out removes an account's
-//! range and its place in the index, in one atomic, synced step.
+//! `A | account 16 | token 4` is a token, `T | tenant 4 | account 16` finds the accounts of a
+//! tenant. A sign-out removes an account's range and its place in the index, in one atomic, synced
+//! step.
 
 use std::path::Path;
 
@@ -143,7 +144,8 @@ impl Engine for Sled {
     }
 }
 
-/// A write transaction of `Durability::Immediate`, which is the default, with `retain_in` over the range.
+/// A write transaction of `Durability::Immediate`, which is the default, with `retain_in` over the
+/// range.
 pub(crate) struct Redb(redb::Database);
 
 const TABLE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("tokens");

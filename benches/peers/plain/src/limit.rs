@@ -1,4 +1,5 @@
-//! The least that a durable change can cost: 64 bytes written to space that is there already, and `fdatasync`.
+//! The least that a durable change can cost: 64 bytes written to space that is there already, and
+//! `fdatasync`.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

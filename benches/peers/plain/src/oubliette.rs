@@ -1,5 +1,5 @@
-//! The store itself, as an app would use it. A token without a refresh token is by default only safe from the death of the process;
-//! here every put survives a power loss, as with the peers.
+//! The store itself, as an app would use it. A token without a refresh token is by default only
+//! safe from the death of the process; here every put survives a power loss, as with the peers.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};

@@ -1,5 +1,6 @@
-//! Redis with `appendfsync always`, on a Unix socket: a hash for each account, a set of accounts for each tenant. A sign-out is
-//! `MULTI`, `UNLINK`, `SREM`, `EXEC`; the answer comes after the append-only file is synced.
+//! Redis with `appendfsync always`, on a Unix socket: a hash for each account, a set of accounts
+//! for each tenant. A sign-out is `MULTI`, `UNLINK`, `SREM`, `EXEC`; the answer comes after the
+//! append-only file is synced.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

@@ -1,5 +1,5 @@
-//! SQLite, and SQLCipher in its place: WAL and `synchronous=FULL`, one connection that writes, one per thread that reads. A sign-out is
-//! one transaction with two `DELETE`s, each on an index.
+//! SQLite, and SQLCipher in its place: WAL and `synchronous=FULL`, one connection that writes, one
+//! per thread that reads. A sign-out is one transaction with two `DELETE`s, each on an index.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;

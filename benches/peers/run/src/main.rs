@@ -1,5 +1,5 @@
-//! Builds and starts a driver for every peer, and runs them in turn: a small block of one peer, then of the next, so that all see the
-//! same machine. `peers-run --help`.
+//! Builds and starts a driver for every peer, and runs them in turn: a small block of one peer,
+//! then of the next, so that all see the same machine. `peers-run --help`.
 
 mod driver;
 mod plot;
@@ -215,8 +215,9 @@ const PHASES: &[(&str, Phase)] = &[
 ];
 
 impl Bench {
-    /// So many turns, in each one block of every peer; who begins goes round, and the way alternates. A peer that takes too long
-    /// leaves, with fewer samples, and one that fails for good.
+    /// So many turns, in each one block of every peer; who begins goes round, and the way
+    /// alternates. A peer that takes too long leaves, with fewer samples, and one that fails for
+    /// good.
     fn turns(&mut self, turns: usize, mut work: impl FnMut(&mut Driver, usize, &mut Results) -> Outcome<()>) {
         let count = self.drivers.len();
         let mut spent = vec![0.0; count];
@@ -287,7 +288,8 @@ fn load(bench: &mut Bench) {
     });
 }
 
-/// Of accounts that were signed in just before: all rows are as warm as they can be, which is kind to who must look for them.
+/// Of accounts that were signed in just before: all rows are as warm as they can be, which is kind
+/// to who must look for them.
 fn sign_outs(bench: &mut Bench) {
     for (tokens, turns, short, block) in [(1, 75, 5, 4), (10, 75, 5, 4), (100, 100, 5, 1), (1000, 30, 2, 1)] {
         let turns = bench.of(turns, short);
@@ -372,8 +374,8 @@ fn bursts(bench: &mut Bench) {
     }
 }
 
-/// Cycles of signing in (untimed) and out, for the wanted time. Counted until all rows are deleted: so nothing is put off, and a
-/// queue of work that fills up lets callers through at just this pace.
+/// Cycles of signing in (untimed) and out, for the wanted time. Counted until all rows are deleted:
+/// so nothing is put off, and a queue of work that fills up lets callers through at just this pace.
 fn sustained(bench: &mut Bench) {
     let (seconds, cycle) = (bench.settings.sustained, bench.settings.cycle);
     // Accounts, seconds signing out, and seconds in all.
@@ -469,7 +471,8 @@ fn open_closed(bench: &mut Bench) {
     });
 }
 
-/// In a new process, after the old one was killed with work just done; who had signed out must be gone, the others must be there.
+/// In a new process, after the old one was killed with work just done; who had signed out must be
+/// gone, the others must be there.
 fn open_killed(bench: &mut Bench) {
     let rounds = bench.of(5, 2);
     let first = bench.new_accounts(64 * rounds as u64);

@@ -1,4 +1,5 @@
-//! Plots as SVG, by hand: readable in light and dark, with a logarithmic scale, as the peers are powers of ten apart.
+//! Plots as SVG, by hand: readable in light and dark, with a logarithmic scale, as the peers are
+//! powers of ten apart.
 
 use std::fmt::Write;
 

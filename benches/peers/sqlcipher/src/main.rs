@@ -1,4 +1,5 @@
-//! Speaks the line protocol for SQLCipher: the SQLite driver, built with another library in SQLite's place.
+//! Speaks the line protocol for SQLCipher: the SQLite driver, built with another library in
+//! SQLite's place.
 
 #[path = "../../plain/src/sqlite.rs"]
 mod sqlite;

@@ -122,7 +122,8 @@ fn beside_the_app_history_works_and_all_else_says_who_is_there() {
     assert_eq!(store.account(&account(1)).unwrap().len(), 0);
 }
 
-/// A session's sign-out alone is not on record under the account: whoever asks is told that nobody looked.
+/// A session's sign-out alone is not on record under the account: whoever asks is told that nobody
+/// looked.
 #[test]
 fn what_was_not_looked_at_is_said() {
     let site = ProgramFixture::with_store();

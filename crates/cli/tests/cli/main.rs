@@ -1,4 +1,5 @@
-//! The program `oubliette`, run as operators run it: what it does to a store, what it prints, and its exit codes.
+//! The program `oubliette`, run as operators run it: what it does to a store, what it prints, and
+//! its exit codes.
 //!
 //! Whatever it prints is searched for keys and tokens, and with `--json` has to be one JSON object.
 #![allow(unreachable_pub, reason = "this is no library")]

@@ -168,7 +168,8 @@ impl ProgramFixture {
     }
 }
 
-/// Signs accounts 1 to `count` in, each with a session, a subject and two tokens; the second half of them in tenant 2.
+/// Signs accounts 1 to `count` in, each with a session, a subject and two tokens; the second half
+/// of them in tenant 2.
 pub fn fill(store: &TokenStore, count: u32) {
     for number in 1..=count {
         let tenant = tenant(if number * 2 > count { 2 } else { 1 });
@@ -189,7 +190,8 @@ pub fn keys_of(value: &Value) -> Vec<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()
 }
 
-/// A cache as MSAL writes it, of one user with an access, a refresh and two ID tokens of two sessions, and an entry that cannot be read.
+/// A cache as MSAL writes it, of one user with an access, a refresh and two ID tokens of two
+/// sessions, and an entry that cannot be read.
 pub fn msal_cache(signed_in_at: SystemTime, secret: &str) -> String {
     let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap().as_secs();
     let at = seconds(signed_in_at);

@@ -49,7 +49,8 @@ fn a_store_of_another_user_is_left_alone() {
     site.ok(&["history"]);
 }
 
-/// A store that was not open for long looks like one whose clock has jumped: nothing is deleted for its age until somebody says which it is.
+/// A store that was not open for long looks like one whose clock has jumped: nothing is deleted for
+/// its age until somebody says which it is.
 #[test]
 fn a_sweep_by_a_clock_that_nobody_speaks_for_says_so_and_deletes_nobody() {
     let site = ProgramFixture::with_store();
