@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::model::random_id::SignInId;
 use crate::model::tag::{AccountTag, Slot, TenantTag};
-use crate::model::time::{Millis, millis};
+use crate::model::time::{Interval, millis};
 use crate::platform::sync::{Mutex, lock};
 
 /// The most that are remembered. A provider that is out of order for more accounts than that is
@@ -19,21 +19,22 @@ pub(super) type Held = (AccountTag, SignInId, TenantTag, Slot);
 #[derive(Default)]
 pub(super) struct Holds(Mutex<HashMap<Held, Hold>>);
 
+/// By the time that passes in this process, which nobody sets.
 struct Hold {
     failures: u32,
-    until: Millis,
+    until: Interval,
     /// From when nothing is left of it: a failure after that is the first one again.
-    forgotten: Millis,
+    forgotten: Interval,
 }
 
 impl Holds {
-    pub(super) fn is_held(&self, token: &Held, now: Millis) -> bool {
+    pub(super) fn is_held(&self, token: &Held, now: Interval) -> bool {
         lock(&self.0).get(token).is_some_and(|hold| hold.until > now)
     }
 
     /// Its refresh has failed: the next one not before `first`, twice that after the second
     /// failure, and so on up to `most`.
-    pub(super) fn failed(&self, token: Held, now: Millis, first: Duration, most: Duration) {
+    pub(super) fn failed(&self, token: Held, now: Interval, first: Duration, most: Duration) {
         let mut holds = lock(&self.0);
         let failures =
             holds.get(&token).filter(|hold| hold.forgotten > now).map_or(0, |hold| hold.failures);
@@ -72,18 +73,18 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_the_most_and_begin_anew_when_forgotten() {
-        let (holds, mut now) = (Holds::default(), 1000);
-        for pause in [30_000, 60_000, 100_000, 100_000] {
+        let (holds, mut now) = (Holds::default(), Interval::new(1000));
+        for pause in [30_000, 60_000, 100_000, 100_000].map(Interval::new) {
             holds.failed(token(1), now, FIRST, MOST_PAUSE);
-            assert!(
-                holds.is_held(&token(1), now + pause - 1) && !holds.is_held(&token(1), now + pause)
-            );
-            now += pause;
+            let end = now.saturating_add(pause);
+            assert!(holds.is_held(&token(1), end.saturating_sub(Interval::new(1))));
+            assert!(!holds.is_held(&token(1), end));
+            now = end;
         }
-        assert!(!holds.is_held(&token(2), 1000));
-        now += 100_000;
+        assert!(!holds.is_held(&token(2), Interval::new(1000)));
+        now = now.saturating_add(Interval::new(100_000));
         holds.failed(token(1), now, FIRST, MOST_PAUSE);
-        assert!(!holds.is_held(&token(1), now + 30_000));
+        assert!(!holds.is_held(&token(1), now.saturating_add(Interval::new(30_000))));
         holds.failed(token(1), now, FIRST, MOST_PAUSE);
         holds.done(&token(1));
         assert!(!holds.is_held(&token(1), now));
@@ -93,12 +94,15 @@ mod tests {
     fn they_stay_bounded_and_those_that_are_over_go_first() {
         let holds = Holds::default();
         let count = u32::try_from(MOST).unwrap();
-        (0..count / 2).for_each(|number| holds.failed(token(number), 0, FIRST, FIRST));
-        (count / 2..count).for_each(|number| holds.failed(token(number), 0, FIRST, MOST_PAUSE));
-        holds.failed(token(count), 70_000, FIRST, MOST_PAUSE);
+        (0..count / 2).for_each(|number| holds.failed(token(number), Interval::ZERO, FIRST, FIRST));
+        (count / 2..count)
+            .for_each(|number| holds.failed(token(number), Interval::ZERO, FIRST, MOST_PAUSE));
+        holds.failed(token(count), Interval::new(70_000), FIRST, MOST_PAUSE);
         assert_eq!(lock(&holds.0).len(), MOST / 2 + 1);
-        (0..2 * count).for_each(|number| holds.failed(token(number), 70_000, FIRST, MOST_PAUSE));
+        (0..2 * count).for_each(|number| {
+            holds.failed(token(number), Interval::new(70_000), FIRST, MOST_PAUSE)
+        });
         assert_eq!(lock(&holds.0).len(), MOST);
-        assert!(holds.is_held(&token(2 * count - 1), 70_001));
+        assert!(holds.is_held(&token(2 * count - 1), Interval::new(70_001)));
     }
 }

@@ -14,7 +14,7 @@ use super::request::{AccessRequest, Flow};
 use crate::model::error::{Error, Result as StoreResult};
 use crate::model::query::RefreshQuery;
 use crate::model::tag::TenantTag;
-use crate::model::time::{Millis, from_millis, millis, to_millis};
+use crate::model::time::{Interval, Millis, from_millis, millis, to_millis};
 use crate::model::token::AccessToken;
 use crate::observe::Acquisition;
 use crate::store::sign_in::LiveSignIn;
@@ -296,13 +296,14 @@ impl Turns {
             end
         });
         // Of a short life the jitter is a small part too.
-        let jitter = told.map_or(u64::MAX, |at| (end - at) / 4).min(millis(policy.jitter));
+        let jitter =
+            told.map_or(Interval::MAX, |at| end.since(at).part_of(4)).min(millis(policy.jitter));
         if now >= due || now.saturating_add(jitter) < due {
             return now >= due;
         }
         let mine =
             Acquiring::of(core).spread.hash_one((self.live.id_bytes(), end, token.scopes.len()));
-        now.saturating_add(mine % (jitter + 1)) >= due
+        now.saturating_add(Interval::new(mine % jitter.get().saturating_add(1))) >= due
     }
 
     /// When a token of that expiry is to be refreshed, if the provider does not say.

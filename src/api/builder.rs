@@ -448,7 +448,7 @@ struct Birth<'a> {
     disk: Box<dyn Disk>,
     key: &'a KeySource,
     growth: Growth,
-    now: u64,
+    now: Millis,
     forget: bool,
 }
 

@@ -6,7 +6,7 @@ use crate::ledger::Ledger;
 use crate::model::error::{Error, Result};
 use crate::model::sign_out::{Scope, ScopeKind};
 use crate::model::tag::TaggedScope;
-use crate::model::time::{Millis, from_millis};
+use crate::model::time::{Millis, from_millis, to_millis};
 use crate::platform::disk::Disk;
 use crate::rule::{Fence, NO_CUTOFF};
 use crate::store::identity;
@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime};
 /// which begins with a millisecond.
 const MORE_LOOKS: u32 = 8;
 
-const DAY: Millis = 24 * 3600 * 1000;
+const DAY: u64 = 24 * 3600 * 1000;
 
 /// The sign-outs that the ledger holds, as it was at one moment. Made by
 /// [`Builder::history`](crate::Builder::history), or of a few by
@@ -99,8 +99,9 @@ impl History {
     pub fn by_day(&self) -> BTreeMap<(SystemTime, ScopeKind), u64> {
         let mut counts = BTreeMap::new();
         for record in &self.records {
-            let millis = crate::model::time::to_millis(record.at);
-            *counts.entry((from_millis(millis - millis % DAY), record.kind)).or_default() += 1;
+            let at = to_millis(record.at).get();
+            let day = from_millis(Millis::new(at - at % DAY));
+            *counts.entry((day, record.kind)).or_default() += 1;
         }
         counts
     }

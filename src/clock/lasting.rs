@@ -15,11 +15,11 @@
 use std::time::{Duration, SystemTime};
 
 use crate::clock::Moment;
-use crate::model::time::{Millis, from_millis, millis, to_millis};
+use crate::model::time::{Interval, from_millis, millis, to_millis};
 use crate::model::token::{AccessToken, Token};
 
 /// Clocks are corrected by so much all the time.
-const JITTER: Millis = 1_000;
+const JITTER: Interval = Interval::new(1_000);
 
 /// When a token was stored.
 pub(crate) type Put = Moment;
@@ -35,7 +35,7 @@ pub(crate) struct Stored {
 pub(crate) struct Lasting {
     pub(crate) token: Token,
     /// How long it lasted from when it was stored, if that is known.
-    pub(crate) life: Option<Millis>,
+    pub(crate) life: Option<Interval>,
 }
 
 /// The token as it is to be read now; `None` if its age cannot be told.
@@ -44,24 +44,24 @@ pub(crate) fn settle(stored: Stored, now: &Moment) -> Option<Lasting> {
     let Some(put) = put else { return Some(Lasting { token, life: None }) };
     let life = life_of(&token, &put);
     if put.run != now.run {
-        let ahead = put.shown.saturating_sub(now.shown);
+        let ahead = put.shown.since(now.shown);
         // What lasts as long as its sign-in may be of any age.
         let is_told = ahead <= JITTER || life.is_none();
         let is_access = matches!(token, Token::Access(_));
-        bound(&mut token, &put, 0);
+        bound(&mut token, &put, Interval::ZERO);
         return (is_told || !is_access).then_some(Lasting { token, life });
     }
     let passed = now.passed.saturating_sub(put.passed);
     // What the clock should show, had it only gone on; never less than it does.
     let expected = put.shown.saturating_add(passed);
-    let back = expected.saturating_sub(now.shown);
-    bound(&mut token, &put, if back > JITTER { back } else { 0 });
+    let back = expected.since(now.shown);
+    bound(&mut token, &put, if back > JITTER { back } else { Interval::ZERO });
     Some(Lasting { token, life })
 }
 
 /// How long the token lasts from when it was stored, if it does not last for ever.
-pub(crate) fn life_of(token: &Token, put: &Put) -> Option<Millis> {
-    let until = |end: SystemTime| to_millis(end).saturating_sub(put.shown);
+pub(crate) fn life_of(token: &Token, put: &Put) -> Option<Interval> {
+    let until = |end: SystemTime| to_millis(end).since(put.shown);
     match token {
         Token::Access(token) => {
             let ends = [token.expires_at.map(until), token.lifetime.map(millis)];
@@ -74,10 +74,14 @@ pub(crate) fn life_of(token: &Token, put: &Put) -> Option<Millis> {
 
 /// Brings the token's times forward by what the clock has gone back, and its end to what its
 /// lifetime allows.
-fn bound(token: &mut Token, put: &Put, back: Millis) {
+fn bound(token: &mut Token, put: &Put, back: Interval) {
     let earlier = |time: &mut Option<SystemTime>| {
         *time = time.map(|time| {
-            if back == 0 { time } else { from_millis(to_millis(time).saturating_sub(back)) }
+            if back == Interval::ZERO {
+                time
+            } else {
+                from_millis(to_millis(time).saturating_sub(back))
+            }
         });
     };
     match token {
@@ -98,13 +102,13 @@ fn bound(token: &mut Token, put: &Put, back: Millis) {
 /// How long before its end a token is not given any more, whose end the clocks may put off by
 /// `skew`. Never more than half of the time from when it is to be refreshed to its end: else nobody
 /// would ever be given a token that lives for a few minutes.
-pub(crate) fn skew_of(token: &AccessToken, life: Option<Millis>, skew: Skew) -> Millis {
+pub(crate) fn skew_of(token: &AccessToken, life: Option<Interval>, skew: Skew) -> Interval {
     let end = token.expires_at.map(to_millis);
     let rest = end
         .zip(token.refresh_at)
-        .and_then(|(end, at)| end.checked_sub(to_millis(at)))
-        .filter(|rest| *rest > 0);
-    rest.map_or(Millis::MAX, |rest| rest / 2).min(skew.of(life))
+        .map(|(end, at)| end.since(to_millis(at)))
+        .filter(|rest| *rest > Interval::ZERO);
+    rest.map_or(Interval::MAX, |rest| rest.part_of(2)).min(skew.of(life))
 }
 
 /// What the clocks may differ by.
@@ -118,10 +122,12 @@ pub(crate) enum Skew {
 
 impl Skew {
     /// For a token that lasts so long.
-    pub(crate) fn of(self, life: Option<Millis>) -> Millis {
+    pub(crate) fn of(self, life: Option<Interval>) -> Interval {
         match self {
             Self::Set(skew) => millis(skew),
-            Self::Default(most) => life.map_or(Millis::MAX, |life| life / 10).min(millis(most)),
+            Self::Default(most) => {
+                life.map_or(Interval::MAX, |life| life.part_of(10)).min(millis(most))
+            }
         }
     }
 
@@ -138,45 +144,47 @@ mod tests {
     use super::*;
     use crate::model::id::ClientId;
     use crate::model::scopes::Scopes;
+    use crate::model::time::Millis;
     use crate::model::token::{IdToken, RefreshToken};
 
-    const DAY: Millis = 24 * HOUR;
-    const HOUR: Millis = 3_600_000;
-    const T: Millis = 1_800_000_000_000;
+    const DAY: u64 = 24 * HOUR;
+    const HOUR: u64 = 3_600_000;
+    const T: u64 = 1_800_000_000_000;
 
     fn client() -> ClientId {
         ClientId::new("client").unwrap()
     }
 
-    /// An access token that was got at `shown`, and lasts an hour.
-    fn access(shown: Millis, lifetime: bool) -> Token {
-        let token = AccessToken::new(client(), Scopes::default(), "at", from_millis(shown + HOUR));
-        let lifetime = lifetime.then(|| Duration::from_millis(HOUR));
-        AccessToken { lifetime, refresh_at: Some(from_millis(shown + HOUR / 2)), ..token }.into()
+    fn time(millis: u64) -> SystemTime {
+        from_millis(Millis::new(millis))
     }
 
-    fn refresh(shown: Millis) -> Token {
-        RefreshToken {
-            expires_at: Some(from_millis(shown + HOUR)),
-            ..RefreshToken::new(client(), "rt")
-        }
-        .into()
+    /// An access token that was got at `shown`, and lasts an hour.
+    fn access(shown: u64, lifetime: bool) -> Token {
+        let token = AccessToken::new(client(), Scopes::default(), "at", time(shown + HOUR));
+        let lifetime = lifetime.then(|| Duration::from_millis(HOUR));
+        AccessToken { lifetime, refresh_at: Some(time(shown + HOUR / 2)), ..token }.into()
+    }
+
+    fn refresh(shown: u64) -> Token {
+        RefreshToken { expires_at: Some(time(shown + HOUR)), ..RefreshToken::new(client(), "rt") }
+            .into()
     }
 
     /// How long the token is given from `now` on, by a clock that only goes on: `None` if it is not
     /// given at all.
-    fn left(token: &Token, put: Put, now: Moment) -> Option<Millis> {
+    fn left(token: &Token, put: Put, now: Moment) -> Option<u64> {
         let settled = settle(Stored { token: token.clone(), put: Some(put) }, &now)?.token;
         let end = match settled {
             Token::Access(token) => token.expires_at,
             Token::Refresh(token) => token.expires_at,
             Token::Id(_) => None,
         };
-        Some(to_millis(end.unwrap()).saturating_sub(now.shown))
+        Some(to_millis(end.unwrap()).since(now.shown).get())
     }
 
-    fn moment(shown: Millis, passed: Millis, run: u64) -> Moment {
-        Moment { shown, passed, run }
+    fn moment(shown: u64, passed: u64, run: u64) -> Moment {
+        Moment { shown: Millis::new(shown), passed: Interval::new(passed), run }
     }
 
     #[test]
@@ -190,7 +198,7 @@ mod tests {
             if let Token::Access(token) =
                 settle(Stored { token, put: Some(put) }, &now).unwrap().token
             {
-                assert_eq!(token.refresh_at, Some(from_millis(T + HOUR / 2)));
+                assert_eq!(token.refresh_at, Some(time(T + HOUR / 2)));
             }
         }
     }
@@ -258,14 +266,14 @@ mod tests {
                     1000 + passed,
                     run,
                 );
-                for token in [access(put.shown, true), access(put.shown, false)] {
+                for token in [access(put.shown.get(), true), access(put.shown.get(), false)] {
                     let left = left(&token, put, now).unwrap_or(0);
                     let is_told = run == 1 || at_read >= at_put;
                     assert!(
                         !is_told || left <= HOUR.saturating_sub(passed),
                         "{at_put} {at_read} {run} {minutes}: {left}"
                     );
-                    assert!(left <= HOUR + JITTER);
+                    assert!(left <= HOUR + JITTER.get());
                     given += usize::from(left > 0);
                 }
             }
@@ -296,9 +304,13 @@ mod tests {
     fn the_default_skew_is_a_tenth_of_a_life_at_most() {
         let default = Skew::Default(Duration::from_secs(300));
         assert_eq!(
-            [Some(300_000), Some(3_600_000), None].map(|life| default.of(life)),
+            [Some(300_000), Some(3_600_000), None]
+                .map(|life| default.of(life.map(Interval::new)).get()),
             [30_000, 300_000, 300_000]
         );
-        assert_eq!(Skew::Set(Duration::from_secs(300)).of(Some(300_000)), 300_000);
+        assert_eq!(
+            Skew::Set(Duration::from_secs(300)).of(Some(Interval::new(300_000))),
+            Interval::new(300_000)
+        );
     }
 }

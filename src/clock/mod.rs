@@ -11,7 +11,7 @@ pub(crate) mod trust;
 use crate::clock::trust::{Known, Trust};
 #[cfg(feature = "test-util")]
 use crate::model::time::from_millis;
-use crate::model::time::{Millis, millis, to_millis};
+use crate::model::time::{Interval, Millis, millis, to_millis};
 use crate::observe;
 #[cfg(feature = "test-util")]
 use crate::platform::sync::atomic::AtomicU64;
@@ -21,7 +21,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
 /// So far the clock has moved on before that is written down.
-const WORTH_A_ROW: Millis = 10 * 60 * 1000;
+const WORTH_A_ROW: Interval = Interval::new(10 * 60 * 1000);
 
 /// Where the store gets the time from.
 pub trait Clock: Send + Sync + 'static {
@@ -74,27 +74,27 @@ impl ManualClock {
     #[must_use]
     pub fn new(now: SystemTime) -> Self {
         Self(crate::platform::sync::Arc::new(Hands {
-            now: to_millis(now).into(),
+            now: to_millis(now).get().into(),
             elapsed: 0.into(),
         }))
     }
 
     /// Time goes by.
     pub fn advance(&self, by: Duration) {
-        self.0.elapsed.fetch_add(millis(by), Ordering::Relaxed);
-        self.0.now.fetch_add(millis(by), Ordering::Relaxed);
+        self.0.elapsed.fetch_add(millis(by).get(), Ordering::Relaxed);
+        self.0.now.fetch_add(millis(by).get(), Ordering::Relaxed);
     }
 
     /// Sets the clock, forwards or backwards, as somebody who corrects it: no time goes by.
     pub fn set(&self, now: SystemTime) {
-        self.0.now.store(to_millis(now), Ordering::Relaxed);
+        self.0.now.store(to_millis(now).get(), Ordering::Relaxed);
     }
 }
 
 #[cfg(feature = "test-util")]
 impl Clock for ManualClock {
     fn now(&self) -> SystemTime {
-        from_millis(self.0.now.load(Ordering::Relaxed))
+        from_millis(Millis::new(self.0.now.load(Ordering::Relaxed)))
     }
 
     fn elapsed(&self) -> Duration {
@@ -120,7 +120,7 @@ pub(crate) struct Moment {
     /// What the clock shows.
     pub(crate) shown: Millis,
     /// What has passed in `run`.
-    pub(crate) passed: Millis,
+    pub(crate) passed: Interval,
     pub(crate) run: u64,
 }
 
@@ -138,7 +138,7 @@ impl StoreClock {
     }
 
     /// What has passed in this process, since a moment of no meaning.
-    pub(crate) fn passed(&self) -> Millis {
+    pub(crate) fn passed(&self) -> Interval {
         millis(self.clock.elapsed())
     }
 
@@ -155,7 +155,7 @@ impl StoreClock {
         let time = trust.for_deletion(shown, passed);
         drop(trust);
         if self.was_held.swap(held.is_some(), Ordering::Relaxed) != held.is_some() {
-            observe::clock_held(held.map(Duration::from_millis));
+            observe::clock_held(held.map(Duration::from));
         }
         time
     }
@@ -164,7 +164,7 @@ impl StoreClock {
     /// for its age.
     pub(crate) fn held_by(&self) -> Option<Duration> {
         let held = self.trust().held_by(self.now(), self.passed());
-        held.map(Duration::from_millis)
+        held.map(Duration::from)
     }
 
     /// Somebody else, who can be believed, has said that it was this time at least.
@@ -212,6 +212,6 @@ impl StoreClock {
 
 impl std::fmt::Debug for StoreClock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "StoreClock({})", self.now())
+        write!(f, "StoreClock({})", self.now().get())
     }
 }

@@ -21,7 +21,7 @@
 //!
 //! A pure state machine: `tests` below go through every history of some steps.
 
-use crate::model::time::Millis;
+use crate::model::time::{Interval, Millis};
 
 /// What is known in an open store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,11 +29,11 @@ pub(crate) struct Trust {
     /// It was at least this time ...
     known: Millis,
     /// ... when so much had passed in this process.
-    when: Millis,
+    when: Interval,
     /// What the opening before showed, as long as ours has not shown less; and what had passed when
     /// ours began.
-    earlier: Option<(Millis, Millis)>,
-    bound: Millis,
+    earlier: Option<(Millis, Interval)>,
+    bound: Interval,
 }
 
 /// What one opening leaves for the next.
@@ -47,18 +47,18 @@ pub(crate) struct Known {
 
 impl Trust {
     /// Of a store that nothing is remembered of.
-    pub(crate) fn new(shown: Millis, passed: Millis, bound: Millis) -> Self {
+    pub(crate) fn new(shown: Millis, passed: Interval, bound: Interval) -> Self {
         Self { known: shown, when: passed, earlier: None, bound }
     }
 
     /// Takes over what the opening before has left.
-    pub(crate) fn remember(&mut self, left: Known, passed: Millis) {
+    pub(crate) fn remember(&mut self, left: Known, passed: Interval) {
         (self.known, self.when) = (left.known, passed);
         self.earlier = Some((left.shown, passed));
     }
 
     /// Whether two openings agree by now.
-    fn look(&mut self, shown: Millis, passed: Millis) {
+    fn look(&mut self, shown: Millis, passed: Interval) {
         let Some((earlier, began)) = self.earlier else { return };
         if shown < earlier {
             self.earlier = None;
@@ -74,7 +74,7 @@ impl Trust {
 
     /// Somebody else says that it was this time. Whoever is ahead of our clock by more than the
     /// bound says nothing that could be judged.
-    pub(crate) fn confirm(&mut self, told: Millis, shown: Millis, passed: Millis) {
+    pub(crate) fn confirm(&mut self, told: Millis, shown: Millis, passed: Interval) {
         if told > shown.saturating_add(self.bound) {
             return;
         }
@@ -85,23 +85,23 @@ impl Trust {
     }
 
     /// The time that something is deleted by.
-    pub(crate) fn for_deletion(&mut self, shown: Millis, passed: Millis) -> Millis {
+    pub(crate) fn for_deletion(&mut self, shown: Millis, passed: Interval) -> Millis {
         if self.held_by(shown, passed).is_some() { self.at(passed) } else { shown }
     }
 
     /// How far the clock is ahead of what is known, if that is more than the bound.
-    pub(crate) fn held_by(&mut self, shown: Millis, passed: Millis) -> Option<Millis> {
+    pub(crate) fn held_by(&mut self, shown: Millis, passed: Interval) -> Option<Interval> {
         self.look(shown, passed);
-        shown.checked_sub(self.at(passed)).filter(|ahead| *ahead > self.bound)
+        Some(shown.since(self.at(passed))).filter(|ahead| *ahead > self.bound)
     }
 
     /// What to leave for the next opening.
-    pub(crate) fn known(&mut self, shown: Millis, passed: Millis) -> Known {
+    pub(crate) fn known(&mut self, shown: Millis, passed: Interval) -> Known {
         self.look(shown, passed);
         Known { known: self.at(passed), shown }
     }
 
-    fn at(&self, passed: Millis) -> Millis {
+    fn at(&self, passed: Interval) -> Millis {
         self.known.saturating_add(passed.saturating_sub(self.when))
     }
 }
@@ -110,8 +110,8 @@ impl Trust {
 mod tests {
     use super::*;
 
-    const BOUND: Millis = 2;
-    const START: Millis = 100;
+    const BOUND: Interval = Interval::new(2);
+    const START: Millis = Millis::new(100);
 
     #[derive(Clone, Copy, Debug)]
     enum Step {
@@ -151,7 +151,7 @@ mod tests {
 
     impl World {
         fn new() -> Self {
-            let trust = Trust::new(START, 0, BOUND);
+            let trust = Trust::new(START, Interval::ZERO, BOUND);
             Self {
                 real: START,
                 offset: 0,
@@ -163,20 +163,20 @@ mod tests {
         }
 
         fn shown(&self) -> Millis {
-            self.real.checked_add_signed(self.offset).unwrap()
+            Millis::new(self.real.get().checked_add_signed(self.offset).unwrap())
         }
 
-        fn passed(&self) -> Millis {
-            self.real - self.began
+        fn passed(&self) -> Interval {
+            self.real.since(self.began)
         }
 
         fn step(&mut self, step: Step) {
             match step {
-                Step::Pass => self.real += 1,
+                Step::Pass => self.real = self.real.saturating_add(Interval::new(1)),
                 Step::Set(offset) => self.offset = offset,
                 Step::Told => {
                     self.trust.confirm(self.real, self.shown(), self.passed());
-                    if self.real <= self.shown() + BOUND {
+                    if self.real <= self.shown().saturating_add(BOUND) {
                         self.evidence.push((self.real.min(self.shown()), self.real));
                     }
                 }
@@ -186,12 +186,12 @@ mod tests {
                     // What was known goes on from what it was when it was left; the time in between
                     // is not known.
                     let known = self.known();
-                    self.real += 1;
+                    self.real = self.real.saturating_add(Interval::new(1));
                     self.began = self.real;
                     self.evidence = vec![(known, self.real)];
                     self.earlier = Some(reading);
-                    self.trust = Trust::new(self.shown(), 0, BOUND);
-                    self.trust.remember(left, 0);
+                    self.trust = Trust::new(self.shown(), Interval::ZERO, BOUND);
+                    self.trust.remember(left, Interval::ZERO);
                 }
             }
             // It is looked at all the time.
@@ -205,7 +205,11 @@ mod tests {
 
         /// The latest time that anything but this process's own clock speaks for.
         fn known(&self) -> Millis {
-            self.evidence.iter().map(|(time, since)| time + (self.real - since)).max().unwrap()
+            self.evidence
+                .iter()
+                .map(|(time, since)| time.saturating_add(self.real.since(*since)))
+                .max()
+                .unwrap()
         }
     }
 
@@ -233,8 +237,8 @@ mod tests {
             let mut trust = world.trust.clone();
             let time = trust.for_deletion(world.shown(), world.passed());
             assert!(
-                time <= world.known() + BOUND,
-                "{path:?}: deleted by {time}, known is {}",
+                time <= world.known().saturating_add(BOUND),
+                "{path:?}: deleted by {time:?}, known is {:?}",
                 world.known()
             );
             // Nor later than the clock shows, which may be behind for good reason.
@@ -263,35 +267,44 @@ mod tests {
         let mut world = World::new();
         world.step(Step::Set(10));
         for _ in 0..50 {
-            assert_eq!(world.trust.held_by(world.shown(), world.passed()), Some(10));
+            assert_eq!(world.trust.held_by(world.shown(), world.passed()), Some(Interval::new(10)));
             world.step(Step::Pass);
         }
         world.step(Step::Told);
         assert_eq!(
             world.trust.held_by(world.shown(), world.passed()),
-            Some(10),
+            Some(Interval::new(10)),
             "the provider says that it is earlier"
         );
         world.step(Step::Set(0));
         assert_eq!(world.trust.held_by(world.shown(), world.passed()), None);
         // Off for long: the next opening knows no more than this one left, and a login tells.
         world.step(Step::Reopen);
-        (world.real, world.began) = (world.real + 1000, world.began + 1000);
-        world.trust = Trust::new(world.shown(), 0, BOUND);
-        world.trust.remember(Known { known: START, shown: START }, 0);
+        [world.real, world.began] =
+            [world.real, world.began].map(|time| time.saturating_add(Interval::new(1000)));
+        world.trust = Trust::new(world.shown(), Interval::ZERO, BOUND);
+        world.trust.remember(Known { known: START, shown: START }, Interval::ZERO);
         assert!(world.trust.held_by(world.shown(), world.passed()).is_some());
         world.step(Step::Told);
         assert_eq!(world.trust.held_by(world.shown(), world.passed()), None);
     }
 
+    fn begun(shown: u64, passed: u64) -> Trust {
+        Trust::new(Millis::new(shown), Interval::new(passed), BOUND)
+    }
+
+    fn known_at(trust: &mut Trust, shown: u64, passed: u64) -> u64 {
+        trust.known(Millis::new(shown), Interval::new(passed)).known.get()
+    }
+
     #[test]
     fn two_openings_agree_after_a_while_and_one_that_shows_less_never() {
-        let left = Known { known: 100, shown: 150 };
+        let left = Known { known: Millis::new(100), shown: Millis::new(150) };
         for (shown, agrees) in [(150, true), (149, false), (400, true), (90, false)] {
-            let mut trust = Trust::new(shown, 7, BOUND);
-            trust.remember(left, 7);
-            let known: Vec<Millis> =
-                (0..4).map(|passed| trust.known(shown + passed, 7 + passed).known).collect();
+            let mut trust = begun(shown, 7);
+            trust.remember(left, Interval::new(7));
+            let known: Vec<u64> =
+                (0..4).map(|passed| known_at(&mut trust, shown + passed, 7 + passed)).collect();
             assert_eq!(
                 known,
                 if agrees { [100, 101, 152, 153] } else { [100, 101, 102, 103] },
@@ -299,25 +312,26 @@ mod tests {
             );
         }
         // Corrected before it was believed, and wrong again.
-        let mut trust = Trust::new(150, 0, BOUND);
-        trust.remember(left, 0);
+        let mut trust = begun(150, 0);
+        trust.remember(left, Interval::ZERO);
         assert_eq!(
             [(150, 0), (101, 1), (152, 2), (153, 3)]
-                .map(|(shown, passed)| trust.known(shown, passed).known),
+                .map(|(shown, passed)| known_at(&mut trust, shown, passed)),
             [100, 101, 102, 103]
         );
     }
 
     #[test]
     fn whoever_is_far_ahead_of_the_clock_says_nothing() {
-        let mut trust = Trust::new(100, 0, BOUND);
-        for (told, known) in [(1000, 120), (123, 120), (120 + BOUND, 120), (90, 120)] {
-            trust.confirm(told, 110, 20);
-            assert_eq!(trust.known(110, 20).known, known);
+        let mut trust = begun(100, 0);
+        for (told, expected) in [(1000, 120), (123, 120), (122, 120), (90, 120)] {
+            trust.confirm(Millis::new(told), Millis::new(110), Interval::new(20));
+            assert_eq!(known_at(&mut trust, 110, 20), expected);
         }
         // A jump that a provider confirms only in part stays one.
-        let mut trust = Trust::new(100, 0, BOUND);
-        trust.confirm(150, 200, 0);
-        assert_eq!((trust.known(200, 0).known, trust.held_by(200, 0)), (150, Some(50)));
+        let mut trust = begun(100, 0);
+        trust.confirm(Millis::new(150), Millis::new(200), Interval::ZERO);
+        assert_eq!(known_at(&mut trust, 200, 0), 150);
+        assert_eq!(trust.held_by(Millis::new(200), Interval::ZERO), Some(Interval::new(50)));
     }
 }

@@ -148,7 +148,7 @@ impl Ledger {
         if !is_quiet {
             return Err(Error::Poisoned(Part::Ledger));
         }
-        let plan = self.plan(0)?;
+        let plan = self.plan(Millis::EPOCH)?;
         let (name, key): (_, Arc<LedgerKey>) =
             (Self::file_name(&ledger_id), LedgerKey::new(key, &ledger_id).into());
         let mut file = Fresh::begin(&*self.disk, &name, key.clone(), ledger_id, 0)?;

@@ -128,8 +128,8 @@ impl Seal<'_> {
             Slot::Record(r) => {
                 let ((kind, tag), cutoff) = match r.what {
                     What::SignOut(scope, cutoff) => (kind_and_tag(scope), cutoff),
-                    What::Void => ((6, [0; TAG_LEN]), 0),
-                    What::Opened(opening) => ((7, *opening.as_bytes()), 0),
+                    What::Void => ((6, [0; TAG_LEN]), Millis::EPOCH),
+                    What::Opened(opening) => ((7, *opening.as_bytes()), Millis::EPOCH),
                 };
                 put(&mut rest, &r.position.get().to_be_bytes());
                 put(&mut rest, &r.in_group.to_be_bytes());
@@ -137,8 +137,8 @@ impl Seal<'_> {
                 put(&mut rest, &r.call_size.to_be_bytes());
                 put(&mut rest, &[kind, 0]);
                 put(&mut rest, &tag);
-                put(&mut rest, &cutoff.to_be_bytes());
-                put(&mut rest, &r.time.to_be_bytes());
+                put(&mut rest, &cutoff.get().to_be_bytes());
+                put(&mut rest, &r.time.get().to_be_bytes());
             }
         }
         let (signed, mac) = bytes.split_at_mut(SIGNED_BYTES);
@@ -213,7 +213,8 @@ impl Seal<'_> {
             [take(&mut rest)?, take(&mut rest)?, take(&mut rest)?].map(u16::from_be_bytes);
         let [kind, _] = take(&mut rest)?;
         let tag = take(&mut rest)?;
-        let [cutoff, time] = [take(&mut rest)?, take(&mut rest)?].map(u64::from_be_bytes);
+        let [cutoff, time] =
+            [take(&mut rest)?, take(&mut rest)?].map(|time| Millis::new(u64::from_be_bytes(time)));
         let what = match kind {
             6 => What::Void,
             7 => What::Opened(Opening::from_bytes(tag)),
@@ -245,7 +246,7 @@ impl Header {
         put(&mut rest, &self.kept.to_be_bytes());
         put(&mut rest, &self.tail.get().to_be_bytes());
         put(&mut rest, &self.floor.get().to_be_bytes());
-        put(&mut rest, &self.known_since.to_be_bytes());
+        put(&mut rest, &self.known_since.get().to_be_bytes());
         let (signed, tag) = bytes.split_at_mut(HEADER_SIGNED);
         tag.copy_from_slice(&key.mac.tag(&[b"header", signed]));
         bytes
@@ -281,7 +282,7 @@ impl Header {
                 kept: u32::from_be_bytes(take(&mut rest)?),
                 tail: Position::new(u64::from_be_bytes(take(&mut rest)?)),
                 floor: Position::new(u64::from_be_bytes(take(&mut rest)?)),
-                known_since: u64::from_be_bytes(take(&mut rest)?),
+                known_since: Millis::new(u64::from_be_bytes(take(&mut rest)?)),
             })
         }();
         let header = header

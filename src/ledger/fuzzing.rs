@@ -108,7 +108,8 @@ impl LedgerFile {
     #[must_use]
     pub fn header(&self, header: &FileHeader) -> Vec<u8> {
         let FileHeader { serial, chunk, kept, tail, floor, known_since } = *header;
-        let [tail, floor] = [tail, floor].map(Position::new);
+        let ([tail, floor], known_since) =
+            ([tail, floor].map(Position::new), Millis::new(known_since));
         Header { ledger_id: ID, serial, chunk, kept, tail, floor, known_since }
             .encode(&self.key)
             .to_vec()
@@ -121,7 +122,7 @@ impl LedgerFile {
     pub fn read_header(&self, file: &[u8]) -> Result<FileHeader> {
         let Header { serial, chunk, kept, tail, floor, known_since, .. } =
             Header::decode(file, &self.key, ID)?;
-        let [tail, floor] = [tail, floor].map(Position::get);
+        let ([tail, floor], known_since) = ([tail, floor].map(Position::get), known_since.get());
         Ok(FileHeader { serial, chunk, kept, tail, floor, known_since })
     }
 
@@ -200,22 +201,23 @@ impl LedgerFile {
 fn from_record(record: &Record) -> SlotRecord {
     let ((kind, tag), cutoff) = match record.what {
         What::SignOut(scope, cutoff) => (kind_and_tag(scope), cutoff),
-        What::Void => ((6, [0; 16]), 0),
-        What::Opened(opening) => ((7, *opening.as_bytes()), 0),
+        What::Void => ((6, [0; 16]), Millis::EPOCH),
+        What::Opened(opening) => ((7, *opening.as_bytes()), Millis::EPOCH),
     };
     let Record { in_group, in_call, call_size, position, time, .. } = *record;
-    let position = position.get();
+    let (position, time, cutoff) = (position.get(), time.get(), cutoff.get());
     SlotRecord { in_group, in_call, call_size, position, time, kind, tag, cutoff }
 }
 
 fn to_record(record: &SlotRecord) -> Option<Record> {
     let SlotRecord { in_group, in_call, call_size, position, time, kind, tag, cutoff } = *record;
+    let (position, time, cutoff) =
+        (Position::new(position), Millis::new(time), Millis::new(cutoff));
     let what = match kind {
         6 => What::Void,
         7 => What::Opened(Opening::from_bytes(tag)),
         _ => What::SignOut(scope_of(kind, tag)?, cutoff),
     };
-    let position = Position::new(position);
     Some(Record { in_group, in_call, call_size, position, time, what })
 }
 
@@ -233,7 +235,7 @@ impl SignedIn {
     /// Its time.
     #[must_use]
     pub fn time(&self) -> u64 {
-        self.0.time
+        self.0.time.get()
     }
 }
 
@@ -265,14 +267,14 @@ impl LedgerOn {
     ///
     /// # Errors
     /// As signing in.
-    pub fn sign_in(&self, now: Millis, time: Millis, tags: [[u8; 16]; 4]) -> Result<SignedIn> {
-        self.0.begin(now)?;
+    pub fn sign_in(&self, now: u64, time: u64, tags: [[u8; 16]; 4]) -> Result<SignedIn> {
+        self.0.begin(Millis::new(now))?;
         let [account, tenant, session, subject] = tags;
         let (opening, as_of) = (self.0.opening(), self.0.synced());
         Ok(SignedIn(Life {
             opening,
             as_of,
-            time,
+            time: Millis::new(time),
             account: AccountTag::from_bytes(account),
             other: None,
             tenant: TenantTag::from_bytes(tenant),
@@ -285,10 +287,10 @@ impl LedgerOn {
     ///
     /// # Errors
     /// As signing out.
-    pub fn stand(&self, scopes: &[(u8, [u8; 16])], cutoff: Millis, now: Millis) -> Result<u64> {
+    pub fn stand(&self, scopes: &[(u8, [u8; 16])], cutoff: u64, now: u64) -> Result<u64> {
         let scopes: Vec<TaggedScope> =
             scopes.iter().filter_map(|(kind, tag)| scope_of(*kind, *tag)).collect();
-        self.0.stand(&scopes, cutoff, now).map(|span| span.last.get())
+        self.0.stand(&scopes, Millis::new(cutoff), Millis::new(now)).map(|span| span.last.get())
     }
 
     /// Waits until the position is durable.
@@ -303,8 +305,8 @@ impl LedgerOn {
     ///
     /// # Errors
     /// As the sweep.
-    pub fn compact(&self, oldest: Millis) -> Result<bool> {
-        self.0.compact(oldest)
+    pub fn compact(&self, oldest: u64) -> Result<bool> {
+        self.0.compact(Millis::new(oldest))
     }
 
     /// The highest synced position.
@@ -317,7 +319,7 @@ impl LedgerOn {
     #[must_use]
     pub fn horizon(&self) -> (u64, u64) {
         let (floor, known_since) = self.0.horizon();
-        (floor.get(), known_since)
+        (floor.get(), known_since.get())
     }
 
     /// Whether the rule says that the sign-in has ended.
@@ -328,8 +330,8 @@ impl LedgerOn {
 
     /// Whether a sign-out that came at `since` or later covers a sign-in of that time.
     #[must_use]
-    pub fn is_covered_since(&self, sign_in: &SignedIn, since: Millis) -> bool {
-        self.0.fences().is_covered_since(&sign_in.0, since)
+    pub fn is_covered_since(&self, sign_in: &SignedIn, since: u64) -> bool {
+        self.0.fences().is_covered_since(&sign_in.0, Millis::new(since))
     }
 
     /// All fences that decide something, in order of position.
@@ -338,7 +340,7 @@ impl LedgerOn {
         let fences = self.0.fences().in_order().into_iter();
         let standing = fences.map(|(scope, fence)| {
             let (kind, tag) = kind_and_tag(scope);
-            Standing { kind, tag, position: fence.position.get(), cutoff: fence.cutoff }
+            Standing { kind, tag, position: fence.position.get(), cutoff: fence.cutoff.get() }
         });
         standing.collect()
     }

@@ -16,6 +16,7 @@ use super::format::{HEADER_BYTES, Header, LedgerKey, Record, SLOT_BYTES, Seal, S
 use crate::model::error::{Error, Part, Result};
 use crate::model::position::Position;
 use crate::model::random_id::LedgerId;
+use crate::model::time::Millis;
 
 /// What was found.
 #[derive(Debug)]
@@ -380,7 +381,7 @@ fn without_torn_calls(group: &[Slot], first: Position) -> Vec<Slot> {
                 in_call: 0,
                 call_size: 1,
                 position: first.plus(place),
-                time: 0,
+                time: Millis::EPOCH,
                 what: What::Void,
             }));
         }

@@ -6,6 +6,7 @@ use super::*;
 use crate::model::position::{Opening, Position};
 use crate::model::random_id::LedgerId;
 use crate::model::tag::{AccountTag, TenantTag};
+use crate::model::time::Millis;
 use crate::rule::Life;
 use crate::store::location::Place;
 use crate::testing::machine::Machine;
@@ -17,13 +18,17 @@ fn key() -> Key {
     Key::init(|bytes| bytes.fill(3))
 }
 
+fn at(time: u64) -> Millis {
+    Millis::new(time)
+}
+
 fn account(number: u8) -> TaggedScope {
     TaggedScope::Account(AccountTag::filled(number))
 }
 
 fn new_machine() -> Machine {
     let machine = Machine::new();
-    Ledger::create(&*machine.disk().unwrap(), ID, &key(), GROWTH, 5).unwrap();
+    Ledger::create(&*machine.disk().unwrap(), ID, &key(), GROWTH, at(5)).unwrap();
     machine
 }
 
@@ -33,7 +38,7 @@ fn open(machine: &Machine) -> Result<Ledger> {
 
 fn open_as(machine: &Machine, id: LedgerId) -> Result<Ledger> {
     let ledger = Ledger::read(machine.disk().unwrap(), id, &key(), GROWTH)?.settle()?;
-    ledger.begin(6)?;
+    ledger.begin(at(6))?;
     Ok(ledger)
 }
 
@@ -54,7 +59,7 @@ fn append(ledger: &Ledger, calls: &[&[u8]]) {
         .iter()
         .map(|call| {
             ledger
-                .stand(&call.iter().map(|n| account(*n)).collect::<Vec<_>>(), NO_CUTOFF, 7)
+                .stand(&call.iter().map(|n| account(*n)).collect::<Vec<_>>(), NO_CUTOFF, at(7))
                 .unwrap()
         })
         .collect();
@@ -209,7 +214,7 @@ fn every_foreign_slot_is_damage() {
         // The same records in a ledger of another id, under the same key.
         let machine = Machine::new();
         let id = LedgerId::filled(8);
-        Ledger::create(&*machine.disk().unwrap(), id, &key(), GROWTH, 5).unwrap();
+        Ledger::create(&*machine.disk().unwrap(), id, &key(), GROWTH, at(5)).unwrap();
         let ledger = open_as(&machine, id).unwrap();
         append(&ledger, &[&[1]]);
         append(&ledger, &[&[2], &[3, 4, 5]]);
@@ -344,7 +349,7 @@ fn a_death_at_any_call_while_appending_loses_nothing_acknowledged() {
             *acknowledged.lock().unwrap() = 0;
             for number in 1..=20 {
                 match ledger
-                    .stand(&[account(number), account(number + 100)], NO_CUTOFF, 7)
+                    .stand(&[account(number), account(number + 100)], NO_CUTOFF, at(7))
                     .map(|span| ledger.wait(span.last))
                 {
                     Ok(Ok(())) => *acknowledged.lock().unwrap() = number,
@@ -377,7 +382,9 @@ fn a_failed_sync_poisons_and_everybody_waiting_is_told() {
         .map(|number| {
             let ledger = ledger.clone();
             std::thread::spawn(move || {
-                ledger.stand(&[account(number)], NO_CUTOFF, 7).map(|span| ledger.wait(span.last))
+                ledger
+                    .stand(&[account(number)], NO_CUTOFF, at(7))
+                    .map(|span| ledger.wait(span.last))
             })
         })
         .collect();
@@ -393,7 +400,7 @@ fn a_failed_sync_poisons_and_everybody_waiting_is_told() {
     assert_eq!(gone(&ledger).len(), indeterminate, "the fences stand");
     machine.set_failing_syncs(false);
     assert!(
-        matches!(ledger.stand(&[account(1)], NO_CUTOFF, 7), Err(Error::Poisoned(Part::Ledger))),
+        matches!(ledger.stand(&[account(1)], NO_CUTOFF, at(7)), Err(Error::Poisoned(Part::Ledger))),
         "nothing is tried again"
     );
 }
@@ -408,7 +415,10 @@ fn a_full_disk_leaves_the_reserve() {
     for number in 0..reserve {
         append(&ledger, &[&[number as u8 + 1]]);
     }
-    assert!(matches!(ledger.stand(&[account(99)], NO_CUTOFF, 7), Err(Error::Full(Part::Ledger))));
+    assert!(matches!(
+        ledger.stand(&[account(99)], NO_CUTOFF, at(7)),
+        Err(Error::Full(Part::Ledger))
+    ));
     assert_eq!(gone(&ledger).len() as u64, reserve, "what is refused does not stand");
     machine.set_full(false);
     append(&ledger, &[&[99]]);
@@ -420,8 +430,9 @@ fn a_full_disk_leaves_the_reserve() {
 /// The as-ofs that sign-ins between the sign-outs of [`busy`] have, and their accounts and times.
 fn cast() -> impl Iterator<Item = (u8, Position, Millis)> {
     (0..4).flat_map(|account| {
-        (1..=37)
-            .flat_map(move |as_of| (0..6).map(move |time| (account, Position::new(as_of), time)))
+        (1..=37).flat_map(move |as_of| {
+            (0..6).map(move |time| (account, Position::new(as_of), at(time)))
+        })
     })
 }
 
@@ -446,8 +457,8 @@ fn busy(machine: &Machine) -> (Ledger, Opening) {
     let ledger = open(machine).unwrap();
     for number in 0..36u64 {
         let scope = if number == 17 { TaggedScope::Everybody } else { account((number % 3) as u8) };
-        let cutoff = if number % 4 == 0 { NO_CUTOFF } else { number % 5 };
-        let span = ledger.stand(&[scope], cutoff, 100 + number).unwrap();
+        let cutoff = if number % 4 == 0 { NO_CUTOFF } else { at(number % 5) };
+        let span = ledger.stand(&[scope], cutoff, at(100 + number)).unwrap();
         ledger.wait(span.last).unwrap();
     }
     let opening = ledger.opening();
@@ -459,16 +470,16 @@ fn compaction_changes_no_verdict() {
     let machine = new_machine();
     let (ledger, opening) = busy(&machine);
     let (before, bytes) = (verdicts(&ledger, opening), file(&machine).len());
-    assert!(ledger.compact(0).unwrap());
+    assert!(ledger.compact(at(0)).unwrap());
     assert!(file(&machine).len() < bytes);
     assert_eq!(verdicts(&ledger, opening), before);
-    assert!(!ledger.compact(0).unwrap(), "there is nothing more to gain");
+    assert!(!ledger.compact(at(0)).unwrap(), "there is nothing more to gain");
     append(&ledger, &[&[77], &[78, 79]]);
-    assert_eq!((ledger.synced(), ledger.horizon()), (Position::new(40), (Position::ZERO, 5)));
+    assert_eq!((ledger.synced(), ledger.horizon()), (Position::new(40), (Position::ZERO, at(5))));
     drop(ledger);
     machine.cut_power(1);
     let ledger = open(&machine).unwrap();
-    assert_eq!((ledger.synced(), ledger.horizon()), (Position::new(41), (Position::ZERO, 5)));
+    assert_eq!((ledger.synced(), ledger.horizon()), (Position::new(41), (Position::ZERO, at(5))));
     assert_eq!(verdicts(&ledger, opening), before);
     assert!([77, 78, 79].iter().all(|n| gone(&ledger).contains(n)));
 }
@@ -481,7 +492,7 @@ fn compaction_forgets_no_time_of_a_sign_out_that_refuses_an_import() {
     let sign_out = |time, count| {
         let ledger = open(&machine).unwrap();
         for _ in 0..count {
-            ledger.wait(ledger.stand(&[account(1)], NO_CUTOFF, time).unwrap().last).unwrap();
+            ledger.wait(ledger.stand(&[account(1)], NO_CUTOFF, at(time)).unwrap().last).unwrap();
         }
         ledger
     };
@@ -490,16 +501,16 @@ fn compaction_forgets_no_time_of_a_sign_out_that_refuses_an_import() {
     let life = Life {
         opening: ledger.opening(),
         as_of: Position::new(99),
-        time: 745,
+        time: at(745),
         account: AccountTag::filled(1),
         other: None,
         tenant: TenantTag::filled(0),
         session: None,
         subject: None,
     };
-    let is_refused = |ledger: &Ledger, time| ledger.fences().is_covered_since(&life, time);
+    let is_refused = |ledger: &Ledger, time| ledger.fences().is_covered_since(&life, at(time));
     assert!(is_refused(&ledger, 745) && !is_refused(&ledger, 1001));
-    assert!(ledger.compact(0).unwrap());
+    assert!(ledger.compact(at(0)).unwrap());
     assert!(is_refused(&ledger, 745) && !is_refused(&ledger, 1001), "it was signed out at 1000");
     drop(ledger);
     let ledger = open(&machine).unwrap();
@@ -511,13 +522,13 @@ fn what_is_dropped_for_its_age_still_covers_everybody_older() {
     let machine = new_machine();
     let (ledger, opening) = busy(&machine);
     let before = verdicts(&ledger, opening);
-    assert!(ledger.compact(120).unwrap());
+    assert!(ledger.compact(at(120)).unwrap());
     let check = |ledger: &Ledger| {
         // Everybody older than the newest record that was dropped for its age is dead now; about
         // the others nothing changed. (That record is everybody's, at 19: newer ones of the
         // accounts hide the two behind it.)
         let (floor, known_since) = ledger.horizon();
-        assert_eq!((floor, known_since), (Position::new(19), 117));
+        assert_eq!((floor, known_since), (Position::new(19), at(117)));
         for (((_, as_of, _), is), was) in cast().zip(verdicts(ledger, opening)).zip(&before) {
             assert_eq!(is, as_of < floor || *was);
         }
@@ -535,7 +546,7 @@ fn a_death_at_any_call_while_compacting_changes_no_verdict() {
     let before = verdicts(&ledger, opening);
     let deaths = at_every_death(
         &machine,
-        |ledger| drop(ledger.compact(0)),
+        |ledger| drop(ledger.compact(at(0))),
         |ledger, calls| {
             assert_eq!(verdicts(ledger, opening), before, "after {calls} calls");
             append(ledger, &[&[77]]);
@@ -552,7 +563,7 @@ fn a_compaction_whose_switch_failed_poisons() {
         let machine = new_machine();
         let (ledger, _) = busy(&machine);
         machine.die_after(calls);
-        let result = ledger.compact(0);
+        let result = ledger.compact(at(0));
         machine.die_after(u64::MAX);
         match result {
             Ok(true) => done += 1,
@@ -563,7 +574,7 @@ fn a_compaction_whose_switch_failed_poisons() {
             }
             Err(Error::Poisoned(Part::Ledger)) => {
                 assert!(matches!(
-                    ledger.stand(&[account(77)], NO_CUTOFF, 7),
+                    ledger.stand(&[account(77)], NO_CUTOFF, at(7)),
                     Err(Error::Poisoned(Part::Ledger))
                 ));
                 poisoned += 1;
@@ -586,13 +597,13 @@ fn compaction_leaves_no_record_out_for_one_that_a_crash_takes() {
         let (ledger, opening) = busy(&machine);
         append(&ledger, &[&[50]]);
         let as_of = ledger.synced().previous();
-        ledger.stand(&[account(50)], NO_CUTOFF, 200).unwrap();
-        assert!(ledger.compact(0).unwrap());
+        ledger.stand(&[account(50)], NO_CUTOFF, at(200)).unwrap();
+        assert!(ledger.compact(at(0)).unwrap());
         machine.cut_power(seed);
         let life = Life {
             opening,
             as_of,
-            time: 150,
+            time: at(150),
             account: AccountTag::filled(50),
             other: None,
             tenant: TenantTag::filled(0),
@@ -613,7 +624,7 @@ fn sign_outs_go_on_while_the_ledger_is_compacted() {
         let before = verdicts(&ledger, opening);
         hold(&machine, true);
         std::thread::scope(|scope| {
-            let compaction = scope.spawn(|| ledger.compact(0));
+            let compaction = scope.spawn(|| ledger.compact(at(0)));
             machine.wait_held();
             append(&ledger, &[&[77], &[78, 79]]);
             // More than the old file has room for: it grows meanwhile.
@@ -666,7 +677,7 @@ fn a_check_sees_a_changed_byte_wherever_it_is() {
 #[test]
 fn changed_kept_records_are_damage() {
     let machine = new_machine();
-    assert!(busy(&machine).0.compact(0).unwrap());
+    assert!(busy(&machine).0.compact(at(0)).unwrap());
     let whole = file(&machine);
     let header = Header::decode(&whole, &LedgerKey::new(&key(), &ID), ID).unwrap();
     let (kept, serial) = (header.kept as usize, header.serial);
@@ -695,7 +706,9 @@ fn threads_share_syncs_and_all_are_durable() {
     let spawn = |number: u8| {
         let ledger = ledger.clone();
         std::thread::spawn(move || {
-            ledger.stand(&[account(number)], NO_CUTOFF, 7).and_then(|span| ledger.wait(span.last))
+            ledger
+                .stand(&[account(number)], NO_CUTOFF, at(7))
+                .and_then(|span| ledger.wait(span.last))
         })
     };
     let first = spawn(1);
@@ -736,7 +749,7 @@ fn a_look_sees_what_opening_would_and_changes_nothing() {
             ledger.fences().in_order(),
             "{written:05b}: openings and voided records are no sign-outs"
         );
-        assert_eq!((seen.end, seen.known_since), (ledger.synced(), 5));
+        assert_eq!((seen.end, seen.known_since), (ledger.synced(), at(5)));
     }
     let mut bytes = whole;
     bytes[slot_range(3)].copy_from_slice(&filler(3));

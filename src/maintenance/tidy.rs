@@ -195,13 +195,13 @@ fn tidy_rows(
                 // We hold the lock: nobody is writing it.
                 Ok(None) | Err(Error::Tampered(_)) => {
                     tidied.tampered += 1;
-                    Some(0)
+                    Some(Millis::EPOCH)
                 }
                 Err(error) => return Err(error),
             };
             if end.is_some_and(|end| end < now) {
                 tidied.live_bytes -= size;
-                tidied.expired_tokens += u64::from(end != Some(0));
+                tidied.expired_tokens += u64::from(end != Some(Millis::EPOCH));
                 // Its parts at once: the sign-in lives, and half a token that a crash left would
                 // read as tampering.
                 let mut batch = Batch::default();
@@ -225,7 +225,7 @@ fn end_of(Stored { token, put }: &Stored) -> Option<Millis> {
             let lasts =
                 token.lifetime.zip(*put).map(|(life, put)| put.shown.saturating_add(millis(life)));
             let end = [token.expires_at.map(to_millis), lasts].into_iter().flatten().min();
-            end.map(|end| end.max(token.extended_expires_at.map_or(0, to_millis)))
+            end.map(|end| end.max(token.extended_expires_at.map_or(Millis::EPOCH, to_millis)))
         }
         Token::Refresh(token) => token.expires_at.map(to_millis),
         Token::Id(_) => None,

@@ -25,7 +25,7 @@ use crate::model::random_id::{Generation, LedgerId, SignInId, StoreId};
 use crate::model::scopes::{Partition, Scopes};
 use crate::model::secret::Secret;
 use crate::model::tag::AccountTag;
-use crate::model::time::{Millis, from_millis, millis, to_millis};
+use crate::model::time::{Interval, Millis, from_millis, millis, to_millis};
 use crate::model::token::{AccessToken, IdToken, RefreshToken, Token};
 use crate::platform::wipe::Wiped;
 use crate::rows::codec;
@@ -352,12 +352,15 @@ impl Rows {
 
     /// What is known of the time, for later openings.
     pub(crate) fn seal_known(&self, key: &[u8], known: &Known) -> Result<Vec<u8>> {
-        self.seal_two(b"known-time", b'K', key, [known.known, known.shown])
+        self.seal_two(b"known-time", b'K', key, [known.known.get(), known.shown.get()])
     }
 
     /// Opens it; `None` if it is not as it was written.
     pub(crate) fn open_known(&self, key: &[u8], value: &[u8]) -> Option<Known> {
-        self.open_two(b"known-time", b'K', key, value).map(|[known, shown]| Known { known, shown })
+        self.open_two(b"known-time", b'K', key, value).map(|times| {
+            let [known, shown] = times.map(Millis::new);
+            Known { known, shown }
+        })
     }
 
     /// What a move brought, for later openings.
@@ -631,9 +634,9 @@ impl<'a> TokenWire<'a> {
 struct TokenWire2<'a> {
     #[serde(borrow)]
     fields: TokenWire<'a>,
-    lifetime: Option<Millis>,
+    lifetime: Option<Interval>,
     /// What the clock showed, the process, and what had passed in it.
-    put: Option<(Millis, u64, Millis)>,
+    put: Option<(Millis, u64, Interval)>,
 }
 
 impl<'a> TokenWire2<'a> {
@@ -663,7 +666,7 @@ fn decode_token(format: u8, body: &[u8]) -> Option<Stored> {
     token_of(fields, lifetime).map(|token| Stored { token, put })
 }
 
-fn token_of(wire: TokenWire<'_>, lifetime: Option<Millis>) -> Option<Token> {
+fn token_of(wire: TokenWire<'_>, lifetime: Option<Interval>) -> Option<Token> {
     let client_id = ClientId::new(wire.client).ok()?;
     let tenant = wire.tenant.map(TenantId::new).transpose().ok()?;
     let partition = Partition::from_bytes(wire.partition)?;
@@ -675,7 +678,7 @@ fn token_of(wire: TokenWire<'_>, lifetime: Option<Millis>) -> Option<Token> {
             tenant,
             resource: wire.resource.map(Into::into),
             token_type: wire.token_type.into(),
-            lifetime: lifetime.map(Duration::from_millis),
+            lifetime: lifetime.map(Duration::from),
             refresh_at: wire.refresh_at.map(from_millis),
             extended_expires_at: wire.extended_expires_at.map(from_millis),
             partition,

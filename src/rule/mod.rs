@@ -93,13 +93,13 @@ impl Life {
 mod tests {
     use super::*;
 
-    fn life(as_of: u64, time: Millis) -> Life {
+    fn life(as_of: u64, time: u64) -> Life {
         let (account, tenant) = (AccountTag::filled(1), TenantTag::filled(2));
         let session = Some(SessionTag::filled(3));
         Life {
             opening: Opening::filled(0),
             as_of: Position::new(as_of),
-            time,
+            time: Millis::new(time),
             account,
             other: None,
             tenant,
@@ -109,12 +109,12 @@ mod tests {
     }
 
     fn fence(position: u64, cutoff: Millis) -> Fence {
-        Fence { position: Position::new(position), cutoff, time: 1000 }
+        Fence { position: Position::new(position), cutoff, time: Millis::new(1000) }
     }
 
     fn fences() -> Fences {
         let mut fences = Fences::default();
-        fences.open(Position::ZERO, Opening::filled(0), 0);
+        fences.open(Position::ZERO, Opening::filled(0), Millis::EPOCH);
         fences
     }
 
@@ -122,8 +122,8 @@ mod tests {
     fn a_sign_in_of_an_unknown_opening_or_beyond_its_end_is_dead() {
         let mut fences = Fences::default();
         assert!(fences.is_dead(&life(0, 0)));
-        fences.open(Position::new(3), Opening::filled(0), 0);
-        fences.open(Position::new(6), Opening::filled(1), 0);
+        fences.open(Position::new(3), Opening::filled(0), Millis::EPOCH);
+        fences.open(Position::new(6), Opening::filled(1), Millis::EPOCH);
         let of = |opening, as_of| Life { opening: Opening::filled(opening), ..life(as_of, 0) };
         let dead: Vec<bool> = (0..9).map(|as_of| fences.is_dead(&of(0, as_of))).collect();
         assert_eq!(dead, [true, true, true, false, false, false, true, true, true]);
@@ -135,8 +135,8 @@ mod tests {
     /// Every list of up to so many fences of these scopes, with every cutoff, by clocks that jump
     /// in between.
     fn lists(scopes: &[TaggedScope], most: u64) -> Vec<Vec<(TaggedScope, Fence)>> {
-        const CUTOFFS: [Millis; 4] = [10, 20, 30, NO_CUTOFF];
-        const TIMES: [Millis; 3] = [8, 22, 40];
+        const CUTOFFS: [Millis; 4] = [Millis::new(10), Millis::new(20), Millis::new(30), NO_CUTOFF];
+        const TIMES: [Millis; 3] = [Millis::new(8), Millis::new(22), Millis::new(40)];
         let mut lists = vec![Vec::<(TaggedScope, Fence)>::new()];
         for position in (1..=most).map(Position::new) {
             let shorter: Vec<_> = lists
@@ -170,8 +170,9 @@ mod tests {
             list.iter().for_each(|(scope, fence)| fences.stand(*scope, *fence));
             for (as_of, time) in (0..=3).flat_map(|a| [5, 9, 15, 21, 25, 35, 45].map(|t| (a, t))) {
                 let life = life(as_of, time);
-                let covers =
-                    |f: &Fence| f.position > life.as_of && (time <= f.cutoff || time > f.time);
+                let covers = |f: &Fence| {
+                    f.position > life.as_of && (life.time <= f.cutoff || life.time > f.time)
+                };
                 let covered = |scope: TaggedScope, end: u64| {
                     list.iter().any(|(s, f)| *s == scope && f.position.get() <= end && covers(f))
                 };
@@ -197,7 +198,7 @@ mod tests {
         let mut fences = fences();
         fences.stand(
             TaggedScope::Session(SessionTag::filled(3)),
-            Fence { position: Position::new(5), cutoff: 60, time: 100 },
+            Fence { position: Position::new(5), cutoff: Millis::new(60), time: Millis::new(100) },
         );
         let is_dead = |time| fences.is_dead(&life(4, time));
         assert_eq!([60, 61, 100, 101, 86_400_000].map(is_dead), [true, false, false, true, true]);

@@ -203,6 +203,7 @@ fn hash_of(scope: &TaggedScope) -> u64 {
 mod tests {
     use super::*;
     use crate::model::tag::AccountTag;
+    use crate::model::time::Millis;
     use crate::rule::NO_CUTOFF;
 
     fn scope(number: u16) -> TaggedScope {
@@ -227,8 +228,9 @@ mod tests {
         let (mut most, mut fewest) = (0, usize::MAX);
         for position in 1..6000 {
             let of = scope(next(120) as u16);
-            let time = 1000 + next(50);
-            let cutoff = if next(3) == 0 { NO_CUTOFF } else { time - 20 + next(40) };
+            let time = Millis::new(1000 + next(50));
+            let cutoff =
+                if next(3) == 0 { NO_CUTOFF } else { Millis::new(time.get() - 20 + next(40)) };
             let fence = Fence { position: Position::new(position), cutoff, time };
             table.stand(of, fence);
             map.entry(of)

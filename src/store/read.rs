@@ -7,7 +7,7 @@ use crate::model::error::{Error, Result};
 use crate::model::id::hidden_debug;
 use crate::model::query::{AccessQuery, IdQuery, RefreshQuery};
 use crate::model::tag::{Slot, TenantTag};
-use crate::model::time::{Millis, to_millis};
+use crate::model::time::{Interval, Millis, to_millis};
 use crate::model::token::{AccessToken, IdToken, RefreshToken, Token};
 use crate::observe::{self, Read};
 use crate::rows::cipher::Header;
@@ -237,11 +237,11 @@ fn end_of(token: &AccessToken) -> Millis {
     token.expires_at.map_or(Millis::MAX, to_millis)
 }
 
-fn is_usable(token: &AccessToken, now: Millis, skew: Millis) -> bool {
+fn is_usable(token: &AccessToken, now: Millis, skew: Interval) -> bool {
     end_of(token) > now.saturating_add(skew)
 }
 
 /// Whether it will do while the provider is out of order.
 fn is_usable_extended(token: &AccessToken, now: Millis) -> bool {
-    end_of(token).max(token.extended_expires_at.map_or(0, to_millis)) > now
+    end_of(token).max(token.extended_expires_at.map_or(Millis::EPOCH, to_millis)) > now
 }

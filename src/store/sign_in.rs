@@ -415,7 +415,8 @@ pub(crate) fn sign_in(
     }
     // (The floor, which stands for what was dropped for its age, covers everybody here too.)
     // What nobody knows the time of may be as old as anything.
-    let continued_since = request.is_continued.then(|| request.time.map_or(0, |_| body.time));
+    let continued_since =
+        request.is_continued.then(|| request.time.map_or(Millis::EPOCH, |_| body.time));
     // By either name that the account had.
     let named = Life { other, ..life.clone() };
     if continued_since.is_some_and(|since| core.ledger.fences().is_covered_since(&named, since)) {

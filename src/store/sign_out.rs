@@ -256,7 +256,8 @@ fn accounts_by(open: &Open<'_>, entry: IndexEntry) -> Result<Vec<AccountTag>> {
 }
 
 fn cutoff_of(request: &SignOut) -> Millis {
-    request.cutoff.map_or(NO_CUTOFF, |time| to_millis(time).min(NO_CUTOFF - 1))
+    const LATEST: Millis = Millis::new(NO_CUTOFF.get() - 1);
+    request.cutoff.map_or(NO_CUTOFF, |time| to_millis(time).min(LATEST))
 }
 
 /// Whether the account has a sign-in that is wanted. Of what does not open it cannot be told:

@@ -152,8 +152,9 @@ impl SignInBody {
         session: Option<SessionId>,
         subject: Option<Subject>,
         aliases: Vec<Alias>,
-        (time, opening, as_of): (Millis, [u8; 16], u64),
+        (time, opening, as_of): (u64, [u8; 16], u64),
     ) -> Self {
+        let time = Millis::new(time);
         let (opening, as_of) = (Opening::from_bytes(opening), Position::new(as_of));
         Self(row::SignInBody { tenant, session, subject, aliases, time, opening, as_of })
     }
@@ -383,13 +384,13 @@ impl LedgerOn {
     ///
     /// # Errors
     /// As making a store.
-    pub fn create(machine: &Machine, chunk: u32, reserve: u64, now: Millis) -> Result<()> {
+    pub fn create(machine: &Machine, chunk: u32, reserve: u64, now: u64) -> Result<()> {
         Ledger::create(
             &*machine.ledger_disk()?,
             ledger::ID,
             &ledger::key(),
             Growth { chunk, reserve },
-            now,
+            Millis::new(now),
         )
     }
 

@@ -16,16 +16,17 @@ use crate::ledger::{Growth, Ledger};
 use crate::model::id::{AccountId, Alias, AliasKind, ClientId, SessionId, Subject, TenantId};
 use crate::model::scopes::{Partition, Scopes};
 use crate::model::tag::{AccountTag, TaggedScope};
-use crate::model::time::{Millis, from_millis};
+use crate::model::time::{Interval, Millis, from_millis};
 use crate::model::token::{AccessToken, IdToken, RefreshToken, Token};
 use crate::rows::cipher::{Fresh, Header, Rows, SignInBody};
 use crate::rows::row_key::{self, CHECKPOINT, FRESH, KNOWN};
 use crate::rule::{Fence, NO_CUTOFF};
 use crate::testing::machine::Machine;
 
-const NOW: Millis = 1_800_000_000_000;
+const NOW: Millis = Millis::new(1_800_000_000_000);
+const EARLIER: Millis = NOW.saturating_sub(Interval::new(5));
 /// When the tokens were stored.
-const PUT: Put = Put { shown: NOW, passed: 5_000, run: 0x0102_0304_0506_0708 };
+const PUT: Put = Put { shown: NOW, passed: Interval::new(5_000), run: 0x0102_0304_0506_0708 };
 const GROWTH: Growth = Growth { chunk: 4, reserve: 4 };
 
 /// What version 2 writes otherwise than version 1; the rest is as it was.
@@ -277,14 +278,14 @@ fn golden_sign_ins() {
 
 #[test]
 fn golden_tokens() {
-    let expires = from_millis(NOW + 3_600_000);
+    let expires = from_millis(after(3_600_000));
     let least = AccessToken::new(client(), Scopes::default(), "an access token", expires);
     let most = AccessToken {
         tenant: Some(tenant("fabrikam")),
         resource: Some("https://api.example.com".into()),
         scopes: Scopes::parse("user.read mail.read").unwrap(),
         token_type: "DPoP".into(),
-        refresh_at: Some(from_millis(NOW + 1_800_000)),
+        refresh_at: Some(from_millis(after(1_800_000))),
         extended_expires_at: Some(expires + Duration::from_secs(3600)),
         partition: Partition::on_behalf_of_hash([0xa6; 32]),
         extra: b"extra".to_vec(),
@@ -318,7 +319,7 @@ fn old_tokens_are_read(name: &str, tokens: &[Token]) {
 #[test]
 fn golden_known_time() {
     let (rows, _) = rows();
-    let known = Known { known: NOW - 5, shown: NOW };
+    let known = Known { known: EARLIER, shown: NOW };
     let made = seeded("known-time", || rows.seal_known(KNOWN, &known).unwrap());
     let found = golden_rows("known-time", &[(KNOWN.to_vec(), made)]);
     assert_eq!(rows.open_known(KNOWN, &found[0].1), Some(known));
@@ -413,6 +414,11 @@ fn file_of(machine: &Machine) -> Vec<u8> {
     machine.files().remove(&Ledger::file_name(&keyring().0.secrets.ledger_id)).unwrap()
 }
 
+/// So many milliseconds after [`NOW`].
+fn after(millis: u64) -> Millis {
+    NOW.saturating_add(Interval::new(millis))
+}
+
 fn sign_out(ledger: &Ledger, scopes: &[TaggedScope], cutoff: Millis, time: Millis) {
     ledger.wait(ledger.stand(scopes, cutoff, time).unwrap().last).unwrap();
 }
@@ -424,7 +430,7 @@ fn golden_ledger() {
     let made = seeded("ledger", || {
         let machine = Machine::new();
         let first = ledger(&machine, None);
-        sign_out(&first, &scopes(), NOW - 5, NOW + 1);
+        sign_out(&first, &scopes(), EARLIER, after(1));
         let before = file_of(&machine);
         sign_out(
             &first,
@@ -433,23 +439,23 @@ fn golden_ledger() {
                 TaggedScope::Account(AccountTag::filled(2)),
             ],
             NO_CUTOFF,
-            NOW + 2,
+            after(2),
         );
         // Of the last call only the first record came to the disk, in slot 5.
         let torn = [&file_of(&machine)[..512 + 6 * 64], &before[512 + 6 * 64..]].concat();
         let second = ledger(&machine, Some(torn));
-        sign_out(&second, &[TaggedScope::Everybody], NO_CUTOFF, NOW + 3);
+        sign_out(&second, &[TaggedScope::Everybody], NO_CUTOFF, after(3));
         file_of(&machine)
     });
     let found = ledger(&Machine::new(), Some(golden("ledger", &[&made]).remove(0)));
     assert_eq!((found.synced(), found.horizon()), (Position::new(8), (Position::ZERO, NOW)));
     let last = |scope| found.fences().last(scope);
     for (scope, position) in scopes().into_iter().zip((2..).map(Position::new)) {
-        assert_eq!(last(scope), Some(Fence { position, cutoff: NOW - 5, time: NOW + 1 }));
+        assert_eq!(last(scope), Some(Fence { position, cutoff: EARLIER, time: after(1) }));
     }
     assert_eq!(
         last(TaggedScope::Everybody),
-        Some(Fence { position: Position::new(8), cutoff: NO_CUTOFF, time: NOW + 3 })
+        Some(Fence { position: Position::new(8), cutoff: NO_CUTOFF, time: after(3) })
     );
     assert!(
         last(TaggedScope::Account(AccountTag::filled(1))).is_none()
@@ -467,24 +473,27 @@ fn golden_compacted_ledger() {
     let made = seeded("compacted ledger", || {
         let machine = Machine::new();
         let ledger = ledger(&machine, None);
-        sign_out(&ledger, &[TaggedScope::Account(AccountTag::filled(1))], NO_CUTOFF, NOW + 1);
+        sign_out(&ledger, &[TaggedScope::Account(AccountTag::filled(1))], NO_CUTOFF, after(1));
         for time in 2..20 {
-            sign_out(&ledger, &scopes()[..2], NO_CUTOFF, NOW + time);
+            sign_out(&ledger, &scopes()[..2], NO_CUTOFF, after(time));
         }
-        assert!(ledger.compact(NOW + 2).unwrap());
-        sign_out(&ledger, &[TaggedScope::Account(AccountTag::filled(2))], NO_CUTOFF, NOW + 20);
+        assert!(ledger.compact(after(2)).unwrap());
+        sign_out(&ledger, &[TaggedScope::Account(AccountTag::filled(2))], NO_CUTOFF, after(20));
         file_of(&machine)
     });
     let found = ledger(&Machine::new(), Some(golden("ledger-compacted", &[&made]).remove(0)));
-    assert_eq!((found.synced(), found.horizon()), (Position::new(39), (Position::new(2), NOW + 1)));
+    assert_eq!(
+        (found.synced(), found.horizon()),
+        (Position::new(39), (Position::new(2), after(1)))
+    );
     let last = |scope| found.fences().last(scope).map(|fence| (fence.position.get(), fence.time));
     assert_eq!(
         [last(scopes()[0]), last(scopes()[1])],
-        [Some((37, NOW + 19)), Some((38, NOW + 19))]
+        [Some((37, after(19))), Some((38, after(19)))]
     );
     assert_eq!(
         [last(TaggedScope::Everybody), last(TaggedScope::Account(AccountTag::filled(2)))],
-        [Some((2, NOW + 1)), Some((39, NOW + 20))]
+        [Some((2, after(1))), Some((39, after(20)))]
     );
     assert_eq!(last(TaggedScope::Account(AccountTag::filled(1))), None);
 }

@@ -47,7 +47,7 @@ impl WebRecord {
     /// Not later than this.
     #[cfg(any(feature = "tower-sessions", oubliette_shuttle))]
     pub(crate) fn until(self, latest: Millis) -> Self {
-        Self { expires: self.expires.min(Duration::from_millis(latest)), ..self }
+        Self { expires: self.expires.min(Duration::from_millis(latest.get())), ..self }
     }
 
     #[cfg(feature = "tower-sessions")]
@@ -56,7 +56,7 @@ impl WebRecord {
     }
 
     pub(crate) fn is_expired(&self, now: Millis) -> bool {
-        millis(self.expires) <= now
+        Millis::EPOCH.saturating_add(millis(self.expires)) <= now
     }
 }
 
