@@ -22,7 +22,7 @@ use crate::model::id::{AccountId, TenantId};
 use crate::model::token::{AccessToken, Tokens};
 use crate::observe::Acquisition;
 use crate::platform::sync::Arc;
-use crate::store::gate::attempt;
+use crate::store::access::attempt;
 use crate::store::sign_in::LiveSignIn;
 
 #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]

@@ -30,7 +30,7 @@ mod request;
 mod turn;
 
 use crate::model::random_id::{Generation, SignInId};
-use crate::store::gate::Core;
+use crate::store::core::Core;
 use std::time::Duration;
 
 use crate::model::tag::{AccountTag, Slot, TenantTag};

@@ -98,7 +98,7 @@ impl Turns {
     /// As [`Turns::if_open`], if nothing holds it up.
     #[cfg(feature = "tokio")]
     pub(super) fn if_open_at_once<T>(&self, value: T) -> Result<Result<T, AcquireError>, T> {
-        let is_open = crate::store::gate::attempt(self.live.core(), |open| {
+        let is_open = crate::store::access::attempt(self.live.core(), |open| {
             self.live.is_open_to_in(open, self.tenant)
         });
         match is_open {

@@ -24,8 +24,8 @@ use crate::platform::sync::Arc;
 use crate::rows::LONGEST_VALUE;
 use crate::rows::cipher::Rows;
 use crate::rows::row_key::{CHECKPOINT, FRESH, KNOWN};
+use crate::store::core::{Core, Options, Working};
 use crate::store::files::{Premises, Unfinished};
-use crate::store::gate::{Core, Options, Working};
 use crate::store::location::{
     BIRTH, Folders, Held, KEYRING, MISSING, MOVING, Place, engine_name, is_engine, newest_engine,
     parse_engine,

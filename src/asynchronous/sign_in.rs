@@ -9,7 +9,7 @@ use crate::model::query::{AccessQuery, IdQuery, RefreshQuery};
 use crate::model::sign_in::Stored;
 use crate::model::token::{AccessToken, IdToken, RefreshToken, Tokens};
 use crate::observe::{self, Read};
-use crate::store::gate::attempt;
+use crate::store::access::attempt;
 use crate::store::sign_in::LiveSignIn;
 
 /// A [`LiveSignIn`] for async code. Clones are the same sign-in.

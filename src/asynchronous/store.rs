@@ -17,7 +17,7 @@ use crate::model::sign_in::{AsOf, SignIn, Stored};
 use crate::model::sign_out::{LastSignOut, Receipt, Scope, SignOut};
 use crate::model::token::Tokens;
 use crate::observe;
-use crate::store::gate::attempt;
+use crate::store::access::attempt;
 
 /// A [`TokenStore`] for async code, on tokio. Clones share it; so do the [`TokenStore`] and the
 /// [`LiveSignIn`](crate::LiveSignIn)s that it was made from.
@@ -331,7 +331,7 @@ impl AsyncTokenStore {
     fn attempt<T>(
         &self,
         verb: &'static str,
-        read: impl FnOnce(&crate::store::gate::Open<'_>) -> Result<T>,
+        read: impl FnOnce(&crate::store::access::Open<'_>) -> Result<T>,
     ) -> Option<Result<T>> {
         observe::try_verb(verb, || attempt(self.store.core(), read))
     }

@@ -8,8 +8,8 @@ use crate::model::report::{Compacted, CompactionEstimate};
 use crate::model::time::millis;
 use crate::observe;
 use crate::rows::cipher::Fresh;
+use crate::store::core::Core;
 use crate::store::files::{Premises, SPARE_BYTES};
-use crate::store::gate::Core;
 use crate::store::location::{MOVING, engine_name};
 use std::cell::Cell;
 

@@ -9,8 +9,8 @@ use crate::maintenance::migrate::{Moved, move_live};
 use crate::model::error::{Error, Part, Result};
 use crate::model::report::Erased;
 use crate::rows::cipher::Rows;
+use crate::store::core::Core;
 use crate::store::files::Premises;
-use crate::store::gate::Core;
 use crate::store::location::{Held, KEYRING, MOVING, engine_name, is_engine};
 use std::cell::Cell;
 

@@ -15,8 +15,9 @@ use crate::model::tag::{AccountTag, Slot, TenantTag, WebTag};
 use crate::platform::sync::MutexGuard;
 use crate::rows::cipher::{Fresh, Header, Rows};
 use crate::rows::row_key::{self, AccountRow, IndexEntry};
+use crate::store::access::Open;
 use crate::store::census::{Look, look, next_account};
-use crate::store::gate::{Core, Open};
+use crate::store::core::Core;
 use crate::store::{index, web};
 
 /// So many changed accounts may be left to carry while everybody waits.

@@ -15,7 +15,7 @@ pub(crate) mod upkeep;
 pub(crate) mod verify;
 
 use crate::model::error::Part;
-use crate::store::gate::Core;
+use crate::store::core::Core;
 
 /// Makes the store refuse all work, if it is dropped: what is on the disk is in doubt, and only
 /// reopening finds out. Whoever comes through forgets it.

@@ -9,7 +9,7 @@ use crate::model::tag::TaggedScope;
 use crate::observe;
 use crate::platform::sync::Arc;
 use crate::store::census::for_each_account;
-use crate::store::gate::Core;
+use crate::store::core::Core;
 use crate::store::queue::Backlog;
 use crate::store::web;
 use std::time::Instant;

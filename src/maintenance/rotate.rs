@@ -2,8 +2,8 @@
 
 use crate::crypto::KeySource;
 use crate::model::error::{Error, Result};
+use crate::store::core::Core;
 use crate::store::files::Premises;
-use crate::store::gate::Core;
 use crate::store::location::KEYRING;
 
 /// Writes the keyring anew, wrapped by exactly these keys.

@@ -11,7 +11,7 @@ use crate::model::time::from_millis;
 use crate::observe;
 use crate::platform::sync::thread::JoinHandle;
 use crate::platform::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak, lock};
-use crate::store::gate::OnClosing;
+use crate::store::core::OnClosing;
 use crate::store::lifetime::Works;
 use std::time::{Duration, Instant, SystemTime};
 

@@ -4,8 +4,9 @@ use crate::model::error::{Error, Result};
 use crate::model::report::Verified;
 use crate::model::tag::AccountTag;
 use crate::rows::row_key::{self, AccountRow, Index};
+use crate::store::access::Open;
 use crate::store::census::{look, next_account};
-use crate::store::gate::{Core, Open};
+use crate::store::core::Core;
 use crate::store::{index, web};
 
 /// Looks at all rows, account by account, each under its lock.

@@ -7,7 +7,8 @@ use crate::model::tag::{AccountTag, TaggedScope};
 use crate::rows::cipher::Header;
 use crate::rows::row_key::{self, IndexEntry};
 use crate::rule::Life;
-use crate::store::gate::{Core, Open};
+use crate::store::access::Open;
+use crate::store::core::Core;
 use crate::store::index;
 use std::collections::HashMap;
 

@@ -7,7 +7,8 @@ use crate::model::tag::AccountTag;
 use crate::rows::cipher::SignInBody;
 use crate::rows::row_key::{self, IndexEntry};
 use crate::rule::Life;
-use crate::store::gate::{Core, Open};
+use crate::store::access::Open;
+use crate::store::core::Core;
 
 /// The entries that find a sign-in.
 pub(crate) fn entries(core: &Core, life: &Life, body: &SignInBody) -> Vec<IndexEntry> {

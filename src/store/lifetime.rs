@@ -7,8 +7,9 @@ use crate::platform::sync::atomic::AtomicBool;
 use crate::platform::sync::atomic::Ordering;
 use crate::platform::sync::thread::JoinHandle;
 use crate::platform::sync::{Arc, Mutex, MutexGuard, lock};
+use crate::store::commit::checkpoint;
+use crate::store::core::Core;
 use crate::store::files::Premises;
-use crate::store::gate::{Core, checkpoint};
 use crate::store::location::Held;
 use crate::store::progress::Sweep;
 

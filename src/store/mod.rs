@@ -1,14 +1,20 @@
 //! The open store: what its handles share, and the verbs.
 
+pub(crate) mod access;
+pub(crate) mod account_rows;
 pub(crate) mod census;
-pub(crate) mod commits;
+pub(crate) mod changed;
+pub(crate) mod commit;
+pub(crate) mod core;
 pub(crate) mod counting;
 pub(crate) mod files;
-pub(crate) mod gate;
+pub(crate) mod group_commit;
 pub(crate) mod identity;
 pub(crate) mod index;
+pub(crate) mod life;
 pub(crate) mod lifetime;
 pub(crate) mod location;
+pub(crate) mod locks;
 pub(crate) mod progress;
 pub(crate) mod queue;
 pub(crate) mod read;

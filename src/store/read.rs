@@ -13,7 +13,7 @@ use crate::observe::{self, Read};
 use crate::rows::cipher::Header;
 use crate::rows::row_key::{self, AccountRow};
 use crate::rows::slot::id_slot;
-use crate::store::gate::Open;
+use crate::store::access::Open;
 use crate::store::sign_in::LiveSignIn;
 
 /// How many rows a scan reads at a time.
@@ -64,8 +64,9 @@ impl LiveSignIn {
         &self,
         wanted: &AccessQuery,
     ) -> Option<Result<Option<AccessToken>>> {
-        let read =
-            || crate::store::gate::attempt(self.core(), |open| self.access_token_in(open, wanted));
+        let read = || {
+            crate::store::access::attempt(self.core(), |open| self.access_token_in(open, wanted))
+        };
         observe::try_read(Read::Access, read)
     }
 

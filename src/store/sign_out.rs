@@ -23,7 +23,8 @@ use crate::model::token::{RefreshToken, Token};
 use crate::rows::cipher::SignInBody;
 use crate::rows::row_key::{self, AccountRow, IndexEntry};
 use crate::rule::{self, Before, NO_CUTOFF};
-use crate::store::gate::{Core, Open};
+use crate::store::access::Open;
+use crate::store::core::Core;
 
 pub(crate) fn sign_out(core: &Core, request: SignOut) -> Result<Receipt> {
     if request.take

@@ -8,7 +8,7 @@ use crate::model::sign_out::Counted;
 use crate::model::tag::{AccountTag, TaggedScope};
 use crate::rule::Before;
 use crate::store::census::for_each_account;
-use crate::store::gate::Core;
+use crate::store::core::Core;
 
 /// Counts who is dead by now in these scopes, and was not by what stood in them `before`. The
 /// caller holds nothing.

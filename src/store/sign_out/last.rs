@@ -12,7 +12,8 @@ use crate::model::sign_out::{LastSignOut, Recorded, Scope, ScopeKind};
 use crate::model::tag::{AccountTag, TaggedScope};
 use crate::model::time::from_millis;
 use crate::rule::{Fence, NO_CUTOFF};
-use crate::store::gate::{Core, Open};
+use crate::store::access::Open;
+use crate::store::core::Core;
 use crate::store::identity;
 
 /// The newest sign-out that can have ended a sign-in of this scope.

@@ -11,7 +11,8 @@ use crate::model::seen::Seen;
 use crate::model::sign_out::SignOut;
 use crate::rows::row_key;
 use crate::rule::{self, Life};
-use crate::store::gate::{Core, Open};
+use crate::store::access::Open;
+use crate::store::core::Core;
 
 /// What a look before a sign-out has shown.
 pub(crate) struct Outlook {

@@ -8,7 +8,7 @@ use crate::model::time::Millis;
 use crate::rows::cipher::Header;
 use crate::rows::row_key;
 use crate::rule::Life;
-use crate::store::gate::Open;
+use crate::store::access::Open;
 
 use super::{Binding, WebRecord};
 

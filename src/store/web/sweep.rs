@@ -10,7 +10,8 @@ use crate::engine::Batch;
 use crate::model::error::{Error, Result};
 use crate::model::report::Swept;
 use crate::rows::row_key;
-use crate::store::gate::{Core, Open};
+use crate::store::access::Open;
+use crate::store::core::Core;
 
 /// How many rows are looked at under one gate.
 const SLICE: usize = if cfg!(oubliette_shuttle) { 1 } else { 64 };

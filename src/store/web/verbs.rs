@@ -16,7 +16,8 @@ use crate::model::time::millis;
 use crate::rows::cipher::parts_of;
 use crate::rows::row_key;
 use crate::rule::Life;
-use crate::store::gate::{Core, Open};
+use crate::store::access::Open;
+use crate::store::core::Core;
 use crate::store::web::record::life_of_nobody;
 
 /// How often a load is tried beside writes of the same session before it takes the lock.

@@ -1,0 +1,232 @@
+//! The gate that every verb goes through, and the verb's way to the engine behind it.
+
+use crate::engine::{Durability, Engine, EngineError, Row};
+use crate::model::error::{Error, Part, Result};
+use crate::model::position::Position;
+use crate::model::tag::AccountTag;
+#[cfg(feature = "tokio")]
+use crate::platform::sync::TryLockError;
+use crate::platform::sync::atomic::Ordering;
+use crate::platform::sync::{MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard};
+use crate::rows::cipher::Rows;
+use crate::store::core::{Core, Working};
+use std::cell::Cell;
+
+/// A verb's way to the engine. Any error of a write, and any error that is not a full disk, poisons
+/// the engine.
+pub(crate) struct Open<'a> {
+    pub(crate) core: &'a Core,
+    gate: Gate<'a>,
+    may_wait: bool,
+    gave_up: Cell<bool>,
+}
+
+impl Core {
+    /// Begins a verb that needs rows.
+    ///
+    /// # Errors
+    /// `Closed`, `Forked`, `Poisoned`.
+    pub(crate) fn enter(&self) -> Result<Open<'_>> {
+        let open = self.enter_ledger()?;
+        if self.engine_failed.load(Ordering::Acquire) {
+            return Err(Error::Poisoned(Part::Engine));
+        }
+        Ok(open)
+    }
+
+    /// Begins a verb that needs only the ledger.
+    ///
+    /// # Errors
+    /// `Closed`, `Forked`, `Poisoned`.
+    pub(crate) fn enter_ledger(&self) -> Result<Open<'_>> {
+        if self.is_forked() {
+            return Err(Error::Forked);
+        }
+        let gate = Gate::Shared(self.working.read().unwrap_or_else(PoisonError::into_inner));
+        self.checked(gate)
+    }
+
+    /// As [`Core::enter`], if that can be had without waiting, and what is read then need not wait
+    /// either: for threads that may not block. Who reads asks [`Open::gave_up`] in the end.
+    ///
+    /// # Errors
+    /// `Closed`, `Forked`, `Poisoned`.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn try_enter(&self) -> Result<Option<Open<'_>>> {
+        if self.is_forked() {
+            return Err(Error::Forked);
+        }
+        let gate = match self.working.try_read() {
+            Ok(working) => Gate::Shared(working),
+            Err(TryLockError::Poisoned(working)) => Gate::Shared(working.into_inner()),
+            // Somebody is alone, or waits to be.
+            Err(TryLockError::WouldBlock) => return Ok(None),
+        };
+        let mut open = self.checked(gate)?;
+        open.may_wait = false;
+        if self.is_engine_failed() {
+            return Err(Error::Poisoned(Part::Engine));
+        }
+        let is_busy = open.gate.working().is_some_and(|working| working.engine.is_busy());
+        Ok((!is_busy).then_some(open))
+    }
+
+    /// Waits until no other verb is at work, and keeps them out while the result is held. Whoever
+    /// holds a lock of an account or session, or has entered already, must not call this.
+    ///
+    /// # Errors
+    /// `Closed`, `Forked`, `Poisoned`.
+    pub(crate) fn enter_alone(&self) -> Result<Open<'_>> {
+        if self.is_forked() {
+            return Err(Error::Forked);
+        }
+        let gate = Gate::Alone(self.working.write().unwrap_or_else(PoisonError::into_inner));
+        let open = self.checked(gate)?;
+        if self.is_engine_failed() { Err(Error::Poisoned(Part::Engine)) } else { Ok(open) }
+    }
+
+    fn checked<'a>(&'a self, gate: Gate<'a>) -> Result<Open<'a>> {
+        if gate.working().is_none() {
+            return Err(Error::Closed);
+        }
+        if self.ledger.is_failed() {
+            return Err(Error::Poisoned(Part::Ledger));
+        }
+        Ok(Open { core: self, gate, may_wait: true, gave_up: Cell::new(false) })
+    }
+}
+
+impl Open<'_> {
+    pub(super) fn engine<T>(
+        &self,
+        call: impl FnOnce(&dyn Engine) -> Result<T, EngineError>,
+    ) -> Result<T> {
+        if self.core.is_engine_failed() {
+            return Err(Error::Poisoned(Part::Engine));
+        }
+        let engine = &*self.gate.working().ok_or(Error::Closed)?.engine;
+        call(engine).map_err(|error| {
+            self.core.fail_engine();
+            match error {
+                EngineError::Full => Error::Full(Part::Engine),
+                EngineError::Io(source) => {
+                    Error::Io { action: "use the engine; the store is poisoned, reopen it", source }
+                }
+                EngineError::Panicked => Error::Poisoned(Part::Engine),
+            }
+        })
+    }
+
+    /// Seals and opens the rows of the engine.
+    ///
+    /// # Errors
+    /// `Closed` never comes: whoever has entered keeps the store open.
+    pub(crate) fn rows(&self) -> Result<&Rows> {
+        self.gate.working().map(|working| &working.rows).ok_or(Error::Closed)
+    }
+
+    /// Puts another engine, and perhaps other keys, in the place of the store's, and gives back the
+    /// old engine. Only for who has entered alone.
+    pub(crate) fn replace(
+        &mut self,
+        engine: Box<dyn Engine>,
+        rows: Option<Rows>,
+        checkpoint: Position,
+    ) -> Option<Box<dyn Engine>> {
+        let Gate::Alone(place) = &mut self.gate else { return None };
+        let working = place.as_mut()?;
+        self.core.commits.set_checkpoint(checkpoint);
+        if let Some(rows) = rows {
+            working.rows = rows;
+        }
+        Some(std::mem::replace(&mut working.engine, engine))
+    }
+
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.engine(|engine| engine.get(key))
+    }
+
+    pub(crate) fn scan(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>> {
+        self.engine(|engine| engine.scan(prefix, after, limit))
+    }
+
+    /// Gives every row whose key begins with `prefix` to `each`, slice by slice, until it says
+    /// stop.
+    pub(crate) fn for_each_row(
+        &self,
+        prefix: &[u8],
+        mut each: impl FnMut(Row) -> Result<bool>,
+    ) -> Result<()> {
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let slice = self.scan(prefix, after.as_deref(), 256)?;
+            let Some((last, _)) = slice.last() else { return Ok(()) };
+            after = Some(last.clone());
+            for row in slice {
+                if !each(row)? {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// The account's lock; `None` if it is held and the caller may not wait: whatever is read then
+    /// counts for nothing.
+    pub(crate) fn lock_account(&self, account: &AccountTag) -> Option<MutexGuard<'_, ()>> {
+        if self.may_wait {
+            return Some(self.core.lock_account(account));
+        }
+        let lock = self.core.try_lock_account(account);
+        if lock.is_none() {
+            self.gave_up.set(true);
+        }
+        lock
+    }
+
+    /// Whether a read came to a lock that it may not wait for.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn gave_up(&self) -> bool {
+        self.gave_up.get()
+    }
+
+    pub(crate) fn sync(&self, durability: Durability) -> Result<()> {
+        self.engine(|engine| engine.sync(durability))
+    }
+
+    pub(crate) fn size(&self) -> Result<u64> {
+        self.engine(|engine| engine.size())
+    }
+}
+
+#[cfg(feature = "tokio")]
+/// Does a read here and now if nothing holds it up; `None` if something does.
+pub(crate) fn attempt<T>(
+    core: &Core,
+    read: impl FnOnce(&Open<'_>) -> Result<T>,
+) -> Option<Result<T>> {
+    let open = match core.try_enter() {
+        Ok(open) => open?,
+        Err(error) => return Some(Err(error)),
+    };
+    let result = read(&open);
+    (!open.gave_up()).then_some(result)
+}
+
+enum Gate<'a> {
+    Shared(RwLockReadGuard<'a, Option<Working>>),
+    Alone(RwLockWriteGuard<'a, Option<Working>>),
+}
+
+impl Gate<'_> {
+    fn working(&self) -> Option<&Working> {
+        match self {
+            Self::Shared(working) => working.as_ref(),
+            Self::Alone(working) => working.as_ref(),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Writing rows: every change of them goes through here, under its account's lock.
+
+use crate::engine::{Batch, Commit, Durability};
+use crate::model::error::{Error, Result};
+use crate::model::position::Position;
+use crate::model::tag::AccountTag;
+use crate::rows::{LONGEST_VALUE, row_key};
+use crate::store::access::Open;
+use crate::store::core::Core;
+use crate::store::group_commit::{Wanted, Written};
+
+impl Open<'_> {
+    /// Commits a batch of `account`, whose lock the caller holds.
+    ///
+    /// # Errors
+    /// `Tampered` if the header is not the one that the caller read: nobody else may write it
+    /// meanwhile.
+    pub(crate) fn commit(&self, account: &AccountTag, batch: Batch) -> Result<()> {
+        if batch.changes.len() > 1 {
+            return self.commit_in_group(account, batch, false);
+        }
+        // One row is whole by itself, and holds nobody up.
+        self.core.name_changed(account);
+        unchallenged(self.engine(|engine| engine.commit(account, batch))?)
+    }
+
+    /// As [`Open::commit`], with the checkpoint moved up to the ledger's synced end if it is
+    /// behind. No row with an as-of may be on the disk without a checkpoint that reaches it, so all
+    /// of them come this way.
+    pub(crate) fn commit_with_checkpoint(&self, account: &AccountTag, batch: Batch) -> Result<()> {
+        self.commit_in_group(account, batch, true)
+    }
+
+    /// Deletes rows of `account`, whose lock the caller holds, that nobody can read any more.
+    pub(crate) fn discard(&self, account: &AccountTag, keys: Vec<Vec<u8>>) -> Result<()> {
+        self.core.name_changed(account);
+        self.engine(|engine| engine.discard(keys))
+    }
+
+    /// Leaves for later openings what is known of the time, now and then.
+    pub(crate) fn leave_known(&self) -> Result<()> {
+        let Some(known) = self.core.clock.known_anew() else { return Ok(()) };
+        let mut batch = Batch::default();
+        batch.put(row_key::KNOWN.to_vec(), self.rows()?.seal_known(row_key::KNOWN, &known)?);
+        self.commit(&AccountTag::NONE, batch)?;
+        self.core.clock.is_left(&known);
+        Ok(())
+    }
+
+    fn commit_in_group(&self, account: &AccountTag, batch: Batch, has_as_of: bool) -> Result<()> {
+        self.core.name_changed(account);
+        let wanted = Wanted { account: *account, batch, has_as_of };
+        let committed = self.core.commits.commit(wanted, |group, checkpoint| {
+            let unsure = Unsure(self.core);
+            let written = self.write(group, checkpoint);
+            std::mem::forget(unsure);
+            written
+        })?;
+        unchallenged(committed)
+    }
+
+    /// Commits a group, all of it together, with the checkpoint moved up to the ledger's synced end
+    /// if there are as-ofs in it and it is behind. Every member holds its account's lock, and is
+    /// one of its own: so no guard changes after it was looked at here.
+    fn write(&self, group: Vec<Wanted>, checkpoint: Position) -> Result<Written> {
+        debug_assert!(group.iter().flat_map(|one| &one.batch.changes).all(is_short));
+        // After it is known who is in the group: their as-ofs were synced before they came.
+        let synced = if group.iter().any(|one| one.has_as_of) {
+            self.core.ledger.synced()
+        } else {
+            checkpoint
+        };
+        let (mut whole, mut held, is_alone) =
+            (Batch::default(), Vec::with_capacity(group.len()), group.len() == 1);
+        let mut account = AccountTag::NONE;
+        for Wanted { account: of, batch, .. } in group {
+            if is_alone {
+                (account, whole) = (of, batch);
+                break;
+            }
+            let holds = match &batch.guard {
+                Some((key, expected)) if self.get(key)? != *expected => Commit::Conflict,
+                _ => Commit::Done,
+            };
+            held.push(holds);
+            if holds == Commit::Done {
+                whole.changes.extend(batch.changes);
+            }
+        }
+        if synced > checkpoint {
+            whole.put(
+                row_key::CHECKPOINT.to_vec(),
+                self.rows()?.seal_checkpoint(row_key::CHECKPOINT, synced)?,
+            );
+        }
+        let written = self.engine(|engine| engine.commit(&account, whole))?;
+        if is_alone {
+            held.push(written);
+        }
+        let is_done = written == Commit::Done;
+        Ok(Written { held, checkpoint: if is_done { synced.max(checkpoint) } else { checkpoint } })
+    }
+}
+
+/// Writes the checkpoint if the ledger has moved on, and makes what was deleted durable.
+pub(crate) fn checkpoint(open: &Open<'_>) -> Result<()> {
+    open.leave_known()?;
+    open.commit_with_checkpoint(&AccountTag::NONE, Batch::default())?;
+    open.sync(Durability::PowerLoss)
+}
+
+/// Whether an engine can hold it: [`LONGEST_VALUE`].
+fn is_short((_, value): &(Vec<u8>, Option<Vec<u8>>)) -> bool {
+    value.as_ref().is_none_or(|value| value.len() <= LONGEST_VALUE)
+}
+
+/// Whoever changes an account's rows holds its lock, and nobody else has the engine: a row that is
+/// not what was read under the lock was changed from outside.
+fn unchallenged(committed: Commit) -> Result<()> {
+    match committed {
+        Commit::Done => Ok(()),
+        Commit::Conflict => Err(Error::Tampered("header")),
+    }
+}
+
+/// Fails the engine, should who writes to it for others panic: what they have is in doubt.
+struct Unsure<'a>(&'a Core);
+
+impl Drop for Unsure<'_> {
+    fn drop(&mut self) {
+        self.0.fail_engine();
+    }
+}

@@ -1,0 +1,178 @@
+//! What all handles of an open store share.
+
+use crate::clock::StoreClock;
+use crate::clock::lasting::Skew;
+use crate::crypto::Tagger;
+use crate::engine::{Durability, Engine, GivenUp};
+use crate::ledger::Ledger;
+use crate::model::error::Part;
+use crate::model::position::Position;
+use crate::model::sign_out::SessionPolicy;
+use crate::model::tag::AccountTag;
+use crate::model::token::Token;
+use crate::observe;
+use crate::platform::sync::atomic::{AtomicBool, Ordering};
+use crate::platform::sync::{Mutex, PoisonError, RwLock, lock};
+use crate::rows::cipher::Rows;
+use crate::store::counting::Counting;
+use crate::store::group_commit::Commits;
+use crate::store::queue::Backlog;
+use std::any::Any;
+use std::collections::HashSet;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// How a store behaves; set by its builder.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) skew: Skew,
+    pub(crate) max_sign_in_age: Duration,
+    pub(crate) max_sign_ins: u8,
+    pub(crate) session_policy: SessionPolicy,
+    pub(crate) refresh_durability: Durability,
+    pub(crate) other_durability: Durability,
+}
+
+impl Options {
+    pub(crate) fn durability_of(&self, token: &Token) -> Durability {
+        if matches!(token, Token::Refresh(_)) {
+            self.refresh_durability
+        } else {
+            self.other_durability
+        }
+    }
+}
+
+/// What verbs work with: an engine, and the keys of its rows. They are replaced together.
+pub(crate) struct Working {
+    pub(crate) engine: Box<dyn Engine>,
+    pub(crate) rows: Rows,
+}
+
+pub(crate) struct Core {
+    /// `None` once closed. Every verb holds it for reading while it works, so closing and replacing
+    /// wait for all of them.
+    pub(super) working: RwLock<Option<Working>>,
+    pub(super) engine_failed: AtomicBool,
+    pub(crate) ledger: Ledger,
+    pub(crate) tagger: Tagger,
+    pub(crate) clock: StoreClock,
+    pub(crate) options: Options,
+    pub(crate) backlog: Backlog,
+    pub(crate) counting: Counting,
+    /// What a room above keeps beside an open store.
+    pub(super) above: OnceLock<Box<dyn Any + Send + Sync>>,
+    pub(super) accounts: Vec<Mutex<()>>,
+    pub(super) sessions: Vec<Mutex<()>>,
+    /// Openings that the ledger has before this position are of version 1.
+    pub(super) old_end: Position,
+    pub(crate) commits: Commits,
+    /// While live rows are being moved to another engine: the accounts whose rows have changed.
+    pub(super) changed: Mutex<Option<HashSet<AccountTag>>>,
+    pub(super) closing: AtomicBool,
+    /// Who waits for something else, and is to be told when the store is going to be closed.
+    pub(super) on_closing: Mutex<Vec<Box<dyn OnClosing>>>,
+    pub(super) pid: u32,
+}
+
+impl Core {
+    pub(crate) fn new(
+        working: Working,
+        ledger: Ledger,
+        tagger: Tagger,
+        clock: StoreClock,
+        options: Options,
+        (checkpoint, old_end): (Position, Position),
+    ) -> Self {
+        let stripes = |n| std::iter::repeat_with(Mutex::default).take(n).collect();
+        Self {
+            working: RwLock::new(Some(working)),
+            engine_failed: AtomicBool::new(false),
+            ledger,
+            tagger,
+            clock,
+            options,
+            backlog: Backlog::default(),
+            above: OnceLock::new(),
+            counting: Counting::default(),
+            accounts: stripes(256),
+            sessions: stripes(256),
+            old_end,
+            commits: Commits::new(checkpoint),
+            changed: Mutex::default(),
+            closing: AtomicBool::new(false),
+            on_closing: Mutex::default(),
+            pid: std::process::id(),
+        }
+    }
+
+    /// What the room above keeps beside this store, made when it is first asked for: one room, and
+    /// one kind of thing. `None` for another kind.
+    pub(crate) fn above<T: Any + Send + Sync>(&self, make: fn() -> T) -> Option<&T> {
+        self.above.get_or_init(|| Box::new(make())).downcast_ref()
+    }
+
+    /// Whether the engine is given up, now or when it is dropped.
+    pub(crate) fn engine_given_up(&self) -> GivenUp {
+        let working = self.working.read().unwrap_or_else(PoisonError::into_inner);
+        working.as_ref().map(|working| working.engine.given_up()).unwrap_or_default()
+    }
+
+    /// Waits for all verbs and drops the engine. Later verbs are refused.
+    pub(crate) fn shut(&self) {
+        drop(self.working.write().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// Has what takes long come to its end: the store is going to be closed.
+    pub(crate) fn hurry(&self) {
+        self.closing.store(true, Ordering::Release);
+        let told = std::mem::take(&mut *lock(&self.on_closing));
+        told.iter().for_each(|one| one.closing());
+    }
+
+    /// Has it told when the store is going to be closed; at once, if that is so.
+    pub(crate) fn tell_on_closing(&self, one: impl OnClosing + Clone + 'static) {
+        let mut told = lock(&self.on_closing);
+        told.retain(|one| one.is_there());
+        told.push(Box::new(one.clone()));
+        drop(told);
+        if self.is_closing() {
+            one.closing();
+        }
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// After a failure that leaves open what is on the disk: nothing but reopening finds out.
+    pub(crate) fn fail_engine(&self) {
+        if !self.engine_failed.swap(true, Ordering::AcqRel) {
+            observe::poisoned(Part::Engine);
+        }
+    }
+
+    /// Whether this is a child of the process that opened the store.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.pid != std::process::id()
+    }
+
+    pub(crate) fn is_engine_failed(&self) -> bool {
+        self.engine_failed.load(Ordering::Acquire)
+    }
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.ledger)
+    }
+}
+
+/// What waits for something else, and is to be told when the store is going to be closed.
+pub(crate) trait OnClosing: Send + Sync {
+    /// Whether it still waits.
+    fn is_there(&self) -> bool;
+
+    /// The store is going to be closed.
+    fn closing(&self);
+}

@@ -1,0 +1,69 @@
+//! The locks of accounts and of the provider's sessions, in stripes.
+//!
+//! Lock order: the gate ([`Core::enter`]), a session's stripe, accounts' stripes in rising order, the
+//! queue of commits, the ledger's own locks. The tag of a web session has the stripe that an account
+//! of this tag would have: the verb that makes one holds it, and that of the account too if the
+//! session is bound.
+
+use crate::model::tag::{AccountTag, SessionTag, TAG_LEN};
+use crate::platform::sync::{Mutex, MutexGuard, TryLockError, lock};
+use crate::store::core::Core;
+
+impl Core {
+    /// The account's lock: whoever changes its rows holds it.
+    pub(crate) fn lock_account(&self, account: &AccountTag) -> MutexGuard<'_, ()> {
+        lock(self.stripe(account))
+    }
+
+    /// The account's lock, if nobody has it: for who has others to do first.
+    pub(crate) fn try_lock_account(&self, account: &AccountTag) -> Option<MutexGuard<'_, ()>> {
+        match self.stripe(account).try_lock() {
+            Ok(lock) => Some(lock),
+            Err(TryLockError::Poisoned(lock)) => Some(lock.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    fn stripe(&self, account: &AccountTag) -> &Mutex<()> {
+        stripe_of(&self.accounts, account.as_bytes())
+    }
+
+    /// The locks of several accounts, in the order that cannot dead-lock.
+    pub(crate) fn lock_accounts(&self, accounts: &[AccountTag]) -> Vec<MutexGuard<'_, ()>> {
+        let mut stripes: Vec<usize> =
+            accounts.iter().map(|account| stripe(account.as_bytes())).collect();
+        stripes.sort_unstable();
+        stripes.dedup();
+        stripes.into_iter().filter_map(|i| self.accounts.get(i)).map(lock).collect()
+    }
+
+    /// Keeps a sign-in of this session and a sign-out of it from passing each other between looking
+    /// and writing.
+    pub(crate) fn lock_session(&self, session: &SessionTag) -> MutexGuard<'_, ()> {
+        lock(stripe_of(&self.sessions, session.as_bytes()))
+    }
+
+    /// As [`lock_session`](Self::lock_session), of several.
+    pub(crate) fn lock_sessions<'a>(
+        &self,
+        sessions: impl Iterator<Item = &'a SessionTag>,
+    ) -> Vec<MutexGuard<'_, ()>> {
+        let mut stripes: Vec<usize> = sessions.map(|session| stripe(session.as_bytes())).collect();
+        stripes.sort_unstable();
+        stripes.dedup();
+        stripes.into_iter().filter_map(|i| self.sessions.get(i)).map(lock).collect()
+    }
+}
+
+fn stripe(tag: &[u8; TAG_LEN]) -> usize {
+    // Tags are keyed hashes: any byte of them spreads evenly.
+    usize::from(tag[0])
+}
+
+fn stripe_of<'a>(stripes: &'a [Mutex<()>], tag: &[u8; TAG_LEN]) -> &'a Mutex<()> {
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "there are 256 stripes, one for each value of a byte"
+    )]
+    &stripes[stripe(tag)]
+}
