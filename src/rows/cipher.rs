@@ -14,8 +14,8 @@ use zeroize::Zeroizing;
 use crate::clock::lasting::{Put, Stored};
 use crate::clock::trust::Known;
 use crate::crypto::{
-    Key, Keyring, KeyringSecrets, NONCE_BYTES, OVERHEAD_BYTES, TAG_BYTES, fresh, open_in_place,
-    seal_in_place, sub_key,
+    AccountKey, Keyring, KeyringSecrets, NONCE_BYTES, OVERHEAD_BYTES, RootKey, SealingKey,
+    TAG_BYTES, fresh, open_in_place, seal_in_place, sub_key,
 };
 use crate::engine::Row;
 use crate::model::error::{Error, Part, Result};
@@ -73,7 +73,7 @@ pub(crate) struct Parted {
 /// What the header of a live account says.
 pub(crate) struct Header {
     pub(crate) generation: Generation,
-    pub(crate) account_key: Key,
+    pub(crate) account_key: AccountKey,
     /// The live sign-ins, oldest first.
     pub(crate) sign_ins: Vec<SignInId>,
     /// The account's other tag, in a store that knows two: see `identity.rs`. It is not in the row.
@@ -149,7 +149,7 @@ impl Rows {
         let aad = self.aad(b"account-key", &front.generation, key, front.before_wrapped);
         let opened = open_in_place(&wrapping_key(root, front.salt), &aad, &mut wrapped)
             .ok_or(Error::Tampered("header"))?;
-        let account_key = Key::try_init(|bytes| {
+        let account_key = AccountKey::try_init(|bytes| {
             bytes.copy_from_slice(opened.first_chunk::<32>().ok_or(Error::Tampered("header"))?);
             Ok(())
         })?;
@@ -395,11 +395,11 @@ impl Rows {
     }
 
     /// A key for one row that belongs to no account.
-    pub(crate) fn key_of_nobody(&self, label: &[u8], salt: &[u8; 16]) -> Key {
+    pub(crate) fn key_of_nobody(&self, label: &[u8], salt: &[u8; 16]) -> AccountKey {
         sub_key(self.secrets.current_root().1, &[label, salt])
     }
 
-    pub(crate) fn checkpoint_key(&self) -> Key {
+    pub(crate) fn checkpoint_key(&self) -> SealingKey {
         sub_key(self.secrets.current_root().1, &[b"oubliette/v1/checkpoint"])
     }
 
@@ -477,7 +477,7 @@ pub(crate) fn parts_of(value: &[u8]) -> u8 {
     token_front(value).map_or(1, |front| front.count.max(1))
 }
 
-fn wrapping_key(root: &Key, salt: &[u8]) -> Key {
+fn wrapping_key(root: &RootKey, salt: &[u8]) -> SealingKey {
     sub_key(root, &[b"oubliette/v1/account-key", salt])
 }
 
