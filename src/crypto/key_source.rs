@@ -14,7 +14,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 pub(super) use self::provider::MAX_BLOB_BYTES;
 pub use self::provider::{KeyProvider, WrapContext, WrappedKey};
-use super::seal::Key;
+use super::keys::OperatorKey;
 use crate::model::error::{Error, Result};
 
 /// A file or variable with a key in it is never larger than this.
@@ -47,13 +47,13 @@ enum Origin {
     Env(String),
     File(PathBuf),
     Systemd(String),
-    Bytes(Key),
+    Bytes(OperatorKey),
     Provider(Box<dyn KeyProvider>),
 }
 
 /// What a source gives: the key, or somebody who has it.
 pub(super) enum Offered<'a> {
-    Local(Key),
+    Local(OperatorKey),
     Provider(&'a dyn KeyProvider),
 }
 
@@ -95,7 +95,7 @@ impl KeySource {
     /// The array that was passed is wiped; copies that the caller keeps are not.
     #[must_use]
     pub fn bytes(mut key: [u8; 32]) -> Self {
-        let own = Key::init(|bytes| bytes.copy_from_slice(&key));
+        let own = OperatorKey::init(|bytes| bytes.copy_from_slice(&key));
         key.zeroize();
         Self::new(Origin::Bytes(own))
     }
@@ -195,7 +195,7 @@ impl KeySource {
         Ok(Offered::Local(key))
     }
 
-    pub(crate) fn load_env(&self, name: &str, env: Env<'_>) -> Result<Key> {
+    pub(crate) fn load_env(&self, name: &str, env: Env<'_>) -> Result<OperatorKey> {
         if !is_name(name) {
             return Err(self.unavailable("this is not the name of a variable"));
         }
@@ -211,7 +211,7 @@ impl KeySource {
         }
     }
 
-    pub(crate) fn load_systemd(&self, name: &str, env: Env<'_>) -> Result<Key> {
+    pub(crate) fn load_systemd(&self, name: &str, env: Env<'_>) -> Result<OperatorKey> {
         if !is_name(name) {
             return Err(self.unavailable("this is not the name of a credential"));
         }
@@ -264,13 +264,13 @@ impl KeySource {
     }
 
     /// The key that `text` stands for. No error says anything about the text.
-    pub(crate) fn decode(&self, text: &[u8], newline_allowed: bool) -> Result<Key> {
+    pub(crate) fn decode(&self, text: &[u8], newline_allowed: bool) -> Result<OperatorKey> {
         let text = match text {
             [line @ .., b'\r', b'\n'] | [line @ .., b'\n'] if newline_allowed => line,
             _ => text,
         };
         let mut decoded = false;
-        let key = Key::init(|bytes| {
+        let key = OperatorKey::init(|bytes| {
             decoded = match (text.strip_prefix(b"hex:"), text.strip_prefix(b"base64:")) {
                 (Some(hex), _) if hex.len() == 64 => base16ct::mixed::decode(hex, bytes).is_ok(),
                 // 44 characters with one `=` are 32 bytes; more padding is less.

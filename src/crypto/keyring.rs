@@ -35,6 +35,7 @@ use zeroize::Zeroizing;
 
 use self::wrap::{kek_id, open_local_blob, unwrap_by, wrap_by, wrap_locally};
 use super::key_source::{KeyProvider, KeySource, MAX_BLOB_BYTES, Offered, WrappedKey};
+use super::keys::{IndexKey, LedgerRootKey, MountKey, OperatorKey, RootKey, SealingKey};
 use super::seal::{Key, NONCE_BYTES, OVERHEAD_BYTES, fresh, open_in_place, seal_in_place, sub_key};
 use crate::model::error::{Error, Part, Result};
 use crate::model::position::Position;
@@ -54,15 +55,15 @@ const FIRST_EPOCH: u32 = 1;
 #[derive(Debug, Clone)]
 pub(crate) struct KeyringSecrets {
     /// Hides identifiers in row keys and in the ledger.
-    pub(crate) index_key: Key,
+    pub(crate) index_key: IndexKey,
     /// Authenticates the ledger.
-    pub(crate) ledger_key: Key,
+    pub(crate) ledger_key: LedgerRootKey,
     /// Names the one ledger that counts.
     pub(crate) ledger_id: LedgerId,
     /// By epoch; each is below the next, and all below the current one.
-    pub(crate) older_roots: Vec<(u32, Key)>,
+    pub(crate) older_roots: Vec<(u32, RootKey)>,
     /// Apart from the others, so that there always is one.
-    pub(crate) newest_root: (u32, Key),
+    pub(crate) newest_root: (u32, RootKey),
     /// Openings that the ledger has below this position are of version 1. `None` until that is
     /// settled.
     pub(crate) old_end: Option<Position>,
@@ -72,27 +73,27 @@ impl KeyringSecrets {
     /// Fresh random keys and a fresh ledger id.
     pub(crate) fn generate() -> Result<Self> {
         Ok(Self {
-            index_key: Key::random()?,
-            ledger_key: Key::random()?,
+            index_key: IndexKey::random()?,
+            ledger_key: LedgerRootKey::random()?,
             ledger_id: LedgerId::from_bytes(fresh()?),
             older_roots: Vec::new(),
-            newest_root: (FIRST_EPOCH, Key::random()?),
+            newest_root: (FIRST_EPOCH, RootKey::random()?),
             old_end: Some(Position::ZERO),
         })
     }
 
     /// The root key that wraps new account keys, and its epoch.
-    pub(crate) fn current_root(&self) -> (u32, &Key) {
+    pub(crate) fn current_root(&self) -> (u32, &RootKey) {
         (self.newest_root.0, &self.newest_root.1)
     }
 
     /// The root key of an epoch.
-    pub(crate) fn root(&self, epoch: u32) -> Option<&Key> {
+    pub(crate) fn root(&self, epoch: u32) -> Option<&RootKey> {
         self.roots().find(|root| root.0 == epoch).map(|root| &root.1)
     }
 
     /// All root keys, oldest first.
-    fn roots(&self) -> impl Iterator<Item = &(u32, Key)> {
+    fn roots(&self) -> impl Iterator<Item = &(u32, RootKey)> {
         self.older_roots.iter().chain(std::iter::once(&self.newest_root))
     }
 
@@ -218,7 +219,7 @@ impl Keyring {
     /// # Errors
     /// As [`Keyring::create`]; [`Error::InvalidInput`] for more than eight keys, or one key twice.
     pub(crate) fn encode(&self, source: &KeySource) -> Result<Vec<u8>> {
-        let mount_key = Key::random()?;
+        let mount_key = MountKey::random()?;
         let mut wraps: Vec<(u8, WrappedKey)> = Vec::new();
         for source in source.wrapping() {
             let (alg, wrapped) = match source.load()? {
@@ -377,7 +378,7 @@ impl<'a> File<'a> {
     }
 
     /// The mount key, or `None` if no wrap is for this source.
-    fn mount_key(&self, offered: &KeySource) -> Result<Option<Key>> {
+    fn mount_key(&self, offered: &KeySource) -> Result<Option<MountKey>> {
         match offered.load()? {
             Offered::Local(kek) => self.unwrap_locally(&kek),
             Offered::Provider(provider) => self.unwrap_by(provider, offered),
@@ -385,7 +386,7 @@ impl<'a> File<'a> {
     }
 
     /// The mount key, or `None` if no wrap names this key.
-    fn unwrap_locally(&self, kek: &Key) -> Result<Option<Key>> {
+    fn unwrap_locally(&self, kek: &OperatorKey) -> Result<Option<MountKey>> {
         let id = kek_id(kek);
         let Some(wrap) = self.wraps.iter().find(|wrap| *wrap.key_id == id) else { return Ok(None) };
         let mount_key = if wrap.alg == ALG_LOCAL {
@@ -397,7 +398,11 @@ impl<'a> File<'a> {
     }
 
     /// The mount key, or `None` if no wrap is this provider's. Which are, only the provider knows.
-    fn unwrap_by(&self, provider: &dyn KeyProvider, source: &KeySource) -> Result<Option<Key>> {
+    fn unwrap_by(
+        &self,
+        provider: &dyn KeyProvider,
+        source: &KeySource,
+    ) -> Result<Option<MountKey>> {
         for wrap in self.wraps.iter().filter(|wrap| wrap.alg == ALG_PROVIDER) {
             let wrapped = WrappedKey { key_id: *wrap.key_id, blob: wrap.blob.to_vec() };
             if let Some(mount_key) = unwrap_by(provider, source, &wrapped, &self.store_id)? {
@@ -407,7 +412,7 @@ impl<'a> File<'a> {
         Ok(None)
     }
 
-    fn open_body(&self, mount_key: &Key) -> Result<KeyringSecrets> {
+    fn open_body(&self, mount_key: &MountKey) -> Result<KeyringSecrets> {
         let mut body = Zeroizing::new(self.sealed.to_vec());
         let body = open_in_place(&body_key(mount_key), self.head, &mut body)
             .ok_or_else(|| damaged("its keys do not open"))?;
@@ -431,7 +436,7 @@ impl<'a> Reader<'a> {
         Some(slice)
     }
 
-    fn key(&mut self) -> Option<Key> {
+    fn key<P>(&mut self) -> Option<Key<P>> {
         self.array::<32>().map(|from| Key::init(|bytes| bytes.copy_from_slice(from)))
     }
 }
@@ -440,6 +445,6 @@ fn damaged(problem: &'static str) -> Error {
     Error::damaged(Part::Keyring, problem)
 }
 
-fn body_key(mount_key: &Key) -> Key {
+fn body_key(mount_key: &MountKey) -> SealingKey {
     sub_key(mount_key, &[b"oubliette/v1/keyring-body"])
 }

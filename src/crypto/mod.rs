@@ -7,6 +7,7 @@
 pub(crate) mod chance;
 mod key_source;
 mod keyring;
+mod keys;
 mod seal;
 mod tag;
 #[cfg(test)]
@@ -16,12 +17,15 @@ mod watch;
 
 pub use key_source::{KeyProvider, KeySource, WrapContext, WrappedKey};
 pub(crate) use keyring::{Keyring, KeyringSecrets};
-#[cfg(all(fuzzing, feature = "test-util"))]
-pub(crate) use seal::expand;
+pub(crate) use keys::{AccountKey, LedgerRootKey, RootKey, SealingKey, StreamKey};
 pub(crate) use seal::{
-    Key, NONCE_BYTES, OVERHEAD_BYTES, TAG_BYTES, fresh, keystream, open_in_place, seal_in_place,
-    sub_key,
+    NONCE_BYTES, OVERHEAD_BYTES, TAG_BYTES, fresh, keystream, open_in_place, seal_in_place, sub_key,
 };
 pub(crate) use tag::{Mac, Tagger};
 #[cfg(feature = "test-util")]
 pub use watch::observe_keys;
+#[cfg(all(fuzzing, feature = "test-util"))]
+pub(crate) use {
+    keys::Seals,
+    seal::{Key, expand},
+};

@@ -6,8 +6,10 @@ use aes_gcm::aead::{AeadInOut, KeyInit, inout::InOutBuf};
 use aes_gcm::{Aes256Gcm, Nonce};
 use hkdf::Hkdf;
 use sha2::Sha256;
+use std::marker::PhantomData;
 use zeroize::{Zeroize, Zeroizing};
 
+use super::keys::{Derives, Seals, StreamKey};
 use crate::model::error::{Error, Result};
 use crate::platform::wipe::{CIPHER_STACK, HASH_STACK, on_clean_stack};
 
@@ -18,10 +20,10 @@ pub(crate) const TAG_BYTES: usize = 16;
 /// What sealing adds to a plaintext.
 pub(crate) const OVERHEAD_BYTES: usize = NONCE_BYTES + TAG_BYTES;
 
-/// A 256-bit key on the heap, wiped when dropped.
-pub(crate) struct Key(Box<Zeroizing<[u8; 32]>>);
+/// A 256-bit key for one purpose, on the heap, wiped when dropped. `keys.rs` has the purposes.
+pub(crate) struct Key<P>(Box<Zeroizing<[u8; 32]>>, PhantomData<fn() -> P>);
 
-impl Key {
+impl<P> Key<P> {
     /// A new key from the operating system's random numbers.
     pub(crate) fn random() -> Result<Self> {
         Self::try_init(|bytes| fill(bytes))
@@ -29,19 +31,19 @@ impl Key {
 
     /// A key that `init` writes in place, so that no copy is left on the stack.
     pub(crate) fn init(init: impl FnOnce(&mut [u8; 32])) -> Self {
-        let mut key = Self(Box::new(Zeroizing::new([0; 32])));
+        let mut key = Self(Box::new(Zeroizing::new([0; 32])), PhantomData);
         init(&mut key.0);
         #[cfg(feature = "test-util")]
-        super::watch::key(&key);
+        super::watch::key(key.bytes());
         key
     }
 
     /// As [`Key::init`], where writing may fail.
     pub(crate) fn try_init(init: impl FnOnce(&mut [u8; 32]) -> Result<()>) -> Result<Self> {
-        let mut key = Self(Box::new(Zeroizing::new([0; 32])));
+        let mut key = Self(Box::new(Zeroizing::new([0; 32])), PhantomData);
         init(&mut key.0)?;
         #[cfg(feature = "test-util")]
-        super::watch::key(&key);
+        super::watch::key(key.bytes());
         Ok(key)
     }
 
@@ -51,13 +53,13 @@ impl Key {
     }
 }
 
-impl Clone for Key {
+impl<P> Clone for Key<P> {
     fn clone(&self) -> Self {
         Self::init(|bytes| bytes.copy_from_slice(self.bytes()))
     }
 }
 
-impl std::fmt::Debug for Key {
+impl<P> std::fmt::Debug for Key<P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Key(..)")
     }
@@ -85,9 +87,9 @@ fn fill(bytes: &mut [u8]) -> Result<()> {
 ///
 /// # Panics
 /// Never: `out` is far below the 8160 bytes that RFC 5869 allows.
-pub(crate) fn expand(key: &Key, info: &[&[u8]], out: &mut [u8]) {
+pub(crate) fn expand<P: Derives>(key: &Key<P>, info: &[&[u8]], out: &mut [u8]) {
     #[cfg(feature = "test-util")]
-    super::watch::hmac_key(key);
+    super::watch::hmac_key(key.bytes());
     let done = on_clean_stack::<HASH_STACK, _>(|| {
         let hkdf = Hkdf::<Sha256>::from_prk(key.bytes());
         hkdf.is_ok_and(|hkdf| hkdf.expand_multi_info(info, out).is_ok())
@@ -96,7 +98,7 @@ pub(crate) fn expand(key: &Key, info: &[&[u8]], out: &mut [u8]) {
 }
 
 /// `HKDF-Expand[SHA-256](key, info)` as a key.
-pub(crate) fn sub_key(key: &Key, info: &[&[u8]]) -> Key {
+pub(crate) fn sub_key<P: Derives, Q>(key: &Key<P>, info: &[&[u8]]) -> Key<Q> {
     Key::init(|bytes| expand(key, info, bytes))
 }
 
@@ -104,7 +106,12 @@ pub(crate) fn sub_key(key: &Key, info: &[&[u8]]) -> Key {
 ///
 /// `row` must hold [`NONCE_BYTES`] spare bytes at `from`, then the plaintext; its capacity should
 /// allow for [`TAG_BYTES`] more.
-pub(crate) fn seal_in_place(key: &Key, aad: &[u8], row: &mut Vec<u8>, from: usize) -> Result<()> {
+pub(crate) fn seal_in_place<P: Seals>(
+    key: &Key<P>,
+    aad: &[u8],
+    row: &mut Vec<u8>,
+    from: usize,
+) -> Result<()> {
     let nonce = fresh::<NONCE_BYTES>()?;
     let sealed = row.get_mut(from..).and_then(|rest| rest.split_at_mut_checked(NONCE_BYTES));
     let (nonce_bytes, text) =
@@ -123,11 +130,11 @@ pub(crate) fn seal_in_place(key: &Key, aad: &[u8], row: &mut Vec<u8>, from: usiz
 }
 
 /// The key stream of AES-256-GCM under this nonce: bytes that nobody can tell from chance without
-/// the key. For a key that seals nothing.
+/// the key.
 ///
 /// # Panics
 /// Never: `len` is far below the 64 GiB that GCM allows.
-pub(crate) fn keystream(key: &Key, nonce: [u8; NONCE_BYTES], len: usize) -> Vec<u8> {
+pub(crate) fn keystream(key: &StreamKey, nonce: [u8; NONCE_BYTES], len: usize) -> Vec<u8> {
     let mut stream = vec![0; len];
     let done = on_clean_stack::<CIPHER_STACK, _>(|| {
         let cipher = Aes256Gcm::new(key.bytes().into());
@@ -143,8 +150,8 @@ pub(crate) fn keystream(key: &Key, nonce: [u8; NONCE_BYTES], len: usize) -> Vec<
 /// `None` if one bit is not as it was sealed.
 ///
 /// The caller wipes the buffer.
-pub(crate) fn open_in_place<'a>(
-    key: &Key,
+pub(crate) fn open_in_place<'a, P: Seals>(
+    key: &Key<P>,
     aad: &[u8],
     sealed: &'a mut [u8],
 ) -> Option<&'a mut [u8]> {
@@ -164,11 +171,12 @@ pub(crate) fn open_in_place<'a>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::keys::SealingKey;
     use super::*;
 
     #[test]
     fn what_is_sealed_opens_only_unchanged() {
-        let key = Key::random().unwrap();
+        let key = SealingKey::random().unwrap();
         let mut row = b"head".to_vec();
         row.extend_from_slice(&[0; NONCE_BYTES]);
         row.extend_from_slice(b"the token");
@@ -191,7 +199,7 @@ mod tests {
 
     #[test]
     fn no_nonce_is_used_twice() {
-        let key = Key::random().unwrap();
+        let key = SealingKey::random().unwrap();
         let nonces: std::collections::BTreeSet<_> = (0..1000)
             .map(|_| {
                 let mut row = vec![0; NONCE_BYTES];

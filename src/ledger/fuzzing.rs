@@ -5,7 +5,7 @@ use super::format::{
     HEADER_BYTES, Header, LedgerKey, Record, SLOT_BYTES, Seal, Slot, What, kind_and_tag, scope_of,
 };
 use super::{Ledger, recover};
-use crate::crypto::{Key, Mac};
+use crate::crypto::{LedgerRootKey, Mac};
 use crate::model::error::Result;
 use crate::model::position::{Opening, Position};
 use crate::model::random_id::LedgerId;
@@ -77,8 +77,8 @@ pub struct LedgerFile {
 
 pub(crate) const ID: LedgerId = LedgerId::from_bytes([9; 16]);
 
-pub(crate) fn key() -> Key {
-    Key::init(|bytes| bytes.fill(10))
+pub(crate) fn key() -> LedgerRootKey {
+    LedgerRootKey::init(|bytes| bytes.fill(10))
 }
 
 impl Default for LedgerFile {

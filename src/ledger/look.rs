@@ -4,7 +4,7 @@
 use super::format::{LedgerKey, What};
 use super::recover::recover;
 use super::{Ledger, stream};
-use crate::crypto::Key;
+use crate::crypto::LedgerRootKey;
 use crate::model::error::Result;
 use crate::model::position::Position;
 use crate::model::random_id::LedgerId;
@@ -33,7 +33,7 @@ impl Ledger {
     pub(crate) fn look(
         disk: &dyn Disk,
         ledger_id: LedgerId,
-        key: &Key,
+        key: &LedgerRootKey,
         wanted: impl Fn(&TaggedScope) -> bool,
     ) -> Result<Seen> {
         let file = stream(disk, &Self::file_name(&ledger_id))?;

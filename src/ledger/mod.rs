@@ -17,7 +17,7 @@ mod tests;
 
 use std::io;
 
-use crate::crypto::{Key, fresh};
+use crate::crypto::{LedgerRootKey, fresh};
 use crate::model::error::{Error, Part, Result};
 use crate::model::position::{Opening, Position};
 use crate::model::random_id::LedgerId;
@@ -204,7 +204,7 @@ impl Ledger {
     pub(crate) fn create(
         disk: &dyn Disk,
         ledger_id: LedgerId,
-        key: &Key,
+        key: &LedgerRootKey,
         growth: Growth,
         now: Millis,
     ) -> Result<()> {
@@ -232,7 +232,7 @@ impl Ledger {
     pub(crate) fn read(
         disk: Box<dyn Disk>,
         ledger_id: LedgerId,
-        key: &Key,
+        key: &LedgerRootKey,
         growth: Growth,
     ) -> Result<Found> {
         let (name, key) = (Self::file_name(&ledger_id), LedgerKey::new(key, &ledger_id));

@@ -14,8 +14,8 @@ use crate::testing::machine::Machine;
 const ID: LedgerId = LedgerId::from_bytes([9; 16]);
 const GROWTH: Growth = Growth { chunk: 4, reserve: 4 };
 
-fn key() -> Key {
-    Key::init(|bytes| bytes.fill(3))
+fn key() -> LedgerRootKey {
+    LedgerRootKey::init(|bytes| bytes.fill(3))
 }
 
 fn at(time: u64) -> Millis {

@@ -6,7 +6,7 @@
 //! that lead nowhere stay behind.
 
 use crate::clock::lasting::Stored;
-use crate::crypto::Key;
+use crate::crypto::AccountKey;
 use crate::engine::{Batch, Durability, Engine, EngineError};
 use crate::model::error::{Error, Part, Result};
 use crate::model::position::Position;
@@ -253,7 +253,7 @@ impl<'a> Mover<'a> {
         let carried = Header {
             generation: header.generation,
             account_key: if self.resealed.is_some() {
-                Key::random()?
+                AccountKey::random()?
             } else {
                 header.account_key.clone()
             },

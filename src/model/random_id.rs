@@ -12,6 +12,8 @@ sixteen_bytes! {
     StoreId;
     /// The id of the one ledger that counts: it changes when all is forgotten or sealed anew.
     LedgerId;
+    /// What the parts of one write of a row share.
+    WriteId;
 }
 
 impl Generation {

@@ -14,14 +14,14 @@ use zeroize::Zeroizing;
 use crate::clock::lasting::{Put, Stored};
 use crate::clock::trust::Known;
 use crate::crypto::{
-    Key, Keyring, KeyringSecrets, NONCE_BYTES, OVERHEAD_BYTES, TAG_BYTES, fresh, open_in_place,
-    seal_in_place, sub_key,
+    AccountKey, Keyring, KeyringSecrets, NONCE_BYTES, OVERHEAD_BYTES, RootKey, SealingKey,
+    TAG_BYTES, fresh, open_in_place, seal_in_place, sub_key,
 };
 use crate::engine::Row;
 use crate::model::error::{Error, Part, Result};
 use crate::model::id::{AccountId, Alias, ClientId, SessionId, Subject, TenantId};
 use crate::model::position::{Opening, Position};
-use crate::model::random_id::{Generation, LedgerId, SignInId, StoreId};
+use crate::model::random_id::{Generation, LedgerId, SignInId, StoreId, WriteId};
 use crate::model::scopes::{Partition, Scopes};
 use crate::model::secret::Secret;
 use crate::model::tag::AccountTag;
@@ -73,7 +73,7 @@ pub(crate) struct Parted {
 /// What the header of a live account says.
 pub(crate) struct Header {
     pub(crate) generation: Generation,
-    pub(crate) account_key: Key,
+    pub(crate) account_key: AccountKey,
     /// The live sign-ins, oldest first.
     pub(crate) sign_ins: Vec<SignInId>,
     /// The account's other tag, in a store that knows two: see `identity.rs`. It is not in the row.
@@ -149,7 +149,7 @@ impl Rows {
         let aad = self.aad(b"account-key", &front.generation, key, front.before_wrapped);
         let opened = open_in_place(&wrapping_key(root, front.salt), &aad, &mut wrapped)
             .ok_or(Error::Tampered("header"))?;
-        let account_key = Key::try_init(|bytes| {
+        let account_key = AccountKey::try_init(|bytes| {
             bytes.copy_from_slice(opened.first_chunk::<32>().ok_or(Error::Tampered("header"))?);
             Ok(())
         })?;
@@ -227,7 +227,10 @@ impl Rows {
     ) -> Result<Vec<Row>> {
         let body = codec::encode(&TokenWire2::of(token, put), PARTS_TEXT, TAG_BYTES);
         let rows = body
-            .map(|body| self.seal_parts(&TOKEN, key, header, &fresh()?, body))
+            .map(|body| {
+                let write_id = WriteId::from_bytes(fresh()?);
+                self.seal_parts(&TOKEN, key, header, &write_id, body)
+            })
             .transpose()?
             .flatten();
         rows.ok_or_else(|| Error::invalid("token", "it is too long with its ids and extra"))
@@ -249,10 +252,11 @@ impl Rows {
         kind: &Parted,
         key: impl Fn(u8) -> Vec<u8>,
         header: &Header,
-        write_id: &[u8; 16],
+        write_id: &WriteId,
         mut body: Zeroizing<Vec<u8>>,
     ) -> Result<Option<Vec<Row>>> {
-        let front = |count: u8| [[kind.format, kind.byte, count].as_slice(), write_id].concat();
+        let front =
+            |count: u8| [[kind.format, kind.byte, count].as_slice(), write_id.as_bytes()].concat();
         let label = kind.name.as_bytes();
         if body.len() - PARTS_TEXT <= PART_BYTES {
             let key = key(0);
@@ -395,11 +399,11 @@ impl Rows {
     }
 
     /// A key for one row that belongs to no account.
-    pub(crate) fn key_of_nobody(&self, label: &[u8], salt: &[u8; 16]) -> Key {
-        sub_key(self.secrets.current_root().1, &[label, salt])
+    pub(crate) fn key_of_nobody(&self, label: &[u8], salt: &WriteId) -> AccountKey {
+        sub_key(self.secrets.current_root().1, &[label, salt.as_bytes()])
     }
 
-    pub(crate) fn checkpoint_key(&self) -> Key {
+    pub(crate) fn checkpoint_key(&self) -> SealingKey {
         sub_key(self.secrets.current_root().1, &[b"oubliette/v1/checkpoint"])
     }
 
@@ -467,7 +471,7 @@ impl Rows {
 }
 
 /// The random bytes that all parts of one write share, not authenticated.
-pub(crate) fn write_id_of(value: &[u8]) -> Option<[u8; 16]> {
+pub(crate) fn write_id_of(value: &[u8]) -> Option<WriteId> {
     token_front(value).map(|front| front.write_id)
 }
 
@@ -477,7 +481,7 @@ pub(crate) fn parts_of(value: &[u8]) -> u8 {
     token_front(value).map_or(1, |front| front.count.max(1))
 }
 
-fn wrapping_key(root: &Key, salt: &[u8]) -> Key {
+fn wrapping_key(root: &RootKey, salt: &[u8]) -> SealingKey {
     sub_key(root, &[b"oubliette/v1/account-key", salt])
 }
 
@@ -525,12 +529,13 @@ impl<'a> HeaderFront<'a> {
 struct TokenFront {
     format: u8,
     count: u8,
-    write_id: [u8; 16],
+    write_id: WriteId,
 }
 
 fn token_front(value: &[u8]) -> Option<TokenFront> {
     let ([format, _, count], rest) = value.split_first_chunk::<3>()?;
-    Some(TokenFront { format: *format, count: *count, write_id: *rest.first_chunk()? })
+    let write_id = WriteId::from_bytes(*rest.first_chunk()?);
+    Some(TokenFront { format: *format, count: *count, write_id })
 }
 
 #[derive(Serialize, Deserialize)]

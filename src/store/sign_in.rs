@@ -1,6 +1,6 @@
 //! Signing in, and the live handle through which a sign-in's tokens are stored and read.
 
-use crate::crypto::{Key, fresh};
+use crate::crypto::{AccountKey, fresh};
 use crate::engine::{Batch, Durability, Row};
 use crate::model::error::{Error, Result};
 use crate::model::id::{AccountId, Alias, SessionId, Subject, TenantId};
@@ -433,7 +433,7 @@ pub(crate) fn sign_in(
         Some(header) => header,
         None => Header {
             generation: Generation::from_bytes(fresh()?),
-            account_key: Key::random()?,
+            account_key: AccountKey::random()?,
             sign_ins: Vec::new(),
             other,
         },

@@ -14,7 +14,8 @@ use std::ffi::OsString;
 
 use crate::crypto::KeySource;
 use crate::crypto::{
-    Key, Keyring, KeyringSecrets, NONCE_BYTES, OVERHEAD_BYTES, expand as hkdf_expand, seal_in_place,
+    Key, Keyring, KeyringSecrets, NONCE_BYTES, OVERHEAD_BYTES, RootKey, SealingKey, Seals,
+    expand as hkdf_expand, seal_in_place,
 };
 use crate::model::error::{Error, Result};
 use crate::model::id::{AccountId, Alias, SessionId, Subject, TenantId};
@@ -37,14 +38,16 @@ pub const PART_BYTES: usize = 6 * 1024;
 /// # Errors
 /// `InvalidInput` if the text is too long.
 pub fn seal(key: &[u8; 32], aad: &[u8], text: &[u8]) -> Result<Vec<u8>> {
-    seal_behind(&fixed_key(key), aad, &[], text)
+    let key: SealingKey = fixed_key(key);
+    seal_behind(&key, aad, &[], text)
 }
 
 /// HKDF-Expand with SHA-256, as all keys are derived.
 #[must_use]
 pub fn expand(key: &[u8; 32], info: &[&[u8]], len: usize) -> Vec<u8> {
     let mut out = vec![0; len];
-    hkdf_expand(&fixed_key(key), info, &mut out);
+    let key: RootKey = fixed_key(key);
+    hkdf_expand(&key, info, &mut out);
     out
 }
 
@@ -310,18 +313,22 @@ impl Rows {
     /// # Errors
     /// As the store.
     pub fn seal_text(&self, body: Body, key: &[u8], front: &[u8], text: &[u8]) -> Result<Vec<u8>> {
-        let (label, generation, sealing) = match body {
+        let of = &self.header;
+        let aad = |label: &[u8], generation| self.rows.aad(label, generation, key, front);
+        match body {
             Body::SignIn => {
-                (b"sign-in".as_slice(), self.header.generation, self.header.account_key.clone())
+                let aad = aad(b"sign-in", &of.generation);
+                seal_behind(&of.account_key, &aad, front, text)
             }
             Body::Token => {
-                (b"token".as_slice(), self.header.generation, self.header.account_key.clone())
+                let aad = aad(b"token", &of.generation);
+                seal_behind(&of.account_key, &aad, front, text)
             }
             Body::Checkpoint => {
-                (b"checkpoint".as_slice(), Generation::NONE, self.rows.checkpoint_key())
+                let aad = aad(b"checkpoint", &Generation::NONE);
+                seal_behind(&self.rows.checkpoint_key(), &aad, front, text)
             }
-        };
-        seal_behind(&sealing, &self.rows.aad(label, &generation, key, front), front, text)
+        }
     }
 
     /// How many parts a token's first row says that there are.
@@ -367,11 +374,11 @@ pub fn is_refusal(error: &Error) -> bool {
     matches!(error, Error::Tampered(_) | Error::Damaged { .. })
 }
 
-fn fixed_key(bytes: &[u8; 32]) -> Key {
+fn fixed_key<P>(bytes: &[u8; 32]) -> Key<P> {
     Key::init(|key| key.copy_from_slice(bytes))
 }
 
-fn seal_behind(key: &Key, aad: &[u8], front: &[u8], text: &[u8]) -> Result<Vec<u8>> {
+fn seal_behind<P: Seals>(key: &Key<P>, aad: &[u8], front: &[u8], text: &[u8]) -> Result<Vec<u8>> {
     let mut row = front.to_vec();
     row.resize(front.len() + NONCE_BYTES, 0);
     row.extend_from_slice(text);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::clock::lasting::Put;
 use crate::clock::trust::Known;
 use crate::crypto::chance::seeded;
-use crate::crypto::{Key, KeyProvider, KeySource, Keyring, Tagger, WrapContext, WrappedKey};
+use crate::crypto::{AccountKey, KeyProvider, KeySource, Keyring, Tagger, WrapContext, WrappedKey};
 use crate::engine::Row;
 use crate::ledger::{Growth, Ledger};
 use crate::model::id::{AccountId, Alias, AliasKind, ClientId, SessionId, Subject, TenantId};
@@ -116,7 +116,7 @@ fn rows() -> (Rows, Tagger) {
 fn header() -> Header {
     Header {
         generation: Generation::filled(0xa1),
-        account_key: Key::init(|key| key.fill(0xa2)),
+        account_key: AccountKey::init(|key| key.fill(0xa2)),
         sign_ins: [0xa3, 0xa4].map(SignInId::filled).to_vec(),
         other: None,
     }
@@ -183,8 +183,8 @@ fn golden_keyrings() {
         let (secrets, expected) = (&opened.secrets, &made.secrets);
         assert_eq!((opened.store_id, secrets.ledger_id), (made.store_id, expected.ledger_id));
         let keys = |secrets: &crate::crypto::KeyringSecrets| {
-            [&secrets.index_key, &secrets.ledger_key, secrets.current_root().1]
-                .map(|key| *key.bytes())
+            let root = secrets.current_root().1;
+            [*secrets.index_key.bytes(), *secrets.ledger_key.bytes(), *root.bytes()]
         };
         assert_eq!(
             (keys(secrets), secrets.current_root().0),

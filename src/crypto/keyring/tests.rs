@@ -108,7 +108,7 @@ fn same(a: &Keyring, b: &Keyring) -> bool {
 }
 
 /// A keyring file whose body is sealed as it should be, whatever its list of wraps.
-fn file_with(wraps: &[(&WrappedKey, u8)], mount_key: &Key) -> Vec<u8> {
+fn file_with(wraps: &[(&WrappedKey, u8)], mount_key: &MountKey) -> Vec<u8> {
     let mut file =
         [MAGIC.as_slice(), &[VERSION], &[9; 16], &[u8::try_from(wraps.len()).unwrap()]].concat();
     for (wrapped, alg) in wraps {
@@ -246,7 +246,8 @@ fn garbage_is_damage() {
 
 #[test]
 fn a_list_of_wraps_must_be_well_formed_even_if_the_body_opens() {
-    let (kek, mount_key) = (Key::init(|bytes| *bytes = counting_key(0)), Key::random().unwrap());
+    let (kek, mount_key) =
+        (OperatorKey::init(|bytes| *bytes = counting_key(0)), MountKey::random().unwrap());
     let own = wrap_locally(&kek, &mount_key, &StoreId::filled(9)).unwrap();
     let other = |id: u8| WrappedKey { key_id: [id; 16], blob: vec![id] };
     let others: Vec<_> = (0..8).map(other).collect();
@@ -274,14 +275,15 @@ fn a_list_of_wraps_must_be_well_formed_even_if_the_body_opens() {
 /// The body authenticates its wrap too; here the wrap stands alone.
 #[test]
 fn a_local_wrap_opens_only_unchanged() {
-    let (kek, mount_key) = (Key::random().unwrap(), Key::random().unwrap());
+    let (kek, mount_key) = (OperatorKey::random().unwrap(), MountKey::random().unwrap());
     let WrappedKey { key_id, blob } = wrap_locally(&kek, &mount_key, &StoreId::filled(9)).unwrap();
-    let open = |kek: &Key, id: &[u8; 16], blob: &[u8], store: u8| {
+    let open = |kek: &OperatorKey, id: &[u8; 16], blob: &[u8], store: u8| {
         open_local_blob(kek, id, blob, &StoreId::filled(store))
     };
     assert_eq!(open(&kek, &key_id, &blob, 9).unwrap().bytes(), mount_key.bytes());
     assert!(open(&kek, &key_id, &blob, 8).is_none() && open(&kek, &[0; 16], &blob, 9).is_none());
-    assert!(open(&mount_key, &key_id, &blob, 9).is_none());
+    let another = OperatorKey::init(|bytes| *bytes = *mount_key.bytes());
+    assert!(open(&another, &key_id, &blob, 9).is_none());
     for bit in 0..blob.len() * 8 {
         let mut changed = blob.clone();
         changed[bit / 8] ^= 1 << (bit % 8);
@@ -330,7 +332,7 @@ fn the_body_is_encoded_without_growing() {
         let body = secrets.encode().unwrap();
         assert_eq!(body.capacity(), body.len() + TAG_BYTES);
         let newest =
-            std::mem::replace(&mut secrets.newest_root, (epoch + 1, Key::random().unwrap()));
+            std::mem::replace(&mut secrets.newest_root, (epoch + 1, RootKey::random().unwrap()));
         secrets.older_roots.push(newest);
     }
     assert!(secrets.encode().is_err());
@@ -342,7 +344,7 @@ fn the_largest_keyring_opens() {
     for epoch in 1..255 {
         let newest = std::mem::replace(
             &mut keyring.secrets.newest_root,
-            (epoch + 1, Key::random().unwrap()),
+            (epoch + 1, RootKey::random().unwrap()),
         );
         keyring.secrets.older_roots.push(newest);
     }

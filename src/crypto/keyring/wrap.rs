@@ -4,28 +4,29 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::super::key_source::{KeyProvider, KeySource, MAX_BLOB_BYTES, WrapContext, WrappedKey};
+use super::super::keys::{MountKey, OperatorKey, SealingKey};
 use super::super::seal::{
-    Key, NONCE_BYTES, OVERHEAD_BYTES, TAG_BYTES, expand, fresh, open_in_place, seal_in_place,
+    NONCE_BYTES, OVERHEAD_BYTES, TAG_BYTES, expand, fresh, open_in_place, seal_in_place,
 };
 use super::Reader;
 use crate::model::error::{Error, Result};
 use crate::model::random_id::StoreId;
 
 /// The name of a local key, made from it: nobody has to invent one, and none can be taken twice.
-pub(super) fn kek_id(kek: &Key) -> [u8; 16] {
+pub(super) fn kek_id(kek: &OperatorKey) -> [u8; 16] {
     let mut id = [0; 16];
     expand(kek, &[b"oubliette/v1/kek-id"], &mut id);
     id
 }
 
 /// The key that wraps once, and the commitment to the operator's key, which is no secret.
-fn wrapping_key(kek: &Key, salt: &[u8; 16], store_id: &StoreId) -> (Key, [u8; 32]) {
+fn wrapping_key(kek: &OperatorKey, salt: &[u8; 16], store_id: &StoreId) -> (SealingKey, [u8; 32]) {
     let mut both = Zeroizing::new([0; 64]);
     expand(kek, &[b"oubliette/v1/kek-wrap", salt, store_id.as_bytes()], &mut *both);
     let (key, commit) = both.split_at(32);
     let mut commitment = [0; 32];
     commitment.copy_from_slice(commit);
-    (Key::init(|bytes| bytes.copy_from_slice(key)), commitment)
+    (SealingKey::init(|bytes| bytes.copy_from_slice(key)), commitment)
 }
 
 fn wrap_aad(store_id: &StoreId, kek_id: &[u8; 16]) -> Vec<u8> {
@@ -33,7 +34,11 @@ fn wrap_aad(store_id: &StoreId, kek_id: &[u8; 16]) -> Vec<u8> {
 }
 
 /// Wraps under a key that is used this once.
-pub(super) fn wrap_locally(kek: &Key, mount_key: &Key, store_id: &StoreId) -> Result<WrappedKey> {
+pub(super) fn wrap_locally(
+    kek: &OperatorKey,
+    mount_key: &MountKey,
+    store_id: &StoreId,
+) -> Result<WrappedKey> {
     let (key_id, salt) = (kek_id(kek), fresh()?);
     let (key, commit) = wrapping_key(kek, &salt, store_id);
     // Wiped, should sealing fail; of the right size, so that no clear copy is left behind by
@@ -49,11 +54,11 @@ pub(super) fn wrap_locally(kek: &Key, mount_key: &Key, store_id: &StoreId) -> Re
 
 /// The mount key, or `None` if one bit of the blob is not as it was, or the key is another.
 pub(super) fn open_local_blob(
-    kek: &Key,
+    kek: &OperatorKey,
     key_id: &[u8; 16],
     blob: &[u8],
     store_id: &StoreId,
-) -> Option<Key> {
+) -> Option<MountKey> {
     let mut blob = Reader(blob);
     let salt = blob.array()?;
     let mut sealed = Zeroizing::new(*blob.array::<{ NONCE_BYTES + 32 + TAG_BYTES }>()?);
@@ -72,7 +77,7 @@ pub(super) fn open_local_blob(
 pub(super) fn wrap_by(
     provider: &dyn KeyProvider,
     source: &KeySource,
-    mount_key: &Key,
+    mount_key: &MountKey,
     store_id: &StoreId,
 ) -> Result<WrappedKey> {
     let wrapped = provider
@@ -93,11 +98,11 @@ pub(super) fn unwrap_by(
     source: &KeySource,
     wrapped: &WrappedKey,
     store_id: &StoreId,
-) -> Result<Option<Key>> {
+) -> Result<Option<MountKey>> {
     let mount_key = provider
         .unwrap(wrapped, &WrapContext::new(store_id.as_bytes()))
         .map_err(|e| provider_failed(source, e))?;
-    Ok(mount_key.map(|key| Key::init(|bytes| bytes.copy_from_slice(&*key))))
+    Ok(mount_key.map(|key| MountKey::init(|bytes| bytes.copy_from_slice(&*key))))
 }
 
 fn provider_failed(source: &KeySource, error: impl std::fmt::Display) -> Error {

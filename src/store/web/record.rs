@@ -11,7 +11,7 @@ use crate::crypto::{TAG_BYTES, fresh};
 use crate::engine::Row;
 use crate::model::error::{Error, Result};
 use crate::model::position::{Opening, Position};
-use crate::model::random_id::Generation;
+use crate::model::random_id::{Generation, WriteId};
 use crate::model::tag::WebTag;
 use crate::model::time::{Millis, millis};
 use crate::platform::wipe::Wiped;
@@ -99,7 +99,7 @@ impl Rows {
         header: &Header,
         record: &WebRecord,
     ) -> Result<Vec<Row>> {
-        self.seal_record(key, header, &fresh()?, None, record)
+        self.seal_record(key, header, &WriteId::from_bytes(fresh()?), None, record)
     }
 
     /// The rows of a web session of nobody's.
@@ -109,7 +109,7 @@ impl Rows {
         life: &Life,
         record: &WebRecord,
     ) -> Result<Vec<Row>> {
-        let write_id = fresh()?;
+        let write_id = WriteId::from_bytes(fresh()?);
         let life = Some((life.opening, life.as_of, life.time));
         self.seal_record(
             |part| row_key::unbound(session, part),
@@ -156,7 +156,7 @@ impl Rows {
         &self,
         key: impl Fn(u8) -> Vec<u8>,
         header: &Header,
-        write_id: &[u8; 16],
+        write_id: &WriteId,
         life: Option<LifeWire>,
         record: &WebRecord,
     ) -> Result<Vec<Row>> {
@@ -174,7 +174,7 @@ impl Rows {
     }
 
     /// In the place of an account's header.
-    fn nobody(&self, write_id: &[u8; 16]) -> Header {
+    fn nobody(&self, write_id: &WriteId) -> Header {
         let account_key = self.key_of_nobody(b"oubliette/v1/web-session", write_id);
         Header { generation: Generation::NONE, account_key, sign_ins: Vec::new(), other: None }
     }

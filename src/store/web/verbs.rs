@@ -274,7 +274,7 @@ fn as_of_now(core: &Core) -> Result<Life> {
 }
 
 fn life_now(core: &Core) -> Life {
-    // What it is used for is not the session's.
+    // Whose it is does not matter: only its opening, as-of and time are used.
     life_of_nobody(
         WebTag::from_bytes([0; 16]),
         core.ledger.opening(),
