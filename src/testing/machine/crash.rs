@@ -34,8 +34,8 @@ impl State {
     fn lose_unsynced(&mut self, next: &mut impl FnMut() -> u64) {
         for (name, before) in std::mem::take(&mut self.renamed) {
             match before {
-                Some(before) if next() % 2 == 0 => drop(self.files.insert(name, before)),
-                None if next() % 2 == 0 => drop(self.files.remove(&name)),
+                Some(before) if next().is_multiple_of(2) => drop(self.files.insert(name, before)),
+                None if next().is_multiple_of(2) => drop(self.files.remove(&name)),
                 _ => {}
             }
         }
@@ -64,7 +64,7 @@ impl MemoryFile {
             let mut at = 0;
             while at < bytes.len() {
                 let end = (at + SECTOR - (offset + at) % SECTOR).min(bytes.len());
-                if next() % 2 == 0 {
+                if next().is_multiple_of(2) {
                     overwrite(
                         &mut self.durable,
                         offset + at,
