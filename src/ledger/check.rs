@@ -1,17 +1,17 @@
-//! Whether the file says what stands in memory, while sign-outs go on.
+//! The check whether the file says what stands in memory, while sign-outs go on.
 
 use std::io::{Cursor, Read};
 
 use super::compact::Turns;
 use super::format::{SLOT_BYTES, What};
 use super::recover::recover;
-use super::{Ledger, State, offset, seal_of, stream};
+use super::{Ledger, State, offset, open::stream, seal_of};
 use crate::model::error::{Error, Part, Result};
 use crate::model::position::Position;
 use crate::rule::{Fence, SHARDS};
 
 impl Ledger {
-    /// Reads the file again, and compares: how many sign-outs decide something.
+    /// Reads the file again, compares, and says how many sign-outs decide something.
     ///
     /// # Errors
     /// `Damaged` if the file does not say what stands in memory; `Poisoned` after an earlier
@@ -23,7 +23,7 @@ impl Ledger {
         let (name, key, header) = (state.name.clone(), state.key.clone(), state.header.clone());
         drop(state);
 
-        // What is written behind that meanwhile is left out: in its place, the fillers that were
+        // What is written behind that meanwhile is left out: in its place are the fillers that were
         // there.
         let fillers =
             seal_of(&key, &header).fillers(used, (used + 1).next_multiple_of(header.chunk.into()));
@@ -42,6 +42,8 @@ impl Ledger {
                 is_same &= fences.last(scope).is_some_and(|newer| newer.position > fence.position);
             }
         })?;
+
+        // The other way round: each fence that stands and was synced then is in the file.
         is_same &= read.end == end && read.header == header;
         for shard in 0..SHARDS {
             let fences = self.fences();

@@ -2,8 +2,8 @@
 //! the old one, while sign-outs go on, and takes its place by a rename. A successor, which a
 //! complete erasure makes, is the same under a new id and key.
 //!
-//! 1. Plan, by what stands in memory: what is too old, and whether it is worth it.
-//! 2. From some synced position on, the *start*, whatever is written to the old file is kept for
+//! 1. The plan says, by what stands in memory: what is too old, and whether it is worth it.
+//! 2. From some synced position on, the *start*, all that is written to the old file is kept for
 //!    the new one too: its *tail*.
 //! 3. What stands at or before the start is written to the new file, in order. What a newer
 //!    sign-out has hidden meanwhile is left out; so the switch waits until the newest that stood
@@ -15,6 +15,7 @@
 
 use super::format::{Header, LedgerKey, Record, What};
 use super::fresh::{Fresh, Switched, behind, slots_for};
+use super::open::floor;
 use super::{Ledger, State};
 use crate::crypto::{LedgerRootKey, fresh};
 use crate::model::error::{Error, Part, Result};
@@ -30,17 +31,18 @@ const SLICE: usize = 4096;
 /// than they can be copied.
 const ROUNDS: usize = 16;
 
-/// Lets others in, who wait to change or to see what stands. (A lock that is let go of and taken
-/// again at once is never had by who waits for it: it takes longer to wake up.)
+/// Lets other threads in that wait to change or to see what stands. (A thread that waits for a lock
+/// never gets one that is let go of and taken again at once: it takes longer to wake up.)
 #[derive(Default)]
 pub(super) struct Turns(usize);
 
 impl Turns {
+    /// Counts what the caller has looked at under a lock.
     pub(super) fn looked_at(&mut self, fences: usize) {
         self.0 += fences;
     }
 
-    /// For who holds nothing.
+    /// Pauses, if many fences were looked at since the last pause. The caller holds no lock.
     pub(super) fn make_way(&mut self) {
         if self.0 < SLICE {
             return;
@@ -66,23 +68,21 @@ struct Plan {
 
 impl Ledger {
     /// Writes a new file without the records that no longer decide anything or are older than
-    /// `oldest`, if that is worth it, and nobody else [tends](Ledger::tend) the file now.
+    /// `oldest`, if that is worth it, and no other thread [tends](Ledger::tend) the file now.
     ///
     /// # Errors
     /// `Io` if nothing was changed; `Poisoned` if it is unknown which file would be found after a
     /// crash.
     pub(crate) fn compact(&self, oldest: Millis) -> Result<bool> {
-        // Not waiting: who tends it may be waiting for the caller, who has entered the store. The
-        // next sweep tries again.
+        // This does not wait: the thread that tends it may be waiting for the caller, which has
+        // entered the store. The next sweep tries again.
         let _tending = match self.tending.try_lock() {
             Ok(tending) => tending,
             Err(TryLockError::Poisoned(tending)) => tending.into_inner(),
             Err(TryLockError::WouldBlock) => return Ok(false),
         };
         let plan = self.plan(oldest)?;
-        let used = self.lock().used();
-        let waste = used.saturating_sub(plan.kept);
-        if waste < plan.kept.max(u64::from(self.growth.chunk)) {
+        if !self.is_worth(&plan) {
             return Ok(false);
         }
         let copying = self.begin_copying()?;
@@ -97,7 +97,26 @@ impl Ledger {
             serial,
         )?;
         let kept = self.write_kept(&mut file, &plan, copying.start)?;
-        // Whatever has hidden one of these stands by now.
+        self.write_tail(&mut file, &copying)?;
+        if self.switch_to(file, &plan, &copying, (kept, serial))? {
+            self.forget_dropped();
+        }
+        Ok(true)
+    }
+
+    /// Whether a new file would be at most half as large as the one in use, and smaller by a chunk
+    /// at least.
+    fn is_worth(&self, plan: &Plan) -> bool {
+        let used = self.lock().used();
+        let waste = used.saturating_sub(plan.kept);
+        waste >= plan.kept.max(u64::from(self.growth.chunk))
+    }
+
+    /// Writes the tail to the new file as it grows, and syncs it: so that little is left for the
+    /// moment in which sign-outs wait. When this returns, all that stood when the kept records had
+    /// been written is synced in the old file, and with it in the tail.
+    fn write_tail(&self, file: &mut Fresh<'_>, copying: &Copying<'_>) -> Result<()> {
+        // Whatever has hidden one of the kept records stands by now.
         let newest = self.lock().end;
         for _ in 0..ROUNDS {
             let tail = copying.take();
@@ -107,11 +126,21 @@ impl Ledger {
             file.append(&tail)?;
         }
         file.sync()?;
-        self.wait(newest).map_err(|_| Error::Poisoned(Part::Ledger))?;
+        self.wait(newest).map_err(|_| Error::Poisoned(Part::Ledger))
+    }
 
+    /// Completes the new file and puts it in the place of the old one, while no other thread
+    /// writes. Says whether records have been dropped for their age.
+    fn switch_to(
+        &self,
+        mut file: Fresh<'_>,
+        plan: &Plan,
+        copying: &Copying<'_>,
+        (kept, serial): (u32, u32),
+    ) -> Result<bool> {
         let mut state = self.lock_idle()?;
         file.append(&state.copied.take().unwrap_or_default())?;
-        let header = self.header_for(&plan, kept, copying.start, copying.ledger_id, serial);
+        let header = self.header_for(plan, kept, copying.start, copying.ledger_id, serial);
         file.seal_up(
             &header,
             slots_for(u64::from(kept) + behind(copying.start, state.end), self.growth),
@@ -121,23 +150,26 @@ impl Ledger {
             Error::Poisoned(Part::Ledger)
         })?;
         state.install(switched);
-        let has_dropped = self.let_dropped_stand(&plan);
-        drop(state);
+        Ok(self.let_dropped_stand(plan))
+    }
+
+    /// Takes the fences out of memory that the floor stands for. A shard at a time, so that no
+    /// thread waits for long.
+    fn forget_dropped(&self) {
         let mut turns = Turns::default();
-        for shard in (0..SHARDS).filter(|_| has_dropped) {
+        for shard in 0..SHARDS {
             let mut fences = self.fences.write().unwrap_or_else(PoisonError::into_inner);
             turns.looked_at(fences.of_shard(shard).count());
             fences.forget_shard(shard);
             drop(fences);
             turns.make_way();
         }
-        Ok(true)
     }
 
     /// Writes a ledger with another id and key that says all that this one says: the same sign-outs
     /// and openings at the same positions. It counts from when a keyring names it; then it is to be
     /// [adopted](Ledger::adopt). The caller [tends](Ledger::tend) this one, and sees to it that
-    /// nobody signs out meanwhile.
+    /// there is no sign-out meanwhile.
     ///
     /// # Errors
     /// `Io`, `Full`; `Poisoned` after an earlier failure. Nothing was changed.
@@ -179,12 +211,13 @@ impl Ledger {
 
     /// What a new file would keep: the sign-outs that still decide something and are not older than
     /// `oldest`, and the openings that sign-ins above the floor can be of. A shard at a time, so
-    /// that nobody waits for long.
+    /// that no thread waits for long.
     fn plan(&self, oldest: Millis) -> Result<Plan> {
         if self.is_failed() {
             return Err(Error::Poisoned(Part::Ledger));
         }
         let (synced, (old_floor, known_since)) = (self.synced(), self.horizon());
+        // Twice through what stands: the floor first, then what is above it.
         let each = |look: &mut dyn FnMut(Fence)| {
             let mut turns = Turns::default();
             for shard in 0..SHARDS {
@@ -212,6 +245,12 @@ impl Ledger {
                 plan.known_since = plan.known_since.max(fence.time);
             }
         });
+        self.plan_openings(&mut plan, oldest);
+        Ok(plan)
+    }
+
+    /// Adds the openings that are kept to the plan.
+    fn plan_openings(&self, plan: &mut Plan, oldest: Millis) {
         // An opening is over when the floor has passed the next one, or when all that signed in
         // before the next is too old. Only from the front: one less in the middle would lengthen
         // the one before it.
@@ -228,7 +267,6 @@ impl Ledger {
             .peekable();
         plan.first_opening = live.peek().map_or(Position::ZERO, |((position, ..), _)| *position);
         plan.kept += live.count() as u64;
-        Ok(plan)
     }
 
     /// Writes what stands at or before `start`, in order of position, and gives how many records
@@ -250,6 +288,8 @@ impl Ledger {
         let mut openings = kept_openings
             .map(|(position, opening, time)| record(position, time, What::Opened(opening)))
             .peekable();
+
+        // In order of position: each opening comes before the first fence that is newer.
         for first in (0..found.len()).step_by(SLICE) {
             let mut records = Vec::with_capacity(SLICE);
             let fences = self.fences();
@@ -273,7 +313,7 @@ impl Ledger {
         u32::try_from(file.slots()).map_err(|_| Error::Full(Part::Ledger))
     }
 
-    /// From now on whatever is written is kept for a new file too, until the result is dropped.
+    /// From now on all that is written is kept for a new file too, until the result is dropped.
     fn begin_copying(&self) -> Result<Copying<'_>> {
         let mut state = self.lock_idle()?;
         state.copied = Some(Vec::new());
@@ -282,6 +322,7 @@ impl Ledger {
         Ok(Copying { ledger: self, start: self.synced(), name, key, ledger_id })
     }
 
+    /// The header of the new file.
     fn header_for(
         &self,
         plan: &Plan,
@@ -302,12 +343,12 @@ impl Ledger {
         }
     }
 
-    /// Has the floor stand for what the new file leaves out. Whether there is any.
+    /// Makes the floor stand for what the new file leaves out. Says whether there is any.
     fn let_dropped_stand(&self, plan: &Plan) -> bool {
         let mut fences = self.fences.write().unwrap_or_else(PoisonError::into_inner);
         fences.forget_openings(plan.first_opening);
         if plan.floor > Position::ZERO {
-            fences.stand_for_dropped(super::floor(plan.floor, plan.known_since));
+            fences.stand_for_dropped(floor(plan.floor, plan.known_since));
         }
         plan.floor > Position::ZERO
     }
@@ -321,7 +362,7 @@ impl State {
     }
 }
 
-/// Has what is written kept, and no longer when it is dropped.
+/// While it lives, what is written to the old file is kept for the new one too.
 struct Copying<'a> {
     ledger: &'a Ledger,
     /// The position behind which the tail begins.
@@ -351,7 +392,8 @@ pub(crate) struct Successor {
     switched: Switched,
 }
 
-/// A record that compaction keeps: whatever call and group it was of, they are whole.
+/// A record that compaction keeps. It stands alone: the call and the group that it was of are
+/// whole.
 fn record(position: Position, time: Millis, what: What) -> Record {
     Record { in_group: 0, in_call: 0, call_size: 1, position, time, what }
 }

@@ -45,7 +45,7 @@ pub(super) struct Header {
     /// The position of the first slot behind them. From there on positions have no gaps.
     pub(super) tail: Position,
     /// The highest position of a record that was dropped because of its age: a fence of everybody.
-    /// 0 is none.
+    /// 0 says that there is none.
     pub(super) floor: Position,
     /// The time of that record; or the ledger's birth. Later sign-outs are all known.
     pub(super) known_since: Millis,
@@ -112,7 +112,7 @@ pub(super) struct Seal<'a> {
 }
 
 impl Seal<'_> {
-    /// So many slots are decoded in one go.
+    /// How many slots are decoded at a time.
     pub(super) const BLOCK: usize = BLOCK as usize;
 
     /// The bytes of a slot.

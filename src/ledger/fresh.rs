@@ -12,6 +12,7 @@ use crate::platform::sync::Arc;
 /// The most bytes of fillers that are made at a time.
 const FILLERS: u64 = 16 * 1024;
 
+/// A new file that is being written.
 pub(super) struct Fresh<'a> {
     disk: &'a dyn Disk,
     name: String,
@@ -21,7 +22,7 @@ pub(super) struct Fresh<'a> {
     serial: u32,
     /// How many slots are written.
     slots: u64,
-    /// Whether another file's place has been taken, or may have been.
+    /// Whether the file has taken the place of another, or may have.
     is_switched: bool,
 }
 
@@ -69,7 +70,7 @@ impl<'a> Fresh<'a> {
         self.write(&bytes)
     }
 
-    /// Has all that is written so far on the disk: what is still to come is little.
+    /// Syncs all that is written so far: what is still to come is little.
     pub(super) fn sync(&self) -> Result<()> {
         self.file.sync().map_err(failed)
     }
@@ -114,8 +115,8 @@ impl Drop for Fresh<'_> {
     }
 }
 
-/// How many slots a file has that is to hold so many records: whole chunks, with the reserve, and
-/// filler at the end.
+/// How many slots a file has that is made for this many records: whole chunks, with the reserve,
+/// and filler at the end.
 pub(super) fn slots_for(records: u64, growth: Growth) -> u64 {
     (records + growth.reserve + 1).next_multiple_of(growth.chunk.into())
 }

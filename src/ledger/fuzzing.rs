@@ -1,10 +1,11 @@
-//! The ledger's inside for the fuzz targets: its file slot by slot, and the ledger on a pretended
+//! Ways in for the fuzz targets: the ledger's file slot by slot, and the ledger on a pretended
 //! machine.
 
+use super::Ledger;
 use super::format::{
     HEADER_BYTES, Header, LedgerKey, Record, SLOT_BYTES, Seal, Slot, What, kind_and_tag, scope_of,
 };
-use super::{Ledger, recover};
+use super::recover::recover;
 use crate::crypto::{LedgerRootKey, Mac};
 use crate::model::error::Result;
 use crate::model::position::{Opening, Position};
@@ -30,7 +31,7 @@ pub struct FileHeader {
     pub known_since: u64,
 }
 
-/// A record's fields; the kind as in the file.
+/// The fields of a record; its kind is a number, as in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotRecord {
     /// Place in its group.
@@ -45,7 +46,7 @@ pub struct SlotRecord {
     pub time: u64,
     /// 1 to 7.
     pub kind: u8,
-    /// Whom; or the opening.
+    /// The tag of the scope that is signed out; or the opening.
     pub tag: [u8; 16],
     /// Only sign-ins up to this time.
     pub cutoff: u64,
@@ -250,7 +251,7 @@ impl std::fmt::Debug for SignedIn {
 pub struct Standing {
     /// 1 to 5.
     pub kind: u8,
-    /// Whom.
+    /// The tag of the scope that is signed out.
     pub tag: [u8; 16],
     /// Its position.
     pub position: u64,

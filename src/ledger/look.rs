@@ -1,9 +1,10 @@
-//! A look at the ledger's file beside whoever has it open: no lock is taken, and nothing is
-//! changed.
+//! A look at the ledger's file beside the process that has it open: no lock is taken, and nothing
+//! is changed.
 
+use super::Ledger;
 use super::format::{LedgerKey, What};
+use super::open::stream;
 use super::recover::recover;
-use super::{Ledger, stream};
 use crate::crypto::LedgerRootKey;
 use crate::model::error::Result;
 use crate::model::position::Position;
@@ -19,7 +20,7 @@ pub(crate) struct Seen {
     pub(crate) sign_outs: Vec<(TaggedScope, Fence)>,
     /// The highest position.
     pub(crate) end: Position,
-    /// Later sign-outs are all known.
+    /// All later sign-outs are known.
     pub(crate) known_since: Millis,
 }
 

@@ -2,8 +2,8 @@
 //! and what is damage.
 //!
 //! A group is written only after the previous group's sync returned. So a gap can only be in the
-//! last group: it was torn, nobody was told that it succeeded, and a call of it counts whole or not
-//! at all. Every other gap, and every slot that is neither its filler nor a record, is damage.
+//! last group: it was torn, no caller was told that it succeeded, and a call of it counts whole or
+//! not at all. Every other gap, and every slot that is neither its filler nor a record, is damage.
 //!
 //! The file is read slot by slot, once, and never held whole: it may be hundreds of megabytes.
 
@@ -27,17 +27,17 @@ pub(super) struct Recovered {
     /// How many slots count. If the file is longer (`is_cut`), the rest is to be cut off.
     pub(super) slots: u64,
     pub(super) is_cut: bool,
-    /// The lowest position whose record was voided now: nobody can have been told of it, or of any
-    /// behind it.
+    /// The lowest position whose record was voided now: no caller can have been told that it, or
+    /// any behind it, succeeded.
     pub(super) voided: Option<Position>,
     /// From the first slot of the last group to the end of the file: to be written and synced
     /// before anything counts, since what was read may have been only in the page cache.
     pub(super) rewrite: (u64, Vec<u8>),
 }
 
-/// Slots that are read at a time: 1 MiB. A whole number of blocks of fillers.
+/// How many slots are read at a time: 1 MiB, and a whole number of blocks of fillers.
 const AT_A_TIME: usize = 16 * 1024;
-/// So many slots or more are worth a thread.
+/// At least so many slots are worth a thread.
 const SHARE: usize = 2 * 1024;
 
 /// Reads a ledger's file from its beginning, and gives `each` record that counts, in order of
@@ -71,7 +71,7 @@ pub(super) fn recover(
         loop {
             let is_last = ahead.bytes.len() < AT_A_TIME * SLOT_BYTES;
             let now = ahead;
-            // While this is gone through, others authenticate what is behind it.
+            // While this thread goes through these, others authenticate what is behind them.
             first += AT_A_TIME as u64;
             ahead = if is_last { Ahead::default() } else { read(first)? };
             for slot in now.decoded(&seal) {
@@ -84,8 +84,8 @@ pub(super) fn recover(
     })
 }
 
-/// Slots that are being authenticated, on several processors if there are many: that is most of the
-/// work of opening.
+/// Slots that are being authenticated ahead of the reader, on several processors if there are many:
+/// that is most of the work of opening.
 #[derive(Default)]
 struct Ahead<'scope> {
     bytes: Arc<Vec<u8>>,
@@ -93,7 +93,7 @@ struct Ahead<'scope> {
     shares: Vec<Share<'scope>>,
 }
 
-/// From which slot to which, and who does it; `None` if that is whoever asks.
+/// From which slot to which, and the thread that does it; `None` if the reader does it itself.
 type Share<'scope> = (usize, usize, Option<ScopedJoinHandle<'scope, Vec<Option<Slot>>>>);
 
 impl<'scope> Ahead<'scope> {
@@ -113,7 +113,7 @@ impl<'scope> Ahead<'scope> {
                 seal.decode(first + from as u64, slots_of(&bytes, from, to))
             })
         };
-        // Where the system allows no more threads, whoever asks does it.
+        // Where the system allows no more threads, the reader does it itself.
         let shares = (0..slots).step_by(share).map(|from| (from, (from + share).min(slots)));
         let shares = shares
             .map(|(from, to)| (from, to, (threads > 0).then(|| spawn(from, to).ok()).flatten()))
@@ -189,7 +189,7 @@ impl<'a> Scan<'a> {
     ///
     /// A last chunk that is not all filler and records was being added when the machine died, if
     /// the chunk before it still ends in filler: then nothing was ever written to it, and it is cut
-    /// off. So a foreign slot is borne with as long as no record is in its chunk and no chunk
+    /// off. So a foreign slot is tolerated as long as no record is in its chunk and no chunk
     /// behind.
     fn push(&mut self, slot: Option<Slot>, each: &mut impl FnMut(&Header, &Record)) -> Result<()> {
         if self.chunk.len == u64::from(self.header.chunk) {
@@ -251,9 +251,9 @@ impl<'a> Scan<'a> {
         self.settle(place.saturating_sub(REACH), false, each)
     }
 
-    /// What is before this place of the tail is certainly not of the last group: none of it may be
-    /// missing, and every call must be whole. One that is not over there waits, unless this is the
-    /// last word.
+    /// Settles what is before this place of the tail. It is certainly not of the last group: none
+    /// of it may be missing, and every call must be whole. A call that ends behind it waits, unless
+    /// this is the end of the file (`is_last`).
     fn settle(
         &mut self,
         before: u64,
@@ -285,12 +285,9 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    /// The file is at its end.
-    fn finish(
-        mut self,
-        seal: &Seal<'_>,
-        each: &mut impl FnMut(&Header, &Record),
-    ) -> Result<Recovered> {
+    /// Looks at the last chunk, whose slots do not count if it was being added when the machine
+    /// died. Says whether that is so.
+    fn end_chunk(&mut self) -> Result<bool> {
         let (header, chunk) = (self.header, self.chunk);
         let is_whole_chunk = chunk.len == u64::from(header.chunk) && !chunk.has_foreign;
         let is_cut =
@@ -303,6 +300,19 @@ impl<'a> Scan<'a> {
         if self.slots < u64::from(header.kept) {
             return Err(damaged("records are missing at its end"));
         }
+        Ok(is_cut)
+    }
+
+    /// The file is at its end: says what was found.
+    fn finish(
+        mut self,
+        seal: &Seal<'_>,
+        each: &mut impl FnMut(&Header, &Record),
+    ) -> Result<Recovered> {
+        let header = self.header;
+        let is_cut = self.end_chunk()?;
+
+        // What is before the last group must be whole.
         let used = self.settled + self.window.len() as u64;
         let group = match self.window.back() {
             Some(Slot::Record(last)) => (used - 1)
@@ -311,6 +321,8 @@ impl<'a> Scan<'a> {
             _ => used,
         };
         self.settle(group, true, each)?;
+
+        // Of the last group, what is not whole is voided.
         let torn: Vec<Slot> = self.window.into();
         let whole = without_torn_calls(&torn, header.tail.plus(group));
         let voided = torn.iter().zip(&whole).position(|(was, is)| was != is);
@@ -321,6 +333,8 @@ impl<'a> Scan<'a> {
                 _ => {}
             }
         }
+
+        // From its first slot on, the file is written again.
         let first = u64::from(header.kept) + group;
         let behind = first + whole.len() as u64;
         let mut bytes: Vec<u8> =

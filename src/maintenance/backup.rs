@@ -1,5 +1,5 @@
 //! A copy of the live rows, with the keyring, and without the ledger: only the ledger in use knows
-//! who has signed out since.
+//! which sign-ins have ended since.
 
 use crate::maintenance::migrate::{Moved, copy_live};
 use crate::model::error::{Error, Result};

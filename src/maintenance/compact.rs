@@ -27,8 +27,8 @@ pub(crate) fn estimate(core: &Core, premises: &Premises) -> Result<CompactionEst
     })
 }
 
-/// So much space has to be free for a copy of an engine of this size: what came of the last one, or
-/// a half of it.
+/// How much space has to be free for a copy of an engine of this size: the size that the last copy
+/// had, but at least a half of this one, and at most all of it.
 fn space(engine_bytes: u64, fresh: Option<Fresh>) -> u64 {
     fresh.map_or(0, |fresh| fresh.engine_bytes).clamp(engine_bytes / 2, engine_bytes)
 }
@@ -66,8 +66,8 @@ pub(crate) fn compact(core: &Core, premises: &mut Premises) -> Result<Compacted>
     })?;
     premises.serial = next;
     drop(engine);
-    // It has happened: nothing below may say otherwise. What cannot be removed now is at the next
-    // open.
+    // The compaction has happened: no error may say otherwise from here on. What cannot be removed
+    // now is removed at the next open.
     let leftovers = premises.place.engines().remove(&old).is_err();
     let bytes_after = core.enter().and_then(|open| open.size()).unwrap_or_default();
     premises.fresh = Some(moved.fresh());

@@ -14,7 +14,7 @@ use crate::store::files::Premises;
 use crate::store::location::{Held, KEYRING, MOVING, engine_name, is_engine};
 use std::cell::Cell;
 
-/// Seals everything that is live anew. The locks of the new ledger are given to `held`.
+/// Seals everything that is live anew, and gives the locks of the new ledger to `held`.
 pub(crate) fn complete_erasure(
     core: &Core,
     premises: &mut Premises,
@@ -50,7 +50,7 @@ pub(crate) fn complete_erasure(
     })?;
     premises.serial = 0;
     drop(engine);
-    // It has happened: nothing below may say otherwise.
+    // The erasure has happened: no error may say otherwise from here on.
     let leftovers = clear(premises, &old_ledger, &new_engine).is_err();
     premises.fresh = Some(moved.fresh());
     let Moved { accounts, rows, tampered, .. } = moved;
@@ -71,8 +71,8 @@ fn clear(premises: &Premises, old_ledger: &str, engine: &str) -> Result<()> {
 }
 
 /// Moves, and lets the new ledger, keys and engine count. Replacing the keyring is the switch; the
-/// old ledger is removed before anybody is let in again, so that an older keyring which is put back
-/// later finds it missing, not without the sign-outs of its successor.
+/// old ledger is removed before any other thread is let in again, so that an older keyring which is
+/// put back later finds it missing, not without the sign-outs of its successor.
 fn switch(
     core: &Core,
     premises: &Premises,

@@ -18,7 +18,7 @@ use crate::model::error::Part;
 use crate::store::core::Core;
 
 /// Makes the store refuse all work, if it is dropped: what is on the disk is in doubt, and only
-/// reopening finds out. Whoever comes through forgets it.
+/// reopening finds out. A caller whose step succeeds forgets it.
 struct Doubt<'a>(&'a Core, Part);
 
 impl Drop for Doubt<'_> {

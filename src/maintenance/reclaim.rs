@@ -1,6 +1,6 @@
-//! Deleting what the rule already made unreachable: a thread right behind the sign-outs, and the
-//! sweep for what it missed and for what expired. Nothing here decides anything; it only gives
-//! space back.
+//! Deleting what the rule already made unreachable, on a thread right behind the sign-outs. The
+//! sweep deletes what this thread misses, and what expires. Nothing here decides anything; it only
+//! gives space back.
 
 use crate::maintenance::pace::Pace;
 use crate::maintenance::tidy::tidy_account;
@@ -14,8 +14,8 @@ use crate::store::queue::Backlog;
 use crate::store::web;
 use std::time::Instant;
 
-/// The reclaimer's thread. It ends when told to, or with the engine. Should it panic, those who
-/// wait are told.
+/// What the reclaimer's thread runs. It ends when it is told to, or with the engine. Should it
+/// panic, the threads that wait for it are told.
 pub(crate) fn run(core: &Arc<Core>) {
     struct Ended<'a>(&'a Backlog);
     impl Drop for Ended<'_> {
@@ -35,7 +35,7 @@ pub(crate) fn run(core: &Arc<Core>) {
             if scope != TaggedScope::Everybody {
                 return Ok(());
             }
-            // Web sessions of nobody's have ended too.
+            // The unbound web sessions have ended too.
             let mut start = Instant::now();
             let ended = web::tidy_unbound(core, |looked_at| {
                 pace.worked(looked_at, start);
@@ -47,7 +47,7 @@ pub(crate) fn run(core: &Arc<Core>) {
         });
         match result {
             Ok(()) => {}
-            // Trouble with one account's rows is for the sweep to find again.
+            // The sweep finds trouble with one account's rows again.
             Err(Error::Tampered(_) | Error::InvalidInput { .. }) => {}
             // The engine is poisoned, or the store closed. The rows stay unreachable.
             Err(_) => return,

@@ -1,4 +1,4 @@
-//! Restoring a backup beside the ledger in use: whoever signed out since stays out.
+//! Restoring a backup beside the ledger in use: users who have signed out since stay out.
 
 use std::path::Path;
 
@@ -6,13 +6,14 @@ use crate::crypto::{KeySource, Keyring};
 use crate::engine::{Durability, open_error};
 use crate::ledger::{Found, Growth, Ledger};
 use crate::model::error::{Error, Part, Result};
+use crate::model::random_id::LedgerId;
 use crate::platform::disk::{Disk, Folder, is_folder};
 use crate::rows::cipher::Rows;
 use crate::rows::row_key::CHECKPOINT;
 use crate::store::files::{Premises, Unfinished};
 use crate::store::location::{KEYRING, MISSING, MOVING, Place, engine_name, newest_engine};
 
-/// Puts the backup's engine, and a keyring if there is none, in their places. The store is not
+/// Puts the backup's engine in its place, and its keyring if the store has none. The store is not
 /// open.
 pub(crate) fn restore(
     place: Box<dyn Place>,
@@ -29,25 +30,15 @@ pub(crate) fn restore(
     let from = Folder::create(backup).map_err(Error::io("open the backup's folder"))?;
     let (keyring, has_keyring) = keyring(&*disk, &from, key)?;
     let id = keyring.secrets.ledger_id;
-    let names = from.list().map_err(Error::io("list the backup's folder"))?;
-    let serial = newest_engine(&names, &id).ok_or_else(|| {
-        Error::invalid(
-            "backup",
-            "it belongs to another store, or this one has erased or forgotten everything since",
-        )
-    })?;
+    let serial = serial_of(&from, &id)?;
     place.lock_ledger(&Ledger::file_name(&id), &mut held)?;
     let ledger = Ledger::read(place.ledger_disk()?, id, &keyring.secrets.ledger_key, growth)?;
     // An earlier mark would be overwritten, and what it names would count.
     Unfinished::read(&*disk, &id)?.clear(&*place, &*disk, &mut held)?;
 
-    let names = disk.list().map_err(Error::io("list the store's folder"))?;
-    let next = newest_engine(&names, &id).map_or(Some(0), |newest| newest.checked_add(1));
-    let name = engine_name(
-        &id,
-        next.ok_or_else(|| Error::invalid("engine", "it was compacted too often"))?,
-    );
-    // Not the backup's bytes: a key that was retired since must not open the store again.
+    let name = next_engine(&*disk, &id)?;
+    // The keyring is encoded anew, not copied from the backup: a key that was retired since must
+    // not open the store again.
     let bytes = if has_keyring { None } else { Some(keyring.encode(key)?) };
     let premises = Premises::new(place, disk, 0, None);
     premises.mark(&[&name])?;
@@ -58,18 +49,42 @@ pub(crate) fn restore(
                 let _ = premises.disk.remove(MOVING);
             }
         })?;
+    switch(&premises, bytes)?;
+    drop(held);
+    Ok(())
+}
+
+/// The serial of the backup's engine.
+fn serial_of(backup: &Folder, id: &LedgerId) -> Result<u32> {
+    let names = backup.list().map_err(Error::io("list the backup's folder"))?;
+    newest_engine(&names, id).ok_or_else(|| {
+        Error::invalid(
+            "backup",
+            "it belongs to another store, or this one has erased or forgotten everything since",
+        )
+    })
+}
+
+/// The name under which the store gets another engine.
+fn next_engine(disk: &dyn Disk, id: &LedgerId) -> Result<String> {
+    let names = disk.list().map_err(Error::io("list the store's folder"))?;
+    let next = newest_engine(&names, id).map_or(Some(0), |newest| newest.checked_add(1));
+    Ok(engine_name(id, next.ok_or_else(|| Error::invalid("engine", "it was compacted too often"))?))
+}
+
+/// Lets the restored engine count, and writes the keyring if there is none.
+fn switch(premises: &Premises, keyring: Option<Vec<u8>>) -> Result<()> {
     // The switch, if there is a keyring. If there is none, the store does not open until it is
     // there.
     premises.disk.remove(MOVING).map_err(Error::io("switch to the restored engine"))?;
-    // Should an open have found none, it is there now.
+    // Should an open have found the engine missing, it is there now.
     premises.disk.remove(MISSING).map_err(Error::io("remove the mark of a missing engine"))?;
-    if let Some(bytes) = bytes {
+    if let Some(bytes) = keyring {
         let disk = &premises.disk;
         disk.prepare(KEYRING, &bytes)
             .and_then(|()| disk.switch(KEYRING))
             .map_err(Error::io("write the keyring"))?;
     }
-    drop(held);
     Ok(())
 }
 
@@ -88,8 +103,8 @@ fn keyring(own: &dyn Disk, backup: &dyn Disk, key: &KeySource) -> Result<(Keyrin
     Ok((Keyring::open(&bytes, key)?, false))
 }
 
-/// Copies the engine, and looks whether this ledger is the one that has gone on since. The first
-/// look at the copy also makes it whole.
+/// Copies the engine, and checks that this ledger is the one that has gone on since. Opening the
+/// copy also makes it whole.
 fn import(
     premises: &Premises,
     from: &Path,

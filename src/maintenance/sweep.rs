@@ -15,12 +15,12 @@ use crate::rows::row_key::{self, Index};
 use crate::store::access::Open;
 use crate::store::census::{SLICE, next_account};
 use crate::store::core::Core;
-use crate::store::index::{self};
+use crate::store::index;
 use crate::store::lifetime::Works;
 use crate::store::progress::{Cursor, Sweep};
 use crate::store::web;
 
-/// Sweeps, and compacts the engine behind the last slice if that is worth it.
+/// Sweeps, and compacts the engine after the last slice if that is worth it.
 pub(crate) fn sweep(works: &Works, budget: usize) -> Result<Swept> {
     let mut progress = lock(&works.sweeping);
     let result = sweep_slice(&works.core, &mut progress, budget);
@@ -69,7 +69,7 @@ fn sweep_slice(core: &Core, progress: &mut Sweep, budget: usize) -> Result<Swept
             }
         }
     }
-    // All of them, whatever has failed: the next slice begins behind them.
+    // All of them are swept, even if something has failed: the next slice begins behind them.
     for account in &put_off {
         let put_off = sweep_account(core, account, &mut swept);
         result = result.and(put_off);
@@ -95,7 +95,7 @@ fn sweep_step(
             let Some(account) = next_account(&core.enter()?, after)? else {
                 return Ok(Some(Cursor::Indexes(0, None)));
             };
-            // Among many who write, waiting for one after the other takes longer than all else.
+            // Where many threads write, waiting for one after the other takes longer than all else.
             if core.try_lock_account(&account).is_some() {
                 sweep_account(core, &account, swept)?;
             } else {
@@ -112,33 +112,34 @@ fn sweep_step(
             None => Ok(Some(Cursor::Web(web::Kind::Bound, None))),
         },
         Cursor::Web(kind, after) => {
-            // By itself: a `match` on it would hold the gate to its end, and whoever waits to be
-            // alone there would wait for who enters again.
+            // In a statement of its own: a `match` on it would hold the gate to its end, and the
+            // thread that waits to be alone there would wait for this one, which enters again.
             let last = web::tidy_slice(&core.enter()?, kind, after.as_deref(), swept)?;
             match (last, kind) {
                 (Some(last), _) => Ok(Some(Cursor::Web(kind, Some(last)))),
                 (None, web::Kind::Bound) => Ok(Some(Cursor::Web(web::Kind::Unbound, None))),
                 (None, web::Kind::Unbound) => {
-                    let open = core.enter()?;
-                    open.leave_known()?;
-                    let oldest = core
-                        .clock
-                        .for_deletion()
-                        .saturating_sub(millis(core.options.max_sign_in_age));
-                    match core.ledger.compact(oldest) {
-                        Err(error @ (Error::Poisoned(_) | Error::Closed | Error::Forked)) => {
-                            return Err(error);
-                        }
-                        // As on a full disk: nothing was changed, and the rest of the upkeep may be
-                        // what makes room.
-                        Err(_) => observe::compacted(false),
-                        Ok(_) => {}
-                    }
+                    compact_ledger(core)?;
                     Ok(None)
                 }
             }
         }
     }
+}
+
+/// The end of a pass: the known time is written down, and the ledger compacted if that is worth it.
+fn compact_ledger(core: &Core) -> Result<()> {
+    let open = core.enter()?;
+    open.leave_known()?;
+    let oldest = core.clock.for_deletion().saturating_sub(millis(core.options.max_sign_in_age));
+    match core.ledger.compact(oldest) {
+        Err(error @ (Error::Poisoned(_) | Error::Closed | Error::Forked)) => return Err(error),
+        // As on a full disk: nothing was changed, and the rest of the upkeep may be what makes
+        // room.
+        Err(_) => observe::compacted(false),
+        Ok(_) => {}
+    }
+    Ok(())
 }
 
 fn sweep_account(core: &Core, account: &AccountTag, swept: &mut Swept) -> Result<()> {
@@ -152,7 +153,7 @@ fn sweep_account(core: &Core, account: &AccountTag, swept: &mut Swept) -> Result
     Ok(())
 }
 
-/// Deletes index rows that find nobody. (A row too few or too many decides nothing.)
+/// Deletes index rows that find no live sign-in. (A row too few or too many decides nothing.)
 fn sweep_index(
     open: &Open<'_>,
     index: Index,
@@ -162,8 +163,8 @@ fn sweep_index(
     let slice = open.scan(&index.prefix(), after, SLICE)?;
     for (key, _) in &slice {
         let Some((entry, account)) = row_key::indexed(key) else { continue };
-        // Nearly all of them are. Only who deletes has to be sure, and waits for who is at work on
-        // the account.
+        // Nearly all of them are due. Only to delete one this thread has to be sure, and waits for
+        // the thread that is at work on the account.
         if index::is_due(open, &account, entry)? {
             swept.live_bytes += key.len() as u64;
             continue;
@@ -189,8 +190,8 @@ mod tests {
     use crate::model::random_id::SignInId;
     use crate::{AccountId, Machine, SignIn, TenantId};
 
-    // Without it: the sweep waits for one account after the other among many who write, or never
-    // comes back to those that it has passed by.
+    // Without it: the sweep waits for one account after the other while many threads write, or
+    // never comes back to those that it has passed by.
     #[test]
     fn an_account_that_somebody_is_at_is_swept_last() {
         let machine = Machine::new();

@@ -2,9 +2,10 @@
 //! for the sweep.
 
 use crate::clock::lasting::Stored;
-use crate::engine::Batch;
+use crate::engine::{Batch, Row};
 use crate::maintenance::pace::Pace;
 use crate::model::error::{Error, Result};
+use crate::model::id::AccountId;
 use crate::model::position::Position;
 use crate::model::random_id::SignInId;
 use crate::model::report::Swept;
@@ -17,18 +18,18 @@ use crate::rule::Life;
 use crate::store::access::Open;
 use crate::store::census::{SLICE, look};
 use crate::store::core::Core;
-use crate::store::index::{self};
+use crate::store::index;
 use crate::store::web;
 use std::collections::HashMap;
 use std::time::Instant;
 
 /// Deletes the account's dead rows: those of sign-ins that are dead on the disk too, too old, or
-/// not in the header; tokens of tenants that are; and what does not open, since nobody can read it.
-/// In a sweep (with `now`), expired tokens too, and index rows that are missing are put back, but
-/// those of web sessions.
+/// not in the header; tokens of tenants that are; and what does not open, since no caller can read
+/// it. In a sweep (with `now`) expired tokens are deleted too, and missing index rows are put back,
+/// except those of web sessions.
 ///
-/// In sections: each enters, takes the account's lock, and finds out anew who lives. Between two of
-/// them the account may have got another sign-in, whose rows are not dead.
+/// This goes in sections: each enters, takes the account's lock, and finds out anew which sign-ins
+/// live. Between two of them the account may have got another sign-in, whose rows are not dead.
 pub(crate) fn tidy_account(
     core: &Core,
     account: &AccountTag,
@@ -58,21 +59,21 @@ pub(crate) fn tidy_account(
     }
 }
 
-/// An account's header, and who lives of the sign-ins that it lists.
+/// An account's header, and which of the sign-ins that it lists live.
 struct Left {
     header: Header,
     lives: HashMap<SignInId, Life>,
-    /// The header's size, if somebody lives.
+    /// The header's size, if one of them lives.
     bytes: u64,
 }
 
-/// Takes those out of the header who have ended by sign-outs up to `end`, and then their index rows
-/// away. Gives who is left.
+/// Takes the sign-ins out of the header that sign-outs up to `end` have ended, and then deletes
+/// their index rows. Gives those that are left.
 ///
-/// Row by row, as a batch holds up every reader of the process while it is applied, and nothing
-/// here needs one: the ledger has made all of it unreachable at once. What makes it unreachable by
-/// any reading comes first; index rows that a crash leaves lead nowhere, and the sweep deletes
-/// them.
+/// This goes row by row, as a batch holds up every reader of the process while it is applied, and
+/// nothing here needs one: the ledger has made all of it unreachable at once. What makes it
+/// unreachable by any reading comes first; index rows that a crash leaves lead nowhere, and the
+/// sweep deletes them.
 fn tidy_header(
     open: &Open<'_>,
     account: &AccountTag,
@@ -80,28 +81,12 @@ fn tidy_header(
     sweeping: bool,
     tidied: &mut Swept,
 ) -> Result<Option<Left>> {
-    let key = row_key::header(account);
-    let opened = open.header(account).and_then(|opened| {
-        let opened = opened.map(|(value, header)| {
-            Ok((open.rows()?.open_account(&key, &value, &header)?, value, header))
-        });
-        opened.transpose()
-    });
-    let (id, value, header) = match opened {
-        Ok(Some(opened)) => opened,
-        Ok(None) => return Ok(None),
-        Err(Error::Tampered(_)) => {
-            tidied.tampered += 1;
-            tidied.dead_rows += 1;
-            commit_one(open, account, None, (key, None))?;
-            return Ok(None);
-        }
-        Err(error) => return Err(error),
-    };
+    let Some((id, value, header)) = open_header(open, account, tidied)? else { return Ok(None) };
     let look = look(open, account, &header, end)?;
     tidied.tampered += look.tampered;
     let bytes = if look.live.is_empty() { 0 } else { value.len() as u64 };
     if look.has_ended {
+        let key = row_key::header(account);
         let left = if look.live.is_empty() {
             tidied.dead_rows += 1;
             None
@@ -117,6 +102,7 @@ fn tidy_header(
         };
         commit_one(open, account, Some((key.clone(), Some(value))), (key, left))?;
     }
+    // Only now the index rows of those that have ended.
     for entry in index::stale(open, account, look.ended, &look.live)? {
         tidied.dead_rows += 1;
         commit_one(open, account, None, (entry.row(account), None))?;
@@ -132,6 +118,32 @@ fn tidy_header(
     Ok(Some(Left { header, lives: look.lives, bytes }))
 }
 
+/// The account's id, and the header's value and content; `None` if there is none. One that does not
+/// open is deleted.
+fn open_header(
+    open: &Open<'_>,
+    account: &AccountTag,
+    tidied: &mut Swept,
+) -> Result<Option<(AccountId, Vec<u8>, Header)>> {
+    let key = row_key::header(account);
+    let opened = open.header(account).and_then(|opened| {
+        let opened = opened.map(|(value, header)| {
+            Ok((open.rows()?.open_account(&key, &value, &header)?, value, header))
+        });
+        opened.transpose()
+    });
+    match opened {
+        Err(Error::Tampered(_)) => {
+            tidied.tampered += 1;
+            tidied.dead_rows += 1;
+            commit_one(open, account, None, (key, None))?;
+            Ok(None)
+        }
+        opened => opened,
+    }
+}
+
+/// Changes one row.
 fn commit_one(
     open: &Open<'_>,
     account: &AccountTag,
@@ -152,71 +164,97 @@ fn tidy_rows(
     tidied: &mut Swept,
 ) -> Result<(usize, Option<Vec<u8>>)> {
     let end = open.core.ledger.synced();
-    let life_of = |sign_in: &SignInId| left.and_then(|left| left.lives.get(sign_in));
     let after = after.unwrap_or_else(|| row_key::header(account));
     let slice = open.scan(&row_key::account(account), Some(&after), SLICE)?;
     let rows = slice.len();
     let last = slice.last().filter(|_| rows == SLICE).map(|(key, _)| key.clone());
     let mut dead = Vec::new();
     for (key, value) in slice {
-        let is_dead = match row_key::parse(&key) {
-            Some(AccountRow::SignIn(id)) => life_of(&id).is_none(),
-            Some(AccountRow::Token { sign_in, tenant, .. }) => {
-                let is_tenant_dead =
-                    |life| open.core.ledger.fences().is_tenant_dead_by(life, tenant, end);
-                life_of(&sign_in).is_none_or(is_tenant_dead)
-            }
-            Some(AccountRow::Web { sign_in, session, .. }) => {
-                // Nobody finds one without its index row, to delete it either. Both are in every
-                // batch: so that is not put back.
-                life_of(&sign_in).is_none()
-                    || now.is_some() && !web::is_found(open, &session, account, &sign_in)?
-            }
-            Some(AccountRow::Header) | None => false,
-        };
+        let row = row_key::parse(&key);
         let size = (key.len() + value.len()) as u64;
-        tidied.live_bytes += if is_dead { 0 } else { size };
-        if is_dead {
+        if is_dead(open, account, (left, end), row.as_ref(), now.is_some())? {
             tidied.dead_rows += 1;
-            // What finds it goes before it: should a crash come in between, the sweep deletes what
-            // has lost it.
-            if let Some(AccountRow::Web { sign_in, session, .. }) = row_key::parse(&key) {
+            // The index row goes before the web session that it finds: should a crash come in
+            // between, the sweep deletes what has lost it.
+            if let Some(AccountRow::Web { sign_in, session, .. }) = row {
                 dead.push(row_key::web_index(&session, account, &sign_in));
             }
             dead.push(key);
-        } else if let (
-            Some(now),
-            Some(Left { header, .. }),
-            Some(AccountRow::Token { sign_in, tenant, slot, part: 0 }),
-        ) = (now, left, row_key::parse(&key))
+            continue;
+        }
+        tidied.live_bytes += size;
+        if let (Some(now), Some(left), Some(row @ AccountRow::Token { part: 0, .. })) =
+            (now, left, row)
+            && tidy_token(open, account, left, row, (key, value), now, tidied)?
         {
-            let parts = crate::rows::cipher::parts_of(&value);
-            let end = match open.stored(header, key, value) {
-                Ok(Some(stored)) => end_of(&stored),
-                // We hold the lock: nobody is writing it.
-                Ok(None) | Err(Error::Tampered(_)) => {
-                    tidied.tampered += 1;
-                    Some(Millis::EPOCH)
-                }
-                Err(error) => return Err(error),
-            };
-            if end.is_some_and(|end| end < now) {
-                tidied.live_bytes -= size;
-                tidied.expired_tokens += u64::from(end != Some(Millis::EPOCH));
-                // Its parts at once: the sign-in lives, and half a token that a crash left would
-                // read as tampering.
-                let mut batch = Batch::default();
-                (0..parts).for_each(|part| {
-                    batch.delete(row_key::token(account, &sign_in, &tenant, &slot, part))
-                });
-                open.commit(account, batch)?;
-            }
+            tidied.live_bytes -= size;
         }
     }
     if !dead.is_empty() {
         open.discard(account, dead)?;
     }
     Ok((rows, last))
+}
+
+/// Whether a row is unreachable: by the sign-ins that are left, and by the fences up to `end`.
+fn is_dead(
+    open: &Open<'_>,
+    account: &AccountTag,
+    (left, end): (Option<&Left>, Position),
+    row: Option<&AccountRow>,
+    sweeping: bool,
+) -> Result<bool> {
+    let life_of = |sign_in: &SignInId| left.and_then(|left| left.lives.get(sign_in));
+    Ok(match row {
+        Some(AccountRow::SignIn(id)) => life_of(id).is_none(),
+        Some(AccountRow::Token { sign_in, tenant, .. }) => {
+            let is_tenant_dead =
+                |life| open.core.ledger.fences().is_tenant_dead_by(life, *tenant, end);
+            life_of(sign_in).is_none_or(is_tenant_dead)
+        }
+        Some(AccountRow::Web { sign_in, session, .. }) => {
+            // No reader finds one without its index row, and no caller can delete it. Both rows are
+            // in every batch: so a missing index row is not put back.
+            life_of(sign_in).is_none()
+                || sweeping && !web::is_found(open, session, account, sign_in)?
+        }
+        Some(AccountRow::Header) | None => false,
+    })
+}
+
+/// Deletes a token of a live sign-in, all its parts, if it has expired or does not open; and says
+/// whether it has. The row is its first part.
+fn tidy_token(
+    open: &Open<'_>,
+    account: &AccountTag,
+    left: &Left,
+    row: AccountRow,
+    (key, value): Row,
+    now: Millis,
+    tidied: &mut Swept,
+) -> Result<bool> {
+    let AccountRow::Token { sign_in, tenant, slot, .. } = row else { return Ok(false) };
+    let parts = crate::rows::cipher::parts_of(&value);
+    let end = match open.stored(&left.header, key, value) {
+        Ok(Some(stored)) => end_of(&stored),
+        // The caller holds the lock: no other thread is writing it.
+        Ok(None) | Err(Error::Tampered(_)) => {
+            tidied.tampered += 1;
+            Some(Millis::EPOCH)
+        }
+        Err(error) => return Err(error),
+    };
+    if end.is_none_or(|end| end >= now) {
+        return Ok(false);
+    }
+    tidied.expired_tokens += u64::from(end != Some(Millis::EPOCH));
+    // Its parts at once: the sign-in lives, and half a token that a crash left would read as
+    // tampering.
+    let mut batch = Batch::default();
+    (0..parts)
+        .for_each(|part| batch.delete(row_key::token(account, &sign_in, &tenant, &slot, part)));
+    open.commit(account, batch)?;
+    Ok(true)
 }
 
 /// When a token can never be given again, if ever.

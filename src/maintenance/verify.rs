@@ -1,19 +1,22 @@
 //! Verification: every row is opened, every record read, and nothing changed.
 
+use crate::engine::Row;
 use crate::model::error::{Error, Result};
+use crate::model::position::Position;
 use crate::model::report::Verified;
 use crate::model::tag::AccountTag;
+use crate::rows::cipher::Header;
 use crate::rows::row_key::{self, AccountRow, Index};
 use crate::store::access::Open;
-use crate::store::census::{look, next_account};
+use crate::store::census::{Look, look, next_account};
 use crate::store::core::Core;
 use crate::store::{index, web};
 
 /// Looks at all rows, account by account, each under its lock.
 pub(crate) fn verify(core: &Core) -> Result<Verified> {
     drop(core.enter()?);
-    // Not while it is entered: that would keep out who waits to be alone. Should the store have
-    // been closed meanwhile, and be open elsewhere, what was found says nothing.
+    // Not while it is entered: that would keep out a thread that waits to be alone. Should the
+    // store have been closed meanwhile, and be open elsewhere, what was found says nothing.
     let sign_outs = core.ledger.check();
     drop(core.enter()?);
     let mut verified = Verified { sign_outs: sign_outs?, ..Verified::default() };
@@ -41,8 +44,8 @@ pub(crate) fn verify(core: &Core) -> Result<Verified> {
     Ok(verified)
 }
 
-/// Web sessions of nobody's, and index rows of web sessions that find none. (The others were
-/// counted with their accounts.)
+/// Looks at the unbound web sessions, and at the index rows of web sessions that lead nowhere. (The
+/// bound web sessions were counted with their accounts.)
 fn verify_unbound(core: &Core, verified: &mut Verified) -> Result<()> {
     for prefix in [row_key::web_indexes(), row_key::all_unbound()] {
         let mut after: Option<Vec<u8>> = None;
@@ -71,7 +74,7 @@ fn verify_unbound(core: &Core, verified: &mut Verified) -> Result<()> {
     Ok(())
 }
 
-/// A web session that was read under the lock.
+/// Counts a web session that was read under its lock.
 fn count(found: Result<Option<bool>>, verified: &mut Verified) -> Result<()> {
     match found {
         Ok(Some(true)) => verified.web_sessions += 1,
@@ -82,23 +85,10 @@ fn count(found: Result<Option<bool>>, verified: &mut Verified) -> Result<()> {
     Ok(())
 }
 
+/// Looks at all rows of an account, under its lock.
 fn verify_account(open: &Open<'_>, account: &AccountTag, verified: &mut Verified) -> Result<()> {
     let _lock = open.core.lock_account(account);
-    let key = row_key::header(account);
-    let opened = open.header(account).and_then(|opened| match opened {
-        Some((value, header)) => {
-            open.rows()?.open_account(&key, &value, &header).map(|_| Some(header))
-        }
-        None => Ok(None),
-    });
-    let header = match opened {
-        Ok(header) => header,
-        Err(Error::Tampered(_)) => {
-            verified.tampered += 1;
-            None
-        }
-        Err(error) => return Err(error),
-    };
+    let header = verify_header(open, account, verified)?;
     let look = header
         .as_ref()
         .map(|header| look(open, account, header, open.core.ledger.synced()))
@@ -111,16 +101,50 @@ fn verify_account(open: &Open<'_>, account: &AccountTag, verified: &mut Verified
         verified.missing_index_rows += u64::from(open.get(&entry.row(account))?.is_none());
     }
     let end = open.core.ledger.synced();
-    open.for_each_row(&row_key::account(account), |(key, value)| {
-        match (row_key::parse(&key), &header) {
-            (Some(AccountRow::Header), _) => verified.dead_rows += u64::from(look.live.is_empty()),
-            (Some(AccountRow::SignIn(id)), _) => {
-                verified.dead_rows += u64::from(!look.lives.contains_key(&id))
-            }
-            (Some(AccountRow::Token { sign_in, tenant, part, .. }), Some(header)) => match look
-                .lives
-                .get(&sign_in)
-            {
+    open.for_each_row(&row_key::account(account), |row| {
+        verify_row(open, account, header.as_ref(), (&look, end), row, verified)?;
+        Ok(true)
+    })
+}
+
+/// The header, if there is one and it opens, with the account's id in it.
+fn verify_header(
+    open: &Open<'_>,
+    account: &AccountTag,
+    verified: &mut Verified,
+) -> Result<Option<Header>> {
+    let key = row_key::header(account);
+    let opened = open.header(account).and_then(|opened| match opened {
+        Some((value, header)) => {
+            open.rows()?.open_account(&key, &value, &header).map(|_| Some(header))
+        }
+        None => Ok(None),
+    });
+    match opened {
+        Err(Error::Tampered(_)) => {
+            verified.tampered += 1;
+            Ok(None)
+        }
+        opened => opened,
+    }
+}
+
+/// Looks at one row of an account. Of a token, and of a web session, the first part stands for all.
+fn verify_row(
+    open: &Open<'_>,
+    account: &AccountTag,
+    header: Option<&Header>,
+    (look, end): (&Look, Position),
+    (key, value): Row,
+    verified: &mut Verified,
+) -> Result<()> {
+    match (row_key::parse(&key), header) {
+        (Some(AccountRow::Header), _) => verified.dead_rows += u64::from(look.live.is_empty()),
+        (Some(AccountRow::SignIn(id)), _) => {
+            verified.dead_rows += u64::from(!look.lives.contains_key(&id))
+        }
+        (Some(AccountRow::Token { sign_in, tenant, part, .. }), Some(header)) => {
+            match look.lives.get(&sign_in) {
                 Some(life) if !open.core.ledger.fences().is_tenant_dead_by(life, tenant, end) => {
                     if part == 0 {
                         match open.token(header, key, value) {
@@ -131,24 +155,24 @@ fn verify_account(open: &Open<'_>, account: &AccountTag, verified: &mut Verified
                     }
                 }
                 _ => verified.dead_rows += 1,
-            },
-            (Some(AccountRow::Web { sign_in, session, part }), Some(_)) => {
-                let is_found = web::is_found(open, &session, account, &sign_in)?;
-                if !is_found || !look.lives.contains_key(&sign_in) {
-                    verified.dead_rows += 1;
-                } else if part == 0 {
-                    let binding = web::Binding { account: *account, sign_in };
-                    count(
-                        web::read_bound(open, &session, &binding, open.core.clock.for_deletion())
-                            .map(|found| found.map(|it| it.is_some())),
-                        verified,
-                    )?;
-                }
-            }
-            (Some(AccountRow::Token { .. } | AccountRow::Web { .. }), None) | (None, _) => {
-                verified.dead_rows += 1
             }
         }
-        Ok(true)
-    })
+        (Some(AccountRow::Web { sign_in, session, part }), Some(_)) => {
+            let is_found = web::is_found(open, &session, account, &sign_in)?;
+            if !is_found || !look.lives.contains_key(&sign_in) {
+                verified.dead_rows += 1;
+            } else if part == 0 {
+                let binding = web::Binding { account: *account, sign_in };
+                count(
+                    web::read_bound(open, &session, &binding, open.core.clock.for_deletion())
+                        .map(|found| found.map(|it| it.is_some())),
+                    verified,
+                )?;
+            }
+        }
+        (Some(AccountRow::Token { .. } | AccountRow::Web { .. }), None) | (None, _) => {
+            verified.dead_rows += 1
+        }
+    }
+    Ok(())
 }

@@ -38,7 +38,7 @@ pub(super) struct Recovered {
     pub(super) snapshot_was_damaged: bool,
 }
 
-/// The files of an engine that nobody has open.
+/// The files of an engine that no process has open.
 pub(super) struct Files<'a> {
     pub(super) folder: &'a Path,
     pub(super) log: &'a File,
@@ -82,25 +82,8 @@ pub(super) fn recover_from(files: &Files<'_>, source: &dyn Source) -> Result<Rec
     }
     let known = newest.and_then(|name| i64::from_str_radix(name.strip_prefix(PREFIX)?, 16).ok());
     let replayed = replay(source, base.unwrap_or_default());
-    for plan in names.iter().filter(|name| name.starts_with(PLAN)) {
-        let meant = parse_plan(plan).filter(|(base, _)| *base == from);
-        let snapshot = Snapshot::read(&fs::read(files.folder.join(plan))?);
-        // Carrying it out only shortens the log: where that goes on behind the plan's end, somebody
-        // has written there since. (Where it was begun, the log may not be one that can be read any
-        // more.)
-        let end = replayed
-            .as_ref()
-            .ok()
-            .and_then(Option::as_ref)
-            .and_then(|replayed| Some(replayed.tip?.lsn));
-        if let (Some((_, tip)), Some(snapshot)) = (meant, snapshot)
-            && end.is_none_or(|end| end <= tip.map_or(snapshot.stable.unwrap_or(0), |tip| tip.lsn))
-        {
-            return carry_out(files, plan, &snapshot, tip)
-                .map(|snapshot| Recovered { snapshot, snapshot_was_damaged });
-        }
-        // Somebody else has recovered it since, in another way.
-        fs::remove_file(files.folder.join(plan))?;
+    if let Some(snapshot) = resume(files, &names, from, &replayed)? {
+        return Ok(Recovered { snapshot, snapshot_was_damaged });
     }
     let Some(Replayed { snapshot, tip }) = replayed? else {
         // (That there is a snapshot, `replay` has seen.)
@@ -118,12 +101,43 @@ pub(super) fn recover_from(files: &Files<'_>, source: &dyn Source) -> Result<Rec
         .map(|snapshot| Recovered { snapshot, snapshot_was_damaged })
 }
 
+/// Carries out a plan that an earlier open has written down, if it is still good, and removes those
+/// that are not. Gives the snapshot that the plan has become.
+fn resume(
+    files: &Files<'_>,
+    names: &[String],
+    from: &str,
+    replayed: &Result<Option<Replayed>, Fault>,
+) -> Result<Option<String>, Fault> {
+    for plan in names.iter().filter(|name| name.starts_with(PLAN)) {
+        let meant = parse_plan(plan).filter(|(base, _)| *base == from);
+        let snapshot = Snapshot::read(&fs::read(files.folder.join(plan))?);
+        // Carrying it out only shortens the log: where that goes on behind the plan's end, another
+        // process has written there since. (Where it was begun, the log may not be one that can be
+        // read any more.)
+        let end = replayed
+            .as_ref()
+            .ok()
+            .and_then(Option::as_ref)
+            .and_then(|replayed| Some(replayed.tip?.lsn));
+        if let (Some((_, tip)), Some(snapshot)) = (meant, snapshot)
+            && end.is_none_or(|end| end <= tip.map_or(snapshot.stable.unwrap_or(0), |tip| tip.lsn))
+        {
+            return carry_out(files, plan, &snapshot, tip).map(Some);
+        }
+        // Another process has recovered the log since, in another way.
+        fs::remove_file(files.folder.join(plan))?;
+    }
+    Ok(None)
+}
+
 /// Keeps sled from recovering a log whose snapshot it does not see.
 ///
 /// sled passes over names that the system fails to list, takes a log without its snapshot for one
 /// that never had any, and reads it by its own rules, in place. But it refuses, before it writes,
 /// where two segments claim to be one: so a free one is made to claim that it is one of those which
-/// the snapshot stands for. Who sees the snapshot looks at neither, and zeroes what is free.
+/// the snapshot stands for. A process that sees the snapshot looks at neither, and zeroes what is
+/// free.
 pub(super) fn set_tripwire(folder: &Path, snapshot: &str, mut log: &File) -> Result<(), Fault> {
     let files = Files { folder, log };
     let found = headers(&files, 0)?;
@@ -166,7 +180,7 @@ fn names(folder: &Path) -> io::Result<Vec<String>> {
         .collect()
 }
 
-/// sled believes whatever stands there.
+/// Checks the configuration: sled believes all that stands there.
 fn check_conf(folder: &Path) -> Result<(), Fault> {
     let path = folder.join("conf");
     let len = match fs::metadata(&path) {
@@ -232,8 +246,8 @@ fn parse_plan(name: &str) -> Option<(&str, Option<Tip>)> {
     Some((from, Some(tip)))
 }
 
-/// Whatever was begun behind the log's end is ended, and the plan becomes the snapshot. However
-/// often this is begun, it comes to the same.
+/// Ends what was begun behind the log's end, and makes the plan the snapshot. However often this is
+/// begun, the outcome is the same.
 fn carry_out(
     files: &Files<'_>,
     plan: &str,

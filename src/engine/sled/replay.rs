@@ -1,9 +1,9 @@
-//! What sled's log says beyond a snapshot: sled's own recovery, read by read, but that a read which
-//! fails is an error.
+//! What sled's log says beyond a snapshot: sled's own recovery, read by read, except that a read
+//! which fails is an error.
 //!
 //! sled takes a failed read for the end of its log, and then overwrites what it could not read. So
-//! it is never given anything to recover: the store does it before, with the same rules, and gives
-//! sled the snapshot. Source: sled's `pagecache/{iterator,snapshot}.rs`.
+//! it is never given anything to recover: the store recovers the log before, with the same rules,
+//! and gives sled the snapshot. Source: sled's `pagecache/{iterator,snapshot}.rs`.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,7 +19,7 @@ use crate::platform::disk::fill;
 /// Why a log could not be read to its end.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// The system refused: another time it may be whole.
+    /// The system refused to read it: the next time it may be whole.
     Io(io::Error),
     /// It is not as sled writes it.
     Damaged(&'static str),
@@ -67,7 +67,8 @@ pub(super) struct Replayed {
     pub(super) tip: Option<Tip>,
 }
 
-/// What no header says that sled has written: see [`set_tripwire`](super::recovery::set_tripwire).
+/// A position that no header names which sled has written: see
+/// [`set_tripwire`](super::recovery::set_tripwire).
 pub(super) const TRIPWIRE: i64 = i64::MIN;
 
 /// The headers of all segments from this LSN on: where each lies, and up to where everything was
@@ -102,16 +103,7 @@ pub(super) fn replay(source: &dyn Source, base: Snapshot) -> Result<Option<Repla
     let from = border_below(known.unwrap_or(0));
     let segments = headers(source, from)?;
     if segments.is_empty() {
-        return match known {
-            None => Err(Fault::Damaged("its log is empty")),
-            Some(lsn) if lsn == border_above(lsn) && base.active.is_none() => {
-                checked(source, base).map(|_| None)
-            }
-            Some(lsn) => {
-                let snapshot = Snapshot { stable: Some(border_above(lsn)), active: None, ..base };
-                Ok(Some(Replayed { snapshot: checked(source, snapshot)?, tip: None }))
-            }
-        };
+        return without_log(source, base);
     }
     let stable = segments.values().map(|(_, stable)| *stable).max().unwrap_or(from).max(from);
     let places: BTreeMap<i64, u64> =
@@ -119,18 +111,50 @@ pub(super) fn replay(source: &dyn Source, base: Snapshot) -> Result<Option<Repla
     let last = end_of_tail(source, stable, &places, known.unwrap_or(-1))?;
 
     let mut snapshot = base;
+    let tip = apply_log(source, &mut snapshot, places, last)?;
+    let end = tip.map_or(known.unwrap_or(0), |tip| tip.lsn);
+    if known.is_some_and(|known| end < known) {
+        return Err(Fault::Damaged("its log ends before its snapshot"));
+    }
+    snapshot.stable = Some(border_above(end));
+    snapshot.active = None;
+    Ok(Some(Replayed { snapshot: checked(source, snapshot)?, tip }))
+}
+
+/// As [`replay`], where there is no segment behind the snapshot.
+fn without_log(source: &dyn Source, base: Snapshot) -> Result<Option<Replayed>, Fault> {
+    match base.stable {
+        None => Err(Fault::Damaged("its log is empty")),
+        Some(lsn) if lsn == border_above(lsn) && base.active.is_none() => {
+            checked(source, base).map(|_| None)
+        }
+        Some(lsn) => {
+            let snapshot = Snapshot { stable: Some(border_above(lsn)), active: None, ..base };
+            Ok(Some(Replayed { snapshot: checked(source, snapshot)?, tip: None }))
+        }
+    }
+}
+
+/// Applies what the log says beyond the snapshot, up to the LSN `last`, and gives the log's end.
+fn apply_log(
+    source: &dyn Source,
+    snapshot: &mut Snapshot,
+    places: BTreeMap<i64, u64>,
+    last: i64,
+) -> Result<Option<Tip>, Fault> {
+    let known = snapshot.stable.unwrap_or(-1);
     let mut walk = Walk {
         source,
         segments: places,
         current: None,
         most: Some(last),
-        known: known.unwrap_or(-1),
+        known,
         at: None,
         tip: 0,
         is_tail: false,
     };
     while let Some((message, lsn)) = walk.next()? {
-        if lsn < known.unwrap_or(-1) {
+        if lsn < known {
             continue;
         }
         if lsn >= last {
@@ -143,21 +167,15 @@ pub(super) fn replay(source: &dyn Source, base: Snapshot) -> Result<Option<Repla
         );
         applied.ok_or(Fault::Damaged("its log names a page that cannot be"))?;
     }
-    let tip = walk.at.map(|lsn| Tip { lsn, segment: walk.tip });
-    let end = tip.map_or(known.unwrap_or(0), |tip| tip.lsn);
-    if known.is_some_and(|known| end < known) {
-        return Err(Fault::Damaged("its log ends before its snapshot"));
-    }
-    snapshot.stable = Some(border_above(end));
-    snapshot.active = None;
-    Ok(Some(Replayed { snapshot: checked(source, snapshot)?, tip }))
+    Ok(walk.at.map(|lsn| Tip { lsn, segment: walk.tip }))
 }
 
+/// The snapshot, if nothing of it contradicts the log.
 fn checked(source: &dyn Source, snapshot: Snapshot) -> Result<Snapshot, Fault> {
     if let Some(problem) = snapshot.problem(source.len()?) {
         return Err(Fault::Damaged(problem));
     }
-    // What sled reads when it opens, before it overwrites whatever it takes to be free.
+    // sled reads these when it opens, before it overwrites all that it takes to be free.
     for part in snapshot.first_pages() {
         let offset = part.pointer.offset();
         let mut segment = vec![0; SEGMENT as usize];
