@@ -1,14 +1,14 @@
 //! The app's own tokens: the client-credentials grant. The app is an account like another, which
 //! signs in when it has to.
 
-use super::flight::Turn;
 use super::request::{AccessRequest, Flow};
 use super::turn::Turns;
-use super::{AcquireError, Acquirer, Acquiring, Grant, RefreshError, flight, observed, timed_out};
+use super::{AcquireError, Acquirer, Acquiring, Grant, RefreshError, observed, timed_out};
 use crate::api::token_store::TokenStore;
 use crate::model::id::{AccountId, TenantId};
 use crate::model::sign_in::SignIn;
 use crate::model::token::{AccessToken, Tokens};
+use crate::platform::single_flight::{Role, TimedOut};
 use crate::store::sign_in::LiveSignIn;
 
 impl Acquirer {
@@ -63,15 +63,14 @@ impl Acquirer {
             if let Some(live) = signed_in(store, &account)? {
                 return Ok(live);
             }
-            match Acquiring::of(store.core()).apps.board(store.core().tagger.account(&account), ())
-            {
-                Turn::Mine(place) => {
+            match Acquiring::of(store.core()).apps.join(store.core().tagger.account(&account), ()) {
+                Role::Leader(leader) => {
                     let live = sign_in(store, &account, tenant);
-                    place.land(live.clone());
+                    leader.complete(live.clone());
                     return live;
                 }
-                Turn::Theirs(ticket) => match ticket.wait(self.0.give_up_after) {
-                    Err(flight::TimedOut) => return Err(timed_out()),
+                Role::Waiter(waiter) => match waiter.wait(self.0.give_up_after) {
+                    Err(TimedOut) => return Err(timed_out()),
                     Ok(Some(live)) => return live,
                     Ok(None) => {}
                 },

@@ -3,7 +3,7 @@
 
 use super::{
     AccessRequest, AcquireError, Acquired, Acquirer, Acquiring, Grant, Landing, Lead, RefreshError,
-    RefreshFailed, RefreshTicket, Waiting, observed, timed_out,
+    RefreshFailed, RefreshWaiter, Waiting, observed, timed_out,
 };
 use std::future::poll_fn;
 use std::panic::resume_unwind;
@@ -14,13 +14,13 @@ use tokio::time::timeout;
 
 use super::app::{for_app, sign_in};
 use super::chain::Chain;
-use super::flight::Turn;
 use super::turn::{Step, Turns};
 use crate::api::token_store::TokenStore;
 use crate::model::error::Error;
 use crate::model::id::{AccountId, TenantId};
 use crate::model::token::{AccessToken, Tokens};
 use crate::observe::Acquisition;
+use crate::platform::single_flight::Role;
 use crate::platform::sync::Arc;
 use crate::store::gate::attempt;
 use crate::store::sign_in::LiveSignIn;
@@ -129,10 +129,10 @@ impl Acquirer {
             }
             match self.next_there(&turns, refresh).await? {
                 Left::Give(token, how) => return Ok((*token, how)),
-                Left::Led(ticket, task) => {
+                Left::Led(waiter, task) => {
                     // Not given up here: the task does, and what it has got is stored.
-                    let landed = match ticket {
-                        Some(ticket) => ticket.await,
+                    let landed = match waiter {
+                        Some(waiter) => waiter.await,
                         None => None,
                     };
                     let landed = match landed {
@@ -143,12 +143,12 @@ impl Acquirer {
                         .await
                         .map(|token| (token, Acquisition::Refreshed));
                 }
-                Left::Wait(ticket, unused) => {
+                Left::Wait(waiter, unused) => {
                     refresh = unused;
-                    let joins = turns.joins(&ticket);
+                    let joins = turns.joins(&waiter);
                     let landed = {
                         let _waiting = Waiting::begin();
-                        timeout(self.0.give_up_after, ticket).await
+                        timeout(self.0.give_up_after, waiter).await
                     };
                     match landed {
                         Err(_) => {
@@ -189,8 +189,8 @@ impl Acquirer {
                 }
                 Ok(Left::Give(Box::new(token), Acquisition::Due))
             }
-            Step::Lead(lead) => Ok(Left::Led(lead.ticket(), me.spawn(&runtime, lead, refresh))),
-            Step::Wait(ticket) => Ok(Left::Wait(ticket, refresh)),
+            Step::Lead(lead) => Ok(Left::Led(lead.waiter(), me.spawn(&runtime, lead, refresh))),
+            Step::Wait(waiter) => Ok(Left::Wait(waiter, refresh)),
         };
         Acquiring::of(turns.live.core())
             .storing
@@ -231,21 +231,21 @@ impl Acquirer {
             if let Some(live) = found.transpose()?.and_then(|all| all.into_iter().next()) {
                 return Ok(live);
             }
-            let ticket = match Acquiring::of(store.core())
+            let waiter = match Acquiring::of(store.core())
                 .apps
-                .board(store.core().tagger.account(&account), ())
+                .join(store.core().tagger.account(&account), ())
             {
-                Turn::Theirs(ticket) => ticket,
-                Turn::Mine(place) => {
-                    let ticket = place.ticket();
+                Role::Waiter(waiter) => waiter,
+                Role::Leader(leader) => {
+                    let waiter = leader.waiter();
                     let (store, account, tenant) = (store.clone(), account.clone(), tenant.clone());
                     let storing = Acquiring::of(store.core()).storing.clone();
-                    storing.run(move || place.land(sign_in(&store, &account, &tenant)));
-                    ticket
+                    storing.run(move || leader.complete(sign_in(&store, &account, &tenant)));
+                    waiter
                 }
             };
             runtime()?;
-            match timeout(self.0.give_up_after, ticket).await {
+            match timeout(self.0.give_up_after, waiter).await {
                 Err(_) => return Err(timed_out()),
                 Ok(Some(live)) => return live,
                 Ok(None) => {}
@@ -259,9 +259,9 @@ impl Acquirer {
 enum Left<R> {
     Give(Box<AccessToken>, Acquisition),
     /// The refresh is a task.
-    Led(Option<RefreshTicket>, JoinHandle<()>),
+    Led(Option<RefreshWaiter>, JoinHandle<()>),
     /// Somebody else is at it. The closure is unused.
-    Wait(RefreshTicket, R),
+    Wait(RefreshWaiter, R),
 }
 
 /// A refresh in a task. Settled or dropped (in a panic, or with the runtime), it ends on another

@@ -3,16 +3,16 @@
 
 use std::cell::RefCell;
 
-use super::flight::Number;
+use crate::platform::single_flight::FlightId;
 use crate::platform::sync::thread_local;
 
 thread_local! {
-    static LEADING: RefCell<Vec<Number>> = const { RefCell::new(Vec::new()) };
+    static LEADING: RefCell<Vec<FlightId>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The refreshes that wait for what runs now: the innermost last.
 #[derive(Clone, Default)]
-pub(crate) struct Chain(Vec<Number>);
+pub(crate) struct Chain(Vec<FlightId>);
 
 impl Chain {
     /// That of the code that runs now.
@@ -21,19 +21,19 @@ impl Chain {
     }
 
     /// With one more refresh, which the others wait for.
-    pub(crate) fn and(mut self, flight: Number) -> Self {
+    pub(crate) fn and(mut self, flight: FlightId) -> Self {
         self.0.push(flight);
         self
     }
 
     /// Whether waiting for this flight would be waiting for oneself.
-    pub(crate) fn has(flight: Number) -> bool {
+    pub(crate) fn has(flight: FlightId) -> bool {
         LEADING.with(|leading| leading.borrow().contains(&flight))
     }
 
     /// Runs `work` as a part of these refreshes.
     pub(crate) fn run<T>(&self, work: impl FnOnce() -> T) -> T {
-        struct Before(Vec<Number>);
+        struct Before(Vec<FlightId>);
         impl Drop for Before {
             fn drop(&mut self) {
                 drop(LEADING.with(|leading| leading.replace(std::mem::take(&mut self.0))));

@@ -3,7 +3,7 @@
 
 use super::{
     AcquireError, Acquirer, Acquiring, Grant, Hook, InteractionReason, Landing, OrphanReason,
-    Orphaned, RefreshError, RefreshFailed, RefreshPlace,
+    Orphaned, RefreshError, RefreshFailed, RefreshLeader,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant, SystemTime};
@@ -26,7 +26,7 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// A refresh, and its place. Dropped, it frees the place for who waits.
 pub(super) struct Lead {
-    place: Option<RefreshPlace>,
+    leader: Option<RefreshLeader>,
     turns: Turns,
     grant: Grant,
     /// If the token was only due: which.
@@ -66,7 +66,7 @@ impl Orphans {
 
 impl Lead {
     pub(super) fn new(
-        place: RefreshPlace,
+        leader: RefreshLeader,
         turns: &Turns,
         refresh_token: Option<RefreshToken>,
         began_at: SystemTime,
@@ -82,7 +82,7 @@ impl Lead {
             began_at,
         };
         Self {
-            place: Some(place),
+            leader: Some(leader),
             turns: turns.clone(),
             grant,
             due,
@@ -103,7 +103,7 @@ impl Lead {
 
     /// The refreshes that wait for this one's closure, with itself.
     fn chain(&self) -> Chain {
-        self.place.iter().fold(Chain::current(), |chain, place| chain.and(place.number()))
+        self.leader.iter().fold(Chain::current(), |chain, leader| chain.and(leader.id()))
     }
 
     /// As [`Lead::chain`], when the closure runs elsewhere. Nobody waits there for what is only
@@ -111,7 +111,7 @@ impl Lead {
     #[cfg(feature = "tokio")]
     pub(super) fn chain_apart(&self) -> Chain {
         let outer = if self.due.is_some() { Chain::default() } else { Chain::current() };
-        self.place.iter().fold(outer, |chain, place| chain.and(place.number()))
+        self.leader.iter().fold(outer, |chain, leader| chain.and(leader.id()))
     }
 
     #[cfg(feature = "tokio")]
@@ -120,8 +120,8 @@ impl Lead {
     }
 
     #[cfg(feature = "tokio")]
-    pub(super) fn ticket(&self) -> Option<super::RefreshTicket> {
-        self.place.as_ref().map(RefreshPlace::ticket)
+    pub(super) fn waiter(&self) -> Option<super::RefreshWaiter> {
+        self.leader.as_ref().map(RefreshLeader::waiter)
     }
 
     /// Refreshes on this thread.
@@ -143,9 +143,9 @@ impl Lead {
     ) -> (Landing, Option<Orphans>) {
         let End { landing, orphaned, how } = self.conclude(result);
         self.note_due(&landing);
-        if let Some(place) = self.place.take() {
+        if let Some(leader) = self.leader.take() {
             observe::refreshed(how, self.began.elapsed());
-            place.land(landing.clone());
+            leader.complete(landing.clone());
         }
         let hook = self.acquirer().0.on_orphaned.clone().filter(|_| !orphaned.is_empty());
         let orphans =
@@ -490,7 +490,7 @@ impl Lead {
 
 impl Drop for Lead {
     fn drop(&mut self) {
-        if let Some(_place) = self.place.take() {
+        if let Some(_leader) = self.leader.take() {
             // A closure that panics each time is not to be run at each call. The place is free
             // behind that.
             if let Some(due) = self.due.filter(|_| self.is_asked) {

@@ -14,14 +14,11 @@
 //!
 //! No lock of the store is held while a refresh closure runs or anybody waits for it.
 
-#[cfg(feature = "tokio")]
-mod apart;
 mod app;
 #[cfg(feature = "tokio")]
 mod background;
 mod chain;
 mod error;
-mod flight;
 pub(crate) mod given;
 mod grant;
 mod hold;
@@ -35,7 +32,10 @@ use std::time::Duration;
 use crate::model::tag::Tag;
 use crate::model::token::{AccessToken, Tokens};
 use crate::observe::{self, Acquisition};
+use crate::platform::single_flight::{Leader, SingleFlight, TimedOut, Waiter};
 use crate::platform::sync::Arc;
+#[cfg(feature = "tokio")]
+use crate::platform::workers::Workers;
 use crate::rows::cipher::Generation;
 use crate::rows::row_key::SignInId;
 use crate::store::sign_in::LiveSignIn;
@@ -46,7 +46,6 @@ pub use error::{
 pub use grant::Grant;
 pub use request::AccessRequest;
 
-use flight::{Flights, Place, Ticket};
 use hold::Holds;
 use lead::Lead;
 use request::Errand;
@@ -239,14 +238,14 @@ impl Acquirer {
                     let landed = lead.run(refresh);
                     return turns.or_extended(landed).map(|token| (token, Acquisition::Refreshed));
                 }
-                Step::Wait(ticket) => {
-                    let joins = turns.joins(&ticket);
+                Step::Wait(waiter) => {
+                    let joins = turns.joins(&waiter);
                     let landed = {
                         let _waiting = Waiting::begin();
-                        ticket.wait(self.0.give_up_after)
+                        waiter.wait(self.0.give_up_after)
                     };
                     match landed {
-                        Err(flight::TimedOut) => {
+                        Err(TimedOut) => {
                             return turns
                                 .or_extended(Err(timed_out()))
                                 .map(|token| (token, Acquisition::Waited));
@@ -282,15 +281,15 @@ impl std::fmt::Debug for Acquirer {
 
 /// What the store keeps for all acquirers.
 pub(crate) struct Acquiring {
-    refreshes: Arc<Flights<Key, Errand, Landing>>,
+    refreshes: Arc<SingleFlight<Key, Errand, Landing>>,
     /// Apps that are being signed in.
-    apps: Arc<Flights<Tag, (), Result<LiveSignIn, AcquireError>>>,
+    apps: Arc<SingleFlight<Tag, (), Result<LiveSignIn, AcquireError>>>,
     holds: Holds,
     /// For async refreshes: who stores, and who calls the hooks. Hooks may take their time.
     #[cfg(feature = "tokio")]
-    storing: Arc<apart::Apart>,
+    storing: Arc<Workers>,
     #[cfg(feature = "tokio")]
-    hooks: Arc<apart::Apart>,
+    hooks: Arc<Workers>,
     /// For the jitter: random, but the same for all.
     spread: std::hash::RandomState,
 }
@@ -307,13 +306,13 @@ impl Acquiring {
 
     fn new() -> Self {
         Self {
-            refreshes: Flights::new(),
-            apps: Flights::new(),
+            refreshes: SingleFlight::new(),
+            apps: SingleFlight::new(),
             holds: Holds::default(),
             #[cfg(feature = "tokio")]
-            storing: apart::Apart::new(32),
+            storing: Workers::new("oubliette-acquire", 32),
             #[cfg(feature = "tokio")]
-            hooks: apart::Apart::new(4),
+            hooks: Workers::new("oubliette-acquire", 4),
             spread: std::hash::RandomState::new(),
         }
     }
@@ -332,8 +331,8 @@ pub(crate) struct Key {
 
 /// What comes of a refresh, for all who wait for it.
 type Landing = Result<AccessToken, AcquireError>;
-type RefreshPlace = Place<Key, Errand, Landing>;
-type RefreshTicket = Ticket<Errand, Landing>;
+type RefreshLeader = Leader<Key, Errand, Landing>;
+type RefreshWaiter = Waiter<Errand, Landing>;
 type Acquired = Result<(AccessToken, Acquisition), AcquireError>;
 
 /// Tells operators what became of an acquisition.

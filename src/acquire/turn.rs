@@ -1,14 +1,13 @@
 //! What somebody who wants a token does next: take the cache's, refresh, or wait for who does.
 
 use super::{
-    AcquireError, Acquirer, Acquiring, InteractionReason, Key, Landing, Lead, RefreshPlace,
-    RefreshTicket,
+    AcquireError, Acquirer, Acquiring, InteractionReason, Key, Landing, Lead, RefreshLeader,
+    RefreshWaiter,
 };
 use std::hash::BuildHasher;
 use std::time::Duration;
 
 use super::chain::Chain;
-use super::flight::{Number, Turn};
 use super::hold::Held;
 use super::request::{AccessRequest, Flow};
 use crate::model::error::{Error, Result as StoreResult};
@@ -17,6 +16,7 @@ use crate::model::tag::Tag;
 use crate::model::time::{Millis, from_millis, millis, to_millis};
 use crate::model::token::AccessToken;
 use crate::observe::Acquisition;
+use crate::platform::single_flight::{FlightId, Role};
 use crate::store::sign_in::LiveSignIn;
 
 /// One acquisition, until it has a token.
@@ -28,7 +28,7 @@ pub(super) struct Turns {
     /// Of the token.
     pub(super) tenant: Tag,
     /// Flights from here on began after this acquisition.
-    began: Number,
+    began: FlightId,
 }
 
 pub(super) enum Step {
@@ -39,7 +39,7 @@ pub(super) enum Step {
     /// The caller refreshes.
     Lead(Box<Lead>),
     /// Somebody else is at it.
-    Wait(RefreshTicket),
+    Wait(RefreshWaiter),
 }
 
 /// What the cache has.
@@ -57,7 +57,7 @@ impl Turns {
             live: live.clone(),
             request,
             tenant,
-            began: Number::next(),
+            began: FlightId::next(),
         }
     }
 
@@ -133,27 +133,27 @@ impl Turns {
         }
     }
 
-    /// `None`: the refresh token is gone that there was when the place was chosen, and there may be
+    /// `None`: the refresh token is gone that there was when the leader was chosen, and there may be
     /// another one.
     fn try_required(&self) -> Result<Option<Step>, AcquireError> {
         let (key, redeems) = self.source()?;
-        let place = match self.board(key) {
-            Turn::Mine(place) => place,
+        let leader = match self.join(key) {
+            Role::Leader(leader) => leader,
             // Waiting for oneself would be for ever.
-            Turn::Theirs(ticket) if Chain::has(ticket.number()) => {
+            Role::Waiter(waiter) if Chain::has(waiter.id()) => {
                 return Err(Error::invalid(
                     "refresh",
                     "it waits for a token that only itself can bring",
                 )
                 .into());
             }
-            Turn::Theirs(ticket) => return Ok(Some(Step::Wait(ticket))),
+            Role::Waiter(waiter) => return Ok(Some(Step::Wait(waiter))),
         };
-        // Whoever had the place a moment ago may have brought it.
+        // Whoever had the leader a moment ago may have brought it.
         if let Sight::Fresh(token) | Sight::Due(token) = self.look()? {
             return Ok(Some(Step::Give(token, Acquisition::Waited)));
         }
-        Ok(self.lead(place, redeems, None)?.map(Step::Lead))
+        Ok(self.lead(leader, redeems, None)?.map(Step::Lead))
     }
 
     /// A token is only due: nobody waits for that, and what stands in the way leaves it as it is.
@@ -164,28 +164,28 @@ impl Turns {
             return Ok(None);
         }
         let (key, redeems) = self.source()?;
-        if Acquiring::of(core).refreshes.is_taken(&key) {
+        if Acquiring::of(core).refreshes.is_under_way(&key) {
             return Ok(None);
         }
-        let Turn::Mine(place) = self.board(key) else { return Ok(None) };
+        let Role::Leader(leader) = self.join(key) else { return Ok(None) };
         match self.look()? {
             Sight::Due(_) => {}
             Sight::Fresh(_) | Sight::Missing => return Ok(None),
         }
-        match self.lead(place, redeems, Some(held)) {
+        match self.lead(leader, redeems, Some(held)) {
             Err(AcquireError::InteractionRequired { .. }) => Ok(None),
             lead => lead,
         }
     }
 
-    fn board(&self, key: Key) -> Turn<Key, super::Errand, Landing> {
+    fn join(&self, key: Key) -> Role<Key, super::Errand, Landing> {
         let core = self.live.core();
         let errand = self.request.errand(&core.tagger, &self.live.life().account, self.tenant);
-        Acquiring::of(core).refreshes.board(key, errand)
+        Acquiring::of(core).refreshes.join(key, errand)
     }
 
-    /// What is redeemed, and the place for it: always that of the refresh token itself, whatever
-    /// way it was come by. Who has the place of an access token never looks for a refresh token.
+    /// What is redeemed, and the leader for it: always that of the refresh token itself, whatever
+    /// way it was come by. Who has the leader of an access token never looks for a refresh token.
     fn source(&self) -> StoreResult<(Key, Option<RefreshQuery>)> {
         let partition = &self.request.wanted.partition;
         let client =
@@ -215,7 +215,7 @@ impl Turns {
     /// look for another one.
     fn lead(
         &self,
-        place: RefreshPlace,
+        leader: RefreshLeader,
         redeems: Option<RefreshQuery>,
         due: Option<Held>,
     ) -> Result<Option<Box<Lead>>, AcquireError> {
@@ -231,20 +231,20 @@ impl Turns {
             }
             let (reason, claims) = (InteractionReason::NoRefreshToken, self.request.claims.clone());
             let error = AcquireError::InteractionRequired { reason, claims, source: None };
-            place.land(Err(error.clone()));
+            leader.complete(Err(error.clone()));
             return Err(error);
         }
         let began_at = from_millis(self.live.core().clock.now());
-        Ok(Some(Box::new(Lead::new(place, self, refresh_token, began_at, due))))
+        Ok(Some(Box::new(Lead::new(leader, self, refresh_token, began_at, due))))
     }
 
     /// Whether what comes of that refresh is for this acquisition. What bypasses the cache wants a
     /// refresh that began after it was asked for: the role may have been granted, or taken away, in
     /// between.
-    pub(super) fn joins(&self, ticket: &RefreshTicket) -> bool {
+    pub(super) fn joins(&self, waiter: &RefreshWaiter) -> bool {
         let errand =
             self.request.errand(&self.live.core().tagger, &self.live.life().account, self.tenant);
-        *ticket.errand() == errand && (self.request.takes_cached() || ticket.number() >= self.began)
+        *waiter.request() == errand && (self.request.takes_cached() || waiter.id() >= self.began)
     }
 
     /// What somebody else's refresh brought.
