@@ -3,7 +3,7 @@
 
 use crate::clock::lasting::Stored;
 use crate::engine::Batch;
-use crate::maintenance::pace::Pace;
+use crate::maintenance::throttle::Throttle;
 use crate::model::error::{Error, Result};
 use crate::model::position::Position;
 use crate::model::report::Swept;
@@ -31,7 +31,7 @@ pub(crate) fn tidy_account(
     core: &Core,
     account: &Tag,
     now: Option<Millis>,
-    pace: &mut Pace<'_>,
+    throttle: &mut Throttle<'_>,
 ) -> Result<Swept> {
     let mut tidied = Swept::default();
     let mut after: Option<Vec<u8>> = None;
@@ -48,7 +48,7 @@ pub(crate) fn tidy_account(
             }
             tidy_rows(&open, account, left.as_ref(), now, after, &mut tidied)?
         };
-        pace.worked(rows, start);
+        throttle.worked(rows, start);
         match last {
             Some(last) => after = Some(last),
             None => return Ok(tidied),
