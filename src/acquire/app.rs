@@ -1,14 +1,14 @@
-//! The app's own tokens: the client-credentials grant. The app is an account like another, which
-//! signs in when it has to.
+//! The app's own tokens: the client-credentials grant. The app is an account like another, and is
+//! signed in when it needs to be.
 
-use super::flight::Turn;
+use super::acquisition::Acquisition;
 use super::request::{AccessRequest, Flow};
-use super::turn::Turns;
-use super::{AcquireError, Acquirer, Acquiring, Grant, RefreshError, flight, observed, timed_out};
+use super::{AcquireError, AcquireState, Acquirer, Grant, RefreshError, observed, timed_out};
 use crate::api::token_store::TokenStore;
 use crate::model::id::{AccountId, TenantId};
 use crate::model::sign_in::SignIn;
 use crate::model::token::{AccessToken, Tokens};
+use crate::platform::single_flight::{Role, TimedOut};
 use crate::store::sign_in::LiveSignIn;
 
 impl Acquirer {
@@ -16,15 +16,17 @@ impl Acquirer {
     /// §4.4): [`AccountId::app`] of the tenant and the request's client, which is signed in if it
     /// is not. The closure's grant has no refresh token.
     ///
-    /// Signing out the tenant ends the app's sign-in too: who waits meanwhile gets
+    /// Signing out the tenant ends the app's sign-in too: a caller that waits meanwhile gets
     /// [`AcquireError::SignedOut`], and the next call signs the app in anew.
     ///
     /// ```
     /// # use std::time::Duration;
     /// # use oubliette::*;
     /// # let store = TokenStore::in_memory()?;
-    /// let wanted = AccessQuery::new(ClientId::new("daemon")?).scopes(Scopes::parse("https://api.example.com/.default")?);
-    /// let token = Acquirer::new().acquire_for_app(&store, &TenantId::new("contoso")?, wanted, |grant| {
+    /// let scopes = Scopes::parse("https://api.example.com/.default")?;
+    /// let wanted = AccessQuery::new(ClientId::new("daemon")?).scopes(scopes);
+    /// let tenant = TenantId::new("contoso")?;
+    /// let token = Acquirer::new().acquire_for_app(&store, &tenant, wanted, |grant| {
     ///     // POST grant_type=client_credentials with the app's own secret or assertion
     ///     Ok(grant.access_token(None, "at-1", Duration::from_secs(3600)).into())
     /// })?;
@@ -46,12 +48,14 @@ impl Acquirer {
     {
         let request = for_app(request.into());
         observed(
-            self.app(store, tenant, &request)
-                .and_then(|live| self.acquire_here(&Turns::new(self, &live, request), refresh)),
+            self.app(store, tenant, &request).and_then(|live| {
+                self.acquire_here(&Acquisition::new(self, &live, request), refresh)
+            }),
         )
     }
 
-    /// The app's live sign-in. Of all who come at a time when there is none, one signs it in.
+    /// The app's live sign-in. If there is none, one of the callers that come at a time signs the
+    /// app in.
     fn app(
         &self,
         store: &TokenStore,
@@ -63,15 +67,17 @@ impl Acquirer {
             if let Some(live) = signed_in(store, &account)? {
                 return Ok(live);
             }
-            match Acquiring::of(store.core()).apps.board(store.core().tagger.account(&account), ())
+            match AcquireState::of(store.core())
+                .apps
+                .join(store.core().tagger.account(&account), ())
             {
-                Turn::Mine(place) => {
+                Role::Leader(leader) => {
                     let live = sign_in(store, &account, tenant);
-                    place.land(live.clone());
+                    leader.complete(live.clone());
                     return live;
                 }
-                Turn::Theirs(ticket) => match ticket.wait(self.0.give_up_after) {
-                    Err(flight::TimedOut) => return Err(timed_out()),
+                Role::Waiter(waiter) => match waiter.wait(self.0.give_up_after) {
+                    Err(TimedOut) => return Err(timed_out()),
                     Ok(Some(live)) => return live,
                     Ok(None) => {}
                 },
@@ -91,7 +97,7 @@ pub(super) fn signed_in(
     Ok(store.account(account)?.into_iter().next())
 }
 
-/// Signs the app in, unless somebody was faster.
+/// Signs the app in, unless another caller has.
 pub(super) fn sign_in(
     store: &TokenStore,
     account: &AccountId,

@@ -1,9 +1,9 @@
-//! Acquiring without blocking: the refresh is a task of its own, so that a caller who goes away
-//! loses nothing.
+//! Acquiring without blocking: the refresh is a task of its own, so that nothing is lost when the
+//! caller's future is dropped.
 
 use super::{
-    AccessRequest, AcquireError, Acquired, Acquirer, Acquiring, Grant, Landing, Lead, RefreshError,
-    RefreshFailed, RefreshTicket, Waiting, observed, timed_out,
+    AccessRequest, AcquireError, AcquireState, Acquired, Acquirer, Grant, RefreshError,
+    RefreshFailed, RefreshInProgress, RefreshOutcome, RefreshWaiter, Waiting, observed, timed_out,
 };
 use std::future::poll_fn;
 use std::panic::resume_unwind;
@@ -12,15 +12,15 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::acquisition::{Acquisition, NextStep};
 use super::app::{for_app, sign_in};
-use super::chain::Chain;
-use super::flight::Turn;
-use super::turn::{Step, Turns};
+use super::refresh_stack::RefreshStack;
 use crate::api::token_store::TokenStore;
 use crate::model::error::Error;
 use crate::model::id::{AccountId, TenantId};
 use crate::model::token::{AccessToken, Tokens};
-use crate::observe::Acquisition;
+use crate::observe::AcquireOutcome;
+use crate::platform::single_flight::Role;
 use crate::platform::sync::Arc;
 use crate::store::access::attempt;
 use crate::store::sign_in::LiveSignIn;
@@ -30,33 +30,39 @@ impl Acquirer {
     /// As [`acquire`](Self::acquire), without blocking: `refresh` gives a future, which runs in a
     /// task of its own.
     ///
-    /// Dropping what this returns, at whatever point, cancels only the waiting. A refresh that has
-    /// begun goes on, is stored, and its place is free then; so no refresh token that was redeemed
-    /// is lost with a caller who went away. A token that is due is given at once, and refreshed in
-    /// the background. The future is dropped when [`give_up_after`](Self::give_up_after) is over; a
-    /// panic in it goes on in the caller who brought it.
+    /// Dropping what this returns, at any point, cancels only the waiting. A refresh that has begun
+    /// goes on and is stored, and the next one can begin only then; so no redeemed refresh token is
+    /// lost when its caller goes away. A token that is due is returned at once, and refreshed in
+    /// the background. The future of `refresh` is dropped when
+    /// [`give_up_after`](Self::give_up_after) is over; a panic in it goes on in the caller that
+    /// passed it.
     ///
-    /// The cache is read on the thread that polls, in microseconds, unless something holds that up;
-    /// see [`AsyncTokenStore`](crate::AsyncTokenStore). All else, storing what came above all,
-    /// happens on threads of the store's: not in the runtime's pool of blocking threads, which may
+    /// The cache is read on the thread that polls, in microseconds, unless that would have to wait;
+    /// see [`AsyncTokenStore`](crate::AsyncTokenStore). All else, storing the new tokens above all,
+    /// happens on threads of the store: not in the runtime's pool of blocking threads, which may
     /// all be waiting for it.
     ///
-    /// It needs a tokio runtime with its time driver. If that shuts down in the middle, the place
-    /// is free, and nobody hangs.
+    /// It needs a tokio runtime with its time driver. If that shuts down in the middle, the refresh
+    /// counts as dropped, and no caller hangs.
     ///
     /// # Examples
     /// ```
     /// # use std::time::Duration;
     /// use oubliette::*;
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # async fn redeem(_: &str) -> Result<(&'static str, &'static str), std::io::Error> { Ok(("at-2", "rt-2")) }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn redeem(_: &str) -> Result<(&'static str, &'static str), std::io::Error> {
+    /// #     Ok(("at-2", "rt-2"))
+    /// # }
     /// # let store = TokenStore::in_memory()?;
-    /// # let live = store.sign_in(SignIn::new(AccountId::new("login.example.com", "uid")?, TenantId::new("contoso")?))?;
+    /// # let account = AccountId::new("login.example.com", "uid")?;
+    /// # let live = store.sign_in(SignIn::new(account, TenantId::new("contoso")?))?;
     /// # let client = ClientId::new("web")?;
     /// # live.put(RefreshToken::new(client.clone(), "rt-1"))?;
     /// let wanted = AccessQuery::new(client).scopes(Scopes::parse("mail.read")?);
     /// let token = Acquirer::new().acquire_async(&live, wanted, |grant| async move {
-    ///     let refresh_token = grant.refresh_token().ok_or_else(|| RefreshError::failed("no refresh token"))?;
+    ///     let refresh_token =
+    ///         grant.refresh_token().ok_or_else(|| RefreshError::failed("no refresh token"))?;
     ///     let (access, rotated) = redeem(refresh_token.secret.expose()).await?;
     ///     Ok(Tokens::from([
     ///         grant.access_token(None, access, Duration::from_secs(3600)).into(),
@@ -84,7 +90,10 @@ impl Acquirer {
     {
         live.as_ref().close_off_runtime();
         let (me, live, request) = (self.clone(), live.as_ref().clone(), request.into());
-        async move { observed(me.acquire_there(Turns::new(&me, &live, request), refresh).await) }
+        async move {
+            let acquisition = Acquisition::new(&me, &live, request);
+            observed(me.acquire_detached(acquisition, refresh).await)
+        }
     }
 
     /// As [`acquire_for_app`](Self::acquire_for_app), without blocking: see
@@ -109,58 +118,59 @@ impl Acquirer {
         let (me, store, tenant, request) =
             (self.clone(), store.as_ref().clone(), tenant.clone(), for_app(request.into()));
         async move {
-            let acquired = match me.app_there(store, tenant, &request).await {
-                Ok(live) => me.acquire_there(Turns::new(&me, &live, request), refresh).await,
+            let acquired = match me.app_detached(store, tenant, &request).await {
+                Ok(live) => {
+                    let acquisition = Acquisition::new(&me, &live, request);
+                    me.acquire_detached(acquisition, refresh).await
+                }
                 Err(error) => Err(error),
             };
             observed(acquired)
         }
     }
 
-    async fn acquire_there<R, F>(&self, turns: Turns, mut refresh: R) -> Acquired
+    async fn acquire_detached<R, F>(&self, acquisition: Acquisition, mut refresh: R) -> Acquired
     where
         R: FnOnce(Grant) -> F + Send + 'static,
         F: Future<Output = Result<Tokens, RefreshError>> + Send + 'static,
     {
-        let turns = Arc::new(turns);
+        let acquisition = Arc::new(acquisition);
         loop {
-            if let Some(given) = turns.next_at_once() {
-                return Ok(given);
+            if let Some(cached) = acquisition.try_cached() {
+                return Ok(cached);
             }
-            match self.next_there(&turns, refresh).await? {
-                Left::Give(token, how) => return Ok((*token, how)),
-                Left::Led(ticket, task) => {
-                    // Not given up here: the task does, and what it has got is stored.
-                    let landed = match ticket {
-                        Some(ticket) => ticket.await,
+            match self.next_handoff(&acquisition, refresh).await? {
+                Handoff::Return(token, how) => return Ok((*token, how)),
+                Handoff::Refreshing(waiter, task) => {
+                    // No timeout here: the task has one, and what it has got is stored.
+                    let outcome = match waiter {
+                        Some(waiter) => waiter.await,
                         None => None,
                     };
-                    let landed = match landed {
-                        Some(landed) => landed,
+                    let outcome = match outcome {
+                        Some(outcome) => outcome,
                         None => Err(abandoned(task).await),
                     };
-                    return shared(&turns, landed)
-                        .await
-                        .map(|token| (token, Acquisition::Refreshed));
+                    let token = accept_shared(&acquisition, outcome).await?;
+                    return Ok((token, AcquireOutcome::Refreshed));
                 }
-                Left::Wait(ticket, unused) => {
+                Handoff::Wait(waiter, unused) => {
                     refresh = unused;
-                    let joins = turns.joins(&ticket);
-                    let landed = {
+                    let shares = acquisition.shares(&waiter);
+                    let outcome = {
                         let _waiting = Waiting::begin();
-                        timeout(self.0.give_up_after, ticket).await
+                        timeout(self.0.give_up_after, waiter).await
                     };
-                    match landed {
+                    match outcome {
                         Err(_) => {
-                            return shared(&turns, Err(timed_out()))
-                                .await
-                                .map(|token| (token, Acquisition::Waited));
+                            let token = accept_shared(&acquisition, Err(timed_out())).await?;
+                            return Ok((token, AcquireOutcome::Waited));
                         }
-                        Ok(Some(landed)) if joins => {
-                            return shared(&turns, landed)
-                                .await
-                                .map(|token| (token, Acquisition::Waited));
+                        Ok(Some(outcome)) if shares => {
+                            let token = accept_shared(&acquisition, outcome).await?;
+                            return Ok((token, AcquireOutcome::Waited));
                         }
+                        // The outcome is another request's, or that leader is gone: look again.
                         Ok(_) => {}
                     }
                 }
@@ -168,58 +178,65 @@ impl Acquirer {
         }
     }
 
-    /// [`Turns::next`], on a thread of ours: the runtime's is not kept from its work. If it is to
-    /// refresh, the refresh is a task before anybody is told.
-    async fn next_there<R, F>(
+    /// [`Acquisition::next_step`] on a thread of the store, so that the runtime's thread does not
+    /// wait. If this caller is to refresh, the refresh is a task before this returns.
+    async fn next_handoff<R, F>(
         &self,
-        turns: &Arc<Turns>,
+        acquisition: &Arc<Acquisition>,
         refresh: R,
-    ) -> Result<Left<R>, AcquireError>
+    ) -> Result<Handoff<R>, AcquireError>
     where
         R: FnOnce(Grant) -> F + Send + 'static,
         F: Future<Output = Result<Tokens, RefreshError>> + Send + 'static,
     {
         let runtime = runtime()?;
-        let (me, theirs, chain) = (self.clone(), turns.clone(), Chain::current());
-        let begin = move || match theirs.next(true)? {
-            Step::Give(token, how) => Ok(Left::Give(Box::new(token), how)),
-            Step::Due(token, lead) => {
-                if let Some(lead) = lead {
-                    me.spawn(&runtime, lead, refresh);
+        let (me, shared, stack) = (self.clone(), acquisition.clone(), RefreshStack::current());
+        let begin = move || match shared.next_step(true)? {
+            NextStep::Return(token, how) => Ok(Handoff::Return(Box::new(token), how)),
+            NextStep::ReturnDue(token, due) => {
+                if let Some(due) = due {
+                    me.spawn(&runtime, due, refresh);
                 }
-                Ok(Left::Give(Box::new(token), Acquisition::Due))
+                Ok(Handoff::Return(Box::new(token), AcquireOutcome::Due))
             }
-            Step::Lead(lead) => Ok(Left::Led(lead.ticket(), me.spawn(&runtime, lead, refresh))),
-            Step::Wait(ticket) => Ok(Left::Wait(ticket, refresh)),
+            NextStep::Refresh(required) => {
+                Ok(Handoff::Refreshing(required.waiter(), me.spawn(&runtime, required, refresh)))
+            }
+            NextStep::Wait(waiter) => Ok(Handoff::Wait(waiter, refresh)),
         };
-        Acquiring::of(turns.live.core())
-            .storing
-            .get(move || chain.run(begin))
+        AcquireState::of(acquisition.live.core())
+            .store_workers
+            .get(move || stack.run(begin))
             .await
             .unwrap_or_else(|| Err(dropped()))
     }
 
-    /// Has the refresh go on by itself.
-    fn spawn<R, F>(&self, runtime: &Handle, lead: Box<Lead>, refresh: R) -> JoinHandle<()>
+    /// Runs the refresh as a task.
+    fn spawn<R, F>(
+        &self,
+        runtime: &Handle,
+        in_progress: Box<RefreshInProgress>,
+        refresh: R,
+    ) -> JoinHandle<()>
     where
         R: FnOnce(Grant) -> F + Send + 'static,
         F: Future<Output = Result<Tokens, RefreshError>> + Send + 'static,
     {
-        let (chain, limit) = (lead.chain_apart(), self.0.give_up_after);
-        let grant = lead.grant().copy();
-        let mut aside = Aside(Some(lead));
+        let (stack, limit) = (in_progress.detached_stack(), self.0.give_up_after);
+        let grant = in_progress.grant().copy();
+        let mut detached = DetachedRefresh(Some(in_progress));
         runtime.spawn(async move {
-            aside.0.iter_mut().for_each(|lead| lead.begin());
+            detached.0.iter_mut().for_each(|in_progress| in_progress.begin());
             let mut refreshed = Box::pin(async move { refresh(grant).await });
             let refreshed =
-                timeout(limit, poll_fn(|context| chain.run(|| refreshed.as_mut().poll(context))))
+                timeout(limit, poll_fn(|context| stack.run(|| refreshed.as_mut().poll(context))))
                     .await;
             let result = refreshed.unwrap_or_else(|_| Err(timed_out_refresh()));
-            aside.settle(result);
+            detached.settle(result);
         })
     }
 
-    async fn app_there(
+    async fn app_detached(
         &self,
         store: TokenStore,
         tenant: TenantId,
@@ -231,21 +248,21 @@ impl Acquirer {
             if let Some(live) = found.transpose()?.and_then(|all| all.into_iter().next()) {
                 return Ok(live);
             }
-            let ticket = match Acquiring::of(store.core())
+            let waiter = match AcquireState::of(store.core())
                 .apps
-                .board(store.core().tagger.account(&account), ())
+                .join(store.core().tagger.account(&account), ())
             {
-                Turn::Theirs(ticket) => ticket,
-                Turn::Mine(place) => {
-                    let ticket = place.ticket();
+                Role::Waiter(waiter) => waiter,
+                Role::Leader(leader) => {
+                    let waiter = leader.waiter();
                     let (store, account, tenant) = (store.clone(), account.clone(), tenant.clone());
-                    let storing = Acquiring::of(store.core()).storing.clone();
-                    storing.run(move || place.land(sign_in(&store, &account, &tenant)));
-                    ticket
+                    let workers = AcquireState::of(store.core()).store_workers.clone();
+                    workers.run(move || leader.complete(sign_in(&store, &account, &tenant)));
+                    waiter
                 }
             };
             runtime()?;
-            match timeout(self.0.give_up_after, ticket).await {
+            match timeout(self.0.give_up_after, waiter).await {
                 Err(_) => return Err(timed_out()),
                 Ok(Some(live)) => return live,
                 Ok(None) => {}
@@ -254,55 +271,55 @@ impl Acquirer {
     }
 }
 
-/// What is left for the caller's future to do. It never has the refresh itself: whoever holds a
-/// future may not poll it again for long, and the place would be taken for as long.
-enum Left<R> {
-    Give(Box<AccessToken>, Acquisition),
+/// What remains for the caller's future to do. It never holds the refresh itself: a future may not
+/// be polled again for long, and no other refresh of the same could begin for as long.
+enum Handoff<R> {
+    Return(Box<AccessToken>, AcquireOutcome),
     /// The refresh is a task.
-    Led(Option<RefreshTicket>, JoinHandle<()>),
-    /// Somebody else is at it. The closure is unused.
-    Wait(RefreshTicket, R),
+    Refreshing(Option<RefreshWaiter>, JoinHandle<()>),
+    /// Another caller refreshes. This caller's closure comes back unused.
+    Wait(RefreshWaiter, R),
 }
 
 /// A refresh in a task. Settled or dropped (in a panic, or with the runtime), it ends on another
-/// thread: with it may go the last handle of the store, which closes it.
-struct Aside(Option<Box<Lead>>);
+/// thread: it may hold the last handle of the store, and dropping that closes the store.
+struct DetachedRefresh(Option<Box<RefreshInProgress>>);
 
-impl Aside {
+impl DetachedRefresh {
     fn settle(mut self, result: Result<Tokens, RefreshError>) {
-        let Some(mut lead) = self.0.take() else { return };
-        lead.acquiring().storing.clone().run(move || {
-            let (_, orphans) = lead.settle(result);
+        let Some(mut in_progress) = self.0.take() else { return };
+        in_progress.state().store_workers.clone().run(move || {
+            let (_, orphans) = in_progress.settle(result);
             if let Some(orphans) = orphans {
-                lead.acquiring().hooks.run(move || orphans.hand_over());
+                in_progress.state().hook_workers.run(move || orphans.hand_over());
             }
         });
     }
 }
 
-impl Drop for Aside {
+impl Drop for DetachedRefresh {
     fn drop(&mut self) {
-        if let Some(lead) = self.0.take() {
-            lead.acquiring().storing.clone().run(move || drop(lead));
+        if let Some(in_progress) = self.0.take() {
+            in_progress.state().store_workers.clone().run(move || drop(in_progress));
         }
     }
 }
 
-/// [`Turns::shared`], without keeping the runtime's thread from its work: there if nothing holds it
-/// up, else on one of ours.
-async fn shared(turns: &Arc<Turns>, landed: Landing) -> Landing {
-    let landed = match landed {
-        Ok(token) => match turns.if_open_at_once(token) {
+/// [`Acquisition::accept_shared`], without blocking the runtime's thread: on this thread if it need
+/// not wait, else on one of the store's.
+async fn accept_shared(acquisition: &Arc<Acquisition>, outcome: RefreshOutcome) -> RefreshOutcome {
+    let outcome = match outcome {
+        Ok(token) => match acquisition.try_if_open(token) {
             Ok(token) => return token,
             Err(token) => Ok(token),
         },
         Err(AcquireError::Refresh(failed)) => Err(AcquireError::Refresh(failed)),
         Err(error) => return Err(error),
     };
-    let theirs = turns.clone();
-    Acquiring::of(turns.live.core())
-        .storing
-        .get(move || theirs.shared(landed))
+    let shared = acquisition.clone();
+    AcquireState::of(acquisition.live.core())
+        .store_workers
+        .get(move || shared.accept_shared(outcome))
         .await
         .unwrap_or_else(|| Err(dropped()))
 }
@@ -316,7 +333,8 @@ fn runtime() -> Result<Handle, AcquireError> {
         .map_err(|_| Error::invalid("runtime", "an async acquisition needs a tokio runtime").into())
 }
 
-/// Why the refresh came to nothing. Its panic is the caller's own, whose closure it was.
+/// Why the refresh was abandoned. If its closure panicked, the panic goes on here, in the caller
+/// that passed the closure.
 async fn abandoned(task: JoinHandle<()>) -> AcquireError {
     match task.await {
         Err(error) if error.is_panic() => resume_unwind(error.into_panic()),

@@ -1,5 +1,5 @@
-//! Why there is no token: what the caller's refresh says to the store, and what the store says to
-//! who asked.
+//! Why there is no token: the errors that a refresh closure returns, and those that an acquirer
+//! returns to its callers.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -13,49 +13,52 @@ type Source = Box<dyn StdError + Send + Sync>;
 
 /// What a refresh closure returns when it got no tokens.
 ///
-/// Every error turns into [`Failed`](Self::Failed) by `?`, so only the two that mean more have to
-/// be told apart. (It does not implement `Error` itself, as then it could not.)
+/// Every error turns into [`Failed`](Self::Failed) by `?`, so a closure makes only the other two
+/// itself. (For that conversion this type must not implement `Error`.)
 ///
 /// ```
 /// use oubliette::RefreshError;
 /// fn refused(code: &str, description: String) -> RefreshError {
 ///     match code {
 ///         "invalid_grant" => RefreshError::invalid_grant(description),
-///         "interaction_required" | "consent_required" | "login_required" => RefreshError::interaction_required(None, description),
+///         "interaction_required" | "consent_required" | "login_required" => {
+///             RefreshError::interaction_required(None, description)
+///         }
 ///         _ => RefreshError::failed(description),
 ///     }
 /// }
-/// assert!(matches!(refused("invalid_grant", "revoked".into()), RefreshError::InvalidGrant(_)));
+/// let error = refused("invalid_grant", "revoked".into());
+/// assert!(matches!(error, RefreshError::InvalidGrant(_)));
 /// ```
 #[non_exhaustive]
 pub enum RefreshError {
-    /// The provider will never again take this refresh token (`invalid_grant`, RFC 6749 §5.2): it
+    /// The provider will not take this refresh token any more (`invalid_grant`, RFC 6749 §5.2). It
     /// is removed.
     InvalidGrant(Source),
-    /// The provider wants to see the user (`interaction_required` and its like, OpenID Connect Core
-    /// 1.0 §3.1.2.6). The refresh token is kept.
+    /// The provider requires the user's interaction (`interaction_required` and similar codes,
+    /// OpenID Connect Core 1.0 §3.1.2.6). The refresh token is kept.
     InteractionRequired {
-        /// The claims to ask for when the user is sent there, if the provider named them.
+        /// The claims to ask for when the user is sent to the provider, if it named them.
         claims: Option<String>,
         /// What the provider said.
         source: Source,
     },
-    /// Anything else: the network, the provider's trouble. Trying again later may work.
+    /// Anything else: an error of the network or the provider. Trying again later may work.
     Failed(Source),
 }
 
 impl RefreshError {
-    /// The provider will never again take this refresh token.
+    /// The provider will not take this refresh token any more.
     pub fn invalid_grant(source: impl Into<Source>) -> Self {
         Self::InvalidGrant(source.into())
     }
 
-    /// The provider wants to see the user, and perhaps named the claims to ask for.
+    /// The provider requires the user's interaction, and may have named the claims to ask for.
     pub fn interaction_required(claims: Option<String>, source: impl Into<Source>) -> Self {
         Self::InteractionRequired { claims, source: source.into() }
     }
 
-    /// Anything else, also if there is only a message.
+    /// Anything else. A message will do.
     pub fn failed(source: impl Into<Source>) -> Self {
         Self::Failed(source.into())
     }
@@ -67,7 +70,7 @@ impl<E: StdError + Send + Sync + 'static> From<E> for RefreshError {
     }
 }
 
-// What a provider says can hold anything.
+// A provider's text can hold anything.
 impl fmt::Debug for RefreshError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -80,37 +83,36 @@ impl fmt::Debug for RefreshError {
 
 /// Why [`Acquirer::acquire`](crate::Acquirer::acquire) gave no token, and what to do about it.
 ///
-/// Clones share their source: all who waited for one refresh get the same error.
+/// Clones share their source: all callers that waited for one refresh get the same error.
 #[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum AcquireError {
-    /// Only the user can help. Send her to the provider, with the claims if there are any, and
-    /// [`put`](crate::LiveSignIn::put) what she comes back with.
+    /// Only the user can help. Send the user to the provider, with the claims if there are any, and
+    /// [`put`](crate::LiveSignIn::put) the tokens that they come back with.
     #[error("the user has to be asked: {reason}")]
     #[non_exhaustive]
     InteractionRequired {
         /// Why.
         reason: InteractionReason,
-        /// What to ask the provider for: its own word, or else the claims challenge that was asked
-        /// with.
+        /// The claims to ask the provider for: those that it named, or else those of the request.
         claims: Option<String>,
-        /// What the refresh said, if there was one.
+        /// The refresh closure's error, if there was a refresh.
         source: Option<RefreshFailed>,
     },
 
-    /// The sign-in, or the tenant that the token was wanted of, has been signed out. Have the user
-    /// sign in again.
+    /// The sign-in, or the tenant of the token, has been signed out. Have the user sign in again.
     #[error(
-        "signed out: this sign-in has ended, or the tenant was signed out; have the user sign in again"
+        "signed out: this sign-in has ended, or the tenant was signed out; have the user sign in \
+         again"
     )]
     SignedOut,
 
-    /// The refresh failed, or brought no access token that can be read. Nothing is lost and nothing
-    /// is held up: the next call tries again, with the new refresh token if one came.
+    /// The refresh failed, or brought no access token that can be read. Nothing is lost, and the
+    /// next call tries again at once, with the new refresh token if one came.
     #[error("the token could not be refreshed; try again later")]
     Refresh(#[source] RefreshFailed),
 
-    /// The store failed: see there what to do. ([`Error::SignedOut`] never comes here.)
+    /// The store failed. The error says what to do. (It is never [`Error::SignedOut`].)
     #[error(transparent)]
     Store(Arc<Error>),
 }
@@ -147,9 +149,9 @@ pub enum InteractionReason {
     NoRefreshToken,
     /// The provider does not take the refresh token any more. It is removed.
     InvalidGrant,
-    /// The provider said so.
+    /// The provider requires it.
     Provider,
-    /// The provider gave less than was asked for. What it gave is stored.
+    /// The provider gave less than was asked for. The tokens that it gave are stored.
     ConsentRequired,
 }
 
@@ -164,7 +166,8 @@ impl fmt::Display for InteractionReason {
     }
 }
 
-/// The error of a refresh, shared by all who waited for it. The caller's own error is its source.
+/// The error of a refresh, shared by all callers that waited for it. The closure's own error is its
+/// source.
 #[derive(Clone)]
 pub struct RefreshFailed(Arc<dyn StdError + Send + Sync>);
 
@@ -198,13 +201,14 @@ impl StdError for RefreshFailed {
     }
 }
 
-/// Tokens that a provider issued and that nobody holds now: revoke them (RFC 7009), or forget them.
+/// Tokens that a provider issued and that the store does not hold: revoke them (RFC 7009), or
+/// forget them.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Orphaned {
-    /// Whose they are.
+    /// The account that they were issued for.
     pub account: AccountId,
-    /// What was not stored.
+    /// The tokens that were not stored.
     pub tokens: Vec<Token>,
     /// Why.
     pub reason: OrphanReason,
@@ -219,7 +223,7 @@ pub enum OrphanReason {
     /// The user, or the token's tenant, was signed out meanwhile.
     SignedOut,
     /// The store failed, or could not take them. If it failed, they may have been stored all the
-    /// same; when in doubt, forget: the refresh token that they came for is spent at most
-    /// providers, and the user signs in again.
+    /// same. When in doubt, revoke or forget them: at most providers the redeemed refresh token is
+    /// spent, and the user signs in again.
     NotStored,
 }

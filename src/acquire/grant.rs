@@ -1,24 +1,24 @@
-//! What a refresh closure works with.
+//! The grant that a refresh closure gets.
 
 use std::time::{Duration, SystemTime};
 
-use super::given::believed;
+use super::token_response::believed;
 use crate::model::id::{AccountId, ClientId, TenantId, hidden_debug};
 use crate::model::query::AccessQuery;
 use crate::model::scopes::{Partition, Scopes};
 use crate::model::secret::Secret;
 use crate::model::token::{AccessToken, RefreshToken};
 
-/// The right to refresh, for one refresh: the refresh token, if there is one, and what to ask the
-/// provider for.
+/// The right to do one refresh: the refresh token, if there is one, and what to ask the provider
+/// for.
 ///
-/// Only [`Acquirer::acquire`](crate::Acquirer::acquire) makes one, and only what the closure
-/// returns from it is stored: through the sign-in that the refresh token was read from. There is
-/// one at a time for a refresh token.
+/// Only [`Acquirer::acquire`](crate::Acquirer::acquire) and its variants make one. The tokens that
+/// the closure returns are stored through the sign-in that the refresh token was read from. There
+/// is one grant at a time for a refresh token.
 ///
 /// [`access_token`](Self::access_token) and [`next_refresh_token`](Self::next_refresh_token) make
-/// what was asked for from a response's parts, so that tenant, resource and partition are those
-/// that the next request looks for.
+/// tokens from the parts of a response, with the tenant, resource and partition that the next
+/// request looks for.
 pub struct Grant {
     pub(super) account: AccountId,
     pub(super) tenant: TenantId,
@@ -29,8 +29,8 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// For a closure that takes it along. (Nobody else has use for a second one: it would be the
-    /// right to refresh twice.)
+    /// A copy that an async closure owns. (Not `Clone`: a second grant would be the right to
+    /// refresh twice.)
     #[cfg(feature = "tokio")]
     pub(super) fn copy(&self) -> Self {
         Self {
@@ -43,14 +43,14 @@ impl Grant {
         }
     }
 
-    /// The refresh token to redeem (RFC 6749 §6). `None` for client credentials, and on behalf of
-    /// somebody if there is none.
+    /// The refresh token to redeem (RFC 6749 §6). `None` for client credentials, and on behalf of a
+    /// user if there is none.
     #[must_use]
     pub fn refresh_token(&self) -> Option<&RefreshToken> {
         self.refresh_token.as_ref()
     }
 
-    /// All that was asked for.
+    /// The query that was asked for.
     #[cfg(feature = "oauth2")]
     pub(crate) fn asked(&self) -> &AccessQuery {
         &self.wanted
@@ -86,7 +86,8 @@ impl Grant {
         &self.wanted.token_type
     }
 
-    /// On whose behalf. Tokens of another partition are refused.
+    /// The partition: the user's own, or on behalf of a user. Tokens of another partition are
+    /// refused.
     #[must_use]
     pub fn partition(&self) -> &Partition {
         &self.wanted.partition
@@ -104,23 +105,23 @@ impl Grant {
         &self.account
     }
 
-    /// The store's time before the closure was called: a response's `expires_in` counts from here
-    /// at the earliest.
+    /// The store's time before the closure was called: a response's `expires_in` counts from this
+    /// time at the earliest.
     #[must_use]
     pub fn began_at(&self) -> SystemTime {
         self.began_at
     }
 
-    /// The access token that was asked for, from a response: its `scope` (what was asked for, if
-    /// the response does not say; RFC 6749 §5.1) and `expires_in`, which is counted from
-    /// [`began_at`](Self::began_at).
+    /// The access token that was asked for, from a response: its `scope` (`None` if the response
+    /// has none, which means the requested scopes; RFC 6749 §5.1) and `expires_in`, which counts
+    /// from [`began_at`](Self::began_at).
     ///
     /// `expires_in` is a [`Duration`], or `None` if the response has none and the provider
-    /// documents no other life (GitHub, Slack): such a token has no end but that of its sign-in.
-    /// More than ten years are an error of the provider's: then an hour is believed.
+    /// documents no other lifetime (GitHub, Slack): such a token lives as long as its sign-in. More
+    /// than ten years are an error of the provider, and count as an hour.
     ///
-    /// A token without a text is none: the refresh that returns nothing else has
-    /// [failed](crate::AcquireError::Refresh), and the refresh token beside it is stored.
+    /// A token without a text does not count as one: a refresh that returns no other access token
+    /// has [failed](crate::AcquireError::Refresh), and the refresh token beside it is stored.
     #[must_use]
     pub fn access_token(
         &self,
@@ -146,8 +147,8 @@ impl Grant {
         }
     }
 
-    /// The refresh token of a response, in the place of the one that was redeemed. One without a
-    /// text is none: that one stays (RFC 6749 §6).
+    /// The refresh token of a response, which replaces the redeemed one. A token without a text
+    /// does not count as one: then the redeemed one stays (RFC 6749 §6).
     #[must_use]
     pub fn next_refresh_token(&self, secret: impl Into<Secret>) -> RefreshToken {
         RefreshToken {

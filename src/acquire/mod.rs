@@ -1,41 +1,39 @@
 //! Acquiring: a valid access token, from the cache or by a refresh that happens once however many
-//! want it.
+//! callers want it.
 //!
-//! What goes wrong everywhere else, and where it is kept from going wrong here:
-//! - Two refreshes redeem one rotating refresh token, and the provider revokes the family. Here
-//!   there is one place for each refresh token (`flight.rs`), in the store itself: it is open in
-//!   one process only, so one in the process is one at all. The token is read only by who has the
-//!   place, and the place is free only when what came is stored.
+//! What goes wrong elsewhere, and the file that prevents it here:
+//! - Two refreshes redeem one rotating refresh token, and the provider revokes the family. Here a
+//!   refresh is a single flight (`platform/single_flight.rs`) with one key for each refresh token
+//!   (`state.rs`). It belongs to the store, which is open in one process only, so there is one
+//!   refresh at a time anywhere. Only the leader reads the token, and the key is free only when
+//!   what came is stored.
 //! - A refresh in flight writes tokens back behind a sign-out. Here they go through the sign-in
-//!   that the refresh token was read from ([`LiveSignIn::put`]), and everybody who waited is told
-//!   of the sign-out (`lead.rs`).
+//!   that the refresh token was read from ([`LiveSignIn::put`]), and every waiter learns of the
+//!   sign-out (`refresh.rs`).
 //! - A caller gives up, and the refresh token that its refresh has redeemed is lost. Here an async
 //!   refresh is a task of its own (`background.rs`).
 //!
-//! No lock of the store is held while a refresh closure runs or anybody waits for it.
+//! No lock of the store is held while a refresh closure runs or a caller waits for it.
 
-#[cfg(feature = "tokio")]
-mod apart;
+mod acquisition;
 mod app;
 #[cfg(feature = "tokio")]
 mod background;
-mod chain;
+mod backoff;
 mod error;
-mod flight;
-pub(crate) mod given;
 mod grant;
-mod hold;
-mod lead;
+mod orphans;
+mod refresh;
+mod refresh_stack;
 mod request;
-mod turn;
+mod state;
+pub(crate) mod token_response;
 
-use crate::model::random_id::{Generation, SignInId};
-use crate::store::core::Core;
 use std::time::Duration;
 
-use crate::model::tag::{AccountTag, Slot, TenantTag};
 use crate::model::token::{AccessToken, Tokens};
-use crate::observe::{self, Acquisition};
+use crate::observe::{self, AcquireOutcome};
+use crate::platform::single_flight::TimedOut;
 use crate::platform::sync::Arc;
 use crate::store::sign_in::LiveSignIn;
 
@@ -45,28 +43,26 @@ pub use error::{
 pub use grant::Grant;
 pub use request::AccessRequest;
 
-use flight::{Flights, Place, Ticket};
-use hold::Holds;
-use lead::Lead;
-use request::Errand;
-use turn::{Step, Turns};
+use acquisition::{Acquisition, NextStep};
+use refresh::RefreshInProgress;
+use state::{AcquireState, RefreshKey, RefreshLeader, RefreshWaiter};
 
-/// Gets valid access tokens, and refreshes them when that is needed: once, however many ask at a
-/// time.
+/// Gets valid access tokens, and refreshes them when that is needed: once, however many callers ask
+/// at a time.
 ///
 /// It is a policy, cheap to clone. The refreshes themselves belong to the store: all acquirers of a
 /// process share them, [`acquire`](Self::acquire) and `acquire_async` too.
 ///
 /// The refresh is the caller's closure, which asks the provider with whatever client the app uses.
-/// It is handed a [`Grant`]; what it returns is stored in one stroke through the sign-in that the
-/// grant was read from, before anybody is given it. If it brings a new refresh token, that survives
-/// a power loss first (unless
+/// It gets a [`Grant`]. The tokens that it returns are stored all at once, through the sign-in that
+/// the grant was read from, before any caller gets one. A new refresh token among them survives a
+/// power loss by then (unless
 /// [`Builder::refresh_token_durability`](crate::Builder::refresh_token_durability) says less).
 ///
-/// A closure may acquire other tokens (the app's own, say), but none that its refresh is waited for
-/// by: of the same refresh token, or the same again by a detour. Where that can be seen, it is an
-/// [`Error::InvalidInput`](crate::Error::InvalidInput); two refreshes on two threads that wait for
-/// each other go on when [`give_up_after`](Self::give_up_after) is over.
+/// A closure may acquire other tokens (the app's own, say), but none whose refresh waits for this
+/// closure: a token of the same refresh token, or the same token by a detour. Where that can be
+/// seen, it is an [`Error::InvalidInput`](crate::Error::InvalidInput). Two refreshes on two threads
+/// that wait for each other go on when [`give_up_after`](Self::give_up_after) is over.
 ///
 /// # Examples
 /// ```
@@ -78,7 +74,8 @@ use turn::{Step, Turns};
 /// #     Ok(Response { access_token: "at-2", refresh_token: "rt-2", expires_in: 3600 }) } }
 /// # let provider = Provider;
 /// # let store = TokenStore::in_memory()?;
-/// # let live = store.sign_in(SignIn::new(AccountId::new("login.example.com", "uid")?, TenantId::new("contoso")?))?;
+/// # let account = AccountId::new("login.example.com", "uid")?;
+/// # let live = store.sign_in(SignIn::new(account, TenantId::new("contoso")?))?;
 /// # let client = ClientId::new("web")?;
 /// live.put(RefreshToken::new(client.clone(), "rt-1"))?;
 ///
@@ -88,10 +85,12 @@ use turn::{Step, Turns};
 /// });
 /// let wanted = AccessQuery::new(client).scopes(Scopes::parse("mail.read")?);
 /// let token = acquirer.acquire(&live, &wanted, |grant| {
-///     let refresh_token = grant.refresh_token().ok_or_else(|| RefreshError::failed("no refresh token"))?;
+///     let refresh_token =
+///         grant.refresh_token().ok_or_else(|| RefreshError::failed("no refresh token"))?;
 ///     let response = provider.redeem(refresh_token.secret.expose(), &grant.scopes().joined())?;
+///     let expires_in = Duration::from_secs(response.expires_in);
 ///     Ok(Tokens::from([
-///         grant.access_token(None, response.access_token, Duration::from_secs(response.expires_in)).into(),
+///         grant.access_token(None, response.access_token, expires_in).into(),
 ///         grant.next_refresh_token(response.refresh_token).into(),
 ///     ]))
 /// })?;
@@ -137,48 +136,48 @@ impl Acquirer {
         Self::default()
     }
 
-    /// A token is *due* this long before the store would stop giving it: it is given, and
-    /// refreshed. Default: 5 minutes.
+    /// A token is *due* this long before the store would stop returning it: the caller gets it, and
+    /// it is refreshed. Default: 5 minutes.
     ///
-    /// A token that says when to refresh it ([`AccessToken::refresh_at`]) is due then. Those that
-    /// an acquirer gets all do: if the provider did not say, it is written into them by this, but
-    /// not before half of their life is over.
+    /// A token that says when to refresh it ([`AccessToken::refresh_at`]) is due then. Each token
+    /// that an acquirer gets says so: if the provider did not, the acquirer sets it by this
+    /// duration, but not before half of the token's life is over.
     #[must_use]
     pub fn refresh_ahead(self, ahead: Duration) -> Self {
         self.with(|policy| policy.refresh_ahead = ahead)
     }
 
-    /// A token is due up to this much earlier, each by an amount of its own, so that those got
-    /// together are not all refreshed together. Default: 30 seconds.
+    /// A token is due up to this much earlier, each by an amount of its own, so that tokens that
+    /// were issued together are not all refreshed together. Default: 30 seconds.
     #[must_use]
     pub fn jitter(self, jitter: Duration) -> Self {
         self.with(|policy| policy.jitter = jitter)
     }
 
-    /// After a failed refresh of a token that was only due, the next waits for `first`, then for
-    /// twice that, and so on up to `most`. It never holds up a refresh that is required. Default:
-    /// 30 seconds, 10 minutes.
+    /// After a failed refresh of a token that was only due, the next one waits for `first`, then
+    /// for twice that, and so on up to `most`. A refresh that is required never waits for this.
+    /// Default: 30 seconds, 10 minutes.
     #[must_use]
     pub fn back_off(self, first: Duration, most: Duration) -> Self {
         self.with(|policy| policy.back_off = (first, most))
     }
 
-    /// Nobody waits longer than this for somebody else's refresh, and an async refresh is dropped
-    /// then: [`AcquireError::Refresh`]. Default: a minute.
+    /// How long a caller waits for another caller's refresh at most, and how long an async refresh
+    /// may take: then it is [`AcquireError::Refresh`]. Default: a minute.
     ///
-    /// A blocking refresh cannot be stopped, and keeps its place until it returns. An async one
-    /// that is cut off may have redeemed its refresh token already: the next refresh redeems it
-    /// again, and the provider may revoke the whole family. So give the HTTP client a timeout, too,
-    /// well below this one.
+    /// A blocking refresh cannot be stopped: until it returns, no other refresh of its refresh
+    /// token begins. An async one is dropped, and may have redeemed its refresh token already: the
+    /// next refresh redeems it again, and the provider may revoke the whole family. So give the
+    /// HTTP client a timeout, too, well below this one.
     #[must_use]
     pub fn give_up_after(self, limit: Duration) -> Self {
         self.with(|policy| policy.give_up_after = limit)
     }
 
-    /// [`acquire`](Self::acquire) refreshes a token that is only due, on the caller's thread, if
-    /// nobody else does; if that fails, the old one is given. Otherwise it just gives it, and
-    /// leaves the refresh to who comes when it has expired. (`acquire_async` always refreshes it,
-    /// in the background.)
+    /// Makes [`acquire`](Self::acquire) refresh a token that is only due, on the caller's thread,
+    /// unless another caller does; if that fails, the caller gets the old token. Without this, it
+    /// returns the token as it is, and the first caller after its expiry refreshes it.
+    /// (`acquire_async` always refreshes it, in the background.)
     #[must_use]
     pub fn refresh_due_here(self) -> Self {
         self.with(|policy| policy.refresh_due_here = true)
@@ -187,8 +186,8 @@ impl Acquirer {
     /// Called with tokens that a refresh got and that were not stored, mostly because the user
     /// signed out meanwhile: revoke them (RFC 7009).
     ///
-    /// It runs when everybody has been told: on the caller's thread, or of async refreshes on one
-    /// of a few threads for that. A panic in it is swallowed.
+    /// It runs when every waiter has the outcome: on the caller's thread, or for async refreshes on
+    /// one of a few threads for that. A panic in it is swallowed.
     #[must_use]
     pub fn on_orphaned(self, hook: impl Fn(Orphaned) + Send + Sync + 'static) -> Self {
         self.with(|policy| policy.on_orphaned = Some(Arc::new(hook)))
@@ -196,12 +195,12 @@ impl Acquirer {
 
     /// A valid access token: the cache's, or what `refresh` gets.
     ///
-    /// Of all who want a refresh of the same at a time, one runs its closure, and all get what
-    /// comes of it. Refreshes for different scopes of one refresh token come one after the other.
-    /// If the closure panics, the panic goes on in its caller, and one of the others does it.
+    /// Of all callers that want the same refresh at a time, one runs its closure, and all get the
+    /// outcome. Refreshes for different scopes of one refresh token come one after the other. If
+    /// the closure panics, the panic goes on in its caller, and another caller refreshes.
     ///
-    /// It blocks while the closure runs, and while somebody else's does: not for a thread that runs
-    /// async tasks.
+    /// It blocks while the closure runs, and while another caller's does: do not call it on a
+    /// thread that runs async tasks.
     ///
     /// # Errors
     /// [`AcquireError::InteractionRequired`] if only the user can help; [`AcquireError::SignedOut`]
@@ -216,43 +215,46 @@ impl Acquirer {
     where
         R: FnOnce(&Grant) -> Result<Tokens, RefreshError>,
     {
-        observed(self.acquire_here(&Turns::new(self, live, request.into()), refresh))
+        observed(self.acquire_here(&Acquisition::new(self, live, request.into()), refresh))
     }
 
-    fn acquire_here<R>(&self, turns: &Turns, refresh: R) -> Acquired
+    fn acquire_here<R>(&self, acquisition: &Acquisition, refresh: R) -> Acquired
     where
         R: FnOnce(&Grant) -> Result<Tokens, RefreshError>,
     {
         loop {
-            match turns.next(self.0.refresh_due_here)? {
-                Step::Give(token, how) => return Ok((token, how)),
-                Step::Due(token, None) => return Ok((token, Acquisition::Due)),
-                Step::Due(token, Some(lead)) => {
-                    return match lead.run(refresh) {
-                        Ok(new) => Ok((new, Acquisition::Refreshed)),
+            match acquisition.next_step(self.0.refresh_due_here)? {
+                NextStep::Return(token, how) => return Ok((token, how)),
+                NextStep::ReturnDue(token, None) => return Ok((token, AcquireOutcome::Due)),
+                NextStep::ReturnDue(token, Some(due)) => {
+                    return match due.run(refresh) {
+                        Ok(new) => Ok((new, AcquireOutcome::Refreshed)),
                         Err(AcquireError::SignedOut) => Err(AcquireError::SignedOut),
-                        Err(_) => turns.if_open(token).map(|token| (token, Acquisition::Due)),
+                        Err(_) => {
+                            acquisition.if_open(token).map(|token| (token, AcquireOutcome::Due))
+                        }
                     };
                 }
-                Step::Lead(lead) => {
-                    let landed = lead.run(refresh);
-                    return turns.or_extended(landed).map(|token| (token, Acquisition::Refreshed));
+                NextStep::Refresh(required) => {
+                    let token = acquisition.or_extended(required.run(refresh))?;
+                    return Ok((token, AcquireOutcome::Refreshed));
                 }
-                Step::Wait(ticket) => {
-                    let joins = turns.joins(&ticket);
-                    let landed = {
+                NextStep::Wait(waiter) => {
+                    let shares = acquisition.shares(&waiter);
+                    let outcome = {
                         let _waiting = Waiting::begin();
-                        ticket.wait(self.0.give_up_after)
+                        waiter.wait(self.0.give_up_after)
                     };
-                    match landed {
-                        Err(flight::TimedOut) => {
-                            return turns
-                                .or_extended(Err(timed_out()))
-                                .map(|token| (token, Acquisition::Waited));
+                    match outcome {
+                        Err(TimedOut) => {
+                            let token = acquisition.or_extended(Err(timed_out()))?;
+                            return Ok((token, AcquireOutcome::Waited));
                         }
-                        Ok(Some(landed)) if joins => {
-                            return turns.shared(landed).map(|token| (token, Acquisition::Waited));
+                        Ok(Some(outcome)) if shares => {
+                            let token = acquisition.accept_shared(outcome)?;
+                            return Ok((token, AcquireOutcome::Waited));
                         }
+                        // The outcome is another request's, or that leader is gone: look again.
                         Ok(_) => {}
                     }
                 }
@@ -279,74 +281,22 @@ impl std::fmt::Debug for Acquirer {
     }
 }
 
-/// What the store keeps for all acquirers.
-pub(crate) struct Acquiring {
-    refreshes: Arc<Flights<Key, Errand, Landing>>,
-    /// Apps that are being signed in.
-    apps: Arc<Flights<AccountTag, (), Result<LiveSignIn, AcquireError>>>,
-    holds: Holds,
-    /// For async refreshes: who stores, and who calls the hooks. Hooks may take their time.
-    #[cfg(feature = "tokio")]
-    storing: Arc<apart::Apart>,
-    #[cfg(feature = "tokio")]
-    hooks: Arc<apart::Apart>,
-    /// For the jitter: random, but the same for all.
-    spread: std::hash::RandomState,
-}
+/// The outcome of a refresh, for all callers that wait for it.
+type RefreshOutcome = Result<AccessToken, AcquireError>;
+type Acquired = Result<(AccessToken, AcquireOutcome), AcquireError>;
 
-impl Acquiring {
-    /// What is kept with this store.
-    fn of(core: &Core) -> &Self {
-        #[expect(
-            clippy::expect_used,
-            reason = "no other kind of thing is kept there: this is the only call"
-        )]
-        core.above(Self::new).expect("there is nothing else")
-    }
-
-    fn new() -> Self {
-        Self {
-            refreshes: Flights::new(),
-            apps: Flights::new(),
-            holds: Holds::default(),
-            #[cfg(feature = "tokio")]
-            storing: apart::Apart::new(32),
-            #[cfg(feature = "tokio")]
-            hooks: apart::Apart::new(4),
-            spread: std::hash::RandomState::new(),
-        }
-    }
-}
-
-/// What one refresh at a time is for: the slot of a refresh token, or where none is needed, the
-/// slot of an access token in its tenant.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Key {
-    account: AccountTag,
-    sign_in: SignInId,
-    generation: Generation,
-    tenant: Option<TenantTag>,
-    slot: Slot,
-}
-
-/// What comes of a refresh, for all who wait for it.
-type Landing = Result<AccessToken, AcquireError>;
-type RefreshPlace = Place<Key, Errand, Landing>;
-type RefreshTicket = Ticket<Errand, Landing>;
-type Acquired = Result<(AccessToken, Acquisition), AcquireError>;
-
-/// Tells operators what became of an acquisition.
+/// Reports the outcome of an acquisition to the metrics.
 fn observed(acquired: Acquired) -> Result<AccessToken, AcquireError> {
     observe::acquired(match &acquired {
         Ok((_, how)) => *how,
-        Err(AcquireError::InteractionRequired { .. }) => Acquisition::InteractionRequired,
-        Err(AcquireError::SignedOut) => Acquisition::SignedOut,
-        Err(AcquireError::Refresh(_) | AcquireError::Store(_)) => Acquisition::Failed,
+        Err(AcquireError::InteractionRequired { .. }) => AcquireOutcome::InteractionRequired,
+        Err(AcquireError::SignedOut) => AcquireOutcome::SignedOut,
+        Err(AcquireError::Refresh(_) | AcquireError::Store(_)) => AcquireOutcome::Failed,
     });
     acquired.map(|(token, _)| token)
 }
 
-/// Tells operators that somebody waits.
+/// Counts this caller among those that wait, in the metrics.
 struct Waiting(());
 
 impl Waiting {

@@ -1,9 +1,9 @@
 //! The verbs for async apps: no thread of a runtime waits for a disk.
 //!
-//! What writes, lists or works for long runs on tokio's threads for blocking work. It goes on when
-//! its future is dropped, so a future that was polled once has done all of it or nothing, and a
-//! sign-out that has begun comes to its end. A read of one token is done where it is polled, unless
-//! something holds it up.
+//! Verbs that write, list or take long run on tokio's threads for blocking work. They go on when
+//! their future is dropped: a future that was polled once has done all of its work or nothing, and
+//! a sign-out that has begun comes to its end. A read of one token runs on the thread that polls,
+//! unless it would have to wait.
 
 mod sign_in;
 mod store;
@@ -16,17 +16,17 @@ use std::panic::resume_unwind;
 pub use store::AsyncTokenStore;
 use tokio::runtime::Handle;
 
-/// Where blocking work goes.
+/// The threads that blocking work runs on.
 #[derive(Clone, Debug)]
 pub(crate) struct Threads(Option<Handle>);
 
 impl Threads {
-    /// The threads of the runtime that this is called in, if it is.
+    /// The threads of the runtime that this is called in, if there is one.
     pub(crate) fn current() -> Self {
         Self(Handle::try_current().ok())
     }
 
-    /// Runs `work` to its end on another thread, whatever becomes of the future once it has been
+    /// Runs `work` to its end on another thread, even if the future is dropped once it has been
     /// polled.
     ///
     /// # Panics
@@ -37,14 +37,14 @@ impl Threads {
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let parent = Parent::current();
-        // The one at hand first: the other may have been shut down.
+        // The current runtime first: the other may have been shut down.
         let runtime =
             Handle::try_current().ok().or_else(|| self.0.clone()).unwrap_or_else(Handle::current);
         match runtime.spawn_blocking(move || parent.within(work)).await {
             Ok(result) => result,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => resume_unwind(panic),
-                // It was still waiting for a thread when the runtime was shut down.
+                // The work was still waiting for a thread when the runtime was shut down.
                 Err(_) => {
                     let source = io::Error::other("the async runtime is being shut down");
                     Err(Error::Io { action: "begin; nothing was done", source })

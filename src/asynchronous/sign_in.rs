@@ -1,4 +1,4 @@
-//! The live handle, async.
+//! The live handle for async code.
 
 use std::time::SystemTime;
 
@@ -22,7 +22,8 @@ use crate::store::sign_in::LiveSignIn;
 /// # use oubliette::*;
 /// # async fn example() -> Result<()> {
 /// let store = AsyncTokenStore::new(TokenStore::in_memory()?);
-/// let live = store.sign_in(SignIn::new(AccountId::new("login.example.com", "user-1")?, TenantId::new("contoso")?)).await?;
+/// let account = AccountId::new("login.example.com", "user-1")?;
+/// let live = store.sign_in(SignIn::new(account, TenantId::new("contoso")?)).await?;
 /// let (client, hour) = (ClientId::new("web")?, SystemTime::now() + Duration::from_secs(3600));
 /// live.put(AccessToken::new(client.clone(), Scopes::parse("mail.read")?, "at-1", hour)).await?;
 /// assert!(live.access_token(&AccessQuery::new(client)).await?.is_some());
@@ -126,19 +127,19 @@ impl AsyncSignIn {
         self.live.tenant()
     }
 
-    /// The provider's session, if it was given.
+    /// The provider's session, if the sign-in named it.
     #[must_use]
     pub fn session(&self) -> Option<&SessionId> {
         self.live.session()
     }
 
-    /// The provider's name of the user, if it was given.
+    /// The provider's name of the user, if the sign-in named it.
     #[must_use]
     pub fn subject(&self) -> Option<&Subject> {
         self.live.subject()
     }
 
-    /// The other names that were given.
+    /// The other names of the user that the sign-in named.
     #[must_use]
     pub fn aliases(&self) -> &[Alias] {
         self.live.aliases()
@@ -157,8 +158,8 @@ impl AsyncSignIn {
 }
 
 impl From<LiveSignIn> for AsyncSignIn {
-    /// Blocking work goes to the threads of the runtime that a verb is called in; if there is none,
-    /// of the one that this is called in.
+    /// Blocking work runs on the threads of the runtime that a verb is called in; if there is none,
+    /// on those of the runtime that this is called in.
     fn from(live: LiveSignIn) -> Self {
         Self::with(live, &Threads::current())
     }

@@ -1,4 +1,4 @@
-//! The store, async.
+//! The store for async code.
 
 use std::path::PathBuf;
 
@@ -23,29 +23,31 @@ use crate::store::access::attempt;
 /// [`LiveSignIn`](crate::LiveSignIn)s that it was made from.
 ///
 /// # When a future is dropped
-/// A verb begins when its future is first polled. From then on it goes on to its end, whether or
-/// not somebody still waits: a sign-out that has begun is done and durable soon after, and no verb
-/// is done by half. A future that was never polled has done nothing.
+/// A verb begins when its future is first polled. From then on it goes on to its end, even if the
+/// future is dropped: a sign-out that has begun is durable soon after, and no verb is done by half.
+/// A future that was never polled has done nothing.
 ///
-/// If the runtime is shut down meanwhile, a verb that is at work is waited for
-/// (`Runtime::shutdown_timeout` and `shutdown_background` let it go on alone, and if the process
-/// ends then, that is as if it had been killed: done or not done, never by half). One that was
-/// still waiting for a thread, or comes later, is done or not done at all; in the second case its
-/// future, if anybody still polls it, ends with [`Error::Io`](crate::Error::Io).
+/// If the runtime is shut down meanwhile, the shutdown waits for a verb that runs. With
+/// `Runtime::shutdown_timeout` and `shutdown_background` the verb goes on alone, and a process that
+/// ends then is like one that is killed: the verb is done or not done, never by half. A verb that
+/// was still waiting for a thread, or comes later, is done or not done at all; if it is not done,
+/// its future ends with [`Error::Io`](crate::Error::Io) when it is polled.
 ///
-/// # How long a call may keep the thread it is polled on
-/// | call | |
-/// | --- | --- |
-/// | `access_token`, `refresh_token`, `id_token`, `is_live`, `account`, `resume` | read right there, in some microseconds, unless somebody replaces the engine, holds the account, or is applying a long batch: then on another thread. It can wait for a short batch (up to 16 rows) of another thread, and for rows that are not in the [cache](Builder::cache_bytes) it reads the disk. It never waits for a sync |
-/// | everything else | always on tokio's threads for blocking work, one for each call until it is done |
+/// # How long a call may block the thread that polls it
+/// - `access_token`, `refresh_token`, `id_token`, `is_live`, `account` and `resume` read on the
+///   thread that polls, in some microseconds. They read on another thread while the engine is being
+///   replaced, the account is locked, or a long batch is being applied. They can wait for a short
+///   batch (up to 16 rows) of another thread, and they read the disk for rows that are not in the
+///   [cache](Builder::cache_bytes). They never wait for a sync.
+/// - Everything else runs on tokio's threads for blocking work, one for each call until it is done.
 ///
-/// `docs/benchmarks.md` has measured figures. Where rows are many times the cache and the disk is
+/// `docs/benchmarks.md` has measured figures. If the rows are many times the cache and the disk is
 /// slow, read through [`blocking`](Self::blocking) on a blocking thread.
 ///
 /// # Dropping it
-/// The last handle closes the store, as with [`TokenStore`]; if it is dropped on a runtime's
-/// thread, then soon after, on another. To know that all went well, and before opening the store
-/// again, call [`close`](Self::close).
+/// Dropping the last handle closes the store, as with [`TokenStore`]; if that happens on a
+/// runtime's thread, the store closes soon after, on another thread. To know that closing
+/// succeeded, and before opening the store again, call [`close`](Self::close).
 ///
 /// # Panics
 /// Calls that need another thread panic when they are polled outside of a tokio runtime, unless
@@ -73,7 +75,7 @@ pub struct AsyncTokenStore {
 }
 
 impl AsyncTokenStore {
-    /// The async verbs of this store.
+    /// Wraps this store.
     #[must_use]
     pub fn new(store: TokenStore) -> Self {
         store.owner().close_off_runtime();
@@ -100,7 +102,7 @@ impl AsyncTokenStore {
     /// # Errors
     /// As [`TokenStore::as_of`].
     pub async fn as_of(&self) -> Result<AsOf> {
-        // The first of a process writes to the ledger.
+        // The first call of a process writes to the ledger.
         self.run(TokenStore::as_of).await
     }
 
@@ -132,7 +134,7 @@ impl AsyncTokenStore {
     /// As [`TokenStore::last_sign_out`].
     pub async fn last_sign_out(&self, scope: &Scope) -> Result<LastSignOut> {
         let scope = scope.clone();
-        // No point read: it waits for a record that is being synced.
+        // Not a point read: it waits for a record that is being synced.
         self.run(move |store| store.last_sign_out(&scope)).await
     }
 
@@ -174,8 +176,7 @@ impl AsyncTokenStore {
         Ok(found?.map(|live| AsyncSignIn::with(live, &self.threads)))
     }
 
-    /// As [`TokenStore::accounts`]. The handles that it lists become async by
-    /// [`AsyncSignIn::from`].
+    /// As [`TokenStore::accounts`]. [`AsyncSignIn::from`] makes its handles async.
     ///
     /// # Errors
     /// As [`TokenStore::accounts`].
@@ -227,7 +228,7 @@ impl AsyncTokenStore {
         self.run(move |store| store.sweep(budget)).await
     }
 
-    /// As [`TokenStore::upkeep`]: its thread is its own.
+    /// As [`TokenStore::upkeep`], which runs on a thread of its own.
     pub fn upkeep(&self) -> UpkeepBuilder {
         self.store.upkeep()
     }
@@ -245,7 +246,7 @@ impl AsyncTokenStore {
     /// # Errors
     /// As [`TokenStore::stats`].
     pub async fn stats(&self) -> Result<Stats> {
-        // No point read: it asks the file system, and waits while the ledger is compacted.
+        // Not a point read: it asks the file system, and waits while the ledger is compacted.
         self.run(TokenStore::stats).await
     }
 

@@ -2,7 +2,7 @@
 //! sweep deletes what this thread misses, and what expires. Nothing here decides anything; it only
 //! gives space back.
 
-use crate::maintenance::pace::Pace;
+use crate::maintenance::throttle::Throttle;
 use crate::maintenance::tidy::tidy_account;
 use crate::model::error::Error;
 use crate::model::tag::TaggedScope;
@@ -24,10 +24,10 @@ pub(crate) fn run(core: &Arc<Core>) {
         }
     }
     let _ended = Ended(&core.backlog);
-    let mut pace = Pace::steady(&core.backlog);
+    let mut throttle = Throttle::new(&core.backlog);
     while let Some(scope) = core.backlog.next() {
         let result = for_each_account(core, scope, |account| {
-            let rows = tidy_account(core, account, None, &mut pace)?.dead_rows;
+            let rows = tidy_account(core, account, None, &mut throttle)?.dead_rows;
             observe::reclaimed(rows);
             Ok(core.backlog.account_done(rows))
         });
@@ -38,7 +38,7 @@ pub(crate) fn run(core: &Arc<Core>) {
             // The unbound web sessions have ended too.
             let mut start = Instant::now();
             let ended = web::tidy_unbound(core, |looked_at| {
-                pace.worked(looked_at, start);
+                throttle.worked(looked_at, start);
                 start = Instant::now();
                 core.backlog.goes_on()
             })?;

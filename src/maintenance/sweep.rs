@@ -3,7 +3,7 @@
 
 use crate::engine::Batch;
 use crate::maintenance::compact::compact;
-use crate::maintenance::pace::Pace;
+use crate::maintenance::throttle::Throttle;
 use crate::maintenance::tidy::tidy_account;
 use crate::model::error::{Error, Result};
 use crate::model::report::Swept;
@@ -144,7 +144,7 @@ fn compact_ledger(core: &Core) -> Result<()> {
 
 fn sweep_account(core: &Core, account: &AccountTag, swept: &mut Swept) -> Result<()> {
     let tidied =
-        tidy_account(core, account, Some(core.clock.for_deletion()), &mut Pace::hurried())?;
+        tidy_account(core, account, Some(core.clock.for_deletion()), &mut Throttle::off())?;
     swept.accounts += 1;
     swept.dead_rows += tidied.dead_rows;
     swept.expired_tokens += tidied.expired_tokens;

@@ -3,7 +3,7 @@
 
 use crate::clock::lasting::Stored;
 use crate::engine::{Batch, Row};
-use crate::maintenance::pace::Pace;
+use crate::maintenance::throttle::Throttle;
 use crate::model::error::{Error, Result};
 use crate::model::id::AccountId;
 use crate::model::position::Position;
@@ -34,7 +34,7 @@ pub(crate) fn tidy_account(
     core: &Core,
     account: &AccountTag,
     now: Option<Millis>,
-    pace: &mut Pace<'_>,
+    throttle: &mut Throttle<'_>,
 ) -> Result<Swept> {
     let mut tidied = Swept::default();
     let mut after: Option<Vec<u8>> = None;
@@ -51,7 +51,7 @@ pub(crate) fn tidy_account(
             }
             tidy_rows(&open, account, left.as_ref(), now, after, &mut tidied)?
         };
-        pace.worked(rows, start);
+        throttle.worked(rows, start);
         match last {
             Some(last) => after = Some(last),
             None => return Ok(tidied),

@@ -1,7 +1,7 @@
 //! Upkeep: a thread that sweeps from time to time, a little at a time, and stops cleanly.
 //!
-//! While it waits it holds nothing of the store, and while it works nothing that keeps the store
-//! open.
+//! While it waits it holds nothing of the store. While it works it holds nothing that keeps the
+//! store open.
 
 use crate::maintenance::figures::stats;
 use crate::maintenance::sweep::sweep;
@@ -15,7 +15,7 @@ use crate::store::core::OnClosing;
 use crate::store::lifetime::Works;
 use std::time::{Duration, Instant, SystemTime};
 
-/// How the upkeep goes about its work. Made by [`TokenStore::upkeep`](crate::TokenStore::upkeep).
+/// The settings of the upkeep. Made by [`TokenStore::upkeep`](crate::TokenStore::upkeep).
 #[must_use = "nothing happens before `start`"]
 #[derive(Clone, Debug)]
 pub struct UpkeepBuilder {
@@ -29,7 +29,7 @@ pub struct UpkeepBuilder {
 ///
 /// It ends when the store is closed, when this is dropped (without waiting for it), or with
 /// [`stop`](Self::stop). It does not keep the store open: dropping the last handle of the store
-/// closes it as ever, in the middle of a pass too.
+/// closes it, in the middle of a pass too.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -44,16 +44,16 @@ pub struct UpkeepBuilder {
 /// ```
 #[must_use = "dropping it ends the upkeep"]
 pub struct Upkeep {
-    bell: Arc<Bell>,
+    notifier: Arc<Notifier>,
     thread: Option<JoinHandle<()>>,
     pid: u32,
 }
 
-/// What the upkeep has done so far.
+/// The work of an upkeep so far.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct UpkeepState {
-    /// Passes that came to the end of all accounts.
+    /// Passes that covered all accounts.
     pub passes: u64,
     /// Passes that an error ended.
     pub failures: u64,
@@ -63,7 +63,7 @@ pub struct UpkeepState {
     pub last_swept_at: Option<SystemTime>,
     /// Why the last pass failed; `None` if it did not.
     pub last_error: Option<Arc<Error>>,
-    /// Whether the thread has ended: because it was told to, or the store is closed.
+    /// Whether the thread has ended: because it was stopped, or the store is closed.
     pub has_ended: bool,
 }
 
@@ -77,21 +77,21 @@ impl UpkeepBuilder {
         }
     }
 
-    /// From the beginning of a pass over all accounts to that of the next. One that takes longer is
-    /// followed at once. The first begins at the start. Default: an hour.
+    /// The time from the beginning of a pass over all accounts to that of the next. After a pass
+    /// that takes longer, the next begins at once. The first begins at the start. Default: an hour.
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
         self
     }
 
-    /// How many accounts are looked at, at most, before a pause. Default: 64.
+    /// The most accounts that are swept before a pause. Default: 64.
     pub fn budget(mut self, accounts: usize) -> Self {
         self.budget = accounts.max(1);
         self
     }
 
-    /// How long the pause is. Default: 50 ms; so with the default budget about 1000 accounts a
-    /// second at most.
+    /// The length of the pause. Default: 50 ms, so that with the default budget at most about 1000
+    /// accounts a second are swept.
     pub fn pause(mut self, pause: Duration) -> Self {
         self.pause = pause;
         self
@@ -103,54 +103,54 @@ impl UpkeepBuilder {
     /// [`Error::Io`] if it could not be started; [`Error::Closed`].
     pub fn start(self) -> Result<Upkeep> {
         let works = self.works.upgrade().ok_or(Error::Closed)?;
-        let bell = Arc::new(Bell::default());
-        works.core.tell_on_closing(Arc::downgrade(&bell));
+        let notifier = Arc::new(Notifier::default());
+        works.core.tell_on_closing(Arc::downgrade(&notifier));
         drop(works);
-        let rung = bell.clone();
+        let shared = notifier.clone();
         let thread = crate::platform::sync::thread::Builder::new()
             .name("oubliette-upkeep".into())
-            .spawn(move || run(&self, &rung));
+            .spawn(move || run(&self, &shared));
         let thread = thread.map_err(Error::io("start the upkeep's thread"))?;
-        Ok(Upkeep { bell, thread: Some(thread), pid: std::process::id() })
+        Ok(Upkeep { notifier, thread: Some(thread), pid: std::process::id() })
     }
 }
 
 impl Upkeep {
-    /// What has been done so far.
+    /// The work so far.
     #[must_use]
     pub fn state(&self) -> UpkeepState {
-        self.bell.lock().state.clone()
+        self.notifier.lock().progress.clone()
     }
 
-    /// Begins a pass at once, or goes on with the one at hand without further pauses, and returns
-    /// when it has ended.
+    /// Begins a pass at once, or continues the current one without further pauses, and returns when
+    /// it has ended.
     pub fn pass_now(&self) -> UpkeepState {
-        let mut ring = self.bell.lock();
-        let wanted = ring.begun + u64::from(!ring.is_working);
-        ring.hurry = ring.hurry.max(wanted);
-        self.bell.changed.notify_all();
-        while !ring.state.has_ended && ring.ended < wanted {
-            ring = self.bell.wait(ring);
+        let mut state = self.notifier.lock();
+        let wanted = state.begun + u64::from(!state.is_working);
+        state.no_pauses_until = state.no_pauses_until.max(wanted);
+        self.notifier.changed.notify_all();
+        while !state.progress.has_ended && state.ended < wanted {
+            state = self.notifier.wait(state);
         }
-        ring.state.clone()
+        state.progress.clone()
     }
 
-    /// Stops, waits until the thread has ended, and says what it did. It ends when it has looked at
-    /// the accounts that it is at; if it is just compacting the engine's folder, when that is done.
-    /// (In async code, which may not wait, drop it.)
+    /// Stops the thread, waits until it has ended, and returns what it did. It ends after the
+    /// accounts that it is sweeping; if it is compacting the engine's folder, after that. (In async
+    /// code, which may not wait, drop the upkeep instead.)
     pub fn stop(mut self) -> UpkeepState {
-        self.bell.stop();
+        self.notifier.stop();
         if let Some(thread) = self.thread.take()
             && thread.thread().id() != crate::platform::sync::thread::current().id()
             && self.pid == std::process::id()
         {
-            // Should it have panicked, the hook has told.
+            // If it panicked, the panic hook has reported it.
             let _ = thread.join();
         }
         self.state()
     }
 
-    /// The thread that does it.
+    /// The id of the thread.
     #[cfg(feature = "test-util")]
     #[doc(hidden)]
     #[must_use]
@@ -158,22 +158,22 @@ impl Upkeep {
         self.thread.as_ref().map(|thread| thread.thread().id())
     }
 
-    /// Waits until something is so: for tests.
+    /// Waits for a condition on the state and the number of slices: for tests.
     #[cfg(feature = "test-util")]
     #[doc(hidden)]
     pub fn wait_until(&self, mut is_so: impl FnMut(&UpkeepState, u64) -> bool) {
-        let mut ring = self.bell.lock();
-        while !is_so(&ring.state, ring.slices) {
-            ring = self.bell.wait(ring);
+        let mut state = self.notifier.lock();
+        while !is_so(&state.progress, state.slices) {
+            state = self.notifier.wait(state);
         }
     }
 }
 
 impl Drop for Upkeep {
     fn drop(&mut self) {
-        // Not waited for: it may be this very thread that drops it, and it touches nothing that is
-        // not its own after the slice at hand.
-        self.bell.stop();
+        // This does not wait: the upkeep's own thread may drop it. After its current slice the
+        // thread touches nothing but its own data.
+        self.notifier.stop();
     }
 }
 
@@ -183,137 +183,141 @@ impl std::fmt::Debug for Upkeep {
     }
 }
 
-/// What the thread waits at.
+/// Wakes the thread, and the callers that wait for it.
 #[derive(Default)]
-pub(crate) struct Bell {
-    ring: Mutex<Ring>,
+pub(crate) struct Notifier {
+    state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct Ring {
-    state: UpkeepState,
-    is_over: bool,
+struct State {
+    progress: UpkeepState,
+    is_stopping: bool,
     is_working: bool,
+    /// How many passes have begun, and how many have ended.
     begun: u64,
     ended: u64,
     slices: u64,
     /// Up to this pass there are no pauses.
-    hurry: u64,
+    no_pauses_until: u64,
 }
 
-impl OnClosing for Weak<Bell> {
+impl OnClosing for Weak<Notifier> {
     fn is_there(&self) -> bool {
         self.strong_count() > 0
     }
 
     fn closing(&self) {
-        if let Some(bell) = self.upgrade() {
-            bell.stop();
+        if let Some(notifier) = self.upgrade() {
+            notifier.stop();
         }
     }
 }
 
-impl Bell {
+impl Notifier {
     fn stop(&self) {
-        self.lock().is_over = true;
+        self.lock().is_stopping = true;
         self.changed.notify_all();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Ring> {
-        lock(&self.ring)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
     }
 
-    fn wait<'a>(&self, ring: MutexGuard<'a, Ring>) -> MutexGuard<'a, Ring> {
-        self.changed.wait(ring).unwrap_or_else(PoisonError::into_inner)
+    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until `end`, if there is one, or until somebody is in a hurry; whether to go on.
-    fn pause(&self, end: Option<Instant>, is_hurried: impl Fn(&Ring) -> bool) -> bool {
-        let mut ring = self.lock();
+    /// Waits until `end`, if there is one, or until the work is urgent. Returns whether to go on.
+    fn pause(&self, end: Option<Instant>, is_urgent: impl Fn(&State) -> bool) -> bool {
+        let mut state = self.lock();
         loop {
-            if ring.is_over || is_hurried(&ring) {
-                return !ring.is_over;
+            if state.is_stopping || is_urgent(&state) {
+                return !state.is_stopping;
             }
-            ring = match end.map(|end| end.saturating_duration_since(Instant::now())) {
+            state = match end.map(|end| end.saturating_duration_since(Instant::now())) {
                 Some(Duration::ZERO) => return true,
                 Some(left) => {
-                    self.changed.wait_timeout(ring, left).unwrap_or_else(PoisonError::into_inner).0
+                    self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
                 }
-                None => self.wait(ring),
+                None => self.wait(state),
             };
         }
     }
 
-    fn change(&self, change: impl FnOnce(&mut Ring)) {
+    fn change(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.lock());
         self.changed.notify_all();
     }
 }
 
-/// The thread.
-fn run(how: &UpkeepBuilder, bell: &Bell) {
-    /// Whatever ends the thread, nobody waits for it for ever.
-    struct Ended<'a>(&'a Bell);
+/// The thread's work.
+fn run(settings: &UpkeepBuilder, notifier: &Notifier) {
+    /// However the thread ends, the callers that wait for it are woken.
+    struct Ended<'a>(&'a Notifier);
     impl Drop for Ended<'_> {
         fn drop(&mut self) {
-            self.0.change(|ring| (ring.state.has_ended, ring.is_working) = (true, false));
+            self.0.change(|state| (state.progress.has_ended, state.is_working) = (true, false));
         }
     }
-    let _ended = Ended(bell);
+    let _ended = Ended(notifier);
     loop {
-        let next = Instant::now().checked_add(how.interval);
-        bell.change(|ring| (ring.begun, ring.is_working) = (ring.begun + 1, true));
-        let Some(result) = pass(how, bell) else { return };
+        let next = Instant::now().checked_add(settings.interval);
+        notifier.change(|state| (state.begun, state.is_working) = (state.begun + 1, true));
+        let Some(result) = pass(settings, notifier) else { return };
         let is_closed = matches!(result, Err(Error::Closed | Error::Forked));
-        // A pass that the store's closing ends is nothing to be woken for.
+        // A pass that ends because the store is closed is no event for operators.
         if !is_closed {
             observe::upkept(result.is_ok());
         }
-        bell.change(|ring| {
-            (ring.ended, ring.is_working) = (ring.begun, false);
+        notifier.change(|state| {
+            (state.ended, state.is_working) = (state.begun, false);
             match result {
                 Ok((swept, at)) => {
-                    ring.state.passes += 1;
-                    (ring.state.last_swept, ring.state.last_swept_at) = (Some(swept), Some(at));
-                    ring.state.last_error = None;
+                    state.progress.passes += 1;
+                    (state.progress.last_swept, state.progress.last_swept_at) =
+                        (Some(swept), Some(at));
+                    state.progress.last_error = None;
                 }
                 Err(_) if is_closed => {}
                 Err(error) => {
-                    ring.state.failures += 1;
-                    ring.state.last_error = Some(Arc::new(error));
+                    state.progress.failures += 1;
+                    state.progress.last_error = Some(Arc::new(error));
                 }
             }
         });
-        if is_closed || !bell.pause(next, |ring| ring.hurry > ring.begun) {
+        if is_closed || !notifier.pause(next, |state| state.no_pauses_until > state.begun) {
             return;
         }
     }
 }
 
-/// One pass over all accounts, slice by slice; `None` if it was told to end.
-fn pass(how: &UpkeepBuilder, bell: &Bell) -> Option<Result<(Swept, SystemTime)>> {
+/// One pass over all accounts, slice by slice; `None` if the thread is to end.
+fn pass(settings: &UpkeepBuilder, notifier: &Notifier) -> Option<Result<(Swept, SystemTime)>> {
     let mut all = Swept::default();
     loop {
-        if bell.lock().is_over {
+        if notifier.lock().is_stopping {
             return None;
         }
-        // Not the owner: who drops the last handle closes the store, also now.
-        let works = how.works.upgrade()?;
-        let slice = match sweep(&works, how.budget) {
+        // This does not own the store: dropping the last handle closes it, also now.
+        let works = settings.works.upgrade()?;
+        let slice = match sweep(&works, settings.budget) {
             Ok(slice) => slice,
             Err(error) => return Some(Err(error)),
         };
         let at = from_millis(works.core.clock.now());
-        // The figures fail only if the store has: the next slice says so.
+        // The figures fail only if the store has failed, and then the next slice fails too.
         let _ = stats(&works);
         drop(works);
-        bell.change(|ring| ring.slices += 1);
+        notifier.change(|state| state.slices += 1);
         all.add(slice);
         if slice.finished {
             return Some(Ok((all, at)));
         }
-        if !bell.pause(Instant::now().checked_add(how.pause), |ring| ring.hurry >= ring.begun) {
+        if !notifier.pause(Instant::now().checked_add(settings.pause), |state| {
+            state.no_pauses_until >= state.begun
+        }) {
             return None;
         }
     }

@@ -7,7 +7,7 @@ use serde::de::{Deserializer, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
 use super::life;
-use crate::acquire::given::is_blank;
+use crate::acquire::token_response::is_blank;
 
 /// What providers add to the token response of RFC 6749 §5.1, for the `EF` of
 /// [`oauth2::StandardTokenResponse`] (and of `openidconnect::IdTokenFields`). With

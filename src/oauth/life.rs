@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::acquire::given::{UNREADABLE, believed};
+use crate::acquire::token_response::{UNREADABLE, believed};
 
 /// The `expires_in` of a response (RFC 6749 §5.1), as it stands there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::life::Life;
 use super::{ProviderFields, TokenAnswer};
-use crate::acquire::given::is_blank;
+use crate::acquire::token_response::is_blank;
 use crate::model::secret::Secret;
 use crate::platform::wipe::Wiped;
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::life::Life;
 use super::members::Members;
-use crate::acquire::given::{by_commas, is_blank, is_default, is_of_openid};
+use crate::acquire::token_response::{by_commas, is_blank, is_default, is_of_openid};
 use crate::model::error::{Error, Result};
 use crate::model::id::{ClientId, MAX_ID_BYTES, TenantId, check};
 use crate::model::query::AccessQuery;

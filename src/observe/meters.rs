@@ -7,7 +7,7 @@ use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
-use super::{Acquisition, Found, Read, Refresh};
+use super::{AcquireOutcome, Found, Read, Refresh};
 #[cfg(feature = "logout")]
 use super::{Callback, Channel};
 use crate::model::error::Part;
@@ -139,15 +139,15 @@ macro_rules! count {
     };
 }
 
-pub(super) fn acquired(how: Acquisition) {
+pub(super) fn acquired(how: AcquireOutcome) {
     count!("oubliette_acquires_total", "outcome", how, {
-        Acquisition::Hit => "hit",
-        Acquisition::Due => "due",
-        Acquisition::Refreshed => "refreshed",
-        Acquisition::Waited => "waited",
-        Acquisition::InteractionRequired => "interaction_required",
-        Acquisition::SignedOut => "signed_out",
-        Acquisition::Failed => "failed",
+        AcquireOutcome::Hit => "hit",
+        AcquireOutcome::Due => "due",
+        AcquireOutcome::Refreshed => "refreshed",
+        AcquireOutcome::Waited => "waited",
+        AcquireOutcome::InteractionRequired => "interaction_required",
+        AcquireOutcome::SignedOut => "signed_out",
+        AcquireOutcome::Failed => "failed",
     });
 }
 

@@ -28,7 +28,7 @@ use spans::{Span, alert, note, span};
 
 /// What became of an acquisition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Acquisition {
+pub(crate) enum AcquireOutcome {
     /// The cache had it.
     Hit,
     /// The cache had it, and it was due: somebody refreshes it.
@@ -101,7 +101,7 @@ pub(crate) enum Found {
     Error,
 }
 
-pub(crate) fn acquired(how: Acquisition) {
+pub(crate) fn acquired(how: AcquireOutcome) {
     meters::acquired(how);
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Acquisition, Found, Read, Refresh};
+use super::{AcquireOutcome, Found, Read, Refresh};
 #[cfg(feature = "logout")]
 use super::{Callback, Channel};
 use crate::model::error::Part;
@@ -17,7 +17,7 @@ impl Watch {
     }
 }
 
-pub(super) fn acquired(_: Acquisition) {}
+pub(super) fn acquired(_: AcquireOutcome) {}
 pub(super) fn refreshed(_: Refresh, _: Duration) {}
 pub(super) fn waiting(_: i8) {}
 #[cfg(feature = "logout")]

@@ -2,5 +2,8 @@
 //! of tokens.
 
 pub(crate) mod disk;
+pub(crate) mod single_flight;
 pub(crate) mod sync;
 pub(crate) mod wipe;
+#[cfg(feature = "tokio")]
+pub(crate) mod workers;

@@ -1,5 +1,5 @@
-//! What waits to be reclaimed, and how fast that goes: unhurried while nobody waits, so that
-//! readers do not notice it.
+//! The backlog of sign-outs whose rows are still to be reclaimed. The reclaimer pauses in between
+//! while no caller waits for it, so that readers do not notice it.
 
 use crate::model::error::{Error, Part, Result};
 use crate::model::report::Reclaimed;
@@ -11,9 +11,9 @@ use std::time::Duration;
 #[cfg(not(oubliette_shuttle))]
 use std::time::Instant;
 
-/// The most sign-outs that wait for their reclaim one by one. Behind that, one pass over all
-/// accounts does for all.
-const BACKLOG: usize = 64 * 1024;
+/// The most sign-outs that are reclaimed one by one. If there are more, one pass over all accounts
+/// replaces them.
+const MAX_WAITING: usize = 64 * 1024;
 
 /// Sign-outs whose rows are not deleted yet.
 #[derive(Default)]
@@ -26,7 +26,7 @@ pub(crate) struct Backlog {
 struct Queue {
     waiting: VecDeque<TaggedScope>,
     working: bool,
-    /// How many wait for the work to be done: no rest then.
+    /// How many callers wait for the work to be done. The reclaimer does not pause then.
     waiters: usize,
     closing: Option<Closing>,
     /// Why the reclaimer ended before its work was done.
@@ -41,14 +41,15 @@ enum Closing {
 }
 
 impl Queue {
-    fn is_hurried(&self) -> bool {
-        self.waiters > 0 || self.closing.is_some() || self.waiting.len() > BACKLOG / 2
+    /// Whether the reclaimer is not to pause.
+    fn is_urgent(&self) -> bool {
+        self.waiters > 0 || self.closing.is_some() || self.waiting.len() > MAX_WAITING / 2
     }
 }
 
 impl Backlog {
-    /// Adds what a sign-out ended. Never blocks: when there is too much, everybody is looked at
-    /// once instead.
+    /// Adds the scopes that a sign-out ended. Never blocks: if there are too many, one pass over
+    /// everybody replaces them.
     pub(crate) fn push(&self, scopes: &[TaggedScope]) {
         let mut queue = lock(&self.queue);
         if queue.dead.is_some()
@@ -57,7 +58,7 @@ impl Backlog {
         {
             return;
         }
-        if queue.waiting.len() + scopes.len() > BACKLOG {
+        if queue.waiting.len() + scopes.len() > MAX_WAITING {
             queue.waiting.clear();
             queue.waiting.push_back(TaggedScope::Everybody);
         } else {
@@ -80,7 +81,7 @@ impl Backlog {
         lock(&self.queue).done
     }
 
-    /// Waits until nothing is waiting.
+    /// Waits until the backlog is empty and the reclaimer idle.
     ///
     /// # Errors
     /// `Poisoned` if the reclaimer had to give up.
@@ -102,7 +103,7 @@ impl Backlog {
         self.changed.notify_all();
     }
 
-    /// For the reclaimer: what is next, when there is something; `None` if it is to end.
+    /// For the reclaimer: waits for the next scope; `None` if it is to end.
     pub(crate) fn next(&self) -> Option<TaggedScope> {
         let mut queue = lock(&self.queue);
         queue.working = false;
@@ -120,7 +121,7 @@ impl Backlog {
         }
     }
 
-    /// For the reclaimer: an account is done. Whether to go on.
+    /// For the reclaimer: records that an account is done. Returns whether to go on.
     pub(crate) fn account_done(&self, rows: u64) -> bool {
         let mut queue = lock(&self.queue);
         queue.done.accounts += 1;
@@ -128,7 +129,7 @@ impl Backlog {
         queue.closing != Some(Closing::AtOnce)
     }
 
-    /// For the reclaimer: rows that belong to no account are done.
+    /// For the reclaimer: records that rows that belong to no account are done.
     pub(crate) fn rows_done(&self, rows: u64) {
         lock(&self.queue).done.rows += rows;
     }
@@ -138,7 +139,8 @@ impl Backlog {
         lock(&self.queue).closing != Some(Closing::AtOnce)
     }
 
-    /// For the reclaimer: it ends. Should that be before its work is done, those who wait are told.
+    /// For the reclaimer: records that it ends. If its work is not done, the callers that wait get
+    /// an error.
     pub(crate) fn ended(&self) {
         let mut queue = lock(&self.queue);
         if queue.working || !queue.waiting.is_empty() {
@@ -149,23 +151,23 @@ impl Backlog {
         self.changed.notify_all();
     }
 
-    /// Waits so long, or until somebody is in a hurry.
+    /// For the reclaimer: waits for this time, or until the work is urgent.
     #[cfg(not(oubliette_shuttle))]
-    pub(crate) fn rest(&self, time: Duration) {
+    pub(crate) fn pause(&self, time: Duration) {
         let start = Instant::now();
         let mut queue = lock(&self.queue);
         while let (Some(left), false) =
-            (time.checked_sub(start.elapsed()).filter(|left| !left.is_zero()), queue.is_hurried())
+            (time.checked_sub(start.elapsed()).filter(|left| !left.is_zero()), queue.is_urgent())
         {
             queue =
                 self.changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    /// No time passes in a model: others get a turn.
+    /// No time passes in a model: another thread runs instead.
     #[cfg(oubliette_shuttle)]
-    pub(crate) fn rest(&self, _: Duration) {
-        if !lock(&self.queue).is_hurried() {
+    pub(crate) fn pause(&self, _: Duration) {
+        if !lock(&self.queue).is_urgent() {
             crate::platform::sync::thread::yield_now();
         }
     }
@@ -181,39 +183,39 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(3600);
 
-    /// The reclaimer rests, for an hour if nobody calls it back.
-    fn rests_until(hurry: impl FnOnce(&Backlog) + Send) {
+    /// The reclaimer pauses, for an hour unless `interrupt` ends the pause.
+    fn pauses_until(interrupt: impl FnOnce(&Backlog) + Send) {
         let backlog = Backlog::default();
         backlog.push(&[TaggedScope::Everybody]);
         assert_eq!(backlog.next(), Some(TaggedScope::Everybody));
         std::thread::scope(|scope| {
             let reclaimer = scope.spawn(|| {
-                backlog.rest(LONG);
+                backlog.pause(LONG);
                 assert_eq!(backlog.next(), None);
             });
-            hurry(&backlog);
+            interrupt(&backlog);
             backlog.close(true);
             reclaimer.join().unwrap();
         });
     }
 
     #[test]
-    fn who_waits_ends_the_rest() {
-        rests_until(|backlog| assert_eq!(backlog.wait().unwrap(), Reclaimed::default()));
+    fn a_caller_that_waits_ends_the_pause() {
+        pauses_until(|backlog| assert_eq!(backlog.wait().unwrap(), Reclaimed::default()));
     }
 
     #[test]
-    fn who_closes_ends_the_rest() {
-        rests_until(|_| {});
+    fn closing_ends_the_pause() {
+        pauses_until(|_| {});
     }
 
     #[test]
-    fn a_long_backlog_leaves_no_time_to_rest() {
+    fn a_long_backlog_leaves_no_time_to_pause() {
         let backlog = Backlog::default();
         backlog.push(&[TaggedScope::Everybody; 2]);
         backlog.next();
         backlog.next();
-        backlog.push(&vec![TaggedScope::Account(AccountTag::filled(0)); BACKLOG / 2 + 1]);
-        backlog.rest(LONG);
+        backlog.push(&vec![TaggedScope::Account(AccountTag::filled(0)); MAX_WAITING / 2 + 1]);
+        backlog.pause(LONG);
     }
 }

@@ -1,28 +1,29 @@
-//! What a token response gives of what was asked for, where providers say it otherwise than they
-//! were asked: in which words, and for how long.
+//! How a token response is read where providers do not answer in the words of the request: scopes,
+//! lifetimes, and tokens without a text.
 //!
-//! Pure functions, for what a closure puts together by hand and for what `oauth::Received` reads.
+//! Pure functions, for tokens that a closure makes by hand and for those that `oauth::Received`
+//! reads.
 
 use std::time::Duration;
 
 use crate::model::scopes::Scopes;
 use crate::model::token::Token;
 
-/// A longer life is an error of the provider's (as MSAL.NET holds too).
-const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
-/// What is believed of a life that cannot be right, or cannot be read: something was said, so it is
-/// not "for ever". What most providers give is no less, and if this is less than was meant, it
-/// costs a refresh.
+/// A longer lifetime is an error of the provider's (MSAL.NET takes it for one too).
+const MAX_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+/// The lifetime that is assumed if the provider's cannot be right, or cannot be read: it gave one,
+/// so the token does not live for ever. Most providers give at least this, and if the provider
+/// meant more, the error costs a refresh.
 pub(crate) const UNREADABLE: Duration = Duration::from_secs(60 * 60);
 
-/// What is believed of a life that a provider gives.
+/// The lifetime that is believed, of the one that a provider gives.
 pub(crate) fn believed(life: Duration) -> Duration {
-    if life > LONGEST { UNREADABLE } else { life }
+    if life > MAX_LIFETIME { UNREADABLE } else { life }
 }
 
-/// Whether a token's text says nothing: it is empty or blank. Providers that have no token to give
-/// send some (RFC 6749 §5.1 would have them leave the field out), and nobody issues a token of
-/// spaces, though its grammar (appendix A.12) has them.
+/// Whether a token's text is empty or blank. Some providers that have no token to give send such a
+/// text (RFC 6749 §5.1 would have them leave the field out), and no provider issues a token of
+/// spaces, though the grammar allows it (appendix A.12).
 pub(crate) fn is_blank(text: &str) -> bool {
     text.trim().is_empty()
 }
@@ -36,29 +37,29 @@ pub(super) fn is_none(token: &Token) -> bool {
     })
 }
 
-/// Scopes that ask for something, and are not told back by providers: OpenID Connect's, and Entra's
-/// "all that was consented to".
+/// Whether a scope stands for something else, so that providers do not repeat it in the response:
+/// OpenID Connect's, and Entra's "all that was consented to".
 pub(crate) fn is_stand_in(scope: &str) -> bool {
     is_of_openid(scope) || is_default(scope)
 }
 
-/// OpenID Connect's own, which say what comes beside the access token.
+/// OpenID Connect's own scopes, which say what comes beside the access token.
 pub(crate) fn is_of_openid(scope: &str) -> bool {
     matches!(scope, "openid" | "profile" | "offline_access")
 }
 
-/// Entra's "all that was consented to".
+/// Entra's scope for "all that was consented to".
 pub(crate) fn is_default(scope: &str) -> bool {
     scope.ends_with("/.default")
 }
 
 /// The scopes of a list that is separated by commas, as GitHub and Slack answer, or by commas with
-/// spaces; `None` if it is none.
+/// spaces; `None` if the list is not of that kind.
 ///
-/// RFC 6749 §3.3 separates by spaces, and has commas *in* scopes. So a list with spaces is one of
-/// scopes with commas, unless there is a comma at every space; and where a scope with a comma was
-/// asked for, they are part of names there: they separate only if the list does not have that
-/// scope, but all that would be asked for if commas separated in it, too (GitHub takes
+/// RFC 6749 §3.3 separates by spaces, and allows commas *in* scopes. So in a list with spaces the
+/// commas belong to the scopes, unless there is a comma at every space. If a scope with a comma was
+/// asked for, commas belong to scopes too. They separate then only if the list does not have that
+/// scope, but has all the scopes that commas would separate in the request (GitHub takes
 /// `scope=repo,gist` for two).
 pub(crate) fn by_commas<'a>(list: &[&'a str], asked: &'a Scopes) -> Option<Vec<&'a str>> {
     let list: Vec<&str> = list.iter().copied().filter(|scope| !scope.is_empty()).collect();
@@ -99,7 +100,7 @@ mod tests {
         is("repo, gist", "repo", "repo gist");
         is("repo,gist, user", "repo", "repo gist user");
         is(",repo,,gist,", "repo", "repo gist");
-        // Asked for with commas, and told back in another order.
+        // Asked for with commas, and answered in another order.
         is("gist,repo", "repo,gist", "gist repo repo,gist");
 
         let is_not = |list, asked| assert_eq!(split(list, asked), None, "{list:?} for {asked:?}");
