@@ -3,8 +3,8 @@
 # text in ISO 8601. Authlib and requests-oauthlib (PyPI) give a token an `expires_at` too, in seconds since 1970. A
 # service in Python that reads what one in Node stored would be guessed to fail, or to know the end. But both take an
 # `expires_at` that is no number for none, without a word, and reckon it from `expires_in`, beginning now. So a token
-# that has been over for years lives for another hour, and again at each reading of the store: it is never refreshed,
-# and swept by nobody who asks these libraries. Whoever reads tokens of others has to refuse an end that they do not
+# that has been over for years lives for another hour, and again at each reading of the store: it is not refreshed, and
+# a sweep that asks these libraries keeps it. Whoever reads tokens of others has to refuse an end that they do not
 # understand.
 #
 #     findings/authlib-and-oauthlib-begin-a-stored-life-anew.sh

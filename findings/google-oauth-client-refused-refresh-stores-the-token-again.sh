@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # An app keeps its users' tokens in a `DataStore` of google-oauth-client (Maven), and a sign-out deletes the user's
 # entry. That a refresh which was on its way and succeeds writes the entry back, a good engineer would guard against.
-# But so does a refresh that is refused: on any error of the token endpoint the library stores what it still has in
-# memory, which is the refresh token without an access token. So where the user's sign-out has revoked the token at
-# the provider, and a refresh meets `invalid_grant` for it, the deleted entry is back, refresh token and all, after
-# the sign-out has ended. Whoever deletes from such a store has to delete again when requests in flight have ended,
-# and cannot tell from an entry that the user is signed in.
+# But so does a refresh that is refused: the library then stores what it still has in memory, which is the refresh
+# token without an access token. So where a sign-out has revoked the token at the provider, and a refresh meets
+# `invalid_grant` for it, the deleted entry is back, refresh token and all, after the sign-out has ended. Whoever
+# deletes from such a store has to delete again when the requests in flight have ended, and cannot tell from an entry
+# that the user is signed in.
 #
 #     findings/google-oauth-client-refused-refresh-stores-the-token-again.sh
 #
