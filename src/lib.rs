@@ -172,7 +172,8 @@ pub use acquire::{
 };
 pub use api::builder::{Builder, OnDamage};
 pub use api::history::{History, PastSignOut};
-pub use api::token_store::{Account, Accounts, Page, TokenStore};
+pub use api::listing::{Account, Accounts, Page};
+pub use api::token_store::TokenStore;
 #[cfg(feature = "tokio")]
 pub use asynchronous::{AsyncSignIn, AsyncTokenStore};
 #[cfg(feature = "test-util")]

@@ -2,5 +2,8 @@
 
 pub(crate) mod builder;
 pub(crate) mod history;
+mod internal;
+pub(crate) mod listing;
+mod maintenance;
 pub(crate) mod token_store;
 mod verify_copy;

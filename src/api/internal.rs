@@ -1,0 +1,148 @@
+//! What other rooms use of the store, beside its public interface.
+
+#[cfg(feature = "logout")]
+use std::time::SystemTime;
+
+use crate::api::token_store::TokenStore;
+use crate::maintenance::reclaim;
+use crate::model::error::{Error, Result};
+use crate::model::id::AccountId;
+use crate::model::random_id::SignInId;
+use crate::model::report::Opened;
+#[cfg(feature = "logout")]
+use crate::model::sign_out::{Scope, SessionPolicy, SignOut};
+#[cfg(feature = "tower-sessions")]
+use crate::model::tag::AccountTag;
+#[cfg(feature = "logout")]
+use crate::model::time::{from_millis, to_millis};
+use crate::observe;
+use crate::platform::sync::atomic::AtomicBool;
+use crate::platform::sync::{Arc, Mutex, thread};
+use crate::store::access::Open;
+use crate::store::core::Core;
+use crate::store::files::Premises;
+use crate::store::lifetime::{Owner, Works, shut};
+use crate::store::location::Held;
+use crate::store::sign_in::{self, LiveSignIn};
+#[cfg(feature = "logout")]
+use crate::store::sign_out;
+
+impl TokenStore {
+    /// Starts the reclaimer: from here on the store is open.
+    pub(crate) fn new(
+        core: Arc<Core>,
+        premises: Premises,
+        held: Held,
+        opened_by_previous_key: bool,
+        opened: Opened,
+    ) -> Result<Self> {
+        let shared = core.clone();
+        let thread = thread::Builder::new()
+            .name("oubliette-reclaim".into())
+            .spawn(move || reclaim::run(&shared));
+        let thread = match thread {
+            Ok(thread) => thread,
+            Err(error) => {
+                // The engine before the lock.
+                shut(&core, held);
+                return Err(Error::io("start the reclaimer's thread")(error));
+            }
+        };
+        let works = Works {
+            core,
+            running: Mutex::new(Some((thread, held))),
+            premises: Mutex::new(premises),
+            sweeping: Mutex::default(),
+            opened_by_previous_key: AtomicBool::new(opened_by_previous_key),
+            opened,
+        };
+        observe::opened(opened);
+        Ok(Self { owner: Arc::new(Owner::new(works)) })
+    }
+
+    pub(crate) fn core(&self) -> &Core {
+        self.owner.core()
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn owner(&self) -> &Arc<Owner> {
+        &self.owner
+    }
+
+    /// As [`TokenStore::account`], for a caller that has entered.
+    pub(crate) fn account_in(
+        &self,
+        open: &Open<'_>,
+        account: &AccountId,
+    ) -> Result<Vec<LiveSignIn>> {
+        let tag = self.core().tagger.account(account);
+        let mut all = beside_writers(|| sign_in::live_sign_ins(&self.owner, open, &tag))?;
+        if let Some(other) = self.core().other_tag(account, &tag) {
+            all.extend(beside_writers(|| sign_in::live_sign_ins(&self.owner, open, &other))?);
+        }
+        Ok(all)
+    }
+
+    /// As [`TokenStore::resume`], for a caller that has entered.
+    pub(crate) fn resume_in(
+        &self,
+        open: &Open<'_>,
+        account: &AccountId,
+        id: [u8; 16],
+    ) -> Result<Option<LiveSignIn>> {
+        let id = SignInId::from_bytes(id);
+        beside_writers(|| sign_in::live_sign_in(&self.owner, open, account, id))
+    }
+
+    /// As [`TokenStore::resume`], by the account's tag.
+    #[cfg(feature = "tower-sessions")]
+    pub(crate) fn resume_tagged(
+        &self,
+        account: &AccountTag,
+        id: &SignInId,
+    ) -> Result<Option<LiveSignIn>> {
+        observe::verb("resume", || {
+            let open = self.core().enter()?;
+            let live = beside_writers(|| sign_in::live_sign_ins(&self.owner, &open, account))?;
+            Ok(live.into_iter().find(|live| live.id_bytes() == id))
+        })
+    }
+}
+
+// What provider callbacks need.
+#[cfg(feature = "logout")]
+impl TokenStore {
+    /// What the clock shows. The times that others wrote are compared with it.
+    pub(crate) fn time(&self) -> SystemTime {
+        from_millis(self.core().clock.now())
+    }
+
+    /// A provider that was verified has said that it was this time.
+    pub(crate) fn confirm_time(&self, told: SystemTime) {
+        self.core().clock.confirm(to_millis(told));
+    }
+
+    pub(crate) fn session_policy(&self) -> SessionPolicy {
+        self.core().options.session_policy
+    }
+
+    /// Which accounts this sign-out would end.
+    pub(crate) fn outlook(&self, sign_out: &SignOut) -> Result<sign_out::Outlook> {
+        observe::verb("outlook", || sign_out::outlook(self.core(), sign_out))
+    }
+
+    pub(crate) fn is_on_record(&self, scope: &Scope) -> Result<bool> {
+        observe::verb("is_on_record", || sign_out::is_on_record(self.core(), scope))
+    }
+}
+
+/// Looks again when a row did not open: the account may have begun a new life between two rows.
+pub(super) fn beside_writers<T>(mut look: impl FnMut() -> Result<T>) -> Result<T> {
+    for _ in 0..4 {
+        match look() {
+            Err(Error::Tampered(_)) => {}
+            result => return result,
+        }
+    }
+    look()
+}
