@@ -1,4 +1,4 @@
-//! How long a token lasts, whatever becomes of the clock: no more life is believed than its
+//! How long a token lasts, also when the clock is changed: no more life is believed than its
 //! response gave.
 //!
 //! A row says when the token was stored: what the clock showed, and what had passed in that
@@ -9,8 +9,8 @@
 //! refresh token is: its provider judges its age at every use, and without it the user would have
 //! to sign in.
 //!
-//! Pure functions. What comes out of [`settle`] is in terms of the clock as it shows now, so nobody
-//! behind it need think of jumps.
+//! Pure functions. What comes out of [`settle`] is in terms of the clock as it shows now, so the
+//! callers need not think of jumps.
 
 use std::time::{Duration, SystemTime};
 
@@ -18,7 +18,7 @@ use crate::clock::Moment;
 use crate::model::time::{Interval, from_millis, millis, to_millis};
 use crate::model::token::{AccessToken, Token};
 
-/// Clocks are corrected by so much all the time.
+/// How much clocks are corrected by all the time.
 const JITTER: Interval = Interval::new(1_000);
 
 /// When a token was stored.
@@ -38,7 +38,7 @@ pub(crate) struct Lasting {
     pub(crate) life: Option<Interval>,
 }
 
-/// The token as it is to be read now; `None` if its age cannot be told.
+/// The token as it is to be read now; `None` if its age is unknown.
 pub(crate) fn settle(stored: Stored, now: &Moment) -> Option<Lasting> {
     let Stored { mut token, put } = stored;
     let Some(put) = put else { return Some(Lasting { token, life: None }) };
@@ -99,8 +99,8 @@ fn bound(token: &mut Token, put: &Put, back: Interval) {
     }
 }
 
-/// How long before its end a token is not given any more, whose end the clocks may put off by
-/// `skew`. Never more than half of the time from when it is to be refreshed to its end: else nobody
+/// How long before its end a token is not given any more, if the clocks may differ by `skew`. This
+/// is never more than half of the time from when it is to be refreshed to its end: else no caller
 /// would ever be given a token that lives for a few minutes.
 pub(crate) fn skew_of(token: &AccessToken, life: Option<Interval>, skew: Skew) -> Interval {
     let end = token.expires_at.map(to_millis);

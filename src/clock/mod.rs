@@ -2,8 +2,8 @@
 //! that only passes.
 //!
 //! Order decides sign-outs; the clock decides only expiry, the age of sign-ins, and explicit
-//! cutoffs. A clock can be wrong in either direction, and be corrected: what that does to tokens
-//! says `lasting.rs`, what it does to deletion by age `trust.rs`.
+//! cutoffs. A clock can be wrong in either direction, and be corrected: `lasting.rs` says what that
+//! does to tokens, and `trust.rs` what it does to deletion by age.
 
 pub(crate) mod lasting;
 pub(crate) mod trust;
@@ -20,7 +20,7 @@ use crate::platform::sync::{Mutex, MutexGuard, PoisonError};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
-/// So far the clock has moved on before that is written down.
+/// How far the clock has to move on before that is written down.
 const WORTH_A_ROW: Interval = Interval::new(10 * 60 * 1000);
 
 /// Where the store gets the time from.
@@ -28,10 +28,10 @@ pub trait Clock: Send + Sync + 'static {
     /// The time now. It may be wrong, and be corrected.
     fn now(&self) -> SystemTime;
 
-    /// The time that has passed since some moment in the life of this process: nobody sets it, and
-    /// it never goes back. By default what the system's monotonic clock ([`Instant`]) says. A clock
-    /// for tests that moves [`now`](Self::now) as time goes by moves this one likewise; where `now`
-    /// moves alone, the clock has been set.
+    /// The time that has passed since some moment in the life of this process: it cannot be set,
+    /// and it never goes back. By default it is what the system's monotonic clock ([`Instant`])
+    /// says. A clock for tests that moves [`now`](Self::now) as time goes by moves this one
+    /// likewise; where `now` moves alone, the clock has been set.
     fn elapsed(&self) -> Duration {
         static START: OnceLock<Instant> = OnceLock::new();
         START.get_or_init(Instant::now).elapsed()
@@ -48,7 +48,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock for tests, which moves only when told to. Clones share the time.
+/// A clock for tests, which moves only when it is told to. Clones share the time.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -85,7 +85,7 @@ impl ManualClock {
         self.0.now.fetch_add(millis(by).get(), Ordering::Relaxed);
     }
 
-    /// Sets the clock, forwards or backwards, as somebody who corrects it: no time goes by.
+    /// Sets the clock, forwards or backwards, as an operator who corrects it: no time goes by.
     pub fn set(&self, now: SystemTime) {
         self.0.now.store(to_millis(now).get(), Ordering::Relaxed);
     }
@@ -108,7 +108,7 @@ pub(crate) struct StoreClock {
     /// Names this process's time that passes: rows say beside which they were written.
     run: u64,
     trust: Mutex<Trust>,
-    /// Whether the last look found that the clock has jumped: to tell of each jump once.
+    /// Whether the last look found that the clock has jumped: each jump is reported once.
     was_held: AtomicBool,
     /// What was last left for later openings.
     left: Mutex<Known>,
@@ -146,8 +146,8 @@ impl StoreClock {
         Moment { shown: self.now(), passed: self.passed(), run: self.run }
     }
 
-    /// The time that things are old by, for whoever deletes what is too old: what the clock shows,
-    /// or if it has jumped, an earlier one.
+    /// The time by which a caller that deletes what is too old judges age: what the clock shows, or
+    /// if it has jumped, an earlier one.
     pub(crate) fn for_deletion(&self) -> Millis {
         let (shown, passed) = (self.now(), self.passed());
         let mut trust = self.trust();
@@ -167,19 +167,19 @@ impl StoreClock {
         held.map(Duration::from)
     }
 
-    /// Somebody else, who can be believed, has said that it was this time at least.
+    /// Notes that another clock, which can be believed, has said that it was this time at least.
     pub(crate) fn confirm(&self, told: Millis) {
         let (shown, passed) = (self.now(), self.passed());
         self.trust().confirm(told, shown, passed);
     }
 
-    /// The clock is right, by the word of an operator.
+    /// Notes that the clock is right, as an operator says.
     pub(crate) fn confirm_shown(&self) {
         let (shown, passed) = (self.now(), self.passed());
         self.trust().confirm(shown, shown, passed);
     }
 
-    /// What earlier openings have left.
+    /// Takes over what earlier openings have left.
     pub(crate) fn remember(&self, known: Known) {
         let passed = self.passed();
         self.trust().remember(known, passed);
@@ -200,7 +200,7 @@ impl StoreClock {
         (has_moved(left.shown, known.shown) || has_moved(left.known, known.known)).then_some(known)
     }
 
-    /// This has been left.
+    /// Notes what has been left.
     pub(crate) fn is_left(&self, known: &Known) {
         *self.left.lock().unwrap_or_else(PoisonError::into_inner) = *known;
     }

@@ -1,18 +1,18 @@
 //! How far the clock is believed when something is deleted for its age.
 //!
 //! What was deleted stays deleted, so one sweep by a clock that is a hundred days ahead would sign
-//! everybody out for good. Reading by such a clock harms nobody for long: what is too old by it is
+//! all users out for good. Reading by such a clock does no lasting harm: what is too old by it is
 //! there again when the clock is corrected. So only deletion asks here.
 //!
-//! A time is *known* when somebody else than this process's clock speaks for it: it has been at
+//! A time is *known* when something other than this process's clock vouches for it: it has been at
 //! least that time. Known are
 //! - what the clock of an earlier opening showed, once that of a later one has shown no less for as
-//!   long as the bound (several readings, of two openings; whoever restarts an app whose clock is
-//!   wrong has that long to see it);
+//!   long as the bound (several readings, of two openings; an operator who restarts an app whose
+//!   clock is wrong has that long to see it);
 //! - the time of a verified ID or logout token, which is the provider's clock;
 //! - what an operator says;
-//! - any of these, and the time that has passed since then in this process, by a clock that nobody
-//!   sets.
+//! - any of these, and the time that has passed since then in this process, by a clock that cannot
+//!   be set.
 //!
 //! A clock that shows more than a bound beyond what is known has jumped, or the process was off for
 //! that long: these look alike. Deletion then goes by what is known. Nothing that this process's
@@ -26,7 +26,7 @@ use crate::model::time::{Interval, Millis};
 /// What is known in an open store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Trust {
-    /// It was at least this time ...
+    /// It was at least this time, ...
     known: Millis,
     /// ... when so much had passed in this process.
     when: Interval,
@@ -46,7 +46,7 @@ pub(crate) struct Known {
 }
 
 impl Trust {
-    /// Of a store that nothing is remembered of.
+    /// What is known in a store of which nothing is remembered.
     pub(crate) fn new(shown: Millis, passed: Interval, bound: Interval) -> Self {
         Self { known: shown, when: passed, earlier: None, bound }
     }
@@ -72,7 +72,7 @@ impl Trust {
         }
     }
 
-    /// Somebody else says that it was this time. Whoever is ahead of our clock by more than the
+    /// Takes in the time that another clock shows. One that is ahead of our clock by more than the
     /// bound says nothing that could be judged.
     pub(crate) fn confirm(&mut self, told: Millis, shown: Millis, passed: Interval) {
         if told > shown.saturating_add(self.bound) {
@@ -117,7 +117,7 @@ mod tests {
     enum Step {
         /// Time goes by.
         Pass,
-        /// Somebody sets the clock, so far off.
+        /// The clock is set, so far off.
         Set(i64),
         /// The process ends, and another begins a little later.
         Reopen,
@@ -213,7 +213,7 @@ mod tests {
         }
     }
 
-    /// Goes through every history of up to so many steps. `check` is asked at each.
+    /// Goes through every history of up to this many steps, and calls `check` at each.
     fn every_history(steps: usize, check: &mut impl FnMut(&World, &[Step])) {
         fn go(path: &mut Vec<Step>, left: usize, check: &mut impl FnMut(&World, &[Step])) {
             let mut world = World::new();
@@ -260,8 +260,8 @@ mod tests {
         assert!(held > 1000 && free > 1000, "{held} held, {free} not");
     }
 
-    /// The clock of one process alone can never do it, however long it is wrong; the right time,
-    /// which somebody tells, does at once.
+    /// The clock of one process alone never ends the hold, however long it is wrong; the
+    /// right time, which a provider says, ends it at once.
     #[test]
     fn a_jump_holds_until_somebody_else_speaks_for_it() {
         let mut world = World::new();
@@ -278,7 +278,8 @@ mod tests {
         );
         world.step(Step::Set(0));
         assert_eq!(world.trust.held_by(world.shown(), world.passed()), None);
-        // Off for long: the next opening knows no more than this one left, and a login tells.
+        // The process was off for long: the next opening knows no more than this one left, and a
+        // login says more.
         world.step(Step::Reopen);
         [world.real, world.began] =
             [world.real, world.began].map(|time| time.saturating_add(Interval::new(1000)));

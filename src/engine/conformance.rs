@@ -1,4 +1,4 @@
-//! What the store relies on, asked of every engine alike: the contract of [`Engine`], as tests.
+//! What the store relies on, tested with every engine alike: the contract of [`Engine`].
 //!
 //! An engine joins by one implementation of [`Subject`].
 
@@ -20,7 +20,7 @@ trait Subject {
     fn kill(&mut self);
 }
 
-/// Its rows outlive it.
+/// The engine in memory, whose rows outlive it.
 struct Memory(MemoryRows);
 
 impl Subject for Memory {
@@ -41,7 +41,7 @@ impl Subject for Sled {
         folder.open("engine").unwrap()
     }
 
-    /// The files as the system has them are what a process leaves that dies now.
+    /// A process that dies now leaves the files as the system has them.
     fn kill(&mut self) {
         let left = tempfile::tempdir().unwrap();
         copy(self.0.path(), left.path());
@@ -258,7 +258,7 @@ fn many_may_write_and_sync_at_a_time() {
     });
 }
 
-/// Rows that nobody changes are in every scan, and each once.
+/// Rows that do not change are in every scan, and each once.
 #[test]
 fn a_scan_beside_writers_misses_nothing_that_stays() {
     on_every_engine(|subject| {
@@ -288,7 +288,7 @@ fn a_scan_beside_writers_misses_nothing_that_stays() {
     });
 }
 
-/// After an error nothing is known: that it is told at all is what the store relies on.
+/// After an error nothing is known: the store relies only on being told of it.
 #[test]
 fn an_engine_that_fails_says_so() {
     let memory = MemoryRows::default();

@@ -23,12 +23,13 @@ struct Rows {
     unsynced: Vec<Changes>,
     flushed: usize,
     failing: bool,
-    /// What was read, and on which thread, for tests that say how often: keys, and the prefixes of
+    /// What was read, and on which thread, for tests that count reads: keys, and the prefixes of
     /// scans that began.
     #[cfg(test)]
     reads: Vec<(Option<String>, Vec<u8>)>,
 }
 
+/// Notes a read.
 #[cfg(test)]
 fn read<'a>(mut state: MutexGuard<'a, Rows>, key: &[u8]) -> MutexGuard<'a, Rows> {
     let thread = std::thread::current().name().map(Into::into);
@@ -55,12 +56,12 @@ impl MemoryRows {
         state.flushed = 0;
     }
 
-    /// From now on every write and sync fails, or works again.
+    /// Makes every write and sync fail from now on, or work again.
     pub(crate) fn fail(&self, failing: bool) {
         self.lock().failing = failing;
     }
 
-    /// The keys and prefixes that were read since the last call, but by the reclaimer.
+    /// The keys and prefixes that were read since the last call, except by the reclaimer.
     #[cfg(all(test, feature = "logout"))]
     pub(crate) fn take_reads(&self) -> Vec<Vec<u8>> {
         let reads = std::mem::take(&mut self.lock().reads);
@@ -141,7 +142,7 @@ impl Engine for MemoryEngine {
             return Err(EngineError::Io(std::io::Error::other("injected")));
         }
         for key in keys {
-            // Row by row, so that a crash may come between any two.
+            // This goes row by row, so that a crash may come between any two.
             let change = vec![(key, None)];
             apply(&mut state.live, change.clone());
             state.unsynced.push(change);
@@ -174,6 +175,7 @@ impl Engine for MemoryEngine {
     }
 }
 
+/// Applies changes, in their order.
 fn apply(rows: &mut BTreeMap<Vec<u8>, Vec<u8>>, changes: Changes) {
     for (key, value) in changes {
         match value {

@@ -50,10 +50,10 @@ pub(crate) enum EngineError {
     Panicked,
 }
 
-/// What there was to say of an engine's files when it was opened.
+/// What was found about an engine's files when it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Found {
-    /// One was damaged that says nothing which is not elsewhere too.
+    /// Whether a file was damaged that says nothing which is not elsewhere too.
     pub(crate) snapshot_was_damaged: bool,
 }
 
@@ -108,8 +108,8 @@ pub(crate) struct Limits {
     pub(crate) value_bytes: usize,
 }
 
-/// A place for sealed rows, ordered by key. `conformance.rs` asks of every engine what is said
-/// here.
+/// A place for sealed rows, ordered by key. `conformance.rs` tests what is said here with every
+/// engine.
 ///
 /// After any error of a write, or of a sync, what is there is unknown: the store stops using the
 /// engine, and opens it anew.
@@ -118,7 +118,8 @@ pub(crate) trait Engine: Send + Sync + std::fmt::Debug {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError>;
 
     /// Up to `limit` rows whose keys begin with `prefix` and are above `after`, in order. Changes
-    /// meanwhile may be seen or not, also in part: whoever needs it exact holds the account's lock.
+    /// meanwhile may be seen or not, also in part: a caller that needs it exact holds the account's
+    /// lock.
     fn scan(
         &self,
         prefix: &[u8],
@@ -133,22 +134,22 @@ pub(crate) trait Engine: Send + Sync + std::fmt::Debug {
     /// empty batch does nothing.
     fn commit(&self, account: &AccountTag, batch: Batch) -> Result<Commit, EngineError>;
 
-    /// Deletes rows that nobody can read any more, in the order given, in whatever pieces suit the
-    /// engine: a crash may leave some of them, from the end. Readers of other rows are held up as
-    /// little as the engine can.
+    /// Deletes rows that no reader can get any more, in the order given, in pieces of any size that
+    /// suits the engine: a crash may leave some of them, from the end. Readers of other rows are
+    /// held up as little as the engine can.
     fn discard(&self, keys: Vec<Vec<u8>>) -> Result<(), EngineError>;
 
     /// Returns when all that was committed before the call survives what `durability` says. Many
-    /// may call it at a time.
+    /// threads may call it at a time.
     fn sync(&self, durability: Durability) -> Result<(), EngineError>;
 
     /// Whether a read that began now could be held up by something longer than another row's write.
-    #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "only who may not wait asks"))]
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "only async callers ask"))]
     fn is_busy(&self) -> bool {
         false
     }
 
-    /// What there was to say of its files when it was opened.
+    /// What was found about its files when it was opened.
     fn found(&self) -> Found {
         Found::default()
     }
@@ -175,17 +176,16 @@ pub(crate) trait Engines: Send + Sync {
     /// system refuses: then nothing is lost.
     fn open(&self, name: &str) -> crate::model::error::Result<Box<dyn Engine>>;
 
-    /// Removes an engine that is not the store's any more, or never became it; nothing if there is
-    /// none. Nobody has it open.
+    /// Removes an engine that is not the store's any more, or never became it; does nothing if
+    /// there is none. No process has it open.
     fn remove(&self, name: &str) -> crate::model::error::Result<()>;
 
     /// Copies a closed engine from elsewhere, durably.
     fn import(&self, from: &Path, name: &str) -> crate::model::error::Result<()>;
 
-    /// Makes an engine in another folder, for a backup: it is written once, and read by nobody
-    /// meanwhile.
+    /// Makes an engine in another folder, for a backup: it is written once, and not read meanwhile.
     fn export(&self, folder: &Path, name: &str) -> crate::model::error::Result<Box<dyn Engine>>;
 
-    /// The memory that a second engine takes beside one of this size, about.
+    /// About how much memory a second engine takes beside one of this size.
     fn memory_of_another(&self, engine_bytes: u64) -> u64;
 }

@@ -201,7 +201,7 @@ impl Ledger {
         let (file, key, header) = (state.file.clone(), state.key.clone(), state.header.clone());
         drop(state);
 
-        // Others stand and queue behind this group while it is written.
+        // Other calls let their fences stand, and queue behind this group, while it is written.
         let seal = seal_of(&key, &header);
         let place = u64::from(header.kept) + first.since(header.tail);
         let records: Vec<Record> =

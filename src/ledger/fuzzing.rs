@@ -151,7 +151,7 @@ impl LedgerFile {
     }
 
     /// Puts the right authentication on the header, if asked for, and on every slot that
-    /// `is_mended`, whatever they say; what has no kind becomes filler.
+    /// `is_mended`, whatever they say; a slot without a kind becomes filler.
     pub fn mend(&self, file: &mut [u8], header: bool, is_mended: impl Fn(u64) -> bool) {
         let Some((head, slots)) = file.split_first_chunk_mut::<HEADER_BYTES>() else { return };
         let (signed, tag) = head.split_at_mut(HEADER_BYTES - TAG_LEN);

@@ -30,8 +30,8 @@ pub(super) struct Recovered {
     /// The lowest position whose record was voided now: no caller can have been told that it, or
     /// any behind it, succeeded.
     pub(super) voided: Option<Position>,
-    /// From the first slot of the last group to the end of the file: to be written and synced
-    /// before anything counts, since what was read may have been only in the page cache.
+    /// What is from the first slot of the last group to the end of the file. It has to be written
+    /// and synced before anything counts, since what was read may have been only in the page cache.
     pub(super) rewrite: (u64, Vec<u8>),
 }
 
@@ -185,7 +185,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The next slot; `None` is one that this ledger did not write there.
+    /// Takes in the next slot; `None` is one that this ledger did not write there.
     ///
     /// A last chunk that is not all filler and records was being added when the machine died, if
     /// the chunk before it still ends in filler: then nothing was ever written to it, and it is cut
@@ -220,6 +220,7 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// Takes in a slot that compaction kept.
     fn keep(&mut self, slot: Slot, each: &mut impl FnMut(&Header, &Record)) -> Result<()> {
         match slot {
             Slot::Record(record)
@@ -235,7 +236,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// A record of the tail.
+    /// Takes in a record of the tail.
     fn append(&mut self, record: Record, each: &mut impl FnMut(&Header, &Record)) -> Result<()> {
         /// No group reaches further back.
         const REACH: u64 = u16::MAX as u64;
@@ -303,7 +304,7 @@ impl<'a> Scan<'a> {
         Ok(is_cut)
     }
 
-    /// The file is at its end: says what was found.
+    /// Says what was found, once the file is at its end.
     fn finish(
         mut self,
         seal: &Seal<'_>,

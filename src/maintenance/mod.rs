@@ -1,4 +1,4 @@
-//! What goes on behind the verbs, and what an operator does to an open store.
+//! What the store does behind the verbs, and what an operator does to an open store.
 
 pub(crate) mod backup;
 pub(crate) mod compact;

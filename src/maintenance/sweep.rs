@@ -83,7 +83,8 @@ fn sweep_slice(core: &Core, progress: &mut Sweep, budget: usize) -> Result<Swept
     result.map(|()| swept)
 }
 
-/// One account, one slice of an index, or the ledger; and where to go on, if that was not the end.
+/// Sweeps one account, one slice of an index, or the ledger; and says where to go on, if that was
+/// not the end.
 fn sweep_step(
     core: &Core,
     cursor: Cursor,

@@ -13,7 +13,7 @@ use crate::model::time::Millis;
 #[derive(Default)]
 pub(crate) struct Fences {
     table: Table,
-    /// Of everybody: what stands for all that was dropped for its age.
+    /// The fence of everybody that stands for all that was dropped for its age.
     floor: Option<Fence>,
     openings: Vec<(Position, Opening, Millis)>,
     /// From where to before where the as-ofs of an opening lie.
@@ -86,7 +86,8 @@ impl Fences {
         self.reach.get(opening).is_none_or(|(first, _)| *first < position)
     }
 
-    /// The latest time of a record that is not after `limit`: some process's clock has shown it.
+    /// The latest time of a record that is not after `limit`: the clock of some process has shown
+    /// it.
     pub(crate) fn latest_time(&self, limit: Millis) -> Option<Millis> {
         let fences = (0..SHARDS)
             .flat_map(|shard| self.of_shard(shard))
@@ -114,10 +115,10 @@ impl Fences {
         self.view(&TaggedScope::Tenant(tenant)).is_covered_since(time)
     }
 
-    /// Whether the provider has told of the end of the session of a sign-in of this time, whatever
-    /// its as-of: such a sign-in was on its way meanwhile. (Only what says when it was told, by a
-    /// cutoff, counts: a session that was ended here alone may be signed in with anew.) If so:
-    /// sign-ins of which times.
+    /// Whether the provider has signalled the end of the session of a sign-in of this time, at any
+    /// as-of: such a sign-in was on its way meanwhile. (Only a signal that says by a cutoff when it
+    /// was sent counts: a session that was ended here alone may be signed in with anew.) If so,
+    /// gives the time up to which sign-ins have ended.
     pub(crate) fn session_ended_until(&self, life: &Life) -> Option<Millis> {
         self.view(&TaggedScope::Session(life.session?)).told_until(life.time)
     }
@@ -160,7 +161,7 @@ impl Fences {
         self.view(scope).all().any(|one| one == *fence)
     }
 
-    /// What stands in these scopes now, to be asked when more does.
+    /// What stands in these scopes now, to be asked once more stands.
     pub(crate) fn before(&self, scopes: &[TaggedScope], first: Position) -> Before {
         let frontiers =
             scopes.iter().filter_map(|scope| Some((*scope, self.table.view(scope).to_frontier()?)));

@@ -7,13 +7,13 @@ use crate::model::time::Millis;
 /// The fences of one scope that are not [hidden](Fence::hides) by a newer one; positions rise.
 ///
 /// A sign-out without a cutoff hides all before it; so does one by a signal that came in time,
-/// whose cutoff lies behind its own time for what the clocks may differ by. Only behind signals
-/// that came late do older ones stay.
+/// whose cutoff lies behind its own time for what the clocks may differ by. Older ones stay only
+/// behind signals that came late.
 #[derive(Clone, Debug)]
 pub(super) struct Frontier {
     fences: Vec<Fence>,
-    /// The one of the latest time of all, hidden ones too: clocks may have gone back between two of
-    /// them.
+    /// The one with the latest time of all, hidden ones included: clocks may have gone back between
+    /// two of them.
     latest: Fence,
 }
 
@@ -55,7 +55,7 @@ impl Frontier {
 /// What stands in one scope.
 #[derive(Clone, Copy, Default)]
 pub(super) struct View<'a> {
-    /// Of everybody: the fence that stands for all that was dropped for its age.
+    /// The fence of everybody that stands for all that was dropped for its age.
     pub(super) floor: Option<Fence>,
     pub(super) fences: &'a [Fence],
     pub(super) latest: Option<Fence>,
@@ -89,15 +89,15 @@ impl<'a> View<'a> {
         self.fences.iter().copied().rev().chain(self.floor).find(covers).map(|fence| fence.position)
     }
 
-    /// Whether a sign-out that came at this time or later covers a sign-in of that time, whatever
-    /// its as-of.
+    /// Whether a sign-out that came at this time or later covers a sign-in of that time, at any
+    /// as-of.
     pub(super) fn is_covered_since(self, time: Millis) -> bool {
         let latest = self.latest.into_iter().chain(self.floor).any(|fence| fence.time >= time);
         latest && self.fences.iter().copied().chain(self.floor).any(|fence| time <= fence.cutoff)
     }
 
-    /// Up to which time sign-ins have ended by what was told from elsewhere, if that takes one of
-    /// this time.
+    /// The time up to which sign-ins have ended by what was signalled from elsewhere, if that
+    /// covers one of this time.
     pub(super) fn told_until(self, time: Millis) -> Option<Millis> {
         let told =
             self.fences.iter().map(|fence| fence.cutoff).filter(|cutoff| *cutoff != NO_CUTOFF);

@@ -10,7 +10,7 @@
 //! as-of lies beyond where the next opening began, was made beside records that this ledger has
 //! lost: it is dead. (Without this, a ledger rolled back to an earlier state, beside an engine that
 //! has lost its checkpoint, would give new sign-outs positions below the as-ofs of sign-ins that
-//! live on: they would return `Ok` and cover nobody.)
+//! live on: they would return `Ok` and cover no sign-in.)
 //!
 //! A sign-in whose time is later than that of a sign-out which came after it, was made by a clock
 //! that was ahead: it may be as old as anything, so no cutoff spares it.
@@ -36,7 +36,7 @@ pub(crate) const NO_CUTOFF: Millis = Millis::MAX;
 pub(crate) struct Fence {
     pub(crate) position: Position,
     pub(crate) cutoff: Millis,
-    /// When it was asked for.
+    /// When the sign-out was asked for.
     pub(crate) time: Millis,
 }
 
@@ -46,10 +46,11 @@ impl Fence {
         takes(self.cutoff, self.time, time)
     }
 
-    /// Whether it covers whatever the other one does, which is older and of the same scope.
+    /// Whether it covers every sign-in that the other one covers, which is older and of the same
+    /// scope.
     fn hides(&self, older: &Self) -> bool {
-        // Whom the older one takes for being in its future, this one has to take: for being in its
-        // own, or by its cutoff.
+        // A sign-in that the older one covers for being in its future, this one has to cover: for
+        // being in its own future, or by its cutoff.
         self.cutoff >= older.cutoff && (self.cutoff >= self.time || self.time <= older.time)
     }
 }
@@ -132,7 +133,7 @@ mod tests {
         assert!(fences.is_dead(&of(2, 7)) && fences.is_dead_by(&of(2, 7), Position::new(9)));
     }
 
-    /// Every list of up to so many fences of these scopes, with every cutoff, by clocks that jump
+    /// Every list of up to this many fences of these scopes, with every cutoff, by clocks that jump
     /// in between.
     fn lists(scopes: &[TaggedScope], most: u64) -> Vec<Vec<(TaggedScope, Fence)>> {
         const CUTOFFS: [Millis; 4] = [Millis::new(10), Millis::new(20), Millis::new(30), NO_CUTOFF];

@@ -1,8 +1,8 @@
 //! Where fences stand, by scope, packed: there are as many as sign-outs in the last 90 days.
 //!
 //! Nearly every scope has one fence, which takes 48 bytes, and five or ten more of an index. The
-//! few that have several have them beside. In shards: none grows, or is gone through, for so long
-//! that a sign-out would notice.
+//! few that have several have them beside. The table is in shards: none grows, or is gone through,
+//! for so long that a sign-out would notice.
 
 use std::collections::HashMap;
 
@@ -24,7 +24,7 @@ struct Shard {
     /// Where in `entries` a scope is.
     index: HashTable<u32>,
     entries: Vec<Entry>,
-    /// Of the scopes for which one fence does not say all.
+    /// The fences of the scopes for which one fence does not say all.
     several: HashMap<TaggedScope, Frontier>,
 }
 
@@ -111,7 +111,8 @@ impl Shard {
             .copied();
         let Some(entry) = found.and_then(|at| entries.get_mut(at as usize)) else {
             if entries.len() == entries.capacity() {
-                // By an eighth, not twofold: this is most of what a ledger takes in memory.
+                // It grows by an eighth, not twofold: this is most of what a ledger takes in
+                // memory.
                 entries.reserve_exact(entries.len() / 8 + 4);
             }
             // A shard of 2^32 fences would be 200 GB; a ledger has at most 2^32 kept records.
@@ -192,7 +193,8 @@ fn shard_of(scope: &TaggedScope) -> usize {
     usize::from(parts(scope).1[0]) % SHARDS
 }
 
-/// Tags are keyed hashes, so nobody chooses where they collide.
+/// Where a scope is in its shard's index. Tags are keyed hashes, so an attacker cannot choose where
+/// they collide.
 fn hash_of(scope: &TaggedScope) -> u64 {
     let (kind, tag) = parts(scope);
     let [_, _, _, _, _, _, _, _, rest @ ..] = *tag;

@@ -11,7 +11,7 @@ use super::{Durability, Engine, EngineError, Found, SledEngine, Tuning, open_err
 use crate::model::error::{Error, Part, Result};
 use crate::platform::disk::{create_private, sync_folder};
 
-/// What is said when the system refused to read: the next time may go better.
+/// What an error says when the system refused to read: the next attempt may succeed.
 const READ: &str = "read the engine; nothing of it was lost, try again";
 
 /// Opens the database in the folder `name` of `parent`, or makes it there.
@@ -35,7 +35,7 @@ pub(super) fn open(parent: &Path, name: &str, tuning: Tuning) -> Result<SledEngi
     sync_folder(&path).map_err(Error::io("sync the engine's folder"))?;
     let is_alone = is_alone(&path, &recovered.snapshot).map_err(Error::io(READ))?;
     if !is_alone {
-        // It did not see the snapshot, and has read all of the log anew.
+        // sled did not see the snapshot, and has read all of the log anew.
         return Err(Error::Io {
             action: READ,
             source: io::Error::other("the snapshot was passed over"),
@@ -44,8 +44,8 @@ pub(super) fn open(parent: &Path, name: &str, tuning: Tuning) -> Result<SledEngi
     Ok(engine)
 }
 
-/// Recovers the log and has sled open it. What fails once, and not for the system's sake, is tried
-/// once more: sled does not always say that it was for the system's sake.
+/// Recovers the log and makes sled open it. What fails, and not because the system refused, is
+/// tried once more: sled does not always say that the system refused.
 fn open_recovered(path: &Path, log: &File, tuning: Tuning) -> Result<(Handle, Recovered)> {
     let attempt = || {
         let recovered = recover(path, log).map_err(refused)?;
@@ -73,7 +73,7 @@ fn refused(fault: Fault) -> Error {
     }
 }
 
-/// Whether the system lets us do what sled does when it opens: its panics do not say what of it
+/// Tries whether the system lets us do what sled does when it opens: sled's panics do not say what
 /// failed.
 fn probe(path: &Path, log: &File) -> io::Result<()> {
     // As many files at once as sled has.
@@ -129,8 +129,8 @@ fn create(parent: &Path, name: &str, tuning: Tuning) -> Result<(), EngineError> 
 }
 
 /// Waits while a child of this process, between fork and exec, holds sled's lock of an earlier
-/// open. Nobody else can: we have the store's lock. (Or somebody gave up a flush that has not
-/// returned: then not for ever.)
+/// open. No other process can: we have the store's lock. (Or an earlier open gave up a flush that
+/// has not returned: so this does not wait for ever.)
 fn wait_unlocked(log: &File) -> io::Result<()> {
     for _ in 0..5000 {
         match log.try_lock() {

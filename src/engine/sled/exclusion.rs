@@ -3,26 +3,27 @@
 //! sled has one lock of the whole process, which a batch takes alone and a flush shares while it
 //! writes to the disk; readers queue behind a batch that waits for a flush. So the two are kept
 //! apart before they come to sled's lock, and no reader waits for the disk. A flush that never
-//! returns must not hold up everybody else: once it is given up, batches are refused at once until
-//! it does return.
+//! returns must not hold up all other threads: once it is given up, batches are refused at once
+//! until it does return.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Held alone by a batch and shared by flushes.
+/// A lock that a batch holds alone and flushes share.
 pub(super) struct Exclusion {
     state: Mutex<State>,
     changed: Condvar,
 }
 
-/// The process's.
+/// The one of this process.
 pub(super) static DISK: Exclusion = Exclusion::new();
 
 #[derive(Default)]
 struct State {
     flushes: usize,
     is_alone: bool,
-    /// Batches that wait. They come first, but for the flushes that waited when the last one ended.
+    /// Batches that wait. They come first, except for the flushes that waited when the last one
+    /// ended.
     waiting: usize,
     /// Flushes that wait.
     flushes_waiting: usize,
@@ -70,8 +71,8 @@ impl Exclusion {
         Shared(self)
     }
 
-    /// Begins a batch, when no flush and no other batch is at work; `None` if that is not within so
-    /// much time, or cannot be.
+    /// Begins a batch, when no flush and no other batch is at work; `None` if that does not come
+    /// within `timeout`, or cannot come.
     pub(super) fn alone(&self, timeout: Duration) -> Option<Alone<'_>> {
         let end = Instant::now().checked_add(timeout);
         let mut state = self.state();
@@ -96,21 +97,21 @@ impl Exclusion {
         Some(Alone(self))
     }
 
-    /// Counts a flush as one that nobody waits for any more, until the result is dropped by whoever
-    /// it returns to.
+    /// Counts a flush as one that no thread waits for any more, until it has
+    /// [returned](Self::returned).
     pub(super) fn give_up(&self) {
         self.state().given_up += 1;
         self.changed.notify_all();
     }
 
-    /// A flush that was given up did return.
+    /// Counts a flush that was given up as returned.
     pub(super) fn returned(&self) {
         self.state().given_up -= 1;
         self.changed.notify_all();
     }
 }
 
-/// A flush is at work.
+/// A flush is at work while this lives.
 pub(super) struct Shared<'a>(&'a Exclusion);
 
 impl Drop for Shared<'_> {
@@ -120,7 +121,7 @@ impl Drop for Shared<'_> {
     }
 }
 
-/// A batch is at work.
+/// A batch is at work while this lives.
 pub(super) struct Alone<'a>(&'a Exclusion);
 
 impl Drop for Alone<'_> {

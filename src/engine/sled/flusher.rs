@@ -1,9 +1,9 @@
-//! Flushes on a thread of its own, so that one which never returns can be given up.
+//! Flushes, on a thread of their own, so that one which never returns can be given up.
 //!
 //! A write of sled's that fails in the background can leave a flush waiting for ever; so can a disk
-//! that does not answer. Whoever waits for a flush waits so long, and not longer: then the thread,
-//! and the database that it is in, are left behind. They are never dropped, for that would flush
-//! again.
+//! that does not answer. A thread that waits for a flush waits for a limited time: after it the
+//! flushing thread, and the database that it is in, are left behind. They are never dropped, for
+//! that would flush again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::{Durability, EngineError};
 
-/// So often it is looked whether somebody waits for what has failed.
+/// How often this looks whether a thread waits for a write that has failed.
 const TICK: Duration = Duration::from_millis(200);
 
 /// What is flushed.
@@ -20,10 +20,10 @@ pub(super) trait Flush: Send + Sync + 'static {
     /// Returns when all that was written before is as durable as that, or never.
     fn flush(&self, durability: Durability) -> Result<(), EngineError>;
 
-    /// Wakes whoever waits in vain, if anybody does. It returns at once.
+    /// Wakes the threads that wait in vain, if there are any. It returns at once.
     fn nudge(&self);
 
-    /// Nobody waits for the flush at work any more.
+    /// No thread waits for the flush at work any more.
     fn given_up(&self);
 
     /// The flush that was given up has returned.
@@ -54,7 +54,7 @@ enum State {
     /// The thread is to end, and to let go of the database before.
     Ending,
     Ended,
-    /// Nobody waits any more.
+    /// No thread waits any more.
     GivenUp,
 }
 
@@ -82,7 +82,7 @@ impl Flusher {
         Ok(Self { shared, thread: Some(thread), timeout, given_up, work: share })
     }
 
-    /// Flushes `work`, the same as the thread's. One at a time.
+    /// Flushes `work`, the same as the thread's. One flush at a time.
     ///
     /// # Errors
     /// Those of the flush; `Io` (`TimedOut`) if it does not return in time, and from then on.
@@ -122,14 +122,14 @@ impl Flusher {
         }
     }
 
-    /// Nobody waits any more; but should what hangs have failed, whoever else waits for it is to be
-    /// woken.
+    /// No thread waits for the flush any more; but should the write that it hangs on have failed,
+    /// the other threads that wait for that are to be woken.
     fn give_up(&self) {
         self.given_up.store(true, Ordering::Release);
         let Some(work) = self.work.upgrade() else { return };
         work.given_up();
         let shared = self.shared.clone();
-        // (Where the system allows no more threads, nobody is woken.)
+        // (Where the system allows no more threads, none is woken.)
         let _ = Builder::new().name("oubliette-wake".into()).spawn(move || shared.wake(&*work));
     }
 
@@ -139,7 +139,7 @@ impl Flusher {
 }
 
 impl Drop for Flusher {
-    /// Has the thread let go of the database, which may flush it a last time.
+    /// Makes the thread let go of the database, which may flush it a last time.
     fn drop(&mut self) {
         if self.is_given_up() {
             return;
@@ -207,8 +207,8 @@ impl Shared {
 }
 
 impl Shared {
-    /// What was given up did come back. Nobody relies on the database any more, and its destructor
-    /// would flush what nobody waits for.
+    /// The flush that was given up has returned. No thread relies on the database any more, and its
+    /// destructor would flush what no thread waits for.
     fn returned(&self, mut state: MutexGuard<'_, State>, work: Arc<impl Flush>) {
         *state = State::Ended;
         drop(state);
@@ -217,7 +217,7 @@ impl Shared {
         std::mem::forget(work);
     }
 
-    /// Wakes whoever waits in vain, until what was given up has come back.
+    /// Wakes the threads that wait in vain, until the flush that was given up has returned.
     fn wake(&self, work: &dyn Flush) {
         let mut state = self.state();
         while matches!(*state, State::GivenUp) {

@@ -12,7 +12,7 @@ use crate::platform::disk::{create_private, private_file, sync_folder};
 
 /// How much memory a backup's engine may take for its cache while it is made.
 const EXPORT_CACHE_BYTES: u64 = 16 << 20;
-/// Beside its cache and its pages an engine takes so much, about.
+/// About how much an engine takes beside its cache and its pages.
 const SPARE_BYTES: u64 = 16 << 20;
 
 /// A folder of databases.

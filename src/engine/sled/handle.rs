@@ -1,4 +1,4 @@
-//! A handle of sled's that never lets a panic out: not in a call, and not when it is dropped.
+//! A handle of sled's that lets no panic out: not in a call, and not when it is dropped.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,8 +27,8 @@ impl Handle {
         self.call(|db| db.context.global_error()).is_err()
     }
 
-    /// Wakes whoever waits for a write that has failed: sled notes such an error, and does not
-    /// always tell those who wait. It takes none of sled's locks that one of them may hold.
+    /// Wakes the threads that wait for a write that has failed: sled notes such an error, and does
+    /// not always tell them. This takes none of sled's locks that one of them may hold.
     pub(super) fn nudge(&self) {
         let _ = self.call(|db| match db.context.global_error() {
             Ok(()) => Ok(0),
@@ -49,7 +49,7 @@ fn guarded<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, EngineError> 
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(result) => result.map_err(|error| match error {
             sled::Error::Io(error) => io_error(error),
-            // The other variants' texts say nothing of rows, but nothing of use to a caller either.
+            // The texts of the other variants say nothing of rows, and nothing of use to a caller.
             _ => EngineError::Io(io::Error::from(io::ErrorKind::InvalidData)),
         }),
         Err(_) => Err(EngineError::Panicked),

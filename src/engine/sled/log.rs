@@ -5,7 +5,7 @@
 //! multiple of its size, and rises whenever its place in the file is used anew. Source: sled's
 //! `pagecache/{logger,iterator}.rs` and `serialization.rs`.
 
-/// The bytes of a segment.
+/// How many bytes a segment has.
 pub(super) const SEGMENT: u64 = 512 << 10;
 /// The same, in the order of LSNs.
 pub(super) const SEGMENT_LSN: i64 = 512 << 10;
@@ -13,12 +13,11 @@ pub(super) const SEGMENT_LSN: i64 = 512 << 10;
 pub(super) const SEGMENT_HEADER: usize = 20;
 /// No message begins with less than this left of its segment.
 pub(super) const MESSAGE_HEADER: usize = 32;
-/// So much sled reads at once for a message's header; behind the end of what there is it takes
-/// zeros.
+/// How much sled reads at once for a message's header; behind the end of the file it takes zeros.
 const LOOK: usize = 128;
 /// The page that the beginning of a batch names.
 const BATCH: u64 = u64::MAX - 666;
-/// What numbers in a segment's header are combined with, so that zeros are none.
+/// What numbers in a segment's header are combined with, so that zeros are no header.
 const MASK: i64 = 0x7fff_ffff_ffff_ffff;
 
 /// Where a segment begins that holds this LSN.
@@ -50,7 +49,7 @@ impl Header {
         bytes
     }
 
-    /// `None` if this is none: never written, zeroed, or torn.
+    /// `None` if this is no header: never written, zeroed, or torn.
     pub(super) fn read(bytes: &[u8; SEGMENT_HEADER]) -> Option<Self> {
         let mut numbers = Bytes(bytes);
         let crc = numbers.u32()? ^ u32::MAX;

@@ -1,19 +1,18 @@
-//! sled 0.34.7, armoured: everything that is known to go wrong with it is handled in this room.
+//! sled 0.34.7, and everything that is known to go wrong with it, which is handled in this room.
 //!
 //! - Half-written creations: the database is made in a folder beside its own, which is then
 //!   renamed.
 //! - Half-written snapshots (`*.generating`), which sled would read and call corrupt: removed
 //!   before open.
-//! - A read that fails while it opens is the end of its log to it, and it overwrites what is
+//! - sled takes a read that fails while it opens for the end of its log, and overwrites what is
 //!   behind: it is never given anything to recover ([`recovery`]). A read that fails later is an
 //!   error.
 //! - `flush` does not reach the disk on Linux (`sync_file_range`): we sync the same file through a
 //!   handle of our own.
-//! - Panics on damaged files and in its destructors: there is no handle that is not guarded
-//!   ([`handle`]).
-//! - A write that fails in the background may leave everybody waiting who waits for it: they are
-//!   woken, and a flush that does not return all the same is given up ([`flusher`]). (A signal that
-//!   interrupts such a write is a failure to it: nothing can be tried again.)
+//! - Panics on damaged files and in its destructors: every handle is guarded ([`handle`]).
+//! - A write that fails in the background may leave all threads waiting that wait for it: they are
+//!   woken, and a flush that does not return all the same is given up ([`flusher`]). (sled takes a
+//!   signal that interrupts such a write for a failure: nothing can be tried again.)
 //! - A batch that fails on a page that it cannot read leaves half of itself behind, and the next
 //!   flush, also its destructor's, makes that durable: all pages of a batch are read before it
 //!   begins; behind one that failed all the same nothing is flushed any more, and [`replay`] ends
@@ -22,7 +21,7 @@
 //!   the engine after any error.
 //! - Transactions, subscribers and `flush_async` can dead-lock: never used. The periodic flusher
 //!   only logs its errors: off.
-//! - One lock of the whole process, at which readers queue: batches and flushes are kept apart
+//! - One lock for the whole process, at which readers queue: batches and flushes are kept apart
 //!   before they come to it ([`exclusion`]).
 //! - Values that would go to separate, never synced blob files: the store keeps its rows below that
 //!   size.
@@ -59,15 +58,15 @@ use crate::model::tag::AccountTag;
 static LONG_BATCHES: AtomicUsize = AtomicUsize::new(0);
 /// A batch of more changes is long: it takes about 0.1 ms or more.
 const LONG: usize = 16;
-/// So much may be flushed and not synced: half a segment. Of segments before the last sled believes
-/// that they are on the disk, and takes a hole in one for the end of that segment alone.
+/// How much may be flushed and not synced: half a segment. sled believes that all segments before
+/// the last are on the disk, and takes a hole in one for the end of that segment alone.
 const SYNC_BEHIND: u64 = 256 << 10;
 
 /// How the engine is to be run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tuning {
     pub(crate) cache_bytes: u64,
-    /// So long a flush may take.
+    /// How long a flush may take.
     pub(crate) disk_timeout: Duration,
 }
 
@@ -89,15 +88,15 @@ pub(crate) struct SledEngine {
     given_up: GivenUp,
 }
 
-/// What the thread that flushes shares with everybody else.
+/// What the thread that flushes shares with all others.
 struct Base {
     db: Handle,
-    /// Our own handle of sled's log, opened before any write so that its errors are told to us too.
+    /// Our own handle of sled's log, opened before any write so that we are told of its errors too.
     log: File,
-    /// A batch has failed: half of it may be in memory, and must never reach the disk. Set while no
-    /// flush is at work, and none begins behind it.
+    /// Whether a batch has failed: half of it may be in memory, and must never reach the disk. It
+    /// is set while no flush is at work, and none begins after it.
     is_broken: AtomicBool,
-    /// How much was flushed since the last sync, about.
+    /// About how much was flushed since the last sync.
     unsynced: AtomicU64,
     /// Whether anything had to be on the disk yet. Until then, as while the rows of another engine
     /// are being moved here, a hole does no harm.
@@ -111,8 +110,8 @@ struct Progress {
     flushed: u64,
     synced: u64,
     busy: bool,
-    /// A commit or a sync has failed. The system tells of a failed sync once, so the next one would
-    /// lie.
+    /// Whether a commit or a sync has failed. The system tells of a failed sync once, so the next
+    /// one would lie.
     failed: bool,
 }
 
@@ -159,8 +158,8 @@ impl SledEngine {
     fn apply(&self, changes: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<(), EngineError> {
         let _long = (changes.len() > LONG).then(LongBatch::begin);
         if self.base.is_promised.load(Ordering::Acquire) {
-            // What cannot be read fails now, when nothing has been changed. (Of an engine that rows
-            // are being moved to nothing counts yet.)
+            // A page that cannot be read fails now, when nothing has been changed. (Nothing counts
+            // yet of an engine that rows are being moved to.)
             self.base
                 .db()?
                 .call(|db| changes.iter().try_for_each(|(key, _)| db.get(key).map(drop)))?;
@@ -178,7 +177,8 @@ impl SledEngine {
                 "a flush of this process does not end",
             )));
         };
-        // Whoever waited behind one that failed must not have sled write what that one left.
+        // A thread that waited behind a batch that failed must not have sled write what that one
+        // left.
         let applied = self.base.db()?.call(|db| db.apply_batch(batch));
         if applied.is_err() {
             self.base.is_broken.store(true, Ordering::Release);
@@ -188,8 +188,8 @@ impl SledEngine {
 }
 
 impl Base {
-    /// The database, unless there is half a batch in it: whatever is asked of it then could have
-    /// sled write it.
+    /// The database, unless there is half a batch in it: then any call could make sled write that
+    /// half.
     fn db(&self) -> Result<&Handle, EngineError> {
         if self.is_broken.load(Ordering::Acquire) {
             return Err(EngineError::Io(io::Error::other("half a batch is there")));
@@ -259,8 +259,8 @@ impl Engine for SledEngine {
     }
 
     fn commit(&self, _: &AccountTag, batch: Batch) -> Result<Commit, EngineError> {
-        // The caller holds the account's lock, so nobody changes the guarded row between this look
-        // and the batch.
+        // The caller holds the account's lock, so no other thread changes the guarded row between
+        // this look and the batch.
         if let Some((key, expected)) = &batch.guard
             && self.base.db()?.call(|db| db.get(key))?.as_deref() != expected.as_deref()
         {
@@ -271,7 +271,7 @@ impl Engine for SledEngine {
             return Ok(Commit::Done);
         }
         let applied = match <[_; 1]>::try_from(batch.changes) {
-            // One row is whole by itself, and holds nobody up.
+            // One row is whole by itself, and holds no reader up.
             Ok([(key, value)]) => self.base.db().and_then(|db| {
                 db.call(|db| match value {
                     Some(value) => db.insert(key, value).map(drop),
@@ -284,7 +284,7 @@ impl Engine for SledEngine {
         Ok(Commit::Done)
     }
 
-    /// Row by row: a batch holds up every reader of the process while it is applied.
+    /// This goes row by row: a batch holds up every reader of the process while it is applied.
     fn discard(&self, keys: Vec<Vec<u8>>) -> Result<(), EngineError> {
         keys.into_iter().try_for_each(|key| {
             let removed = self.base.db().and_then(|db| db.call(|db| db.remove(key).map(drop)));

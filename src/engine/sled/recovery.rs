@@ -22,7 +22,7 @@ use crate::platform::disk::{private_file, sync_folder};
 const PLAN: &str = "recovered.";
 /// A plan that is being written.
 const DRAFT: &str = "recovering";
-/// Stands in a plan's name where there is nothing to say.
+/// This stands in a plan's name where there is nothing to say.
 const NOTHING: &str = "none";
 /// What sled writes of itself at birth; a checksum is behind it.
 const CONF: &[u8] = b"segment_size: 524288\nuse_compression: false\nversion: 0.34\n";
@@ -34,7 +34,7 @@ const NO_CONF: u64 = 8;
 pub(super) struct Recovered {
     /// The one snapshot that is there.
     pub(super) snapshot: String,
-    /// Whether a damaged one was; everything that it said was found in the log.
+    /// Whether there was a damaged one; everything that it said was found in the log.
     pub(super) snapshot_was_damaged: bool,
 }
 
@@ -152,8 +152,8 @@ pub(super) fn set_tripwire(folder: &Path, snapshot: &str, mut log: &File) -> Res
     let (at, len) = (free * SEGMENT, files.len()?);
     let mut segment = Header { lsn: *lsn, stable: TRIPWIRE }.write().to_vec();
     if at + SEGMENT > len {
-        // sled zeroes all of it, which must not keep a store from opening when the disk is full:
-        // better no wire.
+        // sled zeroes all of it. A full disk must not keep a store from opening: then there is no
+        // tripwire.
         segment.resize(SEGMENT as usize, 0);
     }
     log.seek(SeekFrom::Start(at))?;

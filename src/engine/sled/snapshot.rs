@@ -13,7 +13,7 @@ const MOST_PARTS: usize = 255;
 /// A snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Snapshot {
-    /// Up to here the log is in it.
+    /// The log up to here is in it.
     pub(super) stable: Option<i64>,
     /// The segment to write on in; `None` if that shall be a fresh one.
     pub(super) active: Option<u64>,
@@ -26,7 +26,7 @@ pub(super) enum Page {
     /// Whole in the first of these, changed by the others.
     Present(Vec<Part>),
     Free(i64, Pointer),
-    /// Nothing was said of it.
+    /// The log said nothing of it.
     Unknown,
 }
 
@@ -104,8 +104,8 @@ impl Snapshot {
     pub(super) fn apply(&mut self, change: Change, page: u64, part: Part) -> Option<()> {
         let index = usize::try_from(page).ok()?;
         if self.pages.len() <= index {
-            // Pages are numbered without gaps: one this far off is none that any memory could hold
-            // the table of.
+            // Pages are numbered without gaps: if there were one this far off, no memory could hold
+            // the table of them.
             let is_near = index - self.pages.len() < 1 << 24;
             // A change of a page that was never written whole counts for nothing, but the pages
             // before it must exist.
@@ -144,7 +144,7 @@ impl Snapshot {
         })
     }
 
-    /// What keeps sled from opening this, if its log has so many bytes.
+    /// What keeps sled from opening this, if its log has this many bytes.
     pub(super) fn problem(&self, log: u64) -> Option<&'static str> {
         // The first page names the trees, the second counts.
         if self.pages.len() < 2

@@ -63,8 +63,8 @@ fn what_is_dropped_for_its_age_still_covers_everybody_older() {
     let before = verdicts(&ledger, opening);
     assert!(ledger.compact(at(120)).unwrap());
     let check = |ledger: &Ledger| {
-        // Everybody older than the newest record that was dropped for its age is dead now; about
-        // the others nothing changed. (That record is everybody's, at 19: newer ones of the
+        // Every sign-in older than the newest record that was dropped for its age is dead now;
+        // about the others nothing changed. (That record is of everybody, at 19: newer ones of the
         // accounts hide the two behind it.)
         let (floor, known_since) = ledger.horizon();
         assert_eq!((floor, known_since), (Position::new(19), at(117)));

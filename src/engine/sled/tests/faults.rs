@@ -121,7 +121,7 @@ fn a_process_that_dies_while_it_recovers_changes_nothing_of_the_outcome() {
     fs::copy(folder.join(&name), carried.path().join(NAME).join(&name)).unwrap();
     assert!(rows(&open(carried.path()).unwrap()) == expected);
     assert_eq!(snapshots(carried.path()).len(), 1);
-    // A plan that somebody else overtook is none.
+    // A plan that another process has overtaken does not count.
     let engine = open(carried.path()).unwrap();
     let _ = engine
         .commit(

@@ -17,9 +17,9 @@ const LONG: Duration = Duration::from_secs(600);
 struct Hanging {
     may_go: Mutex<bool>,
     changed: Condvar,
-    /// A nudge lets it go too.
+    /// Whether a nudge lets it go too.
     heeds_nudges: bool,
-    /// The same, once nobody waits any more.
+    /// Whether a nudge does so once no thread waits any more.
     heeds_late_nudges: bool,
     given_up: AtomicU32,
     returned: AtomicU32,
@@ -78,7 +78,7 @@ fn a_flush_that_never_returns_is_given_up_and_left_behind() {
     assert_eq!(kind(flusher.flush(&*work, Durability::PowerLoss)), std::io::ErrorKind::TimedOut);
     assert!(given_up.load(Ordering::SeqCst));
     assert_eq!(work.given_up.load(Ordering::SeqCst), 1);
-    // Nobody waits again.
+    // No thread waits again.
     assert_eq!(kind(flusher.flush(&*work, Durability::PowerLoss)), std::io::ErrorKind::TimedOut);
     let thread = flusher.thread.take().unwrap();
     drop(flusher);
@@ -107,7 +107,7 @@ fn who_waits_in_vain_is_woken() {
     assert!(dropped.load(Ordering::SeqCst));
 }
 
-/// The disk answers late, and with an error, which sled does not tell those who wait.
+/// The disk answers late, and with an error, of which sled does not tell the threads that wait.
 #[test]
 fn what_was_given_up_is_woken_when_it_has_failed() {
     let work = Arc::new(Hanging { heeds_late_nudges: true, ..Hanging::default() });

@@ -21,7 +21,7 @@ fn keys(engine: &SledEngine) -> Vec<String> {
 }
 
 /// Makes of the last batch in the log what sled makes of one that failed: its beginning says that
-/// it is none.
+/// it is no batch.
 fn fail_last_batch(folder: &Path) {
     let path = folder.join("db");
     let bytes = fs::read(&path).unwrap();
