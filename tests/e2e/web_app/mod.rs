@@ -1,5 +1,8 @@
 //! What `examples/web_app` has of its own, beside what the store promises: who may act, what browsers are told, what a login ends.
 
+pub(crate) mod kill;
+mod stories;
+
 use crate::examples::web_app::{Options, Outside, Running, Tenant, start};
 use crate::user_agent::Browser;
 use openidconnect::reqwest::{Client, Method, StatusCode};
@@ -47,7 +50,7 @@ async fn only_its_own_pages_may_act() {
     let own = site.app.urls.app.clone();
     let look_alike = format!("{own}.evil.example");
     let (store, tenant) = (site.app.store().await, "tenant=contoso".to_owned());
-    for action in ["/call-api", "/slow-refresh", "/sign-out", "/sign-out-tenant", "/sign-out-everybody", "/restart"] {
+    for action in ["/call-api", "/slow-refresh", "/sign-out", "/sign-out-tenant", "/sign-out-everybody", "/restart", "/call-api-for", "/kill"] {
         for origin in [None, Some("null"), Some(&*look_alike), Some(&*site.app.urls.provider)] {
             let body = Some(("application/x-www-form-urlencoded", tenant.clone()));
             let page = jane.send(Method::POST, site.at(action).parse().unwrap(), origin, body).await;
