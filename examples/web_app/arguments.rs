@@ -7,13 +7,15 @@ use oubliette::logout::Algorithm;
 
 use super::{Fault, Options, Outside, Tenant};
 
-/// A web app with an encrypted token store, its provider, an API and a second app, to be seen in a browser.
+/// A web app with an encrypted token store, its provider, an API and a second app, to be seen in a
+/// browser.
 #[derive(clap::Parser)]
 pub(crate) struct Arguments {
     /// Where the store is, and stays: otherwise in a temporary folder, which goes at the end
     #[arg(long)]
     folder: Option<PathBuf>,
-    /// The app's port; the next three are the provider's, the other app's and the API's [default: 3000, or any that are free]
+    /// The app's port; the next three are the provider's, the other app's and the API's [default:
+    /// 3000, or any that are free]
     #[arg(long)]
     port: Option<u16>,
     /// How many seconds the provider's access tokens last

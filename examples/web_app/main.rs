@@ -1,5 +1,5 @@
-//! **Demonstration.** A web app whose users sign in at a provider, and whose tokens lie in an embedded
-//! store: started with all that it takes, to be seen in a browser.
+//! **Demonstration.** A web app whose users sign in at a provider, and whose tokens lie in an
+//! embedded store: started with all that it takes, to be seen in a browser.
 //!
 //! ```sh
 //! cargo run --release --example web_app
@@ -8,11 +8,11 @@
 //! - `app/`: **to copy**. What a user would take into an app of their own.
 //! - `board/`: demonstration. The page: what the store holds, and what ends it.
 //! - `ordinary/`: demonstration. An ordinary cache, which the same buttons drive.
-//! - `provider/`: demonstration. A small OpenID provider for development, **never for production**: it
-//!   asks for no password.
+//! - `provider/`: demonstration. A small OpenID provider for development, **never for production**:
+//!   it asks for no password.
 //! - `other_app.rs`: demonstration. A second app, where its users are signed in too.
 //! - `api.rs`: demonstration. An API that wants an access token.
-//! - `surroundings.rs`, `site.rs`: demonstration. What is around the app, and the app at its address.
+//! - `surroundings.rs`, `site.rs`: demonstration. What is around the app; the app at its address.
 //! - `supervisor/`: demonstration. The app in a process of its own, which the page can kill.
 
 pub(crate) mod api;

@@ -1,6 +1,8 @@
-//! **Demonstration.** The app behind its address: the same while the store behind it is closed and opened again.
+//! **Demonstration.** The app behind its address: the same while the store behind it is closed and
+//! opened again.
 //!
-//! A real app is restarted by whoever deploys it. Here it is done within the process, so that it can be tried from the page.
+//! A real app is restarted by whoever deploys it. Here it is done within the process, so that it
+//! can be tried from the page.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -40,7 +42,8 @@ pub(crate) struct Told {
 pub(crate) struct Site {
     config: Arc<Config>,
     board: Arc<Board>,
-    /// Each request holds it for reading until it has its answer; who closes the store, for writing.
+    /// Each request holds it for reading until it has its answer; who closes the store, for
+    /// writing.
     up: RwLock<Option<Up>>,
 }
 

@@ -1,5 +1,5 @@
-//! **Demonstration.** What is around the app: its provider, the other app and the API. They go on when
-//! the app is killed, as they would anywhere.
+//! **Demonstration.** What is around the app: its provider, the other app and the API. They go on
+//! when the app is killed, as they would anywhere.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! **Demonstration.** What can be tried from the page. That a request comes from it, `app/headers.rs` has checked.
+//! **Demonstration.** What can be tried from the page. That a request comes from it,
+//! `app/headers.rs` has checked.
 //!
 //! To sign out a tenant or everybody is for operators: a real app would ask who that is.
 
@@ -50,6 +51,9 @@ pub(super) async fn call_api_for(
     Form(who): Form<Who>,
 ) -> Result<Redirect, Failure> {
     let cache = board.ordinary.as_ref().ok_or(Failure::refused("there is no ordinary cache"))?;
+    if !cache.has(&who) {
+        return Ok(Redirect::to("/")); // gone since the page was loaded
+    }
     let answer = ordinary::calls::call(&app, cache, &who).await?;
     cache.said(&who, answer.chars().take(LONGEST_ANSWER).collect());
     Ok(Redirect::to("/"))

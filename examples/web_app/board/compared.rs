@@ -21,7 +21,8 @@ pub(super) fn compared(html: &mut String, board: &Board, view: &View) {
     match &board.ordinary {
         Some(ordinary) => users(html, board, view, &ordinary.shown()),
         None => html.push_str(
-            r#"<p class="empty">With another provider than the one for development there is nothing beside the store: an ordinary cache would write that provider's tokens into a plain file.</p>"#,
+            r#"<p class="empty">With another provider than the one for development there is nothing
+beside the store: an ordinary cache would write that provider's tokens into a plain file.</p>"#,
         ),
     }
     html.push_str("</section>");
@@ -33,7 +34,8 @@ fn users(html: &mut String, board: &Board, view: &View, ordinary: &Shown) {
     users.extend(ordinary.users.keys().cloned());
     if users.is_empty() {
         html.push_str(
-            r#"<p class="empty">Nobody has signed in yet. Whoever does will stand here twice: as Oubliette has them, and as an ordinary cache has them.</p>"#,
+            r#"<p class="empty">Nobody has signed in yet. Whoever does will stand here twice: as
+Oubliette has them, and as an ordinary cache has them.</p>"#,
         );
     }
     html.push_str(r#"<ul id="users" aria-live="polite">"#);
@@ -42,7 +44,8 @@ fn users(html: &mut String, board: &Board, view: &View, ordinary: &Shown) {
         add(
             html,
             format_args!(
-                r#"<li data-compared="{user} {tenant}"><h3>{user} <span>in {tenant}</span></h3><div class="sides">"#
+                r#"<li data-compared="{user} {tenant}"><h3>{user} <span>in {tenant}</span></h3>
+<div class="sides">"#
             ),
         );
         let (is_live, kept) = (view.has(who), ordinary.users.get(who));
@@ -62,7 +65,8 @@ fn side(html: &mut String, name: &str, title: &str, Side { state, word, why }: &
     add(
         html,
         format_args!(
-            r#"<div data-side="{name}" data-state="{state}"><h4>{title}</h4><p class="state">{word}</p><p class="why">{why}</p>"#
+            r#"<div data-side="{name}" data-state="{state}"><h4>{title}</h4>
+<p class="state">{word}</p><p class="why">{why}</p>"#
         ),
     );
 }
@@ -125,7 +129,9 @@ fn proof(html: &mut String, user: &str, tenant: &str, kept: &Kept) {
     add(
         html,
         format_args!(
-            r#"<form method="post" action="/call-api-for"><input type="hidden" name="user" value="{user}"><input type="hidden" name="tenant" value="{tenant}"><button class="quiet">Call the API with these tokens</button></form>"#
+            r#"<form method="post" action="/call-api-for">
+<input type="hidden" name="user" value="{user}"><input type="hidden" name="tenant" value="{tenant}">
+<button class="quiet">Call the API with these tokens</button></form>"#
         ),
     );
     if let Some(said) = &kept.said {

@@ -8,7 +8,8 @@ use super::view::{Ledger, SignIn, View};
 
 pub(super) fn store(html: &mut String, view: &View) {
     html.push_str(
-        r#"<section class="store" aria-labelledby="store"><h2 id="store">What Oubliette holds</h2><div class="tenants">"#,
+        r#"<section class="store" aria-labelledby="store"><h2 id="store">What Oubliette holds</h2>
+<div class="tenants">"#,
     );
     for (name, accounts) in &view.tenants {
         tenant(html, &escaped(name), accounts, view.now);
@@ -16,7 +17,8 @@ pub(super) fn store(html: &mut String, view: &View) {
     html.push_str("</div>");
     if view.tenants.is_empty() {
         html.push_str(
-            r#"<p class="empty">Nobody is signed in. Tenants, users and their tokens will stand here.</p>"#,
+            r#"<p class="empty">Nobody is signed in. Tenants, users and their tokens will stand
+here.</p>"#,
         );
     }
     if view.has_more {
@@ -37,7 +39,8 @@ fn tenant(
     add(
         html,
         format_args!(
-            r#"<section class="tenant" data-tenant="{name}" aria-label="Tenant {name}"><h3>{name}</h3>"#
+            r#"<section class="tenant" data-tenant="{name}" aria-label="Tenant {name}">
+<h3>{name}</h3>"#
         ),
     );
     if accounts.is_empty() {
@@ -57,10 +60,13 @@ fn tenant(
         }
         html.push_str("</ul>");
     }
+    let named = format!(r#"data-action="sign-out-tenant" data-tenant="{name}""#);
     add(
         html,
         format_args!(
-            r#"<form method="post" action="/sign-out-tenant" data-action="sign-out-tenant" data-tenant="{name}"><input type="hidden" name="tenant" value="{name}"><button class="ends">Sign out all of {name}</button></form></section>"#
+            r#"<form method="post" action="/sign-out-tenant" {named}>
+<input type="hidden" name="tenant" value="{name}">
+<button class="ends">Sign out all of {name}</button></form></section>"#
         ),
     );
 }
@@ -70,14 +76,19 @@ fn ledger(html: &mut String, ledger: &Ledger) {
     add(
         html,
         format_args!(
-            r#"<dl id="ledger" data-position="{position}" data-bytes="{bytes}"><div><dt>Records in the ledger</dt><dd>{position}</dd></div><div><dt>Its size, with room kept for {reserve} more</dt><dd>{}</dd></div><div><dt>The store is open since</dt><dd><time id="opened" datetime="{}">{}</time></dd></div></dl>"#,
+            r#"<dl id="ledger" data-position="{position}" data-bytes="{bytes}"><div>
+<dt>Records in the ledger</dt><dd>{position}</dd></div><div>
+<dt>Its size, with room kept for {reserve} more</dt><dd>{}</dd></div><div>
+<dt>The store is open since</dt><dd><time id="opened" datetime="{}">{}</time></dd></div></dl>"#,
             kib(*bytes),
             moment(*opened_at),
             clock(*opened_at),
         ),
     );
     html.push_str(
-        r#"<p id="first-record">A process's first record is its opening: it comes with the first sign-in, and signs nobody out. Then each sign-out adds a record for each name that it ends: account, session, subject.</p>"#,
+        r#"<p id="first-record">A process's first record is its opening: it comes with the first
+sign-in, and signs nobody out. Then each sign-out adds a record for each name that it ends: account,
+session, subject.</p>"#,
     );
 }
 
@@ -88,7 +99,8 @@ fn sign_in(html: &mut String, sign_in: &SignIn, now: SystemTime) {
     add(
         html,
         format_args!(
-            r#"<li data-sign-in="{id}"{}><p>Sign-in <code>{short}</code>, since {}{mine}</p><ul class="tokens">"#,
+            r#"<li data-sign-in="{id}"{}><p>Sign-in <code>{short}</code>, since {}{mine}</p>
+<ul class="tokens">"#,
             if *is_mine { " data-mine" } else { "" },
             clock(*since),
         ),
@@ -104,7 +116,8 @@ fn sign_in(html: &mut String, sign_in: &SignIn, now: SystemTime) {
         add(
             html,
             format_args!(
-                r#"<li data-token="access"{expired}>access token <time datetime="{}">{state}</time></li>"#,
+                r#"<li data-token="access"{expired}>access token <time datetime="{}">{state}</time>
+</li>"#,
                 moment(*expires_at)
             ),
         );

@@ -8,7 +8,8 @@ pub(super) fn button(html: &mut String, id: &str, action: &str, text: &str, clas
     add(
         html,
         format_args!(
-            r#"<form method="post" action="{action}"><button id="{id}" class="{class}">{text}</button></form>"#
+            r#"<form method="post" action="{action}">
+<button id="{id}" class="{class}">{text}</button></form>"#
         ),
     );
 }

@@ -1,5 +1,5 @@
-//! **Demonstration.** The page: who is signed in, what the store holds, what came and ended it, what
-//! became of it in an ordinary cache; and everything to be tried.
+//! **Demonstration.** The page: who is signed in, what the store holds, what came and ended it,
+//! what became of it in an ordinary cache; and everything to be tried.
 //!
 //! It works without JavaScript: every action is a form. `live.js` only shows changes as they come.
 
@@ -95,8 +95,8 @@ impl Board {
         Ok(())
     }
 
-    /// The store was opened: whom the ordinary cache has read from its file is not back, if they are
-    /// signed in.
+    /// The store was opened: whom the ordinary cache has read from its file is not back, if they
+    /// are signed in.
     pub(crate) async fn opened(&self, app: &App) -> Result<(), Fault> {
         let Some(ordinary) = &self.ordinary else { return Ok(()) };
         let live = view::sign_ins(app).await?;

@@ -1,4 +1,5 @@
-//! **Demonstration.** Slow refreshes: the provider has issued new tokens, and its answer is on its way while the user signs out.
+//! **Demonstration.** Slow refreshes: the provider has issued new tokens, and its answer is on its
+//! way while the user signs out.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};

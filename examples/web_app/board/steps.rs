@@ -60,7 +60,9 @@ fn sign_in(
     } else {
         html.push_str(
             r#"<p>Be Ada, for example: the provider asks for no password.</p><p class="actions">
-<a id="sign-in" class="button" href="/login">Sign in</a> <a id="sign-in-another" class="button quiet" href="/login?as=another">Sign in as somebody else</a></p>"#,
+<a id="sign-in" class="button" href="/login">Sign in</a>
+<a id="sign-in-another" class="button quiet" href="/login?as=another">Sign in as somebody else</a>
+</p>"#,
         );
     }
     let answer = answer.filter(|_| me.is_some()).map(escaped).unwrap_or_default();
@@ -68,7 +70,8 @@ fn sign_in(
     add(
         html,
         format_args!(
-            r#"<p class="answer"{empty}>The API says: <output id="api-answer">{answer}</output></p></li>"#
+            r#"<p class="answer"{empty}>The API says: <output id="api-answer">{answer}</output></p>
+</li>"#
         ),
     );
 }
@@ -146,15 +149,18 @@ fn kill(html: &mut String, board: &Board) {
         add(
             html,
             format_args!(
-                r#"This is process {process}. Kill it after a sign-out: a supervisor starts the next one.</p><div class="actions">
-<form method="post" action="/kill"><input type="hidden" name="token" value="{token}"><button id="kill" class="ends"><code>kill -9</code></button></form>"#
+                r#"This is process {process}. Kill it after a sign-out: a supervisor starts the next
+one.</p><div class="actions">
+<form method="post" action="/kill"><input type="hidden" name="token" value="{token}">
+<button id="kill" class="ends"><code>kill -9</code></button></form>"#
             ),
         );
     } else {
         add(
             html,
             format_args!(
-                r#"This is process {process}, without a supervisor that could start the next one: it cannot be killed from here.</p><div class="actions">"#
+                r#"This is process {process}, without a supervisor that could start the next one: it
+cannot be killed from here.</p><div class="actions">"#
             ),
         );
     }

@@ -1,5 +1,5 @@
-//! **Demonstration.** How far somebody has come with the three steps, and which users were seen. It is
-//! in a file, so that it outlives a kill.
+//! **Demonstration.** How far somebody has come with the three steps, and which users were seen. It
+//! is in a file, so that it outlives a kill.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,4 +1,5 @@
-//! **Demonstration.** What the store holds, as its public interface tells it: that a token is there, and until when. Never the token.
+//! **Demonstration.** What the store holds, as its public interface tells it: that a token is
+//! there, and until when. Never the token.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;

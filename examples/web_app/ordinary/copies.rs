@@ -32,7 +32,10 @@ pub(crate) const COPIES: [Copy; 4] = [
              looked for again.",
         source: Source {
             name: "MSAL.NET, issue 2063",
-            url: "https://github.com/AzureAD/microsoft-authentication-library-for-dotnet/issues/2063",
+            url: concat!(
+                "https://github.com/AzureAD/",
+                "microsoft-authentication-library-for-dotnet/issues/2063"
+            ),
         },
         better: "MSAL Node looks for the account first, within one process.",
     },

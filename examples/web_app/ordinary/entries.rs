@@ -1,5 +1,5 @@
-//! **Demonstration.** The entries of the cache: a map from text to token, as in the caches of the MSAL
-//! libraries.
+//! **Demonstration.** The entries of the cache: a map from text to token, as in the caches of the
+//! MSAL libraries.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, SystemTime};
@@ -64,8 +64,8 @@ impl Entries {
         Some(Got { access, refresh: refresh.map(|entry| entry.secret) })
     }
 
-    /// Looks at every entry of every user: no key begins with what is asked for. (The MSAL libraries
-    /// for Java, Python and Node remove an account so.)
+    /// Looks at every entry of every user: no key begins with what is asked for. (The MSAL
+    /// libraries for Java, Python and Node remove an account so.)
     pub(super) fn remove(&mut self, is_theirs: impl Fn(&Who) -> bool) {
         self.0.retain(|_, entry| !is_theirs(&entry.who));
     }

@@ -1,4 +1,5 @@
-//! **Demonstration.** An ordinary token cache, beside the store: in memory, written behind to a file.
+//! **Demonstration.** An ordinary token cache, beside the store: in memory, written behind to a
+//! file.
 //!
 //! It does what public samples and libraries do, each named where it is done, so that the page can
 //! show what becomes of a sign-out there. It knows nothing of the store, and nothing of signals. An

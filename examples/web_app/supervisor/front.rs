@@ -1,5 +1,5 @@
-//! **Demonstration.** The app's address, which outlives the app's processes: each connection is passed
-//! on to the process that serves, or waits for the next one.
+//! **Demonstration.** The app's address, which outlives the app's processes: each connection is
+//! passed on to the process that serves, or waits for the next one.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;

@@ -1,11 +1,11 @@
 //! **Demonstration.** The app in a process of its own, which the page can have killed.
 //!
 //! This process keeps the app's address, its provider, the other app and the API. It starts its
-//! program once more for the app, passes connections on to that, and starts it again when it dies by
-//! a signal, whoever sent it. So a `kill -9` of the app is a real one, and a browser only waits.
+//! program once more for the app, passes connections on to that, and starts it again when it dies
+//! by a signal, whoever sent it. So a `kill -9` of the app is a real one, and a browser only waits.
 //!
-//! The child's standard input brings what it has to know, and ends when it is to end. On its standard
-//! output it says where it serves, and that it asks to be killed.
+//! The child's standard input brings what it has to know, and ends when it is to end. On its
+//! standard output it says where it serves, and that it asks to be killed.
 
 mod child;
 mod front;
