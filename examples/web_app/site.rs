@@ -1,30 +1,49 @@
-//! **Demonstration.** The app behind its address: the same while the store behind it is closed and opened again.
+//! **Demonstration.** The app behind its address: the same while the store behind it is closed and
+//! opened again.
 //!
-//! A real app is restarted by whoever deploys it. Here it is done within the process, so that it can be tried from the page.
+//! A real app is restarted by whoever deploys it. Here it is done within the process, so that it
+//! can be tried from the page.
 
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse as _, Redirect, Response};
-use oubliette::AsyncTokenStore;
+use oubliette::{AsyncTokenStore, ClientId, Scopes, openid};
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::{RwLock, oneshot};
 use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
 
-use super::Fault;
 use super::app::config::Config;
 use super::app::failure::Failure;
 use super::app::{headers, setup};
 use super::board::{self, Board};
+use super::{Fault, Outside, Tenant, Urls};
+
+/// What the app has to know, also if it is a process of its own.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Told {
+    pub(crate) folder: PathBuf,
+    pub(crate) urls: Urls,
+    /// What the app is at its provider.
+    pub(crate) registration: Outside,
+    /// Whether the provider is ours.
+    pub(crate) is_ours: bool,
+    pub(crate) slow_refresh: Duration,
+    pub(crate) write_every: Duration,
+}
 
 pub(crate) struct Site {
     config: Arc<Config>,
     board: Arc<Board>,
-    /// Each request holds it for reading until it has its answer; who closes the store, for writing.
+    /// Each request holds it for reading until it has its answer; who closes the store, for
+    /// writing.
     up: RwLock<Option<Up>>,
 }
 
@@ -48,7 +67,8 @@ impl Serving {
 }
 
 impl Site {
-    pub(crate) async fn open(config: Arc<Config>, board: Arc<Board>) -> Result<Arc<Self>, Fault> {
+    pub(crate) async fn open(told: &Told, board: Arc<Board>) -> Result<Arc<Self>, Fault> {
+        let config = Arc::new(config(told)?);
         let up = Up::open(&config, &board).await?;
         Ok(Arc::new(Self { config, board, up: RwLock::new(Some(up)) }))
     }
@@ -56,6 +76,7 @@ impl Site {
     pub(crate) fn serve(self: Arc<Self>, listener: TcpListener) -> Serving {
         let (end, ended) = oneshot::channel::<()>();
         let router = Router::new().fallback(answer).with_state(self);
+        let router = router.into_make_service_with_connect_info::<SocketAddr>();
         let serve = axum::serve(listener, router).with_graceful_shutdown(async { _ = ended.await });
         let task = tokio::spawn(async move {
             if let Err(error) = serve.await {
@@ -82,6 +103,7 @@ impl Site {
         if let Some(up) = up.take() {
             up.open.close().await?;
         }
+        self.board.restart()?;
         *up = Some(Up::open(&self.config, &self.board).await?);
         Ok(())
     }
@@ -89,6 +111,7 @@ impl Site {
     pub(crate) async fn close(&self) -> Result<(), Fault> {
         let up = self.up.write().await.take();
         self.board.refreshes.are_done().await;
+        self.board.close()?;
         match up {
             Some(up) => up.open.close().await,
             None => Ok(()),
@@ -109,6 +132,7 @@ impl Site {
 impl Up {
     async fn open(config: &Arc<Config>, board: &Arc<Board>) -> Result<Self, Fault> {
         let open = setup::open(config.clone()).await?;
+        board.opened(&open.app).await?;
         let router = open.app.router(board::pages(&open.app, board));
         Ok(Self { open, router })
     }
@@ -121,20 +145,63 @@ async fn answer(State(site): State<Arc<Site>>, request: Request) -> Response {
         return site.restart_from_page(&parts.headers).await;
     }
     let is_sign_out = path == "/sign-out" || path.starts_with("/logout/");
+    let is_login = path == "/callback";
     let up = site.up.read().await;
     let Some(up) = &*up else {
         return Failure::from("the store could not be opened again").into_response();
     };
     let router = if is_sign_out {
-        // A router of its own for this one request, to know how long it took until the sign-out was on the disk.
+        // A router of its own for this one request, to know how long it took until the sign-out was
+        // on the disk.
         let (board, began) = (site.board.clone(), Instant::now());
         let app = up.open.app.clone().after_sign_out(move |signed_out| {
-            board.events.told(&signed_out, began.elapsed());
+            board.told(&signed_out, began.elapsed());
             async { Ok(()) }
         });
         app.router(board::pages(&app, &site.board))
     } else {
         up.router.clone()
     };
-    router.oneshot(request).await.into_response()
+    let response = router.oneshot(request).await.into_response();
+    if is_login && let Err(error) = site.board.mirror(&up.open.app).await {
+        return Failure::from(error).into_response();
+    }
+    response
+}
+
+fn config(told: &Told) -> Result<Config, Fault> {
+    let Told { folder, urls, registration, .. } = told;
+    let provider = openid::Provider::generic(&registration.issuer)?;
+    Ok(Config {
+        public_url: urls.app.clone(),
+        folder: folder.join("tokens"),
+        key_file: key_file(folder)?,
+        provider: match &registration.tenant {
+            Tenant::Claim(name) => provider.tenant_claim(name),
+            Tenant::Issuer => provider,
+        },
+        issuer: registration.issuer.clone(),
+        client: ClientId::new(registration.client_id.clone())?,
+        client_secret: registration.client_secret.clone(),
+        algorithms: registration.algorithms.clone(),
+        without_expiry_for: registration.without_expiry_for,
+        scopes: Scopes::parse(&registration.scopes)?,
+        api_url: urls.api.clone(),
+    })
+}
+
+/// A key beside what it seals protects nothing: it is good enough to be shown.
+fn key_file(folder: &Path) -> Result<PathBuf, Fault> {
+    let file = folder.join("key");
+    if !file.exists() {
+        std::fs::create_dir_all(folder)?;
+        // Whole or not at all, also if we are killed here.
+        let unfinished = folder.join("key.new");
+        std::fs::write(&unfinished, "")?;
+        #[cfg(unix)]
+        std::fs::set_permissions(&unfinished, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+        std::fs::write(&unfinished, format!("hex:{}", board::random()?))?;
+        std::fs::rename(unfinished, &file)?;
+    }
+    Ok(file)
 }

@@ -170,6 +170,18 @@ impl Browser {
     }
 }
 
+impl Page {
+    /// What the app's page says of a user (`ada fabrikam`): in the store, and in the ordinary cache.
+    pub(crate) fn sides(&self, who: &str) -> [String; 2] {
+        let user = self.text.split_once(&format!(r#"<li data-compared="{who}""#));
+        let user = user.unwrap_or_else(|| panic!("nothing of {who}: {}", self.text)).1;
+        ["store", "ordinary"].map(|side| {
+            let (_, side) = user.split_once(&format!(r#"data-side="{side}""#)).unwrap();
+            attribute(side, "data-state").unwrap()
+        })
+    }
+}
+
 /// Of the first tag.
 pub(crate) fn attribute(tag: &str, name: &str) -> Option<String> {
     let tag = tag.split('>').next()?;

@@ -1,4 +1,5 @@
-//! **Demonstration.** The sign-outs that came: by which signal, in which scope, and how long it took until they were on the disk.
+//! **Demonstration.** The sign-outs that came: by which signal, in which scope, and how long it
+//! took until they were on the disk.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};

@@ -14,8 +14,8 @@ function nameOf(node) {
     if (node.classList.contains("gone")) {
         return "gone";
     }
-    const { signIn, account, token, tenant, event } = node.dataset;
-    return [node.nodeName, node.id, signIn, account, token, tenant, event].join("|");
+    const { signIn, account, token, tenant, event, step, compared, side } = node.dataset;
+    return [node.nodeName, node.id, signIn, account, token, tenant, event, step, compared, side].join("|");
 }
 
 /** Makes the children of `old` those of `fresh`. */

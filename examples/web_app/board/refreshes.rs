@@ -1,14 +1,17 @@
-//! **Demonstration.** Slow refreshes: the provider has issued new tokens, and its answer is on its way while the user signs out.
+//! **Demonstration.** Slow refreshes: the provider has issued new tokens, and its answer is on its
+//! way while the user signs out.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use oubliette::{AccessRequest, AcquireError, AsyncSignIn};
+use oubliette::{AccessRequest, AcquireError, AsyncSignIn, Grant, RefreshError, Tokens};
 use tokio::sync::watch;
 
-use super::super::app::calls;
+use super::super::app::{App, calls};
+use super::super::ordinary::Got;
+use super::super::ordinary::calls::got;
 use super::Shown;
-use super::view::name_of;
+use super::view::{name_of, who_of};
 
 /// So many are shown.
 const MOST: usize = 10;
@@ -73,14 +76,33 @@ pub(super) fn begin(shown: Shown, live: AsyncSignIn) {
 async fn refresh(Shown { app, board, .. }: &Shown, live: &AsyncSignIn) -> &'static str {
     let request = AccessRequest::new(calls::wanted(app)).force_refresh();
     let (refresher, held_back) = (app.clone(), board.slow_refresh);
+    let (ordinary, who) = (board.ordinary.clone(), who_of(live));
     let acquired = app.acquirer.acquire_async(live, request, async move |grant| {
-        let tokens = calls::redeem(refresher, grant).await;
+        let (tokens, got) = redeem(&refresher, &grant).await?;
         tokio::time::sleep(held_back).await;
-        tokens
+        if let Some(ordinary) = ordinary {
+            ordinary.refreshed(&who, &got);
+        }
+        Ok::<_, RefreshError>(tokens)
     });
     match acquired.await {
         Ok(_) => "stored",
-        Err(AcquireError::SignedOut) => "signed-out",
+        Err(AcquireError::SignedOut) => {
+            if let Err(error) = board.story.has_refreshed_late() {
+                eprintln!("{error}");
+            }
+            "signed-out"
+        }
         Err(_) => "failed",
     }
+}
+
+/// As [`calls::redeem`]: for the store, and once more for the ordinary cache.
+async fn redeem(app: &App, grant: &Grant) -> Result<(Tokens, Got), RefreshError> {
+    let client = app.oidc.client(app).await.map_err(RefreshError::failed)?;
+    let token = grant.refresh_token().ok_or_else(|| RefreshError::failed("no refresh token"))?;
+    let token = openidconnect::RefreshToken::new(token.secret.expose().to_owned());
+    let request = client.exchange_refresh_token(&token)?.request_async(&app.http);
+    let response = request.await.map_err(RefreshError::from_oauth2)?;
+    Ok((grant.tokens(&response)?, got(&response)))
 }

@@ -1,4 +1,5 @@
-//! **Demonstration.** What the store holds, as its public interface tells it: that a token is there, and until when. Never the token.
+//! **Demonstration.** What the store holds, as its public interface tells it: that a token is
+//! there, and until when. Never the token.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -7,10 +8,11 @@ use oubliette::{AccountId, AsyncSignIn, Page, TenantId};
 
 use super::super::Fault;
 use super::super::app::{App, calls};
+use super::super::ordinary::{Got, Who};
 use super::{Board, hex};
 
 /// More accounts than this are not listed.
-const MOST: usize = 200;
+pub(super) const MOST: usize = 200;
 
 pub(super) struct View {
     /// By tenant, the accounts with sign-ins there; one that is a guest is in several.
@@ -18,6 +20,12 @@ pub(super) struct View {
     pub(super) has_more: bool,
     pub(super) ledger: Ledger,
     pub(super) now: SystemTime,
+}
+
+impl View {
+    pub(super) fn has(&self, Who { user, tenant }: &Who) -> bool {
+        self.tenants.get(tenant).is_some_and(|accounts| accounts.contains_key(user))
+    }
 }
 
 pub(super) struct SignIn {
@@ -77,6 +85,24 @@ async fn sign_in(app: &App, live: &AsyncSignIn, me: Option<&AsyncSignIn>) -> Res
         has_refresh: live.refresh_token(client).await?.is_some(),
         has_id: live.id_token(client).await?.is_some(),
     })
+}
+
+/// The first of all.
+pub(super) async fn sign_ins(app: &App) -> Result<Vec<AsyncSignIn>, Fault> {
+    let accounts = app.store.accounts(Page::first(MOST)).await?.accounts;
+    Ok(accounts.into_iter().flat_map(|it| it.sign_ins).map(AsyncSignIn::from).collect())
+}
+
+/// What the store has for calling the API as this user.
+pub(super) async fn got(app: &App, live: &AsyncSignIn) -> Result<Got, Fault> {
+    let access = live.access_token(&calls::wanted(app).even_if_expired()).await?;
+    let access = access.map(|token| (token.secret.expose().to_owned(), token.expires_at));
+    let refresh = live.refresh_token(&app.config.client).await?;
+    Ok(Got { access, refresh: refresh.map(|token| token.secret.expose().to_owned()) })
+}
+
+pub(super) fn who_of(live: &AsyncSignIn) -> Who {
+    Who { user: name_of(live.account()), tenant: live.tenant().as_str().to_owned() }
 }
 
 /// What the user is called at the provider.

@@ -83,6 +83,10 @@ async fn every_button(kind: Kind) {
     phone.browser.leaves_by("#end-everywhere").await;
     phone.comes().await;
     holds(&["fabrikam max"]).await;
+    phone.sees_sides("jane contoso", ["signed-out", "still-in"]).await;
+    phone.presses("[data-compared='jane contoso'] form button").await;
+    let said = phone.browser.text("[data-compared='jane contoso'] output").await;
+    assert!(said.contains("Hello, Jane."), "{said}");
     told(&all, &[("back-channel", "session")]).await;
 
     // A whole tenant: with the guest who signed in there, and without the one who did elsewhere.
@@ -174,6 +178,8 @@ async fn a_late_refresh_brings_nobody_back() {
     assert!(jane.browser.text("#refreshes > li[data-outcome=stored]").await.contains("Joe"));
     assert_eq!(who(&site.all_show_it(&[&jane, &joe]).await), ["contoso joe"]);
     assert_eq!(jane.is().await, None);
+    jane.sees_sides("jane contoso", ["signed-out", "back"]).await;
+    jane.sees_sides("joe contoso", ["signed-in", "signed-in"]).await;
     site.stop().await;
 }
 

@@ -12,6 +12,9 @@ const SCREENS: [(&str, u32, u32, bool); 2] =
 
 /// Checks this state of a page, and leaves pictures of it under this name.
 pub(crate) async fn look(browser: &Browser, name: &str) {
+    // What is new fades in: half-way it would have too little contrast.
+    let still = json!({"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]});
+    browser.command("Emulation.setEmulatedMedia", still).await;
     for (screen, width, height, mobile) in SCREENS {
         let metrics =
             json!({"width": width, "height": height, "deviceScaleFactor": 2, "mobile": mobile});

@@ -9,3 +9,4 @@ mod pages;
 mod premises;
 mod shown;
 mod site;
+mod stories;

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use oubliette::ClientId;
+use serde_json::json;
 
 use super::driver::{Browser, Driver, Kind, until};
 use super::shown::{Held, Shown, held};
-use crate::examples::web_app::{Options, Running, start};
+use crate::examples::web_app::{Options, Running, Urls, start};
 
 pub(crate) struct Site {
     pub(crate) running: Running,
@@ -27,11 +28,7 @@ impl Site {
 
     /// A browser with the app's page open.
     pub(crate) async fn user(&self, kind: Kind) -> User {
-        let urls = &self.running.urls;
-        let (app, provider) = (urls.app.clone(), urls.provider.clone());
-        let user = User { browser: self.driver.browser(kind).await, kind, app, provider };
-        user.comes().await;
-        user
+        User::at(&self.running.urls, &self.driver, kind).await
     }
 
     pub(crate) async fn held(&self) -> (Held, (u64, u64)) {
@@ -71,6 +68,27 @@ pub(crate) struct User {
 }
 
 impl User {
+    /// In a browser of their own, with the app's page open.
+    pub(crate) async fn at(urls: &Urls, driver: &Driver, kind: Kind) -> Self {
+        let (app, provider) = (urls.app.clone(), urls.provider.clone());
+        let user = Self { browser: driver.browser(kind).await, kind, app, provider };
+        user.comes().await;
+        user
+    }
+
+    /// Waits until the page shows these states of a user (`ada fabrikam`): in the store, and in the
+    /// ordinary cache.
+    pub(crate) async fn sees_sides(&self, who: &str, expected: [&str; 2]) {
+        until(async || {
+            if !self.kind.javascript {
+                self.comes().await;
+            }
+            let sides = self.browser.run(SIDES, json!([who])).await;
+            if sides == json!(expected) { Ok(()) } else { Err(format!("{who}: {sides}")) }
+        })
+        .await;
+    }
+
     /// Opens the app's page.
     pub(crate) async fn comes(&self) {
         self.browser.open(&format!("{}/", self.app)).await;
@@ -160,6 +178,10 @@ impl User {
         self.shown().await.unwrap().me
     }
 }
+
+const SIDES: &str = "
+const sides = document.querySelectorAll(`[data-compared=\"${arguments[0]}\"] [data-side]`);
+return [...sides].map(side => side.dataset.state);";
 
 /// So long that nothing becomes due while a test runs.
 pub(crate) const LONG: Duration = Duration::from_secs(3600);
