@@ -52,14 +52,34 @@ pub(crate) fn tenant(number: usize) -> String {
 }
 
 impl Client {
-    pub(crate) fn new(world: Arc<Soak>, number: usize, user: usize, tenant: usize, chance: Chance) -> Self {
-        Self { world, number, user, tenant, browser: Browser::new(), signed_in: None, served_at: 0, answer: 0, chance }
+    pub(crate) fn new(
+        world: Arc<Soak>,
+        number: usize,
+        user: usize,
+        tenant: usize,
+        chance: Chance,
+    ) -> Self {
+        Self {
+            world,
+            number,
+            user,
+            tenant,
+            browser: Browser::new(),
+            signed_in: None,
+            served_at: 0,
+            answer: 0,
+            chance,
+        }
     }
 
     /// Does one thing. Whether the app was there for it.
     pub(crate) async fn acts(&mut self) -> Result<(), Gone> {
         let Some(sign_in) = self.signed_in else {
-            return if self.chance.one_in(4) { self.tries_an_old_cookie().await } else { self.signs_in().await };
+            return if self.chance.one_in(4) {
+                self.tries_an_old_cookie().await
+            } else {
+                self.signs_in().await
+            };
         };
         match self.chance.below(10_000) {
             0..6500 => self.calls(sign_in).await,
@@ -84,15 +104,23 @@ impl Client {
         let page = self.browser.get(&self.at("/login")).await?;
         let page = self.browser.get(&page.redirects()).await?;
         let issuer = self.world.provider.issuer().to_owned();
-        let (request, who) = (page.hidden("request").unwrap(), format!("{} {}", user(self.user), tenant(self.tenant)));
-        let page = self.browser.post(&format!("{issuer}/sign-in"), &[("request", &request), ("as", &who)]).await?;
+        let (request, who) = (
+            page.hidden("request").unwrap(),
+            format!("{} {}", user(self.user), tenant(self.tenant)),
+        );
+        let page = self
+            .browser
+            .post(&format!("{issuer}/sign-in"), &[("request", &request), ("as", &who)])
+            .await?;
         let began = self.world.oracle.tick();
         let page = self.browser.get(&page.redirects()).await?;
         let returned = self.world.oracle.tick();
-        let sign_in = SignIn { client: self.number, user: self.user, tenant: self.tenant, began, returned };
+        let sign_in =
+            SignIn { client: self.number, user: self.user, tenant: self.tenant, began, returned };
         if page.to.is_none() {
             // A sign-out that came meanwhile counts; one of everybody ends also the sessions of those who are about to sign in.
-            let verdict = self.world.oracle.verdict(&SignIn { began: first, ..sign_in }, first, returned);
+            let verdict =
+                self.world.oracle.verdict(&SignIn { began: first, ..sign_in }, first, returned);
             assert_eq!(verdict, Verdict::Either, "{}: {}", page.status, page.text);
             self.world.count("logins that a sign-out overtook");
             return Ok(());
@@ -122,7 +150,10 @@ impl Client {
             return Ok(());
         }
         let answer = page.content("api-answer").unwrap();
-        match answer.split_once(' ').and_then(|(name, number)| Some((name, number.parse::<u64>().ok()?))) {
+        match answer
+            .split_once(' ')
+            .and_then(|(name, number)| Some((name, number.parse::<u64>().ok()?)))
+        {
             Some((name, number)) => {
                 assert_eq!(name, user(self.user), "somebody else's token");
                 assert!(number > self.answer, "she is signed in, and the API was not called");
@@ -133,7 +164,11 @@ impl Client {
                 // A refresh token was redeemed, and the app killed before it could store the next one: that costs a sign-in.
                 assert!(answer.contains("sign in again"), "{answer}");
                 let deaths = self.world.deaths.load(Ordering::SeqCst);
-                assert!(deaths > self.served_at, "no more tokens for {}, though nobody was killed", user(self.user));
+                assert!(
+                    deaths > self.served_at,
+                    "no more tokens for {}, though nobody was killed",
+                    user(self.user)
+                );
                 self.world.count("refreshes lost with the process");
                 self.signed_in = None;
             }
@@ -198,7 +233,10 @@ impl Client {
         let of_user = world.oracle.asks(Scope::User(self.user));
         let own = world.oracle.asks(Scope::Client(self.number));
         let issuer = world.provider.issuer().to_owned();
-        let page = self.browser.post(&format!("{issuer}/end-session/answer"), &[("answer", "yes")]).await?;
+        let page = self
+            .browser
+            .post(&format!("{issuer}/end-session/answer"), &[("answer", "yes")])
+            .await?;
         let is_told = is_told(&page);
         // A frame ends the session that it names; what else its user has, only if that one was still there.
         let has_fetched = self.fetches_frames(&page).await?;
@@ -249,7 +287,11 @@ impl Client {
             return self.looks(sign_in).await;
         }
         world.oracle.is_done(asked);
-        world.count(if path == "/sign-out-tenant" { "tenants signed out" } else { "everybody signed out" });
+        world.count(if path == "/sign-out-tenant" {
+            "tenants signed out"
+        } else {
+            "everybody signed out"
+        });
         self.looks(sign_in).await
     }
 
@@ -267,7 +309,10 @@ impl Client {
         let page = browser.get(&self.at("/")).await?;
         // If nobody was told that the sign-out is durable, a crash may have undone it.
         if world.oracle.verdict(&sign_in, began, world.oracle.tick()) == Verdict::Refused {
-            assert!(!served(&page, &sign_in), "a cookie from before the sign-out serves {sign_in:?}");
+            assert!(
+                !served(&page, &sign_in),
+                "a cookie from before the sign-out serves {sign_in:?}"
+            );
             world.count("old cookies refused");
         }
         Ok(())
@@ -275,16 +320,25 @@ impl Client {
 
     /// By which channel the provider tells, from now on.
     pub(crate) fn tells(world: &Soak, life: u64) {
-        world.provider.tell([Tell::BackChannel, Tell::FrontChannel, Tell::Both][(life % 3) as usize]);
+        world
+            .provider
+            .tell([Tell::BackChannel, Tell::FrontChannel, Tell::Both][(life % 3) as usize]);
     }
 }
 
 /// Whether the app has answered the provider that it has signed the user out. A refusal would be the worst of all.
 fn is_told(page: &Page) -> bool {
-    let answers = page.text.split(r#"data-channel="back" data-status=""#).skip(1).map(|rest| rest.split('"').next().unwrap());
+    let answers = page
+        .text
+        .split(r#"data-channel="back" data-status=""#)
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap());
     let mut is_told = false;
     for answer in answers {
-        assert!(["200", "no answer"].contains(&answer), "the app answered the provider with {answer}");
+        assert!(
+            ["200", "no answer"].contains(&answer),
+            "the app answered the provider with {answer}"
+        );
         is_told |= answer == "200";
     }
     is_told

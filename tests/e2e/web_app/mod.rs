@@ -28,8 +28,9 @@ impl Site {
     async fn holds(&self) -> Vec<String> {
         let accounts = self.app.store().await.accounts(Page::first(100)).await.unwrap().accounts;
         let sign_ins = accounts.iter().flat_map(|account| &account.sign_ins);
-        let name =
-            |live: &oubliette::LiveSignIn| format!("{} {}", live.account().subject().unwrap().sub(), live.tenant().as_str());
+        let name = |live: &oubliette::LiveSignIn| {
+            format!("{} {}", live.account().subject().unwrap().sub(), live.tenant().as_str())
+        };
         let mut names: Vec<_> = sign_ins.map(name).collect();
         names.sort();
         names
@@ -50,10 +51,20 @@ async fn only_its_own_pages_may_act() {
     let own = site.app.urls.app.clone();
     let look_alike = format!("{own}.evil.example");
     let (store, tenant) = (site.app.store().await, "tenant=contoso".to_owned());
-    for action in ["/call-api", "/slow-refresh", "/sign-out", "/sign-out-tenant", "/sign-out-everybody", "/restart", "/call-api-for", "/kill"] {
+    for action in [
+        "/call-api",
+        "/slow-refresh",
+        "/sign-out",
+        "/sign-out-tenant",
+        "/sign-out-everybody",
+        "/restart",
+        "/call-api-for",
+        "/kill",
+    ] {
         for origin in [None, Some("null"), Some(&*look_alike), Some(&*site.app.urls.provider)] {
             let body = Some(("application/x-www-form-urlencoded", tenant.clone()));
-            let page = jane.send(Method::POST, site.at(action).parse().unwrap(), origin, body).await;
+            let page =
+                jane.send(Method::POST, site.at(action).parse().unwrap(), origin, body).await;
             assert_eq!(page.status, StatusCode::BAD_REQUEST, "{action} {origin:?}");
         }
         // Nor by a link.
@@ -73,13 +84,22 @@ async fn each_page_says_what_it_may() {
     let http = Client::new();
     for path in ["/", "/board", "/style.css", "/live.js", "/icon.svg", "/callback", "/nothing"] {
         let answer = http.get(site.at(path)).send().await.unwrap();
-        let header = |name: &str| answer.headers().get(name).map_or("", |value| value.to_str().unwrap());
+        let header =
+            |name: &str| answer.headers().get(name).map_or("", |value| value.to_str().unwrap());
         let policy = header("content-security-policy");
-        for rule in ["default-src 'none'", "script-src 'self';", "style-src 'self';", "frame-ancestors 'none'", "base-uri 'none'"]
-        {
+        for rule in [
+            "default-src 'none'",
+            "script-src 'self';",
+            "style-src 'self';",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+        ] {
             assert!(policy.contains(rule), "{path}: {policy}");
         }
-        assert!(policy.ends_with(&format!("form-action 'self' {}", site.app.urls.provider)), "{path}: {policy}");
+        assert!(
+            policy.ends_with(&format!("form-action 'self' {}", site.app.urls.provider)),
+            "{path}: {policy}"
+        );
         assert!(!policy.contains("unsafe"));
         assert_eq!(header("x-content-type-options"), "nosniff", "{path}");
         assert_eq!(header("referrer-policy"), "same-origin", "{path}");
@@ -89,8 +109,11 @@ async fn each_page_says_what_it_may() {
     let page = http.get(site.at("/")).send().await.unwrap();
     assert_eq!(page.headers()["cache-control"], "no-store");
     // The provider's page shows this one in a frame.
-    let frame =
-        http.get(site.at(&format!("/logout/front-channel?iss={}&sid=none", site.app.urls.provider))).send().await.unwrap();
+    let frame = http
+        .get(site.at(&format!("/logout/front-channel?iss={}&sid=none", site.app.urls.provider)))
+        .send()
+        .await
+        .unwrap();
     let policy = frame.headers()["content-security-policy"].to_str().unwrap();
     assert!(policy.contains(&format!("frame-ancestors {}", site.app.urls.provider)), "{policy}");
     assert!(frame.headers().get("x-frame-options").is_none());
@@ -117,11 +140,16 @@ async fn a_login_takes_the_place_of_the_one_before() {
 async fn names_are_text() {
     let site = Site::open().await;
     let (account, tenant) = (r#"<script>alert("1")</script>"#, r#""><b>&'"#);
-    let sign_in = SignIn::new(AccountId::new("x", account).unwrap(), TenantId::new(tenant).unwrap());
+    let sign_in =
+        SignIn::new(AccountId::new("x", account).unwrap(), TenantId::new(tenant).unwrap());
     site.app.store().await.sign_in(sign_in).await.unwrap();
     let page = Browser::new().open(&site.at("/")).await;
     assert!(!page.text.contains("<script>alert") && !page.text.contains("<b>"), "{}", page.text);
-    assert!(page.text.contains(r#"data-account="&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;""#), "{}", page.text);
+    assert!(
+        page.text.contains(r#"data-account="&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;""#),
+        "{}",
+        page.text
+    );
     assert!(page.text.contains(r#"data-tenant="&quot;&gt;&lt;b&gt;&amp;&#39;""#), "{}", page.text);
 }
 
@@ -141,14 +169,23 @@ async fn it_serves_while_the_provider_is_down() {
         has_other_app: false,
         sign_out_page: None,
     };
-    let app = start(Options { outside: Some(outside), ..Options::new(folder.path()) }).await.unwrap();
+    let app =
+        start(Options { outside: Some(outside), ..Options::new(folder.path()) }).await.unwrap();
     let site = Site { app, _folder: folder };
     let mut browser = Browser::new();
     let page = browser.open(&site.at("/")).await;
-    assert!(page.status.is_success() && page.text.contains(r#"id="sign-in""#) && !page.text.contains(r#"id="other-app""#));
+    assert!(
+        page.status.is_success()
+            && page.text.contains(r#"id="sign-in""#)
+            && !page.text.contains(r#"id="other-app""#)
+    );
     let page = browser.open(&site.at("/login")).await;
     assert_eq!(page.status, StatusCode::INTERNAL_SERVER_ERROR);
-    assert!(page.text.contains("did not work") && !page.text.contains("localhost:9"), "{}", page.text);
+    assert!(
+        page.text.contains("did not work") && !page.text.contains("localhost:9"),
+        "{}",
+        page.text
+    );
     site.app.restart().await.unwrap();
     site.app.stop().await.unwrap();
 }
