@@ -1,6 +1,6 @@
 //! The way in for the fuzz target of discovery documents: see `src/fuzzing.rs`.
 
-use super::discovery::Discovery;
+use crate::logout::keys::discovery::Discovery;
 use crate::openid::Provider;
 
 /// Where a document of this issuer's says that the keys are and where users sign out, if it may say

@@ -83,46 +83,31 @@
 //! - Whether the provider tells at all is up to it: many send once, some not for every way a
 //!   session can end.
 
-mod address;
-mod answer;
-mod back_channel;
-mod budget;
-mod claims;
-mod discovery;
-mod end_session;
-mod form;
-mod front_channel;
+mod channels;
 #[cfg(all(fuzzing, feature = "test-util"))]
 pub(crate) mod fuzzing;
 mod http;
 mod issuer;
-mod issuers;
-mod json;
-mod jws;
-mod key_set;
+mod jose;
 mod keys;
 #[cfg(test)]
 mod once;
-mod profile;
 mod receiver;
-mod recent;
 mod rejected;
-#[cfg(feature = "axum")]
-mod routes;
 mod token;
 
-pub use answer::Answer;
-pub use end_session::{EndSession, Ended};
+#[cfg(feature = "axum")]
+pub use channels::routes::{SignOutRoutes, sign_out_routes};
+pub use channels::rp_initiated::{EndSession, Ended};
 #[cfg(feature = "reqwest")]
 pub use http::ReqwestClient;
 pub use http::{HttpClient, HttpError, HttpFuture};
 pub use issuer::Issuer;
-pub use issuers::Issuers;
-pub use jws::Algorithm;
-pub use key_set::{KeySet, KeysError, MAX_KEY_SET_BYTES};
+pub use issuer::issuers::Issuers;
+pub use jose::jws::Algorithm;
+pub use jose::key_set::{KeySet, KeysError, MAX_KEY_SET_BYTES};
 pub use keys::Keys;
+pub use receiver::answer::Answer;
 pub use receiver::{BoxError, Receiver, SignOutError, Signal, SignedOut};
 pub use rejected::Rejected;
-#[cfg(feature = "axum")]
-pub use routes::{SignOutRoutes, sign_out_routes};
-pub use token::LogoutToken;
+pub use token::logout_token::LogoutToken;

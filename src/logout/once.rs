@@ -22,7 +22,7 @@ mod tests {
 
     use super::*;
     use crate::api::token_store::TokenStore;
-    use crate::logout::profile::LOGOUT_EVENT;
+    use crate::logout::token::profile::LOGOUT_EVENT;
     use crate::logout::{Algorithm, Issuer, Issuers, Keys, Receiver};
     use crate::model::id::{AccountId, ClientId, SessionId, Subject, TenantId};
     use crate::model::sign_in::SignIn;

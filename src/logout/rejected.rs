@@ -52,7 +52,7 @@ pub enum Rejected {
 }
 
 impl Rejected {
-    pub(super) fn claim(claim: &'static str, problem: &'static str) -> Self {
+    pub(crate) fn claim(claim: &'static str, problem: &'static str) -> Self {
         Self::Claim { claim, problem }
     }
 }

@@ -11,20 +11,20 @@ use openidconnect::url::Url;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::super::discovery::Discovery;
-use super::super::http::HttpClient;
-use super::super::jws::{Algorithm, Jws};
-use super::super::key_set::{KeySet, SignedAs};
-use super::super::rejected::Rejected;
 use super::fetch::{Fetch, Problem};
 use super::flight::{Flight, Landing, Room, Seat};
 use super::{Pace, Source};
+use crate::logout::http::HttpClient;
+use crate::logout::jose::jws::{Algorithm, Jws};
+use crate::logout::jose::key_set::{KeySet, SignedAs};
+use crate::logout::keys::discovery::Discovery;
+use crate::logout::rejected::Rejected;
 use crate::observe::{self, Told};
 use crate::openid::Provider;
 
 /// A provider's keys. Clones share them.
 #[derive(Clone)]
-pub(in crate::logout) struct Cache {
+pub(crate) struct Cache {
     pub(super) origin: Origin,
     /// Of a key that a refused token names.
     told: Arc<Told>,
@@ -106,7 +106,7 @@ impl Cache {
     /// # Errors
     /// As [`KeySet::verify`], after one more look at the provider's keys where that can help;
     /// [`Rejected::KeysUnavailable`] if there never were any.
-    pub(in crate::logout) async fn verify(
+    pub(crate) async fn verify(
         &self,
         jws: &Jws,
         algorithms: &[Algorithm],
@@ -144,7 +144,7 @@ impl Cache {
 
     /// Tells of the key that a refused token names, if the provider has published it but it cannot
     /// be used.
-    pub(in crate::logout) fn tell_why_not(
+    pub(crate) fn tell_why_not(
         &self,
         keys: Option<&KeySet>,
         jws: &Jws,
@@ -159,7 +159,7 @@ impl Cache {
 
     /// Where the provider's discovery document has users sign out. `None` if it does not say so, if
     /// there is no such document, or if it cannot be had in the time of one fetch.
-    pub(in crate::logout) async fn end_session_endpoint(&self) -> Option<Url> {
+    pub(crate) async fn end_session_endpoint(&self) -> Option<Url> {
         match &self.origin {
             Origin::Fixed(_) => None,
             Origin::Fetched(shared) => shared.document().await?.end_session_endpoint.clone(),
@@ -168,7 +168,7 @@ impl Cache {
 
     /// Has the keys fetched, if there are none and this is a runtime, and waits for nothing: the
     /// first token then need not wait. At most as often as all fetches.
-    pub(in crate::logout) fn prepare(&self) {
+    pub(crate) fn prepare(&self) {
         if let Origin::Fetched(shared) = &self.origin {
             shared.refresh_if_old();
         }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use openidconnect::url::Url;
 use tokio::time::timeout;
 
-use super::super::discovery::{Discovery, Unusable, address};
-use super::super::http::{HttpClient, HttpError};
-use super::super::key_set::{KeySet, MAX_KEY_SET_BYTES, NoKeys};
 use super::Source;
+use crate::logout::http::{HttpClient, HttpError};
+use crate::logout::jose::key_set::{KeySet, MAX_KEY_SET_BYTES, NoKeys};
+use crate::logout::keys::discovery::{Discovery, Unusable, address};
 use crate::model::error::{Error, Result};
 use crate::openid::Provider;
 

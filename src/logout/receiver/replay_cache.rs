@@ -22,11 +22,11 @@ const MOST: usize = 1024;
 const MOST_WAITING: usize = 32;
 
 /// SHA-256 of what was signed, or asked.
-pub(super) type Digest = [u8; 32];
+pub(crate) type Digest = [u8; 32];
 
 /// How far a sign-out has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mark {
+pub(crate) enum Mark {
     /// Only a part of it can be done as long as this store is open; that is durable.
     Part,
     /// The store's part is durable. What the app has of its own is still there, perhaps.
@@ -36,7 +36,7 @@ pub(super) enum Mark {
 }
 
 #[derive(Default)]
-pub(super) struct Recent(Mutex<Memory>);
+pub(crate) struct Recent(Mutex<Memory>);
 
 #[derive(Default)]
 struct Memory {
@@ -46,13 +46,13 @@ struct Memory {
 }
 
 /// The right to work at something alone, until it is dropped.
-pub(super) struct Alone {
+pub(crate) struct Alone {
     _guard: OwnedMutexGuard<()>,
 }
 
 impl Recent {
     /// Waits until nobody else works at this; `None` if too many wait already.
-    pub(super) async fn alone(&self, what: Digest) -> Option<Alone> {
+    pub(crate) async fn alone(&self, what: Digest) -> Option<Alone> {
         let turn = self.with(|memory| {
             if let Some(turn) = memory.at_work.get(&what).and_then(Weak::upgrade) {
                 return (Arc::strong_count(&turn) <= MOST_WAITING + 1).then_some(turn);
@@ -68,11 +68,11 @@ impl Recent {
         Some(Alone { _guard: turn.lock_owned().await })
     }
 
-    pub(super) fn mark(&self, what: &Digest) -> Option<Mark> {
+    pub(crate) fn mark(&self, what: &Digest) -> Option<Mark> {
         self.with(|memory| memory.marks.get(what).copied())
     }
 
-    pub(super) fn set(&self, what: Digest, mark: Mark) {
+    pub(crate) fn set(&self, what: Digest, mark: Mark) {
         self.with(|memory| {
             if memory.marks.insert(what, mark).is_some() {
                 return;
@@ -86,7 +86,7 @@ impl Recent {
         });
     }
 
-    pub(super) fn forget(&self, what: &Digest) {
+    pub(crate) fn forget(&self, what: &Digest) {
         self.with(|memory| {
             if memory.marks.remove(what).is_some() {
                 memory.order.retain(|one| one != what);

@@ -1,13 +1,13 @@
 //! The kinds of token that are told apart, and what each must and must not have.
 
-use super::claims::Claims;
-use super::json::Members;
-use super::jws::Header;
-use super::rejected::Rejected;
+use crate::logout::jose::claims::Claims;
+use crate::logout::jose::jws::Header;
+use crate::logout::jose::unique_object::Members;
+use crate::logout::rejected::Rejected;
 
 /// Whether a claim may be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Presence {
+pub(crate) enum Presence {
     Required,
     Optional,
     Forbidden,
@@ -16,27 +16,27 @@ pub(super) enum Presence {
 /// A kind of token: what the specifications write in its type and claims, so that no token of one
 /// kind passes as one of another (RFC 8725 §3.12).
 #[derive(Debug)]
-pub(super) struct Profile {
+pub(crate) struct Profile {
     /// The `typ` that says that a token is of this kind.
-    pub(super) own_type: &'static str,
+    pub(crate) own_type: &'static str,
     /// Others that are taken for it; none at all, if this is empty.
-    pub(super) other_types: &'static [&'static str],
-    pub(super) exp: Presence,
-    pub(super) sub: Presence,
-    pub(super) nonce: Presence,
-    pub(super) jti: Presence,
+    pub(crate) other_types: &'static [&'static str],
+    pub(crate) exp: Presence,
+    pub(crate) sub: Presence,
+    pub(crate) nonce: Presence,
+    pub(crate) jti: Presence,
     /// Whether a token must say whose it is by `sub` or `sid`.
-    pub(super) is_user_required: bool,
+    pub(crate) is_user_required: bool,
     /// What must have happened; anything, if this is none.
-    pub(super) event: Option<&'static str>,
+    pub(crate) event: Option<&'static str>,
 }
 
 /// The event of a logout token (OpenID Connect Back-Channel Logout 1.0 §2.4).
-pub(super) const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
+pub(crate) const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
 /// Logout tokens (OpenID Connect Back-Channel Logout 1.0 §2.4, §2.6). An ID token differs by its
 /// `nonce`, or at least by having no such event.
-pub(super) const LOGOUT: Profile = Profile {
+pub(crate) const LOGOUT: Profile = Profile {
     own_type: "logout+jwt",
     // "Requiring explicitly typed Logout Tokens will break most existing deployments" (§2.4). Old
     // IdentityServers write that of an access token.
@@ -54,7 +54,7 @@ pub(super) const LOGOUT: Profile = Profile {
 
 impl Profile {
     /// Whether the header's type is of this kind; `strictly` by its own name alone.
-    pub(super) fn check_type(&self, header: &Header, strictly: bool) -> Result<(), Rejected> {
+    pub(crate) fn check_type(&self, header: &Header, strictly: bool) -> Result<(), Rejected> {
         let is_own_required = strictly || self.other_types.is_empty();
         let is_right = match header.typ.as_deref() {
             None => !is_own_required,
@@ -74,7 +74,7 @@ impl Profile {
     }
 
     /// Whether what must be there is, and what must not is not.
-    pub(super) fn check_claims(
+    pub(crate) fn check_claims(
         &self,
         claims: &Claims,
         members: &Members<'_>,
@@ -108,8 +108,8 @@ mod tests {
     use base64ct::{Base64UrlUnpadded, Encoding};
     use serde_json::{Value, json};
 
-    use super::super::token::Unverified;
     use super::*;
+    use crate::logout::token::logout_token::Unverified;
 
     /// Security event tokens (RFC 8417, OpenID Shared Signals Framework 1.0 §4.1): nearly the
     /// opposite of logout tokens.

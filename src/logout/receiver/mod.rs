@@ -1,6 +1,10 @@
 //! Carries sign-outs out: the store first, durably, then what the app has of its own, then the
 //! answer.
 
+pub(crate) mod answer;
+mod record_quota;
+pub(crate) mod replay_cache;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -10,11 +14,11 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::budget::Budget;
-use super::issuers::Issuers;
-use super::recent::{Alone, Digest, Mark, Recent};
-use super::rejected::Rejected;
 use crate::asynchronous::AsyncTokenStore;
+use crate::logout::issuer::issuers::Issuers;
+use crate::logout::receiver::record_quota::Budget;
+use crate::logout::receiver::replay_cache::{Alone, Digest, Mark, Recent};
+use crate::logout::rejected::Rejected;
 use crate::model::error::Error;
 use crate::model::id::{AccountId, SessionId, Subject};
 use crate::model::sign_out::{Receipt, SignOut};
@@ -34,7 +38,7 @@ const MOST_UNSEEN: usize = 1000;
 
 /// Takes the sign-outs that providers tell of, checks them, and carries them out. Clones share it.
 ///
-/// It is for any web framework: give it what came, send what it [answers](super::Answer). With
+/// It is for any web framework: give it what came, send what it [answers](crate::logout::Answer). With
 /// axum, [`sign_out_routes`](crate::logout::sign_out_routes) does that.
 ///
 /// A sign-out goes on to its end though the sender hangs up (providers wait for two seconds or so).
@@ -45,8 +49,8 @@ const MOST_UNSEEN: usize = 1000;
 #[derive(Clone)]
 #[must_use]
 pub struct Receiver {
-    pub(super) store: AsyncTokenStore,
-    pub(super) issuers: Issuers,
+    pub(in crate::logout) store: AsyncTokenStore,
+    pub(in crate::logout) issuers: Issuers,
     shared: Arc<Shared>,
     hook: Option<Arc<Hook>>,
     hook_time: Duration,
@@ -107,7 +111,7 @@ pub struct SignedOut {
 }
 
 impl SignedOut {
-    pub(super) fn by(signal: Signal, session: Option<SessionId>, subject: Option<Subject>) -> Self {
+    pub(crate) fn by(signal: Signal, session: Option<SessionId>, subject: Option<Subject>) -> Self {
         Self {
             signal,
             session,
@@ -193,7 +197,7 @@ impl Receiver {
     /// Back-Channel Logout 1.0 §2.7). They are given once: a hook that fails to revoke them has to
     /// remember them. A front-channel request proves nothing that would justify it; for sign-outs
     /// from here there is
-    /// [`EndSession::taking_refresh_tokens`](super::EndSession::taking_refresh_tokens).
+    /// [`EndSession::taking_refresh_tokens`](crate::logout::EndSession::taking_refresh_tokens).
     pub fn taking_refresh_tokens(mut self) -> Self {
         self.takes_refresh_tokens = true;
         self
@@ -215,7 +219,7 @@ impl Receiver {
 
     /// Runs `work` to its end, whatever becomes of who waits for it; `None` if it panicked, or the
     /// runtime was shut down.
-    pub(super) async fn to_the_end<T: Send + 'static>(
+    pub(crate) async fn to_the_end<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Option<T> {
@@ -229,7 +233,7 @@ impl Receiver {
 
     /// Carries a sign-out out, but what of it was done before; the caller makes it a task, and has
     /// the turn.
-    pub(super) async fn carry_out<T>(
+    pub(crate) async fn carry_out<T>(
         &self,
         sign_out: SignOut,
         signed_out: SignedOut,
@@ -272,7 +276,7 @@ impl Receiver {
     }
 
     /// Does the app's part.
-    pub(super) async fn finish(
+    pub(crate) async fn finish(
         &self,
         signed_out: SignedOut,
         known: &Known<'_>,
@@ -287,7 +291,7 @@ impl Receiver {
         }
     }
 
-    pub(super) async fn run_hook(&self, signed_out: SignedOut) -> Result<(), BoxError> {
+    pub(crate) async fn run_hook(&self, signed_out: SignedOut) -> Result<(), BoxError> {
         let Some(hook) = &self.hook else { return Ok(()) };
         match tokio::time::timeout(self.hook_time, hook(signed_out)).await {
             Ok(result) => result,
@@ -297,30 +301,30 @@ impl Receiver {
 
     /// A token, as far as it is known. Who has it, is the only one who works at it; `None` if too
     /// many wait for that.
-    pub(super) async fn token(&self, issuer: usize, digest: Digest) -> Option<Known<'_>> {
+    pub(crate) async fn token(&self, issuer: usize, digest: Digest) -> Option<Known<'_>> {
         let recent = self.shared.tokens.get(issuer).map(|(recent, _)| recent)?;
         Some(Known { recent, digest, _alone: recent.alone(digest).await? })
     }
 
     /// A session that was signed out here, and all is done: its provider is about to tell of it.
-    pub(super) fn remember(&self, session: Digest) {
+    pub(crate) fn remember(&self, session: Digest) {
         self.shared.sessions.set(session, Mark::Whole);
     }
 
     /// A session that the front channel has ended, likewise.
-    pub(super) async fn session(&self, digest: Digest) -> Option<Known<'_>> {
+    pub(crate) async fn session(&self, digest: Digest) -> Option<Known<'_>> {
         let recent = &self.shared.sessions;
         Some(Known { recent, digest, _alone: recent.alone(digest).await? })
     }
 
     /// Takes so many of the records that an issuer may have for sign-outs that find nobody; `false`
     /// if there were none left in this hour.
-    pub(super) fn take(&self, issuer: usize, records: usize) -> bool {
+    pub(crate) fn take(&self, issuer: usize, records: usize) -> bool {
         self.shared.tokens.get(issuer).is_some_and(|(_, budget)| budget.take(records))
     }
 
     /// Waits for a turn in the store.
-    pub(super) async fn turn(&self, channel: Channel) -> Option<OwnedSemaphorePermit> {
+    pub(crate) async fn turn(&self, channel: Channel) -> Option<OwnedSemaphorePermit> {
         let turns = match channel {
             Channel::Back => &self.shared.back,
             Channel::Front => &self.shared.front,
@@ -329,7 +333,7 @@ impl Receiver {
     }
 
     /// Takes one of the sign-outs that are recorded unseen while the engine cannot be read.
-    pub(super) fn take_unseen(&self) -> bool {
+    pub(crate) fn take_unseen(&self) -> bool {
         self.shared.unseen.fetch_add(1, Ordering::Relaxed) < MOST_UNSEEN
     }
 }
@@ -341,19 +345,19 @@ impl fmt::Debug for Receiver {
 }
 
 /// What makes a sign-out known again, for the only one who works at it.
-pub(super) struct Known<'a> {
+pub(crate) struct Known<'a> {
     recent: &'a Recent,
     digest: Digest,
     _alone: Alone,
 }
 
 impl Known<'_> {
-    pub(super) fn mark(&self) -> Option<Mark> {
+    pub(crate) fn mark(&self) -> Option<Mark> {
         self.recent.mark(&self.digest)
     }
 
     /// It has to be done anew.
-    pub(super) fn forget(&self) {
+    pub(crate) fn forget(&self) {
         self.recent.forget(&self.digest);
     }
 
@@ -379,7 +383,7 @@ impl Drop for Running {
 }
 
 /// What became of a callback.
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     Done,
     Repeated,
     Nobody,
@@ -391,7 +395,7 @@ pub(super) enum Outcome {
 
 impl Outcome {
     /// Counts it.
-    pub(super) fn observed(self, channel: Channel) -> Self {
+    pub(crate) fn observed(self, channel: Channel) -> Self {
         let what = match &self {
             Self::Done => Callback::Done,
             Self::Repeated => Callback::Repeated,

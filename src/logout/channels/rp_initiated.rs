@@ -5,14 +5,14 @@ use std::fmt;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 
-use super::address::{Said, address};
-use super::answer::Answer;
-use super::form;
-use super::front_channel::digest;
-use super::issuer::Issuer;
-use super::receiver::{BoxError, Receiver, SignOutError, Signal, SignedOut};
 use crate::asynchronous::AsyncSignIn;
 use crate::crypto::fresh;
+use crate::logout::channels::end_session_url::{Said, address};
+use crate::logout::channels::form;
+use crate::logout::channels::front_channel::digest;
+use crate::logout::issuer::Issuer;
+use crate::logout::receiver::answer::Answer;
+use crate::logout::receiver::{BoxError, Receiver, SignOutError, Signal, SignedOut};
 use crate::model::id::{AccountId, ClientId};
 use crate::model::sign_out::{Receipt, Scope, SessionPolicy, SignOut};
 use crate::model::token::IdToken;

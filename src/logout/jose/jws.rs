@@ -5,11 +5,11 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use openidconnect::core::CoreJwsSigningAlgorithm;
 use sha2::{Digest, Sha256};
 
-use super::json::{Members, WrongType};
-use super::rejected::Rejected;
+use crate::logout::jose::unique_object::{Members, WrongType};
+use crate::logout::rejected::Rejected;
 
 /// The longest token that is read. Real ones have less than 2 KiB.
-pub(super) const MAX_TOKEN_BYTES: usize = 16 * 1024;
+pub(crate) const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 /// How a token is signed (RFC 7518 §3.1, RFC 8037).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,7 +29,7 @@ pub enum Algorithm {
 
 impl Algorithm {
     /// By its name; `none`, symmetric and unknown ones are no algorithms here.
-    pub(super) fn parse(name: &str) -> Option<Self> {
+    pub(crate) fn parse(name: &str) -> Option<Self> {
         Some(match name {
             "RS256" => Self::Rs256,
             "PS256" => Self::Ps256,
@@ -40,7 +40,7 @@ impl Algorithm {
         })
     }
 
-    pub(super) fn as_core(self) -> CoreJwsSigningAlgorithm {
+    pub(crate) fn as_core(self) -> CoreJwsSigningAlgorithm {
         match self {
             Self::Rs256 => CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
             Self::Ps256 => CoreJwsSigningAlgorithm::RsaSsaPssSha256,
@@ -53,14 +53,14 @@ impl Algorithm {
 
 /// What a header says that matters. Keys and addresses of keys in it (`jwk`, `jku`, `x5c`, `x5u`)
 /// do not: keys come from the issuer.
-pub(super) struct Header {
-    pub(super) algorithm: Algorithm,
-    pub(super) typ: Option<String>,
-    pub(super) kid: Option<String>,
+pub(crate) struct Header {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) typ: Option<String>,
+    pub(crate) kid: Option<String>,
 }
 
 /// A token in its parts.
-pub(super) struct Jws {
+pub(crate) struct Jws {
     header: Header,
     payload: Vec<u8>,
     signing_input: Vec<u8>,
@@ -68,7 +68,7 @@ pub(super) struct Jws {
 }
 
 impl Jws {
-    pub(super) fn parse(compact: &str) -> Result<Self, Rejected> {
+    pub(crate) fn parse(compact: &str) -> Result<Self, Rejected> {
         if compact.len() > MAX_TOKEN_BYTES {
             return Err(Rejected::Malformed("the token is too long"));
         }
@@ -90,25 +90,25 @@ impl Jws {
         })
     }
 
-    pub(super) fn header(&self) -> &Header {
+    pub(crate) fn header(&self) -> &Header {
         &self.header
     }
 
-    pub(super) fn payload(&self) -> &[u8] {
+    pub(crate) fn payload(&self) -> &[u8] {
         &self.payload
     }
 
-    pub(super) fn signing_input(&self) -> &[u8] {
+    pub(crate) fn signing_input(&self) -> &[u8] {
         &self.signing_input
     }
 
-    pub(super) fn signature(&self) -> &[u8] {
+    pub(crate) fn signature(&self) -> &[u8] {
         &self.signature
     }
 
     /// Names what was signed. Not the signature: whoever sees one of ECDSA can make another that is
     /// as good.
-    pub(super) fn digest(&self) -> [u8; 32] {
+    pub(crate) fn digest(&self) -> [u8; 32] {
         Sha256::digest(&self.signing_input).into()
     }
 }

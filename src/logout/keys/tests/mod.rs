@@ -18,11 +18,11 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use super::super::http::{HttpClient, HttpError, HttpFuture};
-use super::super::jws::{Algorithm, Jws};
-use super::super::key_set::SignedAs;
-use super::super::rejected::Rejected;
 use super::{Cache, Keys};
+use crate::logout::http::{HttpClient, HttpError, HttpFuture};
+use crate::logout::jose::jws::{Algorithm, Jws};
+use crate::logout::jose::key_set::SignedAs;
+use crate::logout::rejected::Rejected;
 use crate::openid::Provider;
 
 const ISSUER: &str = "https://op.example.com";

@@ -2,21 +2,21 @@
 
 use openidconnect::url::Url;
 
-use super::json::Members;
+use crate::logout::jose::unique_object::Members;
 use crate::openid::Provider;
 
 /// What is used of the document (OpenID Connect Discovery 1.0 §3).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Discovery {
+pub(crate) struct Discovery {
     /// Where the keys are.
-    pub(super) jwks_uri: Url,
+    pub(crate) jwks_uri: Url,
     /// Where users sign out (OpenID Connect RP-Initiated Logout 1.0 §2.1).
-    pub(super) end_session_endpoint: Option<Url>,
+    pub(crate) end_session_endpoint: Option<Url>,
 }
 
 /// Why a document is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Unusable {
+pub(crate) enum Unusable {
     #[error("it is no discovery document")]
     NotADocument,
     /// Whoever serves it may not say what our provider's keys are (§4.3).
@@ -29,7 +29,7 @@ pub(super) enum Unusable {
 
 impl Discovery {
     /// Reads the document that `provider` serves.
-    pub(super) fn parse(json: &[u8], provider: &Provider) -> Result<Self, Unusable> {
+    pub(crate) fn parse(json: &[u8], provider: &Provider) -> Result<Self, Unusable> {
         let document = Members::parse(json).ok_or(Unusable::NotADocument)?;
         let text = |name| document.text(name).ok().flatten().ok_or(Unusable::NotADocument);
         let (issuer, jwks_uri) = (text("issuer")?, text("jwks_uri")?);
@@ -48,7 +48,7 @@ impl Discovery {
 
 /// `url`, if that is where a document may be fetched or a user be sent. Plain HTTP only if it is
 /// taken, and never leaves the machine.
-pub(super) fn address(url: &str, is_plain_taken: bool) -> Option<Url> {
+pub(crate) fn address(url: &str, is_plain_taken: bool) -> Option<Url> {
     let url = Url::parse(url).ok()?;
     let is_safe = match url.scheme() {
         "https" => true,

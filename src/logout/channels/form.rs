@@ -2,17 +2,17 @@
 
 use openidconnect::url::form_urlencoded;
 
-use super::rejected::Rejected;
+use crate::logout::rejected::Rejected;
 
 /// The longest body and the longest query that are looked at, in bytes.
-pub(super) const MAX_BODY: usize = 16 * 1024;
-pub(super) const MAX_QUERY: usize = 4 * 1024;
+pub(crate) const MAX_BODY: usize = 16 * 1024;
+pub(crate) const MAX_QUERY: usize = 4 * 1024;
 
 /// The parameter of this name, if there is one. Others are ignored.
 ///
 /// # Errors
 /// [`Rejected::Malformed`] if it comes more than once: who reads which would be a matter of chance.
-pub(super) fn parameter(form: &[u8], name: &str) -> Result<Option<String>, Rejected> {
+pub(crate) fn parameter(form: &[u8], name: &str) -> Result<Option<String>, Rejected> {
     let mut found =
         form_urlencoded::parse(form).filter(|(key, _)| key == name).map(|(_, value)| value);
     let value = found.next();
@@ -23,7 +23,7 @@ pub(super) fn parameter(form: &[u8], name: &str) -> Result<Option<String>, Rejec
 }
 
 /// Whether a body is a form, by its `Content-Type`. One that does not say what it is, may be.
-pub(super) fn is_form(content_type: Option<&str>) -> bool {
+pub(crate) fn is_form(content_type: Option<&str>) -> bool {
     let essence = content_type.and_then(|value| value.split(';').next()).map(str::trim);
     essence.is_none_or(|essence| essence.eq_ignore_ascii_case("application/x-www-form-urlencoded"))
 }

@@ -1,6 +1,7 @@
 //! Where a provider's keys come from: given, or fetched and cached.
 
 mod cache;
+pub(crate) mod discovery;
 mod fetch;
 mod flight;
 #[cfg(test)]
@@ -12,12 +13,12 @@ use std::time::Duration;
 
 use openidconnect::url::Url;
 
-use super::http::HttpClient;
-use super::key_set::{KeySet, KeysError};
+use crate::logout::http::HttpClient;
+use crate::logout::jose::key_set::{KeySet, KeysError};
 use crate::model::error::Result;
 use crate::openid::Provider;
 
-pub(super) use cache::Cache;
+pub(crate) use cache::Cache;
 use fetch::given;
 
 /// Where the keys come from that a provider signs with: given once, or fetched when they are
@@ -55,7 +56,7 @@ use fetch::given;
 /// - A fetch takes at most 5 s ([`give_up_after`](Self::give_up_after)) and 256 KiB a document. It
 ///   runs in a task of its own, and comes to its end though whoever asked hangs up.
 ///
-/// Each [`Issuer`](super::Issuer) has keys of its own, which its clones share. Two that are made
+/// Each [`Issuer`](crate::logout::Issuer) has keys of its own, which its clones share. Two that are made
 /// with the same `Keys` share only the HTTP client, so that no provider can sign for another.
 ///
 /// Fetching needs a tokio runtime with its clock and its sockets (`enable_all`).
@@ -135,7 +136,7 @@ impl Keys {
     /// # Ok(()) }
     /// ```
     ///
-    /// (Against names that lead to inside addresses, give [`ReqwestClient`](super::ReqwestClient) a
+    /// (Against names that lead to inside addresses, give [`ReqwestClient`](crate::logout::ReqwestClient) a
     /// client with a resolver or a proxy that knows them.)
     pub fn discovered(http: impl HttpClient) -> Self {
         Self::fetched_from(Source::Discovered, http)
@@ -178,7 +179,7 @@ impl Keys {
     }
 
     /// A provider's keys from here: nothing that is fetched for it counts for another.
-    pub(super) fn cache(&self, provider: &Provider) -> Cache {
+    pub(crate) fn cache(&self, provider: &Provider) -> Cache {
         match &self.0 {
             Origin::Fixed(keys) => Cache::fixed(keys.clone()),
             Origin::Fetched(http, source, pace) => {

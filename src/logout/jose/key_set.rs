@@ -8,9 +8,9 @@ use openidconnect::core::{CoreJsonCurveType, CoreJsonWebKey};
 use openidconnect::{JsonWebKey, JsonWebKeyId, SignatureVerificationError};
 use serde_json::value::RawValue;
 
-use super::json::Members;
-use super::jws::{Algorithm, Jws};
-use super::rejected::Rejected;
+use crate::logout::jose::jws::{Algorithm, Jws};
+use crate::logout::jose::unique_object::Members;
+use crate::logout::rejected::Rejected;
 use crate::openid::is_issued_by;
 
 /// The longest set of keys that is read. Large ones, with certificates, have about 30 KiB.
@@ -32,7 +32,7 @@ const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 /// Only keys that can check a signature here are kept, the first 64: RSA of 2048 to 4096 bits,
 /// P-256, P-384, Ed25519. Others are passed over, as are those for encryption, symmetric ones, and
 /// those that are not well formed. A key that names its `alg` serves that one alone. One that does
-/// not serves the first of the issuer's [algorithms](super::Issuer::algorithms) that it can. A key
+/// not serves the first of the issuer's [algorithms](crate::logout::Issuer::algorithms) that it can. A key
 /// that names an issuer of Entra's in its member `issuer`, as Entra's own do, serves the tokens of
 /// that one alone.
 ///
@@ -81,7 +81,7 @@ impl KeySet {
     }
 
     /// As [`parse`](Self::parse), and says of which keys why they cannot be used.
-    pub(super) fn read(jwks: &[u8]) -> Result<Self, NoKeys> {
+    pub(crate) fn read(jwks: &[u8]) -> Result<Self, NoKeys> {
         if jwks.len() > MAX_KEY_SET_BYTES {
             return Err(KeysError::TooLarge.into());
         }
@@ -121,7 +121,7 @@ impl KeySet {
     /// names none, any that can have. (A provider with several keys must name one, OpenID Connect
     /// Core 1.0 §10.1; but it is no reason to refuse what it has signed.) `UnknownKey` if there is
     /// no such key.
-    pub(super) fn verify(
+    pub(crate) fn verify(
         &self,
         jws: &Jws,
         algorithms: &[Algorithm],
@@ -154,7 +154,7 @@ impl KeySet {
 
     /// Why the key that a token names is of no use for it, though it is in the document. `None` if
     /// it is of use, or is not there.
-    pub(super) fn why_not(
+    pub(crate) fn why_not(
         &self,
         jws: &Jws,
         algorithms: &[Algorithm],
@@ -182,7 +182,7 @@ impl fmt::Debug for KeySet {
 
 /// A key of the document that cannot be used.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Unusable {
+pub(crate) struct Unusable {
     kid: String,
     why: &'static str,
 }
@@ -203,7 +203,7 @@ impl fmt::Display for Unusable {
 
 /// Why a document gives no keys, and which of them cannot be used.
 #[derive(Debug)]
-pub(super) struct NoKeys {
+pub(crate) struct NoKeys {
     error: KeysError,
     unusable: Vec<Unusable>,
 }
@@ -222,10 +222,10 @@ impl fmt::Display for NoKeys {
 }
 
 /// In whose name a token is signed.
-pub(super) struct SignedAs<'a> {
+pub(crate) struct SignedAs<'a> {
     /// The issuer, by each of its names.
-    pub(super) names: Vec<String>,
-    pub(super) tid: Option<&'a str>,
+    pub(crate) names: Vec<String>,
+    pub(crate) tid: Option<&'a str>,
 }
 
 /// A key that can be used.

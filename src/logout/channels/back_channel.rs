@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use super::answer::Answer;
-use super::form;
-use super::issuers::Meant;
-use super::profile::LOGOUT;
-use super::receiver::{Outcome, Receiver, Signal, SignedOut};
-use super::rejected::Rejected;
-use super::token::{LogoutToken, Unverified};
+use crate::logout::channels::form;
+use crate::logout::issuer::issuers::Meant;
+use crate::logout::receiver::answer::Answer;
+use crate::logout::receiver::{Outcome, Receiver, Signal, SignedOut};
+use crate::logout::rejected::Rejected;
+use crate::logout::token::logout_token::{LogoutToken, Unverified};
+use crate::logout::token::profile::LOGOUT;
 use crate::model::sign_out::SessionPolicy;
 use crate::observe::Channel;
 
@@ -19,7 +19,7 @@ const LONGEST_ON_ITS_WAY: Duration = Duration::from_secs(3600);
 
 impl Receiver {
     /// Answers a `POST` to the back-channel logout URI: with 200 once the sign-out is durable (or
-    /// was already), else with 400 and a JSON body. `route` is the [name](super::Issuer::named) of
+    /// was already), else with 400 and a JSON body. `route` is the [name](crate::logout::Issuer::named) of
     /// the issuer whose own URI it is, or `None` for the one of all.
     ///
     /// Read no more than 16 KiB of a body: longer ones are refused. (Requests of other methods get
@@ -27,10 +27,10 @@ impl Receiver {
     ///
     /// # What ends
     /// Sign-ins that were made before the token (by its `iat`, and what the [clocks may differ
-    /// by](super::Issuer::skew)), and all their tokens, offline ones too: of the subject if there
+    /// by](crate::logout::Issuer::skew)), and all their tokens, offline ones too: of the subject if there
     /// is only `sub`; of the session if there is only `sid`; of both in one stroke if there are
     /// both; and in each case the whole accounts, unless the
-    /// [policy](super::Issuer::session_policy) says otherwise: with
+    /// [policy](crate::logout::Issuer::session_policy) says otherwise: with
     /// [`OnlySession`](crate::SessionPolicy::OnlySession) the session alone, if there is one. The
     /// specification would have refresh tokens with `offline_access` live on at the provider; what
     /// an app may do with them there is not for this store to know. Here they go: nobody is called
@@ -87,7 +87,7 @@ impl Receiver {
         // Too many send the same at the same time.
         let Some(known) = self.token(issuer, token.digest()).await else { return Outcome::Failed };
         let turn = self.turn(Channel::Back).await;
-        let policy = self.issuers.get(issuer).and_then(super::Issuer::policy);
+        let policy = self.issuers.get(issuer).and_then(crate::logout::Issuer::policy);
         let sign_out = token.sign_out(policy.unwrap_or(self.store.blocking().session_policy()));
         let signed_out =
             SignedOut::by(Signal::BackChannel, token.session().cloned(), token.subject().cloned());

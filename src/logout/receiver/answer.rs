@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::rejected::Rejected;
+use crate::logout::rejected::Rejected;
 
 /// The answer to a callback, for whatever web framework: send it as it is.
 ///
@@ -43,12 +43,12 @@ impl Answer {
 
     /// The sign-out is done. (200 and not 204: Back-Channel Logout 1.0 §2.8, and what the
     /// conformance suite takes.)
-    pub(super) fn done() -> Self {
+    pub(crate) fn done() -> Self {
         Self::new(200)
     }
 
     /// The request is none that can be carried out.
-    pub(super) fn refused(why: Rejected) -> Self {
+    pub(crate) fn refused(why: Rejected) -> Self {
         // The keys may be there next time; all else is for the sender to mend.
         let error = if why == Rejected::KeysUnavailable {
             "temporarily_unavailable"
@@ -60,20 +60,20 @@ impl Answer {
 
     /// The request was good, and was not carried out whole. (400 is what Back-Channel Logout 1.0
     /// §2.8 has for that.)
-    pub(super) fn failed() -> Self {
+    pub(crate) fn failed() -> Self {
         Self::new(400).json("server_error", "the sign-out could not be carried out; send it again")
     }
 
     /// What takes only these methods was asked with another.
     #[cfg(feature = "axum")]
-    pub(super) fn wrong_method(allowed: &'static str) -> Self {
+    pub(crate) fn wrong_method(allowed: &'static str) -> Self {
         let mut answer = Self::new(405);
         answer.headers.push(("allow", allowed.into()));
         answer
     }
 
     /// A page for a frame that only pages of these origins may have; they are separated by spaces.
-    pub(super) fn page(status: u16, text: &'static str, ancestors: Option<&str>) -> Self {
+    pub(crate) fn page(status: u16, text: &'static str, ancestors: Option<&str>) -> Self {
         let mut answer = Self::new(status);
         let policy =
             format!("default-src 'none'; frame-ancestors {}", ancestors.unwrap_or("'none'"));
@@ -85,7 +85,7 @@ impl Answer {
     }
 
     /// To another address, with a cookie.
-    pub(super) fn redirect(to: &str, cookie: Option<String>) -> Self {
+    pub(crate) fn redirect(to: &str, cookie: Option<String>) -> Self {
         let mut answer = Self::new(303);
         answer.headers.push(("location", to.into()));
         answer.headers.extend(cookie.map(|cookie| ("set-cookie", cookie)));

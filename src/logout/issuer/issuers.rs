@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::issuer::{Checked, Issuer};
-use super::rejected::Rejected;
-use super::token::{LogoutToken, Unverified};
+use crate::logout::issuer::{Checked, Issuer};
+use crate::logout::rejected::Rejected;
+use crate::logout::token::logout_token::{LogoutToken, Unverified};
 use crate::model::error::{Error, Result};
 
 /// The issuers whose sign-outs are taken. No token adds one: its `iss` only chooses among them.
@@ -55,18 +55,18 @@ impl Issuers {
     }
 
     /// In the order that they were given in.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Issuer> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Issuer> {
         self.0.iter()
     }
 
-    pub(super) fn get(&self, place: usize) -> Option<&Issuer> {
+    pub(crate) fn get(&self, place: usize) -> Option<&Issuer> {
         self.0.get(place)
     }
 
     /// Checks everything but the signature of a token that came on this route: by the first issuer
     /// there whose it is and for whose app. Several can take an `iss`, as two apps of one Entra
     /// tenant do; which one is meant, the audience says.
-    pub(super) fn check(
+    pub(crate) fn check(
         &self,
         route: Option<&str>,
         token: &Unverified,
@@ -85,7 +85,7 @@ impl Issuers {
     }
 
     /// Checks the signature too. Gives the issuer's place.
-    pub(super) async fn believe(
+    pub(crate) async fn believe(
         &self,
         meant: Meant,
         token: &Unverified,
@@ -95,7 +95,7 @@ impl Issuers {
     }
 
     /// The issuer on that route that a request speaks of: by `iss`, or the only one.
-    pub(super) fn takes(&self, route: Option<&str>, iss: Option<&str>) -> Option<&Issuer> {
+    pub(crate) fn takes(&self, route: Option<&str>, iss: Option<&str>) -> Option<&Issuer> {
         let mut issuers = self.on_route(route).map(|(_, issuer)| issuer);
         match iss {
             Some(iss) => issuers.find(|issuer| issuer.provider().takes_issuer(iss, None)),
@@ -109,7 +109,7 @@ impl Issuers {
 }
 
 /// A token with which all is right but, perhaps, its signature, and the issuer that it is of.
-pub(super) struct Meant {
+pub(crate) struct Meant {
     issuer: usize,
     checked: Checked,
 }
@@ -130,10 +130,10 @@ mod tests {
     use ed25519_dalek::{Signer as _, SigningKey};
     use serde_json::{Value, json};
 
-    use super::super::jws::Algorithm;
-    use super::super::keys::Keys;
-    use super::super::profile::{LOGOUT, LOGOUT_EVENT};
     use super::*;
+    use crate::logout::jose::jws::Algorithm;
+    use crate::logout::keys::Keys;
+    use crate::logout::token::profile::{LOGOUT, LOGOUT_EVENT};
     use crate::model::id::{ClientId, SessionId};
     use crate::openid::Provider;
 

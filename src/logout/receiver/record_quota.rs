@@ -11,7 +11,7 @@ use crate::platform::sync::{Mutex, PoisonError};
 const MOST: u32 = 1_000;
 const WINDOW: Duration = Duration::from_secs(3600);
 
-pub(super) struct Budget(Mutex<(Instant, u32)>);
+pub(crate) struct Budget(Mutex<(Instant, u32)>);
 
 impl Default for Budget {
     fn default() -> Self {
@@ -21,7 +21,7 @@ impl Default for Budget {
 
 impl Budget {
     /// Takes so many, if there is one left in this hour.
-    pub(super) fn take(&self, records: usize) -> bool {
+    pub(crate) fn take(&self, records: usize) -> bool {
         self.take_at(Instant::now(), u32::try_from(records).unwrap_or(u32::MAX))
     }
 

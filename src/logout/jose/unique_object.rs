@@ -10,35 +10,35 @@ use serde_json::value::RawValue;
 /// The members of an object, by name. An object that has a name twice is none: two readers could
 /// take different ones of them (RFC 7515 §4 and RFC 7519 §4 let us refuse it; `serde_json`'s own
 /// maps keep the last).
-pub(super) struct Members<'a>(BTreeMap<String, &'a RawValue>);
+pub(crate) struct Members<'a>(BTreeMap<String, &'a RawValue>);
 
 /// A member is of another type than it should be.
 #[derive(Debug)]
-pub(super) struct WrongType;
+pub(crate) struct WrongType;
 
 impl<'a> Members<'a> {
-    pub(super) fn parse(json: &'a [u8]) -> Option<Self> {
+    pub(crate) fn parse(json: &'a [u8]) -> Option<Self> {
         serde_json::from_slice(json).ok()
     }
 
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 
     /// Whether there is such a member. `null` is none, as some serializers write what is not there.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.0.get(name).is_some_and(|raw| raw.get() != "null")
     }
 
     /// A member of whatever type it should be; `null` is none.
-    pub(super) fn get<T: Deserialize<'a>>(&self, name: &str) -> Result<Option<T>, WrongType> {
+    pub(crate) fn get<T: Deserialize<'a>>(&self, name: &str) -> Result<Option<T>, WrongType> {
         match self.0.get(name) {
             None => Ok(None),
             Some(raw) => serde_json::from_str(raw.get()).map_err(|_| WrongType),
         }
     }
 
-    pub(super) fn text(&self, name: &str) -> Result<Option<String>, WrongType> {
+    pub(crate) fn text(&self, name: &str) -> Result<Option<String>, WrongType> {
         self.get(name)
     }
 }

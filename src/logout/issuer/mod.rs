@@ -1,15 +1,17 @@
 //! Whose sign-outs are taken, and how their tokens are checked.
 
+pub(crate) mod issuers;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use openidconnect::url::Url;
 
-use super::jws::Algorithm;
-use super::key_set::{KeySet, SignedAs};
-use super::keys::{Cache, Keys};
-use super::profile::{LOGOUT, Presence};
-use super::rejected::Rejected;
-use super::token::{LogoutToken, Unverified, User};
+use crate::logout::jose::jws::Algorithm;
+use crate::logout::jose::key_set::{KeySet, SignedAs};
+use crate::logout::keys::{Cache, Keys};
+use crate::logout::rejected::Rejected;
+use crate::logout::token::logout_token::{LogoutToken, Unverified, User};
+use crate::logout::token::profile::{LOGOUT, Presence};
 use crate::model::id::{AccountId, ClientId, Subject};
 use crate::model::sign_out::SessionPolicy;
 use crate::openid::Provider;
@@ -24,9 +26,9 @@ const MAX_SKEW: Duration = Duration::from_secs(24 * 3600);
 const AHEAD: Duration = Duration::from_secs(600);
 
 /// An OpenID provider whose sign-outs are taken, and what its logout tokens must be like.
-/// [`Issuers`](super::Issuers) is the list of them.
+/// [`Issuers`](crate::logout::Issuers) is the list of them.
 ///
-/// What can be wrong with the settings is an error of [`Issuers::new`](super::Issuers::new).
+/// What can be wrong with the settings is an error of [`Issuers::new`](crate::logout::Issuers::new).
 ///
 /// ```
 /// use std::time::{Duration, UNIX_EPOCH};
@@ -73,7 +75,7 @@ pub struct Issuer {
     /// Whether its `sid` at the front channel is a `sub`.
     sid_is_sub: bool,
     /// The first setting that is wrong, and what about it.
-    pub(super) mistake: Option<(&'static str, &'static str)>,
+    pub(in crate::logout) mistake: Option<(&'static str, &'static str)>,
 }
 
 impl Issuer {
@@ -211,7 +213,7 @@ impl Issuer {
     /// Where users sign out at the provider (`end_session_endpoint`), instead of where its
     /// discovery document says.
     ///
-    /// What it has of [parameters](super::EndSession) that a sign-out says itself is replaced:
+    /// What it has of [parameters](crate::logout::EndSession) that a sign-out says itself is replaced:
     /// which client the ID token is of, where the user comes back, and the `state` are known then,
     /// and a provider refuses a `client_id` that is not the ID token's. Everything else in it
     /// stays, and so does its `client_id` if no ID token is there to tell.
@@ -253,7 +255,7 @@ impl Issuer {
 
     /// As [`verify`](Self::verify), with the issuer's own keys, for a token with which all else is
     /// [right](Self::check).
-    pub(super) async fn believe(
+    pub(crate) async fn believe(
         &self,
         checked: Checked,
         token: &Unverified,
@@ -263,9 +265,9 @@ impl Issuer {
     }
 
     /// Everything but the signature: so that a stranger's token does not make us fetch keys.
-    pub(super) fn check(&self, token: &Unverified, now: SystemTime) -> Result<Checked, Rejected> {
+    pub(crate) fn check(&self, token: &Unverified, now: SystemTime) -> Result<Checked, Rejected> {
         #[cfg(test)]
-        super::once::CHECKED.set(super::once::CHECKED.get() + 1);
+        crate::logout::once::CHECKED.set(crate::logout::once::CHECKED.get() + 1);
         let (claims, profile, header) = (token.claims(), token.profile(), token.jws().header());
         if !self.provider.takes_issuer(token.iss(), token.tid()) {
             return Err(Rejected::UnknownIssuer);
@@ -349,41 +351,41 @@ impl Issuer {
         Ok((user, accounts))
     }
 
-    pub(super) fn provider(&self) -> &Provider {
+    pub(crate) fn provider(&self) -> &Provider {
         &self.provider
     }
 
-    pub(super) fn clients(&self) -> &[ClientId] {
+    pub(crate) fn clients(&self) -> &[ClientId] {
         &self.clients
     }
 
-    pub(super) fn cache(&self) -> &Cache {
+    pub(crate) fn cache(&self) -> &Cache {
         &self.cache
     }
 
-    pub(super) fn name(&self) -> Option<&str> {
+    pub(crate) fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
-    pub(super) fn policy(&self) -> Option<SessionPolicy> {
+    pub(crate) fn policy(&self) -> Option<SessionPolicy> {
         self.policy
     }
 
     /// The subjects that a `sid` of the front channel may stand for, by all names of the provider.
-    pub(super) fn subjects_of(&self, iss: Option<&str>, sid: &str) -> Vec<Subject> {
+    pub(crate) fn subjects_of(&self, iss: Option<&str>, sid: &str) -> Vec<Subject> {
         if !self.sid_is_sub {
             return Vec::new();
         }
         self.provider.subjects(iss.unwrap_or(self.provider.issuer()), sid).unwrap_or_default()
     }
 
-    pub(super) fn end_session_url(&self) -> Option<&Url> {
+    pub(crate) fn end_session_url(&self) -> Option<&Url> {
         self.end_session_url.as_ref()
     }
 
     /// Who may frame the front-channel's answer, as the directive `frame-ancestors` lists them (CSP
     /// Level 3 §6.4.2).
-    pub(super) fn frame_ancestors(&self) -> String {
+    pub(crate) fn frame_ancestors(&self) -> String {
         let own: Vec<String> =
             self.provider.origins().iter().filter_map(|origin| frame_source(origin)).collect();
         let all: Vec<&str> = own.iter().chain(&self.frame_origins).map(String::as_str).collect();
@@ -398,7 +400,7 @@ impl Issuer {
 
 /// A token that only wants its signature checked. This file alone takes it out, right behind that
 /// check.
-pub(super) struct Checked(LogoutToken);
+pub(crate) struct Checked(LogoutToken);
 
 /// `https`, or a loop-back host, as in tests.
 fn is_safe(url: &Url) -> bool {

@@ -4,35 +4,35 @@ use std::time::Duration;
 
 use serde_json::{Number, Value};
 
-use super::json::{Members, WrongType};
-use super::rejected::Rejected;
+use crate::logout::jose::unique_object::{Members, WrongType};
+use crate::logout::rejected::Rejected;
 
 /// The claims that matter.
-pub(super) struct Claims {
-    pub(super) iss: String,
-    pub(super) aud: Vec<String>,
+pub(crate) struct Claims {
+    pub(crate) iss: String,
+    pub(crate) aud: Vec<String>,
     /// Since the epoch, as other times here.
-    pub(super) iat: Duration,
-    pub(super) exp: Option<Duration>,
-    pub(super) nbf: Option<Duration>,
-    pub(super) sub: Option<String>,
-    pub(super) sid: Option<String>,
+    pub(crate) iat: Duration,
+    pub(crate) exp: Option<Duration>,
+    pub(crate) nbf: Option<Duration>,
+    pub(crate) sub: Option<String>,
+    pub(crate) sid: Option<String>,
     /// The tenant, at Entra.
-    pub(super) tid: Option<String>,
-    pub(super) events: Events,
+    pub(crate) tid: Option<String>,
+    pub(crate) events: Events,
 }
 
 /// What happened (RFC 8417 §2.2).
-pub(super) struct Events {
+pub(crate) struct Events {
     names: Vec<String>,
-    pub(super) revokes_offline_access: bool,
+    pub(crate) revokes_offline_access: bool,
 }
 
 /// The year 10000: whatever is later is later than everything.
 const END_OF_TIME: f64 = 253_402_300_800.0;
 
 impl Claims {
-    pub(super) fn read(members: &Members<'_>) -> Result<Self, Rejected> {
+    pub(crate) fn read(members: &Members<'_>) -> Result<Self, Rejected> {
         Ok(Self {
             iss: text(members, "iss")?.ok_or(missing("iss"))?,
             aud: audience(members)?,
@@ -59,7 +59,7 @@ impl Events {
         Ok(Self { names, revokes_offline_access })
     }
 
-    pub(super) fn check_has(&self, event: &str) -> Result<(), Rejected> {
+    pub(crate) fn check_has(&self, event: &str) -> Result<(), Rejected> {
         let is_there = self.names.iter().any(|name| name == event);
         if is_there {
             Ok(())

@@ -3,25 +3,25 @@
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::claims::Claims;
-use super::json::Members;
-use super::jws::Jws;
-use super::profile::Profile;
-use super::rejected::Rejected;
+use crate::logout::jose::claims::Claims;
+use crate::logout::jose::jws::Jws;
+use crate::logout::jose::unique_object::Members;
+use crate::logout::rejected::Rejected;
+use crate::logout::token::profile::Profile;
 use crate::model::id::{AccountId, SessionId, Subject};
 use crate::model::sign_out::{Scope, SessionPolicy, SignOut};
 
 /// A token that has the form of its kind. Anybody can make one: nothing in it is believed.
-pub(super) struct Unverified {
+pub(crate) struct Unverified {
     jws: Jws,
     claims: Claims,
     profile: &'static Profile,
 }
 
 impl Unverified {
-    pub(super) fn parse(compact: &str, profile: &'static Profile) -> Result<Self, Rejected> {
+    pub(crate) fn parse(compact: &str, profile: &'static Profile) -> Result<Self, Rejected> {
         #[cfg(test)]
-        super::once::PARSED.set(super::once::PARSED.get() + 1);
+        crate::logout::once::PARSED.set(crate::logout::once::PARSED.get() + 1);
         let jws = Jws::parse(compact)?;
         profile.check_type(jws.header(), false)?;
         let members = Members::parse(jws.payload());
@@ -34,23 +34,23 @@ impl Unverified {
     }
 
     /// Whose token it says it is: only to find the issuer among those that are configured.
-    pub(super) fn iss(&self) -> &str {
+    pub(crate) fn iss(&self) -> &str {
         &self.claims.iss
     }
 
-    pub(super) fn tid(&self) -> Option<&str> {
+    pub(crate) fn tid(&self) -> Option<&str> {
         self.claims.tid.as_deref()
     }
 
-    pub(super) fn jws(&self) -> &Jws {
+    pub(crate) fn jws(&self) -> &Jws {
         &self.jws
     }
 
-    pub(super) fn claims(&self) -> &Claims {
+    pub(crate) fn claims(&self) -> &Claims {
         &self.claims
     }
 
-    pub(super) fn profile(&self) -> &'static Profile {
+    pub(crate) fn profile(&self) -> &'static Profile {
         self.profile
     }
 }
@@ -58,22 +58,22 @@ impl Unverified {
 /// A logout token whose signature, issuer, audience, times and claims were checked: somebody has
 /// signed out.
 ///
-/// [`Issuer::verify`](super::Issuer::verify) gives it. `Debug` tells nothing.
+/// [`Issuer::verify`](crate::logout::Issuer::verify) gives it. `Debug` tells nothing.
 #[derive(Clone)]
 pub struct LogoutToken {
-    pub(super) user: User,
+    pub(in crate::logout) user: User,
     /// Where the subject tells it: by each of its names.
-    pub(super) accounts: Vec<AccountId>,
-    pub(super) iat: Duration,
-    pub(super) skew: Duration,
-    pub(super) checked_at: Duration,
-    pub(super) revokes_offline_access: bool,
-    pub(super) digest: [u8; 32],
+    pub(in crate::logout) accounts: Vec<AccountId>,
+    pub(in crate::logout) iat: Duration,
+    pub(in crate::logout) skew: Duration,
+    pub(in crate::logout) checked_at: Duration,
+    pub(in crate::logout) revokes_offline_access: bool,
+    pub(in crate::logout) digest: [u8; 32],
 }
 
 /// Who has signed out, and of what: by the names that sign-ins have, and by others.
 #[derive(Clone)]
-pub(super) enum User {
+pub(crate) enum User {
     /// Of a session.
     Session { session: SessionId, others: Vec<SessionId>, subjects: Vec<Subject> },
     /// Everywhere.
@@ -120,7 +120,7 @@ impl LogoutToken {
     /// session alone does, or the subject if no session is named.
     ///
     /// It ends sign-ins from before the end of the second that the token was issued in, and the
-    /// issuer's [skew](super::Issuer::skew): a token that comes late, or once more, ends none that
+    /// issuer's [skew](crate::logout::Issuer::skew): a token that comes late, or once more, ends none that
     /// is newer than that.
     pub fn sign_out(&self, policy: SessionPolicy) -> SignOut {
         // `iat` is in whole seconds, and so are the times of sign-ins that it is compared with:
@@ -146,7 +146,7 @@ impl LogoutToken {
     }
 
     /// Names the token, to know it again.
-    pub(super) fn digest(&self) -> [u8; 32] {
+    pub(crate) fn digest(&self) -> [u8; 32] {
         self.digest
     }
 }

@@ -5,16 +5,16 @@ use openidconnect::url::{Url, form_urlencoded};
 
 /// What is said to the provider.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Said<'a> {
-    pub(super) id_token_hint: Option<&'a str>,
+pub(crate) struct Said<'a> {
+    pub(crate) id_token_hint: Option<&'a str>,
     /// The client that the user is signed in as.
-    pub(super) client_id: Option<&'a str>,
+    pub(crate) client_id: Option<&'a str>,
     /// The client, if the address does not say one.
-    pub(super) or_client_id: Option<&'a str>,
-    pub(super) logout_hint: Option<&'a str>,
-    pub(super) post_logout_redirect_uri: Option<&'a str>,
-    pub(super) state: Option<&'a str>,
-    pub(super) ui_locales: Option<&'a str>,
+    pub(crate) or_client_id: Option<&'a str>,
+    pub(crate) logout_hint: Option<&'a str>,
+    pub(crate) post_logout_redirect_uri: Option<&'a str>,
+    pub(crate) state: Option<&'a str>,
+    pub(crate) ui_locales: Option<&'a str>,
 }
 
 /// What is left out of a query that is too long, in this order. (The others the provider needs, to
@@ -24,7 +24,7 @@ const LEFT_OUT: [&str; 3] = ["id_token_hint", "ui_locales", "logout_hint"];
 /// The address with all that is said, each once. What the address says already is replaced: it
 /// cannot know who is leaving. What is not said stays as it is there. A query of more than so many
 /// bytes loses what can be left out.
-pub(super) fn address(endpoint: &Url, said: &Said<'_>, longest_query: usize) -> String {
+pub(crate) fn address(endpoint: &Url, said: &Said<'_>, longest_query: usize) -> String {
     let has_client = endpoint.query_pairs().any(|(name, _)| name == "client_id");
     let said = [
         ("id_token_hint", said.id_token_hint),

@@ -3,12 +3,12 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::answer::Answer;
-use super::form;
-use super::issuer::Issuer;
-use super::receiver::{Outcome, Receiver, Signal, SignedOut};
-use super::recent::{Digest, Mark};
-use super::rejected::Rejected;
+use crate::logout::channels::form;
+use crate::logout::issuer::Issuer;
+use crate::logout::receiver::answer::Answer;
+use crate::logout::receiver::replay_cache::{Digest, Mark};
+use crate::logout::receiver::{Outcome, Receiver, Signal, SignedOut};
+use crate::logout::rejected::Rejected;
 use crate::model::error::{Error, Part};
 use crate::model::id::{SessionId, Subject};
 use crate::model::sign_out::{Scope, SessionPolicy, SignOut};
@@ -16,7 +16,7 @@ use crate::observe::Channel;
 
 impl Receiver {
     /// Answers a `GET` of the front-channel logout URI, by the query of its address: with a page
-    /// that only the provider may frame. `route` is the [name](super::Issuer::named) of the issuer
+    /// that only the provider may frame. `route` is the [name](crate::logout::Issuer::named) of the issuer
     /// whose own URI it is, or `None` for the one of all.
     ///
     /// The request carries no proof, and from within a frame no cookies either: the `sid` is the
@@ -31,7 +31,7 @@ impl Receiver {
     /// meant it may be missing, as Entra has it.
     ///
     /// A provider that sends the user's name in its place needs a
-    /// [setting](super::Issuer::front_channel_sid_is_sub).
+    /// [setting](crate::logout::Issuer::front_channel_sid_is_sub).
     ///
     /// Answers: 200 if nobody with this session is signed in any more; 400 if the query is not what
     /// it has to be, or of none of the issuers; 503 if the store or the
@@ -134,7 +134,7 @@ struct Asked {
     others: Vec<Scope>,
 }
 
-pub(super) fn digest(session: &SessionId) -> Digest {
+pub(crate) fn digest(session: &SessionId) -> Digest {
     let mut hash = Sha256::new();
     hash.update((session.issuer().len() as u64).to_be_bytes());
     hash.update(session.issuer());
