@@ -205,7 +205,7 @@ pub use model::token::{
 };
 #[cfg(feature = "metrics")]
 pub use observe::describe_metrics;
-pub use store::sign_in::LiveSignIn;
+pub use store::handle::LiveSignIn;
 #[cfg(feature = "test-util")]
 pub use testing::machine::Machine;
 // Ways in for the fuzz targets, and for the models; no part of the interface.

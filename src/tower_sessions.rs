@@ -75,7 +75,7 @@ use crate::model::random_id::SignInId;
 use crate::model::tag::AccountTag;
 use crate::observe;
 use crate::platform::wipe::Wiped;
-use crate::store::sign_in::LiveSignIn;
+use crate::store::handle::LiveSignIn;
 use crate::store::web::{self, Binding, WebRecord};
 
 /// The key of a session's data under which its binding stands. What is stored there does not count:

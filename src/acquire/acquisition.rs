@@ -18,7 +18,7 @@ use crate::model::time::{Interval, Millis, from_millis, millis, to_millis};
 use crate::model::token::AccessToken;
 use crate::observe::AcquireOutcome;
 use crate::platform::single_flight::{FlightId, Role};
-use crate::store::sign_in::LiveSignIn;
+use crate::store::handle::LiveSignIn;
 
 /// One acquisition, until it has a token.
 #[derive(Clone)]

@@ -9,7 +9,7 @@ use crate::model::id::{AccountId, TenantId};
 use crate::model::sign_in::SignIn;
 use crate::model::token::{AccessToken, Tokens};
 use crate::platform::single_flight::{Role, TimedOut};
-use crate::store::sign_in::LiveSignIn;
+use crate::store::handle::LiveSignIn;
 
 impl Acquirer {
     /// As [`acquire`](Self::acquire), for the app itself in a tenant (client credentials, RFC 6749

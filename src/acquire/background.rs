@@ -23,7 +23,7 @@ use crate::observe::AcquireOutcome;
 use crate::platform::single_flight::Role;
 use crate::platform::sync::Arc;
 use crate::store::access::attempt;
-use crate::store::sign_in::LiveSignIn;
+use crate::store::handle::LiveSignIn;
 
 #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
 impl Acquirer {

@@ -35,7 +35,7 @@ use crate::model::token::{AccessToken, Tokens};
 use crate::observe::{self, AcquireOutcome};
 use crate::platform::single_flight::TimedOut;
 use crate::platform::sync::Arc;
-use crate::store::sign_in::LiveSignIn;
+use crate::store::handle::LiveSignIn;
 
 pub use error::{
     AcquireError, InteractionReason, OrphanReason, Orphaned, RefreshError, RefreshFailed,

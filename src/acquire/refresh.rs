@@ -19,7 +19,7 @@ use crate::model::error::Result as StoreResult;
 use crate::model::query::RefreshQuery;
 use crate::model::token::{RefreshToken, Token, Tokens};
 use crate::observe::{self, Refresh};
-use crate::store::sign_in::LiveSignIn;
+use crate::store::handle::LiveSignIn;
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 

@@ -11,7 +11,7 @@ use crate::platform::sync::Arc;
 #[cfg(feature = "tokio")]
 use crate::platform::workers::Workers;
 use crate::store::core::Core;
-use crate::store::sign_in::LiveSignIn;
+use crate::store::handle::LiveSignIn;
 
 /// What a store keeps for all acquirers.
 pub(super) struct AcquireState {

@@ -21,9 +21,10 @@ use crate::platform::sync::{Arc, Mutex, thread};
 use crate::store::access::Open;
 use crate::store::core::Core;
 use crate::store::files::Premises;
+use crate::store::handle::LiveSignIn;
 use crate::store::lifetime::{Owner, Works, shut};
 use crate::store::location::Held;
-use crate::store::sign_in::{self, LiveSignIn};
+use crate::store::resume;
 #[cfg(feature = "logout")]
 use crate::store::sign_out;
 
@@ -76,9 +77,9 @@ impl TokenStore {
         account: &AccountId,
     ) -> Result<Vec<LiveSignIn>> {
         let tag = self.core().tagger.account(account);
-        let mut all = beside_writers(|| sign_in::live_sign_ins(&self.owner, open, &tag))?;
+        let mut all = beside_writers(|| resume::live_sign_ins(&self.owner, open, &tag))?;
         if let Some(other) = self.core().other_tag(account, &tag) {
-            all.extend(beside_writers(|| sign_in::live_sign_ins(&self.owner, open, &other))?);
+            all.extend(beside_writers(|| resume::live_sign_ins(&self.owner, open, &other))?);
         }
         Ok(all)
     }
@@ -91,7 +92,7 @@ impl TokenStore {
         id: [u8; 16],
     ) -> Result<Option<LiveSignIn>> {
         let id = SignInId::from_bytes(id);
-        beside_writers(|| sign_in::live_sign_in(&self.owner, open, account, id))
+        beside_writers(|| resume::live_sign_in(&self.owner, open, account, id))
     }
 
     /// As [`TokenStore::resume`], by the account's tag.
@@ -103,7 +104,7 @@ impl TokenStore {
     ) -> Result<Option<LiveSignIn>> {
         observe::verb("resume", || {
             let open = self.core().enter()?;
-            let live = beside_writers(|| sign_in::live_sign_ins(&self.owner, &open, account))?;
+            let live = beside_writers(|| resume::live_sign_ins(&self.owner, &open, account))?;
             Ok(live.into_iter().find(|live| live.id_bytes() == id))
         })
     }

@@ -9,7 +9,8 @@ use crate::observe;
 use crate::rows::row_key::{self, IndexEntry};
 use crate::store::access::Open;
 use crate::store::census::next_account;
-use crate::store::sign_in::{self, LiveSignIn};
+use crate::store::handle::LiveSignIn;
+use crate::store::resume;
 
 /// A part of a long list.
 #[derive(Clone)]
@@ -161,7 +162,7 @@ impl TokenStore {
     }
 
     fn live_account(&self, open: &Open<'_>, account: &AccountTag) -> Result<Option<Account>> {
-        let sign_ins = beside_writers(|| sign_in::live_sign_ins(&self.owner, open, account))?;
+        let sign_ins = beside_writers(|| resume::live_sign_ins(&self.owner, open, account))?;
         Ok(sign_ins.first().map(|live| live.account().clone()).map(|id| Account { id, sign_ins }))
     }
 }

@@ -13,8 +13,9 @@ use crate::model::sign_out::{LastSignOut, Receipt, Scope, SignOut};
 use crate::model::token::Tokens;
 use crate::observe;
 use crate::platform::sync::Arc;
+use crate::store::handle::LiveSignIn;
 use crate::store::lifetime::Owner;
-use crate::store::sign_in::{self, LiveSignIn};
+use crate::store::sign_in::{self};
 use crate::store::sign_out;
 
 /// An encrypted, restart-safe store of tokens. Clones share it.

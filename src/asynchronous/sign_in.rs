@@ -10,7 +10,7 @@ use crate::model::sign_in::Stored;
 use crate::model::token::{AccessToken, IdToken, RefreshToken, Tokens};
 use crate::observe::{self, Read};
 use crate::store::access::attempt;
-use crate::store::sign_in::LiveSignIn;
+use crate::store::handle::LiveSignIn;
 
 /// A [`LiveSignIn`] for async code. Clones are the same sign-in.
 ///

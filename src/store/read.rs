@@ -14,7 +14,7 @@ use crate::rows::cipher::Header;
 use crate::rows::row_key::{self, AccountRow};
 use crate::rows::slot::id_slot;
 use crate::store::access::Open;
-use crate::store::sign_in::LiveSignIn;
+use crate::store::handle::LiveSignIn;
 
 /// How many rows a scan reads at a time.
 const SLICE: usize = 64;

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use crate::api::token_store::TokenStore;
 use crate::model::error::Result;
 use crate::platform::wipe::Wiped;
-use crate::store::sign_in::LiveSignIn;
+use crate::store::handle::LiveSignIn;
 use crate::store::web::{self, Binding, WebRecord};
 
 const HOUR: Duration = Duration::from_secs(3600);

@@ -1,0 +1,168 @@
+//! The live handle of a sign-in: the only way to its tokens.
+
+use crate::model::error::Result;
+use crate::model::id::{AccountId, Alias, SessionId, Subject, TenantId};
+use crate::model::random_id::{Generation, SignInId};
+use crate::model::tag::TenantTag;
+use crate::model::time::{Millis, from_millis};
+use crate::observe;
+use crate::platform::sync::Arc;
+use crate::rows::cipher::{Header, SignInBody};
+use crate::rule::Life;
+use crate::store::access::Open;
+use crate::store::core::Core;
+use crate::store::lifetime::Owner;
+use std::time::SystemTime;
+
+/// A handle of one sign-in: the only way to store its tokens. Clones are the same sign-in.
+///
+/// When the sign-in ends, reads find nothing and [`put`](Self::put) fails with
+/// [`Error::SignedOut`], whoever holds the handle and whatever was in flight.
+#[derive(Clone)]
+pub struct LiveSignIn(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) owner: Arc<Owner>,
+    pub(super) id: SignInId,
+    pub(super) generation: Generation,
+    pub(super) life: Life,
+    pub(super) account: AccountId,
+    pub(super) body: SignInBody,
+    /// If it is continued from elsewhere: from when. Its tokens of other tenants are looked at like
+    /// itself.
+    pub(super) continued_since: Option<Millis>,
+}
+
+impl LiveSignIn {
+    /// Whether the sign-in is live now.
+    ///
+    /// # Errors
+    /// As every read: [`Error::Closed`], [`Error::Poisoned`], [`Error::Tampered`].
+    pub fn is_live(&self) -> Result<bool> {
+        observe::verb("is_live", || Ok(self.live_header(&self.core().enter()?)?.is_some()))
+    }
+
+    /// The random id of this sign-in: for the app's own session record, so that
+    /// [`TokenStore::resume`](crate::TokenStore::resume) finds this sign-in again and no other of
+    /// the account. It is no secret, but tells who it is to nobody.
+    #[must_use]
+    pub fn id(&self) -> [u8; 16] {
+        *self.0.id.as_bytes()
+    }
+
+    /// The account.
+    #[must_use]
+    pub fn account(&self) -> &AccountId {
+        &self.0.account
+    }
+
+    /// The tenant that the user signed in to.
+    #[must_use]
+    pub fn tenant(&self) -> &TenantId {
+        &self.0.body.tenant
+    }
+
+    /// The provider's session, if it was given.
+    #[must_use]
+    pub fn session(&self) -> Option<&SessionId> {
+        self.0.body.session.as_ref()
+    }
+
+    /// The provider's name of the user, if it was given.
+    #[must_use]
+    pub fn subject(&self) -> Option<&Subject> {
+        self.0.body.subject.as_ref()
+    }
+
+    /// The other names that were given.
+    #[must_use]
+    pub fn aliases(&self) -> &[Alias] {
+        &self.0.body.aliases
+    }
+
+    /// When the user signed in, to the millisecond.
+    #[must_use]
+    pub fn signed_in_at(&self) -> SystemTime {
+        from_millis(self.0.body.time)
+    }
+
+    pub(crate) fn core(&self) -> &Core {
+        self.0.owner.core()
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn close_off_runtime(&self) {
+        self.0.owner.close_off_runtime();
+    }
+
+    pub(crate) fn id_bytes(&self) -> &SignInId {
+        &self.0.id
+    }
+
+    pub(crate) fn generation(&self) -> &Generation {
+        &self.0.generation
+    }
+
+    pub(crate) fn life(&self) -> &Life {
+        &self.0.life
+    }
+
+    /// The account's header, if this sign-in is in it and live.
+    pub(crate) fn live_header(&self, open: &Open<'_>) -> Result<Option<(Vec<u8>, Header)>> {
+        self.live_header_at(open, open.core.clock.now())
+    }
+
+    /// The same for who has just looked at the clock.
+    pub(crate) fn live_header_at(
+        &self,
+        open: &Open<'_>,
+        now: Millis,
+    ) -> Result<Option<(Vec<u8>, Header)>> {
+        let me = &*self.0;
+        let Some((value, header)) = open.header_alone(&me.life.account)? else { return Ok(None) };
+        let is_mine = header.generation == me.generation && header.sign_ins.contains(&me.id);
+        Ok((is_mine && open.core.is_live(&me.life, now)).then_some((value, header)))
+    }
+
+    /// Whether the sign-in is live now, and takes tokens of this tenant.
+    pub(crate) fn is_open_to(&self, tenant: TenantTag) -> Result<bool> {
+        self.is_open_to_in(&self.core().enter()?, tenant)
+    }
+
+    pub(crate) fn is_open_to_in(&self, open: &Open<'_>, tenant: TenantTag) -> Result<bool> {
+        Ok(self.live_header(open)?.is_some() && !self.refuses(tenant))
+    }
+
+    /// The tag of a tenant; without one, of the sign-in's own.
+    pub(crate) fn tenant_tag(&self, tenant: Option<&TenantId>) -> TenantTag {
+        tenant.map_or(self.0.life.tenant, |tenant| self.core().tagger.tenant(tenant))
+    }
+
+    /// Whether tokens of this tenant are not taken, though the sign-in may live.
+    pub(super) fn refuses(&self, tenant: TenantTag) -> bool {
+        let fences = self.core().ledger.fences();
+        let is_over = |since| fences.is_tenant_covered_since(tenant, since);
+        fences.is_tenant_dead(&self.0.life, tenant) || self.0.continued_since.is_some_and(is_over)
+    }
+}
+
+impl AsRef<Self> for LiveSignIn {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
+impl PartialEq for LiveSignIn {
+    /// Whether both are the same sign-in.
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id == other.0.id && self.0.generation == other.0.generation
+    }
+}
+
+impl Eq for LiveSignIn {}
+
+impl std::fmt::Debug for LiveSignIn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LiveSignIn(..)")
+    }
+}

@@ -1,0 +1,236 @@
+//! Storing the tokens of a sign-in, and removing them.
+
+use crate::engine::{Batch, Durability, Row};
+use crate::model::error::{Error, Result};
+use crate::model::sign_in::Stored;
+use crate::model::tag::{Slot, TenantTag};
+use crate::model::token::{RefreshToken, Token, Tokens};
+use crate::observe;
+use crate::rows::cipher::{Header, parts_of};
+use crate::rows::row_key::{self, IndexEntry};
+use crate::store::access::Open;
+use crate::store::handle::LiveSignIn;
+use std::collections::BTreeMap;
+
+impl LiveSignIn {
+    /// Stores tokens, all of them or none, in the place of those that are the same by client,
+    /// scopes and so on.
+    ///
+    /// `Ok` means that they are readable, and survive what the store's durability says: by default
+    /// a power loss if there is a refresh token among them, else the death of the process. A token
+    /// whose own tenant was signed out is left out and [reported](Stored::refused).
+    ///
+    /// # Errors
+    /// [`Error::SignedOut`] if the sign-in has ended: nothing can be read of what was to be stored.
+    /// (If the sign-out itself was not acknowledged, and a crash loses it, both are undone alike:
+    /// the sign-in lives on, perhaps with these tokens.) [`Error::InvalidInput`] for a token that
+    /// cannot be stored. [`Error::Full`], [`Error::Io`] and [`Error::Poisoned`] if the engine
+    /// failed: the outcome is unknown, and the store must be reopened.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::time::{Duration, SystemTime};
+    /// # use oubliette::*;
+    /// # let store = TokenStore::in_memory()?;
+    /// # let account = AccountId::new("login.example.com", "uid.utid")?;
+    /// let live = store.sign_in(SignIn::new(account.clone(), TenantId::new("contoso")?))?;
+    /// let (client, hour) = (ClientId::new("web")?, SystemTime::now() + Duration::from_secs(3600));
+    /// let access = AccessToken::new(client.clone(), Scopes::parse("mail.read")?, "at-1", hour);
+    /// live.put([access.into(), RefreshToken::new(client.clone(), "rt-1").into()])?;
+    /// store.sign_out(SignOut::account(&account))?;
+    /// assert!(matches!(live.put(RefreshToken::new(client, "rt-2")), Err(Error::SignedOut)));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn put(&self, tokens: impl Into<Tokens>) -> Result<Stored> {
+        let tokens = tokens.into();
+        observe::put(|| Ok(self.store(&tokens.0, None, &[])?.0))
+    }
+
+    /// As [`put`](Self::put), of what came for a refresh token. That one is removed in the same
+    /// stroke, if another came for it. Should the store have another one in its place by now, that
+    /// is kept: second are the numbers of those that were left out for it. The tokens in the places
+    /// `forget` (tenant and slot) are removed too, unless one of the new comes there.
+    pub(crate) fn put_refreshed(
+        &self,
+        tokens: &[Token],
+        redeemed: Option<&RefreshToken>,
+        forget: &[Place],
+    ) -> Result<(Stored, Vec<usize>)> {
+        let mut left_out = Vec::new();
+        let stored = observe::put(|| {
+            let (stored, left) = self.store(tokens, redeemed, forget)?;
+            left_out = left;
+            Ok(stored)
+        })?;
+        Ok((stored, left_out))
+    }
+
+    fn store(
+        &self,
+        tokens: &[Token],
+        redeemed: Option<&RefreshToken>,
+        forget: &[Place],
+    ) -> Result<(Stored, Vec<usize>)> {
+        tokens.iter().try_for_each(Token::check)?;
+        let (core, me) = (self.core(), &*self.0);
+        let open = core.enter()?;
+        let lock = core.lock_account(&me.life.account);
+        let (value, header) = self.live_header(&open)?.ok_or(Error::SignedOut)?;
+
+        let redeemed =
+            redeemed.filter(|_| tokens.iter().any(|token| matches!(token, Token::Refresh(_))));
+        let (spent, newer) = self.rotation(&open, &header, redeemed)?;
+        let Sealed { writes, stored, left_out, durability } =
+            self.seal(&open, &header, tokens, newer)?;
+        if stored.stored == 0 {
+            return Ok((stored, left_out));
+        }
+
+        let mut batch = Batch {
+            guard: Some((row_key::header(&me.life.account), Some(value))),
+            changes: Vec::new(),
+        };
+        for place in forget.iter().chain(&spent).filter(|place| !writes.contains_key(*place)) {
+            self.remove(&open, place, 0, &mut batch)?;
+        }
+        for (place, rows) in writes {
+            // The longer token in whose place this one comes leaves no parts behind.
+            let parts = u8::try_from(rows.len()).unwrap_or(u8::MAX);
+            self.remove(&open, &place, parts, &mut batch)?;
+            rows.into_iter().for_each(|(key, value)| batch.put(key, value));
+            let (tenant, _) = place;
+            if tenant != me.life.tenant {
+                batch.put(IndexEntry::Tenant(tenant).row(&me.life.account), Vec::new());
+            }
+        }
+        open.commit(&me.life.account, batch)?;
+        drop(lock);
+        open.sync(durability)?;
+        // A fence that came meanwhile made the tokens unreadable: say so.
+        if !core.is_live(&me.life, core.clock.now()) {
+            return Err(Error::SignedOut);
+        }
+        Ok((stored, left_out))
+    }
+
+    /// What becomes of the refresh token that was redeemed: the place that it has, if it is still
+    /// the one that is stored there and goes; or else the place whose newer token stays.
+    fn rotation(
+        &self,
+        open: &Open<'_>,
+        header: &Header,
+        redeemed: Option<&RefreshToken>,
+    ) -> Result<(Option<Place>, Option<Place>)> {
+        let Some(redeemed) = redeemed else { return Ok((None, None)) };
+        let life = &self.0.life;
+        let place = (life.tenant, redeemed.slot(&open.core.tagger, &life.account));
+        Ok(match self.refresh_token_at(open, header, place.1)? {
+            Some((stored, _)) if stored.secret != redeemed.secret => (None, Some(place)),
+            _ => (Some(place), None),
+        })
+    }
+
+    /// Seals the tokens, but for those that are refused or have a `newer` one in their place.
+    fn seal(
+        &self,
+        open: &Open<'_>,
+        header: &Header,
+        tokens: &[Token],
+        newer: Option<Place>,
+    ) -> Result<Sealed> {
+        let (core, me) = (open.core, &*self.0);
+        let mut sealed = Sealed {
+            writes: BTreeMap::new(),
+            stored: Stored { stored: 0, refused: Vec::new() },
+            left_out: Vec::new(),
+            durability: Durability::ProcessCrash,
+        };
+        let put = core.clock.moment();
+        for (number, token) in tokens.iter().enumerate() {
+            let tenant = token.tenant().map_or(me.life.tenant, |tenant| core.tagger.tenant(tenant));
+            if self.refuses(tenant) {
+                sealed.stored.refused.push(number);
+                continue;
+            }
+            let slot = token.slot(&core.tagger, &me.life.account);
+            if newer == Some((tenant, slot)) {
+                sealed.left_out.push(number);
+                continue;
+            }
+            let key = |part| row_key::token(&me.life.account, &me.id, &tenant, &slot, part);
+            let rows = open.rows()?.seal_token(key, header, token, Some(&put))?;
+            sealed.writes.insert((tenant, slot), rows);
+            sealed.durability = sealed.durability.max(core.options.durability_of(token));
+            sealed.stored.stored += 1;
+        }
+        Ok(sealed)
+    }
+
+    /// Deletes the parts of the token in this place from part `from` on.
+    fn remove(&self, open: &Open<'_>, place: &Place, from: u8, batch: &mut Batch) -> Result<()> {
+        let (me, (tenant, slot)) = (&*self.0, place);
+        let key = |part| row_key::token(&me.life.account, &me.id, tenant, slot, part);
+        let parts = open.get(&key(0))?.map_or(0, |old| parts_of(&old));
+        (from..parts).for_each(|part| batch.delete(key(part)));
+        Ok(())
+    }
+
+    /// Removes this refresh token, if it is still the one that is stored. `Ok(false)` if another
+    /// one is, or none.
+    pub(crate) fn remove_refresh_token(&self, token: &RefreshToken) -> Result<bool> {
+        let (core, me) = (self.core(), &*self.0);
+        let open = core.enter()?;
+        let lock = core.lock_account(&me.life.account);
+        let (value, header) = self.live_header(&open)?.ok_or(Error::SignedOut)?;
+        let slot = token.slot(&core.tagger, &me.life.account);
+        let Some((stored, parts)) = self.refresh_token_at(&open, &header, slot)? else {
+            return Ok(false);
+        };
+        // In constant time, as all secrets are compared.
+        if stored.secret != token.secret {
+            return Ok(false);
+        }
+        let mut batch = Batch {
+            guard: Some((row_key::header(&me.life.account), Some(value))),
+            changes: Vec::new(),
+        };
+        let key = |part| row_key::token(&me.life.account, &me.id, &me.life.tenant, &slot, part);
+        (0..parts).for_each(|part| batch.delete(key(part)));
+        open.commit(&me.life.account, batch)?;
+        drop(lock);
+        // Should a power cut bring it back, the provider refuses it once more.
+        open.sync(Durability::ProcessCrash)?;
+        Ok(true)
+    }
+
+    /// The refresh token that is stored in a slot, and in how many parts, for who holds the
+    /// account's lock.
+    fn refresh_token_at(
+        &self,
+        open: &Open<'_>,
+        header: &Header,
+        slot: Slot,
+    ) -> Result<Option<(RefreshToken, u8)>> {
+        let key = row_key::token(&self.0.life.account, &self.0.id, &self.0.life.tenant, &slot, 0);
+        let Some(value) = open.get(&key)? else { return Ok(None) };
+        let parts = parts_of(&value);
+        match open.token(header, key, value)? {
+            Some(Token::Refresh(token)) => Ok(Some((token, parts))),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Where a token lies within its sign-in.
+type Place = (TenantTag, Slot);
+
+/// Tokens that are sealed and not yet stored.
+struct Sealed {
+    /// By place: of two tokens for one place the later counts.
+    writes: BTreeMap<Place, Vec<Row>>,
+    stored: Stored,
+    /// The numbers of those that were left out for a newer one.
+    left_out: Vec<usize>,
+    /// What the commit has to survive.
+    durability: Durability,
+}

@@ -1,0 +1,93 @@
+//! Finding the handles of sign-ins that live, from what is stored.
+
+use crate::model::error::Result;
+use crate::model::id::AccountId;
+use crate::model::random_id::SignInId;
+use crate::model::tag::AccountTag;
+use crate::platform::sync::Arc;
+use crate::rows::row_key::{self};
+use crate::store::access::Open;
+use crate::store::handle::{Inner, LiveSignIn};
+use crate::store::lifetime::Owner;
+
+/// Handles of the account's live sign-ins, newest first. Of an account that is known by its tag
+/// alone, too.
+pub(crate) fn live_sign_ins(
+    owner: &Arc<Owner>,
+    open: &Open<'_>,
+    account: &AccountTag,
+) -> Result<Vec<LiveSignIn>> {
+    let core = owner.core();
+    let Some((value, header)) = open.header(account)? else { return Ok(Vec::new()) };
+    let id = open.rows()?.open_account(&row_key::header(account), &value, &header)?;
+    let now = core.clock.now();
+    let mut live = Vec::new();
+    for sign_in in header.sign_ins.iter().rev() {
+        let Some(body) = open.sign_in(account, &header, sign_in)? else { continue };
+        let life = core.life(*account, header.other, &body);
+        if core.is_live(&life, now) {
+            let (account, generation) = (id.clone(), header.generation);
+            let owner = owner.clone();
+            let inner = Inner {
+                owner,
+                id: *sign_in,
+                generation,
+                life,
+                account,
+                body,
+                continued_since: None,
+            };
+            live.push(LiveSignIn(Arc::new(inner)));
+        }
+    }
+    Ok(live)
+}
+
+/// The handle of one live sign-in. Of the account's others nothing is read.
+pub(crate) fn live_sign_in(
+    owner: &Arc<Owner>,
+    open: &Open<'_>,
+    account: &AccountId,
+    id: SignInId,
+) -> Result<Option<LiveSignIn>> {
+    let core = owner.core();
+    let tag = core.tagger.account(account);
+    let other = core.other_tag(account, &tag);
+    let of_today = live_sign_in_under(owner, open, account, (tag, other), id)?;
+    match other {
+        Some(other) if of_today.is_none() => {
+            live_sign_in_under(owner, open, account, (other, Some(tag)), id)
+        }
+        _ => Ok(of_today),
+    }
+}
+
+fn live_sign_in_under(
+    owner: &Arc<Owner>,
+    open: &Open<'_>,
+    account: &AccountId,
+    (tag, other): (AccountTag, Option<AccountTag>),
+    id: SignInId,
+) -> Result<Option<LiveSignIn>> {
+    let core = owner.core();
+    let Some((_, header)) = open.header_alone(&tag)? else { return Ok(None) };
+    if !header.sign_ins.contains(&id) {
+        return Ok(None);
+    }
+    let Some(body) = open.sign_in(&tag, &header, &id)? else { return Ok(None) };
+    let life = core.life(tag, other, &body);
+    if !core.is_live(&life, core.clock.now()) {
+        return Ok(None);
+    }
+    // The header is authentic for the account's tag: whose it is need not be read.
+    let (owner, account, generation) = (owner.clone(), account.clone(), header.generation);
+    Ok(Some(LiveSignIn(Arc::new(Inner {
+        owner,
+        id,
+        generation,
+        life,
+        account,
+        body,
+        continued_since: None,
+    }))))
+}
