@@ -53,8 +53,8 @@ impl Told {
 }
 
 /// A provider's callback was answered. Only what is signed can leave a warning, and once a minute:
-/// neither a stranger nor the reader of a stolen token may fill a log. (At level `debug` there is a
-/// note about the rest, no more often.)
+/// neither a stranger nor an attacker with an overheard token may fill a log. (At level `debug`
+/// there is a note about the rest, no more often.)
 pub(crate) fn called_back(channel: Channel, what: Callback) {
     static FAILED: Told = Told::never();
     if channel == Channel::Back && what == Callback::Failed && FAILED.is_due() {
