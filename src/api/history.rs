@@ -1,5 +1,5 @@
-//! Who was signed out when: the ledger as an audit trail, read beside the app that has the store
-//! open.
+//! Which sign-outs there were, and when: the ledger as an audit trail, read beside the app that has
+//! the store open.
 
 use crate::crypto::{KeySource, Keyring, Tagger};
 use crate::ledger::Ledger;
@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, SystemTime};
 
-/// So often a look that finds damage is repeated, each after twice the pause of the one before,
-/// which begins with a millisecond.
+/// How often a look that finds damage is repeated. The first pause is a millisecond, and each is
+/// twice the one before.
 const MORE_LOOKS: u32 = 8;
 
 const DAY: u64 = 24 * 3600 * 1000;
@@ -26,14 +26,15 @@ const DAY: u64 = 24 * 3600 * 1000;
 /// [`Builder::history`](crate::Builder::history), or of a few by
 /// [`Builder::history_of`](crate::Builder::history_of).
 ///
-/// It knows sign-outs, not sign-ins: whether somebody has signed in again since, only the open
-/// store can tell ([`TokenStore::account`](crate::TokenStore::account)).
+/// It knows sign-outs, not sign-ins: only the open store can tell whether a user has signed in
+/// again since ([`TokenStore::account`](crate::TokenStore::account)).
 ///
 /// ```
 /// # use oubliette::*;
 /// # let machine = Machine::new();
 /// let store = machine.builder().open()?; // an app at work
-/// let (user, tenant) = (AccountId::new("login.example.com", "user-1")?, TenantId::new("contoso")?);
+/// let user = AccountId::new("login.example.com", "user-1")?;
+/// let tenant = TenantId::new("contoso")?;
 /// store.sign_out(SignOut::tenant(&tenant))?;
 ///
 /// let history = machine.builder().history()?; // an operator looks
@@ -48,7 +49,7 @@ pub struct History {
     /// The sign-outs, oldest first. Compaction leaves out what a newer one of the same scope, with
     /// a cutoff at least as late, makes superfluous, and what is older than a sign-in can be.
     pub records: Vec<PastSignOut>,
-    /// Of every scope the newest sign-out since this time is known. Older ones may have been
+    /// The newest sign-out of every scope since this time is known. Older ones may have been
     /// dropped.
     pub known_since: SystemTime,
     /// The place of the newest record of any kind.
@@ -64,8 +65,8 @@ pub struct PastSignOut {
     pub position: u64,
     /// When it was asked for.
     pub at: SystemTime,
-    /// What it was the sign-out of. Of whom, the ledger tells only who asks by id: see
-    /// [`History::of`].
+    /// What it was the sign-out of. The ledger does not hold the ids: the caller has to know an id
+    /// to ask for its sign-outs, see [`History::of`].
     pub kind: ScopeKind,
     /// Only sign-ins made by this time ended; `None` if all did.
     pub signed_in_before: Option<SystemTime>,
@@ -82,8 +83,8 @@ impl History {
     /// The sign-outs of any of these scopes and of everybody, oldest first: what can have ended a
     /// sign-in of which these are the account, tenant, session and subject. An account that is
     /// known by issuer and subject is that subject too, and the other way round. (A session's
-    /// sign-out that took its account is on record under the account too. Which other names a
-    /// sign-in had, the ledger does not know:
+    /// sign-out that ended its account is on record under the account too. The ledger does not know
+    /// which other names a sign-in had:
     /// [`TokenStore::last_sign_out`](crate::TokenStore::last_sign_out) looks at its rows.)
     pub fn covering(&self, scopes: &[Scope]) -> impl DoubleEndedIterator<Item = &PastSignOut> {
         let names: Vec<TaggedScope> =
@@ -94,7 +95,7 @@ impl History {
     }
 
     /// How many sign-outs of each kind there were on each day, which is given by its beginning in
-    /// UTC. A session's sign-out counts once for itself, and once for each account that it took.
+    /// UTC. A session's sign-out counts once for itself, and once for each account that it ended.
     #[must_use]
     pub fn by_day(&self) -> BTreeMap<(SystemTime, ScopeKind), u64> {
         let mut counts = BTreeMap::new();
@@ -141,10 +142,10 @@ fn read_by(
     })
 }
 
-/// What exactly this scope is on record as.
+/// The tags under which exactly this scope is on record.
 fn scopes_of(tagger: &Tagger, scope: &Scope) -> Vec<TaggedScope> {
     match scope {
-        // Under either tag that it had.
+        // Under either tag that the account had.
         Scope::Account(id) => {
             let (tag, other) = identity::tags(tagger, id);
             [tag].into_iter().chain(other).map(TaggedScope::Account).collect()
@@ -153,9 +154,9 @@ fn scopes_of(tagger: &Tagger, scope: &Scope) -> Vec<TaggedScope> {
     }
 }
 
-/// Looks again while it sees damage: of a file that is being written to, one part may have been
-/// read before, and another after; and a complete erasure may have put another keyring and ledger
-/// in their places between two files.
+/// Looks again while it sees damage. Of a file that is being written to, one part may have been
+/// read before, and another after; and a complete erasure may have replaced the keyring and the
+/// ledger between the reads of the two files.
 fn patiently<T>(mut look: impl FnMut() -> Result<T>) -> Result<T> {
     for more in 0..MORE_LOOKS {
         match look() {

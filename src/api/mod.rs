@@ -1,9 +1,11 @@
-//! The face: the builder, the store, and the history beside it.
+//! The public interface of the store: the builder, the store, and the history beside it.
 
+mod birth;
 pub(crate) mod builder;
+mod closed_store;
 pub(crate) mod history;
 mod internal;
 pub(crate) mod listing;
 mod maintenance;
+mod opening;
 pub(crate) mod token_store;
-mod verify_copy;

@@ -113,7 +113,8 @@ impl TokenStore {
     /// let account = AccountId::new("login.example.com", "uid.utid")?;
     /// let sign_in = SignIn::new(account, TenantId::new("contoso")?);
     /// let client = ClientId::new("web")?;
-    /// let (live, stored) = store.sign_in_with(sign_in, RefreshToken::new(client.clone(), "rt-1"))?;
+    /// let token = RefreshToken::new(client.clone(), "rt-1");
+    /// let (live, stored) = store.sign_in_with(sign_in, token)?;
     /// assert_eq!(stored.stored, 1);
     /// assert_eq!(live.refresh_token(&client)?.unwrap().secret.expose(), "rt-1");
     /// # Ok::<(), Error>(())

@@ -1,6 +1,6 @@
-//! Microsoft's clouds: one name for each, whatever a host is called.
+//! Microsoft's clouds: one name for each, for all of the hosts that it answers to.
 
-/// The preferred name of a host: a cloud answers to several, and MSAL libraries write whichever
+/// The preferred name of a host: a cloud answers to several, and MSAL libraries write the one that
 /// they met first.
 pub(crate) fn preferred_environment(host: &str) -> String {
     let host = host.to_ascii_lowercase();
@@ -16,8 +16,8 @@ pub(crate) fn preferred_environment(host: &str) -> String {
     }
 }
 
-/// Where the tenants of Entra External ID are. Each has two hosts there, by its name and by its id:
-/// users sign in at the former, and tokens name the latter
+/// The zone of Entra External ID. Each tenant has two hosts there, by its name and by its id: users
+/// sign in at the former, and tokens name the latter
 /// (`https://<id>.ciamlogin.com/<id>/v2.0`).
 const EXTERNAL: &str = ".ciamlogin.com";
 
@@ -26,8 +26,8 @@ pub(crate) fn is_external(host: &str) -> bool {
     name.is_some_and(|(name, zone)| !name.is_empty() && zone.eq_ignore_ascii_case(EXTERNAL))
 }
 
-/// As [`preferred_environment`], for what is of this tenant: at External ID it is the host that has
-/// the tenant's id, whichever was met. (MSAL libraries write the one that the app was configured
+/// As [`preferred_environment`], for a host of this tenant: at External ID it is the host that has
+/// the tenant's id, in place of either. (MSAL libraries write the one that the app was configured
 /// with, so that one user has two environments.)
 pub(crate) fn preferred_host(host: &str, tenant: &str) -> String {
     if is_external(host) && crate::model::id::is_guid(tenant) {
@@ -40,7 +40,8 @@ pub(crate) fn preferred_host(host: &str, tenant: &str) -> String {
 #[cfg(any(feature = "msal", feature = "openidconnect"))]
 pub(crate) const PERSONAL: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
 
-/// Whether a host serves a B2C directory. (One with a domain of its own is not known by its name.)
+/// Whether a host serves a B2C directory. (A directory with a domain of its own cannot be told by
+/// its name.)
 #[cfg(feature = "msal")]
 pub(crate) fn is_b2c(host: &str) -> bool {
     let host = host.to_ascii_lowercase();
@@ -62,9 +63,9 @@ pub(crate) fn is_microsofts(host: &str) -> bool {
     clouds.contains(&host.as_str()) || host.ends_with(".ciamlogin.com") || is_b2c(&host)
 }
 
-/// The session of a `sid` in an ID token of whatever issuer: the issuer's or, at Entra, the
-/// cloud's. Entra's front-channel sign-out names no tenant, and each version of its endpoint is an
-/// issuer of its own.
+/// The session of a `sid` in an ID token of any issuer: the issuer's or, at Entra, the cloud's.
+/// Entra's front-channel sign-out names no tenant, and each version of its endpoint is an issuer of
+/// its own.
 #[cfg(feature = "msal")]
 pub(crate) fn session(
     iss: &str,

@@ -8,13 +8,13 @@ use crate::model::sign_out::Receipt;
 /// The result of every verb of the store.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a verb did not do what was asked, and what to do about it.
+/// Why a verb did not do what the caller asked, and what to do about it.
 ///
 /// No variant carries a token, a key or an identifier of a user.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An argument cannot be stored. Nothing was changed. Mend the argument.
+    /// An argument cannot be stored. Nothing was changed. Correct the argument.
     #[error("invalid {field}: {problem}")]
     InvalidInput {
         /// Which argument, by name. Never its value.
@@ -32,14 +32,14 @@ pub enum Error {
     #[error("signed out: this sign-in has ended and takes no tokens; have the user sign in again")]
     SignedOut,
 
-    /// A sign-out overtook this login: it came while the user was on the way in, or its provider
-    /// has told of the end of a session that the login still names. Nobody was signed in. Have the
-    /// user sign in again: a login that begins after `again_after` is newer than the sign-out.
+    /// A sign-out overtook this login: it came while the login was in progress, or the provider has
+    /// reported the end of a session that the login still names. The user was not signed in. Have
+    /// them sign in again: a login that begins after `again_after` is newer than the sign-out.
     ///
-    /// That is now, as a rule. It lies up to what the provider's clock and ours may differ by, a
-    /// minute, ahead where a provider goes on with a session whose end it has told of, under the
-    /// same `sid`: Keycloak does so when a consent is withdrawn. Say so to the user, and not that
-    /// the login failed.
+    /// `again_after` is usually now. It lies ahead, by at most what the provider's clock and ours
+    /// may differ by (a minute), where a provider goes on with a session whose end it has reported,
+    /// under the same `sid`: Keycloak does so when a consent is withdrawn. Tell the user to sign in
+    /// a little later, and not that the login failed.
     #[error(
         "a sign-out overtook this login, and nobody was signed in; sign in again a little later"
     )]
@@ -54,7 +54,8 @@ pub enum Error {
     /// unknown: fix the disk, reopen the store, and sign out again. The store refuses all work
     /// until it is reopened.
     #[error(
-        "indeterminate: the disk failed while the sign-out was being written; reopen the store and sign out again"
+        "indeterminate: the disk failed while the sign-out was being written; reopen the store and \
+         sign out again"
     )]
     Indeterminate(#[source] io::Error),
 
@@ -62,14 +63,16 @@ pub enum Error {
     ///
     /// Sign-outs still work when only the engine has failed.
     #[error(
-        "poisoned: an earlier {0} error; reopen the store (sign-outs of an account, subject, tenant or everybody still work when only the engine failed)"
+        "poisoned: an earlier {0} error; reopen the store (sign-outs of an account, subject, \
+         tenant or everybody still work when only the engine failed)"
     )]
     Poisoned(Part),
 
     /// The session itself has ended, durably, but not the rest of its accounts: the engine, which
     /// knows the session's accounts, cannot be read. Sign the account out by its id or subject.
     #[error(
-        "only the session itself was ended: its accounts could not be looked up; sign the account out by id or subject"
+        "only the session itself was ended: its accounts could not be looked up; sign the account \
+         out by id or subject"
     )]
     OnlySessionEnded {
         /// What was ended.
@@ -85,7 +88,10 @@ pub enum Error {
     Full(Part),
 
     /// Another process, or another handle of this one, has the store open.
-    #[error("the store is already open{}; stop that process, or share its handle", .pid.map(|p| format!(" in process {p}")).unwrap_or_default())]
+    #[error(
+        "the store is already open{}; stop that process, or share its handle",
+        .pid.map(|p| format!(" in process {p}")).unwrap_or_default()
+    )]
     AlreadyOpen {
         /// The process that holds it, if it could be read.
         pid: Option<u32>,
@@ -95,11 +101,11 @@ pub enum Error {
     #[error("key rejected: none of the offered keys opens this store")]
     KeyRejected,
 
-    /// A key could not be had from its source. Nothing was changed.
+    /// The store could not get a key from its source. Nothing was changed.
     #[error("key unavailable from {origin}: {problem}")]
     KeyUnavailable {
-        /// Where it was looked for (a variable's or a credential's name, or a file's path as you
-        /// gave it).
+        /// Where the store looked for it (a variable's or a credential's name, or a file's path as
+        /// you gave it).
         origin: String,
         /// What to do about it.
         problem: String,
@@ -111,7 +117,8 @@ pub enum Error {
     /// [`OnDamage::ForgetEveryone`](crate::OnDamage::ForgetEveryone): every user then signs in
     /// again.
     #[error(
-        "damaged: {part}: {problem}; restore it, or open with on_damage(ForgetEveryone) so that everyone signs in again"
+        "damaged: {part}: {problem}; restore it, or open with on_damage(ForgetEveryone) so that \
+         everyone signs in again"
     )]
     Damaged {
         /// Which part of the store.
@@ -127,7 +134,8 @@ pub enum Error {
 
     /// The store was written by a newer version of this crate. Nothing was changed. Upgrade.
     #[error(
-        "unsupported format {found} of the {part} (this version reads {supported}); upgrade the crate"
+        "unsupported format {found} of the {part} (this version reads {supported}); upgrade the \
+         crate"
     )]
     UnsupportedFormat {
         /// Which part of the store.

@@ -86,7 +86,7 @@ impl fmt::Display for ErrorKind {
 }
 
 impl Error {
-    /// Its kind: for what does not care for the details, such as a metric's label.
+    /// Its kind: for uses that do not need the details, such as a metric's label.
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {
         match self {

@@ -44,7 +44,7 @@ impl Position {
         Self(self.0.saturating_sub(1))
     }
 
-    /// So many records further.
+    /// The position this many records further.
     #[inline]
     pub(crate) const fn plus(self, records: u64) -> Self {
         Self(self.0.saturating_add(records))

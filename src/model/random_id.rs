@@ -1,4 +1,4 @@
-//! Ids that the store makes from random numbers. They are no secrets, but tell nobody what they
+//! Ids that the store makes from random numbers. They are not secret, and do not reveal what they
 //! stand for.
 
 use super::tag::sixteen_bytes;
@@ -6,7 +6,7 @@ use super::tag::sixteen_bytes;
 sixteen_bytes! {
     /// The id of a sign-in.
     SignInId;
-    /// Changes whenever an account comes to life anew.
+    /// Changes whenever an account begins a new life.
     Generation;
     /// The id of a store, for all of its life.
     StoreId;
@@ -17,6 +17,6 @@ sixteen_bytes! {
 }
 
 impl Generation {
-    /// For what belongs to no account.
+    /// For rows that belong to no account.
     pub(crate) const NONE: Self = Self([0; 16]);
 }

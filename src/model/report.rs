@@ -24,17 +24,17 @@ pub struct Swept {
     pub expired_tokens: u64,
     /// Web sessions that were deleted because they had expired or ended.
     pub web_sessions: u64,
-    /// Accounts, sign-ins, tokens and web sessions whose rows did not open: nobody can read them,
-    /// so they were deleted.
+    /// Accounts, sign-ins, tokens and web sessions whose rows did not open: they cannot be read, so
+    /// they were deleted.
     pub tampered: u64,
     /// Whether the sweep came to the end of all accounts; the next one begins anew.
     pub finished: bool,
-    /// The size of the rows that are left, keys and values: of the accounts looked at, and if it
-    /// `finished`, of all since it began.
+    /// The size of the rows that are left, keys and values: of the accounts looked at, and if the
+    /// sweep `finished`, of all since it began.
     pub live_bytes: u64,
     /// Whether the engine's folder was so much larger than they are that it was compacted. (If that
-    /// could not be done, as for want of space, [`Stats::engine_bytes`](crate::Stats::engine_bytes)
-    /// goes on growing.)
+    /// could not be done, for example for lack of space,
+    /// [`Stats::engine_bytes`](crate::Stats::engine_bytes) goes on growing.)
     pub compacted: bool,
 }
 
@@ -57,7 +57,7 @@ impl Swept {
         self.web_sessions += web_sessions;
         self.tampered += tampered;
         self.compacted |= compacted;
-        // The last one has the sum.
+        // The last slice has the sum.
         (self.finished, self.live_bytes) = (finished, live_bytes);
     }
 }
@@ -146,12 +146,12 @@ pub struct CompactionEstimate {
     pub copy_bytes: u64,
     /// Both together, until the old engine is removed.
     pub peak_bytes: u64,
-    /// How much space is free beside the engine, if that can be told. With less than the copy takes
+    /// How much space is free beside the engine, if the system says. With less than the copy takes
     /// the compaction may fail with [`Error::Full`](crate::Error::Full), and the store goes on as
     /// it was.
     pub free_bytes: Option<u64>,
-    /// Memory that it takes meanwhile, about: the cache of the second engine, and what sled keeps
-    /// beside it.
+    /// About how much memory it takes meanwhile: the cache of the second engine, and what sled
+    /// keeps beside it.
     pub memory_bytes: u64,
 }
 
@@ -170,7 +170,7 @@ pub struct Erased {
     pub leftovers: bool,
 }
 
-/// What is there, and whether all of it opens.
+/// What a store holds, and whether all of it opens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verified {
@@ -180,13 +180,13 @@ pub struct Verified {
     pub sign_ins: u64,
     /// The tokens of these, expired ones too.
     pub tokens: u64,
-    /// The web sessions, of these sign-ins and of nobody's, that have not expired.
+    /// The web sessions that have not expired, of these sign-ins and unbound ones.
     pub web_sessions: u64,
-    /// Rows of sign-ins and web sessions that have ended, and index rows that find nobody: for
-    /// reclaim and the sweep to delete.
+    /// Rows of sign-ins and web sessions that have ended, and index rows that lead to no account:
+    /// reclaim and the sweep delete them.
     pub dead_rows: u64,
-    /// Accounts, sign-ins, tokens and web sessions whose rows do not open. Nobody can read them;
-    /// the sweep deletes them.
+    /// Accounts, sign-ins, tokens and web sessions whose rows do not open. They cannot be read; the
+    /// sweep deletes them.
     pub tampered: u64,
     /// Index rows that are missing. The sweep puts them back.
     pub missing_index_rows: u64,
@@ -203,17 +203,18 @@ impl Verified {
     }
 }
 
-/// What an operator should know of the files that a store was opened from. All is well where
-/// nothing of it is set.
+/// What an operator should know of the files that a store was opened from. All is well if no field
+/// is set.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let folder = tempfile::tempdir()?;
 /// use oubliette::{KeySource, TokenStore};
 ///
-/// let store = TokenStore::builder(folder.path().join("tokens")).key(KeySource::bytes([7; 32])).open()?;
+/// # let folder = folder.path().join("tokens");
+/// let store = TokenStore::builder(folder).key(KeySource::bytes([7; 32])).open()?;
 /// if store.opened().engine_was_missing {
-///     eprintln!("the folder of the sign-ins was gone: everybody signs in again");
+///     eprintln!("the folder of the sign-ins was gone: all users sign in again");
 /// }
 /// # Ok(()) }
 /// ```
@@ -221,7 +222,7 @@ impl Verified {
 #[non_exhaustive]
 pub struct Opened {
     /// The engine's folder was gone, beside the keyring and the ledger of a store that is not new.
-    /// The store began without a sign-in; every sign-out on record stands. If it was taken away by
+    /// The store began without a sign-in; every sign-out on record stands. If it was removed by
     /// mistake, close the store and [restore](crate::Builder::restore) a backup.
     pub engine_was_missing: bool,
     /// The engine's snapshot was damaged. Nothing was lost, as its log says the same, and there is

@@ -66,7 +66,7 @@ impl Scopes {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -79,7 +79,7 @@ impl Scopes {
     }
 }
 
-/// On whose behalf a token was got: it is found only under the same partition.
+/// On whose behalf a token was obtained: a query finds it only under the same partition.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Partition(Option<[u8; 32]>);
 
@@ -90,7 +90,7 @@ impl Partition {
         Self(None)
     }
 
-    /// Tokens got by the on-behalf-of flow (RFC 7523) with this assertion. Only its SHA-256 is
+    /// Tokens obtained by the on-behalf-of flow (RFC 7523) with this assertion. Only its SHA-256 is
     /// kept.
     #[must_use]
     pub fn on_behalf_of(assertion: &str) -> Self {

@@ -1,4 +1,4 @@
-//! A token's text, kept out of logs and out of memory that is done with.
+//! A token's text, kept out of logs, and wiped from memory after use.
 
 use crate::platform::wipe::Wiped;
 use subtle::ConstantTimeEq;
@@ -22,7 +22,7 @@ impl Secret {
         Self(text)
     }
 
-    /// The token in clear. What you make of it, you wipe.
+    /// The token in clear. Copies of it are the caller's to wipe.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

@@ -1,4 +1,4 @@
-//! What was looked up before a sign-out.
+//! What the caller has looked up before a sign-out.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,9 +7,9 @@ use crate::model::tag::{AccountTag, TaggedScope};
 
 /// Which accounts have, or may have, a sign-in of a scope.
 ///
-/// It is not believed for long: a sign-out looks into the index again, under its locks. It only
-/// need not read once more that an account has a sign-in which it had a moment ago. One that has
-/// come since is read then.
+/// The sign-out does not rely on it alone: it looks into the index again, under its locks. It only
+/// saves reading once more that an account has a sign-in which it had a moment ago. An account that
+/// has come since is read then.
 #[derive(Clone, Default)]
 pub(crate) struct Seen(BTreeSet<(TaggedScope, AccountTag)>);
 

@@ -1,4 +1,4 @@
-//! A sign-in as a value: who, where, and by which names.
+//! A sign-in as a value: the account, the tenant, and the other names.
 
 use crate::model::id::{AccountId, Alias, SessionId, Subject, TenantId};
 use crate::model::position::{Opening, Position};
@@ -7,7 +7,8 @@ use std::time::SystemTime;
 /// The most aliases of one sign-in.
 pub const MAX_ALIASES: usize = 8;
 
-/// A user has signed in: whom, where, and by which names the provider will speak of it later.
+/// A user has signed in: the account, the tenant, and the names by which the provider will speak of
+/// the sign-in later.
 ///
 /// Give the session and the subject whenever the ID token has them: without them a provider's
 /// sign-out by `sid` or `sub` cannot find the account.
@@ -26,7 +27,7 @@ pub struct SignIn {
     pub(crate) told_at: Option<SystemTime>,
 }
 
-/// A moment in the life of a store, between two of its sign-outs:
+/// A moment of a store, between two of its sign-outs:
 /// [`TokenStore::as_of`](crate::TokenStore::as_of).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AsOf {
@@ -71,8 +72,8 @@ impl SignIn {
     /// When the user signed in, if that was a little earlier than now (`auth_time`). A later time
     /// counts as now.
     ///
-    /// It is a new sign-in all the same: only sign-outs that come after this call end it. For what
-    /// was signed in long ago and is taken over from elsewhere, see
+    /// It is a new sign-in nevertheless: only sign-outs that come after this call end it. For a
+    /// sign-in that was made long ago and is imported from elsewhere, see
     /// [`continued_from`](Self::continued_from).
     pub fn signed_in_at(mut self, time: SystemTime) -> Self {
         self.time = Some(time);
@@ -80,25 +81,25 @@ impl SignIn {
     }
 
     /// As [`signed_in_at`](Self::signed_in_at), by the `iat` of an ID token that was verified: it
-    /// speaks for our clock, too.
+    /// confirms our clock, too.
     #[cfg(feature = "openidconnect")]
     pub(crate) fn told_at(mut self, iat: SystemTime) -> Self {
         (self.time, self.told_at) = (Some(iat), Some(iat));
         self
     }
 
-    /// This is no new sign-in, but one of this time that is taken over from elsewhere, such as
+    /// This is not a new sign-in, but one of this time that is imported from elsewhere, such as
     /// another cache. If a sign-out that covers it has been recorded at this time or since, it is
-    /// refused with [`Error::SignedOut`](crate::Error::SignedOut); so that importing the same cache
-    /// twice brings nobody back.
+    /// refused with [`Error::SignedOut`](crate::Error::SignedOut), so that importing the same cache
+    /// twice does not bring back a user who has signed out.
     pub fn continued_from(mut self, time: SystemTime) -> Self {
         self.time = Some(time);
         self.is_continued = true;
         self
     }
 
-    /// As [`continued_from`](Self::continued_from) some time that nobody knows: any sign-out on
-    /// record that covers it refuses it.
+    /// As [`continued_from`](Self::continued_from), from an unknown time: any sign-out on record
+    /// that covers it refuses it.
     #[cfg(feature = "msal")]
     pub(crate) fn continued(mut self) -> Self {
         self.is_continued = true;
@@ -109,10 +110,10 @@ impl SignIn {
     /// with [`Error::Overtaken`](crate::Error::Overtaken).
     ///
     /// Between the provider's ID token and the call that signs in lies a request to the provider.
-    /// Should the user sign out of everything just then, that sign-out would come first and find
-    /// nobody, and the sign-in would stand. So take the [moment](crate::TokenStore::as_of) before
-    /// the code is redeemed. (Not before the user is sent to the provider: she may sign out
-    /// elsewhere and then, for good reason, in here.)
+    /// Should the user sign out of everything just then, that sign-out would come first and find no
+    /// sign-in, and this sign-in would stand. So take the [moment](crate::TokenStore::as_of) before
+    /// the code is redeemed. (Not before the user is sent to the provider: they may sign out
+    /// elsewhere and then, for good reason, sign in here.)
     pub fn as_of(mut self, moment: AsOf) -> Self {
         self.as_of = Some(moment);
         self

@@ -7,24 +7,23 @@ use std::time::SystemTime;
 use crate::model::id::{AccountId, Alias, SessionId, Subject, TenantId};
 use crate::model::token::RefreshToken;
 
-/// Whose sign-ins end.
+/// Which sign-ins end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Scope {
     /// Every sign-in of an account.
     Account(AccountId),
-    /// The sign-ins of a session at the provider; what else ends is for the [`SessionPolicy`] to
-    /// say.
+    /// The sign-ins of a session at the provider; the [`SessionPolicy`] says what else ends.
     Session(SessionId),
     /// Every sign-in that was made with this subject.
     Subject(Subject),
     /// Every sign-in in a tenant, and every token of it that other sign-ins hold.
     Tenant(TenantId),
-    /// Every sign-in there is.
+    /// Every sign-in.
     Everybody,
 }
 
-/// What a session's sign-out ends beside the session itself.
+/// What a session's sign-out ends, beside the session itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SessionPolicy {
@@ -36,27 +35,27 @@ pub enum SessionPolicy {
     OnlySession,
 }
 
-/// A sign-out to be done. Every sign-in in its scope that was made before ends, for ever.
+/// A request to sign out. Every sign-in in its scope that was made before ends, for ever.
 ///
 /// ```
 /// # use oubliette::*;
 /// # let store = TokenStore::in_memory()?;
 /// let session = SessionId::new("https://idp.example.com", "s-1")?;
 /// let receipt = store.sign_out(SignOut::session(&session).taking_refresh_tokens())?;
-/// assert_eq!(receipt.refresh_tokens.len(), 0); // Nobody was there: recorded all the same.
+/// assert_eq!(receipt.refresh_tokens.len(), 0); // No user was signed in: it is recorded anyway.
 /// # Ok::<(), Error>(())
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct SignOut {
     pub(crate) scopes: Vec<Scope>,
-    /// Whose accounts are looked up.
+    /// The aliases whose accounts are looked up.
     pub(crate) aliases: Vec<Alias>,
     pub(crate) cutoff: Option<SystemTime>,
     pub(crate) take: bool,
     pub(crate) is_counted: bool,
     pub(crate) policy: Option<SessionPolicy>,
-    /// What was looked up for it already.
+    /// What was already looked up for it.
     pub(crate) seen: Seen,
 }
 
@@ -91,13 +90,13 @@ impl SignOut {
     }
 
     /// Of every account that has a sign-in of this alias: they are looked up, and recorded by their
-    /// own names. An alias has no record itself: who is on the way in meanwhile is not covered, and
-    /// if nobody is there, nothing is recorded. The engine has to be readable.
+    /// own names. An alias has no record itself: a login that is in progress is not covered, and if
+    /// no account is found, nothing is recorded. The engine has to be readable.
     pub fn alias(alias: &Alias) -> Self {
         Self { scopes: Vec::new(), aliases: vec![alias.clone()], ..Self::of(Scope::Everybody) }
     }
 
-    /// Of a tenant: everybody who signed in to it, and the tokens of it that guests hold.
+    /// Of a tenant: all users that signed in to it, and the tokens of it that guests hold.
     pub fn tenant(tenant: &TenantId) -> Self {
         Self::of(Scope::Tenant(tenant.clone()))
     }
@@ -107,30 +106,30 @@ impl SignOut {
         Self::of(Scope::Everybody)
     }
 
-    /// And of this scope, in the same stroke: for signals that name a user by more than one name.
+    /// And of this scope, at once: for signals that name a user by more than one name.
     pub fn and(mut self, scope: Scope) -> Self {
         self.scopes.push(scope);
         self
     }
 
-    /// Only who signed in by this time, to the millisecond: for signals that say when they were
+    /// Only of sign-ins made by this time, to the millisecond: for signals that say when they were
     /// made, so that a late or repeated one does not end a newer sign-in. Claims such as `iat` are
-    /// in whole seconds: give the end of that second, and what the clocks may differ by.
+    /// in whole seconds: give the end of that second, and add what the clocks may differ by.
     pub fn signed_in_before(mut self, time: SystemTime) -> Self {
         self.cutoff = Some(time);
         self
     }
 
-    /// Gives the refresh tokens that it ends, so that they can be revoked (RFC 7009). For an
+    /// Returns the refresh tokens that it ends, so that they can be revoked (RFC 7009). For an
     /// account, session or subject.
     pub fn taking_refresh_tokens(mut self) -> Self {
         self.take = true;
         self
     }
 
-    /// Counts whom it ended, in [`Receipt::counted`]. The sign-out stands, and is durable, as soon
-    /// as without; but the call returns when all is counted: for a tenant, or everybody, it goes
-    /// through all their accounts.
+    /// Counts the accounts and sign-ins that it ended, in [`Receipt::counted`]. The sign-out
+    /// stands, and is durable, as soon as without counting; but the call returns when all is
+    /// counted: for a tenant, or everybody, it goes through all their accounts.
     pub fn counted(mut self) -> Self {
         self.is_counted = true;
         self
@@ -141,7 +140,7 @@ impl SignOut {
         self.scopes.first().map_or(ScopeKind::Account, ScopeKind::of)
     }
 
-    /// What is known from a look just before need not be read again.
+    /// With what the caller has looked up just before, so that it need not be read again.
     #[cfg(feature = "logout")]
     pub(crate) fn with_seen(self, seen: Seen) -> Self {
         Self { seen, ..self }
@@ -156,9 +155,10 @@ impl SignOut {
         self.scopes.iter()
     }
 
-    /// What a session's sign-out ends, instead of what the store was built with. Said of a subject
-    /// it is meant likewise: by [`WholeAccount`](SessionPolicy::WholeAccount) every account with a
-    /// sign-in of that subject ends, which without a policy it does not.
+    /// The policy for this sign-out, instead of the one that the store was built with. It applies
+    /// to a subject's sign-out too: with [`WholeAccount`](SessionPolicy::WholeAccount) every
+    /// account with a sign-in of that subject ends; without a policy only the sign-ins of the
+    /// subject do.
     pub fn policy(mut self, policy: SessionPolicy) -> Self {
         self.policy = Some(policy);
         self
@@ -173,21 +173,22 @@ pub struct Receipt {
     pub position: u64,
     /// When it was asked for.
     pub at: SystemTime,
-    /// How many accounts a session's sign-out took (or a subject's, if it was to take them); `None`
-    /// in other scopes, which look for nobody.
+    /// How many accounts a session's sign-out ended (or a subject's, if its policy was to end
+    /// them); `None` in other scopes, which look up no accounts.
     pub accounts: Option<usize>,
     /// The refresh tokens that it ended, if they were asked for.
     pub refresh_tokens: Vec<RefreshToken>,
     /// Whether some refresh tokens could not be read, because the engine failed or a row does not
     /// open.
     pub refresh_tokens_missed: bool,
-    /// Whom it ended, if that was [to be counted](SignOut::counted). `None` if not, or if the
-    /// engine cannot be read. Whom another sign-in of the account has pushed out between the
-    /// sign-out and the counting is not counted; sweeps and the reclaimer wait meanwhile.
+    /// How many accounts and sign-ins it ended, if that was [to be counted](SignOut::counted).
+    /// `None` if not, or if the engine cannot be read. A sign-in that another one of the account
+    /// has pushed out between the sign-out and the counting is not counted; sweeps and the
+    /// reclaimer wait meanwhile.
     pub counted: Option<Counted>,
 }
 
-/// Whom a sign-out ended: those who were live until then.
+/// How many accounts and sign-ins a sign-out ended: those that were live until then.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counted {
@@ -198,11 +199,11 @@ pub struct Counted {
     pub sign_ins: u64,
 }
 
-/// What the store knows of the last sign-out of somebody.
+/// What the store knows of the last sign-out in a scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LastSignOut {
-    /// The newest sign-out that can have ended a sign-in of them, if one is known: see
+    /// The newest sign-out that can have ended a sign-in of this scope, if one is known: see
     /// [`TokenStore::last_sign_out`](crate::TokenStore::last_sign_out).
     pub record: Option<Recorded>,
     /// The newest sign-out of exactly this scope, if one is known.
@@ -210,8 +211,8 @@ pub struct LastSignOut {
     /// Sign-outs since this time are all known. Older ones may have been dropped: every sign-in
     /// from before has ended by its age.
     pub known_since: SystemTime,
-    /// By which names nobody could be looked for: nothing is left of the sign-ins that had them, or
-    /// it cannot be read.
+    /// The kinds of names that could not be looked at: nothing is left of the sign-ins that had
+    /// such names, or it cannot be read.
     pub not_looked_at: Vec<ScopeKind>,
 }
 

@@ -1,4 +1,4 @@
-//! Identifiers as the store keeps them: keyed hashes, which tell nobody whose they are.
+//! Identifiers as the store keeps them: keyed hashes, from which no reader learns the identifier.
 
 /// Bytes of a tag.
 pub(crate) const TAG_LEN: usize = 16;
@@ -21,7 +21,7 @@ macro_rules! sixteen_bytes {
                 &self.0
             }
 
-            /// So many times this byte.
+            /// This byte, 16 times.
             #[cfg(test)]
             #[allow(dead_code, reason = "not of every type")]
             pub(crate) const fn filled(byte: u8) -> Self {
@@ -47,7 +47,7 @@ sixteen_bytes! {
     AliasTag;
     /// The keyed hash of the id of a web session.
     WebTag;
-    /// What tells tokens of one sign-in and tenant apart, as a keyed hash.
+    /// The keyed hash of what distinguishes the tokens of one sign-in and tenant.
     Slot;
 }
 
@@ -55,8 +55,8 @@ impl AccountTag {
     /// For a batch without rows of any account.
     pub(crate) const NONE: Self = Self([0; 16]);
 
-    /// The unbound web session whose lock and changes go by this tag, if it is no account's: see
-    /// [`WebTag::as_account`].
+    /// The unbound web session whose lock and changes go by this tag, if the tag is not an
+    /// account's: see [`WebTag::as_account`].
     pub(crate) const fn as_web(&self) -> WebTag {
         WebTag(self.0)
     }
@@ -64,7 +64,7 @@ impl AccountTag {
 
 impl WebTag {
     /// Stands for the account of an unbound web session: its lock, its changes, its life. No
-    /// account has this tag, and no other's lock is needed for it.
+    /// account has this tag, and the session needs no other lock.
     pub(crate) const fn as_account(&self) -> AccountTag {
         AccountTag(self.0)
     }
@@ -76,7 +76,7 @@ impl WebTag {
     }
 }
 
-/// Whose sign-ins a fence can cover.
+/// The scope of a fence: which sign-ins it covers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum TaggedScope {
     Everybody,

@@ -60,7 +60,7 @@ impl Millis {
         Self(self.0.saturating_sub(interval.0))
     }
 
-    /// How much later it is than the other time; nothing if it is not.
+    /// How much later it is than the other time; zero if it is not later.
     #[inline]
     pub(crate) const fn since(self, earlier: Self) -> Interval {
         Interval(self.0.saturating_sub(earlier.0))
@@ -103,7 +103,7 @@ impl Interval {
         Self(self.0.saturating_mul(times))
     }
 
-    /// One of so many equal parts of it.
+    /// One of this many equal parts of it.
     #[inline]
     pub(crate) const fn part_of(self, parts: u64) -> Self {
         Self(self.0 / parts)

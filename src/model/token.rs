@@ -1,4 +1,4 @@
-//! Tokens as the store takes and gives them, and how they are asked for.
+//! Tokens as the store takes and returns them.
 
 use crate::model::error::{Error, Result};
 use crate::model::id::{ClientId, MAX_ID_BYTES, TenantId, check, hidden_debug};
@@ -35,12 +35,12 @@ pub struct AccessToken {
     pub token_type: String,
     /// The token.
     pub secret: Secret,
-    /// When it expires, by the clock of whoever got it; `None` if the provider did not say (RFC
-    /// 6749 §5.1): then it ends with its sign-in.
+    /// When it expires, by the clock of the machine that obtained it; `None` if the provider did
+    /// not say (RFC 6749 §5.1): then it ends with its sign-in.
     pub expires_at: Option<SystemTime>,
-    /// How long it lasts from when it was got, if the provider said so (`expires_in`). The store
-    /// believes no more than this, counted from when the token is stored, however the clock behind
-    /// [`expires_at`](Self::expires_at) may have jumped.
+    /// How long it lasts from when it was obtained, if the provider said so (`expires_in`). The
+    /// store believes no more than this, counted from when the token is stored, however the clock
+    /// behind [`expires_at`](Self::expires_at) may have jumped.
     pub lifetime: Option<Duration>,
     /// When it should be refreshed, if the provider said so: then it is *due* for an
     /// [`Acquirer`](crate::Acquirer), and never counts as expired.
@@ -48,9 +48,9 @@ pub struct AccessToken {
     /// Until when it may be used while the provider is out of order, if the provider said so: see
     /// [`AccessQuery::even_if_expired`].
     pub extended_expires_at: Option<SystemTime>,
-    /// On whose behalf it was got.
+    /// On whose behalf it was obtained.
     pub partition: Partition,
-    /// Whatever the app wants kept with it, sealed like the token. Empty if nothing.
+    /// Bytes that the app wants to keep with it, sealed like the token. Empty if there are none.
     pub extra: Vec<u8>,
 }
 
@@ -94,9 +94,9 @@ pub struct RefreshToken {
     pub secret: Secret,
     /// When it expires, if known.
     pub expires_at: Option<SystemTime>,
-    /// On whose behalf it was got.
+    /// On whose behalf it was obtained.
     pub partition: Partition,
-    /// Whatever the app wants kept with it, sealed like the token. Empty if nothing.
+    /// Bytes that the app wants to keep with it, sealed like the token. Empty if there are none.
     pub extra: Vec<u8>,
 }
 
@@ -127,9 +127,9 @@ pub struct IdToken {
     pub tenant: Option<TenantId>,
     /// The token.
     pub secret: Secret,
-    /// On whose behalf it was got.
+    /// On whose behalf it was obtained.
     pub partition: Partition,
-    /// Whatever the app wants kept with it, sealed like the token. Empty if nothing.
+    /// Bytes that the app wants to keep with it, sealed like the token. Empty if there are none.
     pub extra: Vec<u8>,
 }
 

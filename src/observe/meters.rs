@@ -3,9 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use metrics::{
-    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
-};
+use metrics::{counter, gauge, histogram};
 
 use super::{AcquireOutcome, Found, Read, Refresh};
 #[cfg(feature = "logout")]
@@ -13,108 +11,6 @@ use super::{Callback, Channel};
 use crate::model::error::Part;
 use crate::model::report::{Stats, Swept};
 use crate::model::sign_out::ScopeKind;
-
-/// Gives the recorder the units and meanings of all metrics of this crate. Call it once, after the
-/// app has installed its recorder.
-///
-/// ```
-/// // after e.g. `metrics_exporter_prometheus::PrometheusBuilder::new().install()`:
-/// oubliette::describe_metrics();
-/// ```
-pub fn describe_metrics() {
-    use Unit::{Bytes, Count, Seconds};
-    describe_counter!("oubliette_acquires_total", Count, "Access tokens asked for, by outcome");
-    describe_counter!("oubliette_refreshes_total", Count, "Refreshes at a provider, by outcome");
-    describe_histogram!(
-        "oubliette_refresh_duration_seconds",
-        Seconds,
-        "How long a refresh took, the store's part included"
-    );
-    describe_gauge!(
-        "oubliette_refresh_waiting",
-        Count,
-        "Callers that wait for a refresh which somebody else does"
-    );
-    describe_counter!("oubliette_sign_ins_total", Count, "Sign-ins, by outcome");
-    describe_histogram!("oubliette_sign_in_duration_seconds", Seconds, "How long a sign-in took");
-    describe_counter!("oubliette_puts_total", Count, "Calls that store tokens, by outcome");
-    describe_histogram!("oubliette_put_duration_seconds", Seconds, "How long storing tokens took");
-    describe_counter!("oubliette_tokens_stored_total", Count, "Tokens that were stored");
-    describe_counter!("oubliette_reads_total", Count, "Reads of a token, by kind and outcome");
-    describe_counter!("oubliette_sign_outs_total", Count, "Sign-outs, by scope and outcome");
-    describe_histogram!(
-        "oubliette_sign_out_duration_seconds",
-        Seconds,
-        "How long a sign-out took until it was durable, by scope"
-    );
-    #[cfg(feature = "logout")]
-    {
-        describe_counter!(
-            "oubliette_callbacks_total",
-            Count,
-            "Sign-outs that providers told of, by channel and outcome"
-        );
-        describe_counter!(
-            "oubliette_key_fetches_total",
-            Count,
-            "Fetches of a provider's keys, by outcome"
-        );
-    }
-    describe_counter!(
-        "oubliette_errors_total",
-        Count,
-        "Other verbs that failed, by verb and error"
-    );
-    describe_counter!("oubliette_ledger_syncs_total", Count, "Syncs of the ledger to the disk");
-    describe_histogram!(
-        "oubliette_ledger_sync_duration_seconds",
-        Seconds,
-        "How long writing and syncing a group of records took"
-    );
-    describe_histogram!(
-        "oubliette_ledger_sync_sign_outs",
-        Count,
-        "How many sign-outs shared a sync"
-    );
-    describe_gauge!("oubliette_ledger_bytes", Bytes, "The ledger's size");
-    describe_gauge!(
-        "oubliette_ledger_reserve",
-        Count,
-        "Sign-outs that could still be recorded if the disk were full"
-    );
-    describe_gauge!(
-        "oubliette_clock_ahead_seconds",
-        Seconds,
-        "How far the clock is ahead of all that is known of the time, if nothing is deleted for its age because of it; else 0"
-    );
-    describe_gauge!("oubliette_fences", Count, "Sign-outs that stand in memory");
-    describe_gauge!("oubliette_backlog", Count, "Sign-outs whose rows wait to be deleted");
-    describe_counter!(
-        "oubliette_reclaimed_rows_total",
-        Count,
-        "Rows of ended sign-ins that were deleted behind sign-outs"
-    );
-    describe_counter!("oubliette_swept_accounts_total", Count, "Accounts that a sweep looked at");
-    describe_counter!(
-        "oubliette_swept_total",
-        Count,
-        "What a sweep deleted, by kind: dead rows, expired tokens"
-    );
-    describe_counter!("oubliette_tampered_total", Count, "Rows that did not open, by who met them");
-    describe_counter!(
-        "oubliette_compactions_total",
-        Count,
-        "Compactions of the engine's folder, by outcome"
-    );
-    describe_gauge!("oubliette_engine_bytes", Bytes, "The engine's size on the disk");
-    describe_gauge!(
-        "oubliette_poisoned",
-        Count,
-        "1 if this part has failed and the store must be reopened"
-    );
-    describe_counter!("oubliette_poisonings_total", Count, "How often a part has failed");
-    describe_counter!("oubliette_upkeep_passes_total", Count, "Passes of the upkeep, by outcome");
-}
 
 /// A stop watch.
 pub(crate) struct Watch(Instant);
@@ -195,11 +91,14 @@ pub(super) fn fetched_keys(is_done: bool) {
 
 pub(super) fn read(kind: Read, found: Found) {
     macro_rules! reads {
+        ($kind:literal, $outcome:literal) => {
+            counter!("oubliette_reads_total", "kind" => $kind, "outcome" => $outcome)
+        };
         ($kind:literal) => {
             match found {
-                Found::Hit => counter!("oubliette_reads_total", "kind" => $kind, "outcome" => "hit"),
-                Found::Miss => counter!("oubliette_reads_total", "kind" => $kind, "outcome" => "miss"),
-                Found::Error => counter!("oubliette_reads_total", "kind" => $kind, "outcome" => "error"),
+                Found::Hit => reads!($kind, "hit"),
+                Found::Miss => reads!($kind, "miss"),
+                Found::Error => reads!($kind, "error"),
             }
         };
     }
@@ -280,11 +179,17 @@ pub(super) fn swept(swept: &Swept) {
 }
 
 pub(super) fn compacted(is_done: bool) {
-    count!("oubliette_compactions_total", "outcome", is_done, { true => "ok", false => "error", });
+    count!("oubliette_compactions_total", "outcome", is_done, {
+        true => "ok",
+        false => "error",
+    });
 }
 
 pub(super) fn upkept(is_done: bool) {
-    count!("oubliette_upkeep_passes_total", "outcome", is_done, { true => "ok", false => "error", });
+    count!("oubliette_upkeep_passes_total", "outcome", is_done, {
+        true => "ok",
+        false => "error",
+    });
 }
 
 pub(super) fn figures(stats: &Stats) {

@@ -5,15 +5,25 @@
 //! Each verb passes through one function here, which opens its span, counts its outcome, and warns
 //! of what an operator has to look at.
 
+#[cfg(feature = "logout")]
+mod callbacks;
+#[cfg(feature = "metrics")]
+mod describe;
 #[cfg(feature = "metrics")]
 mod meters;
 #[cfg(not(feature = "metrics"))]
 #[path = "no_meters.rs"]
 mod meters;
+mod outcome;
 mod spans;
 
+#[cfg(feature = "logout")]
+pub(crate) use callbacks::{
+    Callback, Channel, Told, called_back, fetched_keys, refused_for_its_key,
+};
 #[cfg(feature = "metrics")]
-pub use meters::describe_metrics;
+pub use describe::describe_metrics;
+pub(crate) use outcome::{AcquireOutcome, Found, Read, Refresh};
 #[cfg(feature = "tokio")]
 pub(crate) use spans::Parent;
 
@@ -26,81 +36,6 @@ use crate::model::sign_out::{Receipt, ScopeKind};
 use meters::Watch;
 use spans::{Span, alert, note, span};
 
-/// What became of an acquisition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AcquireOutcome {
-    /// The cache had it.
-    Hit,
-    /// The cache had it, and it was due: somebody refreshes it.
-    Due,
-    /// This caller refreshed it.
-    Refreshed,
-    /// Somebody else refreshed it meanwhile.
-    Waited,
-    /// The user has to be asked.
-    InteractionRequired,
-    /// The sign-in has ended.
-    SignedOut,
-    /// The refresh, or the store, failed.
-    Failed,
-}
-
-/// What became of a refresh.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refresh {
-    Stored,
-    SignedOut,
-    InvalidGrant,
-    InteractionRequired,
-    Failed,
-    /// It panicked or was dropped.
-    Abandoned,
-}
-
-/// What brought a sign-out from elsewhere.
-#[cfg(feature = "logout")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Channel {
-    Back,
-    Front,
-}
-
-/// What became of a callback.
-#[cfg(feature = "logout")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Callback {
-    /// Carried out.
-    Done,
-    /// It had been carried out already.
-    Repeated,
-    /// There was nobody to sign out any more.
-    Nobody,
-    /// There was nobody, and of whom it speaks nothing is known: no sign-in, and no sign-out.
-    Unknown,
-    /// Its token has expired, or is not valid yet. If there are many, a clock is wrong.
-    Untimely,
-    /// It was not what it has to be, or not from one of the issuers.
-    Refused,
-    /// The store or the app failed.
-    Failed,
-}
-
-/// Which kind of token is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Read {
-    Access,
-    Refresh,
-    Id,
-}
-
-/// Whether a read found something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
-    Hit,
-    Miss,
-    Error,
-}
-
 pub(crate) fn acquired(how: AcquireOutcome) {
     meters::acquired(how);
 }
@@ -109,67 +44,9 @@ pub(crate) fn refreshed(how: Refresh, took: Duration) {
     meters::refreshed(how, took);
 }
 
-/// One more (or one less) waits for a refresh that somebody else does.
+/// One caller more (or one less) waits for a refresh that another caller does.
 pub(crate) fn waiting(by: i8) {
     meters::waiting(by);
-}
-
-/// When something was told of last that strangers can cause: a log is not theirs to fill.
-#[cfg(feature = "logout")]
-#[derive(Default)]
-pub(crate) struct Told(std::sync::Mutex<Option<std::time::Instant>>);
-
-#[cfg(feature = "logout")]
-impl Told {
-    const fn never() -> Self {
-        Self(std::sync::Mutex::new(None))
-    }
-
-    /// Whether it is a minute ago; then it is told now.
-    pub(crate) fn is_due(&self) -> bool {
-        let mut last = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let is_due = last.is_none_or(|last| last.elapsed() >= Duration::from_secs(60));
-        *last = if is_due { Some(std::time::Instant::now()) } else { *last };
-        is_due
-    }
-}
-
-/// A provider's callback was answered. Only what is signed can leave a warning, and once a minute:
-/// a stranger must not fill a log, nor may who has overheard a token. (For who looks closely there
-/// is a note at `debug`, no more often.)
-#[cfg(feature = "logout")]
-pub(crate) fn called_back(channel: Channel, what: Callback) {
-    static FAILED: Told = Told::never();
-    if channel == Channel::Back && what == Callback::Failed && FAILED.is_due() {
-        alert!("a sign-out from a provider was not carried out whole");
-    }
-    static UNKNOWN: Told = Told::never();
-    if channel == Channel::Front && what == Callback::Unknown && UNKNOWN.is_due() {
-        note!("no sign-in has the session that a front-channel sign-out names");
-    }
-    meters::called_back(channel, what);
-}
-
-/// A logout token was refused, and the key that it names is one that its provider has published and
-/// that cannot be used. What is told of is the key, whoever sent the token. The caller sees to it
-/// that it is not told too often.
-#[cfg(feature = "logout")]
-pub(crate) fn refused_for_its_key(key: &impl std::fmt::Display) {
-    let key = key.to_string();
-    alert!("a logout token was refused: the key that it names cannot be used", key = key);
-}
-
-/// A provider's keys were fetched, or there was a problem with it; which names nobody.
-#[cfg(feature = "logout")]
-pub(crate) fn fetched_keys(problem: Option<&impl std::fmt::Display>, is_told: bool) {
-    if let Some(problem) = problem.filter(|_| is_told) {
-        let problem = problem.to_string();
-        alert!(
-            "the keys of a provider could not be fetched: sign-outs that it signs with new ones are refused",
-            problem = problem
-        );
-    }
-    meters::fetched_keys(problem.is_none());
 }
 
 /// Reads a token.
@@ -180,7 +57,7 @@ pub(crate) fn read<T>(kind: Read, run: impl FnOnce() -> Result<Option<T>>) -> Re
     result
 }
 
-/// Reads a token if that needs no waiting; only then it counts.
+/// Reads a token if that needs no waiting; only then the read is counted.
 #[cfg(feature = "tokio")]
 pub(crate) fn try_read<T>(
     kind: Read,
@@ -242,7 +119,7 @@ pub(crate) fn verb<T>(name: &'static str, run: impl FnOnce() -> Result<T>) -> Re
     result
 }
 
-/// Any other verb, if it needs no waiting; only then it counts.
+/// Any other verb, if it needs no waiting; only then the verb is counted.
 #[cfg(feature = "tokio")]
 pub(crate) fn try_verb<T>(
     name: &'static str,
@@ -258,7 +135,7 @@ pub(crate) fn synced(sign_outs: usize, watch: Watch, bytes: u64, reserve: u64) {
     meters::synced(sign_outs, watch, bytes, reserve);
 }
 
-/// A stop watch, which runs only if somebody reads it.
+/// A stop watch, which runs only if metrics read it.
 pub(crate) fn watch() -> Watch {
     Watch::start()
 }
@@ -273,12 +150,14 @@ pub(crate) fn poisoned(part: Part) {
 pub(crate) fn opened(found: Opened) {
     if found.engine_was_missing {
         alert!(
-            "the engine's folder was missing: the store began without a sign-in; every sign-out on record stands"
+            "the engine's folder was missing: the store began without a sign-in; every sign-out on \
+             record stands"
         );
     }
     if found.snapshot_was_damaged {
         alert!(
-            "the engine's snapshot was damaged, and made anew: nothing was lost, but look at the disk"
+            "the engine's snapshot was damaged, and made anew: nothing was lost, but look at the \
+             disk"
         );
     }
     meters::opened();
@@ -288,7 +167,8 @@ pub(crate) fn opened(found: Opened) {
 pub(crate) fn clock_held(ahead_by: Option<Duration>) {
     if let Some(ahead_by) = ahead_by {
         alert!(
-            "the clock is ahead of all that is known of the time: nothing is deleted for its age until that is confirmed",
+            "the clock is ahead of all that is known of the time: nothing is deleted for its age \
+             until that is confirmed",
             ahead_by_seconds = ahead_by.as_secs()
         );
     }
@@ -332,7 +212,7 @@ pub(crate) fn upkept(is_done: bool) {
     meters::upkept(is_done);
 }
 
-/// Figures that nobody counts, but that are looked at from time to time.
+/// Figures that are not counted as they change, but looked at from time to time.
 pub(crate) fn figures(stats: &Stats) {
     meters::figures(stats);
 }
@@ -350,7 +230,7 @@ fn outcome<T>(span: &Span, verb: &'static str, result: &Result<T>) -> &'static s
     outcome
 }
 
-/// Warns of errors that somebody other than the caller should look at. (Poison is warned of once,
+/// Warns of errors that an operator should look at, beside the caller. (Poison is warned of once,
 /// when it comes.)
 fn look_at(verb: &'static str, error: &Error) {
     match error {
@@ -367,25 +247,5 @@ fn look_at(verb: &'static str, error: &Error) {
         }
         Error::Full(part) => alert!("no space is left", verb = verb, part = part.as_str()),
         _ => {}
-    }
-}
-
-impl Read {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Access => "access",
-            Self::Refresh => "refresh",
-            Self::Id => "id",
-        }
-    }
-}
-
-impl Found {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Hit => "hit",
-            Self::Miss => "miss",
-            Self::Error => "error",
-        }
     }
 }

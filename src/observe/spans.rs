@@ -20,12 +20,18 @@ macro_rules! span {
         let _ = $value;)?
         $crate::observe::spans::Span(
             #[cfg(feature = "tracing")]
-            tracing::debug_span!(target: "oubliette", $name $(, $field = $value)?, outcome = tracing::field::Empty).entered(),
+            tracing::debug_span!(
+                target: "oubliette",
+                $name
+                $(, $field = $value)?,
+                outcome = tracing::field::Empty
+            )
+            .entered(),
         )
     }};
 }
 
-/// Tells that somebody should look.
+/// Warns: an operator should look.
 macro_rules! alert {
     ($message:literal $(, $field:ident = $value:expr)*) => {{
         #[cfg(feature = "tracing")]
@@ -35,7 +41,7 @@ macro_rules! alert {
     }};
 }
 
-/// Tells what is of use to whoever looks for a fault.
+/// Notes what is of use in the search for a fault.
 macro_rules! note {
     ($message:literal $(, $field:ident = $value:expr)*) => {{
         #[cfg(feature = "tracing")]
@@ -47,7 +53,7 @@ macro_rules! note {
 
 pub(super) use {alert, note, span};
 
-/// The span that a verb was called in, to be taken along to another thread.
+/// The span that a verb was called in, to be carried over to another thread.
 #[cfg(feature = "tokio")]
 pub(crate) struct Parent(#[cfg(feature = "tracing")] tracing::Span);
 

@@ -5,17 +5,16 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// No file that is read at once is larger.
+/// The largest file that is read at once.
 const LARGEST: u64 = 1 << 20;
 
 /// A folder whose files are replaced atomically and written in place.
 pub(crate) trait Disk: Send + Sync + std::fmt::Debug {
-    /// A small file, or `None` if there is none of this name. Of one that is larger than any of
-    /// ours (1 MiB) no more than the beginning is given: it is none of ours, and may be larger than
-    /// the memory.
+    /// A small file, or `None` if no file has this name. Of a file that is larger than any of ours
+    /// (1 MiB) only the beginning is returned: it is not ours, and may be larger than the memory.
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>>;
 
-    /// The file, to be read from its beginning, or `None` if there is none of this name.
+    /// The file, to be read from its beginning, or `None` if no file has this name.
     fn stream(&self, name: &str) -> io::Result<Option<Box<dyn Read + Send>>>;
 
     /// Begins the file's next content beside it, empty. When all is written and synced, it can be
@@ -36,7 +35,7 @@ pub(crate) trait Disk: Send + Sync + std::fmt::Debug {
     /// Removes a file, if it is there, for good.
     fn remove(&self, name: &str) -> io::Result<()>;
 
-    /// Removes a prepared content that shall never take its place, if there is one.
+    /// Removes a prepared content that will never be switched to, if there is one.
     fn discard(&self, name: &str) -> io::Result<()>;
 
     /// Opens an existing file for writing in place.
@@ -51,13 +50,13 @@ pub(crate) trait DiskFile: Send + Sync {
     /// Writes all bytes at the offset. Nothing is promised before [`DiskFile::sync`].
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
-    /// Reads so many bytes at the offset.
+    /// Fills the buffer from the offset on.
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()>;
 
-    /// Returns when all that was written is on the disk.
+    /// Returns when everything written so far is on the disk.
     fn sync(&self) -> io::Result<()>;
 
-    /// Cuts the file off.
+    /// Cuts the file off at this length.
     fn set_len(&self, len: u64) -> io::Result<()>;
 }
 
@@ -66,7 +65,7 @@ pub(crate) trait DiskFile: Send + Sync {
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    /// The folder, made (for its owner alone) if there is none.
+    /// The folder, which is made (for its owner alone) if it does not exist.
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
         create_private(path)?;
         Ok(Self(path.to_owned()))
@@ -144,7 +143,7 @@ impl Disk for Folder {
 
 impl DiskFile for File {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        // One thread at a time has it, so the shared file position is no danger, and this works on
+        // One thread at a time uses it, so the shared file position is safe, and this works on
         // every system.
         let mut file = self;
         file.seek(SeekFrom::Start(offset))?;
@@ -180,7 +179,7 @@ pub(crate) fn fill(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize>
     Ok(filled)
 }
 
-/// Copies a file, if there is one, whatever its size.
+/// Copies a file of any size, if it exists.
 pub(crate) fn copy(from: &dyn Disk, to: &dyn Disk, name: &str) -> io::Result<()> {
     let Some(mut file) = from.stream(name)? else { return Ok(()) };
     let next = to.begin(name)?;
@@ -197,7 +196,7 @@ pub(crate) fn copy(from: &dyn Disk, to: &dyn Disk, name: &str) -> io::Result<()>
     to.switch(name)
 }
 
-/// Whether there is such a folder. That the system cannot tell is an error, not a no.
+/// Whether there is such a folder. If the system cannot tell, that is an error, and not `false`.
 pub(crate) fn is_folder(path: &Path) -> io::Result<bool> {
     look(path).map(|found| found.is_some_and(|found| found.is_dir()))
 }
@@ -219,7 +218,7 @@ fn look(path: &Path) -> io::Result<Option<fs::Metadata>> {
     }
 }
 
-/// Makes a folder and those above it; new ones are for their owner alone, and durable.
+/// Makes a folder and those above it. New folders are for their owner alone, and durable.
 pub(crate) fn create_private(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());

@@ -1,6 +1,7 @@
 //! Locks, atomics and threads: the standard library's. Under `--cfg oubliette_shuttle` they are
-//! those of a model checker, which decides who runs next at each of them (`tests/shuttle`):
-//! whatever threads of the store meet at comes from here, but what the sled engine has inside.
+//! those of a model checker, which decides at each of them which thread runs next
+//! (`tests/shuttle`). So everything that threads of the store synchronize by comes from here, but
+//! for what the sled engine has inside.
 
 #[cfg(oubliette_shuttle)]
 pub(crate) use shuttle::{sync::*, thread, thread_local};

@@ -1,16 +1,16 @@
 //! Buffers that are wiped when dropped: all of their capacity, in one sweep. (`zeroize` alone goes
-//! byte by byte, which for a token takes as long as opening it.) And the stack, wiped behind what
-//! works with keys.
+//! byte by byte, which for a token takes as long as opening it.) And the stack, wiped after work
+//! with keys.
 
 use std::ops::{Deref, DerefMut};
 
-/// Bytes that leave nothing behind.
+/// Bytes that are wiped when dropped.
 #[derive(Clone, Default)]
 pub(crate) struct Wiped(pub(crate) Vec<u8>);
 
 impl Drop for Wiped {
     fn drop(&mut self) {
-        // Within the capacity: nothing moves.
+        // Within the capacity, so the bytes do not move.
         self.0.resize(self.0.capacity(), 0);
         self.0.fill(0);
         zeroize::optimization_barrier(self.0.as_slice());
@@ -37,8 +37,8 @@ pub(crate) const HASH_STACK: usize = 2048;
 pub(crate) const CIPHER_STACK: usize = 16384;
 
 /// Runs `work`, then overwrites the `N` bytes of the stack below, which it used. The cryptographic
-/// crates wipe their keys' last place, but moving one leaves a copy behind; and what lies on the
-/// stack gets into memory wherever a value with padding is made there and moved.
+/// crates wipe the last place of a key, but moving a key leaves a copy behind; and what lies on the
+/// stack is copied into other memory wherever a value with padding is made there and moved.
 pub(crate) fn on_clean_stack<const N: usize, T>(work: impl FnOnce() -> T) -> T {
     // Not inlined, so that all of its frame lies below ours, where the next call's will.
     #[inline(never)]

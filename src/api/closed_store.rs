@@ -1,0 +1,173 @@
+//! What is done with a store that this process does not have open: restoring a backup into it,
+//! reading its history, verifying it.
+
+use std::path::{Path, PathBuf};
+
+use crate::api::builder::{Builder, Location, OnDamage, no_key};
+use crate::api::history::{self, History};
+use crate::api::token_store::TokenStore;
+use crate::crypto::{Keyring, fresh};
+use crate::ledger::Ledger;
+use crate::maintenance::restore::restore;
+use crate::model::error::{Error, Part, Result};
+use crate::model::random_id::LedgerId;
+use crate::model::report::Verified;
+use crate::model::sign_out::Scope;
+use crate::observe;
+use crate::platform::disk;
+use crate::store::location::{Folders, KEYRING, MOVING, Place, parse_engine};
+
+impl Builder {
+    /// Restores a [backup](TokenStore::backup) into this folder, and opens the store.
+    ///
+    /// The ledger has to be the one that was last in use: in the folder of [`Builder::ledger_dir`],
+    /// or still in the store's own. So users who have signed out since the backup stay signed out,
+    /// however old it is; users who have signed in since sign in again. A keyring that is in place
+    /// is kept, as it may be wrapped by a newer key. If this is interrupted, call it again.
+    ///
+    /// # Errors
+    /// As [`Builder::open`], which is the last step: the backup is in place by then.
+    /// [`Error::InvalidInput`] if this is no whole backup, or the store has
+    /// [erased](TokenStore::complete_erasure) or forgotten everything since; [`Error::Damaged`] of
+    /// the ledger if that is missing, or older than the backup: nothing was changed then.
+    pub fn restore(self, backup: impl AsRef<Path>) -> Result<TokenStore> {
+        observe::verb("restore", || self.restore_now(backup.as_ref()))
+    }
+
+    /// Reads the sign-outs on record without opening the store: beside the app that has it open, on
+    /// a read-only copy, or when the engine is damaged. It takes no lock and changes nothing.
+    ///
+    /// The newest records may not be durable yet: their callers are still waiting. And if an older
+    /// copy of the ledger was put in its place, that does not show here, as only the engine knows
+    /// how far the ledger had come: opening the store tells.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] if there is no store here; [`Error::KeyUnavailable`],
+    /// [`Error::KeyRejected`]; [`Error::Damaged`], if the ledger does not look sound however often
+    /// it is looked at (a quarter of a second); [`Error::UnsupportedFormat`]; [`Error::Io`].
+    pub fn history(self) -> Result<History> {
+        self.read_history(None)
+    }
+
+    /// As [`history`](Self::history), with no other sign-outs than those of these scopes and of
+    /// everybody: what [`History::covering`] and [`History::of`] would give for these scopes. It
+    /// takes no more memory, however many other sign-outs there are.
+    ///
+    /// # Errors
+    /// As [`history`](Self::history).
+    pub fn history_of(self, scopes: &[Scope]) -> Result<History> {
+        self.read_history(Some(scopes))
+    }
+
+    /// Opens every row and record of a store that no process has open, and changes nothing but the
+    /// lock file: it looks at a copy, in the system's folder for temporary files. Of an open store,
+    /// [`TokenStore::verify`] does it in place.
+    ///
+    /// # Errors
+    /// As [`Builder::open`], but never makes a store: [`Error::InvalidInput`] if there is none.
+    pub fn verify(self) -> Result<Verified> {
+        observe::verb("verify", || self.verify_now())
+    }
+
+    fn restore_now(mut self, backup: &Path) -> Result<TokenStore> {
+        let key = self.key.as_ref().ok_or_else(no_key)?;
+        let folders = self
+            .in_folders()
+            .ok_or_else(|| Error::invalid("restore", "a backup is restored into a folder"))?;
+        restore(Box::new(folders.clone()), key, self.growth, backup)?;
+        // A backup that does not fit is no reason to forget everyone.
+        self.on_damage = OnDamage::Refuse;
+        self.open_now()
+    }
+
+    fn read_history(self, of: Option<&[Scope]>) -> Result<History> {
+        observe::verb("history", || self.read_history_now(of))
+    }
+
+    fn read_history_now(self, of: Option<&[Scope]>) -> Result<History> {
+        let key = self.key.as_ref().ok_or_else(no_key)?;
+        if let Some(folders) = self.in_folders() {
+            // A place makes the folders that it is asked for.
+            if !has_keyring(folders)? {
+                return Err(Error::invalid("store", "there is none in this folder"));
+            }
+            let has_ledgers =
+                folders.ledger.as_ref().map_or(Ok(true), |folder| disk::is_folder(folder));
+            if !has_ledgers.map_err(Error::io("look at the ledger's folder"))? {
+                return Err(Error::damaged(Part::Ledger, "its folder is missing"));
+            }
+        }
+        history::read(&*self.place.place(), key, of)
+    }
+
+    fn verify_now(mut self) -> Result<Verified> {
+        let key = self.key.as_ref().ok_or_else(no_key)?;
+        let folders = self
+            .in_folders()
+            .ok_or_else(|| Error::invalid("verify", "only a folder can be copied"))?;
+        if !has_keyring(folders)? {
+            return Err(Error::invalid("store", "there is none in this folder"));
+        }
+
+        // The locks are held to the end: no process opens the store meanwhile.
+        let place = folders.clone();
+        let mut held = place.lock()?;
+        let bytes =
+            place.disk()?.read(KEYRING).map_err(Error::io("read the keyring"))?.unwrap_or_default();
+        let id = Keyring::open(&bytes, key)?.secrets.ledger_id;
+        place.lock_ledger(&Ledger::file_name(&id), &mut held)?;
+
+        // On a copy, as opening writes.
+        let copy = TemporaryFolder::new()?;
+        self.place = Location::Folders(copy_store(&place, &id, &copy.0)?);
+        self.on_damage = OnDamage::Refuse;
+        let store = self.open()?;
+        let verified = store.verify();
+        // The store goes before the folder of its files, and is not closed: nothing of it is kept.
+        drop(store);
+        verified
+    }
+}
+
+/// Whether there is a store, or was.
+fn has_keyring(folders: &Folders) -> Result<bool> {
+    disk::is_file(&folders.path.join(KEYRING)).map_err(Error::io("look for the keyring"))
+}
+
+/// Copies keyring, ledger and engines into another folder.
+fn copy_store(from: &Folders, id: &LedgerId, to: &Path) -> Result<Folders> {
+    let to = Folders::new(to.to_owned(), None, from.engines.tuning);
+    let copied = to.disk()?;
+    for (disk, name) in [
+        (from.ledger_disk()?, Ledger::file_name(id).as_str()),
+        (from.disk()?, MOVING),
+        (from.disk()?, KEYRING),
+    ] {
+        disk::copy(&*disk, &*copied, name).map_err(Error::io("copy the store"))?;
+    }
+    for name in from.disk()?.list().map_err(Error::io("list the store's folder"))? {
+        if parse_engine(&name).is_some_and(|(ledger, _)| ledger == *id) {
+            to.engines().import(&from.path.join(&name), &name)?;
+        }
+    }
+    Ok(to)
+}
+
+/// A folder in the system's folder for temporary files, which is removed again.
+struct TemporaryFolder(PathBuf);
+
+impl TemporaryFolder {
+    fn new() -> Result<Self> {
+        let name = format!("oubliette-verify-{}", base16ct::lower::encode_string(&fresh::<16>()?));
+        let path = std::env::temp_dir().join(name);
+        disk::create_private(&path).map_err(Error::io("make a folder for temporary files"))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        // At worst, sealed rows are left in the folder for temporary files.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

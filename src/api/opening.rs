@@ -1,0 +1,226 @@
+//! Opening a store: the order in which it is born, recovered, or forgotten.
+//!
+//! The order is an argument about crashes: after each step the files are such that the next open
+//! understands them. Keyrings and ledgers are made and replaced in `birth.rs`.
+
+use crate::api::birth::Opener;
+use crate::api::builder::{Builder, OnDamage, no_key};
+use crate::api::token_store::TokenStore;
+use crate::clock::StoreClock;
+use crate::clock::trust::Known;
+use crate::crypto::{Keyring, Tagger, fresh};
+use crate::engine::{Engine, open_error};
+use crate::ledger::Ledger;
+use crate::model::error::{Error, Part, Result};
+use crate::model::position::Position;
+use crate::model::report::Opened;
+use crate::model::time::Millis;
+use crate::observe;
+use crate::platform::disk::Disk;
+use crate::platform::sync::Arc;
+use crate::rows::LONGEST_VALUE;
+use crate::rows::cipher::Rows;
+use crate::rows::row_key::{CHECKPOINT, FRESH, KNOWN};
+use crate::store::core::{Core, Working};
+use crate::store::files::{Premises, Unfinished};
+use crate::store::location::{
+    BIRTH, Held, KEYRING, MISSING, engine_name, is_engine, newest_engine,
+};
+
+impl Builder {
+    /// Opens the store, or makes it if there is none. Only one process can have it open.
+    ///
+    /// `Ok` means that every sign-out that was ever acknowledged stands.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyOpen`]; [`Error::KeyUnavailable`] and [`Error::KeyRejected`] (nothing but
+    /// the lock file was touched); [`Error::Damaged`]; [`Error::UnsupportedFormat`];
+    /// [`Error::Full`] and [`Error::Io`]; [`Error::InvalidInput`] if something was set out of its
+    /// range.
+    pub fn open(self) -> Result<TokenStore> {
+        observe::verb("open", || self.open_now())
+    }
+
+    pub(super) fn open_now(self) -> Result<TokenStore> {
+        let key = self.key.as_ref().ok_or_else(no_key)?;
+        if !(1..=64).contains(&self.options.max_sign_ins) {
+            return Err(Error::invalid("max_sign_ins", "it must be from 1 to 64"));
+        }
+
+        // Locked, and every rename of an earlier process durable, before anything is read.
+        let place = self.place.place();
+        let mut held = place.lock()?;
+        place.sync()?;
+        let disk = place.disk()?;
+        let clock = StoreClock::new(self.clock, u64::from_be_bytes(fresh()?), self.longest_jump);
+        let opener = Opener {
+            place: &*place,
+            disk,
+            key,
+            growth: self.growth,
+            now: clock.now(),
+            forget: self.on_damage == OnDamage::ForgetEveryone,
+        };
+
+        let (mut keyring, is_new, recovered) = opener.recover_or_forget(&mut held)?;
+        let Recovery { ledger, engine, serial, checkpoint, unfinished } = recovered;
+        unfinished.clear(&*place, &*opener.disk, &mut held)?;
+        let old_end = opener.settle(&mut keyring, &ledger)?;
+        let disk = opener.tidy(&keyring, serial)?;
+
+        // From here on the parts are sound and of one time: what they say is read.
+        let opened = report(&*engine, &*disk, is_new)?;
+        let by_previous = keyring.opened_by_previous;
+        let tagger = Tagger::new(&keyring.secrets.index_key);
+        let rows = Rows::new(keyring.store_id, keyring.secrets);
+        let known =
+            engine.get(KNOWN).map_err(open_error)?.and_then(|row| rows.open_known(KNOWN, &row));
+        let fresh =
+            engine.get(FRESH).map_err(open_error)?.and_then(|row| rows.open_fresh(FRESH, &row));
+        clock.remember(known.unwrap_or_else(|| known_of(&ledger, clock.now())));
+
+        let working = Working { engine, rows };
+        let core = Core::new(working, ledger, tagger, clock, self.options, (checkpoint, old_end));
+        let premises = Premises::new(place, disk, serial, fresh);
+        TokenStore::new(Arc::new(core), premises, held, by_previous, opened)
+    }
+}
+
+/// A store's parts, sound and of one time.
+struct Recovery {
+    ledger: Ledger,
+    engine: Box<dyn Engine>,
+    serial: u32,
+    checkpoint: Position,
+    unfinished: Unfinished,
+}
+
+impl Opener<'_> {
+    /// Opens the keyring, and recovers the parts that it leads to. What is damaged is forgotten, if
+    /// that was asked for. Also says whether the store is new: born here, or by an earlier open
+    /// that did not come through, or begun anew.
+    fn recover_or_forget(&self, held: &mut Held) -> Result<(Keyring, bool, Recovery)> {
+        let keyring = match self.keyring() {
+            Err(Error::Damaged { .. }) if self.forget => self.forget_everyone(None, held)?,
+            keyring => keyring?,
+        };
+        self.lock_ledger_of(&keyring, held)?;
+
+        // A store that is being born has no engine yet, nor has one that is born anew.
+        let is_new = self.disk.read(BIRTH).map_err(Error::io("read the birth mark"))?.is_some();
+        match self.recover(&keyring, is_new) {
+            Err(Error::Damaged { .. }) if self.forget => {
+                let keyring = self.forget_everyone(Some(&keyring), held)?;
+                self.lock_ledger_of(&keyring, held)?;
+                let recovered = self.recover(&keyring, true)?;
+                Ok((keyring, true, recovered))
+            }
+            recovered => Ok((keyring, is_new, recovered?)),
+        }
+    }
+
+    fn lock_ledger_of(&self, keyring: &Keyring, held: &mut Held) -> Result<()> {
+        self.place.lock_ledger(&Ledger::file_name(&keyring.secrets.ledger_id), held)
+    }
+
+    /// Reads the ledger, asks the engine how far it has seen it, and only then writes to it.
+    fn recover(&self, keyring: &Keyring, is_new: bool) -> Result<Recovery> {
+        let secrets = &keyring.secrets;
+        let found = Ledger::read(
+            self.place.ledger_disk()?,
+            secrets.ledger_id,
+            &secrets.ledger_key,
+            self.growth,
+        )?;
+
+        // The newest engine that is left without those of an unfinished move.
+        let mut unfinished = Unfinished::read(&*self.disk, &secrets.ledger_id)?;
+        unfinished.remove_engines(self.place)?;
+        let names = self.disk.list().map_err(Error::io("list the store's folder"))?;
+        let newest = newest_engine(&names, &secrets.ledger_id);
+        if newest.is_none() && !is_new {
+            // Before one is made: should this open not come through, the next one finds an engine,
+            // and must tell.
+            let marked = self.disk.prepare(MISSING, b"").and_then(|()| self.disk.switch(MISSING));
+            marked.map_err(Error::io("write the mark of a missing engine"))?;
+        }
+
+        let serial = newest.unwrap_or(0);
+        let engine = self.place.engines().open(&engine_name(&secrets.ledger_id, serial))?;
+        if engine.limits().value_bytes < LONGEST_VALUE {
+            return Err(Error::invalid("engine", "it cannot hold the longest row"));
+        }
+
+        // How far the engine has seen the ledger.
+        let rows = Rows::new(keyring.store_id, secrets.clone());
+        let checkpoint = engine.get(CHECKPOINT).map_err(open_error)?;
+        if checkpoint.is_none() && serial > 0 {
+            // It was put last when the rows were moved here.
+            return Err(Error::damaged(Part::Engine, "its checkpoint is missing"));
+        }
+        let checkpoint =
+            checkpoint.map_or(Ok(Position::ZERO), |row| rows.open_checkpoint(CHECKPOINT, &row))?;
+
+        if found.reaches(checkpoint) {
+            Ok(Recovery { ledger: found.settle()?, engine, serial, checkpoint, unfinished })
+        } else {
+            Err(Error::damaged(
+                Part::Ledger,
+                "records are missing that the engine has seen: an older copy was put back",
+            ))
+        }
+    }
+
+    /// Says in the keyring where the openings of version 1 end, if it does not say so yet: before
+    /// the first opening of today's version. Gives that place.
+    fn settle(&self, keyring: &mut Keyring, ledger: &Ledger) -> Result<Position> {
+        if let Some(end) = keyring.secrets.old_end {
+            return Ok(end);
+        }
+        let end = ledger.synced().next();
+        let bytes = self.disk.read(KEYRING).map_err(Error::io("read the keyring"))?;
+        let bytes = Keyring::settled(&bytes.unwrap_or_default(), self.key, end)?;
+        let written = self.disk.prepare(KEYRING, &bytes).and_then(|()| self.disk.switch(KEYRING));
+        written.map_err(Error::io("write the keyring of this version"))?;
+        keyring.secrets.old_end = Some(end);
+        Ok(end)
+    }
+
+    /// Removes what earlier lives of the store left: engines that were given up, and the mark of a
+    /// birth that is over.
+    fn tidy(self, keyring: &Keyring, serial: u32) -> Result<Box<dyn Disk>> {
+        let current = engine_name(&keyring.secrets.ledger_id, serial);
+        let names = self.disk.list().map_err(Error::io("list the store's folder"))?;
+        let old = names.iter().filter(|name| is_engine(name) && **name != current);
+        // One that cannot be removed now does no harm but to the disk's space.
+        old.into_iter().for_each(|name| drop(self.place.engines().remove(name)));
+        if names.iter().any(|name| name == BIRTH) {
+            self.disk.remove(BIRTH).map_err(Error::io("remove the birth mark"))?;
+        }
+        Ok(self.disk)
+    }
+}
+
+/// What the operator should know of the files. The mark of a missing engine is removed, as this
+/// open reports it.
+fn report(engine: &dyn Engine, disk: &dyn Disk, is_new: bool) -> Result<Opened> {
+    let found = engine.found();
+    let was_missing =
+        disk.read(MISSING).map_err(Error::io("read the mark of a missing engine"))?.is_some();
+    if was_missing {
+        disk.remove(MISSING).map_err(Error::io("remove the mark of a missing engine"))?;
+    }
+    Ok(Opened {
+        engine_was_missing: was_missing && !is_new,
+        snapshot_was_damaged: found.snapshot_was_damaged,
+    })
+}
+
+/// What the ledger tells of the time, where nothing else is left of it: the latest that a process
+/// has shown which did not show more than we do now.
+fn known_of(ledger: &Ledger, shown: Millis) -> Known {
+    let told = ledger.fences().latest_time(shown);
+    let since = Some(ledger.horizon().1).filter(|since| *since <= shown);
+    let latest = [told, since].into_iter().flatten().max().unwrap_or(shown);
+    Known { known: latest, shown: latest }
+}
