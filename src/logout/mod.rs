@@ -96,18 +96,19 @@ mod receiver;
 mod rejected;
 mod token;
 
+pub use channels::end_session::{EndSession, Ended};
 #[cfg(feature = "axum")]
 pub use channels::routes::{SignOutRoutes, sign_out_routes};
-pub use channels::rp_initiated::{EndSession, Ended};
 #[cfg(feature = "reqwest")]
 pub use http::ReqwestClient;
 pub use http::{HttpClient, HttpError, HttpFuture};
 pub use issuer::Issuer;
 pub use issuer::issuers::Issuers;
-pub use jose::jws::Algorithm;
+pub use jose::algorithm::Algorithm;
 pub use jose::key_set::{KeySet, KeysError, MAX_KEY_SET_BYTES};
 pub use keys::Keys;
+pub use receiver::Receiver;
 pub use receiver::answer::Answer;
-pub use receiver::{BoxError, Receiver, SignOutError, Signal, SignedOut};
+pub use receiver::signed_out::{BoxError, SignOutError, Signal, SignedOut};
 pub use rejected::Rejected;
 pub use token::logout_token::LogoutToken;

@@ -3,13 +3,13 @@
 
 use openidconnect::url::{Url, form_urlencoded};
 
-/// What is said to the provider.
+/// The parameters that a sign-out sets.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Said<'a> {
+pub(crate) struct Parameters<'a> {
     pub(crate) id_token_hint: Option<&'a str>,
     /// The client that the user is signed in as.
     pub(crate) client_id: Option<&'a str>,
-    /// The client, if the address does not say one.
+    /// The client to name if the address names none.
     pub(crate) or_client_id: Option<&'a str>,
     pub(crate) logout_hint: Option<&'a str>,
     pub(crate) post_logout_redirect_uri: Option<&'a str>,
@@ -17,53 +17,58 @@ pub(crate) struct Said<'a> {
     pub(crate) ui_locales: Option<&'a str>,
 }
 
-/// What is left out of a query that is too long, in this order. (The others the provider needs, to
-/// send the user back.)
-const LEFT_OUT: [&str; 3] = ["id_token_hint", "ui_locales", "logout_hint"];
+/// The parameters that are left out of a query that is too long, in this order. (The provider needs
+/// the others to send the user back.)
+const DROPPABLE: [&str; 3] = ["id_token_hint", "ui_locales", "logout_hint"];
 
-/// The address with all that is said, each once. What the address says already is replaced: it
-/// cannot know who is leaving. What is not said stays as it is there. A query of more than so many
-/// bytes loses what can be left out.
-pub(crate) fn address(endpoint: &Url, said: &Said<'_>, longest_query: usize) -> String {
+/// The endpoint's address with these parameters, each once. A parameter that the address has already
+/// is replaced: the address cannot know which user signs out. What is not set here stays as it is
+/// there. A query longer than `longest_query` bytes loses what can be left out.
+pub(crate) fn end_session_url(
+    endpoint: &Url,
+    parameters: &Parameters<'_>,
+    longest_query: usize,
+) -> String {
     let has_client = endpoint.query_pairs().any(|(name, _)| name == "client_id");
-    let said = [
-        ("id_token_hint", said.id_token_hint),
-        ("client_id", said.client_id.or(said.or_client_id.filter(|_| !has_client))),
-        ("logout_hint", said.logout_hint),
-        ("post_logout_redirect_uri", said.post_logout_redirect_uri),
-        ("state", said.state),
-        ("ui_locales", said.ui_locales),
+    let client_id = parameters.client_id.or(parameters.or_client_id.filter(|_| !has_client));
+    let set = [
+        ("id_token_hint", parameters.id_token_hint),
+        ("client_id", client_id),
+        ("logout_hint", parameters.logout_hint),
+        ("post_logout_redirect_uri", parameters.post_logout_redirect_uri),
+        ("state", parameters.state),
+        ("ui_locales", parameters.ui_locales),
     ];
-    let mut said: Vec<(&str, &str)> =
-        said.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-    let mut left_out = LEFT_OUT.iter();
+    let mut set: Vec<(&str, &str)> =
+        set.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    let mut droppable = DROPPABLE.iter();
     loop {
-        let url = with(endpoint, &said);
+        let url = with(endpoint, &set);
         let is_short = url.query().unwrap_or_default().len() <= longest_query;
-        match left_out.next() {
-            Some(name) if !is_short => said.retain(|(said, _)| said != name),
+        match droppable.next() {
+            Some(dropped) if !is_short => set.retain(|(name, _)| name != dropped),
             _ => return url.into(),
         }
     }
 }
 
-/// The address with these parameters, instead of those of the same names that it has.
-fn with(endpoint: &Url, said: &[(&str, &str)]) -> Url {
-    let is_said = |part: &&str| {
+/// The address with these parameters in place of its own of the same names.
+fn with(endpoint: &Url, set: &[(&str, &str)]) -> Url {
+    let is_set = |part: &&str| {
         form_urlencoded::parse(part.as_bytes())
-            .any(|(name, _)| said.iter().any(|(said, _)| *said == name))
+            .any(|(name, _)| set.iter().any(|(set, _)| *set == name))
     };
-    // Its other parameters stay letter by letter.
+    // The other parameters stay byte for byte.
     let own: Vec<&str> = endpoint
         .query()
         .unwrap_or_default()
         .split('&')
-        .filter(|part| !part.is_empty() && !is_said(part))
+        .filter(|part| !part.is_empty() && !is_set(part))
         .collect();
     let mut url = endpoint.clone();
     url.set_query(Some(own.join("&").as_str()).filter(|own| !own.is_empty()));
-    if !said.is_empty() {
-        url.query_pairs_mut().extend_pairs(said);
+    if !set.is_empty() {
+        url.query_pairs_mut().extend_pairs(set);
     }
     url
 }
@@ -72,7 +77,7 @@ fn with(endpoint: &Url, said: &[(&str, &str)]) -> Url {
 mod tests {
     use super::*;
 
-    const SAID: Said<'_> = Said {
+    const ALL: Parameters<'_> = Parameters {
         id_token_hint: Some("h.i.nt"),
         client_id: Some("web"),
         or_client_id: Some("first"),
@@ -82,8 +87,8 @@ mod tests {
         ui_locales: Some("de en"),
     };
 
-    fn query(endpoint: &str, said: &Said<'_>, longest: usize) -> String {
-        let url = address(&Url::parse(endpoint).unwrap(), said, longest);
+    fn query(endpoint: &str, parameters: &Parameters<'_>, longest: usize) -> String {
+        let url = end_session_url(&Url::parse(endpoint).unwrap(), parameters, longest);
         url.split_once('?').map_or("", |(_, query)| query).to_owned()
     }
 
@@ -91,24 +96,27 @@ mod tests {
     fn each_parameter_stands_once_and_what_is_said_of_the_user_counts() {
         let whole = "id_token_hint=h.i.nt&client_id=web&logout_hint=jane&post_logout_redirect_uri=https%3A%2F%2Fapp.example%2Fout\
                      &state=s&ui_locales=de+en";
-        assert_eq!(query("https://op.example/end", &SAID, 2048), whole);
-        assert_eq!(query("https://op.example/end?", &SAID, 2048), whole);
-        // Also where it is written otherwise, or twice; and what else is there stays letter by
-        // letter.
+        assert_eq!(query("https://op.example/end", &ALL, 2048), whole);
+        assert_eq!(query("https://op.example/end?", &ALL, 2048), whole);
+        // Also where a name is encoded, or there twice; everything else stays byte for byte.
         let endpoint = "https://op.example/end?client_id=old&p=b2c%5F1&%73tate=x&client%5Fid=older&id_token_hint&ui_locales=fr&logout_hint=\
                         &q=a%20b&post_logout_redirect_uri=https://x";
-        assert_eq!(query(endpoint, &SAID, 2048), format!("p=b2c%5F1&q=a%20b&{whole}"));
+        assert_eq!(query(endpoint, &ALL, 2048), format!("p=b2c%5F1&q=a%20b&{whole}"));
     }
 
     #[test]
     fn what_is_not_said_stays_as_the_address_has_it() {
         let endpoint = "https://op.example/end?client_id=app&post_logout_redirect_uri=https%3A%2F%2Fapp.example&ui_locales=fr";
-        let nothing = Said { or_client_id: Some("first"), ..Said::default() };
-        assert_eq!(address(&Url::parse(endpoint).unwrap(), &nothing, 2048), endpoint);
-        // Without one in the address, it is the app's first.
+        let nothing = Parameters { or_client_id: Some("first"), ..Parameters::default() };
+        assert_eq!(end_session_url(&Url::parse(endpoint).unwrap(), &nothing, 2048), endpoint);
+        // Without a client in the address, it is the app's first.
         assert_eq!(query("https://op.example/end", &nothing, 2048), "client_id=first");
         assert_eq!(
-            address(&Url::parse("https://op.example/end").unwrap(), &Said::default(), 0),
+            end_session_url(
+                &Url::parse("https://op.example/end").unwrap(),
+                &Parameters::default(),
+                0
+            ),
             "https://op.example/end"
         );
     }
@@ -116,7 +124,7 @@ mod tests {
     #[test]
     fn a_query_that_is_too_long_loses_the_hint_first_and_never_the_client() {
         let lacks = |longest: usize| {
-            let query = query("https://op.example/end?p=1", &SAID, longest);
+            let query = query("https://op.example/end?p=1", &ALL, longest);
             let names: Vec<_> = form_urlencoded::parse(query.as_bytes())
                 .map(|(name, _)| name.into_owned())
                 .collect();
@@ -127,7 +135,7 @@ mod tests {
             );
             (
                 query.len(),
-                LEFT_OUT
+                DROPPABLE
                     .into_iter()
                     .filter(|name| !names.iter().any(|had| had == name))
                     .collect::<Vec<_>>(),
@@ -140,8 +148,8 @@ mod tests {
         let (shorter, lost) = lacks(shorter - 1);
         assert_eq!(lost, ["id_token_hint", "ui_locales"]);
         let (shortest, lost) = lacks(shorter - 1);
-        // What is left is what the provider has to know.
-        assert_eq!(lost, LEFT_OUT);
+        // What is left is what the provider needs.
+        assert_eq!(lost, DROPPABLE);
         assert_eq!(lacks(0).0, shortest);
     }
 }

@@ -1,17 +1,17 @@
-//! Forms and queries, read with care: a parameter that comes twice is no parameter.
+//! Forms and queries, read strictly: a parameter that comes twice is refused.
 
 use openidconnect::url::form_urlencoded;
 
 use crate::logout::rejected::Rejected;
 
-/// The longest body and the longest query that are looked at, in bytes.
+/// The longest body and the longest query that are read, in bytes.
 pub(crate) const MAX_BODY: usize = 16 * 1024;
 pub(crate) const MAX_QUERY: usize = 4 * 1024;
 
-/// The parameter of this name, if there is one. Others are ignored.
+/// The parameter of this name, if there is one. Other parameters are ignored.
 ///
 /// # Errors
-/// [`Rejected::Malformed`] if it comes more than once: who reads which would be a matter of chance.
+/// [`Rejected::Malformed`] if it comes more than once: two readers could take different values.
 pub(crate) fn parameter(form: &[u8], name: &str) -> Result<Option<String>, Rejected> {
     let mut found =
         form_urlencoded::parse(form).filter(|(key, _)| key == name).map(|(_, value)| value);
@@ -22,7 +22,7 @@ pub(crate) fn parameter(form: &[u8], name: &str) -> Result<Option<String>, Rejec
     }
 }
 
-/// Whether a body is a form, by its `Content-Type`. One that does not say what it is, may be.
+/// Whether a body is a form, by its `Content-Type`. A body without one may be.
 pub(crate) fn is_form(content_type: Option<&str>) -> bool {
     let essence = content_type.and_then(|value| value.split(';').next()).map(str::trim);
     essence.is_none_or(|essence| essence.eq_ignore_ascii_case("application/x-www-form-urlencoded"))

@@ -2,9 +2,10 @@
 //! app. Each reads its request, and asks the receiver to carry it out.
 
 mod back_channel;
-pub(crate) mod end_session_url;
-pub(crate) mod form;
-pub(crate) mod front_channel;
+pub(crate) mod end_session;
+mod end_session_url;
+mod form;
+mod front_channel;
 #[cfg(feature = "axum")]
 pub(crate) mod routes;
-pub(crate) mod rp_initiated;
+mod rp_initiated;

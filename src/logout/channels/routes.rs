@@ -9,12 +9,13 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 
+use super::end_session::Ended;
+use super::form::MAX_BODY;
 use crate::asynchronous::AsyncTokenStore;
-use crate::logout::channels::form::MAX_BODY;
-use crate::logout::channels::rp_initiated::Ended;
 use crate::logout::issuer::issuers::Issuers;
+use crate::logout::receiver::Receiver;
 use crate::logout::receiver::answer::Answer;
-use crate::logout::receiver::{BoxError, Receiver, SignedOut};
+use crate::logout::receiver::signed_out::{BoxError, SignedOut};
 use crate::logout::rejected::Rejected;
 
 /// How long a sender may take for the body of its request.

@@ -1,27 +1,29 @@
-//! The issuers whose sign-outs are taken: by the route that a callback came on, or by the name that
-//! it gives itself.
+//! The list of issuers whose sign-outs are accepted. One is found by the route on which a callback
+//! came, and by the issuer that the callback names.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::logout::issuer::{Checked, Issuer};
+use super::Issuer;
+use super::checks::Checked;
 use crate::logout::rejected::Rejected;
-use crate::logout::token::logout_token::{LogoutToken, Unverified};
+use crate::logout::token::logout_token::LogoutToken;
+use crate::logout::token::unverified::Unverified;
 use crate::model::error::{Error, Result};
 
-/// The issuers whose sign-outs are taken. No token adds one: its `iss` only chooses among them.
+/// The issuers whose sign-outs are accepted. No token adds one: its `iss` only chooses among them.
 /// Clones share the list.
 ///
-/// An issuer with a [name](Issuer::named) has callbacks of its own; those without one share the
+/// An issuer with a [name](Issuer::named) has callbacks of its own; issuers without one share the
 /// callbacks without a name.
 #[derive(Clone, Debug)]
 pub struct Issuers(Arc<[Issuer]>);
 
 impl Issuers {
-    /// These.
+    /// A list of these issuers.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if there are none, if two are the same provider, are
+    /// [`Error::InvalidInput`] if the list is empty, if two are the same provider, are
     /// [known](Issuer::also_known_as) by the same address or have the same name, or if a setting of
     /// one is wrong.
     pub fn new(issuers: impl IntoIterator<Item = Issuer>) -> Result<Self> {
@@ -54,48 +56,49 @@ impl Issuers {
         }
     }
 
-    /// In the order that they were given in.
+    /// The issuers, in the order in which the app gave them.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Issuer> {
         self.0.iter()
     }
 
-    pub(crate) fn get(&self, place: usize) -> Option<&Issuer> {
-        self.0.get(place)
+    pub(crate) fn get(&self, index: usize) -> Option<&Issuer> {
+        self.0.get(index)
     }
 
-    /// Checks everything but the signature of a token that came on this route: by the first issuer
-    /// there whose it is and for whose app. Several can take an `iss`, as two apps of one Entra
-    /// tenant do; which one is meant, the audience says.
+    /// Checks everything but the signature of a token that came on this route, by the first issuer
+    /// there that accepts its `iss` and audience. Several can accept an `iss`, as two apps of one
+    /// Entra tenant do; then the audience decides between them.
     pub(crate) fn check(
         &self,
         route: Option<&str>,
         token: &Unverified,
         now: SystemTime,
-    ) -> Result<Meant, Rejected> {
+    ) -> Result<MatchedToken, Rejected> {
         let mut why = Rejected::UnknownIssuer;
         for (issuer, one) in self.on_route(route) {
             match one.check(token, now) {
-                Ok(checked) => return Ok(Meant { issuer, checked }),
-                // The sender is told what the issuer that it most likely means says.
-                Err(rejected) if nearness(rejected) > nearness(why) => why = rejected,
+                Ok(checked) => return Ok(MatchedToken { issuer, checked }),
+                // The sender is told the reason of the issuer that it most likely means.
+                Err(rejected) if specificity(rejected) > specificity(why) => why = rejected,
                 Err(_) => {}
             }
         }
         Err(why)
     }
 
-    /// Checks the signature too. Gives the issuer's place.
-    pub(crate) async fn believe(
+    /// Checks the signature too. Returns the issuer's index.
+    pub(crate) async fn verify_signature(
         &self,
-        meant: Meant,
+        matched: MatchedToken,
         token: &Unverified,
     ) -> Result<(usize, LogoutToken), Rejected> {
-        let issuer = self.get(meant.issuer).ok_or(Rejected::UnknownIssuer)?;
-        Ok((meant.issuer, issuer.believe(meant.checked, token).await?))
+        let issuer = self.get(matched.issuer).ok_or(Rejected::UnknownIssuer)?;
+        Ok((matched.issuer, issuer.verify_signature(matched.checked, token).await?))
     }
 
-    /// The issuer on that route that a request speaks of: by `iss`, or the only one.
-    pub(crate) fn takes(&self, route: Option<&str>, iss: Option<&str>) -> Option<&Issuer> {
+    /// The issuer on that route that a request means: the one that accepts its `iss` or, without
+    /// one, the only one.
+    pub(crate) fn find(&self, route: Option<&str>, iss: Option<&str>) -> Option<&Issuer> {
         let mut issuers = self.on_route(route).map(|(_, issuer)| issuer);
         match iss {
             Some(iss) => issuers.find(|issuer| issuer.provider().takes_issuer(iss, None)),
@@ -108,13 +111,13 @@ impl Issuers {
     }
 }
 
-/// A token with which all is right but, perhaps, its signature, and the issuer that it is of.
-pub(crate) struct Meant {
+/// A token of which everything but the signature was checked, and the index of its issuer.
+pub(crate) struct MatchedToken {
     issuer: usize,
     checked: Checked,
 }
 
-fn nearness(rejected: Rejected) -> u8 {
+fn specificity(rejected: Rejected) -> u8 {
     match rejected {
         Rejected::UnknownIssuer => 0,
         Rejected::WrongAudience => 1,
@@ -131,7 +134,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::logout::jose::jws::Algorithm;
+    use crate::logout::jose::algorithm::Algorithm;
     use crate::logout::keys::Keys;
     use crate::logout::token::profile::{LOGOUT, LOGOUT_EVENT};
     use crate::model::id::{ClientId, SessionId};
@@ -185,8 +188,8 @@ mod tests {
     ) -> Result<usize, Rejected> {
         let token = Unverified::parse(token, &LOGOUT).unwrap();
         let now = UNIX_EPOCH + Duration::from_secs(NOW);
-        let meant = issuers.check(route, &token, now)?;
-        issuers.believe(meant, &token).await.map(|(place, _)| place)
+        let matched = issuers.check(route, &token, now)?;
+        issuers.verify_signature(matched, &token).await.map(|(place, _)| place)
     }
 
     #[tokio::test]
@@ -195,7 +198,7 @@ mod tests {
         let issuers = Issuers::new([generic(a, 1), generic(b, 2)]).unwrap();
         assert_eq!(received(&issuers, None, &token(1, a, json!({}))).await, Ok(0));
         assert_eq!(received(&issuers, None, &token(2, b, json!({}))).await, Ok(1));
-        // Each of them is well known, and speaks in the other's name.
+        // Each of them is known, and signs in the other's name.
         assert_eq!(
             received(&issuers, None, &token(2, a, json!({}))).await,
             Err(Rejected::BadSignature)
@@ -239,7 +242,7 @@ mod tests {
         };
         assert_eq!(received(&issuers, None, &of("x", json!({}))).await, Ok(0));
         assert_eq!(received(&issuers, None, &of("y", json!({}))).await, Ok(1));
-        // Why not is told by the issuer that was nearest to taking it.
+        // The reason is that of the issuer that came nearest to accepting it.
         assert_eq!(
             received(&issuers, None, &of("z", json!({}))).await,
             Err(Rejected::WrongAudience)
@@ -259,7 +262,7 @@ mod tests {
         let (a, b) = ("https://a.example", "https://b.example");
         let issuers = Issuers::new([generic(a, 1), generic(b, 2).named("b")]).unwrap();
         let found = |route, iss| {
-            issuers.takes(route, iss).map(|issuer| issuer.provider().issuer().to_owned())
+            issuers.find(route, iss).map(|issuer| issuer.provider().issuer().to_owned())
         };
         assert_eq!((found(None, Some(a)), found(None, None)), (Some(a.into()), Some(a.into())));
         assert_eq!(
@@ -270,14 +273,14 @@ mod tests {
             (found(None, Some(b)), found(Some("b"), Some(a)), found(Some("c"), None)),
             (None, None, None)
         );
-        // Of two on one route none is told by silence.
+        // Without an issuer in the request, one of two on a route cannot be chosen.
         let issuers = Issuers::new([generic(a, 1), generic(b, 2)]).unwrap();
-        assert!(issuers.takes(None, None).is_none() && issuers.takes(None, Some(b)).is_some());
-        // A tenant of many needs no tid to be named.
+        assert!(issuers.find(None, None).is_none() && issuers.find(None, Some(b)).is_some());
+        // An authority of many tenants is found without a tid.
         let issuers = Issuers::new([entra("common", "x", 1)]).unwrap();
         let iss = format!("https://sts.windows.net/{GUID}/");
-        assert!(issuers.takes(None, Some(&iss)).is_some() && issuers.takes(None, None).is_some());
-        let session = issuers.takes(None, None).unwrap().provider().sessions(None, "s").unwrap();
+        assert!(issuers.find(None, Some(&iss)).is_some() && issuers.find(None, None).is_some());
+        let session = issuers.find(None, None).unwrap().provider().sessions(None, "s").unwrap();
         assert_eq!(session, [SessionId::new("https://login.microsoftonline.com", "s").unwrap()]);
     }
 

@@ -1,34 +1,28 @@
-//! Whose sign-outs are taken, and how their tokens are checked.
+//! An issuer whose sign-outs are accepted: its settings. Its [checks] of a token and the list of
+//! [issuers] stand beside them.
 
+mod checks;
 pub(crate) mod issuers;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use openidconnect::url::Url;
 
-use crate::logout::jose::jws::Algorithm;
-use crate::logout::jose::key_set::{KeySet, SignedAs};
+use crate::logout::jose::algorithm::Algorithm;
 use crate::logout::keys::{Cache, Keys};
-use crate::logout::rejected::Rejected;
-use crate::logout::token::logout_token::{LogoutToken, Unverified, User};
-use crate::logout::token::profile::{LOGOUT, Presence};
-use crate::model::id::{AccountId, ClientId, Subject};
+use crate::model::id::{ClientId, Subject};
 use crate::model::sign_out::SessionPolicy;
 use crate::openid::Provider;
 
-/// What the clocks may differ by, unless it is said otherwise.
+/// How far the clocks may differ by default.
 const SKEW: Duration = Duration::from_secs(60);
-/// More is no clock.
+/// The largest skew that can be set.
 const MAX_SKEW: Duration = Duration::from_secs(24 * 3600);
-/// How much further in the future than that `iat` may lie. A clock of ours that is behind must not
-/// make us deaf; and the bound protects nobody: only sign-ins that there are end, whenever a token
-/// says that it was made.
-const AHEAD: Duration = Duration::from_secs(600);
 
-/// An OpenID provider whose sign-outs are taken, and what its logout tokens must be like.
+/// An OpenID provider whose sign-outs are accepted, and what its logout tokens must be like.
 /// [`Issuers`](crate::logout::Issuers) is the list of them.
 ///
-/// What can be wrong with the settings is an error of [`Issuers::new`](crate::logout::Issuers::new).
+/// A wrong setting is reported by [`Issuers::new`](crate::logout::Issuers::new).
 ///
 /// ```
 /// use std::time::{Duration, UNIX_EPOCH};
@@ -69,21 +63,22 @@ pub struct Issuer {
     age_without_expiry: Option<Duration>,
     is_type_required: bool,
     policy: Option<SessionPolicy>,
-    /// The origins of its pages beside its own.
+    /// Origins that may frame the front-channel's answer, beside the provider's own.
     frame_origins: Vec<String>,
     end_session_url: Option<Url>,
-    /// Whether its `sid` at the front channel is a `sub`.
+    /// Whether its `sid` at the front channel may be a `sub`.
     sid_is_sub: bool,
     /// The first setting that is wrong, and what about it.
     pub(in crate::logout) mistake: Option<(&'static str, &'static str)>,
 }
 
 impl Issuer {
-    /// A provider, the id that the app has there, and the provider's keys. Takes RS256 alone, as
-    /// long as [`algorithms`](Self::algorithms) does not say otherwise.
+    /// A provider, the app's client id there, and the provider's keys. Only RS256 is accepted, unless
+    /// [`algorithms`](Self::algorithms) sets others.
     pub fn new(provider: Provider, client: ClientId, keys: Keys) -> Self {
         Self {
-            // Bound to this provider: no other's keys ever get into it, whoever shares the recipe.
+            // Bound to this provider: no other's keys get into this cache, even if two issuers are
+            // made with the same `Keys`.
             cache: keys.cache(&provider),
             keys,
             provider,
@@ -101,19 +96,19 @@ impl Issuer {
         }
     }
 
-    /// One more id of the app at this provider: tokens for it are taken too.
+    /// Adds another client id of the app at this provider: tokens for it are accepted too.
     pub fn client(mut self, client: ClientId) -> Self {
         self.clients.push(client);
         self
     }
 
-    /// As [`Provider::also_known_as`], for what comes to the callbacks alone. Where ID tokens can
-    /// come under that address too, as they mostly can, tell the provider, and both the login and
-    /// its issuer have it.
+    /// As [`Provider::also_known_as`], for the callbacks alone. If ID tokens can come under that
+    /// address too, as is usual, set it on the [`Provider`], so that the login and the issuer both
+    /// know it.
     pub fn also_known_as(mut self, address: impl AsRef<str>) -> Self {
         match self.provider.clone().also_known_as(address.as_ref()) {
             Ok(provider) => {
-                // The discovery document may say that name.
+                // The discovery document may name that address.
                 self.cache = self.keys.cache(&provider);
                 self.provider = provider;
                 self
@@ -122,13 +117,13 @@ impl Issuer {
         }
     }
 
-    /// Gives the issuer callbacks of its own, which end in `/<name>`: those without a name are then
-    /// not for it. 1 to 64 ASCII letters, digits, `.`, `_` or `-`.
+    /// Gives the issuer callbacks of its own, which end in `/<name>`: the callbacks without a name
+    /// then do not serve it. A name is 1 to 64 ASCII letters, digits, `.`, `_` or `-`.
     pub fn named(mut self, name: impl Into<String>) -> Self {
         let name = name.into();
         let is_plain =
             name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-        // Paths to elsewhere, for whoever resolves them.
+        // A server or proxy that resolves `.` and `..` would route these elsewhere.
         let is_path = name.bytes().all(|byte| byte == b'.');
         if !is_plain || is_path || !(1..=64).contains(&name.len()) {
             self = self.mistaken(
@@ -140,10 +135,11 @@ impl Issuer {
         self
     }
 
-    /// The algorithms that the provider signs this app's tokens with, instead of RS256: what was
+    /// The algorithms that the provider signs this app's tokens with, instead of RS256: the value
     /// registered as `id_token_signed_response_alg` (OpenID Connect Back-Channel Logout 1.0 §2.6).
-    /// Some providers sign logout tokens otherwise than ID tokens (Keycloak before 26.2: as for
-    /// whichever client came last): then give all that the provider has keys for.
+    /// Some providers sign logout tokens with another algorithm than ID tokens (Keycloak before
+    /// 26.2: with that of the client that came last): then give all for which the provider has
+    /// keys.
     pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
         self.algorithms = algorithms.into_iter().collect();
         if self.algorithms.is_empty() {
@@ -153,37 +149,37 @@ impl Issuer {
         }
     }
 
-    /// What the provider's clock and ours may differ by: a minute, unless it is said otherwise; at
-    /// most a day. A sign-in that is newer than the logout token by no more than this is ended with
-    /// the others. (`iat` may lie further ahead, by ten minutes.)
+    /// How far the provider's clock and ours may differ: a minute by default, a day at most. A
+    /// sign-in that is newer than the logout token by no more than this ends with the others. (`iat`
+    /// may lie further ahead, by ten minutes.)
     pub fn skew(mut self, skew: Duration) -> Self {
         self.skew = skew.min(MAX_SKEW);
         if skew > MAX_SKEW { self.mistaken("skew", "it is more than a day") } else { self }
     }
 
-    /// Takes tokens without `exp`, which the specification requires, until they are this old by
-    /// their `iat`: for providers that leave it out, such as Ory Hydra and LemonLDAP::NG. Where
-    /// there is an `exp`, it counts.
+    /// Accepts tokens without `exp`, which the specification requires, until they are this old by
+    /// their `iat`: for providers that leave it out, such as Ory Hydra and later versions of
+    /// LemonLDAP::NG (2.16.1 sends no logout token at all). Where there is an `exp`, it counts.
     pub fn without_expiry_for(mut self, age: Duration) -> Self {
         self.age_without_expiry = Some(age);
         self
     }
 
-    /// Takes only tokens whose `typ` is `logout+jwt`, as OWASP ASVS 10.5.5 asks. Otherwise `JWT`,
-    /// `at+jwt` or none will do too: many providers write no other, and the token's event tells
-    /// what it is.
+    /// Accepts only tokens whose `typ` is `logout+jwt`, as OWASP ASVS 10.5.5 asks. By default `JWT`,
+    /// `at+jwt` or no `typ` is accepted too: many providers write no other, and the token's event
+    /// identifies its kind.
     pub fn require_type(mut self) -> Self {
         self.is_type_required = true;
         self
     }
 
-    /// What a session's sign-out ends, instead of what the store was built with.
+    /// What a session's sign-out ends, instead of the policy that the store was built with.
     pub fn session_policy(mut self, policy: SessionPolicy) -> Self {
         self.policy = Some(policy);
         self
     }
 
-    /// One more origin whose pages may frame the front-channel's answer, such as
+    /// Adds an origin whose pages may frame the front-channel's answer, such as
     /// `https://login.example.com`, beside the issuer's own.
     pub fn frame_origin(mut self, origin: impl Into<String>) -> Self {
         match frame_source(&origin.into()) {
@@ -196,27 +192,27 @@ impl Issuer {
         }
     }
 
-    /// Takes the front channel's `sid` for a `sub` too: for providers that send the user's name in
-    /// its place and have no `sid` in their ID tokens, as LemonLDAP::NG 2.16.1 does. Without this
-    /// their requests are answered with 200, and end nobody's sign-in. All of the user's sign-ins
-    /// end then, in every browser.
+    /// Reads the front channel's `sid` as a `sub` too: for providers that send the user's name in its
+    /// place and have no `sid` in their ID tokens, as LemonLDAP::NG 2.16.1 does. Without this
+    /// setting their requests are answered with 200, and end no sign-in. With it, all of the user's
+    /// sign-ins end, in every browser.
     ///
-    /// **The price**: a `sid` is a secret, a name is none. Anybody who knows a user's name at the
-    /// provider can sign that user out, from a page of theirs that any browser opens, as often as
-    /// they like. It ends sign-ins and reveals nothing. Prefer the back channel where the provider
+    /// **The price**: a `sid` is a secret, a name is not. An attacker who knows a user's name at the
+    /// provider can sign that user out, from a page of their own that any browser opens, as often as
+    /// they like. This ends sign-ins and reveals nothing. Prefer the back channel where the provider
     /// has one.
     pub fn front_channel_sid_is_sub(mut self) -> Self {
         self.sid_is_sub = true;
         self
     }
 
-    /// Where users sign out at the provider (`end_session_endpoint`), instead of where its
-    /// discovery document says.
+    /// Where users sign out at the provider, instead of the `end_session_endpoint` of its discovery
+    /// document.
     ///
-    /// What it has of [parameters](crate::logout::EndSession) that a sign-out says itself is replaced:
-    /// which client the ID token is of, where the user comes back, and the `state` are known then,
-    /// and a provider refuses a `client_id` that is not the ID token's. Everything else in it
-    /// stays, and so does its `client_id` if no ID token is there to tell.
+    /// Of its parameters, those that a [sign-out](crate::logout::EndSession) sets are replaced: the
+    /// client of the ID token, the address to which the user returns, and the `state` are known only
+    /// then, and a provider refuses a `client_id` that is not the ID token's. Everything else in it
+    /// stays, and so does its `client_id` if there is no ID token.
     pub fn end_session_endpoint(mut self, url: impl Into<String>) -> Self {
         match Url::parse(&url.into()) {
             Ok(url) if is_safe(&url) && url.fragment().is_none() => {
@@ -225,130 +221,6 @@ impl Issuer {
             }
             _ => self.mistaken("end-session endpoint", "it is no https URL without a fragment"),
         }
-    }
-
-    /// Checks a logout token with these keys, instead of the issuer's: all that [OpenID Connect
-    /// Back-Channel Logout 1.0 §2.6] asks for, but no more than once. It fetches nothing and waits
-    /// for nothing.
-    ///
-    /// # Errors
-    /// [`Rejected`] if it is no logout token of this issuer for this app, at this time.
-    ///
-    /// [OpenID Connect Back-Channel Logout 1.0 §2.6]: https://openid.net/specs/openid-connect-backchannel-1_0.html#Validation
-    pub fn verify(
-        &self,
-        token: &str,
-        keys: &KeySet,
-        now: SystemTime,
-    ) -> Result<LogoutToken, Rejected> {
-        let token = Unverified::parse(token, &LOGOUT)?;
-        let checked = self.check(&token, now)?;
-        let signed_as = self.signed_as(&token);
-        match keys.verify(token.jws(), &self.algorithms, &signed_as) {
-            Ok(()) => Ok(checked.0),
-            Err(refusal) => {
-                self.cache.tell_why_not(Some(keys), token.jws(), &self.algorithms, &signed_as);
-                Err(refusal)
-            }
-        }
-    }
-
-    /// As [`verify`](Self::verify), with the issuer's own keys, for a token with which all else is
-    /// [right](Self::check).
-    pub(crate) async fn believe(
-        &self,
-        checked: Checked,
-        token: &Unverified,
-    ) -> Result<LogoutToken, Rejected> {
-        self.cache.verify(token.jws(), &self.algorithms, &self.signed_as(token)).await?;
-        Ok(checked.0)
-    }
-
-    /// Everything but the signature: so that a stranger's token does not make us fetch keys.
-    pub(crate) fn check(&self, token: &Unverified, now: SystemTime) -> Result<Checked, Rejected> {
-        #[cfg(test)]
-        crate::logout::once::CHECKED.set(crate::logout::once::CHECKED.get() + 1);
-        let (claims, profile, header) = (token.claims(), token.profile(), token.jws().header());
-        if !self.provider.takes_issuer(token.iss(), token.tid()) {
-            return Err(Rejected::UnknownIssuer);
-        }
-        if !claims.aud.iter().any(|aud| self.clients.iter().any(|client| client.as_str() == aud)) {
-            return Err(Rejected::WrongAudience);
-        }
-        if self.provider.needs_tenant() && token.tid().is_none() {
-            return Err(Rejected::claim("tid", "it is missing"));
-        }
-        if !self.algorithms.contains(&header.algorithm) {
-            return Err(Rejected::WrongAlgorithm);
-        }
-        profile.check_type(header, self.is_type_required)?;
-        self.check_times(token, now)?;
-        let (user, accounts) = self.user(token)?;
-        Ok(Checked(LogoutToken {
-            user,
-            accounts,
-            iat: claims.iat,
-            skew: self.skew,
-            checked_at: now.duration_since(UNIX_EPOCH).unwrap_or_default(),
-            revokes_offline_access: claims.events.revokes_offline_access,
-            digest: token.jws().digest(),
-        }))
-    }
-
-    /// In whose name a token is signed: a key may say the provider's first name or another.
-    fn signed_as<'a>(&self, token: &'a Unverified) -> SignedAs<'a> {
-        let mut names = self.provider.names(token.iss());
-        names.push(token.iss().into());
-        SignedAs { names, tid: token.tid() }
-    }
-
-    /// RFC 7519 §4.1.4 to §4.1.6.
-    fn check_times(&self, token: &Unverified, now: SystemTime) -> Result<(), Rejected> {
-        let claims = token.claims();
-        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let latest = now.saturating_add(self.skew);
-        if claims.iat > latest.saturating_add(AHEAD) || claims.nbf.is_some_and(|nbf| nbf > latest) {
-            return Err(Rejected::NotYetValid);
-        }
-        let end = match (claims.exp, self.age_without_expiry) {
-            (Some(exp), _) => exp,
-            (None, Some(age)) => claims.iat.saturating_add(age),
-            (None, None) if token.profile().exp == Presence::Required => {
-                return Err(Rejected::claim("exp", "it is missing"));
-            }
-            (None, None) => return Ok(()),
-        };
-        if end.saturating_add(self.skew) > now { Ok(()) } else { Err(Rejected::Expired) }
-    }
-
-    /// Whose token it is, and the accounts, where that tells them. A name that no sign-in can have,
-    /// as it is too long, does not make the other one worse.
-    fn user(&self, token: &Unverified) -> Result<(User, Vec<AccountId>), Rejected> {
-        let (iss, claims) = (token.iss(), token.claims());
-        let sessions =
-            claims.sid.as_deref().and_then(|sid| self.provider.sessions(Some(iss), sid).ok());
-        let subjects = claims
-            .sub
-            .as_deref()
-            .and_then(|sub| self.provider.subjects(iss, sub).ok())
-            .unwrap_or_default();
-        let accounts = subjects
-            .iter()
-            .filter_map(|subject| self.provider.account_of(subject).ok().flatten())
-            .collect();
-        let mut sessions = sessions.unwrap_or_default().into_iter();
-        let user = match sessions.next() {
-            Some(session) => User::Session { session, others: sessions.collect(), subjects },
-            None => {
-                let mut subjects = subjects.into_iter();
-                let nobody = Rejected::claim("sub", "nobody can be named so, nor by sid");
-                User::Subject {
-                    subject: subjects.next().ok_or(nobody)?,
-                    others: subjects.collect(),
-                }
-            }
-        };
-        Ok((user, accounts))
     }
 
     pub(crate) fn provider(&self) -> &Provider {
@@ -371,7 +243,7 @@ impl Issuer {
         self.policy
     }
 
-    /// The subjects that a `sid` of the front channel may stand for, by all names of the provider.
+    /// The subjects that a `sid` of the front channel may name, under each name of the provider.
     pub(crate) fn subjects_of(&self, iss: Option<&str>, sid: &str) -> Vec<Subject> {
         if !self.sid_is_sub {
             return Vec::new();
@@ -383,8 +255,8 @@ impl Issuer {
         self.end_session_url.as_ref()
     }
 
-    /// Who may frame the front-channel's answer, as the directive `frame-ancestors` lists them (CSP
-    /// Level 3 §6.4.2).
+    /// The origins that may frame the front-channel's answer, in the form of the directive
+    /// `frame-ancestors` (CSP Level 3 §6.4.2).
     pub(crate) fn frame_ancestors(&self) -> String {
         let own: Vec<String> =
             self.provider.origins().iter().filter_map(|origin| frame_source(origin)).collect();
@@ -398,18 +270,15 @@ impl Issuer {
     }
 }
 
-/// A token that only wants its signature checked. This file alone takes it out, right behind that
-/// check.
-pub(crate) struct Checked(LogoutToken);
-
-/// `https`, or a loop-back host, as in tests.
+/// Whether the scheme is `https`, or the host is a loopback host, as in tests.
 fn is_safe(url: &Url) -> bool {
     url.scheme() == "https"
         || (url.scheme() == "http"
             && matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")))
 }
 
-/// An origin as it may stand in a header: no pattern, and nothing that ends the directive.
+/// An origin that can stand in the header: it has no pattern, and nothing that ends the
+/// directive.
 fn frame_source(origin: &str) -> Option<String> {
     let url = Url::parse(origin).ok()?;
     let is_plain = url

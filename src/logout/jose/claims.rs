@@ -1,38 +1,38 @@
-//! What a token says, read with care (RFC 7519 §4). None of it is believed here.
+//! The claims of a token, read strictly (RFC 7519 §4). Nothing in them is trusted here.
 
 use std::time::Duration;
 
 use serde_json::{Number, Value};
 
-use crate::logout::jose::unique_object::{Members, WrongType};
+use super::unique_object::{UniqueObject, WrongType};
 use crate::logout::rejected::Rejected;
 
-/// The claims that matter.
+/// The claims that are used.
 pub(crate) struct Claims {
     pub(crate) iss: String,
     pub(crate) aud: Vec<String>,
-    /// Since the epoch, as other times here.
+    /// Times here count from the epoch.
     pub(crate) iat: Duration,
     pub(crate) exp: Option<Duration>,
     pub(crate) nbf: Option<Duration>,
     pub(crate) sub: Option<String>,
     pub(crate) sid: Option<String>,
-    /// The tenant, at Entra.
+    /// The tenant; Entra sends it.
     pub(crate) tid: Option<String>,
     pub(crate) events: Events,
 }
 
-/// What happened (RFC 8417 §2.2).
+/// The events that a token reports (RFC 8417 §2.2).
 pub(crate) struct Events {
     names: Vec<String>,
     pub(crate) revokes_offline_access: bool,
 }
 
-/// The year 10000: whatever is later is later than everything.
+/// The year 10000. A later time is read as this one.
 const END_OF_TIME: f64 = 253_402_300_800.0;
 
 impl Claims {
-    pub(crate) fn read(members: &Members<'_>) -> Result<Self, Rejected> {
+    pub(crate) fn read(members: &UniqueObject<'_>) -> Result<Self, Rejected> {
         Ok(Self {
             iss: text(members, "iss")?.ok_or(missing("iss"))?,
             aud: audience(members)?,
@@ -48,13 +48,14 @@ impl Claims {
 }
 
 impl Events {
-    fn read(members: &Members<'_>) -> Result<Self, Rejected> {
+    fn read(members: &UniqueObject<'_>) -> Result<Self, Rejected> {
         let wrong = |_: WrongType| Rejected::claim("events", "it is no object with each name once");
-        let events: Members<'_> = members.get("events").map_err(wrong)?.ok_or(missing("events"))?;
+        let events: UniqueObject<'_> =
+            members.get("events").map_err(wrong)?.ok_or(missing("events"))?;
         // The value of an event is an object, and mostly an empty one.
-        let happened = |name: &&str| matches!(events.get::<Members<'_>>(name), Ok(Some(_)));
+        let happened = |name: &&str| matches!(events.get::<UniqueObject<'_>>(name), Ok(Some(_)));
         let names = events.names().filter(happened).map(Into::into).collect();
-        // Keycloak's, beside the event.
+        // Keycloak writes this beside the event.
         let revokes_offline_access = matches!(events.get("revoke_offline_access"), Ok(Some(true)));
         Ok(Self { names, revokes_offline_access })
     }
@@ -73,14 +74,14 @@ fn missing(claim: &'static str) -> Rejected {
     Rejected::claim(claim, "it is missing")
 }
 
-/// A text; an empty one is none.
-fn text(members: &Members<'_>, claim: &'static str) -> Result<Option<String>, Rejected> {
+/// A text; an empty one counts as absent.
+fn text(members: &UniqueObject<'_>, claim: &'static str) -> Result<Option<String>, Rejected> {
     let text = members.text(claim).map_err(|_| Rejected::claim(claim, "it is no text"))?;
     Ok(text.filter(|text| !text.is_empty()))
 }
 
 /// One text or several (RFC 7519 §4.1.3).
-fn audience(members: &Members<'_>) -> Result<Vec<String>, Rejected> {
+fn audience(members: &UniqueObject<'_>) -> Result<Vec<String>, Rejected> {
     match members.get::<Value>("aud") {
         Ok(None) => Err(missing("aud")),
         Ok(Some(Value::String(one))) => Ok(vec![one]),
@@ -99,7 +100,7 @@ fn audience(members: &Members<'_>) -> Result<Vec<String>, Rejected> {
 }
 
 /// Seconds since the epoch, perhaps with a fraction (RFC 7519 §2, NumericDate).
-fn time(members: &Members<'_>, claim: &'static str) -> Result<Option<Duration>, Rejected> {
+fn time(members: &UniqueObject<'_>, claim: &'static str) -> Result<Option<Duration>, Rejected> {
     let number =
         members.get::<Number>(claim).map_err(|_| Rejected::claim(claim, "it is no number"))?;
     let Some(number) = number else { return Ok(None) };

@@ -1,65 +1,24 @@
-//! Signed tokens in compact form (RFC 7515 §7.1): what they look like. Nothing in one is believed
-//! here.
+//! Signed tokens in compact form (RFC 7515 §7.1), parsed. Nothing in a token is trusted here.
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use openidconnect::core::CoreJwsSigningAlgorithm;
 use sha2::{Digest, Sha256};
 
-use crate::logout::jose::unique_object::{Members, WrongType};
+use super::algorithm::Algorithm;
+use super::unique_object::{UniqueObject, WrongType};
 use crate::logout::rejected::Rejected;
 
-/// The longest token that is read. Real ones have less than 2 KiB.
+/// The longest token that is read. Real tokens have less than 2 KiB.
 pub(crate) const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
-/// How a token is signed (RFC 7518 §3.1, RFC 8037).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Algorithm {
-    /// RSA, PKCS #1 v1.5, with SHA-256: what OpenID providers use unless it was agreed otherwise.
-    Rs256,
-    /// RSA-PSS with SHA-256.
-    Ps256,
-    /// ECDSA on P-256 with SHA-256.
-    Es256,
-    /// ECDSA on P-384 with SHA-384.
-    Es384,
-    /// Ed25519, by its old name `EdDSA` or its newer one `Ed25519` (RFC 9864).
-    EdDsa,
-}
-
-impl Algorithm {
-    /// By its name; `none`, symmetric and unknown ones are no algorithms here.
-    pub(crate) fn parse(name: &str) -> Option<Self> {
-        Some(match name {
-            "RS256" => Self::Rs256,
-            "PS256" => Self::Ps256,
-            "ES256" => Self::Es256,
-            "ES384" => Self::Es384,
-            "EdDSA" | "Ed25519" => Self::EdDsa,
-            _ => return None,
-        })
-    }
-
-    pub(crate) fn as_core(self) -> CoreJwsSigningAlgorithm {
-        match self {
-            Self::Rs256 => CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
-            Self::Ps256 => CoreJwsSigningAlgorithm::RsaSsaPssSha256,
-            Self::Es256 => CoreJwsSigningAlgorithm::EcdsaP256Sha256,
-            Self::Es384 => CoreJwsSigningAlgorithm::EcdsaP384Sha384,
-            Self::EdDsa => CoreJwsSigningAlgorithm::EdDsa,
-        }
-    }
-}
-
-/// What a header says that matters. Keys and addresses of keys in it (`jwk`, `jku`, `x5c`, `x5u`)
-/// do not: keys come from the issuer.
+/// The members of a header that are used. Keys and addresses of keys in it (`jwk`, `jku`, `x5c`,
+/// `x5u`) are not: keys come from the issuer.
 pub(crate) struct Header {
     pub(crate) algorithm: Algorithm,
     pub(crate) typ: Option<String>,
     pub(crate) kid: Option<String>,
 }
 
-/// A token in its parts.
+/// A token, split into its parts.
 pub(crate) struct Jws {
     header: Header,
     payload: Vec<u8>,
@@ -79,7 +38,7 @@ impl Jws {
                 (.., 2) => return Err(Rejected::Encrypted),
                 _ => return Err(Rejected::Malformed("the token is no compact JWS")),
             };
-        // `signature` is the end of `compact`, behind a dot.
+        // What is signed is all that stands before the last dot.
         let signing_input =
             compact.as_bytes().get(..header.len() + 1 + payload.len()).unwrap_or_default();
         Ok(Self {
@@ -106,8 +65,8 @@ impl Jws {
         &self.signature
     }
 
-    /// Names what was signed. Not the signature: whoever sees one of ECDSA can make another that is
-    /// as good.
+    /// Identifies what was signed. The signature is left out: from one ECDSA signature anybody can
+    /// compute a second valid one.
     pub(crate) fn digest(&self) -> [u8; 32] {
         Sha256::digest(&self.signing_input).into()
     }
@@ -115,12 +74,12 @@ impl Jws {
 
 impl Header {
     fn parse(json: &[u8]) -> Result<Self, Rejected> {
-        let members = Members::parse(json)
+        let members = UniqueObject::parse(json)
             .ok_or(Rejected::Malformed("the header is no JSON object with each name once"))?;
         let wrong =
             |_: WrongType| Rejected::Malformed("a member of the header is of the wrong type");
-        // Extensions that must be understood (§4.1.11): we know none. `b64` (RFC 7797) is the one
-        // that changes what is signed.
+        // Extensions that a reader must understand (§4.1.11): we know none. `b64` (RFC 7797) is the
+        // one that changes what is signed.
         if members.has("crit") || members.has("b64") {
             return Err(Rejected::Malformed("the header has an extension that is not supported"));
         }
@@ -133,7 +92,7 @@ impl Header {
     }
 }
 
-/// Base64url without padding, and in its one spelling (RFC 7515 §2, RFC 4648 §3.5).
+/// Decodes base64url without padding, and in its canonical form alone (RFC 7515 §2, RFC 4648 §3.5).
 fn decoded(part: &str) -> Result<Vec<u8>, Rejected> {
     Base64UrlUnpadded::decode_vec(part)
         .map_err(|_| Rejected::Malformed("a part of the token is no base64url"))

@@ -1,4 +1,4 @@
-//! JSON objects of strangers: every name once, and nothing guessed.
+//! JSON objects from untrusted senders: each name is there once, and nothing is guessed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,16 +7,16 @@ use serde::Deserialize;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The members of an object, by name. An object that has a name twice is none: two readers could
-/// take different ones of them (RFC 7515 §4 and RFC 7519 §4 let us refuse it; `serde_json`'s own
+/// The members of an object, by name. An object that has a name twice is refused: two readers could
+/// take different values of it (RFC 7515 §4 and RFC 7519 §4 let us refuse it; `serde_json`'s own
 /// maps keep the last).
-pub(crate) struct Members<'a>(BTreeMap<String, &'a RawValue>);
+pub(crate) struct UniqueObject<'a>(BTreeMap<String, &'a RawValue>);
 
 /// A member is of another type than it should be.
 #[derive(Debug)]
 pub(crate) struct WrongType;
 
-impl<'a> Members<'a> {
+impl<'a> UniqueObject<'a> {
     pub(crate) fn parse(json: &'a [u8]) -> Option<Self> {
         serde_json::from_slice(json).ok()
     }
@@ -25,12 +25,13 @@ impl<'a> Members<'a> {
         self.0.keys().map(String::as_str)
     }
 
-    /// Whether there is such a member. `null` is none, as some serializers write what is not there.
+    /// Whether there is such a member. `null` counts as absent: some serializers write it for what
+    /// is not there.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0.get(name).is_some_and(|raw| raw.get() != "null")
     }
 
-    /// A member of whatever type it should be; `null` is none.
+    /// A member of the type that it should have; `null` counts as absent.
     pub(crate) fn get<T: Deserialize<'a>>(&self, name: &str) -> Result<Option<T>, WrongType> {
         match self.0.get(name) {
             None => Ok(None),
@@ -43,7 +44,7 @@ impl<'a> Members<'a> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for UniqueObject<'a> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Object;
 
@@ -75,9 +76,9 @@ mod tests {
 
     #[test]
     fn a_name_is_there_once() {
-        assert!(Members::parse(br#"{"a":1,"b":{"c":1}}"#).is_some());
+        assert!(UniqueObject::parse(br#"{"a":1,"b":{"c":1}}"#).is_some());
         for twice in [r#"{"a":1,"a":1}"#, r#"{"a":1,"b":2,"\u0061":3}"#] {
-            assert!(Members::parse(twice.as_bytes()).is_none(), "{twice}");
+            assert!(UniqueObject::parse(twice.as_bytes()).is_none(), "{twice}");
         }
     }
 
@@ -96,22 +97,22 @@ mod tests {
             "{\"a\":01}",
             "\u{feff}{}",
         ] {
-            assert!(Members::parse(other.as_bytes()).is_none(), "{other}");
+            assert!(UniqueObject::parse(other.as_bytes()).is_none(), "{other}");
         }
-        assert!(Members::parse(b"{\"\xff\":1}").is_none());
-        assert!(Members::parse(b" {} \n").is_some());
+        assert!(UniqueObject::parse(b"{\"\xff\":1}").is_none());
+        assert!(UniqueObject::parse(b" {} \n").is_some());
     }
 
     #[test]
     fn the_deepest_that_fits_breaks_no_stack() {
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(8000), "]".repeat(8000));
-        let members = Members::parse(deep.as_bytes()).unwrap();
+        let members = UniqueObject::parse(deep.as_bytes()).unwrap();
         assert!(members.get::<serde_json::Value>("a").is_err());
     }
 
     #[test]
     fn null_is_none() {
-        let members = Members::parse(br#"{"a": null ,"b":0}"#).unwrap();
+        let members = UniqueObject::parse(br#"{"a": null ,"b":0}"#).unwrap();
         assert!(!members.has("a") && members.text("a").unwrap().is_none());
         assert!(members.has("b") && members.text("b").is_err());
     }

@@ -1,7 +1,7 @@
 //! One provider's keys: fetched by one task at a time, not too often, and kept.
 //!
-//! What a fetch brings is there before those who wait for it are woken. No lock is held while
-//! anybody waits.
+//! The result of a fetch is stored before the tasks that wait for it are woken. No lock is held
+//! while a task waits.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,12 +11,15 @@ use openidconnect::url::Url;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::byte_semaphore::{BytePermit, ByteSemaphore};
 use super::fetch::{Fetch, Problem};
-use super::flight::{Flight, Landing, Room, Seat};
+use super::pending_fetch::{FetchGuard, PendingFetch};
 use super::{Pace, Source};
 use crate::logout::http::HttpClient;
-use crate::logout::jose::jws::{Algorithm, Jws};
-use crate::logout::jose::key_set::{KeySet, SignedAs};
+use crate::logout::jose::algorithm::Algorithm;
+use crate::logout::jose::jws::Jws;
+use crate::logout::jose::key::SignedAs;
+use crate::logout::jose::key_set::KeySet;
 use crate::logout::keys::discovery::Discovery;
 use crate::logout::rejected::Rejected;
 use crate::observe::{self, Told};
@@ -26,7 +29,7 @@ use crate::openid::Provider;
 #[derive(Clone)]
 pub(crate) struct Cache {
     pub(super) origin: Origin,
-    /// Of a key that a refused token names.
+    /// Limits the warnings about a key that a refused token names.
     told: Arc<Told>,
 }
 
@@ -39,21 +42,22 @@ pub(super) enum Origin {
 pub(super) struct Shared {
     fetch: Fetch,
     pace: Pace,
-    pub(super) room: Room,
+    /// Of the tokens that wait.
+    pub(super) waiting: ByteSemaphore,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
     known: Known,
-    /// When the last fetch began, whatever became of it.
+    /// When the last fetch began, whatever its outcome.
     begun: Option<Instant>,
-    flight: Option<Flight>,
-    /// When it was last told that a fetch had failed, if none has succeeded since.
-    complained: Option<Instant>,
+    pending: Option<PendingFetch>,
+    /// When a failed fetch was last logged, if none has succeeded since.
+    warned_at: Option<Instant>,
 }
 
-/// What was fetched so far.
+/// What has been fetched so far.
 #[derive(Clone, Default)]
 struct Known {
     keys: Option<KeySet>,
@@ -62,28 +66,29 @@ struct Known {
     version: u64,
     /// How many fetches have begun.
     fetches: u64,
-    /// When the fetches began that brought them.
+    /// When the fetch of these keys began.
     keys_of: Option<Instant>,
+    /// When the fetch of this document began.
     document_of: Option<Instant>,
 }
 
-enum Turn {
-    /// What is wanted is there.
-    There,
-    /// A fetch is going on.
-    Flight(Flight),
-    /// The next one may begin then.
-    Early(Instant),
-    /// There is nothing to wait for.
-    Over,
+/// What a task that wants newer keys, or a document, does next.
+enum NextStep {
+    /// Use it: it is there.
+    Available,
+    /// Wait for this fetch.
+    WaitFor(PendingFetch),
+    /// Wait until the next fetch may begin.
+    WaitUntil(Instant),
+    /// Give up: no further fetch can help.
+    GiveUp,
 }
 
 /// How long a token waits for the beginning of a fetch, where [`Pace::ask_again_after`] is set to
 /// more.
-const EARLY_BY_AT_MOST: Duration = Duration::from_secs(30);
-/// How often it is told that fetches fail. They are strangers' to cause, a log is not theirs to
-/// fill.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
+const MAX_WAIT: Duration = Duration::from_secs(30);
+/// How often a failed fetch is logged. Anybody can cause fetches, and must not be able to fill a log.
+const WARN_EVERY: Duration = Duration::from_secs(60);
 
 impl Cache {
     pub(super) fn fixed(keys: KeySet) -> Self {
@@ -97,7 +102,8 @@ impl Cache {
         provider: Provider,
     ) -> Self {
         let fetch = Fetch { http, source, provider, give_up_after: pace.give_up_after };
-        let shared = Shared { fetch, pace, room: Room::default(), state: Mutex::default() };
+        let shared =
+            Shared { fetch, pace, waiting: ByteSemaphore::default(), state: Mutex::default() };
         Self { origin: Origin::Fetched(Arc::new(shared)), told: Arc::default() }
     }
 
@@ -113,16 +119,18 @@ impl Cache {
         signed_as: &SignedAs<'_>,
     ) -> Result<(), Rejected> {
         let check = |keys: &KeySet| keys.verify(jws, algorithms, signed_as);
-        let told = |keys: Option<&KeySet>, refusal: Rejected| {
-            self.tell_why_not(keys, jws, algorithms, signed_as);
+        let refused = |keys: Option<&KeySet>, refusal: Rejected| {
+            self.warn_of_unusable_key(keys, jws, algorithms, signed_as);
             Err(refusal)
         };
         let shared = match &self.origin {
-            Origin::Fixed(keys) => return check(keys).or_else(|refusal| told(Some(keys), refusal)),
+            Origin::Fixed(keys) => {
+                return check(keys).or_else(|refusal| refused(Some(keys), refusal));
+            }
             Origin::Fetched(shared) => shared,
         };
         let mut known = shared.state().known.clone();
-        let (fetches, mut seat) = (known.fetches, None);
+        let (fetches, mut permit) = (known.fetches, None);
         loop {
             let refusal = match known.keys.as_ref().map(check) {
                 Some(Err(refusal @ (Rejected::UnknownKey | Rejected::BadSignature))) => refusal,
@@ -133,18 +141,18 @@ impl Cache {
                 None => Rejected::KeysUnavailable,
             };
             if !shared
-                .newer_than(known.version, fetches, jws.signing_input().len(), &mut seat)
+                .newer_than(known.version, fetches, jws.signing_input().len(), &mut permit)
                 .await
             {
-                return told(known.keys.as_ref(), refusal);
+                return refused(known.keys.as_ref(), refusal);
             }
             known = shared.state().known.clone();
         }
     }
 
-    /// Tells of the key that a refused token names, if the provider has published it but it cannot
-    /// be used.
-    pub(crate) fn tell_why_not(
+    /// Logs the key that a refused token names, if the provider has published it but it cannot be
+    /// used.
+    pub(crate) fn warn_of_unusable_key(
         &self,
         keys: Option<&KeySet>,
         jws: &Jws,
@@ -157,8 +165,8 @@ impl Cache {
         }
     }
 
-    /// Where the provider's discovery document has users sign out. `None` if it does not say so, if
-    /// there is no such document, or if it cannot be had in the time of one fetch.
+    /// The `end_session_endpoint` of the provider's discovery document. `None` if it names none, if
+    /// there is no such document, or if it cannot be fetched in the time of one fetch.
     pub(crate) async fn end_session_endpoint(&self) -> Option<Url> {
         match &self.origin {
             Origin::Fixed(_) => None,
@@ -166,8 +174,8 @@ impl Cache {
         }
     }
 
-    /// Has the keys fetched, if there are none and this is a runtime, and waits for nothing: the
-    /// first token then need not wait. At most as often as all fetches.
+    /// Starts a fetch if there are no keys and a runtime is at hand, and does not wait for it: then
+    /// the first token need not wait. The limit of all fetches applies.
     pub(crate) fn prepare(&self) {
         if let Origin::Fetched(shared) = &self.origin {
             shared.refresh_if_old();
@@ -176,48 +184,48 @@ impl Cache {
 }
 
 impl Shared {
-    /// Waits for newer keys than those of `version`, for a token that came when so many `fetches`
-    /// had begun: for the fetch that is going on, then for the next one that may begin. False if
-    /// there are none: a fetch that began after the token came has brought none, or the room is
-    /// full.
+    /// Waits for newer keys than those of `version`, for a token that came when this many `fetches`
+    /// had begun: for the fetch that is going on, then for the next one that may begin. `false` if
+    /// there are none: a fetch that began after the token came has brought none, or too many tokens
+    /// wait.
     async fn newer_than(
         self: &Arc<Self>,
         version: u64,
         fetches: u64,
         token_bytes: usize,
-        seat: &mut Option<Seat>,
+        permit: &mut Option<BytePermit>,
     ) -> bool {
         loop {
-            let turn = self.turn(|known| known.version != version, fetches);
-            if matches!(turn, Turn::Flight(_) | Turn::Early(_)) && seat.is_none() {
-                *seat = self.room.enter(token_bytes);
-                if seat.is_none() {
+            let next = self.next_step(|known| known.version != version, fetches);
+            if matches!(next, NextStep::WaitFor(_) | NextStep::WaitUntil(_)) && permit.is_none() {
+                *permit = self.waiting.acquire(token_bytes);
+                if permit.is_none() {
                     return false;
                 }
             }
-            match turn {
-                Turn::There => return true,
-                Turn::Over => return false,
-                Turn::Flight(flight) => flight.wait().await,
-                Turn::Early(until)
-                    if until.saturating_duration_since(Instant::now()) > EARLY_BY_AT_MOST =>
+            match next {
+                NextStep::Available => return true,
+                NextStep::GiveUp => return false,
+                NextStep::WaitFor(fetch) => fetch.wait().await,
+                NextStep::WaitUntil(until)
+                    if until.saturating_duration_since(Instant::now()) > MAX_WAIT =>
                 {
                     return false;
                 }
-                Turn::Early(until) => sleep_until(until).await,
+                NextStep::WaitUntil(until) => sleep_until(until).await,
             }
         }
     }
 
-    /// The discovery document; if there is none so far, what can be had in the time of one fetch.
+    /// The discovery document; if there is none so far, one that arrives in the time of one fetch.
     async fn document(self: &Arc<Self>) -> Option<Arc<Discovery>> {
         let fetches = self.state().known.fetches;
         let there = async {
             loop {
-                match self.turn(|known| known.document.is_some(), fetches) {
-                    Turn::There | Turn::Over => return,
-                    Turn::Flight(flight) => flight.wait().await,
-                    Turn::Early(until) => sleep_until(until).await,
+                match self.next_step(|known| known.document.is_some(), fetches) {
+                    NextStep::Available | NextStep::GiveUp => return,
+                    NextStep::WaitFor(fetch) => fetch.wait().await,
+                    NextStep::WaitUntil(until) => sleep_until(until).await,
                 }
             }
         };
@@ -227,58 +235,62 @@ impl Shared {
         self.state().known.document.clone()
     }
 
-    /// Has keys of some age fetched again, and waits for nothing.
+    /// Starts a fetch if the keys are old, and does not wait for it.
     fn refresh_if_old(self: &Arc<Self>) {
         let state = self.state();
         if state.known.keys_of.is_none_or(|since| since.elapsed() >= self.pace.refresh_every) {
-            drop(self.take_off(state));
+            drop(self.join_or_start(state));
         }
     }
 
-    /// What to wait for, for whoever came when so many `fetches` had begun and wants what
+    /// The next step of a task that came when this many `fetches` had begun, and wants what
     /// `is_there` looks for.
-    fn turn(self: &Arc<Self>, is_there: impl Fn(&Known) -> bool, fetches: u64) -> Turn {
+    fn next_step(self: &Arc<Self>, is_there: impl Fn(&Known) -> bool, fetches: u64) -> NextStep {
         let state = self.state();
         if is_there(&state.known) {
-            return Turn::There;
+            return NextStep::Available;
         }
-        let is_flying = state.flight.as_ref().is_some_and(Flight::is_in_the_air);
-        if !is_flying && state.known.fetches != fetches { Turn::Over } else { self.take_off(state) }
+        let is_running = state.pending.as_ref().is_some_and(PendingFetch::is_running);
+        if !is_running && state.known.fetches != fetches {
+            NextStep::GiveUp
+        } else {
+            self.join_or_start(state)
+        }
     }
 
-    /// The fetch that is going on, or one that begins now.
-    fn take_off(self: &Arc<Self>, mut state: MutexGuard<'_, State>) -> Turn {
-        if let Some(flight) = state.flight.as_ref().filter(|flight| flight.is_in_the_air()) {
-            return Turn::Flight(flight.clone());
+    /// Joins the fetch that is going on, or starts one.
+    fn join_or_start(self: &Arc<Self>, mut state: MutexGuard<'_, State>) -> NextStep {
+        if let Some(fetch) = state.pending.as_ref().filter(|fetch| fetch.is_running()) {
+            return NextStep::WaitFor(fetch.clone());
         }
         let (now, interval) = (Instant::now(), self.pace.ask_again_after);
         if let Some(begun) =
             state.begun.filter(|begun| now.saturating_duration_since(*begun) < interval)
         {
-            // What is too far off for the clock is never.
-            return begun.checked_add(interval).map_or(Turn::Over, Turn::Early);
+            // A time that the clock cannot express never comes.
+            return begun.checked_add(interval).map_or(NextStep::GiveUp, NextStep::WaitUntil);
         }
-        let Ok(runtime) = Handle::try_current() else { return Turn::Over };
-        let (flight, landing) = Flight::new(now, self.fetch.give_up_after);
-        (state.begun, state.flight) = (Some(now), Some(flight.clone()));
+        let Ok(runtime) = Handle::try_current() else { return NextStep::GiveUp };
+        let (fetch, guard) = PendingFetch::new(now, self.fetch.give_up_after);
+        (state.begun, state.pending) = (Some(now), Some(fetch.clone()));
         state.known.fetches += 1;
         drop(state);
-        // A task of its own: whoever asked may hang up.
-        runtime.spawn(self.clone().fly(now, landing));
-        Turn::Flight(flight)
+        // A task of its own, so that the fetch goes on if the waiting task is dropped.
+        runtime.spawn(self.clone().run(now, guard));
+        NextStep::WaitFor(fetch)
     }
 
-    async fn fly(self: Arc<Self>, begun: Instant, landing: Landing) {
-        let fetched = timeout(self.fetch.give_up_after, self.bring(begun))
+    async fn run(self: Arc<Self>, begun: Instant, guard: FetchGuard) {
+        let fetched = timeout(self.fetch.give_up_after, self.fetch_all(begun))
             .await
             .unwrap_or(Err(Problem::Late));
-        self.tell(fetched.err());
-        drop(landing);
+        self.report(fetched.err());
+        drop(guard);
     }
 
-    /// Fetches what there is to know. What came stays, also if what should follow does not come. A
-    /// flight that was given up may land late, and then replaces nothing that is newer.
-    async fn bring(&self, begun: Instant) -> Result<(), Problem> {
+    /// Fetches the document and the keys. The document is kept even if the keys do not come. A fetch
+    /// that was given up may end late, and then replaces nothing newer.
+    async fn fetch_all(&self, begun: Instant) -> Result<(), Problem> {
         let before = self.state().known.document.clone();
         let found = self.fetch.discover(before.as_deref()).await?;
         if let Some(document) = found.document {
@@ -292,7 +304,7 @@ impl Shared {
             let known = &mut self.state().known;
             if known.keys_of.is_none_or(|newest| newest <= begun) {
                 known.keys_of = Some(begun);
-                // The same again are no reason to check a signature again.
+                // The same keys again are no reason to check a signature again.
                 if known.keys.as_ref() != Some(&keys) {
                     known.keys = Some(keys);
                     known.version += 1;
@@ -302,18 +314,19 @@ impl Shared {
         found.problem.map_or(Ok(()), Err)
     }
 
-    fn tell(&self, problem: Option<Problem>) {
-        let is_told = {
-            let complained = &mut self.state().complained;
-            let is_news = complained.is_none_or(|last| last.elapsed() >= COMPLAIN_EVERY);
+    /// Counts the fetch, and logs a failure unless one was logged lately.
+    fn report(&self, problem: Option<Problem>) {
+        let is_logged = {
+            let warned_at = &mut self.state().warned_at;
+            let is_news = warned_at.is_none_or(|last| last.elapsed() >= WARN_EVERY);
             match &problem {
-                None => *complained = None,
-                Some(_) if is_news => *complained = Some(Instant::now()),
+                None => *warned_at = None,
+                Some(_) if is_news => *warned_at = Some(Instant::now()),
                 Some(_) => {}
             }
             is_news
         };
-        observe::fetched_keys(problem.as_ref(), is_told);
+        observe::fetched_keys(problem.as_ref(), is_logged);
     }
 
     #[cfg(test)]

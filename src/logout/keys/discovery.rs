@@ -2,7 +2,7 @@
 
 use openidconnect::url::Url;
 
-use crate::logout::jose::unique_object::Members;
+use crate::logout::jose::unique_object::UniqueObject;
 use crate::openid::Provider;
 
 /// What is used of the document (OpenID Connect Discovery 1.0 §3).
@@ -30,7 +30,7 @@ pub(crate) enum Unusable {
 impl Discovery {
     /// Reads the document that `provider` serves.
     pub(crate) fn parse(json: &[u8], provider: &Provider) -> Result<Self, Unusable> {
-        let document = Members::parse(json).ok_or(Unusable::NotADocument)?;
+        let document = UniqueObject::parse(json).ok_or(Unusable::NotADocument)?;
         let text = |name| document.text(name).ok().flatten().ok_or(Unusable::NotADocument);
         let (issuer, jwks_uri) = (text("issuer")?, text("jwks_uri")?);
         if !provider.takes_discovered_issuer(&issuer) {

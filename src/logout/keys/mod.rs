@@ -1,9 +1,10 @@
-//! Where a provider's keys come from: given, or fetched and cached.
+//! Where a provider's keys come from: given by the app, or fetched and cached.
 
+mod byte_semaphore;
 mod cache;
 pub(crate) mod discovery;
 mod fetch;
-mod flight;
+mod pending_fetch;
 #[cfg(test)]
 mod tests;
 
@@ -21,43 +22,41 @@ use crate::openid::Provider;
 pub(crate) use cache::Cache;
 use fetch::given;
 
-/// Where the keys come from that a provider signs with: given once, or fetched when they are
-/// needed, and kept.
+/// Where the keys of a provider come from: given once, or fetched when they are needed, and cached.
 ///
 /// ```
 /// use oubliette::logout::{Keys, ReqwestClient};
 ///
-/// // From the provider's discovery document, as nearly always:
+/// // From the provider's discovery document, the usual way:
 /// let keys = Keys::discovered(ReqwestClient::new()?);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # How keys are fetched
-/// Nothing is fetched before a token needs it, and only a token with which all else is right does.
-/// From then on:
+/// Only a token in which everything but the signature was checked has keys fetched. From then on:
 ///
 /// - A token with an unknown key, or with a signature that does not verify (the key may have
 ///   changed under its name), has the keys fetched again, **at most once in 5 s**
-///   ([`ask_again_after`](Self::ask_again_after)), whatever the reason and whatever came of it: so
-///   a stranger who makes up tokens cannot turn us on the provider.
+///   ([`ask_again_after`](Self::ask_again_after)), whatever the reason and the outcome: so an
+///   attacker with made-up tokens cannot make us flood the provider.
 /// - It waits for the fetch that is going on, or for the next one that may begin, and is then
-///   checked again: so one that was signed with a key that the provider has published is not lost.
-///   Those who wait at a time take up at most 16 MiB for an issuer, which is some thousands of
-///   usual tokens; the others are refused at once. So what a flood of made-up tokens can do is to
-///   have a genuine one refused that is signed with a key published less than 5 s before.
+///   checked again: so a token that was signed with a key that the provider has published is not
+///   lost. The tokens that wait at a time take up at most 16 MiB for an issuer, which is some
+///   thousands of usual tokens; further ones are refused at once. So a flood of made-up tokens can
+///   at most cause the refusal of a genuine one that is signed with a key published less than 5 s
+///   before.
 /// - Keys older than an hour ([`refresh_every`](Self::refresh_every)) are fetched again in the
 ///   background, when a token comes. They serve meanwhile.
 /// - **The old keys serve for as long as fetching fails**, without a limit. To refuse a genuine
 ///   sign-out would keep tokens that must go; a key that was withdrawn in the meantime can do no
 ///   more than end sign-ins.
 /// - The discovery document is fetched again with the keys, which may have moved. If it cannot be
-///   had, or is not what it should be, the one before serves. Nothing that is unusable ever
-///   replaces what works.
+///   fetched, or is not valid, the one before serves. Nothing unusable ever replaces what works.
 /// - A fetch takes at most 5 s ([`give_up_after`](Self::give_up_after)) and 256 KiB a document. It
-///   runs in a task of its own, and comes to its end though whoever asked hangs up.
+///   runs in a task of its own, and goes on even if the sender of the token hangs up.
 ///
-/// Each [`Issuer`](crate::logout::Issuer) has keys of its own, which its clones share. Two that are made
-/// with the same `Keys` share only the HTTP client, so that no provider can sign for another.
+/// Each [`Issuer`](crate::logout::Issuer) has keys of its own, which its clones share. Two issuers that
+/// are made with the same `Keys` share only the HTTP client, so that no provider can sign for another.
 ///
 /// Fetching needs a tokio runtime with its clock and its sockets (`enable_all`).
 #[derive(Clone)]
@@ -100,23 +99,23 @@ impl Default for Pace {
 }
 
 impl Keys {
-    /// These keys and no others: a JWK Set (RFC 7517 §5). When the provider changes its keys, have
-    /// the new ones here before.
+    /// Uses these keys and no others: a JWK Set (RFC 7517 §5). When the provider changes its keys, add
+    /// the new ones here first.
     ///
     /// # Errors
-    /// [`KeysError`] if it is no such document, or has no key that can be used.
+    /// [`KeysError`] if it is not such a document, or has no key that can be used.
     pub fn fixed(jwks: &[u8]) -> Result<Self, KeysError> {
         Ok(Self(Origin::Fixed(KeySet::parse(jwks)?)))
     }
 
     /// The keys that the provider's discovery document names, at
     /// `<issuer>/.well-known/openid-configuration` (OpenID Connect Discovery 1.0 §4). Its `issuer`
-    /// must be the provider's, and its `jwks_uri` an `https` URL: at whatever host, for large
+    /// must be the provider's, and its `jwks_uri` an `https` URL: at any host, for large
     /// providers keep their keys elsewhere.
     ///
-    /// So an app whose *customers* name their issuers asks addresses of the customers' choice, and
-    /// tells nobody the answer. If there are hosts that nobody may have asked, let the client
-    /// refuse them:
+    /// So an app whose *customers* name their issuers sends requests to addresses of the customers'
+    /// choice, and shows nobody the answer. If some hosts must not be reached, let the client refuse
+    /// them:
     ///
     /// ```
     /// use oubliette::logout::{HttpClient, HttpError, HttpFuture, Keys, ReqwestClient};
@@ -136,14 +135,14 @@ impl Keys {
     /// # Ok(()) }
     /// ```
     ///
-    /// (Against names that lead to inside addresses, give [`ReqwestClient`](crate::logout::ReqwestClient) a
+    /// (Against names that resolve to internal addresses, give [`ReqwestClient`](crate::logout::ReqwestClient) a
     /// client with a resolver or a proxy that knows them.)
     pub fn discovered(http: impl HttpClient) -> Self {
         Self::fetched_from(Source::Discovered, http)
     }
 
-    /// As [`discovered`](Self::discovered), for a document that is elsewhere: for B2C, whose
-    /// address names the user flow. The `issuer` in it must still be the provider's.
+    /// As [`discovered`](Self::discovered), for a document at another address, as that of B2C, which
+    /// names the user flow. The `issuer` in it must still be the provider's.
     ///
     /// # Errors
     /// [`Error::InvalidInput`](crate::Error::InvalidInput) if it is no `https` URL (`http` is taken
@@ -160,25 +159,25 @@ impl Keys {
         Ok(Self::fetched_from(Source::At(given(jwks_uri, "jwks_uri")?), http))
     }
 
-    /// After how long keys are fetched again though all signatures verify: an hour, unless set. It
-    /// is how long a withdrawn key is believed while the provider can be reached and tokens come.
+    /// After how long keys are fetched again although all signatures verify: an hour by default. A
+    /// withdrawn key is trusted for so long while the provider can be reached and tokens come.
     pub fn refresh_every(self, age: Duration) -> Self {
         self.paced(|pace| pace.refresh_every = age)
     }
 
-    /// The least time from the beginning of a fetch to that of the next: 5 s, unless set. Without
-    /// it (zero) everybody who can send us a token can have us ask the provider as often. Tokens
-    /// wait for the next fetch only if that may begin within 30 s.
+    /// The least time from the beginning of a fetch to that of the next: 5 s by default. Without it
+    /// (zero), every token that anybody sends can cause a request to the provider. Tokens wait for
+    /// the next fetch only if that may begin within 30 s.
     pub fn ask_again_after(self, interval: Duration) -> Self {
         self.paced(|pace| pace.ask_again_after = interval)
     }
 
-    /// How long a fetch may take, of the discovery document and the keys together: 5 s, unless set.
+    /// How long a fetch may take, of the discovery document and the keys together: 5 s by default.
     pub fn give_up_after(self, limit: Duration) -> Self {
         self.paced(|pace| pace.give_up_after = limit)
     }
 
-    /// A provider's keys from here: nothing that is fetched for it counts for another.
+    /// A cache for this provider's keys alone: nothing that is fetched for it serves another.
     pub(crate) fn cache(&self, provider: &Provider) -> Cache {
         match &self.0 {
             Origin::Fixed(keys) => Cache::fixed(keys.clone()),

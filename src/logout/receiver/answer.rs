@@ -1,12 +1,12 @@
-//! What a callback is answered, in plain types.
+//! The answer to a callback, in plain types.
 
 use std::fmt;
 
 use crate::logout::rejected::Rejected;
 
-/// The answer to a callback, for whatever web framework: send it as it is.
+/// The answer to a callback, for any web framework: send it as it is.
 ///
-/// It is never cached (`Cache-Control: no-store`), and a success is never said before the sign-out
+/// It is never cached (`Cache-Control: no-store`), and it never reports success before the sign-out
 /// is durable.
 ///
 /// ```
@@ -24,13 +24,13 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The HTTP status: 200 for what was done, else 4xx or 5xx.
+    /// The HTTP status: 200 if the sign-out was done, else 4xx or 5xx.
     #[must_use]
     pub fn status(&self) -> u16 {
         self.status
     }
 
-    /// Names, in lower case, and values of the headers.
+    /// The headers: their names, in lower case, and values.
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.headers.iter().map(|(name, value)| (*name, value.as_str()))
     }
@@ -41,15 +41,15 @@ impl Answer {
         &self.body
     }
 
-    /// The sign-out is done. (200 and not 204: Back-Channel Logout 1.0 §2.8, and what the
-    /// conformance suite takes.)
+    /// The sign-out is done. (The status is 200 and not 204: Back-Channel Logout 1.0 §2.8, and the
+    /// conformance suite demands it.)
     pub(crate) fn done() -> Self {
         Self::new(200)
     }
 
-    /// The request is none that can be carried out.
+    /// The request cannot be carried out.
     pub(crate) fn refused(why: Rejected) -> Self {
-        // The keys may be there next time; all else is for the sender to mend.
+        // The keys may be available next time; every other reason is for the sender to correct.
         let error = if why == Rejected::KeysUnavailable {
             "temporarily_unavailable"
         } else {
@@ -58,13 +58,13 @@ impl Answer {
         Self::new(400).json(error, &why.to_string())
     }
 
-    /// The request was good, and was not carried out whole. (400 is what Back-Channel Logout 1.0
-    /// §2.8 has for that.)
+    /// The request was valid, but was not carried out entirely. (Back-Channel Logout 1.0 §2.8
+    /// prescribes 400 for that.)
     pub(crate) fn failed() -> Self {
         Self::new(400).json("server_error", "the sign-out could not be carried out; send it again")
     }
 
-    /// What takes only these methods was asked with another.
+    /// The request has a method that this address does not accept.
     #[cfg(feature = "axum")]
     pub(crate) fn wrong_method(allowed: &'static str) -> Self {
         let mut answer = Self::new(405);
@@ -72,7 +72,7 @@ impl Answer {
         answer
     }
 
-    /// A page for a frame that only pages of these origins may have; they are separated by spaces.
+    /// A page that only pages of these origins may frame; the origins are separated by spaces.
     pub(crate) fn page(status: u16, text: &'static str, ancestors: Option<&str>) -> Self {
         let mut answer = Self::new(status);
         let policy =
@@ -84,7 +84,7 @@ impl Answer {
         answer
     }
 
-    /// To another address, with a cookie.
+    /// A redirect to another address, with a cookie.
     pub(crate) fn redirect(to: &str, cookie: Option<String>) -> Self {
         let mut answer = Self::new(303);
         answer.headers.push(("location", to.into()));
@@ -93,7 +93,7 @@ impl Answer {
     }
 
     fn new(status: u16) -> Self {
-        // The address may name a session.
+        // No referrer: the address may name a session.
         let headers = [
             ("cache-control", "no-store"),
             ("referrer-policy", "no-referrer"),

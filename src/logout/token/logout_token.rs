@@ -1,68 +1,19 @@
-//! Tokens that say that somebody has signed out.
+//! A verified logout token, and the sign-out that it asks for.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::logout::jose::claims::Claims;
-use crate::logout::jose::jws::Jws;
-use crate::logout::jose::unique_object::Members;
-use crate::logout::rejected::Rejected;
-use crate::logout::token::profile::Profile;
 use crate::model::id::{AccountId, SessionId, Subject};
 use crate::model::sign_out::{Scope, SessionPolicy, SignOut};
 
-/// A token that has the form of its kind. Anybody can make one: nothing in it is believed.
-pub(crate) struct Unverified {
-    jws: Jws,
-    claims: Claims,
-    profile: &'static Profile,
-}
-
-impl Unverified {
-    pub(crate) fn parse(compact: &str, profile: &'static Profile) -> Result<Self, Rejected> {
-        #[cfg(test)]
-        crate::logout::once::PARSED.set(crate::logout::once::PARSED.get() + 1);
-        let jws = Jws::parse(compact)?;
-        profile.check_type(jws.header(), false)?;
-        let members = Members::parse(jws.payload());
-        let members = members.ok_or(Rejected::Malformed(
-            "the token's claims are no JSON object with each name once",
-        ))?;
-        let claims = Claims::read(&members)?;
-        profile.check_claims(&claims, &members)?;
-        Ok(Self { jws, claims, profile })
-    }
-
-    /// Whose token it says it is: only to find the issuer among those that are configured.
-    pub(crate) fn iss(&self) -> &str {
-        &self.claims.iss
-    }
-
-    pub(crate) fn tid(&self) -> Option<&str> {
-        self.claims.tid.as_deref()
-    }
-
-    pub(crate) fn jws(&self) -> &Jws {
-        &self.jws
-    }
-
-    pub(crate) fn claims(&self) -> &Claims {
-        &self.claims
-    }
-
-    pub(crate) fn profile(&self) -> &'static Profile {
-        self.profile
-    }
-}
-
-/// A logout token whose signature, issuer, audience, times and claims were checked: somebody has
+/// A logout token whose signature, issuer, audience, times and claims were checked: a user has
 /// signed out.
 ///
-/// [`Issuer::verify`](crate::logout::Issuer::verify) gives it. `Debug` tells nothing.
+/// [`Issuer::verify`](crate::logout::Issuer::verify) returns it. `Debug` shows nothing of it.
 #[derive(Clone)]
 pub struct LogoutToken {
     pub(in crate::logout) user: User,
-    /// Where the subject tells it: by each of its names.
+    /// The subject's accounts, by each of its names, where the subject alone determines them.
     pub(in crate::logout) accounts: Vec<AccountId>,
     pub(in crate::logout) iat: Duration,
     pub(in crate::logout) skew: Duration,
@@ -71,18 +22,18 @@ pub struct LogoutToken {
     pub(in crate::logout) digest: [u8; 32],
 }
 
-/// Who has signed out, and of what: by the names that sign-ins have, and by others.
+/// The user who has signed out, and of what: by the names that sign-ins have, and by others.
 #[derive(Clone)]
 pub(crate) enum User {
-    /// Of a session.
+    /// The user has signed out of a session.
     Session { session: SessionId, others: Vec<SessionId>, subjects: Vec<Subject> },
-    /// Everywhere.
+    /// The user has signed out everywhere.
     Subject { subject: Subject, others: Vec<Subject> },
 }
 
 impl LogoutToken {
     /// The session that ended (`sid`), by the name that [`Provider`](crate::openid::Provider) gives
-    /// it at sign-in, whatever the token's `iss`.
+    /// it at sign-in, under whichever of its names the provider signed the token.
     #[must_use]
     pub fn session(&self) -> Option<&SessionId> {
         match &self.user {
@@ -91,7 +42,8 @@ impl LogoutToken {
         }
     }
 
-    /// Who signed out (`sub`). Without a [`session`](Self::session), everywhere.
+    /// The user who signed out (`sub`). Without a [`session`](Self::session), they signed out
+    /// everywhere.
     #[must_use]
     pub fn subject(&self) -> Option<&Subject> {
         match &self.user {
@@ -106,26 +58,26 @@ impl LogoutToken {
         after_epoch(self.iat)
     }
 
-    /// Whether the provider says that refresh tokens with `offline_access` go too: Keycloak's
-    /// `revoke_offline_access`. They go from the store in any case; this is for an app that revokes
-    /// them at the provider.
+    /// Whether the provider says that refresh tokens with `offline_access` are revoked too:
+    /// Keycloak's `revoke_offline_access`. The store removes them in any case; this is for an app
+    /// that revokes them at the provider.
     #[must_use]
     pub fn revokes_offline_access(&self) -> bool {
         self.revokes_offline_access
     }
 
-    /// The sign-out that it asks for, in one stroke. By
-    /// [`WholeAccount`](SessionPolicy::WholeAccount) whatever names the user has in it end:
-    /// session, subject, and their accounts. By [`OnlySession`](SessionPolicy::OnlySession) the
-    /// session alone does, or the subject if no session is named.
+    /// The sign-out that the token asks for, as one atomic request. Under
+    /// [`WholeAccount`](SessionPolicy::WholeAccount) it ends everything that the token names:
+    /// session, subject, and their accounts. Under [`OnlySession`](SessionPolicy::OnlySession) it
+    /// ends the session alone, or the subject if the token names no session.
     ///
-    /// It ends sign-ins from before the end of the second that the token was issued in, and the
-    /// issuer's [skew](crate::logout::Issuer::skew): a token that comes late, or once more, ends none that
-    /// is newer than that.
+    /// It ends sign-ins that were made up to the end of the second in which the token was issued,
+    /// plus the issuer's [skew](crate::logout::Issuer::skew): a token that comes late, or a second
+    /// time, ends no sign-in that is newer than that.
     pub fn sign_out(&self, policy: SessionPolicy) -> SignOut {
-        // `iat` is in whole seconds, and so are the times of sign-ins that it is compared with:
-        // those of the next second are newer. A provider whose clock is ahead names a second that
-        // has yet to come: whoever signs in until then is newer than the token, too.
+        // `iat` is in whole seconds, and so are the times of sign-ins that it is compared with: a
+        // sign-in of the next second is newer. A provider whose clock is ahead names a second that
+        // has yet to come: a sign-in that is made until then is newer than the token, too.
         let second = self.iat.min(self.checked_at).as_secs();
         let end_of_second = Duration::from_secs(second).saturating_add(Duration::from_millis(999));
         let cutoff = after_epoch(end_of_second.saturating_add(self.skew));
@@ -145,7 +97,7 @@ impl LogoutToken {
         accounts.fold(sign_out, also).policy(policy).signed_in_before(cutoff)
     }
 
-    /// Names the token, to know it again.
+    /// Identifies the token, so that a replay is recognised.
     pub(crate) fn digest(&self) -> [u8; 32] {
         self.digest
     }
@@ -157,7 +109,7 @@ impl fmt::Debug for LogoutToken {
     }
 }
 
-/// At most in the year 10000: there is no system that cannot express that.
+/// The time is in the year 10000 at the latest (see `Claims`), which every system can express.
 fn after_epoch(time: Duration) -> SystemTime {
     UNIX_EPOCH.checked_add(time).unwrap_or(UNIX_EPOCH)
 }

@@ -1,5 +1,6 @@
-//! Logout tokens: which form they must have, and what a verified one says. Nothing here knows a
-//! key's source, a request or the store.
+//! Logout tokens: the form that they must have, and what a verified one says. Nothing here knows
+//! where keys come from, a request or the store.
 
 pub(crate) mod logout_token;
 pub(crate) mod profile;
+pub(crate) mod unverified;

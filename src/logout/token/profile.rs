@@ -1,8 +1,8 @@
-//! The kinds of token that are told apart, and what each must and must not have.
+//! The kinds of token that are told apart, and which claims each must and must not have.
 
 use crate::logout::jose::claims::Claims;
 use crate::logout::jose::jws::Header;
-use crate::logout::jose::unique_object::Members;
+use crate::logout::jose::unique_object::UniqueObject;
 use crate::logout::rejected::Rejected;
 
 /// Whether a claim may be there.
@@ -13,21 +13,21 @@ pub(crate) enum Presence {
     Forbidden,
 }
 
-/// A kind of token: what the specifications write in its type and claims, so that no token of one
+/// A kind of token: the type and claims that its specification demands, so that no token of one
 /// kind passes as one of another (RFC 8725 §3.12).
 #[derive(Debug)]
 pub(crate) struct Profile {
-    /// The `typ` that says that a token is of this kind.
+    /// The `typ` of this kind.
     pub(crate) own_type: &'static str,
-    /// Others that are taken for it; none at all, if this is empty.
+    /// Other values of `typ` that are accepted, as is none. If this is empty, only its own is.
     pub(crate) other_types: &'static [&'static str],
     pub(crate) exp: Presence,
     pub(crate) sub: Presence,
     pub(crate) nonce: Presence,
     pub(crate) jti: Presence,
-    /// Whether a token must say whose it is by `sub` or `sid`.
+    /// Whether a token must name a user or session, by `sub` or `sid`.
     pub(crate) is_user_required: bool,
-    /// What must have happened; anything, if this is none.
+    /// The event that the token must report; `None` accepts any.
     pub(crate) event: Option<&'static str>,
 }
 
@@ -41,25 +41,25 @@ pub(crate) const LOGOUT: Profile = Profile {
     // "Requiring explicitly typed Logout Tokens will break most existing deployments" (§2.4). Old
     // IdentityServers write that of an access token.
     other_types: &["jwt", "at+jwt"],
-    // An issuer that leaves it out can be given an age instead: `Issuer::without_expiry_for`.
+    // For an issuer that leaves it out, the app can set an age: `Issuer::without_expiry_for`.
     exp: Presence::Required,
     sub: Presence::Optional,
     nonce: Presence::Forbidden,
-    // Required of the sender (§2.4), but no part of the validation (§2.6) unless replays are told
-    // by it, which they are not here. To refuse a sign-out for its lack would keep tokens.
+    // Required of the sender (§2.4), but the validation (§2.6) needs it only where replays are
+    // recognised by it, which they are not here. To refuse a token without it would keep tokens.
     jti: Presence::Optional,
     is_user_required: true,
     event: Some(LOGOUT_EVENT),
 };
 
 impl Profile {
-    /// Whether the header's type is of this kind; `strictly` by its own name alone.
+    /// Checks the header's type; `strictly` accepts the kind's own name alone.
     pub(crate) fn check_type(&self, header: &Header, strictly: bool) -> Result<(), Rejected> {
         let is_own_required = strictly || self.other_types.is_empty();
         let is_right = match header.typ.as_deref() {
             None => !is_own_required,
             Some(typ) => {
-                // The prefix may be left out, and case does not count (RFC 7515 §4.1.9).
+                // The prefix may be missing, and case is ignored (RFC 7515 §4.1.9).
                 let prefix = "application/";
                 let typ = match typ.split_at_checked(prefix.len()) {
                     Some((start, rest)) if start.eq_ignore_ascii_case(prefix) => rest,
@@ -73,11 +73,11 @@ impl Profile {
         if is_right { Ok(()) } else { Err(Rejected::WrongType) }
     }
 
-    /// Whether what must be there is, and what must not is not.
+    /// Checks that the required claims are there, and the forbidden ones are not.
     pub(crate) fn check_claims(
         &self,
         claims: &Claims,
-        members: &Members<'_>,
+        members: &UniqueObject<'_>,
     ) -> Result<(), Rejected> {
         for (name, presence) in
             [("exp", self.exp), ("sub", self.sub), ("nonce", self.nonce), ("jti", self.jti)]
@@ -86,7 +86,7 @@ impl Profile {
                 (Presence::Forbidden, true) => {
                     return Err(Rejected::claim(name, "it must not be there"));
                 }
-                // Whether `exp` may be missing all the same, is for the issuer to say.
+                // The issuer decides whether `exp` may be missing all the same.
                 (Presence::Required, false) if name != "exp" => {
                     return Err(Rejected::claim(name, "it is missing"));
                 }
@@ -109,7 +109,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::logout::token::logout_token::Unverified;
+    use crate::logout::token::unverified::Unverified;
 
     /// Security event tokens (RFC 8417, OpenID Shared Signals Framework 1.0 §4.1): nearly the
     /// opposite of logout tokens.

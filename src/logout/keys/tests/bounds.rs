@@ -5,7 +5,7 @@ use super::*;
 
 fn taken(cache: &Cache) -> usize {
     match &cache.origin {
-        Origin::Fetched(shared) => shared.room.taken(),
+        Origin::Fetched(shared) => shared.waiting.taken(),
         Origin::Fixed(_) => 0,
     }
 }

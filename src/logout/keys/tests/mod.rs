@@ -20,8 +20,9 @@ use tokio::time::{Instant, sleep};
 
 use super::{Cache, Keys};
 use crate::logout::http::{HttpClient, HttpError, HttpFuture};
-use crate::logout::jose::jws::{Algorithm, Jws};
-use crate::logout::jose::key_set::SignedAs;
+use crate::logout::jose::algorithm::Algorithm;
+use crate::logout::jose::jws::Jws;
+use crate::logout::jose::key::SignedAs;
 use crate::logout::rejected::Rejected;
 use crate::openid::Provider;
 
