@@ -7,7 +7,7 @@ use crate::model::error::{Error, Part, Result};
 use crate::model::report::{Compacted, CompactionEstimate};
 use crate::model::time::millis;
 use crate::observe;
-use crate::rows::cipher::Fresh;
+use crate::rows::store_rows::Fresh;
 use crate::store::core::Core;
 use crate::store::files::{Premises, SPARE_BYTES};
 use crate::store::location::{MOVING, engine_name};

@@ -12,7 +12,7 @@ use crate::model::report::Swept;
 use crate::model::tag::AccountTag;
 use crate::model::time::{Millis, millis, to_millis};
 use crate::model::token::Token;
-use crate::rows::cipher::Header;
+use crate::rows::header::Header;
 use crate::rows::row_key::{self, AccountRow};
 use crate::rule::Life;
 use crate::store::access::Open;
@@ -234,7 +234,7 @@ fn tidy_token(
     tidied: &mut Swept,
 ) -> Result<bool> {
     let AccountRow::Token { sign_in, tenant, slot, .. } = row else { return Ok(false) };
-    let parts = crate::rows::cipher::parts_of(&value);
+    let parts = crate::rows::parts::parts_of(&value);
     let end = match open.stored(&left.header, key, value) {
         Ok(Some(stored)) => end_of(&stored),
         // The caller holds the lock: no other thread is writing it.

@@ -5,7 +5,7 @@ use crate::model::error::{Error, Result};
 use crate::model::position::Position;
 use crate::model::report::Verified;
 use crate::model::tag::AccountTag;
-use crate::rows::cipher::Header;
+use crate::rows::header::Header;
 use crate::rows::row_key::{self, AccountRow, Index};
 use crate::store::access::Open;
 use crate::store::census::{Look, look, next_account};

@@ -6,8 +6,9 @@ use crate::model::error::Result;
 use crate::model::random_id::SignInId;
 use crate::model::tag::AccountTag;
 use crate::model::token::Token;
-use crate::rows::cipher::{Header, SignInBody};
+use crate::rows::header::Header;
 use crate::rows::row_key;
+use crate::rows::sign_in::SignInBody;
 use crate::store::access::Open;
 
 impl Open<'_> {
@@ -67,7 +68,7 @@ impl Open<'_> {
     /// This first part and those behind it; `None` if one is missing, as while another write goes
     /// on.
     pub(crate) fn parts(&self, key: Vec<u8>, value: Vec<u8>) -> Result<Option<Vec<Row>>> {
-        let count = crate::rows::cipher::parts_of(&value);
+        let count = crate::rows::parts::parts_of(&value);
         let mut parts = vec![(key, value)];
         for part in 1..count {
             let mut key = parts.first().map(|(key, _)| key.clone()).unwrap_or_default();

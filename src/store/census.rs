@@ -4,7 +4,7 @@ use crate::model::error::{Error, Result};
 use crate::model::position::Position;
 use crate::model::random_id::SignInId;
 use crate::model::tag::{AccountTag, TaggedScope};
-use crate::rows::cipher::Header;
+use crate::rows::header::Header;
 use crate::rows::row_key::{self, IndexEntry};
 use crate::rule::Life;
 use crate::store::access::Open;

@@ -9,7 +9,7 @@ use crate::ledger::Ledger;
 use crate::model::error::{Error, Part, Result};
 use crate::model::random_id::LedgerId;
 use crate::platform::disk::Disk;
-use crate::rows::cipher::Fresh;
+use crate::rows::store_rows::Fresh;
 use crate::store::location::{Held, KEYRING, MOVING, Place, parse_engine};
 
 /// So much more than twice the live rows the engine's folder may take: it is never quite empty.

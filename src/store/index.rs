@@ -4,8 +4,8 @@
 use crate::model::error::{Error, Result};
 use crate::model::random_id::SignInId;
 use crate::model::tag::AccountTag;
-use crate::rows::cipher::SignInBody;
 use crate::rows::row_key::{self, IndexEntry};
+use crate::rows::sign_in::SignInBody;
 use crate::rule::Life;
 use crate::store::access::Open;
 use crate::store::core::Core;

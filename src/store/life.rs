@@ -4,7 +4,7 @@ use crate::model::id::AccountId;
 use crate::model::position::Position;
 use crate::model::tag::AccountTag;
 use crate::model::time::{Millis, millis};
-use crate::rows::cipher::SignInBody;
+use crate::rows::sign_in::SignInBody;
 use crate::rule::Life;
 use crate::store::core::Core;
 use crate::store::identity;

@@ -10,7 +10,7 @@ use crate::model::tag::{Slot, TenantTag};
 use crate::model::time::{Interval, Millis, to_millis};
 use crate::model::token::{AccessToken, IdToken, RefreshToken, Token};
 use crate::observe::{self, Read};
-use crate::rows::cipher::Header;
+use crate::rows::header::Header;
 use crate::rows::row_key::{self, AccountRow};
 use crate::rows::slot::id_slot;
 use crate::store::access::Open;

@@ -14,7 +14,8 @@ use crate::engine::Row;
 use crate::model::id::{AccountId, ClientId, SessionId, Subject, TenantId};
 use crate::model::random_id::{Generation, SignInId};
 use crate::model::time::{Interval, Millis};
-use crate::rows::cipher::{Header, Rows};
+use crate::rows::cipher::Rows;
+use crate::rows::header::Header;
 
 const NOW: Millis = Millis::new(1_800_000_000_000);
 const EARLIER: Millis = NOW.saturating_sub(Interval::new(5));

@@ -5,7 +5,7 @@ use crate::model::error::Result;
 use crate::model::random_id::SignInId;
 use crate::model::tag::{AccountTag, WebTag};
 use crate::model::time::Millis;
-use crate::rows::cipher::Header;
+use crate::rows::header::Header;
 use crate::rows::row_key;
 use crate::rule::Life;
 use crate::store::access::Open;

@@ -15,7 +15,9 @@ use crate::model::random_id::{Generation, WriteId};
 use crate::model::tag::WebTag;
 use crate::model::time::{Millis, millis};
 use crate::platform::wipe::Wiped;
-use crate::rows::cipher::{Header, PARTS_TEXT, Parted, Rows, write_id_of};
+use crate::rows::cipher::Rows;
+use crate::rows::header::Header;
+use crate::rows::parts::{PARTS_TEXT, Parted, write_id_of};
 use crate::rows::{codec, row_key};
 use crate::rule::Life;
 

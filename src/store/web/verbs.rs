@@ -13,7 +13,7 @@ use crate::model::random_id::SignInId;
 use crate::model::report::Swept;
 use crate::model::tag::{AccountTag, WebTag};
 use crate::model::time::millis;
-use crate::rows::cipher::parts_of;
+use crate::rows::parts::parts_of;
 use crate::rows::row_key;
 use crate::rule::Life;
 use crate::store::access::Open;

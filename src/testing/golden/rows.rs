@@ -4,8 +4,9 @@ use super::*;
 use crate::clock::trust::Known;
 use crate::model::id::{Alias, AliasKind};
 use crate::model::position::{Opening, Position};
-use crate::rows::cipher::{Fresh, SignInBody};
 use crate::rows::row_key::{self, CHECKPOINT, FRESH, KNOWN};
+use crate::rows::sign_in::SignInBody;
+use crate::rows::store_rows::Fresh;
 
 #[test]
 fn golden_headers() {

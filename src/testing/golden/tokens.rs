@@ -76,7 +76,7 @@ fn old_tokens_are_read(name: &str, tokens: &[Token]) {
     let (rows, _) = rows();
     let mut found = rows_of_version_1(name).into_iter().peekable();
     for token in tokens {
-        let count = crate::rows::cipher::parts_of(&found.peek().unwrap().1);
+        let count = crate::rows::parts::parts_of(&found.peek().unwrap().1);
         let parts = found.by_ref().take(count.into()).collect();
         let stored = rows.open_token(parts, &header()).unwrap().unwrap();
         assert!((&stored.token, stored.put) == (token, None));

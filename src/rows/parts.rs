@@ -1,0 +1,138 @@
+//! Rows in parts: a body that is too long for one row is sealed in several, which count together.
+
+use crate::crypto::{NONCE_BYTES, TAG_BYTES};
+use crate::engine::Row;
+use crate::model::error::{Error, Result};
+use crate::model::random_id::WriteId;
+use crate::platform::wipe::Wiped;
+use crate::rows::cipher::{FORMAT, Rows};
+use crate::rows::header::Header;
+use zeroize::Zeroizing;
+
+/// A token's sealed body above this is cut into parts: 16 rows of one leaf stay below sled's limit
+/// for blob files.
+pub(super) const PART_BYTES: usize = 6 * 1024;
+
+const TOKEN_FRONT: usize = 3 + 16;
+
+/// Where a body begins that is sealed in parts: behind front and nonce.
+pub(crate) const PARTS_TEXT: usize = TOKEN_FRONT + NONCE_BYTES;
+
+/// A kind of row that can have several parts.
+pub(crate) struct Parted {
+    /// In the associated data, and in errors.
+    pub(crate) name: &'static str,
+    /// In the clear front.
+    pub(crate) byte: u8,
+    /// Before it: what is written. Older ones are read.
+    pub(crate) format: u8,
+}
+
+impl Rows {
+    /// Seals a body that begins behind [`PARTS_TEXT`], in as many rows as it needs. `None` if these
+    /// are too many.
+    pub(crate) fn seal_parts(
+        &self,
+        kind: &Parted,
+        key: impl Fn(u8) -> Vec<u8>,
+        header: &Header,
+        write_id: &WriteId,
+        mut body: Zeroizing<Vec<u8>>,
+    ) -> Result<Option<Vec<Row>>> {
+        let front =
+            |count: u8| [[kind.format, kind.byte, count].as_slice(), write_id.as_bytes()].concat();
+        let label = kind.name.as_bytes();
+        if body.len() - PARTS_TEXT <= PART_BYTES {
+            let key = key(0);
+            self.seal_behind(label, &key, header, &front(1), &mut body)?;
+            return Ok(Some(vec![(key, std::mem::take(&mut *body))]));
+        }
+        let parts = body.get(PARTS_TEXT..).unwrap_or_default().chunks(PART_BYTES);
+        let Ok(count) = u8::try_from(parts.len()) else { return Ok(None) };
+        let rows = (0..).zip(parts).map(|(part, bytes)| {
+            let key = key(part);
+            let mut row = Zeroizing::new(Vec::with_capacity(PARTS_TEXT + bytes.len() + TAG_BYTES));
+            row.resize(PARTS_TEXT, 0);
+            row.extend_from_slice(bytes);
+            self.seal_behind(label, &key, header, &front(count), &mut row)?;
+            Ok((key, std::mem::take(&mut *row)))
+        });
+        rows.collect::<Result<_>>().map(Some)
+    }
+
+    /// Opens what [`Rows::seal_parts`] has sealed, as [`Rows::open_token`] says. `decode` is given
+    /// the version of the rows too.
+    ///
+    /// # Errors
+    /// `Tampered` if a part does not open, or `decode` says no.
+    pub(crate) fn open_parts<T>(
+        &self,
+        kind: &Parted,
+        parts: Vec<Row>,
+        header: &Header,
+        decode: impl FnOnce(u8, &[u8]) -> Option<T>,
+    ) -> Result<Option<T>> {
+        let tampered = || Error::Tampered(kind.name);
+        let first = parts.first().and_then(|(_, value)| token_front(value)).ok_or_else(tampered)?;
+        if parts.len() != usize::from(first.count)
+            || parts.iter().any(|(_, value)| token_front(value) != Some(first))
+        {
+            return Ok(None);
+        }
+        let format = first.format;
+        if !(FORMAT..=kind.format).contains(&format) {
+            return Err(tampered());
+        }
+        let mut bodies = Vec::with_capacity(parts.len());
+        for (key, value) in parts {
+            let mut row = Wiped(value);
+            let opened = self.open_behind(
+                kind.name.as_bytes(),
+                [format, kind.byte],
+                &key,
+                header,
+                TOKEN_FRONT,
+                &mut row,
+            )?;
+            let length = opened.ok_or_else(tampered)?.len();
+            bodies.push((row, length));
+        }
+        let opened = if let [(row, length)] = bodies.as_slice() {
+            row.get(PARTS_TEXT..PARTS_TEXT + length).and_then(|body| decode(format, body))
+        } else {
+            let mut whole =
+                Wiped(Vec::with_capacity(bodies.iter().map(|(_, length)| length).sum()));
+            for (row, length) in &bodies {
+                whole.extend_from_slice(
+                    row.get(PARTS_TEXT..PARTS_TEXT + length).unwrap_or_default(),
+                );
+            }
+            decode(format, &whole)
+        };
+        opened.map(Some).ok_or_else(tampered)
+    }
+}
+
+/// The random bytes that all parts of one write share, not authenticated.
+pub(crate) fn write_id_of(value: &[u8]) -> Option<WriteId> {
+    token_front(value).map(|front| front.write_id)
+}
+
+/// How many parts the token has whose first part this is, not authenticated: for knowing which rows
+/// to read or to delete.
+pub(crate) fn parts_of(value: &[u8]) -> u8 {
+    token_front(value).map_or(1, |front| front.count.max(1))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct TokenFront {
+    format: u8,
+    count: u8,
+    write_id: WriteId,
+}
+
+fn token_front(value: &[u8]) -> Option<TokenFront> {
+    let ([format, _, count], rest) = value.split_first_chunk::<3>()?;
+    let write_id = WriteId::from_bytes(*rest.first_chunk()?);
+    Some(TokenFront { format: *format, count: *count, write_id })
+}

@@ -1,0 +1,88 @@
+//! Rows that belong to no account: the checkpoint, what is known of the time, what a move brought.
+
+use crate::clock::trust::Known;
+use crate::crypto::{NONCE_BYTES, open_in_place, seal_in_place};
+use crate::model::error::{Error, Part, Result};
+use crate::model::position::Position;
+use crate::model::random_id::Generation;
+use crate::model::time::Millis;
+use crate::rows::cipher::{FORMAT, Rows};
+
+/// What a move of the rows brought: how much was live, and the size of the fresh engine with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fresh {
+    pub(crate) live_bytes: u64,
+    pub(crate) engine_bytes: u64,
+}
+
+impl Rows {
+    /// The checkpoint: this ledger was synced up to `position`.
+    pub(crate) fn seal_checkpoint(&self, key: &[u8], position: Position) -> Result<Vec<u8>> {
+        let mut row = vec![FORMAT, b'C'];
+        row.resize(2 + NONCE_BYTES, 0);
+        row.extend_from_slice(&position.get().to_be_bytes());
+        let aad = self.aad(b"checkpoint", &Generation::NONE, key, &[FORMAT, b'C']);
+        seal_in_place(&self.checkpoint_key(), &aad, &mut row, 2)?;
+        Ok(row)
+    }
+
+    pub(crate) fn open_checkpoint(&self, key: &[u8], value: &[u8]) -> Result<Position> {
+        let damaged = || Error::damaged(Part::Engine, "its checkpoint is not of this ledger");
+        let (front, sealed) = value.split_first_chunk::<2>().ok_or_else(damaged)?;
+        if *front != [FORMAT, b'C'] {
+            return Err(damaged());
+        }
+        let aad = self.aad(b"checkpoint", &Generation::NONE, key, front);
+        let mut sealed = sealed.to_vec();
+        let opened =
+            open_in_place(&self.checkpoint_key(), &aad, &mut sealed).ok_or_else(damaged)?;
+        opened
+            .try_into()
+            .map(|bytes: &mut [u8; 8]| Position::new(u64::from_be_bytes(*bytes)))
+            .map_err(|_| damaged())
+    }
+
+    /// What is known of the time, for later openings.
+    pub(crate) fn seal_known(&self, key: &[u8], known: &Known) -> Result<Vec<u8>> {
+        self.seal_two(b"known-time", b'K', key, [known.known.get(), known.shown.get()])
+    }
+
+    /// Opens it; `None` if it is not as it was written.
+    pub(crate) fn open_known(&self, key: &[u8], value: &[u8]) -> Option<Known> {
+        self.open_two(b"known-time", b'K', key, value).map(|times| {
+            let [known, shown] = times.map(Millis::new);
+            Known { known, shown }
+        })
+    }
+
+    /// What a move brought, for later openings.
+    pub(crate) fn seal_fresh(&self, key: &[u8], fresh: &Fresh) -> Result<Vec<u8>> {
+        self.seal_two(b"fresh-engine", b'F', key, [fresh.live_bytes, fresh.engine_bytes])
+    }
+
+    /// Opens it; `None` if it is not as it was written: then nothing is known of it.
+    pub(crate) fn open_fresh(&self, key: &[u8], value: &[u8]) -> Option<Fresh> {
+        let [live_bytes, engine_bytes] = self.open_two(b"fresh-engine", b'F', key, value)?;
+        Some(Fresh { live_bytes, engine_bytes })
+    }
+
+    /// Two numbers that belong to no account.
+    fn seal_two(&self, label: &[u8], kind: u8, key: &[u8], numbers: [u64; 2]) -> Result<Vec<u8>> {
+        let mut row = vec![FORMAT, kind];
+        row.resize(2 + NONCE_BYTES, 0);
+        numbers.iter().for_each(|number| row.extend_from_slice(&number.to_be_bytes()));
+        let aad = self.aad(label, &Generation::NONE, key, &[FORMAT, kind]);
+        seal_in_place(&self.checkpoint_key(), &aad, &mut row, 2)?;
+        Ok(row)
+    }
+
+    fn open_two(&self, label: &[u8], kind: u8, key: &[u8], value: &[u8]) -> Option<[u64; 2]> {
+        let (front, sealed) = value.split_first_chunk::<2>()?;
+        let aad = self.aad(label, &Generation::NONE, key, front);
+        let mut sealed = sealed.to_vec();
+        let opened = open_in_place(&self.checkpoint_key(), &aad, &mut sealed)
+            .filter(|_| *front == [FORMAT, kind])?;
+        let ([first, second], []) = opened.as_chunks::<8>() else { return None };
+        Some([u64::from_be_bytes(*first), u64::from_be_bytes(*second)])
+    }
+}
