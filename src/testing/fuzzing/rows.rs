@@ -27,7 +27,7 @@ pub enum Body {
 
 /// What is stored of a sign-in.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SignInBody(row::SignInBody);
+pub struct SignInBody(crate::rows::sign_in::SignInBody);
 
 impl SignInBody {
     /// Of these fields.
@@ -41,7 +41,7 @@ impl SignInBody {
     ) -> Self {
         let time = Millis::new(time);
         let (opening, as_of) = (Opening::from_bytes(opening), Position::new(as_of));
-        Self(row::SignInBody { tenant, session, subject, aliases, time, opening, as_of })
+        Self(crate::rows::sign_in::SignInBody { tenant, session, subject, aliases, time, opening, as_of })
     }
 }
 
@@ -55,7 +55,7 @@ impl std::fmt::Debug for SignInBody {
 /// run opens in another.
 pub struct Rows {
     rows: row::Rows,
-    header: row::Header,
+    header: crate::rows::header::Header,
 }
 
 impl Rows {
@@ -70,7 +70,7 @@ impl Rows {
             newest_root: (2, fixed_key(&[5; 32])),
             old_end: Some(Position::ZERO),
         };
-        let header = row::Header {
+        let header = crate::rows::header::Header {
             generation: Generation::from_bytes([6; 16]),
             account_key: fixed_key(&[7; 32]),
             sign_ins: Vec::new(),
@@ -79,9 +79,9 @@ impl Rows {
         Self { rows: row::Rows::new(StoreId::from_bytes([8; 16]), secrets), header }
     }
 
-    fn header(&self, sign_ins: &[[u8; 16]]) -> row::Header {
-        let row::Header { generation, account_key, .. } = &self.header;
-        row::Header {
+    fn header(&self, sign_ins: &[[u8; 16]]) -> crate::rows::header::Header {
+        let crate::rows::header::Header { generation, account_key, .. } = &self.header;
+        crate::rows::header::Header {
             generation: *generation,
             account_key: account_key.clone(),
             sign_ins: sign_ins.iter().copied().map(SignInId::from_bytes).collect(),
@@ -216,7 +216,7 @@ impl Rows {
     /// How many parts a token's first row says that there are.
     #[must_use]
     pub fn parts_of(value: &[u8]) -> u8 {
-        row::parts_of(value)
+        crate::rows::parts::parts_of(value)
     }
 }
 
