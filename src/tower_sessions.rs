@@ -1,12 +1,12 @@
 //! Web sessions that end with the sign-in: a session store for
 //! [`tower-sessions`](https://docs.rs/tower-sessions), encrypted, in the same files as the tokens.
 //!
-//! An app keeps two things of a user who is signed in: her tokens, and the web session that her
-//! browser's cookie stands for. If they are kept apart, a sign-out "from any app" takes the tokens
-//! and leaves the browser signed in. Here a web session is *bound* to its sign-in, and whatever
-//! ends that (a sign-out of the account, the session at the provider, the subject, the tenant or
-//! everybody; its age; newer sign-ins) ends the web session in the same stroke, before the call
-//! returns.
+//! An app keeps two things of a user who is signed in: their tokens, and the web session that the
+//! cookie of their browser stands for. If they are kept apart, a sign-out "from any app" takes the
+//! tokens and leaves the browser signed in. Here a web session is *bound* to its sign-in, and
+//! whatever ends that (a sign-out of the account, the session at the provider, the subject, the
+//! tenant or everybody; its age; newer sign-ins) ends the web session in the same stroke, before
+//! the call returns.
 //!
 //! ```no_run
 //! # use std::time::Duration;
@@ -21,10 +21,10 @@
 //! let live = store.sign_in(SignIn::new(AccountId::new("login.example.com", "uid.utid")?, TenantId::new("contoso")?))?;
 //! bind(&session, &live).await?;
 //!
-//! // In any other: who is it?
+//! // In any other handler: which user is it?
 //! let Some(live) = bound(&session, &store).await? else { return Ok(()) /* redirect to the login */ };
 //!
-//! // The logout: whatever is bound to any of her sign-ins is gone when it returns.
+//! // The logout: all that is bound to any of their sign-ins is gone when it returns.
 //! store.sign_out(SignOut::account(live.account()))?;
 //! # Ok(()) }
 //! ```
@@ -32,7 +32,7 @@
 //! # What an `Ok` means
 //! | call | after `Ok` |
 //! | --- | --- |
-//! | `create` | stored, under an id that nobody has; or, if the sign-in it is bound to has ended, nothing is stored. It survives the death of the process |
+//! | `create` | stored, under an unused id; or, if the sign-in it is bound to has ended, nothing is stored. It survives the death of the process |
 //! | `save` | stored, if it was there and bound to the same sign-in; else nothing is stored |
 //! | `load` | what was saved, if it was not deleted, has not expired, and its sign-in is live now |
 //! | `delete` | gone, durably |

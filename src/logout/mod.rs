@@ -1,21 +1,25 @@
-//! The sign-out callbacks of OpenID Connect: a provider says that a user has signed out, here or in
-//! any other app, and her tokens go.
+//! The sign-out callbacks of OpenID Connect: a provider reports that a user has signed out, here or
+//! in any other app, and their tokens are removed.
 //!
-//! | signal | who brings it | what it proves |
+//! | signal | how it comes | what it proves |
 //! | --- | --- | --- |
 //! | [Back-Channel Logout 1.0](https://openid.net/specs/openid-connect-backchannel-1_0.html) | the provider posts a signed logout token, server to server | everything: [`Receiver::back_channel`] |
-//! | [Front-Channel Logout 1.0](https://openid.net/specs/openid-connect-frontchannel-1_0.html) | the user's browser fetches an address of the app's, in a frame of the provider's page | nothing but that somebody knows the `sid`: [`Receiver::front_channel`] |
-//! | [RP-Initiated Logout 1.0](https://openid.net/specs/openid-connect-rpinitiated-1_0.html) | the user, in this app, who is then sent to the provider | that it is she: [`Receiver::sign_out`] |
+//! | [Front-Channel Logout 1.0](https://openid.net/specs/openid-connect-frontchannel-1_0.html) | the user's browser fetches an address of the app's, in a frame of the provider's page | nothing but that the sender knows the `sid`: [`Receiver::front_channel`] |
+//! | [RP-Initiated Logout 1.0](https://openid.net/specs/openid-connect-rpinitiated-1_0.html) | the user signs out in this app, and is then sent to the provider | that it is the user: [`Receiver::sign_out`] |
 //!
 //! Prefer the back channel where the provider has it (Keycloak, Auth0, Okta, Ory Hydra and others).
 //! Browsers that keep third parties' content apart, and users who close them, lose front-channel
 //! requests. Entra ID has the front channel only, and per browser.
 //!
 //! # Parts
-//! [`Issuer`]: a provider, the app's id there, its [`Keys`], and how strict to be. [`Issuers`]: the list; no token adds to it. [`Receiver`]: a
-//! store and its issuers; it takes what came and gives an [`Answer`], both in plain types. With the
-//! feature `axum`, `sign_out_routes` mounts it; with `reqwest` there is an HTTP client for fetching
-//! keys. Everything else is here without either.
+//! - [`Issuer`]: a provider, the app's client id there, its [`Keys`], and how strict its checks
+//!   are.
+//! - [`Issuers`]: the list of them; no token adds to it.
+//! - [`Receiver`]: a store and its issuers. It takes a request and gives an [`Answer`], both in
+//!   plain types.
+//!
+//! With the feature `axum`, `sign_out_routes` mounts it; with `reqwest` there is an HTTP client for
+//! fetching keys. Everything else works without these two.
 //!
 //! With another web framework:
 //! ```no_run
@@ -39,26 +43,26 @@
 //! ```
 //!
 //! # What is promised
-//! - **Success is said of what is durable**, and of nothing else. A store or a hook that fails is
+//! - **Only what is durable is reported as success.** If the store or a hook fails, the answer is
 //!   never a 200.
-//! - **A sign-out that has come is carried out**, though its sender hangs up, the keys have to be
-//!   fetched first, or nobody is signed in yet: it is recorded, so that it also ends a sign-in that
-//!   is on its way: one that was begun [before it](crate::SignIn::as_of), and without that one of
-//!   the same session. (Not by the front channel, which records nothing for who is not there.)
-//! - **It ends nobody who signed in after it**: what says when it was made ends sign-ins from
-//!   before, and what its clock may be off by ([`Issuer::skew`], a minute). A token that comes
-//!   again does nothing, as long as it is remembered: 1024 of an issuer's are, until the app is
-//!   restarted.
-//! - **A stranger can do nothing**: not end anybody, not have anything recorded or logged, and have
-//!   keys fetched once in [some seconds](Keys::ask_again_after) at most. (By the front channel they
-//!   can end the session whose secret `sid` they have, or whoever's name they know, if an issuer
-//!   [takes that for a `sid`](Issuer::front_channel_sid_is_sub); and while the store's engine
-//!   cannot be read, have up to 1000 sessions recorded. What they can have done at will is a
-//!   signature checked, some 0.1 ms of a core: a limit of requests per sender in front is good to
-//!   have.)
+//! - **A sign-out that has come is carried out**, even if its sender hangs up, the keys have to be
+//!   fetched first, or no user is signed in yet: it is recorded, so that it also ends a sign-in
+//!   that is on its way: one that was begun [before it](crate::SignIn::as_of), or else one of the
+//!   same session. (Except on the front channel, which records nothing if it finds no sign-in.)
+//! - **It ends no sign-in that was made after it**: a signal that says when it was made ends
+//!   sign-ins from before that time, plus the error of its clock ([`Issuer::skew`], a minute). A
+//!   token that comes again does nothing while it is remembered: the last 1024 of each issuer are,
+//!   until the app is restarted.
+//! - **An attacker without a key can do nothing**: not end a sign-in, not have anything recorded or
+//!   logged, and cause a fetch of keys once in [some seconds](Keys::ask_again_after) at most. (On
+//!   the front channel they can end a session whose secret `sid` they have, or the sign-ins of a
+//!   user whose name they know, if an issuer [reads a name as a
+//!   `sid`](Issuer::front_channel_sid_is_sub); and while the store's engine cannot be read, have up
+//!   to 1000 sessions recorded. At will they can cause the check of a signature, some 0.1 ms of a
+//!   core: so put a limit of requests per sender in front.)
 //! - **A provider can end its own users' sign-ins alone**, whatever it signs; and it cannot fill
 //!   the ledger for the others: beyond 1000 records an hour, its sign-outs are recorded only if
-//!   they end somebody.
+//!   they end a sign-in.
 //!
 //! # What is not
 //! - A session that its provider has ended by a logout token takes no sign-in from before the
@@ -68,20 +72,20 @@
 //!   session, under the same `sid`, if only the consent to this client was withdrawn: a user who
 //!   comes back within a minute has to try once more then. Tell them so, and not that the login
 //!   failed.
-//! - By [`OnlySession`](crate::SessionPolicy::OnlySession), a sign-in whose session nobody knows is
-//!   not ended by a token that names one:
+//! - Under [`OnlySession`](crate::SessionPolicy::OnlySession), a sign-in without a known session is
+//!   not ended by a token that names one: see
 //!   [`Provider::require_session`](crate::openid::Provider::require_session).
 //! - Encrypted logout tokens are refused.
 //! - A provider that signs under another address than it did at sign-in (a custom domain that
-//!   changed, an address inside of a cluster) is the same only to whom it was
-//!   [said](crate::openid::Provider::also_known_as). Otherwise its sign-outs are refused, as
-//!   anybody's who is not known; they do not pass for done.
+//!   changed, an address inside of a cluster) is recognised only if that address was
+//!   [set](crate::openid::Provider::also_known_as). Otherwise its sign-outs are refused, like those
+//!   of any unknown issuer; they are not reported as done.
 //! - A provider whose clock is off by more than the [skew](Issuer::skew) from the time in its own
 //!   ID tokens (several nodes that disagree), or an app that makes [`SignIn`](crate::SignIn)s with
 //!   a time of its own: a sign-in from just before the sign-out can be later than it, and stay. Let
 //!   [`Provider::sign_in`](crate::openid::Provider::sign_in) take the time from the ID token.
-//! - Whether the provider tells at all is up to it: many send once, some not for every way a
-//!   session can end.
+//! - Whether the provider sends a signal at all is its own decision: many send it once, some not
+//!   for every way in which a session can end.
 
 mod channels;
 #[cfg(all(fuzzing, feature = "test-util"))]

@@ -12,15 +12,15 @@
 //! | [`auth0`](Provider::auth0) | (`iss`, `sub`) | `org_id`, or the tenant's host |
 //! | [`google`](Provider::google) | (`iss`, `sub`) | `hd`, or Google's host |
 //!
-//! A provider that signs under more than one address is told so once, by
+//! For a provider that signs under more than one address, set the others once, by
 //! [`also_known_as`](Provider::also_known_as).
 //!
 //! Always: the session is (`iss`, `sid`) where the ID token has a `sid` (at Entra: the cloud and
 //! `sid`); the subject is (`iss`, `sub`); the time of the sign-in is `iat`; the e-mail address is
 //! an alias only if the provider says that it is verified. (By `iat` and not `auth_time`: a
 //! sign-out with a cutoff compares it with a time of the same provider's clock, and a provider that
-//! issues an ID token says that the user is signed in *then*, however long ago she authenticated.
-//! How long ago that may be, the verifier checks: `max_age`.)
+//! issues an ID token says that the user is signed in *then*, however long ago they authenticated.
+//! The verifier checks how long ago that may be: `max_age`.)
 //!
 //! ```
 //! use openidconnect::{ClientId, IssuerUrl, JsonWebKeySet, Nonce};
@@ -55,6 +55,8 @@
 
 mod claims;
 mod entra;
+#[cfg(feature = "logout")]
+mod key_issuer;
 mod names;
 mod provider;
 #[cfg(feature = "logout")]
@@ -64,6 +66,6 @@ pub use claims::{
     ProviderClaims, ProviderClient, ProviderIdToken, ProviderIdTokenClaims,
     ProviderIdTokenVerifier, ProviderTokenResponse,
 };
-pub use provider::{ClaimError, Provider};
 #[cfg(feature = "logout")]
-pub(crate) use signals::is_issued_by;
+pub(crate) use key_issuer::is_issued_by;
+pub use provider::{ClaimError, Provider};

@@ -1,18 +1,17 @@
-//! What a provider is known by when it speaks later: in the tokens that it signs, in its documents,
-//! from its pages.
+//! The names of a provider in what it sends after the login: in logout tokens and requests, and in
+//! its discovery document.
 
 use openidconnect::url::Url;
 
 use super::Provider;
-use super::entra::{Authority, PUBLIC, cloud, tenant_of};
+use super::entra::{Authority, tenant_of};
 use super::provider::Kind;
-use crate::model::entra_cloud::{address_of, is_external};
 use crate::model::error::Result;
 use crate::model::id::{AccountId, SessionId, Subject};
 
 /// What stands in Entra's documents for each tenant's id.
-const TENANT: &str = "{tenantid}";
-/// A tenant that is none, to see how a template reads when it is filled.
+pub(super) const TENANT: &str = "{tenantid}";
+/// A tenant that does not exist, to fill a template with.
 const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 
 impl Provider {
@@ -34,18 +33,18 @@ impl Provider {
         }
     }
 
-    /// Whether its tokens must have a `tid`: those of a cloud from which several tenants' are
-    /// taken.
+    /// Whether its tokens must have a `tid`: those of a cloud of which several tenants are
+    /// accepted.
     pub(crate) fn needs_tenant(&self) -> bool {
         matches!(&self.kind, Kind::Entra(authority) if authority.only_tenant().is_none())
     }
 
     /// The sessions that a `sid` may stand for, in a token or a request of this provider. The first
     /// is the one that [`sign_in`](Self::sign_in) gives. Those by other names of the provider
-    /// follow, of sign-ins from before it was known by them; and at Entra what an app has that made
-    /// its sign-ins by hand, from `iss` and `sid`.
+    /// follow, for sign-ins from before the name was set; and at Entra the names of sign-ins that
+    /// an app made by hand, from `iss` and `sid`.
     ///
-    /// Without `iss` it is for a route of this provider alone.
+    /// `iss` may be missing on a route of this provider alone.
     pub(crate) fn sessions(&self, iss: Option<&str>, sid: &str) -> Result<Vec<SessionId>> {
         let issuers: Vec<String> = match &self.kind {
             Kind::Entra(authority) => {
@@ -74,13 +73,13 @@ impl Provider {
         self.names(iss).into_iter().map(|iss| Subject::new(iss, sub)).collect()
     }
 
-    /// The account, where nothing but issuer and subject tells it: everywhere but at Entra.
+    /// The account, where issuer and subject determine it: everywhere but at Entra.
     pub(crate) fn account_of(&self, subject: &Subject) -> Result<Option<AccountId>> {
         match &self.kind {
             Kind::Entra(_) => Ok(None),
             // An org's user is one, whichever of its servers issued the token.
             Kind::Okta { org } => {
-                // By another name of the org it is what was filed under that.
+                // Under another name of the org, sign-ins were filed by that name.
                 let other = Url::parse(subject.issuer())
                     .ok()
                     .filter(|_| self.others.iter().any(|other| other == subject.issuer()));
@@ -115,8 +114,8 @@ impl Provider {
     }
 }
 
-/// The issuers of both versions of the endpoint, for the tenant that `iss` names or else the only
-/// one.
+/// The issuers of both versions of the endpoint, for the tenant that `iss` names, or else for the
+/// only one.
 fn issuers_of(authority: &Authority, iss: Option<&str>) -> impl Iterator<Item = String> {
     let named = iss
         .and_then(|iss| Url::parse(iss).ok())
@@ -131,51 +130,6 @@ fn issuers_of(authority: &Authority, iss: Option<&str>) -> impl Iterator<Item = 
         let newer = format!("{}/{tenant}/v2.0", authority.cloud());
         older.map(|host| format!("https://{host}/{tenant}/")).into_iter().chain([newer])
     })
-}
-
-/// Whether a key whose document says `issuer` may sign a token of `iss`. `{tenantid}` stands for
-/// the token's `tid`, without which nothing fits.
-///
-/// Entra's keys are those of a cloud: each says whose tokens it signs, always by the newer
-/// endpoint's issuer. A token of the older endpoint counts as one of the newer, of the same tenant.
-/// What other providers may mean by such a member nobody says, so it means nothing.
-pub(crate) fn is_issued_by(issuer: &str, iss: &str, tid: Option<&str>) -> bool {
-    if !issuer.contains(TENANT) && address_of(issuer).is_none() {
-        return true;
-    }
-    let issuer = match (issuer.contains(TENANT), tid) {
-        (true, Some(tid)) => issuer.replace(TENANT, tid),
-        (true, None) => return false,
-        (false, _) => issuer.into(),
-    };
-    // GUIDs have two spellings.
-    issuer.eq_ignore_ascii_case(iss)
-        || of_older_endpoint(iss).is_some_and(|iss| iss.eq_ignore_ascii_case(&issuer))
-        || is_of_external_tenant(&issuer, iss)
-}
-
-/// Whether a token of an external tenant has a key that says its issuer by another host: by the
-/// tenant's name, or by that of the cloud, which publishes some of the same keys.
-fn is_of_external_tenant(issuer: &str, iss: &str) -> bool {
-    let (Ok(issuer), Ok(iss)) = (Url::parse(issuer), Url::parse(iss)) else { return false };
-    let is_known =
-        |url: &Url| url.host_str().is_some_and(|host| is_external(host) || host == PUBLIC);
-    let is_one = tenant_of(&issuer)
-        .zip(tenant_of(&iss))
-        .is_some_and(|(one, other)| one.eq_ignore_ascii_case(other));
-    is_one
-        && is_known(&issuer)
-        && iss.host_str().is_some_and(is_external)
-        && issuer.scheme() == "https"
-        && iss.scheme() == "https"
-}
-
-/// The newer endpoint's issuer for one of Entra's older one.
-fn of_older_endpoint(iss: &str) -> Option<String> {
-    let url = Url::parse(iss).ok()?;
-    let is_older = matches!(url.host_str(), Some("sts.windows.net" | "sts.chinacloudapi.cn"));
-    let (cloud, tenant) = (cloud(&url)?, tenant_of(&url)?);
-    (is_older && url.scheme() == "https").then(|| format!("https://{cloud}/{tenant}/v2.0"))
 }
 
 #[cfg(test)]
@@ -366,29 +320,6 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_an_external_tenant_may_say_either_of_its_hosts() {
-        for issuer in [
-            BY_ID,
-            BY_NAME,
-            &v2(GUID),
-            "https://{tenantid}.ciamlogin.com/{tenantid}/v2.0",
-            &v2("{tenantid}"),
-        ] {
-            assert!(is_issued_by(issuer, BY_ID, Some(GUID)), "{issuer}");
-        }
-        for issuer in [
-            &v2(OTHER),
-            &BY_ID.replace(GUID, OTHER),
-            &v2(GUID).replace(".com", ".us"),
-            &format!("https://login.contoso.example/{GUID}/v2.0"),
-        ] {
-            assert!(!is_issued_by(issuer, BY_ID, Some(GUID)), "{issuer}");
-        }
-        // And one of those signs nothing for another cloud's.
-        assert!(!is_issued_by(BY_ID, &v2(GUID), Some(GUID)));
-    }
-
-    #[test]
     fn pages_come_from_the_host_that_users_see() {
         assert_eq!(
             Provider::keycloak("https://SSO.example.com:8443/realms/a").unwrap().origins(),
@@ -410,34 +341,6 @@ mod tests {
             names.also_known_as("https://a.example/y").unwrap().origins(),
             ["https://a.example", "https://b.example:8443"]
         );
-    }
-
-    #[test]
-    fn a_key_signs_for_whom_it_says() {
-        let template = v2("{tenantid}");
-        assert!(
-            is_issued_by(&template, &v2(GUID), Some(GUID))
-                && is_issued_by(&template, &v1(GUID), Some(GUID))
-        );
-        // Of no tenant, of another, of another cloud.
-        assert!(
-            !is_issued_by(&template, &v2(GUID), None)
-                && !is_issued_by(&template, &v2(GUID), Some(OTHER))
-        );
-        assert!(!is_issued_by(
-            &template,
-            &format!("https://login.microsoftonline.us/{GUID}/v2.0"),
-            Some(GUID)
-        ));
-        assert!(
-            is_issued_by(&v2(GUID), &v2(GUID), None) && is_issued_by(&v2(GUID), &v1(GUID), None)
-        );
-        assert!(
-            !is_issued_by(&v2(OTHER), &v2(GUID), Some(GUID))
-                && !is_issued_by(&v2(OTHER), &v1(GUID), Some(GUID))
-        );
-        // Only Entra means that by it.
-        assert!(is_issued_by("CN=some CA", "https://login.example.com", None));
     }
 
     #[test]

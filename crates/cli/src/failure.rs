@@ -138,7 +138,8 @@ impl From<Error> for Failure {
             Error::OnlySessionEnded { .. } => Code::OnlySession,
             _ => Code::Other,
         };
-        // What the store takes for a bad argument may be no store at all: that has a code of its own.
+        // What the store takes for a bad argument may be no store at all: that has a code of its
+        // own.
         let kind = Some(error.kind()).filter(|kind| *kind != ErrorKind::InvalidInput);
         let (message, pid) = match error {
             Error::AlreadyOpen { pid } => {

@@ -21,8 +21,8 @@ use crate::observe::Channel;
 const MAX_SIGN_IN_DELAY: Duration = Duration::from_secs(3600);
 
 impl Receiver {
-    /// Answers a `POST` to the back-channel logout URI: with 200 once the sign-out is durable (or if
-    /// it was before), else with 400 and a JSON body. `route` is the
+    /// Answers a `POST` to the back-channel logout URI: with 200 once the sign-out is durable (or
+    /// if it was before), else with 400 and a JSON body. `route` is the
     /// [name](crate::logout::Issuer::named) of the issuer whose own URI it is, or `None` for the
     /// shared URI.
     ///

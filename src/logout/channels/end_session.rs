@@ -69,8 +69,8 @@ impl EndSession {
         self
     }
 
-    /// The user whom the provider should sign out, in the provider's terms (`logout_hint`): at Entra
-    /// the claim `login_hint`.
+    /// The user whom the provider should sign out, in the provider's terms (`logout_hint`): at
+    /// Entra the claim `login_hint`.
     pub fn logout_hint(mut self, hint: impl Into<String>) -> Self {
         self.logout_hint = Some(hint.into());
         self
@@ -92,10 +92,10 @@ impl EndSession {
 
     /// The longest query that the address may have, in bytes: 2048 by default, the limit of IIS.
     /// Servers refuse longer queries with an error page, some from 8 KiB on, and then the user is
-    /// still signed in there. So a longer query is sent without the ID token; if that is not enough,
-    /// without `ui_locales` and then `logout_hint`. `client_id`, the address of the return, and the
-    /// parameters of the provider's own address are always in it. If the provider is known to accept
-    /// more, set it here: users are then asked to confirm less often.
+    /// still signed in there. So a longer query is sent without the ID token; if that is not
+    /// enough, without `ui_locales` and then `logout_hint`. `client_id`, the address of the return,
+    /// and the parameters of the provider's own address are always in it. If the provider is known
+    /// to accept more, set it here: users are then asked to confirm less often.
     pub fn longest_query(mut self, bytes: usize) -> Self {
         self.longest_query = bytes;
         self
@@ -186,8 +186,8 @@ impl Ended {
         state.is_some_and(|state| !state.is_empty() && kept == Some(state.as_str()))
     }
 
-    /// A redirect to a page of the app for a user who comes back. It deletes the cookie of the state,
-    /// which is no longer needed.
+    /// A redirect to a page of the app for a user who comes back. It deletes the cookie of the
+    /// state, which is no longer needed.
     pub fn returned(to: &str) -> Answer {
         Answer::redirect(
             to,

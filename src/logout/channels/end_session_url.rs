@@ -21,9 +21,9 @@ pub(crate) struct Parameters<'a> {
 /// the others to send the user back.)
 const DROPPABLE: [&str; 3] = ["id_token_hint", "ui_locales", "logout_hint"];
 
-/// The endpoint's address with these parameters, each once. A parameter that the address has already
-/// is replaced: the address cannot know which user signs out. What is not set here stays as it is
-/// there. A query longer than `longest_query` bytes loses what can be left out.
+/// The endpoint's address with these parameters, each once. A parameter that the address has
+/// already is replaced: the address cannot know which user signs out. What is not set here stays as
+/// it is there. A query longer than `longest_query` bytes loses what can be left out.
 pub(crate) fn end_session_url(
     endpoint: &Url,
     parameters: &Parameters<'_>,

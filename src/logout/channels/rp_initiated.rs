@@ -16,8 +16,8 @@ use crate::model::sign_out::{Receipt, Scope, SessionPolicy, SignOut};
 use crate::model::token::IdToken;
 
 impl Receiver {
-    /// Signs the user out at their own request: first in this app, durably. The result says where to
-    /// send them to sign out at the provider.
+    /// Signs the user out at their own request: first in this app, durably. The result says where
+    /// to send them to sign out at the provider.
     ///
     /// By default the user's account ends, in all browsers. While the user is at the provider, it
     /// reports the same sign-out: then nothing is left to do, and no sign-in made since is harmed.
@@ -27,8 +27,8 @@ impl Receiver {
     /// tokens (RFC 7009) only after the user was sent there, if at all: some providers forget the
     /// session with the token, and then notify no other app.
     ///
-    /// A request that signs out must come from a page of the app itself: compare `Origin`, or use an
-    /// anti-forgery token.
+    /// A request that signs out must come from a page of the app itself: compare `Origin`, or use
+    /// an anti-forgery token.
     ///
     /// # Errors
     /// [`SignOutError`]: the user may still be signed in. Then do not send them on.

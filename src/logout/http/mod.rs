@@ -9,11 +9,11 @@ use std::time::Duration;
 /// What [`HttpClient::get`] returns: the body, to be awaited.
 pub type HttpFuture<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, HttpError>> + Send + 'a>>;
 
-/// An HTTP client, as far as [`Keys`](crate::logout::Keys) needs one: it gets a provider's discovery
-/// document and its keys.
+/// An HTTP client, as far as [`Keys`](crate::logout::Keys) needs one: it gets a provider's
+/// discovery document and its keys.
 ///
-/// With the feature `reqwest` there is [`ReqwestClient`](crate::logout::ReqwestClient). Another is a few
-/// lines:
+/// With the feature `reqwest` there is [`ReqwestClient`](crate::logout::ReqwestClient). Another is
+/// a few lines:
 ///
 /// ```
 /// use oubliette::logout::{HttpClient, HttpError, HttpFuture};
@@ -77,7 +77,8 @@ impl HttpError {
     }
 }
 
-/// Longer than any fetch of ours takes: see [`Keys::give_up_after`](crate::logout::Keys::give_up_after).
+/// Longer than any fetch of ours takes: see
+/// [`Keys::give_up_after`](crate::logout::Keys::give_up_after).
 #[cfg(feature = "reqwest")]
 const AT_MOST: Duration = Duration::from_secs(30);
 #[cfg(feature = "reqwest")]

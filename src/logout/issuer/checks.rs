@@ -12,8 +12,8 @@ use crate::logout::token::unverified::Unverified;
 use crate::model::id::AccountId;
 
 /// How much further in the future than the skew `iat` may lie. Our own clock may be behind, and
-/// sign-outs must still be accepted. A narrower bound would protect nobody: only sign-ins that exist
-/// end, whatever time a token names.
+/// sign-outs must still be accepted. A narrower bound would protect nobody: only sign-ins that
+/// exist end, whatever time a token names.
 const MAX_AHEAD: Duration = Duration::from_secs(600);
 
 /// A token of which everything but the signature was checked. Only this file takes the token out,
@@ -52,8 +52,8 @@ impl Issuer {
         }
     }
 
-    /// As [`verify`](Self::verify), with the issuer's own keys, for a token of which everything else
-    /// was [checked](Self::check).
+    /// As [`verify`](Self::verify), with the issuer's own keys, for a token of which everything
+    /// else was [checked](Self::check).
     pub(crate) async fn verify_signature(
         &self,
         checked: Checked,
@@ -95,8 +95,8 @@ impl Issuer {
         }))
     }
 
-    /// The names under which a token may be signed: a key may name the provider by its first name or
-    /// another.
+    /// The names under which a token may be signed: a key may name the provider by its first name
+    /// or another.
     fn signed_as<'a>(&self, token: &'a Unverified) -> SignedAs<'a> {
         let mut names = self.provider.names(token.iss());
         names.push(token.iss().into());

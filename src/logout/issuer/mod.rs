@@ -73,8 +73,8 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    /// A provider, the app's client id there, and the provider's keys. Only RS256 is accepted, unless
-    /// [`algorithms`](Self::algorithms) sets others.
+    /// A provider, the app's client id there, and the provider's keys. Only RS256 is accepted,
+    /// unless [`algorithms`](Self::algorithms) sets others.
     pub fn new(provider: Provider, client: ClientId, keys: Keys) -> Self {
         Self {
             // Bound to this provider: no other's keys get into this cache, even if two issuers are
@@ -150,8 +150,8 @@ impl Issuer {
     }
 
     /// How far the provider's clock and ours may differ: a minute by default, a day at most. A
-    /// sign-in that is newer than the logout token by no more than this ends with the others. (`iat`
-    /// may lie further ahead, by ten minutes.)
+    /// sign-in that is newer than the logout token by no more than this ends with the others.
+    /// (`iat` may lie further ahead, by ten minutes.)
     pub fn skew(mut self, skew: Duration) -> Self {
         self.skew = skew.min(MAX_SKEW);
         if skew > MAX_SKEW { self.mistaken("skew", "it is more than a day") } else { self }
@@ -165,9 +165,9 @@ impl Issuer {
         self
     }
 
-    /// Accepts only tokens whose `typ` is `logout+jwt`, as OWASP ASVS 10.5.5 asks. By default `JWT`,
-    /// `at+jwt` or no `typ` is accepted too: many providers write no other, and the token's event
-    /// identifies its kind.
+    /// Accepts only tokens whose `typ` is `logout+jwt`, as OWASP ASVS 10.5.5 asks. By default
+    /// `JWT`, `at+jwt` or no `typ` is accepted too: many providers write no other, and the token's
+    /// event identifies its kind.
     pub fn require_type(mut self) -> Self {
         self.is_type_required = true;
         self
@@ -192,15 +192,15 @@ impl Issuer {
         }
     }
 
-    /// Reads the front channel's `sid` as a `sub` too: for providers that send the user's name in its
-    /// place and have no `sid` in their ID tokens, as LemonLDAP::NG 2.16.1 does. Without this
+    /// Reads the front channel's `sid` as a `sub` too: for providers that send the user's name in
+    /// its place and have no `sid` in their ID tokens, as LemonLDAP::NG 2.16.1 does. Without this
     /// setting their requests are answered with 200, and end no sign-in. With it, all of the user's
     /// sign-ins end, in every browser.
     ///
-    /// **The price**: a `sid` is a secret, a name is not. An attacker who knows a user's name at the
-    /// provider can sign that user out, from a page of their own that any browser opens, as often as
-    /// they like. This ends sign-ins and reveals nothing. Prefer the back channel where the provider
-    /// has one.
+    /// **The price**: a `sid` is a secret, a name is not. An attacker who knows a user's name at
+    /// the provider can sign that user out, from a page of their own that any browser opens, as
+    /// often as they like. This ends sign-ins and reveals nothing. Prefer the back channel where
+    /// the provider has one.
     pub fn front_channel_sid_is_sub(mut self) -> Self {
         self.sid_is_sub = true;
         self
@@ -210,9 +210,9 @@ impl Issuer {
     /// document.
     ///
     /// Of its parameters, those that a [sign-out](crate::logout::EndSession) sets are replaced: the
-    /// client of the ID token, the address to which the user returns, and the `state` are known only
-    /// then, and a provider refuses a `client_id` that is not the ID token's. Everything else in it
-    /// stays, and so does its `client_id` if there is no ID token.
+    /// client of the ID token, the address to which the user returns, and the `state` are known
+    /// only then, and a provider refuses a `client_id` that is not the ID token's. Everything else
+    /// in it stays, and so does its `client_id` if there is no ID token.
     pub fn end_session_endpoint(mut self, url: impl Into<String>) -> Self {
         match Url::parse(&url.into()) {
             Ok(url) if is_safe(&url) && url.fragment().is_none() => {

@@ -149,8 +149,8 @@ impl KeySet {
         }
     }
 
-    /// Why the key that a token names cannot verify it, though the key is in the document. `None` if
-    /// the key can, or is not in the document.
+    /// Why the key that a token names cannot verify it, though the key is in the document. `None`
+    /// if the key can, or is not in the document.
     pub(crate) fn why_not(
         &self,
         jws: &Jws,

@@ -87,7 +87,8 @@ enum NextStep {
 /// How long a token waits for the beginning of a fetch, where [`Pace::ask_again_after`] is set to
 /// more.
 const MAX_WAIT: Duration = Duration::from_secs(30);
-/// How often a failed fetch is logged. Anybody can cause fetches, and must not be able to fill a log.
+/// How often a failed fetch is logged. Anybody can cause fetches, and must not be able to fill a
+/// log.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
 impl Cache {
@@ -288,8 +289,8 @@ impl Shared {
         drop(guard);
     }
 
-    /// Fetches the document and the keys. The document is kept even if the keys do not come. A fetch
-    /// that was given up may end late, and then replaces nothing newer.
+    /// Fetches the document and the keys. The document is kept even if the keys do not come. A
+    /// fetch that was given up may end late, and then replaces nothing newer.
     async fn fetch_all(&self, begun: Instant) -> Result<(), Problem> {
         let before = self.state().known.document.clone();
         let found = self.fetch.discover(before.as_deref()).await?;

@@ -55,8 +55,9 @@ use fetch::given;
 /// - A fetch takes at most 5 s ([`give_up_after`](Self::give_up_after)) and 256 KiB a document. It
 ///   runs in a task of its own, and goes on even if the sender of the token hangs up.
 ///
-/// Each [`Issuer`](crate::logout::Issuer) has keys of its own, which its clones share. Two issuers that
-/// are made with the same `Keys` share only the HTTP client, so that no provider can sign for another.
+/// Each [`Issuer`](crate::logout::Issuer) has keys of its own, which its clones share. Two issuers
+/// that are made with the same `Keys` share only the HTTP client, so that no provider can sign for
+/// another.
 ///
 /// Fetching needs a tokio runtime with its clock and its sockets (`enable_all`).
 #[derive(Clone)]
@@ -99,8 +100,8 @@ impl Default for Pace {
 }
 
 impl Keys {
-    /// Uses these keys and no others: a JWK Set (RFC 7517 §5). When the provider changes its keys, add
-    /// the new ones here first.
+    /// Uses these keys and no others: a JWK Set (RFC 7517 §5). When the provider changes its keys,
+    /// add the new ones here first.
     ///
     /// # Errors
     /// [`KeysError`] if it is not such a document, or has no key that can be used.
@@ -114,8 +115,8 @@ impl Keys {
     /// providers keep their keys elsewhere.
     ///
     /// So an app whose *customers* name their issuers sends requests to addresses of the customers'
-    /// choice, and shows nobody the answer. If some hosts must not be reached, let the client refuse
-    /// them:
+    /// choice, and shows nobody the answer. If some hosts must not be reached, let the client
+    /// refuse them:
     ///
     /// ```
     /// use oubliette::logout::{HttpClient, HttpError, HttpFuture, Keys, ReqwestClient};
@@ -135,14 +136,15 @@ impl Keys {
     /// # Ok(()) }
     /// ```
     ///
-    /// (Against names that resolve to internal addresses, give [`ReqwestClient`](crate::logout::ReqwestClient) a
-    /// client with a resolver or a proxy that knows them.)
+    /// (Against names that resolve to internal addresses, give
+    /// [`ReqwestClient`](crate::logout::ReqwestClient) a client with a resolver or a proxy that
+    /// knows them.)
     pub fn discovered(http: impl HttpClient) -> Self {
         Self::fetched_from(Source::Discovered, http)
     }
 
-    /// As [`discovered`](Self::discovered), for a document at another address, as that of B2C, which
-    /// names the user flow. The `issuer` in it must still be the provider's.
+    /// As [`discovered`](Self::discovered), for a document at another address, as that of B2C,
+    /// which names the user flow. The `issuer` in it must still be the provider's.
     ///
     /// # Errors
     /// [`Error::InvalidInput`](crate::Error::InvalidInput) if it is no `https` URL (`http` is taken

@@ -39,8 +39,8 @@ impl Attempt<'_> {
 }
 
 impl Receiver {
-    /// Runs `work` in a task of its own, so that it goes on if the caller's future is dropped. `None`
-    /// if it panicked, or the runtime was shut down.
+    /// Runs `work` in a task of its own, so that it goes on if the caller's future is dropped.
+    /// `None` if it panicked, or the runtime was shut down.
     pub(crate) async fn detached<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,

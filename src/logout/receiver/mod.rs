@@ -40,8 +40,8 @@ const MAX_UNSEEN: usize = 1000;
 /// [answer](crate::logout::Answer). With axum,
 /// [`sign_out_routes`](crate::logout::sign_out_routes) does that.
 ///
-/// A sign-out goes on to its end even if the sender hangs up (providers wait for about two seconds).
-/// So call [`drain`](Self::drain) before the store is closed.
+/// A sign-out goes on to its end even if the sender hangs up (providers wait for about two
+/// seconds). So call [`drain`](Self::drain) before the store is closed.
 ///
 /// # Panics
 /// Its async methods panic outside of a tokio runtime.
@@ -100,9 +100,9 @@ impl Receiver {
     /// not bound to the sign-in ([bound](../tower_sessions/index.html) ones end by themselves),
     /// caches, open connections.
     ///
-    /// The hook must tolerate a second run for the same sign-out. The sender is told of success only
-    /// after the hook has finished; if the hook fails, or takes [too long](Self::hook_time), the
-    /// sender is told so, and may try again. So the hook should end only what began
+    /// The hook must tolerate a second run for the same sign-out. The sender is told of success
+    /// only after the hook has finished; if the hook fails, or takes [too long](Self::hook_time),
+    /// the sender is told so, and may try again. So the hook should end only what began
     /// [before](SignedOut::signed_in_before) the sign-out.
     ///
     /// It does not run for a front-channel request that finds nobody signed in: the sender of such
@@ -143,9 +143,9 @@ impl Receiver {
         &self.store
     }
 
-    /// Waits until no sign-out is under way. Call it before the store is closed, once the app accepts
-    /// no more requests: otherwise a sign-out whose sender has hung up would be lost, and providers
-    /// send once.
+    /// Waits until no sign-out is under way. Call it before the store is closed, once the app
+    /// accepts no more requests: otherwise a sign-out whose sender has hung up would be lost, and
+    /// providers send once.
     pub async fn drain(&self) {
         // This cannot fail: we hold the sender.
         let _ = self.shared.running.subscribe().wait_for(|running| *running == 0).await;

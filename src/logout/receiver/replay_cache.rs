@@ -2,8 +2,8 @@
 //!
 //! A token can come again, from a provider that saw no answer or from an eavesdropper. It would
 //! append to the ledger once more, and end sign-ins that were made since, within the skew of the
-//! clocks. This cache remembers what was carried out, by a hash of all that was signed: the `jti` is
-//! not used, so that a provider that reuses one loses no sign-out. The cache may forget (it is
+//! clocks. This cache remembers what was carried out, by a hash of all that was signed: the `jti`
+//! is not used, so that a provider that reuses one loses no sign-out. The cache may forget (it is
 //! bounded, and gone after a restart): then the cutoff of the sign-out protects all sign-ins but
 //! those within the skew. It also lets one task at a time work at a sign-out.
 

@@ -32,8 +32,8 @@ pub struct SignedOut {
     pub session: Option<SessionId>,
     /// The subject at the provider, if it was named (or, for a sign-out in this app, is known).
     pub subject: Option<Subject>,
-    /// The accounts that ended entirely, as far as the store knew of them: empty where only a session
-    /// ends, or if the store could not be read.
+    /// The accounts that ended entirely, as far as the store knew of them: empty where only a
+    /// session ends, or if the store could not be read.
     pub accounts: Vec<AccountId>,
     /// Only sign-ins made by this time have ended; `None` if all have. A signal can come late, or
     /// again after the hook has failed: what began later than this goes on.

@@ -1,17 +1,16 @@
 //! The arguments, and the help that is made from them.
 
+mod refuse;
+mod verbs;
+
 use std::path::PathBuf;
-use std::process::ExitCode;
-use std::time::SystemTime;
 
-use clap::error::ErrorKind;
-use clap::{ArgGroup, Args, Parser, Subcommand};
-use clap_complete::Shell;
+use clap::{Args, Parser, Subcommand};
 
-use crate::failure::{Code, Failure};
-use crate::report::print;
-use crate::time;
-use crate::whom::Whom;
+use crate::failure::Code;
+
+pub(crate) use refuse::refuse;
+pub(crate) use verbs::*;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -224,180 +223,4 @@ pub(crate) enum Verb {
         after_help = "Examples:\n  oubliette man sign-out | man -l -\n  oubliette man --out-dir /usr/local/share/man/man1"
     )]
     Man(Man),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Keygen {
-    /// Write it to this new file, for its owner alone, and show nothing. Nothing is ever
-    /// overwritten
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: Option<PathBuf>,
-}
-
-/// The keys that wrap the store's from now on.
-#[derive(Debug, Args)]
-pub(crate) struct NewKeys {
-    /// The file with the key that opens the store from now on
-    #[arg(long, value_name = "FILE", required = true)]
-    pub(crate) new_key_file: PathBuf,
-
-    /// A file with one more key that opens it. Up to seven
-    #[arg(long, value_name = "FILE")]
-    pub(crate) also_key_file: Vec<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Init {
-    /// A file with one more key that opens it. Up to seven
-    #[arg(long, value_name = "FILE")]
-    pub(crate) also_key_file: Vec<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ImportMsal {
-    /// The cache files
-    #[arg(required = true, value_name = "FILE")]
-    pub(crate) files: Vec<PathBuf>,
-
-    /// How many sign-ins the app lets an account have at a time
-    #[arg(long, value_name = "COUNT", default_value_t = 16, value_parser = clap::value_parser!(u8).range(1..=64))]
-    pub(crate) max_sign_ins: u8,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Accounts {
-    /// Only those with a sign-in in this tenant, or tokens of it
-    #[arg(long, allow_hyphen_values = true)]
-    pub(crate) tenant: Option<String>,
-
-    /// So many at most
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) limit: Option<u64>,
-}
-
-#[derive(Debug, Args)]
-#[command(group = ArgGroup::new("scope").required(true).args(Whom::FLAGS).arg("everybody").arg("alias"))]
-pub(crate) struct SignOut {
-    #[command(flatten)]
-    pub(crate) whom: Whom,
-
-    /// Everybody
-    #[arg(long)]
-    pub(crate) everybody: bool,
-
-    /// Every account with a sign-in of this other name: an e-mail address, or whatever the app has
-    /// given. Nothing is recorded if there is none
-    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
-    pub(crate) alias: Option<String>,
-
-    /// Exit with code 14 if nobody was signed in under this name. The sign-out is recorded all the
-    /// same
-    #[arg(long)]
-    pub(crate) expect_someone: bool,
-
-    /// Only who signed in by this time: RFC 3339, or seconds since 1970
-    #[arg(long, value_name = "TIME", value_parser = time::parse)]
-    pub(crate) before: Option<SystemTime>,
-
-    /// Leave the account's other sessions alone
-    #[arg(long, conflicts_with_all = Whom::NO_SESSION, conflicts_with_all = ["everybody", "alias"])]
-    pub(crate) only_session: bool,
-
-    /// Do not ask before everybody is signed out
-    #[arg(long)]
-    pub(crate) yes: bool,
-}
-
-#[derive(Debug, Args)]
-#[command(group = ArgGroup::new("one_account").args(["account", "msal_account", "oidc_account", "app_account"]))]
-pub(crate) struct History {
-    #[command(flatten)]
-    pub(crate) whom: Whom,
-
-    /// Sign-outs of everybody alone
-    #[arg(long, conflicts_with_all = Whom::FLAGS)]
-    pub(crate) everybody: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Sweep {
-    /// The clock of this machine is right: delete by it
-    #[arg(long)]
-    pub(crate) clock_is_right: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RotateKey {
-    #[command(flatten)]
-    pub(crate) keys: NewKeys,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Erase {
-    #[command(flatten)]
-    pub(crate) keys: NewKeys,
-
-    /// Do not ask
-    #[arg(long)]
-    pub(crate) yes: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Backup {
-    /// The folder for it
-    #[arg(value_name = "PATH")]
-    pub(crate) path: PathBuf,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Restore {
-    /// The backup's folder
-    #[arg(value_name = "PATH")]
-    pub(crate) path: PathBuf,
-
-    /// Do not ask
-    #[arg(long)]
-    pub(crate) yes: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Completions {
-    /// The shell
-    pub(crate) shell: Shell,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Man {
-    /// The verb; without it, the program as a whole
-    pub(crate) verb: Option<String>,
-
-    /// Write one file for the program and one for each verb into this folder
-    #[arg(long, value_name = "DIR", conflicts_with = "verb")]
-    pub(crate) out_dir: Option<PathBuf>,
-}
-
-/// How keys and tokens begin that were given in the wrong place: they are not repeated.
-const SECRETS: [&str; 3] = ["hex:", "base64:", "eyJ"];
-
-/// Shows what is wrong with the arguments; or the help or version that they ask for.
-pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
-    if !error.use_stderr() {
-        return match print(|out| write!(out, "{}", error.render())) {
-            Ok(_) => ExitCode::SUCCESS,
-            Err(failure) => failure.show(false),
-        };
-    }
-    let given: Vec<_> =
-        std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
-    let as_json = given.iter().any(|arg| arg == "--json");
-    let rendered = error.render().to_string();
-    let message = if given.iter().any(|arg| SECRETS.iter().any(|secret| arg.contains(secret))) {
-        "one of the arguments looks like a key or a token. Others can see arguments: keys are given in OUBLIETTE_KEY or in a file, \
-         and tokens never"
-    } else if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        "what is to be done? See oubliette --help"
-    } else {
-        rendered.strip_prefix("error: ").unwrap_or(&rendered).trim_end()
-    };
-    Failure::new(Code::Usage, message).show(as_json)
 }
