@@ -7,6 +7,7 @@
 //!
 //! It knows scopes by their tags alone, and neither engine nor tokens.
 
+mod ahead;
 mod append;
 mod check;
 mod compact;
