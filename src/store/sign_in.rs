@@ -66,9 +66,8 @@ pub(crate) fn sign_in(
     batch.put(key.clone(), open.rows()?.seal_header(&key, &header, &request.account)?);
     let key = row_key::sign_in(&account, &id);
     batch.put(key.clone(), open.rows()?.seal_sign_in(&key, &header, &body)?);
-    for entry in index::entries(core, &life, &body) {
-        batch.put(entry.row(&account), Vec::new());
-    }
+    let entries = index::entries(core, &life, &body);
+    entries.iter().for_each(|entry| batch.put(entry.row(&account), Vec::new()));
     let stored = put_first(&open, (&life, continued_since), &id, &header, tokens, &mut batch)?;
     if let Some(other) = other {
         end_under(&open, &other)?;

@@ -74,25 +74,10 @@ fn carry_out(core: &Core, request: &SignOut) -> Result<Done> {
         _ => None,
     }));
 
-    // The accounts that a session's sign-out takes, and those whose refresh tokens are wanted.
-    let whole: Vec<_> =
-        named.iter().copied().filter(|scope| takes_whole(core, request, scope)).collect();
-    let is_whole = !whole.is_empty();
-    let (taken, failure) = match accounts_in_any(&open, &whole, &request.seen) {
-        Ok(accounts) if named.len() + accounts.len() > MAX_CALL => (
-            Vec::new(),
-            Some(Error::invalid("session", "more accounts share it than one sign-out can hold")),
-        ),
-        Ok(accounts) => (accounts, None),
-        Err(error) => (Vec::new(), Some(error)),
-    };
+    let Taken { accounts: taken, is_asked, failure } = accounts_taken(&open, request, &named);
     let mut scopes = named.clone();
-    scopes.extend(
-        taken
-            .iter()
-            .map(|account| TaggedScope::Account(*account))
-            .filter(|scope| !named.contains(scope)),
-    );
+    let accounts = taken.iter().map(|account| TaggedScope::Account(*account));
+    scopes.extend(accounts.filter(|scope| !named.contains(scope)));
 
     // Taking: nobody may reclaim the rows between the fence and our reading them.
     let (holders, mut is_missed) =
@@ -122,7 +107,7 @@ fn carry_out(core: &Core, request: &SignOut) -> Result<Done> {
     let receipt = Receipt {
         position: span.last.get(),
         at: from_millis(now),
-        accounts: is_whole.then_some(taken.len()),
+        accounts: is_asked.then_some(taken.len()),
         refresh_tokens,
         refresh_tokens_missed: is_missed,
         counted: None,
@@ -130,6 +115,31 @@ fn carry_out(core: &Core, request: &SignOut) -> Result<Done> {
     // What has the account's rows under its other tag is reclaimed like the rest.
     scopes.extend(other_tags(core, request).map(TaggedScope::Account));
     Ok(Done { receipt, scopes, before, failure })
+}
+
+/// The accounts that end as a whole, beside what was named.
+struct Taken {
+    accounts: Vec<AccountTag>,
+    /// Whether any were to be looked for.
+    is_asked: bool,
+    /// Why they could not be found.
+    failure: Option<Error>,
+}
+
+/// Looks up the accounts that a session's (or subject's) sign-out takes. That they cannot be found
+/// does not keep what was named from ending.
+fn accounts_taken(open: &Open<'_>, request: &SignOut, named: &[TaggedScope]) -> Taken {
+    let whole: Vec<_> =
+        named.iter().copied().filter(|scope| takes_whole(open.core, request, scope)).collect();
+    let (accounts, failure) = match accounts_in_any(open, &whole, &request.seen) {
+        Ok(accounts) if named.len() + accounts.len() > MAX_CALL => {
+            let problem = "more accounts share it than one sign-out can hold";
+            (Vec::new(), Some(Error::invalid("session", problem)))
+        }
+        Ok(accounts) => (accounts, None),
+        Err(error) => (Vec::new(), Some(error)),
+    };
+    Taken { accounts, is_asked: !whole.is_empty(), failure }
 }
 
 impl Done {

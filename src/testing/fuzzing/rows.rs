@@ -41,7 +41,15 @@ impl SignInBody {
     ) -> Self {
         let time = Millis::new(time);
         let (opening, as_of) = (Opening::from_bytes(opening), Position::new(as_of));
-        Self(crate::rows::sign_in::SignInBody { tenant, session, subject, aliases, time, opening, as_of })
+        Self(crate::rows::sign_in::SignInBody {
+            tenant,
+            session,
+            subject,
+            aliases,
+            time,
+            opening,
+            as_of,
+        })
     }
 }
 
