@@ -240,33 +240,13 @@ impl Provider {
         let is_verified = |email: bool| {
             email || (matches!(self.kind, Kind::Entra(_)) && more.says_yes("xms_edov"))
         };
-        let (account, tenant) = match &self.kind {
-            Kind::Entra(authority) => {
-                let flow = claims.auth_context_ref().map(|acr| acr.as_str());
-                let user = User {
-                    iss: claims.issuer().url(),
-                    sub,
-                    flow,
-                    client_info: response.client_info(),
-                };
-                authority.account_and_tenant(&user, &more)?
-            }
-            Kind::Okta { org } => (
-                AccountId::new(org, sub).map_err(wrong("sub"))?,
-                TenantId::new(org).map_err(wrong("iss"))?,
-            ),
-            Kind::Generic => {
-                (AccountId::of_subject(subject.clone()), TenantId::new(iss).map_err(wrong("iss"))?)
-            }
-            Kind::Keycloak { realm } => (AccountId::of_subject(subject.clone()), realm.clone()),
-            Kind::Auth0 { host } => (
-                AccountId::of_subject(subject.clone()),
-                more.tenant("org_id")?.unwrap_or(host.clone()),
-            ),
-            Kind::Google { host } => {
-                (AccountId::of_subject(subject.clone()), more.tenant("hd")?.unwrap_or(host.clone()))
-            }
+        let user = User {
+            iss: claims.issuer().url(),
+            sub,
+            flow: claims.auth_context_ref().map(|acr| acr.as_str()),
+            client_info: response.client_info(),
         };
+        let (account, tenant) = self.account_and_tenant(iss, &user, &subject, &more)?;
         let tenant = match &self.tenant_claim {
             Some(name) => more.tenant(name)?.ok_or_else(|| missing(name.clone()))?,
             None => tenant,
@@ -285,6 +265,34 @@ impl Provider {
             }
             _ => Ok(sign_in),
         }
+    }
+
+    /// Which account a user of this provider is, and in which tenant, by its own conventions.
+    fn account_and_tenant(
+        &self,
+        iss: &str,
+        user: &User<'_>,
+        subject: &Subject,
+        more: &Claims<'_>,
+    ) -> Result<(AccountId, TenantId), ClaimError> {
+        Ok(match &self.kind {
+            Kind::Entra(authority) => authority.account_and_tenant(user, more)?,
+            Kind::Okta { org } => (
+                AccountId::new(org, user.sub).map_err(wrong("sub"))?,
+                TenantId::new(org).map_err(wrong("iss"))?,
+            ),
+            Kind::Generic => {
+                (AccountId::of_subject(subject.clone()), TenantId::new(iss).map_err(wrong("iss"))?)
+            }
+            Kind::Keycloak { realm } => (AccountId::of_subject(subject.clone()), realm.clone()),
+            Kind::Auth0 { host } => (
+                AccountId::of_subject(subject.clone()),
+                more.tenant("org_id")?.unwrap_or(host.clone()),
+            ),
+            Kind::Google { host } => {
+                (AccountId::of_subject(subject.clone()), more.tenant("hd")?.unwrap_or(host.clone()))
+            }
+        })
     }
 
     /// The session of a `sid` in a token of this provider, by the first name of its issuer.

@@ -95,13 +95,7 @@ fn carry_out(core: &Core, request: &SignOut) -> Result<Done> {
 
     let mut refresh_tokens = Vec::new();
     if request.take {
-        for account in &holders {
-            is_missed |= !take(&open, account, &mut refresh_tokens);
-        }
-        // A sign-in of the subject that came between our looking and the fence has ended, but we do
-        // not hold its lock.
-        let now = accounts_in_any(&open, &named, &request.seen);
-        is_missed |= now.is_ok_and(|now| now.iter().any(|account| !holders.contains(account)));
+        is_missed |= !take_all(&open, request, (&named, &holders), &mut refresh_tokens);
     }
     drop(locks);
     let receipt = Receipt {
@@ -115,6 +109,23 @@ fn carry_out(core: &Core, request: &SignOut) -> Result<Done> {
     // What has the account's rows under its other tag is reclaimed like the rest.
     scopes.extend(other_tags(core, request).map(TaggedScope::Account));
     Ok(Done { receipt, scopes, before, failure })
+}
+
+/// Reads the refresh tokens of the accounts, whose locks the caller holds; whether that were all.
+fn take_all(
+    open: &Open<'_>,
+    request: &SignOut,
+    (named, holders): (&[TaggedScope], &[AccountTag]),
+    taken: &mut Vec<RefreshToken>,
+) -> bool {
+    let mut all = true;
+    for account in holders {
+        all &= take(open, account, taken);
+    }
+    // A sign-in of the subject that came between our looking and the fence has ended, but we do not
+    // hold its lock.
+    let now = accounts_in_any(open, named, &request.seen);
+    all && !now.is_ok_and(|now| now.iter().any(|account| !holders.contains(account)))
 }
 
 /// The accounts that end as a whole, beside what was named.
