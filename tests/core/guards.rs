@@ -8,7 +8,7 @@ use oubliette::*;
 use oubliette_testkit::accounts::*;
 use oubliette_testkit::fixture::open;
 
-// Without it: `rewrite` in ledger/mod.rs keeps `state.file`, so appends go to the file that was
+// Without it: `State::install` in ledger/compact.rs keeps `state.file`, so appends go to the file that was
 // replaced.
 #[test]
 fn sign_outs_after_a_compaction_are_in_the_new_file() {
