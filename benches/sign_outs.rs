@@ -81,7 +81,7 @@ fn sign_out_all(store: &TokenStore, numbers: std::ops::Range<u64>) {
     for first in numbers.clone().step_by(CALL as usize) {
         let last = (first + CALL).min(numbers.end);
         let call = (first + 1..last).fold(SignOut::account(&account(first)), |call, n| {
-            call.and(Scope::Account(account(n)))
+            call.and(SignOutScope::Account(account(n)))
         });
         store.sign_out(call).unwrap();
     }
@@ -127,12 +127,12 @@ fn opened(path: &Path) {
     let time = start.elapsed();
     let memory = most_memory();
     let start = Instant::now();
-    let last = store.last_sign_out(&Scope::Account(account(4711))).unwrap();
+    let last = store.last_sign_out(&SignOutScope::Account(account(4711))).unwrap();
     let looked = start.elapsed();
     assert!(last.exact.is_some());
     let start = Instant::now();
-    let history = builder(path).history_of(&[Scope::Account(account(4711))]).unwrap();
-    assert!(history.of(&Scope::Account(account(4711))).next().is_some());
+    let history = builder(path).history_of(&[SignOutScope::Account(account(4711))]).unwrap();
+    assert!(history.of(&SignOutScope::Account(account(4711))).next().is_some());
     println!(
         "  open {:.2} s, {} MB; last sign-out of an account {:.3} ms, its history beside the app {:.0} ms, {} MB",
         time.as_secs_f64(),

@@ -14,7 +14,8 @@ use std::time::{Duration, Instant, SystemTime};
 use oubliette::msal::{MsalCache, MsalSignIn};
 use oubliette::{
     AccessQuery, AccessToken, AccountId, Alias, AliasKind, ClientId, Error, KeySource, ManualClock,
-    Page, RefreshQuery, RefreshToken, Scope, Scopes, SignIn, SignOut, TenantId, Token, TokenStore,
+    Page, RefreshQuery, RefreshToken, Scopes, SignIn, SignOut, SignOutScope, TenantId, Token,
+    TokenStore,
 };
 
 type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
@@ -153,7 +154,7 @@ fn sign_out_beats_a_late_refresh(folder: &Path, claims: &mut Claims) -> Result {
         "the provider answers late, and the new tokens are refused (Error::SignedOut)",
         matches!(late, Err(Error::SignedOut)),
     );
-    let last = store.last_sign_out(&Scope::Account(user.id.clone()))?.record;
+    let last = store.last_sign_out(&SignOutScope::Account(user.id.clone()))?.record;
     let is_recorded = last.is_some_and(|record| record.position == receipt.position);
     claims
         .check(&format!("the sign-out is on record, as number {}", receipt.position), is_recorded);

@@ -62,7 +62,7 @@
 //! | ... by what is asked for | [`AccessQuery`], [`RefreshQuery`], [`IdQuery`] |
 //! | hand over tokens | [`AccessToken`], [`RefreshToken`], [`IdToken`] |
 //! | refresh, once however many ask | [`Acquirer`], [`AccessRequest`], [`Grant`] |
-//! | end sign-ins, in any scope | [`SignOut`], [`Scope`], [`SessionPolicy`], [`Receipt`] |
+//! | end sign-ins, in any scope | [`SignOut`], [`SignOutScope`], [`SessionPolicy`], [`Receipt`] |
 //! | know what to do about an error | [`Error`], [`AcquireError`], [`RefreshError`] |
 //! | delete what expired, on a thread | [`Upkeep`] |
 //! | call from async code | `AsyncTokenStore`, `AsyncSignIn` (feature `tokio`) |
@@ -185,20 +185,21 @@ pub use crypto::observe_keys;
 pub use crypto::{KeyProvider, KeySource, WrapContext, WrappedKey};
 pub use engine::Durability;
 pub use maintenance::upkeep::{Upkeep, UpkeepBuilder, UpkeepState};
-pub use model::error::{Error, Part, Result};
+pub use model::error::{Component, Error, Result};
 pub use model::error_kind::ErrorKind;
 pub use model::id::{
     AccountId, Alias, AliasKind, ClientId, MAX_ID_BYTES, SessionId, Subject, TenantId,
 };
 pub use model::query::{AccessQuery, IdQuery, RefreshQuery};
 pub use model::report::{
-    BackedUp, Compacted, CompactionEstimate, Erased, Opened, Reclaimed, Stats, Swept, Verified,
+    BackupReport, CompactionEstimate, CompactionReport, ErasureReport, Opened, ReclaimReport,
+    Stats, SweepReport, VerifyReport,
 };
 pub use model::scopes::{Partition, Scopes};
 pub use model::secret::Secret;
-pub use model::sign_in::{AsOf, MAX_ALIASES, SignIn, Stored};
+pub use model::sign_in::{AsOf, MAX_ALIASES, PutOutcome, SignIn};
 pub use model::sign_out::{
-    Counted, LastSignOut, Receipt, Recorded, Scope, ScopeKind, SessionPolicy, SignOut,
+    Counted, LastSignOut, Receipt, Recorded, SessionPolicy, SignOut, SignOutScope, SignOutScopeKind,
 };
 pub use model::token::{
     AccessToken, IdToken, MAX_EXTRA_BYTES, MAX_TOKEN_BYTES, RefreshToken, Token, Tokens,

@@ -344,8 +344,11 @@ fn run_everything(machine: &Machine) -> (Vec<Vec<u8>>, Vec<Id>) {
     live.access_token(&wanted).unwrap_err();
     keys.extend(good.keys().cloned());
     machine.set_rows(good);
-    for scope in [Scope::Subject(subject.clone()), Scope::Tenant(tenant.clone()), Scope::Everybody]
-    {
+    for scope in [
+        SignOutScope::Subject(subject.clone()),
+        SignOutScope::Tenant(tenant.clone()),
+        SignOutScope::Everybody,
+    ] {
         store.last_sign_out(&scope).unwrap();
         store.sign_out(SignOut::of(scope)).unwrap();
         store.sign_in(request()).unwrap();

@@ -4,7 +4,7 @@
 
 use crate::crypto::{KeySource, Keyring};
 use crate::ledger::{Growth, Ledger};
-use crate::model::error::{Error, Part, Result};
+use crate::model::error::{Component, Error, Result};
 use crate::model::time::Millis;
 use crate::platform::disk::Disk;
 use crate::store::location::{BIRTH, Held, KEYRING, MOVING, Place, is_engine};
@@ -38,7 +38,7 @@ impl Opener<'_> {
             || ledgers.iter().any(|name| name.as_bytes() != half_born)
         {
             return Err(Error::damaged(
-                Part::Keyring,
+                Component::Keyring,
                 "it is missing beside an engine or a ledger (whose folder is for one store alone)",
             ));
         }

@@ -9,10 +9,10 @@ use crate::api::token_store::TokenStore;
 use crate::crypto::{Keyring, fresh};
 use crate::ledger::Ledger;
 use crate::maintenance::restore::restore;
-use crate::model::error::{Error, Part, Result};
+use crate::model::error::{Component, Error, Result};
 use crate::model::random_id::LedgerId;
-use crate::model::report::Verified;
-use crate::model::sign_out::Scope;
+use crate::model::report::VerifyReport;
+use crate::model::sign_out::SignOutScope;
 use crate::observe;
 use crate::platform::disk;
 use crate::store::location::{Folders, KEYRING, MOVING, Place, parse_engine};
@@ -55,7 +55,7 @@ impl Builder {
     ///
     /// # Errors
     /// As [`history`](Self::history).
-    pub fn history_of(self, scopes: &[Scope]) -> Result<History> {
+    pub fn history_of(self, scopes: &[SignOutScope]) -> Result<History> {
         self.read_history(Some(scopes))
     }
 
@@ -65,7 +65,7 @@ impl Builder {
     ///
     /// # Errors
     /// As [`Builder::open`], but never makes a store: [`Error::InvalidInput`] if there is none.
-    pub fn verify(self) -> Result<Verified> {
+    pub fn verify(self) -> Result<VerifyReport> {
         observe::verb("verify", || self.verify_now())
     }
 
@@ -80,11 +80,11 @@ impl Builder {
         self.open_now()
     }
 
-    fn read_history(self, of: Option<&[Scope]>) -> Result<History> {
+    fn read_history(self, of: Option<&[SignOutScope]>) -> Result<History> {
         observe::verb("history", || self.read_history_now(of))
     }
 
-    fn read_history_now(self, of: Option<&[Scope]>) -> Result<History> {
+    fn read_history_now(self, of: Option<&[SignOutScope]>) -> Result<History> {
         let key = self.key.as_ref().ok_or_else(no_key)?;
         if let Some(folders) = self.in_folders() {
             // A place makes the folders that it is asked for.
@@ -94,13 +94,13 @@ impl Builder {
             let has_ledgers =
                 folders.ledger.as_ref().map_or(Ok(true), |folder| disk::is_folder(folder));
             if !has_ledgers.map_err(Error::io("look at the ledger's folder"))? {
-                return Err(Error::damaged(Part::Ledger, "its folder is missing"));
+                return Err(Error::damaged(Component::Ledger, "its folder is missing"));
             }
         }
         history::read(&*self.place.place(), key, of)
     }
 
-    fn verify_now(mut self) -> Result<Verified> {
+    fn verify_now(mut self) -> Result<VerifyReport> {
         let key = self.key.as_ref().ok_or_else(no_key)?;
         let folders = self
             .in_folders()

@@ -4,7 +4,7 @@
 use crate::crypto::{KeySource, Keyring, Tagger};
 use crate::ledger::Ledger;
 use crate::model::error::{Error, Result};
-use crate::model::sign_out::{Scope, ScopeKind};
+use crate::model::sign_out::{SignOutScope, SignOutScopeKind};
 use crate::model::tag::TaggedScope;
 use crate::model::time::{Millis, from_millis, to_millis};
 use crate::platform::disk::Disk;
@@ -38,9 +38,9 @@ const DAY: u64 = 24 * 3600 * 1000;
 /// store.sign_out(SignOut::tenant(&tenant))?;
 ///
 /// let history = machine.builder().history()?; // an operator looks
-/// let scopes = [Scope::Account(user.clone()), Scope::Tenant(tenant)];
-/// assert_eq!(history.covering(&scopes).last().unwrap().kind, ScopeKind::Tenant);
-/// assert!(history.of(&Scope::Account(user)).next().is_none());
+/// let scopes = [SignOutScope::Account(user.clone()), SignOutScope::Tenant(tenant)];
+/// assert_eq!(history.covering(&scopes).last().unwrap().kind, SignOutScopeKind::Tenant);
+/// assert!(history.of(&SignOutScope::Account(user)).next().is_none());
 /// # Ok::<(), Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ pub struct PastSignOut {
     pub at: SystemTime,
     /// What it was the sign-out of. The ledger does not hold the ids: the caller has to know an id
     /// to ask for its sign-outs, see [`History::of`].
-    pub kind: ScopeKind,
+    pub kind: SignOutScopeKind,
     /// Only sign-ins made by this time ended; `None` if all did.
     pub signed_in_before: Option<SystemTime>,
     scope: TaggedScope,
@@ -75,7 +75,7 @@ pub struct PastSignOut {
 
 impl History {
     /// The sign-outs of exactly this scope, oldest first.
-    pub fn of(&self, scope: &Scope) -> impl DoubleEndedIterator<Item = &PastSignOut> {
+    pub fn of(&self, scope: &SignOutScope) -> impl DoubleEndedIterator<Item = &PastSignOut> {
         let scopes = scopes_of(&self.tagger, scope);
         self.records.iter().filter(move |record| scopes.contains(&record.scope))
     }
@@ -86,7 +86,10 @@ impl History {
     /// sign-out that ended its account is on record under the account too. The ledger does not know
     /// which other names a sign-in had:
     /// [`TokenStore::last_sign_out`](crate::TokenStore::last_sign_out) looks at its rows.)
-    pub fn covering(&self, scopes: &[Scope]) -> impl DoubleEndedIterator<Item = &PastSignOut> {
+    pub fn covering(
+        &self,
+        scopes: &[SignOutScope],
+    ) -> impl DoubleEndedIterator<Item = &PastSignOut> {
         let names: Vec<TaggedScope> =
             scopes.iter().flat_map(|scope| names_of(&self.tagger, scope)).collect();
         self.records.iter().filter(move |record| {
@@ -97,7 +100,7 @@ impl History {
     /// How many sign-outs of each kind there were on each day, which is given by its beginning in
     /// UTC. A session's sign-out counts once for itself, and once for each account that it ended.
     #[must_use]
-    pub fn by_day(&self) -> BTreeMap<(SystemTime, ScopeKind), u64> {
+    pub fn by_day(&self) -> BTreeMap<(SystemTime, SignOutScopeKind), u64> {
         let mut counts = BTreeMap::new();
         for record in &self.records {
             let at = to_millis(record.at).get();
@@ -110,7 +113,11 @@ impl History {
 
 /// Reads keyring and ledger where a store is: all sign-outs, or those of some scopes and of
 /// everybody.
-pub(crate) fn read(place: &dyn Place, key: &KeySource, of: Option<&[Scope]>) -> Result<History> {
+pub(crate) fn read(
+    place: &dyn Place,
+    key: &KeySource,
+    of: Option<&[SignOutScope]>,
+) -> Result<History> {
     let disk = place.disk()?;
     read_by(|| disk.read(KEYRING), &*place.ledger_disk()?, key, of)
 }
@@ -119,7 +126,7 @@ fn read_by(
     mut keyring: impl FnMut() -> io::Result<Option<Vec<u8>>>,
     ledger_disk: &dyn Disk,
     key: &KeySource,
-    of: Option<&[Scope]>,
+    of: Option<&[SignOutScope]>,
 ) -> Result<History> {
     patiently(|| {
         let bytes = keyring().map_err(Error::io("read the keyring"))?;
@@ -143,10 +150,10 @@ fn read_by(
 }
 
 /// The tags under which exactly this scope is on record.
-fn scopes_of(tagger: &Tagger, scope: &Scope) -> Vec<TaggedScope> {
+fn scopes_of(tagger: &Tagger, scope: &SignOutScope) -> Vec<TaggedScope> {
     match scope {
         // Under either tag that the account had.
-        Scope::Account(id) => {
+        SignOutScope::Account(id) => {
             let (tag, other) = identity::tags(tagger, id);
             [tag].into_iter().chain(other).map(TaggedScope::Account).collect()
         }
@@ -168,7 +175,7 @@ fn patiently<T>(mut look: impl FnMut() -> Result<T>) -> Result<T> {
 }
 
 fn past((scope, fence): (TaggedScope, Fence)) -> PastSignOut {
-    let kind = ScopeKind::of_rule(scope);
+    let kind = SignOutScopeKind::of_rule(scope);
     let signed_in_before = (fence.cutoff != NO_CUTOFF).then(|| from_millis(fence.cutoff));
     PastSignOut {
         position: fence.position.get(),
@@ -182,7 +189,7 @@ fn past((scope, fence): (TaggedScope, Fence)) -> PastSignOut {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::error::Part;
+    use crate::model::error::Component;
 
     #[test]
     fn damage_counts_only_if_it_stays() {
@@ -190,7 +197,7 @@ mod tests {
             let mut looks = 0;
             let seen = patiently(|| {
                 looks += 1;
-                if looks <= until { Err(Error::damaged(Part::Ledger, "torn")) } else { Ok(()) }
+                if looks <= until { Err(Error::damaged(Component::Ledger, "torn")) } else { Ok(()) }
             });
             assert_eq!(
                 (seen.is_ok(), looks),

@@ -10,7 +10,7 @@ use crate::model::id::AccountId;
 use crate::model::random_id::SignInId;
 use crate::model::report::Opened;
 #[cfg(feature = "logout")]
-use crate::model::sign_out::{Scope, SessionPolicy, SignOut};
+use crate::model::sign_out::{SessionPolicy, SignOut, SignOutScope};
 #[cfg(feature = "tower-sessions")]
 use crate::model::tag::AccountTag;
 #[cfg(feature = "logout")]
@@ -132,7 +132,7 @@ impl TokenStore {
         observe::verb("outlook", || sign_out::outlook(self.core(), sign_out))
     }
 
-    pub(crate) fn is_on_record(&self, scope: &Scope) -> Result<bool> {
+    pub(crate) fn is_on_record(&self, scope: &SignOutScope) -> Result<bool> {
         observe::verb("is_on_record", || sign_out::is_on_record(self.core(), scope))
     }
 }

@@ -12,7 +12,8 @@ use crate::maintenance::{backup, compact, erase, figures, rotate, sweep, verify}
 use crate::model::error::Error;
 use crate::model::error::Result;
 use crate::model::report::{
-    BackedUp, Compacted, CompactionEstimate, Erased, Reclaimed, Stats, Swept, Verified,
+    BackupReport, CompactionEstimate, CompactionReport, ErasureReport, ReclaimReport, Stats,
+    SweepReport, VerifyReport,
 };
 use crate::observe;
 use crate::platform::sync::atomic::Ordering;
@@ -43,7 +44,7 @@ impl TokenStore {
     /// # Errors
     /// [`Error::Poisoned`], [`Error::Closed`]; [`Error::Io`] if the ledger could not be compacted
     /// (nothing is lost).
-    pub fn sweep(&self, budget: usize) -> Result<Swept> {
+    pub fn sweep(&self, budget: usize) -> Result<SweepReport> {
         observe::verb("sweep", || sweep::sweep(self.owner.works(), budget))
     }
 
@@ -52,7 +53,7 @@ impl TokenStore {
     ///
     /// # Errors
     /// [`Error::Poisoned`] if the engine failed; [`Error::Closed`].
-    pub fn wait_reclaimed(&self) -> Result<Reclaimed> {
+    pub fn wait_reclaimed(&self) -> Result<ReclaimReport> {
         observe::verb("wait_reclaimed", || {
             // Not under the gate: closing must be able to go on meanwhile.
             drop(self.core().enter()?);
@@ -108,7 +109,7 @@ impl TokenStore {
     /// # Errors
     /// As [`TokenStore::rotate_key`]; [`Error::Full`] and [`Error::Io`]: nothing was changed,
     /// unless the error says that the store is poisoned, when the next open finds out.
-    pub fn complete_erasure(&self, keys: &KeySource) -> Result<Erased> {
+    pub fn complete_erasure(&self, keys: &KeySource) -> Result<ErasureReport> {
         observe::verb("complete_erasure", || {
             let mut premises = self.owner.premises();
             let mut held = Vec::new();
@@ -132,7 +133,7 @@ impl TokenStore {
     /// # Errors
     /// [`Error::InvalidInput`] if the folder is not empty; [`Error::Full`], [`Error::Io`]: the
     /// backup is not whole, remove it; [`Error::Poisoned`], [`Error::Closed`].
-    pub fn backup(&self, path: impl AsRef<Path>) -> Result<BackedUp> {
+    pub fn backup(&self, path: impl AsRef<Path>) -> Result<BackupReport> {
         observe::verb("backup", || {
             backup::backup(self.core(), &self.owner.premises(), path.as_ref())
         })
@@ -151,7 +152,7 @@ impl TokenStore {
     /// # Errors
     /// [`Error::Full`] and [`Error::Io`]: the store goes on with the old folder, unless the error
     /// says that it is poisoned; [`Error::Poisoned`], [`Error::Closed`].
-    pub fn compact(&self) -> Result<Compacted> {
+    pub fn compact(&self) -> Result<CompactionReport> {
         observe::verb("compact", || {
             let compacted = compact::compact(self.core(), &mut self.owner.premises());
             observe::compacted(compacted.is_ok());
@@ -186,7 +187,7 @@ impl TokenStore {
     /// # Errors
     /// [`Error::Damaged`] if the ledger's file is not as it was written; [`Error::Poisoned`],
     /// [`Error::Closed`].
-    pub fn verify(&self) -> Result<Verified> {
+    pub fn verify(&self) -> Result<VerifyReport> {
         observe::verb("verify", || verify::verify(self.core()))
     }
 

@@ -11,7 +11,7 @@ use crate::clock::trust::Known;
 use crate::crypto::{Keyring, Tagger, fresh};
 use crate::engine::{Engine, open_error};
 use crate::ledger::Ledger;
-use crate::model::error::{Error, Part, Result};
+use crate::model::error::{Component, Error, Result};
 use crate::model::position::Position;
 use crate::model::report::Opened;
 use crate::model::time::Millis;
@@ -156,7 +156,7 @@ impl Opener<'_> {
         let checkpoint = engine.get(CHECKPOINT).map_err(open_error)?;
         if checkpoint.is_none() && serial > 0 {
             // It was put last when the rows were moved here.
-            return Err(Error::damaged(Part::Engine, "its checkpoint is missing"));
+            return Err(Error::damaged(Component::Engine, "its checkpoint is missing"));
         }
         let checkpoint =
             checkpoint.map_or(Ok(Position::ZERO), |row| rows.open_checkpoint(CHECKPOINT, &row))?;
@@ -165,7 +165,7 @@ impl Opener<'_> {
             Ok(Recovery { ledger: found.settle()?, engine, serial, checkpoint, unfinished })
         } else {
             Err(Error::damaged(
-                Part::Ledger,
+                Component::Ledger,
                 "records are missing that the engine has seen: an older copy was put back",
             ))
         }

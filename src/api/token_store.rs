@@ -8,8 +8,8 @@ use crate::model::error::Error;
 use crate::model::error::Result;
 use crate::model::id::AccountId;
 use crate::model::report::Opened;
-use crate::model::sign_in::{AsOf, SignIn, Stored};
-use crate::model::sign_out::{LastSignOut, Receipt, Scope, SignOut};
+use crate::model::sign_in::{AsOf, PutOutcome, SignIn};
+use crate::model::sign_out::{LastSignOut, Receipt, SignOut, SignOutScope};
 use crate::model::token::Tokens;
 use crate::observe;
 use crate::platform::sync::Arc;
@@ -68,7 +68,7 @@ impl TokenStore {
     /// [`Error::Overtaken`] if a sign-out came since the [moment](SignIn::as_of) that it began at;
     /// if its session at the provider has been ended by a sign-out of [that time or
     /// later](SignOut::signed_in_before); or if sign-outs of the account come in faster than they
-    /// can be written. [`Error::SignedOut`] if it was to be [continued](SignIn::continued_from),
+    /// can be written. [`Error::SignedOut`] if it was to be [continued](SignIn::imported_from),
     /// and a sign-out covers it. [`Error::InvalidInput`] for ids that cannot be stored.
     /// [`Error::Full`], [`Error::Io`], [`Error::Poisoned`] if the engine or the ledger failed.
     pub fn sign_in(&self, sign_in: SignIn) -> Result<LiveSignIn> {
@@ -123,7 +123,7 @@ impl TokenStore {
         &self,
         sign_in: SignIn,
         tokens: impl Into<Tokens>,
-    ) -> Result<(LiveSignIn, Stored)> {
+    ) -> Result<(LiveSignIn, PutOutcome)> {
         let Tokens(tokens) = tokens.into();
         observe::sign_in(|| sign_in::sign_in(&self.owner, sign_in, &tokens))
     }
@@ -155,7 +155,7 @@ impl TokenStore {
     ///
     /// # Errors
     /// [`Error::Closed`]; [`Error::Poisoned`] and [`Error::Indeterminate`] if the ledger failed.
-    pub fn last_sign_out(&self, scope: &Scope) -> Result<LastSignOut> {
+    pub fn last_sign_out(&self, scope: &SignOutScope) -> Result<LastSignOut> {
         observe::verb("last_sign_out", || sign_out::last_sign_out(self.core(), scope))
     }
 

@@ -6,7 +6,7 @@ use super::Threads;
 use crate::model::error::Result;
 use crate::model::id::{AccountId, Alias, SessionId, Subject, TenantId};
 use crate::model::query::{AccessQuery, IdQuery, RefreshQuery};
-use crate::model::sign_in::Stored;
+use crate::model::sign_in::PutOutcome;
 use crate::model::token::{AccessToken, IdToken, RefreshToken, Tokens};
 use crate::observe::{self, Read};
 use crate::store::access::attempt;
@@ -41,7 +41,7 @@ impl AsyncSignIn {
     ///
     /// # Errors
     /// As [`LiveSignIn::put`].
-    pub async fn put(&self, tokens: impl Into<Tokens>) -> Result<Stored> {
+    pub async fn put(&self, tokens: impl Into<Tokens>) -> Result<PutOutcome> {
         let (live, tokens) = (self.live.clone(), tokens.into());
         self.threads.run(move || live.put(tokens)).await
     }

@@ -12,10 +12,11 @@ use crate::maintenance::upkeep::UpkeepBuilder;
 use crate::model::error::Result;
 use crate::model::id::{AccountId, Alias, SessionId, Subject, TenantId};
 use crate::model::report::{
-    BackedUp, Compacted, CompactionEstimate, Erased, Reclaimed, Stats, Swept, Verified,
+    BackupReport, CompactionEstimate, CompactionReport, ErasureReport, ReclaimReport, Stats,
+    SweepReport, VerifyReport,
 };
-use crate::model::sign_in::{AsOf, SignIn, Stored};
-use crate::model::sign_out::{LastSignOut, Receipt, Scope, SignOut};
+use crate::model::sign_in::{AsOf, PutOutcome, SignIn};
+use crate::model::sign_out::{LastSignOut, Receipt, SignOut, SignOutScope};
 use crate::model::token::Tokens;
 use crate::observe;
 use crate::store::access::attempt;
@@ -115,7 +116,7 @@ impl AsyncTokenStore {
         &self,
         sign_in: SignIn,
         tokens: impl Into<Tokens>,
-    ) -> Result<(AsyncSignIn, Stored)> {
+    ) -> Result<(AsyncSignIn, PutOutcome)> {
         let tokens = tokens.into();
         let (live, stored) = self.run(move |store| store.sign_in_with(sign_in, tokens)).await?;
         Ok((AsyncSignIn::with(live, &self.threads), stored))
@@ -133,7 +134,7 @@ impl AsyncTokenStore {
     ///
     /// # Errors
     /// As [`TokenStore::last_sign_out`].
-    pub async fn last_sign_out(&self, scope: &Scope) -> Result<LastSignOut> {
+    pub async fn last_sign_out(&self, scope: &SignOutScope) -> Result<LastSignOut> {
         let scope = scope.clone();
         // Not a point read: it waits for a record that is being synced.
         self.run(move |store| store.last_sign_out(&scope)).await
@@ -225,7 +226,7 @@ impl AsyncTokenStore {
     ///
     /// # Errors
     /// As [`TokenStore::sweep`].
-    pub async fn sweep(&self, budget: usize) -> Result<Swept> {
+    pub async fn sweep(&self, budget: usize) -> Result<SweepReport> {
         self.run(move |store| store.sweep(budget)).await
     }
 
@@ -238,7 +239,7 @@ impl AsyncTokenStore {
     ///
     /// # Errors
     /// As [`TokenStore::wait_reclaimed`].
-    pub async fn wait_reclaimed(&self) -> Result<Reclaimed> {
+    pub async fn wait_reclaimed(&self) -> Result<ReclaimReport> {
         self.run(TokenStore::wait_reclaimed).await
     }
 
@@ -263,7 +264,7 @@ impl AsyncTokenStore {
     ///
     /// # Errors
     /// As [`TokenStore::complete_erasure`].
-    pub async fn complete_erasure(&self, keys: KeySource) -> Result<Erased> {
+    pub async fn complete_erasure(&self, keys: KeySource) -> Result<ErasureReport> {
         self.run(move |store| store.complete_erasure(&keys)).await
     }
 
@@ -271,7 +272,7 @@ impl AsyncTokenStore {
     ///
     /// # Errors
     /// As [`TokenStore::backup`].
-    pub async fn backup(&self, path: impl Into<PathBuf>) -> Result<BackedUp> {
+    pub async fn backup(&self, path: impl Into<PathBuf>) -> Result<BackupReport> {
         let path = path.into();
         self.run(move |store| store.backup(path)).await
     }
@@ -288,7 +289,7 @@ impl AsyncTokenStore {
     ///
     /// # Errors
     /// As [`TokenStore::compact`].
-    pub async fn compact(&self) -> Result<Compacted> {
+    pub async fn compact(&self) -> Result<CompactionReport> {
         self.run(TokenStore::compact).await
     }
 
@@ -296,7 +297,7 @@ impl AsyncTokenStore {
     ///
     /// # Errors
     /// As [`TokenStore::verify`].
-    pub async fn verify(&self) -> Result<Verified> {
+    pub async fn verify(&self) -> Result<VerifyReport> {
         self.run(TokenStore::verify).await
     }
 
@@ -318,7 +319,7 @@ impl AsyncTokenStore {
     }
 
     #[cfg(feature = "logout")]
-    pub(crate) async fn is_on_record(&self, scope: Scope) -> Result<bool> {
+    pub(crate) async fn is_on_record(&self, scope: SignOutScope) -> Result<bool> {
         self.run(move |store| store.is_on_record(&scope)).await
     }
 
@@ -393,7 +394,7 @@ impl Builder {
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub async fn verify_async(self) -> Result<Verified> {
+    pub async fn verify_async(self) -> Result<VerifyReport> {
         Threads::current().run(|| self.verify()).await
     }
 }

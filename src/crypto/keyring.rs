@@ -37,7 +37,7 @@ use self::wrap::{kek_id, open_local_blob, unwrap_by, wrap_by, wrap_locally};
 use super::key_source::{KeyProvider, KeySource, MAX_BLOB_BYTES, Offered, WrappedKey};
 use super::keys::{IndexKey, LedgerRootKey, MountKey, OperatorKey, RootKey, SealingKey};
 use super::seal::{Key, NONCE_BYTES, OVERHEAD_BYTES, fresh, open_in_place, seal_in_place, sub_key};
-use crate::model::error::{Error, Part, Result};
+use crate::model::error::{Component, Error, Result};
 use crate::model::position::Position;
 use crate::model::random_id::{LedgerId, StoreId};
 
@@ -340,7 +340,7 @@ impl<'a> File<'a> {
             Some([version @ (OLD_VERSION | VERSION)]) => *version,
             Some([found]) if *found > VERSION => {
                 return Err(Error::UnsupportedFormat {
-                    part: Part::Keyring,
+                    part: Component::Keyring,
                     found: *found,
                     supported: VERSION,
                 });
@@ -442,7 +442,7 @@ impl<'a> Reader<'a> {
 }
 
 fn damaged(problem: &'static str) -> Error {
-    Error::damaged(Part::Keyring, problem)
+    Error::damaged(Component::Keyring, problem)
 }
 
 fn body_key(mount_key: &MountKey) -> SealingKey {

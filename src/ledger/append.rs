@@ -9,7 +9,7 @@ use std::io;
 
 use super::format::{MAX_GROUP, Record, Slot, What};
 use super::{Ledger, Pending, State, offset, seal_of};
-use crate::model::error::{Error, Part, Result};
+use crate::model::error::{Component, Error, Result};
 use crate::model::position::Position;
 use crate::model::tag::TaggedScope;
 use crate::model::time::Millis;
@@ -162,12 +162,12 @@ impl Ledger {
                 let wanted = needed(&state);
                 state = self.lead(state, |ledger, state| ledger.grow(state, wanted));
                 if state.failed.is_none() && state.free() < needed(&state) {
-                    return Err(Error::Full(Part::Ledger));
+                    return Err(Error::Full(Component::Ledger));
                 }
             }
         }
         if state.failed.is_some() {
-            return Err(Error::Poisoned(Part::Ledger));
+            return Err(Error::Poisoned(Component::Ledger));
         }
         Ok(state)
     }

@@ -6,7 +6,7 @@ use super::compact::Turns;
 use super::format::{SLOT_BYTES, What};
 use super::recover::recover;
 use super::{Ledger, State, offset, open::stream, seal_of};
-use crate::model::error::{Error, Part, Result};
+use crate::model::error::{Component, Error, Result};
 use crate::model::position::Position;
 use crate::rule::{Fence, SHARDS};
 
@@ -61,7 +61,10 @@ impl Ledger {
         is_same &= self.ends_in_filler(&state)?;
         drop(state);
         if !is_same {
-            return Err(Error::damaged(Part::Ledger, "its file is not as this process wrote it"));
+            return Err(Error::damaged(
+                Component::Ledger,
+                "its file is not as this process wrote it",
+            ));
         }
         Ok(self.fences().len() as u64)
     }

@@ -18,7 +18,7 @@ use super::fresh::{Fresh, Switched, behind, slots_for};
 use super::open::floor;
 use super::{Ledger, State};
 use crate::crypto::{LedgerRootKey, fresh};
-use crate::model::error::{Error, Part, Result};
+use crate::model::error::{Component, Error, Result};
 use crate::model::position::{Opening, Position};
 use crate::model::random_id::LedgerId;
 use crate::model::time::Millis;
@@ -126,7 +126,7 @@ impl Ledger {
             file.append(&tail)?;
         }
         file.sync()?;
-        self.wait(newest).map_err(|_| Error::Poisoned(Part::Ledger))
+        self.wait(newest).map_err(|_| Error::Poisoned(Component::Ledger))
     }
 
     /// Completes the new file and puts it in the place of the old one, while no other thread
@@ -147,7 +147,7 @@ impl Ledger {
         )?;
         let switched = file.switch(header).map_err(|error| {
             self.fail(&mut state, error.kind());
-            Error::Poisoned(Part::Ledger)
+            Error::Poisoned(Component::Ledger)
         })?;
         state.install(switched);
         Ok(self.let_dropped_stand(plan))
@@ -178,7 +178,7 @@ impl Ledger {
         let (start, is_quiet) = (state.end, state.pending.is_empty());
         drop(state);
         if !is_quiet {
-            return Err(Error::Poisoned(Part::Ledger));
+            return Err(Error::Poisoned(Component::Ledger));
         }
         let plan = self.plan(Millis::EPOCH)?;
         let (name, key): (_, Arc<LedgerKey>) =
@@ -214,7 +214,7 @@ impl Ledger {
     /// that no thread waits for long.
     fn plan(&self, oldest: Millis) -> Result<Plan> {
         if self.is_failed() {
-            return Err(Error::Poisoned(Part::Ledger));
+            return Err(Error::Poisoned(Component::Ledger));
         }
         let (synced, (old_floor, known_since)) = (self.synced(), self.horizon());
         // Twice through what stands: the floor first, then what is above it.
@@ -310,7 +310,7 @@ impl Ledger {
         }
         let rest: Vec<Record> = openings.collect();
         file.append(&rest)?;
-        u32::try_from(file.slots()).map_err(|_| Error::Full(Part::Ledger))
+        u32::try_from(file.slots()).map_err(|_| Error::Full(Component::Ledger))
     }
 
     /// From now on all that is written is kept for a new file too, until the result is dropped.

@@ -7,7 +7,7 @@
 use subtle::ConstantTimeEq;
 
 use crate::crypto::{LedgerRootKey, Mac, NONCE_BYTES, StreamKey, keystream, sub_key};
-use crate::model::error::{Error, Part, Result};
+use crate::model::error::{Component, Error, Result};
 use crate::model::position::{Opening, Position};
 use crate::model::random_id::LedgerId;
 use crate::model::tag::{AccountTag, SessionTag, SubjectTag, TAG_LEN, TaggedScope, TenantTag};
@@ -257,7 +257,7 @@ impl Header {
     /// # Errors
     /// `Damaged` if it was not written by this ledger, `UnsupportedFormat` if by a newer version.
     pub(super) fn decode(file: &[u8], key: &LedgerKey, ledger_id: LedgerId) -> Result<Self> {
-        let damaged = |problem| Error::damaged(Part::Ledger, problem);
+        let damaged = |problem| Error::damaged(Component::Ledger, problem);
         let (bytes, _) = file
             .split_first_chunk::<HEADER_BYTES>()
             .ok_or_else(|| damaged("the file is too short"))?;
@@ -272,7 +272,11 @@ impl Header {
             return Err(damaged("its header was changed"));
         }
         if let Some([found]) = version.filter(|[found]| *found > VERSION) {
-            return Err(Error::UnsupportedFormat { part: Part::Ledger, found, supported: VERSION });
+            return Err(Error::UnsupportedFormat {
+                part: Component::Ledger,
+                found,
+                supported: VERSION,
+            });
         }
         let header = || -> Option<Self> {
             Some(Self {

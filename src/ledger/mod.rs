@@ -29,7 +29,7 @@ pub(crate) use open::Found;
 
 use std::io;
 
-use crate::model::error::{Error, Part, Result};
+use crate::model::error::{Component, Error, Result};
 use crate::model::position::{Opening, Position};
 use crate::model::time::Millis;
 use crate::observe;
@@ -132,7 +132,7 @@ impl Ledger {
         while state.failed.is_none() && state.busy {
             state = self.wait_changed(state);
         }
-        if state.failed.is_some() { Err(Error::Poisoned(Part::Ledger)) } else { Ok(state) }
+        if state.failed.is_some() { Err(Error::Poisoned(Component::Ledger)) } else { Ok(state) }
     }
 
     /// Waits until another thread has changed the state.
@@ -144,7 +144,7 @@ impl Ledger {
     fn fail(&self, state: &mut State, kind: io::ErrorKind) {
         state.failed = Some(kind);
         if !self.failed.swap(true, Ordering::AcqRel) {
-            observe::poisoned(Part::Ledger);
+            observe::poisoned(Component::Ledger);
         }
     }
 }

@@ -7,7 +7,7 @@ use super::format::{Header, LedgerKey, Record, What};
 use super::recover::{Recovered, recover};
 use super::{Growth, Ledger, State, fresh, offset};
 use crate::crypto::{LedgerRootKey, fresh as random};
-use crate::model::error::{Error, Part, Result};
+use crate::model::error::{Component, Error, Result};
 use crate::model::position::{Opening, Position};
 use crate::model::random_id::LedgerId;
 use crate::model::time::Millis;
@@ -135,7 +135,7 @@ impl Found {
         };
         // Best effort: without space for a full reserve the store still opens.
         drop(ledger.lead(ledger.lock(), |ledger, state| ledger.grow(state, ledger.growth.reserve)));
-        if ledger.is_failed() { Err(Error::Poisoned(Part::Ledger)) } else { Ok(ledger) }
+        if ledger.is_failed() { Err(Error::Poisoned(Component::Ledger)) } else { Ok(ledger) }
     }
 }
 
@@ -157,5 +157,5 @@ fn let_stand(fences: &mut Fences, record: &Record) {
 /// The file of this name, from its beginning.
 pub(super) fn stream(disk: &dyn Disk, name: &str) -> Result<Box<dyn io::Read + Send>> {
     let file = disk.stream(name).map_err(Error::io("read the ledger"))?;
-    file.ok_or_else(|| Error::damaged(Part::Ledger, "its file is missing"))
+    file.ok_or_else(|| Error::damaged(Component::Ledger, "its file is missing"))
 }

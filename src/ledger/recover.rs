@@ -12,7 +12,7 @@ use std::io::Read;
 
 use super::ahead::Ahead;
 use super::format::{HEADER_BYTES, Header, LedgerKey, Record, SLOT_BYTES, Seal, Slot, What};
-use crate::model::error::{Error, Part, Result};
+use crate::model::error::{Component, Error, Result};
 use crate::model::position::Position;
 use crate::model::random_id::LedgerId;
 use crate::model::time::Millis;
@@ -82,7 +82,7 @@ pub(super) fn recover(
 }
 
 fn damaged(problem: &'static str) -> Error {
-    Error::damaged(Part::Ledger, problem)
+    Error::damaged(Component::Ledger, problem)
 }
 
 fn counts(slot: &Slot) -> bool {

@@ -11,7 +11,7 @@ use super::append::Span;
 use super::format::{HEADER_BYTES, Header, LedgerKey, SLOT_BYTES, Seal, Slot};
 use super::{Growth, Ledger};
 use crate::crypto::LedgerRootKey;
-use crate::model::error::{Error, Part, Result};
+use crate::model::error::{Component, Error, Result};
 use crate::model::position::{Opening, Position};
 use crate::model::random_id::LedgerId;
 use crate::model::tag::{AccountTag, TaggedScope};
@@ -129,8 +129,8 @@ fn outcome(bytes: &[u8]) -> Option<BTreeSet<u8>> {
             Some(found)
         }
         Err(
-            Error::Damaged { part: Part::Ledger, .. }
-            | Error::UnsupportedFormat { part: Part::Ledger, .. },
+            Error::Damaged { part: Component::Ledger, .. }
+            | Error::UnsupportedFormat { part: Component::Ledger, .. },
         ) => None,
         Err(other) => panic!("{other:?}"),
     }

@@ -3,7 +3,7 @@
 
 use crate::maintenance::migrate::{Moved, copy_live};
 use crate::model::error::{Error, Result};
-use crate::model::report::BackedUp;
+use crate::model::report::BackupReport;
 use crate::platform::disk::{Disk, Folder, create_private};
 use crate::store::core::Core;
 use crate::store::files::Premises;
@@ -13,7 +13,7 @@ use std::path::Path;
 
 /// Copies the live rows, each account as it is at one moment, and then the keyring, whose presence
 /// says that the backup is whole.
-pub(crate) fn backup(core: &Core, premises: &Premises, path: &Path) -> Result<BackedUp> {
+pub(crate) fn backup(core: &Core, premises: &Premises, path: &Path) -> Result<BackupReport> {
     create_private(path).map_err(Error::io("make the backup's folder"))?;
     let entries: std::io::Result<Vec<_>> = fs::read_dir(path).and_then(Iterator::collect);
     if !entries.map_err(Error::io("read the backup's folder"))?.is_empty() {
@@ -29,5 +29,5 @@ pub(crate) fn backup(core: &Core, premises: &Premises, path: &Path) -> Result<Ba
     disk.prepare(KEYRING, &keyring)
         .and_then(|()| disk.switch(KEYRING))
         .map_err(Error::io("write the backup's keyring"))?;
-    Ok(BackedUp { accounts, rows, live_bytes: bytes, tampered, position: position.get() })
+    Ok(BackupReport { accounts, rows, live_bytes: bytes, tampered, position: position.get() })
 }

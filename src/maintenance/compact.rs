@@ -3,8 +3,8 @@
 use super::Doubt;
 use crate::engine::Engine;
 use crate::maintenance::migrate::{Moved, move_live};
-use crate::model::error::{Error, Part, Result};
-use crate::model::report::{Compacted, CompactionEstimate};
+use crate::model::error::{Component, Error, Result};
+use crate::model::report::{CompactionEstimate, CompactionReport};
 use crate::model::time::millis;
 use crate::observe;
 use crate::rows::store_rows::Fresh;
@@ -34,7 +34,7 @@ fn space(engine_bytes: u64, fresh: Option<Fresh>) -> u64 {
 }
 
 /// Compacts the ledger, if that is worth it, and the engine's folder.
-pub(crate) fn compact(core: &Core, premises: &mut Premises) -> Result<Compacted> {
+pub(crate) fn compact(core: &Core, premises: &mut Premises) -> Result<CompactionReport> {
     let open = core.enter()?;
     let bytes_before = open.size()?;
     let ledger_id = open.rows()?.keyring().secrets.ledger_id;
@@ -72,7 +72,7 @@ pub(crate) fn compact(core: &Core, premises: &mut Premises) -> Result<Compacted>
     let bytes_after = core.enter().and_then(|open| open.size()).unwrap_or_default();
     premises.fresh = Some(moved.fresh());
     let Moved { accounts, rows, bytes, tampered, .. } = moved;
-    Ok(Compacted {
+    Ok(CompactionReport {
         accounts,
         rows,
         live_bytes: bytes,
@@ -93,7 +93,7 @@ fn switch(
     begun: &Cell<bool>,
 ) -> Result<(Option<Box<dyn Engine>>, Moved)> {
     move_live(core, target, None, |open, target, position, moved| {
-        let doubt = Doubt(core, Part::Engine);
+        let doubt = Doubt(core, Component::Engine);
         begun.set(true);
         premises
             .disk

@@ -6,8 +6,8 @@ use crate::crypto::{KeySource, Keyring};
 use crate::engine::Engine;
 use crate::ledger::Ledger;
 use crate::maintenance::migrate::{Moved, move_live};
-use crate::model::error::{Error, Part, Result};
-use crate::model::report::Erased;
+use crate::model::error::{Component, Error, Result};
+use crate::model::report::ErasureReport;
 use crate::rows::cipher::Rows;
 use crate::store::core::Core;
 use crate::store::files::Premises;
@@ -20,7 +20,7 @@ pub(crate) fn complete_erasure(
     premises: &mut Premises,
     keys: &KeySource,
     held: &mut Held,
-) -> Result<Erased> {
+) -> Result<ErasureReport> {
     let before = core.enter()?.rows()?.keyring();
     let (keyring, bytes) = before.successor(keys)?;
     let (old_id, new_id) = (before.secrets.ledger_id, keyring.secrets.ledger_id);
@@ -54,7 +54,7 @@ pub(crate) fn complete_erasure(
     let leftovers = clear(premises, &old_ledger, &new_engine).is_err();
     premises.fresh = Some(moved.fresh());
     let Moved { accounts, rows, tampered, .. } = moved;
-    Ok(Erased { accounts, rows, tampered, leftovers })
+    Ok(ErasureReport { accounts, rows, tampered, leftovers })
 }
 
 /// Removes everything that is not of the store as it is now, and then the mark.
@@ -86,7 +86,7 @@ fn switch(
         let successor =
             core.ledger.succession(keyring.secrets.ledger_id, &keyring.secrets.ledger_key)?;
         premises.disk.prepare(KEYRING, bytes).map_err(Error::io("write the new keyring"))?;
-        let doubt = Doubt(core, Part::Ledger);
+        let doubt = Doubt(core, Component::Ledger);
         begun.set(true);
         let switched = premises.disk.switch(KEYRING);
         switched.map_err(Error::io(

@@ -14,17 +14,17 @@ pub(crate) mod tidy;
 pub(crate) mod upkeep;
 pub(crate) mod verify;
 
-use crate::model::error::Part;
+use crate::model::error::Component;
 use crate::store::core::Core;
 
 /// Makes the store refuse all work, if it is dropped: what is on the disk is in doubt, and only
 /// reopening finds out. A caller whose step succeeds forgets it.
-struct Doubt<'a>(&'a Core, Part);
+struct Doubt<'a>(&'a Core, Component);
 
 impl Drop for Doubt<'_> {
     fn drop(&mut self) {
         match self.1 {
-            Part::Engine => self.0.fail_engine(),
+            Component::Engine => self.0.fail_engine(),
             _ => self.0.ledger.give_up(),
         }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::crypto::{KeySource, Keyring};
 use crate::engine::{Durability, open_error};
 use crate::ledger::{Found, Growth, Ledger};
-use crate::model::error::{Error, Part, Result};
+use crate::model::error::{Component, Error, Result};
 use crate::model::random_id::LedgerId;
 use crate::platform::disk::{Disk, Folder, is_folder};
 use crate::rows::cipher::Rows;
@@ -121,7 +121,7 @@ fn import(
         return engine.sync(Durability::PowerLoss).map_err(open_error);
     }
     Err(Error::damaged(
-        Part::Ledger,
+        Component::Ledger,
         "it is older than the backup: sign-outs are missing; put the one that was last in use in place",
     ))
 }

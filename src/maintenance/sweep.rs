@@ -6,7 +6,7 @@ use crate::maintenance::compact::compact;
 use crate::maintenance::throttle::Throttle;
 use crate::maintenance::tidy::tidy_account;
 use crate::model::error::{Error, Result};
-use crate::model::report::Swept;
+use crate::model::report::SweepReport;
 use crate::model::tag::AccountTag;
 use crate::model::time::millis;
 use crate::observe;
@@ -21,7 +21,7 @@ use crate::store::progress::{Cursor, Sweep};
 use crate::store::web;
 
 /// Sweeps, and compacts the engine after the last slice if that is worth it.
-pub(crate) fn sweep(works: &Works, budget: usize) -> Result<Swept> {
+pub(crate) fn sweep(works: &Works, budget: usize) -> Result<SweepReport> {
     let mut progress = lock(&works.sweeping);
     let result = sweep_slice(&works.core, &mut progress, budget);
     if let Ok(swept) = &result {
@@ -51,8 +51,8 @@ pub(crate) fn sweep(works: &Works, budget: usize) -> Result<Swept> {
 
 /// Looks at up to `budget` accounts, from where the last sweep ended: deletes dead and expired
 /// rows, then index rows that lead nowhere, then compacts the ledger.
-fn sweep_slice(core: &Core, progress: &mut Sweep, budget: usize) -> Result<Swept> {
-    let mut swept = Swept::default();
+fn sweep_slice(core: &Core, progress: &mut Sweep, budget: usize) -> Result<SweepReport> {
+    let mut swept = SweepReport::default();
     let mut cursor = std::mem::take(&mut progress.cursor);
     let mut put_off = Vec::new();
     let mut result = Ok(());
@@ -88,7 +88,7 @@ fn sweep_slice(core: &Core, progress: &mut Sweep, budget: usize) -> Result<Swept
 fn sweep_step(
     core: &Core,
     cursor: Cursor,
-    swept: &mut Swept,
+    swept: &mut SweepReport,
     put_off: &mut Vec<AccountTag>,
 ) -> Result<Option<Cursor>> {
     match cursor {
@@ -143,7 +143,7 @@ fn compact_ledger(core: &Core) -> Result<()> {
     Ok(())
 }
 
-fn sweep_account(core: &Core, account: &AccountTag, swept: &mut Swept) -> Result<()> {
+fn sweep_account(core: &Core, account: &AccountTag, swept: &mut SweepReport) -> Result<()> {
     let tidied =
         tidy_account(core, account, Some(core.clock.for_deletion()), &mut Throttle::off())?;
     swept.accounts += 1;
@@ -159,7 +159,7 @@ fn sweep_index(
     open: &Open<'_>,
     index: Index,
     after: Option<&[u8]>,
-    swept: &mut Swept,
+    swept: &mut SweepReport,
 ) -> Result<Option<Vec<u8>>> {
     let slice = open.scan(&index.prefix(), after, SLICE)?;
     for (key, _) in &slice {

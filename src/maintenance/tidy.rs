@@ -8,7 +8,7 @@ use crate::model::error::{Error, Result};
 use crate::model::id::AccountId;
 use crate::model::position::Position;
 use crate::model::random_id::SignInId;
-use crate::model::report::Swept;
+use crate::model::report::SweepReport;
 use crate::model::tag::AccountTag;
 use crate::model::time::{Millis, millis, to_millis};
 use crate::model::token::Token;
@@ -35,8 +35,8 @@ pub(crate) fn tidy_account(
     account: &AccountTag,
     now: Option<Millis>,
     throttle: &mut Throttle<'_>,
-) -> Result<Swept> {
-    let mut tidied = Swept::default();
+) -> Result<SweepReport> {
+    let mut tidied = SweepReport::default();
     let mut after: Option<Vec<u8>> = None;
     loop {
         let end = core.counting.none_before(|| core.ledger.synced());
@@ -79,7 +79,7 @@ fn tidy_header(
     account: &AccountTag,
     end: Position,
     sweeping: bool,
-    tidied: &mut Swept,
+    tidied: &mut SweepReport,
 ) -> Result<Option<Left>> {
     let Some((id, value, header)) = open_header(open, account, tidied)? else { return Ok(None) };
     let look = look(open, account, &header, end)?;
@@ -123,7 +123,7 @@ fn tidy_header(
 fn open_header(
     open: &Open<'_>,
     account: &AccountTag,
-    tidied: &mut Swept,
+    tidied: &mut SweepReport,
 ) -> Result<Option<(AccountId, Vec<u8>, Header)>> {
     let key = row_key::header(account);
     let opened = open.header(account).and_then(|opened| {
@@ -161,7 +161,7 @@ fn tidy_rows(
     left: Option<&Left>,
     now: Option<Millis>,
     after: Option<Vec<u8>>,
-    tidied: &mut Swept,
+    tidied: &mut SweepReport,
 ) -> Result<(usize, Option<Vec<u8>>)> {
     let end = open.core.ledger.synced();
     let after = after.unwrap_or_else(|| row_key::header(account));
@@ -231,7 +231,7 @@ fn tidy_token(
     row: AccountRow,
     (key, value): Row,
     now: Millis,
-    tidied: &mut Swept,
+    tidied: &mut SweepReport,
 ) -> Result<bool> {
     let AccountRow::Token { sign_in, tenant, slot, .. } = row else { return Ok(false) };
     let parts = crate::rows::parts::parts_of(&value);

@@ -6,7 +6,7 @@
 use crate::maintenance::figures::stats;
 use crate::maintenance::sweep::sweep;
 use crate::model::error::{Error, Result};
-use crate::model::report::Swept;
+use crate::model::report::SweepReport;
 use crate::model::time::from_millis;
 use crate::observe;
 use crate::platform::sync::thread::JoinHandle;
@@ -58,7 +58,7 @@ pub struct UpkeepState {
     /// Passes that an error ended.
     pub failures: u64,
     /// What the last whole pass did.
-    pub last_swept: Option<Swept>,
+    pub last_swept: Option<SweepReport>,
     /// When the last whole pass ended, by the store's clock.
     pub last_swept_at: Option<SystemTime>,
     /// Why the last pass failed; `None` if it did not.
@@ -294,8 +294,11 @@ fn run(settings: &UpkeepBuilder, notifier: &Notifier) {
 }
 
 /// One pass over all accounts, slice by slice; `None` if the thread is to end.
-fn pass(settings: &UpkeepBuilder, notifier: &Notifier) -> Option<Result<(Swept, SystemTime)>> {
-    let mut all = Swept::default();
+fn pass(
+    settings: &UpkeepBuilder,
+    notifier: &Notifier,
+) -> Option<Result<(SweepReport, SystemTime)>> {
+    let mut all = SweepReport::default();
     loop {
         if notifier.lock().is_stopping {
             return None;

@@ -3,7 +3,7 @@
 use crate::engine::Row;
 use crate::model::error::{Error, Result};
 use crate::model::position::Position;
-use crate::model::report::Verified;
+use crate::model::report::VerifyReport;
 use crate::model::tag::AccountTag;
 use crate::rows::header::Header;
 use crate::rows::row_key::{self, AccountRow, Index};
@@ -13,13 +13,13 @@ use crate::store::core::Core;
 use crate::store::{index, web};
 
 /// Looks at all rows, account by account, each under its lock.
-pub(crate) fn verify(core: &Core) -> Result<Verified> {
+pub(crate) fn verify(core: &Core) -> Result<VerifyReport> {
     drop(core.enter()?);
     // Not while it is entered: that would keep out a thread that waits to be alone. Should the
     // store have been closed meanwhile, and be open elsewhere, what was found says nothing.
     let sign_outs = core.ledger.check();
     drop(core.enter()?);
-    let mut verified = Verified { sign_outs: sign_outs?, ..Verified::default() };
+    let mut verified = VerifyReport { sign_outs: sign_outs?, ..VerifyReport::default() };
     let mut after = row_key::all_accounts();
     loop {
         let open = core.enter()?;
@@ -46,7 +46,7 @@ pub(crate) fn verify(core: &Core) -> Result<Verified> {
 
 /// Looks at the unbound web sessions, and at the index rows of web sessions that lead nowhere. (The
 /// bound web sessions were counted with their accounts.)
-fn verify_unbound(core: &Core, verified: &mut Verified) -> Result<()> {
+fn verify_unbound(core: &Core, verified: &mut VerifyReport) -> Result<()> {
     for prefix in [row_key::web_indexes(), row_key::all_unbound()] {
         let mut after: Option<Vec<u8>> = None;
         loop {
@@ -75,7 +75,7 @@ fn verify_unbound(core: &Core, verified: &mut Verified) -> Result<()> {
 }
 
 /// Counts a web session that was read under its lock.
-fn count(found: Result<Option<bool>>, verified: &mut Verified) -> Result<()> {
+fn count(found: Result<Option<bool>>, verified: &mut VerifyReport) -> Result<()> {
     match found {
         Ok(Some(true)) => verified.web_sessions += 1,
         Ok(Some(false)) => verified.dead_rows += 1,
@@ -86,7 +86,11 @@ fn count(found: Result<Option<bool>>, verified: &mut Verified) -> Result<()> {
 }
 
 /// Looks at all rows of an account, under its lock.
-fn verify_account(open: &Open<'_>, account: &AccountTag, verified: &mut Verified) -> Result<()> {
+fn verify_account(
+    open: &Open<'_>,
+    account: &AccountTag,
+    verified: &mut VerifyReport,
+) -> Result<()> {
     let _lock = open.core.lock_account(account);
     let header = verify_header(open, account, verified)?;
     let look = header
@@ -111,7 +115,7 @@ fn verify_account(open: &Open<'_>, account: &AccountTag, verified: &mut Verified
 fn verify_header(
     open: &Open<'_>,
     account: &AccountTag,
-    verified: &mut Verified,
+    verified: &mut VerifyReport,
 ) -> Result<Option<Header>> {
     let key = row_key::header(account);
     let opened = open.header(account).and_then(|opened| match opened {
@@ -136,7 +140,7 @@ fn verify_row(
     header: Option<&Header>,
     (look, end): (&Look, Position),
     (key, value): Row,
-    verified: &mut Verified,
+    verified: &mut VerifyReport,
 ) -> Result<()> {
     match (row_key::parse(&key), header) {
         (Some(AccountRow::Header), _) => verified.dead_rows += u64::from(look.live.is_empty()),

@@ -25,7 +25,7 @@ pub enum Error {
 
     /// The sign-in has ended (signed out, expired, pushed out by newer ones, or lost), so nothing
     /// can be stored for it: a write came late. Of a sign-in that was to be
-    /// [continued](crate::SignIn::continued_from): it has been signed out since. (A *login* that a
+    /// [continued](crate::SignIn::imported_from): it has been signed out since. (A *login* that a
     /// sign-out overtakes is [`Error::Overtaken`].)
     ///
     /// Throw the tokens away, revoke them if you can, and have the user sign in again.
@@ -66,7 +66,7 @@ pub enum Error {
         "poisoned: an earlier {0} error; reopen the store (sign-outs of an account, subject, \
          tenant or everybody still work when only the engine failed)"
     )]
-    Poisoned(Part),
+    Poisoned(Component),
 
     /// The session itself has ended, durably, but not the rest of its accounts: the engine, which
     /// knows the session's accounts, cannot be read. Sign the account out by its id or subject.
@@ -85,7 +85,7 @@ pub enum Error {
     /// No space is left, neither on the disk nor in the ledger's reserve. Nothing was changed. Free
     /// some and call again.
     #[error("no space left for the {0}; free some and try again")]
-    Full(Part),
+    Full(Component),
 
     /// Another process, or another handle of this one, has the store open.
     #[error(
@@ -122,7 +122,7 @@ pub enum Error {
     )]
     Damaged {
         /// Which part of the store.
-        part: Part,
+        part: Component,
         /// What was found.
         problem: &'static str,
     },
@@ -139,7 +139,7 @@ pub enum Error {
     )]
     UnsupportedFormat {
         /// Which part of the store.
-        part: Part,
+        part: Component,
         /// The version found.
         found: u8,
         /// The newest version that can be read.
@@ -174,7 +174,7 @@ impl Error {
         Self::InvalidInput { field, problem }
     }
 
-    pub(crate) fn damaged(part: Part, problem: &'static str) -> Self {
+    pub(crate) fn damaged(part: Component, problem: &'static str) -> Self {
         Self::Damaged { part, problem }
     }
 
@@ -187,7 +187,7 @@ impl Error {
 /// A part of the store, as errors name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Part {
+pub enum Component {
     /// The file of wrapped keys.
     Keyring,
     /// The append-only file of sign-outs.
@@ -196,7 +196,7 @@ pub enum Part {
     Engine,
 }
 
-impl Part {
+impl Component {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Keyring => "keyring",
@@ -206,7 +206,7 @@ impl Part {
     }
 }
 
-impl std::fmt::Display for Part {
+impl std::fmt::Display for Component {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())
     }

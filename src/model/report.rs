@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 /// What was deleted since the store was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Reclaimed {
+pub struct ReclaimReport {
     /// Accounts that were looked at because of a sign-out.
     pub accounts: u64,
     /// Rows that were deleted.
@@ -15,7 +15,7 @@ pub struct Reclaimed {
 /// What a sweep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Swept {
+pub struct SweepReport {
     /// Accounts that were looked at.
     pub accounts: u64,
     /// Rows of dead or outlived sign-ins that were deleted.
@@ -38,7 +38,7 @@ pub struct Swept {
     pub compacted: bool,
 }
 
-impl Swept {
+impl SweepReport {
     /// Adds a later slice of the same pass.
     pub(crate) fn add(&mut self, slice: Self) {
         let Self {
@@ -80,7 +80,7 @@ pub struct Stats {
     /// Sign-outs whose rows wait to be deleted.
     pub backlog: usize,
     /// What was deleted since open.
-    pub reclaimed: Reclaimed,
+    pub reclaimed: ReclaimReport,
     /// The engine's size in bytes on the disk; 0 if it failed.
     pub engine_bytes: u64,
     /// Whether the engine has failed, so that the store must be reopened.
@@ -99,7 +99,7 @@ pub struct Stats {
 /// What a backup holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct BackedUp {
+pub struct BackupReport {
     /// The accounts that are live.
     pub accounts: u64,
     /// Their rows, without index rows.
@@ -116,7 +116,7 @@ pub struct BackedUp {
 /// What a compaction did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Compacted {
+pub struct CompactionReport {
     /// The accounts that are live.
     pub accounts: u64,
     /// Their rows, without index rows.
@@ -158,7 +158,7 @@ pub struct CompactionEstimate {
 /// What a complete erasure did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Erased {
+pub struct ErasureReport {
     /// The accounts that are live, and sealed anew.
     pub accounts: u64,
     /// Their rows, without index rows.
@@ -173,7 +173,7 @@ pub struct Erased {
 /// What a store holds, and whether all of it opens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Verified {
+pub struct VerifyReport {
     /// Accounts with a live sign-in.
     pub accounts: u64,
     /// Their live sign-ins.
@@ -195,7 +195,7 @@ pub struct Verified {
     pub sign_outs: u64,
 }
 
-impl Verified {
+impl VerifyReport {
     /// Whether every row opens and none is missing.
     #[must_use]
     pub fn is_sound(&self) -> bool {

@@ -74,7 +74,7 @@ impl SignIn {
     ///
     /// It is a new sign-in nevertheless: only sign-outs that come after this call end it. For a
     /// sign-in that was made long ago and is imported from elsewhere, see
-    /// [`continued_from`](Self::continued_from).
+    /// [`imported_from`](Self::imported_from).
     pub fn signed_in_at(mut self, time: SystemTime) -> Self {
         self.time = Some(time);
         self
@@ -92,13 +92,13 @@ impl SignIn {
     /// another cache. If a sign-out that covers it has been recorded at this time or since, it is
     /// refused with [`Error::SignedOut`](crate::Error::SignedOut), so that importing the same cache
     /// twice does not bring back a user who has signed out.
-    pub fn continued_from(mut self, time: SystemTime) -> Self {
+    pub fn imported_from(mut self, time: SystemTime) -> Self {
         self.time = Some(time);
         self.is_continued = true;
         self
     }
 
-    /// As [`continued_from`](Self::continued_from), from an unknown time: any sign-out on record
+    /// As [`imported_from`](Self::imported_from), from an unknown time: any sign-out on record
     /// that covers it refuses it.
     #[cfg(feature = "msal")]
     pub(crate) fn continued(mut self) -> Self {
@@ -135,7 +135,7 @@ impl SignIn {
 /// What a [`put`](crate::LiveSignIn::put) did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Stored {
+pub struct PutOutcome {
     /// How many tokens were stored.
     pub stored: usize,
     /// The tokens, by their place in what was given, that were left out because their own tenant

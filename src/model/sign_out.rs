@@ -10,7 +10,7 @@ use crate::model::token::RefreshToken;
 /// Which sign-ins end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Scope {
+pub enum SignOutScope {
     /// Every sign-in of an account.
     Account(AccountId),
     /// The sign-ins of a session at the provider; the [`SessionPolicy`] says what else ends.
@@ -48,7 +48,7 @@ pub enum SessionPolicy {
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct SignOut {
-    pub(crate) scopes: Vec<Scope>,
+    pub(crate) scopes: Vec<SignOutScope>,
     /// The aliases whose accounts are looked up.
     pub(crate) aliases: Vec<Alias>,
     pub(crate) cutoff: Option<SystemTime>,
@@ -61,7 +61,7 @@ pub struct SignOut {
 
 impl SignOut {
     /// In any scope.
-    pub fn of(scope: Scope) -> Self {
+    pub fn of(scope: SignOutScope) -> Self {
         let (scopes, aliases) = (vec![scope], Vec::new());
         Self {
             scopes,
@@ -76,38 +76,42 @@ impl SignOut {
 
     /// Of an account, wherever it is signed in.
     pub fn account(account: &AccountId) -> Self {
-        Self::of(Scope::Account(account.clone()))
+        Self::of(SignOutScope::Account(account.clone()))
     }
 
     /// Of a session at the provider.
     pub fn session(session: &SessionId) -> Self {
-        Self::of(Scope::Session(session.clone()))
+        Self::of(SignOutScope::Session(session.clone()))
     }
 
     /// Of a subject at the provider.
     pub fn subject(subject: &Subject) -> Self {
-        Self::of(Scope::Subject(subject.clone()))
+        Self::of(SignOutScope::Subject(subject.clone()))
     }
 
     /// Of every account that has a sign-in of this alias: they are looked up, and recorded by their
     /// own names. An alias has no record itself: a login that is in progress is not covered, and if
     /// no account is found, nothing is recorded. The engine has to be readable.
     pub fn alias(alias: &Alias) -> Self {
-        Self { scopes: Vec::new(), aliases: vec![alias.clone()], ..Self::of(Scope::Everybody) }
+        Self {
+            scopes: Vec::new(),
+            aliases: vec![alias.clone()],
+            ..Self::of(SignOutScope::Everybody)
+        }
     }
 
     /// Of a tenant: all users that signed in to it, and the tokens of it that guests hold.
     pub fn tenant(tenant: &TenantId) -> Self {
-        Self::of(Scope::Tenant(tenant.clone()))
+        Self::of(SignOutScope::Tenant(tenant.clone()))
     }
 
     /// Of everybody.
     pub fn everybody() -> Self {
-        Self::of(Scope::Everybody)
+        Self::of(SignOutScope::Everybody)
     }
 
     /// And of this scope, at once: for signals that name a user by more than one name.
-    pub fn and(mut self, scope: Scope) -> Self {
+    pub fn and(mut self, scope: SignOutScope) -> Self {
         self.scopes.push(scope);
         self
     }
@@ -136,8 +140,8 @@ impl SignOut {
     }
 
     /// The kind of its scope, or of the first of several.
-    pub(crate) fn kind(&self) -> ScopeKind {
-        self.scopes.first().map_or(ScopeKind::Account, ScopeKind::of)
+    pub(crate) fn kind(&self) -> SignOutScopeKind {
+        self.scopes.first().map_or(SignOutScopeKind::Account, SignOutScopeKind::of)
     }
 
     /// With what the caller has looked up just before, so that it need not be read again.
@@ -151,7 +155,7 @@ impl SignOut {
         self.cutoff
     }
 
-    pub(crate) fn scopes(&self) -> impl Iterator<Item = &Scope> {
+    pub(crate) fn scopes(&self) -> impl Iterator<Item = &SignOutScope> {
         self.scopes.iter()
     }
 
@@ -213,7 +217,7 @@ pub struct LastSignOut {
     pub known_since: SystemTime,
     /// The kinds of names that could not be looked at: nothing is left of the sign-ins that had
     /// such names, or it cannot be read.
-    pub not_looked_at: Vec<ScopeKind>,
+    pub not_looked_at: Vec<SignOutScopeKind>,
 }
 
 /// A sign-out, as the ledger keeps it.
@@ -225,15 +229,15 @@ pub struct Recorded {
     /// When it was asked for.
     pub at: SystemTime,
     /// What it was the sign-out of.
-    pub kind: ScopeKind,
+    pub kind: SignOutScopeKind,
     /// Only sign-ins made by this time ended; `None` if all did.
     pub signed_in_before: Option<SystemTime>,
 }
 
-/// The kinds of [`Scope`].
+/// The kinds of [`SignOutScope`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
-pub enum ScopeKind {
+pub enum SignOutScopeKind {
     /// Everybody.
     Everybody,
     /// A tenant.
@@ -246,16 +250,16 @@ pub enum ScopeKind {
     Subject,
 }
 
-impl ScopeKind {
+impl SignOutScopeKind {
     /// The kind of a scope.
     #[must_use]
-    pub fn of(scope: &Scope) -> Self {
+    pub fn of(scope: &SignOutScope) -> Self {
         match scope {
-            Scope::Everybody => Self::Everybody,
-            Scope::Tenant(_) => Self::Tenant,
-            Scope::Account(_) => Self::Account,
-            Scope::Session(_) => Self::Session,
-            Scope::Subject(_) => Self::Subject,
+            SignOutScope::Everybody => Self::Everybody,
+            SignOutScope::Tenant(_) => Self::Tenant,
+            SignOutScope::Account(_) => Self::Account,
+            SignOutScope::Session(_) => Self::Session,
+            SignOutScope::Subject(_) => Self::Subject,
         }
     }
 
@@ -282,7 +286,7 @@ impl ScopeKind {
     }
 }
 
-impl std::fmt::Display for ScopeKind {
+impl std::fmt::Display for SignOutScopeKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(self.as_str())
     }

@@ -93,7 +93,7 @@ pub struct MsalCache {
 ///   most [`MAX_ALIASES`](crate::MAX_ALIASES).
 /// - **Signed in at**: the earliest of the ID tokens' `auth_time` (or else `iat`), the access
 ///   tokens' `cached_at` and the refresh tokens' `last_modification_time`. The sign-ins are made by
-///   [`SignIn::continued_from`]: one that the store has seen signed out since, or holds for too
+///   [`SignIn::imported_from`]: one that the store has seen signed out since, or holds for too
 ///   old, is refused. (If the cache has no time at all, one that was ever signed out.)
 #[derive(Clone)]
 #[non_exhaustive]

@@ -267,7 +267,7 @@ impl Person {
             let sign_in = subject.into_iter().fold(sign_in, SignIn::subject);
             let sign_in = session.into_iter().fold(sign_in, SignIn::session);
             match at {
-                Some(at) => sign_in.continued_from(at),
+                Some(at) => sign_in.imported_from(at),
                 None => sign_in.continued(),
             }
         };

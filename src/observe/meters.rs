@@ -8,9 +8,9 @@ use metrics::{counter, gauge, histogram};
 use super::{AcquireOutcome, Found, Read, Refresh};
 #[cfg(feature = "logout")]
 use super::{Callback, Channel};
-use crate::model::error::Part;
-use crate::model::report::{Stats, Swept};
-use crate::model::sign_out::ScopeKind;
+use crate::model::error::Component;
+use crate::model::report::{Stats, SweepReport};
+use crate::model::sign_out::SignOutScopeKind;
 
 /// A stop watch.
 pub(crate) struct Watch(Instant);
@@ -122,7 +122,7 @@ pub(super) fn put(outcome: &'static str, tokens: usize, watch: Watch) {
     histogram!("oubliette_put_duration_seconds").record(watch.elapsed());
 }
 
-pub(super) fn signed_out(scope: ScopeKind, outcome: &'static str, watch: Watch) {
+pub(super) fn signed_out(scope: SignOutScopeKind, outcome: &'static str, watch: Watch) {
     counter!("oubliette_sign_outs_total", "scope" => scope.as_str(), "outcome" => outcome)
         .increment(1);
     histogram!("oubliette_sign_out_duration_seconds", "scope" => scope.as_str())
@@ -147,7 +147,7 @@ pub(super) fn synced(sign_outs: usize, watch: Watch, bytes: u64, reserve: u64) {
     gauge!("oubliette_ledger_reserve").set(gauge_of(reserve));
 }
 
-pub(super) fn poisoned(part: Part) {
+pub(super) fn poisoned(part: Component) {
     counter!("oubliette_poisonings_total", "part" => part.as_str()).increment(1);
     gauge!("oubliette_poisoned", "part" => part.as_str()).set(1.0);
 }
@@ -157,7 +157,7 @@ pub(super) fn clock_held(ahead_by: Option<Duration>) {
 }
 
 pub(super) fn opened() {
-    for part in [Part::Engine, Part::Ledger] {
+    for part in [Component::Engine, Component::Ledger] {
         gauge!("oubliette_poisoned", "part" => part.as_str()).set(0.0);
     }
     gauge!("oubliette_backlog").set(0.0);
@@ -171,7 +171,7 @@ pub(super) fn reclaimed(rows: u64) {
     counter!("oubliette_reclaimed_rows_total").increment(rows);
 }
 
-pub(super) fn swept(swept: &Swept) {
+pub(super) fn swept(swept: &SweepReport) {
     counter!("oubliette_swept_accounts_total").increment(swept.accounts);
     counter!("oubliette_swept_total", "kind" => "dead_rows").increment(swept.dead_rows);
     counter!("oubliette_swept_total", "kind" => "expired_tokens").increment(swept.expired_tokens);

@@ -29,10 +29,10 @@ pub(crate) use spans::Parent;
 
 use std::time::Duration;
 
-use crate::model::error::{Error, Part, Result};
-use crate::model::report::{CompactionEstimate, Opened, Stats, Swept};
-use crate::model::sign_in::Stored;
-use crate::model::sign_out::{Receipt, ScopeKind};
+use crate::model::error::{Component, Error, Result};
+use crate::model::report::{CompactionEstimate, Opened, Stats, SweepReport};
+use crate::model::sign_in::PutOutcome;
+use crate::model::sign_out::{Receipt, SignOutScopeKind};
 use meters::Watch;
 use spans::{Span, alert, note, span};
 
@@ -85,7 +85,7 @@ fn was_read<T>(span: &Span, kind: Read, result: &Result<Option<T>>) {
     meters::read(kind, found);
 }
 
-pub(crate) fn sign_in<T>(run: impl FnOnce() -> Result<(T, Stored)>) -> Result<(T, Stored)> {
+pub(crate) fn sign_in<T>(run: impl FnOnce() -> Result<(T, PutOutcome)>) -> Result<(T, PutOutcome)> {
     let (span, watch) = (span!("sign_in"), Watch::start());
     let result = run();
     let tokens = result.as_ref().map_or(0, |(_, stored)| stored.stored);
@@ -93,7 +93,7 @@ pub(crate) fn sign_in<T>(run: impl FnOnce() -> Result<(T, Stored)>) -> Result<(T
     result
 }
 
-pub(crate) fn put(run: impl FnOnce() -> Result<Stored>) -> Result<Stored> {
+pub(crate) fn put(run: impl FnOnce() -> Result<PutOutcome>) -> Result<PutOutcome> {
     let (span, watch) = (span!("put"), Watch::start());
     let result = run();
     let tokens = result.as_ref().map_or(0, |stored| stored.stored);
@@ -101,7 +101,10 @@ pub(crate) fn put(run: impl FnOnce() -> Result<Stored>) -> Result<Stored> {
     result
 }
 
-pub(crate) fn sign_out(scope: ScopeKind, run: impl FnOnce() -> Result<Receipt>) -> Result<Receipt> {
+pub(crate) fn sign_out(
+    scope: SignOutScopeKind,
+    run: impl FnOnce() -> Result<Receipt>,
+) -> Result<Receipt> {
     let (span, watch) = (span!("sign_out", scope = scope.as_str()), Watch::start());
     let result = run();
     meters::signed_out(scope, outcome(&span, "sign_out", &result), watch);
@@ -141,7 +144,7 @@ pub(crate) fn watch() -> Watch {
 }
 
 /// A part of the store has failed, and refuses all further work.
-pub(crate) fn poisoned(part: Part) {
+pub(crate) fn poisoned(part: Component) {
     alert!("the store is poisoned: close it and open it again", part = part.as_str());
     meters::poisoned(part);
 }
@@ -183,7 +186,7 @@ pub(crate) fn reclaimed(rows: u64) {
     meters::reclaimed(rows);
 }
 
-pub(crate) fn swept(swept: &Swept) {
+pub(crate) fn swept(swept: &SweepReport) {
     if swept.tampered > 0 {
         alert!("the sweep met rows that do not open", rows = swept.tampered);
     }

@@ -2,7 +2,7 @@
 
 use crate::clock::trust::Known;
 use crate::crypto::{NONCE_BYTES, open_in_place, seal_in_place};
-use crate::model::error::{Error, Part, Result};
+use crate::model::error::{Component, Error, Result};
 use crate::model::position::Position;
 use crate::model::random_id::Generation;
 use crate::model::time::Millis;
@@ -27,7 +27,7 @@ impl Rows {
     }
 
     pub(crate) fn open_checkpoint(&self, key: &[u8], value: &[u8]) -> Result<Position> {
-        let damaged = || Error::damaged(Part::Engine, "its checkpoint is not of this ledger");
+        let damaged = || Error::damaged(Component::Engine, "its checkpoint is not of this ledger");
         let (front, sealed) = value.split_first_chunk::<2>().ok_or_else(damaged)?;
         if *front != [FORMAT, b'C'] {
             return Err(damaged());

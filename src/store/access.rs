@@ -1,7 +1,7 @@
 //! The gate that every verb goes through, and the verb's way to the engine behind it.
 
 use crate::engine::{Durability, Engine, EngineError, Row};
-use crate::model::error::{Error, Part, Result};
+use crate::model::error::{Component, Error, Result};
 use crate::model::position::Position;
 use crate::model::tag::AccountTag;
 #[cfg(feature = "tokio")]
@@ -29,7 +29,7 @@ impl Core {
     pub(crate) fn enter(&self) -> Result<Open<'_>> {
         let open = self.enter_ledger()?;
         if self.engine_failed.load(Ordering::Acquire) {
-            return Err(Error::Poisoned(Part::Engine));
+            return Err(Error::Poisoned(Component::Engine));
         }
         Ok(open)
     }
@@ -65,7 +65,7 @@ impl Core {
         let mut open = self.checked(gate)?;
         open.may_wait = false;
         if self.is_engine_failed() {
-            return Err(Error::Poisoned(Part::Engine));
+            return Err(Error::Poisoned(Component::Engine));
         }
         let is_busy = open.gate.working().is_some_and(|working| working.engine.is_busy());
         Ok((!is_busy).then_some(open))
@@ -82,7 +82,7 @@ impl Core {
         }
         let gate = Gate::Alone(self.working.write().unwrap_or_else(PoisonError::into_inner));
         let open = self.checked(gate)?;
-        if self.is_engine_failed() { Err(Error::Poisoned(Part::Engine)) } else { Ok(open) }
+        if self.is_engine_failed() { Err(Error::Poisoned(Component::Engine)) } else { Ok(open) }
     }
 
     fn checked<'a>(&'a self, gate: Gate<'a>) -> Result<Open<'a>> {
@@ -90,7 +90,7 @@ impl Core {
             return Err(Error::Closed);
         }
         if self.ledger.is_failed() {
-            return Err(Error::Poisoned(Part::Ledger));
+            return Err(Error::Poisoned(Component::Ledger));
         }
         Ok(Open { core: self, gate, may_wait: true, gave_up: Cell::new(false) })
     }
@@ -102,17 +102,17 @@ impl Open<'_> {
         call: impl FnOnce(&dyn Engine) -> Result<T, EngineError>,
     ) -> Result<T> {
         if self.core.is_engine_failed() {
-            return Err(Error::Poisoned(Part::Engine));
+            return Err(Error::Poisoned(Component::Engine));
         }
         let engine = &*self.gate.working().ok_or(Error::Closed)?.engine;
         call(engine).map_err(|error| {
             self.core.fail_engine();
             match error {
-                EngineError::Full => Error::Full(Part::Engine),
+                EngineError::Full => Error::Full(Component::Engine),
                 EngineError::Io(source) => {
                     Error::Io { action: "use the engine; the store is poisoned, reopen it", source }
                 }
-                EngineError::Panicked => Error::Poisoned(Part::Engine),
+                EngineError::Panicked => Error::Poisoned(Component::Engine),
             }
         })
     }

@@ -5,7 +5,7 @@ use crate::clock::lasting::Skew;
 use crate::crypto::Tagger;
 use crate::engine::{Durability, Engine, GivenUp};
 use crate::ledger::Ledger;
-use crate::model::error::Part;
+use crate::model::error::Component;
 use crate::model::position::Position;
 use crate::model::sign_out::SessionPolicy;
 use crate::model::tag::AccountTag;
@@ -148,7 +148,7 @@ impl Core {
     /// After a failure that leaves open what is on the disk: nothing but reopening finds out.
     pub(crate) fn fail_engine(&self) {
         if !self.engine_failed.swap(true, Ordering::AcqRel) {
-            observe::poisoned(Part::Engine);
+            observe::poisoned(Component::Engine);
         }
     }
 

@@ -6,7 +6,7 @@
 //! [switches](compact). Rotation only writes the keyring.
 
 use crate::ledger::Ledger;
-use crate::model::error::{Error, Part, Result};
+use crate::model::error::{Component, Error, Result};
 use crate::model::random_id::LedgerId;
 use crate::platform::disk::Disk;
 use crate::rows::store_rows::Fresh;
@@ -52,7 +52,7 @@ impl Premises {
     pub(crate) fn need(&self, bytes: u64) -> Result<()> {
         let wanted = bytes.saturating_add(SPARE_BYTES);
         if self.place.available().is_some_and(|free| free < wanted) {
-            Err(Error::Full(Part::Engine))
+            Err(Error::Full(Component::Engine))
         } else {
             Ok(())
         }
@@ -120,7 +120,7 @@ impl Unfinished {
                 unfinished.ledgers.push(name.into());
             } else {
                 return Err(Error::damaged(
-                    Part::Engine,
+                    Component::Engine,
                     "the mark of an unfinished move is not as it was written",
                 ));
             }

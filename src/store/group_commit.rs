@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 
 use crate::engine::{Batch, Commit};
-use crate::model::error::{Error, Part, Result};
+use crate::model::error::{Component, Error, Result};
 use crate::model::position::Position;
 use crate::model::tag::AccountTag;
 use crate::platform::sync::{Arc, Condvar, Mutex, PoisonError, lock};
@@ -106,7 +106,7 @@ impl Commits {
         let leading = Leading { commits: self, group };
         let wanted = leading.group.iter().filter_map(|member| member.take()).collect();
         leading.end(write(wanted, checkpoint))?;
-        me.wait().unwrap_or(Err(Error::Poisoned(Part::Engine)))
+        me.wait().unwrap_or(Err(Error::Poisoned(Component::Engine)))
     }
 }
 
@@ -190,7 +190,9 @@ impl Leading<'_> {
 
 impl Drop for Leading<'_> {
     fn drop(&mut self) {
-        self.group.drain(..).for_each(|member| member.done(Err(Error::Poisoned(Part::Engine))));
+        self.group
+            .drain(..)
+            .for_each(|member| member.done(Err(Error::Poisoned(Component::Engine))));
         let mut queue = lock(&self.commits.queue);
         match queue.waiting.front() {
             Some(next) => next.lead(),
@@ -204,7 +206,7 @@ fn again(error: &Error) -> Error {
     match error {
         Error::Full(part) => Error::Full(*part),
         Error::Io { action, source } => Error::Io { action, source: source.kind().into() },
-        _ => Error::Poisoned(Part::Engine),
+        _ => Error::Poisoned(Component::Engine),
     }
 }
 
@@ -288,9 +290,9 @@ mod tests {
     fn a_group_that_fails_fails_for_everybody() {
         let commits = Commits::new(Position::new(7));
         let done = behind_one(&commits, 3, |number| {
-            commits.commit(wanted(number as u8, 1), |_, _| Err(Error::Full(Part::Engine)))
+            commits.commit(wanted(number as u8, 1), |_, _| Err(Error::Full(Component::Engine)))
         });
-        assert!(done.into_iter().all(|done| matches!(done, Err(Error::Full(Part::Engine)))));
+        assert!(done.into_iter().all(|done| matches!(done, Err(Error::Full(Component::Engine)))));
         let done = commits.commit(wanted(9, 1), |group, checkpoint| all_held(&group, checkpoint));
         assert_eq!(done.unwrap(), Commit::Done);
         assert_eq!(lock(&commits.queue).checkpoint, Position::new(7));

@@ -2,7 +2,7 @@
 
 use crate::engine::{Batch, Durability, Row};
 use crate::model::error::{Error, Result};
-use crate::model::sign_in::Stored;
+use crate::model::sign_in::PutOutcome;
 use crate::model::tag::{Slot, TenantTag};
 use crate::model::token::{RefreshToken, Token, Tokens};
 use crate::observe;
@@ -19,7 +19,7 @@ impl LiveSignIn {
     ///
     /// `Ok` means that they are readable, and survive what the store's durability says: by default
     /// a power loss if there is a refresh token among them, else the death of the process. A token
-    /// whose own tenant was signed out is left out and [reported](Stored::refused).
+    /// whose own tenant was signed out is left out and [reported](PutOutcome::refused).
     ///
     /// # Errors
     /// [`Error::SignedOut`] if the sign-in has ended: nothing can be read of what was to be stored.
@@ -42,7 +42,7 @@ impl LiveSignIn {
     /// assert!(matches!(live.put(RefreshToken::new(client, "rt-2")), Err(Error::SignedOut)));
     /// # Ok::<(), Error>(())
     /// ```
-    pub fn put(&self, tokens: impl Into<Tokens>) -> Result<Stored> {
+    pub fn put(&self, tokens: impl Into<Tokens>) -> Result<PutOutcome> {
         let tokens = tokens.into();
         observe::put(|| Ok(self.store(&tokens.0, None, &[])?.0))
     }
@@ -56,7 +56,7 @@ impl LiveSignIn {
         tokens: &[Token],
         redeemed: Option<&RefreshToken>,
         forget: &[Place],
-    ) -> Result<(Stored, Vec<usize>)> {
+    ) -> Result<(PutOutcome, Vec<usize>)> {
         let mut left_out = Vec::new();
         let stored = observe::put(|| {
             let (stored, left) = self.store(tokens, redeemed, forget)?;
@@ -71,7 +71,7 @@ impl LiveSignIn {
         tokens: &[Token],
         redeemed: Option<&RefreshToken>,
         forget: &[Place],
-    ) -> Result<(Stored, Vec<usize>)> {
+    ) -> Result<(PutOutcome, Vec<usize>)> {
         tokens.iter().try_for_each(Token::check)?;
         let (core, me) = (self.core(), &*self.0);
         let open = core.enter()?;
@@ -142,7 +142,7 @@ impl LiveSignIn {
         let (core, me) = (open.core, &*self.0);
         let mut sealed = Sealed {
             writes: BTreeMap::new(),
-            stored: Stored { stored: 0, refused: Vec::new() },
+            stored: PutOutcome { stored: 0, refused: Vec::new() },
             left_out: Vec::new(),
             durability: Durability::ProcessCrash,
         };
@@ -229,7 +229,7 @@ type Place = (TenantTag, Slot);
 struct Sealed {
     /// By place: of two tokens for one place the later counts.
     writes: BTreeMap<Place, Vec<Row>>,
-    stored: Stored,
+    stored: PutOutcome,
     /// The numbers of those that were left out for a newer one.
     left_out: Vec<usize>,
     /// What the commit has to survive.

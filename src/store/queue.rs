@@ -1,8 +1,8 @@
 //! The backlog of sign-outs whose rows are still to be reclaimed. The reclaimer pauses in between
 //! while no caller waits for it, so that readers do not notice it.
 
-use crate::model::error::{Error, Part, Result};
-use crate::model::report::Reclaimed;
+use crate::model::error::{Component, Error, Result};
+use crate::model::report::ReclaimReport;
 use crate::model::tag::{AccountTag, TaggedScope};
 use crate::observe;
 use crate::platform::sync::{Condvar, Mutex, MutexGuard, PoisonError, lock};
@@ -30,8 +30,8 @@ struct Queue {
     waiters: usize,
     closing: Option<Closing>,
     /// Why the reclaimer ended before its work was done.
-    dead: Option<Part>,
-    done: Reclaimed,
+    dead: Option<Component>,
+    done: ReclaimReport,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl Backlog {
         queue.waiting.len() + usize::from(queue.working)
     }
 
-    pub(crate) fn done(&self) -> Reclaimed {
+    pub(crate) fn done(&self) -> ReclaimReport {
         lock(&self.queue).done
     }
 
@@ -85,7 +85,7 @@ impl Backlog {
     ///
     /// # Errors
     /// `Poisoned` if the reclaimer had to give up.
-    pub(crate) fn wait(&self) -> Result<Reclaimed> {
+    pub(crate) fn wait(&self) -> Result<ReclaimReport> {
         let mut queue = lock(&self.queue);
         queue.waiters += 1;
         self.changed.notify_all();
@@ -144,7 +144,7 @@ impl Backlog {
     pub(crate) fn ended(&self) {
         let mut queue = lock(&self.queue);
         if queue.working || !queue.waiting.is_empty() {
-            queue.dead = Some(Part::Engine);
+            queue.dead = Some(Component::Engine);
         }
         queue.working = false;
         queue.waiting.clear();
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_caller_that_waits_ends_the_pause() {
-        pauses_until(|backlog| assert_eq!(backlog.wait().unwrap(), Reclaimed::default()));
+        pauses_until(|backlog| assert_eq!(backlog.wait().unwrap(), ReclaimReport::default()));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::model::error::{Error, Result};
 use crate::model::id::AccountId;
 use crate::model::position::Position;
 use crate::model::random_id::{Generation, SignInId};
-use crate::model::sign_in::{AsOf, MAX_ALIASES, SignIn, Stored};
+use crate::model::sign_in::{AsOf, MAX_ALIASES, PutOutcome, SignIn};
 use crate::model::tag::{AccountTag, Slot, TenantTag};
 use crate::model::time::{Millis, from_millis, millis, to_millis};
 use crate::model::token::Token;
@@ -34,7 +34,7 @@ pub(crate) fn sign_in(
     owner: &Arc<Owner>,
     request: SignIn,
     tokens: &[Token],
-) -> Result<(LiveSignIn, Stored)> {
+) -> Result<(LiveSignIn, PutOutcome)> {
     let core = owner.core();
     tokens.iter().try_for_each(Token::check)?;
     let open = core.enter()?;
@@ -168,9 +168,9 @@ fn put_first(
     header: &Header,
     tokens: &[Token],
     batch: &mut Batch,
-) -> Result<Stored> {
+) -> Result<PutOutcome> {
     let core = open.core;
-    let mut stored = Stored { stored: 0, refused: Vec::new() };
+    let mut stored = PutOutcome { stored: 0, refused: Vec::new() };
     // By place: of two tokens for one place the later counts, and leaves no parts of the other
     // behind.
     let mut writes: BTreeMap<(TenantTag, Slot), Vec<Row>> = BTreeMap::new();

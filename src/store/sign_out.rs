@@ -13,10 +13,10 @@ pub(crate) use self::last::{last_sign_out, names_of};
 pub(crate) use self::outlook::{Outlook, outlook};
 use crate::crypto::Tagger;
 use crate::ledger::MAX_CALL;
-use crate::model::error::{Error, Part, Result};
+use crate::model::error::{Component, Error, Result};
 use crate::model::id::Alias;
 use crate::model::seen::Seen;
-use crate::model::sign_out::{Receipt, Scope, SessionPolicy, SignOut};
+use crate::model::sign_out::{Receipt, SessionPolicy, SignOut, SignOutScope};
 use crate::model::tag::{AccountTag, TaggedScope};
 use crate::model::time::{Millis, from_millis, to_millis};
 use crate::model::token::{RefreshToken, Token};
@@ -28,7 +28,9 @@ use crate::store::core::Core;
 
 pub(crate) fn sign_out(core: &Core, request: SignOut) -> Result<Receipt> {
     if request.take
-        && request.scopes().any(|scope| matches!(scope, Scope::Tenant(_) | Scope::Everybody))
+        && request
+            .scopes()
+            .any(|scope| matches!(scope, SignOutScope::Tenant(_) | SignOutScope::Everybody))
     {
         return Err(Error::invalid(
             "scope",
@@ -171,7 +173,7 @@ impl Done {
 /// The other tags of the accounts that are named.
 fn other_tags(core: &Core, request: &SignOut) -> impl Iterator<Item = AccountTag> {
     request.scopes().filter_map(|scope| match scope {
-        Scope::Account(id) => core.other_tag(id, &core.tagger.account(id)),
+        SignOutScope::Account(id) => core.other_tag(id, &core.tagger.account(id)),
         _ => None,
     })
 }
@@ -188,13 +190,13 @@ fn with_other_tags(
 }
 
 /// The scope by its keyed hash.
-pub(crate) fn rule_scope(tagger: &Tagger, scope: &Scope) -> TaggedScope {
+pub(crate) fn rule_scope(tagger: &Tagger, scope: &SignOutScope) -> TaggedScope {
     match scope {
-        Scope::Account(id) => TaggedScope::Account(tagger.account(id)),
-        Scope::Session(id) => TaggedScope::Session(tagger.session(id)),
-        Scope::Subject(id) => TaggedScope::Subject(tagger.subject(id)),
-        Scope::Tenant(id) => TaggedScope::Tenant(tagger.tenant(id)),
-        Scope::Everybody => TaggedScope::Everybody,
+        SignOutScope::Account(id) => TaggedScope::Account(tagger.account(id)),
+        SignOutScope::Session(id) => TaggedScope::Session(tagger.session(id)),
+        SignOutScope::Subject(id) => TaggedScope::Subject(tagger.subject(id)),
+        SignOutScope::Tenant(id) => TaggedScope::Tenant(tagger.tenant(id)),
+        SignOutScope::Everybody => TaggedScope::Everybody,
     }
 }
 
@@ -202,7 +204,7 @@ pub(crate) fn rule_scope(tagger: &Tagger, scope: &Scope) -> TaggedScope {
 fn accounts_of_aliases(open: &Open<'_>, aliases: &[Alias]) -> Result<Vec<AccountTag>> {
     let mut all = Vec::new();
     if !aliases.is_empty() && open.core.is_engine_failed() {
-        return Err(Error::Poisoned(Part::Engine));
+        return Err(Error::Poisoned(Component::Engine));
     }
     for alias in aliases {
         for account in accounts_by(open, IndexEntry::Alias(open.core.tagger.alias(alias)))? {
@@ -237,7 +239,7 @@ fn accounts_in_any(
 /// is still listed: when in doubt, forget.
 fn accounts_in(open: &Open<'_>, scope: TaggedScope, seen: &Seen) -> Result<Vec<AccountTag>> {
     if open.core.is_engine_failed() {
-        return Err(Error::Poisoned(Part::Engine));
+        return Err(Error::Poisoned(Component::Engine));
     }
     if let TaggedScope::Account(account) = scope {
         return Ok(vec![account]);

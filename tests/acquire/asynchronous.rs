@@ -118,10 +118,10 @@ fn cancel<T, V, D>(
 #[test]
 fn a_sign_out_that_has_begun_comes_to_its_end() {
     for scope in [
-        Scope::Account(account(1)),
-        Scope::Session(session(1)),
-        Scope::Tenant(tenant(1)),
-        Scope::Everybody,
+        SignOutScope::Account(account(1)),
+        SignOutScope::Session(session(1)),
+        SignOutScope::Tenant(tenant(1)),
+        SignOutScope::Everybody,
     ] {
         let request = SignOut::of(scope);
         cancel(
@@ -565,7 +565,7 @@ fn every_verb_says_what_its_blocking_one_says() {
         assert_eq!(store.backup(folder.path().join("backup")).await.unwrap().accounts, 1);
         assert_eq!(store.compact().await.unwrap().accounts, 1);
         store.rotate_key(key()).await.unwrap();
-        let scope = Scope::Account(account(1));
+        let scope = SignOutScope::Account(account(1));
         let receipt = store.sign_out(SignOut::of(scope.clone())).await.unwrap();
         assert_eq!(
             store.last_sign_out(&scope).await.unwrap().record.unwrap().position,

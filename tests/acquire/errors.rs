@@ -246,7 +246,7 @@ fn when_the_engine_fails_nobody_gets_the_token() {
     assert_eq!(world.orphans.take().len(), 2);
     let acquired = world.acquire(query("mail"));
     assert!(
-        matches!(acquired, Err(AcquireError::Store(error)) if matches!(*error, Error::Poisoned(Part::Engine)))
+        matches!(acquired, Err(AcquireError::Store(error)) if matches!(*error, Error::Poisoned(Component::Engine)))
     );
 }
 

@@ -117,7 +117,7 @@ fn ledger_damage_is_reported_at_every_open_not_only_the_first() {
     let checkpoint = machine.rows().remove(b"C".as_slice()).unwrap();
     machine.set_rows(rows.into_iter().chain([(b"C".to_vec(), checkpoint)]).collect());
     for _ in 0..3 {
-        assert!(matches!(try_open(&machine), Err(Error::Damaged { part: Part::Ledger, .. })));
+        assert!(matches!(try_open(&machine), Err(Error::Damaged { part: Component::Ledger, .. })));
     }
 }
 
@@ -159,7 +159,7 @@ fn a_backup_from_before_everyone_was_forgotten_brings_nobody_back() {
     let mut rows = machine.rows();
     rows.insert(b"C".to_vec(), vec![1; 38]);
     machine.set_rows(rows);
-    assert!(matches!(try_open(&machine), Err(Error::Damaged { part: Part::Engine, .. })));
+    assert!(matches!(try_open(&machine), Err(Error::Damaged { part: Component::Engine, .. })));
     let store = machine.builder().on_damage(OnDamage::ForgetEveryone).open().unwrap();
     store.sign_out(SignOut::account(&account(1))).unwrap();
     store.close().unwrap();
@@ -167,7 +167,7 @@ fn a_backup_from_before_everyone_was_forgotten_brings_nobody_back() {
     let mut files = machine.files();
     files.insert("keyring".into(), backup["keyring"].clone());
     machine.set_files(files);
-    assert!(matches!(try_open(&machine), Err(Error::Damaged { part: Part::Ledger, .. })));
+    assert!(matches!(try_open(&machine), Err(Error::Damaged { part: Component::Ledger, .. })));
 }
 
 #[test]
@@ -391,7 +391,7 @@ fn importing_the_same_cache_again_revives_nobody() {
     let (machine, clock) = (Machine::new(), ManualClock::new(now()));
     let store = machine.builder().clock(clock.clone()).open().unwrap();
     let import = |number: u32| {
-        SignIn::new(account(number), tenant(1)).continued_from(now() - Duration::from_secs(60))
+        SignIn::new(account(number), tenant(1)).imported_from(now() - Duration::from_secs(60))
     };
     for number in [1, 2] {
         store.sign_in(import(number)).unwrap().put(refresh("rt")).unwrap();
@@ -424,7 +424,7 @@ fn importing_the_same_cache_again_revives_nobody() {
     drop(store);
     let store = machine.builder().clock(clock.clone()).open().unwrap();
     assert!(matches!(store.sign_in(import(2)), Err(Error::SignedOut)));
-    let last = store.last_sign_out(&Scope::Everybody).unwrap();
+    let last = store.last_sign_out(&SignOutScope::Everybody).unwrap();
     assert_eq!(
         (last.record, last.exact),
         (None, None),
@@ -464,7 +464,7 @@ fn importing_again_revives_no_token_of_a_guests_tenant_either() {
     let store = open(&Machine::new());
     let import = || {
         let live =
-            store.sign_in(sign_in(1).continued_from(now() - Duration::from_secs(60))).unwrap();
+            store.sign_in(sign_in(1).imported_from(now() - Duration::from_secs(60))).unwrap();
         let guest = AccessToken { tenant: Some(tenant(2)), ..access("a", "guest") };
         (live.put([access("a", "home").into(), guest.into()]).unwrap().refused, live)
     };
@@ -506,7 +506,7 @@ fn an_import_is_refused_though_the_clock_went_back_between_two_sign_outs() {
         store.sign_out(SignOut::account(&account(1))).unwrap();
         store.close().unwrap();
     }
-    assert!(matches!(open(900).sign_in(sign_in(1).continued_from(at(890))), Err(Error::SignedOut)));
+    assert!(matches!(open(900).sign_in(sign_in(1).imported_from(at(890))), Err(Error::SignedOut)));
 }
 
 #[test]

@@ -173,7 +173,7 @@ fn a_ledger_that_is_older_than_the_backup_is_refused() {
     let before = contents(&pair.home.path());
     for ledger in ["older-ledger", "no-ledger"] {
         assert!(
-            matches!(restore(ledger), Err(Error::Damaged { part: Part::Ledger, .. })),
+            matches!(restore(ledger), Err(Error::Damaged { part: Component::Ledger, .. })),
             "{ledger}"
         );
         let mut after = contents(&pair.home.path());
@@ -184,7 +184,7 @@ fn a_ledger_that_is_older_than_the_backup_is_refused() {
     pair.lose_data();
     for ledger in ["older-ledger", "no-ledger"] {
         assert!(
-            matches!(restore(ledger), Err(Error::Damaged { part: Part::Ledger, .. })),
+            matches!(restore(ledger), Err(Error::Damaged { part: Component::Ledger, .. })),
             "{ledger}"
         );
     }
@@ -278,7 +278,10 @@ fn a_backup_from_before_an_erasure_or_a_forgetting_cannot_come_back() {
         assert_eq!(signed_in(&pair.open(), 0..3), left);
         pair.lose_data();
         let result = pair.builder().restore(pair.home.beside("backup"));
-        assert!(matches!(result, Err(Error::Damaged { part: Part::Ledger, .. })), "{result:?}");
+        assert!(
+            matches!(result, Err(Error::Damaged { part: Component::Ledger, .. })),
+            "{result:?}"
+        );
     }
 }
 
@@ -310,7 +313,7 @@ fn an_interrupted_restore_is_called_again() {
         if lost {
             assert!(matches!(
                 pair.builder().open(),
-                Err(Error::Damaged { part: Part::Keyring, .. })
+                Err(Error::Damaged { part: Component::Keyring, .. })
             ));
         }
         let store = pair.builder().restore(&backup).unwrap();
@@ -321,7 +324,7 @@ fn an_interrupted_restore_is_called_again() {
     }
     // Copied, and the keyring not yet in place.
     fs::remove_file(pair.home.path().join("keyring")).unwrap();
-    assert!(matches!(pair.builder().open(), Err(Error::Damaged { part: Part::Keyring, .. })));
+    assert!(matches!(pair.builder().open(), Err(Error::Damaged { part: Component::Keyring, .. })));
     assert_eq!(signed_in(&pair.builder().restore(&backup).unwrap(), 0..3), [0, 1, 2]);
 }
 
@@ -404,7 +407,7 @@ fn a_copy_taken_during_an_erasure_does_not_harm_the_store() {
         "of the store that has both ledgers' locks"
     );
     store.close().unwrap();
-    assert!(matches!(open_copy(), Err(Error::Damaged { part: Part::Ledger, .. })));
+    assert!(matches!(open_copy(), Err(Error::Damaged { part: Component::Ledger, .. })));
     assert_eq!(ledger_of(), [new]);
     let store = pair.open();
     // A copy from after the erasure names a ledger that is in use.
@@ -451,6 +454,6 @@ fn verifying_a_closed_store_changes_nothing_and_makes_none() {
     fs::write(&ledger, bytes).unwrap();
     assert!(matches!(
         pair.builder().on_damage(OnDamage::ForgetEveryone).verify(),
-        Err(Error::Damaged { part: Part::Ledger, .. })
+        Err(Error::Damaged { part: Component::Ledger, .. })
     ));
 }

@@ -59,7 +59,7 @@ impl ClockFixture {
         self.live().access_token(&query(scope)).unwrap().is_some()
     }
 
-    fn sweep(&self) -> Swept {
+    fn sweep(&self) -> SweepReport {
         let swept = self.store.sweep(1000).unwrap();
         assert!(swept.finished);
         swept
@@ -240,7 +240,7 @@ fn a_sweep_by_a_clock_that_is_ahead_deletes_nobody() {
     assert!(
         world.store.account(&account(2)).unwrap()[0].refresh_token(&client()).unwrap().is_some()
     );
-    assert!(world.store.last_sign_out(&Scope::Account(account(3))).unwrap().exact.is_some());
+    assert!(world.store.last_sign_out(&SignOutScope::Account(account(3))).unwrap().exact.is_some());
 }
 
 /// Time that has really gone by needs nobody's word, in a process that was there all along.

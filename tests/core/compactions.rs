@@ -17,7 +17,7 @@ fn open(path: &Path) -> TokenStore {
         .unwrap()
 }
 
-fn sweep(store: &TokenStore) -> Swept {
+fn sweep(store: &TokenStore) -> SweepReport {
     loop {
         let swept = store.sweep(usize::MAX).unwrap();
         if swept.finished {

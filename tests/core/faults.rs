@@ -28,7 +28,7 @@ fn a_full_disk_still_takes_sign_outs_from_the_reserve() {
     }
     assert!(matches!(
         store.sign_out(SignOut::account(&account(59))),
-        Err(Error::Full(Part::Ledger))
+        Err(Error::Full(Component::Ledger))
     ));
     assert!(lives[59].is_live().unwrap(), "a refused sign-out changes nothing");
     machine.set_full(false);
@@ -54,7 +54,7 @@ fn a_failing_sync_is_indeterminate_and_everything_is_refused() {
     assert!(matches!(store.sign_out(SignOut::account(&account(1))), Err(Error::Indeterminate(_))));
     machine.set_failing_syncs(false);
     let poisoned = |result: Result<()>| {
-        assert!(matches!(result, Err(Error::Poisoned(Part::Ledger))), "{result:?}")
+        assert!(matches!(result, Err(Error::Poisoned(Component::Ledger))), "{result:?}")
     };
     poisoned(live.put(refresh("rt")).map(drop));
     poisoned(other.refresh_token(&client()).map(drop));
@@ -88,8 +88,8 @@ fn sign_outs_work_when_the_engine_has_failed() {
     assert!(matches!(lives[0].put(refresh("rt-2")), Err(Error::Io { .. })));
     machine.set_failing_engine(false);
     // From now on it refuses rather than guesses.
-    assert!(matches!(lives[0].refresh_token(&client()), Err(Error::Poisoned(Part::Engine))));
-    assert!(matches!(lives[0].put(refresh("rt-2")), Err(Error::Poisoned(Part::Engine))));
+    assert!(matches!(lives[0].refresh_token(&client()), Err(Error::Poisoned(Component::Engine))));
+    assert!(matches!(lives[0].put(refresh("rt-2")), Err(Error::Poisoned(Component::Engine))));
     assert!(store.stats().unwrap().engine_failed);
     store.sign_out(SignOut::account(&account(1))).unwrap();
     store.sign_out(SignOut::subject(&subject(2))).unwrap();
@@ -102,7 +102,7 @@ fn sign_outs_work_when_the_engine_has_failed() {
     let taken = store.sign_out(SignOut::account(&account(1)).taking_refresh_tokens()).unwrap();
     assert!(taken.refresh_tokens_missed && taken.refresh_tokens.is_empty());
     assert!(matches!(store.wait_reclaimed(), Err(Error::Poisoned(_))), "nobody hangs");
-    assert!(matches!(store.close(), Err(Error::Poisoned(Part::Engine))));
+    assert!(matches!(store.close(), Err(Error::Poisoned(Component::Engine))));
     drop(lives);
     let store = open(&machine);
     let live: Vec<u32> =
@@ -118,7 +118,7 @@ fn an_engine_that_fails_to_sync_stores_nothing_for_certain() {
     live.put(refresh("first")).unwrap();
     machine.set_failing_engine(true);
     assert!(live.put(refresh("second")).is_err());
-    assert!(matches!(live.put(refresh("third")), Err(Error::Poisoned(Part::Engine))));
+    assert!(matches!(live.put(refresh("third")), Err(Error::Poisoned(Component::Engine))));
     drop((store, live));
     machine.cut_power(3);
     let store = open(&machine);
@@ -204,29 +204,29 @@ fn what_is_missing_or_foreign_is_damage_and_can_be_forgotten() {
     let header_only = machine.files()[&ledger][..512].to_vec();
     type Change = Box<dyn Fn(&mut BTreeMap<String, Vec<u8>>)>;
     let named = |name: &str| name.to_owned();
-    let cases: Vec<(Part, Change)> = vec![
-        (Part::Keyring, Box::new(|files| drop(files.remove("keyring")))),
-        (Part::Ledger, {
+    let cases: Vec<(Component, Change)> = vec![
+        (Component::Keyring, Box::new(|files| drop(files.remove("keyring")))),
+        (Component::Ledger, {
             let name = named(&ledger);
             Box::new(move |files| drop(files.remove(&name)))
         }),
-        (Part::Ledger, {
+        (Component::Ledger, {
             let name = named(&ledger);
             Box::new(move |files| drop(files.insert(name.clone(), Vec::new())))
         }),
-        (Part::Ledger, {
+        (Component::Ledger, {
             let name = named(&ledger);
             Box::new(move |files| drop(files.insert(name.clone(), foreign_ledger.clone())))
         }),
-        (Part::Ledger, {
+        (Component::Ledger, {
             let name = named(&ledger);
             Box::new(move |files| drop(files.insert(name.clone(), header_only.clone())))
         }),
         (
-            Part::Keyring,
+            Component::Keyring,
             Box::new(|files| *files.get_mut("keyring").unwrap().last_mut().unwrap() ^= 1),
         ),
-        (Part::Keyring, Box::new(|files| files.get_mut("keyring").unwrap().truncate(100))),
+        (Component::Keyring, Box::new(|files| files.get_mut("keyring").unwrap().truncate(100))),
     ];
     for (number, (part, change)) in cases.into_iter().enumerate() {
         let changed = with_files(&machine, &*change);
@@ -263,7 +263,10 @@ fn a_foreign_keyring_with_the_same_key_finds_no_ledger() {
     let changed = with_files(&machine, |files| {
         drop(files.insert("keyring".into(), other.files()["keyring"].clone()))
     });
-    assert!(matches!(builder(&changed).open(), Err(Error::Damaged { part: Part::Ledger, .. })));
+    assert!(matches!(
+        builder(&changed).open(),
+        Err(Error::Damaged { part: Component::Ledger, .. })
+    ));
 }
 
 #[test]
@@ -287,7 +290,7 @@ fn an_older_ledger_than_the_engine_has_seen_is_damage() {
         store.close().unwrap();
         machine.set_files(older.clone());
         let opened = builder(&machine).open();
-        assert!(matches!(opened, Err(Error::Damaged { part: Part::Ledger, .. })), "{number}");
+        assert!(matches!(opened, Err(Error::Damaged { part: Component::Ledger, .. })), "{number}");
     }
 }
 
@@ -340,14 +343,17 @@ fn a_newer_format_is_refused_and_left_alone() {
     let newer = with_files(&machine, |files| files.get_mut("keyring").unwrap()[4] = 9);
     let before = newer.files();
     match builder(&newer).on_damage(OnDamage::ForgetEveryone).open() {
-        Err(Error::UnsupportedFormat { part: Part::Keyring, found: 9, supported: 2 }) => {}
+        Err(Error::UnsupportedFormat { part: Component::Keyring, found: 9, supported: 2 }) => {}
         other => panic!("{other:?}"),
     }
     assert_eq!(newer.files(), before);
     // The keyring speaks for all: elsewhere a format byte is no more than a changed byte.
     let ledger = ledger_name(&machine);
     let changed = with_files(&machine, |files| files.get_mut(&ledger).unwrap()[4] = 9);
-    assert!(matches!(builder(&changed).open(), Err(Error::Damaged { part: Part::Ledger, .. })));
+    assert!(matches!(
+        builder(&changed).open(),
+        Err(Error::Damaged { part: Component::Ledger, .. })
+    ));
 }
 
 #[test]
@@ -384,6 +390,6 @@ fn the_ledger_is_compacted_by_the_sweep_and_stays_bounded() {
     machine.cut_power(5);
     let store = open(&machine);
     assert_eq!(store.account(&account(1)).unwrap().len(), 1);
-    let last = store.last_sign_out(&Scope::Account(account(5))).unwrap().record.unwrap();
+    let last = store.last_sign_out(&SignOutScope::Account(account(5))).unwrap().record.unwrap();
     assert_eq!(last.position, 320 - 4 + 1);
 }

@@ -294,7 +294,7 @@ fn sign_outs_by_either_of_two_names_are_on_record() {
             .key(KeySource::bytes(KEY))
             .clock(ManualClock::new(now() + HOUR / 10))
     };
-    let scope = |sub: &str| Scope::Account(by_name(sub));
+    let scope = |sub: &str| SignOutScope::Account(by_name(sub));
     let history = builder().history().unwrap();
     for sub in ["signed out by name", "signed out by subject", "signed out before"] {
         assert_eq!(
@@ -397,19 +397,19 @@ fn whoever_was_signed_out_of(version: &str) {
     // The first record is the first opening, and the session's sign-out that took its account is
     // two.
     let at = |minutes: u32| -> SystemTime { now() + HOUR / 60 * minutes };
-    assert_eq!(recorded(Scope::Everybody), (2, at(0), None));
-    assert_eq!(recorded(Scope::Account(account(3))), (3, at(2), None));
-    assert_eq!(recorded(Scope::Session(session(4))), (4, at(2), None));
-    assert_eq!(recorded(Scope::Session(session(5))), (5, at(2), None));
-    assert_eq!(recorded(Scope::Account(account(5))), (6, at(2), None));
-    assert_eq!(recorded(Scope::Subject(subject(6))), (7, at(2), None));
-    assert_eq!(recorded(Scope::Tenant(tenant(7))), (8, at(2), None));
-    assert_eq!(recorded(Scope::Account(account(1))), (9, at(2), Some(now())));
-    assert_eq!(recorded(Scope::Account(account(8))), (11, at(3), None));
-    let nobody = last(Scope::Account(account(2)));
+    assert_eq!(recorded(SignOutScope::Everybody), (2, at(0), None));
+    assert_eq!(recorded(SignOutScope::Account(account(3))), (3, at(2), None));
+    assert_eq!(recorded(SignOutScope::Session(session(4))), (4, at(2), None));
+    assert_eq!(recorded(SignOutScope::Session(session(5))), (5, at(2), None));
+    assert_eq!(recorded(SignOutScope::Account(account(5))), (6, at(2), None));
+    assert_eq!(recorded(SignOutScope::Subject(subject(6))), (7, at(2), None));
+    assert_eq!(recorded(SignOutScope::Tenant(tenant(7))), (8, at(2), None));
+    assert_eq!(recorded(SignOutScope::Account(account(1))), (9, at(2), Some(now())));
+    assert_eq!(recorded(SignOutScope::Account(account(8))), (11, at(3), None));
+    let nobody = last(SignOutScope::Account(account(2)));
     assert_eq!(
         (nobody.record.map(|record| record.kind), nobody.known_since),
-        (Some(ScopeKind::Everybody), now())
+        (Some(SignOutScopeKind::Everybody), now())
     );
     assert_eq!((store.stats().unwrap().synced, store.verify().unwrap().sign_outs), (11, 9));
     // And the store goes on from there.

@@ -35,7 +35,7 @@ fn sign_outs_after_a_compaction_are_in_the_new_file() {
     store.close().unwrap();
     let store = open();
     assert!(store.account(&account(1)).unwrap().is_empty());
-    let last = store.last_sign_out(&Scope::Account(account(1))).unwrap();
+    let last = store.last_sign_out(&SignOutScope::Account(account(1))).unwrap();
     assert_eq!(
         last.exact.map(|record| record.position),
         Some(1602),
@@ -70,7 +70,9 @@ fn a_ledger_that_was_filled_up_opens_again() {
     machine.cut_power(1);
     let store = open(&machine);
     for number in 0..number {
-        assert!(store.last_sign_out(&Scope::Account(account(number))).unwrap().exact.is_some());
+        assert!(
+            store.last_sign_out(&SignOutScope::Account(account(number))).unwrap().exact.is_some()
+        );
     }
 }
 
@@ -169,7 +171,10 @@ fn an_older_ledger_is_damage_after_a_sign_in_alone_and_a_crash() {
     machine.kill_process(1);
     drop(store);
     machine.set_files(older);
-    assert!(matches!(machine.builder().open(), Err(Error::Damaged { part: Part::Ledger, .. })));
+    assert!(matches!(
+        machine.builder().open(),
+        Err(Error::Damaged { part: Component::Ledger, .. })
+    ));
 }
 
 // Without it: an account that begins anew keeps its generation and key.
@@ -323,7 +328,8 @@ fn a_guests_token_is_not_deleted_for_a_sign_out_that_was_lost() {
         assert!(signing_out.join().unwrap().is_err());
         drop((store, live));
         let store = open(&machine);
-        let recorded = store.last_sign_out(&Scope::Tenant(tenant(2))).unwrap().exact.is_some();
+        let recorded =
+            store.last_sign_out(&SignOutScope::Tenant(tenant(2))).unwrap().exact.is_some();
         let live = store.account(&account(1)).unwrap().remove(0);
         let found = live.access_token(&query("a").tenant(tenant(2))).unwrap().is_some();
         assert_eq!(found, !recorded, "seed {seed}");
@@ -356,7 +362,8 @@ fn nobody_is_deleted_for_a_sign_out_that_was_lost() {
         assert!(signing_out.join().unwrap().is_err());
         drop((store, lives, other));
         let store = open(&machine);
-        let recorded = store.last_sign_out(&Scope::Tenant(tenant(1))).unwrap().exact.is_some();
+        let recorded =
+            store.last_sign_out(&SignOutScope::Tenant(tenant(1))).unwrap().exact.is_some();
         let found = store.accounts_in(&tenant(1), Page::first(10)).unwrap().accounts.len();
         assert_eq!(found, if recorded { 0 } else { 2 }, "seed {seed}");
         lost += u32::from(!recorded);
@@ -376,7 +383,7 @@ fn last_sign_out_does_not_speak_of_what_may_be_lost() {
     };
     let signing_out = spawn(|store| store.sign_out(SignOut::account(&account(1))).is_ok());
     machine.wait_held();
-    let asking = spawn(|store| store.last_sign_out(&Scope::Account(account(1))).is_ok());
+    let asking = spawn(|store| store.last_sign_out(&SignOutScope::Account(account(1))).is_ok());
     for _ in 0..10_000 {
         std::thread::yield_now();
         if asking.is_finished() {

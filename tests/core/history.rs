@@ -22,7 +22,7 @@ fn snapshot(folder: &Path) -> Snapshot {
     (contents, changed)
 }
 
-fn kinds<'a>(records: impl Iterator<Item = &'a PastSignOut>) -> Vec<ScopeKind> {
+fn kinds<'a>(records: impl Iterator<Item = &'a PastSignOut>) -> Vec<SignOutScopeKind> {
     records.map(|record| record.kind).collect()
 }
 
@@ -44,7 +44,7 @@ fn it_tells_who_was_signed_out_when_and_how() {
     let last = store.sign_out(SignOut::everybody()).unwrap();
 
     let history = machine.builder().history().unwrap();
-    use ScopeKind::*;
+    use SignOutScopeKind::*;
     assert_eq!(
         kinds(history.records.iter()),
         [Account, Session, Account, Subject, Tenant, Everybody]
@@ -64,10 +64,10 @@ fn it_tells_who_was_signed_out_when_and_how() {
 
     // Of a few scopes the same as of all.
     for scope in [
-        Scope::Account(account(7)),
-        Scope::Session(session(1)),
-        Scope::Subject(subject(2)),
-        Scope::Tenant(tenant(1)),
+        SignOutScope::Account(account(7)),
+        SignOutScope::Session(session(1)),
+        SignOutScope::Subject(subject(2)),
+        SignOutScope::Tenant(tenant(1)),
     ] {
         let one = std::slice::from_ref(&scope);
         let few = machine.builder().history_of(one).unwrap();
@@ -82,14 +82,14 @@ fn it_tells_who_was_signed_out_when_and_how() {
 
     // Each answer agrees with the open store's.
     let scopes = [
-        Scope::Account(account(1)),
-        Scope::Account(account(7)),
-        Scope::Session(session(1)),
-        Scope::Subject(subject(2)),
-        Scope::Tenant(tenant(1)),
-        Scope::Everybody,
-        Scope::Account(account(2)),
-        Scope::Session(session(2)),
+        SignOutScope::Account(account(1)),
+        SignOutScope::Account(account(7)),
+        SignOutScope::Session(session(1)),
+        SignOutScope::Subject(subject(2)),
+        SignOutScope::Tenant(tenant(1)),
+        SignOutScope::Everybody,
+        SignOutScope::Account(account(2)),
+        SignOutScope::Session(session(2)),
     ];
     for scope in &scopes {
         let told = history
@@ -105,11 +105,16 @@ fn it_tells_who_was_signed_out_when_and_how() {
     }
     assert_eq!(kinds(history.covering(&[])), [Everybody]);
     assert_eq!(
-        kinds(history.covering(&[Scope::Account(account(1)), Scope::Tenant(tenant(1))])),
+        kinds(
+            history.covering(&[SignOutScope::Account(account(1)), SignOutScope::Tenant(tenant(1))])
+        ),
         [Account, Tenant, Everybody]
     );
     assert_eq!(
-        kinds(history.covering(&[Scope::Session(session(1)), Scope::Session(session(9))])),
+        kinds(
+            history
+                .covering(&[SignOutScope::Session(session(1)), SignOutScope::Session(session(9))])
+        ),
         [Session, Everybody]
     );
 
@@ -154,7 +159,7 @@ fn what_compaction_drops_is_said() {
     assert!(store.compact().unwrap().ledger_compacted);
     let history = machine.builder().history().unwrap();
     assert_eq!((history.records.len(), history.known_since), (1, now() + Duration::from_secs(1)));
-    assert!(history.of(&Scope::Account(account(1))).next().is_none());
+    assert!(history.of(&SignOutScope::Account(account(1))).next().is_none());
     assert_eq!(history.position, position + 40);
 }
 
@@ -171,7 +176,7 @@ fn it_reads_beside_the_app_and_changes_nothing() {
         assert!(matches!(builder().open(), Err(Error::AlreadyOpen { .. })));
         let snapshots = || (snapshot(&home.path()), elsewhere.then(|| snapshot(&ledger_dir)));
         let before = snapshots();
-        assert_eq!(builder().history().unwrap().of(&Scope::Account(account(1))).count(), 1);
+        assert_eq!(builder().history().unwrap().of(&SignOutScope::Account(account(1))).count(), 1);
         assert_eq!(snapshots(), before);
         store.close().unwrap();
         let before = snapshots();
@@ -193,7 +198,7 @@ fn where_there_is_nothing_it_makes_nothing() {
     home.builder().ledger_dir(&ledger_dir).open().unwrap().close().unwrap();
     fs::rename(&ledger_dir, home.beside("away")).unwrap();
     let missing = home.builder().ledger_dir(&ledger_dir).history();
-    assert!(matches!(missing, Err(Error::Damaged { part: Part::Ledger, .. })));
+    assert!(matches!(missing, Err(Error::Damaged { part: Component::Ledger, .. })));
     assert!(!ledger_dir.exists());
 }
 
@@ -222,14 +227,17 @@ fn it_wants_the_key_and_an_undamaged_ledger() {
         bytes[at] ^= 1;
         fs::write(&ledger, bytes).unwrap();
         assert!(
-            matches!(home.builder().history(), Err(Error::Damaged { part: Part::Ledger, .. })),
+            matches!(home.builder().history(), Err(Error::Damaged { part: Component::Ledger, .. })),
             "byte {at}"
         );
     }
     fs::write(&ledger, &sound[..sound.len() - 64 * 1024]).unwrap();
     assert!(home.builder().history().is_ok(), "whole chunks of filler are no records");
     fs::write(&ledger, &sound[..700]).unwrap();
-    assert!(matches!(home.builder().history(), Err(Error::Damaged { part: Part::Ledger, .. })));
+    assert!(matches!(
+        home.builder().history(),
+        Err(Error::Damaged { part: Component::Ledger, .. })
+    ));
 }
 
 /// Sign-outs, compactions, rotations and erasures as fast as they go, and a reader: it sees
@@ -279,9 +287,13 @@ fn a_reader_beside_writers_misses_nothing_and_sees_no_damage() {
                 let history = home.builder().history().unwrap();
                 assert!(history.position >= before, "{} of {before}", history.position);
                 if before > 20 {
-                    let last = history.of(&Scope::Session(session(1))).next_back().unwrap();
+                    let last = history.of(&SignOutScope::Session(session(1))).next_back().unwrap();
                     let at = |number| {
-                        history.of(&Scope::Account(account(number))).next_back().unwrap().position
+                        history
+                            .of(&SignOutScope::Account(account(number)))
+                            .next_back()
+                            .unwrap()
+                            .position
                     };
                     let positions: Vec<u64> = (0..8).map(at).collect();
                     assert!(

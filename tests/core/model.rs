@@ -376,11 +376,11 @@ impl StoreBesideModel {
 
     fn sign_out(&mut self, scope: u32, number: u32, ago: Option<u64>, taking: bool) {
         let (who, scope) = match scope {
-            0 => (Who::Account(number), Scope::Account(account(number))),
-            1 => (Who::Tenant(number), Scope::Tenant(tenant(number))),
-            2 => (Who::Session(number), Scope::Session(session(number))),
-            3 => (Who::Subject(number), Scope::Subject(subject(number))),
-            _ if number == 0 => (Who::Everybody, Scope::Everybody),
+            0 => (Who::Account(number), SignOutScope::Account(account(number))),
+            1 => (Who::Tenant(number), SignOutScope::Tenant(tenant(number))),
+            2 => (Who::Session(number), SignOutScope::Session(session(number))),
+            3 => (Who::Subject(number), SignOutScope::Subject(subject(number))),
+            _ if number == 0 => (Who::Everybody, SignOutScope::Everybody),
             _ => return,
         };
         let mut request = SignOut::of(scope.clone());
@@ -415,7 +415,7 @@ impl StoreBesideModel {
             Ok(receipt) => {
                 self.fences.push(Fence { who, order, cutoff });
                 for number in 0..3 {
-                    let last = self.store().last_sign_out(&Scope::Account(account(number)));
+                    let last = self.store().last_sign_out(&SignOutScope::Account(account(number)));
                     let is_taken = match (last, who) {
                         (Ok(last), Who::Session(_)) => {
                             last.exact.is_some_and(|record| record.position > known)
@@ -458,7 +458,8 @@ impl StoreBesideModel {
                 let store = open(&self.machine, &self.clock);
                 self.fences.push(Fence { who, order, cutoff });
                 for number in surely.into_iter().chain(perhaps) {
-                    let last = store.last_sign_out(&Scope::Account(account(number))).unwrap().exact;
+                    let last =
+                        store.last_sign_out(&SignOutScope::Account(account(number))).unwrap().exact;
                     if last.is_some_and(|record| record.position > known) {
                         self.fences.push(Fence { who: Who::Account(number), order, cutoff });
                     }
@@ -497,8 +498,10 @@ impl StoreBesideModel {
     /// machine's copy.
     fn taken_after_death(&self, number: u32, known: u64) -> bool {
         let copy = self.machine.copy();
-        let last =
-            open(&copy, &self.clock).last_sign_out(&Scope::Account(account(number))).unwrap().exact;
+        let last = open(&copy, &self.clock)
+            .last_sign_out(&SignOutScope::Account(account(number)))
+            .unwrap()
+            .exact;
         last.is_some_and(|record| record.position > known)
     }
 

@@ -104,7 +104,7 @@ fn check(store: &TokenStore, live: &[(u32, [u8; 16])], what: &str) {
         );
         assert_eq!(store.accounts_of_subject(&subject(number)).unwrap().len(), expected, "{what}");
         assert!(
-            store.last_sign_out(&Scope::Account(account(0))).unwrap().record.is_some(),
+            store.last_sign_out(&SignOutScope::Account(account(0))).unwrap().record.is_some(),
             "{what}"
         );
     }
@@ -262,7 +262,7 @@ fn after_an_erasure_nothing_from_before_opens() {
     mixed.set_rows(before.rows());
     assert!(matches!(
         open_with(&mixed, KeySource::bytes(NEW)),
-        Err(Error::Damaged { part: Part::Engine, .. })
+        Err(Error::Damaged { part: Component::Engine, .. })
     ));
     let mut rows = before.rows();
     rows.remove(b"C".as_slice());
@@ -279,7 +279,7 @@ fn after_an_erasure_nothing_from_before_opens() {
 
     assert!(matches!(
         open_with(&back, KeySource::bytes(OLD)),
-        Err(Error::Damaged { part: Part::Ledger, .. })
+        Err(Error::Damaged { part: Component::Ledger, .. })
     ));
 }
 
@@ -490,7 +490,7 @@ fn a_damaged_ledger_that_does_not_count_has_nobody_forgotten() {
             let store = forgetting.open().unwrap();
             if name == counts {
                 assert!(
-                    matches!(refusing, Err(Error::Damaged { part: Part::Ledger, .. })),
+                    matches!(refusing, Err(Error::Damaged { part: Component::Ledger, .. })),
                     "{calls}"
                 );
                 assert!(store.accounts(Page::first(100)).unwrap().accounts.is_empty(), "{calls}");

@@ -75,9 +75,11 @@ fn a_sign_out_by_one_spelling_ends_what_was_signed_in_by_the_other() {
             store.account(&by_name()).unwrap().is_empty()
                 && live.refresh_token(&client()).unwrap().is_none()
         );
-        for scope in
-            [Scope::Account(by_name()), Scope::Account(by_subject()), Scope::Subject(user())]
-        {
+        for scope in [
+            SignOutScope::Account(by_name()),
+            SignOutScope::Account(by_subject()),
+            SignOutScope::Subject(user()),
+        ] {
             assert_eq!(
                 store.last_sign_out(&scope).unwrap().record.unwrap().position,
                 receipt.position
@@ -92,21 +94,21 @@ fn a_providers_sign_out_is_on_record_under_the_account() {
     let session = SessionId::new(ISSUER, "s-1").unwrap();
     let by_sid = SignOut::session(&session);
     for (sign_out, kind) in [
-        (SignOut::subject(&user()), ScopeKind::Subject),
-        (SignOut::subject(&user()).policy(SessionPolicy::WholeAccount), ScopeKind::Account),
-        (by_sid.clone(), ScopeKind::Account),
-        (SignOut::tenant(&TenantId::new("contoso").unwrap()), ScopeKind::Tenant),
-        (by_sid.policy(SessionPolicy::OnlySession), ScopeKind::Session),
-        (SignOut::everybody(), ScopeKind::Everybody),
+        (SignOut::subject(&user()), SignOutScopeKind::Subject),
+        (SignOut::subject(&user()).policy(SessionPolicy::WholeAccount), SignOutScopeKind::Account),
+        (by_sid.clone(), SignOutScopeKind::Account),
+        (SignOut::tenant(&TenantId::new("contoso").unwrap()), SignOutScopeKind::Tenant),
+        (by_sid.policy(SessionPolicy::OnlySession), SignOutScopeKind::Session),
+        (SignOut::everybody(), SignOutScopeKind::Everybody),
     ] {
         let (machine, store) = store();
         store.sign_in(by_provider()).unwrap();
         let receipt = store.sign_out(sign_out.counted()).unwrap();
         assert_eq!(counted(&receipt), (1, 1), "{kind:?}");
-        let found = store.last_sign_out(&Scope::Account(by_name())).unwrap();
+        let found = store.last_sign_out(&SignOutScope::Account(by_name())).unwrap();
         // The ledger knows by itself what the name tells; the rest is in the rows, which may be
         // gone by now.
-        let is_in_rows = matches!(kind, ScopeKind::Session | ScopeKind::Tenant);
+        let is_in_rows = matches!(kind, SignOutScopeKind::Session | SignOutScopeKind::Tenant);
         if is_in_rows && !found.not_looked_at.is_empty() {
             assert!(
                 found.not_looked_at.contains(&kind),
@@ -118,15 +120,17 @@ fn a_providers_sign_out_is_on_record_under_the_account() {
         }
         let history = machine.builder().history().unwrap();
         assert_eq!(
-            history.covering(&[Scope::Account(by_name())]).next().is_some(),
+            history.covering(&[SignOutScope::Account(by_name())]).next().is_some(),
             !is_in_rows,
             "{kind:?}"
         );
-        let with_tenant =
-            [Scope::Account(by_name()), Scope::Tenant(TenantId::new("contoso").unwrap())];
+        let with_tenant = [
+            SignOutScope::Account(by_name()),
+            SignOutScope::Tenant(TenantId::new("contoso").unwrap()),
+        ];
         assert_eq!(
             history.covering(&with_tenant).next().is_some(),
-            kind != ScopeKind::Session,
+            kind != SignOutScopeKind::Session,
             "{kind:?}"
         );
     }
@@ -140,27 +144,27 @@ fn names_that_only_the_rows_know_are_looked_at_while_they_are_there() {
         .sign_in(SignIn::new(by_name(), tenant(1)).session(session(1)).subject(subject(7)))
         .unwrap();
     let second = store.sign_in(SignIn::new(by_name(), tenant(2)).session(session(2))).unwrap();
-    let last = |scope: Scope| store.last_sign_out(&scope).unwrap();
+    let last = |scope: SignOutScope| store.last_sign_out(&scope).unwrap();
     for (sign_out, kind) in [
         (SignOut::session(&session(9)), None),
         (
             SignOut::session(&session(1))
                 .policy(SessionPolicy::OnlySession)
                 .signed_in_before(now() - std::time::Duration::from_secs(9)),
-            Some(ScopeKind::Session),
+            Some(SignOutScopeKind::Session),
         ),
         (
             SignOut::subject(&subject(7))
                 .signed_in_before(now() - std::time::Duration::from_secs(9)),
-            Some(ScopeKind::Subject),
+            Some(SignOutScopeKind::Subject),
         ),
         (
             SignOut::tenant(&tenant(2)).signed_in_before(now() - std::time::Duration::from_secs(9)),
-            Some(ScopeKind::Tenant),
+            Some(SignOutScopeKind::Tenant),
         ),
     ] {
         let receipt = store.sign_out(sign_out).unwrap();
-        let found = last(Scope::Account(by_name()));
+        let found = last(SignOutScope::Account(by_name()));
         assert!(found.not_looked_at.is_empty() && found.exact.is_none());
         let expected = kind.map(|kind| (kind, receipt.position));
         assert_eq!(found.record.map(|record| (record.kind, record.position)), expected);
@@ -170,18 +174,21 @@ fn names_that_only_the_rows_know_are_looked_at_while_they_are_there() {
         "these were about earlier sign-ins"
     );
     // By the session, the other names of its sign-in.
-    let by_session = last(Scope::Session(session(1)));
+    let by_session = last(SignOutScope::Session(session(1)));
     assert_eq!(
         (by_session.record.unwrap().kind, by_session.exact.unwrap().kind),
-        (ScopeKind::Subject, ScopeKind::Session)
+        (SignOutScopeKind::Subject, SignOutScopeKind::Session)
     );
     // Of somebody of whom nothing is left, it is said.
-    let nobody = last(Scope::Account(account(99)));
+    let nobody = last(SignOutScope::Account(account(99)));
     assert_eq!(
         (nobody.record, nobody.not_looked_at),
-        (None, vec![ScopeKind::Tenant, ScopeKind::Session, ScopeKind::Subject])
+        (
+            None,
+            vec![SignOutScopeKind::Tenant, SignOutScopeKind::Session, SignOutScopeKind::Subject]
+        )
     );
-    assert!(last(Scope::Tenant(tenant(77))).not_looked_at.is_empty());
+    assert!(last(SignOutScope::Tenant(tenant(77))).not_looked_at.is_empty());
 }
 
 #[test]
@@ -210,8 +217,8 @@ fn a_sign_out_counts_whom_it_ended_in_every_scope() {
     assert_eq!(ended(SignOut::alias(&alias(3))), (0, 0));
     // By several names, each once.
     let both = SignOut::subject(&subject(4))
-        .and(Scope::Account(account(4)))
-        .and(Scope::Session(session(4)));
+        .and(SignOutScope::Account(account(4)))
+        .and(SignOutScope::Session(session(4)));
     assert_eq!(ended(both), (1, 1));
     let early = now() - std::time::Duration::from_secs(1);
     assert_eq!(
@@ -259,11 +266,11 @@ fn what_cannot_be_counted_is_none_and_the_sign_out_stands() {
     }
     let alias = Alias::new(AliasKind::Opaque, "x").unwrap();
     assert!(
-        matches!(store.sign_out(SignOut::alias(&alias)), Err(Error::Poisoned(Part::Engine))),
+        matches!(store.sign_out(SignOut::alias(&alias)), Err(Error::Poisoned(Component::Engine))),
         "nobody can be looked up"
     );
-    let found = store.last_sign_out(&Scope::Account(account(1))).unwrap();
-    assert!(found.record.is_some() && found.not_looked_at.contains(&ScopeKind::Session));
+    let found = store.last_sign_out(&SignOutScope::Account(account(1))).unwrap();
+    assert!(found.record.is_some() && found.not_looked_at.contains(&SignOutScopeKind::Session));
 }
 
 #[test]
@@ -281,7 +288,7 @@ fn an_alias_ends_the_accounts_that_have_it_and_no_other() {
         (1..=3).map(|number| store.account(&account(number)).unwrap().len()).collect();
     assert_eq!(live, [0, 0, 1]);
     // It is recorded by the accounts' own names.
-    assert!(store.last_sign_out(&Scope::Account(account(2))).unwrap().exact.is_some());
+    assert!(store.last_sign_out(&SignOutScope::Account(account(2))).unwrap().exact.is_some());
     store.wait_reclaimed().unwrap();
     let before = store.stats().unwrap().fences;
     let nobody = store.sign_out(SignOut::alias(&alias).counted()).unwrap();

@@ -19,7 +19,7 @@ fn a_missing_engine_is_told_of_once_and_not_at_birth() {
     let store = home.open();
     assert!(store.opened().engine_was_missing);
     assert!(store.account(&account(1)).unwrap().is_empty());
-    assert!(store.last_sign_out(&Scope::Account(account(2))).unwrap().record.is_some());
+    assert!(store.last_sign_out(&SignOutScope::Account(account(2))).unwrap().record.is_some());
     store.close().unwrap();
     assert_eq!(home.open().opened(), Opened::default());
 }

@@ -237,7 +237,7 @@ impl StoreBesideModel {
                 // Dead in this process, and the store refuses; a crash tells what became of it.
                 assert!(matches!(
                     self.store().account(&account(1)),
-                    Err(Error::Poisoned(Part::Ledger))
+                    Err(Error::Poisoned(Component::Ledger))
                 ));
                 self.reopen(true, seen);
             }

@@ -118,7 +118,7 @@ fn an_error_is_kept_and_does_not_end_it() {
     assert!(matches!(*error, Error::Io { .. }), "{error:?}");
     let state = upkeep.pass_now();
     assert!(
-        matches!(**state.last_error.as_ref().unwrap(), Error::Poisoned(Part::Engine)),
+        matches!(**state.last_error.as_ref().unwrap(), Error::Poisoned(Component::Engine)),
         "{state:?}"
     );
     assert!(!state.has_ended);

@@ -222,9 +222,9 @@ fn every_scope_ends_what_it_covers_and_nothing_else<E: Engine>() {
     let scopes: [(SignOut, &[usize]); 9] = [
         (SignOut::account(&account(1)), &[0, 1]),
         (only_session.clone(), &[0]),
-        (only_session.and(Scope::Subject(subject(1))), &[0, 2]),
-        (SignOut::session(&session(2)).and(Scope::Tenant(tenant(3))), &[0, 1, 3]),
-        (SignOut::session(&session(7)).and(Scope::Subject(subject(7))), &[]),
+        (only_session.and(SignOutScope::Subject(subject(1))), &[0, 2]),
+        (SignOut::session(&session(2)).and(SignOutScope::Tenant(tenant(3))), &[0, 1, 3]),
+        (SignOut::session(&session(7)).and(SignOutScope::Subject(subject(7))), &[]),
         (SignOut::subject(&subject(1)), &[0, 2]),
         (SignOut::subject(&subject(1)).policy(SessionPolicy::WholeAccount), &[0, 1, 2]),
         (SignOut::tenant(&tenant(1)), &[0, 1]),
@@ -273,7 +273,7 @@ fn a_cutoff_spares_newer_sign_ins<E: Engine>() {
     let new = at.store.sign_in(sign_in(1)).unwrap();
     at.store.sign_out(SignOut::account(&account(1)).signed_in_before(now())).unwrap();
     assert_eq!((old.is_live().unwrap(), new.is_live().unwrap()), (false, true));
-    let last = at.store.last_sign_out(&Scope::Account(account(1))).unwrap().exact.unwrap();
+    let last = at.store.last_sign_out(&SignOutScope::Account(account(1))).unwrap().exact.unwrap();
     assert_eq!(last.signed_in_before, Some(now()));
 }
 
@@ -311,7 +311,8 @@ fn a_session_takes_its_account_or_only_itself<E: Engine>() {
         at.store.sign_out(SignOut::session(&session(1))).unwrap();
         assert_eq!((one.is_live().unwrap(), other.is_live().unwrap()), (false, left == 1));
         assert!(stranger.is_live().unwrap());
-        let recorded = at.store.last_sign_out(&Scope::Account(account(1))).unwrap().exact.is_some();
+        let recorded =
+            at.store.last_sign_out(&SignOutScope::Account(account(1))).unwrap().exact.is_some();
         assert_eq!(recorded, left == 0, "the account's end is recorded under the account too");
         let at = at.reopen();
         assert_eq!(at.store.account(&account(1)).unwrap().len(), left);
@@ -321,11 +322,11 @@ fn a_session_takes_its_account_or_only_itself<E: Engine>() {
 fn nobody_there_is_recorded_all_the_same<E: Engine>() {
     let at = EngineFixture::<E>::new();
     let scopes = [
-        Scope::Account(account(1)),
-        Scope::Session(session(1)),
-        Scope::Subject(subject(1)),
-        Scope::Tenant(tenant(1)),
-        Scope::Everybody,
+        SignOutScope::Account(account(1)),
+        SignOutScope::Session(session(1)),
+        SignOutScope::Subject(subject(1)),
+        SignOutScope::Tenant(tenant(1)),
+        SignOutScope::Everybody,
     ];
     for (number, scope) in (1..).zip(&scopes) {
         assert_eq!(at.store.last_sign_out(scope).unwrap().exact, None);
@@ -456,12 +457,15 @@ fn refresh_tokens_are_taken<E: Engine>() {
     at.store.wait_reclaimed().unwrap();
     fill();
     // Whose session nobody knows, the subject finds.
-    let both =
-        SignOut::session(&session(7)).and(Scope::Subject(subject(1))).taking_refresh_tokens();
+    let both = SignOut::session(&session(7))
+        .and(SignOutScope::Subject(subject(1)))
+        .taking_refresh_tokens();
     let receipt = at.store.sign_out(both).unwrap();
     assert_eq!(receipt.accounts, Some(0));
     assert_eq!(secrets(receipt), ["rt-1"]);
-    for bad in [SignOut::everybody(), SignOut::account(&account(1)).and(Scope::Tenant(tenant(1)))] {
+    for bad in
+        [SignOut::everybody(), SignOut::account(&account(1)).and(SignOutScope::Tenant(tenant(1)))]
+    {
         assert!(matches!(
             at.store.sign_out(bad.taking_refresh_tokens()),
             Err(Error::InvalidInput { .. })
@@ -576,7 +580,7 @@ fn a_put_is_all_or_nothing<E: Engine>() {
 fn bad_input_names_the_field<E: Engine>() {
     let at = EngineFixture::<E>::new();
     let live = at.store.sign_in(sign_in(1)).unwrap();
-    let field = |result: Result<Stored>| match result {
+    let field = |result: Result<PutOutcome>| match result {
         Err(Error::InvalidInput { field, .. }) => field,
         other => panic!("{other:?}"),
     };
@@ -662,7 +666,7 @@ fn a_closed_store_refuses_every_verb<E: Engine>() {
     closed(clone.sign_in(sign_in(1)).map(drop));
     closed(clone.sign_out(SignOut::everybody()).map(drop));
     closed(clone.account(&account(1)).map(drop));
-    closed(clone.last_sign_out(&Scope::Everybody).map(drop));
+    closed(clone.last_sign_out(&SignOutScope::Everybody).map(drop));
     closed(clone.sweep(1).map(drop));
     closed(clone.wait_reclaimed().map(drop));
     closed(clone.stats().map(drop));

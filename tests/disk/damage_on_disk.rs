@@ -59,7 +59,7 @@ fn sample(home: &Home, bulk: u32) -> [PathBuf; 2] {
 fn examine(folder: &Path) -> Result<&'static str, String> {
     let store = match builder_at(folder).open() {
         Ok(store) => store,
-        Err(Error::Damaged { part: Part::Engine, .. }) => return Ok("engine refused"),
+        Err(Error::Damaged { part: Component::Engine, .. }) => return Ok("engine refused"),
         Err(Error::Damaged { .. }) => return Ok("other part refused"),
         Err(Error::Tampered(_)) => return Ok("checkpoint refused"),
         Err(error) => return Err(format!("open: {error:?}")),
@@ -104,7 +104,7 @@ fn examine(folder: &Path) -> Result<&'static str, String> {
             return Err("account 2 came back".into());
         }
         if store
-            .last_sign_out(&Scope::Account(account(2)))
+            .last_sign_out(&SignOutScope::Account(account(2)))
             .map_err(|error| format!("{error:?}"))?
             .record
             .is_none()
@@ -245,16 +245,21 @@ fn a_flipped_bit_of_the_ledger_is_damage_or_changes_nothing() {
                     (1..=SAMPLE).all(|number| gone(number) == (number % 2 == 1)),
                     "byte {place}"
                 );
-                let known =
-                    |n| store.last_sign_out(&Scope::Account(account(n))).unwrap().record.is_some();
+                let known = |n| {
+                    store
+                        .last_sign_out(&SignOutScope::Account(account(n)))
+                        .unwrap()
+                        .record
+                        .is_some()
+                };
                 assert!((1..=SAMPLE).step_by(2).all(known), "byte {place}");
                 drop(store);
                 assert!(fs::read(&path).unwrap() == good, "byte {place} is mended");
                 healed += 1;
             }
             Err(
-                Error::Damaged { part: Part::Ledger, .. }
-                | Error::UnsupportedFormat { part: Part::Ledger, .. },
+                Error::Damaged { part: Component::Ledger, .. }
+                | Error::UnsupportedFormat { part: Component::Ledger, .. },
             ) => {
                 assert!(
                     fs::read(&path).unwrap() == bad,
@@ -284,7 +289,7 @@ fn a_ledger_that_was_cut_off_is_damage_or_changes_nothing() {
                     "cut off at {len}"
                 );
             }
-            Err(Error::Damaged { part: Part::Ledger, .. }) => {}
+            Err(Error::Damaged { part: Component::Ledger, .. }) => {}
             Err(error) => panic!("cut off at {len}: {error:?}"),
         }
     }
@@ -327,7 +332,7 @@ fn filling_child() {
     let Ok(folder) = std::env::var(FILL_UP) else { return };
     let say = |line: String| say(&line);
     let typed = |error: &Error| match error {
-        Error::Full(_) | Error::Poisoned(Part::Engine) => {}
+        Error::Full(_) | Error::Poisoned(Component::Engine) => {}
         Error::Io { source, .. } if source.kind() == std::io::ErrorKind::FileTooLarge => {}
         error => say(format!("wrong {error:?}")),
     };
@@ -452,7 +457,11 @@ fn a_full_disk_loses_nothing_that_was_acknowledged_and_still_signs_out() {
         }
         for number in out {
             assert!(
-                store.last_sign_out(&Scope::Account(account(number))).unwrap().record.is_some()
+                store
+                    .last_sign_out(&SignOutScope::Account(account(number)))
+                    .unwrap()
+                    .record
+                    .is_some()
             );
         }
         store.sign_in(sign_in(99)).unwrap().put(refresh("rt")).unwrap();
@@ -475,11 +484,14 @@ fn exhausting_child() {
     for number in 1..20_000 {
         match store.sign_out(SignOut::account(&account(number))) {
             Ok(_) => say(format!("out {number}")),
-            Err(Error::Full(Part::Ledger)) => {
+            Err(Error::Full(Component::Ledger)) => {
                 say(format!("full {number}"));
                 // Nothing was done, and nothing is broken.
-                let nothing =
-                    store.last_sign_out(&Scope::Account(account(number))).unwrap().record.is_none();
+                let nothing = store
+                    .last_sign_out(&SignOutScope::Account(account(number)))
+                    .unwrap()
+                    .record
+                    .is_none();
                 return say(if nothing && store.stats().is_ok() {
                     "closed".into()
                 } else {
@@ -516,13 +528,9 @@ fn the_reserve_is_used_to_the_end_and_no_further() {
     );
     assert_eq!(lines.last().map(String::as_str), Some("closed"));
     let store = home.open();
-    assert!(
-        out.iter().all(|n| store
-            .last_sign_out(&Scope::Account(account(*n)))
-            .unwrap()
-            .record
-            .is_some())
-    );
+    assert!(out.iter().all(|n| {
+        store.last_sign_out(&SignOutScope::Account(account(*n))).unwrap().record.is_some()
+    }));
     store.sign_out(SignOut::everybody()).unwrap();
     store.close().unwrap();
 }
@@ -539,7 +547,7 @@ fn a_file_of_a_tebibyte_is_damage_and_is_not_read_whole() {
         .filter(|path| path.extension().is_none())
         .find(|path| path.to_string_lossy().contains("ledger-"));
     for (part, path) in
-        [(Part::Keyring, home.path().join("keyring")), (Part::Ledger, ledger.unwrap())]
+        [(Component::Keyring, home.path().join("keyring")), (Component::Ledger, ledger.unwrap())]
     {
         let file = fs::File::options().write(true).open(&path).unwrap();
         let len = file.metadata().unwrap().len();

@@ -347,7 +347,7 @@ fn a_missing_engine_means_that_everybody_is_gone() {
     let store = home.open();
     assert_eq!(signed_in(&store, 1..=3), [0_u32; 0]);
     assert!(
-        store.last_sign_out(&Scope::Account(account(3))).unwrap().record.is_some(),
+        store.last_sign_out(&SignOutScope::Account(account(3))).unwrap().record.is_some(),
         "the ledger still answers"
     );
     fill(&store, [2]);

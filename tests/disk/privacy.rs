@@ -275,10 +275,10 @@ fn no_value_shows_anything() {
     assert_eq!(page.accounts.len(), 1);
     shown.debug(&(store.account(sign_in.account()).unwrap(), page, store.stats().unwrap()));
     let scopes = [
-        Scope::Account(sign_in.account().clone()),
-        Scope::Session(session.clone()),
-        Scope::Subject(Subject::new(n(6), n(7)).unwrap()),
-        Scope::Tenant(sign_in.tenant().clone()),
+        SignOutScope::Account(sign_in.account().clone()),
+        SignOutScope::Session(session.clone()),
+        SignOutScope::Subject(Subject::new(n(6), n(7)).unwrap()),
+        SignOutScope::Tenant(sign_in.tenant().clone()),
     ];
     let request = SignOut::session(&session).taking_refresh_tokens();
     shown.debug(&request);

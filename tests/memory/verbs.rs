@@ -149,7 +149,8 @@ fn moves(builder: &dyn Fn() -> Builder, clock: &ManualClock) {
     clean_after("rotating the key");
     let history = builder().key(key(7)).history().unwrap();
     assert!(
-        history.of(&Scope::Account(account(1))).count() > 0 && !format!("{history:?}").is_empty()
+        history.of(&SignOutScope::Account(account(1))).count() > 0
+            && !format!("{history:?}").is_empty()
     );
     drop(history);
     refused(builder().key(key(6)).history());
@@ -401,13 +402,13 @@ fn sign_outs(store: &TokenStore) {
         refused(live.put(RefreshToken::new(client(), secret(500))));
         clean_after("verbs of a signed-out handle");
         refused(store.sign_in(
-            sign_in(1).session(session(1)).subject(subject(1)).continued_from(now() - HOUR),
+            sign_in(1).session(session(1)).subject(subject(1)).imported_from(now() - HOUR),
         ));
         clean_after("a continued sign-in that is refused");
         store.wait_reclaimed().unwrap();
         clean_after("reclaim");
     }
-    store.last_sign_out(&Scope::Account(account(1))).unwrap();
+    store.last_sign_out(&SignOutScope::Account(account(1))).unwrap();
     clean_after("last_sign_out");
 }
 

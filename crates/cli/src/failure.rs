@@ -173,7 +173,7 @@ fn with_sources(error: &dyn std::error::Error) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests may")]
 
-    use oubliette::Part;
+    use oubliette::Component;
 
     use super::*;
 
@@ -188,12 +188,12 @@ mod tests {
             (Error::AlreadyOpen { pid: None }, 5),
             (Error::KeyRejected, 6),
             (Error::KeyUnavailable { origin: "the program".into(), problem: "none".into() }, 7),
-            (Error::Damaged { part: Part::Ledger, problem: "it is missing" }, 8),
+            (Error::Damaged { part: Component::Ledger, problem: "it is missing" }, 8),
             (Error::Tampered("header"), 8),
-            (Error::UnsupportedFormat { part: Part::Keyring, found: 2, supported: 1 }, 9),
+            (Error::UnsupportedFormat { part: Component::Keyring, found: 2, supported: 1 }, 9),
             (Error::Indeterminate(io::ErrorKind::Other.into()), 10),
-            (Error::Poisoned(Part::Engine), 10),
-            (Error::Full(Part::Ledger), 11),
+            (Error::Poisoned(Component::Engine), 10),
+            (Error::Full(Component::Ledger), 11),
             (
                 Error::Io {
                     action: "read the keyring",

@@ -1,7 +1,7 @@
 //! Whom a sign-out or a question is about.
 
 use clap::{ArgAction, Args};
-use oubliette::{AccountId, ClientId, Scope, SessionId, Subject, TenantId};
+use oubliette::{AccountId, ClientId, SessionId, SignOutScope, Subject, TenantId};
 
 use crate::failure::Failure;
 
@@ -51,21 +51,26 @@ impl Whom {
         ["account", "msal_account", "oidc_account", "app_account", "subject", "tenant"];
 
     /// What the flags name.
-    pub(crate) fn scopes(&self) -> Result<Vec<Scope>, Failure> {
-        type Make = fn(&str, &str) -> oubliette::Result<Scope>;
+    pub(crate) fn scopes(&self) -> Result<Vec<SignOutScope>, Failure> {
+        type Make = fn(&str, &str) -> oubliette::Result<SignOutScope>;
         let pairs: [(&Option<Vec<String>>, Make); 6] = [
-            (&self.account, |authority, id| AccountId::new(authority, id).map(Scope::Account)),
+            (&self.account, |authority, id| {
+                AccountId::new(authority, id).map(SignOutScope::Account)
+            }),
             (&self.msal_account, |environment, id| {
-                AccountId::msal(environment, id).map(Scope::Account)
+                AccountId::msal(environment, id).map(SignOutScope::Account)
             }),
             (&self.oidc_account, |issuer, sub| {
-                Ok(Scope::Account(AccountId::of_subject(Subject::new(issuer, sub)?)))
+                Ok(SignOutScope::Account(AccountId::of_subject(Subject::new(issuer, sub)?)))
             }),
             (&self.app_account, |tenant, client| {
-                Ok(Scope::Account(AccountId::app(TenantId::new(tenant)?, ClientId::new(client)?)))
+                Ok(SignOutScope::Account(AccountId::app(
+                    TenantId::new(tenant)?,
+                    ClientId::new(client)?,
+                )))
             }),
-            (&self.session, |issuer, sid| SessionId::new(issuer, sid).map(Scope::Session)),
-            (&self.subject, |issuer, sub| Subject::new(issuer, sub).map(Scope::Subject)),
+            (&self.session, |issuer, sid| SessionId::new(issuer, sid).map(SignOutScope::Session)),
+            (&self.subject, |issuer, sub| Subject::new(issuer, sub).map(SignOutScope::Subject)),
         ];
         let mut scopes = Vec::new();
         for (given, make) in pairs {
@@ -74,7 +79,7 @@ impl Whom {
             }
         }
         if let Some(tenant) = &self.tenant {
-            scopes.push(Scope::Tenant(TenantId::new(tenant)?));
+            scopes.push(SignOutScope::Tenant(TenantId::new(tenant)?));
         }
         Ok(scopes)
     }

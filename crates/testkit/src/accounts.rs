@@ -59,8 +59,8 @@ pub fn query(scope: &str) -> AccessQuery {
     AccessQuery::new(client()).scopes(scopes(scope))
 }
 
-/// `Stored` is non-exhaustive: made by hand for comparing.
-pub fn stored(count: usize) -> Stored {
+/// `PutOutcome` is non-exhaustive: made by hand for comparing.
+pub fn stored(count: usize) -> PutOutcome {
     let store = TokenStore::in_memory().unwrap();
     let live = store.sign_in(sign_in(1)).unwrap();
     let mut stored = live.put(Vec::<Token>::new()).unwrap();

@@ -134,8 +134,8 @@ impl World {
     /// What a verb that failed says about the store.
     pub(super) fn failed(&mut self, error: &Error) {
         match error {
-            Error::Full(Part::Ledger) if self.is_full => {}
-            Error::Indeterminate(_) | Error::Poisoned(Part::Ledger) if self.is_armed => self.has_failed = true,
+            Error::Full(Component::Ledger) if self.is_full => {}
+            Error::Indeterminate(_) | Error::Poisoned(Component::Ledger) if self.is_armed => self.has_failed = true,
             Error::Io { .. } | Error::Poisoned(_) | Error::Full(_) => assert!(self.is_armed || self.is_full, "{error:?}"),
             error => panic!("{error:?}"),
         }
@@ -260,7 +260,7 @@ impl World {
         let mut request = SignIn::new(account(number), tenant(tenant_number));
         request = session_number.into_iter().fold(request, |request, number| request.session(session(number)));
         request = subject_number.into_iter().fold(request, |request, number| request.subject(subject(number)));
-        request = if continued { request.continued_from(at(asked)) } else { request.signed_in_at(at(asked)) };
+        request = if continued { request.imported_from(at(asked)) } else { request.signed_in_at(at(asked)) };
         let order = self.event();
         let result = self.store().sign_in(request);
         let mut made = Made {
@@ -425,13 +425,13 @@ impl World {
         self.touched.push(index);
     }
 
-    fn scope(who: Who) -> Scope {
+    fn scope(who: Who) -> SignOutScope {
         match who {
-            Who::Everybody => Scope::Everybody,
-            Who::Account(number) => Scope::Account(account(number)),
-            Who::Tenant(number) => Scope::Tenant(tenant(number)),
-            Who::Session(number) => Scope::Session(session(number)),
-            Who::Subject(number) => Scope::Subject(subject(number)),
+            Who::Everybody => SignOutScope::Everybody,
+            Who::Account(number) => SignOutScope::Account(account(number)),
+            Who::Tenant(number) => SignOutScope::Tenant(tenant(number)),
+            Who::Session(number) => SignOutScope::Session(session(number)),
+            Who::Subject(number) => SignOutScope::Subject(subject(number)),
         }
     }
 
@@ -478,7 +478,7 @@ impl World {
                 let mut taken = Vec::new();
                 let mut unknown = Vec::new();
                 for number in perhaps {
-                    match self.store().last_sign_out(&Scope::Account(account(number))) {
+                    match self.store().last_sign_out(&SignOutScope::Account(account(number))) {
                         Ok(last) if last.exact.is_some_and(|record| record.position > known) => taken.push(number),
                         Ok(_) => {}
                         // The disk died behind the sign-out.
@@ -606,7 +606,7 @@ impl World {
                 self.is_move_stuck |= kind > 0;
                 match error {
                     // There must be space for a copy.
-                    Error::Full(Part::Engine) if self.is_full => {}
+                    Error::Full(Component::Engine) if self.is_full => {}
                     Error::Io { .. } if self.is_full => {}
                     error => self.failed(&error),
                 }
@@ -686,7 +686,7 @@ impl World {
             match self.builder(&self.machine).open() {
                 Ok(store) => drop(store),
                 Err(Error::Io { .. } | Error::Poisoned(_)) => {}
-                Err(Error::Damaged { part: Part::Engine, .. }) if self.is_meddled => {}
+                Err(Error::Damaged { part: Component::Engine, .. }) if self.is_meddled => {}
                 Err(error) => panic!("{error:?}"),
             }
             self.crash(true, 11);
@@ -695,7 +695,7 @@ impl World {
         let store = match self.builder(&self.machine).open() {
             Ok(store) => store,
             // The checkpoint was changed: with one from before the store opens.
-            Err(Error::Damaged { part: Part::Engine, .. }) if self.is_meddled => {
+            Err(Error::Damaged { part: Component::Engine, .. }) if self.is_meddled => {
                 let mut rows = self.machine.rows();
                 rows.remove(b"C".as_slice());
                 rows.extend(self.checkpoint.clone().map(|checkpoint| (b"C".to_vec(), checkpoint)));
@@ -910,12 +910,12 @@ impl World {
         // A copy says whether it is damage; if not (a chunk that had never been used, a ledger that does not count), nobody is forgotten.
         let is_damaged = match self.builder(&self.machine.copy()).clock(self.clock.apart()).open() {
             Ok(_) => false,
-            Err(Error::Damaged { part: Part::Ledger, .. }) => {
+            Err(Error::Damaged { part: Component::Ledger, .. }) => {
                 assert_eq!(*name, own, "a ledger that does not count is damage");
                 true
             }
             // Its checkpoint.
-            Err(Error::Damaged { part: Part::Engine, .. }) if self.is_meddled => true,
+            Err(Error::Damaged { part: Component::Engine, .. }) if self.is_meddled => true,
             Err(error) => panic!("{error:?}"),
         };
         let opened = self.builder(&self.machine).on_damage(OnDamage::ForgetEveryone).open().expect("everybody is forgotten");

@@ -6,7 +6,7 @@ use super::{
     RefreshOutcome, Source,
 };
 use crate::model::error::Error;
-use crate::model::sign_in::Stored;
+use crate::model::sign_in::PutOutcome;
 use crate::model::time::from_millis;
 use crate::model::token::{AccessToken, RefreshToken, Token};
 use crate::observe::Refresh;
@@ -180,7 +180,7 @@ fn all(tokens: Vec<Token>, why: OrphanReason) -> Vec<(Token, OrphanReason)> {
 }
 
 /// Why the token with this number was not stored; `None` if it was.
-fn not_stored(at: usize, stored: &Stored, left_out: &[usize]) -> Option<OrphanReason> {
+fn not_stored(at: usize, stored: &PutOutcome, left_out: &[usize]) -> Option<OrphanReason> {
     match at {
         at if stored.refused.contains(&at) => Some(OrphanReason::SignedOut),
         at if left_out.contains(&at) => Some(OrphanReason::NotStored),

@@ -121,7 +121,7 @@ fn file_with(wraps: &[(&WrappedKey, u8)], mount_key: &MountKey) -> Vec<u8> {
 }
 
 fn is_damaged(result: Result<Keyring>) -> bool {
-    matches!(result, Err(Error::Damaged { part: Part::Keyring, .. }))
+    matches!(result, Err(Error::Damaged { part: Component::Keyring, .. }))
 }
 
 #[test]
@@ -197,11 +197,13 @@ fn every_flipped_bit_is_refused_for_its_reason() {
         changed[byte] ^= 1 << (bit % 8);
         let result = Keyring::open(&changed, &local(0));
         let right = match &result {
-            Err(Error::UnsupportedFormat { part: Part::Keyring, found, supported: VERSION }) => {
-                byte == version && *found > VERSION
-            }
+            Err(Error::UnsupportedFormat {
+                part: Component::Keyring,
+                found,
+                supported: VERSION,
+            }) => byte == version && *found > VERSION,
             Err(Error::KeyRejected) => (own..own + 16).contains(&byte),
-            Err(Error::Damaged { part: Part::Keyring, .. }) => {
+            Err(Error::Damaged { part: Component::Keyring, .. }) => {
                 byte != version || changed[version] == 0
             }
             _ => false,

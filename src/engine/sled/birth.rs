@@ -8,7 +8,7 @@ use super::handle::{Handle, io_error};
 use super::recovery::{Recovered, is_alone, recover, set_tripwire};
 use super::replay::Fault;
 use super::{Durability, Engine, EngineError, Found, SledEngine, Tuning, open_error};
-use crate::model::error::{Error, Part, Result};
+use crate::model::error::{Component, Error, Result};
 use crate::platform::disk::{create_private, sync_folder};
 
 /// What an error says when the system refused to read: the next attempt may succeed.
@@ -69,7 +69,7 @@ fn refused(fault: Fault) -> Error {
             EngineError::Io(source) => Error::Io { action: READ, source },
             other => open_error(other),
         },
-        Fault::Damaged(problem) => Error::damaged(Part::Engine, problem),
+        Fault::Damaged(problem) => Error::damaged(Component::Engine, problem),
     }
 }
 
@@ -96,7 +96,7 @@ fn probe(path: &Path, log: &File) -> io::Result<()> {
 fn open_log(path: &Path) -> Result<File> {
     let log = File::options().read(true).write(true).open(path.join("db"));
     log.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Error::damaged(Part::Engine, "its log is missing"),
+        io::ErrorKind::NotFound => Error::damaged(Component::Engine, "its log is missing"),
         _ => Error::io("open the engine's log")(error),
     })
 }

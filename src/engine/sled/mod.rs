@@ -51,7 +51,7 @@ use self::flusher::{Flush, Flusher};
 pub(crate) use self::folder::SledFolder;
 use self::handle::{Handle, io_error};
 use super::{Batch, Commit, Durability, Engine, EngineError, Found, GivenUp, Limits, Row};
-use crate::model::error::{Error, Part, Result};
+use crate::model::error::{Component, Error, Result};
 use crate::model::tag::AccountTag;
 
 /// How many long batches of the process hold up its readers.
@@ -387,10 +387,12 @@ impl Drop for LongBatch {
 
 pub(crate) fn open_error(error: EngineError) -> Error {
     match error {
-        EngineError::Full => Error::Full(Part::Engine),
-        EngineError::Panicked => Error::damaged(Part::Engine, "its code panicked while opening it"),
+        EngineError::Full => Error::Full(Component::Engine),
+        EngineError::Panicked => {
+            Error::damaged(Component::Engine, "its code panicked while opening it")
+        }
         EngineError::Io(e) if e.kind() == io::ErrorKind::InvalidData => {
-            Error::damaged(Part::Engine, "its files are corrupt")
+            Error::damaged(Component::Engine, "its files are corrupt")
         }
         EngineError::Io(source) => Error::Io { action: "open the engine", source },
     }

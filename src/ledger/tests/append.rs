@@ -55,7 +55,7 @@ fn a_failed_sync_poisons_and_everybody_waiting_is_told() {
     for waiter in waiters {
         match waiter.join().unwrap() {
             Ok(Err(Error::Indeterminate(_))) => indeterminate += 1,
-            Err(Error::Poisoned(Part::Ledger)) => {}
+            Err(Error::Poisoned(Component::Ledger)) => {}
             other => panic!("{other:?}"),
         }
     }
@@ -63,7 +63,10 @@ fn a_failed_sync_poisons_and_everybody_waiting_is_told() {
     assert_eq!(gone(&ledger).len(), indeterminate, "the fences stand");
     machine.set_failing_syncs(false);
     assert!(
-        matches!(ledger.stand(&[account(1)], NO_CUTOFF, at(7)), Err(Error::Poisoned(Part::Ledger))),
+        matches!(
+            ledger.stand(&[account(1)], NO_CUTOFF, at(7)),
+            Err(Error::Poisoned(Component::Ledger))
+        ),
         "nothing is tried again"
     );
 }
@@ -80,7 +83,7 @@ fn a_full_disk_leaves_the_reserve() {
     }
     assert!(matches!(
         ledger.stand(&[account(99)], NO_CUTOFF, at(7)),
-        Err(Error::Full(Part::Ledger))
+        Err(Error::Full(Component::Ledger))
     ));
     assert_eq!(gone(&ledger).len() as u64, reserve, "what is refused does not stand");
     machine.set_full(false);

@@ -111,10 +111,10 @@ fn a_compaction_whose_switch_failed_poisons() {
                 append(&ledger, &[&[77]]);
                 unharmed += 1;
             }
-            Err(Error::Poisoned(Part::Ledger)) => {
+            Err(Error::Poisoned(Component::Ledger)) => {
                 assert!(matches!(
                     ledger.stand(&[account(77)], NO_CUTOFF, at(7)),
-                    Err(Error::Poisoned(Part::Ledger))
+                    Err(Error::Poisoned(Component::Ledger))
                 ));
                 poisoned += 1;
             }

@@ -18,7 +18,7 @@ fn a_check_sees_a_changed_byte_wherever_it_is() {
         }
         machine.put_bytes(&name, &files[&name]);
         assert!(
-            matches!(ledger.check(), Err(Error::Damaged { part: Part::Ledger, .. })),
+            matches!(ledger.check(), Err(Error::Damaged { part: Component::Ledger, .. })),
             "byte {at}"
         );
         damaged += 1;
@@ -51,7 +51,7 @@ fn a_look_sees_what_opening_would_and_changes_nothing() {
     let mut bytes = whole;
     bytes[slot_range(3)].copy_from_slice(&filler(3));
     let torn = Ledger::look(&*with_file(&bytes).disk().unwrap(), ID, &key(), |_| true);
-    assert!(matches!(torn, Err(Error::Damaged { part: Part::Ledger, .. })));
+    assert!(matches!(torn, Err(Error::Damaged { part: Component::Ledger, .. })));
     let missing = Ledger::look(&*Machine::new().disk().unwrap(), ID, &key(), |_| true);
-    assert!(matches!(missing, Err(Error::Damaged { part: Part::Ledger, .. })));
+    assert!(matches!(missing, Err(Error::Damaged { part: Component::Ledger, .. })));
 }

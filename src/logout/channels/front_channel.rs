@@ -11,9 +11,9 @@ use crate::logout::receiver::outcome::Outcome;
 use crate::logout::receiver::replay_cache::{Digest, Progress};
 use crate::logout::receiver::signed_out::{Signal, SignedOut};
 use crate::logout::rejected::Rejected;
-use crate::model::error::{Error, Part};
+use crate::model::error::{Component, Error};
 use crate::model::id::{SessionId, Subject};
-use crate::model::sign_out::{Scope, SessionPolicy, SignOut};
+use crate::model::sign_out::{SessionPolicy, SignOut, SignOutScope};
 use crate::observe::Channel;
 
 impl Receiver {
@@ -84,8 +84,10 @@ impl Receiver {
         let session = sessions.next().ok_or(malformed)?;
         let subjects = issuer.subjects_of(iss.as_deref(), &sid);
         let subject = subjects.first().cloned();
-        let others =
-            sessions.map(Scope::Session).chain(subjects.into_iter().map(Scope::Subject)).collect();
+        let others = sessions
+            .map(SignOutScope::Session)
+            .chain(subjects.into_iter().map(SignOutScope::Subject))
+            .collect();
         Ok((Request { session, subject, others }, issuer))
     }
 
@@ -107,7 +109,7 @@ impl Receiver {
                 (Ok(outlook), Some(Progress::Durable)) => (outlook.accounts, outlook.seen),
                 (Ok(outlook), None) if !outlook.is_known => return Outcome::Unknown,
                 (Ok(_), _) => return Outcome::Nobody,
-                (Err(Error::Poisoned(Part::Engine)), _) => {
+                (Err(Error::Poisoned(Component::Engine)), _) => {
                     self.record_unseen(sign_out).await;
                     return Outcome::Failed;
                 }
@@ -143,7 +145,7 @@ struct Request {
     /// The subject, if the issuer's `sid` may be one.
     subject: Option<Subject>,
     /// By what else sign-ins are found: the session's other names, and the subject's.
-    others: Vec<Scope>,
+    others: Vec<SignOutScope>,
 }
 
 /// Identifies a session in the replay cache.

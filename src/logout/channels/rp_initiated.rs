@@ -12,7 +12,7 @@ use crate::logout::issuer::Issuer;
 use crate::logout::receiver::Receiver;
 use crate::logout::receiver::signed_out::{BoxError, SignOutError, Signal, SignedOut};
 use crate::model::id::{AccountId, ClientId};
-use crate::model::sign_out::{Receipt, Scope, SessionPolicy, SignOut};
+use crate::model::sign_out::{Receipt, SessionPolicy, SignOut, SignOutScope};
 use crate::model::token::IdToken;
 
 impl Receiver {
@@ -158,7 +158,7 @@ fn scopes_of(
             .unwrap_or_default()
             .into_iter()
             .filter(|other| other != session)
-            .map(Scope::Session);
+            .map(SignOutScope::Session);
         return (
             others.fold(SignOut::session(session), SignOut::and).policy(SessionPolicy::OnlySession),
             Vec::new(),
@@ -171,6 +171,6 @@ fn scopes_of(
             subjects.iter().filter_map(|subject| provider.account_of(subject).ok().flatten());
         accounts.extend(others.filter(|other| other != live.account()));
     }
-    let others = accounts.iter().skip(1).cloned().map(Scope::Account);
+    let others = accounts.iter().skip(1).cloned().map(SignOutScope::Account);
     (others.fold(SignOut::account(live.account()), SignOut::and), accounts)
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::model::id::{AccountId, SessionId, Subject};
-use crate::model::sign_out::{Scope, SessionPolicy, SignOut};
+use crate::model::sign_out::{SessionPolicy, SignOut, SignOutScope};
 
 /// A logout token whose signature, issuer, audience, times and claims were checked: a user has
 /// signed out.
@@ -85,15 +85,19 @@ impl LogoutToken {
         let is_whole = policy != SessionPolicy::OnlySession;
         let sign_out = match &self.user {
             User::Session { session, others, subjects } => {
-                let others = others.iter().cloned().map(Scope::Session);
-                let subjects = subjects.iter().filter(|_| is_whole).cloned().map(Scope::Subject);
+                let others = others.iter().cloned().map(SignOutScope::Session);
+                let subjects =
+                    subjects.iter().filter(|_| is_whole).cloned().map(SignOutScope::Subject);
                 others.chain(subjects).fold(SignOut::session(session), also)
             }
-            User::Subject { subject, others } => {
-                others.iter().cloned().map(Scope::Subject).fold(SignOut::subject(subject), also)
-            }
+            User::Subject { subject, others } => others
+                .iter()
+                .cloned()
+                .map(SignOutScope::Subject)
+                .fold(SignOut::subject(subject), also),
         };
-        let accounts = self.accounts.iter().filter(|_| is_whole).cloned().map(Scope::Account);
+        let accounts =
+            self.accounts.iter().filter(|_| is_whole).cloned().map(SignOutScope::Account);
         accounts.fold(sign_out, also).policy(policy).signed_in_before(cutoff)
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Moved, SLICE, enter};
 use crate::engine::{Batch, Durability, Engine, EngineError};
-use crate::model::error::{Error, Part, Result};
+use crate::model::error::{Component, Error, Result};
 use crate::model::position::Position;
 use crate::model::tag::{AccountTag, WebTag};
 use crate::platform::sync::MutexGuard;
@@ -164,7 +164,7 @@ impl<'a> Mover<'a> {
 /// what it has.
 pub(super) fn target_failed(error: EngineError) -> Error {
     match error {
-        EngineError::Full => Error::Full(Part::Engine),
+        EngineError::Full => Error::Full(Component::Engine),
         EngineError::Io(source) => Error::Io {
             action: "write the fresh engine; the store goes on with the old one",
             source,

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use crate::model::error::{Error, Part, Result};
+use crate::model::error::{Component, Error, Result};
 use crate::model::sign_out::Counted;
 use crate::model::tag::{AccountTag, TaggedScope};
 use crate::rule::Before;
@@ -14,7 +14,7 @@ use crate::store::core::Core;
 /// caller holds nothing.
 pub(super) fn ended(core: &Core, scopes: &[TaggedScope], before: &Before) -> Result<Counted> {
     if core.is_engine_failed() {
-        return Err(Error::Poisoned(Part::Engine));
+        return Err(Error::Poisoned(Component::Engine));
     }
     let mut counted = Counted::default();
     let mut seen: HashSet<AccountTag> = HashSet::new();

@@ -8,7 +8,7 @@ use super::{accounts_under, rule_scope};
 use crate::crypto::Tagger;
 use crate::model::error::{Error, Result};
 use crate::model::id::{AccountId, Subject};
-use crate::model::sign_out::{LastSignOut, Recorded, Scope, ScopeKind};
+use crate::model::sign_out::{LastSignOut, Recorded, SignOutScope, SignOutScopeKind};
 use crate::model::tag::{AccountTag, TaggedScope};
 use crate::model::time::from_millis;
 use crate::rule::{Fence, NO_CUTOFF};
@@ -17,7 +17,7 @@ use crate::store::core::Core;
 use crate::store::identity;
 
 /// The newest sign-out that can have ended a sign-in of this scope.
-pub(crate) fn last_sign_out(core: &Core, scope: &Scope) -> Result<LastSignOut> {
+pub(crate) fn last_sign_out(core: &Core, scope: &SignOutScope) -> Result<LastSignOut> {
     let open = core.enter_ledger()?;
     let mut names = names_of(&core.tagger, scope);
     // What cannot be read is said, and is no reason to say nothing.
@@ -46,7 +46,7 @@ pub(crate) fn last_sign_out(core: &Core, scope: &Scope) -> Result<LastSignOut> {
 
 /// Whether there is a sign-out of exactly this scope.
 #[cfg(feature = "logout")]
-pub(crate) fn is_on_record(core: &Core, scope: &Scope) -> Result<bool> {
+pub(crate) fn is_on_record(core: &Core, scope: &SignOutScope) -> Result<bool> {
     let _open = core.enter_ledger()?;
     let (floor, _) = core.ledger.horizon();
     let last = core
@@ -59,14 +59,14 @@ pub(crate) fn is_on_record(core: &Core, scope: &Scope) -> Result<bool> {
 
 /// The scopes that have the same sign-ins as this one, and everybody, as far as the name tells: an
 /// account that is known by issuer and subject is that subject, and the other way round.
-pub(crate) fn names_of(tagger: &Tagger, scope: &Scope) -> Vec<TaggedScope> {
+pub(crate) fn names_of(tagger: &Tagger, scope: &SignOutScope) -> Vec<TaggedScope> {
     let mut names = vec![rule_scope(tagger, scope), TaggedScope::Everybody];
     match scope {
-        Scope::Account(id) => add_account(tagger, id, &mut names),
-        Scope::Subject(subject) => {
+        SignOutScope::Account(id) => add_account(tagger, id, &mut names),
+        SignOutScope::Subject(subject) => {
             add_account(tagger, &AccountId::of_subject(subject.clone()), &mut names)
         }
-        Scope::Session(_) | Scope::Tenant(_) | Scope::Everybody => {}
+        SignOutScope::Session(_) | SignOutScope::Tenant(_) | SignOutScope::Everybody => {}
     }
     names.sort_unstable();
     names.dedup();
@@ -119,13 +119,19 @@ fn add_names_in_rows(
 }
 
 /// By which names sign-ins of this scope may go that the name itself does not tell.
-fn unknown_names(scope: &Scope) -> Vec<ScopeKind> {
+fn unknown_names(scope: &SignOutScope) -> Vec<SignOutScopeKind> {
     match scope {
-        Scope::Account(id) if id.as_app().is_some() => Vec::new(),
-        Scope::Account(_) => vec![ScopeKind::Tenant, ScopeKind::Session, ScopeKind::Subject],
-        Scope::Subject(_) => vec![ScopeKind::Tenant, ScopeKind::Account, ScopeKind::Session],
-        Scope::Session(_) => vec![ScopeKind::Tenant, ScopeKind::Account, ScopeKind::Subject],
-        Scope::Tenant(_) | Scope::Everybody => Vec::new(),
+        SignOutScope::Account(id) if id.as_app().is_some() => Vec::new(),
+        SignOutScope::Account(_) => {
+            vec![SignOutScopeKind::Tenant, SignOutScopeKind::Session, SignOutScopeKind::Subject]
+        }
+        SignOutScope::Subject(_) => {
+            vec![SignOutScopeKind::Tenant, SignOutScopeKind::Account, SignOutScopeKind::Session]
+        }
+        SignOutScope::Session(_) => {
+            vec![SignOutScopeKind::Tenant, SignOutScopeKind::Account, SignOutScopeKind::Subject]
+        }
+        SignOutScope::Tenant(_) | SignOutScope::Everybody => Vec::new(),
     }
 }
 
@@ -133,7 +139,7 @@ fn recorded((scope, fence): (TaggedScope, Fence)) -> Recorded {
     Recorded {
         position: fence.position.get(),
         at: from_millis(fence.time),
-        kind: ScopeKind::of_rule(scope),
+        kind: SignOutScopeKind::of_rule(scope),
         signed_in_before: (fence.cutoff != NO_CUTOFF).then(|| from_millis(fence.cutoff)),
     }
 }

@@ -8,7 +8,7 @@ use super::find::{delete_bound, delete_unbound};
 use super::{Binding, read_bound, read_unbound};
 use crate::engine::Batch;
 use crate::model::error::{Error, Result};
-use crate::model::report::Swept;
+use crate::model::report::SweepReport;
 use crate::rows::row_key;
 use crate::store::access::Open;
 use crate::store::core::Core;
@@ -31,7 +31,7 @@ pub(crate) fn tidy_slice(
     open: &Open<'_>,
     kind: Kind,
     after: Option<&[u8]>,
-    swept: &mut Swept,
+    swept: &mut SweepReport,
 ) -> Result<Option<Vec<u8>>> {
     let prefix = if kind == Kind::Bound { row_key::web_indexes() } else { row_key::all_unbound() };
     let now = open.core.clock.for_deletion();
@@ -78,7 +78,7 @@ pub(crate) fn tidy_slice(
 /// Deletes what of nobody's has ended, as behind a sign-out of everybody, until told to stop:
 /// `goes_on` hears how many rows were looked at, while nothing is held.
 pub(crate) fn tidy_unbound(core: &Core, mut goes_on: impl FnMut(usize) -> bool) -> Result<u64> {
-    let (mut swept, mut after) = (Swept::default(), None::<Vec<u8>>);
+    let (mut swept, mut after) = (SweepReport::default(), None::<Vec<u8>>);
     while goes_on(SLICE) {
         let Some(last) = tidy_slice(&core.enter()?, Kind::Unbound, after.as_deref(), &mut swept)?
         else {
@@ -91,7 +91,7 @@ pub(crate) fn tidy_unbound(core: &Core, mut goes_on: impl FnMut(usize) -> bool) 
 
 /// Whether what was found (of what size) under the lock is to be deleted. What does not open,
 /// nobody can read.
-fn is_over(found: Result<Option<Option<u64>>>, swept: &mut Swept) -> Result<bool> {
+fn is_over(found: Result<Option<Option<u64>>>, swept: &mut SweepReport) -> Result<bool> {
     match found {
         Ok(Some(Some(size))) => {
             swept.live_bytes += size;

@@ -10,7 +10,7 @@ use crate::crypto::fresh;
 use crate::engine::{Batch, Durability, Row};
 use crate::model::error::{Error, Result};
 use crate::model::random_id::SignInId;
-use crate::model::report::Swept;
+use crate::model::report::SweepReport;
 use crate::model::tag::{AccountTag, WebTag};
 use crate::model::time::millis;
 use crate::rows::parts::parts_of;
@@ -202,7 +202,7 @@ pub(crate) fn delete_expired(core: &Core) -> Result<()> {
         loop {
             // Anew for each slice: nobody who has to wait for all verbs waits for long.
             let Some(last) =
-                tidy_slice(&core.enter()?, kind, after.as_deref(), &mut Swept::default())?
+                tidy_slice(&core.enter()?, kind, after.as_deref(), &mut SweepReport::default())?
             else {
                 break;
             };

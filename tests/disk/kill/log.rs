@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use oubliette::Scope;
+use oubliette::SignOutScope;
 use oubliette_testkit::accounts::{account, session, subject, tenant};
 
 /// A verb's number. A sign-in's is its identity too (as its alias), a put's is in the tokens' text.
@@ -35,13 +35,13 @@ impl Whom {
         if let Self::Session(number) = self { Some(Self::Account(number / 2)) } else { None }
     }
 
-    pub(crate) fn scope(self) -> Scope {
+    pub(crate) fn scope(self) -> SignOutScope {
         match self {
-            Self::Account(n) => Scope::Account(account(n)),
-            Self::Session(n) => Scope::Session(session(n)),
-            Self::Subject(n) => Scope::Subject(subject(n)),
-            Self::Tenant(n) => Scope::Tenant(tenant(n)),
-            Self::Everybody => Scope::Everybody,
+            Self::Account(n) => SignOutScope::Account(account(n)),
+            Self::Session(n) => SignOutScope::Session(session(n)),
+            Self::Subject(n) => SignOutScope::Subject(subject(n)),
+            Self::Tenant(n) => SignOutScope::Tenant(tenant(n)),
+            Self::Everybody => SignOutScope::Everybody,
         }
     }
 }
@@ -53,7 +53,7 @@ pub(crate) enum Line {
     Closing,
     /// A thread's sign-out waits for its reclaim, and does no more.
     Reclaim(u64),
-    Reclaimed(u64),
+    ReclaimReport(u64),
     SignIn(Id, Who),
     /// Tokens of a sign-in; the whole set, or only the one that stands alone.
     Put(Id, Id, bool),
@@ -83,7 +83,7 @@ impl Line {
             }
             Self::Closing => "closing".into(),
             Self::Reclaim(thread) => format!("reclaim {thread}"),
-            Self::Reclaimed(thread) => format!("reclaimed {thread}"),
+            Self::ReclaimReport(thread) => format!("reclaimed {thread}"),
             Self::SignIn(id, who) => {
                 let session = who.session.map_or(-1, i64::from);
                 format!("in {id} {} {} {session} {}", who.account, who.tenant, who.subject)
@@ -116,7 +116,7 @@ impl Line {
             "serving" => Self::Serving(UNIX_EPOCH + Duration::from_micros(id(0))),
             "closing" => Self::Closing,
             "reclaim" => Self::Reclaim(id(0)),
-            "reclaimed" => Self::Reclaimed(id(0)),
+            "reclaimed" => Self::ReclaimReport(id(0)),
             "in" => {
                 let session = u32::try_from(numbers[3]).ok();
                 Self::SignIn(

@@ -155,10 +155,9 @@ impl Phase {
             .rev()
             .find(|line| matches!(line, Line::Opening | Line::Serving(_) | Line::Closing));
         let waiting = |thread| {
-            let last = lines
-                .iter()
-                .rev()
-                .find(|line| matches!(line, Line::Reclaim(t) | Line::Reclaimed(t) if *t == thread));
+            let last = lines.iter().rev().find(
+                |line| matches!(line, Line::Reclaim(t) | Line::ReclaimReport(t) if *t == thread),
+            );
             matches!(last, Some(Line::Reclaim(_)))
         };
         let is_born = || {

@@ -201,7 +201,7 @@ impl Work {
         if self.ok("stats", store.stats()).backlog > 0 {
             Line::Reclaim(thread).write(&self.log);
             self.ok("wait_reclaimed", store.wait_reclaimed());
-            Line::Reclaimed(thread).write(&self.log);
+            Line::ReclaimReport(thread).write(&self.log);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use openidconnect::reqwest::StatusCode;
-use oubliette::Page as Part;
+use oubliette::Page as Component;
 
 use crate::examples::web_app::Running;
 use crate::user_agent::{Browser, Page, attribute};
@@ -38,7 +38,7 @@ impl Browser {
     pub(crate) async fn sees_the_store(&mut self, app: &Running) -> Vec<String> {
         let shown: BTreeSet<_> = tags(&self.board(app).await, "data-sign-in").into_iter().collect();
         let (mut held, mut whose) = (BTreeSet::new(), Vec::new());
-        for account in app.store().await.accounts(Part::first(100)).await.unwrap().accounts {
+        for account in app.store().await.accounts(Component::first(100)).await.unwrap().accounts {
             for live in account.sign_ins {
                 held.insert(live.id().iter().map(|byte| format!("{byte:02x}")).collect::<String>());
                 whose.push(live.account().subject().unwrap().sub().to_owned());

@@ -250,7 +250,7 @@ fn sign_outs_of_several_sessions_beside_each_other() {
         let other_way = spawn({
             let store = store.clone();
             move || {
-                store.sign_out(SignOut::session(&session(2)).and(Scope::Session(session(1)))).unwrap();
+                store.sign_out(SignOut::session(&session(2)).and(SignOutScope::Session(session(1)))).unwrap();
             }
         });
         let joining = spawn({
@@ -259,7 +259,7 @@ fn sign_outs_of_several_sessions_beside_each_other() {
                 store.sign_in(SignIn::new(account(3), tenant(1)).session(session(2))).unwrap();
             }
         });
-        let receipt = store.sign_out(SignOut::session(&session(1)).and(Scope::Session(session(2)))).unwrap();
+        let receipt = store.sign_out(SignOut::session(&session(1)).and(SignOutScope::Session(session(2)))).unwrap();
         // (The other may have come first, and their rows may be gone.)
         assert!(receipt.accounts.is_some_and(|accounts| accounts <= 3));
         other_way.join().unwrap();

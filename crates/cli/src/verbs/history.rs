@@ -1,6 +1,6 @@
 //! What is on record about sign-outs.
 
-use oubliette::{History, PastSignOut, Scope, ScopeKind};
+use oubliette::{History, PastSignOut, SignOutScope, SignOutScopeKind};
 use serde_json::{Value, json};
 
 use crate::args::{self, Shared};
@@ -9,7 +9,7 @@ use crate::report::Report;
 use crate::time::{show, show_day};
 
 pub(crate) fn run(shared: &Shared, args: &args::History) -> Result<Report, Failure> {
-    let scopes = if args.everybody { vec![Scope::Everybody] } else { args.whom.scopes()? };
+    let scopes = if args.everybody { vec![SignOutScope::Everybody] } else { args.whom.scopes()? };
     let builder = shared.existing()?;
     let history =
         if scopes.is_empty() { builder.history()? } else { builder.history_of(&scopes)? };
@@ -29,21 +29,35 @@ pub(crate) fn run(shared: &Shared, args: &args::History) -> Result<Report, Failu
 
 /// Says by which names nobody was looked for: which of them belong together, only the store that is
 /// open knows.
-fn not_looked_at(report: Report, scopes: &[Scope]) -> Report {
-    let is_given = |kind| scopes.iter().any(|scope| ScopeKind::of(scope) == kind);
-    let has_subject =
-        scopes.iter().any(|scope| matches!(scope, Scope::Account(id) if id.subject().is_some()));
+fn not_looked_at(report: Report, scopes: &[SignOutScope]) -> Report {
+    let is_given = |kind| scopes.iter().any(|scope| SignOutScopeKind::of(scope) == kind);
+    let has_subject = scopes
+        .iter()
+        .any(|scope| matches!(scope, SignOutScope::Account(id) if id.subject().is_some()));
     let mut kinds = Vec::new();
     if scopes.iter().any(|scope| {
-        matches!(ScopeKind::of(scope), ScopeKind::Account | ScopeKind::Subject | ScopeKind::Session)
+        matches!(
+            SignOutScopeKind::of(scope),
+            SignOutScopeKind::Account | SignOutScopeKind::Subject | SignOutScopeKind::Session
+        )
     }) {
-        kinds = vec![ScopeKind::Tenant, ScopeKind::Account, ScopeKind::Session, ScopeKind::Subject];
+        kinds = vec![
+            SignOutScopeKind::Tenant,
+            SignOutScopeKind::Account,
+            SignOutScopeKind::Session,
+            SignOutScopeKind::Subject,
+        ];
         kinds.retain(|kind| !is_given(*kind));
-        kinds.retain(|kind| !(*kind == ScopeKind::Subject && has_subject));
+        kinds.retain(|kind| !(*kind == SignOutScopeKind::Subject && has_subject));
         // A subject is an account too, and the app's own account has a tenant, and no session or
         // subject.
-        kinds.retain(|kind| !(*kind == ScopeKind::Account && is_given(ScopeKind::Subject)));
-        if scopes.iter().any(|scope| matches!(scope, Scope::Account(id) if id.as_app().is_some())) {
+        kinds.retain(|kind| {
+            !(*kind == SignOutScopeKind::Account && is_given(SignOutScopeKind::Subject))
+        });
+        if scopes
+            .iter()
+            .any(|scope| matches!(scope, SignOutScope::Account(id) if id.as_app().is_some()))
+        {
             kinds.clear();
         }
     }

@@ -1,6 +1,8 @@
 //! Signing out.
 
-use oubliette::{AccountId, Alias, AliasKind, Counted, Error, Receipt, Scope, SessionPolicy};
+use oubliette::{
+    AccountId, Alias, AliasKind, Counted, Error, Receipt, SessionPolicy, SignOutScope,
+};
 use serde_json::Value;
 
 use crate::args::{Shared, SignOut};
@@ -37,14 +39,14 @@ pub(crate) fn run(shared: &Shared, args: &SignOut) -> Result<Report, Failure> {
 }
 
 enum Named {
-    Scope(Scope),
+    Scope(SignOutScope),
     /// Whose accounts are looked up.
     Alias(Alias),
 }
 
 fn whom(args: &SignOut) -> Result<Named, Failure> {
     let Some(name) = &args.alias else {
-        return Ok(Named::Scope(args.whom.scopes()?.pop().unwrap_or(Scope::Everybody)));
+        return Ok(Named::Scope(args.whom.scopes()?.pop().unwrap_or(SignOutScope::Everybody)));
     };
     let kind = if name.contains('@') { AliasKind::Email } else { AliasKind::Opaque };
     Ok(Named::Alias(Alias::new(kind, name)?))
@@ -52,7 +54,7 @@ fn whom(args: &SignOut) -> Result<Named, Failure> {
 
 fn report(whom: &Named, receipt: &Receipt, args: &SignOut) -> Report {
     let kind = match whom {
-        Named::Scope(scope) => oubliette::ScopeKind::of(scope).as_str(),
+        Named::Scope(scope) => oubliette::SignOutScopeKind::of(scope).as_str(),
         Named::Alias(_) => "alias",
     };
     let is_nobody = receipt.counted.is_some_and(|counted| counted.sign_ins == 0);
@@ -91,14 +93,14 @@ fn said(whom: &Named, counted: Option<Counted>) -> Vec<&'static str> {
                 "Nobody is signed in under this other name. Nothing is recorded: an alias has no record of its own.",
             ]
         }
-        (Named::Scope(Scope::Everybody), Some(Counted { sign_ins: 0, .. })) => {
+        (Named::Scope(SignOutScope::Everybody), Some(Counted { sign_ins: 0, .. })) => {
             vec!["Nobody was signed in; the sign-out is recorded all the same."]
         }
         (Named::Scope(scope), Some(Counted { sign_ins: 0, .. })) => {
             let mut said = vec![
                 "Nobody was signed in under this name; the sign-out is recorded all the same.",
             ];
-            if matches!(scope, Scope::Account(id) if may_have_another_id(id)) {
+            if matches!(scope, SignOutScope::Account(id) if may_have_another_id(id)) {
                 said.push(
                     "Is the name right? Entra ID, Okta and MSAL's caches have ids of their own: `oubliette accounts` lists those who are signed \
                      in, and --subject ISSUER SUB finds them by what their provider calls them.",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oubliette::Verified;
+use oubliette::VerifyReport;
 
 use crate::args::{Shared, Sweep};
 use crate::failure::{Code, Failure};
@@ -74,7 +74,7 @@ fn clock(report: Report, ahead_by: Option<Duration>, mend: &str) -> Report {
 pub(crate) fn verify(shared: &Shared) -> Result<Report, Failure> {
     let builder = shared.writable()?;
     let progress = Progress::spinner(shared, "opening every row of a copy");
-    let verified: Verified = builder.verify()?;
+    let verified: VerifyReport = builder.verify()?;
     drop(progress);
     let mut report = Report::new()
         .line(if verified.is_sound() {

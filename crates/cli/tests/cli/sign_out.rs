@@ -226,7 +226,7 @@ fn a_sign_out_can_be_of_earlier_sign_ins_alone() {
     assert_eq!(again["signed_in_before"], before);
     let store = site.open();
     assert_eq!(live(&store, 2), [1, 2]);
-    let record = store.last_sign_out(&Scope::Everybody).unwrap().record.unwrap();
+    let record = store.last_sign_out(&SignOutScope::Everybody).unwrap().record.unwrap();
     assert_eq!(record.signed_in_before, Some(UNIX_EPOCH + Duration::from_secs(seconds)));
     store.close().unwrap();
     let history = site.json(&["history", "--account", "login.example.com", "user-1"]);

@@ -7,7 +7,7 @@ use std::io;
 use super::*;
 use crate::engine::sled::recovery::{Files, recover, recover_from, write_plan};
 use crate::engine::sled::replay::{Fault, Source, replay};
-use crate::model::error::{Error, Part};
+use crate::model::error::{Component, Error};
 
 /// A log of which one read fails, or all from then on.
 struct Failing<'a> {
@@ -213,7 +213,7 @@ fn what_sled_would_take_for_an_empty_log_is_damage_and_stays_as_it_is() {
         let before = (case != "huge").then(|| content(&folder));
         let refused = open(home.path()).map(drop);
         assert!(
-            matches!(refused, Err(Error::Damaged { part: Part::Engine, .. })),
+            matches!(refused, Err(Error::Damaged { part: Component::Engine, .. })),
             "{case}: {refused:?}"
         );
         assert!(before.is_none_or(|before| content(&folder) == before), "{case}");

@@ -60,7 +60,7 @@ pub fn run(orders: &Orders, store: &TokenStore, verb: &str) -> bool {
             "stats" => store.stats().map(drop),
             "wait_reclaimed" => store.wait_reclaimed().map(drop),
             "trust_clock" => store.trust_clock(),
-            "last_sign_out" => store.last_sign_out(&Scope::Everybody).map(drop),
+            "last_sign_out" => store.last_sign_out(&SignOutScope::Everybody).map(drop),
             "accounts" => store.accounts(Page::first(3)).map(drop),
             "as_of" => store.as_of().map(drop),
             "upkeep" => store.upkeep().interval(Duration::from_secs(3600)).start().map(|upkeep| {
