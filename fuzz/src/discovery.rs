@@ -20,7 +20,8 @@ crate::plans! {
 }
 
 const ISSUERS: [&str; 2] = ["https://login.example.com", "http://127.0.0.1:8080"];
-const NAMES: [&str; 5] = ["issuer", "jwks_uri", "end_session_endpoint", "authorization_endpoint", "unknown"];
+const NAMES: [&str; 5] =
+    ["issuer", "jwks_uri", "end_session_endpoint", "authorization_endpoint", "unknown"];
 /// As they stand in a document; and whether keys may come from there: never, always, or if the issuer is a loopback host's.
 const VALUES: [(&str, Taken); 27] = [
     ("null", Taken::Never),
@@ -82,9 +83,20 @@ pub fn run(data: &[u8]) {
             let document = data.take_rest();
             let issuer = ISSUERS[usize::from(is_local)];
             // (A name and a place for each member, of which the shortest has five bytes.)
-            let Some((keys, end)) = within((16 << 10) + 24 * document.len(), || discovered(document, issuer)) else { return };
-            let members = std::str::from_utf8(document).ok().and_then(Members::parse).expect("no object was taken");
-            assert_eq!(members.value("issuer"), Some(issuer.into()), "another issuer's document was taken");
+            let Some((keys, end)) =
+                within((16 << 10) + 24 * document.len(), || discovered(document, issuer))
+            else {
+                return;
+            };
+            let members = std::str::from_utf8(document)
+                .ok()
+                .and_then(Members::parse)
+                .expect("no object was taken");
+            assert_eq!(
+                members.value("issuer"),
+                Some(issuer.into()),
+                "another issuer's document was taken"
+            );
             for url in [Some(keys), end].into_iter().flatten() {
                 assert!(is_trusted(&url, is_local), "{url}");
             }
@@ -99,18 +111,25 @@ pub fn run(data: &[u8]) {
                 None => false,
                 // As it was.
                 Some(text)
-                    if text.starts_with(&format!("\"{issuer}/")) && text.len() > issuer.len() + 3 && !values.contains(&text) =>
+                    if text.starts_with(&format!("\"{issuer}/"))
+                        && text.len() > issuer.len() + 3
+                        && !values.contains(&text) =>
                 {
                     true
                 }
-                Some(text) => VALUES
-                    .iter()
-                    .any(|(value, taken)| *value == text && (*taken == Taken::Always || (*taken == Taken::IfLocal && is_local))),
+                Some(text) => VALUES.iter().any(|(value, taken)| {
+                    *value == text
+                        && (*taken == Taken::Always || (*taken == Taken::IfLocal && is_local))
+                }),
             };
             let is_ours = document.value("issuer") == Some(issuer.into());
             // Whichever name it is: an object that has one twice is none.
             if NAMES.iter().any(|name| document.count(name) > 1) {
-                assert!(found.is_none(), "two readers could take different ones of {}", document.text());
+                assert!(
+                    found.is_none(),
+                    "two readers could take different ones of {}",
+                    document.text()
+                );
                 return;
             }
             assert_eq!(found.is_some(), is_ours && taken("jwks_uri"), "{}", document.text());

@@ -26,7 +26,9 @@ impl Edit {
             Self::Set { at, to } => bytes[place(at)] = to,
             Self::Cut { to } => bytes.truncate(place(to)),
             Self::Insert { at, byte } => bytes.insert(place(at), byte),
-            Self::Remove { at, count } => drop(bytes.drain(place(at)..(place(at) + usize::from(count)).min(len))),
+            Self::Remove { at, count } => {
+                drop(bytes.drain(place(at)..(place(at) + usize::from(count)).min(len)))
+            }
             Self::Copy { from, to, count } => {
                 let count = usize::from(count).min(len - place(from)).min(len - place(to));
                 bytes.copy_within(place(from)..place(from) + count, place(to));

@@ -6,8 +6,8 @@ use arbitrary::{Arbitrary, Unstructured};
 use oubliette::logout::{Answer, Issuer, Issuers, Keys, Receiver};
 use oubliette::openid::Provider;
 use oubliette::{
-    AccountId, AsyncTokenStore, ClientId, LiveSignIn, MAX_ID_BYTES, SessionId, SessionPolicy, SignIn, Subject, TenantId,
-    TokenStore,
+    AccountId, AsyncTokenStore, ClientId, LiveSignIn, MAX_ID_BYTES, SessionId, SessionPolicy,
+    SignIn, Subject, TenantId, TokenStore,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -25,8 +25,10 @@ crate::plans! {
 
 const ROUTES: [Option<&str>; 4] = [None, Some("alone"), Some("nobodys"), Some("")];
 /// The last has a route of its own.
-const ISSUERS: [&str; 3] = ["https://a.example.com", "https://b.example.com:8443/realms/b", "https://c.example.com/c"];
-const ORIGINS: [&str; 3] = ["https://a.example.com", "https://b.example.com:8443", "https://c.example.com"];
+const ISSUERS: [&str; 3] =
+    ["https://a.example.com", "https://b.example.com:8443/realms/b", "https://c.example.com/c"];
+const ORIGINS: [&str; 3] =
+    ["https://a.example.com", "https://b.example.com:8443", "https://c.example.com"];
 /// Of the second the session alone ends.
 const ONLY_SESSION: usize = 1;
 /// Who is signed in: the user, at which issuer, by which `sid`. A session can have two users, a user two sessions.
@@ -104,7 +106,9 @@ pub fn run(data: &[u8]) {
     crate::show(&plan);
     let (route, query) = match plan {
         Plan::Raw { route } => (route, String::from_utf8_lossy(data.take_rest()).into_owned()),
-        Plan::Built { route, pieces } => (route, pieces.iter().map(|piece| PIECES[usize::from(*piece) % PIECES.len()]).collect()),
+        Plan::Built { route, pieces } => {
+            (route, pieces.iter().map(|piece| PIECES[usize::from(*piece) % PIECES.len()]).collect())
+        }
     };
     WORLD.with_borrow_mut(|world| world.check(ROUTES[usize::from(route) % ROUTES.len()], &query));
 }
@@ -118,8 +122,15 @@ impl World {
             let provider = Provider::generic(ISSUERS[at]).expect("an issuer");
             Issuer::new(provider, ClientId::new("web").expect("a client"), keys.clone())
         };
-        let list = [issuer(0), issuer(1).session_policy(SessionPolicy::OnlySession), issuer(2).named("alone")];
-        let receiver = Receiver::new(AsyncTokenStore::new(store.clone()), Issuers::new(list).expect("the issuers differ"));
+        let list = [
+            issuer(0),
+            issuer(1).session_policy(SessionPolicy::OnlySession),
+            issuer(2).named("alone"),
+        ];
+        let receiver = Receiver::new(
+            AsyncTokenStore::new(store.clone()),
+            Issuers::new(list).expect("the issuers differ"),
+        );
         let lives = (0..SIGNED_IN.len()).map(|at| sign_in(&store, at)).collect();
         Self { runtime, store, receiver, lives, done: [None, None, None] }
     }
@@ -127,13 +138,17 @@ impl World {
     fn check(&mut self, route: Option<&str>, query: &str) {
         let answer = self.runtime.block_on(self.receiver.front_channel(route, query));
         assert!(answer.headers().any(|header| header == ("cache-control", "no-store")));
-        let policies: Vec<_> = answer.headers().filter(|(name, _)| *name == "content-security-policy").collect();
+        let policies: Vec<_> =
+            answer.headers().filter(|(name, _)| *name == "content-security-policy").collect();
         let [(_, policy)] = policies[..] else { panic!("not one policy") };
         let expected = read(route, query);
         match &expected {
             Some((issuer, _)) => {
                 assert_eq!(answer.status(), 200, "{query}");
-                assert_eq!(policy, format!("default-src 'none'; frame-ancestors {}", ORIGINS[*issuer]));
+                assert_eq!(
+                    policy,
+                    format!("default-src 'none'; frame-ancestors {}", ORIGINS[*issuer])
+                );
                 let done = self.done[*issuer].get_or_insert_with(|| answer.clone());
                 assert_eq!(*done, answer, "the answer tells whether somebody was signed in");
             }
@@ -142,16 +157,25 @@ impl World {
                 assert!(policy.ends_with("frame-ancestors 'none'"));
             }
         }
-        let is_of = |at: usize, issuer: usize, sid: &str| SIGNED_IN[at].1 == issuer && SIGNED_IN[at].2 == sid;
+        let is_of = |at: usize, issuer: usize, sid: &str| {
+            SIGNED_IN[at].1 == issuer && SIGNED_IN[at].2 == sid
+        };
         for at in 0..SIGNED_IN.len() {
             let ends = expected.as_ref().is_some_and(|(issuer, sid)| {
                 is_of(at, *issuer, sid)
                     || (*issuer != ONLY_SESSION
                         && (0..SIGNED_IN.len()).any(|other| {
-                            is_of(other, *issuer, sid) && SIGNED_IN[other].0 == SIGNED_IN[at].0 && SIGNED_IN[at].1 == *issuer
+                            is_of(other, *issuer, sid)
+                                && SIGNED_IN[other].0 == SIGNED_IN[at].0
+                                && SIGNED_IN[at].1 == *issuer
                         }))
             });
-            assert_eq!(self.lives[at].is_live().expect("the store is well"), !ends, "{:?} {query}", SIGNED_IN[at]);
+            assert_eq!(
+                self.lives[at].is_live().expect("the store is well"),
+                !ends,
+                "{:?} {query}",
+                SIGNED_IN[at]
+            );
             if ends {
                 self.lives[at] = sign_in(&self.store, at);
             }
@@ -163,7 +187,9 @@ fn sign_in(store: &TokenStore, at: usize) -> LiveSignIn {
     let (user, issuer, sid) = SIGNED_IN[at];
     let account = AccountId::of_subject(Subject::new(ISSUERS[issuer], user).expect("a subject"));
     let sign_in = SignIn::new(account, TenantId::new("tenant").expect("a tenant"));
-    store.sign_in(sign_in.session(SessionId::new(ISSUERS[issuer], sid).expect("a session"))).expect("the store is well")
+    store
+        .sign_in(sign_in.session(SessionId::new(ISSUERS[issuer], sid).expect("a session")))
+        .expect("the store is well")
 }
 
 /// The session that a query names: its issuer's place, and the `sid`.
@@ -174,7 +200,8 @@ fn read(route: Option<&str>, query: &str) -> Option<(usize, String)> {
         .map(|(name, value)| (decoded(name), decoded(value)))
         .collect();
     let once = |name: &str| {
-        let mut values = pairs.iter().filter(|(other, _)| other == name).map(|(_, value)| value.clone());
+        let mut values =
+            pairs.iter().filter(|(other, _)| other == name).map(|(_, value)| value.clone());
         let first = values.next();
         if values.next().is_some() { None } else { Some(first) }
     };
@@ -185,7 +212,8 @@ fn read(route: Option<&str>, query: &str) -> Option<(usize, String)> {
         (Some("alone"), Some(iss)) if iss == ISSUERS[2] => 2,
         _ => return None,
     };
-    let can_be_stored = !sid.is_empty() && sid.len() <= MAX_ID_BYTES && !sid.chars().any(char::is_control);
+    let can_be_stored =
+        !sid.is_empty() && sid.len() <= MAX_ID_BYTES && !sid.chars().any(char::is_control);
     (query.len() <= 4096 && can_be_stored).then_some((issuer, sid))
 }
 

@@ -24,11 +24,13 @@ crate::plans! {
     }
 }
 
-const ALGORITHMS: [Algorithm; 5] = [Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256, Algorithm::Es384, Algorithm::EdDsa];
+const ALGORITHMS: [Algorithm; 5] =
+    [Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256, Algorithm::Es384, Algorithm::EdDsa];
 const ISSUER: &str = "https://login.example.com";
 const NOW: u64 = 1_800_000_000;
 
-const NAMES: [&str; 14] = ["kty", "crv", "n", "e", "x", "y", "kid", "alg", "use", "key_ops", "x5c", "d", "k", "unknown"];
+const NAMES: [&str; 14] =
+    ["kty", "crv", "n", "e", "x", "y", "kid", "alg", "use", "key_ops", "x5c", "d", "k", "unknown"];
 /// As they stand in a document; those of the signers' keys come on top.
 const VALUES: [&str; 36] = [
     "null",
@@ -76,7 +78,8 @@ struct World {
 }
 
 static WORLD: LazyLock<World> = LazyLock::new(|| {
-    let signers: Vec<_> = (0..10).map(|n| Signer::numbered(ALGORITHMS[n % 5], (n / 5) as u8)).collect();
+    let signers: Vec<_> =
+        (0..10).map(|n| Signer::numbered(ALGORITHMS[n % 5], (n / 5) as u8)).collect();
     let claims = json!({
         "iss": ISSUER, "aud": "web", "iat": NOW, "exp": NOW + 120, "sub": "jane",
         "events": {"http://schemas.openid.net/event/backchannel-logout": {}},
@@ -123,12 +126,18 @@ pub fn run(data: &[u8]) {
                 if verifies(token, &keys, &ALGORITHMS) {
                     let key = signer.jwk();
                     let part = key.get("n").or(key.get("x")).expect("a part of a key");
-                    assert!(all.is_null() || is_in(&all, part), "a key that is not there has verified a signature");
+                    assert!(
+                        all.is_null() || is_in(&all, part),
+                        "a key that is not there has verified a signature"
+                    );
                 }
             }
         }
         Plan::Built { signer, other, first, second, algorithms } => {
-            let algorithms: Vec<_> = (0..5).filter(|bit| algorithms & 1 << bit != 0).map(|bit| ALGORITHMS[bit]).collect();
+            let algorithms: Vec<_> = (0..5)
+                .filter(|bit| algorithms & 1 << bit != 0)
+                .map(|bit| ALGORITHMS[bit])
+                .collect();
             if algorithms.is_empty() {
                 return;
             }
@@ -148,7 +157,10 @@ pub fn run(data: &[u8]) {
                     false => Some(false),
                 };
                 let verifies = keys.as_ref().is_some_and(|keys| verifies(token, keys, &algorithms));
-                assert!(expected.is_none_or(|expected| expected == verifies), "{algorithm:?} with {algorithms:?}: {document}");
+                assert!(
+                    expected.is_none_or(|expected| expected == verifies),
+                    "{algorithm:?} with {algorithms:?}: {document}"
+                );
             }
         }
     }
@@ -156,7 +168,9 @@ pub fn run(data: &[u8]) {
 
 fn parse(document: &[u8]) -> Option<KeySet> {
     let keys = within((64 << 10) + 16 * document.len(), || KeySet::parse(document)).ok()?;
-    assert!((1..=64).contains(&keys.len()) && !keys.is_empty() && document.len() <= MAX_KEY_SET_BYTES);
+    assert!(
+        (1..=64).contains(&keys.len()) && !keys.is_empty() && document.len() <= MAX_KEY_SET_BYTES
+    );
     assert_eq!(format!("{keys:?}"), format!("KeySet({} keys)", keys.len()));
     Some(keys)
 }
@@ -164,7 +178,11 @@ fn parse(document: &[u8]) -> Option<KeySet> {
 fn verifies(token: &str, keys: &KeySet, algorithms: &[Algorithm]) -> bool {
     static ISSUER_OF_ALL: LazyLock<Issuer> = LazyLock::new(|| {
         let keys = Keys::fixed(&document()).expect("the keys can be used");
-        Issuer::new(Provider::generic(ISSUER).expect("an issuer"), ClientId::new("web").expect("a client"), keys)
+        Issuer::new(
+            Provider::generic(ISSUER).expect("an issuer"),
+            ClientId::new("web").expect("a client"),
+            keys,
+        )
     });
     let issuer = ISSUER_OF_ALL.clone().algorithms(algorithms.iter().copied());
     issuer.verify(token, keys, UNIX_EPOCH + Duration::from_secs(NOW)).is_ok()
@@ -172,12 +190,22 @@ fn verifies(token: &str, keys: &KeySet, algorithms: &[Algorithm]) -> bool {
 
 /// Whether the signer's token verifies: with a key of its name, if one is there that can be used, else with one without a name. `None` if that
 /// depends on whether a key made of odd parts is one.
-fn expected(keys: &[&Members], signer: &Signer, algorithm: Algorithm, algorithms: &[Algorithm]) -> Option<bool> {
+fn expected(
+    keys: &[&Members],
+    signer: &Signer,
+    algorithm: Algorithm,
+    algorithms: &[Algorithm],
+) -> Option<bool> {
     let is_ours = |key: &&&Members| is_public_key(key, signer);
     let is_known = |key: &&&Members| WORLD.signers.iter().any(|signer| is_public_key(key, signer));
-    let usable: Vec<_> = keys.iter().filter(|key| may_verify(key, signer, algorithm, algorithms)).collect();
-    let of_name =
-        |name: Option<Value>| usable.iter().copied().filter(move |key| key.value("kid").filter(|kid| !kid.is_null()) == name);
+    let usable: Vec<_> =
+        keys.iter().filter(|key| may_verify(key, signer, algorithm, algorithms)).collect();
+    let of_name = |name: Option<Value>| {
+        usable
+            .iter()
+            .copied()
+            .filter(move |key| key.value("kid").filter(|kid| !kid.is_null()) == name)
+    };
     let named: Vec<_> = of_name(Some(signer.kid.clone().into())).collect();
     if named.iter().any(is_ours) {
         Some(true)
@@ -193,31 +221,46 @@ fn expected(keys: &[&Members], signer: &Signer, algorithm: Algorithm, algorithms
 /// Whether it is this one, whatever it is called and may be used for.
 fn is_public_key(key: &Members, signer: &Signer) -> bool {
     let public = signer.jwk();
-    let parts = ["kty", "crv", "n", "e", "x", "y"].into_iter().filter_map(|name| public.get(name).map(|value| (name, value)));
+    let parts = ["kty", "crv", "n", "e", "x", "y"]
+        .into_iter()
+        .filter_map(|name| public.get(name).map(|value| (name, value)));
     parts.into_iter().all(|(name, value)| key.value(name).as_ref() == Some(value))
 }
 
 /// Whether the rest of it lets it check what was signed with this algorithm.
-fn may_verify(key: &Members, signer: &Signer, algorithm: Algorithm, algorithms: &[Algorithm]) -> bool {
+fn may_verify(
+    key: &Members,
+    signer: &Signer,
+    algorithm: Algorithm,
+    algorithms: &[Algorithm],
+) -> bool {
     // Text, where it is there at all.
-    let is_text = |name: &str| !key.has(name) || key.value(name).is_some_and(|value| value.is_string());
+    let is_text =
+        |name: &str| !key.has(name) || key.value(name).is_some_and(|value| value.is_string());
     let is_for_signatures = !key.has("use") || key.value("use") == Some("sig".into());
     let may_verify = !key.has("key_ops")
-        || key
-            .value("key_ops")
-            .and_then(|names| names.as_array().cloned())
-            .is_some_and(|names| names.iter().all(Value::is_string) && names.contains(&"verify".into()));
+        || key.value("key_ops").and_then(|names| names.as_array().cloned()).is_some_and(|names| {
+            names.iter().all(Value::is_string) && names.contains(&"verify".into())
+        });
     // A key serves one algorithm: what it says, or else the first that it can of the issuer's.
     let is_rsa = |algorithm: &Algorithm| matches!(algorithm, Algorithm::Rs256 | Algorithm::Ps256);
     let serves = if key.has("alg") {
         let name = key.value("alg");
-        name == Some(signer.header()["alg"].clone()) || (algorithm == Algorithm::EdDsa && name == Some("Ed25519".into()))
+        name == Some(signer.header()["alg"].clone())
+            || (algorithm == Algorithm::EdDsa && name == Some("Ed25519".into()))
     } else {
-        !is_rsa(&algorithm) || algorithms.iter().find(|algorithm| is_rsa(algorithm)) == Some(&algorithm)
+        !is_rsa(&algorithm)
+            || algorithms.iter().find(|algorithm| is_rsa(algorithm)) == Some(&algorithm)
     };
     let has_family = key.value("kty") == signer.jwk().get("kty").cloned()
         && (is_rsa(&algorithm) || key.value("crv") == signer.jwk().get("crv").cloned());
-    !key.has_twice() && is_text("crv") && is_text("kid") && is_for_signatures && may_verify && serves && has_family
+    !key.has_twice()
+        && is_text("crv")
+        && is_text("kid")
+        && is_for_signatures
+        && may_verify
+        && serves
+        && has_family
 }
 
 fn is_in(all: &Value, part: &Value) -> bool {

@@ -31,7 +31,8 @@ const MODES: [u32; 8] = [0o400, 0o600, 0o440, 0o404, 0o420, 0o402, 0o644, 0o777]
 /// A folder of this process.
 struct Folder(tempfile::TempDir);
 
-static FOLDER: LazyLock<Folder> = LazyLock::new(|| Folder(tempfile::tempdir().expect("a folder for files")));
+static FOLDER: LazyLock<Folder> =
+    LazyLock::new(|| Folder(tempfile::tempdir().expect("a folder for files")));
 
 /// The bytes of a run.
 pub fn input(plan: &Plan, text: &[u8]) -> Vec<u8> {
@@ -81,13 +82,17 @@ pub fn run(data: &[u8]) {
             let mode = MODES[usize::from(mode) % MODES.len()];
             // A name that is none must not even be looked for; one that is, is a file's name.
             let path = (is_name(name) && name != "env").then(|| write(name, text, mode));
-            let env = |asked: &str| (directory && asked == "CREDENTIALS_DIRECTORY").then(|| FOLDER.0.path().into());
+            let env = |asked: &str| {
+                (directory && asked == "CREDENTIALS_DIRECTORY").then(|| FOLDER.0.path().into())
+            };
             let key = key_of_systemd(&KeySource::systemd(name), name, &env);
-            let wanted = (path.is_some() && directory && mode & 0o006 == 0 && text.len() <= 4096).then(|| expected(text, true));
+            let wanted = (path.is_some() && directory && mode & 0o006 == 0 && text.len() <= 4096)
+                .then(|| expected(text, true));
             if name != "env" {
                 check(key, wanted.flatten(), name.as_bytes());
             }
-            path.into_iter().for_each(|path| std::fs::remove_file(path).expect("the credential was written"));
+            path.into_iter()
+                .for_each(|path| std::fs::remove_file(path).expect("the credential was written"));
         }
         Plan::Path {} => {
             // (Shown, not opened: it could lead anywhere.)
@@ -105,9 +110,13 @@ fn check(key: oubliette::Result<[u8; 32]>, expected: Option<[u8; 32]>, hidden: &
         (Err(Error::KeyUnavailable { origin, problem }), None) => {
             // A key in the place of a name: it has a colon or an equals sign.
             let shown = format!("{origin} {problem}");
-            let is_key =
-                hidden.len() > 8 && hidden.iter().any(|b| matches!(b, b':' | b'=')) && hidden.iter().all(u8::is_ascii_graphic);
-            assert!(!is_key || !shown.contains(&*String::from_utf8_lossy(hidden)), "an error shows the text");
+            let is_key = hidden.len() > 8
+                && hidden.iter().any(|b| matches!(b, b':' | b'='))
+                && hidden.iter().all(u8::is_ascii_graphic);
+            assert!(
+                !is_key || !shown.contains(&*String::from_utf8_lossy(hidden)),
+                "an error shows the text"
+            );
         }
         (Ok(_), None) => panic!("it was accepted"),
         (Err(error), expected) => panic!("{error:?}, not {:?}", expected.map(|_| "a key")),
@@ -123,15 +132,21 @@ fn expected(text: &[u8], newline_allowed: bool) -> Option<[u8; 32]> {
     };
     let bytes: Vec<u8> = if let Some(digits) = text.strip_prefix("hex:") {
         let digits: Option<Vec<u32>> = digits.chars().map(|c| c.to_digit(16)).collect();
-        digits?.chunks(2).map(|pair| (pair.len() == 2).then(|| (pair[0] * 16 + pair[1]) as u8)).collect::<Option<_>>()?
+        digits?
+            .chunks(2)
+            .map(|pair| (pair.len() == 2).then(|| (pair[0] * 16 + pair[1]) as u8))
+            .collect::<Option<_>>()?
     } else {
-        let digits = text.strip_prefix("base64:").filter(|digits| digits.len() == 44)?.strip_suffix('=')?;
+        let digits =
+            text.strip_prefix("base64:").filter(|digits| digits.len() == 44)?.strip_suffix('=')?;
         const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        let values: Option<Vec<u32>> = digits.chars().map(|c| ALPHABET.find(c).map(|at| at as u32)).collect();
+        let values: Option<Vec<u32>> =
+            digits.chars().map(|c| ALPHABET.find(c).map(|at| at as u32)).collect();
         let values = values?;
         let bits = |quad: &[u32]| quad.iter().fold(0, |bits, value| bits << 6 | value);
         let (whole, last) = values.split_at(values.len() / 4 * 4);
-        let mut bytes: Vec<u8> = whole.chunks(4).flat_map(|quad| bits(quad).to_be_bytes()[1..].to_vec()).collect();
+        let mut bytes: Vec<u8> =
+            whole.chunks(4).flat_map(|quad| bits(quad).to_be_bytes()[1..].to_vec()).collect();
         // Three digits: two bytes, and two bits that must be zero.
         let last = bits(last);
         if last & 3 != 0 {
@@ -155,6 +170,7 @@ fn write(name: &str, text: &[u8], mode: u32) -> PathBuf {
     let path = path.join(name);
     let _ = std::fs::remove_file(&path);
     std::fs::write(&path, text).expect("the file can be written");
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("the mode can be set");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))
+        .expect("the mode can be set");
     path
 }

@@ -55,7 +55,11 @@ pub fn input(plan: &Plan, rest: &[u8]) -> Vec<u8> {
 struct Careless;
 
 impl KeyProvider for Careless {
-    fn wrap(&self, _: &[u8; 32], _: &WrapContext<'_>) -> Result<WrappedKey, Box<dyn std::error::Error + Send + Sync>> {
+    fn wrap(
+        &self,
+        _: &[u8; 32],
+        _: &WrapContext<'_>,
+    ) -> Result<WrappedKey, Box<dyn std::error::Error + Send + Sync>> {
         Err("it does not wrap".into())
     }
 
@@ -76,10 +80,14 @@ impl KeyProvider for Careless {
 fn source(keys: u8) -> KeySource {
     match keys % KEYS {
         0 => KeySource::bytes(KEK),
-        5 => KeySource::bytes([15; 32]).also(KeySource::bytes(KEK)).previous(KeySource::bytes([16; 32])),
+        5 => KeySource::bytes([15; 32])
+            .also(KeySource::bytes(KEK))
+            .previous(KeySource::bytes([16; 32])),
         1 => KeySource::bytes([15; 32]).previous(KeySource::bytes(KEK)),
         2 => KeySource::provider(Careless),
-        3 => KeySource::bytes([15; 32]).previous(KeySource::provider(Careless)).previous(KeySource::bytes(KEK)),
+        3 => KeySource::bytes([15; 32])
+            .previous(KeySource::provider(Careless))
+            .previous(KeySource::bytes(KEK)),
         _ => KeySource::bytes([16; 32]),
     }
 }
@@ -133,13 +141,22 @@ pub fn run(data: &[u8]) {
             let opened = open(&file, keys);
             let expected = body_facts(version, body);
             if let Some(opened) = &opened {
-                assert_eq!(Some(&KeyringFacts { opened_by_previous: false, ..opened.clone() }), expected.as_ref());
+                assert_eq!(
+                    Some(&KeyringFacts { opened_by_previous: false, ..opened.clone() }),
+                    expected.as_ref()
+                );
             }
-            assert!(opened.is_none() || (matches!(version, 1 | 2) && may_be_sound(&wraps)), "a malformed list of wraps is read");
+            assert!(
+                opened.is_none() || (matches!(version, 1 | 2) && may_be_sound(&wraps)),
+                "a malformed list of wraps is read"
+            );
             let is_plain = matches!(version, 1 | 2) && wraps == [Wrap::Right {}] && has_key(keys);
             assert!(!is_plain || opened.is_some() == expected.is_some(), "a sound body is refused");
             if is_plain {
-                assert_eq!(opened.is_some_and(|opened| opened.opened_by_previous), expected.is_some() && is_previous(keys));
+                assert_eq!(
+                    opened.is_some_and(|opened| opened.opened_by_previous),
+                    expected.is_some() && is_previous(keys)
+                );
             }
         }
     }
@@ -150,7 +167,12 @@ fn open(file: &[u8], keys: u8) -> Option<KeyringFacts> {
     let source = source(keys);
     match within(64 * 1024 + 4 * file.len(), || open_keyring(file, &source)) {
         Ok(facts) => Some(facts),
-        Err(Error::Damaged { .. } | Error::UnsupportedFormat { .. } | Error::KeyRejected | Error::KeyUnavailable { .. }) => None,
+        Err(
+            Error::Damaged { .. }
+            | Error::UnsupportedFormat { .. }
+            | Error::KeyRejected
+            | Error::KeyUnavailable { .. },
+        ) => None,
         Err(error) => panic!("{error:?}"),
     }
 }
@@ -162,21 +184,26 @@ pub fn file(version: u8, wraps: &[Wrap], body: &[u8]) -> Vec<u8> {
         let (key_id, alg, len, blob) = match wrap {
             Wrap::Right {} => local(&KEK),
             Wrap::Other {} => local(&OTHER_KEK),
-            Wrap::Provider { id, len } => ([*id; 16], 3, *len % 5000, vec![7; usize::from(*len % 5000)]),
+            Wrap::Provider { id, len } => {
+                ([*id; 16], 3, *len % 5000, vec![7; usize::from(*len % 5000)])
+            }
             Wrap::Broken { at, alg } => {
                 let (key_id, _, len, mut blob) = local(&KEK);
                 let at = usize::from(*at) % blob.len();
                 blob[at] ^= 1;
                 (key_id, *alg, len, blob)
             }
-            Wrap::Any { id, alg, len, have } => ([*id; 16], *alg, *len, vec![9; usize::from(*have % 600)]),
+            Wrap::Any { id, alg, len, have } => {
+                ([*id; 16], *alg, *len, vec![9; usize::from(*have % 600)])
+            }
         };
         file.extend_from_slice(&key_id);
         file.push(alg);
         file.extend_from_slice(&len.to_be_bytes());
         file.extend_from_slice(&blob);
     }
-    let body_key: [u8; 32] = expand(&MOUNT_KEY, &[b"oubliette/v1/keyring-body"], 32).try_into().expect("32 bytes");
+    let body_key: [u8; 32] =
+        expand(&MOUNT_KEY, &[b"oubliette/v1/keyring-body"], 32).try_into().expect("32 bytes");
     let sealed = seal(&body_key, &file, body).expect("a body is not too long to seal");
     file.extend_from_slice(&sealed);
     file
@@ -197,7 +224,10 @@ fn may_be_sound(wraps: &[Wrap]) -> bool {
         Wrap::Provider { id, .. } | Wrap::Any { id, .. } => (2, *id),
     };
     let ids: std::collections::BTreeSet<_> = wraps.iter().map(id).collect();
-    wraps.iter().any(is_any) || ((1..=8).contains(&wraps.len()) && wraps.iter().all(is_known) && ids.len() == wraps.len())
+    wraps.iter().any(is_any)
+        || ((1..=8).contains(&wraps.len())
+            && wraps.iter().all(is_known)
+            && ids.len() == wraps.len())
 }
 
 fn local(kek: &[u8; 32]) -> ([u8; 16], u8, u16, Vec<u8>) {
@@ -206,14 +236,16 @@ fn local(kek: &[u8; 32]) -> ([u8; 16], u8, u16, Vec<u8>) {
     let keys = expand(kek, &[b"oubliette/v1/kek-wrap", &salt, &STORE_ID], 64);
     let (wrapping, commit) = keys.split_at(32);
     let aad = [b"oubliette/v1/mount-key".as_slice(), &STORE_ID, &key_id].concat();
-    let sealed = seal(wrapping.try_into().expect("32 bytes"), &aad, &MOUNT_KEY).expect("a key is not too long to seal");
+    let sealed = seal(wrapping.try_into().expect("32 bytes"), &aad, &MOUNT_KEY)
+        .expect("a key is not too long to seal");
     let blob = [salt.as_slice(), &sealed, commit].concat();
     (key_id, 1, blob.len() as u16, blob)
 }
 
 /// A sound body of version 1 with these epochs.
 pub fn body(epochs: &[u32]) -> Vec<u8> {
-    let mut body = [[1].as_slice(), &[18; 32], &[19; 32], &[20; 16], &[epochs.len() as u8]].concat();
+    let mut body =
+        [[1].as_slice(), &[18; 32], &[19; 32], &[20; 16], &[epochs.len() as u8]].concat();
     for epoch in epochs {
         body.extend_from_slice(&epoch.to_be_bytes());
         body.extend_from_slice(&[21; 32]);
@@ -229,7 +261,8 @@ fn body_facts(version: u8, body: &[u8]) -> Option<KeyringFacts> {
     if body[0] != version || count == 0 || body.len() != 82 + count * 36 + more {
         return None;
     }
-    let root = |at: &[u8]| (u32::from_be_bytes(at[..4].try_into().unwrap()), at[4..].try_into().unwrap());
+    let root =
+        |at: &[u8]| (u32::from_be_bytes(at[..4].try_into().unwrap()), at[4..].try_into().unwrap());
     let roots: Vec<(u32, [u8; 32])> = body[82..82 + count * 36].chunks(36).map(root).collect();
     roots.windows(2).all(|pair| pair[0].0 < pair[1].0).then(|| KeyringFacts {
         store_id: STORE_ID,

@@ -113,14 +113,25 @@ pub fn put_together(head: &Head, items: &[Item], fillers: u8) -> Vec<u8> {
     let record = |slots: &[_], kind, in_group, in_call, call_size| {
         let place = slots.len() as u64;
         // Those that compaction kept have positions below the tail.
-        let position = place.checked_sub(header.kept.into()).map_or(place + 1, |behind| header.tail.wrapping_add(behind));
+        let position = place
+            .checked_sub(header.kept.into())
+            .map_or(place + 1, |behind| header.tail.wrapping_add(behind));
         let tag = match kind {
             7 => [place as u8; 16],
             1 | 6 => [0; 16],
             _ => [place as u8 % 3; 16],
         };
         let cutoff = if kind < 6 { u64::MAX } else { 0 };
-        Some(Ok(SlotRecord { in_group, in_call, call_size, position, time: 100 + place, kind, tag, cutoff }))
+        Some(Ok(SlotRecord {
+            in_group,
+            in_call,
+            call_size,
+            position,
+            time: 100 + place,
+            kind,
+            tag,
+            cutoff,
+        }))
     };
     for item in items.iter().take(64) {
         match item {
@@ -135,23 +146,32 @@ pub fn put_together(head: &Head, items: &[Item], fillers: u8) -> Vec<u8> {
                 }
             }
             Item::Opening {} => slots.push(record(&slots, 7, 0, 0, 1)),
-            Item::Void { in_group } => slots.push(record(&slots, 6, u16::from(*in_group), 0, 1).map(|r| r.map(voided))),
+            Item::Void { in_group } => {
+                slots.push(record(&slots, 6, u16::from(*in_group), 0, 1).map(|r| r.map(voided)))
+            }
             Item::Gap { slots: count } => slots.extend((0..count % 32).map(|_| None)),
             Item::Record { in_group, in_call, call_size, ahead, kind } => {
                 let record = record(&slots, kind % 8, *in_group, *in_call, *call_size);
                 let ahead = u64::from(*ahead);
-                slots.push(record.map(|r| r.map(|r| SlotRecord { position: r.position.wrapping_add(ahead), ..r })));
+                slots.push(record.map(|r| {
+                    r.map(|r| SlotRecord { position: r.position.wrapping_add(ahead), ..r })
+                }));
             }
             Item::Bad { byte } => slots.push(Some(Err(*byte))),
         }
     }
     slots.extend((0..fillers).map(|_| None));
     let mut file = FILE.header(&header);
-    assert!(!matches!(head, Head::Sound { .. }) || FILE.read_header(&file).is_ok(), "a sound header is refused");
+    assert!(
+        !matches!(head, Head::Sound { .. }) || FILE.read_header(&file).is_ok(),
+        "a sound header is refused"
+    );
     for (place, slot) in (0..).zip(&slots) {
         match slot {
             Some(Err(byte)) => file.extend_from_slice(&[*byte; SLOT_BYTES]),
-            Some(Ok(record)) => file.extend_from_slice(&FILE.slot(header.serial, place, Some(record))),
+            Some(Ok(record)) => {
+                file.extend_from_slice(&FILE.slot(header.serial, place, Some(record)))
+            }
             None => file.extend_from_slice(&FILE.slot(header.serial, place, None)),
         }
     }
@@ -201,14 +221,23 @@ fn compare(file: &[u8], crash: &Crash) {
         machine.cut_power(*seed);
         let left = machine.files().remove(&LedgerFile::name()).expect("the file is there");
         let again = FILE.recover(&left).expect("a crash while opening is no damage");
-        assert_eq!((&again.records, again.end), (&found.records, found.end), "a crash while opening changed what counts");
+        assert_eq!(
+            (&again.records, again.end),
+            (&found.records, found.end),
+            "a crash while opening changed what counts"
+        );
     }
-    let ledger = LedgerOn::open(&machine, chunk, 3, 0).expect("what is sound opens").expect("it reaches the start");
+    let ledger = LedgerOn::open(&machine, chunk, 3, 0)
+        .expect("what is sound opens")
+        .expect("it reaches the start");
     assert_eq!(ledger.synced(), found.end);
     drop(ledger);
     // What was written and synced survives as it is.
     machine.cut_power(1);
     let written = machine.files().remove(&LedgerFile::name()).expect("the file is there");
     let again = FILE.recover(&written).expect("what was written is sound");
-    assert_eq!((again.records, again.end, again.voided, again.is_cut), (found.records, found.end, None, false));
+    assert_eq!(
+        (again.records, again.end, again.voided, again.is_cut),
+        (found.records, found.end, None, false)
+    );
 }

@@ -39,7 +39,8 @@ pub const TARGETS: [Target; 11] = [
 
 /// Prints what a run's bytes mean, if the variable `FUZZ_SHOW` is set: for looking at what was found.
 pub(crate) fn show(plan: &impl std::fmt::Debug) {
-    static IS_WANTED: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| std::env::var_os("FUZZ_SHOW").is_some());
+    static IS_WANTED: std::sync::LazyLock<bool> =
+        std::sync::LazyLock::new(|| std::env::var_os("FUZZ_SHOW").is_some());
     if *IS_WANTED {
         eprintln!("{plan:#?}");
     }

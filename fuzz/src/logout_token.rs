@@ -34,13 +34,15 @@ crate::plans! {
 const ISSUER: &str = "https://login.example.com";
 const NOW: u64 = 1_800_000_000;
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
-const ALGORITHMS: [Algorithm; 5] = [Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256, Algorithm::Es384, Algorithm::EdDsa];
+const ALGORITHMS: [Algorithm; 5] =
+    [Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256, Algorithm::Es384, Algorithm::EdDsa];
 /// How far the `iat` of a token may lie ahead beside the skew.
 const AHEAD: u64 = 600;
 
 /// Names and values of members, as they stand in a token.
 const HEADER_NAMES: [&str; 9] = ["alg", "typ", "kid", "crit", "b64", "jwk", "jku", "x5c", "cty"];
-const CLAIM_NAMES: [&str; 12] = ["iss", "aud", "iat", "exp", "nbf", "sub", "sid", "events", "nonce", "jti", "tid", "unknown"];
+const CLAIM_NAMES: [&str; 12] =
+    ["iss", "aud", "iat", "exp", "nbf", "sub", "sid", "events", "nonce", "jti", "tid", "unknown"];
 const VALUES: [&str; 66] = [
     "null",
     "true",
@@ -128,7 +130,9 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
         key
     });
     let jwks = json!({ "keys": keys.collect::<Vec<_>>() }).to_string().into_bytes();
-    let sign = |signer: &Signer| signer.sign_bytes(header(signer).text().as_bytes(), claims().text().as_bytes());
+    let sign = |signer: &Signer| {
+        signer.sign_bytes(header(signer).text().as_bytes(), claims().text().as_bytes())
+    };
     let good = signers.iter().map(sign).collect();
     World { signers, others, good, keys: KeySet::parse(&jwks).expect("the keys can be used"), jwks }
 });
@@ -156,8 +160,12 @@ pub fn run(data: &[u8]) {
             let Ok(token) = std::str::from_utf8(data.take_rest()) else { return };
             if verify(&issuer, token).is_ok() {
                 // (There is more than one signature of the same for PS256.)
-                let signed = |token: &str| token.rsplit_once('.').map(|(signed, _)| signed.to_owned());
-                assert!((0..5).any(|signer| signed(good(signer)) == signed(token)), "a token was taken that nobody signed");
+                let signed =
+                    |token: &str| token.rsplit_once('.').map(|(signed, _)| signed.to_owned());
+                assert!(
+                    (0..5).any(|signer| signed(good(signer)) == signed(token)),
+                    "a token was taken that nobody signed"
+                );
             }
         }
         Plan::Edited { signer } => {
@@ -174,7 +182,16 @@ pub fn run(data: &[u8]) {
             // (ECDSA: whoever has one signature can make the other that is as good: s and n - s. That takes more than edits.)
             assert_eq!(taken.is_ok(), token == good, "{:?}", taken.err());
         }
-        Plan::Signed { signer, is_ours, header: in_header, claims: in_claims, skew, age, is_type_required, algorithms } => {
+        Plan::Signed {
+            signer,
+            is_ours,
+            header: in_header,
+            claims: in_claims,
+            skew,
+            age,
+            is_type_required,
+            algorithms,
+        } => {
             let at = usize::from(signer) % ALGORITHMS.len();
             let by = if is_ours { &WORLD.signers[at] } else { &WORLD.others[at] };
             let mut header = header(by);
@@ -183,7 +200,10 @@ pub fn run(data: &[u8]) {
             in_claims.iter().for_each(|change| claims.apply(*change, &CLAIM_NAMES, &VALUES));
             let token = by.sign_bytes(header.text().as_bytes(), claims.text().as_bytes());
 
-            let algorithms: Vec<_> = (0..5).filter(|bit| algorithms & 1 << bit != 0).map(|bit| ALGORITHMS[bit]).collect();
+            let algorithms: Vec<_> = (0..5)
+                .filter(|bit| algorithms & 1 << bit != 0)
+                .map(|bit| ALGORITHMS[bit])
+                .collect();
             if algorithms.is_empty() {
                 return;
             }
@@ -202,7 +222,11 @@ pub fn run(data: &[u8]) {
                 && !header.has("crit")
                 && !header.has("b64")
                 && is_timely(&claims, skew, age.map(u64::from));
-            let expected = if expected && !header.has_twice() && token.len() <= 16 * 1024 { read(&claims) } else { None };
+            let expected = if expected && !header.has_twice() && token.len() <= 16 * 1024 {
+                read(&claims)
+            } else {
+                None
+            };
             match (verify(&issuer, &token), expected) {
                 (Ok(token), Some(expected)) => check(&token, &expected, &claims),
                 (Err(_), None) => {}
@@ -249,7 +273,9 @@ fn read(claims: &Members) -> Option<User> {
     (claims.value("iss")? == ISSUER).then_some(())?;
     let is_for_us = match claims.value("aud")? {
         Value::String(one) => one == "web",
-        Value::Array(several) => several.iter().all(Value::is_string) && several.iter().any(|one| one == "web"),
+        Value::Array(several) => {
+            several.iter().all(Value::is_string) && several.iter().any(|one| one == "web")
+        }
         _ => false,
     };
     // `null` is none; an empty text is none.
@@ -258,12 +284,18 @@ fn read(claims: &Members) -> Option<User> {
         Some(Value::String(text)) => Some(Some(text).filter(|text| !text.is_empty())),
         Some(_) => None,
     };
-    let can_be_stored = |text: &String| text.len() <= MAX_ID_BYTES && !text.chars().any(char::is_control);
+    let can_be_stored =
+        |text: &String| text.len() <= MAX_ID_BYTES && !text.chars().any(char::is_control);
     // What no sign-in can have names nobody.
-    let (sub, sid, _) = (text("sub")?.filter(can_be_stored), text("sid")?.filter(can_be_stored), text("tid")?);
+    let (sub, sid, _) =
+        (text("sub")?.filter(can_be_stored), text("sid")?.filter(can_be_stored), text("tid")?);
     let events = claims.text_of("events")?;
     let has_event = Members::parse(events).is_some_and(|events| {
-        !events.has_twice() && events.text_of(EVENT).and_then(Members::parse).is_some_and(|event| !event.has_twice())
+        !events.has_twice()
+            && events
+                .text_of(EVENT)
+                .and_then(Members::parse)
+                .is_some_and(|event| !event.has_twice())
     });
     (is_for_us && has_event && (sub.is_some() || sid.is_some())).then_some(User { sub, sid })
 }
@@ -272,10 +304,14 @@ fn is_timely(claims: &Members, skew: u64, age: Option<u64>) -> bool {
     // `None` if it is there and no time.
     let time = |name: &str| match claims.value(name) {
         None | Some(Value::Null) => Some(None),
-        Some(Value::Number(seconds)) => seconds.as_f64().filter(|seconds| *seconds >= 0.0).map(Some),
+        Some(Value::Number(seconds)) => {
+            seconds.as_f64().filter(|seconds| *seconds >= 0.0).map(Some)
+        }
         Some(_) => None,
     };
-    let (Some(Some(iat)), Some(exp), Some(nbf)) = (time("iat"), time("exp"), time("nbf")) else { return false };
+    let (Some(Some(iat)), Some(exp), Some(nbf)) = (time("iat"), time("exp"), time("nbf")) else {
+        return false;
+    };
     let (now, skew) = (NOW as f64, skew as f64);
     let end = match (exp, age) {
         (Some(exp), _) => exp,
@@ -300,7 +336,9 @@ fn is_typed(header: &Members, strictly: bool) -> bool {
 /// Whether the header names the key that signed, and the algorithm that it signed with.
 fn is_named_right(header: &Members, algorithm: Algorithm, signer: &Signer) -> bool {
     let is_algorithm = match header.value("alg") {
-        Some(Value::String(name)) => signer.header()["alg"] == name || (algorithm == Algorithm::EdDsa && name == "Ed25519"),
+        Some(Value::String(name)) => {
+            signer.header()["alg"] == name || (algorithm == Algorithm::EdDsa && name == "Ed25519")
+        }
         _ => false,
     };
     let is_key = match header.value("kid") {
@@ -316,10 +354,15 @@ fn check(token: &LogoutToken, expected: &User, claims: &Members) {
     assert_eq!(token.subject().map(|subject| subject.sub()), expected.sub.as_deref());
     assert!(token.session().is_none_or(|session| session.issuer() == ISSUER));
     assert!(token.subject().is_none_or(|subject| subject.issuer() == ISSUER));
-    let iat = token.issued_at().duration_since(SystemTime::UNIX_EPOCH).expect("after the epoch").as_secs_f64();
+    let iat = token
+        .issued_at()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .expect("after the epoch")
+        .as_secs_f64();
     let expected = claims.value("iat").and_then(|iat| iat.as_f64()).expect("a number");
     assert!((iat - expected).abs() < 0.001, "{iat} {expected}");
-    let events: Value = serde_json::from_str(claims.text_of("events").expect("it is there")).expect("JSON");
+    let events: Value =
+        serde_json::from_str(claims.text_of("events").expect("it is there")).expect("JSON");
     assert_eq!(token.revokes_offline_access(), events["revoke_offline_access"] == true);
     assert_eq!(format!("{token:?}"), "LogoutToken(..)");
 }

@@ -70,7 +70,11 @@ impl Members {
 
     /// As JSON.
     pub fn text(&self) -> String {
-        let members: Vec<_> = self.0.iter().map(|(name, value)| format!("{}:{value}", Value::from(name.as_str()))).collect();
+        let members: Vec<_> = self
+            .0
+            .iter()
+            .map(|(name, value)| format!("{}:{value}", Value::from(name.as_str())))
+            .collect();
         format!("{{{}}}", members.join(","))
     }
 
@@ -86,7 +90,10 @@ impl Members {
 
     /// Whether any name is there twice.
     pub fn has_twice(&self) -> bool {
-        self.0.iter().enumerate().any(|(at, (name, _))| self.0[..at].iter().any(|(other, _)| other == name))
+        self.0
+            .iter()
+            .enumerate()
+            .any(|(at, (name, _))| self.0[..at].iter().any(|(other, _)| other == name))
     }
 
     /// The JSON texts of all that go by a name.

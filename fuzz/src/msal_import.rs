@@ -87,8 +87,15 @@ const VALUES: [&str; 41] = [
     "\"e30.eyJ0aWQiOiJiYmJiYmJiYi0wMDAwLTQwMDAtODAwMC0wMDAwMDAwMDAwMGIiLCJzdWIiOiJzIn0.e30\"",
 ];
 /// What is written for a tenant and is none (unless a server is called so).
-const NO_TENANTS: [&str; 7] =
-    ["organizations", "common", "consumers", "adfs", "login.microsoftonline.com", "login.windows.net", "contoso.b2clogin.com"];
+const NO_TENANTS: [&str; 7] = [
+    "organizations",
+    "common",
+    "consumers",
+    "adfs",
+    "login.microsoftonline.com",
+    "login.windows.net",
+    "contoso.b2clogin.com",
+];
 
 pub fn run(data: &[u8]) {
     match data.split_first() {
@@ -103,7 +110,10 @@ fn put_together(choices: &[u8]) -> String {
     let mut file = String::from("{");
     if !choices.arbitrary::<u8>().unwrap_or(0).is_multiple_of(8) {
         let account = |user| {
-            format!("\"{user}\": {{\"home_account_id\": \"{user}{}\", \"environment\": \"login.windows.net\"}}", &HOME[1..])
+            format!(
+                "\"{user}\": {{\"home_account_id\": \"{user}{}\", \"environment\": \"login.windows.net\"}}",
+                &HOME[1..]
+            )
         };
         let others = ["Pairwise-Subject_1", "adfs-user"].map(|user| {
             ["login.microsoftonline.com", "fs.example.com"]
@@ -111,7 +121,11 @@ fn put_together(choices: &[u8]) -> String {
                 .join(", ")
         });
         let users: Vec<String> = (0..4).map(account).chain(others).collect();
-        file += &format!("\"Account\": {{{}}}{}", users.join(", "), if choices.is_empty() { "" } else { ", " });
+        file += &format!(
+            "\"Account\": {{{}}}{}",
+            users.join(", "),
+            if choices.is_empty() { "" } else { ", " }
+        );
     }
     while !choices.is_empty() && file.len() < 32 << 10 {
         let mut byte = || choices.arbitrary::<u8>().unwrap_or(0);
@@ -129,13 +143,17 @@ fn put_together(choices: &[u8]) -> String {
                 ("expires_on", "\"1800003600\"".into()),
             ];
             for _ in 0..byte() % 6 {
-                let (field, value) = (usize::from(byte()) % FIELDS.len(), VALUES[usize::from(byte()) % VALUES.len()]);
+                let (field, value) = (
+                    usize::from(byte()) % FIELDS.len(),
+                    VALUES[usize::from(byte()) % VALUES.len()],
+                );
                 match entry.iter_mut().find(|(name, _)| *name == FIELDS[field]) {
                     Some(set) => set.1 = value.into(),
                     None => entry.push((FIELDS[field], value.into())),
                 }
             }
-            let fields: Vec<String> = entry.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
+            let fields: Vec<String> =
+                entry.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
             // A trailing comma is forgiven.
             let comma = if number + 1 < entries || byte() % 8 == 0 { "," } else { "" };
             file += &format!("\"key-{number}\": {{{}}}{comma}", fields.join(", "));
@@ -151,14 +169,25 @@ fn check(file: &[u8]) {
         Ok(cache) => cache,
         Err(error) => return drop(error.to_string()),
     };
-    let shown = format!("MsalCache {{ sign_ins: {}, problems: {:?}, .. }}", cache.sign_ins.len(), cache.problems);
-    assert_eq!(format!("{cache:?}"), shown, "more is shown than how much there is and what is wrong");
+    let shown = format!(
+        "MsalCache {{ sign_ins: {}, problems: {:?}, .. }}",
+        cache.sign_ins.len(),
+        cache.problems
+    );
+    assert_eq!(
+        format!("{cache:?}"),
+        shown,
+        "more is shown than how much there is and what is wrong"
+    );
     let is_json = serde_json::from_slice::<serde_json::Value>(file).is_ok();
     if is_json {
         let mut marked = b"\xef\xbb\xbf".to_vec();
         marked.extend_from_slice(file);
         let again = MsalCache::read(&marked).expect("a byte-order mark changes nothing");
-        assert_eq!((again.sign_ins.len(), &again.problems), (cache.sign_ins.len(), &cache.problems));
+        assert_eq!(
+            (again.sign_ins.len(), &again.problems),
+            (cache.sign_ins.len(), &cache.problems)
+        );
     }
     if !cache.sign_ins.is_empty() && cache.sign_ins.len() < 64 {
         into_a_store(cache.sign_ins);
@@ -168,12 +197,21 @@ fn check(file: &[u8]) {
 fn into_a_store(sign_ins: Vec<MsalSignIn>) {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
     let machine = Machine::new();
-    let store = machine.builder().clock(ManualClock::new(now)).max_sign_ins(64).open().expect("a new store");
+    let store = machine
+        .builder()
+        .clock(ManualClock::new(now))
+        .max_sign_ins(64)
+        .open()
+        .expect("a new store");
     let mut count = 0;
     for MsalSignIn { sign_in, others, tokens, accounts, .. } in &sign_ins {
         assert!(!tokens.is_empty(), "a sign-in without tokens");
         let (account, own) = (sign_in.account().clone(), sign_in.tenant().clone());
-        assert_eq!(accounts.is_empty(), account.as_app().is_some(), "a user without an account entry, or an app with one");
+        assert_eq!(
+            accounts.is_empty(),
+            account.as_app().is_some(),
+            "a user without an account entry, or an app with one"
+        );
         for tenant in tokens.iter().filter_map(Token::tenant).chain([&own]).map(TenantId::as_str) {
             let is_server = account.as_app().is_some() || account.authority() == Some(tenant);
             assert!(is_server || !NO_TENANTS.contains(&tenant), "a tenant that is none");
@@ -184,16 +222,28 @@ fn into_a_store(sign_ins: Vec<MsalSignIn>) {
         }
         let Some(live) = made(store.sign_in(sign_in.clone())) else { continue };
         let stored = live.put(tokens.clone()).expect("what was read can be stored");
-        assert_eq!((stored.stored, stored.refused), (tokens.len(), Vec::new()), "nobody has been signed out");
+        assert_eq!(
+            (stored.stored, stored.refused),
+            (tokens.len(), Vec::new()),
+            "nobody has been signed out"
+        );
         count += tokens.len() as u64;
         for token in tokens {
             readable(&live, token, tokens, &own, now);
         }
     }
-    assert_eq!(store.verify().expect("nothing has failed").tokens, count, "a token took another's place");
+    assert_eq!(
+        store.verify().expect("nothing has failed").tokens,
+        count,
+        "a token took another's place"
+    );
     // Signed out, they do not come back with the same file.
     for (number, MsalSignIn { sign_in, .. }) in sign_ins.iter().enumerate() {
-        let scope = if number % 2 == 0 { SignOut::account(sign_in.account()) } else { SignOut::tenant(sign_in.tenant()) };
+        let scope = if number % 2 == 0 {
+            SignOut::account(sign_in.account())
+        } else {
+            SignOut::tenant(sign_in.tenant())
+        };
         store.sign_out(scope).expect("a sign-out");
     }
     for MsalSignIn { sign_in, others, .. } in sign_ins {
@@ -217,22 +267,39 @@ fn made(result: Result<LiveSignIn>) -> Option<LiveSignIn> {
 fn readable(live: &LiveSignIn, token: &Token, all: &[Token], own: &TenantId, now: SystemTime) {
     match token {
         Token::Access(t) => {
-            let query = AccessQuery::new(t.client_id.clone()).scopes(t.scopes.clone()).token_type(&t.token_type);
-            let query = query.tenant(t.tenant.clone().unwrap_or(own.clone())).partition(t.partition.clone());
+            let query = AccessQuery::new(t.client_id.clone())
+                .scopes(t.scopes.clone())
+                .token_type(&t.token_type);
+            let query = query
+                .tenant(t.tenant.clone().unwrap_or(own.clone()))
+                .partition(t.partition.clone());
             let query = t.resource.iter().fold(query, AccessQuery::resource);
             let is_same = |other: &&AccessToken| {
-                (&other.client_id, other.tenant.as_ref().unwrap_or(own), &other.resource, &other.scopes, &other.partition)
-                    == (&t.client_id, t.tenant.as_ref().unwrap_or(own), &t.resource, &t.scopes, &t.partition)
-                    && other.token_type.eq_ignore_ascii_case(&t.token_type)
+                (
+                    &other.client_id,
+                    other.tenant.as_ref().unwrap_or(own),
+                    &other.resource,
+                    &other.scopes,
+                    &other.partition,
+                ) == (
+                    &t.client_id,
+                    t.tenant.as_ref().unwrap_or(own),
+                    &t.resource,
+                    &t.scopes,
+                    &t.partition,
+                ) && other.token_type.eq_ignore_ascii_case(&t.token_type)
             };
-            let mut access = all.iter().filter_map(|token| if let Token::Access(token) = token { Some(token) } else { None });
+            let mut access = all.iter().filter_map(|token| {
+                if let Token::Access(token) = token { Some(token) } else { None }
+            });
             let last = access.rfind(is_same).expect("itself at least");
             let found = live.access_token(&query).expect("a read");
             let end = |token: &AccessToken| token.expires_at;
             if end(last).is_none_or(|end| end > now + Duration::from_secs(5 * 60)) {
                 assert!(found.as_ref() == Some(last), "an access token is not found");
             }
-            assert!(found.is_none_or(|found| found.scopes.is_superset(&t.scopes) && end(&found).is_none_or(|end| end > now)));
+            assert!(found.is_none_or(|found| found.scopes.is_superset(&t.scopes)
+                && end(&found).is_none_or(|end| end > now)));
         }
         Token::Refresh(t) => {
             let query = match &t.family_id {
@@ -240,19 +307,30 @@ fn readable(live: &LiveSignIn, token: &Token, all: &[Token], own: &TenantId, now
                 None => RefreshQuery::client(t.client_id.clone()),
             };
             let found = live.refresh_token(query.partition(t.partition.clone())).expect("a read");
-            let is_usable = |t: &RefreshToken| t.expires_at.is_none_or(|end| end > now + Duration::from_secs(5 * 60));
+            let is_usable = |t: &RefreshToken| {
+                t.expires_at.is_none_or(|end| end > now + Duration::from_secs(5 * 60))
+            };
             let same = all.iter().rev().find_map(|token| match token {
-                Token::Refresh(other) if other.family_id == t.family_id && other.partition == t.partition => {
+                Token::Refresh(other)
+                    if other.family_id == t.family_id && other.partition == t.partition =>
+                {
                     (t.family_id.is_some() || other.client_id == t.client_id).then_some(other)
                 }
                 _ => None,
             });
-            assert!(found.as_ref() == same.filter(|same| is_usable(same)), "a refresh token is not found");
+            assert!(
+                found.as_ref() == same.filter(|same| is_usable(same)),
+                "a refresh token is not found"
+            );
         }
         Token::Id(t) => {
-            let query = IdQuery::client(t.client_id.clone()).tenant(t.tenant.clone().unwrap_or(own.clone()));
+            let query = IdQuery::client(t.client_id.clone())
+                .tenant(t.tenant.clone().unwrap_or(own.clone()));
             let found = live.id_token(query.partition(t.partition.clone())).expect("a read");
-            assert!(found.is_some_and(|found| found.client_id == t.client_id), "an ID token is not found");
+            assert!(
+                found.is_some_and(|found| found.client_id == t.client_id),
+                "an ID token is not found"
+            );
         }
         _ => {}
     }

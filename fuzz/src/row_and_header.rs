@@ -64,7 +64,9 @@ fn key(kind: &Kind, part: u8) -> Vec<u8> {
     match kind {
         Kind::Header {} => [b"A".as_slice(), &[1; 16], &[0]].concat(),
         Kind::SignIn {} => [b"A".as_slice(), &[1; 16], &[8], &[2; 16]].concat(),
-        Kind::Token {} => [b"A".as_slice(), &[1; 16], &[16], &[2; 16], &[3; 16], &[4; 16], &[part]].concat(),
+        Kind::Token {} => {
+            [b"A".as_slice(), &[1; 16], &[16], &[2; 16], &[3; 16], &[4; 16], &[part]].concat()
+        }
         Kind::Checkpoint {} => b"C".to_vec(),
     }
 }
@@ -94,12 +96,20 @@ pub fn run(data: &[u8]) {
             let said = read(&kind, changed.clone());
             if changed == *valid {
                 assert_eq!(said, read(&kind, valid.clone()));
-                assert!(!matches!(said, None | Some(Said::Token(None))), "a valid row does not open");
+                assert!(
+                    !matches!(said, None | Some(Said::Token(None))),
+                    "a valid row does not open"
+                );
             } else if kind == (Kind::Header {}) {
                 // Its list of sign-ins is behind one seal, the account's id behind another.
                 let valid = read(&kind, valid.clone());
-                let list = |said: &Option<Said>| if let Some(Said::Header(list, _)) = said { Some(list.clone()) } else { None };
-                assert!(list(&said).is_none() || list(&said) == list(&valid), "a changed list of sign-ins opens");
+                let list = |said: &Option<Said>| {
+                    if let Some(Said::Header(list, _)) = said { Some(list.clone()) } else { None }
+                };
+                assert!(
+                    list(&said).is_none() || list(&said) == list(&valid),
+                    "a changed list of sign-ins opens"
+                );
                 assert!(!matches!(said, Some(Said::Header(_, Some(_)))), "a changed account opens");
             } else {
                 assert!(matches!(said, None | Some(Said::Token(None))), "a changed row opens");
@@ -117,15 +127,28 @@ pub fn run(data: &[u8]) {
         }
         Plan::Mixed { which, taken, parts } => {
             let secret = "s".repeat(usize::from(which) * 200 + 1);
-            let token = |extra: u8| RefreshToken { extra: vec![extra; 9000], ..RefreshToken::new(client(), secret.as_str()) };
-            let write = |extra| ROWS.seal_token(|part| key(&Kind::Token {}, part), &token(extra).into()).expect("a token");
+            let token = |extra: u8| RefreshToken {
+                extra: vec![extra; 9000],
+                ..RefreshToken::new(client(), secret.as_str())
+            };
+            let write = |extra| {
+                ROWS.seal_token(|part| key(&Kind::Token {}, part), &token(extra).into())
+                    .expect("a token")
+            };
             let (one, other) = (write(1), write(2));
             assert_eq!(one.len(), other.len());
-            let mixed = one.iter().zip(&other).enumerate().map(|(i, (a, b))| if taken >> (i % 16) & 1 == 0 { a } else { b });
-            let mixed: Vec<_> = mixed.take(usize::from(parts).clamp(1, one.len())).cloned().collect();
+            let mixed = one
+                .iter()
+                .zip(&other)
+                .enumerate()
+                .map(|(i, (a, b))| if taken >> (i % 16) & 1 == 0 { a } else { b });
+            let mixed: Vec<_> =
+                mixed.take(usize::from(parts).clamp(1, one.len())).cloned().collect();
             let found = ROWS.open_token(mixed.clone()).expect("every part opens by itself");
-            let expected =
-                [(&one, 1), (&other, 2)].into_iter().find(|(write, _)| **write == mixed).map(|(_, extra)| token(extra));
+            let expected = [(&one, 1), (&other, 2)]
+                .into_iter()
+                .find(|(write, _)| **write == mixed)
+                .map(|(_, extra)| token(extra));
             assert_eq!(found, expected.map(Into::into), "a token of two writes");
         }
         Plan::Token { .. } => made(&plan, data.take_rest()),
@@ -145,9 +168,12 @@ fn read(kind: &Kind, values: Vec<Vec<u8>>) -> Option<Said> {
     let rows: Vec<_> = (0..).zip(values).map(|(part, value)| (key(kind, part), value)).collect();
     // bincode takes a list's length at its word up to 1 MiB.
     let result = within((2 << 20) + 16 * length, || {
-        let (key, value) = rows.first().map(|(key, value)| (key.as_slice(), value.as_slice())).unwrap_or_default();
+        let (key, value) =
+            rows.first().map(|(key, value)| (key.as_slice(), value.as_slice())).unwrap_or_default();
         Ok(match kind {
-            Kind::Header {} => Said::Header(ROWS.open_header(key, value)?, ROWS.open_account(key, value).ok()),
+            Kind::Header {} => {
+                Said::Header(ROWS.open_header(key, value)?, ROWS.open_account(key, value).ok())
+            }
             Kind::SignIn {} => Said::SignIn(ROWS.open_sign_in(key, value)?),
             Kind::Token {} => Said::Token(ROWS.open_token(rows.clone())?),
             Kind::Checkpoint {} => Said::Checkpoint(ROWS.open_checkpoint(key, value)?),
@@ -160,7 +186,9 @@ fn read(kind: &Kind, values: Vec<Vec<u8>>) -> Option<Said> {
 fn again(kind: &Kind, said: &Said) {
     let key = |part| key(kind, part);
     let rows = match said {
-        Said::Header(sign_ins, Some(account)) => ROWS.seal_header(&key(0), sign_ins, account).map(|row| vec![row]),
+        Said::Header(sign_ins, Some(account)) => {
+            ROWS.seal_header(&key(0), sign_ins, account).map(|row| vec![row])
+        }
         Said::SignIn(body) => ROWS.seal_sign_in(&key(0), body).map(|row| vec![row]),
         Said::Token(Some(token)) => {
             let rows = ROWS.seal_token(key, token);
@@ -170,7 +198,9 @@ fn again(kind: &Kind, said: &Said) {
         Said::Header(_, None) | Said::Token(None) => return,
     };
     match rows {
-        Ok(rows) => assert_eq!(read(kind, rows).as_ref(), Some(said), "it comes back as something else"),
+        Ok(rows) => {
+            assert_eq!(read(kind, rows).as_ref(), Some(said), "it comes back as something else")
+        }
         Err(Error::InvalidInput { .. }) => {}
         Err(error) => panic!("{error:?}"),
     }
@@ -190,15 +220,23 @@ fn sealed(kind: &Kind, text: &[u8], sign_ins: u8, parts: u8, count: Option<u8>) 
             let sign_ins: Vec<[u8; 16]> = (0..sign_ins).map(|id| [id; 16]).collect();
             ROWS.seal_account_text(&key(0), &sign_ins, text).map(|row| vec![row])
         }
-        Kind::SignIn {} => ROWS.seal_text(Body::SignIn, &key(0), &[1, b'S'], text).map(|row| vec![row]),
-        Kind::Checkpoint {} => ROWS.seal_text(Body::Checkpoint, &key(0), &[1, b'C'], text).map(|row| vec![row]),
+        Kind::SignIn {} => {
+            ROWS.seal_text(Body::SignIn, &key(0), &[1, b'S'], text).map(|row| vec![row])
+        }
+        Kind::Checkpoint {} => {
+            ROWS.seal_text(Body::Checkpoint, &key(0), &[1, b'C'], text).map(|row| vec![row])
+        }
         Kind::Token {} => {
             let size = text.len().div_ceil(usize::from(parts % 8).max(1)).clamp(1, PART_BYTES);
-            let texts: Vec<&[u8]> = if text.is_empty() { vec![text] } else { text.chunks(size).take(255).collect() };
+            let texts: Vec<&[u8]> =
+                if text.is_empty() { vec![text] } else { text.chunks(size).take(255).collect() };
             let count = count.unwrap_or(texts.len() as u8);
             // Of either version.
             let front = [[1 + (parts >> 3 & 1), b'T', count].as_slice(), &[5; 16]].concat();
-            (0..).zip(texts).map(|(part, text)| ROWS.seal_text(Body::Token, &key(part), &front, text)).collect()
+            (0..)
+                .zip(texts)
+                .map(|(part, text)| ROWS.seal_text(Body::Token, &key(part), &front, text))
+                .collect()
         }
     };
     rows.expect("a text is not too long to seal")
@@ -210,7 +248,10 @@ fn made(plan: &Plan, text: &[u8]) {
     let text = String::from_utf8_lossy(text);
     let mut words = text.split('\n');
     let mut word = || words.next().unwrap_or_default().to_owned();
-    let at = |number: usize| SystemTime::UNIX_EPOCH + Duration::from_millis(times.get(number).copied().unwrap_or(0) >> 12);
+    let at = |number: usize| {
+        SystemTime::UNIX_EPOCH
+            + Duration::from_millis(times.get(number).copied().unwrap_or(0) >> 12)
+    };
     let is = |bit: u8| optional >> bit & 1 == 1;
     let Ok(client) = ClientId::new(word()) else { return };
     let tenant = tenant.then(|| TenantId::new(word()));
@@ -225,8 +266,10 @@ fn made(plan: &Plan, text: &[u8]) {
             let resource = is(1).then(&mut word);
             let token_type = if is(2) { word() } else { "Bearer".into() };
             let (refresh_at, extended_expires_at) = (is(3).then(|| at(1)), is(4).then(|| at(2)));
-            let (expires_at, lifetime) =
-                (token.expires_at.filter(|_| !is(5)), is(6).then(|| Duration::from_millis(times.len() as u64)));
+            let (expires_at, lifetime) = (
+                token.expires_at.filter(|_| !is(5)),
+                is(6).then(|| Duration::from_millis(times.len() as u64)),
+            );
             AccessToken {
                 tenant,
                 resource,
@@ -243,16 +286,30 @@ fn made(plan: &Plan, text: &[u8]) {
         }
         1 => {
             let token = RefreshToken::new(client, padded(word()));
-            RefreshToken { family_id: is(1).then(&mut word), expires_at: is(3).then(|| at(1)), partition, extra, ..token }.into()
+            RefreshToken {
+                family_id: is(1).then(&mut word),
+                expires_at: is(3).then(|| at(1)),
+                partition,
+                extra,
+                ..token
+            }
+            .into()
         }
         _ => IdToken { tenant, partition, extra, ..IdToken::new(client, padded(word())) }.into(),
     };
     let kind = Kind::Token {};
     match ROWS.seal_token(|part| key(&kind, part), &token) {
         Ok(rows) => {
-            assert!(rows.iter().all(|(_, value)| value.len() <= PART_BYTES + 128), "a row is too long");
+            assert!(
+                rows.iter().all(|(_, value)| value.len() <= PART_BYTES + 128),
+                "a row is too long"
+            );
             assert!(rows.iter().all(|(_, value)| usize::from(Rows::parts_of(value)) == rows.len()));
-            assert_eq!(ROWS.open_token(rows).expect("it opens"), Some(token), "it comes back as another");
+            assert_eq!(
+                ROWS.open_token(rows).expect("it opens"),
+                Some(token),
+                "it comes back as another"
+            );
         }
         Err(Error::InvalidInput { .. }) => {}
         Err(error) => panic!("{error:?}"),
@@ -277,21 +334,44 @@ pub fn valid() -> Vec<(Kind, Vec<Vec<u8>>)> {
     ];
     for (count, account) in (0u8..).zip(&accounts) {
         let sign_ins: Vec<[u8; 16]> = (0..count * 3).map(|id| [id; 16]).collect();
-        rows.push((Kind::Header {}, vec![ROWS.seal_header(&key(&Kind::Header {}, 0), &sign_ins, account).unwrap()]));
+        rows.push((
+            Kind::Header {},
+            vec![ROWS.seal_header(&key(&Kind::Header {}, 0), &sign_ins, account).unwrap()],
+        ));
     }
     let bodies = [
         SignInBody::new(new("tenant"), None, None, Vec::new(), (0, [0; 16], 0)),
-        SignInBody::new(new("t"), Some(session), Some(subject), vec![alias; 3], (1_800_000_000_000, [9; 16], u64::MAX)),
+        SignInBody::new(
+            new("t"),
+            Some(session),
+            Some(subject),
+            vec![alias; 3],
+            (1_800_000_000_000, [9; 16], u64::MAX),
+        ),
     ];
     for body in &bodies {
-        rows.push((Kind::SignIn {}, vec![ROWS.seal_sign_in(&key(&Kind::SignIn {}, 0), body).unwrap()]));
+        rows.push((
+            Kind::SignIn {},
+            vec![ROWS.seal_sign_in(&key(&Kind::SignIn {}, 0), body).unwrap()],
+        ));
     }
     let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-    let access = AccessToken::new(client(), Scopes::parse("mail.read user.read").unwrap(), "eyJ0", at);
+    let access =
+        AccessToken::new(client(), Scopes::parse("mail.read user.read").unwrap(), "eyJ0", at);
     let tokens: [Token; 4] = [
         access.clone().into(),
-        AccessToken { tenant: Some(new("guest")), resource: Some("https://api".into()), extra: vec![1; 9000], ..access }.into(),
-        RefreshToken { family_id: Some("1".into()), ..RefreshToken::new(client(), "r".repeat(20_000)) }.into(),
+        AccessToken {
+            tenant: Some(new("guest")),
+            resource: Some("https://api".into()),
+            extra: vec![1; 9000],
+            ..access
+        }
+        .into(),
+        RefreshToken {
+            family_id: Some("1".into()),
+            ..RefreshToken::new(client(), "r".repeat(20_000))
+        }
+        .into(),
         IdToken::new(client(), "id").into(),
     ];
     for token in &tokens {

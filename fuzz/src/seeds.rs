@@ -14,7 +14,8 @@ use crate::members::Change;
 use crate::operations::{self, Verb};
 use crate::row_and_header::{Kind, frame, valid};
 use crate::{
-    discovery, front_channel_query, jwks, key_source, keyring, logout_token, msal_import, row_and_header, token_response,
+    discovery, front_channel_query, jwks, key_source, keyring, logout_token, msal_import,
+    row_and_header, token_response,
 };
 
 /// As MSAL.NET writes: an app's token without a home account id, a byte-order mark, commas that JSON does not allow.
@@ -147,14 +148,20 @@ fn of_key_source() -> Seeds {
     let base64 = "base64:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     let text = |text: &str| input(&Plan::Text { newline_allowed: true }, text.as_bytes());
     let env = |value, file, mode, text: &str| {
-        input(&Plan::Env { name: 3, value, file, mode, allow: mode == 6 }, format!("KEY{text}").as_bytes())
+        input(
+            &Plan::Env { name: 3, value, file, mode, allow: mode == 6 },
+            format!("KEY{text}").as_bytes(),
+        )
     };
     named([
         ("text-hex", text(hex)),
         ("text-hex-newline", text(&format!("{hex}\n"))),
         ("text-base64-crlf", text(&format!("{base64}\r\n"))),
         ("text-two-newlines", text(&format!("{hex}\n\n"))),
-        ("text-no-newline-allowed", input(&Plan::Text { newline_allowed: false }, format!("{hex}\n").as_bytes())),
+        (
+            "text-no-newline-allowed",
+            input(&Plan::Text { newline_allowed: false }, format!("{hex}\n").as_bytes()),
+        ),
         ("text-base64-loose-bits", text("base64:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh9=")),
         ("text-base64-url", text("base64:__ECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")),
         ("text-placeholder", text(&format!("hex:{}", "a5".repeat(32)))),
@@ -165,9 +172,27 @@ fn of_key_source() -> Seeds {
         ("env-neither", env(false, false, 0, hex)),
         ("env-file-0644", env(false, true, 6, hex)),
         ("env-file-0420", env(false, true, 4, hex)),
-        ("env-named-by-key", input(&Plan::Env { name: 68, value: false, file: false, mode: 0, allow: false }, hex.as_bytes())),
-        ("systemd", input(&Plan::Systemd { name: 3, directory: true, mode: 0 }, format!("KEY{hex}\n").as_bytes())),
-        ("systemd-none", input(&Plan::Systemd { name: 3, directory: false, mode: 0 }, format!("KEY{hex}").as_bytes())),
+        (
+            "env-named-by-key",
+            input(
+                &Plan::Env { name: 68, value: false, file: false, mode: 0, allow: false },
+                hex.as_bytes(),
+            ),
+        ),
+        (
+            "systemd",
+            input(
+                &Plan::Systemd { name: 3, directory: true, mode: 0 },
+                format!("KEY{hex}\n").as_bytes(),
+            ),
+        ),
+        (
+            "systemd-none",
+            input(
+                &Plan::Systemd { name: 3, directory: false, mode: 0 },
+                format!("KEY{hex}").as_bytes(),
+            ),
+        ),
         ("path-key", input(&Plan::Path {}, hex.as_bytes())),
     ])
 }
@@ -179,13 +204,24 @@ fn change(name: u8, value: Option<u8>) -> Change {
 
 fn of_discovery() -> Seeds {
     use discovery::{Plan, document, input};
-    let built = |is_local, changes: &[Change]| input(&Plan::Built { is_local, changes: changes.to_vec() }, &[]);
+    let built = |is_local, changes: &[Change]| {
+        input(&Plan::Built { is_local, changes: changes.to_vec() }, &[])
+    };
     let raw = |is_local, text: &str| input(&Plan::Raw { is_local }, text.as_bytes());
     named([
         ("raw-good", raw(false, &document(false).to_string())),
         ("raw-local", raw(true, &document(true).to_string())),
-        ("raw-list", raw(false, r#"["https://login.example.com", "https://login.example.com/keys"]"#)),
-        ("raw-twice", raw(false, r#"{"issuer": "https://login.example.com", "issuer": "x", "jwks_uri": "https://a/b"}"#)),
+        (
+            "raw-list",
+            raw(false, r#"["https://login.example.com", "https://login.example.com/keys"]"#),
+        ),
+        (
+            "raw-twice",
+            raw(
+                false,
+                r#"{"issuer": "https://login.example.com", "issuer": "x", "jwks_uri": "https://a/b"}"#,
+            ),
+        ),
         ("built-good", built(false, &[])),
         ("built-local", built(true, &[])),
         ("built-other-issuer", built(false, &[change(0, Some(6))])),
@@ -225,7 +261,16 @@ fn of_front_channel_query() -> Seeds {
 fn of_jwks() -> Seeds {
     use jwks::{Plan, input};
     let built = |signer, first: &[Change], second: &[Change], algorithms| {
-        input(&Plan::Built { signer, other: signer + 5, first: first.to_vec(), second: second.to_vec(), algorithms }, &[])
+        input(
+            &Plan::Built {
+                signer,
+                other: signer + 5,
+                first: first.to_vec(),
+                second: second.to_vec(),
+                algorithms,
+            },
+            &[],
+        )
     };
     let raw = |text: &str| input(&Plan::Raw {}, text.as_bytes());
     let mut seeds = named([
@@ -233,11 +278,17 @@ fn of_jwks() -> Seeds {
         ("raw-none", raw(r#"{"keys": []}"#)),
         ("raw-list", raw(&format!("[{}]", jwks::keys()))),
         ("raw-twice", raw(r#"{"keys": [{"kty": "oct", "k": "AQ"}], "keys": []}"#)),
-        ("raw-symmetric", raw(r#"{"keys": [{"kty": "oct", "k": "c2VjcmV0", "kid": "EdDSA-0", "alg": "HS256"}]}"#)),
+        (
+            "raw-symmetric",
+            raw(r#"{"keys": [{"kty": "oct", "k": "c2VjcmV0", "kid": "EdDSA-0", "alg": "HS256"}]}"#),
+        ),
         ("raw-small-rsa", raw(r#"{"keys": [{"kty": "RSA", "n": "AQAB", "e": "AQAB"}]}"#)),
         (
             "raw-off-the-curve",
-            raw(&format!(r#"{{"keys": [{{"kty": "EC", "crv": "P-256", "x": "{0}", "y": "{0}"}}]}}"#, "A".repeat(43))),
+            raw(&format!(
+                r#"{{"keys": [{{"kty": "EC", "crv": "P-256", "x": "{0}", "y": "{0}"}}]}}"#,
+                "A".repeat(43)
+            )),
         ),
         ("built-alg", built(0, &[change(7, Some(20))], &[change(7, Some(21))], 0b11111)),
         ("built-alg-of-another", built(2, &[change(7, Some(24))], &[], 0b11111)),
@@ -247,7 +298,9 @@ fn of_jwks() -> Seeds {
         ("built-not-the-algorithm", built(1, &[], &[], 0b00001)),
         ("built-twice", built(0, &[Change { name: 2, value: 8, again: true }], &[], 1)),
     ]);
-    seeds.extend((0..5).map(|signer| (format!("built-{signer}"), built(signer, &[], &[], 1 << signer))));
+    seeds.extend(
+        (0..5).map(|signer| (format!("built-{signer}"), built(signer, &[], &[], 1 << signer))),
+    );
     seeds
 }
 
@@ -256,11 +309,35 @@ fn of_logout_token() -> Seeds {
     let signed = |signer, is_ours, header: &[Change], claims: &[Change]| {
         let (header, claims) = (header.to_vec(), claims.to_vec());
         let (skew, age, is_type_required, algorithms) = (60, None, false, 0b11111);
-        input(&Plan::Signed { signer, is_ours, header, claims, skew, age, is_type_required, algorithms }, &[])
+        input(
+            &Plan::Signed {
+                signer,
+                is_ours,
+                header,
+                claims,
+                skew,
+                age,
+                is_type_required,
+                algorithms,
+            },
+            &[],
+        )
     };
     let (skew, age, algorithms) = (0, Some(60), 1);
     let settings = |is_type_required, header: Vec<Change>, claims: Vec<Change>| {
-        input(&Plan::Signed { signer: 0, is_ours: true, header, claims, skew, age, is_type_required, algorithms }, &[])
+        input(
+            &Plan::Signed {
+                signer: 0,
+                is_ours: true,
+                header,
+                claims,
+                skew,
+                age,
+                is_type_required,
+                algorithms,
+            },
+            &[],
+        )
     };
     let mut seeds = named([
         ("raw-none", input(&Plan::Raw {}, b"eyJhbGciOiJub25lIn0.e30.")),
@@ -268,7 +345,10 @@ fn of_logout_token() -> Seeds {
         ("edited-nothing", input(&Plan::Edited { signer: 4 }, &[])),
         ("signed-by-another", signed(0, false, &[], &[])),
         ("signed-alg-none", signed(0, true, &[change(0, Some(18))], &[])),
-        ("signed-alg-of-another", signed(0, true, &[change(0, Some(13)), change(2, Some(22))], &[])),
+        (
+            "signed-alg-of-another",
+            signed(0, true, &[change(0, Some(13)), change(2, Some(22))], &[]),
+        ),
         ("signed-ed25519", signed(4, true, &[change(0, Some(17))], &[])),
         ("signed-no-kid", signed(1, true, &[change(2, None)], &[])),
         ("signed-crit", signed(4, true, &[change(3, Some(11))], &[])),
@@ -293,7 +373,10 @@ fn of_logout_token() -> Seeds {
         ("signed-event-twice", signed(4, true, &[], &[change(7, Some(64))])),
         ("signed-iss-twice", signed(4, true, &[], &[Change { name: 0, value: 37, again: true }])),
         ("settings-no-exp", settings(false, vec![], vec![change(3, None)])),
-        ("settings-no-exp-too-old", settings(false, vec![], vec![change(3, None), change(2, Some(50))])),
+        (
+            "settings-no-exp-too-old",
+            settings(false, vec![], vec![change(3, None), change(2, Some(50))]),
+        ),
         ("settings-type", settings(true, vec![change(1, Some(30))], vec![])),
     ]);
     for (name, edit) in edits_by_name() {
@@ -309,7 +392,8 @@ fn of_logout_token() -> Seeds {
 fn of_keyring() -> Seeds {
     use keyring::{Plan, Wrap, body, file, input};
     let right = || vec![Wrap::Right {}];
-    let with = |keys, wraps: Vec<Wrap>| input(&Plan::Body { keys, version: 1, wraps }, &body(&[1, 2]));
+    let with =
+        |keys, wraps: Vec<Wrap>| input(&Plan::Body { keys, version: 1, wraps }, &body(&[1, 2]));
     let of_body = |body: &[u8]| input(&Plan::Body { keys: 0, version: 1, wraps: right() }, body);
     let edits = |edits: &[u8]| input(&Plan::Changed { keys: 5, wraps: edits.len() as u8 }, edits);
     let mut seeds = named([
@@ -317,7 +401,13 @@ fn of_keyring() -> Seeds {
         ("raw-previous", input(&Plan::Raw { keys: 1 }, &file(1, &right(), &body(&[1, 5])))),
         ("raw-newer", input(&Plan::Raw { keys: 0 }, &file(2, &right(), &body(&[1])))),
         ("raw-cut", input(&Plan::Raw { keys: 0 }, &file(1, &right(), &body(&[1]))[..200])),
-        ("raw-provider", input(&Plan::Raw { keys: 2 }, &file(1, &[Wrap::Provider { id: 4, len: 40 }], &body(&[1])))),
+        (
+            "raw-provider",
+            input(
+                &Plan::Raw { keys: 2 },
+                &file(1, &[Wrap::Provider { id: 4, len: 40 }], &body(&[1])),
+            ),
+        ),
         ("body-one-root", of_body(&body(&[1]))),
         ("body-three-roots", of_body(&body(&[1, 7, 9]))),
         ("body-no-root", of_body(&body(&[]))),
@@ -372,7 +462,8 @@ fn edits_by_name() -> Vec<(&'static str, Vec<u8>)> {
 fn real_ledger(chunk: u32, calls: &[&[(u8, u8)]], compacted: bool) -> Vec<u8> {
     let machine = Machine::new();
     LedgerOn::create(&machine, chunk, 3, 5).expect("a new ledger");
-    let ledger = LedgerOn::open(&machine, chunk, 3, 0).expect("it opens").expect("it reaches the start");
+    let ledger =
+        LedgerOn::open(&machine, chunk, 3, 0).expect("it opens").expect("it reaches the start");
     for call in calls {
         let scopes: Vec<_> = call.iter().map(|(kind, number)| (*kind, [*number; 16])).collect();
         let last = ledger.stand(&scopes, u64::MAX, 10).expect("there is room");
@@ -387,9 +478,12 @@ fn real_ledger(chunk: u32, calls: &[&[(u8, u8)]], compacted: bool) -> Vec<u8> {
 fn of_ledger() -> Seeds {
     use ledger::{Plan, Verb, input};
     let never = || Crash::Never {};
-    let slots = |head, items, fillers| input(&Plan::Slots { head, items, fillers, cut: 0, crash: never() }, &[]);
+    let slots = |head, items, fillers| {
+        input(&Plan::Slots { head, items, fillers, cut: 0, crash: never() }, &[])
+    };
     let sound = |chunk: u8, kept| Head::Sound { chunk: chunk - 1, kept, gap: 3, floor: 0 };
-    let mended = |header, left, file: &[u8]| input(&Plan::Mended { header, left, crash: never() }, file);
+    let mended =
+        |header, left, file: &[u8]| input(&Plan::Mended { header, left, crash: never() }, file);
     let three = real_ledger(4, &[&[(3, 1)], &[(4, 2), (3, 2), (3, 3)], &[(1, 0)]], false);
     let compacted = real_ledger(2, &[[(3, 1)].as_slice(); 9], true);
     let mut torn = three.clone();
@@ -406,8 +500,14 @@ fn of_ledger() -> Seeds {
         ("mended-but-one", mended(true, 4, &three)),
         ("mended-not-header", mended(false, 0, &three)),
         ("slots-empty", slots(sound(4, 0), vec![], 4)),
-        ("slots-groups", slots(sound(4, 0), vec![Item::Opening {}, Item::Group { calls: vec![1, 3] }], 8)),
-        ("slots-kept", slots(sound(8, 3), vec![Item::Group { calls: vec![1, 1, 1] }, Item::Opening {}], 4)),
+        (
+            "slots-groups",
+            slots(sound(4, 0), vec![Item::Opening {}, Item::Group { calls: vec![1, 3] }], 8),
+        ),
+        (
+            "slots-kept",
+            slots(sound(8, 3), vec![Item::Group { calls: vec![1, 1, 1] }, Item::Opening {}], 4),
+        ),
         (
             "slots-torn",
             slots(
@@ -425,17 +525,33 @@ fn of_ledger() -> Seeds {
             "slots-half-call",
             slots(
                 sound(4, 0),
-                vec![Item::Opening {}, Item::Record { in_group: 0, in_call: 0, call_size: 2, ahead: 0, kind: 4 }],
+                vec![
+                    Item::Opening {},
+                    Item::Record { in_group: 0, in_call: 0, call_size: 2, ahead: 0, kind: 4 },
+                ],
                 2,
             ),
         ),
         ("slots-void", slots(sound(4, 0), vec![Item::Opening {}, Item::Void { in_group: 0 }], 2)),
-        ("slots-bad-last-chunk", slots(sound(4, 0), vec![Item::Gap { slots: 4 }, Item::Bad { byte: 0 }], 0)),
-        ("slots-bad", slots(sound(4, 0), vec![Item::Opening {}, Item::Bad { byte: 1 }, Item::Opening {}], 1)),
+        (
+            "slots-bad-last-chunk",
+            slots(sound(4, 0), vec![Item::Gap { slots: 4 }, Item::Bad { byte: 0 }], 0),
+        ),
+        (
+            "slots-bad",
+            slots(sound(4, 0), vec![Item::Opening {}, Item::Bad { byte: 1 }, Item::Opening {}], 1),
+        ),
         (
             "slots-odd-header",
             slots(
-                Head::Any { serial: 1, chunk: 4, kept: 0, tail: u64::MAX - 2, floor: 9, known_since: 1 },
+                Head::Any {
+                    serial: 1,
+                    chunk: 4,
+                    kept: 0,
+                    tail: u64::MAX - 2,
+                    floor: 9,
+                    known_since: 1,
+                },
                 vec![Item::Opening {}],
                 3,
             ),
@@ -445,10 +561,18 @@ fn of_ledger() -> Seeds {
     let sign_in = |who| Verb::SignIn { who, ago: 3 };
     let sign_out = |scopes: &[u8], wait| Verb::SignOut { scopes: scopes.to_vec(), ago: None, wait };
     seeds.extend(named([
-        ("history-plain", history(vec![sign_in(0), sign_in(0x55), sign_out(&[2], true), sign_in(0)])),
+        (
+            "history-plain",
+            history(vec![sign_in(0), sign_in(0x55), sign_out(&[2], true), sign_in(0)]),
+        ),
         (
             "history-torn",
-            history(vec![sign_in(0), sign_out(&[7, 2, 3], false), sign_out(&[1, 6], true), Verb::CutPower { seed: 3 }]),
+            history(vec![
+                sign_in(0),
+                sign_out(&[7, 2, 3], false),
+                sign_out(&[1, 6], true),
+                Verb::CutPower { seed: 3 },
+            ]),
         ),
         (
             "history-dies",
@@ -476,23 +600,37 @@ fn of_ledger() -> Seeds {
         (
             "history-clock-back",
             history(
-                [Verb::Clock { by: 500, back: false }, sign_out(&[2], true), Verb::Clock { by: 600, back: true }]
-                    .into_iter()
-                    .chain([Verb::Reopen { chunk: 2, reserve: 3 }, sign_in(0), sign_out(&[3, 2], true), sign_in(0)])
-                    .chain((0..5).map(|_| sign_out(&[4], true)))
-                    .chain([Verb::Compact { age: 9999 }])
-                    .collect(),
+                [
+                    Verb::Clock { by: 500, back: false },
+                    sign_out(&[2], true),
+                    Verb::Clock { by: 600, back: true },
+                ]
+                .into_iter()
+                .chain([
+                    Verb::Reopen { chunk: 2, reserve: 3 },
+                    sign_in(0),
+                    sign_out(&[3, 2], true),
+                    sign_in(0),
+                ])
+                .chain((0..5).map(|_| sign_out(&[4], true)))
+                .chain([Verb::Compact { age: 9999 }])
+                .collect(),
             ),
         ),
         (
             // A sign-in while somebody else's sign-out is being written; then that is too old, and the sign-in is not.
             "history-pending-ages",
             history(
-                [sign_in(0), sign_out(&[7, 12, 17, 8], false), Verb::Clock { by: 300, back: false }, sign_in(0)]
-                    .into_iter()
-                    .chain((0..9).map(|_| sign_out(&[8], true)))
-                    .chain([Verb::Compact { age: 100 }])
-                    .collect(),
+                [
+                    sign_in(0),
+                    sign_out(&[7, 12, 17, 8], false),
+                    Verb::Clock { by: 300, back: false },
+                    sign_in(0),
+                ]
+                .into_iter()
+                .chain((0..9).map(|_| sign_out(&[8], true)))
+                .chain([Verb::Compact { age: 100 }])
+                .collect(),
             ),
         ),
         (
@@ -501,9 +639,20 @@ fn of_ledger() -> Seeds {
             history(
                 (0..9)
                     .map(|_| sign_out(&[8], true))
-                    .chain([sign_in(0), Verb::Clock { by: 600, back: true }, Verb::Reopen { chunk: 2, reserve: 20 }])
-                    .chain([Verb::DieAfter { calls: 1 }, sign_out(&[8, 7, 12, 17, 9, 14, 13, 19, 18, 8, 7, 12], true)])
-                    .chain([Verb::CutPower { seed: 14 }, Verb::Clock { by: 600, back: false }, Verb::Compact { age: 500 }])
+                    .chain([
+                        sign_in(0),
+                        Verb::Clock { by: 600, back: true },
+                        Verb::Reopen { chunk: 2, reserve: 20 },
+                    ])
+                    .chain([
+                        Verb::DieAfter { calls: 1 },
+                        sign_out(&[8, 7, 12, 17, 9, 14, 13, 19, 18, 8, 7, 12], true),
+                    ])
+                    .chain([
+                        Verb::CutPower { seed: 14 },
+                        Verb::Clock { by: 600, back: false },
+                        Verb::Compact { age: 500 },
+                    ])
                     .collect(),
             ),
         ),
@@ -539,12 +688,21 @@ fn of_ledger() -> Seeds {
 fn of_msal_import() -> Seeds {
     const PYTHON: &[u8] = include_bytes!("../../tests/samples/msal/msal-python.json");
     const NODE: &[u8] = include_bytes!("../../tests/samples/msal/msal-node.json");
-    let mut seeds = named([("dotnet", DOTNET.as_bytes().to_vec()), ("java", JAVA.as_bytes().to_vec())]);
+    let mut seeds =
+        named([("dotnet", DOTNET.as_bytes().to_vec()), ("java", JAVA.as_bytes().to_vec())]);
     // Whole caches are large: one file for each account.
     for (library, file) in [("python", PYTHON), ("node", NODE)] {
         let cache: Map<String, Value> = serde_json::from_slice(file).expect("a sample is JSON");
-        let whose = |entry: &Value| entry.get("home_account_id").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let entries = |node: &Value| node.as_object().into_iter().flatten().map(|(_, entry)| whose(entry)).collect::<Vec<_>>();
+        let whose = |entry: &Value| {
+            entry.get("home_account_id").and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        let entries = |node: &Value| {
+            node.as_object()
+                .into_iter()
+                .flatten()
+                .map(|(_, entry)| whose(entry))
+                .collect::<Vec<_>>()
+        };
         let mut accounts: Vec<String> = cache.values().flat_map(entries).collect();
         accounts.sort_unstable();
         accounts.dedup();
@@ -555,19 +713,29 @@ fn of_msal_import() -> Seeds {
                     node.retain(|_, entry| whose(entry) == *account);
                 }
             }
-            seeds.insert(format!("{library}-{number}"), serde_json::to_vec(&own).expect("it is JSON"));
+            seeds.insert(
+                format!("{library}-{number}"),
+                serde_json::to_vec(&own).expect("it is JSON"),
+            );
         }
     }
     seeds.extend(named(MSAL_IN_DOUBT.map(|(name, file)| (name, file.as_bytes().to_vec()))));
     seeds.extend(named(MSAL_NO_CACHE.map(|(name, file)| (name, file.to_vec()))));
-    let wide = |to: fn(u16) -> [u8; 2]| "\u{feff}{\"Account\": {}}".encode_utf16().flat_map(to).collect();
+    let wide =
+        |to: fn(u16) -> [u8; 2]| "\u{feff}{\"Account\": {}}".encode_utf16().flat_map(to).collect();
     seeds.extend(named([
         ("utf-16-little", wide(u16::to_le_bytes)),
         ("utf-16-big", wide(u16::to_be_bytes)),
         ("empty", Vec::new()),
         ("empty-object", b"{}".to_vec()),
-        ("trailing-commas", br#"{"AccessToken": {"a": {"secret": "x",},}, "RefreshToken": null,}"#.to_vec()),
-        ("wrong-kinds", br#"{"AccessToken": [1], "IdToken": "x", "Account": {"a": 1e999, "b": null}}"#.to_vec()),
+        (
+            "trailing-commas",
+            br#"{"AccessToken": {"a": {"secret": "x",},}, "RefreshToken": null,}"#.to_vec(),
+        ),
+        (
+            "wrong-kinds",
+            br#"{"AccessToken": [1], "IdToken": "x", "Account": {"a": 1e999, "b": null}}"#.to_vec(),
+        ),
     ]));
     let mut chance = Chance(1);
     for (number, length) in [12, 20, 40, 60, 90].into_iter().enumerate() {
@@ -584,47 +752,148 @@ fn of_operations() -> Seeds {
         Verb::SignIn { account, tenant, session, subject, ago: 0, continued: false }
     };
     let put = |handle| Verb::Put { handle, what: 0b11111, tenant: None, size: 0, lifetime: 300 };
-    let sign_out = |scope, number| Verb::SignOut { scope, number, ago: None, taking: false, only_session: false };
+    let sign_out = |scope, number| Verb::SignOut {
+        scope,
+        number,
+        ago: None,
+        taking: false,
+        only_session: false,
+    };
     let crash = |power| Verb::Crash { power, seed: 5, again: None };
     let clock = |by, back| Verb::Clock { by, back };
     let begin = || vec![sign_in(0, 0), put(0), sign_in(1, 1), put(1)];
     let after = |verbs: Vec<Verb>| operations::input(true, &[begin(), verbs].concat());
-    let cutoff = Verb::SignOut { scope: 0, number: 0, ago: Some(5), taking: true, only_session: false };
+    let cutoff =
+        Verb::SignOut { scope: 0, number: 0, ago: Some(5), taking: true, only_session: false };
     let guest = Verb::Put { handle: 0, what: 0b11111, tenant: Some(1), size: 3, lifetime: 300 };
     let tamper = |how, row, live| Verb::Tamper { how, row, other: row + 3, at: 30, mask: 1, live };
-    let import = |ago| Verb::SignIn { account: 0, tenant: 0, session: None, subject: None, ago, continued: true };
+    let import = |ago| Verb::SignIn {
+        account: 0,
+        tenant: 0,
+        session: None,
+        subject: None,
+        ago,
+        continued: true,
+    };
     let mut seeds = named([
         ("account", after(vec![sign_out(0, 0), put(0), crash(true), put(0)])),
         ("tenant-of-a-guest", after(vec![guest.clone(), sign_out(1, 1), guest, crash(false)])),
         ("session", after(vec![sign_in(0, 0), put(2), sign_out(2, 0), crash(true)])),
-        ("subject-everybody", after(vec![sign_out(3, 1), sign_in(1, 0), put(2), sign_out(4, 0), sign_in(0, 0)])),
-        ("cutoff", after(vec![clock(20, false), sign_in(0, 1), put(2), cutoff, crash(true), put(2)])),
-        ("pushed-out", after(vec![sign_in(0, 0), sign_in(0, 1), sign_in(0, 0), put(0), put(2), crash(true)])),
+        (
+            "subject-everybody",
+            after(vec![sign_out(3, 1), sign_in(1, 0), put(2), sign_out(4, 0), sign_in(0, 0)]),
+        ),
+        (
+            "cutoff",
+            after(vec![clock(20, false), sign_in(0, 1), put(2), cutoff, crash(true), put(2)]),
+        ),
+        (
+            "pushed-out",
+            after(vec![sign_in(0, 0), sign_in(0, 1), sign_in(0, 0), put(0), put(2), crash(true)]),
+        ),
         (
             "expiry",
-            after(vec![clock(299, false), put(0), clock(200, false), Verb::Sweep { budget: 40 }, clock(450, true), crash(true)]),
+            after(vec![
+                clock(299, false),
+                put(0),
+                clock(200, false),
+                Verb::Sweep { budget: 40 },
+                clock(450, true),
+                crash(true),
+            ]),
         ),
-        ("too-old", after(vec![clock(600, false), put(0), sign_in(0, 0), Verb::Sweep { budget: 40 }, Verb::Close {}])),
-        ("dies", after(vec![Verb::DieAfter { calls: 1 }, sign_out(2, 0), sign_in(0, 1), crash(true), put(0)])),
-        ("dies-opening", after(vec![sign_out(0, 1), Verb::Crash { power: true, seed: 3, again: Some(5) }, put(0)])),
+        (
+            "too-old",
+            after(vec![
+                clock(600, false),
+                put(0),
+                sign_in(0, 0),
+                Verb::Sweep { budget: 40 },
+                Verb::Close {},
+            ]),
+        ),
+        (
+            "dies",
+            after(vec![
+                Verb::DieAfter { calls: 1 },
+                sign_out(2, 0),
+                sign_in(0, 1),
+                crash(true),
+                put(0),
+            ]),
+        ),
+        (
+            "dies-opening",
+            after(vec![
+                sign_out(0, 1),
+                Verb::Crash { power: true, seed: 3, again: Some(5) },
+                put(0),
+            ]),
+        ),
         ("fails", after(vec![Verb::FailSyncs {}, sign_out(0, 0), put(1), crash(false)])),
-        ("engine-fails", after(vec![Verb::FailEngine {}, put(0), sign_out(2, 0), sign_out(0, 1), crash(true)])),
+        (
+            "engine-fails",
+            after(vec![Verb::FailEngine {}, put(0), sign_out(2, 0), sign_out(0, 1), crash(true)]),
+        ),
         (
             "full",
-            after([vec![Verb::Full { is_full: true }], vec![sign_out(3, 2); 40], vec![sign_out(0, 0), crash(true)]].concat()),
+            after(
+                [
+                    vec![Verb::Full { is_full: true }],
+                    vec![sign_out(3, 2); 40],
+                    vec![sign_out(0, 0), crash(true)],
+                ]
+                .concat(),
+            ),
         ),
         ("tampered-header", after(vec![tamper(6, 0, false), sign_in(0, 0), put(2), crash(true)])),
-        ("tampered-live", after(vec![tamper(1, 2, true), put(0), put(1), tamper(0, 7, true), Verb::Sweep { budget: 30 }])),
+        (
+            "tampered-live",
+            after(vec![
+                tamper(1, 2, true),
+                put(0),
+                put(1),
+                tamper(0, 7, true),
+                Verb::Sweep { budget: 30 },
+            ]),
+        ),
         (
             "older-rows",
-            after(vec![Verb::CopyRows {}, put(0), sign_out(0, 1), Verb::PutBackRows { every: 0, seed: 0, live: false }, put(0)]),
+            after(vec![
+                Verb::CopyRows {},
+                put(0),
+                sign_out(0, 1),
+                Verb::PutBackRows { every: 0, seed: 0, live: false },
+                put(0),
+            ]),
         ),
         (
             "mixed-rows",
-            after(vec![Verb::CopyRows {}, sign_out(0, 0), sign_in(0, 0), Verb::PutBackRows { every: 1, seed: 1, live: true }]),
+            after(vec![
+                Verb::CopyRows {},
+                sign_out(0, 0),
+                sign_in(0, 0),
+                Verb::PutBackRows { every: 1, seed: 1, live: true },
+            ]),
         ),
-        ("tampered-file", after(vec![sign_out(0, 0), Verb::TamperFile { file: 1, how: 4, at: 600, mask: 1 }, Verb::List {}])),
-        ("forgotten", after(vec![Verb::CopyRows {}, Verb::Forget { at: 9, mask: 1 }, sign_in(0, 0), put(2), Verb::List {}])),
+        (
+            "tampered-file",
+            after(vec![
+                sign_out(0, 0),
+                Verb::TamperFile { file: 1, how: 4, at: 600, mask: 1 },
+                Verb::List {},
+            ]),
+        ),
+        (
+            "forgotten",
+            after(vec![
+                Verb::CopyRows {},
+                Verb::Forget { at: 9, mask: 1 },
+                sign_in(0, 0),
+                put(2),
+                Verb::List {},
+            ]),
+        ),
         (
             "forgotten-amid-erasure",
             after(vec![
@@ -634,12 +903,37 @@ fn of_operations() -> Seeds {
                 sign_in(0, 0),
             ]),
         ),
-        ("import", after(vec![clock(50, false), sign_out(0, 0), import(60), import(20), clock(20, false), import(5)])),
+        (
+            "import",
+            after(vec![
+                clock(50, false),
+                sign_out(0, 0),
+                import(60),
+                import(20),
+                clock(20, false),
+                import(5),
+            ]),
+        ),
         (
             "keys",
-            after(vec![Verb::Move { kind: 0, keys: 5 }, crash(true), Verb::Move { kind: 0, keys: 4 }, Verb::Close {}, put(0)]),
+            after(vec![
+                Verb::Move { kind: 0, keys: 5 },
+                crash(true),
+                Verb::Move { kind: 0, keys: 4 },
+                Verb::Close {},
+                put(0),
+            ]),
         ),
-        ("compacted", after(vec![sign_out(0, 0), Verb::Move { kind: 1, keys: 0 }, put(1), crash(true), Verb::Verify {}])),
+        (
+            "compacted",
+            after(vec![
+                sign_out(0, 0),
+                Verb::Move { kind: 1, keys: 0 },
+                put(1),
+                crash(true),
+                Verb::Verify {},
+            ]),
+        ),
         (
             "erased",
             after(vec![
@@ -654,13 +948,34 @@ fn of_operations() -> Seeds {
         ),
         (
             "dies-moving",
-            after(vec![Verb::DieAfter { calls: 6 }, Verb::Move { kind: 1, keys: 0 }, crash(true), put(0), Verb::Verify {}]),
+            after(vec![
+                Verb::DieAfter { calls: 6 },
+                Verb::Move { kind: 1, keys: 0 },
+                crash(true),
+                put(0),
+                Verb::Verify {},
+            ]),
         ),
         (
             "dies-erasing",
-            after(vec![Verb::DieAfter { calls: 11 }, Verb::Move { kind: 2, keys: 9 }, crash(true), put(0), sign_out(0, 0)]),
+            after(vec![
+                Verb::DieAfter { calls: 11 },
+                Verb::Move { kind: 2, keys: 9 },
+                crash(true),
+                put(0),
+                sign_out(0, 0),
+            ]),
         ),
-        ("waits", after(vec![sign_out(0, 0), Verb::WaitReclaimed {}, crash(true), Verb::Sweep { budget: 9 }, Verb::Close {}])),
+        (
+            "waits",
+            after(vec![
+                sign_out(0, 0),
+                Verb::WaitReclaimed {},
+                crash(true),
+                Verb::Sweep { budget: 9 },
+                Verb::Close {},
+            ]),
+        ),
     ]);
     // And a few long ones by chance, most verbs as they come.
     let mut chance = Chance(7);
@@ -673,11 +988,24 @@ fn of_operations() -> Seeds {
                 0..=3 => {
                     let (session, subject) = (maybe(below(6)), maybe(below(6)));
                     let (account, tenant, ago) = (below(3), below(2), below(30));
-                    Verb::SignIn { account, tenant, session, subject, ago, continued: below(8) == 0 }
+                    Verb::SignIn {
+                        account,
+                        tenant,
+                        session,
+                        subject,
+                        ago,
+                        continued: below(8) == 0,
+                    }
                 }
                 4..=8 => {
                     let tenant = (below(3) == 0).then(|| below(2));
-                    Verb::Put { handle: below(14), what: below(32), tenant, size: below(6), lifetime: 40 + u16::from(below(250)) }
+                    Verb::Put {
+                        handle: below(14),
+                        what: below(32),
+                        tenant,
+                        size: below(6),
+                        lifetime: 40 + u16::from(below(250)),
+                    }
                 }
                 9..=11 => {
                     let ago = (below(3) == 0).then(|| below(60));
@@ -690,7 +1018,11 @@ fn of_operations() -> Seeds {
                 14 => Verb::DieAfter { calls: below(30) },
                 15 => Verb::Move { kind: below(3), keys: below(12) },
                 16 => Verb::Verify {},
-                _ => Verb::Crash { power: below(2) == 0, seed: below(255).into(), again: (below(3) == 0).then(|| below(20)) },
+                _ => Verb::Crash {
+                    power: below(2) == 0,
+                    seed: below(255).into(),
+                    again: (below(3) == 0).then(|| below(20)),
+                },
             });
         }
         seeds.insert(format!("chance-{number}"), operations::input(number % 3 != 0, &verbs));
@@ -708,22 +1040,38 @@ fn of_row_and_header() -> Seeds {
             seeds.insert(format!("raw-{number}"), input(&Plan::Raw { kind: kind.clone() }, row));
         }
         for (name, edit) in edits_by_name().into_iter().skip(number % 3).step_by(3) {
-            let plan = Plan::Changed { kind: kind.clone(), which: number as u8, part: number as u8 };
+            let plan =
+                Plan::Changed { kind: kind.clone(), which: number as u8, part: number as u8 };
             seeds.insert(format!("changed-{number}-{name}"), input(&plan, &edit));
         }
     }
     // Bodies in bincode's encoding: integers as they are, texts and lists behind their length, options behind a byte.
-    let text = |text: &str| [(text.len() as u64).to_be_bytes().as_slice(), text.as_bytes()].concat();
+    let text =
+        |text: &str| [(text.len() as u64).to_be_bytes().as_slice(), text.as_bytes()].concat();
     let some = |bytes: Vec<u8>| [vec![1], bytes].concat();
     let (none, number) = (|| vec![0], |number: u64| number.to_be_bytes().to_vec());
     let account = [vec![0], text("login.example.com"), text("uid.utid")].concat();
     let aliases = [number(2), vec![0], text("a@example.com"), vec![1], text("b")].concat();
-    let names = [some([text("iss"), text("sid")].concat()), some([text("iss"), text("sub")].concat())].concat();
-    let sign_in = [text("tenant"), names, aliases, number(1_800_000_000_000), vec![7; 16], number(9)].concat();
-    let plain_sign_in = [text("t"), none(), none(), number(0), number(0), vec![0; 16], number(0)].concat();
+    let names =
+        [some([text("iss"), text("sid")].concat()), some([text("iss"), text("sub")].concat())]
+            .concat();
+    let sign_in =
+        [text("tenant"), names, aliases, number(1_800_000_000_000), vec![7; 16], number(9)]
+            .concat();
+    let plain_sign_in =
+        [text("t"), none(), none(), number(0), number(0), vec![0; 16], number(0)].concat();
     let token = |kind: u8, scopes: Vec<u8>, partition: &[u8], extra: usize| {
-        let times = [some(number(1_800_000_000_000)), none(), some(number(1_800_000_600_000))].concat();
-        let front = [vec![kind], text("client"), some(text("guest")), some(text("https://api")), scopes, text("Bearer")].concat();
+        let times =
+            [some(number(1_800_000_000_000)), none(), some(number(1_800_000_600_000))].concat();
+        let front = [
+            vec![kind],
+            text("client"),
+            some(text("guest")),
+            some(text("https://api")),
+            scopes,
+            text("Bearer"),
+        ]
+        .concat();
         let partition = [number(partition.len() as u64), partition.to_vec()].concat();
         let behind = [number(extra as u64), vec![3; extra]].concat();
         [front, some(text("1")), text("eyJ0"), times, partition, behind].concat()
@@ -762,14 +1110,20 @@ fn of_row_and_header() -> Seeds {
         ("made-refresh", input(&made(1, 0, 40_000), words)),
         ("made-id", input(&made(2, 1, 6_200), words)),
         ("key-token", input(&Plan::Key {}, &[b"A".as_slice(), &[1; 16], &[16], &[2; 49]].concat())),
-        ("key-sign-in", input(&Plan::Key {}, &[b"A".as_slice(), &[1; 16], &[8], &[2; 16]].concat())),
+        (
+            "key-sign-in",
+            input(&Plan::Key {}, &[b"A".as_slice(), &[1; 16], &[8], &[2; 16]].concat()),
+        ),
         ("key-index", input(&Plan::Key {}, &[b"T".as_slice(), &[1; 32]].concat())),
     ]));
     let mut many = Vec::new();
     vec![1u64 << 60; 3].encode(&mut many);
     seeds.insert(
         "text-odd".into(),
-        input(&Plan::Text { kind: Kind::Token {}, framed: true, sign_ins: 9, parts: 9, count: None }, &many),
+        input(
+            &Plan::Text { kind: Kind::Token {}, framed: true, sign_ins: 9, parts: 9, count: None },
+            &many,
+        ),
     );
     seeds
 }
@@ -780,22 +1134,52 @@ fn of_token_response() -> Seeds {
     let mut seeds = Seeds::new();
     let bodies: &[(&str, &str)] = &[
         ("good", &answer().to_string()),
-        ("empty-refresh-token", r#"{"access_token": "at", "token_type": "Bearer", "expires_in": 3600, "refresh_token": ""}"#),
-        ("blank-tokens", r#"{"access_token": " ", "token_type": "Bearer", "refresh_token": "\t", "id_token": ""}"#),
-        ("empty-access-token", r#"{"access_token": "", "token_type": "Bearer", "refresh_token": "rt"}"#),
+        (
+            "empty-refresh-token",
+            r#"{"access_token": "at", "token_type": "Bearer", "expires_in": 3600, "refresh_token": ""}"#,
+        ),
+        (
+            "blank-tokens",
+            r#"{"access_token": " ", "token_type": "Bearer", "refresh_token": "\t", "id_token": ""}"#,
+        ),
+        (
+            "empty-access-token",
+            r#"{"access_token": "", "token_type": "Bearer", "refresh_token": "rt"}"#,
+        ),
         ("no-access-token", r#"{"token_type": "Bearer", "refresh_token": "rt"}"#),
-        ("negative", r#"{"access_token": "at", "token_type": "Bearer", "expires_in": -1, "refresh_token": "rt"}"#),
-        ("fraction", r#"{"access_token": "at", "token_type": "Bearer", "expires_in": 3599.9, "refresh_token": "rt"}"#),
-        ("text", r#"{"access_token": "at", "token_type": "Bearer", "expires_in": "3600", "refresh_token": "rt"}"#),
-        ("odd-text", r#"{"access_token": "at", "token_type": "Bearer", "expires_in": "soon", "refresh_token": "rt"}"#),
-        ("too-large", r#"{"access_token": "at", "token_type": "Bearer", "expires_in": 1e999, "refresh_token": "rt"}"#),
-        ("null", r#"{"access_token": "at", "token_type": "Bearer", "expires_in": null, "refresh_token": "rt", "scope": null}"#),
+        (
+            "negative",
+            r#"{"access_token": "at", "token_type": "Bearer", "expires_in": -1, "refresh_token": "rt"}"#,
+        ),
+        (
+            "fraction",
+            r#"{"access_token": "at", "token_type": "Bearer", "expires_in": 3599.9, "refresh_token": "rt"}"#,
+        ),
+        (
+            "text",
+            r#"{"access_token": "at", "token_type": "Bearer", "expires_in": "3600", "refresh_token": "rt"}"#,
+        ),
+        (
+            "odd-text",
+            r#"{"access_token": "at", "token_type": "Bearer", "expires_in": "soon", "refresh_token": "rt"}"#,
+        ),
+        (
+            "too-large",
+            r#"{"access_token": "at", "token_type": "Bearer", "expires_in": 1e999, "refresh_token": "rt"}"#,
+        ),
+        (
+            "null",
+            r#"{"access_token": "at", "token_type": "Bearer", "expires_in": null, "refresh_token": "rt", "scope": null}"#,
+        ),
         ("github", r#"{"access_token": "gho_1", "token_type": "bearer", "scope": "repo,gist"}"#),
         (
             "github-expiring",
             r#"{"access_token": "ghu_1", "expires_in": 28800, "refresh_token": "ghr_1", "refresh_token_expires_in": 15897600, "scope": "", "token_type": "bearer"}"#,
         ),
-        ("github-refuses", r#"{"error": "bad_refresh_token", "error_description": "x", "error_uri": "https://docs.github.com"}"#),
+        (
+            "github-refuses",
+            r#"{"error": "bad_refresh_token", "error_description": "x", "error_uri": "https://docs.github.com"}"#,
+        ),
         (
             "slack",
             r#"{"ok": true, "access_token": "xoxb-1", "token_type": "bot", "scope": "commands,chat:write", "authed_user": {"id": "U1", "scope": "chat:write", "access_token": "xoxp-1", "token_type": "user", "refresh_token": "xoxe-1", "expires_in": 43200}}"#,
@@ -830,11 +1214,17 @@ fn of_token_response() -> Seeds {
         ("page", "<html>Bad Gateway</html>"),
     ];
     for (number, (name, body)) in (0..).zip(bodies) {
-        seeds.insert(format!("raw-{name}"), input(&Plan::Raw { client: number % 4 }, body.as_bytes()));
+        seeds.insert(
+            format!("raw-{name}"),
+            input(&Plan::Raw { client: number % 4 }, body.as_bytes()),
+        );
     }
     let built = |client, changes: &[Change], user: Option<&[Change]>| {
         let (changes, is_slack) = (changes.to_vec(), user.is_some());
-        input(&Plan::Built { client, changes, user: user.unwrap_or_default().to_vec(), is_slack }, &[])
+        input(
+            &Plan::Built { client, changes, user: user.unwrap_or_default().to_vec(), is_slack },
+            &[],
+        )
     };
     let none = [change(0, None), change(1, None)];
     seeds.extend(named([

@@ -6,7 +6,9 @@ use std::error::Error;
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
-use oauth2::basic::{BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenResponse};
+use oauth2::basic::{
+    BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenResponse,
+};
 use oauth2::{HttpRequest, HttpResponse, StandardRevocableToken, TokenResponse, TokenUrl};
 use oubliette::oauth::{Refusal, TokenAnswer, TokenRequestError};
 use oubliette::openid::ProviderTokenResponse;
@@ -118,7 +120,10 @@ pub fn run(data: &[u8]) {
             };
             let mut text = of(&changes, answer());
             if is_slack {
-                let user = of(&user, json!({"id": "U1", "access_token": "needle user", "refresh_token": "needle user's"}));
+                let user = of(
+                    &user,
+                    json!({"id": "U1", "access_token": "needle user", "refresh_token": "needle user's"}),
+                );
                 text = format!("{{\"authed_user\":{user},{}", &text[1..]);
             }
             check(text.as_bytes(), client, true);
@@ -148,7 +153,9 @@ impl Plain {
             id: last("id_token"),
             has_error: last("error").is_some(),
             lives: said("expires_in").map(str::to_owned).collect(),
-            ends_otherwise: ["expires_on", "expires_at", "expires"].into_iter().any(|name| said(name).next().is_some()),
+            ends_otherwise: ["expires_on", "expires_at", "expires"]
+                .into_iter()
+                .any(|name| said(name).next().is_some()),
             family: last("foci"),
         }
     }
@@ -161,7 +168,11 @@ impl Plain {
     fn most(&self) -> Option<f64> {
         let most = |text: &String| {
             let text = serde_json::from_str::<String>(text).unwrap_or(text.clone());
-            let number = text.trim().parse::<f64>().ok().filter(|number| number.is_finite() && *number <= 315_360_000.0);
+            let number = text
+                .trim()
+                .parse::<f64>()
+                .ok()
+                .filter(|number| number.is_finite() && *number <= 315_360_000.0);
             number.map_or(3600.0, |number| number.max(0.0))
         };
         let otherwise = (self.lives.is_empty() && self.ends_otherwise).then_some(3600.0);
@@ -187,7 +198,9 @@ fn check(body: &[u8], client: u8, is_hidden: bool) {
         written_and_read(answer);
     }
     // (Another encoding matters only where it is.)
-    let Ok(text) = std::str::from_utf8(body) else { return drop(refreshed(body, client, is_hidden)) };
+    let Ok(text) = std::str::from_utf8(body) else {
+        return drop(refreshed(body, client, is_hidden));
+    };
     let Some(object) = Members::parse(text.strip_prefix('\u{feff}').unwrap_or(text)) else {
         // What breaks off may have said how long.
         if let Ok(answer) = &read {
@@ -196,7 +209,8 @@ fn check(body: &[u8], client: u8, is_hidden: bool) {
         return drop(refreshed(body, client, is_hidden));
     };
     let outside = Plain::of(&object);
-    let user = object.texts("authed_user").filter_map(Members::parse).map(|user| Plain::of(&user)).last();
+    let user =
+        object.texts("authed_user").filter_map(Members::parse).map(|user| Plain::of(&user)).last();
     let (plain, is_within) = match user {
         Some(user) if !outside.has_token() && user.has_token() => {
             (Plain { has_error: user.has_error || outside.has_error, ..user }, true)
@@ -214,17 +228,28 @@ fn check(body: &[u8], client: u8, is_hidden: bool) {
         // The crate's own types read no error where there is a name for an access token, and nothing within.
         return;
     }
-    match plain.refresh.filter(|text| !text.chars().any(char::is_control) && text.len() <= MAX_TOKEN_BYTES) {
+    match plain
+        .refresh
+        .filter(|text| !text.chars().any(char::is_control) && text.len() <= MAX_TOKEN_BYTES)
+    {
         Some(new) => assert!(stored.iter().any(|stored| *stored == new), "a refresh token is lost"),
         // (One that cannot be stored has spent the old one.)
-        None => assert!(stored == ["rt-0"] || object.texts("refresh_token").count() > 0 || is_within, "the old one is lost"),
+        None => assert!(
+            stored == ["rt-0"] || object.texts("refresh_token").count() > 0 || is_within,
+            "the old one is lost"
+        ),
     }
     if let Ok(token) = acquired {
         assert_eq!(Some(token.secret.expose()), plain.access.as_deref());
-        let life = token.expires_at.map(|end| end.duration_since(now()).map_or(0.0, |life| life.as_secs_f64()));
+        let life = token
+            .expires_at
+            .map(|end| end.duration_since(now()).map_or(0.0, |life| life.as_secs_f64()));
         assert_eq!(life, token.lifetime.map(|life| life.as_secs_f64()));
         if is_ours || !plain.ends_otherwise {
-            no_more(life, Plain { family: None, refresh: None, id: None, access: None, ..plain }.most());
+            no_more(
+                life,
+                Plain { family: None, refresh: None, id: None, access: None, ..plain }.most(),
+            );
         }
     }
 }
@@ -235,9 +260,13 @@ fn no_more(life: Option<f64>, most: Option<f64>) {
 
 /// What is read is what a plain reading reads.
 fn agrees(answer: &TokenAnswer, plain: &Plain) {
-    let access = Some(answer.access_token().secret().as_str()).filter(|_| answer.has_access_token());
+    let access =
+        Some(answer.access_token().secret().as_str()).filter(|_| answer.has_access_token());
     assert_eq!(access, plain.access.as_deref());
-    assert_eq!(answer.refresh_token().map(|token| token.secret().as_str()), plain.refresh.as_deref());
+    assert_eq!(
+        answer.refresh_token().map(|token| token.secret().as_str()),
+        plain.refresh.as_deref()
+    );
     assert_eq!(answer.id_token(), plain.id.as_deref());
     assert_eq!(answer.fields().family_id(), plain.family.as_deref());
     let life = answer.expires_in().map(|life| life.as_secs_f64());
@@ -257,36 +286,55 @@ fn now() -> std::time::SystemTime {
 }
 
 /// A refresh of `rt-0` that is answered so: what came of it, and all refresh tokens that are stored then.
-fn refreshed(body: &[u8], client: u8, is_hidden: bool) -> (std::result::Result<AccessToken, AcquireError>, Vec<String>) {
-    let store = Machine::new().builder().clock(ManualClock::new(now())).open().expect("a new store");
+fn refreshed(
+    body: &[u8],
+    client: u8,
+    is_hidden: bool,
+) -> (std::result::Result<AccessToken, AcquireError>, Vec<String>) {
+    let store =
+        Machine::new().builder().clock(ManualClock::new(now())).open().expect("a new store");
     let account = AccountId::new("https://login.example.com", "user").expect("an account");
     let tenant = TenantId::new("tenant").expect("a tenant");
     let live = store.sign_in(SignIn::new(account.clone(), tenant)).expect("a sign-in");
     let web = ClientId::new("web").expect("a client");
     live.put(RefreshToken::new(web.clone(), "rt-0")).expect("a put");
-    let acquired = Acquirer::new().acquire(&live, AccessQuery::new(web), |grant| match client % 4 {
-        0 => by::<TokenAnswer>(grant, body),
-        1 => Ok(grant.tokens(&TokenAnswer::read(body).map_err(RefreshError::from_oauth2)?)?),
-        2 => by::<BasicTokenResponse>(grant, body),
-        _ => by::<ProviderTokenResponse>(grant, body),
-    });
+    let acquired =
+        Acquirer::new().acquire(&live, AccessQuery::new(web), |grant| match client % 4 {
+            0 => by::<TokenAnswer>(grant, body),
+            1 => Ok(grant.tokens(&TokenAnswer::read(body).map_err(RefreshError::from_oauth2)?)?),
+            2 => by::<BasicTokenResponse>(grant, body),
+            _ => by::<ProviderTokenResponse>(grant, body),
+        });
     if let Err(error) = &acquired {
         hides(error, is_hidden);
     }
-    let taken = store.sign_out(SignOut::account(&account).taking_refresh_tokens()).expect("a sign-out").refresh_tokens;
+    let taken = store
+        .sign_out(SignOut::account(&account).taking_refresh_tokens())
+        .expect("a sign-out")
+        .refresh_tokens;
     let stored = taken.iter().map(|token| token.secret.expose().to_owned()).collect();
     (acquired, stored)
 }
 
-type Client<R> =
-    oauth2::Client<Refusal, R, BasicTokenIntrospectionResponse, StandardRevocableToken, BasicRevocationErrorResponse>;
+type Client<R> = oauth2::Client<
+    Refusal,
+    R,
+    BasicTokenIntrospectionResponse,
+    StandardRevocableToken,
+    BasicRevocationErrorResponse,
+>;
 
 fn by<R: TokenResponse>(grant: &Grant, body: &[u8]) -> std::result::Result<Tokens, RefreshError> {
     let client: Client<R> = Client::new(oauth2::ClientId::new("web".into()));
-    let client = client.set_token_uri(TokenUrl::new("https://login.example.com/token".into()).expect("an address"));
-    let http = |_: HttpRequest| -> std::io::Result<HttpResponse> { Ok(oauth2::http::Response::new(body.to_vec())) };
+    let client = client.set_token_uri(
+        TokenUrl::new("https://login.example.com/token".into()).expect("an address"),
+    );
+    let http = |_: HttpRequest| -> std::io::Result<HttpResponse> {
+        Ok(oauth2::http::Response::new(body.to_vec()))
+    };
     let token = oauth2::RefreshToken::new("rt-0".into());
-    let response = client.exchange_refresh_token(&token).request(&http).map_err(RefreshError::from_oauth2)?;
+    let response =
+        client.exchange_refresh_token(&token).request(&http).map_err(RefreshError::from_oauth2)?;
     Ok(grant.tokens(&response)?)
 }
 

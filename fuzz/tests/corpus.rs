@@ -8,9 +8,14 @@ use oubliette_fuzz::{TARGETS, seeds};
 
 fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
-    let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let files =
+        fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let files = files.map(|entry| entry.unwrap().path());
-    files.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(&path).unwrap())).collect()
+    files
+        .map(|path| {
+            (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(&path).unwrap())
+        })
+        .collect()
 }
 
 #[test]
@@ -33,8 +38,11 @@ fn the_corpus_is_what_the_seeds_program_writes_and_small() {
     for (target, _) in TARGETS {
         let files = corpus(target);
         bytes += files.iter().map(|(_, content)| content.len()).sum::<usize>();
-        let names: BTreeSet<String> =
-            files.into_iter().map(|(name, _)| name).filter(|name| !name.starts_with("found-")).collect();
+        let names: BTreeSet<String> = files
+            .into_iter()
+            .map(|(name, _)| name)
+            .filter(|name| !name.starts_with("found-"))
+            .collect();
         assert_eq!(names, seeds::of(target).into_keys().collect(), "{target}");
     }
     assert!(bytes < 1 << 20, "{bytes}");

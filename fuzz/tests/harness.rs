@@ -20,7 +20,10 @@ fn what_is_written_is_read() {
         Plan::Numbers { a: 1, b: 515, c: u64::MAX - 7 },
         Plan::Lists { list: vec![1, 2, 300], maybe: Some(9), flag: true },
         Plan::Lists { list: vec![], maybe: None, flag: false },
-        Plan::Within { one: Plan::Nothing {}.into(), two: Plan::Numbers { a: 0, b: 0, c: 0 }.into() },
+        Plan::Within {
+            one: Plan::Nothing {}.into(),
+            two: Plan::Numbers { a: 0, b: 0, c: 0 }.into(),
+        },
     ];
     let mut bytes = Vec::new();
     plans.encode(&mut bytes);

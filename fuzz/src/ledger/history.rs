@@ -126,14 +126,16 @@ impl World {
     fn open(&mut self) {
         self.ledger = None;
         let (chunk, reserve) = self.growth;
-        let opened = LedgerOn::open(&self.machine, chunk, reserve, self.checkpoint).or_else(|error| {
-            assert!(matches!(error, Error::Io { .. } | Error::Poisoned(_)), "{error:?}");
-            // The machine died while it was being opened.
-            self.machine.cut_power(5);
-            LedgerOn::open(&self.machine, chunk, reserve, self.checkpoint)
-        });
+        let opened =
+            LedgerOn::open(&self.machine, chunk, reserve, self.checkpoint).or_else(|error| {
+                assert!(matches!(error, Error::Io { .. } | Error::Poisoned(_)), "{error:?}");
+                // The machine died while it was being opened.
+                self.machine.cut_power(5);
+                LedgerOn::open(&self.machine, chunk, reserve, self.checkpoint)
+            });
         let ledger = opened.expect("no damage").expect("what the engine has seen is there");
-        (self.has_begun, self.has_failed, self.is_full, self.now) = (false, false, false, self.clock);
+        (self.has_begun, self.has_failed, self.is_full, self.now) =
+            (false, false, false, self.clock);
         self.resolve(&ledger);
         self.ledger = Some(ledger);
     }
@@ -145,8 +147,11 @@ impl World {
             let (mut there, mut missing) = (false, false);
             for ((kind, number), position) in out.scopes.iter().zip(out.first..) {
                 let number = if *kind == 1 { 0 } else { *number };
-                let same = || standing.iter().filter(|fence| (fence.kind, fence.tag) == (*kind, tag(number)));
-                let is_hidden = || same().any(|fence| fence.position > position && fence.cutoff >= out.cutoff);
+                let same = || {
+                    standing.iter().filter(|fence| (fence.kind, fence.tag) == (*kind, tag(number)))
+                };
+                let is_hidden =
+                    || same().any(|fence| fence.position > position && fence.cutoff >= out.cutoff);
                 match same().any(|fence| fence.position == position) {
                     true => there = true,
                     false if !is_hidden() => missing = true,
@@ -184,7 +189,9 @@ impl World {
     fn failed(&mut self, error: &Error) {
         match error {
             Error::Full(_) => assert!(self.is_full, "there was space"),
-            Error::Indeterminate(_) | Error::Poisoned(_) | Error::Io { .. } => self.has_failed = true,
+            Error::Indeterminate(_) | Error::Poisoned(_) | Error::Io { .. } => {
+                self.has_failed = true
+            }
             error => panic!("{error:?}"),
         }
     }
@@ -217,25 +224,39 @@ impl World {
                     self.appended(order);
                 }
                 match result {
-                    Ok(signed_in) => self.made.push(Made { signed_in, who, order, may_be_dead: false }),
+                    Ok(signed_in) => {
+                        self.made.push(Made { signed_in, who, order, may_be_dead: false })
+                    }
                     Err(error) => self.failed(&error),
                 }
             }
             Verb::SignOut { scopes, ago, wait } => {
-                let scopes = scopes.iter().take(12).map(|scope| (1 + scope % 5, if scope % 5 == 0 { 0 } else { scope / 5 % 4 }));
+                let scopes = scopes
+                    .iter()
+                    .take(12)
+                    .map(|scope| (1 + scope % 5, if scope % 5 == 0 { 0 } else { scope / 5 % 4 }));
                 let scopes: Vec<(u8, u8)> = scopes.collect();
                 if scopes.is_empty() {
                     return;
                 }
                 let (now, order) = (self.now, self.event());
                 let cutoff = ago.map_or(u64::MAX, |ago| now - u64::from(ago));
-                let tagged: Vec<_> = scopes.iter().map(|(kind, number)| (*kind, tag(*number))).collect();
+                let tagged: Vec<_> =
+                    scopes.iter().map(|(kind, number)| (*kind, tag(*number))).collect();
                 match self.ledger().stand(&tagged, cutoff, now) {
                     Ok(last) => {
                         // (A crash may lose the sign-out and leave the opening.)
                         self.appended(order);
                         let first = last + 1 - scopes.len() as u64;
-                        self.outs.push(Out { scopes, cutoff, time: now, order, first, last, is_acked: false });
+                        self.outs.push(Out {
+                            scopes,
+                            cutoff,
+                            time: now,
+                            order,
+                            first,
+                            last,
+                            is_acked: false,
+                        });
                     }
                     Err(error) => self.failed(&error),
                 }
@@ -245,7 +266,11 @@ impl World {
             }
             Verb::Wait {} => self.wait(),
             Verb::Clock { by, back } => {
-                self.clock = if *back { self.clock.saturating_sub(u64::from(*by)).max(300) } else { self.clock + u64::from(*by) };
+                self.clock = if *back {
+                    self.clock.saturating_sub(u64::from(*by)).max(300)
+                } else {
+                    self.clock + u64::from(*by)
+                };
                 self.now = self.now.max(self.clock);
             }
             Verb::Compact { age } => {
@@ -272,8 +297,13 @@ impl World {
             Verb::CutPower { seed } => self.crash(true, *seed),
             Verb::DieAfter { calls } => self.machine.die_after(u64::from(calls % 8)),
             Verb::Copy {} => {
-                let acked: Vec<Out> = self.outs.iter().filter(|out| out.is_acked).cloned().collect();
-                self.copy = self.machine.files().remove(&LedgerFile::name()).map(|file| (file, acked, self.ledger().synced()));
+                let acked: Vec<Out> =
+                    self.outs.iter().filter(|out| out.is_acked).cloned().collect();
+                self.copy = self
+                    .machine
+                    .files()
+                    .remove(&LedgerFile::name())
+                    .map(|file| (file, acked, self.ledger().synced()));
             }
             Verb::PutBack {} => self.put_back(),
         }
@@ -282,8 +312,15 @@ impl World {
     /// What is older than this may have been dropped. A sign-out then ends everybody's sign-ins with as-ofs below it: by its position,
     /// since a sign-in that it does not cover, made while it was still being written, has one too. An opening ends those made before it.
     fn forget(&mut self, oldest: u64) {
-        let floor = self.outs.iter().filter(|out| out.time < oldest).map(|out| out.last).max().unwrap_or(0);
-        let opened = self.openings.iter().filter(|(_, time)| *time < oldest).map(|(order, _)| *order).max().unwrap_or(0);
+        let floor =
+            self.outs.iter().filter(|out| out.time < oldest).map(|out| out.last).max().unwrap_or(0);
+        let opened = self
+            .openings
+            .iter()
+            .filter(|(_, time)| *time < oldest)
+            .map(|(order, _)| *order)
+            .max()
+            .unwrap_or(0);
         for made in &mut self.made {
             made.may_be_dead |= made.signed_in.as_of() < floor || made.order < opened;
         }
@@ -313,8 +350,12 @@ impl World {
         let (chunk, reserve) = self.growth;
         if synced < self.checkpoint {
             // It may have been copied in the middle of a write: what was written is more than what was synced.
-            let opened = LedgerOn::open(&self.machine, chunk, reserve, self.checkpoint).expect("it is no damage in itself");
-            assert!(opened.is_none_or(|ledger| ledger.synced() >= self.checkpoint), "an older ledger is taken for the newest");
+            let opened = LedgerOn::open(&self.machine, chunk, reserve, self.checkpoint)
+                .expect("it is no damage in itself");
+            assert!(
+                opened.is_none_or(|ledger| ledger.synced() >= self.checkpoint),
+                "an older ledger is taken for the newest"
+            );
         }
         self.checkpoint = 0;
         self.outs = outs;
@@ -331,8 +372,14 @@ impl World {
             assert!(is_dead || !covering, "a sign-out does not count");
             assert!(!is_dead || covering || made.may_be_dead, "a sign-in has ended by itself");
             let since = made.signed_in.time();
-            let came = self.outs.iter().any(|out| out.is_of(made.who) && out.time >= since && since <= out.cutoff);
-            assert!(!came || ledger.is_covered_since(&made.signed_in, since), "a sign-out since is forgotten");
+            let came = self
+                .outs
+                .iter()
+                .any(|out| out.is_of(made.who) && out.time >= since && since <= out.cutoff);
+            assert!(
+                !came || ledger.is_covered_since(&made.signed_in, since),
+                "a sign-out since is forgotten"
+            );
         }
     }
 }

@@ -47,7 +47,10 @@ pub(super) fn recover(ledger: &LedgerFile, file: &[u8]) -> Option<Naive> {
         cells.truncate(last_chunk);
     }
     // Whole chunks, ending in filler, and nothing else in them.
-    if !cells.len().is_multiple_of(chunk) || cells.last() != Some(&Cell::Filler) || cells.contains(&Cell::Bad) {
+    if !cells.len().is_multiple_of(chunk)
+        || cells.last() != Some(&Cell::Filler)
+        || cells.contains(&Cell::Bad)
+    {
         return None;
     }
 
@@ -108,7 +111,9 @@ pub(super) fn recover(ledger: &LedgerFile, file: &[u8]) -> Option<Naive> {
             None => {
                 let is_void = |record: SlotRecord| {
                     let place = (at - group) as u16;
-                    record.kind == 6 && (record.in_group, record.in_call, record.call_size, record.time) == (place, 0, 1, 0)
+                    record.kind == 6
+                        && (record.in_group, record.in_call, record.call_size, record.time)
+                            == (place, 0, 1, 0)
                 };
                 if !record_of(tail[at]).is_some_and(is_void) {
                     voided = voided.or(Some(header.tail + at as u64));
@@ -123,11 +128,15 @@ pub(super) fn recover(ledger: &LedgerFile, file: &[u8]) -> Option<Naive> {
 
 /// How many slots the whole call has that begins here.
 fn call(cells: &[Cell], at: usize) -> Option<usize> {
-    let first = record_of(cells[at]).filter(|first| first.kind != 6 && first.in_call == 0 && first.call_size > 0)?;
+    let first = record_of(cells[at])
+        .filter(|first| first.kind != 6 && first.in_call == 0 && first.call_size > 0)?;
     let size = usize::from(first.call_size);
     for place in 0..size {
         let record = record_of(*cells.get(at + place)?)?;
-        if record.kind == 6 || usize::from(record.in_call) != place || record.call_size != first.call_size {
+        if record.kind == 6
+            || usize::from(record.in_call) != place
+            || record.call_size != first.call_size
+        {
             return None;
         }
     }

@@ -41,7 +41,8 @@ impl World {
 
     fn check_one(&mut self, index: usize) {
         let Some(handle) = self.made[index].handle.clone() else { return };
-        let (may, must) = (self.may_be_live(&self.made[index]), self.is_surely_live(&self.made[index]));
+        let (may, must) =
+            (self.may_be_live(&self.made[index]), self.is_surely_live(&self.made[index]));
         match handle.is_live() {
             Ok(is_live) => {
                 assert!(!self.has_failed, "a store whose ledger has failed says who lives");
@@ -53,11 +54,15 @@ impl World {
             }
             Err(error) => assert!(self.may_fail(&error, &self.made[index]), "{error:?}"),
         }
-        let wanted = |number: u8, of: u8| AccessQuery::new(client()).scopes(scopes(number)).tenant(tenant(of));
+        let wanted = |number: u8, of: u8| {
+            AccessQuery::new(client()).scopes(scopes(number)).tenant(tenant(of))
+        };
         for of in 0..TENANTS {
             // First the token of all scopes, which serves who finds no other.
             for number in [2, 0, 1] {
-                let read = handle.access_token(&wanted(number, of)).map(|token| token.map(|t| t.secret.expose().to_owned()));
+                let read = handle
+                    .access_token(&wanted(number, of))
+                    .map(|token| token.map(|t| t.secret.expose().to_owned()));
                 let mut places = vec![Place::Access { scopes: number, tenant: of }];
                 if number < 2 {
                     places.push(Place::Access { scopes: 2, tenant: of });
@@ -73,7 +78,9 @@ impl World {
             );
         }
         let own = self.made[index].tenant;
-        let read = handle.refresh_token(&client()).map(|token| token.map(|t| t.secret.expose().to_owned()));
+        let read = handle
+            .refresh_token(&client())
+            .map(|token| token.map(|t| t.secret.expose().to_owned()));
         self.check_read(index, &[Place::Refresh], own, read);
     }
 
@@ -81,7 +88,8 @@ impl World {
     fn check_read(&mut self, index: usize, places: &[Place], of: u8, read: Result<Option<String>>) {
         let moment = self.clock.moment();
         let made = &self.made[index];
-        let is_tenant_out = of != made.tenant && self.fences.iter().any(|fence| fence.covers_tenant(of, made));
+        let is_tenant_out =
+            of != made.tenant && self.fences.iter().any(|fence| fence.covers_tenant(of, made));
         let may = self.may_be_live(made) && !is_tenant_out;
         let must = self.is_surely_live(made) && !is_tenant_out;
         let read = match read {
@@ -91,7 +99,8 @@ impl World {
         assert!(!self.has_failed, "a store whose ledger has failed is read");
         if let Some(secret) = &read {
             assert!(may, "a token of a dead sign-in was read");
-            let is_ever = |place: &&Place| made.ever.get(place).is_some_and(|ever| ever.contains(secret));
+            let is_ever =
+                |place: &&Place| made.ever.get(place).is_some_and(|ever| ever.contains(secret));
             assert!(places.iter().any(|place| is_ever(&place)), "a wrong token was read");
         }
         if !must {
@@ -103,7 +112,11 @@ impl World {
             let slot = made.tokens.get(place).unwrap_or(&nothing);
             slot.now
                 .iter()
-                .map(|kept| kept.as_ref().filter(|kept| kept.is_visible(moment)).map(|kept| kept.secret.clone()))
+                .map(|kept| {
+                    kept.as_ref()
+                        .filter(|kept| kept.is_visible(moment))
+                        .map(|kept| kept.secret.clone())
+                })
                 .collect()
         };
         let mut possible = visible(first);
@@ -117,11 +130,20 @@ impl World {
         let first = *first;
         if let Some(slot) = self.made[index].tokens.get_mut(&first) {
             let is_here = |kept: &Option<super::model::Kept>| {
-                let visible = kept.as_ref().filter(|kept| kept.is_visible(moment)).map(|kept| &kept.secret);
-                visible == read.as_ref() || (visible.is_none() && (read.is_none() || !others.is_empty()))
+                let visible =
+                    kept.as_ref().filter(|kept| kept.is_visible(moment)).map(|kept| &kept.secret);
+                visible == read.as_ref()
+                    || (visible.is_none() && (read.is_none() || !others.is_empty()))
             };
-            let is_exact = slot.now.iter().flatten().any(|kept| kept.is_visible(moment) && Some(&kept.secret) == read.as_ref());
-            slot.now.retain(|kept| is_here(kept) && (!is_exact || kept.as_ref().map(|kept| &kept.secret) == read.as_ref()));
+            let is_exact = slot
+                .now
+                .iter()
+                .flatten()
+                .any(|kept| kept.is_visible(moment) && Some(&kept.secret) == read.as_ref());
+            slot.now.retain(|kept| {
+                is_here(kept)
+                    && (!is_exact || kept.as_ref().map(|kept| &kept.secret) == read.as_ref())
+            });
             assert!(!slot.now.is_empty());
         }
     }
@@ -136,16 +158,23 @@ impl World {
             for account in found {
                 for live in &account.sign_ins {
                     let made = self.made.iter().find(|made| made.id == live.id());
-                    assert!(made.is_none_or(|made| self.may_be_live(made)), "a dead sign-in is listed under {who:?}");
+                    assert!(
+                        made.is_none_or(|made| self.may_be_live(made)),
+                        "a dead sign-in is listed under {who:?}"
+                    );
                 }
             }
             for number in (0..ACCOUNTS).filter(|_| !is_shaky) {
                 let is_listed = found.iter().any(|found| found.id == account(number));
                 let of_account = |made: &&Made| made.account == number && is_under(made);
-                let must = self.made.iter().filter(of_account).any(|made| self.is_surely_live(made));
+                let must =
+                    self.made.iter().filter(of_account).any(|made| self.is_surely_live(made));
                 let may = self.made.iter().filter(of_account).any(|made| self.may_be_live(made));
                 assert!(is_listed || !must, "an account is missing under {who:?}");
-                assert!(!is_listed || may || !self.is_told(number), "an account is listed under {who:?}");
+                assert!(
+                    !is_listed || may || !self.is_told(number),
+                    "an account is listed under {who:?}"
+                );
             }
         };
         let store = self.store();
@@ -161,30 +190,43 @@ impl World {
             is_fitting(&found, Who::Subject(number), &|made| made.subject == Some(number));
         }
         for number in 0..TENANTS {
-            let found = store.accounts_in(&tenant(number), Page::first(100)).expect("nothing has failed");
+            let found =
+                store.accounts_in(&tenant(number), Page::first(100)).expect("nothing has failed");
             // Guests' tokens count too, expired ones as well.
             let has_tokens = |made: &Made| {
-                let is_of =
-                    |place: &Place| matches!(place, Place::Access { tenant, .. } | Place::Id { tenant } if *tenant == number);
-                made.tokens.iter().any(|(place, slot)| is_of(place) && slot.now.iter().any(Option::is_some))
+                let is_of = |place: &Place| matches!(place, Place::Access { tenant, .. } | Place::Id { tenant } if *tenant == number);
+                made.tokens
+                    .iter()
+                    .any(|(place, slot)| is_of(place) && slot.now.iter().any(Option::is_some))
             };
             for account in &found.accounts {
                 for live in &account.sign_ins {
                     let made = self.made.iter().find(|made| made.id == live.id());
-                    assert!(made.is_none_or(|made| self.may_be_live(made)), "a dead sign-in is listed in a tenant");
+                    assert!(
+                        made.is_none_or(|made| self.may_be_live(made)),
+                        "a dead sign-in is listed in a tenant"
+                    );
                 }
             }
             for account_number in (0..ACCOUNTS).filter(|_| !is_shaky) {
-                let is_listed = found.accounts.iter().any(|found| found.id == account(account_number));
+                let is_listed =
+                    found.accounts.iter().any(|found| found.id == account(account_number));
                 let of_account = |made: &&Made| made.account == account_number;
                 let is_own = |made: &&Made| of_account(made) && made.tenant == number;
                 assert!(
-                    is_listed || !self.made.iter().filter(is_own).any(|made| self.is_surely_live(made)),
+                    is_listed
+                        || !self.made.iter().filter(is_own).any(|made| self.is_surely_live(made)),
                     "an account is missing in its tenant"
                 );
-                let may =
-                    self.made.iter().filter(of_account).any(|m| self.may_be_live(m) && (m.tenant == number || has_tokens(m)));
-                assert!(!is_listed || may || !self.is_told(account_number), "an account is listed in a tenant");
+                let may = self
+                    .made
+                    .iter()
+                    .filter(of_account)
+                    .any(|m| self.may_be_live(m) && (m.tenant == number || has_tokens(m)));
+                assert!(
+                    !is_listed || may || !self.is_told(account_number),
+                    "an account is listed in a tenant"
+                );
             }
         }
     }

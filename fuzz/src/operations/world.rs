@@ -103,7 +103,8 @@ impl World {
     }
 
     pub(super) fn builder(&self, machine: &Machine) -> Builder {
-        let builder = machine.builder().key(self.key()).clock(self.clock.clone()).skew(Duration::ZERO);
+        let builder =
+            machine.builder().key(self.key()).clock(self.clock.clone()).skew(Duration::ZERO);
         builder.max_sign_ins(MAX_SIGN_INS as u8).max_sign_in_age(Duration::from_secs(MAX_AGE))
     }
 
@@ -122,7 +123,10 @@ impl World {
 
     /// Whether it must be live.
     pub(super) fn is_surely_live(&self, made: &Made) -> bool {
-        made.fate == Fate::Here && !made.is_shaky && !self.is_covered(made) && !made.is_too_old(self.now())
+        made.fate == Fate::Here
+            && !made.is_shaky
+            && !self.is_covered(made)
+            && !made.is_too_old(self.now())
     }
 
     /// Whether it can be live.
@@ -135,8 +139,12 @@ impl World {
     pub(super) fn failed(&mut self, error: &Error) {
         match error {
             Error::Full(Component::Ledger) if self.is_full => {}
-            Error::Indeterminate(_) | Error::Poisoned(Component::Ledger) if self.is_armed => self.has_failed = true,
-            Error::Io { .. } | Error::Poisoned(_) | Error::Full(_) => assert!(self.is_armed || self.is_full, "{error:?}"),
+            Error::Indeterminate(_) | Error::Poisoned(Component::Ledger) if self.is_armed => {
+                self.has_failed = true
+            }
+            Error::Io { .. } | Error::Poisoned(_) | Error::Full(_) => {
+                assert!(self.is_armed || self.is_full, "{error:?}")
+            }
             error => panic!("{error:?}"),
         }
     }
@@ -152,12 +160,23 @@ impl World {
         match verb {
             Verb::SignIn { account, tenant, session, subject, ago, continued } => {
                 let of = |number: &Option<u8>, count| number.map(|number| number % count);
-                let names = (account % ACCOUNTS, tenant % TENANTS, of(session, SESSIONS), of(subject, SUBJECTS));
+                let names = (
+                    account % ACCOUNTS,
+                    tenant % TENANTS,
+                    of(session, SESSIONS),
+                    of(subject, SUBJECTS),
+                );
                 self.sign_in(names, (*ago).into(), *continued);
             }
             Verb::Put { handle, what, tenant, size, lifetime } if !self.made.is_empty() => {
                 let index = usize::from(*handle) % self.made.len();
-                self.put(index, *what, tenant.map(|tenant| tenant % TENANTS), *size, (*lifetime).into());
+                self.put(
+                    index,
+                    *what,
+                    tenant.map(|tenant| tenant % TENANTS),
+                    *size,
+                    (*lifetime).into(),
+                );
             }
             Verb::Put { .. } => {}
             Verb::SignOut { scope, number, ago, taking, only_session } => {
@@ -185,7 +204,10 @@ impl World {
                     Err(error) => self.failed(&error),
                 }
                 let stale = self.made.iter().filter_map(|made| made.handle.as_ref()).next();
-                assert!(stale.is_none_or(|handle| matches!(handle.is_live(), Err(Error::Closed))), "a handle outlives its store");
+                assert!(
+                    stale.is_none_or(|handle| matches!(handle.is_live(), Err(Error::Closed))),
+                    "a handle outlives its store"
+                );
                 if self.is_armed || self.is_full {
                     self.machine.kill_process(1);
                 }
@@ -211,12 +233,17 @@ impl World {
                 self.machine.set_full(*is_full);
                 self.is_full |= *is_full;
             }
-            Verb::Tamper { how, row, other, at, mask, live } => self.tamper(*how, [*row, *other, *at], *mask, *live),
+            Verb::Tamper { how, row, other, at, mask, live } => {
+                self.tamper(*how, [*row, *other, *at], *mask, *live)
+            }
             Verb::CopyRows {} => self.copied = Some(self.machine.rows()),
             Verb::PutBackRows { every, seed, live } => {
                 let Some(copied) = self.copied.clone() else { return };
                 let every = usize::from(every % 4) + 1;
-                let chosen = copied.into_iter().enumerate().filter(|(i, _)| (i + usize::from(*seed)) % every == 0);
+                let chosen = copied
+                    .into_iter()
+                    .enumerate()
+                    .filter(|(i, _)| (i + usize::from(*seed)) % every == 0);
                 let chosen: Vec<_> = chosen.map(|(_, row)| row).collect();
                 // All of them instead of what is there, or some of them beside it.
                 let mut rows = if every == 1 { BTreeMap::new() } else { self.machine.rows() };
@@ -231,7 +258,8 @@ impl World {
         }
         self.age();
         if self.settled && !self.has_failed {
-            while self.store().stats().is_ok_and(|stats| stats.backlog > 0 && !stats.engine_failed) {
+            while self.store().stats().is_ok_and(|stats| stats.backlog > 0 && !stats.engine_failed)
+            {
                 std::thread::yield_now();
             }
         }
@@ -240,14 +268,18 @@ impl World {
     /// Whoever is too old may be deleted from now on, and live on if the clock goes back before.
     fn age(&mut self) {
         let now = self.now();
-        let old = self.made.iter_mut().filter(|made| made.fate == Fate::Here && made.is_too_old(now));
+        let old =
+            self.made.iter_mut().filter(|made| made.fate == Fate::Here && made.is_too_old(now));
         old.for_each(|made| made.fate = Fate::Perhaps);
     }
 
     /// All that was written is durable.
     fn synced(&mut self) {
         self.made.iter_mut().for_each(|made| made.is_durable = true);
-        self.made.iter_mut().flat_map(|made| made.tokens.values_mut()).for_each(|slot| slot.synced());
+        self.made
+            .iter_mut()
+            .flat_map(|made| made.tokens.values_mut())
+            .for_each(|slot| slot.synced());
     }
 
     fn sign_in(&mut self, names: (u8, u8, Option<u8>, Option<u8>), ago: u64, continued: bool) {
@@ -258,9 +290,17 @@ impl World {
         let asked = self.now() - ago;
         let time = asked;
         let mut request = SignIn::new(account(number), tenant(tenant_number));
-        request = session_number.into_iter().fold(request, |request, number| request.session(session(number)));
-        request = subject_number.into_iter().fold(request, |request, number| request.subject(subject(number)));
-        request = if continued { request.imported_from(at(asked)) } else { request.signed_in_at(at(asked)) };
+        request = session_number
+            .into_iter()
+            .fold(request, |request, number| request.session(session(number)));
+        request = subject_number
+            .into_iter()
+            .fold(request, |request, number| request.subject(subject(number)));
+        request = if continued {
+            request.imported_from(at(asked))
+        } else {
+            request.signed_in_at(at(asked))
+        };
         let order = self.event();
         let result = self.store().sign_in(request);
         let mut made = Made {
@@ -280,19 +320,31 @@ impl World {
             ever: HashMap::new(),
         };
         // For an import, every sign-out of its scopes at its time or since.
-        let known = || self.fences.iter().filter(|fence| fence.order > self.forgotten && made.is_of(fence.who));
-        let brings_back = continued && known().any(|fence| fence.time >= time && time <= fence.cutoff);
+        let known = || {
+            self.fences.iter().filter(|fence| fence.order > self.forgotten && made.is_of(fence.who))
+        };
+        let brings_back =
+            continued && known().any(|fence| fence.time >= time && time <= fence.cutoff);
         // For every sign-in, a sign-out of its session that says by when users had signed in, unless a later one without that hides it.
-        let told: Vec<_> = known().filter(|fence| matches!(fence.who, Who::Session(_))).copied().collect();
-        let is_hidden = |order| told.iter().any(|fence| fence.cutoff == u64::MAX && fence.order > order);
+        let told: Vec<_> =
+            known().filter(|fence| matches!(fence.who, Who::Session(_))).copied().collect();
+        let is_hidden =
+            |order| told.iter().any(|fence| fence.cutoff == u64::MAX && fence.order > order);
         let may_be_late = told.iter().any(|fence| fence.cutoff != u64::MAX && time <= fence.cutoff);
-        let is_late = told.iter().any(|f| f.cutoff != u64::MAX && time <= f.cutoff && !is_hidden(f.order));
+        let is_late =
+            told.iter().any(|f| f.cutoff != u64::MAX && time <= f.cutoff && !is_hidden(f.order));
         let must_be_refused = brings_back || is_late;
         match result {
             Ok(handle) => {
                 assert!(!must_be_refused, "a sign-in brought back who was signed out");
-                assert!(*handle.account() == account(number) && *handle.tenant() == tenant(tenant_number));
-                assert_eq!((handle.session().cloned(), handle.signed_in_at()), (session_number.map(session), at(time)));
+                assert!(
+                    *handle.account() == account(number)
+                        && *handle.tenant() == tenant(tenant_number)
+                );
+                assert_eq!(
+                    (handle.session().cloned(), handle.signed_in_at()),
+                    (session_number.map(session), at(time))
+                );
                 (made.id, made.handle) = (handle.id(), Some(handle));
                 self.touched.push(self.made.len());
                 self.made.push(made);
@@ -320,12 +372,19 @@ impl World {
     /// A sign-in of the account has pushed out the oldest ones that are too many, and taken out those that have ended; or may have.
     fn push_out(&mut self, account: u8, surely: bool) {
         let now = self.now();
-        let of_account: Vec<usize> = (0..self.made.len()).filter(|i| self.made[*i].account == account).collect();
+        let of_account: Vec<usize> =
+            (0..self.made.len()).filter(|i| self.made[*i].account == account).collect();
         let newest = of_account.last().copied().filter(|_| surely);
         for (place, index) in of_account.iter().enumerate() {
             let newer = &of_account[place + 1..];
-            let sure = newer.iter().filter(|i| Some(**i) == newest || self.is_surely_live(&self.made[**i])).count();
-            let possible = newer.iter().filter(|i| Some(**i) == newest || self.may_be_live(&self.made[**i])).count();
+            let sure = newer
+                .iter()
+                .filter(|i| Some(**i) == newest || self.is_surely_live(&self.made[**i]))
+                .count();
+            let possible = newer
+                .iter()
+                .filter(|i| Some(**i) == newest || self.may_be_live(&self.made[**i]))
+                .count();
             let possible = possible + usize::from(!surely);
             let made = &mut self.made[*index];
             let is_there = matches!(made.fate, Fate::Here | Fate::Perhaps);
@@ -355,11 +414,15 @@ impl World {
             let (place, token): (_, Token) = match bit {
                 3 => (Place::Refresh, RefreshToken::new(client(), secret.as_str()).into()),
                 4 => {
-                    let token = IdToken { tenant: own.map(tenant), ..IdToken::new(client(), secret.as_str()) };
+                    let token = IdToken {
+                        tenant: own.map(tenant),
+                        ..IdToken::new(client(), secret.as_str())
+                    };
                     (Place::Id { tenant: tenant_of }, token.into())
                 }
                 _ => {
-                    let token = AccessToken::new(client(), scopes(bit), secret.as_str(), at(expires));
+                    let token =
+                        AccessToken::new(client(), scopes(bit), secret.as_str(), at(expires));
                     let token = AccessToken { tenant: own.map(tenant), ..token };
                     (Place::Access { scopes: bit, tenant: tenant_of }, token.into())
                 }
@@ -370,7 +433,8 @@ impl World {
         for (place, kept, _) in &tokens {
             self.made[index].ever.entry(*place).or_default().push(kept.secret.clone());
         }
-        let result = handle.put(tokens.iter().map(|(_, _, token)| token.clone()).collect::<Vec<_>>());
+        let result =
+            handle.put(tokens.iter().map(|(_, _, token)| token.clone()).collect::<Vec<_>>());
         let made = &self.made[index];
         // Of another tenant's tokens, those are left out whose tenant has been signed out.
         let is_foreign = |place: &Place| match place {
@@ -379,19 +443,27 @@ impl World {
         };
         let is_tenant_out = is_foreign(&Place::Id { tenant: tenant_of })
             && self.fences.iter().any(|fence| {
-                let since = fence.who == Who::Tenant(tenant_of) && fence.time >= made.time && made.time <= fence.cutoff;
-                fence.covers_tenant(tenant_of, made) || (made.continued && since && fence.order > self.forgotten)
+                let since = fence.who == Who::Tenant(tenant_of)
+                    && fence.time >= made.time
+                    && made.time <= fence.cutoff;
+                fence.covers_tenant(tenant_of, made)
+                    || (made.continued && since && fence.order > self.forgotten)
             });
         let (may_be_live, surely) = (self.may_be_live(made), self.is_surely_live(made));
         match result {
             Ok(stored) => {
                 assert!(may_be_live, "a dead sign-in took tokens");
-                let refused: Vec<usize> = (0..tokens.len()).filter(|i| is_tenant_out && is_foreign(&tokens[*i].0)).collect();
+                let refused: Vec<usize> = (0..tokens.len())
+                    .filter(|i| is_tenant_out && is_foreign(&tokens[*i].0))
+                    .collect();
                 // (An import's tokens may be refused for a mixture of two sign-outs.)
                 if !made.continued {
                     assert_eq!(stored.refused, refused, "other tokens are left out");
                 }
-                assert!(refused.iter().all(|number| stored.refused.contains(number)), "a token of a tenant that is out is kept");
+                assert!(
+                    refused.iter().all(|number| stored.refused.contains(number)),
+                    "a token of a tenant that is out is kept"
+                );
                 assert_eq!(stored.stored + stored.refused.len(), tokens.len());
                 let is_refresh = what >> 3 & 1 == 1;
                 let made = &mut self.made[index];
@@ -461,14 +533,19 @@ impl World {
         let (mut surely, mut perhaps) = (Vec::new(), Vec::new());
         for number in (0..ACCOUNTS).filter(|_| takes_accounts) {
             let of_session = |made: &&Made| made.account == number && made.is_of(who);
-            if !is_engine_failed && self.made.iter().filter(of_session).any(|made| self.is_surely_live(made)) {
+            if !is_engine_failed
+                && self.made.iter().filter(of_session).any(|made| self.is_surely_live(made))
+            {
                 surely.push(number);
             }
-            if self.made.iter().any(|made| of_session(&made)) || self.attempts.iter().any(|a| a.account == number) {
+            if self.made.iter().any(|made| of_session(&made))
+                || self.attempts.iter().any(|a| a.account == number)
+            {
                 perhaps.push(number);
             }
         }
-        let live_before: Vec<usize> = (0..self.made.len()).filter(|i| self.is_surely_live(&self.made[*i])).collect();
+        let live_before: Vec<usize> =
+            (0..self.made.len()).filter(|i| self.is_surely_live(&self.made[*i])).collect();
         let result = self.store().sign_out(request);
         self.touched.extend((0..self.made.len()).filter(|i| self.made[*i].is_of(who)));
         match result {
@@ -479,7 +556,9 @@ impl World {
                 let mut unknown = Vec::new();
                 for number in perhaps {
                     match self.store().last_sign_out(&SignOutScope::Account(account(number))) {
-                        Ok(last) if last.exact.is_some_and(|record| record.position > known) => taken.push(number),
+                        Ok(last) if last.exact.is_some_and(|record| record.position > known) => {
+                            taken.push(number)
+                        }
                         Ok(_) => {}
                         // The disk died behind the sign-out.
                         Err(error) => {
@@ -488,12 +567,24 @@ impl World {
                         }
                     }
                 }
-                assert!(surely.iter().all(|n| taken.contains(n) || unknown.contains(n)), "a session's account was not taken");
-                assert!(!unknown.is_empty() || receipt.accounts == takes_accounts.then_some(taken.len()), "others were taken");
-                self.fences.extend(taken.iter().map(|number| Fence { who: Who::Account(*number), ..fence }));
+                assert!(
+                    surely.iter().all(|n| taken.contains(n) || unknown.contains(n)),
+                    "a session's account was not taken"
+                );
+                assert!(
+                    !unknown.is_empty()
+                        || receipt.accounts == takes_accounts.then_some(taken.len()),
+                    "others were taken"
+                );
+                self.fences.extend(
+                    taken.iter().map(|number| Fence { who: Who::Account(*number), ..fence }),
+                );
                 if !unknown.is_empty() {
                     let surely = surely.iter().copied().filter(|n| unknown.contains(n)).collect();
-                    let fences = unknown.iter().map(|number| Fence { who: Who::Account(*number), ..fence }).collect();
+                    let fences = unknown
+                        .iter()
+                        .map(|number| Fence { who: Who::Account(*number), ..fence })
+                        .collect();
                     self.doubts.push(Doubt { fences, known, surely, is_known: true });
                 }
                 if taking {
@@ -519,7 +610,8 @@ impl World {
             Err(error) => {
                 self.failed(&error);
                 assert!(self.has_failed, "a sign-out fails only with its ledger: {error:?}");
-                let accounts = perhaps.iter().map(|number| Fence { who: Who::Account(*number), ..fence });
+                let accounts =
+                    perhaps.iter().map(|number| Fence { who: Who::Account(*number), ..fence });
                 let fences = std::iter::once(fence).chain(accounts).collect();
                 self.doubts.push(Doubt { fences, known, surely, is_known: false });
             }
@@ -528,17 +620,27 @@ impl World {
 
     /// The refresh tokens that a sign-out gave: all of whom it ended, and nobody else's.
     fn check_taken(&self, receipt: &Receipt, live_before: &[usize]) {
-        let given: Vec<&str> = receipt.refresh_tokens.iter().map(|token| token.secret.expose()).collect();
+        let given: Vec<&str> =
+            receipt.refresh_tokens.iter().map(|token| token.secret.expose()).collect();
         let dead = || self.made.iter().filter(|made| self.is_covered(made));
         let is_theirs = |secret: &str| {
-            dead().any(|made| made.ever.get(&Place::Refresh).is_some_and(|ever| ever.iter().any(|one| one == secret)))
+            dead().any(|made| {
+                made.ever
+                    .get(&Place::Refresh)
+                    .is_some_and(|ever| ever.iter().any(|one| one == secret))
+            })
         };
-        assert!(given.iter().all(|secret| is_theirs(secret)), "a refresh token of somebody who lives");
+        assert!(
+            given.iter().all(|secret| is_theirs(secret)),
+            "a refresh token of somebody who lives"
+        );
         if receipt.refresh_tokens_missed || self.is_armed {
             let is_excused = self.is_armed || self.made.iter().any(|made| made.is_shaky);
             return assert!(is_excused, "a refresh token is missed");
         }
-        for made in live_before.iter().map(|index| &self.made[*index]).filter(|made| self.is_covered(made)) {
+        for made in
+            live_before.iter().map(|index| &self.made[*index]).filter(|made| self.is_covered(made))
+        {
             let slot = made.tokens.get(&Place::Refresh).map(|slot| slot.now.as_slice());
             if let Some([Some(kept)]) = slot {
                 // (Of a sign-in that tampering has hidden, nothing is known.)
@@ -550,12 +652,20 @@ impl World {
     fn sweep(&mut self, budget: usize) {
         let (now, moment) = (self.now(), self.clock.moment());
         match self.store().sweep(budget) {
-            Ok(swept) => assert!(swept.tampered == 0 || self.made.iter().any(|made| made.is_shaky), "rows do not open"),
+            Ok(swept) => assert!(
+                swept.tampered == 0 || self.made.iter().any(|made| made.is_shaky),
+                "rows do not open"
+            ),
             Err(error) => self.failed(&error),
         }
         for made in &mut self.made {
             for slot in made.tokens.values_mut() {
-                if slot.now.iter().flatten().any(|kept| kept.expires < now || !kept.is_visible(moment)) {
+                if slot
+                    .now
+                    .iter()
+                    .flatten()
+                    .any(|kept| kept.expires < now || !kept.is_visible(moment))
+                {
                     slot.perhaps(None);
                 }
             }
@@ -566,21 +676,38 @@ impl World {
     fn ledger_compacted(&mut self) {
         let now = self.now();
         // Compaction lets the oldest sign-outs stand for everybody who came before, which shows only if the clock has gone back.
-        let old = self.events.iter().filter(|(_, time)| time + MAX_AGE < now).map(|(order, _)| *order).max().unwrap_or(0);
+        let old = self
+            .events
+            .iter()
+            .filter(|(_, time)| time + MAX_AGE < now)
+            .map(|(order, _)| *order)
+            .max()
+            .unwrap_or(0);
         let made = self.made.iter_mut().filter(|made| made.order < old && made.fate == Fate::Here);
         made.for_each(|made| made.fate = Fate::Perhaps);
     }
 
     /// An operator changes keys, has the rows moved to a fresh engine, or everything sealed anew. Nothing of what is live changes.
     fn move_rows(&mut self, kind: u8, keys: u8) {
-        let new: Vec<u8> = if keys.is_multiple_of(4) { vec![keys / 4 % 3 + 7] } else { vec![keys / 4 % 3 + 7, keys % 4 + 9] };
-        let source = new.iter().map(|key| KeySource::bytes(secret_key(*key))).reduce(KeySource::also).expect("there is a key");
+        let new: Vec<u8> = if keys.is_multiple_of(4) {
+            vec![keys / 4 % 3 + 7]
+        } else {
+            vec![keys / 4 % 3 + 7, keys % 4 + 9]
+        };
+        let source = new
+            .iter()
+            .map(|key| KeySource::bytes(secret_key(*key)))
+            .reduce(KeySource::also)
+            .expect("there is a key");
         let is_shaky = self.made.iter().any(|made| made.is_shaky);
         let known = self.store().stats().map(|stats| stats.synced);
         let kind = kind % 3;
         let moved = match kind {
             0 => self.store().rotate_key(&source),
-            1 => self.store().compact().map(|done| assert!(done.tampered == 0 || is_shaky, "rows do not open")),
+            1 => self
+                .store()
+                .compact()
+                .map(|done| assert!(done.tampered == 0 || is_shaky, "rows do not open")),
             _ => {
                 let erased = self.store().complete_erasure(&source);
                 erased.map(|done| assert!(done.tampered == 0 || is_shaky, "rows do not open"))
@@ -601,7 +728,9 @@ impl World {
                     assert_eq!(before, after.synced, "the ledger's end has moved");
                 }
             }
-            Err(Error::InvalidInput { field: "store", .. }) => assert!(self.is_move_stuck, "an earlier move is in the way"),
+            Err(Error::InvalidInput { field: "store", .. }) => {
+                assert!(self.is_move_stuck, "an earlier move is in the way")
+            }
             Err(error) => {
                 self.is_move_stuck |= kind > 0;
                 match error {
@@ -624,7 +753,13 @@ impl World {
     /// Each of the keys opens a copy of the store, and no other does.
     fn check_keys(&self) {
         for key in 7..13 {
-            let opened = self.machine.copy().builder().key(KeySource::bytes(secret_key(key))).clock(self.clock.apart()).open();
+            let opened = self
+                .machine
+                .copy()
+                .builder()
+                .key(KeySource::bytes(secret_key(key)))
+                .clock(self.clock.apart())
+                .open();
             let is_key = self.keys[0].contains(&key);
             match opened {
                 Ok(_) => assert!(is_key, "a retired key opens the store"),
@@ -641,16 +776,29 @@ impl World {
         match self.store().verify() {
             Ok(verified) => {
                 let counts = |is_in: &dyn Fn(&Made) -> bool| {
-                    let accounts = (0..ACCOUNTS).filter(|n| self.made.iter().any(|made| made.account == *n && is_in(made)));
-                    (accounts.count() as u64, self.made.iter().filter(|made| is_in(made)).count() as u64)
+                    let accounts = (0..ACCOUNTS)
+                        .filter(|n| self.made.iter().any(|made| made.account == *n && is_in(made)));
+                    (
+                        accounts.count() as u64,
+                        self.made.iter().filter(|made| is_in(made)).count() as u64,
+                    )
                 };
                 // (Whoever is too old by a clock that only this process speaks for is kept.)
-                let may_be_there = |made: &Made| matches!(made.fate, Fate::Here | Fate::Perhaps) && !self.is_covered(made);
-                let (sure, possible) = (counts(&|made| self.is_surely_live(made)), counts(&may_be_there));
+                let may_be_there = |made: &Made| {
+                    matches!(made.fate, Fate::Here | Fate::Perhaps) && !self.is_covered(made)
+                };
+                let (sure, possible) =
+                    (counts(&|made| self.is_surely_live(made)), counts(&may_be_there));
                 if !is_shaky {
                     assert!(verified.is_sound(), "{verified:?}");
-                    assert!((sure.0..=possible.0).contains(&verified.accounts), "{verified:?}, {sure:?} to {possible:?}");
-                    assert!((sure.1..=possible.1).contains(&verified.sign_ins), "{verified:?}, {sure:?} to {possible:?}");
+                    assert!(
+                        (sure.0..=possible.0).contains(&verified.accounts),
+                        "{verified:?}, {sure:?} to {possible:?}"
+                    );
+                    assert!(
+                        (sure.1..=possible.1).contains(&verified.sign_ins),
+                        "{verified:?}, {sure:?} to {possible:?}"
+                    );
                 }
             }
             Err(error) => self.failed(&error),
@@ -708,17 +856,21 @@ impl World {
     }
 
     fn opened(&mut self, store: TokenStore) {
-        (self.is_armed, self.has_failed, self.is_full, self.is_move_stuck) = (false, false, false, false);
+        (self.is_armed, self.has_failed, self.is_full, self.is_move_stuck) =
+            (false, false, false, false);
         self.checkpoint = self.machine.rows().remove(b"C".as_slice());
         for doubt in std::mem::take(&mut self.doubts) {
             let is_there = |fence: &Fence| {
-                let last = store.last_sign_out(&Self::scope(fence.who)).expect("nothing has failed");
+                let last =
+                    store.last_sign_out(&Self::scope(fence.who)).expect("nothing has failed");
                 last.exact.is_some_and(|record| record.position > doubt.known)
             };
             let is_first = doubt.fences.first().is_some_and(is_there);
-            let there: Vec<Fence> = doubt.fences.iter().filter(|fence| is_there(fence)).copied().collect();
+            let there: Vec<Fence> =
+                doubt.fences.iter().filter(|fence| is_there(fence)).copied().collect();
             if doubt.is_known || is_first {
-                let is_taken = |number: &u8| there.iter().any(|fence| fence.who == Who::Account(*number));
+                let is_taken =
+                    |number: &u8| there.iter().any(|fence| fence.who == Who::Account(*number));
                 assert!(doubt.surely.iter().all(is_taken), "a session's sign-out is there in part");
             } else {
                 assert!(there.is_empty(), "a sign-out is there in part");
@@ -754,10 +906,13 @@ impl World {
                 // Nobody was told of this one: it died while it was being made.
                 let time = seconds(live.signed_in_at());
                 let attempt = self.attempts.iter().position(|a| {
-                    (account(a.account), tenant(a.tenant), a.time) == (account(number), live.tenant().clone(), time)
-                        && (a.session.map(session).as_ref(), a.subject.map(subject).as_ref()) == (live.session(), live.subject())
+                    (account(a.account), tenant(a.tenant), a.time)
+                        == (account(number), live.tenant().clone(), time)
+                        && (a.session.map(session).as_ref(), a.subject.map(subject).as_ref())
+                            == (live.session(), live.subject())
                 });
-                let attempt = self.attempts.remove(attempt.expect("a sign-in that nobody asked for"));
+                let attempt =
+                    self.attempts.remove(attempt.expect("a sign-in that nobody asked for"));
                 let Attempt { account, tenant, session, subject, time, order } = attempt;
                 self.made.push(Made {
                     handle: None,
@@ -782,10 +937,14 @@ impl World {
                 }
                 let stale = self.made[index].handle.take();
                 if let Some(stale) = stale {
-                    assert!(stale.put(RefreshToken::new(client(), "late")).is_err(), "a handle outlives its process");
+                    assert!(
+                        stale.put(RefreshToken::new(client(), "late")).is_err(),
+                        "a handle outlives its process"
+                    );
                 }
                 let found = listed.iter().find(|live| live.id() == self.made[index].id).cloned();
-                let (may, must) = (self.may_be_live(&self.made[index]), self.is_surely_live(&self.made[index]));
+                let (may, must) =
+                    (self.may_be_live(&self.made[index]), self.is_surely_live(&self.made[index]));
                 assert!(found.is_none() || may, "a dead sign-in is listed");
                 assert!(
                     found.is_some() || !must,
@@ -854,7 +1013,9 @@ impl World {
     fn tamper_file(&mut self, file: u8, how: u8, at: u16, mask: u8) {
         let copy = self.machine.copy();
         let mut files = copy.files();
-        let Some(name) = files.keys().nth(usize::from(file) % files.len().max(1)).cloned() else { return };
+        let Some(name) = files.keys().nth(usize::from(file) % files.len().max(1)).cloned() else {
+            return;
+        };
         let bytes = files.get_mut(&name).expect("a file by its name");
         let place = usize::from(at) % bytes.len().max(1);
         match how % 5 {
@@ -867,13 +1028,18 @@ impl World {
         copy.set_files(files);
         let store = match self.builder(&copy).clock(self.clock.apart()).open() {
             Ok(store) => store,
-            Err(Error::Damaged { .. } | Error::KeyRejected | Error::UnsupportedFormat { .. }) => return,
+            Err(Error::Damaged { .. } | Error::KeyRejected | Error::UnsupportedFormat { .. }) => {
+                return;
+            }
             Err(error) => panic!("{error:?}"),
         };
         for number in 0..ACCOUNTS {
             for live in store.account(&account(number)).unwrap_or_default() {
                 let made = self.made.iter().find(|made| made.id == live.id());
-                assert!(made.is_none_or(|made| !self.is_covered(made)), "a changed file brought somebody back");
+                assert!(
+                    made.is_none_or(|made| !self.is_covered(made)),
+                    "a changed file brought somebody back"
+                );
             }
         }
     }
@@ -893,7 +1059,8 @@ impl World {
         let mut files = self.machine.files();
         let own = self.ledger_name(&files);
         // `at` counts through the bytes of all of them, the store's own first.
-        let mut names: Vec<String> = files.keys().filter(|name| name.starts_with("ledger-")).cloned().collect();
+        let mut names: Vec<String> =
+            files.keys().filter(|name| name.starts_with("ledger-")).cloned().collect();
         names.sort_by_key(|name| *name != own);
         assert_eq!(names.first(), Some(&own), "the ledger is missing");
         let mut place = usize::from(at) % names.iter().map(|name| files[name].len()).sum::<usize>();
@@ -918,13 +1085,22 @@ impl World {
             Err(Error::Damaged { part: Component::Engine, .. }) if self.is_meddled => true,
             Err(error) => panic!("{error:?}"),
         };
-        let opened = self.builder(&self.machine).on_damage(OnDamage::ForgetEveryone).open().expect("everybody is forgotten");
+        let opened = self
+            .builder(&self.machine)
+            .on_damage(OnDamage::ForgetEveryone)
+            .open()
+            .expect("everybody is forgotten");
         let is_forgotten = self.ledger_name(&self.machine.files()) != own;
         assert_eq!(is_forgotten, is_damaged, "everybody is forgotten just if something is damaged");
         if is_forgotten {
             let order = self.event();
             self.forgotten = order;
-            self.fences.push(Fence { who: Who::Everybody, order, cutoff: u64::MAX, time: self.now() });
+            self.fences.push(Fence {
+                who: Who::Everybody,
+                order,
+                cutoff: u64::MAX,
+                time: self.now(),
+            });
             (self.doubts, self.attempts) = (Vec::new(), Vec::new());
         }
         self.opened(opened);

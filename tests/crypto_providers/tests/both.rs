@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use oubliette::ClientId;
 use oubliette::logout::{Algorithm, HttpClient, HttpError, Issuer, KeySet, Keys, Rejected, ReqwestClient};
 use oubliette::openid::Provider;
-use serde_json::{Value, json};
 use oubliette_testkit::signer::Signer;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const ALL: [Algorithm; 5] = [Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256, Algorithm::Es384, Algorithm::EdDsa];
