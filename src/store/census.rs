@@ -1,4 +1,4 @@
-//! Who there is: accounts one after the other, and which sign-ins of one live.
+//! Enumerates the accounts one after the other, and tells which sign-ins of one live.
 
 use crate::model::error::{Error, Result};
 use crate::model::position::Position;
@@ -12,7 +12,7 @@ use crate::store::core::Core;
 use crate::store::index;
 use std::collections::HashMap;
 
-/// How many rows are read and gone through at a time, under the gate.
+/// How many rows are read and processed at a time, under the gate.
 pub(crate) const SLICE: usize = if cfg!(oubliette_shuttle) { 2 } else { 64 };
 
 /// The next account with rows behind `after`. Keys that this crate did not make are passed over.
@@ -27,8 +27,8 @@ pub(crate) fn next_account(open: &Open<'_>, mut after: Vec<u8>) -> Result<Option
     }
 }
 
-/// Calls `each` for the accounts that a sign-out of `scope` may have ended, until it says stop. The
-/// gate is let go of in between, so that the store can close meanwhile.
+/// Calls `each` for the accounts that a sign-out of `scope` may have ended, until it returns
+/// `false`. The gate is released between slices, so that the store can close meanwhile.
 pub(crate) fn for_each_account(
     core: &Core,
     scope: TaggedScope,
@@ -69,13 +69,13 @@ pub(crate) fn for_each_account(
 pub(crate) struct Look {
     pub(crate) live: Vec<(SignInId, Vec<IndexEntry>)>,
     pub(crate) lives: HashMap<SignInId, Life>,
-    /// What found those that have ended.
+    /// The index entries of those that have ended.
     pub(crate) ended: Vec<IndexEntry>,
     pub(crate) has_ended: bool,
     pub(crate) tampered: u64,
 }
 
-/// Who of the header's sign-ins lives, by the fences up to `end`.
+/// Which of the header's sign-ins live, by the fences up to `end`.
 pub(crate) fn look(
     open: &Open<'_>,
     account: &AccountTag,
