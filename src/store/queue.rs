@@ -1,5 +1,5 @@
-//! The backlog of sign-outs whose rows are still to be reclaimed. The reclaimer pauses in between
-//! while no caller waits for it, so that readers do not notice it.
+//! The backlog of sign-outs whose rows are still to be reclaimed. While no caller waits for the
+//! reclaimer, it pauses now and then, so that it does not slow readers down.
 
 use crate::model::error::{Error, Part, Result};
 use crate::model::report::Reclaimed;
