@@ -50,6 +50,7 @@ pub(crate) fn for_each_account(
         TaggedScope::Session(tag) => IndexEntry::Session(tag),
         TaggedScope::Subject(tag) => IndexEntry::Subject(tag),
     };
+    // The index may list an account without a sign-in of the scope: `each` looks at the rows.
     let prefix = entry.accounts();
     let mut after: Option<Vec<u8>> = None;
     loop {
@@ -83,6 +84,7 @@ pub(crate) fn look(
     end: Position,
 ) -> Result<Look> {
     let core = open.core;
+    // Rows of a sign-in that has ended are deleted, so a clock that may be wrong must not decide.
     let now = core.clock.for_deletion();
     let mut look = Look::default();
     for id in &header.sign_ins {

@@ -61,6 +61,7 @@ pub(crate) fn sign_in(
 
     let mut batch =
         Batch { guard: Some((row_key::header(&account), earlier.value)), changes: Vec::new() };
+    // One batch: the ended sign-ins go and the new one comes with its tokens, or nothing changes.
     let has_ended = !ended.is_empty();
     delete_ended(&open, &account, (ended, &earlier.live), &mut batch)?;
     let key = row_key::header(&account);

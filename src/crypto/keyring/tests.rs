@@ -81,7 +81,7 @@ impl KeyProvider for Kms {
     }
 }
 
-/// A provider that wraps to whatever it was made with.
+/// A provider whose wrap returns what it was made with.
 struct Gives(Vec<u8>);
 
 impl KeyProvider for Gives {
@@ -107,7 +107,7 @@ fn same(a: &Keyring, b: &Keyring) -> bool {
     a.store_id == b.store_id && a.secrets.encode().unwrap() == b.secrets.encode().unwrap()
 }
 
-/// A keyring file whose body is sealed as it should be, whatever its list of wraps.
+/// A keyring file whose body is sealed correctly, with any list of wraps.
 fn file_with(wraps: &[(&WrappedKey, u8)], mount_key: &MountKey) -> Vec<u8> {
     let mut file =
         [MAGIC.as_slice(), &[VERSION], &[9; 16], &[u8::try_from(wraps.len()).unwrap()]].concat();

@@ -101,6 +101,7 @@ fn add_names_in_rows(
     );
     accounts.sort_unstable();
     accounts.dedup();
+    // A name that is found in the rows does not lead to further sign-ins: only these names do.
     let asked = names.clone();
     let mut has_rows = matches!(scope, TaggedScope::Tenant(_) | TaggedScope::Everybody);
     for account in accounts {

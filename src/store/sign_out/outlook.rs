@@ -52,6 +52,8 @@ pub(crate) fn outlook(core: &Core, request: &SignOut) -> Result<Outlook> {
         let is_whole =
             matches!(scope, TaggedScope::Account(_)) || takes_whole(core, request, &scope);
         for account in accounts_under(&open, scope)? {
+            // One account answers the question. Only a scope that ends accounts as a whole needs
+            // all of them.
             if outlook.ends_anybody && !is_whole {
                 break;
             }

@@ -183,6 +183,7 @@ pub(crate) fn delete(core: &Core, id: &[u8; 16]) -> Result<()> {
             open.commit(&account, batch)?;
         }
     }
+    // It may be unbound.
     let account = session.as_account();
     let lock = core.lock_account(&account);
     let mut batch = Batch::default();
