@@ -27,7 +27,7 @@
 //! let wanted = AccessQuery::new(client).scopes(Scopes::parse("mail.read")?);
 //! assert!(live.access_token(&wanted)?.is_some());
 //!
-//! // At sign-out, however it arrives:
+//! // At sign-out, from any source:
 //! store.sign_out(SignOut::account(&account))?; // durable when it returns
 //! assert!(live.access_token(&wanted)?.is_none());
 //! store.close()?;
@@ -55,13 +55,13 @@
 //! | --- | --- |
 //! | open a store, restore a backup, read the history beside an app | [`Builder`] |
 //! | say where the key comes from | [`KeySource`], [`KeyProvider`] |
-//! | sign users in and out, list them, look after the files | [`TokenStore`] |
-//! | say who signs in | [`SignIn`] |
-//! | ... by which names | [`AccountId`], [`TenantId`], [`SessionId`], [`Subject`], [`Alias`] |
+//! | sign users in and out, list them, maintain the files | [`TokenStore`] |
+//! | describe a sign-in | [`SignIn`] |
+//! | ... and its identifiers | [`AccountId`], [`TenantId`], [`SessionId`], [`Subject`], [`Alias`] |
 //! | store and read the tokens of one sign-in | [`LiveSignIn`] |
-//! | ... by what is asked for | [`AccessQuery`], [`RefreshQuery`], [`IdQuery`] |
+//! | ... by a query | [`AccessQuery`], [`RefreshQuery`], [`IdQuery`] |
 //! | hand over tokens | [`AccessToken`], [`RefreshToken`], [`IdToken`] |
-//! | refresh, once however many ask | [`Acquirer`], [`AccessRequest`], [`Grant`] |
+//! | refresh once for all concurrent callers | [`Acquirer`], [`AccessRequest`], [`Grant`] |
 //! | end sign-ins, in any scope | [`SignOut`], [`Scope`], [`SessionPolicy`], [`Receipt`] |
 //! | know what to do about an error | [`Error`], [`AcquireError`], [`RefreshError`] |
 //! | delete what expired, on a thread | [`Upkeep`] |

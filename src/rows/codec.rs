@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 /// The longest body that is sealed: it has room for a token of 64 KiB with an extra of 16 KiB and
 /// its identifiers.
 const LIMIT: u64 = 128 * 1024;
-/// Bodies are padded to a multiple of this, so that their length tells little.
+/// Bodies are padded to a multiple of this, so that their length reveals little.
 pub(crate) const PAD: usize = 256;
 
 fn options() -> impl Options {

@@ -65,8 +65,8 @@ impl Open<'_> {
         parts.map_or(Ok(None), |parts| self.rows()?.open_token(parts, header))
     }
 
-    /// This first part and those behind it; `None` if one is missing, which happens while the token
-    /// is being written.
+    /// This first part and those that follow it; `None` if one is missing, which happens while the
+    /// token is being written.
     pub(crate) fn parts(&self, key: Vec<u8>, value: Vec<u8>) -> Result<Option<Vec<Row>>> {
         let count = crate::rows::parts::parts_of(&value);
         let mut parts = vec![(key, value)];

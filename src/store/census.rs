@@ -15,7 +15,7 @@ use std::collections::HashMap;
 /// How many rows are read and processed at a time, under the gate.
 pub(crate) const SLICE: usize = if cfg!(oubliette_shuttle) { 2 } else { 64 };
 
-/// The next account with rows behind `after`. Keys that this crate did not make are passed over.
+/// The next account with rows after the key `after`. Keys that this crate did not make are skipped.
 pub(crate) fn next_account(open: &Open<'_>, mut after: Vec<u8>) -> Result<Option<AccountTag>> {
     loop {
         let row = open.scan(&row_key::all_accounts(), Some(&after), 1)?;

@@ -1,7 +1,7 @@
 //! Committing as a group: batches of several accounts go to the engine as one, as the ledger groups
 //! sign-outs.
 //!
-//! A batch costs sled two writes of its own whatever is in it, and the batches of a process go one
+//! A batch costs sled two writes of its own, whatever its size, and the batches of a process go one
 //! at a time. So a caller that comes while a batch is being written joins a queue, and the first in
 //! the queue then writes for those behind it too (as LevelDB's queue of writers does,
 //! `DBImpl::Write`). A caller that waits here holds its account's lock: the row that guards its
@@ -287,7 +287,7 @@ mod tests {
         );
     }
 
-    // Without it: the others of a group that failed are told that it went well, or wait for ever.
+    // Without it: the others of a group that failed get an `Ok`, or wait for ever.
     #[test]
     fn a_group_that_fails_fails_for_everybody() {
         let commits = Commits::new(Position::new(7));
@@ -350,8 +350,8 @@ mod tests {
         assert!(store.core().ledger.synced() > before);
     }
 
-    // Without it: one whose guard does not hold is committed all the same, or takes the others of
-    // its group with it.
+    // Without it: a batch whose guard does not hold is committed all the same, or takes the others
+    // of its group with it.
     #[test]
     fn a_guard_that_does_not_hold_keeps_out_its_own_batch_alone() {
         let store = Machine::new().builder().open().unwrap();

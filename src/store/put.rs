@@ -112,7 +112,7 @@ impl LiveSignIn {
         open.commit(&me.life.account, batch)?;
         drop(lock);
         open.sync(durability)?;
-        // A fence that stood up meanwhile has made the tokens unreadable: report that.
+        // A fence that came meanwhile has made the tokens unreadable: report that.
         if !core.is_live(&me.life, core.clock.now()) {
             return Err(Error::SignedOut);
         }
@@ -159,6 +159,7 @@ impl LiveSignIn {
                 continue;
             }
             let slot = token.slot(&core.tagger, &me.life.account);
+            // Another refresh has stored a token there since this one was redeemed.
             if newer == Some((tenant, slot)) {
                 sealed.left_out.push(number);
                 continue;

@@ -23,6 +23,7 @@ pub(crate) fn live_sign_ins(
     let now = core.clock.now();
     let mut live = Vec::new();
     for sign_in in header.sign_ins.iter().rev() {
+        // A sign-in whose row is lost counts as ended.
         let Some(body) = open.sign_in(account, &header, sign_in)? else { continue };
         let life = core.life(*account, header.other, &body);
         if core.is_live(&life, now) {

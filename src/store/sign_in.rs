@@ -80,7 +80,7 @@ pub(crate) fn sign_in(
     if has_ended {
         core.backlog.push_account(account);
     }
-    // A fence that stood up meanwhile has made the tokens unreadable: report that, as `put` does.
+    // A fence that came meanwhile has made the tokens unreadable: report that, as `put` does.
     if stored.stored > 0 && !core.is_live(&life, core.clock.now()) {
         return Err(overtaken(core));
     }
@@ -121,8 +121,8 @@ fn body_of(core: &Core, request: &SignIn) -> Result<SignInBody> {
     })
 }
 
-/// Refuses a sign-in that a sign-out ended before it began. Returns since when it lasts, if it is
-/// continued from elsewhere.
+/// Refuses a sign-in that a sign-out ended before it began. If it is continued from elsewhere,
+/// returns since when the user has been signed in.
 fn not_ended(
     core: &Core,
     request: &SignIn,

@@ -40,8 +40,8 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 ///         // Bind the blob to the store; services call this the encryption context or additional
 ///         // data.
 ///         let bound = Payload { msg: mount_key, aad: context.store_id };
-///         let sealed = self.key.encrypt(&Nonce::from(nonce), bound);
-///         let sealed = sealed.map_err(|_| "the service refused")?;
+///         let sealed =
+///             self.key.encrypt(&Nonce::from(nonce), bound).map_err(|_| "the service refused")?;
 ///         Ok(WrappedKey { key_id: self.key_id, blob: [&nonce, &*sealed].concat() })
 ///     }
 ///
@@ -53,8 +53,8 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 ///         if wrapped.key_id != self.key_id {
 ///             return Ok(None);
 ///         }
-///         let parts = wrapped.blob.split_first_chunk::<12>();
-///         let (nonce, sealed) = parts.ok_or("the blob is too short")?;
+///         let (nonce, sealed) =
+///             wrapped.blob.split_first_chunk::<12>().ok_or("the blob is too short")?;
 ///         let bound = Payload { msg: sealed, aad: context.store_id };
 ///         let opened = self.key.decrypt(&Nonce::from(*nonce), bound).map(Zeroizing::new);
 ///         let opened = opened.map_err(|_| "the service refused")?;

@@ -236,7 +236,7 @@ fn every_other_length_is_refused() {
 fn garbage_is_damage() {
     assert!(is_damaged(Keyring::open(&[0; 300], &local(0))));
     assert!(is_damaged(Keyring::open(b"SQLite format 3", &local(0))));
-    // A later version must be seen as such whatever follows it, but only behind the magic.
+    // A later version must be recognised, whatever follows it, but only after the magic.
     assert!(matches!(
         Keyring::open(b"OUBK\x03", &local(0)),
         Err(Error::UnsupportedFormat { found: 3, .. })
@@ -515,7 +515,8 @@ fn nothing_shows_a_key() {
     assert!(!text.contains("110, 101") && !text.contains("needle"), "{text}");
 }
 
-/// A store of version 1, whose keyring names a key that is not at hand: both keys go on opening it.
+/// A store of version 1, whose keyring names a key that is not available: both keys go on opening
+/// it.
 #[test]
 fn a_keyring_is_settled_without_the_keys_that_are_not_there() {
     let (mut keyring, _) = Keyring::create(&local(0)).unwrap();

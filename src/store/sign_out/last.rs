@@ -59,8 +59,9 @@ pub(crate) fn is_on_record(core: &Core, scope: &Scope) -> Result<bool> {
     last.map_or(Ok(false), |fence| core.ledger.wait(fence.position).map(|()| true))
 }
 
-/// The scopes that have the same sign-ins as this one, and everybody, as far as the name tells: an
-/// account that is known by issuer and subject is that subject, and the other way round.
+/// The scopes that have the same sign-ins as this one, and everybody, as far as they follow from
+/// the name: an account that is known by issuer and subject is that subject, and the other way
+/// round.
 pub(crate) fn names_of(tagger: &Tagger, scope: &Scope) -> Vec<TaggedScope> {
     let mut names = vec![rule_scope(tagger, scope), TaggedScope::Everybody];
     match scope {
