@@ -125,7 +125,8 @@ struct TokenWire2<'a> {
     #[serde(borrow)]
     fields: TokenWire<'a>,
     lifetime: Option<Interval>,
-    /// The time that the clock showed, the number of the process, and how long it had run.
+    /// The time that the clock showed, the id of the process's run, and the time that had passed in
+    /// that run.
     put: Option<(Millis, u64, Interval)>,
 }
 

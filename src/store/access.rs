@@ -74,7 +74,7 @@ impl Core {
 
     /// Takes exclusive access: waits until no other verb is at work, and keeps them out while the
     /// result is held. A caller that holds a lock of an account or session, or has entered already,
-    /// would dead-lock.
+    /// must not call this: it would dead-lock.
     ///
     /// # Errors
     /// `Closed`, `Forked`, `Poisoned`.

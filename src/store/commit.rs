@@ -60,9 +60,9 @@ impl Open<'_> {
     }
 
     /// Commits a group as one batch. If there are as-ofs in it and the checkpoint is behind, the
-    /// batch also moves the checkpoint up to the ledger's synced end. Every member holds the lock
-    /// of its account, and no two have the same account: so no guard changes after it was checked
-    /// here.
+    /// batch also moves the checkpoint up to the ledger's synced end. Every member with a guard
+    /// holds the lock of its account, and no two of them have the same account: so no guard changes
+    /// after it was checked here.
     fn write(&self, group: Vec<Wanted>, checkpoint: Position) -> Result<Written> {
         debug_assert!(group.iter().flat_map(|one| &one.batch.changes).all(is_short));
         // Read only now that the group is fixed: the as-ofs of its members were synced before they
