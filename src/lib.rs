@@ -1,9 +1,9 @@
 //! An encrypted, restart-safe store for the tokens of signed-in users, embedded in the server app
 //! that holds them.
 //!
-//! However a sign-out arrives, one call ([`TokenStore::sign_out`]) makes every token of that
-//! account, session, subject or tenant unreachable, at once for every reader, and durably before
-//! it returns. Nothing that was in flight, and no crash, brings one back.
+//! For every kind of sign-out, one call ([`TokenStore::sign_out`]) makes every token of that
+//! account, session, subject or tenant unreachable: at once for every reader, and durably before it
+//! returns. No request in flight and no crash brings one back.
 //!
 //! ```
 //! use std::time::{Duration, SystemTime};
@@ -27,7 +27,7 @@
 //! let wanted = AccessQuery::new(client).scopes(Scopes::parse("mail.read")?);
 //! assert!(live.access_token(&wanted)?.is_some());
 //!
-//! // At sign-out, however it arrives:
+//! // At sign-out, from any source:
 //! store.sign_out(SignOut::account(&account))?; // durable when it returns
 //! assert!(live.access_token(&wanted)?.is_none());
 //! store.close()?;
@@ -44,8 +44,8 @@
 //! | [`put`](LiveSignIn::put) | all tokens are readable, and survive what [`Durability`] says |
 //! | a read | what was stored, whole, by this sign-in; not expired, not signed out |
 //!
-//! A sign-out's `Ok` holds after `kill -9` and power loss. What a `put` survives is chosen for the
-//! kind of token: [`Builder::refresh_token_durability`] and [`Builder::token_durability`].
+//! A sign-out's `Ok` still holds after `kill -9` and power loss. What a `put` survives is set for
+//! each kind of token: [`Builder::refresh_token_durability`] and [`Builder::token_durability`].
 //!
 //! [out]: TokenStore::sign_out
 //! [in]: TokenStore::sign_in
@@ -55,13 +55,13 @@
 //! | --- | --- |
 //! | open a store, restore a backup, read the history beside an app | [`Builder`] |
 //! | say where the key comes from | [`KeySource`], [`KeyProvider`] |
-//! | sign users in and out, list them, look after the files | [`TokenStore`] |
-//! | say who signs in | [`SignIn`] |
-//! | ... by which names | [`AccountId`], [`TenantId`], [`SessionId`], [`Subject`], [`Alias`] |
+//! | sign users in and out, list them, maintain the files | [`TokenStore`] |
+//! | describe a sign-in | [`SignIn`] |
+//! | ... and its identifiers | [`AccountId`], [`TenantId`], [`SessionId`], [`Subject`], [`Alias`] |
 //! | store and read the tokens of one sign-in | [`LiveSignIn`] |
-//! | ... by what is asked for | [`AccessQuery`], [`RefreshQuery`], [`IdQuery`] |
+//! | ... by a query | [`AccessQuery`], [`RefreshQuery`], [`IdQuery`] |
 //! | hand over tokens | [`AccessToken`], [`RefreshToken`], [`IdToken`] |
-//! | refresh, once however many ask | [`Acquirer`], [`AccessRequest`], [`Grant`] |
+//! | refresh once for all concurrent callers | [`Acquirer`], [`AccessRequest`], [`Grant`] |
 //! | end sign-ins, in any scope | [`SignOut`], [`SignOutScope`], [`SessionPolicy`], [`Receipt`] |
 //! | know what to do about an error | [`Error`], [`AcquireError`], [`RefreshError`] |
 //! | delete what expired, on a thread | [`Upkeep`] |
@@ -99,13 +99,13 @@
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-// The rooms, from the ground up: each uses those above it in this list, and none below it, which
-// `tests/core/layers.rs` holds them to.
+// The rooms, from the ground up: each uses those above it in this list, and none below it.
+// `tests/core/layers.rs` tests that.
 
-// What the operating system gives: files, locks, threads, memory that is wiped.
+// Files, locks, threads, and memory that is wiped: the layer above the operating system.
 mod platform;
 
-// The words as values: identifiers, tokens, requests, reports, errors.
+// Identifiers, tokens, requests, reports, errors: values only.
 mod model;
 
 // Keys, sealing, keyed hashes.
@@ -114,10 +114,10 @@ mod crypto;
 // Metrics and spans of what the verbs did.
 mod observe;
 
-// What time it is, how far that is believed, and how long tokens last.
+// The time, how far it is trusted, and how long tokens last.
 mod clock;
 
-// The rule of life and death.
+// The rule that decides which sign-ins have ended.
 mod rule;
 
 // The file of sign-outs.
@@ -126,19 +126,19 @@ mod ledger;
 // The key-value store that holds the sealed rows.
 mod engine;
 
-// What rows say, and under which keys they lie.
+// The values and the keys of rows.
 mod rows;
 
 // The open store, and its verbs.
 mod store;
 
-// What goes on behind the verbs, and what an operator does to an open store.
+// Work in the background, and operations on a whole open store: compaction, backup, verification.
 mod maintenance;
 
-// The face: the builder, the store, the history beside it.
+// The public interface: the builder, the store, and its history.
 mod api;
 
-// A valid access token, by one refresh however many want it.
+// Acquires valid access tokens: concurrent callers share one refresh.
 mod acquire;
 
 // The verbs for async apps.
@@ -163,7 +163,7 @@ pub mod tower_sessions;
 // The guide: `docs/guide`, compiled.
 pub mod guide;
 
-// For tests: a machine that can crash, and ways in for fuzzing and models.
+// For tests: a machine that can crash, and entry points for fuzzing and models.
 mod testing;
 
 pub use acquire::{
@@ -209,7 +209,7 @@ pub use observe::describe_metrics;
 pub use store::handle::LiveSignIn;
 #[cfg(feature = "test-util")]
 pub use testing::machine::Machine;
-// Ways in for the fuzz targets, and for the models; no part of the interface.
+// Entry points for the fuzz targets and the models, which are not part of the public interface.
 #[cfg(all(fuzzing, feature = "test-util"))]
 #[doc(hidden)]
 pub use testing::fuzzing;

@@ -1,5 +1,5 @@
 //! For this crate's own tests: random numbers that repeat, so that known answers can be made. Each
-//! thread has its own; without one set, random numbers come from the operating system, as they
+//! thread has its own stream; without one, random numbers come from the operating system, as they
 //! always do outside of these tests.
 
 use std::cell::RefCell;
@@ -28,7 +28,8 @@ pub(crate) fn given<T>(bytes: &[u8], work: impl FnOnce() -> T) -> T {
     with(Stream::Given(bytes.iter().copied().collect()), work)
 }
 
-/// While the work lasts, also if it panics, its stream counts and no outer one.
+/// While the work lasts, its stream is used and no outer one; the outer one is restored, also after
+/// a panic.
 fn with<T>(stream: Stream, work: impl FnOnce() -> T) -> T {
     struct Outer(Option<Stream>);
     impl Drop for Outer {

@@ -32,12 +32,13 @@ const NOT_A_KEY: &str = "it must be \"hex:\" and 64 hex digits, or \"base64:\" a
 /// ```
 /// use oubliette::KeySource;
 /// // The key, and the one before it, which still opens a store that has not been wrapped anew.
-/// let key = KeySource::file("/run/secrets/oubliette-2").previous(KeySource::file("/run/secrets/oubliette-1"));
+/// let key = KeySource::file("/run/secrets/oubliette-2")
+///     .previous(KeySource::file("/run/secrets/oubliette-1"));
 /// # drop(key);
 /// ```
 pub struct KeySource {
     from: Origin,
-    /// Without any of their own: [`KeySource::also`] and [`KeySource::previous`] flatten.
+    /// These have no sources of their own: [`KeySource::also`] and [`KeySource::previous`] flatten.
     beside: Vec<KeySource>,
     previous: Vec<KeySource>,
     readable_by_others: bool,
@@ -51,13 +52,13 @@ enum Origin {
     Provider(Box<dyn KeyProvider>),
 }
 
-/// What a source gives: the key, or somebody who has it.
+/// What a source gives: the key, or a provider that keeps it.
 pub(super) enum Offered<'a> {
     Local(OperatorKey),
     Provider(&'a dyn KeyProvider),
 }
 
-/// How the environment is asked; tests bring their own.
+/// How a variable of the environment is read; tests pass their own.
 type Env<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 impl KeySource {
@@ -90,7 +91,7 @@ impl KeySource {
         Self::new(Origin::Systemd(name.into()))
     }
 
-    /// The key itself, for apps that fetch it their own way. All zeros is refused at open.
+    /// The key itself, for apps that fetch it in their own way. All zeros is refused at open.
     ///
     /// The array that was passed is wiped; copies that the caller keeps are not.
     #[must_use]
@@ -108,14 +109,15 @@ impl KeySource {
 
     /// One more key that wraps the store's keys whenever they are written, so that any of them
     /// opens it: the old one beside the new one while a change of keys is being rolled out, or one
-    /// that lies in a safe. Up to eight in all.
+    /// that is kept in a safe. At most eight in all.
     ///
-    /// A store that is there already is not changed by opening it:
+    /// Opening an existing store does not wrap its keys anew:
     /// [`TokenStore::rotate_key`](crate::TokenStore::rotate_key) does.
     ///
     /// ```
     /// use oubliette::KeySource;
-    /// let keys = KeySource::file("/run/secrets/oubliette").also(KeySource::file("/media/safe/oubliette"));
+    /// let keys = KeySource::file("/run/secrets/oubliette")
+    ///     .also(KeySource::file("/media/safe/oubliette"));
     /// # drop(keys);
     /// ```
     #[must_use]
@@ -170,7 +172,7 @@ impl KeySource {
             .chain(self.previous.iter().map(|source| (true, source)))
     }
 
-    /// Reads the key, not those of the sources beside it or before it.
+    /// Reads this source's own key, not those of the sources beside it or before it.
     pub(super) fn load(&self) -> Result<Offered<'_>> {
         self.load_from(&|name| std::env::var_os(name))
     }
@@ -221,10 +223,10 @@ impl KeySource {
         self.decode(&self.read_file(&directory.join(name), &Refuse::CREDENTIAL)?, true)
     }
 
-    /// The content of a file that `refuse` has nothing against.
+    /// The content of a file, unless `refuse` refuses its permissions.
     fn read_file(&self, path: &Path, refuse: &Refuse) -> Result<Zeroizing<Vec<u8>>> {
-        // Looked at first, because opening a pipe would wait for its other end. What counts is what
-        // was opened.
+        // Checked by its path first, because opening a pipe would wait for its other end; and
+        // checked again once it is open, as the path may lead to another file by then.
         let io = |e| self.unavailable(format!("the file cannot be read: {e}"));
         self.check(&fs::metadata(path).map_err(io)?, refuse)?;
         let mut file = File::open(path).map_err(io)?;
@@ -292,8 +294,8 @@ impl KeySource {
         Ok(key)
     }
 
-    /// Kind and name, as errors and `Debug` show them. Never a text that may be a key given in the
-    /// wrong place.
+    /// The kind and name of the source, as errors and `Debug` show them. Never a text that may be a
+    /// key that was given in the wrong place.
     fn origin(&self) -> String {
         match &self.from {
             Origin::Env(name) if is_name(name) => {
@@ -323,7 +325,8 @@ impl std::fmt::Debug for KeySource {
     }
 }
 
-/// Which permissions of a file are too many, and what to do about them.
+/// The permissions that a key file must not give to others, and what the operator can do about
+/// them.
 #[cfg_attr(not(unix), allow(dead_code, reason = "there are no permission bits to look at"))]
 struct Refuse {
     reading: u32,

@@ -1,15 +1,18 @@
 //! The keyring file: the store's keys, sealed under a mount key that the operator's key wraps.
 //!
 //! ```text
-//! keyring = "OUBK" | version1 = 02 | store_id16 | w1 | w*wrap | seal[body key](all bytes before, body)
-//! wrap    = kek_id16 | alg1 | len2 | blob                                 1 <= w <= 8, len <= 4096, no kek_id twice
-//! body    = 02 | index key32 | ledger key32 | ledger_id16 | n1 | n*(epoch4 | root32) | old end8     n >= 1, epochs strictly rise
+//! keyring = "OUBK" | version1 = 02 | store_id16 | w1 | w*wrap
+//!           | seal[body key](all bytes before, body)          1 <= w <= 8
+//! wrap    = kek_id16 | alg1 | len2 | blob                          len <= 4096, no kek_id twice
+//! body    = 02 | index key32 | ledger key32 | ledger_id16 | n1 | n*(epoch4 | root32) | old end8
+//!                                                                  n >= 1, epochs strictly rise
 //!
 //! alg 01, a local key KEK:   kek_id = Expand(KEK, "oubliette/v1/kek-id", 16)
 //!     blob = salt16 | seal[wk]("oubliette/v1/mount-key" | store_id | kek_id, MK) | commit32
 //!     wk32 | commit32 = Expand(KEK, "oubliette/v1/kek-wrap" | salt | store_id, 64)
 //! alg 03, a key provider:    kek_id and blob are the provider's
-//! MK, the mount key:         32 random bytes, fresh at every write;  body key = Expand(MK, "oubliette/v1/keyring-body", 32)
+//! MK, the mount key:         32 random bytes, fresh at every write
+//!     body key = Expand(MK, "oubliette/v1/keyring-body", 32)
 //! seal[k](aad, p) = nonce12 | AES-256-GCM ciphertext | tag16;   Expand = HKDF-Expand with SHA-256
 //! ```
 //! (alg 02 is kept free for passwords.) One local wrap and one root make 303 bytes. In version 1,
@@ -17,15 +20,15 @@
 //!
 //! The `old end` is the ledger's position from which on openings are of version 2: those below may
 //! have sign-ins of accounts under a tag of version 1 (`identity.rs`). Too high is safe, too low is
-//! not; all ones says that it is not settled yet, as in version 1: whoever opens the store next,
-//! does that ([`Keyring::settled`]).
+//! not; all ones says that it is not settled yet, as in version 1: the next open of the store
+//! settles it ([`Keyring::settled`]).
 //!
 //! A wrap is found by its key id, never by trying: with the commitment, no file opens under two
 //! keys. The single-use wrapping key has no limit of 2^32 wraps. As the mount key is fresh, a wrap
 //! and a body from two writes never fit together.
 //!
-//! So another operator's key, or one more, costs writing this file: nothing below the mount key
-//! changes.
+//! So to change the operator's key, or to add one, only this file is written: nothing below the
+//! mount key changes.
 
 #[cfg(test)]
 mod tests;
@@ -47,22 +50,22 @@ const OLD_VERSION: u8 = 1;
 const UNSETTLED: Position = Position::MAX;
 const ALG_LOCAL: u8 = 1;
 const ALG_PROVIDER: u8 = 3;
-/// For a time when two keys overlap, and for a key that is kept in a safe.
+/// Enough for a time when two keys overlap, and for keys that are kept in a safe.
 const MAX_WRAPS: u8 = 8;
 const FIRST_EPOCH: u32 = 1;
 
 /// The keys that a store works with.
 #[derive(Debug, Clone)]
 pub(crate) struct KeyringSecrets {
-    /// Hides identifiers in row keys and in the ledger.
+    /// The key that hides identifiers in row keys and in the ledger.
     pub(crate) index_key: IndexKey,
-    /// Authenticates the ledger.
+    /// The key that authenticates the ledger.
     pub(crate) ledger_key: LedgerRootKey,
-    /// Names the one ledger that counts.
+    /// The id of the only valid ledger.
     pub(crate) ledger_id: LedgerId,
-    /// By epoch; each is below the next, and all below the current one.
+    /// Older root keys with their epochs. Epochs rise, and all are below the newest one.
     pub(crate) older_roots: Vec<(u32, RootKey)>,
-    /// Apart from the others, so that there always is one.
+    /// The newest root key and its epoch: a field of its own, so that there always is one.
     pub(crate) newest_root: (u32, RootKey),
     /// Openings that the ledger has below this position are of version 1. `None` until that is
     /// settled.
@@ -137,6 +140,7 @@ impl KeyringSecrets {
             }
             roots.push((epoch, body.key()?));
         }
+        // A keyring has one root at least.
         let newest_root = roots.pop()?;
         let old_end = if version == OLD_VERSION {
             UNSETTLED
@@ -160,10 +164,10 @@ impl KeyringSecrets {
 /// It keeps neither the operator's key nor the mount key: each writing takes a fresh one.
 #[derive(Debug)]
 pub(crate) struct Keyring {
-    /// In the authenticated data of every row.
+    /// The store's id, which is in the authenticated data of every row.
     pub(crate) store_id: StoreId,
     pub(crate) secrets: KeyringSecrets,
-    /// Whether a previous key opened it: time to write it anew with [`Keyring::encode`].
+    /// Whether a previous key opened it: then it should be written anew with [`Keyring::encode`].
     pub(crate) opened_by_previous: bool,
 }
 
@@ -174,7 +178,8 @@ impl Keyring {
     /// A new store: its keyring, and the bytes of the file.
     ///
     /// # Errors
-    /// [`Error::KeyUnavailable`] if the source's own key (not a previous one) cannot be had.
+    /// [`Error::KeyUnavailable`] if the source's own key (not a previous one) cannot be read, or
+    /// its provider fails.
     pub(crate) fn create(source: &KeySource) -> Result<(Self, Vec<u8>)> {
         Self::with_fresh_secrets(StoreId::from_bytes(fresh()?), source)
     }
@@ -195,26 +200,26 @@ impl Keyring {
         Ok((keyring, bytes))
     }
 
-    /// The same store with the same names of rows, and with fresh keys for all else and a fresh
-    /// ledger's id. Nothing that was sealed before opens with it.
+    /// The keyring of the same store with the same index key, and so the same tags, but with fresh
+    /// keys for all else and a fresh ledger id. Nothing that was sealed before opens with it.
     ///
     /// # Errors
     /// As [`Keyring::create`].
     pub(crate) fn successor(&self, source: &KeySource) -> Result<(Self, Vec<u8>)> {
         let mut secrets = KeyringSecrets::generate()?;
-        // Tags stay as they are: whom the ledger's records are about cannot be told from them, so
-        // they cannot be made anew.
+        // Tags stay as they are: the identifiers cannot be recovered from the ledger's records, so
+        // new tags cannot be computed.
         secrets.index_key = self.secrets.index_key.clone();
         secrets.newest_root.0 = self.secrets.newest_root.0.saturating_add(1);
-        // The openings go over to the new ledger, at their positions.
+        // The new ledger takes over the openings, at their positions.
         secrets.old_end = self.secrets.old_end;
         let keyring = Self { store_id: self.store_id, secrets, opened_by_previous: false };
         let bytes = keyring.encode(source)?;
         Ok((keyring, bytes))
     }
 
-    /// The bytes of the file, under a fresh mount key that the source's own key wraps, and those
-    /// beside it.
+    /// The bytes of the file, under a fresh mount key that is wrapped by the source's own key and
+    /// by those beside it.
     ///
     /// # Errors
     /// As [`Keyring::create`]; [`Error::InvalidInput`] for more than eight keys, or one key twice.
@@ -237,6 +242,7 @@ impl Keyring {
         let count = count
             .ok_or_else(|| Error::invalid("key", "a keyring is wrapped by eight keys at most"))?;
         let mut sealed = self.secrets.encode()?;
+        // All of the file before the sealed body is the body's associated data.
         let mut file = Vec::new();
         file.extend_from_slice(MAGIC);
         file.push(VERSION);
@@ -262,9 +268,9 @@ impl Keyring {
         Ok(file)
     }
 
-    /// The bytes of a keyring's file of today's version that says where the openings of version 1
-    /// end, with everything else as in `bytes`: the keys that wrap it stay, also those that are not
-    /// at hand.
+    /// The bytes of a keyring file of today's version that records where the openings of version 1
+    /// end, with everything else as in `bytes`: all keys that wrap it stay, also those that are not
+    /// available now.
     ///
     /// # Errors
     /// As [`Keyring::open`].
@@ -287,8 +293,8 @@ impl Keyring {
 
     /// Opens a keyring with the first of the source's keys that one of its wraps names.
     ///
-    /// Until the body has opened, no byte of the file is known to be true, and all that is decided
-    /// from one is to refuse.
+    /// Until the body has opened, no byte of the file is authenticated, and such bytes decide
+    /// nothing but a refusal.
     ///
     /// # Errors
     /// * [`Error::KeyRejected`] if no wrap names an offered key. A changed bit in a key's id looks
@@ -319,7 +325,7 @@ struct File<'a> {
     version: u8,
     store_id: StoreId,
     wraps: Vec<Wrap<'a>>,
-    /// All that comes before the sealed body.
+    /// All bytes before the sealed body.
     head: &'a [u8],
     sealed: &'a [u8],
 }
@@ -397,7 +403,8 @@ impl<'a> File<'a> {
         mount_key.map(Some).ok_or_else(|| damaged("the right key does not open it"))
     }
 
-    /// The mount key, or `None` if no wrap is this provider's. Which are, only the provider knows.
+    /// The mount key, or `None` if no wrap is this provider's. Only the provider knows which ones
+    /// are.
     fn unwrap_by(
         &self,
         provider: &dyn KeyProvider,
@@ -420,7 +427,7 @@ impl<'a> File<'a> {
     }
 }
 
-/// Bounded reading: every step says `None` where the bytes end too soon.
+/// Bounded reading: every step returns `None` if the bytes end too soon.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {

@@ -1,5 +1,5 @@
-//! What each key is for, as a type: no key stands for another. Keys either derive others or seal,
-//! and one makes a key stream; none does two of these.
+//! The purpose of each key as a type, so that no key can be used for another. A key either derives
+//! others, or seals, or makes a key stream, or is for HMAC; no key does two of these.
 
 use super::seal::Key;
 
@@ -19,7 +19,7 @@ macro_rules! keys {
 }
 
 keys! {
-    /// The operator's, which wraps mount keys. Each wrap is sealed by a key derived for it.
+    /// The operator's key, which wraps mount keys. Each wrap is sealed by a key derived for it.
     OperatorKey: Operator Derives;
     /// What the operator's key, or a provider, wraps: fresh at every write of the keyring.
     MountKey: Mount Derives;
@@ -27,14 +27,15 @@ keys! {
     IndexKey: Index Derives;
     /// Authenticates a ledger.
     LedgerRootKey: LedgerRoot Derives;
-    /// Of one epoch: wraps account keys, and seals what belongs to no account.
+    /// The root key of one epoch. Keys derived from it wrap account keys, and seal rows that belong
+    /// to no account.
     RootKey: Root Derives;
     /// Seals an account's rows; or the rows of one unbound web session.
     AccountKey: Account Seals;
-    /// Is derived to seal one thing.
+    /// A key that is derived to seal one thing.
     SealingKey: Sealing Seals;
-    /// Is derived for its key stream, and seals nothing.
+    /// A key that is derived for its key stream, and seals nothing.
     StreamKey: Stream;
-    /// Is derived for HMAC.
+    /// A key that is derived for HMAC.
     MacKey: Keyed;
 }

@@ -1,4 +1,5 @@
-//! Keys, sealing and keyed hashes. Nothing in here knows what a token is or where bytes are stored.
+//! Keys, sealing and keyed hashes. This module must not know what a token is or where bytes are
+//! stored.
 //!
 //! Every label is versioned, every input is length-prefixed or of fixed width, every integer is
 //! big-endian.

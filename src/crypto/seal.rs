@@ -65,8 +65,8 @@ impl<P> std::fmt::Debug for Key<P> {
     }
 }
 
-/// `N` random bytes from the operating system: ids, salts, nonces. Asked anew each time, so a
-/// cloned machine repeats none.
+/// `N` random bytes from the operating system: ids, salts, nonces. The system is asked each time,
+/// so a cloned machine repeats none.
 pub(crate) fn fresh<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     fill(&mut bytes)?;
@@ -129,8 +129,8 @@ pub(crate) fn seal_in_place<P: Seals>(
     Ok(())
 }
 
-/// The key stream of AES-256-GCM under this nonce: bytes that nobody can tell from chance without
-/// the key.
+/// The key stream of AES-256-GCM under this nonce: bytes that cannot be told from random ones
+/// without the key.
 ///
 /// # Panics
 /// Never: `len` is far below the 64 GiB that GCM allows.

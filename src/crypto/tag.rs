@@ -12,8 +12,8 @@ use hmac::{Hmac, KeyInit, Mac as _};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-/// A keyed hash function over one kind of input. The key is prepared once; on the heap, so that
-/// moving it copies nothing.
+/// A keyed hash function over one kind of input. The key is prepared once; it is on the heap, so
+/// that moving this leaves no copy of it behind.
 #[derive(Clone)]
 pub(crate) struct Mac(pub(super) Box<Hmac<Sha256>>);
 
@@ -39,7 +39,8 @@ impl Mac {
         on_clean_stack::<HASH_STACK, _>(|| self.hash(fields))
     }
 
-    /// Gives `work` this function, for many inputs: the stack is cleaned once, behind all of them.
+    /// Calls `work` with this hash function, for many inputs: the stack is cleaned once, after all
+    /// of them.
     pub(crate) fn with_many<T>(
         &self,
         work: impl FnOnce(&dyn Fn(&[&[u8]]) -> [u8; TAG_LEN]) -> T,
@@ -130,14 +131,15 @@ impl Tagger {
         AliasTag::from_bytes(self.alias.tag(&[&[kind], value.as_bytes()]))
     }
 
-    /// The id of a web session. Whoever has it has the session: it is not in any row.
+    /// The tag of a web session's id. The id itself is a secret that gives access to the session,
+    /// so it is in no row.
     #[cfg_attr(not(feature = "tower-sessions"), allow(dead_code))]
     pub(crate) fn web(&self, id: &[u8; 16]) -> WebTag {
         WebTag::from_bytes(self.web.tag(&[id]))
     }
 
-    /// The slot of a token: keyed by its account too, so that equal slots of two accounts do not
-    /// look equal.
+    /// The slot of a token. Its account is hashed too, so that tokens of two accounts with equal
+    /// fields have different slots.
     pub(crate) fn slot(&self, account: &AccountTag, fields: &[&[u8]]) -> Slot {
         let mut all: Vec<&[u8]> = Vec::with_capacity(fields.len() + 1);
         all.push(account.as_bytes());

@@ -1,7 +1,8 @@
 //! Project Wycheproof's test vectors, through the functions that the store uses. How many were run
 //! is asserted, so that no changed filter can empty a test.
 //!
-//! What the functions' shapes leave out goes to the primitive's crate directly, and is said there.
+//! Vectors that do not fit the parameters of these functions go to the primitive's crate directly,
+//! and the test says so.
 
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac as _};

@@ -1,8 +1,8 @@
-//! For tests of what is left in memory: an observer is told of every key that is made, so that it
-//! can look for copies of it.
+//! For tests of what is left in memory: an observer is called for every key that is made, so that
+//! it can look for copies of it.
 //!
 //! Only with the feature `test-util`. The observer gets half of each key, inverted, so that neither
-//! it nor what it notes is a copy of a key. Without an observer a key costs one load more.
+//! it nor what it notes is a copy of a key. Without an observer, a key costs one more atomic load.
 
 use std::sync::OnceLock;
 
@@ -13,9 +13,9 @@ use crate::platform::wipe::{HASH_STACK, on_clean_stack};
 
 static OBSERVER: OnceLock<fn([u8; 16])> = OnceLock::new();
 
-/// From now on `observer` is told of every key: the inverted first half of its bytes, as they stand
-/// in memory. Of a key of HMAC, which keeps two states of the hash and not the key, of those too.
-/// `false` if there is an observer already.
+/// From now on, `observer` is called for every key with the inverted first half of its bytes, as
+/// they are in memory. For a key of HMAC, which keeps two states of the hash and not the key, it is
+/// called for these states too. `false` if there is an observer already.
 pub fn observe_keys(observer: fn([u8; 16])) -> bool {
     OBSERVER.set(observer).is_ok()
 }
@@ -26,7 +26,8 @@ pub(super) fn key(key: &[u8; 32]) {
 }
 
 /// A key was given to HMAC-SHA256 (RFC 2104 §2), itself or within HKDF: what stays in memory are
-/// the hash's states behind the key and the inner or outer padding, and either forges.
+/// the hash's states after the key with the inner and with the outer padding, and these are as
+/// secret as the key: they suffice to forge.
 pub(super) fn hmac_key(key: &[u8; 32]) {
     if OBSERVER.get().is_none() {
         return;

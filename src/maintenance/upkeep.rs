@@ -77,14 +77,15 @@ impl UpkeepBuilder {
         }
     }
 
-    /// The time from the beginning of a pass over all accounts to that of the next. After a pass
-    /// that takes longer, the next begins at once. The first begins at the start. Default: an hour.
+    /// The time from the beginning of a pass over all accounts to the beginning of the next. After
+    /// a pass that takes longer, the next begins at once. The first begins when the thread starts.
+    /// Default: an hour.
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
         self
     }
 
-    /// The most accounts that are swept before a pause. Default: 64.
+    /// The most accounts that are swept between two pauses. Default: 64.
     pub fn budget(mut self, accounts: usize) -> Self {
         self.budget = accounts.max(1);
         self
@@ -100,7 +101,7 @@ impl UpkeepBuilder {
     /// Starts the thread.
     ///
     /// # Errors
-    /// [`Error::Io`] if it could not be started; [`Error::Closed`].
+    /// [`Error::Io`] if the thread could not be started; [`Error::Closed`] if the store is closed.
     pub fn start(self) -> Result<Upkeep> {
         let works = self.works.upgrade().ok_or(Error::Closed)?;
         let notifier = Arc::new(Notifier::default());
@@ -171,7 +172,7 @@ impl Upkeep {
 
 impl Drop for Upkeep {
     fn drop(&mut self) {
-        // This does not wait: the upkeep's own thread may drop it. After its current slice the
+        // This does not wait, as the upkeep's own thread may drop it. After its current slice, that
         // thread touches nothing but its own data.
         self.notifier.stop();
     }
@@ -199,7 +200,7 @@ struct State {
     begun: u64,
     ended: u64,
     slices: u64,
-    /// Up to this pass there are no pauses.
+    /// Passes up to this one have no pauses.
     no_pauses_until: u64,
 }
 
@@ -252,7 +253,7 @@ impl Notifier {
     }
 }
 
-/// The thread's work.
+/// The work of the thread: passes, and the time between them.
 fn run(settings: &UpkeepBuilder, notifier: &Notifier) {
     /// However the thread ends, the callers that wait for it are woken.
     struct Ended<'a>(&'a Notifier);
@@ -267,7 +268,8 @@ fn run(settings: &UpkeepBuilder, notifier: &Notifier) {
         notifier.change(|state| (state.begun, state.is_working) = (state.begun + 1, true));
         let Some(result) = pass(settings, notifier) else { return };
         let is_closed = matches!(result, Err(Error::Closed | Error::Forked));
-        // A pass that ends because the store is closed is no event for operators.
+        // A pass that ends because the store is closed is not reported to operators: it is neither
+        // a success nor a failure.
         if !is_closed {
             observe::upkept(result.is_ok());
         }
@@ -303,7 +305,8 @@ fn pass(
         if notifier.lock().is_stopping {
             return None;
         }
-        // This does not own the store: dropping the last handle closes it, also now.
+        // This reference does not keep the store open: dropping the last handle closes it, also
+        // during a pass.
         let works = settings.works.upgrade()?;
         let slice = match sweep(&works, settings.budget) {
             Ok(slice) => slice,

@@ -13,8 +13,8 @@ use crate::model::error::Result;
 use crate::model::random_id::{Generation, LedgerId, StoreId, WriteId};
 use crate::rows::header::Header;
 
-/// What a row of version 1 begins with. The keyring's version speaks for the whole store: a byte
-/// that it does not know is a changed one.
+/// The first byte of a row of version 1. The keyring's version is that of the whole store, so a
+/// byte that does not belong to that version was changed.
 pub(super) const FORMAT: u8 = 1;
 
 /// Seals and opens the rows of one store.
@@ -29,7 +29,7 @@ impl Rows {
         Self { store_id, ledger_id: secrets.ledger_id, secrets }
     }
 
-    /// What the keyring's file would say.
+    /// The keyring, as its file would be read.
     pub(crate) fn keyring(&self) -> Keyring {
         Keyring {
             store_id: self.store_id,
@@ -38,7 +38,7 @@ impl Rows {
         }
     }
 
-    /// A key for one row that belongs to no account.
+    /// A key for the rows of one thing that belongs to no account.
     pub(crate) fn key_of_nobody(&self, label: &[u8], salt: &WriteId) -> AccountKey {
         sub_key(self.secrets.current_root().1, &[label, salt.as_bytes()])
     }
@@ -47,7 +47,7 @@ impl Rows {
         sub_key(self.secrets.current_root().1, &[b"oubliette/v1/checkpoint"])
     }
 
-    /// Seals what is in `row` behind `front`, which it writes, and the room for the nonce.
+    /// Seals in place what `row` holds behind the room for `front` and the nonce, and writes both.
     pub(super) fn seal_behind(
         &self,
         label: &[u8],
@@ -88,7 +88,7 @@ impl Rows {
     }
 
     /// `label | store id | ledger id | generation | key length u32 | key | front`: only the last
-    /// has a free length.
+    /// field has a variable length without a prefix.
     pub(crate) fn aad(
         &self,
         label: &[u8],
@@ -115,7 +115,8 @@ mod tests {
     use super::*;
     use crate::crypto::{KeySource, Keyring};
 
-    /// The keys differ too, so that no other test can tell: here each part is looked at by itself.
+    /// In a real store the keys differ too, so no other test can show this: here each part is
+    /// tested by itself.
     #[test]
     fn every_part_of_the_associated_data_counts() {
         let (keyring, _) = Keyring::create(&KeySource::bytes([7; 32])).unwrap();

@@ -8,9 +8,10 @@ use bincode::Options;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-/// No sealed body is longer. (A token of 64 KiB with an extra of 16 KiB and its identifiers.)
+/// The longest body that is sealed: it has room for a token of 64 KiB with an extra of 16 KiB and
+/// its identifiers.
 const LIMIT: u64 = 128 * 1024;
-/// Bodies are padded to a multiple of this, so that their length tells little.
+/// Bodies are padded to a multiple of this, so that their length reveals little.
 pub(crate) const PAD: usize = 256;
 
 fn options() -> impl Options {
@@ -22,8 +23,8 @@ fn options() -> impl Options {
 }
 
 /// `spare` zeros, then `length u32 | fields | zeros` up to a multiple of [`PAD`], in a buffer with
-/// room for `spare` bytes more behind: it never moves while it is sealed. `None` if the fields are
-/// too long together.
+/// room for `behind` bytes more at its end: it is never reallocated while it is sealed. `None` if
+/// the fields are too long together.
 pub(crate) fn encode<T: Serialize>(
     fields: &T,
     spare: usize,
@@ -40,7 +41,7 @@ pub(crate) fn encode<T: Serialize>(
     Some(bytes)
 }
 
-/// The fields of an authenticated, padded body. `None` if it is not as [`encode`] makes it.
+/// The fields of an authenticated, padded body. `None` if the body is not as [`encode`] makes it.
 pub(crate) fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Option<T> {
     let (length, rest) = body.split_first_chunk::<4>()?;
     let (fields, padding) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
@@ -72,7 +73,7 @@ mod tests {
         for at in 0..body.len() {
             let mut changed = body.to_vec();
             changed[at] ^= 0x80;
-            // Changes of the fields themselves are for the AEAD to find; this must only not panic.
+            // The AEAD finds changes of the fields themselves; decoding only must not panic.
             let decoded = decode::<(&str, u64, Option<Vec<u8>>)>(&changed);
             assert!(decoded.is_none() || (4..47).contains(&at), "byte {at}");
         }

@@ -1,4 +1,4 @@
-//! The header of an account: its key, wrapped, and which sign-ins live.
+//! The header of an account: its wrapped key, and the list of its live sign-ins.
 
 use crate::crypto::{
     AccountKey, NONCE_BYTES, OVERHEAD_BYTES, RootKey, SealingKey, TAG_BYTES, fresh, open_in_place,
@@ -12,7 +12,7 @@ use crate::rows::cipher::{FORMAT, Rows};
 use crate::rows::codec;
 use zeroize::Zeroizing;
 
-/// What the header of a live account says.
+/// The content of the header of a live account.
 pub(crate) struct Header {
     pub(crate) generation: Generation,
     pub(crate) account_key: AccountKey,
@@ -42,6 +42,7 @@ impl Rows {
         let salt = fresh::<SALT_BYTES>()?;
         value.extend_from_slice(&salt);
 
+        // The front is complete: the wrapped key authenticates it, and the body authenticates both.
         let mut wrapped = Zeroizing::new(Vec::with_capacity(WRAPPED_BYTES));
         wrapped.resize(NONCE_BYTES, 0);
         wrapped.extend_from_slice(header.account_key.bytes());
@@ -57,8 +58,8 @@ impl Rows {
         Ok(value)
     }
 
-    /// Opens a header: its front and the account key are authentic. (The account's id behind them
-    /// is opened by [`Rows::open_account`].)
+    /// Opens a header: its front and the account key are authentic. [`Rows::open_account`] opens
+    /// the account's id, which follows them.
     pub(crate) fn open_header(&self, key: &[u8], value: &[u8]) -> Result<Header> {
         let front = HeaderFront::read(value)?;
         let root = self.secrets.root(front.epoch).ok_or(Error::Tampered("header"))?;

@@ -1,5 +1,5 @@
-//! What rows say, and under which keys they lie: the format of the engine's content. Pure: it reads
-//! and writes nothing.
+//! The values and the keys of rows: the format of the engine's content. Pure over bytes: it reads
+//! and writes no file.
 
 pub(crate) mod cipher;
 pub(crate) mod codec;
@@ -11,5 +11,6 @@ pub(crate) mod slot;
 pub(crate) mod store_rows;
 mod token;
 
-/// No value is longer: tokens and web sessions are cut into parts of 6 KiB, and the rest is short.
+/// The longest value of a row: tokens and web sessions are cut into parts of 6 KiB, and all other
+/// values are short.
 pub(crate) const LONGEST_VALUE: usize = 7 << 10;

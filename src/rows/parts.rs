@@ -1,4 +1,5 @@
-//! Rows in parts: a body that is too long for one row is sealed in several, which count together.
+//! Rows in parts: a body that is too long for one row is sealed in several, which are valid only
+//! together.
 
 use crate::crypto::{NONCE_BYTES, TAG_BYTES};
 use crate::engine::Row;
@@ -15,22 +16,22 @@ pub(super) const PART_BYTES: usize = 6 * 1024;
 
 const TOKEN_FRONT: usize = 3 + 16;
 
-/// Where a body begins that is sealed in parts: behind front and nonce.
+/// Where the body begins in a row of parts: behind the front and the nonce.
 pub(crate) const PARTS_TEXT: usize = TOKEN_FRONT + NONCE_BYTES;
 
 /// A kind of row that can have several parts.
 pub(crate) struct Parted {
-    /// In the associated data, and in errors.
+    /// The kind's name in the associated data and in errors.
     pub(crate) name: &'static str,
-    /// In the clear front.
+    /// The kind's byte in the clear front.
     pub(crate) byte: u8,
-    /// Before it: what is written. Older ones are read.
+    /// The version that is written, the byte before it. Older versions are read too.
     pub(crate) format: u8,
 }
 
 impl Rows {
-    /// Seals a body that begins behind [`PARTS_TEXT`], in as many rows as it needs. `None` if these
-    /// are too many.
+    /// Seals a body that begins behind [`PARTS_TEXT`], in as many rows as it needs. `None` if it
+    /// needs more than 255.
     pub(crate) fn seal_parts(
         &self,
         kind: &Parted,
@@ -47,6 +48,7 @@ impl Rows {
             self.seal_behind(label, &key, header, &front(1), &mut body)?;
             return Ok(Some(vec![(key, std::mem::take(&mut *body))]));
         }
+        // The body is too long for one row: each part becomes a row with the same front.
         let parts = body.get(PARTS_TEXT..).unwrap_or_default().chunks(PART_BYTES);
         let Ok(count) = u8::try_from(parts.len()) else { return Ok(None) };
         let rows = (0..).zip(parts).map(|(part, bytes)| {
@@ -60,11 +62,11 @@ impl Rows {
         rows.collect::<Result<_>>().map(Some)
     }
 
-    /// Opens what [`Rows::seal_parts`] has sealed, as [`Rows::open_token`] says. `decode` is given
-    /// the version of the rows too.
+    /// Opens what [`Rows::seal_parts`] has sealed; `None` as with [`Rows::open_token`]. `decode` is
+    /// given the version of the rows too.
     ///
     /// # Errors
-    /// `Tampered` if a part does not open, or `decode` says no.
+    /// `Tampered` if a part does not open, or `decode` returns `None`.
     pub(crate) fn open_parts<T>(
         &self,
         kind: &Parted,
@@ -83,6 +85,7 @@ impl Rows {
         if !(FORMAT..=kind.format).contains(&format) {
             return Err(tampered());
         }
+        // The fronts agree, but are not authenticated yet: opening a part authenticates its front.
         let mut bodies = Vec::with_capacity(parts.len());
         for (key, value) in parts {
             let mut row = Wiped(value);
@@ -113,13 +116,13 @@ impl Rows {
     }
 }
 
-/// The random bytes that all parts of one write share, not authenticated.
+/// The random bytes that all parts of one write share. They are not authenticated.
 pub(crate) fn write_id_of(value: &[u8]) -> Option<WriteId> {
     token_front(value).map(|front| front.write_id)
 }
 
-/// How many parts the token has whose first part this is, not authenticated: for knowing which rows
-/// to read or to delete.
+/// How many parts belong to this first part. The number is not authenticated: it only tells which
+/// rows to read or to delete.
 pub(crate) fn parts_of(value: &[u8]) -> u8 {
     token_front(value).map_or(1, |front| front.count.max(1))
 }

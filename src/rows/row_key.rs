@@ -11,7 +11,7 @@ use crate::model::tag::{
 pub(crate) const CHECKPOINT: &[u8] = b"C";
 /// The row that holds what is known of the time.
 pub(crate) const KNOWN: &[u8] = b"K";
-/// The row that holds what the move brought that made this engine.
+/// The row that holds the sizes that the move recorded which made this engine.
 pub(crate) const FRESH: &[u8] = b"F";
 const ACCOUNT: u8 = b'A';
 const HEADER: u8 = 0x00;
@@ -21,7 +21,7 @@ const WEB: u8 = 0x18;
 const WEB_INDEX: u8 = b'W';
 const UNBOUND: u8 = b'V';
 
-/// What an index row finds accounts by.
+/// The kinds of index rows, by what they find accounts by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Index {
     Tenant,
@@ -48,7 +48,7 @@ impl Index {
     }
 }
 
-/// What an account stands under in an index.
+/// The entry of an index that an account is listed under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IndexEntry {
     Tenant(TenantTag),
@@ -76,21 +76,20 @@ impl IndexEntry {
         }
     }
 
-    /// Every account under this.
+    /// The prefix of every index row under this entry.
     pub(crate) fn accounts(&self) -> Vec<u8> {
         let (index, tag) = self.index_and_tag();
         join(&[&[index.byte()], tag])
     }
 
-    /// The row that says that `account` is under this.
+    /// The key of the row that lists `account` under this entry.
     pub(crate) fn row(&self, account: &AccountTag) -> Vec<u8> {
         let (index, tag) = self.index_and_tag();
         join(&[&[index.byte()], tag, account.as_bytes()])
     }
 }
 
-/// What the account of an index row stands under, and the account; `None` if this crate did not
-/// make the key.
+/// The entry and the account of an index row; `None` if this crate did not make the key.
 pub(crate) fn indexed(key: &[u8]) -> Option<(IndexEntry, AccountTag)> {
     let (byte, rest) = key.split_first()?;
     let index = Index::ALL.into_iter().find(|index| index.byte() == *byte)?;
@@ -113,7 +112,7 @@ pub(crate) fn account(account: &AccountTag) -> Vec<u8> {
     join(&[&[ACCOUNT], account.as_bytes()])
 }
 
-/// A key behind every key that begins like those of this account.
+/// A key greater than every key of this account.
 pub(crate) fn behind_account(account: &AccountTag) -> Vec<u8> {
     match u128::from_be_bytes(*account.as_bytes()).checked_add(1) {
         Some(next) => join(&[&[ACCOUNT], &next.to_be_bytes()]),
@@ -163,8 +162,8 @@ pub(crate) fn token(
     ])
 }
 
-/// One part of a web session that ends with a sign-in. Its key says by itself which index row finds
-/// it.
+/// One part of a web session that ends with a sign-in. The key of its index row follows from this
+/// key alone.
 pub(crate) fn web(account: &AccountTag, id: &SignInId, session: &WebTag, part: u8) -> Vec<u8> {
     join(&[&[ACCOUNT], account.as_bytes(), &[WEB], id.as_bytes(), session.as_bytes(), &[part]])
 }
@@ -174,7 +173,8 @@ pub(crate) fn web_parts(account: &AccountTag, id: &SignInId, session: &WebTag) -
     join(&[&[ACCOUNT], account.as_bytes(), &[WEB], id.as_bytes(), session.as_bytes()])
 }
 
-/// The row that finds a web session's sign-in. It goes in every batch that its rows go in.
+/// The row that finds a web session's sign-in. It is deleted in the same batch as the rows of the
+/// web session.
 pub(crate) fn web_index(session: &WebTag, account: &AccountTag, id: &SignInId) -> Vec<u8> {
     join(&[&[WEB_INDEX], session.as_bytes(), account.as_bytes(), id.as_bytes()])
 }
@@ -198,22 +198,22 @@ pub(crate) fn web_indexed(key: &[u8]) -> Option<(WebTag, AccountTag, SignInId)> 
     Some((session, account, SignInId::from_bytes(rest.try_into().ok()?)))
 }
 
-/// One part of a web session of nobody's.
+/// One part of an unbound web session.
 pub(crate) fn unbound(session: &WebTag, part: u8) -> Vec<u8> {
     join(&[&[UNBOUND], session.as_bytes(), &[part]])
 }
 
-/// Every web session of nobody's.
+/// Every unbound web session.
 pub(crate) fn all_unbound() -> Vec<u8> {
     vec![UNBOUND]
 }
 
-/// Every part of a web session of nobody's.
+/// Every part of an unbound web session.
 pub(crate) fn unbound_parts(session: &WebTag) -> Vec<u8> {
     join(&[&[UNBOUND], session.as_bytes()])
 }
 
-/// The web session and the part that a row of nobody's is.
+/// The web session and the part number of a row of an unbound web session.
 pub(crate) fn unbound_of(key: &[u8]) -> Option<(WebTag, u8)> {
     let mut rest = key.strip_prefix(&[UNBOUND])?;
     let session = take(&mut rest, WebTag::from_bytes)?;
@@ -259,7 +259,7 @@ fn join(fields: &[&[u8]]) -> Vec<u8> {
     fields.concat()
 }
 
-/// What `make` makes of the bytes at the start of `rest`, which shrinks to what is behind them.
+/// Applies `make` to the bytes at the start of `rest`, and shortens `rest` by them.
 fn take<T>(rest: &mut &[u8], make: fn([u8; TAG_LEN]) -> T) -> Option<T> {
     let (field, behind) = rest.split_first_chunk()?;
     *rest = behind;

@@ -1,4 +1,5 @@
-//! Slots: what tells tokens of one sign-in and tenant apart, as a keyed hash. A part of the format.
+//! Slots: a keyed hash of what distinguishes the tokens of one sign-in and tenant. They are part of
+//! the format.
 
 use crate::crypto::Tagger;
 use crate::model::id::ClientId;
@@ -8,12 +9,12 @@ use crate::model::tag::{AccountTag, Slot};
 use crate::model::token::{AccessToken, RefreshToken, Token};
 
 impl AccessQuery {
-    /// The slot of a token of exactly this.
+    /// The slot of a token that matches this query exactly.
     pub(crate) fn slot(&self, tagger: &Tagger, account: &AccountTag) -> Slot {
         access_slot(tagger, account, &Target::of_query(self))
     }
 
-    /// Whether the token serves who wants this; tenant and expiry apart.
+    /// Whether the token satisfies this query, tenant and expiry aside.
     pub(crate) fn allows(&self, token: &AccessToken) -> bool {
         Target::of_query(self).allows(&Target::of_token(token))
     }
@@ -37,7 +38,7 @@ impl AccessToken {
     }
 }
 
-/// What tells access tokens apart, beside the tenant.
+/// What distinguishes access tokens, beside the tenant.
 struct Target<'a> {
     client: &'a ClientId,
     resource: Option<&'a str>,
@@ -59,7 +60,7 @@ impl<'a> Target<'a> {
         Self { client, resource, scopes: &q.scopes, token_type, partition: &q.partition }
     }
 
-    /// Whether a token of `other` serves who wants this.
+    /// Whether a token of the target `other` satisfies a query for this one.
     fn allows(&self, other: &Self) -> bool {
         self.client == other.client
             && self.resource == other.resource
@@ -70,7 +71,7 @@ impl<'a> Target<'a> {
 }
 
 impl Token {
-    /// The keyed hash of what tells this token apart within its sign-in and tenant.
+    /// The keyed hash of what distinguishes this token within its sign-in and tenant.
     pub(crate) fn slot(&self, tagger: &Tagger, account: &AccountTag) -> Slot {
         match self {
             Self::Access(t) => t.slot(tagger, account),

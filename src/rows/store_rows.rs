@@ -1,4 +1,5 @@
-//! Rows that belong to no account: the checkpoint, what is known of the time, what a move brought.
+//! Rows that belong to no account: the checkpoint, what is known of the time, the sizes after a
+//! move.
 
 use crate::clock::trust::Known;
 use crate::crypto::{NONCE_BYTES, open_in_place, seal_in_place};
@@ -8,7 +9,8 @@ use crate::model::random_id::Generation;
 use crate::model::time::Millis;
 use crate::rows::cipher::{FORMAT, Rows};
 
-/// What a move of the rows brought: how much was live, and the size of the fresh engine with it.
+/// The sizes after a move of the rows: how much was live, and how large the fresh engine was with
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fresh {
     pub(crate) live_bytes: u64,
@@ -47,7 +49,7 @@ impl Rows {
         self.seal_two(b"known-time", b'K', key, [known.known.get(), known.shown.get()])
     }
 
-    /// Opens it; `None` if it is not as it was written.
+    /// Opens what [`Rows::seal_known`] sealed; `None` if it is not as it was written.
     pub(crate) fn open_known(&self, key: &[u8], value: &[u8]) -> Option<Known> {
         self.open_two(b"known-time", b'K', key, value).map(|times| {
             let [known, shown] = times.map(Millis::new);
@@ -55,12 +57,13 @@ impl Rows {
         })
     }
 
-    /// What a move brought, for later openings.
+    /// The sizes after a move, for later openings.
     pub(crate) fn seal_fresh(&self, key: &[u8], fresh: &Fresh) -> Result<Vec<u8>> {
         self.seal_two(b"fresh-engine", b'F', key, [fresh.live_bytes, fresh.engine_bytes])
     }
 
-    /// Opens it; `None` if it is not as it was written: then nothing is known of it.
+    /// Opens what [`Rows::seal_fresh`] sealed; `None` if it is not as it was written: the sizes
+    /// count as unknown then.
     pub(crate) fn open_fresh(&self, key: &[u8], value: &[u8]) -> Option<Fresh> {
         let [live_bytes, engine_bytes] = self.open_two(b"fresh-engine", b'F', key, value)?;
         Some(Fresh { live_bytes, engine_bytes })

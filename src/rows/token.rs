@@ -38,8 +38,8 @@ impl Rows {
         rows.ok_or_else(|| Error::invalid("token", "it is too long with its ids and extra"))
     }
 
-    /// Opens the parts of a token, in order. `None` if they are not all the parts of one write, as
-    /// when they were read while another write went on.
+    /// Opens the parts of a token, in order. `None` if they are not all the parts of one write,
+    /// which happens if the token was written while they were read.
     ///
     /// # Errors
     /// `Tampered` if a part does not open.
@@ -48,7 +48,7 @@ impl Rows {
     }
 }
 
-/// A token's row that says when it was stored.
+/// The version of token rows that record when the token was stored.
 const TOKEN_FORMAT: u8 = 2;
 
 /// Tokens.
@@ -118,13 +118,15 @@ impl<'a> TokenWire<'a> {
     }
 }
 
-/// The same of version 2: with the life that was given, and when the token was stored.
+/// The fields of version 2: those of version 1, the lifetime that the provider gave, and when the
+/// token was stored.
 #[derive(Serialize, Deserialize)]
 struct TokenWire2<'a> {
     #[serde(borrow)]
     fields: TokenWire<'a>,
     lifetime: Option<Interval>,
-    /// What the clock showed, the process, and what had passed in it.
+    /// The time that the clock showed, the id of the process's run, and the time that had passed in
+    /// that run.
     put: Option<(Millis, u64, Interval)>,
 }
 
@@ -143,7 +145,7 @@ impl<'a> TokenWire2<'a> {
 fn decode_token(format: u8, body: &[u8]) -> Option<Stored> {
     if format == FORMAT {
         let wire = codec::decode::<TokenWire<'_>>(body)?;
-        // There was none without an end.
+        // In version 1, every access token had an expiry.
         let is_whole = wire.kind != 0 || wire.expires_at.is_some();
         return is_whole
             .then(|| token_of(wire, None))

@@ -46,8 +46,9 @@ impl Core {
         self.checked(gate)
     }
 
-    /// As [`Core::enter`], if that can be had without waiting, and what is read then need not wait
-    /// either: for threads that may not block. Who reads asks [`Open::gave_up`] in the end.
+    /// As [`Core::enter`], but neither entering nor a later read waits: for threads that may not
+    /// block. `None` if entering would block. After its last read, the reader must check
+    /// [`Open::gave_up`].
     ///
     /// # Errors
     /// `Closed`, `Forked`, `Poisoned`.
@@ -59,7 +60,7 @@ impl Core {
         let gate = match self.working.try_read() {
             Ok(working) => Gate::Shared(working),
             Err(TryLockError::Poisoned(working)) => Gate::Shared(working.into_inner()),
-            // Somebody is alone, or waits to be.
+            // Another thread has exclusive access, or waits for it.
             Err(TryLockError::WouldBlock) => return Ok(None),
         };
         let mut open = self.checked(gate)?;
@@ -71,8 +72,9 @@ impl Core {
         Ok((!is_busy).then_some(open))
     }
 
-    /// Waits until no other verb is at work, and keeps them out while the result is held. Whoever
-    /// holds a lock of an account or session, or has entered already, must not call this.
+    /// Takes exclusive access: waits until no other verb is at work, and keeps them out while the
+    /// result is held. A caller that holds a lock of an account or session, or has entered already,
+    /// must not call this: it would dead-lock.
     ///
     /// # Errors
     /// `Closed`, `Forked`, `Poisoned`.
@@ -120,13 +122,14 @@ impl Open<'_> {
     /// Seals and opens the rows of the engine.
     ///
     /// # Errors
-    /// `Closed` never comes: whoever has entered keeps the store open.
+    /// `Closed`, which never happens: a verb that has entered keeps the store open.
     pub(crate) fn rows(&self) -> Result<&Rows> {
         self.gate.working().map(|working| &working.rows).ok_or(Error::Closed)
     }
 
-    /// Puts another engine, and perhaps other keys, in the place of the store's, and gives back the
-    /// old engine. Only for who has entered alone.
+    /// Replaces the store's engine, and its keys if `rows` are given. Returns the old engine.
+    /// Requires exclusive access ([`Core::enter_alone`]): without it, nothing is replaced and the
+    /// result is `None`.
     pub(crate) fn replace(
         &mut self,
         engine: Box<dyn Engine>,
@@ -155,8 +158,8 @@ impl Open<'_> {
         self.engine(|engine| engine.scan(prefix, after, limit))
     }
 
-    /// Gives every row whose key begins with `prefix` to `each`, slice by slice, until it says
-    /// stop.
+    /// Calls `each` with every row whose key begins with `prefix`, slice by slice, until it returns
+    /// `false`.
     pub(crate) fn for_each_row(
         &self,
         prefix: &[u8],
@@ -175,8 +178,8 @@ impl Open<'_> {
         }
     }
 
-    /// The account's lock; `None` if it is held and the caller may not wait: whatever is read then
-    /// counts for nothing.
+    /// The account's lock; `None` if it is held and the caller may not wait: then the result of the
+    /// read must be thrown away.
     pub(crate) fn lock_account(&self, account: &AccountTag) -> Option<MutexGuard<'_, ()>> {
         if self.may_wait {
             return Some(self.core.lock_account(account));
@@ -188,7 +191,7 @@ impl Open<'_> {
         lock
     }
 
-    /// Whether a read came to a lock that it may not wait for.
+    /// Whether a read was abandoned because it would have blocked on a lock.
     #[cfg(feature = "tokio")]
     pub(crate) fn gave_up(&self) -> bool {
         self.gave_up.get()
@@ -204,7 +207,7 @@ impl Open<'_> {
 }
 
 #[cfg(feature = "tokio")]
-/// Does a read here and now if nothing holds it up; `None` if something does.
+/// Runs a read on this thread if it need not block; `None` if it would have to.
 pub(crate) fn attempt<T>(
     core: &Core,
     read: impl FnOnce(&Open<'_>) -> Result<T>,

@@ -22,8 +22,8 @@ impl Open<'_> {
         Ok(Some((value, header)))
     }
 
-    /// As [`Open::header`], without the account's other tag: for who knows the lives of its
-    /// sign-ins.
+    /// As [`Open::header`], without the account's other tag: for callers that have the
+    /// [`Life`](crate::rule::Life) of its sign-ins already.
     pub(crate) fn header_alone(&self, account: &AccountTag) -> Result<Option<(Vec<u8>, Header)>> {
         let key = row_key::header(account);
         let Some(value) = self.get(&key)? else { return Ok(None) };
@@ -44,7 +44,7 @@ impl Open<'_> {
         value.map(|value| rows.open_sign_in(&key, &value, header)).transpose()
     }
 
-    /// The token whose first part is in this row; `None` if another write goes on meanwhile.
+    /// The token whose first part is in this row; `None` if it is being written at the same time.
     pub(crate) fn token(
         &self,
         header: &Header,
@@ -65,8 +65,8 @@ impl Open<'_> {
         parts.map_or(Ok(None), |parts| self.rows()?.open_token(parts, header))
     }
 
-    /// This first part and those behind it; `None` if one is missing, as while another write goes
-    /// on.
+    /// This first part and those that follow it; `None` if one is missing, which happens while the
+    /// token is being written.
     pub(crate) fn parts(&self, key: Vec<u8>, value: Vec<u8>) -> Result<Option<Vec<Row>>> {
         let count = crate::rows::parts::parts_of(&value);
         let mut parts = vec![(key, value)];

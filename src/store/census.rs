@@ -1,4 +1,4 @@
-//! Who there is: accounts one after the other, and which sign-ins of one live.
+//! Enumerates the accounts one after the other, and tells which sign-ins of one live.
 
 use crate::model::error::{Error, Result};
 use crate::model::position::Position;
@@ -12,10 +12,10 @@ use crate::store::core::Core;
 use crate::store::index;
 use std::collections::HashMap;
 
-/// How many rows are read and gone through at a time, under the gate.
+/// How many rows are read and processed at a time, under the gate.
 pub(crate) const SLICE: usize = if cfg!(oubliette_shuttle) { 2 } else { 64 };
 
-/// The next account with rows behind `after`. Keys that this crate did not make are passed over.
+/// The next account with rows after the key `after`. Keys that this crate did not make are skipped.
 pub(crate) fn next_account(open: &Open<'_>, mut after: Vec<u8>) -> Result<Option<AccountTag>> {
     loop {
         let row = open.scan(&row_key::all_accounts(), Some(&after), 1)?;
@@ -27,8 +27,8 @@ pub(crate) fn next_account(open: &Open<'_>, mut after: Vec<u8>) -> Result<Option
     }
 }
 
-/// Calls `each` for the accounts that a sign-out of `scope` may have ended, until it says stop. The
-/// gate is let go of in between, so that the store can close meanwhile.
+/// Calls `each` for the accounts that a sign-out of `scope` may have ended, until it returns
+/// `false`. The gate is released between slices, so that the store can close meanwhile.
 pub(crate) fn for_each_account(
     core: &Core,
     scope: TaggedScope,
@@ -50,6 +50,7 @@ pub(crate) fn for_each_account(
         TaggedScope::Session(tag) => IndexEntry::Session(tag),
         TaggedScope::Subject(tag) => IndexEntry::Subject(tag),
     };
+    // The index may list an account without a sign-in of the scope: `each` looks at the rows.
     let prefix = entry.accounts();
     let mut after: Option<Vec<u8>> = None;
     loop {
@@ -69,13 +70,13 @@ pub(crate) fn for_each_account(
 pub(crate) struct Look {
     pub(crate) live: Vec<(SignInId, Vec<IndexEntry>)>,
     pub(crate) lives: HashMap<SignInId, Life>,
-    /// What found those that have ended.
+    /// The index entries of those that have ended.
     pub(crate) ended: Vec<IndexEntry>,
     pub(crate) has_ended: bool,
     pub(crate) tampered: u64,
 }
 
-/// Who of the header's sign-ins lives, by the fences up to `end`.
+/// Which of the header's sign-ins live, by the fences up to `end`.
 pub(crate) fn look(
     open: &Open<'_>,
     account: &AccountTag,
@@ -83,6 +84,7 @@ pub(crate) fn look(
     end: Position,
 ) -> Result<Look> {
     let core = open.core;
+    // Rows of a sign-in that has ended are deleted, so a clock that may be wrong must not decide.
     let now = core.clock.for_deletion();
     let mut look = Look::default();
     for id in &header.sign_ins {

@@ -1,4 +1,4 @@
-//! Which accounts' rows change while the live rows are moved to another engine.
+//! Records which accounts' rows change while the live rows are moved to another engine.
 
 use crate::model::error::Result;
 use crate::model::tag::AccountTag;
@@ -7,29 +7,31 @@ use crate::store::core::Core;
 use std::collections::HashSet;
 
 impl Core {
-    /// From now on [`Core::take_changed`] tells which accounts' rows were changed, until the result
-    /// is dropped.
+    /// From now on, [`Core::take_changed`] returns the accounts whose rows were changed, until the
+    /// result is dropped.
     ///
     /// # Errors
     /// As [`Core::enter_alone`].
     pub(crate) fn watch_changes(&self) -> Result<Watch<'_>> {
-        // Should the ledger be being compacted, this waits for that, and not everybody.
+        // If the ledger is being compacted, wait for that here, before taking exclusive access:
+        // otherwise every verb would wait for it.
         let _tended = self.ledger.tend();
-        // While nobody is at work: a verb that has looked and seen no watch could still commit a
-        // new account behind the watcher's back.
+        // With exclusive access: a verb that has looked and found no watch could otherwise still
+        // commit a new account that the watch does not see.
         let _alone = self.enter_alone()?;
         *lock(&self.changed) = Some(HashSet::new());
         Ok(Watch(self))
     }
 
-    /// The accounts whose rows were changed since the last call. Whoever changes rows says so
-    /// first, under the account's lock.
+    /// The accounts whose rows were changed since the last call. A verb calls
+    /// [`Core::name_changed`] before it changes rows, under the account's lock.
     pub(crate) fn take_changed(&self) -> HashSet<AccountTag> {
         lock(&self.changed).as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// Says that rows of this account change, or may have, to who moves them. Before the engine has
-    /// it: who takes the list meanwhile comes to the account's lock, and then sees the change.
+    /// Records, for the move, that rows of this account change or may have changed. Called before
+    /// the change reaches the engine: a move that takes the list in between then waits for the
+    /// account's lock, and so sees the change.
     pub(crate) fn name_changed(&self, account: &AccountTag) {
         if let Some(changed) = lock(&self.changed).as_mut() {
             changed.insert(*account);

@@ -13,13 +13,13 @@ impl Open<'_> {
     /// Commits a batch of `account`, whose lock the caller holds.
     ///
     /// # Errors
-    /// `Tampered` if the header is not the one that the caller read: nobody else may write it
-    /// meanwhile.
+    /// `Tampered` if the header is not the one that the caller read: under the lock, no other
+    /// thread writes it.
     pub(crate) fn commit(&self, account: &AccountTag, batch: Batch) -> Result<()> {
         if batch.changes.len() > 1 {
             return self.commit_in_group(account, batch, false);
         }
-        // One row is whole by itself, and holds nobody up.
+        // A single row is atomic by itself and quick to write, so it need not join a group.
         self.core.name_changed(account);
         unchallenged(self.engine(|engine| engine.commit(account, batch))?)
     }
@@ -31,13 +31,13 @@ impl Open<'_> {
         self.commit_in_group(account, batch, true)
     }
 
-    /// Deletes rows of `account`, whose lock the caller holds, that nobody can read any more.
+    /// Deletes rows of `account` that can no longer be read. The caller holds the account's lock.
     pub(crate) fn discard(&self, account: &AccountTag, keys: Vec<Vec<u8>>) -> Result<()> {
         self.core.name_changed(account);
         self.engine(|engine| engine.discard(keys))
     }
 
-    /// Leaves for later openings what is known of the time, now and then.
+    /// Stores what is known of the time, for later openings; only if it is due again.
     pub(crate) fn leave_known(&self) -> Result<()> {
         let Some(known) = self.core.clock.known_anew() else { return Ok(()) };
         let mut batch = Batch::default();
@@ -59,17 +59,21 @@ impl Open<'_> {
         unchallenged(committed)
     }
 
-    /// Commits a group, all of it together, with the checkpoint moved up to the ledger's synced end
-    /// if there are as-ofs in it and it is behind. Every member holds its account's lock, and is
-    /// one of its own: so no guard changes after it was looked at here.
+    /// Commits a group as one batch. If there are as-ofs in it and the checkpoint is behind, the
+    /// batch also moves the checkpoint up to the ledger's synced end. Every member with a guard
+    /// holds the lock of its account, and no two of them have the same account: so no guard changes
+    /// after it was checked here.
     fn write(&self, group: Vec<Wanted>, checkpoint: Position) -> Result<Written> {
         debug_assert!(group.iter().flat_map(|one| &one.batch.changes).all(is_short));
-        // After it is known who is in the group: their as-ofs were synced before they came.
+        // Read only now that the group is fixed: the as-ofs of its members were synced before they
+        // joined.
         let synced = if group.iter().any(|one| one.has_as_of) {
             self.core.ledger.synced()
         } else {
             checkpoint
         };
+        // The engine checks the guard of a batch that is alone. The guards of a group are checked
+        // here, and a batch whose guard does not hold is left out.
         let (mut whole, mut held, is_alone) =
             (Batch::default(), Vec::with_capacity(group.len()), group.len() == 1);
         let mut account = AccountTag::NONE;
@@ -109,13 +113,14 @@ pub(crate) fn checkpoint(open: &Open<'_>) -> Result<()> {
     open.sync(Durability::PowerLoss)
 }
 
-/// Whether an engine can hold it: [`LONGEST_VALUE`].
+/// Whether an engine can hold the value: see [`LONGEST_VALUE`].
 fn is_short((_, value): &(Vec<u8>, Option<Vec<u8>>)) -> bool {
     value.as_ref().is_none_or(|value| value.len() <= LONGEST_VALUE)
 }
 
-/// Whoever changes an account's rows holds its lock, and nobody else has the engine: a row that is
-/// not what was read under the lock was changed from outside.
+/// Turns a conflict into `Tampered`. Every verb that changes an account's rows holds the account's
+/// lock, and no other process has the engine: a row that is not what was read under the lock was
+/// changed from outside.
 fn unchallenged(committed: Commit) -> Result<()> {
     match committed {
         Commit::Done => Ok(()),
@@ -123,7 +128,8 @@ fn unchallenged(committed: Commit) -> Result<()> {
     }
 }
 
-/// Fails the engine, should who writes to it for others panic: what they have is in doubt.
+/// Fails the engine if the thread that writes for a group panics: whether the group's rows were
+/// written is unknown then.
 struct Unsure<'a>(&'a Core);
 
 impl Drop for Unsure<'_> {

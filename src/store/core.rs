@@ -60,7 +60,7 @@ pub(crate) struct Core {
     pub(crate) options: Options,
     pub(crate) backlog: Backlog,
     pub(crate) counting: Counting,
-    /// What a room above keeps beside an open store.
+    /// A value that a room above keeps beside an open store.
     pub(super) above: OnceLock<Box<dyn Any + Send + Sync>>,
     pub(super) accounts: Vec<Mutex<()>>,
     pub(super) sessions: Vec<Mutex<()>>,
@@ -68,9 +68,10 @@ pub(crate) struct Core {
     pub(super) old_end: Position,
     pub(crate) commits: Commits,
     /// While live rows are being moved to another engine: the accounts whose rows have changed.
+    /// Else `None`.
     pub(super) changed: Mutex<Option<HashSet<AccountTag>>>,
     pub(super) closing: AtomicBool,
-    /// Who waits for something else, and is to be told when the store is going to be closed.
+    /// Waiters for other things, which are notified when the store is about to be closed.
     pub(super) on_closing: Mutex<Vec<Box<dyn OnClosing>>>,
     pub(super) pid: u32,
 }
@@ -106,8 +107,8 @@ impl Core {
         }
     }
 
-    /// What the room above keeps beside this store, made when it is first asked for: one room, and
-    /// one kind of thing. `None` for another kind.
+    /// What a room above keeps beside this store, made at the first call. There is one such value:
+    /// the result is `None` if it is of another type.
     pub(crate) fn above<T: Any + Send + Sync>(&self, make: fn() -> T) -> Option<&T> {
         self.above.get_or_init(|| Box::new(make())).downcast_ref()
     }
@@ -123,14 +124,15 @@ impl Core {
         drop(self.working.write().unwrap_or_else(PoisonError::into_inner).take());
     }
 
-    /// Has what takes long come to its end: the store is going to be closed.
+    /// Tells long-running work to end, because the store is about to be closed.
     pub(crate) fn hurry(&self) {
         self.closing.store(true, Ordering::Release);
         let told = std::mem::take(&mut *lock(&self.on_closing));
         told.iter().for_each(|one| one.closing());
     }
 
-    /// Has it told when the store is going to be closed; at once, if that is so.
+    /// Registers a waiter that is notified when the store is about to be closed; at once, if it
+    /// already is.
     pub(crate) fn tell_on_closing(&self, one: impl OnClosing + Clone + 'static) {
         let mut told = lock(&self.on_closing);
         told.retain(|one| one.is_there());
@@ -145,7 +147,8 @@ impl Core {
         self.closing.load(Ordering::Acquire)
     }
 
-    /// After a failure that leaves open what is on the disk: nothing but reopening finds out.
+    /// Marks the engine as failed, after a failure that leaves unknown what is on the disk: only
+    /// reopening finds out.
     pub(crate) fn fail_engine(&self) {
         if !self.engine_failed.swap(true, Ordering::AcqRel) {
             observe::poisoned(Component::Engine);
@@ -168,11 +171,11 @@ impl std::fmt::Debug for Core {
     }
 }
 
-/// What waits for something else, and is to be told when the store is going to be closed.
+/// A waiter for something else, which is notified when the store is about to be closed.
 pub(crate) trait OnClosing: Send + Sync {
     /// Whether it still waits.
     fn is_there(&self) -> bool;
 
-    /// The store is going to be closed.
+    /// Called when the store is about to be closed.
     fn closing(&self);
 }

@@ -1,9 +1,9 @@
-//! Sign-outs that are being counted: whoever deletes what has ended waits for them, as what is
-//! deleted cannot be counted.
+//! Sign-outs that are being counted. A thread that deletes ended rows waits for them, as deleted
+//! rows cannot be counted.
 
 use crate::platform::sync::{Condvar, Mutex, PoisonError, lock};
 
-/// How many sign-outs are being counted, from before they stand.
+/// How many sign-outs are being counted. Each counts from before its fences stand.
 #[derive(Default)]
 pub(crate) struct Counting {
     now: Mutex<usize>,
@@ -11,15 +11,16 @@ pub(crate) struct Counting {
 }
 
 impl Counting {
-    /// From now on, until it is dropped, nobody begins to delete. Waits for nobody.
+    /// From now on, no thread begins to delete until the result is dropped. Does not wait for a
+    /// thread that deletes already.
     pub(crate) fn begin(&self) -> Counts<'_> {
         *lock(&self.now) += 1;
         Counts(self)
     }
 
-    /// Waits until nothing is being counted, and gives what `end` says then: a sign-out that is to
-    /// be counted, and has not begun by then, lies behind it. The caller may hold nothing, neither
-    /// lock nor gate.
+    /// Waits until nothing is being counted, and returns what `end` returns then: a sign-out that
+    /// is to be counted and has not begun by then lies behind that position. The caller must hold
+    /// neither a lock nor the gate.
     pub(crate) fn none_before<T>(&self, end: impl FnOnce() -> T) -> T {
         let mut now = lock(&self.now);
         while *now > 0 {

@@ -1,9 +1,9 @@
-//! What an operator does to an open store: other keys, a copy, a fresh engine. One at a time,
-//! beside the verbs.
+//! What the operations on a whole open store work with: changing keys, copying, moving to a fresh
+//! engine. One operation runs at a time, beside the verbs.
 //!
-//! Compaction, backup and complete erasure are one mechanism, [`mover`]: the live rows go to a
-//! fresh engine, account by account, while verbs go on; then, alone for a moment, the store
-//! [switches](compact). Rotation only writes the keyring.
+//! Compaction, backup and complete erasure are one mechanism: the live rows go to a fresh engine,
+//! account by account, while verbs go on; then the store switches to it, with exclusive access for
+//! a moment (`maintenance/`). Rotation only writes the keyring.
 
 use crate::ledger::Ledger;
 use crate::model::error::{Component, Error, Result};
@@ -12,20 +12,21 @@ use crate::platform::disk::Disk;
 use crate::rows::store_rows::Fresh;
 use crate::store::location::{Held, KEYRING, MOVING, Place, parse_engine};
 
-/// So much more than twice the live rows the engine's folder may take: it is never quite empty.
+/// The engine's folder may be this much larger than twice the live rows: it is never quite empty.
 const COMPACT_ABOVE: u64 = 8 << 20;
 
-/// So much space must be left beside a copy of the rows.
+/// This much space must be left beside a copy of the rows.
 pub(crate) const SPARE_BYTES: u64 = 16 << 20;
 
-/// What an operation works on, beside the store's core. It is held for as long as one lasts.
+/// What an operation works on, beside the store's core. An operation holds its lock for as long as
+/// it lasts.
 pub(crate) struct Premises {
     pub(crate) place: Box<dyn Place>,
     pub(crate) disk: Box<dyn Disk>,
-    /// Of the engine's folder.
+    /// The serial of the engine's folder.
     pub(crate) serial: u32,
-    /// What the move brought that made the engine; `None` if it was never moved, or by an earlier
-    /// build.
+    /// The sizes that the move recorded which made the engine; `None` if the rows were never moved,
+    /// or by an earlier build.
     pub(crate) fresh: Option<Fresh>,
 }
 
@@ -39,13 +40,13 @@ impl Premises {
         Self { place, disk, serial, fresh }
     }
 
-    /// Whether an engine of this size would shrink by compaction, when so much is live.
+    /// Whether an engine of `size` bytes, of which `live` are live, would shrink by compaction.
     pub(crate) fn is_bloated(&self, size: u64, live: u64) -> bool {
         is_bloated(self.fresh, size, live)
     }
 
-    /// Makes sure that there is so much space: a copy that takes the last of it would fail the
-    /// store at work.
+    /// Makes sure that there is space for `bytes`, and to spare: a copy that takes the last of it
+    /// would make the writes of the open store fail.
     ///
     /// # Errors
     /// `Full`.
@@ -58,8 +59,8 @@ impl Premises {
         }
     }
 
-    /// Says, durably, what is being made or is to be removed: should the process die, the next open
-    /// clears it away.
+    /// Records durably what is being made or is to be removed: if the process dies, the next open
+    /// removes it.
     ///
     /// # Errors
     /// `InvalidInput` if an earlier move could not be cleared away: what its mark names must not be
@@ -80,20 +81,21 @@ impl Premises {
 }
 
 fn is_bloated(fresh: Option<Fresh>, size: u64, live: u64) -> bool {
-    // What came of the last move is as small as it gets: so much for so much that is live.
+    // The engine after the last move is as small as an engine gets. Scale its size to what is live
+    // now.
     let least = fresh.map_or(0, |fresh| {
         let scaled =
             u128::from(fresh.engine_bytes) * u128::from(live) / u128::from(fresh.live_bytes.max(1));
         let scaled = u64::try_from(scaled).unwrap_or(u64::MAX);
-        // From a little that was live then, nothing follows for a lot: an empty engine takes its
-        // space, too.
+        // If little was live then, its size says nothing about a full engine, as an empty engine
+        // takes space too. So it is not scaled up.
         if fresh.live_bytes < COMPACT_ABOVE { scaled.min(fresh.engine_bytes) } else { scaled }
     });
     size > COMPACT_ABOVE.saturating_add(live.saturating_mul(2))
         && size > least.saturating_mul(5) / 4
 }
 
-/// What a move made, or was to remove, that did not come to its end.
+/// What an unfinished move has made, or was to remove.
 #[derive(Default)]
 pub(crate) struct Unfinished {
     is_marked: bool,
@@ -102,7 +104,7 @@ pub(crate) struct Unfinished {
 }
 
 impl Unfinished {
-    /// Reads the mark of the store whose keyring names this ledger.
+    /// Reads the mark that [`Premises::mark`] left, in the store whose keyring names this ledger.
     ///
     /// # Errors
     /// `Damaged` if it says something that no move writes: ignoring it could make a part of an
@@ -114,7 +116,8 @@ impl Unfinished {
         let mut unfinished = Self { is_marked: true, ..Self::default() };
         for name in String::from_utf8_lossy(&mark).lines() {
             if let Some((id, _)) = parse_engine(name) {
-                // One of another ledger is never opened, and is tidied away like all of them.
+                // An engine of another ledger is never opened, and is removed with all others of
+                // that kind.
                 unfinished.engines.extend((id == *ledger_id).then(|| name.into()));
             } else if Ledger::is_file_name(name) {
                 unfinished.ledgers.push(name.into());
@@ -129,14 +132,15 @@ impl Unfinished {
         Ok(unfinished)
     }
 
-    /// Removes the engines that do not count: before one is made, which may have the same name.
-    /// Once: behind that, the name is the store's own.
+    /// Removes the engines of the unfinished move. Called before an engine is made, as that may
+    /// have the same name. A second call removes nothing: by then the name may be that of the
+    /// store's own engine.
     pub(crate) fn remove_engines(&mut self, place: &dyn Place) -> Result<()> {
         std::mem::take(&mut self.engines).iter().try_for_each(|name| place.engines().remove(name))
     }
 
-    /// Clears away what is left of it. The store's own ledger was found sound: none of these is it.
-    /// Nobody may be at work with one of them.
+    /// Removes what is left of the unfinished move. The store's own ledger was found sound, and is
+    /// none of these. A ledger is locked before it is removed, as another process may have it open.
     pub(crate) fn clear(
         mut self,
         place: &dyn Place,
@@ -155,7 +159,7 @@ impl Unfinished {
                 .map_err(Error::io("remove a ledger that does not count"))?;
         }
         disk.discard(KEYRING).map_err(Error::io("remove a keyring that does not count"))?;
-        // Last: what it names is gone for good.
+        // Last: what the mark names is durably gone by now.
         disk.remove(MOVING).map_err(Error::io("remove the mark of a move"))
     }
 }

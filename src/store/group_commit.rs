@@ -1,12 +1,14 @@
 //! Committing as a group: batches of several accounts go to the engine as one, as the ledger groups
 //! sign-outs.
 //!
-//! A batch costs sled two writes of its own whatever is in it, and the batches of a process go one
-//! at a time. So whoever comes while one is being written queues up, and who is in front of the
-//! queue then writes for those behind, too (as LevelDB's queue of writers does, `DBImpl::Write`).
-//! Whoever waits here holds its account's lock: what its batch is guarded by stays as it was read.
+//! A batch costs sled two writes of its own, whatever its size, and the batches of a process go one
+//! at a time. So a caller that comes while a batch is being written joins a queue, and the first in
+//! the queue then writes for those behind it too (as LevelDB's queue of writers does,
+//! `DBImpl::Write`). A caller that waits here holds its account's lock: the row that guards its
+//! batch stays as it was read.
 //!
-//! Only who writes moves the checkpoint. It is one at a time, so the checkpoint never goes back.
+//! Only the thread that writes moves the checkpoint. One thread writes at a time, so the checkpoint
+//! never goes back.
 
 use std::collections::VecDeque;
 
@@ -16,8 +18,9 @@ use crate::model::position::Position;
 use crate::model::tag::AccountTag;
 use crate::platform::sync::{Arc, Condvar, Mutex, PoisonError, lock};
 
-/// A group has no more changes than this, but for those of its first: readers wait while it is
-/// applied, some microseconds for each. (Twice as many are hardly faster: `benches/sign_ins.rs`.)
+/// A group has no more changes than this, unless its first batch alone has more: readers wait while
+/// a group is applied, some microseconds for each change. (Twice as many are hardly faster:
+/// `benches/sign_ins.rs`.)
 const MOST: usize = if cfg!(oubliette_shuttle) { 16 } else { 64 };
 
 /// What one caller wants committed.
@@ -30,20 +33,20 @@ pub(crate) struct Wanted {
 
 /// What a write of a group did.
 pub(crate) struct Written {
-    /// What became of each.
+    /// The outcome of each batch, in the order of the group.
     pub(crate) held: Vec<Commit>,
     /// Where the checkpoint is now.
     pub(crate) checkpoint: Position,
 }
 
-/// Who commits, one after the other.
+/// The queue of callers that commit.
 pub(crate) struct Commits {
     queue: Mutex<Queue>,
 }
 
 struct Queue {
     waiting: VecDeque<Arc<Member>>,
-    /// Somebody writes, or has been told to.
+    /// Whether a thread writes, or was told to.
     is_led: bool,
     /// The position in the checkpoint row, as of the last group that was written.
     checkpoint: Position,
@@ -58,7 +61,7 @@ struct Member {
 enum Turn {
     Waits(Wanted),
     Leads(Wanted),
-    /// In the hands of who writes.
+    /// The writing thread has taken the batch.
     Taken,
     Done(Result<Commit>),
 }
@@ -68,16 +71,17 @@ impl Commits {
         Self { queue: Mutex::new(Queue { waiting: VecDeque::new(), is_led: false, checkpoint }) }
     }
 
-    /// For who is alone in the store: another engine has taken the place of this one.
+    /// Sets the position of the checkpoint after the engine was replaced. Requires exclusive
+    /// access.
     pub(crate) fn set_checkpoint(&self, checkpoint: Position) {
         lock(&self.queue).checkpoint = checkpoint;
     }
 
-    /// Returns when the batch is committed, or its guard did not hold. Should it be this caller's
-    /// turn, `write` commits a group, given where the checkpoint is.
+    /// Returns when the batch is committed, or its guard did not hold. If it is this caller's turn
+    /// to write, `write` commits the group, and is given the position of the checkpoint.
     ///
     /// # Errors
-    /// That of the write, for everybody in the group.
+    /// The error of the write, for every caller in the group.
     pub(crate) fn commit(
         &self,
         wanted: Wanted,
@@ -92,7 +96,7 @@ impl Commits {
         if let Some(done) = me.wait() {
             return done;
         }
-        // We are in front.
+        // This caller is first in the queue: it takes those behind it into its group, and writes.
         let mut queue = lock(&self.queue);
         let checkpoint = queue.checkpoint;
         let (mut group, mut changes) = (Vec::new(), 0);
@@ -119,7 +123,7 @@ impl Member {
         Self { changes, turn: Mutex::new(turn), changed: Condvar::new() }
     }
 
-    /// Waits for what became of it; `None` if it is in front, and has to write.
+    /// Waits for the outcome; `None` if this member is first in the queue and has to write.
     fn wait(&self) -> Option<Result<Commit>> {
         let mut turn = lock(&self.turn);
         loop {
@@ -157,16 +161,16 @@ impl Member {
     }
 }
 
-/// Who writes for a group. Should the write panic, nobody waits for ever, and nobody is told that
-/// it went well.
+/// The thread that writes for a group. If the write panics, dropping this gives the members an
+/// error: none waits for ever, and none gets an `Ok`.
 struct Leading<'a> {
     commits: &'a Commits,
     group: Vec<Arc<Member>>,
 }
 
 impl Leading<'_> {
-    /// Tells everybody what became of it, and has the next one lead. Who writes is the first of its
-    /// group, and gets the error itself.
+    /// Gives every member its outcome, and makes the next one in the queue write. The thread that
+    /// writes is the first of its group, and gets the error itself.
     fn end(mut self, written: Result<Written>) -> Result<()> {
         let group = std::mem::take(&mut self.group);
         let held = match written {
@@ -176,8 +180,8 @@ impl Leading<'_> {
                 written.held
             }
             Err(error) => {
-                // Before the next one writes: it would be on what this one has left in doubt. (It
-                // finds the engine failed.)
+                // Before the next one writes, which would build on a write whose outcome is
+                // unknown. (It finds the engine failed.)
                 group.iter().skip(1).for_each(|member| member.done(Err(again(&error))));
                 drop(self);
                 return Err(error);
@@ -201,7 +205,7 @@ impl Drop for Leading<'_> {
     }
 }
 
-/// The same error for another one.
+/// The same error for another member.
 fn again(error: &Error) -> Error {
     match error {
         Error::Full(part) => Error::Full(*part),
@@ -219,8 +223,8 @@ mod tests {
     use crate::rows::row_key::CHECKPOINT;
     use crate::{AccountId, Machine, SignIn, SignOut, TenantId, TokenStore};
 
-    /// Commits of one change each, by so many threads, while somebody else writes; then that one
-    /// goes on.
+    /// Runs `other` on `others` threads while another thread writes, so that they queue up behind
+    /// it; then lets that thread go on.
     fn behind_one<T: Send>(
         commits: &Commits,
         others: usize,
@@ -276,7 +280,7 @@ mod tests {
             })
         });
         assert!(done.into_iter().all(|done| done.unwrap() == Commit::Done));
-        // In order, and never more changes than readers can bear.
+        // In order, and in no group more changes than `MOST`.
         assert_eq!(groups.into_inner().unwrap(), [vec![0, 1], vec![2, 3], vec![4]]);
         let queue = commits.queue.into_inner().unwrap();
         assert_eq!(
@@ -285,7 +289,7 @@ mod tests {
         );
     }
 
-    // Without it: the others of a group that failed are told that it went well, or wait for ever.
+    // Without it: the others of a group that failed get an `Ok`, or wait for ever.
     #[test]
     fn a_group_that_fails_fails_for_everybody() {
         let commits = Commits::new(Position::new(7));
@@ -298,7 +302,7 @@ mod tests {
         assert_eq!(lock(&commits.queue).checkpoint, Position::new(7));
     }
 
-    // Without it: a panic of who writes leaves the others waiting for ever.
+    // Without it: a panic of the thread that writes leaves the others waiting for ever.
     #[test]
     fn nobody_waits_for_who_panicked() {
         let commits = Commits::new(Position::ZERO);
@@ -321,8 +325,8 @@ mod tests {
         store.sign_in(SignIn::new(account, TenantId::new("contoso").unwrap())).unwrap();
     }
 
-    // Without it: who writes looks at the ledger's end before it knows for whom it writes, so that
-    // one of them has an as-of beyond the checkpoint.
+    // Without it: the thread that writes reads the ledger's end before it knows its group, so that
+    // a member has an as-of beyond the checkpoint.
     #[test]
     fn the_checkpoint_reaches_every_as_of_of_its_group() {
         let store = Machine::new().builder().open().unwrap();
@@ -348,8 +352,8 @@ mod tests {
         assert!(store.core().ledger.synced() > before);
     }
 
-    // Without it: one whose guard does not hold is committed all the same, or takes the others of
-    // its group with it.
+    // Without it: a batch whose guard does not hold is committed all the same, or takes the others
+    // of its group with it.
     #[test]
     fn a_guard_that_does_not_hold_keeps_out_its_own_batch_alone() {
         let store = Machine::new().builder().open().unwrap();

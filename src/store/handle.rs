@@ -18,7 +18,7 @@ use std::time::SystemTime;
 /// A handle of one sign-in: the only way to store its tokens. Clones are the same sign-in.
 ///
 /// When the sign-in ends, reads find nothing and [`put`](Self::put) fails with
-/// [`Error::SignedOut`], whoever holds the handle and whatever was in flight.
+/// [`Error::SignedOut`], on every clone, and also for a call that was in flight.
 #[derive(Clone)]
 pub struct LiveSignIn(pub(super) Arc<Inner>);
 
@@ -29,8 +29,8 @@ pub(super) struct Inner {
     pub(super) life: Life,
     pub(super) account: AccountId,
     pub(super) body: SignInBody,
-    /// If it is continued from elsewhere: from when. Its tokens of other tenants are looked at like
-    /// itself.
+    /// If the sign-in is continued from elsewhere: since when. Its tokens of other tenants are
+    /// checked against this time too, as the sign-in is.
     pub(super) continued_since: Option<Millis>,
 }
 
@@ -43,9 +43,9 @@ impl LiveSignIn {
         observe::verb("is_live", || Ok(self.live_header(&self.core().enter()?)?.is_some()))
     }
 
-    /// The random id of this sign-in: for the app's own session record, so that
+    /// The random id of this sign-in, for the app's own session record: with it,
     /// [`TokenStore::resume`](crate::TokenStore::resume) finds this sign-in again and no other of
-    /// the account. It is no secret, but tells who it is to nobody.
+    /// the account. It is not a secret, and does not tell which user it belongs to.
     #[must_use]
     pub fn id(&self) -> [u8; 16] {
         *self.0.id.as_bytes()
@@ -113,7 +113,7 @@ impl LiveSignIn {
         self.live_header_at(open, open.core.clock.now())
     }
 
-    /// The same for who has just looked at the clock.
+    /// As [`LiveSignIn::live_header`], for a caller that has just read the clock.
     pub(crate) fn live_header_at(
         &self,
         open: &Open<'_>,
@@ -134,12 +134,12 @@ impl LiveSignIn {
         Ok(self.live_header(open)?.is_some() && !self.refuses(tenant))
     }
 
-    /// The tag of a tenant; without one, of the sign-in's own.
+    /// The tag of `tenant`, or of the sign-in's own tenant if it is `None`.
     pub(crate) fn tenant_tag(&self, tenant: Option<&TenantId>) -> TenantTag {
         tenant.map_or(self.0.life.tenant, |tenant| self.core().tagger.tenant(tenant))
     }
 
-    /// Whether tokens of this tenant are not taken, though the sign-in may live.
+    /// Whether tokens of this tenant are refused, though the sign-in itself may live.
     pub(super) fn refuses(&self, tenant: TenantTag) -> bool {
         let fences = self.core().ledger.fences();
         let is_over = |since| fences.is_tenant_covered_since(tenant, since);

@@ -1,15 +1,15 @@
 //! The two tags that an account of version 1 could have.
 //!
-//! Version 1 of the format told an account by authority and id from one by issuer and subject, also
-//! where both are the same two texts: they had two tags, and a sign-out of one spared the other.
-//! Today there is one account, under the tag of the first kind; new rows and records know no other.
-//! What version 1 has left goes on counting, for as long as the ledger knows an opening of version
-//! 1:
+//! Version 1 of the format distinguished an account by authority and id from one by issuer and
+//! subject, even if both are the same two texts: they had two tags, and a sign-out of one did not
+//! end the other. Today there is one account, under the tag of the first kind; new rows and records
+//! know no other. What version 1 has left stays valid, for as long as the ledger knows an opening
+//! of version 1:
 //!
 //! - rows lie under either tag. A sign-in that was made in such an opening is covered by fences of
-//!   *both* tags, so that a sign-out, old or new, by whichever name, ends it;
+//!   *both* tags, so that a sign-out, old or new, under either name, ends it;
 //! - listings and lookups of the account look under both;
-//! - a sign-in, which goes under today's tag, ends what lives under the other.
+//! - a new sign-in is stored under today's tag, and ends what lives under the other.
 //!
 //! A sign-in of an opening of today needs no second tag: no fence of the other kind is newer than
 //! it.

@@ -1,5 +1,5 @@
-//! Index rows: they find accounts by tenant, session, subject and alias. They list and find, they
-//! never decide: which of them are due follows from the sealed sign-ins and tokens alone.
+//! Index rows: they find accounts by tenant, session, subject and alias. They list and find, and
+//! never decide: which index rows are needed follows from the sealed sign-ins and tokens alone.
 
 use crate::model::error::{Error, Result};
 use crate::model::random_id::SignInId;
@@ -41,7 +41,8 @@ pub(crate) fn stale(
     Ok(stale)
 }
 
-/// Whether a listed sign-in of the account is found by this entry. What does not open finds nobody.
+/// Whether a listed sign-in of the account is found by this entry. Rows that do not open need no
+/// index row.
 pub(crate) fn is_due(open: &Open<'_>, account: &AccountTag, entry: IndexEntry) -> Result<bool> {
     let header = match open.header(account) {
         Ok(Some((_, header))) => header,

@@ -19,8 +19,8 @@ impl Core {
         life.time.saturating_add(millis(self.options.max_sign_in_age)) <= now
     }
 
-    /// What the rule looks at of a stored sign-in of an account. `other` is the account's [other
-    /// tag](Self::other_tag).
+    /// The part of an account's stored sign-in that the rule looks at. `other` is the account's
+    /// [other tag](Self::other_tag).
     pub(crate) fn life(
         &self,
         account: AccountTag,

@@ -1,4 +1,4 @@
-//! Who keeps the store open, and closing it.
+//! What keeps the store open, and closing it.
 
 use crate::model::error::{Error, Result};
 use crate::model::report::Opened;
@@ -22,16 +22,17 @@ pub(crate) struct Owner {
     is_async: AtomicBool,
 }
 
-/// All there is of an open store. Who holds it, other than the owner, does not keep it open.
+/// All parts of an open store. Only its [`Owner`] keeps the store open; other references to this do
+/// not.
 pub(crate) struct Works {
     pub(crate) core: Arc<Core>,
     /// The reclaimer and the locks of the folders, until closed.
     pub(crate) running: Mutex<Option<(JoinHandle<()>, Held)>>,
-    /// Whoever moves rows or writes the keyring holds them: one at a time. Taken before the gate is
-    /// passed.
+    /// Held by the thread that moves rows or writes the keyring: one at a time. Taken before the
+    /// gate.
     pub(crate) premises: Mutex<Premises>,
-    /// Whoever sweeps holds it: two at once would go over the same accounts, and add up what is
-    /// live to nothing true. Taken before the premises.
+    /// Held by the thread that sweeps: two at once would go over the same accounts, and their sums
+    /// of live bytes would be wrong. Taken before the premises.
     pub(crate) sweeping: Mutex<Sweep>,
     pub(crate) opened_by_previous_key: AtomicBool,
     pub(crate) opened: Opened,
@@ -50,7 +51,7 @@ impl Owner {
         &self.works
     }
 
-    /// From now on a last handle that is dropped on a runtime's thread has the store closed on
+    /// From now on, if the last handle is dropped on a runtime's thread, the store is closed on
     /// another.
     #[cfg(feature = "tokio")]
     pub(crate) fn close_off_runtime(&self) {
@@ -70,7 +71,7 @@ impl Drop for Owner {
     fn drop(&mut self) {
         let closing = Closing(self.works.clone());
         #[cfg(feature = "tokio")]
-        // (A forked child has none of the runtime's threads.)
+        // A forked child does not have the runtime's threads.
         if self.is_async.load(Ordering::Relaxed) && !self.works.core.is_forked() {
             drop_off_runtime(closing);
             return;
@@ -99,16 +100,17 @@ impl Works {
 
     pub(crate) fn close(&self, finish: bool) -> Result<()> {
         if self.core.is_forked() {
-            // The thread, the locks and the files belong to the parent. Whoever held a lock at the
-            // fork is not here to let go of it.
+            // The thread, the locks and the files belong to the parent. A lock that another thread
+            // held at the fork stays locked for ever in this process, as that thread does not exist
+            // here.
             std::mem::forget(self.core.clone());
             if let Ok(mut running) = self.running.try_lock() {
                 std::mem::forget(running.take());
             }
             return Err(Error::Forked);
         }
-        // A move ends at the next account, and clears away what it made: nobody else may have the
-        // folder before.
+        // A move ends at the next account, and removes what it made. No other process may have the
+        // folder before that.
         self.core.hurry();
         let _premises = self.premises();
         let Some((thread, held)) = lock(&self.running).take() else { return Err(Error::Closed) };
@@ -117,7 +119,8 @@ impl Works {
         let _ = thread.join();
         let result =
             if finish { self.core.enter().and_then(|open| checkpoint(&open)) } else { Ok(()) };
-        // Should the ledger be being compacted, this waits for that, and not whoever still comes.
+        // If the ledger is being compacted, wait for that here, before taking exclusive access:
+        // otherwise later verbs would wait for it.
         let _tended = self.core.ledger.tend();
         shut(&self.core, held);
         result
@@ -125,7 +128,8 @@ impl Works {
 }
 
 /// Drops the engine, and then the locks. If a write of the engine's hangs, it may still reach the
-/// disk: the folders stay locked until the process ends, so that nobody opens them beside it.
+/// disk: the folders stay locked until the process ends, so that no other process opens them
+/// meanwhile.
 pub(crate) fn shut(core: &Core, held: Held) {
     let given_up = core.engine_given_up();
     core.shut();
@@ -145,8 +149,8 @@ impl std::fmt::Debug for Owner {
 /// closing waits for the disk.
 pub(crate) fn drop_off_runtime(closing: Closing) {
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-        // If the runtime takes no more work, it drops the closure here, or when it ends; and that
-        // closes the store.
+        // If the runtime takes no more work, it drops the closure here or when it ends. That closes
+        // the store too.
         let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
             drop(runtime.spawn_blocking(move || drop(closing)))
         }));

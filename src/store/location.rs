@@ -12,12 +12,12 @@ use crate::platform::disk::{Disk, Folder, private_file};
 
 /// The name of the file of wrapped keys.
 pub(crate) const KEYRING: &str = "keyring";
-/// The file that names the ledger of a birth that is not over.
+/// The file that names the ledger of a store whose creation is not finished.
 pub(crate) const BIRTH: &str = "birth";
-/// The file that names what a move of the live rows has made, or is to remove, and has not finished
-/// with.
+/// The file that names what an unfinished move of the live rows has made, or is to remove.
 pub(crate) const MOVING: &str = "moving";
-/// The file that says that the engine was missing, until an open that came through has told.
+/// The file that says that the engine was missing. It stays until an open that succeeded has
+/// reported it.
 pub(crate) const MISSING: &str = "missing";
 const LOCK: &str = "lock";
 const ENGINE: &str = "engine-";
@@ -27,10 +27,11 @@ pub(crate) type Held = Vec<Box<dyn std::any::Any + Send>>;
 
 /// Where a store lives.
 pub(crate) trait Place: Send + Sync {
-    /// Takes the place for this process.
+    /// Locks the place for this process.
     fn lock(&self) -> Result<Held>;
 
-    /// Takes a ledger too: another store's folder may be a copy of this one's, and name the same.
+    /// Locks a ledger too: another store's folder may be a copy of this one's, and name the same
+    /// ledger.
     fn lock_ledger(&self, ledger: &str, held: &mut Held) -> Result<()>;
 
     /// The folder with the keyring.
@@ -39,14 +40,14 @@ pub(crate) trait Place: Send + Sync {
     /// The folder with the ledger.
     fn ledger_disk(&self) -> Result<Box<dyn Disk>>;
 
-    /// Makes durable what was renamed in the folders: a process may have died before it did, and
-    /// what is read from here on must be what a crash leaves.
+    /// Makes renames in the folders durable: an earlier process may have died before it synced
+    /// them, and what is read from here on must be what a crash would leave.
     fn sync(&self) -> Result<()>;
 
     /// The store's engines.
     fn engines(&self) -> &dyn Engines;
 
-    /// How much space is free for the engine, if that can be told.
+    /// How many bytes are free for the engine; `None` if that is not known.
     fn available(&self) -> Option<u64>;
 }
 
@@ -57,7 +58,8 @@ pub(crate) fn engine_name(ledger_id: &LedgerId, serial: u32) -> String {
     format!("{ENGINE}{}-{serial}", base16ct::lower::encode_string(ledger_id.as_bytes()))
 }
 
-/// The ledger's id and the serial in an engine's name. What only was becoming one (`.new`) is none.
+/// The ledger's id and the serial in an engine's name. `None` for a name that ends in `.new`: such
+/// an engine is unfinished.
 pub(crate) fn parse_engine(name: &str) -> Option<(LedgerId, u32)> {
     let (id, serial) = name.strip_prefix(ENGINE)?.split_once('-')?;
     let mut bytes = [0; 16];
@@ -66,7 +68,7 @@ pub(crate) fn parse_engine(name: &str) -> Option<(LedgerId, u32)> {
     is_id.then_some((LedgerId::from_bytes(bytes), number))
 }
 
-/// Whether a name is, or was becoming, an engine's.
+/// Whether a name is that of an engine, finished or not.
 pub(crate) fn is_engine(name: &str) -> bool {
     parse_engine(name.strip_suffix(".new").unwrap_or(name)).is_some()
 }
@@ -134,12 +136,12 @@ impl Place for Folders {
     }
 }
 
-/// A locked file. It is unlocked in so many words: a child of this process that has not yet become
-/// another program holds a copy of the file, and with it the lock.
+/// A locked file. Dropping it unlocks the file explicitly, as closing it may not be enough: a child
+/// of this process that has not called `exec` yet holds a copy of the file, and with it the lock.
 struct Locked(File);
 
 impl Locked {
-    /// Takes the lock, and writes who has it.
+    /// Takes the lock, and writes the id of this process into the file.
     fn take(path: PathBuf) -> Result<Self> {
         let mut file = private_file()
             .create(true)
@@ -150,7 +152,7 @@ impl Locked {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => {
                 let mut pid = String::new();
-                // Who holds it is only a hint for the operator.
+                // The id is only a hint for the operator.
                 let _ = file.take(32).read_to_string(&mut pid);
                 return Err(Error::AlreadyOpen { pid: pid.trim().parse().ok() });
             }
@@ -159,7 +161,7 @@ impl Locked {
             }
         }
         let pid = format!("{}\n", std::process::id());
-        // Without it nothing is amiss but the hint: a full disk must not keep the store from
+        // If this fails, only the hint is missing: a full disk must not keep the store from
         // opening.
         let _ = file
             .set_len(0)

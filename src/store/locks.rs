@@ -1,21 +1,22 @@
 //! The locks of accounts and of the provider's sessions, in stripes.
 //!
-//! Lock order: the gate ([`Core::enter`]), a session's stripe, accounts' stripes in rising order, the
-//! queue of commits, the ledger's own locks. The tag of a web session has the stripe that an account
-//! of this tag would have: the verb that makes one holds it, and that of the account too if the
-//! session is bound.
+//! Lock order: the gate ([`Core::enter`]), a session's stripe, accounts' stripes in rising order,
+//! the queue of commits, the ledger's own locks. The tag of a web session uses the stripe that an
+//! account with this tag would use: the verb that creates a web session holds it, and the stripe of
+//! the account too if the session is bound.
 
 use crate::model::tag::{AccountTag, SessionTag, TAG_LEN};
 use crate::platform::sync::{Mutex, MutexGuard, TryLockError, lock};
 use crate::store::core::Core;
 
 impl Core {
-    /// The account's lock: whoever changes its rows holds it.
+    /// The account's lock. Every verb that changes the account's rows holds it.
     pub(crate) fn lock_account(&self, account: &AccountTag) -> MutexGuard<'_, ()> {
         lock(self.stripe(account))
     }
 
-    /// The account's lock, if nobody has it: for who has others to do first.
+    /// The account's lock, if it is free: for callers that may do other accounts first, or may not
+    /// wait.
     pub(crate) fn try_lock_account(&self, account: &AccountTag) -> Option<MutexGuard<'_, ()>> {
         match self.stripe(account).try_lock() {
             Ok(lock) => Some(lock),
@@ -28,7 +29,8 @@ impl Core {
         stripe_of(&self.accounts, account.as_bytes())
     }
 
-    /// The locks of several accounts, in the order that cannot dead-lock.
+    /// The locks of several accounts, taken in rising order of their stripes, so that two callers
+    /// cannot dead-lock.
     pub(crate) fn lock_accounts(&self, accounts: &[AccountTag]) -> Vec<MutexGuard<'_, ()>> {
         let mut stripes: Vec<usize> =
             accounts.iter().map(|account| stripe(account.as_bytes())).collect();
@@ -37,13 +39,13 @@ impl Core {
         stripes.into_iter().filter_map(|i| self.accounts.get(i)).map(lock).collect()
     }
 
-    /// Keeps a sign-in of this session and a sign-out of it from passing each other between looking
-    /// and writing.
+    /// The session's lock. A sign-in of the session and a sign-out of it both hold it from reading
+    /// to writing, so that neither misses the other.
     pub(crate) fn lock_session(&self, session: &SessionTag) -> MutexGuard<'_, ()> {
         lock(stripe_of(&self.sessions, session.as_bytes()))
     }
 
-    /// As [`lock_session`](Self::lock_session), of several.
+    /// As [`lock_session`](Self::lock_session), for several sessions.
     pub(crate) fn lock_sessions<'a>(
         &self,
         sessions: impl Iterator<Item = &'a SessionTag>,

@@ -7,11 +7,11 @@ use crate::store::web;
 #[derive(Default)]
 pub(crate) struct Sweep {
     pub(crate) cursor: Cursor,
-    /// What it has left so far.
+    /// The bytes of the live rows that it has seen so far.
     pub(crate) live_bytes: u64,
 }
 
-/// Where the sweep goes on: behind a key of the accounts, of an index, or of web sessions.
+/// Where the sweep goes on: after this key of the accounts, of an index, or of web sessions.
 #[derive(Clone)]
 pub(crate) enum Cursor {
     Accounts(Vec<u8>),

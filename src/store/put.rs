@@ -14,19 +14,19 @@ use crate::store::handle::LiveSignIn;
 use std::collections::BTreeMap;
 
 impl LiveSignIn {
-    /// Stores tokens, all of them or none, in the place of those that are the same by client,
-    /// scopes and so on.
+    /// Stores tokens, all of them or none. Each replaces a stored token of the same kind, tenant,
+    /// client, scopes and so on.
     ///
     /// `Ok` means that they are readable, and survive what the store's durability says: by default
     /// a power loss if there is a refresh token among them, else the death of the process. A token
     /// whose own tenant was signed out is left out and [reported](PutOutcome::refused).
     ///
     /// # Errors
-    /// [`Error::SignedOut`] if the sign-in has ended: nothing can be read of what was to be stored.
-    /// (If the sign-out itself was not acknowledged, and a crash loses it, both are undone alike:
-    /// the sign-in lives on, perhaps with these tokens.) [`Error::InvalidInput`] for a token that
-    /// cannot be stored. [`Error::Full`], [`Error::Io`] and [`Error::Poisoned`] if the engine
-    /// failed: the outcome is unknown, and the store must be reopened.
+    /// [`Error::SignedOut`] if the sign-in has ended: none of these tokens can be read. (If the
+    /// sign-out itself was not acknowledged, and a crash loses it, the sign-in lives on, perhaps
+    /// with these tokens.) [`Error::InvalidInput`] for a token that cannot be stored.
+    /// [`Error::Full`], [`Error::Io`] and [`Error::Poisoned`] if the engine failed: the outcome is
+    /// unknown, and the store must be reopened.
     ///
     /// # Examples
     /// ```
@@ -47,10 +47,11 @@ impl LiveSignIn {
         observe::put(|| Ok(self.store(&tokens.0, None, &[])?.0))
     }
 
-    /// As [`put`](Self::put), of what came for a refresh token. That one is removed in the same
-    /// stroke, if another came for it. Should the store have another one in its place by now, that
-    /// is kept: second are the numbers of those that were left out for it. The tokens in the places
-    /// `forget` (tenant and slot) are removed too, unless one of the new comes there.
+    /// As [`put`](Self::put), for the tokens that were got for a refresh token. If there is a new
+    /// refresh token among them, the redeemed one is removed in the same batch. If the store has
+    /// another refresh token in that place by now, it is kept: the second result lists the numbers
+    /// of the tokens that were left out for it. The tokens in the places `forget` (tenant and slot)
+    /// are removed too, unless a new one is put there.
     pub(crate) fn put_refreshed(
         &self,
         tokens: &[Token],
@@ -80,6 +81,8 @@ impl LiveSignIn {
 
         let redeemed =
             redeemed.filter(|_| tokens.iter().any(|token| matches!(token, Token::Refresh(_))));
+        // A redeemed token is replaced only if the provider sent another: else it may be used
+        // again.
         let (spent, newer) = self.rotation(&open, &header, redeemed)?;
         let Sealed { writes, stored, left_out, durability } =
             self.seal(&open, &header, tokens, newer)?;
@@ -91,11 +94,13 @@ impl LiveSignIn {
             guard: Some((row_key::header(&me.life.account), Some(value))),
             changes: Vec::new(),
         };
+        // One batch from here: the old tokens are removed and the new ones stored, or nothing
+        // changes.
         for place in forget.iter().chain(&spent).filter(|place| !writes.contains_key(*place)) {
             self.remove(&open, place, 0, &mut batch)?;
         }
         for (place, rows) in writes {
-            // The longer token in whose place this one comes leaves no parts behind.
+            // If the token that is replaced was longer, its surplus parts are deleted.
             let parts = u8::try_from(rows.len()).unwrap_or(u8::MAX);
             self.remove(&open, &place, parts, &mut batch)?;
             rows.into_iter().for_each(|(key, value)| batch.put(key, value));
@@ -107,15 +112,15 @@ impl LiveSignIn {
         open.commit(&me.life.account, batch)?;
         drop(lock);
         open.sync(durability)?;
-        // A fence that came meanwhile made the tokens unreadable: say so.
+        // A fence that came meanwhile has made the tokens unreadable: report that.
         if !core.is_live(&me.life, core.clock.now()) {
             return Err(Error::SignedOut);
         }
         Ok((stored, left_out))
     }
 
-    /// What becomes of the refresh token that was redeemed: the place that it has, if it is still
-    /// the one that is stored there and goes; or else the place whose newer token stays.
+    /// What happens to the refresh token that was redeemed. First: its place, if it is to be
+    /// removed from there. Second: its place, if another token is stored there by now, which stays.
     fn rotation(
         &self,
         open: &Open<'_>,
@@ -131,7 +136,7 @@ impl LiveSignIn {
         })
     }
 
-    /// Seals the tokens, but for those that are refused or have a `newer` one in their place.
+    /// Seals the tokens, except for those that are refused or have a `newer` one in their place.
     fn seal(
         &self,
         open: &Open<'_>,
@@ -154,6 +159,7 @@ impl LiveSignIn {
                 continue;
             }
             let slot = token.slot(&core.tagger, &me.life.account);
+            // Another refresh has stored a token there since this one was redeemed.
             if newer == Some((tenant, slot)) {
                 sealed.left_out.push(number);
                 continue;
@@ -176,8 +182,8 @@ impl LiveSignIn {
         Ok(())
     }
 
-    /// Removes this refresh token, if it is still the one that is stored. `Ok(false)` if another
-    /// one is, or none.
+    /// Removes this refresh token, if it is still stored. `Ok(false)` if another one is stored in
+    /// its place, or none.
     pub(crate) fn remove_refresh_token(&self, token: &RefreshToken) -> Result<bool> {
         let (core, me) = (self.core(), &*self.0);
         let open = core.enter()?;
@@ -199,12 +205,12 @@ impl LiveSignIn {
         (0..parts).for_each(|part| batch.delete(key(part)));
         open.commit(&me.life.account, batch)?;
         drop(lock);
-        // Should a power cut bring it back, the provider refuses it once more.
+        // If a power cut brings it back, the provider refuses it once more.
         open.sync(Durability::ProcessCrash)?;
         Ok(true)
     }
 
-    /// The refresh token that is stored in a slot, and in how many parts, for who holds the
+    /// The refresh token that is stored in a slot, and its number of parts. The caller holds the
     /// account's lock.
     fn refresh_token_at(
         &self,
@@ -227,7 +233,7 @@ type Place = (TenantTag, Slot);
 
 /// Tokens that are sealed and not yet stored.
 struct Sealed {
-    /// By place: of two tokens for one place the later counts.
+    /// By place: of two tokens for one place, the later one is stored.
     writes: BTreeMap<Place, Vec<Row>>,
     stored: PutOutcome,
     /// The numbers of those that were left out for a newer one.

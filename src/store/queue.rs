@@ -1,5 +1,5 @@
-//! The backlog of sign-outs whose rows are still to be reclaimed. The reclaimer pauses in between
-//! while no caller waits for it, so that readers do not notice it.
+//! The backlog of sign-outs whose rows are still to be reclaimed. While no caller waits for the
+//! reclaimer, it pauses now and then, so that it does not slow readers down.
 
 use crate::model::error::{Component, Error, Result};
 use crate::model::report::ReclaimReport;
@@ -11,7 +11,7 @@ use std::time::Duration;
 #[cfg(not(oubliette_shuttle))]
 use std::time::Instant;
 
-/// The most sign-outs that are reclaimed one by one. If there are more, one pass over all accounts
+/// The most sign-outs that are queued one by one. If there are more, one pass over all accounts
 /// replaces them.
 const MAX_WAITING: usize = 64 * 1024;
 
@@ -26,7 +26,8 @@ pub(crate) struct Backlog {
 struct Queue {
     waiting: VecDeque<TaggedScope>,
     working: bool,
-    /// How many callers wait for the work to be done. The reclaimer does not pause then.
+    /// How many callers wait for the work to be done. While there are any, the reclaimer does not
+    /// pause.
     waiters: usize,
     closing: Option<Closing>,
     /// Why the reclaimer ended before its work was done.
@@ -49,7 +50,7 @@ impl Queue {
 
 impl Backlog {
     /// Adds the scopes that a sign-out ended. Never blocks: if there are too many, one pass over
-    /// everybody replaces them.
+    /// all accounts replaces them.
     pub(crate) fn push(&self, scopes: &[TaggedScope]) {
         let mut queue = lock(&self.queue);
         if queue.dead.is_some()
@@ -84,7 +85,7 @@ impl Backlog {
     /// Waits until the backlog is empty and the reclaimer idle.
     ///
     /// # Errors
-    /// `Poisoned` if the reclaimer had to give up.
+    /// `Poisoned` if the reclaimer ended before its work was done.
     pub(crate) fn wait(&self) -> Result<ReclaimReport> {
         let mut queue = lock(&self.queue);
         queue.waiters += 1;
@@ -151,7 +152,7 @@ impl Backlog {
         self.changed.notify_all();
     }
 
-    /// For the reclaimer: waits for this time, or until the work is urgent.
+    /// For the reclaimer: waits for `time`, or until the work is urgent.
     #[cfg(not(oubliette_shuttle))]
     pub(crate) fn pause(&self, time: Duration) {
         let start = Instant::now();

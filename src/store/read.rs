@@ -1,5 +1,5 @@
-//! Reading the tokens of a sign-in: point reads first; a wanted subset of scopes may scan inside
-//! the one sign-in.
+//! Reading the tokens of a sign-in: by key first. A query for a subset of a token's scopes may
+//! scan, but only inside the one sign-in.
 
 use crate::clock::Moment;
 use crate::clock::lasting::{Lasting, settle, skew_of};
@@ -24,15 +24,15 @@ const TRIES: usize = 4;
 
 hidden_debug!(RefreshQuery, IdQuery);
 
-/// Reads. All find nothing once the sign-in has ended, and never give an expired access or refresh
-/// token (the clock may be off by the store's [skew](crate::Builder::skew)).
+/// Reads. They find nothing once the sign-in has ended, and never return an expired access or
+/// refresh token (the clock may be off by the store's [skew](crate::Builder::skew)).
 ///
-/// All fail with [`Error::Tampered`] if a row is not as this store wrote it, with
+/// They fail with [`Error::Tampered`] if a row is not as this store wrote it, with
 /// [`Error::Poisoned`] after an engine or disk error, and with [`Error::Closed`] after the store
 /// was closed.
 impl LiveSignIn {
-    /// An unexpired access token: the one of exactly the wanted scopes, or else, of those that
-    /// allow them, the one that allows least.
+    /// An unexpired access token: the one with exactly the wanted scopes, or else, of those whose
+    /// scopes include them, the one with the fewest.
     ///
     /// # Errors
     /// As all reads.
@@ -50,7 +50,7 @@ impl LiveSignIn {
         })
     }
 
-    /// The ID token of a client. It is given past its expiry too, to serve as `id_token_hint`.
+    /// The ID token of a client. It is returned after its expiry too, to serve as `id_token_hint`.
     ///
     /// # Errors
     /// As all reads.
@@ -58,7 +58,7 @@ impl LiveSignIn {
         observe::read(Read::Id, || self.id_token_in(&self.core().enter()?, &wanted.into()))
     }
 
-    /// As [`LiveSignIn::access_token`], if nothing holds it up: for threads that may not block.
+    /// As [`LiveSignIn::access_token`], for threads that may not block: `None` if it would block.
     #[cfg(feature = "tokio")]
     pub(crate) fn try_access_token(
         &self,
@@ -90,6 +90,7 @@ impl LiveSignIn {
             if let Token::Access(token) = token { usable(token, life) } else { None }
         };
         let exact = self.read(open, &at, tenant, slot)?.and_then(of);
+        // No scan can find a better one than a fresh token with exactly the wanted scopes.
         if exact.as_ref().is_some_and(|(is_fresh, _)| *is_fresh) {
             return Ok(exact.map(|(_, token)| token));
         }
@@ -107,8 +108,8 @@ impl LiveSignIn {
         Ok(best.map(|(_, token)| token))
     }
 
-    /// The places of the access tokens that would be found instead of this one, which serves who
-    /// wants this: those that serve it too, and allow no more.
+    /// The places of the access tokens that a read of `wanted` could return instead of `token`:
+    /// those that satisfy the query too, and have no more scopes.
     pub(crate) fn found_instead_of(
         &self,
         wanted: &AccessQuery,
@@ -158,10 +159,10 @@ impl LiveSignIn {
         })
     }
 
-    /// One token by its place; `None` if it is not there, its age cannot be told, or the sign-in or
+    /// One token by its place; `None` if it is not there, its age is not known, or the sign-in or
     /// the token's tenant is signed out.
     ///
-    /// `at` is when the reading began: looking at the clocks costs a fair part of a read, so that
+    /// `at` is when the read began: reading the clocks is a good part of the cost of a read, so it
     /// is done once.
     fn read(
         &self,
@@ -180,7 +181,7 @@ impl LiveSignIn {
         })
     }
 
-    /// Gives every token of the sign-in in one tenant to `each`.
+    /// Calls `each` with every token of the sign-in in one tenant.
     fn scan(
         &self,
         open: &Open<'_>,
@@ -196,16 +197,16 @@ impl LiveSignIn {
             after = Some(last.clone());
             for (key, _) in slice {
                 if let Some(AccountRow::Token { slot, part: 0, .. }) = row_key::parse(&key) {
-                    // Read anew, so that its parts are of one write.
+                    // Read it again by its place, so that all of its parts are of one write.
                     self.read(open, at, tenant, slot)?.into_iter().for_each(&mut each);
                 }
             }
         }
     }
 
-    /// Runs `read` with the header of this live sign-in until it says something. What does not open
-    /// is tampering only if the account has not begun a new life meanwhile; what is torn is read
-    /// again, in the end under the account's lock.
+    /// Calls `read` with the header of this live sign-in until it returns a result. A row that does
+    /// not open is tampering only if the account has not begun a new life meanwhile. A token that
+    /// was read while it was being written is read again, the last time under the account's lock.
     fn beside_writers<T>(
         &self,
         open: &Open<'_>,
@@ -222,6 +223,8 @@ impl LiveSignIn {
             match read(&header) {
                 Ok(Some(found)) => return Ok(found),
                 Ok(None) => {}
+                // A sign-in under a new account key may have replaced the rows since the header was
+                // read.
                 Err(Error::Tampered(row)) => match self.live_header_at(open, at.shown)? {
                     Some(_) => return Err(Error::Tampered(row)),
                     None => return Ok(None),
@@ -233,7 +236,7 @@ impl LiveSignIn {
     }
 }
 
-/// When the token ends by itself; one without an end comes after all others.
+/// When the token expires; a token without an expiry comes after all others.
 fn end_of(token: &AccessToken) -> Millis {
     token.expires_at.map_or(Millis::MAX, to_millis)
 }
@@ -242,7 +245,7 @@ fn is_usable(token: &AccessToken, now: Millis, skew: Interval) -> bool {
     end_of(token) > now.saturating_add(skew)
 }
 
-/// Whether it will do while the provider is out of order.
+/// Whether the token may still be used while the provider has an outage.
 fn is_usable_extended(token: &AccessToken, now: Millis) -> bool {
     end_of(token).max(token.extended_expires_at.map_or(Millis::EPOCH, to_millis)) > now
 }

@@ -1,4 +1,4 @@
-//! Finding the handles of sign-ins that live, from what is stored.
+//! Finds the handles of live sign-ins, from what is stored.
 
 use crate::model::error::Result;
 use crate::model::id::AccountId;
@@ -10,8 +10,8 @@ use crate::store::access::Open;
 use crate::store::handle::{Inner, LiveSignIn};
 use crate::store::lifetime::Owner;
 
-/// Handles of the account's live sign-ins, newest first. Of an account that is known by its tag
-/// alone, too.
+/// Handles of the account's live sign-ins, newest first. The account's tag is enough: its id is
+/// read from the header.
 pub(crate) fn live_sign_ins(
     owner: &Arc<Owner>,
     open: &Open<'_>,
@@ -23,6 +23,7 @@ pub(crate) fn live_sign_ins(
     let now = core.clock.now();
     let mut live = Vec::new();
     for sign_in in header.sign_ins.iter().rev() {
+        // A sign-in whose row is lost counts as ended.
         let Some(body) = open.sign_in(account, &header, sign_in)? else { continue };
         let life = core.life(*account, header.other, &body);
         if core.is_live(&life, now) {
@@ -43,7 +44,7 @@ pub(crate) fn live_sign_ins(
     Ok(live)
 }
 
-/// The handle of one live sign-in. Of the account's others nothing is read.
+/// The handle of one live sign-in. No row of the account's other sign-ins is read.
 pub(crate) fn live_sign_in(
     owner: &Arc<Owner>,
     open: &Open<'_>,
@@ -79,7 +80,7 @@ fn live_sign_in_under(
     if !core.is_live(&life, core.clock.now()) {
         return Ok(None);
     }
-    // The header is authentic for the account's tag: whose it is need not be read.
+    // The header is authentic for the account's tag, so the account's id in it need not be read.
     let (owner, account, generation) = (owner.clone(), account.clone(), header.generation);
     Ok(Some(LiveSignIn(Arc::new(Inner {
         owner,

@@ -22,14 +22,15 @@ use crate::store::index;
 use crate::store::lifetime::Owner;
 use std::collections::BTreeMap;
 
-/// Gives the account one more sign-in. On a live account it joins: same generation and key. On a
-/// dead, absent or unreadable one it begins anew.
+/// Adds a sign-in to the account. On a live account it joins: same generation and key. On a dead,
+/// absent or unreadable one it begins a new life.
 ///
-/// Rows of an earlier life are not emptied here: they belong to sign-ins that no header lists any
+/// Rows of an earlier life are not deleted here: they belong to sign-ins that no header lists any
 /// more and are sealed under a key that is gone, so nothing can read them, and reclaim deletes
-/// them. A sign-in stays one small batch.
+/// them. So a sign-in stays one small batch.
 ///
-/// Its first tokens come in the same batch, or one of a signed-out tenant is left out and reported.
+/// Its first tokens are stored in the same batch. A token of a signed-out tenant is left out and
+/// reported.
 pub(crate) fn sign_in(
     owner: &Arc<Owner>,
     request: SignIn,
@@ -46,8 +47,8 @@ pub(crate) fn sign_in(
     let both: Vec<AccountTag> = [account].into_iter().chain(other).collect();
     let lock = core.lock_accounts(&both);
 
-    // From here on no sign-out of the session, and no other change of the account, comes between
-    // looking and writing.
+    // From here on, no sign-out of the session and no other change of the account can happen
+    // between reading and writing.
     let life = match request.as_of {
         Some(moment) => as_of(core, account, &mut body, moment)?,
         None => as_of_now(core, account, &mut body)?,
@@ -60,6 +61,7 @@ pub(crate) fn sign_in(
 
     let mut batch =
         Batch { guard: Some((row_key::header(&account), earlier.value)), changes: Vec::new() };
+    // One batch: the ended sign-ins go and the new one comes with its tokens, or nothing changes.
     let has_ended = !ended.is_empty();
     delete_ended(&open, &account, (ended, &earlier.live), &mut batch)?;
     let key = row_key::header(&account);
@@ -78,7 +80,7 @@ pub(crate) fn sign_in(
     if has_ended {
         core.backlog.push_account(account);
     }
-    // A fence that came meanwhile made the tokens unreadable: say so, as `put` does.
+    // A fence that came meanwhile has made the tokens unreadable: report that, as `put` does.
     if stored.stored > 0 && !core.is_live(&life, core.clock.now()) {
         return Err(overtaken(core));
     }
@@ -87,7 +89,7 @@ pub(crate) fn sign_in(
     Ok((LiveSignIn(Arc::new(inner)), stored))
 }
 
-/// What is stored of the request, but for its as-of.
+/// What is stored of the request, except for its as-of.
 fn body_of(core: &Core, request: &SignIn) -> Result<SignInBody> {
     if request.aliases.len() > MAX_ALIASES {
         return Err(Error::invalid("alias", "a sign-in has at most 8"));
@@ -102,7 +104,8 @@ fn body_of(core: &Core, request: &SignIn) -> Result<SignInBody> {
         core.clock.confirm(to_millis(told));
     }
     let now = core.clock.now();
-    // Never later than now: an earlier time is the safe side, for a sign-out's cutoff covers it.
+    // Never later than now: an earlier time is the safe side, because then a sign-out's cutoff
+    // covers it.
     let time = request.time.map_or(now, to_millis).min(now);
     if time.saturating_add(millis(core.options.max_sign_in_age)) <= now {
         return Err(Error::invalid("signed_in_at", "it is longer ago than max_sign_in_age"));
@@ -118,26 +121,26 @@ fn body_of(core: &Core, request: &SignIn) -> Result<SignInBody> {
     })
 }
 
-/// Refuses a sign-in that a sign-out has ended before it began. Gives, if it is continued from
-/// elsewhere, from when.
+/// Refuses a sign-in that a sign-out ended before it began. If it is continued from elsewhere,
+/// returns since when the user has been signed in.
 fn not_ended(
     core: &Core,
     request: &SignIn,
     body: &SignInBody,
     (life, other): (&Life, Option<AccountTag>),
 ) -> Result<Option<Millis>> {
-    // A session that its provider has ended takes no sign-in from before: the signal overtook it.
+    // A session that its provider has ended accepts no earlier sign-in: the signal overtook it.
     if let Some(until) = core.ledger.fences().session_ended_until(life) {
         if request.is_continued {
             return Err(Error::SignedOut);
         }
         return Err(Error::Overtaken { again_after: from_millis(until) });
     }
-    // (The floor, which stands for what was dropped for its age, covers everybody here too.) A
-    // sign-in without a known time may be as old as anything.
+    // The floor, which stands for the sign-outs that were dropped for their age, covers every
+    // account here too. A sign-in without a known time counts as the oldest possible.
     let continued_since =
         request.is_continued.then(|| request.time.map_or(Millis::EPOCH, |_| body.time));
-    // By either name that the account had.
+    // Under both tags that the account may have had.
     let named = Life { other, ..life.clone() };
     if continued_since.is_some_and(|since| core.ledger.fences().is_covered_since(&named, since)) {
         return Err(Error::SignedOut);
@@ -160,7 +163,8 @@ fn delete_ended(
     Ok(())
 }
 
-/// Puts the first tokens of a sign-in into its batch. None of its places has anything in it yet.
+/// Adds the first tokens of a sign-in to its batch. Its places are all empty, so nothing is to be
+/// replaced.
 fn put_first(
     open: &Open<'_>,
     (life, continued_since): (&Life, Option<Millis>),
@@ -171,8 +175,8 @@ fn put_first(
 ) -> Result<PutOutcome> {
     let core = open.core;
     let mut stored = PutOutcome { stored: 0, refused: Vec::new() };
-    // By place: of two tokens for one place the later counts, and leaves no parts of the other
-    // behind.
+    // By place: of two tokens for one place, the later one is stored, without surplus parts of the
+    // other.
     let mut writes: BTreeMap<(TenantTag, Slot), Vec<Row>> = BTreeMap::new();
     let put = core.clock.moment();
     for (number, token) in tokens.iter().enumerate() {
@@ -198,15 +202,15 @@ fn put_first(
     Ok(stored)
 }
 
-/// This moment: newer than every sign-out that has been acknowledged.
+/// The current ledger position: newer than every sign-out that has been acknowledged.
 pub(crate) fn moment(core: &Core) -> Result<AsOf> {
     let _open = core.enter_ledger()?;
     core.ledger.begin(core.clock.now())?;
     Ok(AsOf { opening: core.ledger.opening(), position: core.ledger.synced() })
 }
 
-/// Takes the as-of. A fence that covers the sign-in and is still being synced is waited for, so
-/// that the sign-in is newer than it.
+/// Sets the as-of to the synced end. Waits for a fence that covers the sign-in and is still being
+/// synced, so that the sign-in is newer than it.
 fn as_of_now(core: &Core, account: AccountTag, body: &mut SignInBody) -> Result<Life> {
     core.ledger.begin(core.clock.now())?;
     for _ in 0..64 {
@@ -218,11 +222,12 @@ fn as_of_now(core: &Core, account: AccountTag, body: &mut SignInBody) -> Result<
             Some(position) => core.ledger.wait(position)?,
         }
     }
-    // Sign-outs of it come faster than they can be synced: it was signed in, and out again.
+    // New sign-outs that cover it come faster than they are synced: it counts as signed in, and out
+    // again.
     Err(overtaken(core))
 }
 
-/// Takes an earlier as-of, if no fence has covered the sign-in since.
+/// Sets an earlier as-of, if no fence has covered the sign-in since then.
 fn as_of(core: &Core, account: AccountTag, body: &mut SignInBody, moment: AsOf) -> Result<Life> {
     core.ledger.begin(core.clock.now())?;
     (body.opening, body.as_of) = (moment.opening, moment.position);
@@ -230,14 +235,14 @@ fn as_of(core: &Core, account: AccountTag, body: &mut SignInBody, moment: AsOf) 
     if core.ledger.fences().is_dead(&life) { Err(overtaken(core)) } else { Ok(life) }
 }
 
-/// Who signs in once more is newer than what has overtaken them.
+/// A user who signs in once more is newer than the sign-out that has overtaken them.
 fn overtaken(core: &Core) -> Error {
     Error::Overtaken { again_after: from_millis(core.clock.now()) }
 }
 
 #[derive(Default)]
 struct Earlier {
-    /// The header row as it is.
+    /// The stored header row.
     value: Option<Vec<u8>>,
     /// The header, if the account is live.
     header: Option<Header>,
@@ -251,15 +256,16 @@ struct Earlier {
 type Listed = (SignInId, Vec<IndexEntry>);
 
 impl Earlier {
-    /// Adds a sign-in to those that live. Gives those that have ended, and the oldest that there is
-    /// no room for beside it.
+    /// Adds a sign-in to the live ones. Returns the ended ones, and the oldest live ones beyond the
+    /// limit of `most`.
     fn join(&mut self, id: SignInId, entries: Vec<IndexEntry>, most: u8) -> Vec<Listed> {
         self.live.push((id, entries));
         let surplus = self.live.len().saturating_sub(most.into());
         self.live.drain(..surplus).chain(std::mem::take(&mut self.dead)).collect()
     }
 
-    /// The header that lists those that live now: of the same life, or of a new one.
+    /// The header that lists the live sign-ins: with the generation and key of the same life, or of
+    /// a new one.
     fn next_header(&mut self, other: Option<AccountTag>) -> Result<Header> {
         let mut header = match self.header.take() {
             Some(header) => header,
@@ -275,10 +281,11 @@ impl Earlier {
     }
 }
 
-/// What is there of the account. A header or sign-in that does not open counts as ended.
+/// Reads what is stored of the account. A header or sign-in that does not open counts as ended.
 fn earlier(open: &Open<'_>, account: &AccountTag, id: &AccountId) -> Result<Earlier> {
     let core = open.core;
-    // What is taken out for its age is gone, so not by a clock that may be wrong.
+    // A sign-in that is taken out for its age is lost, so a clock that may be wrong must not
+    // decide.
     let now = core.clock.for_deletion();
     let key = row_key::header(account);
     let Some(value) = open.get(&key)? else { return Ok(Earlier::default()) };
@@ -299,8 +306,8 @@ fn earlier(open: &Open<'_>, account: &AccountTag, id: &AccountId) -> Result<Earl
         match open.sign_in(account, &header, sign_in) {
             Ok(Some(body)) => {
                 let life = core.life(*account, header.other, &body);
-                // What is taken out of the header stays out: only by sign-outs that are durable.
-                // (Others are no less obeyed.)
+                // A sign-in that is taken out of the header stays out, so only durable sign-outs
+                // count here. (Reads obey the others too.)
                 let has_ended = core.is_too_old(&life, now)
                     || core.ledger.fences().is_dead_by(&life, core.ledger.synced());
                 let list = if has_ended { &mut earlier.dead } else { &mut earlier.live };
@@ -314,8 +321,8 @@ fn earlier(open: &Open<'_>, account: &AccountTag, id: &AccountId) -> Result<Earl
     Ok(earlier)
 }
 
-/// Ends what lives of an account under its other tag, as of what is pushed out: the header goes,
-/// the rest leads nowhere. The caller holds the lock.
+/// Ends the account's sign-ins under its other tag, as those that are pushed out end: the header is
+/// deleted, and nothing leads to the other rows any more. The caller holds the lock.
 fn end_under(open: &Open<'_>, other: &AccountTag) -> Result<()> {
     let key = row_key::header(other);
     let Some(value) = open.get(&key)? else { return Ok(()) };

@@ -1,5 +1,5 @@
-//! Signing out, in every scope: fence in memory, record on the disk, then return. Nothing is looked
-//! for, so nothing can be missed.
+//! Signing out, in every scope: fence in memory, record on the disk, then return. No row is
+//! searched for, so none can be missed.
 
 mod count;
 mod last;
@@ -37,10 +37,11 @@ pub(crate) fn sign_out(core: &Core, request: SignOut) -> Result<Receipt> {
             "refresh tokens can be taken of an account, session or subject only",
         ));
     }
-    // Whoever deletes already, as for an earlier sign-out, would take away what is to be counted.
+    // First: another thread that deletes rows, as for an earlier sign-out, could delete rows that
+    // are still to be counted.
     let counts = request.is_counted.then(|| core.counting.begin());
     let Done { mut receipt, scopes, before, failure } = carry_out(core, &request)?;
-    // Before the reclaimer hears of it: then there is nothing left to count.
+    // Before the reclaimer is told: once it has deleted the rows, there is nothing left to count.
     if request.is_counted {
         receipt.counted = count::ended(core, &scopes, &before).ok();
     }
@@ -52,7 +53,7 @@ pub(crate) fn sign_out(core: &Core, request: SignOut) -> Result<Receipt> {
     }
 }
 
-/// A sign-out that is durable; what is behind it has still to be done.
+/// A sign-out that is durable. Counting and reclaiming are still to be done.
 struct Done {
     receipt: Receipt,
     scopes: Vec<TaggedScope>,
@@ -81,7 +82,8 @@ fn carry_out(core: &Core, request: &SignOut) -> Result<Done> {
     let accounts = taken.iter().map(|account| TaggedScope::Account(*account));
     scopes.extend(accounts.filter(|scope| !named.contains(scope)));
 
-    // Taking: nobody may reclaim the rows between the fence and our reading them.
+    // If refresh tokens are to be taken: the accounts' locks keep the reclaimer from deleting the
+    // rows between the fence and the reading.
     let (holders, mut is_missed) =
         match request.take.then(|| accounts_in_any(&open, &scopes, &request.seen)) {
             Some(Ok(holders)) => (with_other_tags(core, request, holders), failure.is_some()),
@@ -90,6 +92,7 @@ fn carry_out(core: &Core, request: &SignOut) -> Result<Done> {
         };
     let locks = core.lock_accounts(&holders);
     let now = core.clock.now();
+    // From here on, every read obeys the sign-out. It is acknowledged only after the wait below.
     let (span, before) =
         core.ledger.stand_watched(&scopes, cutoff_of(request), now, request.is_counted)?;
     drop(session_locks);
@@ -108,12 +111,13 @@ fn carry_out(core: &Core, request: &SignOut) -> Result<Done> {
         refresh_tokens_missed: is_missed,
         counted: None,
     };
-    // What has the account's rows under its other tag is reclaimed like the rest.
+    // Rows of the account under its other tag are reclaimed too.
     scopes.extend(other_tags(core, request).map(TaggedScope::Account));
     Ok(Done { receipt, scopes, before, failure })
 }
 
-/// Reads the refresh tokens of the accounts, whose locks the caller holds; whether that were all.
+/// Reads the refresh tokens of the accounts, whose locks the caller holds. Returns whether those
+/// were all.
 fn take_all(
     open: &Open<'_>,
     request: &SignOut,
@@ -124,23 +128,23 @@ fn take_all(
     for account in holders {
         all &= take(open, account, taken);
     }
-    // A sign-in of the subject that came between our looking and the fence has ended, but we do not
-    // hold its lock.
+    // A sign-in that came between the search for accounts and the fence has ended too, but the lock
+    // of its account is not held here, so its tokens are not read.
     let now = accounts_in_any(open, named, &request.seen);
     all && !now.is_ok_and(|now| now.iter().any(|account| !holders.contains(account)))
 }
 
-/// The accounts that end as a whole, beside what was named.
+/// The accounts that end as a whole, in addition to the named scopes.
 struct Taken {
     accounts: Vec<AccountTag>,
-    /// Whether any were to be looked for.
+    /// Whether the request asks for such accounts.
     is_asked: bool,
     /// Why they could not be found.
     failure: Option<Error>,
 }
 
-/// Looks up the accounts that a session's (or subject's) sign-out takes. That they cannot be found
-/// does not keep what was named from ending.
+/// Looks up the accounts that a sign-out of a session (or subject) ends as a whole. If they cannot
+/// be found, the named scopes end all the same.
 fn accounts_taken(open: &Open<'_>, request: &SignOut, named: &[TaggedScope]) -> Taken {
     let whole: Vec<_> =
         named.iter().copied().filter(|scope| takes_whole(open.core, request, scope)).collect();
@@ -156,7 +160,7 @@ fn accounts_taken(open: &Open<'_>, request: &SignOut, named: &[TaggedScope]) -> 
 }
 
 impl Done {
-    /// An alias that nobody has.
+    /// The result for aliases that no account has: nothing is recorded.
     fn of_nobody(core: &Core) -> Self {
         let receipt = Receipt {
             position: core.ledger.synced().get(),
@@ -189,7 +193,7 @@ fn with_other_tags(
     accounts
 }
 
-/// The scope by its keyed hash.
+/// The scope with its identifier as a keyed hash.
 pub(crate) fn rule_scope(tagger: &Tagger, scope: &SignOutScope) -> TaggedScope {
     match scope {
         SignOutScope::Account(id) => TaggedScope::Account(tagger.account(id)),
@@ -200,7 +204,7 @@ pub(crate) fn rule_scope(tagger: &Tagger, scope: &SignOutScope) -> TaggedScope {
     }
 }
 
-/// The accounts that have a sign-in of one of these aliases, each once.
+/// The accounts that have a sign-in with one of these aliases, each once.
 fn accounts_of_aliases(open: &Open<'_>, aliases: &[Alias]) -> Result<Vec<AccountTag>> {
     let mut all = Vec::new();
     if !aliases.is_empty() && open.core.is_engine_failed() {
@@ -234,9 +238,9 @@ fn accounts_in_any(
     Ok(all)
 }
 
-/// The accounts that have sign-ins of this scope. The index finds them, their own sealed rows
-/// decide; what does not open counts as found, and so does a sign-in that has ended already, if it
-/// is still listed: when in doubt, forget.
+/// The accounts that have sign-ins of this scope. The index finds them, and their own sealed rows
+/// decide. A row that does not open counts as a match, and so does a sign-in that has ended
+/// already, if it is still listed: when in doubt, forget.
 fn accounts_in(open: &Open<'_>, scope: TaggedScope, seen: &Seen) -> Result<Vec<AccountTag>> {
     if open.core.is_engine_failed() {
         return Err(Error::Poisoned(Component::Engine));
@@ -258,7 +262,7 @@ fn accounts_in(open: &Open<'_>, scope: TaggedScope, seen: &Seen) -> Result<Vec<A
     result.map(|()| accounts)
 }
 
-/// The accounts that the index has under this scope: as many as one call can record.
+/// The accounts that the index has under this scope, at most as many as one call can record.
 fn accounts_under(open: &Open<'_>, scope: TaggedScope) -> Result<Vec<AccountTag>> {
     let entry = match scope {
         TaggedScope::Account(account) => return Ok(vec![account]),
@@ -284,8 +288,8 @@ fn cutoff_of(request: &SignOut) -> Millis {
     request.cutoff.map_or(NO_CUTOFF, |time| to_millis(time).min(LATEST))
 }
 
-/// Whether the account has a sign-in that is wanted. Of what does not open it cannot be told:
-/// `in_doubt`.
+/// Whether the account has a sign-in that is wanted. `in_doubt` is the answer for a row that does
+/// not open.
 fn has_sign_in(
     open: &Open<'_>,
     account: &AccountTag,
@@ -311,8 +315,8 @@ fn has_sign_in(
     Ok(false)
 }
 
-/// Reads the refresh tokens of the account's dead sign-ins; whether that were all. The caller holds
-/// the account's lock.
+/// Reads the refresh tokens of the account's dead sign-ins. Returns whether those were all. The
+/// caller holds the account's lock.
 fn take(open: &Open<'_>, account: &AccountTag, taken: &mut Vec<RefreshToken>) -> bool {
     let header = match open.header(account) {
         Ok(Some((_, header))) => header,
@@ -325,8 +329,8 @@ fn take(open: &Open<'_>, account: &AccountTag, taken: &mut Vec<RefreshToken>) ->
             all = false;
             continue;
         };
-        // First: it looks at the fences too, and whoever holds them twice waits for ever for
-        // somebody who waits in between.
+        // Computed before the fences are locked below, as it locks them for reading too: a thread
+        // that locks them twice dead-locks with a writer that waits in between.
         let life = open.core.life(*account, header.other, &body);
         if !open.core.ledger.fences().is_dead(&life) {
             continue;
@@ -346,7 +350,7 @@ fn take(open: &Open<'_>, account: &AccountTag, taken: &mut Vec<RefreshToken>) ->
     all
 }
 
-/// Whether the accounts with a sign-in of this scope end too.
+/// Whether the accounts with a sign-in of this scope end as a whole.
 fn takes_whole(core: &Core, request: &SignOut, scope: &TaggedScope) -> bool {
     match scope {
         TaggedScope::Session(_) => {

@@ -1,11 +1,11 @@
-//! Keys that somebody else keeps.
+//! Keys that a key management service or a security module keeps.
 
 use std::fmt;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-/// What a provider may ask to be stored.
+/// The most bytes that a provider may ask to be stored.
 pub(in super::super) const MAX_BLOB_BYTES: usize = 4096;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -14,8 +14,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// security module.
 ///
 /// It is called only while a store is created or opened and when its keys are wrapped anew, never
-/// for a token: there, blocking calls are fine. (In async code, open the store where blocking is
-/// allowed.)
+/// for a token, so its calls may block. (In async code, open the store where blocking is allowed.)
 ///
 /// The text of an error is shown to the operator; it must not contain a key.
 ///
@@ -26,24 +25,36 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// type BoxError = Box<dyn std::error::Error + Send + Sync>;
 ///
-/// /// In the place of a client of a real service. It knows its key by an id and keeps it to itself.
+/// /// Stands in for the client of a real service, which names its key by an id and never gives it
+/// /// away.
 /// struct Service { key_id: [u8; 16], key: Aes256Gcm }
 ///
 /// impl KeyProvider for Service {
-///     fn wrap(&self, mount_key: &[u8; 32], context: &WrapContext<'_>) -> Result<WrappedKey, BoxError> {
+///     fn wrap(
+///         &self,
+///         mount_key: &[u8; 32],
+///         context: &WrapContext<'_>,
+///     ) -> Result<WrappedKey, BoxError> {
 ///         let mut nonce = [0; 12];
 ///         getrandom::fill(&mut nonce)?;
-///         // Bind the blob to the store; services call this the encryption context or additional data.
+///         // Bind the blob to the store; services call this the encryption context or additional
+///         // data.
 ///         let bound = Payload { msg: mount_key, aad: context.store_id };
-///         let sealed = self.key.encrypt(&Nonce::from(nonce), bound).map_err(|_| "the service refused")?;
+///         let sealed =
+///             self.key.encrypt(&Nonce::from(nonce), bound).map_err(|_| "the service refused")?;
 ///         Ok(WrappedKey { key_id: self.key_id, blob: [&nonce, &*sealed].concat() })
 ///     }
 ///
-///     fn unwrap(&self, wrapped: &WrappedKey, context: &WrapContext<'_>) -> Result<Option<Zeroizing<[u8; 32]>>, BoxError> {
+///     fn unwrap(
+///         &self,
+///         wrapped: &WrappedKey,
+///         context: &WrapContext<'_>,
+///     ) -> Result<Option<Zeroizing<[u8; 32]>>, BoxError> {
 ///         if wrapped.key_id != self.key_id {
 ///             return Ok(None);
 ///         }
-///         let (nonce, sealed) = wrapped.blob.split_first_chunk::<12>().ok_or("the blob is too short")?;
+///         let (nonce, sealed) =
+///             wrapped.blob.split_first_chunk::<12>().ok_or("the blob is too short")?;
 ///         let bound = Payload { msg: sealed, aad: context.store_id };
 ///         let opened = self.key.decrypt(&Nonce::from(*nonce), bound).map(Zeroizing::new);
 ///         let opened = opened.map_err(|_| "the service refused")?;
@@ -73,8 +84,8 @@ pub trait KeyProvider: Send + Sync {
     fn wrap(&self, mount_key: &[u8; 32], context: &WrapContext<'_>)
     -> Result<WrappedKey, BoxError>;
 
-    /// Unwraps what [`KeyProvider::wrap`] gave, or says `None` if another key wrapped it. Decide
-    /// that by the key id alone.
+    /// Unwraps what [`KeyProvider::wrap`] returned, or returns `None` if another key wrapped it.
+    /// Decide that by the key id alone.
     ///
     /// # Errors
     /// The key is this provider's, but unwrapping failed (an outage, a refusal, a changed blob):
@@ -120,12 +131,12 @@ impl fmt::Debug for WrappedKey {
     }
 }
 
-/// What a wrapped key belongs to.
+/// The store that a wrapped key belongs to.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct WrapContext<'a> {
-    /// The store: random, made when the store is, in clear in its keyring. Bind the wrapped key to
-    /// it if the service can.
+    /// The store's id: random, made when the store is created, and in clear in its keyring. Bind
+    /// the wrapped key to it if the service can.
     pub store_id: &'a [u8; 16],
 }
 

@@ -1,4 +1,4 @@
-//! Where keys come from, and all that is refused on the way.
+//! Where keys come from, and every input that is refused.
 
 use super::*;
 
@@ -160,7 +160,7 @@ fn a_file_is_small_and_regular() {
     #[cfg(unix)]
     {
         refused(&KeySource::file("/dev/zero"), &[], "regular file");
-        // Opening a pipe that nobody writes to would wait for ever.
+        // Opening a pipe that has no writer would wait for ever.
         let pipe = dir.0.path().join("pipe");
         if std::process::Command::new("mkfifo")
             .arg(&pipe)

@@ -81,7 +81,7 @@ impl KeyProvider for Kms {
     }
 }
 
-/// A provider that wraps to whatever it was made with.
+/// A provider whose wrap returns what it was made with.
 struct Gives(Vec<u8>);
 
 impl KeyProvider for Gives {
@@ -107,7 +107,7 @@ fn same(a: &Keyring, b: &Keyring) -> bool {
     a.store_id == b.store_id && a.secrets.encode().unwrap() == b.secrets.encode().unwrap()
 }
 
-/// A keyring file whose body is sealed as it should be, whatever its list of wraps.
+/// A keyring file whose body is sealed correctly, with any list of wraps.
 fn file_with(wraps: &[(&WrappedKey, u8)], mount_key: &MountKey) -> Vec<u8> {
     let mut file =
         [MAGIC.as_slice(), &[VERSION], &[9; 16], &[u8::try_from(wraps.len()).unwrap()]].concat();
@@ -238,7 +238,7 @@ fn every_other_length_is_refused() {
 fn garbage_is_damage() {
     assert!(is_damaged(Keyring::open(&[0; 300], &local(0))));
     assert!(is_damaged(Keyring::open(b"SQLite format 3", &local(0))));
-    // A later version must be seen as such whatever follows it, but only behind the magic.
+    // A later version must be recognised, whatever follows it, but only after the magic.
     assert!(matches!(
         Keyring::open(b"OUBK\x03", &local(0)),
         Err(Error::UnsupportedFormat { found: 3, .. })
@@ -517,7 +517,8 @@ fn nothing_shows_a_key() {
     assert!(!text.contains("110, 101") && !text.contains("needle"), "{text}");
 }
 
-/// A store of version 1, whose keyring names a key that is not at hand: both keys go on opening it.
+/// A store of version 1, whose keyring names a key that is not available: both keys go on opening
+/// it.
 #[test]
 fn a_keyring_is_settled_without_the_keys_that_are_not_there() {
     let (mut keyring, _) = Keyring::create(&local(0)).unwrap();

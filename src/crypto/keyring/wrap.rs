@@ -12,14 +12,15 @@ use super::Reader;
 use crate::model::error::{Error, Result};
 use crate::model::random_id::StoreId;
 
-/// The name of a local key, made from it: nobody has to invent one, and none can be taken twice.
+/// The id of a local key, derived from the key: operators need not invent one, and no two keys
+/// share one.
 pub(super) fn kek_id(kek: &OperatorKey) -> [u8; 16] {
     let mut id = [0; 16];
     expand(kek, &[b"oubliette/v1/kek-id"], &mut id);
     id
 }
 
-/// The key that wraps once, and the commitment to the operator's key, which is no secret.
+/// The key for a single wrap, and the commitment to the operator's key, which is not a secret.
 fn wrapping_key(kek: &OperatorKey, salt: &[u8; 16], store_id: &StoreId) -> (SealingKey, [u8; 32]) {
     let mut both = Zeroizing::new([0; 64]);
     expand(kek, &[b"oubliette/v1/kek-wrap", salt, store_id.as_bytes()], &mut *both);
@@ -41,8 +42,7 @@ pub(super) fn wrap_locally(
 ) -> Result<WrappedKey> {
     let (key_id, salt) = (kek_id(kek), fresh()?);
     let (key, commit) = wrapping_key(kek, &salt, store_id);
-    // Wiped, should sealing fail; of the right size, so that no clear copy is left behind by
-    // growing.
+    // Wiped if sealing fails; of the right size, so that growing leaves no clear copy behind.
     let mut blob = Zeroizing::new(Vec::with_capacity(salt.len() + OVERHEAD_BYTES + 32 + 32));
     blob.extend_from_slice(&salt);
     blob.extend_from_slice(&[0; NONCE_BYTES]);
@@ -64,7 +64,7 @@ pub(super) fn open_local_blob(
     let mut sealed = Zeroizing::new(*blob.array::<{ NONCE_BYTES + 32 + TAG_BYTES }>()?);
     let commit = blob.array::<32>()?;
     let (key, expected) = wrapping_key(kek, salt, store_id);
-    // Before the seal: only the commitment rules out that two keys open the same bytes.
+    // Checked before the seal: only the commitment rules out that two keys open the same bytes.
     let same: bool = expected.ct_eq(commit).into();
     if !same || !blob.0.is_empty() {
         return None;
@@ -73,7 +73,7 @@ pub(super) fn open_local_blob(
     Reader(mount_key).key()
 }
 
-/// Has the provider wrap, and refuses what must not be stored.
+/// Wraps the mount key by the provider, and refuses a blob that must not be stored.
 pub(super) fn wrap_by(
     provider: &dyn KeyProvider,
     source: &KeySource,

@@ -1,7 +1,7 @@
-//! Every history of a few verbs on a store that version 1 has left, with old rows and old fences
-//! under both tags, against the rule in words: a sign-out ends all that the user has, under either
-//! tag, for ever; a sign-in ends what lives under the tag of version 1's second kind, as what is
-//! pushed out, and nothing else.
+//! Runs every history of a few verbs on a store that version 1 has left, with old rows and old
+//! fences under both tags, and compares it with the rule in words: a sign-out ends all that the
+//! user has, under either tag, for ever; a sign-in ends what lives under the tag of version 1's
+//! second kind, like a sign-in that is pushed out, and nothing else.
 
 use crate::engine::Engine;
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ enum Verb {
     Compact,
     Kill,
     CutPower,
-    /// The engine's rows as version 1 has left them.
+    /// The engine's rows are again as version 1 has left them.
     RestoreRows,
 }
 
@@ -67,7 +67,7 @@ impl Left {
         Self { files, rows }
     }
 
-    /// A machine with it.
+    /// A machine with these files and rows.
     fn machine(&self) -> Machine {
         let machine = Machine::new();
         machine.set_files(self.files.clone());
@@ -79,8 +79,7 @@ impl Left {
     }
 }
 
-/// What a user has: a token's text, whether it lies under the second tag, and what has become of
-/// it.
+/// What a user has: a token's text, whether it lies under the second tag, and its fate.
 #[derive(Clone, Debug)]
 struct Has {
     token: String,
@@ -94,7 +93,7 @@ enum Fate {
     Lives,
     /// Signed out: for ever.
     Dead,
-    /// Its rows are gone: it is back with them, if it was an old one.
+    /// Its rows are gone. If they are old ones, restoring them brings it back.
     Gone,
 }
 
@@ -201,7 +200,7 @@ impl<'a> World<'a> {
                 );
             }
         }
-        // Those who were signed out by version 1, by either name.
+        // The users that version 1 signed out, under either name.
         for sub in ["signed out by name", "signed out by subject"] {
             let account = AccountId::new("https://sso.example.com", sub).unwrap();
             assert!(self.store.account(&account).unwrap().is_empty(), "{sub}: {history:?}");

@@ -1,5 +1,5 @@
-//! Whom a sign-out ended, counted behind it: by the rows that are still there, before the reclaimer
-//! has heard of it.
+//! Counts what a sign-out ended, after it: from the rows that are still there, before the reclaimer
+//! is told.
 
 use std::collections::HashSet;
 
@@ -10,8 +10,8 @@ use crate::rule::Before;
 use crate::store::census::for_each_account;
 use crate::store::core::Core;
 
-/// Counts who is dead by now in these scopes, and was not by what stood in them `before`. The
-/// caller holds nothing.
+/// Counts the sign-ins in these scopes that are dead now, and were not by the fences that stood
+/// `before`. The caller must hold neither a lock nor the gate.
 pub(super) fn ended(core: &Core, scopes: &[TaggedScope], before: &Before) -> Result<Counted> {
     if core.is_engine_failed() {
         return Err(Error::Poisoned(Component::Engine));
@@ -22,7 +22,7 @@ pub(super) fn ended(core: &Core, scopes: &[TaggedScope], before: &Before) -> Res
     let scopes = scopes.iter().filter(|scope| !is_everybody || **scope == TaggedScope::Everybody);
     for scope in scopes {
         for_each_account(core, *scope, |account| {
-            // Of several scopes, an account can be in each.
+            // An account can be in several of the scopes.
             if seen.insert(*account) {
                 let sign_ins = sign_ins_ended(core, account, before)?;
                 counted.sign_ins += sign_ins;
@@ -34,7 +34,7 @@ pub(super) fn ended(core: &Core, scopes: &[TaggedScope], before: &Before) -> Res
     Ok(counted)
 }
 
-/// What does not open counts for nobody.
+/// Rows that do not open are not counted.
 fn sign_ins_ended(core: &Core, account: &AccountTag, before: &Before) -> Result<u64> {
     let open = core.enter()?;
     let _lock = core.lock_account(account);

@@ -1,8 +1,8 @@
-//! When somebody was last signed out, by whatever name.
+//! When a user was last signed out, under any of their names.
 //!
 //! A sign-in has many names: its account, the subject that the account is, its tenant, its session.
-//! A sign-out under any of them, or of everybody, ends it. Which of the names belong together only
-//! the rows of the sign-ins tell, for as long as they are there.
+//! A sign-out under any of them, or of everybody, ends it. Only the rows of the sign-ins tell which
+//! of the names belong together, for as long as they are there.
 
 use super::{accounts_under, rule_scope};
 use crate::crypto::Tagger;
@@ -20,18 +20,20 @@ use crate::store::identity;
 pub(crate) fn last_sign_out(core: &Core, scope: &SignOutScope) -> Result<LastSignOut> {
     let open = core.enter_ledger()?;
     let mut names = names_of(&core.tagger, scope);
-    // What cannot be read is said, and is no reason to say nothing.
+    // If the rows cannot be read, the answer says which names were not looked at. That is better
+    // than none.
     let has_rows =
         add_names_in_rows(&open, rule_scope(&core.tagger, scope), &mut names).unwrap_or(false);
     let (floor, known_since) = core.ledger.horizon();
     let (last, exact) = {
         let fences = core.ledger.fences();
-        // The floor stands for what was dropped; nobody asked for it.
+        // The floor stands for dropped records. It is not a sign-out that a caller asked for.
         let find = |name| Some((name, fences.last(name).filter(|fence| fence.position > floor)?));
         let last =
             names.iter().filter_map(|name| find(*name)).max_by_key(|(_, fence)| fence.position);
         (last, find(rule_scope(&core.tagger, scope)))
     };
+    // Only a durable sign-out is reported: a crash must not undo the answer.
     if let Some((_, fence)) = last {
         core.ledger.wait(fence.position)?;
     }
@@ -57,8 +59,9 @@ pub(crate) fn is_on_record(core: &Core, scope: &SignOutScope) -> Result<bool> {
     last.map_or(Ok(false), |fence| core.ledger.wait(fence.position).map(|()| true))
 }
 
-/// The scopes that have the same sign-ins as this one, and everybody, as far as the name tells: an
-/// account that is known by issuer and subject is that subject, and the other way round.
+/// The scopes that have the same sign-ins as this one, and everybody, as far as they follow from
+/// the name: an account that is known by issuer and subject is that subject, and the other way
+/// round.
 pub(crate) fn names_of(tagger: &Tagger, scope: &SignOutScope) -> Vec<TaggedScope> {
     let mut names = vec![rule_scope(tagger, scope), TaggedScope::Everybody];
     match scope {
@@ -84,7 +87,8 @@ fn add_account(tagger: &Tagger, id: &AccountId, names: &mut Vec<TaggedScope>) {
     names.extend(id.as_app().map(|(tenant, _)| TaggedScope::Tenant(tagger.tenant(tenant))));
 }
 
-/// Adds by which other names the listed sign-ins of this scope go. Whether there were any.
+/// Adds the other names of the listed sign-ins of this scope. Returns whether there were any such
+/// sign-ins.
 fn add_names_in_rows(
     open: &Open<'_>,
     scope: TaggedScope,
@@ -98,6 +102,7 @@ fn add_names_in_rows(
     );
     accounts.sort_unstable();
     accounts.dedup();
+    // A name that is found in the rows does not lead to further sign-ins: only these names do.
     let asked = names.clone();
     let mut has_rows = matches!(scope, TaggedScope::Tenant(_) | TaggedScope::Everybody);
     for account in accounts {
@@ -118,7 +123,8 @@ fn add_names_in_rows(
     Ok(has_rows)
 }
 
-/// By which names sign-ins of this scope may go that the name itself does not tell.
+/// The kinds of names that sign-ins of this scope may have, but that do not follow from the scope
+/// itself.
 fn unknown_names(scope: &SignOutScope) -> Vec<SignOutScopeKind> {
     match scope {
         SignOutScope::Account(id) if id.as_app().is_some() => Vec::new(),

@@ -1,5 +1,5 @@
-//! Whom a sign-out would end, looked up once: for who asks first whether it is worth a record, and
-//! then has it carried out.
+//! What a sign-out would end, looked up once: for a caller that first asks whether a sign-out is
+//! worth a record, and then carries it out.
 
 use super::{accounts_under, cutoff_of, rule_scope, takes_whole};
 use crate::model::tag::{AccountTag, TaggedScope};
@@ -16,26 +16,26 @@ use crate::store::core::Core;
 
 /// What a look before a sign-out has shown.
 pub(crate) struct Outlook {
-    /// Whether somebody is signed in whom it would end, or may be: what does not open counts,
-    /// unless just that scope was signed out already. If nobody is, every sign-out that may be the
-    /// reason is durable.
+    /// Whether the sign-out would end a live sign-in, or may: a row that does not open counts as
+    /// one, unless exactly that scope was signed out already. If this is `false`, every sign-out
+    /// that may be the reason is durable.
     pub(crate) ends_anybody: bool,
-    /// Whether one of its scopes is known: a sign-in of it is or was there whose rows are not
-    /// deleted yet, or a sign-out of it is on record.
+    /// Whether one of its scopes is known: the rows of a sign-in of it are still there, live or
+    /// ended, or a sign-out of it is on record.
     pub(crate) is_known: bool,
-    /// The accounts that it takes whole, as far as they can be read.
+    /// The accounts that it ends as a whole, as far as they can be read.
     pub(crate) accounts: Vec<AccountId>,
-    /// For the sign-out itself: [`SignOut::with_seen`].
+    /// What [`SignOut::with_seen`] takes, for the sign-out itself.
     pub(crate) seen: Seen,
 }
 
-/// An account's header and sign-ins. `None` stands for what does not open.
+/// An account's id and sign-ins. `None` stands for a part that does not open.
 struct Looked {
     id: Option<AccountId>,
     lives: Option<Vec<Option<Life>>>,
 }
 
-/// Looks at each account once, however many of the scopes lead to it.
+/// Reads each account once, even if several of the scopes lead to it.
 pub(crate) fn outlook(core: &Core, request: &SignOut) -> Result<Outlook> {
     let open = core.enter()?;
     let mut outlook = Outlook {
@@ -52,6 +52,8 @@ pub(crate) fn outlook(core: &Core, request: &SignOut) -> Result<Outlook> {
         let is_whole =
             matches!(scope, TaggedScope::Account(_)) || takes_whole(core, request, &scope);
         for account in accounts_under(&open, scope)? {
+            // One account answers the question. Only a scope that ends accounts as a whole needs
+            // all of them.
             if outlook.ends_anybody && !is_whole {
                 break;
             }
@@ -65,6 +67,8 @@ pub(crate) fn outlook(core: &Core, request: &SignOut) -> Result<Outlook> {
         }
     }
     if !outlook.ends_anybody {
+        // The fence that ended them may still be being synced: the caller may record nothing, so it
+        // must be durable first.
         core.ledger.settle()?;
     }
     Ok(outlook)
@@ -85,8 +89,8 @@ impl Outlook {
             is_of(life) && rule::takes(cutoff, now, life.time) && core.is_live(life, now)
         };
         self.ends_anybody |= any(looked, ends, !is_recorded);
-        // Also one that has ended already, if it is still listed; and what does not open: when in
-        // doubt, forget.
+        // A sign-in that has ended already counts too, if it is still listed, and so does a row
+        // that does not open: when in doubt, forget.
         if !any(looked, is_of, true) {
             return;
         }
@@ -99,13 +103,13 @@ impl Outlook {
     }
 }
 
-/// Whether one of the sign-ins is wanted. Of what does not open it cannot be told: `in_doubt`.
+/// Whether one of the sign-ins is wanted. `in_doubt` is the answer for a row that does not open.
 fn any(looked: &Looked, is_wanted: impl Fn(&Life) -> bool, in_doubt: bool) -> bool {
     let Some(lives) = &looked.lives else { return in_doubt };
     lives.iter().any(|life| life.as_ref().map_or(in_doubt, &is_wanted))
 }
 
-/// `None` if there is no such account.
+/// Reads an account's header and sign-ins; `None` if there is no such account.
 fn look(open: &Open<'_>, account: &AccountTag) -> Result<Option<Looked>> {
     let (value, header) = match open.header(account) {
         Ok(Some(header)) => header,

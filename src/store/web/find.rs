@@ -1,4 +1,4 @@
-//! Where a web session is, and whether it lives.
+//! Finds a web session, and tells whether it lives.
 
 use crate::engine::Batch;
 use crate::model::error::Result;
@@ -12,7 +12,7 @@ use crate::store::access::Open;
 
 use super::{Binding, WebRecord};
 
-/// A bound web session as it was found.
+/// A bound web session as it was read.
 #[cfg_attr(not(feature = "tower-sessions"), allow(dead_code, reason = "the verbs read it"))]
 pub(crate) struct Bound {
     /// The account's header, as it is stored and opened.
@@ -21,11 +21,11 @@ pub(crate) struct Bound {
     pub(crate) record: WebRecord,
 }
 
-/// A web session of nobody's as it was found.
+/// An unbound web session as it was read.
 pub(crate) struct Unbound {
     pub(crate) life: Life,
     pub(crate) record: WebRecord,
-    /// The bytes of its rows.
+    /// The size of its rows, in bytes.
     pub(crate) size: u64,
 }
 
@@ -39,12 +39,12 @@ pub(crate) fn is_found(
     Ok(open.get(&row_key::web_index(session, account, sign_in))?.is_some())
 }
 
-/// The web session, if its sign-in is live and it has not expired at this time: `Some(None)` if
-/// not, `None` if it is being written meanwhile.
+/// The web session, if its sign-in is live and it has not expired at `now`; `Some(None)` if not.
+/// `None` if it is being written at the same time.
 ///
 /// # Errors
-/// `Tampered` for who holds the account's lock. For others, perhaps the account began a new life
-/// between two rows.
+/// `Tampered` if a row does not open. Without the account's lock, the reason may be that the
+/// account began a new life between two reads.
 pub(crate) fn read_bound(
     open: &Open<'_>,
     session: &WebTag,
@@ -60,7 +60,7 @@ pub(crate) fn read_bound(
     Ok(Some((!record.is_expired(now)).then_some(Bound { value, header, record })))
 }
 
-/// The account's header, if it lists this sign-in, and that is live.
+/// The account's header, if it lists this sign-in and the sign-in is live.
 pub(crate) fn live_header(
     open: &Open<'_>,
     binding: &Binding,
@@ -76,7 +76,7 @@ pub(crate) fn live_header(
     Ok(is_live.then_some((value, header)))
 }
 
-/// As [`read_bound`], of nobody's.
+/// As [`read_bound`], for an unbound web session.
 pub(crate) fn read_unbound(
     open: &Open<'_>,
     session: &WebTag,
@@ -106,7 +106,7 @@ pub(super) fn delete_bound(
     Ok(())
 }
 
-/// Deletes every part of a web session of nobody's.
+/// Deletes every part of an unbound web session.
 pub(super) fn delete_unbound(open: &Open<'_>, session: &WebTag, batch: &mut Batch) -> Result<()> {
     open.scan(&row_key::unbound_parts(session), None, 256)?
         .into_iter()

@@ -1,18 +1,19 @@
-//! Web sessions: what a browser's cookie stands for, kept beside the tokens, and found by the keyed
-//! hash of its id.
+//! Web sessions: the app's data for a browser's cookie, stored beside the tokens and found by the
+//! keyed hash of the session's id.
 //!
-//! One that is *bound* to a sign-in is a row inside that sign-in, sealed by the account's key: it
-//! lives and dies by the rule with its sign-in, in the same stroke. One that is not bound yet
-//! (before the login) has a place of its own, outside all accounts, and the moment it was made at:
-//! a sign-out of everybody ends it too.
+//! One that is *bound* to a sign-in is a row inside that sign-in, sealed by the account's key: by
+//! the rule, it lives and dies with its sign-in, at the same moment. An *unbound* one (before the
+//! login) has a place of its own, outside all accounts, and its own as-of: a sign-out of everybody
+//! ends it too.
 //!
-//! **Its place says whom it is bound to, not its data.** Only [`create`] makes a place; a save
-//! replaces what is in one, and never moves it. So no late save of a request from before a login, a
-//! logout or an expiry frees a session from its sign-in, gives it to another, or brings it back.
+//! **Its place says which sign-in it is bound to, not its data.** Only `create` makes a place; a
+//! save replaces what is in one, and never moves it. So no late save of a request from before a
+//! login, a logout or an expiry can free a session from its sign-in, give it to another, or bring
+//! it back.
 //!
-//! The index row finds, and is put and deleted in one batch with what it finds. A bound one without
-//! it cannot be loaded, and not be deleted by its id either: so the sweep does not put it back, but
-//! deletes what has lost it.
+//! The index row finds a bound web session, and is put and deleted in one batch with it. A bound
+//! one without its index row can neither be loaded nor be deleted by its id: so the sweep does not
+//! restore the index row, but deletes the web session.
 
 mod find;
 mod record;

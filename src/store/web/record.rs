@@ -1,5 +1,6 @@
-//! What is stored of a web session, and how it is sealed: as a token is, in parts. A bound one by
-//! its account's key; one of nobody's by a key of its own, made with the write id as the salt.
+//! What is stored of a web session, and how it is sealed: in parts, as a token is. A bound one is
+//! sealed by its account's key; an unbound one by a key of its own, derived with the write id as
+//! the salt.
 
 use std::time::Duration;
 #[cfg(any(feature = "tower-sessions", oubliette_shuttle))]
@@ -30,7 +31,7 @@ const WEB: Parted = Parted { name: "web session", byte: b'W', format: 1 };
 /// What an app keeps in a web session.
 #[derive(Clone)]
 pub(crate) struct WebRecord {
-    /// Since the epoch.
+    /// The expiry, since the epoch.
     expires: Duration,
     pub(crate) data: Wiped,
 }
@@ -46,7 +47,7 @@ impl WebRecord {
         Ok(Self { expires: expires_at.duration_since(UNIX_EPOCH).unwrap_or_default(), data })
     }
 
-    /// Not later than this.
+    /// The same record, expiring at `latest` at the latest.
     #[cfg(any(feature = "tower-sessions", oubliette_shuttle))]
     pub(crate) fn until(self, latest: Millis) -> Self {
         Self { expires: self.expires.min(Duration::from_millis(latest.get())), ..self }
@@ -62,7 +63,7 @@ impl WebRecord {
     }
 }
 
-/// What of a [`Life`] is stored of a web session of nobody's. The rest follows from its tag.
+/// The part of a [`Life`] that is stored of an unbound web session. The rest follows from its tag.
 type LifeWire = (Opening, Position, Millis);
 
 #[derive(Serialize, Deserialize)]
@@ -73,8 +74,8 @@ struct WebWire<'a> {
     data: &'a [u8],
 }
 
-/// Of a web session that is nobody's: the tag that stands for its account and tenant is nobody's
-/// either, so only a sign-out of everybody covers it.
+/// The life of an unbound web session. The tag that stands for its account and tenant is that of no
+/// real account or tenant, so only a sign-out of everybody covers it.
 pub(crate) fn life_of_nobody(
     session: WebTag,
     opening: Opening,
@@ -104,7 +105,7 @@ impl Rows {
         self.seal_record(key, header, &WriteId::from_bytes(fresh()?), None, record)
     }
 
-    /// The rows of a web session of nobody's.
+    /// The rows of an unbound web session.
     pub(crate) fn seal_unbound(
         &self,
         session: &WebTag,
@@ -133,7 +134,7 @@ impl Rows {
         })
     }
 
-    /// Opens the parts of a web session of nobody's; `None` as with [`Rows::open_token`].
+    /// Opens the parts of an unbound web session; `None` as with [`Rows::open_token`].
     ///
     /// # Errors
     /// `Tampered` if a part does not open.
@@ -175,7 +176,7 @@ impl Rows {
         rows.ok_or_else(|| Error::invalid("web session", "its data is too long"))
     }
 
-    /// In the place of an account's header.
+    /// Stands in for an account's header, with the key of one unbound web session.
     fn nobody(&self, write_id: &WriteId) -> Header {
         let account_key = self.key_of_nobody(b"oubliette/v1/web-session", write_id);
         Header { generation: Generation::NONE, account_key, sign_ins: Vec::new(), other: None }
@@ -184,7 +185,7 @@ impl Rows {
 
 fn decode(body: &[u8]) -> Option<(Option<LifeWire>, WebRecord)> {
     let wire = codec::decode::<WebWire<'_>>(body)?;
-    // More nanoseconds than a second has could not be added.
+    // `Duration::new` panics if a carry from the nanoseconds overflows the seconds.
     let expires = (wire.nanos < 1_000_000_000).then(|| Duration::new(wire.seconds, wire.nanos))?;
     Some((wire.life, WebRecord { expires, data: Wiped(wire.data.to_vec()) }))
 }

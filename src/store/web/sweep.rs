@@ -1,8 +1,8 @@
-//! Deleting web sessions that have expired or ended, and index rows that find none.
+//! Deleting web sessions that have expired or ended, and index rows that lead to none.
 //!
-//! Unlike reclaim, this goes by fences that are not on the disk yet, too: should a crash lose such
-//! a sign-out, which nobody was told of, the sign-in lives on without its web session. That costs
-//! one login.
+//! Unlike reclaim, this obeys fences that are not on the disk yet, too: if a crash loses such a
+//! sign-out, which was not acknowledged to any caller, the sign-in lives on without its web
+//! session. That costs one login.
 
 use super::find::{delete_bound, delete_unbound};
 use super::{Binding, read_bound, read_unbound};
@@ -13,7 +13,7 @@ use crate::rows::row_key;
 use crate::store::access::Open;
 use crate::store::core::Core;
 
-/// How many rows are looked at under one gate.
+/// How many rows are looked at each time the gate is entered.
 const SLICE: usize = if cfg!(oubliette_shuttle) { 1 } else { 64 };
 
 /// Which web sessions.
@@ -21,12 +21,12 @@ const SLICE: usize = if cfg!(oubliette_shuttle) { 1 } else { 64 };
 pub(crate) enum Kind {
     /// Those that end with a sign-in.
     Bound,
-    /// Those of nobody's.
+    /// Those that are not bound to a sign-in.
     Unbound,
 }
 
-/// Looks at some web sessions of this kind behind the key `after`, each under its lock, and deletes
-/// what nobody can load any more. Gives back where to go on, if this was not the end.
+/// Looks at some web sessions of this kind after the key `after`, each under its lock, and deletes
+/// those that cannot be loaded any more. Returns the key to go on after; `None` at the end.
 pub(crate) fn tidy_slice(
     open: &Open<'_>,
     kind: Kind,
@@ -40,7 +40,7 @@ pub(crate) fn tidy_slice(
         if let Some((session, account, sign_in)) = row_key::web_indexed(key) {
             let _lock = open.core.lock_account(&account);
             let binding = Binding { account, sign_in };
-            // Its rows' size is counted with the account's.
+            // The size of its rows is counted with the account's rows.
             if is_over(
                 read_bound(open, &session, &binding, now)
                     .map(|found| found.map(|it| it.map(|_| 0))),
@@ -55,7 +55,8 @@ pub(crate) fn tidy_slice(
         } else if let Some((session, part)) = row_key::unbound_of(key) {
             let account = session.as_account();
             let _lock = open.core.lock_account(&account);
-            // The first part speaks for those behind it, unless they have lost it.
+            // The first part is checked for all parts; other parts are checked only if it is
+            // missing.
             let is_first = part == 0 || open.get(&row_key::unbound(&session, 0))?.is_none();
             if is_first
                 && is_over(
@@ -75,8 +76,9 @@ pub(crate) fn tidy_slice(
     Ok(slice.into_iter().last().map(|(key, _)| key))
 }
 
-/// Deletes what of nobody's has ended, as behind a sign-out of everybody, until told to stop:
-/// `goes_on` hears how many rows were looked at, while nothing is held.
+/// Deletes the unbound web sessions that have ended, as after a sign-out of everybody, until
+/// `goes_on` returns `false`. It is called before each slice with the number of rows of a slice,
+/// while no lock and no gate is held.
 pub(crate) fn tidy_unbound(core: &Core, mut goes_on: impl FnMut(usize) -> bool) -> Result<u64> {
     let (mut swept, mut after) = (SweepReport::default(), None::<Vec<u8>>);
     while goes_on(SLICE) {
@@ -89,8 +91,8 @@ pub(crate) fn tidy_unbound(core: &Core, mut goes_on: impl FnMut(usize) -> bool) 
     Ok(swept.web_sessions)
 }
 
-/// Whether what was found (of what size) under the lock is to be deleted. What does not open,
-/// nobody can read.
+/// Whether a web session is to be deleted, from what was read of it under the lock (its size). One
+/// that does not open cannot be read by anyone.
 fn is_over(found: Result<Option<Option<u64>>>, swept: &mut SweepReport) -> Result<bool> {
     match found {
         Ok(Some(Some(size))) => {

@@ -1,5 +1,5 @@
-//! Making, saving, loading and deleting web sessions. None of these gives a session that was
-//! deleted, has expired, or whose sign-in has ended, nor lets one of them come back.
+//! Making, saving, loading and deleting web sessions. None of these returns a session that was
+//! deleted, has expired, or whose sign-in has ended, nor brings one back.
 
 use std::time::Duration;
 
@@ -23,11 +23,11 @@ use crate::store::web::record::life_of_nobody;
 /// How often a load is tried beside writes of the same session before it takes the lock.
 const TRIES: usize = 4;
 
-/// Stores a new web session, and says under which id: this one, or a fresh one if it is taken, by
-/// whatever. Bound to a sign-in that is not live, nothing is stored, and that is no error: the
-/// session is gone, as it would be a moment later.
+/// Stores a new web session, and returns its id: `id`, or a fresh one if a row with that id is
+/// there, live or not. If it is bound to a sign-in that is not live, nothing is stored, and that is
+/// not an error: the session is gone, as it would be a moment later.
 ///
-/// One that is not bound is kept for `unbound_for` at most.
+/// An unbound one is kept for `unbound_for` at most.
 pub(crate) fn create(
     core: &Core,
     mut id: [u8; 16],
@@ -40,11 +40,11 @@ pub(crate) fn create(
         Some(_) => record,
         None => record.until(core.clock.now().saturating_add(millis(unbound_for))),
     };
-    // Before the locks: it may wait for the disk.
+    // Taken before the locks, as it may wait for the disk.
     let now = if binding.is_none() { Some(as_of_now(core)?) } else { None };
     loop {
         let session = core.tagger.web(&id);
-        // Two who make the same id, in whatever places, come one after the other.
+        // Two callers that create the same id, bound or not, run one after the other.
         let me = session.as_account();
         let locks = core.lock_accounts(&[me, binding.map_or(me, |binding| binding.account)]);
         if is_taken(&open, &session)? {
@@ -80,9 +80,9 @@ pub(crate) fn create(
     }
 }
 
-/// Stores what a web session says now, if it is still there, and bound to the same sign-in: where
-/// it is. Else nothing is stored, and that is no error. Data that says nothing of a sign-in stays
-/// bound to the one it has.
+/// Replaces the data of a web session in its place, if it is still there and bound to the same
+/// sign-in. Else nothing is stored, and that is not an error. If `binding` is `None`, the session
+/// stays bound to the sign-in that it has.
 pub(crate) fn save(
     core: &Core,
     id: &[u8; 16],
@@ -97,11 +97,11 @@ pub(crate) fn save(
     let lock = core.lock_account(&account);
     let mut batch = Batch::default();
     match &place {
-        // Also when it is bound to one that is dead: the session is another one's by now.
+        // Also if the sign-in of its place is dead: the session belongs to another sign-in by now.
         _ if binding.is_some() && binding != place.as_ref() => return Ok(()),
         Some(place) => {
             let Binding { account, sign_in } = place;
-            // Under the lock: what is deleted meanwhile is not brought back.
+            // Checked under the lock: a session that was deleted meanwhile is not brought back.
             if !super::is_found(&open, &session, account, sign_in)? {
                 return Ok(());
             }
@@ -122,7 +122,7 @@ pub(crate) fn save(
             };
             let record = record.until(core.clock.now().saturating_add(millis(unbound_for)));
             let key = |part| row_key::unbound(&session, part);
-            // The life it has: a sign-out of everybody since it was made ends it still.
+            // It keeps its life: a sign-out of everybody since it was created still ends it.
             replace(&open, &mut batch, key, open.rows()?.seal_unbound(&session, &life, &record)?)?;
         }
     }
@@ -147,8 +147,8 @@ pub(crate) fn load(core: &Core, id: &[u8; 16]) -> Result<Option<(Option<Binding>
         };
         match found {
             Ok(Some(found)) => return Ok(found.map(|record| (place, record))),
-            // Torn, or between two lives of the account: looked at again, in the end while nobody
-            // writes.
+            // Read while it was written, or between two lives of the account: read again, the last
+            // time under the lock.
             Ok(None) => {}
             Err(Error::Tampered(_)) if attempt < TRIES => {}
             Err(error) => return Err(error),
@@ -157,7 +157,7 @@ pub(crate) fn load(core: &Core, id: &[u8; 16]) -> Result<Option<(Option<Binding>
     Err(Error::Tampered("web session"))
 }
 
-/// Deletes the web session wherever it is, durably.
+/// Deletes the web session, bound or not, durably.
 pub(crate) fn delete(core: &Core, id: &[u8; 16]) -> Result<()> {
     let open = core.enter()?;
     let session = core.tagger.web(id);
@@ -168,7 +168,8 @@ pub(crate) fn delete(core: &Core, id: &[u8; 16]) -> Result<()> {
         }
         for (key, _) in found {
             let mut batch = Batch::default();
-            // A row that this crate did not make leads nowhere.
+            // An index row that this crate did not make leads to no session: only the row itself is
+            // deleted.
             let account = match row_key::web_indexed(&key) {
                 Some((_, account, sign_in)) => {
                     let _lock = core.lock_account(&account);
@@ -182,6 +183,7 @@ pub(crate) fn delete(core: &Core, id: &[u8; 16]) -> Result<()> {
             open.commit(&account, batch)?;
         }
     }
+    // It may be unbound.
     let account = session.as_account();
     let lock = core.lock_account(&account);
     let mut batch = Batch::default();
@@ -190,7 +192,7 @@ pub(crate) fn delete(core: &Core, id: &[u8; 16]) -> Result<()> {
         open.commit(&account, batch)?;
     }
     drop(lock);
-    // Even if nothing was found: perhaps another call has deleted it, and has not synced yet.
+    // Even if nothing was found: another call may have deleted it, and not have synced yet.
     open.sync(Durability::PowerLoss)
 }
 
@@ -200,7 +202,8 @@ pub(crate) fn delete_expired(core: &Core) -> Result<()> {
     for kind in [Kind::Bound, Kind::Unbound] {
         let mut after: Option<Vec<u8>> = None;
         loop {
-            // Anew for each slice: nobody who has to wait for all verbs waits for long.
+            // The gate is entered anew for each slice, so that a caller that needs exclusive access
+            // does not wait for long.
             let Some(last) =
                 tidy_slice(&core.enter()?, kind, after.as_deref(), &mut SweepReport::default())?
             else {
@@ -212,8 +215,8 @@ pub(crate) fn delete_expired(core: &Core) -> Result<()> {
     Ok(())
 }
 
-/// Where the web session is: bound (`Some(Some)`), nobody's (`Some(None)`), or nowhere. One that
-/// two sign-ins claim is in none of them: when in doubt, forget.
+/// Where the web session is: bound (`Some(Some)`), unbound (`Some(None)`), or nowhere. One that two
+/// sign-ins claim is nowhere: when in doubt, forget.
 #[expect(clippy::option_option, reason = "nobody's and nowhere are two answers")]
 fn place(open: &Open<'_>, session: &WebTag) -> Result<Option<Option<Binding>>> {
     match open.scan(&row_key::web_indexes_of(session), None, 2)?.as_slice() {
@@ -228,18 +231,18 @@ fn place(open: &Open<'_>, session: &WebTag) -> Result<Option<Option<Binding>>> {
     }
 }
 
-/// Whether any row has this id: dead and expired ones count.
+/// Whether any row has this id. Dead and expired web sessions count.
 fn is_taken(open: &Open<'_>, session: &WebTag) -> Result<bool> {
     let bound = !open.scan(&row_key::web_indexes_of(session), None, 1)?.is_empty();
     Ok(bound || !open.scan(&row_key::unbound_parts(session), None, 1)?.is_empty())
 }
 
-/// What was read under the lock: nobody writes it meanwhile.
+/// Unwraps what was read under the lock, where no other thread writes: a torn read is tampering.
 fn whole<T>(read: Option<T>) -> Result<T> {
     read.ok_or(Error::Tampered("web session"))
 }
 
-/// Puts the rows, and leaves no part behind of a longer record that they come in the place of.
+/// Puts the rows, and deletes the surplus parts of a longer record that they replace.
 fn replace(
     open: &Open<'_>,
     batch: &mut Batch,
@@ -257,8 +260,8 @@ fn put_all(batch: &mut Batch, rows: Vec<Row>) {
     rows.into_iter().for_each(|(key, value)| batch.put(key, value));
 }
 
-/// A life that begins now, for a session that is nobody's. A sign-out of everybody that is still
-/// being synced is waited for.
+/// A life that begins now, for an unbound session. Waits for a sign-out of everybody that is still
+/// being synced.
 fn as_of_now(core: &Core) -> Result<Life> {
     core.ledger.begin(core.clock.now())?;
     for _ in 0..64 {
@@ -269,12 +272,13 @@ fn as_of_now(core: &Core) -> Result<Life> {
             Some(position) => core.ledger.wait(position)?,
         }
     }
-    // They come faster than they can be synced: dead from the start, at worst.
+    // Such sign-outs come faster than they are synced: at worst, the session is dead from the
+    // start.
     Ok(life_now(core))
 }
 
 fn life_now(core: &Core) -> Life {
-    // Whose it is does not matter: only its opening, as-of and time are used.
+    // The tag does not matter: only the opening, as-of and time are used.
     life_of_nobody(
         WebTag::from_bytes([0; 16]),
         core.ledger.opening(),
