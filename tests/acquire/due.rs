@@ -63,6 +63,21 @@ fn refresh_ahead_can_be_set() {
     }
 }
 
+// Without it: an addition of one to the largest jitter there is.
+#[test]
+fn a_jitter_without_bounds_is_no_trouble() {
+    let world = AcquireFixture::new();
+    let live = world.store.sign_in(sign_in(7)).unwrap();
+    // Stored by hand, so that it does not say when it is to be refreshed.
+    let hour = now() + Duration::from_secs(3600);
+    let scopes = Scopes::parse("mail").unwrap();
+    live.put(AccessToken::new(client(), scopes, "at-by-hand", hour)).unwrap();
+    let acquirer = world.acquirer().jitter(Duration::MAX);
+    let wanted = AccessQuery::new(client()).scopes(Scopes::parse("mail").unwrap());
+    let token = acquirer.acquire(&live, wanted, |_| Err(RefreshError::failed("not now")));
+    assert_eq!(token.unwrap().secret.expose(), "at-by-hand");
+}
+
 /// Of 40 tokens got together each is due at a time of its own, at most the jitter earlier, and
 /// whenever it is asked for the same.
 #[test]
