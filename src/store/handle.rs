@@ -18,7 +18,7 @@ use std::time::SystemTime;
 /// A handle of one sign-in: the only way to store its tokens. Clones are the same sign-in.
 ///
 /// When the sign-in ends, reads find nothing and [`put`](Self::put) fails with
-/// [`Error::SignedOut`], on every clone, and also for a call that was in flight.
+/// [`Error::SignedOut`](crate::Error::SignedOut), on every clone, and also for a call that was in flight.
 #[derive(Clone)]
 pub struct LiveSignIn(pub(super) Arc<Inner>);
 
@@ -38,7 +38,7 @@ impl LiveSignIn {
     /// Whether the sign-in is live now.
     ///
     /// # Errors
-    /// As every read: [`Error::Closed`], [`Error::Poisoned`], [`Error::Tampered`].
+    /// As every read: [`Error::Closed`](crate::Error::Closed), [`Error::Poisoned`](crate::Error::Poisoned), [`Error::Tampered`](crate::Error::Tampered).
     pub fn is_live(&self) -> Result<bool> {
         observe::verb("is_live", || Ok(self.live_header(&self.core().enter()?)?.is_some()))
     }

@@ -1,9 +1,8 @@
 //! The command line of `oubliette`, for operators: keys, sign-outs, upkeep, backups, and what is on
 //! record.
 //!
-//! Each verb gives one [`report::Report`], which is shown as text or as one JSON object; whatever
-//! goes wrong is a [`failure::Failure`] with an exit code of its own. No token is ever read, and
-//! none is shown.
+//! Each verb gives one report, which is shown as text or as one JSON object; whatever goes wrong has
+//! an exit code and a word of its own. No token is ever read, and none is shown.
 #![forbid(unsafe_code)]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
