@@ -9,6 +9,7 @@ use crate::api::token_store::TokenStore;
 use crate::crypto::{Keyring, fresh};
 use crate::ledger::Ledger;
 use crate::maintenance::restore::restore;
+use crate::maintenance::verify;
 use crate::model::error::{Component, Error, Result};
 use crate::model::random_id::LedgerId;
 use crate::model::report::VerifyReport;
@@ -121,8 +122,9 @@ impl Builder {
         let copy = TemporaryFolder::new()?;
         self.place = Location::Folders(copy_store(&place, &id, &copy.0)?);
         self.on_damage = OnDamage::Refuse;
-        let store = self.open()?;
-        let verified = store.verify();
+        // (Neither is a verb of its own here: what fails is counted once.)
+        let store = self.open_now()?;
+        let verified = verify::verify(store.core());
         // The store goes before the folder of its files, and is not closed: nothing of it is kept.
         drop(store);
         verified

@@ -214,7 +214,7 @@ fn is_dead(
         }
         Some(AccountRow::Web { sign_in, session, .. }) => {
             // No reader finds one without its index row, and no caller can delete it. Both rows are
-            // in every batch: so a missing index row is not put back.
+            // put in one batch, and the index row goes first: so a missing one is not put back.
             life_of(sign_in).is_none()
                 || sweeping && !web::is_found(open, session, account, sign_in)?
         }

@@ -173,8 +173,8 @@ pub(crate) fn web_parts(account: &AccountTag, id: &SignInId, session: &WebTag) -
     join(&[&[ACCOUNT], account.as_bytes(), &[WEB], id.as_bytes(), session.as_bytes()])
 }
 
-/// The row that finds a web session's sign-in. It is deleted in the same batch as the rows of the
-/// web session.
+/// The row that finds a web session's sign-in. It is put in one batch with the rows of the web
+/// session, and deleted with them or before them.
 pub(crate) fn web_index(session: &WebTag, account: &AccountTag, id: &SignInId) -> Vec<u8> {
     join(&[&[WEB_INDEX], session.as_bytes(), account.as_bytes(), id.as_bytes()])
 }
