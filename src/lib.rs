@@ -126,16 +126,16 @@ mod ledger;
 // The key-value store that holds the sealed rows.
 mod engine;
 
-// The values and the keys of rows.
+// What rows say, where they lie, and how they are sealed in their place.
 mod rows;
 
-// The open store, and its verbs.
+// The open store: its locks, its files, its verbs.
 mod store;
 
 // Work in the background, and operations on a whole open store: compaction, backup, verification.
 mod maintenance;
 
-// The public interface: the builder, the store, and its history.
+// The public interface: the builder and opening (birth, recovery), the store, and its history.
 mod api;
 
 // Acquires valid access tokens: concurrent callers share one refresh.
@@ -145,18 +145,24 @@ mod acquire;
 #[cfg(feature = "tokio")]
 mod asynchronous;
 
+// The caches that MSAL libraries write, read.
 #[cfg(feature = "msal")]
 pub mod msal;
 
+// Token responses and refusals of providers.
 #[cfg(feature = "oauth2")]
 pub mod oauth;
 
+// Verified ID tokens as sign-ins, by each provider's conventions.
 #[cfg(feature = "openidconnect")]
 pub mod openid;
 
+// Logout tokens and requests of providers: verified in `issuer/checks.rs`, carried out in
+// `receiver/`.
 #[cfg(feature = "logout")]
 pub mod logout;
 
+// Web sessions for the `tower-sessions` crate.
 #[cfg(feature = "tower-sessions")]
 pub mod tower_sessions;
 

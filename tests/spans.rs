@@ -388,7 +388,7 @@ fn no_span_event_or_metric_shows_anything() {
         base16ct::lower::encode_string(b"needle"),
         decimal[1..decimal.len() - 1].to_owned(),
     ];
-    // Nor a keyed hash, of which rows' keys are made (`src/layout.rs` says where they stand), nor an id that is drawn.
+    // Nor a keyed hash, of which rows' keys are made (`src/rows/row_key.rs` says where they stand), nor an id that is drawn.
     let hashes: BTreeSet<&[u8]> = keys
         .iter()
         .flat_map(|key| [1, 17, 18, 34, 50].map(|at| key.get(at..at + 16)))

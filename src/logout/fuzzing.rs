@@ -1,4 +1,4 @@
-//! The way in for the fuzz target of discovery documents: see `src/fuzzing.rs`.
+//! The way in for the fuzz target of discovery documents: see `src/testing/fuzzing.rs`.
 
 use crate::logout::keys::discovery::Discovery;
 use crate::openid::Provider;

@@ -8,9 +8,9 @@ use crate::model::error::Error;
 use crate::model::tag::TaggedScope;
 use crate::observe;
 use crate::platform::sync::Arc;
+use crate::store::backlog::Backlog;
 use crate::store::census::for_each_account;
 use crate::store::core::Core;
-use crate::store::queue::Backlog;
 use crate::store::web;
 use std::time::Instant;
 

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::store::queue::Backlog;
+use crate::store::backlog::Backlog;
 
 /// The rows between two pauses.
 const ROWS_PER_BURST: usize = if cfg!(oubliette_shuttle) { 1 } else { 16 };

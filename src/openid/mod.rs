@@ -1,4 +1,4 @@
-//! VerifyReport ID tokens of the [`openidconnect`] crate as sign-ins.
+//! Verified ID tokens of the [`openidconnect`] crate as sign-ins.
 //!
 //! Which claim says who the user is, and in which tenant, is a convention of each provider.
 //! [`Provider`] knows some:

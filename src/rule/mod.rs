@@ -1,4 +1,5 @@
-//! The rule of life and death. Nothing else decides: no index, no reclaim, no clock.
+//! The rule of life and death: which sign-outs end a sign-in. Nothing else decides that: no index,
+//! no reclaim, no clock. (`store/life.rs` adds the greatest age of a sign-in.)
 //!
 //! > A fence covers a sign-in when it is in its scope, newer than its as-of, and, if the record has
 //! > a cutoff, the sign-in's time is not after it, or after the record's own time. A sign-in is

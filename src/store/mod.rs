@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod account_rows;
+pub(crate) mod backlog;
 pub(crate) mod census;
 pub(crate) mod changed;
 pub(crate) mod commit;
@@ -18,7 +19,6 @@ pub(crate) mod location;
 pub(crate) mod locks;
 pub(crate) mod progress;
 pub(crate) mod put;
-pub(crate) mod queue;
 pub(crate) mod read;
 pub(crate) mod resume;
 pub(crate) mod sign_in;

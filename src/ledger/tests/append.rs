@@ -36,6 +36,47 @@ fn a_death_at_any_call_while_appending_loses_nothing_acknowledged() {
     assert!(deaths > 300, "{deaths}");
 }
 
+// Without it: each fence of a call stands by itself, and a reader comes in between.
+#[test]
+fn a_reader_sees_all_fences_of_a_call_or_none() {
+    const CALLS: u32 = 300;
+    let scopes = |call: u32| -> Vec<TaggedScope> {
+        let scope = |half: u32| {
+            let mut tag = [0; 16];
+            tag[..4].copy_from_slice(&call.to_be_bytes());
+            tag[4..8].copy_from_slice(&half.to_be_bytes());
+            TaggedScope::Account(AccountTag::from_bytes(tag))
+        };
+        (0..16).map(scope).collect()
+    };
+    let machine = new_machine();
+    let ledger = open(&machine).unwrap();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for call in 0..CALLS {
+                let span = ledger.stand(&scopes(call), NO_CUTOFF, at(7)).unwrap();
+                if call % 64 == 0 {
+                    ledger.wait(span.last).unwrap();
+                }
+            }
+        });
+        let mut call = 0;
+        while call < CALLS {
+            let fences = ledger.fences();
+            let stand = scopes(call).into_iter().filter(|one| fences.last(*one).is_some()).count();
+            drop(fences);
+            assert!([0, 16].contains(&stand), "{stand} of 16 stand");
+            if stand > 0 {
+                call += 1;
+            } else {
+                assert!(!writer.is_finished() || ledger.fences().last(scopes(call)[0]).is_some());
+                std::thread::yield_now();
+            }
+        }
+        writer.join().unwrap();
+    });
+}
+
 #[test]
 fn a_failed_sync_poisons_and_everybody_waiting_is_told() {
     let machine = new_machine();

@@ -211,6 +211,19 @@ mod tests {
     }
 
     #[test]
+    fn beyond_its_bound_one_pass_over_all_accounts_does() {
+        let backlog = Backlog::default();
+        let account = TaggedScope::Account(AccountTag::filled(0));
+        backlog.push(&vec![account; MAX_WAITING]);
+        assert_eq!(backlog.len(), MAX_WAITING);
+        backlog.push(&[account]);
+        assert_eq!(backlog.len(), 1);
+        // What comes before the pass has begun is in it.
+        backlog.push(&[account; 2]);
+        assert_eq!((backlog.len(), backlog.next()), (1, Some(TaggedScope::Everybody)));
+    }
+
+    #[test]
     fn a_long_backlog_leaves_no_time_to_pause() {
         let backlog = Backlog::default();
         backlog.push(&[TaggedScope::Everybody; 2]);
