@@ -46,7 +46,6 @@ pub(crate) fn sign_in(
     let session_lock = session.map(|session| core.lock_session(&session));
     let both: Vec<AccountTag> = [account].into_iter().chain(other).collect();
     let lock = core.lock_accounts(&both);
-
     // From here on, no sign-out of the session and no other change of the account can happen
     // between reading and writing.
     let life = match request.as_of {

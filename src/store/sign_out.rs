@@ -76,7 +76,6 @@ fn carry_out(core: &Core, request: &SignOut) -> Result<Done> {
         TaggedScope::Session(tag) => Some(tag),
         _ => None,
     }));
-
     let Taken { accounts: taken, is_asked, failure } = accounts_taken(&open, request, &named);
     let mut scopes = named.clone();
     let accounts = taken.iter().map(|account| TaggedScope::Account(*account));

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex};
 use super::super::key_source::WrapContext;
 use super::super::seal::TAG_BYTES;
 use super::*;
+use crate::crypto::NONCE_BYTES;
+use crate::crypto::keys::RootKey;
 
 /// Written by another program (Python, pyca/cryptography) from the formulas above: a provider's
 /// wrap, then one by the key 00 01 .. 1f; roots of epochs 1 and 7.
