@@ -129,7 +129,10 @@ mod engine;
 // What rows say, where they lie, and how they are sealed in their place.
 mod rows;
 
-// The open store: its locks, its files, its verbs.
+// Where rows and sign-outs live: in this process, or elsewhere; and how a verb changes them.
+mod backend;
+
+// The open store: its files, its verbs.
 mod store;
 
 // Work in the background, and operations on a whole open store: compaction, backup, verification.

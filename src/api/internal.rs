@@ -32,7 +32,7 @@ impl TokenStore {
     /// Starts the reclaimer: from here on the store is open.
     pub(crate) fn new(
         core: Arc<Core>,
-        premises: Premises,
+        premises: Option<Premises>,
         held: Held,
         opened_by_previous_key: bool,
         opened: Opened,
@@ -52,7 +52,7 @@ impl TokenStore {
         let works = Works {
             core,
             running: Mutex::new(Some((thread, held))),
-            premises: Mutex::new(premises),
+            premises: premises.map(Mutex::new),
             sweeping: Mutex::default(),
             opened_by_previous_key: AtomicBool::new(opened_by_previous_key),
             opened,
@@ -103,9 +103,14 @@ impl TokenStore {
         id: &SignInId,
     ) -> Result<Option<LiveSignIn>> {
         observe::verb("resume", || {
-            let open = self.core().enter()?;
-            let live = beside_writers(|| resume::live_sign_ins(&self.owner, &open, account))?;
-            Ok(live.into_iter().find(|live| live.id_bytes() == id))
+            self.core().read(
+                || resume::ask(account),
+                |open| {
+                    let live =
+                        beside_writers(|| resume::live_sign_ins(&self.owner, open, account))?;
+                    Ok(live.into_iter().find(|live| live.id_bytes() == id))
+                },
+            )
         })
     }
 }

@@ -182,9 +182,10 @@ impl Accounts {
 /// Whether a sign-in of the account is of this tenant, or has a token of it that is not dead.
 fn has_tenant(open: &Open<'_>, account: &Account, tenant: &TenantTag) -> Result<bool> {
     for live in &account.sign_ins {
-        let is_dead = || open.core.ledger.fences().is_tenant_dead(live.life(), *tenant);
+        let is_dead = || open.is_tenant_dead(live.life(), *tenant);
         let prefix = row_key::tokens_in(&live.life().account, live.id_bytes(), tenant);
-        if live.life().tenant == *tenant || (!is_dead() && !open.scan(&prefix, None, 1)?.is_empty())
+        if live.life().tenant == *tenant
+            || (!is_dead()? && !open.scan(&prefix, None, 1)?.is_empty())
         {
             return Ok(true);
         }

@@ -18,7 +18,7 @@ use crate::model::report::{
 use crate::observe;
 use crate::platform::sync::atomic::Ordering;
 use crate::platform::sync::lock;
-use crate::store::commit::checkpoint;
+use crate::store::access::checkpoint;
 
 impl TokenStore {
     /// Figures for operators. Cheap: nothing is scanned.
@@ -90,7 +90,7 @@ impl TokenStore {
     /// be written; if it could not be put in place, either the old or the new keys open the store.
     pub fn rotate_key(&self, keys: &KeySource) -> Result<()> {
         observe::verb("rotate_key", || {
-            let premises = self.owner.premises();
+            let premises = self.owner.premises()?;
             rotate::rotate_key(self.core(), &premises, keys)?;
             self.owner.opened_by_previous_key.store(false, Ordering::Relaxed);
             Ok(())
@@ -111,7 +111,7 @@ impl TokenStore {
     /// unless the error says that the store is poisoned, when the next open finds out.
     pub fn complete_erasure(&self, keys: &KeySource) -> Result<ErasureReport> {
         observe::verb("complete_erasure", || {
-            let mut premises = self.owner.premises();
+            let mut premises = self.owner.premises()?;
             let mut held = Vec::new();
             let erased = erase::complete_erasure(self.core(), &mut premises, keys, &mut held);
             if let Some((_, all)) = lock(&self.owner.running).as_mut() {
@@ -135,7 +135,8 @@ impl TokenStore {
     /// backup is not whole, remove it; [`Error::Poisoned`], [`Error::Closed`].
     pub fn backup(&self, path: impl AsRef<Path>) -> Result<BackupReport> {
         observe::verb("backup", || {
-            backup::backup(self.core(), &self.owner.premises(), path.as_ref())
+            let premises = self.owner.premises()?;
+            backup::backup(self.core(), &premises, path.as_ref())
         })
     }
 
@@ -154,7 +155,8 @@ impl TokenStore {
     /// says that it is poisoned; [`Error::Poisoned`], [`Error::Closed`].
     pub fn compact(&self) -> Result<CompactionReport> {
         observe::verb("compact", || {
-            let compacted = compact::compact(self.core(), &mut self.owner.premises());
+            let mut premises = self.owner.premises()?;
+            let compacted = compact::compact(self.core(), &mut premises);
             observe::compacted(compacted.is_ok());
             compacted
         })
@@ -177,7 +179,8 @@ impl TokenStore {
     /// [`Error::Poisoned`], [`Error::Closed`].
     pub fn compaction_estimate(&self) -> Result<CompactionEstimate> {
         observe::verb("compaction_estimate", || {
-            compact::estimate(self.core(), &self.owner.premises())
+            let premises = self.owner.premises()?;
+            compact::estimate(self.core(), &premises)
         })
     }
 

@@ -6,6 +6,7 @@
 use crate::api::birth::Opener;
 use crate::api::builder::{Builder, OnDamage, no_key};
 use crate::api::token_store::TokenStore;
+use crate::backend::{Backend, Embedded, Working};
 use crate::clock::StoreClock;
 use crate::clock::trust::Known;
 use crate::crypto::{Keyring, Tagger, fresh};
@@ -21,7 +22,7 @@ use crate::platform::sync::Arc;
 use crate::rows::LONGEST_VALUE;
 use crate::rows::cipher::Rows;
 use crate::rows::row_key::{CHECKPOINT, FRESH, KNOWN};
-use crate::store::core::{Core, Working};
+use crate::store::core::Core;
 use crate::store::files::{Premises, Unfinished};
 use crate::store::location::{
     BIRTH, Held, KEYRING, MISSING, engine_name, is_engine, newest_engine,
@@ -80,8 +81,10 @@ impl Builder {
         clock.remember(known.unwrap_or_else(|| known_of(&ledger, clock.now())));
 
         let working = Working { engine, rows };
-        let core = Core::new(working, ledger, tagger, clock, self.options, (checkpoint, old_end));
-        let premises = Premises::new(place, disk, serial, fresh);
+        let embedded = Embedded::new(working, ledger, (checkpoint, old_end));
+        let backend = Backend::Embedded(Box::new(embedded));
+        let core = Core::new(backend, tagger, clock, self.options);
+        let premises = Some(Premises::new(place, disk, serial, fresh));
         TokenStore::new(Arc::new(core), premises, held, by_previous, opened)
     }
 }

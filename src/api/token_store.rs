@@ -15,7 +15,8 @@ use crate::observe;
 use crate::platform::sync::Arc;
 use crate::store::handle::LiveSignIn;
 use crate::store::lifetime::Owner;
-use crate::store::sign_in::{self};
+use crate::store::resume;
+use crate::store::sign_in;
 use crate::store::sign_out;
 
 /// An encrypted, restart-safe store of tokens. Clones share it.
@@ -165,7 +166,10 @@ impl TokenStore {
     /// # Errors
     /// [`Error::Tampered`] if its rows do not open; [`Error::Poisoned`], [`Error::Closed`].
     pub fn account(&self, account: &AccountId) -> Result<Vec<LiveSignIn>> {
-        observe::verb("account", || self.account_in(&self.core().enter()?, account))
+        observe::verb("account", || {
+            let ask = || resume::ask(&self.core().tagger.account(account));
+            self.core().read(ask, |open| self.account_in(open, account))
+        })
     }
 
     /// The handle of one sign-in, by the [id](LiveSignIn::id) that the app kept for it; `None` if
@@ -174,7 +178,10 @@ impl TokenStore {
     /// # Errors
     /// As [`TokenStore::account`].
     pub fn resume(&self, account: &AccountId, id: [u8; 16]) -> Result<Option<LiveSignIn>> {
-        observe::verb("resume", || self.resume_in(&self.core().enter()?, account, id))
+        observe::verb("resume", || {
+            let ask = || resume::ask(&self.core().tagger.account(account));
+            self.core().read(ask, |open| self.resume_in(open, account, id))
+        })
     }
 
     /// Finishes reclaim, makes all durable, and closes the store. Every handle is invalid from then

@@ -26,6 +26,7 @@ mod tests;
 pub(crate) use append::MAX_CALL;
 pub(crate) use grow::Growth;
 pub(crate) use open::Found;
+pub(crate) use stats::LedgerStats;
 
 use std::io;
 

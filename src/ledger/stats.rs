@@ -5,7 +5,7 @@ use crate::model::position::Position;
 use crate::model::time::Millis;
 
 /// What the ledger tells about itself.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct LedgerStats {
     pub(crate) synced: Position,
     pub(crate) fences: usize,

@@ -40,6 +40,7 @@ pub(crate) fn compact(core: &Core, premises: &mut Premises) -> Result<Compaction
     let ledger_id = open.rows()?.keyring().secrets.ledger_id;
     drop(open);
     let ledger_compacted = core
+        .embedded()?
         .ledger
         .compact(core.clock.for_deletion().saturating_sub(millis(core.options.max_sign_in_age)))?;
     observe::compacting(&estimate(core, premises)?);
@@ -99,7 +100,7 @@ fn switch(
             .disk
             .remove(MOVING)
             .map_err(Error::io("switch to the fresh engine; the store is poisoned, reopen it"))?;
-        let old = open.replace(target, None, position);
+        let old = open.entered_mut()?.replace(target, None, position);
         std::mem::forget(doubt);
         Ok((old, moved))
     })

@@ -83,8 +83,10 @@ fn switch(
     let rows = Rows::new(keyring.store_id, keyring.secrets.clone());
     let resealed = Rows::new(keyring.store_id, keyring.secrets.clone());
     move_live(core, target, Some(&resealed), |open, target, position, moved| {
-        let successor =
-            core.ledger.succession(keyring.secrets.ledger_id, &keyring.secrets.ledger_key)?;
+        let successor = core
+            .embedded()?
+            .ledger
+            .succession(keyring.secrets.ledger_id, &keyring.secrets.ledger_key)?;
         premises.disk.prepare(KEYRING, bytes).map_err(Error::io("write the new keyring"))?;
         let doubt = Doubt(core, Component::Ledger);
         begun.set(true);
@@ -92,8 +94,8 @@ fn switch(
         switched.map_err(Error::io(
             "switch to the new keyring; the store is poisoned, reopen it with either key",
         ))?;
-        core.ledger.adopt(successor)?;
-        let old = open.replace(target, Some(rows), position);
+        core.embedded()?.ledger.adopt(successor)?;
+        let old = open.entered_mut()?.replace(target, Some(rows), position);
         std::mem::forget(doubt);
         Ok((old, moved))
     })

@@ -1,5 +1,8 @@
 //! Figures for operators.
 
+use crate::backend::Backend;
+use crate::backend::remote::patiently;
+use crate::ledger::LedgerStats;
 use crate::model::error::Result;
 use crate::model::report::Stats;
 use crate::model::time::from_millis;
@@ -11,7 +14,15 @@ use crate::store::lifetime::Works;
 pub(crate) fn stats(works: &Works) -> Result<Stats> {
     let core = &works.core;
     let open = core.enter_ledger()?;
-    let ledger = core.ledger.stats();
+    let (ledger, known_since) = match &core.backend {
+        Backend::Embedded(embedded) => (embedded.ledger.stats(), embedded.ledger.horizon().1),
+        Backend::Remote(remote) => {
+            let size = patiently(|| remote.place().size())?;
+            let of_it =
+                LedgerStats { fences: size.fences, synced: open.end()?, ..LedgerStats::default() };
+            (of_it, open.horizon()?.1)
+        }
+    };
     let stats = Stats {
         synced: ledger.synced.get(),
         fences: ledger.fences,
@@ -23,7 +34,7 @@ pub(crate) fn stats(works: &Works) -> Result<Stats> {
         engine_bytes: if core.is_engine_failed() { 0 } else { open.size()? },
         engine_failed: core.is_engine_failed(),
         opened_by_previous_key: works.opened_by_previous_key.load(Ordering::Relaxed),
-        known_since: from_millis(core.ledger.horizon().1),
+        known_since: from_millis(known_since),
         clock_ahead_by: core.clock.held_by(),
     };
     observe::figures(&stats);

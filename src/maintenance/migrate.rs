@@ -58,17 +58,17 @@ pub(super) fn move_live<T>(
     resealed: Option<&Rows>,
     finish: impl FnOnce(&mut Open<'_>, Box<dyn Engine>, Position, Moved) -> Result<T>,
 ) -> Result<T> {
-    let _watch = core.watch_changes()?;
+    let _watch = core.embedded()?.watch_changes()?;
     let mut mover = Mover { puts_off: true, ..Mover::new(target, resealed) };
     mover.carry_all(core)?;
     let mut before = usize::try_from(mover.moved.accounts).unwrap_or(usize::MAX);
 
     // Should the ledger be being compacted, this thread waits for that here, so that not all
     // threads do at the end: before the rounds, as accounts change meanwhile.
-    let _tended = core.ledger.tend();
+    let _tended = core.embedded()?.ledger.tend();
     let mut in_vain = 0;
     for _ in 0..ROUNDS {
-        let left = core.count_changed();
+        let left = core.embedded()?.count_changed();
         in_vain = if left > before - before / 8 { in_vain + 1 } else { 0 };
         if left <= LEFT
             || LEFT_IN_VAIN.iter().any(|(rounds, most)| in_vain >= *rounds && left <= *most)
@@ -77,7 +77,7 @@ pub(super) fn move_live<T>(
         }
         before = left;
         mover.commit()?;
-        for account in core.take_changed() {
+        for account in core.embedded()?.take_changed() {
             let open = enter(core)?;
             mover.carry_again(&open, &account)?;
         }
@@ -88,7 +88,7 @@ pub(super) fn move_live<T>(
     mover.target.sync(Durability::PowerLoss).map_err(target_failed)?;
     let mut open = core.enter_alone()?;
     mover.puts_off = false;
-    for account in core.take_changed() {
+    for account in core.embedded()?.take_changed() {
         mover.carry_again(&open, &account)?;
     }
     let position = mover.put_checkpoint(&open)?;

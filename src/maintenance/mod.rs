@@ -23,9 +23,10 @@ struct Doubt<'a>(&'a Core, Component);
 
 impl Drop for Doubt<'_> {
     fn drop(&mut self) {
+        let Ok(embedded) = self.0.embedded() else { return };
         match self.1 {
-            Component::Engine => self.0.fail_engine(),
-            _ => self.0.ledger.give_up(),
+            Component::Engine => embedded.fail_engine(),
+            _ => embedded.ledger.give_up(),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The sweep: deletes what expired, and what reclaim missed, a few accounts at a time. Nothing here
 //! decides anything; it only gives space back.
 
+use crate::backend::Backend;
+use crate::backend::remote::patiently;
 use crate::engine::Batch;
 use crate::maintenance::compact::compact;
 use crate::maintenance::throttle::Throttle;
@@ -12,7 +14,7 @@ use crate::model::time::millis;
 use crate::observe;
 use crate::platform::sync::lock;
 use crate::rows::row_key::{self, Index};
-use crate::store::access::Open;
+use crate::store::access::{Guards, Held, Open, Plan};
 use crate::store::census::{SLICE, next_account};
 use crate::store::core::Core;
 use crate::store::index;
@@ -28,8 +30,9 @@ pub(crate) fn sweep(works: &Works, budget: usize) -> Result<SweepReport> {
         observe::swept(swept);
     }
     let mut swept = result?;
-    if swept.finished {
-        let mut premises = works.premises();
+    // (A shared place keeps its own size.)
+    if swept.finished && works.core.embedded().is_ok() {
+        let mut premises = works.premises()?;
         let size = works.core.enter()?.size()?;
         if premises.is_bloated(size, swept.live_bytes) {
             let compacted = compact(&works.core, &mut premises);
@@ -97,7 +100,7 @@ fn sweep_step(
                 return Ok(Some(Cursor::Indexes(0, None)));
             };
             // Where many threads write, waiting for one after the other takes longer than all else.
-            if core.try_lock_account(&account).is_some() {
+            if core.is_idle(&account) {
                 sweep_account(core, &account, swept)?;
             } else {
                 put_off.push(account);
@@ -106,16 +109,14 @@ fn sweep_step(
         }
         Cursor::Indexes(number, after) => match Index::ALL.get(number) {
             Some(index) => {
-                let last = sweep_index(&core.enter()?, *index, after.as_deref(), swept)?;
+                let last = sweep_index(core, *index, after.as_deref(), swept)?;
                 let next = if last.is_some() { number } else { number + 1 };
                 Ok(Some(Cursor::Indexes(next, last)))
             }
             None => Ok(Some(Cursor::Web(web::Kind::Bound, None))),
         },
         Cursor::Web(kind, after) => {
-            // In a statement of its own: a `match` on it would hold the gate to its end, and the
-            // thread that waits to be alone there would wait for this one, which enters again.
-            let last = web::tidy_slice(&core.enter()?, kind, after.as_deref(), swept)?;
+            let last = web::tidy_slice(core, kind, after.as_deref(), swept)?;
             match (last, kind) {
                 (Some(last), _) => Ok(Some(Cursor::Web(kind, Some(last)))),
                 (None, web::Kind::Bound) => Ok(Some(Cursor::Web(web::Kind::Unbound, None))),
@@ -130,10 +131,16 @@ fn sweep_step(
 
 /// The end of a pass: the known time is written down, and the ledger compacted if that is worth it.
 fn compact_ledger(core: &Core) -> Result<()> {
-    let open = core.enter()?;
-    open.leave_known()?;
+    core.enter()?.leave_known()?;
     let oldest = core.clock.for_deletion().saturating_sub(millis(core.options.max_sign_in_age));
-    match core.ledger.compact(oldest) {
+    let compacted = match &core.backend {
+        Backend::Embedded(embedded) => {
+            let _entered = embedded.enter()?;
+            embedded.ledger.compact(oldest).map(drop)
+        }
+        Backend::Remote(remote) => patiently(|| remote.place().forget(oldest)),
+    };
+    match compacted {
         Err(error @ (Error::Poisoned(_) | Error::Closed | Error::Forked)) => return Err(error),
         // As on a full disk: nothing was changed, and the rest of the upkeep may be what makes
         // room.
@@ -156,28 +163,35 @@ fn sweep_account(core: &Core, account: &AccountTag, swept: &mut SweepReport) -> 
 
 /// Deletes index rows that find no live sign-in. (A row too few or too many decides nothing.)
 fn sweep_index(
-    open: &Open<'_>,
+    core: &Core,
     index: Index,
     after: Option<&[u8]>,
     swept: &mut SweepReport,
 ) -> Result<Option<Vec<u8>>> {
-    let slice = open.scan(&index.prefix(), after, SLICE)?;
+    let slice = core.enter()?.scan(&index.prefix(), after, SLICE)?;
     for (key, _) in &slice {
         let Some((entry, account)) = row_key::indexed(key) else { continue };
-        // Nearly all of them are due. Only to delete one this thread has to be sure, and waits for
-        // the thread that is at work on the account.
-        if index::is_due(open, &account, entry)? {
+        let ask = || index::ask_due(&account, entry);
+        let is_due = |open: &Open<'_>| index::is_due(open, &account, entry, &mut Guards::on(open));
+        if core.read(ask, is_due)? {
             swept.live_bytes += key.len() as u64;
             continue;
         }
-        let _lock = open.core.lock_account(&account);
-        if !index::is_due(open, &account, entry)? {
+        // Looked at again, while nobody changes the account.
+        let held = Held { accounts: &[account], session: None };
+        let is_due = core.change(held, ask, |open| {
+            let mut guards = Guards::on(open);
+            if index::is_due(open, &account, entry, &mut guards)? {
+                return Ok(Plan::nothing(true));
+            }
             let mut batch = Batch::default();
             batch.delete(key.clone());
-            open.commit(&account, batch)?;
-            swept.dead_rows += 1;
-        } else {
+            Ok(Plan::nothing(false).commit(batch).only_if(guards))
+        })?;
+        if is_due {
             swept.live_bytes += key.len() as u64;
+        } else {
+            swept.dead_rows += 1;
         }
     }
     Ok(slice.into_iter().last().map(|(key, _)| key))
@@ -220,7 +234,7 @@ mod tests {
         let mut rows = machine.rows();
         rows.extend(tags.iter().map(|tag| (dead(tag), vec![1])));
         machine.set_rows(rows);
-        let at_work = core.lock_account(&tags[0]);
+        let at_work = core.embedded().unwrap().lock_account(&tags[0]);
         let swept = scope(|scope| {
             let sweeping =
                 scope.spawn(|| super::sweep_slice(core, &mut Sweep::default(), usize::MAX));

@@ -1,6 +1,7 @@
 //! Deleting the rows of one account that the rule already made unreachable, for the reclaimer and
 //! for the sweep.
 
+use crate::backend::Ask;
 use crate::clock::lasting::Stored;
 use crate::engine::{Batch, Row};
 use crate::maintenance::throttle::Throttle;
@@ -15,7 +16,7 @@ use crate::model::token::Token;
 use crate::rows::header::Header;
 use crate::rows::row_key::{self, AccountRow};
 use crate::rule::Life;
-use crate::store::access::Open;
+use crate::store::access::{Guards, Held, Open, Plan};
 use crate::store::census::{SLICE, look};
 use crate::store::core::Core;
 use crate::store::index;
@@ -39,23 +40,52 @@ pub(crate) fn tidy_account(
     let mut tidied = SweepReport::default();
     let mut after: Option<Vec<u8>> = None;
     loop {
-        let end = core.counting.none_before(|| core.ledger.synced());
+        let end = core.counting.none_before(|| core.end())?;
         let start = Instant::now();
-        let (rows, last) = {
-            let open = core.enter()?;
-            let _lock = core.lock_account(account);
+        let held = Held { accounts: &[*account], session: None };
+        let ask = || Ask::default().all(row_key::account(account));
+        let (rows, last, report) = core.change(held, ask, |open| {
+            let mut tidy = Tidy::new(open);
+            tidy.guards.row_as_it_is(open, &row_key::header(account))?;
             let left =
-                tidy_header(&open, account, end, now.is_some() && after.is_none(), &mut tidied)?;
+                tidy_header(open, account, end, now.is_some() && after.is_none(), &mut tidy)?;
             if let (Some(left), None) = (&left, &after) {
-                tidied.live_bytes += left.bytes;
+                tidy.report.live_bytes += left.bytes;
             }
-            tidy_rows(&open, account, left.as_ref(), now, after, &mut tidied)?
-        };
+            let after = after.clone();
+            let (rows, last) = tidy_rows(open, account, left.as_ref(), now, after, &mut tidy)?;
+            let Tidy { report, plan, guards } = tidy;
+            Ok(Plan::nothing((rows, last, report)).and(plan).only_if(guards))
+        })?;
+        tidied.count(report);
         throttle.worked(rows, start);
         match last {
             Some(last) => after = Some(last),
             None => return Ok(tidied),
         }
+    }
+}
+
+/// What was found in a section, and is to be done about it.
+struct Tidy {
+    report: SweepReport,
+    plan: Plan<()>,
+    guards: Guards,
+}
+
+impl Tidy {
+    fn new(open: &Open<'_>) -> Self {
+        let (report, plan) = (SweepReport::default(), Plan::nothing(()));
+        Self { report, plan, guards: Guards::on(open) }
+    }
+
+    /// Changes one row.
+    fn commit_one(
+        &mut self,
+        guard: Option<(Vec<u8>, Option<Vec<u8>>)>,
+        change: (Vec<u8>, Option<Vec<u8>>),
+    ) {
+        self.plan.step(Batch { guard, changes: vec![change] });
     }
 }
 
@@ -79,16 +109,16 @@ fn tidy_header(
     account: &AccountTag,
     end: Position,
     sweeping: bool,
-    tidied: &mut SweepReport,
+    tidy: &mut Tidy,
 ) -> Result<Option<Left>> {
-    let Some((id, value, header)) = open_header(open, account, tidied)? else { return Ok(None) };
+    let Some((id, value, header)) = open_header(open, account, tidy)? else { return Ok(None) };
     let look = look(open, account, &header, end)?;
-    tidied.tampered += look.tampered;
+    tidy.report.tampered += look.tampered;
     let bytes = if look.live.is_empty() { 0 } else { value.len() as u64 };
     if look.has_ended {
         let key = row_key::header(account);
         let left = if look.live.is_empty() {
-            tidied.dead_rows += 1;
+            tidy.report.dead_rows += 1;
             None
         } else {
             let sign_ins = look.live.iter().map(|(id, _)| *id).collect();
@@ -100,18 +130,18 @@ fn tidy_header(
             };
             Some(open.rows()?.seal_header(&key, &header, &id)?)
         };
-        commit_one(open, account, Some((key.clone(), Some(value))), (key, left))?;
+        tidy.commit_one(Some((key.clone(), Some(value))), (key, left));
     }
     // Only now the index rows of those that have ended.
-    for entry in index::stale(open, account, look.ended, &look.live)? {
-        tidied.dead_rows += 1;
-        commit_one(open, account, None, (entry.row(account), None))?;
+    for entry in index::stale(open, account, look.ended, &look.live, &mut tidy.guards)? {
+        tidy.report.dead_rows += 1;
+        tidy.commit_one(None, (entry.row(account), None));
     }
     if sweeping {
         for entry in look.live.iter().flat_map(|(_, entries)| entries) {
             let row = entry.row(account);
             if open.get(&row)?.is_none() {
-                commit_one(open, account, None, (row, Some(Vec::new())))?;
+                tidy.commit_one(None, (row, Some(Vec::new())));
             }
         }
     }
@@ -123,7 +153,7 @@ fn tidy_header(
 fn open_header(
     open: &Open<'_>,
     account: &AccountTag,
-    tidied: &mut SweepReport,
+    tidy: &mut Tidy,
 ) -> Result<Option<(AccountId, Vec<u8>, Header)>> {
     let key = row_key::header(account);
     let opened = open.header(account).and_then(|opened| {
@@ -134,23 +164,13 @@ fn open_header(
     });
     match opened {
         Err(Error::Tampered(_)) => {
-            tidied.tampered += 1;
-            tidied.dead_rows += 1;
-            commit_one(open, account, None, (key, None))?;
+            tidy.report.tampered += 1;
+            tidy.report.dead_rows += 1;
+            tidy.commit_one(None, (key, None));
             Ok(None)
         }
         opened => opened,
     }
-}
-
-/// Changes one row.
-fn commit_one(
-    open: &Open<'_>,
-    account: &AccountTag,
-    guard: Option<(Vec<u8>, Option<Vec<u8>>)>,
-    change: (Vec<u8>, Option<Vec<u8>>),
-) -> Result<()> {
-    open.commit(account, Batch { guard, changes: vec![change] })
 }
 
 /// Goes through one slice of the rows behind the header, or behind `after`. Gives how many there
@@ -161,9 +181,9 @@ fn tidy_rows(
     left: Option<&Left>,
     now: Option<Millis>,
     after: Option<Vec<u8>>,
-    tidied: &mut SweepReport,
+    tidy: &mut Tidy,
 ) -> Result<(usize, Option<Vec<u8>>)> {
-    let end = open.core.ledger.synced();
+    let end = open.end()?;
     let after = after.unwrap_or_else(|| row_key::header(account));
     let slice = open.scan(&row_key::account(account), Some(&after), SLICE)?;
     let rows = slice.len();
@@ -173,7 +193,7 @@ fn tidy_rows(
         let row = row_key::parse(&key);
         let size = (key.len() + value.len()) as u64;
         if is_dead(open, account, (left, end), row.as_ref(), now.is_some())? {
-            tidied.dead_rows += 1;
+            tidy.report.dead_rows += 1;
             // The index row goes before the web session that it finds: should a crash come in
             // between, the sweep deletes what has lost it.
             if let Some(AccountRow::Web { sign_in, session, .. }) = row {
@@ -182,17 +202,15 @@ fn tidy_rows(
             dead.push(key);
             continue;
         }
-        tidied.live_bytes += size;
+        tidy.report.live_bytes += size;
         if let (Some(now), Some(left), Some(row @ AccountRow::Token { part: 0, .. })) =
             (now, left, row)
-            && tidy_token(open, account, left, row, (key, value), now, tidied)?
+            && tidy_token(open, account, left, row, (key, value), now, tidy)?
         {
-            tidied.live_bytes -= size;
+            tidy.report.live_bytes -= size;
         }
     }
-    if !dead.is_empty() {
-        open.discard(account, dead)?;
-    }
+    tidy.plan.discard(dead);
     Ok((rows, last))
 }
 
@@ -207,11 +225,10 @@ fn is_dead(
     let life_of = |sign_in: &SignInId| left.and_then(|left| left.lives.get(sign_in));
     Ok(match row {
         Some(AccountRow::SignIn(id)) => life_of(id).is_none(),
-        Some(AccountRow::Token { sign_in, tenant, .. }) => {
-            let is_tenant_dead =
-                |life| open.core.ledger.fences().is_tenant_dead_by(life, *tenant, end);
-            life_of(sign_in).is_none_or(is_tenant_dead)
-        }
+        Some(AccountRow::Token { sign_in, tenant, .. }) => match life_of(sign_in) {
+            Some(life) => open.is_tenant_dead_by(life, *tenant, end)?,
+            None => true,
+        },
         Some(AccountRow::Web { sign_in, session, .. }) => {
             // No reader finds one without its index row, and no caller can delete it. Both rows are
             // put in one batch, and the index row goes first: so a missing one is not put back.
@@ -231,15 +248,16 @@ fn tidy_token(
     row: AccountRow,
     (key, value): Row,
     now: Millis,
-    tidied: &mut SweepReport,
+    tidy: &mut Tidy,
 ) -> Result<bool> {
     let AccountRow::Token { sign_in, tenant, slot, .. } = row else { return Ok(false) };
     let parts = crate::rows::parts::parts_of(&value);
+    tidy.guards.row(&key, Some(&value));
     let end = match open.stored(&left.header, key, value) {
         Ok(Some(stored)) => end_of(&stored),
         // The caller holds the lock: no other thread is writing it.
         Ok(None) | Err(Error::Tampered(_)) => {
-            tidied.tampered += 1;
+            tidy.report.tampered += 1;
             Some(Millis::EPOCH)
         }
         Err(error) => return Err(error),
@@ -247,13 +265,13 @@ fn tidy_token(
     if end.is_none_or(|end| end >= now) {
         return Ok(false);
     }
-    tidied.expired_tokens += u64::from(end != Some(Millis::EPOCH));
+    tidy.report.expired_tokens += u64::from(end != Some(Millis::EPOCH));
     // Its parts at once: the sign-in lives, and half a token that a crash left would read as
     // tampering.
     let mut batch = Batch::default();
     (0..parts)
         .for_each(|part| batch.delete(row_key::token(account, &sign_in, &tenant, &slot, part)));
-    open.commit(account, batch)?;
+    tidy.plan.step(batch);
     Ok(true)
 }
 

@@ -1,5 +1,7 @@
 //! Verification: every row is opened, every record read, and nothing changed.
 
+use crate::backend::remote::patiently;
+use crate::backend::{Ask, Backend};
 use crate::engine::Row;
 use crate::model::error::{Error, Result};
 use crate::model::position::Position;
@@ -7,7 +9,7 @@ use crate::model::report::VerifyReport;
 use crate::model::tag::AccountTag;
 use crate::rows::header::Header;
 use crate::rows::row_key::{self, AccountRow, Index};
-use crate::store::access::Open;
+use crate::store::access::{Guards, Open};
 use crate::store::census::{Look, look, next_account};
 use crate::store::core::Core;
 use crate::store::{index, web};
@@ -17,26 +19,41 @@ pub(crate) fn verify(core: &Core) -> Result<VerifyReport> {
     drop(core.enter()?);
     // Not while it is entered: that would keep out a thread that waits to be alone. Should the
     // store have been closed meanwhile, and be open elsewhere, what was found says nothing.
-    let sign_outs = core.ledger.check();
+    let sign_outs = match &core.backend {
+        Backend::Embedded(embedded) => embedded.ledger.check(),
+        Backend::Remote(remote) => {
+            patiently(|| remote.place().size()).map(|size| size.fences as u64)
+        }
+    };
     drop(core.enter()?);
     let mut verified = VerifyReport { sign_outs: sign_outs?, ..VerifyReport::default() };
     let mut after = row_key::all_accounts();
     loop {
-        let open = core.enter()?;
-        let Some(account) = next_account(&open, after)? else { break };
-        verify_account(&open, &account, &mut verified)?;
+        let Some(account) = next_account(&core.enter()?, after)? else { break };
+        let of_account = core.read_held(
+            &account,
+            || Ask::default().all(row_key::account(&account)),
+            |open| {
+                let mut verified = VerifyReport::default();
+                verify_account(open, &account, &mut verified)?;
+                Ok(verified)
+            },
+        )?;
+        verified.add(of_account);
         after = row_key::behind_account(&account);
     }
     for index in Index::ALL {
         let mut after: Option<Vec<u8>> = None;
         loop {
-            let open = core.enter()?;
-            let slice = open.scan(&index.prefix(), after.as_deref(), 256)?;
+            let slice = core.enter()?.scan(&index.prefix(), after.as_deref(), 256)?;
             let Some((last, _)) = slice.last() else { break };
             after = Some(last.clone());
             for (entry, account) in slice.iter().filter_map(|(key, _)| row_key::indexed(key)) {
-                let _lock = core.lock_account(&account);
-                verified.dead_rows += u64::from(!index::is_due(&open, &account, entry)?);
+                let ask = || index::ask_due(&account, entry);
+                let is_due = core.read_held(&account, ask, |open| {
+                    index::is_due(open, &account, entry, &mut Guards::on(open))
+                })?;
+                verified.dead_rows += u64::from(!is_due);
             }
         }
     }
@@ -50,23 +67,23 @@ fn verify_unbound(core: &Core, verified: &mut VerifyReport) -> Result<()> {
     for prefix in [row_key::web_indexes(), row_key::all_unbound()] {
         let mut after: Option<Vec<u8>> = None;
         loop {
-            let open = core.enter()?;
-            let slice = open.scan(&prefix, after.as_deref(), 256)?;
+            let slice = core.enter()?.scan(&prefix, after.as_deref(), 256)?;
             let Some((last, _)) = slice.last() else { break };
             after = Some(last.clone());
             for (key, _) in &slice {
                 if let Some((session, account, sign_in)) = row_key::web_indexed(key) {
-                    let _lock = core.lock_account(&account);
+                    let first = row_key::web(&account, &sign_in, &session, 0);
+                    let ask = || Ask::default().key(first.clone());
                     let is_there =
-                        open.get(&row_key::web(&account, &sign_in, &session, 0))?.is_some();
+                        core.read_held(&account, ask, |open| Ok(open.get(&first)?.is_some()))?;
                     verified.dead_rows += u64::from(!is_there);
                 } else if let Some((session, 0)) = row_key::unbound_of(key) {
-                    let _lock = core.lock_account(&session.as_account());
-                    count(
-                        web::read_unbound(&open, &session, core.clock.for_deletion())
-                            .map(|found| found.map(|it| it.is_some())),
-                        verified,
-                    )?;
+                    let ask = || Ask::default().all(row_key::unbound_parts(&session));
+                    let now = core.clock.for_deletion();
+                    let found = core.read_held(&session.as_account(), ask, |open| {
+                        Ok(web::read_unbound(open, &session, now)?.map(|it| it.is_some()))
+                    });
+                    count(found, verified)?;
                 }
             }
         }
@@ -91,11 +108,10 @@ fn verify_account(
     account: &AccountTag,
     verified: &mut VerifyReport,
 ) -> Result<()> {
-    let _lock = open.core.lock_account(account);
-    let header = verify_header(open, account, verified)?;
+    let (header, end) = (verify_header(open, account, verified)?, open.end()?);
     let look = header
         .as_ref()
-        .map(|header| look(open, account, header, open.core.ledger.synced()))
+        .map(|header| look(open, account, header, end))
         .transpose()?
         .unwrap_or_default();
     verified.tampered += look.tampered;
@@ -104,7 +120,6 @@ fn verify_account(
     for entry in look.live.iter().flat_map(|(_, entries)| entries) {
         verified.missing_index_rows += u64::from(open.get(&entry.row(account))?.is_none());
     }
-    let end = open.core.ledger.synced();
     open.for_each_row(&row_key::account(account), |row| {
         verify_row(open, account, header.as_ref(), (&look, end), row, verified)?;
         Ok(true)
@@ -149,7 +164,7 @@ fn verify_row(
         }
         (Some(AccountRow::Token { sign_in, tenant, part, .. }), Some(header)) => {
             match look.lives.get(&sign_in) {
-                Some(life) if !open.core.ledger.fences().is_tenant_dead_by(life, tenant, end) => {
+                Some(life) if !open.is_tenant_dead_by(life, tenant, end)? => {
                     if part == 0 {
                         match open.token(header, key, value) {
                             Ok(Some(_)) => verified.tokens += 1,

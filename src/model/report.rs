@@ -60,6 +60,13 @@ impl SweepReport {
         // The last slice has the sum.
         (self.finished, self.live_bytes) = (finished, live_bytes);
     }
+
+    /// Adds what was found of one account, or of one web session.
+    pub(crate) fn count(&mut self, part: Self) {
+        let (live_bytes, finished) = (self.live_bytes + part.live_bytes, self.finished);
+        self.add(part);
+        (self.finished, self.live_bytes) = (finished, live_bytes);
+    }
 }
 
 /// Figures for operators. None is secret.
@@ -200,6 +207,28 @@ impl VerifyReport {
     #[must_use]
     pub fn is_sound(&self) -> bool {
         self.tampered == 0 && self.missing_index_rows == 0
+    }
+
+    /// Adds what was found of one account.
+    pub(crate) fn add(&mut self, part: Self) {
+        let Self {
+            accounts,
+            sign_ins,
+            tokens,
+            web_sessions,
+            dead_rows,
+            tampered,
+            missing_index_rows,
+            sign_outs,
+        } = part;
+        self.accounts += accounts;
+        self.sign_ins += sign_ins;
+        self.tokens += tokens;
+        self.web_sessions += web_sessions;
+        self.dead_rows += dead_rows;
+        self.tampered += tampered;
+        self.missing_index_rows += missing_index_rows;
+        self.sign_outs += sign_outs;
     }
 }
 

@@ -133,6 +133,11 @@ pub(crate) fn sign_in(account: &AccountTag, id: &SignInId) -> Vec<u8> {
     join(&[&[ACCOUNT], account.as_bytes(), &[SIGN_IN], id.as_bytes()])
 }
 
+/// Every sign-in of an account.
+pub(crate) fn sign_ins(account: &AccountTag) -> Vec<u8> {
+    join(&[&[ACCOUNT], account.as_bytes(), &[SIGN_IN]])
+}
+
 /// Every token of a sign-in.
 pub(crate) fn tokens(account: &AccountTag, id: &SignInId) -> Vec<u8> {
     join(&[&[ACCOUNT], account.as_bytes(), &[TOKEN], id.as_bytes()])

@@ -24,6 +24,11 @@ pub(crate) struct Fences {
 pub(crate) struct InOrder(Vec<Place>);
 
 impl Fences {
+    /// None yet, of a handful of scopes.
+    pub(crate) fn of_few() -> Self {
+        Self { table: Table::of_few(), ..Self::default() }
+    }
+
     /// Makes a fence stand. Positions are given in rising order.
     pub(crate) fn stand(&mut self, scope: TaggedScope, fence: Fence) {
         self.table.stand(scope, fence);
@@ -134,6 +139,7 @@ impl Fences {
     }
 
     /// Whether a token of this tenant, got in this sign-in, is dead although its sign-in may live.
+    #[cfg(test)]
     pub(crate) fn is_tenant_dead(&self, life: &Life, tenant: TenantTag) -> bool {
         self.is_tenant_dead_by(life, tenant, Position::MAX)
     }

@@ -51,16 +51,25 @@ impl Default for Table {
 }
 
 impl Table {
+    /// For a handful of fences.
+    pub(super) fn of_few() -> Self {
+        Self(vec![Shard::default()])
+    }
+
     /// Makes a fence stand. Positions are given in rising order.
     pub(super) fn stand(&mut self, scope: TaggedScope, fence: Fence) {
-        if let Some(shard) = self.0.get_mut(shard_of(&scope)) {
+        let shard = shard_of(&scope, self.0.len());
+        if let Some(shard) = self.0.get_mut(shard) {
             shard.stand(scope, fence);
         }
     }
 
     /// What stands in this scope.
     pub(super) fn view(&self, scope: &TaggedScope) -> View<'_> {
-        self.0.get(shard_of(scope)).and_then(|shard| shard.view(scope)).unwrap_or_default()
+        self.0
+            .get(shard_of(scope, self.0.len()))
+            .and_then(|shard| shard.view(scope))
+            .unwrap_or_default()
     }
 
     /// The scopes of a shard, and what stands in them.
@@ -188,9 +197,9 @@ fn parts(scope: &TaggedScope) -> (u8, &[u8; TAG_LEN]) {
     }
 }
 
-fn shard_of(scope: &TaggedScope) -> usize {
+fn shard_of(scope: &TaggedScope, shards: usize) -> usize {
     // Tags are keyed hashes: any byte of them spreads evenly.
-    usize::from(parts(scope).1[0]) % SHARDS
+    usize::from(parts(scope).1[0]) % shards.max(1)
 }
 
 /// Where a scope is in its shard's index. Tags are keyed hashes, so an attacker cannot choose where

@@ -1,152 +1,370 @@
-//! The gate that every verb goes through, and the verb's way to the engine behind it.
+//! What a verb sees of the store: rows, fences, the ledger's end. And how it changes an account.
 
-use crate::engine::{Durability, Engine, EngineError, Row};
-use crate::model::error::{Component, Error, Result};
-use crate::model::position::Position;
-use crate::model::tag::AccountTag;
-#[cfg(feature = "tokio")]
-use crate::platform::sync::TryLockError;
-use crate::platform::sync::atomic::Ordering;
-use crate::platform::sync::{MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard};
+use crate::backend::embedded::gate::Entered;
+use crate::backend::exchange::{Change, Scan};
+use crate::backend::remote::patiently;
+use crate::backend::{Ask, Backend, Embedded, Guard, Lock, Remote, Sight};
+use crate::engine::{Batch, Durability, Row};
+use crate::model::error::{Error, Result};
+use crate::model::position::{Opening, Position};
+use crate::model::tag::{AccountTag, SessionTag, TaggedScope};
+use crate::model::time::Millis;
 use crate::rows::cipher::Rows;
-use crate::store::core::{Core, Working};
-use std::cell::Cell;
+use crate::rule::Fences;
+use crate::store::core::Core;
 
-/// A verb's way to the engine. Any error of a write, and any error that is not a full disk, poisons
-/// the engine.
+/// A verb's way to what is stored.
 pub(crate) struct Open<'a> {
     pub(crate) core: &'a Core,
-    gate: Gate<'a>,
-    may_wait: bool,
-    gave_up: Cell<bool>,
+    view: View<'a>,
+}
+
+enum View<'a> {
+    /// Reads the engine and the ledger of this process as it goes.
+    Embedded(Entered<'a>),
+    /// Has what an exchange has brought of one moment.
+    Seen(&'a Remote, &'a Sight),
+    /// Asks a place that is elsewhere, question by question: for what need not be of one moment.
+    Asking(&'a Remote),
+}
+
+/// What is planned on an [`Open`]: what the caller is told, and what changes, which is of one
+/// account. It may be made twice: if no answer came, the next plan sees what the first has changed.
+pub(crate) struct Plan<T> {
+    told: T,
+    /// Each is atomic. (A shared place makes all of them one.)
+    batches: Vec<(Batch, bool)>,
+    discarded: Vec<Vec<u8>>,
+    guards: Vec<Guard>,
+    durability: Option<Durability>,
+}
+
+/// What a change needs to itself: nothing of these accounts changes between what the plan sees and
+/// what it writes, and no sign-out of the session comes in between.
+#[derive(Clone, Copy)]
+pub(crate) struct Held<'a> {
+    /// The first is the one that changes.
+    pub(crate) accounts: &'a [AccountTag],
+    pub(crate) session: Option<SessionTag>,
+}
+
+/// What must still be so when a change is written. An embedded store sees to that by its locks, so
+/// nothing is collected there.
+pub(crate) struct Guards(Option<Vec<Guard>>);
+
+impl Guards {
+    /// None yet, of a plan on this.
+    pub(crate) fn on(open: &Open<'_>) -> Self {
+        Self(open.is_of_one_moment().then(Vec::new))
+    }
+
+    /// The row is as it was read.
+    pub(crate) fn row(&mut self, key: &[u8], value: Option<&[u8]>) {
+        if let Some(guards) = &mut self.0 {
+            guards.push(Guard::Row(key.to_vec(), value.map(<[u8]>::to_vec)));
+        }
+    }
+
+    /// The row is as it is now.
+    pub(crate) fn row_as_it_is(&mut self, open: &Open<'_>, key: &[u8]) -> Result<()> {
+        if self.0.is_some() {
+            let value = open.get(key)?;
+            self.row(key, value.as_deref());
+        }
+        Ok(())
+    }
+
+    /// No row's key begins so.
+    pub(crate) fn none_under(&mut self, prefix: Vec<u8>) {
+        if let Some(guards) = &mut self.0 {
+            guards.push(Guard::NoneUnder(prefix));
+        }
+    }
+}
+
+impl<T> Plan<T> {
+    /// Nothing changes.
+    pub(crate) fn nothing(told: T) -> Self {
+        let (batches, discarded, guards) = (Vec::new(), Vec::new(), Vec::new());
+        Self { told, batches, discarded, guards, durability: None }
+    }
+
+    /// Adds changes that count together. The batch's own guard is what the verb has read under the
+    /// lock of an embedded store: that it does not hold there means tampering.
+    pub(crate) fn commit(mut self, batch: Batch) -> Self {
+        self.step(batch);
+        self
+    }
+
+    /// As [`Plan::commit`].
+    pub(crate) fn step(&mut self, batch: Batch) {
+        self.batches.push((batch, false));
+    }
+
+    /// As [`Plan::commit`], of rows with an as-of.
+    pub(crate) fn commit_with_as_of(mut self, batch: Batch) -> Self {
+        self.batches.push((batch, true));
+        self
+    }
+
+    /// Adds the deletion of rows that can no longer be read.
+    pub(crate) fn discard(&mut self, keys: Vec<Vec<u8>>) {
+        self.discarded.extend(keys);
+    }
+
+    /// Adds what must still be so when the change is written.
+    pub(crate) fn only_if(mut self, guards: Guards) -> Self {
+        self.guards.extend(guards.0.into_iter().flatten());
+        self
+    }
+
+    /// The caller is told only when this much is certain.
+    pub(crate) fn durable(mut self, durability: Durability) -> Self {
+        self.durability = self.durability.max(Some(durability));
+        self
+    }
+
+    /// Adds the steps of another plan.
+    pub(crate) fn and(mut self, other: Plan<()>) -> Self {
+        self.batches.extend(other.batches);
+        self.discarded.extend(other.discarded);
+        self.guards.extend(other.guards);
+        self.durability = self.durability.max(other.durability);
+        self
+    }
+
+    /// One change, for a place that is elsewhere; `None` if nothing changes.
+    fn into_change(self) -> (T, Option<Change>) {
+        let Self { told, batches, discarded, mut guards, durability } = self;
+        let mut rows = Vec::new();
+        for (batch, _) in batches {
+            guards.extend(batch.guard.map(|(key, value)| Guard::Row(key, value)));
+            rows.extend(batch.changes);
+        }
+        rows.extend(discarded.into_iter().map(|key| (key, None)));
+        let is_nothing = rows.is_empty() && durability.is_none();
+        let change = Change { rows, guards, durability, ..Change::default() };
+        (told, (!is_nothing).then_some(change))
+    }
 }
 
 impl Core {
-    /// Begins a verb that needs rows.
+    /// Looks at what is of one moment, as far as the backend can give that: a reader that finds an
+    /// embedded store between two writes looks again. `ask` is what `look` is known to need.
+    ///
+    /// # Errors
+    /// `Closed`, `Forked`, `Poisoned`, `Io`, and those of `look`.
+    pub(crate) fn read<T>(
+        &self,
+        ask: impl FnOnce() -> Ask,
+        mut look: impl FnMut(&Open<'_>) -> Result<T>,
+    ) -> Result<T> {
+        match &self.backend {
+            Backend::Embedded(_) => look(&self.enter()?),
+            Backend::Remote(remote) => {
+                self.enter_remote(remote)?;
+                remote.read(ask(), |sight| look(&self.seen(remote, sight)))
+            }
+        }
+    }
+
+    /// As [`Core::read`], for a verb that needs the ledger, and does without rows if they cannot be
+    /// read.
+    ///
+    /// # Errors
+    /// As [`Core::read`].
+    pub(crate) fn read_ledger<T>(
+        &self,
+        ask: impl FnOnce() -> Ask,
+        mut look: impl FnMut(&Open<'_>) -> Result<T>,
+    ) -> Result<T> {
+        match &self.backend {
+            Backend::Embedded(_) => look(&self.enter_ledger()?),
+            Backend::Remote(_) => self.read(ask, look),
+        }
+    }
+
+    /// As [`Core::read`], of an account that nobody changes meanwhile.
+    ///
+    /// # Errors
+    /// As [`Core::read`].
+    pub(crate) fn read_held<T>(
+        &self,
+        account: &AccountTag,
+        ask: impl FnOnce() -> Ask,
+        mut look: impl FnMut(&Open<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let held = Held { accounts: &[*account], session: None };
+        self.change(held, ask, |open| Ok(Plan::nothing(look(open)?)))
+    }
+
+    /// Makes a change as it is planned, and returns what the plan tells.
+    ///
+    /// # Errors
+    /// As [`Core::read`], and those of the plan: then nothing changes. Errors of the write.
+    pub(crate) fn change<T>(
+        &self,
+        held: Held<'_>,
+        ask: impl FnOnce() -> Ask,
+        mut plan: impl FnMut(&Open<'_>) -> Result<Plan<T>>,
+    ) -> Result<T> {
+        match &self.backend {
+            Backend::Embedded(embedded) => {
+                let open = self.enter()?;
+                let session = held.session.map(|session| embedded.lock_session(&session));
+                let accounts = embedded.lock_held(held.accounts);
+                let Plan { told, batches, discarded, durability, .. } = plan(&open)?;
+                let entered = open.entered()?;
+                let account = held.accounts.first().copied().unwrap_or(AccountTag::NONE);
+                let others = held.accounts.iter().skip(1);
+                others.for_each(|other| embedded.name_changed(other));
+                for (batch, has_as_of) in batches {
+                    if has_as_of {
+                        entered.commit_with_checkpoint(&account, batch)?;
+                    } else {
+                        entered.commit(&account, batch)?;
+                    }
+                }
+                if !discarded.is_empty() {
+                    entered.discard(&account, discarded)?;
+                }
+                drop((accounts, session));
+                durability.map_or(Ok(()), |durability| entered.sync(durability))?;
+                Ok(told)
+            }
+            Backend::Remote(remote) => {
+                self.enter_remote(remote)?;
+                remote.change(ask(), |sight| Ok(plan(&self.seen(remote, sight))?.into_change()))
+            }
+        }
+    }
+
+    /// Begins a verb whose reads need not be of one moment.
     ///
     /// # Errors
     /// `Closed`, `Forked`, `Poisoned`.
     pub(crate) fn enter(&self) -> Result<Open<'_>> {
-        let open = self.enter_ledger()?;
-        if self.engine_failed.load(Ordering::Acquire) {
-            return Err(Error::Poisoned(Component::Engine));
-        }
-        Ok(open)
+        self.open(Embedded::enter)
     }
 
-    /// Begins a verb that needs only the ledger.
+    /// As [`Core::enter`], for a verb that needs the ledger, and does without rows if they cannot
+    /// be read.
     ///
     /// # Errors
     /// `Closed`, `Forked`, `Poisoned`.
     pub(crate) fn enter_ledger(&self) -> Result<Open<'_>> {
-        if self.is_forked() {
-            return Err(Error::Forked);
-        }
-        let gate = Gate::Shared(self.working.read().unwrap_or_else(PoisonError::into_inner));
-        self.checked(gate)
+        self.open(Embedded::enter_ledger)
+    }
+
+    /// Takes exclusive access to an embedded store: see [`Embedded::enter_alone`].
+    ///
+    /// # Errors
+    /// `Closed`, `Forked`, `Poisoned`; `InvalidInput` for a shared store.
+    pub(crate) fn enter_alone(&self) -> Result<Open<'_>> {
+        let view = View::Embedded(self.embedded()?.enter_alone()?);
+        Ok(Open { core: self, view })
     }
 
     /// As [`Core::enter`], but neither entering nor a later read waits: for threads that may not
-    /// block. `None` if entering would block. After its last read, the reader must check
+    /// block. `None` if it would have to. After its last read, the reader must check
     /// [`Open::gave_up`].
     ///
     /// # Errors
     /// `Closed`, `Forked`, `Poisoned`.
     #[cfg(feature = "tokio")]
-    pub(crate) fn try_enter(&self) -> Result<Option<Open<'_>>> {
-        if self.is_forked() {
-            return Err(Error::Forked);
+    fn try_enter(&self) -> Result<Option<Open<'_>>> {
+        match &self.backend {
+            Backend::Embedded(embedded) => Ok(embedded
+                .try_enter()?
+                .map(|entered| Open { core: self, view: View::Embedded(entered) })),
+            Backend::Remote(_) => Ok(None),
         }
-        let gate = match self.working.try_read() {
-            Ok(working) => Gate::Shared(working),
-            Err(TryLockError::Poisoned(working)) => Gate::Shared(working.into_inner()),
-            // Another thread has exclusive access, or waits for it.
-            Err(TryLockError::WouldBlock) => return Ok(None),
+    }
+
+    fn open<'a>(
+        &'a self,
+        enter: impl FnOnce(&'a Embedded) -> Result<Entered<'a>>,
+    ) -> Result<Open<'a>> {
+        let view = match &self.backend {
+            Backend::Embedded(embedded) => View::Embedded(enter(embedded)?),
+            Backend::Remote(remote) => {
+                self.enter_remote(remote)?;
+                View::Asking(remote)
+            }
         };
-        let mut open = self.checked(gate)?;
-        open.may_wait = false;
-        if self.is_engine_failed() {
-            return Err(Error::Poisoned(Component::Engine));
-        }
-        let is_busy = open.gate.working().is_some_and(|working| working.engine.is_busy());
-        Ok((!is_busy).then_some(open))
+        Ok(Open { core: self, view })
     }
 
-    /// Takes exclusive access: waits until no other verb is at work, and keeps them out while the
-    /// result is held. A caller that holds a lock of an account or session, or has entered already,
-    /// must not call this: it would dead-lock.
-    ///
-    /// # Errors
-    /// `Closed`, `Forked`, `Poisoned`.
-    pub(crate) fn enter_alone(&self) -> Result<Open<'_>> {
-        if self.is_forked() {
-            return Err(Error::Forked);
-        }
-        let gate = Gate::Alone(self.working.write().unwrap_or_else(PoisonError::into_inner));
-        let open = self.checked(gate)?;
-        if self.is_engine_failed() { Err(Error::Poisoned(Component::Engine)) } else { Ok(open) }
+    fn enter_remote(&self, remote: &Remote) -> Result<()> {
+        if self.is_forked() { Err(Error::Forked) } else { remote.enter() }
     }
 
-    fn checked<'a>(&'a self, gate: Gate<'a>) -> Result<Open<'a>> {
-        if gate.working().is_none() {
-            return Err(Error::Closed);
+    pub(super) fn seen<'a>(&'a self, remote: &'a Remote, sight: &'a Sight) -> Open<'a> {
+        Open { core: self, view: View::Seen(remote, sight) }
+    }
+
+    /// Whether nobody else is at work with the account, as far as this can tell.
+    pub(crate) fn is_idle(&self, account: &AccountTag) -> bool {
+        match &self.backend {
+            Backend::Embedded(embedded) => embedded.try_lock_account(account).is_some(),
+            Backend::Remote(_) => true,
         }
-        if self.ledger.is_failed() {
-            return Err(Error::Poisoned(Component::Ledger));
-        }
-        Ok(Open { core: self, gate, may_wait: true, gave_up: Cell::new(false) })
     }
 }
 
-impl Open<'_> {
-    pub(super) fn engine<T>(
-        &self,
-        call: impl FnOnce(&dyn Engine) -> Result<T, EngineError>,
-    ) -> Result<T> {
-        if self.core.is_engine_failed() {
-            return Err(Error::Poisoned(Component::Engine));
+impl Core {
+    /// The position of the newest sign-out that is durable.
+    ///
+    /// # Errors
+    /// `Io` if a shared place is not reached.
+    pub(crate) fn end(&self) -> Result<Position> {
+        match &self.backend {
+            Backend::Embedded(embedded) => Ok(embedded.ledger.synced()),
+            Backend::Remote(remote) => Ok(remote.look(Ask::default())?.ledger.end),
         }
-        let engine = &*self.gate.working().ok_or(Error::Closed)?.engine;
-        call(engine).map_err(|error| {
-            self.core.fail_engine();
-            match error {
-                EngineError::Full => Error::Full(Component::Engine),
-                EngineError::Io(source) => {
-                    Error::Io { action: "use the engine; the store is poisoned, reopen it", source }
-                }
-                EngineError::Panicked => Error::Poisoned(Component::Engine),
-            }
-        })
+    }
+}
+
+impl<'a> Open<'a> {
+    /// The engine and ledger of this process.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a shared store.
+    pub(crate) fn entered(&self) -> Result<&Entered<'a>> {
+        match &self.view {
+            View::Embedded(entered) => Ok(entered),
+            View::Seen(..) | View::Asking(_) => Err(not_embedded()),
+        }
     }
 
-    /// Seals and opens the rows of the engine.
+    /// As [`Open::entered`], for a caller that is [alone](Core::enter_alone).
+    ///
+    /// # Errors
+    /// `InvalidInput` for a shared store.
+    pub(crate) fn entered_mut(&mut self) -> Result<&mut Entered<'a>> {
+        match &mut self.view {
+            View::Embedded(entered) => Ok(entered),
+            View::Seen(..) | View::Asking(_) => Err(not_embedded()),
+        }
+    }
+
+    /// Seals and opens the rows.
     ///
     /// # Errors
     /// `Closed`, which never happens: a verb that has entered keeps the store open.
     pub(crate) fn rows(&self) -> Result<&Rows> {
-        self.gate.working().map(|working| &working.rows).ok_or(Error::Closed)
-    }
-
-    /// Replaces the store's engine, and its keys if `rows` are given. Returns the old engine.
-    /// Requires exclusive access ([`Core::enter_alone`]): without it, nothing is replaced and the
-    /// result is `None`.
-    pub(crate) fn replace(
-        &mut self,
-        engine: Box<dyn Engine>,
-        rows: Option<Rows>,
-        checkpoint: Position,
-    ) -> Option<Box<dyn Engine>> {
-        let Gate::Alone(place) = &mut self.gate else { return None };
-        let working = place.as_mut()?;
-        self.core.commits.set_checkpoint(checkpoint);
-        if let Some(rows) = rows {
-            working.rows = rows;
+        match &self.view {
+            View::Embedded(entered) => entered.rows(),
+            View::Seen(remote, _) | View::Asking(remote) => Ok(&remote.rows),
         }
-        Some(std::mem::replace(&mut working.engine, engine))
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        self.engine(|engine| engine.get(key))
+        match &self.view {
+            View::Embedded(entered) => entered.get(key),
+            View::Seen(_, sight) => Ok(sight.get(key)),
+            View::Asking(remote) => Ok(remote.look(Ask::default().key(key.to_vec()))?.get(key)),
+        }
     }
 
     pub(crate) fn scan(
@@ -155,7 +373,18 @@ impl Open<'_> {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<Row>> {
-        self.engine(|engine| engine.scan(prefix, after, limit))
+        match &self.view {
+            View::Embedded(entered) => entered.scan(prefix, after, limit),
+            View::Seen(_, sight) => Ok(sight.scan(prefix, after, limit)),
+            View::Asking(remote) => {
+                let (prefix, after) = (prefix.to_vec(), after.map(<[u8]>::to_vec));
+                let scans = vec![Scan { prefix, after, limit }];
+                let seen = patiently(|| {
+                    remote.place().look(&Ask { scans: scans.clone(), ..Ask::default() })
+                });
+                Ok(seen?.scanned.into_iter().flatten().collect())
+            }
+        }
     }
 
     /// Calls `each` with every row whose key begins with `prefix`, slice by slice, until it returns
@@ -178,36 +407,140 @@ impl Open<'_> {
         }
     }
 
-    /// The account's lock; `None` if it is held and the caller may not wait: then the result of the
-    /// read must be thrown away.
-    pub(crate) fn lock_account(&self, account: &AccountTag) -> Option<MutexGuard<'_, ()>> {
-        if self.may_wait {
-            return Some(self.core.lock_account(account));
+    /// Asks the rule a question about these scopes.
+    pub(crate) fn rule<T>(
+        &self,
+        scopes: impl IntoIterator<Item = TaggedScope>,
+        ask: impl FnOnce(&Fences) -> T,
+    ) -> Result<T> {
+        match &self.view {
+            View::Embedded(entered) => Ok(ask(&entered.embedded.ledger.fences())),
+            View::Seen(_, sight) => Ok(ask(sight.fences(scopes))),
+            View::Asking(remote) => {
+                let sight = remote.look(Ask::default().fences(scopes))?;
+                Ok(ask(sight.fences([])))
+            }
         }
-        let lock = self.core.try_lock_account(account);
-        if lock.is_none() {
-            self.gave_up.set(true);
+    }
+
+    /// The position of the newest sign-out that is durable: the as-of of a sign-in that begins now.
+    pub(crate) fn end(&self) -> Result<Position> {
+        Ok(match &self.view {
+            View::Embedded(entered) => entered.embedded.ledger.synced(),
+            View::Seen(_, sight) => sight.ledger.end,
+            View::Asking(remote) => remote.look(Ask::default())?.ledger.end,
+        })
+    }
+
+    /// The opening that as-ofs of now belong to.
+    pub(crate) fn opening(&self) -> Result<Opening> {
+        Ok(match &self.view {
+            View::Embedded(entered) => entered.embedded.ledger.opening(),
+            View::Seen(_, sight) => sight.ledger.opening.1,
+            View::Asking(remote) => remote.look(Ask::default())?.ledger.opening.1,
+        })
+    }
+
+    /// The time of what is stored now: never later than this process's clock.
+    pub(crate) fn now(&self) -> Result<Millis> {
+        let own = self.core.clock.now();
+        Ok(match &self.view {
+            View::Embedded(_) => own,
+            View::Seen(_, sight) => own.min(sight.ledger.now),
+            View::Asking(remote) => own.min(remote.look(Ask::default())?.ledger.now),
+        })
+    }
+
+    /// The position up to which sign-outs were dropped for their age, and since when all are known.
+    pub(crate) fn horizon(&self) -> Result<(Position, Millis)> {
+        let of = |sight: &Sight| {
+            let floor = sight.ledger.floor.map_or(Position::ZERO, |floor| floor.position);
+            (floor, sight.ledger.known_since)
+        };
+        Ok(match &self.view {
+            View::Embedded(entered) => entered.embedded.ledger.horizon(),
+            View::Seen(_, sight) => of(sight),
+            View::Asking(remote) => of(&remote.look(Ask::default())?),
+        })
+    }
+
+    /// Returns when the sign-out at this position is durable.
+    pub(crate) fn wait(&self, position: Position) -> Result<()> {
+        match &self.view {
+            View::Embedded(entered) => entered.embedded.ledger.wait(position),
+            // A shared place shows a fence before it is durable, but no caller acts on that: what
+            // is written behind it comes later in the same log.
+            View::Seen(..) | View::Asking(_) => Ok(()),
         }
-        lock
+    }
+
+    /// Returns when every sign-out that can be seen is durable.
+    #[cfg(feature = "logout")]
+    pub(crate) fn settle(&self) -> Result<()> {
+        match &self.view {
+            View::Embedded(entered) => entered.embedded.ledger.settle(),
+            View::Seen(..) | View::Asking(_) => Ok(()),
+        }
+    }
+
+    /// Records this opening in the ledger, before its first as-of is taken.
+    pub(crate) fn begin_opening(&self) -> Result<()> {
+        match &self.view {
+            View::Embedded(entered) => entered.embedded.ledger.begin(self.core.clock.now()),
+            View::Seen(..) | View::Asking(_) => Ok(()),
+        }
+    }
+
+    /// Whether what is read is of one moment.
+    pub(crate) fn is_of_one_moment(&self) -> bool {
+        matches!(self.view, View::Seen(..))
+    }
+
+    /// The account's lock, where reads are not of one moment. `None` if it is held and the caller
+    /// may not wait: then the result of the read must be thrown away.
+    pub(crate) fn lock_account(&self, account: &AccountTag) -> Option<Option<Lock<'_>>> {
+        match &self.view {
+            View::Embedded(entered) => entered.lock_account(account).map(Some),
+            View::Seen(..) | View::Asking(_) => Some(None),
+        }
     }
 
     /// Whether a read was abandoned because it would have blocked on a lock.
     #[cfg(feature = "tokio")]
-    pub(crate) fn gave_up(&self) -> bool {
-        self.gave_up.get()
+    fn gave_up(&self) -> bool {
+        matches!(&self.view, View::Embedded(entered) if entered.gave_up())
     }
 
-    pub(crate) fn sync(&self, durability: Durability) -> Result<()> {
-        self.engine(|engine| engine.sync(durability))
+    /// Stores what is known of the time, for later openings; only if it is due again.
+    pub(crate) fn leave_known(&self) -> Result<()> {
+        let View::Embedded(entered) = &self.view else { return Ok(()) };
+        let Some(known) = self.core.clock.known_anew() else { return Ok(()) };
+        entered.put_known(&known)?;
+        self.core.clock.is_left(&known);
+        Ok(())
     }
 
+    /// The bytes that the rows take.
     pub(crate) fn size(&self) -> Result<u64> {
-        self.engine(|engine| engine.size())
+        match &self.view {
+            View::Embedded(entered) => entered.size(),
+            View::Seen(remote, _) | View::Asking(remote) => {
+                Ok(patiently(|| remote.place().size())?.bytes)
+            }
+        }
     }
 }
 
-#[cfg(feature = "tokio")]
+/// Writes the checkpoint if the ledger has moved on, and makes what was deleted durable.
+pub(crate) fn checkpoint(open: &Open<'_>) -> Result<()> {
+    let View::Embedded(entered) = &open.view else { return Ok(()) };
+    open.leave_known()?;
+    entered.commit_with_checkpoint(&AccountTag::NONE, Batch::default())?;
+    entered.sync(Durability::PowerLoss)
+}
+
 /// Runs a read on this thread if it need not block; `None` if it would have to.
+#[cfg(feature = "tokio")]
 pub(crate) fn attempt<T>(
     core: &Core,
     read: impl FnOnce(&Open<'_>) -> Result<T>,
@@ -220,16 +553,7 @@ pub(crate) fn attempt<T>(
     (!open.gave_up()).then_some(result)
 }
 
-enum Gate<'a> {
-    Shared(RwLockReadGuard<'a, Option<Working>>),
-    Alone(RwLockWriteGuard<'a, Option<Working>>),
-}
-
-impl Gate<'_> {
-    fn working(&self) -> Option<&Working> {
-        match self {
-            Self::Shared(working) => working.as_ref(),
-            Self::Alone(working) => working.as_ref(),
-        }
-    }
+/// What only a store in one process can do.
+pub(crate) fn not_embedded() -> Error {
+    Error::invalid("store", "it is shared: its place has means of its own for this")
 }

@@ -102,7 +102,7 @@ pub(crate) fn look(
         };
         let life = core.life(*account, header.other, &body);
         let entries = index::entries(core, &life, &body);
-        if core.is_too_old(&life, now) || core.ledger.fences().is_dead_by(&life, end) {
+        if core.is_too_old(&life, now) || open.is_dead_by(&life, end)? {
             look.has_ended = true;
             look.ended.extend(entries);
         } else {

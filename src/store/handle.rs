@@ -1,13 +1,15 @@
 //! The live handle of a sign-in: the only way to its tokens.
 
+use crate::backend::Ask;
 use crate::model::error::Result;
 use crate::model::id::{AccountId, Alias, SessionId, Subject, TenantId};
 use crate::model::random_id::{Generation, SignInId};
-use crate::model::tag::TenantTag;
+use crate::model::tag::{TaggedScope, TenantTag};
 use crate::model::time::{Millis, from_millis};
 use crate::observe;
 use crate::platform::sync::Arc;
 use crate::rows::header::Header;
+use crate::rows::row_key;
 use crate::rows::sign_in::SignInBody;
 use crate::rule::Life;
 use crate::store::access::Open;
@@ -40,7 +42,9 @@ impl LiveSignIn {
     /// # Errors
     /// As every read: [`Error::Closed`](crate::Error::Closed), [`Error::Poisoned`](crate::Error::Poisoned), [`Error::Tampered`](crate::Error::Tampered).
     pub fn is_live(&self) -> Result<bool> {
-        observe::verb("is_live", || Ok(self.live_header(&self.core().enter()?)?.is_some()))
+        observe::verb("is_live", || {
+            self.core().read(|| self.ask(), |open| Ok(self.live_header(open)?.is_some()))
+        })
     }
 
     /// The random id of this sign-in, for the app's own session record: with it,
@@ -122,16 +126,24 @@ impl LiveSignIn {
         let me = &*self.0;
         let Some((value, header)) = open.header_alone(&me.life.account)? else { return Ok(None) };
         let is_mine = header.generation == me.generation && header.sign_ins.contains(&me.id);
-        Ok((is_mine && open.core.is_live(&me.life, now)).then_some((value, header)))
+        Ok((is_mine && open.is_live(&me.life, now)?).then_some((value, header)))
+    }
+
+    /// What every verb of this sign-in looks at: the account's header, and the fences that can
+    /// cover it.
+    pub(crate) fn ask(&self) -> Ask {
+        let life = self.life();
+        Ask::default().key(row_key::header(&life.account)).fences(life.scopes())
     }
 
     /// Whether the sign-in is live now, and takes tokens of this tenant.
     pub(crate) fn is_open_to(&self, tenant: TenantTag) -> Result<bool> {
-        self.is_open_to_in(&self.core().enter()?, tenant)
+        let ask = || self.ask().fences([TaggedScope::Tenant(tenant)]);
+        self.core().read(ask, |open| self.is_open_to_in(open, tenant))
     }
 
     pub(crate) fn is_open_to_in(&self, open: &Open<'_>, tenant: TenantTag) -> Result<bool> {
-        Ok(self.live_header(open)?.is_some() && !self.refuses(tenant))
+        Ok(self.live_header(open)?.is_some() && !self.refuses(open, tenant)?)
     }
 
     /// The tag of `tenant`, or of the sign-in's own tenant if it is `None`.
@@ -140,10 +152,8 @@ impl LiveSignIn {
     }
 
     /// Whether tokens of this tenant are refused, though the sign-in itself may live.
-    pub(super) fn refuses(&self, tenant: TenantTag) -> bool {
-        let fences = self.core().ledger.fences();
-        let is_over = |since| fences.is_tenant_covered_since(tenant, since);
-        fences.is_tenant_dead(&self.0.life, tenant) || self.0.continued_since.is_some_and(is_over)
+    pub(super) fn refuses(&self, open: &Open<'_>, tenant: TenantTag) -> Result<bool> {
+        open.refuses(&self.0.life, self.0.continued_since, tenant)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What keeps the store open, and closing it.
 
+use crate::backend::Embedded;
 use crate::model::error::{Error, Result};
 use crate::model::report::Opened;
 use crate::platform::sync::atomic::AtomicBool;
@@ -7,7 +8,7 @@ use crate::platform::sync::atomic::AtomicBool;
 use crate::platform::sync::atomic::Ordering;
 use crate::platform::sync::thread::JoinHandle;
 use crate::platform::sync::{Arc, Mutex, MutexGuard, lock};
-use crate::store::commit::checkpoint;
+use crate::store::access::{checkpoint, not_embedded};
 use crate::store::core::Core;
 use crate::store::files::Premises;
 use crate::store::location::Held;
@@ -29,8 +30,8 @@ pub(crate) struct Works {
     /// The reclaimer and the locks of the folders, until closed.
     pub(crate) running: Mutex<Option<(JoinHandle<()>, Held)>>,
     /// Held by the thread that moves rows or writes the keyring: one at a time. Taken before the
-    /// gate.
-    pub(crate) premises: Mutex<Premises>,
+    /// gate. `None` of a shared store, whose place has none of these files.
+    pub(crate) premises: Option<Mutex<Premises>>,
     /// Held by the thread that sweeps: two at once would go over the same accounts, and their sums
     /// of live bytes would be wrong. Taken before the premises.
     pub(crate) sweeping: Mutex<Sweep>,
@@ -94,8 +95,10 @@ impl Works {
         &self.core
     }
 
-    pub(crate) fn premises(&self) -> MutexGuard<'_, Premises> {
-        lock(&self.premises)
+    /// # Errors
+    /// `InvalidInput` for a shared store.
+    pub(crate) fn premises(&self) -> Result<MutexGuard<'_, Premises>> {
+        self.premises.as_ref().map(lock).ok_or_else(not_embedded)
     }
 
     pub(crate) fn close(&self, finish: bool) -> Result<()> {
@@ -112,7 +115,7 @@ impl Works {
         // A move ends at the next account, and removes what it made. No other process may have the
         // folder before that.
         self.core.hurry();
-        let _premises = self.premises();
+        let _premises = self.premises().ok();
         let Some((thread, held)) = lock(&self.running).take() else { return Err(Error::Closed) };
         self.core.backlog.close(finish);
         // A panic of the reclaimer was noted by its backlog; the rows it left are unreachable.
@@ -121,7 +124,7 @@ impl Works {
             if finish { self.core.enter().and_then(|open| checkpoint(&open)) } else { Ok(()) };
         // If the ledger is being compacted, wait for that here, before taking exclusive access:
         // otherwise later verbs would wait for it.
-        let _tended = self.core.ledger.tend();
+        let _tended = self.core.embedded().map(|embedded| embedded.ledger.tend());
         shut(&self.core, held);
         result
     }
@@ -131,9 +134,9 @@ impl Works {
 /// disk: the folders stay locked until the process ends, so that no other process opens them
 /// meanwhile.
 pub(crate) fn shut(core: &Core, held: Held) {
-    let given_up = core.engine_given_up();
+    let given_up = core.embedded().map(Embedded::engine_given_up);
     core.shut();
-    if given_up.is_so() {
+    if given_up.is_ok_and(|given_up| given_up.is_so()) {
         std::mem::forget(held);
     }
 }

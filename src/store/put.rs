@@ -1,15 +1,16 @@
 //! Storing the tokens of a sign-in, and removing them.
 
+use crate::backend::Ask;
 use crate::engine::{Batch, Durability, Row};
 use crate::model::error::{Error, Result};
 use crate::model::sign_in::PutOutcome;
-use crate::model::tag::{Slot, TenantTag};
+use crate::model::tag::{Slot, TaggedScope, TenantTag};
 use crate::model::token::{RefreshToken, Token, Tokens};
 use crate::observe;
 use crate::rows::header::Header;
 use crate::rows::parts::parts_of;
 use crate::rows::row_key::{self, IndexEntry};
-use crate::store::access::Open;
+use crate::store::access::{Guards, Held, Open, Plan};
 use crate::store::handle::LiveSignIn;
 use std::collections::BTreeMap;
 
@@ -75,19 +76,35 @@ impl LiveSignIn {
     ) -> Result<(PutOutcome, Vec<usize>)> {
         tokens.iter().try_for_each(Token::check)?;
         let (core, me) = (self.core(), &*self.0);
-        let open = core.enter()?;
-        let lock = core.lock_account(&me.life.account);
-        let (value, header) = self.live_header(&open)?.ok_or(Error::SignedOut)?;
+        let held = Held { accounts: &[me.life.account], session: None };
+        let ask = || self.ask_to_put(tokens, redeemed, forget);
+        let told = core.change(held, ask, |open| self.plan_put(open, tokens, redeemed, forget))?;
+        // A fence that came meanwhile has made the tokens unreadable: report that.
+        if told.0.stored > 0 && core.is_overtaken(&me.life) {
+            return Err(Error::SignedOut);
+        }
+        Ok(told)
+    }
 
-        let redeemed =
-            redeemed.filter(|_| tokens.iter().any(|token| matches!(token, Token::Refresh(_))));
+    fn plan_put(
+        &self,
+        open: &Open<'_>,
+        tokens: &[Token],
+        redeemed: Option<&RefreshToken>,
+        forget: &[Place],
+    ) -> Result<Plan<(PutOutcome, Vec<usize>)>> {
+        let me = &*self.0;
+        let (value, header) = self.live_header(open)?.ok_or(Error::SignedOut)?;
         // A redeemed token is replaced only if the provider sent another: else it may be used
         // again.
-        let (spent, newer) = self.rotation(&open, &header, redeemed)?;
+        let redeemed =
+            redeemed.filter(|_| tokens.iter().any(|token| matches!(token, Token::Refresh(_))));
+        let mut guards = Guards::on(open);
+        let (spent, newer) = self.rotation(open, &header, redeemed, tokens)?;
         let Sealed { writes, stored, left_out, durability } =
-            self.seal(&open, &header, tokens, newer)?;
+            self.seal(open, &header, tokens, newer)?;
         if stored.stored == 0 {
-            return Ok((stored, left_out));
+            return Ok(Plan::nothing((stored, left_out)));
         }
 
         let mut batch = Batch {
@@ -97,26 +114,39 @@ impl LiveSignIn {
         // One batch from here: the old tokens are removed and the new ones stored, or nothing
         // changes.
         for place in forget.iter().chain(&spent).filter(|place| !writes.contains_key(*place)) {
-            self.remove(&open, place, 0, &mut batch)?;
+            self.remove(open, place, 0, &mut batch, &mut guards)?;
         }
         for (place, rows) in writes {
             // If the token that is replaced was longer, its surplus parts are deleted.
             let parts = u8::try_from(rows.len()).unwrap_or(u8::MAX);
-            self.remove(&open, &place, parts, &mut batch)?;
+            self.remove(open, &place, parts, &mut batch, &mut guards)?;
             rows.into_iter().for_each(|(key, value)| batch.put(key, value));
             let (tenant, _) = place;
             if tenant != me.life.tenant {
                 batch.put(IndexEntry::Tenant(tenant).row(&me.life.account), Vec::new());
             }
         }
-        open.commit(&me.life.account, batch)?;
-        drop(lock);
-        open.sync(durability)?;
-        // A fence that came meanwhile has made the tokens unreadable: report that.
-        if !core.is_live(&me.life, core.clock.now()) {
-            return Err(Error::SignedOut);
-        }
-        Ok((stored, left_out))
+        Ok(Plan::nothing((stored, left_out)).commit(batch).only_if(guards).durable(durability))
+    }
+
+    /// What a put looks at: the header, and the first parts of the tokens in its places.
+    fn ask_to_put(
+        &self,
+        tokens: &[Token],
+        redeemed: Option<&RefreshToken>,
+        forget: &[Place],
+    ) -> Ask {
+        let (core, me) = (self.core(), &*self.0);
+        let place = |token: &Token| {
+            (self.tenant_tag(token.tenant()), token.slot(&core.tagger, &me.life.account))
+        };
+        let redeemed =
+            redeemed.map(|token| (me.life.tenant, token.slot(&core.tagger, &me.life.account)));
+        let places = tokens.iter().map(place).chain(redeemed).chain(forget.iter().copied());
+        places.fold(self.ask(), |ask, (tenant, slot)| {
+            let key = row_key::token(&me.life.account, &me.id, &tenant, &slot, 0);
+            ask.key(key).fences([TaggedScope::Tenant(tenant)])
+        })
     }
 
     /// What happens to the refresh token that was redeemed. First: its place, if it is to be
@@ -126,12 +156,21 @@ impl LiveSignIn {
         open: &Open<'_>,
         header: &Header,
         redeemed: Option<&RefreshToken>,
+        tokens: &[Token],
     ) -> Result<(Option<Place>, Option<Place>)> {
         let Some(redeemed) = redeemed else { return Ok((None, None)) };
         let life = &self.0.life;
         let place = (life.tenant, redeemed.slot(&open.core.tagger, &life.account));
+        // If this put was made already and no answer came, its own token is there.
+        let is_own = |stored: &RefreshToken| {
+            tokens.iter().any(
+                |token| matches!(token, Token::Refresh(token) if token.secret == stored.secret),
+            )
+        };
         Ok(match self.refresh_token_at(open, header, place.1)? {
-            Some((stored, _)) if stored.secret != redeemed.secret => (None, Some(place)),
+            Some((stored, _)) if stored.secret != redeemed.secret && !is_own(&stored) => {
+                (None, Some(place))
+            }
             _ => (Some(place), None),
         })
     }
@@ -154,7 +193,7 @@ impl LiveSignIn {
         let put = core.clock.moment();
         for (number, token) in tokens.iter().enumerate() {
             let tenant = token.tenant().map_or(me.life.tenant, |tenant| core.tagger.tenant(tenant));
-            if self.refuses(tenant) {
+            if self.refuses(open, tenant)? {
                 sealed.stored.refused.push(number);
                 continue;
             }
@@ -174,10 +213,19 @@ impl LiveSignIn {
     }
 
     /// Deletes the parts of the token in this place from part `from` on.
-    fn remove(&self, open: &Open<'_>, place: &Place, from: u8, batch: &mut Batch) -> Result<()> {
+    fn remove(
+        &self,
+        open: &Open<'_>,
+        place: &Place,
+        from: u8,
+        batch: &mut Batch,
+        guards: &mut Guards,
+    ) -> Result<()> {
         let (me, (tenant, slot)) = (&*self.0, place);
         let key = |part| row_key::token(&me.life.account, &me.id, tenant, slot, part);
-        let parts = open.get(&key(0))?.map_or(0, |old| parts_of(&old));
+        let old = open.get(&key(0))?;
+        guards.row(&key(0), old.as_deref());
+        let parts = old.map_or(0, |old| parts_of(&old));
         (from..parts).for_each(|part| batch.delete(key(part)));
         Ok(())
     }
@@ -186,28 +234,32 @@ impl LiveSignIn {
     /// its place, or none.
     pub(crate) fn remove_refresh_token(&self, token: &RefreshToken) -> Result<bool> {
         let (core, me) = (self.core(), &*self.0);
-        let open = core.enter()?;
-        let lock = core.lock_account(&me.life.account);
-        let (value, header) = self.live_header(&open)?.ok_or(Error::SignedOut)?;
+        let held = Held { accounts: &[me.life.account], session: None };
         let slot = token.slot(&core.tagger, &me.life.account);
-        let Some((stored, parts)) = self.refresh_token_at(&open, &header, slot)? else {
-            return Ok(false);
-        };
-        // In constant time, as all secrets are compared.
-        if stored.secret != token.secret {
-            return Ok(false);
-        }
-        let mut batch = Batch {
-            guard: Some((row_key::header(&me.life.account), Some(value))),
-            changes: Vec::new(),
-        };
         let key = |part| row_key::token(&me.life.account, &me.id, &me.life.tenant, &slot, part);
-        (0..parts).for_each(|part| batch.delete(key(part)));
-        open.commit(&me.life.account, batch)?;
-        drop(lock);
-        // If a power cut brings it back, the provider refuses it once more.
-        open.sync(Durability::ProcessCrash)?;
-        Ok(true)
+        core.change(
+            held,
+            || self.ask().key(key(0)),
+            |open| {
+                let (value, header) = self.live_header(open)?.ok_or(Error::SignedOut)?;
+                let first = open.get(&key(0))?;
+                let mut guards = Guards::on(open);
+                guards.row(&key(0), first.as_deref());
+                let parts = match self.refresh_token_at(open, &header, slot)? {
+                    // In constant time, as all secrets are compared.
+                    Some((stored, parts)) if stored.secret == token.secret => parts,
+                    _ => return Ok(Plan::nothing(false)),
+                };
+                let mut batch = Batch {
+                    guard: Some((row_key::header(&me.life.account), Some(value))),
+                    changes: Vec::new(),
+                };
+                (0..parts).for_each(|part| batch.delete(key(part)));
+                // If a power cut brings it back, the provider refuses it once more.
+                let plan = Plan::nothing(true).commit(batch).only_if(guards);
+                Ok(plan.durable(Durability::ProcessCrash))
+            },
+        )
     }
 
     /// The refresh token that is stored in a slot, and its number of parts. The caller holds the

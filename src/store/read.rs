@@ -1,12 +1,13 @@
 //! Reading the tokens of a sign-in: by key first. A query for a subset of a token's scopes may
 //! scan, but only inside the one sign-in.
 
+use crate::backend::Ask;
 use crate::clock::Moment;
 use crate::clock::lasting::{Lasting, settle, skew_of};
 use crate::model::error::{Error, Result};
-use crate::model::id::hidden_debug;
+use crate::model::id::{TenantId, hidden_debug};
 use crate::model::query::{AccessQuery, IdQuery, RefreshQuery};
-use crate::model::tag::{Slot, TenantTag};
+use crate::model::tag::{Slot, TaggedScope, TenantTag};
 use crate::model::time::{Interval, Millis, to_millis};
 use crate::model::token::{AccessToken, IdToken, RefreshToken, Token};
 use crate::observe::{self, Read};
@@ -37,7 +38,12 @@ impl LiveSignIn {
     /// # Errors
     /// As all reads.
     pub fn access_token(&self, wanted: &AccessQuery) -> Result<Option<AccessToken>> {
-        observe::read(Read::Access, || self.access_token_in(&self.core().enter()?, wanted))
+        observe::read(Read::Access, || {
+            self.core().read(
+                || self.ask_for(wanted.tenant.as_ref(), |me| me.slot_of(wanted)),
+                |open| self.access_token_in(open, wanted),
+            )
+        })
     }
 
     /// The refresh token of a client or family.
@@ -45,8 +51,11 @@ impl LiveSignIn {
     /// # Errors
     /// As all reads.
     pub fn refresh_token(&self, wanted: impl Into<RefreshQuery>) -> Result<Option<RefreshToken>> {
+        let wanted = wanted.into();
         observe::read(Read::Refresh, || {
-            self.refresh_token_in(&self.core().enter()?, &wanted.into())
+            let slot = |me: &Self| wanted.slot(&me.core().tagger, &me.life().account);
+            self.core()
+                .read(|| self.ask_for(None, slot), |open| self.refresh_token_in(open, &wanted))
         })
     }
 
@@ -55,7 +64,13 @@ impl LiveSignIn {
     /// # Errors
     /// As all reads.
     pub fn id_token(&self, wanted: impl Into<IdQuery>) -> Result<Option<IdToken>> {
-        observe::read(Read::Id, || self.id_token_in(&self.core().enter()?, &wanted.into()))
+        let wanted = wanted.into();
+        observe::read(Read::Id, || {
+            self.core().read(
+                || self.ask_for(wanted.tenant.as_ref(), |me| me.id_slot_of(&wanted)),
+                |open| self.id_token_in(open, &wanted),
+            )
+        })
     }
 
     /// As [`LiveSignIn::access_token`], for threads that may not block: `None` if it would block.
@@ -78,7 +93,7 @@ impl LiveSignIn {
         let core = open.core;
         let tenant =
             wanted.tenant.as_ref().map_or(self.life().tenant, |tenant| core.tagger.tenant(tenant));
-        let slot = wanted.slot(&core.tagger, &self.life().account);
+        let slot = self.slot_of(wanted);
         let at = core.clock.moment();
         let now = at.shown;
         let usable = |token: AccessToken, life| {
@@ -115,18 +130,37 @@ impl LiveSignIn {
         wanted: &AccessQuery,
         token: &AccessToken,
     ) -> Result<Vec<(TenantTag, Slot)>> {
-        let open = self.core().enter()?;
         let tenant = self.tenant_tag(wanted.tenant.as_ref());
-        let mut places = Vec::new();
-        self.scan(&open, &self.core().clock.moment(), tenant, |lasting| {
-            if let Token::Access(other) = &lasting.token
-                && wanted.allows(other)
-                && other.scopes.len() <= token.scopes.len()
-            {
-                places.push((tenant, other.slot(&self.core().tagger, &self.life().account)));
-            }
-        })?;
-        Ok(places)
+        let all = || row_key::tokens_in(&self.life().account, self.id_bytes(), &tenant);
+        let ask = || self.ask().fences([TaggedScope::Tenant(tenant)]).all(all());
+        self.core().read(ask, |open| {
+            let mut places = Vec::new();
+            self.scan(open, &self.core().clock.moment(), tenant, |lasting| {
+                if let Token::Access(other) = &lasting.token
+                    && wanted.allows(other)
+                    && other.scopes.len() <= token.scopes.len()
+                {
+                    places.push((tenant, other.slot(&self.core().tagger, &self.life().account)));
+                }
+            })?;
+            Ok(places)
+        })
+    }
+
+    fn slot_of(&self, wanted: &AccessQuery) -> Slot {
+        wanted.slot(&self.core().tagger, &self.life().account)
+    }
+
+    fn id_slot_of(&self, wanted: &IdQuery) -> Slot {
+        let (tagger, account) = (&self.core().tagger, &self.life().account);
+        id_slot(tagger, account, wanted.client.as_str(), &wanted.partition)
+    }
+
+    /// What a read of one token looks at.
+    fn ask_for(&self, tenant: Option<&TenantId>, slot: impl Fn(&Self) -> Slot) -> Ask {
+        let (tenant, slot) = (self.tenant_tag(tenant), slot(self));
+        let key = row_key::token(&self.life().account, self.id_bytes(), &tenant, &slot, 0);
+        self.ask().key(key).fences([TaggedScope::Tenant(tenant)])
     }
 
     pub(crate) fn refresh_token_in(
@@ -151,8 +185,7 @@ impl LiveSignIn {
         let core = open.core;
         let tenant =
             wanted.tenant.as_ref().map_or(self.life().tenant, |tenant| core.tagger.tenant(tenant));
-        let slot =
-            id_slot(&core.tagger, &self.life().account, wanted.client.as_str(), &wanted.partition);
+        let slot = self.id_slot_of(wanted);
         Ok(match self.read(open, &core.clock.moment(), tenant, slot)? {
             Some(Lasting { token: Token::Id(token), .. }) => Some(token),
             _ => None,
@@ -173,7 +206,7 @@ impl LiveSignIn {
     ) -> Result<Option<Lasting>> {
         let key = row_key::token(&self.life().account, self.id_bytes(), &tenant, &slot, 0);
         self.beside_writers(open, at, |header| {
-            if open.core.ledger.fences().is_tenant_dead(self.life(), tenant) {
+            if open.is_tenant_dead(self.life(), tenant)? {
                 return Ok(Some(None));
             }
             let Some(value) = open.get(&key)? else { return Ok(Some(None)) };
@@ -213,7 +246,9 @@ impl LiveSignIn {
         at: &Moment,
         mut read: impl FnMut(&Header) -> Result<Option<Option<T>>>,
     ) -> Result<Option<T>> {
-        for attempt in 0..=TRIES {
+        // What is of one moment is whole at once.
+        let first = if open.is_of_one_moment() { TRIES } else { 0 };
+        for attempt in first..=TRIES {
             let lock =
                 if attempt == TRIES { Some(open.lock_account(&self.life().account)) } else { None };
             if matches!(lock, Some(None)) {

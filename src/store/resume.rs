@@ -1,14 +1,20 @@
 //! Finds the handles of live sign-ins, from what is stored.
 
+use crate::backend::Ask;
 use crate::model::error::Result;
 use crate::model::id::AccountId;
 use crate::model::random_id::SignInId;
 use crate::model::tag::AccountTag;
 use crate::platform::sync::Arc;
-use crate::rows::row_key::{self};
+use crate::rows::row_key;
 use crate::store::access::Open;
 use crate::store::handle::{Inner, LiveSignIn};
 use crate::store::lifetime::Owner;
+
+/// What is looked at to find them.
+pub(crate) fn ask(account: &AccountTag) -> Ask {
+    Ask::default().key(row_key::header(account)).all(row_key::sign_ins(account))
+}
 
 /// Handles of the account's live sign-ins, newest first. The account's tag is enough: its id is
 /// read from the header.
@@ -26,7 +32,7 @@ pub(crate) fn live_sign_ins(
         // A sign-in whose row is lost counts as ended.
         let Some(body) = open.sign_in(account, &header, sign_in)? else { continue };
         let life = core.life(*account, header.other, &body);
-        if core.is_live(&life, now) {
+        if open.is_live(&life, now)? {
             let (account, generation) = (id.clone(), header.generation);
             let owner = owner.clone();
             let inner = Inner {
@@ -77,7 +83,7 @@ fn live_sign_in_under(
     }
     let Some(body) = open.sign_in(&tag, &header, &id)? else { return Ok(None) };
     let life = core.life(tag, other, &body);
-    if !core.is_live(&life, core.clock.now()) {
+    if !open.is_live(&life, core.clock.now())? {
         return Ok(None);
     }
     // The header is authentic for the account's tag, so the account's id in it need not be read.

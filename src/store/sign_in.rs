@@ -1,10 +1,11 @@
 //! Signing in.
 
+use crate::backend::Ask;
 use crate::crypto::{AccountKey, fresh};
 use crate::engine::{Batch, Durability, Row};
 use crate::model::error::{Error, Result};
 use crate::model::id::AccountId;
-use crate::model::position::Position;
+use crate::model::position::{Opening, Position};
 use crate::model::random_id::{Generation, SignInId};
 use crate::model::sign_in::{AsOf, MAX_ALIASES, PutOutcome, SignIn};
 use crate::model::tag::{AccountTag, Slot, TenantTag};
@@ -15,11 +16,12 @@ use crate::rows::header::Header;
 use crate::rows::row_key::{self, IndexEntry};
 use crate::rows::sign_in::SignInBody;
 use crate::rule::Life;
-use crate::store::access::Open;
+use crate::store::access::{Guards, Held, Open, Plan};
 use crate::store::core::Core;
 use crate::store::handle::{Inner, LiveSignIn};
 use crate::store::index;
 use crate::store::lifetime::Owner;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 /// Adds a sign-in to the account. On a live account it joins: same generation and key. On a dead,
@@ -38,54 +40,125 @@ pub(crate) fn sign_in(
 ) -> Result<(LiveSignIn, PutOutcome)> {
     let core = owner.core();
     tokens.iter().try_for_each(Token::check)?;
-    let open = core.enter()?;
-    let mut body = body_of(core, &request)?;
+    let body = body_of(core, &request)?;
     let account = core.tagger.account(&request.account);
     let other = core.other_tag(&request.account, &account);
     let session = body.session.as_ref().map(|session| core.tagger.session(session));
-    let session_lock = session.map(|session| core.lock_session(&session));
     let both: Vec<AccountTag> = [account].into_iter().chain(other).collect();
-    let lock = core.lock_accounts(&both);
-    // From here on, no sign-out of the session and no other change of the account can happen
-    // between reading and writing.
-    let life = match request.as_of {
-        Some(moment) => as_of(core, account, &mut body, moment)?,
-        None => as_of_now(core, account, &mut body)?,
-    };
-    let continued_since = not_ended(core, &request, &body, (&life, other))?;
-    let mut earlier = earlier(&open, &account, &request.account)?;
-    let id = SignInId::from_bytes(fresh()?);
-    let ended = earlier.join(id, index::entries(core, &life, &body), core.options.max_sign_ins);
-    let header = earlier.next_header(other)?;
-
-    let mut batch =
-        Batch { guard: Some((row_key::header(&account), earlier.value)), changes: Vec::new() };
-    // One batch: the ended sign-ins go and the new one comes with its tokens, or nothing changes.
-    let has_ended = !ended.is_empty();
-    delete_ended(&open, &account, (ended, &earlier.live), &mut batch)?;
-    let key = row_key::header(&account);
-    batch.put(key.clone(), open.rows()?.seal_header(&key, &header, &request.account)?);
-    let key = row_key::sign_in(&account, &id);
-    batch.put(key.clone(), open.rows()?.seal_sign_in(&key, &header, &body)?);
-    let entries = index::entries(core, &life, &body);
-    entries.iter().for_each(|entry| batch.put(entry.row(&account), Vec::new()));
-    let stored = put_first(&open, (&life, continued_since), &id, &header, tokens, &mut batch)?;
-    if let Some(other) = other {
-        end_under(&open, &other)?;
-    }
-    open.commit_with_checkpoint(&account, batch)?;
-    drop((lock, session_lock));
-    open.sync(Durability::PowerLoss)?;
-    if has_ended {
+    // If no answer comes and the plan is made again, the id tells whether it was carried out.
+    let (id, has_ended) = (SignInId::from_bytes(fresh()?), Cell::new(false));
+    let new = New { core, request: &request, tokens, account, other, id, has_ended: &has_ended };
+    // From what is seen to what is written, no sign-out of the session and no other change of the
+    // account comes in between.
+    let held = Held { accounts: &both, session };
+    let made = core.change(held, || new.ask(&body), |open| new.plan(open, body.clone()))?;
+    let Made { life, body, generation, continued_since, stored } = made;
+    if has_ended.get() {
         core.backlog.push_account(account);
     }
+    if let Some(other) = other {
+        core.backlog.push_account(other);
+    }
     // A fence that came meanwhile has made the tokens unreadable: report that, as `put` does.
-    if stored.stored > 0 && !core.is_live(&life, core.clock.now()) {
+    if stored.stored > 0 && core.is_overtaken(&life) {
         return Err(overtaken(core));
     }
-    let (owner, generation, account) = (owner.clone(), header.generation, request.account);
+    let (owner, account) = (owner.clone(), request.account);
     let inner = Inner { owner, id, generation, life, account, body, continued_since };
     Ok((LiveSignIn(Arc::new(inner)), stored))
+}
+
+/// A sign-in that is being made.
+struct New<'a> {
+    core: &'a Core,
+    request: &'a SignIn,
+    tokens: &'a [Token],
+    account: AccountTag,
+    /// The account's other tag, if it can have had one.
+    other: Option<AccountTag>,
+    id: SignInId,
+    /// Set if sign-ins of the account have ended, whose rows are left.
+    has_ended: &'a Cell<bool>,
+}
+
+/// A sign-in that was made.
+struct Made {
+    life: Life,
+    body: SignInBody,
+    generation: Generation,
+    continued_since: Option<Millis>,
+    stored: PutOutcome,
+}
+
+impl New<'_> {
+    /// What it is known to look at: the account's header and sign-ins, and the fences that can
+    /// cover it.
+    fn ask(&self, body: &SignInBody) -> Ask {
+        let life = self.core.life(self.account, None, body);
+        Ask::default()
+            .key(row_key::header(&self.account))
+            .all(row_key::sign_ins(&self.account))
+            .fences(life.scopes())
+    }
+
+    fn plan(&self, open: &Open<'_>, mut body: SignInBody) -> Result<Plan<Made>> {
+        let Self { core, request, account, other, id, .. } = *self;
+        // The place's clock may be behind this process's.
+        body.time = body.time.min(open.now()?);
+        let life = match request.as_of {
+            Some(moment) => as_of(open, account, &mut body, moment)?,
+            None => as_of_now(open, account, &mut body)?,
+        };
+        let continued_since = not_ended(open, request, &body, (&life, other))?;
+        let mut earlier = earlier(open, &account, &request.account)?;
+        if let Some(made) = self.made_already(open, &earlier, continued_since)? {
+            return Ok(Plan::nothing(made));
+        }
+        let entries = index::entries(core, &life, &body);
+        let ended = earlier.join(id, entries.clone(), core.options.max_sign_ins);
+        let header = earlier.next_header(other)?;
+
+        let key = row_key::header(&account);
+        let mut batch = Batch { guard: Some((key.clone(), earlier.value)), changes: Vec::new() };
+        let mut guards = Guards::on(open);
+        // One batch: the ended sign-ins go and the new one comes with its tokens, or nothing
+        // changes.
+        self.has_ended.set(!ended.is_empty());
+        delete_ended(open, &account, (ended, &earlier.live), &mut batch, &mut guards)?;
+        batch.put(key.clone(), open.rows()?.seal_header(&key, &header, &request.account)?);
+        let key = row_key::sign_in(&account, &id);
+        batch.put(key.clone(), open.rows()?.seal_sign_in(&key, &header, &body)?);
+        entries.iter().for_each(|entry| batch.put(entry.row(&account), Vec::new()));
+        let stored =
+            put_first(open, (&life, continued_since), &id, &header, self.tokens, &mut batch)?;
+        if let Some(other) = other {
+            end_under(open, &other, &mut batch)?;
+        }
+        let generation = header.generation;
+        let made = Made { life, body, generation, continued_since, stored };
+        let plan = Plan::nothing(made).commit_with_as_of(batch).only_if(guards);
+        Ok(plan.durable(Durability::PowerLoss))
+    }
+
+    /// This very sign-in, if it is there: the answer to an earlier try was lost.
+    fn made_already(
+        &self,
+        open: &Open<'_>,
+        earlier: &Earlier,
+        continued_since: Option<Millis>,
+    ) -> Result<Option<Made>> {
+        let Some(header) = earlier.header.as_ref().filter(|one| one.sign_ins.contains(&self.id))
+        else {
+            return Ok(None);
+        };
+        let Some(body) = open.sign_in(&self.account, header, &self.id)? else { return Ok(None) };
+        let life = self.core.life(self.account, None, &body);
+        let mut rows = Batch::default();
+        let stored =
+            put_first(open, (&life, continued_since), &self.id, header, self.tokens, &mut rows)?;
+        let generation = header.generation;
+        Ok(Some(Made { life, body, generation, continued_since, stored }))
+    }
 }
 
 /// What is stored of the request, except for its as-of.
@@ -115,7 +188,8 @@ fn body_of(core: &Core, request: &SignIn) -> Result<SignInBody> {
         subject: request.subject.clone(),
         aliases: request.aliases.clone(),
         time,
-        opening: core.ledger.opening(),
+        // Both are set by the plan.
+        opening: Opening::from_bytes([0; 16]),
         as_of: Position::ZERO,
     })
 }
@@ -123,13 +197,13 @@ fn body_of(core: &Core, request: &SignIn) -> Result<SignInBody> {
 /// Refuses a sign-in that a sign-out ended before it began. If it is continued from elsewhere,
 /// returns since when the user has been signed in.
 fn not_ended(
-    core: &Core,
+    open: &Open<'_>,
     request: &SignIn,
     body: &SignInBody,
     (life, other): (&Life, Option<AccountTag>),
 ) -> Result<Option<Millis>> {
     // A session that its provider has ended accepts no earlier sign-in: the signal overtook it.
-    if let Some(until) = core.ledger.fences().session_ended_until(life) {
+    if let Some(until) = open.rule(life.scopes(), |fences| fences.session_ended_until(life))? {
         if request.is_continued {
             return Err(Error::SignedOut);
         }
@@ -141,7 +215,9 @@ fn not_ended(
         request.is_continued.then(|| request.time.map_or(Millis::EPOCH, |_| body.time));
     // Under both tags that the account may have had.
     let named = Life { other, ..life.clone() };
-    if continued_since.is_some_and(|since| core.ledger.fences().is_covered_since(&named, since)) {
+    if let Some(since) = continued_since
+        && open.rule(named.scopes(), |fences| fences.is_covered_since(&named, since))?
+    {
         return Err(Error::SignedOut);
     }
     Ok(continued_since)
@@ -153,10 +229,11 @@ fn delete_ended(
     account: &AccountTag,
     (ended, live): (Vec<Listed>, &[Listed]),
     batch: &mut Batch,
+    guards: &mut Guards,
 ) -> Result<()> {
     ended.iter().for_each(|(id, _)| batch.delete(row_key::sign_in(account, id)));
     let ended = ended.into_iter().flat_map(|(_, entries)| entries).collect();
-    for entry in index::stale(open, account, ended, live)? {
+    for entry in index::stale(open, account, ended, live, guards)? {
         batch.delete(entry.row(account));
     }
     Ok(())
@@ -180,13 +257,10 @@ fn put_first(
     let put = core.clock.moment();
     for (number, token) in tokens.iter().enumerate() {
         let tenant = token.tenant().map_or(life.tenant, |tenant| core.tagger.tenant(tenant));
-        let fences = core.ledger.fences();
-        let is_over = |since| fences.is_tenant_covered_since(tenant, since);
-        if fences.is_tenant_dead(life, tenant) || continued_since.is_some_and(is_over) {
+        if open.refuses(life, continued_since, tenant)? {
             stored.refused.push(number);
             continue;
         }
-        drop(fences);
         let slot = token.slot(&core.tagger, &life.account);
         let key = |part| row_key::token(&life.account, id, &tenant, &slot, part);
         writes.insert((tenant, slot), open.rows()?.seal_token(key, header, token, Some(&put))?);
@@ -203,35 +277,41 @@ fn put_first(
 
 /// The current ledger position: newer than every sign-out that has been acknowledged.
 pub(crate) fn moment(core: &Core) -> Result<AsOf> {
-    let _open = core.enter_ledger()?;
-    core.ledger.begin(core.clock.now())?;
-    Ok(AsOf { opening: core.ledger.opening(), position: core.ledger.synced() })
+    core.read_ledger(Ask::default, |open| {
+        open.begin_opening()?;
+        Ok(AsOf { opening: open.opening()?, position: open.end()? })
+    })
 }
 
-/// Sets the as-of to the synced end. Waits for a fence that covers the sign-in and is still being
-/// synced, so that the sign-in is newer than it.
-fn as_of_now(core: &Core, account: AccountTag, body: &mut SignInBody) -> Result<Life> {
-    core.ledger.begin(core.clock.now())?;
+/// Sets the as-of to the end of what is durable. Waits for a fence that covers the sign-in and is
+/// still being synced, so that the sign-in is newer than it.
+fn as_of_now(open: &Open<'_>, account: AccountTag, body: &mut SignInBody) -> Result<Life> {
+    open.begin_opening()?;
+    body.opening = open.opening()?;
     for _ in 0..64 {
-        body.as_of = core.ledger.synced();
-        let life = core.life(account, None, body);
-        let death = core.ledger.fences().death(&life);
-        match death {
+        body.as_of = open.end()?;
+        let life = open.core.life(account, None, body);
+        match open.death(&life)? {
             None => return Ok(life),
-            Some(position) => core.ledger.wait(position)?,
+            Some(position) => open.wait(position)?,
         }
     }
     // New sign-outs that cover it come faster than they are synced: it counts as signed in, and out
     // again.
-    Err(overtaken(core))
+    Err(overtaken(open.core))
 }
 
 /// Sets an earlier as-of, if no fence has covered the sign-in since then.
-fn as_of(core: &Core, account: AccountTag, body: &mut SignInBody, moment: AsOf) -> Result<Life> {
-    core.ledger.begin(core.clock.now())?;
+fn as_of(
+    open: &Open<'_>,
+    account: AccountTag,
+    body: &mut SignInBody,
+    moment: AsOf,
+) -> Result<Life> {
+    open.begin_opening()?;
     (body.opening, body.as_of) = (moment.opening, moment.position);
-    let life = core.life(account, None, body);
-    if core.ledger.fences().is_dead(&life) { Err(overtaken(core)) } else { Ok(life) }
+    let life = open.core.life(account, None, body);
+    if open.is_dead(&life)? { Err(overtaken(open.core)) } else { Ok(life) }
 }
 
 /// A user who signs in once more is newer than the sign-out that has overtaken them.
@@ -307,8 +387,8 @@ fn earlier(open: &Open<'_>, account: &AccountTag, id: &AccountId) -> Result<Earl
                 let life = core.life(*account, header.other, &body);
                 // A sign-in that is taken out of the header stays out, so only durable sign-outs
                 // count here. (Reads obey the others too.)
-                let has_ended = core.is_too_old(&life, now)
-                    || core.ledger.fences().is_dead_by(&life, core.ledger.synced());
+                let has_ended =
+                    core.is_too_old(&life, now) || open.is_dead_by(&life, open.end()?)?;
                 let list = if has_ended { &mut earlier.dead } else { &mut earlier.live };
                 list.push((*sign_in, index::entries(core, &life, &body)));
             }
@@ -322,12 +402,10 @@ fn earlier(open: &Open<'_>, account: &AccountTag, id: &AccountId) -> Result<Earl
 
 /// Ends the account's sign-ins under its other tag, as those that are pushed out end: the header is
 /// deleted, and nothing leads to the other rows any more. The caller holds the lock.
-fn end_under(open: &Open<'_>, other: &AccountTag) -> Result<()> {
+fn end_under(open: &Open<'_>, other: &AccountTag, batch: &mut Batch) -> Result<()> {
     let key = row_key::header(other);
-    let Some(value) = open.get(&key)? else { return Ok(()) };
-    let mut batch = Batch { guard: Some((key.clone(), Some(value))), changes: Vec::new() };
-    batch.delete(key);
-    open.commit(other, batch)?;
-    open.core.backlog.push_account(*other);
+    if open.get(&key)?.is_some() {
+        batch.delete(key);
+    }
     Ok(())
 }

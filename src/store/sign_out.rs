@@ -5,12 +5,14 @@ mod count;
 mod last;
 #[cfg(feature = "logout")]
 mod outlook;
+mod there;
 
 #[cfg(feature = "logout")]
 pub(crate) use self::last::is_on_record;
 pub(crate) use self::last::{last_sign_out, names_of};
 #[cfg(feature = "logout")]
 pub(crate) use self::outlook::{Outlook, outlook};
+use crate::backend::{Backend, Embedded};
 use crate::crypto::Tagger;
 use crate::ledger::MAX_CALL;
 use crate::model::error::{Component, Error, Result};
@@ -70,13 +72,27 @@ fn carry_out(core: &Core, request: &SignOut) -> Result<Done> {
         accounts_of_aliases(&open, &request.aliases)?.into_iter().map(TaggedScope::Account),
     );
     if named.is_empty() {
-        return Ok(Done::of_nobody(core));
+        return Done::of_nobody(&open);
     }
-    let session_locks = core.lock_sessions(named.iter().filter_map(|scope| match scope {
+    match &core.backend {
+        Backend::Embedded(embedded) => end_here(&open, embedded, request, named),
+        Backend::Remote(remote) => there::end(core, remote, request, named),
+    }
+}
+
+/// Lets the fences stand in this process's ledger, and waits until they are durable.
+fn end_here(
+    open: &Open<'_>,
+    embedded: &Embedded,
+    request: &SignOut,
+    named: Vec<TaggedScope>,
+) -> Result<Done> {
+    let core = open.core;
+    let session_locks = embedded.lock_sessions(named.iter().filter_map(|scope| match scope {
         TaggedScope::Session(tag) => Some(tag),
         _ => None,
     }));
-    let Taken { accounts: taken, is_asked, failure } = accounts_taken(&open, request, &named);
+    let Taken { accounts: taken, is_asked, failure } = accounts_taken(open, request, &named);
     let mut scopes = named.clone();
     let accounts = taken.iter().map(|account| TaggedScope::Account(*account));
     scopes.extend(accounts.filter(|scope| !named.contains(scope)));
@@ -84,22 +100,22 @@ fn carry_out(core: &Core, request: &SignOut) -> Result<Done> {
     // If refresh tokens are to be taken: the accounts' locks keep the reclaimer from deleting the
     // rows between the fence and the reading.
     let (holders, mut is_missed) =
-        match request.take.then(|| accounts_in_any(&open, &scopes, &request.seen)) {
+        match request.take.then(|| accounts_in_any(open, &scopes, &request.seen)) {
             Some(Ok(holders)) => (with_other_tags(core, request, holders), failure.is_some()),
             Some(Err(_)) => (taken.clone(), true),
             None => (Vec::new(), false),
         };
-    let locks = core.lock_accounts(&holders);
+    let locks = embedded.lock_accounts(&holders);
     let now = core.clock.now();
     // From here on, every read obeys the sign-out. It is acknowledged only after the wait below.
     let (span, before) =
-        core.ledger.stand_watched(&scopes, cutoff_of(request), now, request.is_counted)?;
+        embedded.ledger.stand_watched(&scopes, cutoff_of(request), now, request.is_counted)?;
     drop(session_locks);
-    core.ledger.wait(span.last)?;
+    embedded.ledger.wait(span.last)?;
 
     let mut refresh_tokens = Vec::new();
     if request.take {
-        is_missed |= !take_all(&open, request, (&named, &holders), &mut refresh_tokens);
+        is_missed |= !take_all(open, request, (&named, &holders), &mut refresh_tokens);
     }
     drop(locks);
     let receipt = Receipt {
@@ -148,28 +164,29 @@ fn accounts_taken(open: &Open<'_>, request: &SignOut, named: &[TaggedScope]) -> 
     let whole: Vec<_> =
         named.iter().copied().filter(|scope| takes_whole(open.core, request, scope)).collect();
     let (accounts, failure) = match accounts_in_any(open, &whole, &request.seen) {
-        Ok(accounts) if named.len() + accounts.len() > MAX_CALL => {
-            let problem = "more accounts share it than one sign-out can hold";
-            (Vec::new(), Some(Error::invalid("session", problem)))
-        }
+        Ok(accounts) if named.len() + accounts.len() > MAX_CALL => (Vec::new(), Some(too_many())),
         Ok(accounts) => (accounts, None),
         Err(error) => (Vec::new(), Some(error)),
     };
     Taken { accounts, is_asked: !whole.is_empty(), failure }
 }
 
+fn too_many() -> Error {
+    Error::invalid("session", "more accounts share it than one sign-out can hold")
+}
+
 impl Done {
     /// The result for aliases that no account has: nothing is recorded.
-    fn of_nobody(core: &Core) -> Self {
+    fn of_nobody(open: &Open<'_>) -> Result<Self> {
         let receipt = Receipt {
-            position: core.ledger.synced().get(),
-            at: from_millis(core.clock.now()),
+            position: open.end()?.get(),
+            at: from_millis(open.core.clock.now()),
             accounts: Some(0),
             refresh_tokens: Vec::new(),
             refresh_tokens_missed: false,
             counted: None,
         };
-        Self { receipt, scopes: Vec::new(), before: Before::default(), failure: None }
+        Ok(Self { receipt, scopes: Vec::new(), before: Before::default(), failure: None })
     }
 }
 
@@ -328,11 +345,14 @@ fn take(open: &Open<'_>, account: &AccountTag, taken: &mut Vec<RefreshToken>) ->
             all = false;
             continue;
         };
-        // Computed before the fences are locked below, as it locks them for reading too: a thread
-        // that locks them twice dead-locks with a writer that waits in between.
         let life = open.core.life(*account, header.other, &body);
-        if !open.core.ledger.fences().is_dead(&life) {
-            continue;
+        match open.is_dead(&life) {
+            Ok(true) => {}
+            Ok(false) => continue,
+            Err(_) => {
+                all = false;
+                continue;
+            }
         }
         let read = open.for_each_row(&row_key::tokens(account, id), |(key, value)| {
             if let Some(AccountRow::Token { part: 0, .. }) = row_key::parse(&key) {

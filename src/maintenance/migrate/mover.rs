@@ -1,11 +1,11 @@
 //! The mover: it goes through the store, and gives the target its rows in batches.
 
 use super::{Moved, SLICE, enter};
+use crate::backend::Lock;
 use crate::engine::{Batch, Durability, Engine, EngineError};
 use crate::model::error::{Component, Error, Result};
 use crate::model::position::Position;
 use crate::model::tag::{AccountTag, WebTag};
-use crate::platform::sync::MutexGuard;
 use crate::rows::cipher::Rows;
 use crate::rows::row_key;
 use crate::store::access::Open;
@@ -36,15 +36,16 @@ impl<'a> Mover<'a> {
     }
 
     /// The lock of an account, or of an unbound web session; `None` if it is to be carried later.
-    fn hold<'b>(&self, core: &'b Core, tag: &AccountTag) -> Option<MutexGuard<'b, ()>> {
+    fn hold<'b>(&self, core: &'b Core, tag: &AccountTag) -> Result<Option<Lock<'b>>> {
+        let embedded = core.embedded()?;
         if !self.puts_off {
-            return Some(core.lock_account(tag));
+            return Ok(Some(embedded.lock_account(tag)));
         }
-        let lock = core.try_lock_account(tag);
+        let lock = embedded.try_lock_account(tag);
         if lock.is_none() {
-            core.name_changed(tag);
+            embedded.name_changed(tag);
         }
-        lock
+        Ok(lock)
     }
 
     /// Seals the rows of the target.
@@ -61,7 +62,7 @@ impl<'a> Mover<'a> {
         loop {
             let open = enter(core)?;
             let Some(account) = next_account(&open, after)? else { break };
-            if let Some(_lock) = self.hold(core, &account) {
+            if let Some(_lock) = self.hold(core, &account)? {
                 self.carry(&open, &account)?;
             }
             after = row_key::behind_account(&account);
@@ -77,7 +78,7 @@ impl<'a> Mover<'a> {
                 .filter_map(|(key, _)| row_key::unbound_of(key))
                 .filter(|(_, part)| *part == 0);
             for (session, _) in firsts {
-                if let Some(_lock) = self.hold(core, &session.as_account()) {
+                if let Some(_lock) = self.hold(core, &session.as_account())? {
                     self.carry_unbound(&open, &session)?;
                 }
             }
@@ -88,7 +89,7 @@ impl<'a> Mover<'a> {
     /// Carries what has changed since it was carried: an account, or an unbound web session. (A
     /// change of an unbound one names its own tag, which no account has.)
     pub(super) fn carry_again(&mut self, open: &Open<'_>, tag: &AccountTag) -> Result<()> {
-        let Some(_lock) = self.hold(open.core, tag) else { return Ok(()) };
+        let Some(_lock) = self.hold(open.core, tag)? else { return Ok(()) };
         self.clear(open, tag)?;
         self.carry(open, tag)?;
         self.carry_unbound(open, &tag.as_web())
@@ -120,7 +121,7 @@ impl<'a> Mover<'a> {
         self.moved.engine_bytes = self.target.size().map_err(target_failed)?;
         let fresh = self.rows(open)?.seal_fresh(row_key::FRESH, &self.moved.fresh())?;
         self.batch.put(row_key::FRESH.to_vec(), fresh);
-        let position = open.core.ledger.synced();
+        let position = open.end()?;
         let checkpoint = self.rows(open)?.seal_checkpoint(row_key::CHECKPOINT, position)?;
         self.batch.put(row_key::CHECKPOINT.to_vec(), checkpoint);
         let known = self.rows(open)?.seal_known(row_key::KNOWN, &open.core.clock.known())?;

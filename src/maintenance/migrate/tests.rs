@@ -75,19 +75,19 @@ fn what_is_put_off_is_carried_later() {
     let core = store.core();
     let tag = core.tagger.account(&account);
     let rows = MemoryRows::default();
-    let _watch = core.watch_changes().unwrap();
+    let _watch = core.embedded().unwrap().watch_changes().unwrap();
     let mut mover =
         Mover { puts_off: true, ..Mover::new(Box::new(MemoryEngine(rows.clone())), None) };
-    let at_work = core.lock_account(&tag);
+    let at_work = core.embedded().unwrap().lock_account(&tag);
     mover.carry_all(core).unwrap();
     mover.commit().unwrap();
     assert!(rows.all().is_empty());
-    assert!(core.take_changed().contains(&tag));
+    assert!(core.embedded().unwrap().take_changed().contains(&tag));
     mover.carry_again(&core.enter().unwrap(), &tag).unwrap();
-    assert!(core.take_changed().contains(&tag), "put off once more");
+    assert!(core.embedded().unwrap().take_changed().contains(&tag), "put off once more");
     drop(at_work);
     mover.carry_again(&core.enter().unwrap(), &tag).unwrap();
     mover.commit().unwrap();
-    assert_eq!((mover.moved.accounts, core.count_changed()), (1, 0));
+    assert_eq!((mover.moved.accounts, core.embedded().unwrap().count_changed()), (1, 0));
     assert!(rows.all().iter().any(|(key, _)| *key == row_key::header(&tag)));
 }

@@ -50,7 +50,7 @@ impl Mover<'_> {
         match row_key::parse(&key) {
             Some(AccountRow::Token { sign_in, tenant, slot, part }) => {
                 let Some(life) = look.lives.get(&sign_in) else { return Ok(false) };
-                if open.core.ledger.fences().is_tenant_dead(life, tenant) {
+                if open.is_tenant_dead(life, tenant)? {
                     return Ok(false);
                 }
                 if tenant != life.tenant {

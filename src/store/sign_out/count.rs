@@ -3,9 +3,11 @@
 
 use std::collections::HashSet;
 
+use crate::backend::Ask;
 use crate::model::error::{Component, Error, Result};
 use crate::model::sign_out::Counted;
 use crate::model::tag::{AccountTag, TaggedScope};
+use crate::rows::row_key;
 use crate::rule::Before;
 use crate::store::census::for_each_account;
 use crate::store::core::Core;
@@ -36,24 +38,27 @@ pub(super) fn ended(core: &Core, scopes: &[TaggedScope], before: &Before) -> Res
 
 /// Rows that do not open are not counted.
 fn sign_ins_ended(core: &Core, account: &AccountTag, before: &Before) -> Result<u64> {
-    let open = core.enter()?;
-    let _lock = core.lock_account(account);
-    let header = match open.header(account) {
-        Ok(Some((_, header))) => header,
-        Ok(None) | Err(Error::Tampered(_)) => return Ok(0),
-        Err(error) => return Err(error),
-    };
-    let (now, mut ended) = (core.clock.now(), 0);
-    for id in &header.sign_ins {
-        match open.sign_in(account, &header, id) {
-            Ok(Some(body)) => {
-                let life = core.life(*account, header.other, &body);
-                let was_live = !core.is_too_old(&life, now) && !before.covers(&life);
-                ended += u64::from(was_live && core.ledger.fences().is_dead_since(&life, before));
-            }
-            Ok(None) | Err(Error::Tampered(_)) => {}
+    let ask = || Ask::default().key(row_key::header(account)).all(row_key::sign_ins(account));
+    core.read_held(account, ask, |open| {
+        let header = match open.header(account) {
+            Ok(Some((_, header))) => header,
+            Ok(None) | Err(Error::Tampered(_)) => return Ok(0),
             Err(error) => return Err(error),
+        };
+        let (now, mut ended) = (core.clock.now(), 0);
+        for id in &header.sign_ins {
+            match open.sign_in(account, &header, id) {
+                Ok(Some(body)) => {
+                    let life = core.life(*account, header.other, &body);
+                    let was_live = !core.is_too_old(&life, now) && !before.covers(&life);
+                    let is_dead =
+                        open.rule(life.scopes(), |fences| fences.is_dead_since(&life, before))?;
+                    ended += u64::from(was_live && is_dead);
+                }
+                Ok(None) | Err(Error::Tampered(_)) => {}
+                Err(error) => return Err(error),
+            }
         }
-    }
-    Ok(ended)
+        Ok(ended)
+    })
 }

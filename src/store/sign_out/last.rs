@@ -5,6 +5,7 @@
 //! of the names belong together, for as long as they are there.
 
 use super::{accounts_under, rule_scope};
+use crate::backend::Ask;
 use crate::crypto::Tagger;
 use crate::model::error::{Error, Result};
 use crate::model::id::{AccountId, Subject};
@@ -18,24 +19,27 @@ use crate::store::identity;
 
 /// The newest sign-out that can have ended a sign-in of this scope.
 pub(crate) fn last_sign_out(core: &Core, scope: &SignOutScope) -> Result<LastSignOut> {
-    let open = core.enter_ledger()?;
+    core.read_ledger(Ask::default, |open| last_in(open, scope))
+}
+
+fn last_in(open: &Open<'_>, scope: &SignOutScope) -> Result<LastSignOut> {
+    let core = open.core;
     let mut names = names_of(&core.tagger, scope);
     // If the rows cannot be read, the answer says which names were not looked at. That is better
     // than none.
     let has_rows =
-        add_names_in_rows(&open, rule_scope(&core.tagger, scope), &mut names).unwrap_or(false);
-    let (floor, known_since) = core.ledger.horizon();
-    let (last, exact) = {
-        let fences = core.ledger.fences();
+        add_names_in_rows(open, rule_scope(&core.tagger, scope), &mut names).unwrap_or(false);
+    let (floor, known_since) = open.horizon()?;
+    let (last, exact) = open.rule(names.clone(), |fences| {
         // The floor stands for dropped records. It is not a sign-out that a caller asked for.
         let find = |name| Some((name, fences.last(name).filter(|fence| fence.position > floor)?));
         let last =
             names.iter().filter_map(|name| find(*name)).max_by_key(|(_, fence)| fence.position);
         (last, find(rule_scope(&core.tagger, scope)))
-    };
+    })?;
     // Only a durable sign-out is reported: a crash must not undo the answer.
     if let Some((_, fence)) = last {
-        core.ledger.wait(fence.position)?;
+        open.wait(fence.position)?;
     }
     let not_looked_at = if has_rows { Vec::new() } else { unknown_names(scope) };
     Ok(LastSignOut {
@@ -49,14 +53,15 @@ pub(crate) fn last_sign_out(core: &Core, scope: &SignOutScope) -> Result<LastSig
 /// Whether there is a sign-out of exactly this scope.
 #[cfg(feature = "logout")]
 pub(crate) fn is_on_record(core: &Core, scope: &SignOutScope) -> Result<bool> {
-    let _open = core.enter_ledger()?;
-    let (floor, _) = core.ledger.horizon();
-    let last = core
-        .ledger
-        .fences()
-        .last(rule_scope(&core.tagger, scope))
-        .filter(|fence| fence.position > floor);
-    last.map_or(Ok(false), |fence| core.ledger.wait(fence.position).map(|()| true))
+    let scope = rule_scope(&core.tagger, scope);
+    core.read_ledger(
+        || Ask::default().fences([scope]),
+        |open| {
+            let (floor, _) = open.horizon()?;
+            let last = open.last_fence(scope)?.filter(|fence| fence.position > floor);
+            last.map_or(Ok(false), |fence| open.wait(fence.position).map(|()| true))
+        },
+    )
 }
 
 /// The scopes that have the same sign-ins as this one, and everybody, as far as they follow from

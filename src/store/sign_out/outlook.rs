@@ -5,6 +5,7 @@ use super::{accounts_under, cutoff_of, rule_scope, takes_whole};
 use crate::model::tag::{AccountTag, TaggedScope};
 use std::collections::BTreeMap;
 
+use crate::backend::Ask;
 use crate::model::error::{Error, Result};
 use crate::model::id::AccountId;
 use crate::model::seen::Seen;
@@ -32,12 +33,17 @@ pub(crate) struct Outlook {
 /// An account's id and sign-ins. `None` stands for a part that does not open.
 struct Looked {
     id: Option<AccountId>,
-    lives: Option<Vec<Option<Life>>>,
+    /// With whether each is live.
+    lives: Option<Vec<Option<(Life, bool)>>>,
 }
 
 /// Reads each account once, even if several of the scopes lead to it.
 pub(crate) fn outlook(core: &Core, request: &SignOut) -> Result<Outlook> {
-    let open = core.enter()?;
+    core.read(Ask::default, |open| outlook_in(open, request))
+}
+
+fn outlook_in(open: &Open<'_>, request: &SignOut) -> Result<Outlook> {
+    let core = open.core;
     let mut outlook = Outlook {
         ends_anybody: false,
         is_known: false,
@@ -47,11 +53,11 @@ pub(crate) fn outlook(core: &Core, request: &SignOut) -> Result<Outlook> {
     let mut looked: BTreeMap<AccountTag, Option<Looked>> = BTreeMap::new();
     for scope in request.scopes() {
         let scope = rule_scope(&core.tagger, scope);
-        let is_recorded = core.ledger.fences().last(scope).is_some();
+        let is_recorded = open.last_fence(scope)?.is_some();
         outlook.is_known |= is_recorded;
         let is_whole =
             matches!(scope, TaggedScope::Account(_)) || takes_whole(core, request, &scope);
-        for account in accounts_under(&open, scope)? {
+        for account in accounts_under(open, scope)? {
             // One account answers the question. Only a scope that ends accounts as a whole needs
             // all of them.
             if outlook.ends_anybody && !is_whole {
@@ -59,7 +65,7 @@ pub(crate) fn outlook(core: &Core, request: &SignOut) -> Result<Outlook> {
             }
             let account_looked = match looked.get(&account) {
                 Some(known) => known,
-                None => &*looked.entry(account).or_insert(look(&open, &account)?),
+                None => &*looked.entry(account).or_insert(look(open, &account)?),
             };
             if let Some(account_looked) = account_looked {
                 outlook.add(core, request, (scope, account), account_looked, is_recorded);
@@ -69,7 +75,7 @@ pub(crate) fn outlook(core: &Core, request: &SignOut) -> Result<Outlook> {
     if !outlook.ends_anybody {
         // The fence that ended them may still be being synced: the caller may record nothing, so it
         // must be durable first.
-        core.ledger.settle()?;
+        open.settle()?;
     }
     Ok(outlook)
 }
@@ -84,9 +90,9 @@ impl Outlook {
         is_recorded: bool,
     ) {
         let (now, cutoff) = (core.clock.now(), cutoff_of(request));
-        let is_of = |life: &Life| life.scopes().any(|one| one == scope);
-        let ends = |life: &Life| {
-            is_of(life) && rule::takes(cutoff, now, life.time) && core.is_live(life, now)
+        let is_of = |life: &Life, _| life.scopes().any(|one| one == scope);
+        let ends = |life: &Life, is_live| {
+            is_of(life, is_live) && rule::takes(cutoff, now, life.time) && is_live
         };
         self.ends_anybody |= any(looked, ends, !is_recorded);
         // A sign-in that has ended already counts too, if it is still listed, and so does a row
@@ -104,9 +110,11 @@ impl Outlook {
 }
 
 /// Whether one of the sign-ins is wanted. `in_doubt` is the answer for a row that does not open.
-fn any(looked: &Looked, is_wanted: impl Fn(&Life) -> bool, in_doubt: bool) -> bool {
+fn any(looked: &Looked, is_wanted: impl Fn(&Life, bool) -> bool, in_doubt: bool) -> bool {
     let Some(lives) = &looked.lives else { return in_doubt };
-    lives.iter().any(|life| life.as_ref().map_or(in_doubt, &is_wanted))
+    lives
+        .iter()
+        .any(|life| life.as_ref().map_or(in_doubt, |(life, is_live)| is_wanted(life, *is_live)))
 }
 
 /// Reads an account's header and sign-ins; `None` if there is no such account.
@@ -121,7 +129,11 @@ fn look(open: &Open<'_>, account: &AccountTag) -> Result<Option<Looked>> {
     let mut lives = Vec::with_capacity(header.sign_ins.len());
     for id in &header.sign_ins {
         lives.push(match open.sign_in(account, &header, id) {
-            Ok(Some(body)) => Some(open.core.life(*account, header.other, &body)),
+            Ok(Some(body)) => {
+                let life = open.core.life(*account, header.other, &body);
+                let is_live = open.is_live(&life, open.core.clock.now())?;
+                Some((life, is_live))
+            }
             Ok(None) | Err(Error::Tampered(_)) => None,
             Err(error) => return Err(error),
         });

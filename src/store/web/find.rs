@@ -1,14 +1,15 @@
 //! Finds a web session, and tells whether it lives.
 
+use crate::backend::Ask;
 use crate::engine::Batch;
 use crate::model::error::Result;
 use crate::model::random_id::SignInId;
-use crate::model::tag::{AccountTag, WebTag};
+use crate::model::tag::{AccountTag, TaggedScope, WebTag};
 use crate::model::time::Millis;
 use crate::rows::header::Header;
 use crate::rows::row_key;
 use crate::rule::Life;
-use crate::store::access::Open;
+use crate::store::access::{Guards, Open, Plan};
 
 use super::{Binding, WebRecord};
 
@@ -72,7 +73,7 @@ pub(crate) fn live_header(
         return Ok(None);
     }
     let Some(body) = open.sign_in(account, &header, sign_in)? else { return Ok(None) };
-    let is_live = open.core.is_live(&open.core.life(*account, header.other, &body), now);
+    let is_live = open.is_live(&open.core.life(*account, header.other, &body), now)?;
     Ok(is_live.then_some((value, header)))
 }
 
@@ -87,29 +88,53 @@ pub(crate) fn read_unbound(
     let Some(parts) = open.parts(key, first)? else { return Ok(None) };
     let size = parts.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum();
     let Some((life, record)) = open.rows()?.open_unbound(parts, *session)? else { return Ok(None) };
-    let lives = open.core.is_live(&life, now) && !record.is_expired(now);
+    let lives = open.is_live(&life, now)? && !record.is_expired(now);
     Ok(Some(lives.then_some(Unbound { life, record, size })))
 }
 
-/// Deletes every part of a bound web session and its index row.
+/// Plans the deletion of every part of a bound web session and its index row.
 pub(super) fn delete_bound(
     open: &Open<'_>,
     session: &WebTag,
     binding: &Binding,
-    batch: &mut Batch,
-) -> Result<()> {
-    let Binding { account, sign_in } = binding;
-    for (key, _) in open.scan(&row_key::web_parts(account, sign_in, session), None, 256)? {
-        batch.delete(key);
+) -> Result<Plan<()>> {
+    let (Binding { account, sign_in }, mut batch) = (binding, Batch::default());
+    // What is saved meanwhile may have more parts.
+    let mut guards = Guards::on(open);
+    let index = row_key::web_index(session, account, sign_in);
+    guards.row(&index, open.get(&index)?.as_deref());
+    let parts = open.scan(&row_key::web_parts(account, sign_in, session), None, 256)?;
+    if let Some((key, value)) = parts.first() {
+        guards.row(key, Some(value));
     }
-    batch.delete(row_key::web_index(session, account, sign_in));
-    Ok(())
+    parts.into_iter().for_each(|(key, _)| batch.delete(key));
+    batch.delete(index);
+    Ok(Plan::nothing(()).commit(batch).only_if(guards))
 }
 
-/// Deletes every part of an unbound web session.
-pub(super) fn delete_unbound(open: &Open<'_>, session: &WebTag, batch: &mut Batch) -> Result<()> {
-    open.scan(&row_key::unbound_parts(session), None, 256)?
-        .into_iter()
-        .for_each(|(key, _)| batch.delete(key));
-    Ok(())
+/// What is looked at of a web session that an index row binds.
+pub(super) fn ask_bound(session: &WebTag, binding: &Binding) -> Ask {
+    let Binding { account, sign_in } = binding;
+    Ask::default()
+        .key(row_key::header(account))
+        .key(row_key::sign_in(account, sign_in))
+        .key(row_key::web_index(session, account, sign_in))
+        .all(row_key::web_parts(account, sign_in, session))
+}
+
+/// What is looked at of an unbound web session.
+pub(super) fn ask_unbound(session: &WebTag) -> Ask {
+    Ask::default().all(row_key::unbound_parts(session)).fences([TaggedScope::Everybody])
+}
+
+/// Plans the deletion of every part of an unbound web session.
+pub(super) fn delete_unbound(open: &Open<'_>, session: &WebTag) -> Result<Plan<()>> {
+    let (mut batch, mut guards) = (Batch::default(), Guards::on(open));
+    let parts = open.scan(&row_key::unbound_parts(session), None, 256)?;
+    if let Some((key, value)) = parts.first() {
+        guards.row(key, Some(value));
+    }
+    parts.into_iter().for_each(|(key, _)| batch.delete(key));
+    let plan = Plan::nothing(());
+    Ok(if batch.changes.is_empty() { plan } else { plan.commit(batch).only_if(guards) })
 }

@@ -4,13 +4,14 @@
 //! sign-out, which was not acknowledged to any caller, the sign-in lives on without its web
 //! session. That costs one login.
 
-use super::find::{delete_bound, delete_unbound};
+use super::find::{ask_bound, ask_unbound, delete_bound, delete_unbound};
 use super::{Binding, read_bound, read_unbound};
-use crate::engine::Batch;
 use crate::model::error::{Error, Result};
 use crate::model::report::SweepReport;
+use crate::model::tag::WebTag;
+use crate::model::time::Millis;
 use crate::rows::row_key;
-use crate::store::access::Open;
+use crate::store::access::{Held, Plan};
 use crate::store::core::Core;
 
 /// How many rows are looked at each time the gate is entered.
@@ -28,52 +29,81 @@ pub(crate) enum Kind {
 /// Looks at some web sessions of this kind after the key `after`, each under its lock, and deletes
 /// those that cannot be loaded any more. Returns the key to go on after; `None` at the end.
 pub(crate) fn tidy_slice(
-    open: &Open<'_>,
+    core: &Core,
     kind: Kind,
     after: Option<&[u8]>,
     swept: &mut SweepReport,
 ) -> Result<Option<Vec<u8>>> {
     let prefix = if kind == Kind::Bound { row_key::web_indexes() } else { row_key::all_unbound() };
-    let now = open.core.clock.for_deletion();
-    let slice = open.scan(&prefix, after, SLICE)?;
+    let now = core.clock.for_deletion();
+    let slice = core.enter()?.scan(&prefix, after, SLICE)?;
     for (key, _) in &slice {
         if let Some((session, account, sign_in)) = row_key::web_indexed(key) {
-            let _lock = open.core.lock_account(&account);
             let binding = Binding { account, sign_in };
-            // The size of its rows is counted with the account's rows.
-            if is_over(
-                read_bound(open, &session, &binding, now)
-                    .map(|found| found.map(|it| it.map(|_| 0))),
-                swept,
-            )? {
-                let mut batch = Batch::default();
-                delete_bound(open, &session, &binding, &mut batch)?;
-                open.commit(&account, batch)?;
-            } else {
-                swept.live_bytes += key.len() as u64;
-            }
+            tidy_bound(core, key, &session, &binding, now, swept)?;
         } else if let Some((session, part)) = row_key::unbound_of(key) {
-            let account = session.as_account();
-            let _lock = open.core.lock_account(&account);
-            // The first part is checked for all parts; other parts are checked only if it is
-            // missing.
-            let is_first = part == 0 || open.get(&row_key::unbound(&session, 0))?.is_none();
-            if is_first
-                && is_over(
-                    read_unbound(open, &session, now)
-                        .map(|found| found.map(|it| it.map(|it| it.size))),
-                    swept,
-                )?
-            {
-                let mut batch = Batch::default();
-                delete_unbound(open, &session, &mut batch)?;
-                if !batch.changes.is_empty() {
-                    open.commit(&account, batch)?;
-                }
-            }
+            tidy_unbound_one(core, &session, part, now, swept)?;
         }
     }
     Ok(slice.into_iter().last().map(|(key, _)| key))
+}
+
+fn tidy_bound(
+    core: &Core,
+    key: &[u8],
+    session: &WebTag,
+    binding: &Binding,
+    now: Millis,
+    swept: &mut SweepReport,
+) -> Result<()> {
+    let held = Held { accounts: &[binding.account], session: None };
+    let found = core.change(
+        held,
+        || ask_bound(session, binding),
+        |open| {
+            let mut found = SweepReport::default();
+            // The size of its rows is counted with the account's rows.
+            let read =
+                read_bound(open, session, binding, now).map(|found| found.map(|it| it.map(|_| 0)));
+            if is_over(read, &mut found)? {
+                return Ok(Plan::nothing(found).and(delete_bound(open, session, binding)?));
+            }
+            found.live_bytes += key.len() as u64;
+            Ok(Plan::nothing(found))
+        },
+    )?;
+    swept.count(found);
+    Ok(())
+}
+
+fn tidy_unbound_one(
+    core: &Core,
+    session: &WebTag,
+    part: u8,
+    now: Millis,
+    swept: &mut SweepReport,
+) -> Result<()> {
+    let held = Held { accounts: &[session.as_account()], session: None };
+    let found = core.change(
+        held,
+        || ask_unbound(session),
+        |open| {
+            let mut found = SweepReport::default();
+            // The first part is checked for all parts; other parts are checked only if it is missing.
+            let is_first = part == 0 || open.get(&row_key::unbound(session, 0))?.is_none();
+            let read = || {
+                read_unbound(open, session, now).map(|found| found.map(|it| it.map(|it| it.size)))
+            };
+            let plan = if is_first && is_over(read(), &mut found)? {
+                delete_unbound(open, session)?
+            } else {
+                Plan::nothing(())
+            };
+            Ok(Plan::nothing(found).and(plan))
+        },
+    )?;
+    swept.count(found);
+    Ok(())
 }
 
 /// Deletes the unbound web sessions that have ended, as after a sign-out of everybody, until
@@ -82,8 +112,7 @@ pub(crate) fn tidy_slice(
 pub(crate) fn tidy_unbound(core: &Core, mut goes_on: impl FnMut(usize) -> bool) -> Result<u64> {
     let (mut swept, mut after) = (SweepReport::default(), None::<Vec<u8>>);
     while goes_on(SLICE) {
-        let Some(last) = tidy_slice(&core.enter()?, Kind::Unbound, after.as_deref(), &mut swept)?
-        else {
+        let Some(last) = tidy_slice(core, Kind::Unbound, after.as_deref(), &mut swept)? else {
             break;
         };
         after = Some(last);

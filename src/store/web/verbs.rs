@@ -3,20 +3,23 @@
 
 use std::time::Duration;
 
-use super::find::{Bound, Unbound, delete_bound, delete_unbound, live_header};
+use super::find::{
+    Bound, Unbound, ask_bound, ask_unbound, delete_bound, delete_unbound, live_header,
+};
 use super::sweep::{Kind, tidy_slice};
 use super::{Binding, WebRecord, read_bound, read_unbound};
+use crate::backend::Ask;
 use crate::crypto::fresh;
 use crate::engine::{Batch, Durability, Row};
 use crate::model::error::{Error, Result};
 use crate::model::random_id::SignInId;
 use crate::model::report::SweepReport;
-use crate::model::tag::{AccountTag, WebTag};
+use crate::model::tag::{AccountTag, TaggedScope, WebTag};
 use crate::model::time::millis;
 use crate::rows::parts::parts_of;
 use crate::rows::row_key;
 use crate::rule::Life;
-use crate::store::access::Open;
+use crate::store::access::{Guards, Held, Open, Plan};
 use crate::store::core::Core;
 use crate::store::web::record::life_of_nobody;
 
@@ -35,48 +38,55 @@ pub(crate) fn create(
     record: WebRecord,
     unbound_for: Duration,
 ) -> Result<[u8; 16]> {
-    let open = core.enter()?;
+    drop(core.enter()?);
     let record = match binding {
         Some(_) => record,
         None => record.until(core.clock.now().saturating_add(millis(unbound_for))),
     };
     // Taken before the locks, as it may wait for the disk.
-    let now = if binding.is_none() { Some(as_of_now(core)?) } else { None };
+    let now = if binding.is_none() { Some(life_now(core)?) } else { None };
     loop {
         let session = core.tagger.web(&id);
         // Two callers that create the same id, bound or not, run one after the other.
         let me = session.as_account();
-        let locks = core.lock_accounts(&[me, binding.map_or(me, |binding| binding.account)]);
-        if is_taken(&open, &session)? {
-            id = fresh()?;
-            continue;
-        }
-        match (binding, &now) {
-            (Some(binding), _) => {
-                let Some((value, header)) = live_header(&open, binding, core.clock.now())? else {
-                    return Ok(id);
-                };
-                let Binding { account, sign_in } = binding;
-                let key = |part| row_key::web(account, sign_in, &session, part);
-                let mut batch = Batch {
-                    guard: Some((row_key::header(account), Some(value))),
-                    changes: Vec::new(),
-                };
-                put_all(&mut batch, open.rows()?.seal_web(key, &header, &record)?);
-                batch.put(row_key::web_index(&session, account, sign_in), Vec::new());
-                open.commit(account, batch)?;
+        let both: Vec<_> = binding.map(|binding| binding.account).into_iter().chain([me]).collect();
+        let held = Held { accounts: &both, session: None };
+        let ask = || ask_new(&session, binding);
+        let is_new = core.change(held, ask, |open| {
+            if is_taken(open, &session)? {
+                return Ok(Plan::nothing(false));
             }
-            (None, Some(as_of)) => {
-                let life = life_of_nobody(session, as_of.opening, as_of.as_of, as_of.time);
-                let mut batch = Batch::default();
-                put_all(&mut batch, open.rows()?.seal_unbound(&session, &life, &record)?);
-                open.commit_with_checkpoint(&session.as_account(), batch)?;
+            let mut guards = Guards::on(open);
+            guards.none_under(row_key::web_indexes_of(&session));
+            guards.none_under(row_key::unbound_parts(&session));
+            let plan = Plan::nothing(true).only_if(guards).durable(core.options.other_durability);
+            match (binding, &now) {
+                (Some(binding), _) => {
+                    let header = live_header(open, binding, core.clock.now())?;
+                    let Some((value, header)) = header else { return Ok(Plan::nothing(true)) };
+                    let Binding { account, sign_in } = binding;
+                    let key = |part| row_key::web(account, sign_in, &session, part);
+                    let mut batch = Batch {
+                        guard: Some((row_key::header(account), Some(value))),
+                        changes: Vec::new(),
+                    };
+                    put_all(&mut batch, open.rows()?.seal_web(key, &header, &record)?);
+                    batch.put(row_key::web_index(&session, account, sign_in), Vec::new());
+                    Ok(plan.commit(batch))
+                }
+                (None, Some(as_of)) => {
+                    let life = life_of_nobody(session, as_of.opening, as_of.as_of, as_of.time);
+                    let mut batch = Batch::default();
+                    put_all(&mut batch, open.rows()?.seal_unbound(&session, &life, &record)?);
+                    Ok(plan.commit_with_as_of(batch))
+                }
+                (None, None) => Ok(Plan::nothing(true)),
             }
-            (None, None) => return Ok(id),
+        })?;
+        if is_new {
+            return Ok(id);
         }
-        drop(locks);
-        open.sync(core.options.other_durability)?;
-        return Ok(id);
+        id = fresh()?;
     }
 }
 
@@ -90,59 +100,92 @@ pub(crate) fn save(
     record: WebRecord,
     unbound_for: Duration,
 ) -> Result<()> {
-    let open = core.enter()?;
     let session = core.tagger.web(id);
-    let Some(place) = place(&open, &session)? else { return Ok(()) };
-    let account = place.map_or(session.as_account(), |place| place.account);
-    let lock = core.lock_account(&account);
-    let mut batch = Batch::default();
+    let ask = || ask_place(&session);
+    let Some(place) = core.read(ask, |open| place(open, &session))? else { return Ok(()) };
+    // Also if the sign-in of its place is dead: the session belongs to another sign-in by now.
+    if binding.is_some() && binding != place.as_ref() {
+        return Ok(());
+    }
+    let held = [place.map_or(session.as_account(), |place| place.account)];
+    let held = Held { accounts: &held, session: None };
     match &place {
-        // Also if the sign-in of its place is dead: the session belongs to another sign-in by now.
-        _ if binding.is_some() && binding != place.as_ref() => return Ok(()),
-        Some(place) => {
-            let Binding { account, sign_in } = place;
-            // Checked under the lock: a session that was deleted meanwhile is not brought back.
-            if !super::is_found(&open, &session, account, sign_in)? {
-                return Ok(());
-            }
-            let Some(Bound { value, header, .. }) =
-                whole(read_bound(&open, &session, place, core.clock.now())?)?
-            else {
-                return Ok(());
-            };
-            let key = |part| row_key::web(account, sign_in, &session, part);
-            batch.guard = Some((row_key::header(account), Some(value)));
-            replace(&open, &mut batch, key, open.rows()?.seal_web(key, &header, &record)?)?;
-        }
+        Some(place) => core.change(
+            held,
+            || ask_bound(&session, place),
+            |open| save_bound(open, &session, place, &record),
+        ),
         None => {
-            let Some(Unbound { life, .. }) =
-                whole(read_unbound(&open, &session, core.clock.now())?)?
-            else {
-                return Ok(());
-            };
             let record = record.until(core.clock.now().saturating_add(millis(unbound_for)));
-            let key = |part| row_key::unbound(&session, part);
-            // It keeps its life: a sign-out of everybody since it was created still ends it.
-            replace(&open, &mut batch, key, open.rows()?.seal_unbound(&session, &life, &record)?)?;
+            core.change(
+                held,
+                || ask_unbound(&session),
+                |open| save_unbound(open, &session, &record),
+            )
         }
     }
-    open.commit(&account, batch)?;
-    drop(lock);
-    open.sync(core.options.other_durability)
+}
+
+/// Replaces a bound web session. A session that was deleted meanwhile is not brought back.
+fn save_bound(
+    open: &Open<'_>,
+    session: &WebTag,
+    place: &Binding,
+    record: &WebRecord,
+) -> Result<Plan<()>> {
+    let (core, Binding { account, sign_in }) = (open.core, place);
+    if !super::is_found(open, session, account, sign_in)? {
+        return Ok(Plan::nothing(()));
+    }
+    let Some(Bound { value, header, .. }) =
+        whole(read_bound(open, session, place, core.clock.now())?)?
+    else {
+        return Ok(Plan::nothing(()));
+    };
+    let key = |part| row_key::web(account, sign_in, session, part);
+    let mut guards = Guards::on(open);
+    guards.row(&row_key::web_index(session, account, sign_in), Some(&[]));
+    let mut batch =
+        Batch { guard: Some((row_key::header(account), Some(value))), changes: Vec::new() };
+    let rows = open.rows()?.seal_web(key, &header, record)?;
+    replace(open, &mut batch, key, rows, &mut guards)?;
+    let plan = Plan::nothing(()).commit(batch).only_if(guards);
+    Ok(plan.durable(core.options.other_durability))
+}
+
+/// As [`save_bound`], for an unbound one. It keeps its life: a sign-out of everybody since it was
+/// created still ends it.
+fn save_unbound(open: &Open<'_>, session: &WebTag, record: &WebRecord) -> Result<Plan<()>> {
+    let core = open.core;
+    let Some(Unbound { life, .. }) = whole(read_unbound(open, session, core.clock.now())?)? else {
+        return Ok(Plan::nothing(()));
+    };
+    let key = |part| row_key::unbound(session, part);
+    let (mut batch, mut guards) = (Batch::default(), Guards::on(open));
+    let rows = open.rows()?.seal_unbound(session, &life, record)?;
+    replace(open, &mut batch, key, rows, &mut guards)?;
+    let plan = Plan::nothing(()).commit(batch).only_if(guards);
+    Ok(plan.durable(core.options.other_durability))
 }
 
 /// The web session as it is now, and what it is bound to.
 pub(crate) fn load(core: &Core, id: &[u8; 16]) -> Result<Option<(Option<Binding>, WebRecord)>> {
-    let open = core.enter()?;
     let session = core.tagger.web(id);
-    for attempt in 0..=TRIES {
-        let Some(place) = place(&open, &session)? else { return Ok(None) };
+    core.read(|| ask_place(&session), |open| load_in(open, &session))
+}
+
+fn load_in(open: &Open<'_>, session: &WebTag) -> Result<Option<(Option<Binding>, WebRecord)>> {
+    let core = open.core;
+    // What is of one moment is whole at once.
+    let first = if open.is_of_one_moment() { TRIES } else { 0 };
+    for attempt in first..=TRIES {
+        let Some(place) = place(open, session)? else { return Ok(None) };
         let account = place.map_or(session.as_account(), |place| place.account);
-        let _lock = (attempt == TRIES).then(|| core.lock_account(&account));
+        let _lock = (attempt == TRIES).then(|| open.lock_account(&account));
         let found = match &place {
-            Some(binding) => read_bound(&open, &session, binding, core.clock.now())
+            Some(binding) => read_bound(open, session, binding, core.clock.now())
                 .map(|found| found.map(|found| found.map(|it| it.record))),
-            None => read_unbound(&open, &session, core.clock.now())
+            None => read_unbound(open, session, core.clock.now())
                 .map(|found| found.map(|found| found.map(|it| it.record))),
         };
         match found {
@@ -159,41 +202,38 @@ pub(crate) fn load(core: &Core, id: &[u8; 16]) -> Result<Option<(Option<Binding>
 
 /// Deletes the web session, bound or not, durably.
 pub(crate) fn delete(core: &Core, id: &[u8; 16]) -> Result<()> {
-    let open = core.enter()?;
     let session = core.tagger.web(id);
     loop {
-        let found = open.scan(&row_key::web_indexes_of(&session), None, 64)?;
+        let found = core.enter()?.scan(&row_key::web_indexes_of(&session), None, 64)?;
         if found.is_empty() {
             break;
         }
         for (key, _) in found {
-            let mut batch = Batch::default();
             // An index row that this crate did not make leads to no session: only the row itself is
             // deleted.
-            let account = match row_key::web_indexed(&key) {
-                Some((_, account, sign_in)) => {
-                    let _lock = core.lock_account(&account);
-                    delete_bound(&open, &session, &Binding { account, sign_in }, &mut batch)?;
-                    open.commit(&account, batch)?;
-                    continue;
-                }
-                None => session.as_account(),
+            let Some((_, account, sign_in)) = row_key::web_indexed(&key) else {
+                let held = Held { accounts: &[session.as_account()], session: None };
+                core.change(held, Ask::default, |_| {
+                    let mut batch = Batch::default();
+                    batch.delete(key.clone());
+                    Ok(Plan::nothing(()).commit(batch))
+                })?;
+                continue;
             };
-            batch.delete(key);
-            open.commit(&account, batch)?;
+            let binding = Binding { account, sign_in };
+            let held = Held { accounts: &[account], session: None };
+            let ask = || ask_bound(&session, &binding);
+            core.change(held, ask, |open| delete_bound(open, &session, &binding))?;
         }
     }
-    // It may be unbound.
-    let account = session.as_account();
-    let lock = core.lock_account(&account);
-    let mut batch = Batch::default();
-    delete_unbound(&open, &session, &mut batch)?;
-    if !batch.changes.is_empty() {
-        open.commit(&account, batch)?;
-    }
-    drop(lock);
-    // Even if nothing was found: another call may have deleted it, and not have synced yet.
-    open.sync(Durability::PowerLoss)
+    // It may be unbound. Durable even if nothing was found: another call may have deleted it, and
+    // not have synced yet.
+    let held = Held { accounts: &[session.as_account()], session: None };
+    core.change(
+        held,
+        || ask_unbound(&session),
+        |open| Ok(delete_unbound(open, &session)?.durable(Durability::PowerLoss)),
+    )
 }
 
 /// Deletes every web session that has expired or ended. No token is looked at.
@@ -202,10 +242,7 @@ pub(crate) fn delete_expired(core: &Core) -> Result<()> {
     for kind in [Kind::Bound, Kind::Unbound] {
         let mut after: Option<Vec<u8>> = None;
         loop {
-            // The gate is entered anew for each slice, so that a caller that needs exclusive access
-            // does not wait for long.
-            let Some(last) =
-                tidy_slice(&core.enter()?, kind, after.as_deref(), &mut SweepReport::default())?
+            let Some(last) = tidy_slice(core, kind, after.as_deref(), &mut SweepReport::default())?
             else {
                 break;
             };
@@ -231,6 +268,20 @@ fn place(open: &Open<'_>, session: &WebTag) -> Result<Option<Option<Binding>>> {
     }
 }
 
+/// What shows where the web session is.
+fn ask_place(session: &WebTag) -> Ask {
+    ask_unbound(session).all(row_key::web_indexes_of(session))
+}
+
+/// What a new web session depends on: its sign-in, and that its id is free.
+fn ask_new(session: &WebTag, binding: Option<&Binding>) -> Ask {
+    let mut ask = ask_place(session);
+    if let Some(binding) = binding {
+        ask.add(ask_bound(session, binding));
+    }
+    ask
+}
+
 /// Whether any row has this id. Dead and expired web sessions count.
 fn is_taken(open: &Open<'_>, session: &WebTag) -> Result<bool> {
     let bound = !open.scan(&row_key::web_indexes_of(session), None, 1)?.is_empty();
@@ -248,8 +299,11 @@ fn replace(
     batch: &mut Batch,
     key: impl Fn(u8) -> Vec<u8>,
     rows: Vec<Row>,
+    guards: &mut Guards,
 ) -> Result<()> {
-    let before = open.get(&key(0))?.map_or(0, |old| parts_of(&old));
+    let old = open.get(&key(0))?;
+    guards.row(&key(0), old.as_deref());
+    let before = old.map_or(0, |old| parts_of(&old));
     let parts = u8::try_from(rows.len()).unwrap_or(u8::MAX);
     (parts..before).for_each(|part| batch.delete(key(part)));
     put_all(batch, rows);
@@ -262,27 +316,24 @@ fn put_all(batch: &mut Batch, rows: Vec<Row>) {
 
 /// A life that begins now, for an unbound session. Waits for a sign-out of everybody that is still
 /// being synced.
-fn as_of_now(core: &Core) -> Result<Life> {
-    core.ledger.begin(core.clock.now())?;
-    for _ in 0..64 {
-        let life = life_now(core);
-        let death = core.ledger.fences().death(&life);
-        match death {
-            None => return Ok(life),
-            Some(position) => core.ledger.wait(position)?,
-        }
-    }
-    // Such sign-outs come faster than they are synced: at worst, the session is dead from the
-    // start.
-    Ok(life_now(core))
-}
-
-fn life_now(core: &Core) -> Life {
+fn life_now(core: &Core) -> Result<Life> {
     // The tag does not matter: only the opening, as-of and time are used.
-    life_of_nobody(
-        WebTag::from_bytes([0; 16]),
-        core.ledger.opening(),
-        core.ledger.synced(),
-        core.clock.now(),
-    )
+    let of_nobody = |open: &Open<'_>| {
+        let (opening, end) = (open.opening()?, open.end()?);
+        Ok(life_of_nobody(WebTag::from_bytes([0; 16]), opening, end, open.now()?))
+    };
+    let ask = || Ask::default().fences([TaggedScope::Everybody]);
+    core.read(ask, |open| {
+        open.begin_opening()?;
+        for _ in 0..64 {
+            let life = of_nobody(open)?;
+            match open.rule([TaggedScope::Everybody], |fences| fences.death(&life))? {
+                None => return Ok(life),
+                Some(position) => open.wait(position)?,
+            }
+        }
+        // Such sign-outs come faster than they are synced: at worst, the session is dead from the
+        // start.
+        of_nobody(open)
+    })
 }

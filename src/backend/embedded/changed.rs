@@ -1,17 +1,17 @@
 //! Records which accounts' rows change while the live rows are moved to another engine.
 
+use super::Embedded;
 use crate::model::error::Result;
 use crate::model::tag::AccountTag;
 use crate::platform::sync::lock;
-use crate::store::core::Core;
 use std::collections::HashSet;
 
-impl Core {
-    /// From now on, [`Core::take_changed`] returns the accounts whose rows were changed, until the
+impl Embedded {
+    /// From now on, [`Embedded::take_changed`] returns the accounts whose rows were changed, until the
     /// result is dropped.
     ///
     /// # Errors
-    /// As [`Core::enter_alone`].
+    /// As [`Embedded::enter_alone`].
     pub(crate) fn watch_changes(&self) -> Result<Watch<'_>> {
         // If the ledger is being compacted, wait for that here, before taking exclusive access:
         // otherwise every verb would wait for it.
@@ -24,7 +24,7 @@ impl Core {
     }
 
     /// The accounts whose rows were changed since the last call. A verb calls
-    /// [`Core::name_changed`] before it changes rows, under the account's lock.
+    /// [`Embedded::name_changed`] before it changes rows, under the account's lock.
     pub(crate) fn take_changed(&self) -> HashSet<AccountTag> {
         lock(&self.changed).as_mut().map(std::mem::take).unwrap_or_default()
     }
@@ -38,14 +38,14 @@ impl Core {
         }
     }
 
-    /// How many accounts' rows were changed since the last [`Core::take_changed`].
+    /// How many accounts' rows were changed since the last [`Embedded::take_changed`].
     pub(crate) fn count_changed(&self) -> usize {
         lock(&self.changed).as_ref().map_or(0, HashSet::len)
     }
 }
 
 /// Ends a watch for changed accounts.
-pub(crate) struct Watch<'a>(&'a Core);
+pub(crate) struct Watch<'a>(&'a Embedded);
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {

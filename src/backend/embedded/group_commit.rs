@@ -331,8 +331,8 @@ mod tests {
     fn the_checkpoint_reaches_every_as_of_of_its_group() {
         let store = Machine::new().builder().open().unwrap();
         sign_in(&store, 9);
-        let before = store.core().ledger.synced();
-        behind_one(&store.core().commits, 3, |number| {
+        let before = store.core().embedded().unwrap().ledger.synced();
+        behind_one(&store.core().embedded().unwrap().commits, 3, |number| {
             // One of them waits in the queue while the ledger goes on; the next has a later as-of.
             if number == 1 {
                 store
@@ -347,9 +347,9 @@ mod tests {
         let row = open.get(CHECKPOINT).unwrap().unwrap();
         assert_eq!(
             open.rows().unwrap().open_checkpoint(CHECKPOINT, &row).unwrap(),
-            store.core().ledger.synced()
+            store.core().embedded().unwrap().ledger.synced()
         );
-        assert!(store.core().ledger.synced() > before);
+        assert!(store.core().embedded().unwrap().ledger.synced() > before);
     }
 
     // Without it: a batch whose guard does not hold is committed all the same, or takes the others
@@ -358,7 +358,7 @@ mod tests {
     fn a_guard_that_does_not_hold_keeps_out_its_own_batch_alone() {
         let store = Machine::new().builder().open().unwrap();
         let core = store.core();
-        let done = behind_one(&core.commits, 3, |number| {
+        let done = behind_one(&core.embedded().unwrap().commits, 3, |number| {
             let tag = [number as u8; 16];
             let mut batch = Batch {
                 guard: Some((tag.to_vec(), (number == 1).then(Vec::new))),
@@ -366,7 +366,7 @@ mod tests {
             };
             batch.put(tag.to_vec(), vec![1]);
             batch.put(tag[1..].to_vec(), vec![2]);
-            core.enter().unwrap().commit(&AccountTag::from_bytes(tag), batch)
+            core.embedded().unwrap().enter().unwrap().commit(&AccountTag::from_bytes(tag), batch)
         });
         assert!(matches!(done.as_slice(), [Ok(()), Err(Error::Tampered("header")), Ok(())]));
         let open = core.enter().unwrap();

@@ -1,15 +1,16 @@
 //! Writing rows: every change of them goes through here, under its account's lock.
 
-use crate::engine::{Batch, Commit, Durability};
+use super::Embedded;
+use super::gate::Entered;
+use super::group_commit::{Wanted, Written};
+use crate::clock::trust::Known;
+use crate::engine::{Batch, Commit};
 use crate::model::error::{Error, Result};
 use crate::model::position::Position;
 use crate::model::tag::AccountTag;
 use crate::rows::{LONGEST_VALUE, row_key};
-use crate::store::access::Open;
-use crate::store::core::Core;
-use crate::store::group_commit::{Wanted, Written};
 
-impl Open<'_> {
+impl Entered<'_> {
     /// Commits a batch of `account`, whose lock the caller holds.
     ///
     /// # Errors
@@ -20,11 +21,11 @@ impl Open<'_> {
             return self.commit_in_group(account, batch, false);
         }
         // A single row is atomic by itself and quick to write, so it need not join a group.
-        self.core.name_changed(account);
+        self.embedded.name_changed(account);
         unchallenged(self.engine(|engine| engine.commit(account, batch))?)
     }
 
-    /// As [`Open::commit`], with the checkpoint moved up to the ledger's synced end if it is
+    /// As [`Entered::commit`], with the checkpoint moved up to the ledger's synced end if it is
     /// behind. No row with an as-of may be on the disk without a checkpoint that reaches it, so all
     /// of them come this way.
     pub(crate) fn commit_with_checkpoint(&self, account: &AccountTag, batch: Batch) -> Result<()> {
@@ -33,25 +34,22 @@ impl Open<'_> {
 
     /// Deletes rows of `account` that can no longer be read. The caller holds the account's lock.
     pub(crate) fn discard(&self, account: &AccountTag, keys: Vec<Vec<u8>>) -> Result<()> {
-        self.core.name_changed(account);
+        self.embedded.name_changed(account);
         self.engine(|engine| engine.discard(keys))
     }
 
-    /// Stores what is known of the time, for later openings; only if it is due again.
-    pub(crate) fn leave_known(&self) -> Result<()> {
-        let Some(known) = self.core.clock.known_anew() else { return Ok(()) };
+    /// Stores what is known of the time.
+    pub(crate) fn put_known(&self, known: &Known) -> Result<()> {
         let mut batch = Batch::default();
-        batch.put(row_key::KNOWN.to_vec(), self.rows()?.seal_known(row_key::KNOWN, &known)?);
-        self.commit(&AccountTag::NONE, batch)?;
-        self.core.clock.is_left(&known);
-        Ok(())
+        batch.put(row_key::KNOWN.to_vec(), self.rows()?.seal_known(row_key::KNOWN, known)?);
+        self.commit(&AccountTag::NONE, batch)
     }
 
     fn commit_in_group(&self, account: &AccountTag, batch: Batch, has_as_of: bool) -> Result<()> {
-        self.core.name_changed(account);
+        self.embedded.name_changed(account);
         let wanted = Wanted { account: *account, batch, has_as_of };
-        let committed = self.core.commits.commit(wanted, |group, checkpoint| {
-            let unsure = Unsure(self.core);
+        let committed = self.embedded.commits.commit(wanted, |group, checkpoint| {
+            let unsure = Unsure(self.embedded);
             let written = self.write(group, checkpoint);
             std::mem::forget(unsure);
             written
@@ -68,7 +66,7 @@ impl Open<'_> {
         // Read only now that the group is fixed: the as-ofs of its members were synced before they
         // joined.
         let synced = if group.iter().any(|one| one.has_as_of) {
-            self.core.ledger.synced()
+            self.embedded.ledger.synced()
         } else {
             checkpoint
         };
@@ -106,13 +104,6 @@ impl Open<'_> {
     }
 }
 
-/// Writes the checkpoint if the ledger has moved on, and makes what was deleted durable.
-pub(crate) fn checkpoint(open: &Open<'_>) -> Result<()> {
-    open.leave_known()?;
-    open.commit_with_checkpoint(&AccountTag::NONE, Batch::default())?;
-    open.sync(Durability::PowerLoss)
-}
-
 /// Whether an engine can hold the value: see [`LONGEST_VALUE`].
 fn is_short((_, value): &(Vec<u8>, Option<Vec<u8>>)) -> bool {
     value.as_ref().is_none_or(|value| value.len() <= LONGEST_VALUE)
@@ -130,7 +121,7 @@ fn unchallenged(committed: Commit) -> Result<()> {
 
 /// Fails the engine if the thread that writes for a group panics: whether the group's rows were
 /// written is unknown then.
-struct Unsure<'a>(&'a Core);
+struct Unsure<'a>(&'a Embedded);
 
 impl Drop for Unsure<'_> {
     fn drop(&mut self) {

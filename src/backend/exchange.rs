@@ -1,0 +1,186 @@
+//! What goes to and fro between an instance and a place that several share.
+#![cfg_attr(not(feature = "test-util"), allow(dead_code, reason = "no such place is shipped yet"))]
+
+use crate::engine::{Durability, Row};
+use crate::model::position::{Opening, Position};
+use crate::model::tag::{AccountTag, TaggedScope};
+use crate::model::time::Millis;
+use crate::rule::Fence;
+
+/// Rows in the order of their keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Scan {
+    pub(crate) prefix: Vec<u8>,
+    /// Only those behind this key.
+    pub(crate) after: Option<Vec<u8>>,
+    pub(crate) limit: usize,
+}
+
+/// What is wanted of one moment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ask {
+    pub(crate) keys: Vec<Vec<u8>>,
+    pub(crate) scans: Vec<Scan>,
+    /// The fences of these scopes.
+    pub(crate) scopes: Vec<TaggedScope>,
+}
+
+/// What there was at that moment, in the order of the [`Ask`].
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) rows: Vec<Option<Vec<u8>>>,
+    pub(crate) scanned: Vec<Vec<Row>>,
+    /// All that stand in the scopes, and decide something; positions rise.
+    pub(crate) fences: Vec<(TaggedScope, Fence)>,
+    pub(crate) ledger: LedgerSeen,
+}
+
+/// The ledger at that moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LedgerSeen {
+    /// The position of the newest sign-out: the as-of of a sign-in that looks now.
+    pub(crate) end: Position,
+    /// The opening that as-ofs of now belong to, and where it began.
+    pub(crate) opening: (Position, Opening),
+    /// The fence of everybody that stands for those that were dropped for their age.
+    pub(crate) floor: Option<Fence>,
+    /// All later sign-outs are known.
+    pub(crate) known_since: Millis,
+    /// The place's clock, which never goes back.
+    pub(crate) now: Millis,
+}
+
+/// What must still be so when a change is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Guard {
+    /// This row has this value; `None`: there is no such row.
+    Row(Vec<u8>, Option<Vec<u8>>),
+    /// No row's key begins so.
+    NoneUnder(Vec<u8>),
+}
+
+/// A change of one account's rows: all of it or nothing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Change {
+    /// The rows to put (`Some`) or delete (`None`); for one key the last counts.
+    pub(crate) rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    pub(crate) guards: Vec<Guard>,
+    /// Only if no fence newer than the position stands in these scopes.
+    pub(crate) unless: (Vec<TaggedScope>, Position),
+    /// What an answer of `Done` survives; `None`: nothing need be waited for.
+    pub(crate) durability: Option<Durability>,
+}
+
+/// What became of a [`Change`]. Only with `Done` was anything written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Changed {
+    Done,
+    /// A guard does not hold.
+    Guard,
+    /// A newer fence stands.
+    Fenced,
+}
+
+/// A sign-out.
+#[derive(Clone, Debug)]
+pub(crate) struct End {
+    pub(crate) scopes: Vec<TaggedScope>,
+    /// Those of them whose accounts end as a whole. The place finds the accounts in its index, in
+    /// the same step as the fences stand: no sign-in comes in between.
+    pub(crate) whole: Vec<TaggedScope>,
+    /// The most scopes that may stand at once; if there are more accounts, the named scopes end.
+    pub(crate) most: usize,
+    pub(crate) cutoff: Millis,
+    /// Whether the rows of all these accounts are wanted, as they were when the fences stood.
+    pub(crate) take: bool,
+}
+
+/// What a sign-out has done. It is durable.
+#[derive(Clone, Debug)]
+pub(crate) struct Ended {
+    /// The positions of its first and its last record.
+    pub(crate) positions: (Position, Position),
+    pub(crate) at: Millis,
+    /// The accounts that ended as a whole; `None` if they were too many.
+    pub(crate) accounts: Option<Vec<AccountTag>>,
+    /// If they are wanted: the rows of the accounts that have sign-ins in the scopes.
+    pub(crate) rows: Vec<Row>,
+    pub(crate) holders: Vec<AccountTag>,
+    /// What stood in the scopes before.
+    pub(crate) before: Vec<(TaggedScope, Fence)>,
+}
+
+/// Figures of the place.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Size {
+    pub(crate) fences: usize,
+    pub(crate) bytes: u64,
+}
+
+/// Why an exchange brought no answer. None of these says anything about the next one.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ExchangeError {
+    /// There is no space: nothing was done.
+    #[error("no space left")]
+    Full,
+    /// The place was not reached: nothing was done.
+    #[error("it was not reached")]
+    NotSent,
+    /// It was sent, and no answer came: it was done, or will be, or not.
+    #[error("no answer came")]
+    Unknown,
+}
+
+/// A place that several instances share: it holds sealed rows and fences, and decides nothing.
+///
+/// Each call is one exchange. Its answer is of one moment; a `change` or an `end` is seen by all
+/// instances at once, as a whole or not at all. Positions have no gaps within an incarnation of the
+/// place and become visible in their order; a position that was ever seen is below every later
+/// one, also after a crash of the place.
+///
+/// Calls block. The verbs of async apps run them off the runtime.
+pub(crate) trait Exchange: Send + Sync {
+    /// Reads.
+    fn look(&self, ask: &Ask) -> Result<Seen, ExchangeError>;
+
+    /// Changes one account's rows, if the guards hold.
+    fn change(&self, change: &Change) -> Result<Changed, ExchangeError>;
+
+    /// Lets the fences of a sign-out stand, and returns when they are durable.
+    fn end(&self, end: &End) -> Result<Ended, ExchangeError>;
+
+    /// Drops the fences of before this time; the floor stands for them.
+    fn forget(&self, oldest: Millis) -> Result<(), ExchangeError>;
+
+    /// Figures.
+    fn size(&self) -> Result<Size, ExchangeError>;
+}
+
+impl Ask {
+    pub(crate) fn key(mut self, key: Vec<u8>) -> Self {
+        self.keys.push(key);
+        self
+    }
+
+    /// All rows whose keys begin so.
+    pub(crate) fn all(mut self, prefix: Vec<u8>) -> Self {
+        self.scans.push(Scan { prefix, after: None, limit: usize::MAX });
+        self
+    }
+
+    pub(crate) fn fences(mut self, scopes: impl IntoIterator<Item = TaggedScope>) -> Self {
+        self.scopes.extend(scopes);
+        self
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.scans.is_empty() && self.scopes.is_empty()
+    }
+
+    /// This, and what else `more` asks.
+    pub(crate) fn add(&mut self, more: Self) {
+        self.keys.extend(more.keys);
+        self.scans.extend(more.scans);
+        self.scopes.extend(more.scopes);
+    }
+}

@@ -1,0 +1,238 @@
+//! Plans against a place that is elsewhere: look, plan, change; and again if something came in
+//! between.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io;
+
+use super::exchange::{Ask, Change, Changed, Exchange, ExchangeError, LedgerSeen, Scan, Seen};
+use crate::engine::Row;
+use crate::model::error::{Component, Error, Result};
+use crate::model::tag::TaggedScope;
+use crate::platform::sync::atomic::{AtomicBool, Ordering};
+use crate::rows::cipher::Rows;
+use crate::rule::Fences;
+
+/// How often a plan may ask for more than it has seen. (A sign-in asks twice: for its account, then
+/// for the fences of the sign-ins that it found there.)
+const MOST_LOOKS: usize = 16;
+
+/// How often a change is tried beside others of the same account.
+const MOST_TRIES: usize = 64;
+
+/// How often an exchange is sent again that brought no answer.
+const MOST_LOST: usize = 3;
+
+/// A place that other instances share, and the keys of its rows.
+pub(crate) struct Remote {
+    place: Box<dyn Exchange>,
+    pub(crate) rows: Rows,
+    is_closed: AtomicBool,
+}
+
+/// What one exchange has brought. A plan that asks for more gets nothing, and is run again with it.
+pub(crate) struct Sight {
+    rows: BTreeMap<Vec<u8>, Vec<u8>>,
+    asked: Ask,
+    fences: Fences,
+    pub(crate) ledger: LedgerSeen,
+    missing: RefCell<Ask>,
+}
+
+impl Remote {
+    #[cfg_attr(not(feature = "test-util"), expect(dead_code, reason = "none is shipped yet"))]
+    pub(crate) fn new(place: Box<dyn Exchange>, rows: Rows) -> Self {
+        Self { place, rows, is_closed: AtomicBool::new(false) }
+    }
+
+    /// # Errors
+    /// `Closed`.
+    pub(crate) fn enter(&self) -> Result<()> {
+        if self.is_closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    pub(crate) fn shut(&self) {
+        self.is_closed.store(true, Ordering::Release);
+    }
+
+    /// One exchange of the place itself.
+    pub(crate) fn place(&self) -> &dyn Exchange {
+        &*self.place
+    }
+
+    /// Looks once.
+    ///
+    /// # Errors
+    /// `Io` if the place cannot be reached.
+    pub(crate) fn look(&self, ask: Ask) -> Result<Sight> {
+        let seen = patiently(|| self.place.look(&ask))?;
+        Ok(Sight::new(ask, seen))
+    }
+
+    /// Gives `plan` what it asks for, all of one moment. `ask` is what it is known to ask for.
+    ///
+    /// # Errors
+    /// As [`Remote::look`], and those of the plan.
+    pub(crate) fn read<T>(
+        &self,
+        mut ask: Ask,
+        mut plan: impl FnMut(&Sight) -> Result<T>,
+    ) -> Result<T> {
+        for _ in 0..MOST_LOOKS {
+            let sight = self.look(ask)?;
+            let planned = plan(&sight);
+            let Some(more) = sight.asks_for_more() else { return planned };
+            // What came of it, error or not, came of not having seen this.
+            ask = more;
+        }
+        Err(busy())
+    }
+
+    /// Plans a change and writes it, again and again until nothing came in between.
+    ///
+    /// # Errors
+    /// As [`Remote::read`]; `Io` if no answer came: then the change was made or not.
+    pub(crate) fn change<T>(
+        &self,
+        ask: Ask,
+        mut plan: impl FnMut(&Sight) -> Result<(T, Option<Change>)>,
+    ) -> Result<T> {
+        let mut lost = 0;
+        for _ in 0..MOST_TRIES {
+            let planned = self.read(ask.clone(), |sight| {
+                let (told, change) = plan(sight)?;
+                let unless = (sight.asked.scopes.clone(), sight.ledger.end);
+                Ok((told, change.map(|change| Change { unless, ..change })))
+            })?;
+            let (told, Some(change)) = planned else { return Ok(planned.0) };
+            match self.place.change(&change) {
+                Ok(Changed::Done) => return Ok(told),
+                Ok(Changed::Guard | Changed::Fenced) => {}
+                // It may have been written. The next plan sees that: each is such that it can be
+                // made twice.
+                Err(ExchangeError::Unknown | ExchangeError::NotSent) if lost < MOST_LOST => {
+                    lost += 1;
+                }
+                Err(error) => return Err(error_of(error)),
+            }
+        }
+        Err(busy())
+    }
+}
+
+impl Sight {
+    fn new(asked: Ask, seen: Seen) -> Self {
+        let Seen { rows, scanned, fences: stand, ledger } = seen;
+        let mut all = BTreeMap::new();
+        all.extend(scanned.into_iter().flatten());
+        all.extend(asked.keys.iter().cloned().zip(rows).filter_map(|(key, row)| Some((key, row?))));
+        let mut fences = Fences::of_few();
+        let (began, opening) = ledger.opening;
+        fences.open(began, opening, ledger.known_since);
+        stand.into_iter().for_each(|(scope, fence)| fences.stand(scope, fence));
+        if let Some(floor) = ledger.floor {
+            fences.stand_for_dropped(floor);
+        }
+        Self { rows: all, asked, fences, ledger, missing: RefCell::default() }
+    }
+
+    /// The same, with rows of an earlier moment.
+    pub(crate) fn with_rows(mut self, prefixes: Vec<Vec<u8>>, rows: &[Row]) -> Self {
+        self.rows.extend(rows.iter().cloned());
+        self.asked.scans.extend(prefixes.into_iter().map(|prefix| Scan {
+            prefix,
+            after: None,
+            limit: usize::MAX,
+        }));
+        self
+    }
+
+    /// What was asked for, and what the plan asks beyond it; `None` if that is nothing.
+    pub(crate) fn asks_for_more(self) -> Option<Ask> {
+        let missing = self.missing.into_inner();
+        if missing.is_empty() {
+            return None;
+        }
+        let mut ask = self.asked;
+        ask.add(missing);
+        Some(ask)
+    }
+
+    pub(crate) fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        if !self.asked.keys.iter().any(|one| one == key) && !self.has_all_under(key) {
+            self.missing.borrow_mut().keys.push(key.to_vec());
+        }
+        self.rows.get(key).cloned()
+    }
+
+    pub(crate) fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Vec<Row> {
+        if !self.has_all_under(prefix) {
+            let mut missing = self.missing.borrow_mut();
+            missing.scans.push(Scan { prefix: prefix.to_vec(), after: None, limit: usize::MAX });
+        }
+        let from = after.unwrap_or(prefix).to_vec();
+        self.rows
+            .range(from..)
+            .filter(|(key, _)| after.is_none_or(|after| key.as_slice() > after))
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .take(limit)
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
+    }
+
+    /// The fences, for a question about these scopes.
+    pub(crate) fn fences(&self, scopes: impl IntoIterator<Item = TaggedScope>) -> &Fences {
+        let unseen = scopes.into_iter().filter(|scope| !self.asked.scopes.contains(scope));
+        self.missing.borrow_mut().scopes.extend(unseen);
+        &self.fences
+    }
+
+    /// Whether every row is there whose key begins so.
+    fn has_all_under(&self, prefix: &[u8]) -> bool {
+        let is_whole = |scan: &Scan| scan.after.is_none() && scan.limit == usize::MAX;
+        self.asked.scans.iter().any(|scan| is_whole(scan) && prefix.starts_with(&scan.prefix))
+    }
+}
+
+/// Sends an exchange again that changes nothing.
+pub(crate) fn patiently<T>(
+    mut exchange: impl FnMut() -> std::result::Result<T, ExchangeError>,
+) -> Result<T> {
+    for _ in 0..MOST_LOST {
+        match exchange() {
+            Err(ExchangeError::NotSent | ExchangeError::Unknown) => {}
+            answer => return answer.map_err(error_of),
+        }
+    }
+    exchange().map_err(error_of)
+}
+
+pub(crate) fn error_of(error: ExchangeError) -> Error {
+    match error {
+        ExchangeError::Full => Error::Full(Component::Engine),
+        ExchangeError::NotSent => Error::Io {
+            action: "reach the shared store; nothing was done, so try again",
+            source: io::ErrorKind::NotConnected.into(),
+        },
+        ExchangeError::Unknown => Error::Io {
+            action: "get the shared store's answer; it was done or not, so try again",
+            source: io::ErrorKind::TimedOut.into(),
+        },
+    }
+}
+
+/// As [`error_of`], for a sign-out.
+pub(crate) fn sign_out_error(error: ExchangeError) -> Error {
+    match error {
+        ExchangeError::Full => Error::Full(Component::Ledger),
+        ExchangeError::Unknown => Error::Indeterminate(io::ErrorKind::TimedOut.into()),
+        error @ ExchangeError::NotSent => error_of(error),
+    }
+}
+
+fn busy() -> Error {
+    Error::Io {
+        action: "change an account that others change all the time; try again",
+        source: io::ErrorKind::ResourceBusy.into(),
+    }
+}

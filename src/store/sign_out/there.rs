@@ -1,0 +1,76 @@
+//! A sign-out of a store whose place is elsewhere: one exchange. What it ends is found and fenced
+//! there, in one step.
+
+use super::{Done, cutoff_of, take, takes_whole, too_many};
+use crate::backend::exchange::{End, Ended};
+use crate::backend::remote::sign_out_error;
+use crate::backend::{Ask, Remote};
+use crate::ledger::MAX_CALL;
+use crate::model::error::Result;
+use crate::model::sign_out::{Receipt, SignOut};
+use crate::model::tag::TaggedScope;
+use crate::model::time::from_millis;
+use crate::model::token::RefreshToken;
+use crate::rows::row_key;
+use crate::rule::Fences;
+use crate::store::core::Core;
+
+/// Lets the fences stand, durably.
+///
+/// The place's index says which accounts are in a session: their sealed rows are not asked, which
+/// at worst ends an account too many.
+pub(super) fn end(
+    core: &Core,
+    remote: &Remote,
+    request: &SignOut,
+    named: Vec<TaggedScope>,
+) -> Result<Done> {
+    let whole: Vec<TaggedScope> =
+        named.iter().copied().filter(|scope| takes_whole(core, request, scope)).collect();
+    let is_asked = !whole.is_empty();
+    let (cutoff, take) = (cutoff_of(request), request.take);
+    let end = End { scopes: named, whole, most: MAX_CALL, cutoff, take };
+    let ended = remote.place().end(&end).map_err(sign_out_error)?;
+
+    let (refresh_tokens, is_whole) =
+        if take { taken(core, remote, &ended) } else { (Vec::new(), true) };
+    let mut scopes = end.scopes;
+    let accounts = ended.accounts.as_deref().unwrap_or_default();
+    let named = scopes.clone();
+    scopes.extend(
+        accounts
+            .iter()
+            .map(|account| TaggedScope::Account(*account))
+            .filter(|scope| !named.contains(scope)),
+    );
+    let receipt = Receipt {
+        position: ended.positions.1.get(),
+        at: from_millis(ended.at),
+        accounts: is_asked.then_some(accounts.len()),
+        refresh_tokens,
+        refresh_tokens_missed: !is_whole || (take && ended.accounts.is_none()),
+        counted: None,
+    };
+    let mut stood = Fences::of_few();
+    ended.before.iter().for_each(|(scope, fence)| stood.stand(*scope, *fence));
+    let before = stood.before(&scopes, ended.positions.0);
+    let failure = ended.accounts.is_none().then(too_many);
+    Ok(Done { receipt, scopes, before, failure })
+}
+
+/// The refresh tokens in the rows that the sign-out has brought; and whether those are all.
+fn taken(core: &Core, remote: &Remote, ended: &Ended) -> (Vec<RefreshToken>, bool) {
+    let mut ask = Ask::default();
+    loop {
+        let Ok(sight) = remote.look(ask) else { return (Vec::new(), false) };
+        let all_of = ended.holders.iter().map(row_key::account).collect();
+        let sight = sight.with_rows(all_of, &ended.rows);
+        let (mut found, mut is_whole) = (Vec::new(), true);
+        for account in &ended.holders {
+            is_whole &= take(&core.seen(remote, &sight), account, &mut found);
+        }
+        let Some(more) = sight.asks_for_more() else { return (found, is_whole) };
+        // All rows are here: fences alone are missing, of the scopes that the rows name.
+        ask = Ask::default().fences(more.scopes);
+    }
+}
