@@ -116,7 +116,8 @@ pub(super) async fn sign_in(
     };
     let (cookie, sid) = (random(), random());
     let mut all = shared.lock();
-    // The session of the same user from before stays as it is, in no browser: its apps still have to be told when she signs out everywhere.
+    // The session of the same user from before stays as it is, in no browser: its apps still have
+    // to be told when the user signs out everywhere.
     all.sessions.insert(
         cookie.clone(),
         Session { sid: sid.clone(), who, since: now(), clients: BTreeSet::new() },

@@ -188,8 +188,8 @@ pub(crate) enum Verb {
     /// This writes one small file. Backups and older copies of that file still open with the old
     /// key: see `erase`.
     #[command(after_help = "Example:
-  oubliette rotate-key --new-key-file new --also-key-file old    # while some instances have the old key
-  OUBLIETTE_KEY_FILE=new oubliette rotate-key --new-key-file new # then the old key opens nothing")]
+  oubliette rotate-key --new-key-file new --also-key-file old    # both keys open it
+  OUBLIETTE_KEY_FILE=new oubliette rotate-key --new-key-file new # only the new one does")]
     RotateKey(RotateKey),
 
     /// Make everything that was ever signed out unreadable for good, and backups useless
