@@ -7,15 +7,15 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime};
 
 use oubliette::msal::{MsalCache, MsalSignIn};
 use oubliette::{
-    AccessQuery, AccessToken, AccountId, Alias, AliasKind, ClientId, Error, KeySource, ManualClock,
-    Page, RefreshQuery, RefreshToken, Scopes, SignIn, SignOut, SignOutScope, TenantId, Token,
-    TokenStore,
+    AccessQuery, AccessToken, Account, AccountId, Alias, AliasKind, ClientId, Error, KeySource,
+    LiveSignIn, ManualClock, Page, RefreshQuery, RefreshToken, Scopes, SignIn, SignOut,
+    SignOutScope, TenantId, Token, TokenStore,
 };
 
 type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
@@ -113,27 +113,11 @@ fn sign_out_beats_a_late_refresh(folder: &Path, claims: &mut Claims) -> Result {
     println!("\nA refresh in flight, and a sign-out");
     let store = open(folder)?;
     let client = ClientId::new(WEB_APP)?;
-    let find = |name| {
-        Ok::<_, Error>(
-            store.accounts_of_alias(&Alias::new(AliasKind::Email, name)?)?.into_iter().next(),
-        )
-    };
-
-    let user = find("user-1@example.com")?.ok_or("user-1 was not imported")?;
+    let user = find(&store, "user-1@example.com")?.ok_or("user-1 was not imported")?;
     let live = user.sign_ins.first().ok_or("user-1 is not signed in")?.clone();
     let wanted = AccessQuery::new(client.clone()).scopes(Scopes::parse("Mail.Read")?);
-    let token = live.access_token(&wanted)?;
-    let allows_more = token.as_ref().is_some_and(|token| token.scopes.len() > 1);
-    claims.check(
-        "user-1 asks for Mail.Read, and gets the token that allows it and more",
-        allows_more,
-    );
+    check_tokens_of_user_1(&live, &wanted, claims)?;
 
-    let refresh_token = live.refresh_token(RefreshQuery::family("1"))?;
-    claims.check(
-        "user-1 has a refresh token, and the app sends it to the provider",
-        refresh_token.is_some(),
-    );
     let (answer, provider) = mpsc::channel::<[Token; 2]>();
     let handle = live.clone();
     let in_flight = std::thread::spawn(move || provider.recv().map(|tokens| handle.put(tokens)));
@@ -158,7 +142,7 @@ fn sign_out_beats_a_late_refresh(folder: &Path, claims: &mut Claims) -> Result {
     let is_recorded = last.is_some_and(|record| record.position == receipt.position);
     claims
         .check(&format!("the sign-out is on record, as number {}", receipt.position), is_recorded);
-    claims.check("user-2 is still signed in", find("user-2@example.com")?.is_some());
+    claims.check("user-2 is still signed in", find(&store, "user-2@example.com")?.is_some());
     store.close()?;
 
     let store = open(folder)?;
@@ -167,47 +151,45 @@ fn sign_out_beats_a_late_refresh(folder: &Path, claims: &mut Claims) -> Result {
     Ok(())
 }
 
+/// The account that has a sign-in with this e-mail address, if there is one.
+fn find(store: &TokenStore, email: &str) -> oubliette::Result<Option<Account>> {
+    let alias = Alias::new(AliasKind::Email, email)?;
+    Ok(store.accounts_of_alias(&alias)?.into_iter().next())
+}
+
+/// Checks the tokens that user-1 has before the sign-out.
+fn check_tokens_of_user_1(live: &LiveSignIn, wanted: &AccessQuery, claims: &mut Claims) -> Result {
+    let token = live.access_token(wanted)?;
+    let allows_more = token.as_ref().is_some_and(|token| token.scopes.len() > 1);
+    claims.check(
+        "user-1 asks for Mail.Read, and gets the token that allows it and more",
+        allows_more,
+    );
+    let refresh_token = live.refresh_token(RefreshQuery::family("1"))?;
+    claims.check(
+        "user-1 has a refresh token, and the app sends it to the provider",
+        refresh_token.is_some(),
+    );
+    Ok(())
+}
+
 /// Runs this program once more, and kills it while it works on the store.
 fn survive_a_kill(folder: &Path, program: &Path, claims: &mut Claims) -> Result {
     println!("\nA process that is killed at work");
     let mut child = Command::new(program).arg(folder).stdout(Stdio::piped()).spawn()?;
-    let mut output = BufReader::new(child.stdout.take().ok_or("the child has no output")?);
-    let (mut stay, mut gone, mut was_killed) = (Vec::new(), Vec::new(), false);
-    let mut line = String::new();
-    // To the end of its output, so that all that it acknowledged counts. A line that was cut off was not said.
-    while output.read_line(&mut line)? > 0 && line.ends_with('\n') {
-        match line.trim_end().split_once(' ') {
-            Some(("stays", number)) => stay.push(number.parse()?),
-            Some(("gone", number)) => gone.push(number.parse()?),
-            _ => return Err("the child said what was not agreed on".into()),
-        }
-        line.clear();
-        if gone.len() == 1 && stay.is_empty() {
-            let is_refused = matches!(open(folder), Err(Error::AlreadyOpen { .. }));
-            claims.check("while it works, no other process can open the store", is_refused);
-        }
-        if gone.len() == 100 && !was_killed {
-            child.kill()?;
-            was_killed = true;
-        }
-    }
-    let status = child.wait()?;
-    claims.check(
-        "it was killed while it was signing users in and out",
-        was_killed && !status.success(),
-    );
+    let acknowledged = kill_at_work(&mut child, folder, claims)?;
 
     let store = open(folder)?;
     println!(
         "  It had said of {} users that they are signed out, and of {} that they stay.",
-        gone.len(),
-        stay.len()
+        acknowledged.gone.len(),
+        acknowledged.stay.len()
     );
     let (mut back, mut lost) = (0, 0);
-    for number in gone {
+    for number in acknowledged.gone {
         back += store.account(&user(number)?)?.len();
     }
-    for number in stay {
+    for number in acknowledged.stay {
         let live = store.account(&user(number)?)?.into_iter().next();
         let token =
             live.map(|live| live.refresh_token(&ClientId::new(WEB_APP)?)).transpose()?.flatten();
@@ -222,6 +204,44 @@ fn survive_a_kill(folder: &Path, program: &Path, claims: &mut Claims) -> Result 
     claims.check("it has the refresh tokens of all that stay", lost == 0);
     store.close()?;
     Ok(())
+}
+
+/// The numbers of the users of whom the child has said that they stay signed in, or are signed out.
+#[derive(Default)]
+struct Acknowledged {
+    stay: Vec<u32>,
+    gone: Vec<u32>,
+}
+
+/// Reads what the child says, and kills it after its hundredth sign-out.
+fn kill_at_work(child: &mut Child, folder: &Path, claims: &mut Claims) -> Result<Acknowledged> {
+    let mut output = BufReader::new(child.stdout.take().ok_or("the child has no output")?);
+    let (mut said, mut was_killed) = (Acknowledged::default(), false);
+    let mut line = String::new();
+    // To the end of its output, so that all that it acknowledged counts. A line that was cut off
+    // does not count.
+    while output.read_line(&mut line)? > 0 && line.ends_with('\n') {
+        match line.trim_end().split_once(' ') {
+            Some(("stays", number)) => said.stay.push(number.parse()?),
+            Some(("gone", number)) => said.gone.push(number.parse()?),
+            _ => return Err("the child said what was not agreed on".into()),
+        }
+        line.clear();
+        if said.gone.len() == 1 && said.stay.is_empty() {
+            let is_refused = matches!(open(folder), Err(Error::AlreadyOpen { .. }));
+            claims.check("while it works, no other process can open the store", is_refused);
+        }
+        if said.gone.len() == 100 && !was_killed {
+            child.kill()?;
+            was_killed = true;
+        }
+    }
+    let status = child.wait()?;
+    claims.check(
+        "it was killed while it was signing users in and out",
+        was_killed && !status.success(),
+    );
+    Ok(said)
 }
 
 /// The other process: signs users in, and every other one out again, and says so when the store did.

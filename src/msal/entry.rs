@@ -1,4 +1,4 @@
-//! What one entry says: its fields as the crate's own types.
+//! Reads the fields of one entry as the crate's own types.
 
 use std::time::{Duration, SystemTime};
 
@@ -19,46 +19,46 @@ const LAST_SECOND: u64 = 253_402_300_799;
 
 const ID: &str = "home_account_id";
 
-/// The nodes that are read, in this order.
+/// The nodes that the import reads, in this order.
 pub(super) const NODES: [&str; 4] = ["Account", "IdToken", "AccessToken", "RefreshToken"];
 
-/// By which a library sets tokens apart that are otherwise the same.
+/// The fields by which a library sets apart tokens that are otherwise the same.
 const SET_APART_BY: [&str; 3] = ["ext", "ext_cache_key", "additionalCacheKeyComponents"];
 
-/// Why an entry cannot be read: a field by name, never its value.
+/// Why an entry cannot be read. It names a field, never its value.
 #[derive(Clone, Copy)]
 pub(super) struct Wrong {
     pub(super) field: &'static str,
     pub(super) problem: &'static str,
 }
 
-/// Whose token an entry is.
+/// The owner of the token in an entry.
 pub(super) enum Owner {
     User(User),
     App {
-        /// The server, as it is written, in lower case; empty if it is not said.
+        /// The server as the entry spells it, in lower case; empty if the entry names none.
         environment: String,
     },
 }
 
-/// The user whom an entry is of.
+/// The user that an entry belongs to.
 pub(super) struct User {
     pub(super) account: AccountId,
     /// The server, as it is written, in lower case.
     pub(super) environment: String,
-    /// Whether they are of a B2C directory, where everybody is at home.
+    /// Whether the user belongs to a B2C directory, which is the home tenant of all its users.
     pub(super) is_b2c: bool,
 }
 
 /// What an entry says of its tenant.
 #[derive(Default)]
 pub(super) enum Realm {
-    /// It is this one: a GUID, in lower case.
+    /// The entry names this tenant: a GUID, in lower case.
     Tenant(TenantId),
-    /// It is called so, in lower case: which tenant that means is told by other entries, if at all.
-    /// See [`super::realm`].
+    /// The entry has this name for its tenant, in lower case. Only other entries can tell which
+    /// tenant the name means: see [`super::realm`].
     Name(String),
-    /// It says that there is none: an empty text, or a B2C user flow.
+    /// The entry says that there is none: an empty text, or a B2C user flow.
     Empty,
     #[default]
     Missing,
@@ -89,7 +89,7 @@ pub(super) const fn missing(field: &'static str) -> Wrong {
     Wrong { field, problem: "it is missing" }
 }
 
-/// The problem an [`Error`] of this crate names, as one of `field`.
+/// Converts the problem that an [`Error`] of this crate names into a problem of `field`.
 pub(super) fn wrong(field: &'static str) -> impl FnOnce(Error) -> Wrong {
     move |error| match error {
         Error::InvalidInput { problem, .. } => Wrong { field, problem },
@@ -114,7 +114,7 @@ impl User {
 
 impl Entry {
     /// Takes out a field by its name or, as MSAL for Node has written some, by its name in camel
-    /// case. `None` if missing or null.
+    /// case. Returns `None` if the field is missing or null.
     fn take(&mut self, name: &str) -> Option<Value> {
         let found = self.fields.remove(name).filter(|value| !value.is_null());
         found.or_else(|| self.fields.remove(&camel_case(name)).filter(|value| !value.is_null()))
@@ -128,17 +128,18 @@ impl Entry {
         }
     }
 
-    /// A text, where an empty one is none.
+    /// Takes out a text. An empty one counts as missing.
     pub(super) fn some_text(&mut self, field: &'static str) -> Result<Option<String>, Wrong> {
         Ok(self.text(field)?.filter(|text| !text.is_empty()))
     }
 
-    /// The user; or the app, if there is none and all scopes are `/.default`, which is how an app
-    /// has to ask for its own tokens.
+    /// Returns the user; or the app, if no user is named and all scopes end in `/.default`, which
+    /// is how an app has to ask for its own tokens.
     ///
     /// MSAL for Python writes an app's token with a null id, MSAL for Node with an empty one, and
-    /// MSAL.NET without one. But Node writes an empty id also for a user of whom the provider told
-    /// nothing, and an id can be lost: a user's token must not be handed to the app.
+    /// MSAL.NET without one. But Node also writes an empty id for a user about whom the provider
+    /// said nothing, and an id can be lost. Then the scopes keep a user's token from being handed
+    /// to the app.
     pub(super) fn owner(&mut self) -> Result<Owner, Wrong> {
         let is_default = self.has_default_scopes_only();
         match self.named_user() {
@@ -151,12 +152,12 @@ impl Entry {
         }
     }
 
-    /// The user, where an app cannot be.
+    /// Returns the user, of an entry that cannot belong to an app.
     pub(super) fn user(&mut self) -> Result<User, Wrong> {
         self.named_user().0.unwrap_or(Err(missing(ID)))
     }
 
-    /// The user, if one is named; and the server, as it is written, in lower case.
+    /// Returns the user, if one is named, and the server as the entry spells it, in lower case.
     fn named_user(&mut self) -> (Option<Result<User, Wrong>>, String) {
         let environment =
             self.some_text("environment").map(|text| text.unwrap_or_default().to_ascii_lowercase());
@@ -183,8 +184,8 @@ impl Entry {
         }
     }
 
-    /// Refuses an entry that says it is of another node: a refresh token must not be taken for an
-    /// access token.
+    /// Refuses an entry that says it belongs to another node: a refresh token must not be taken for
+    /// an access token.
     pub(super) fn check_type(&mut self, node: &str) -> Result<(), Wrong> {
         const FIELD: &str = "credential_type";
         let other =
@@ -197,7 +198,8 @@ impl Entry {
         }
     }
 
-    /// Refuses what is set apart from tokens that are the same one to the store.
+    /// Refuses a token that its library sets apart from others by a field that the store does not
+    /// know: in the store they would all be one token.
     pub(super) fn check_not_set_apart(&self) -> Result<(), Wrong> {
         let field = SET_APART_BY.into_iter().find(|field| {
             self.fields.get(*field).is_some_and(|value| match value {
@@ -217,9 +219,10 @@ impl Entry {
             .map_err(wrong("client_id"))
     }
 
-    /// What is said of the tenant.
+    /// Returns what the entry says of its tenant.
     ///
-    /// MSAL for Node writes the B2C user flow here. That is no tenant: it goes into `extra`.
+    /// MSAL for Node writes the B2C user flow into this field. A user flow is not a tenant, so it
+    /// goes into `extra`.
     pub(super) fn realm(&mut self) -> Result<Realm, Wrong> {
         const FIELD: &str = "realm";
         match self.text(FIELD)? {
@@ -242,7 +245,8 @@ impl Entry {
         }
     }
 
-    /// The scopes: a text, or in old caches a list. Empty is possible (AD FS), missing is not.
+    /// The scopes: a text, or a list in old caches. They may be empty (AD FS does so), but not
+    /// missing.
     pub(super) fn scopes(&mut self) -> Result<Scopes, Wrong> {
         const FIELD: &str = "target";
         match self.take(FIELD) {
@@ -279,7 +283,7 @@ impl Entry {
         value.map(|value| time(field, &value)).transpose()
     }
 
-    /// As [`Entry::time`], for a time that may be left out and that libraries then write as 0.
+    /// As [`Entry::time`], for a time that an entry need not have. Libraries then write 0.
     pub(super) fn optional_time(
         &mut self,
         field: &'static str,
@@ -287,7 +291,7 @@ impl Entry {
         Ok(self.time(field)?.filter(|time| *time != SystemTime::UNIX_EPOCH))
     }
 
-    /// As [`Entry::optional_time`], but the field stays, so that it goes into `extra`.
+    /// As [`Entry::optional_time`], but the field stays in the entry, so that it goes into `extra`.
     pub(super) fn peek_time(&self, field: &'static str) -> Result<Option<SystemTime>, Wrong> {
         let value =
             self.fields.get(field).filter(|value| !value.is_null() && value.as_str() != Some(""));
@@ -305,8 +309,8 @@ impl Entry {
         }
     }
 
-    /// What is left once all other fields have been taken, as a JSON object; nothing if nothing is
-    /// left.
+    /// Returns the fields that are left once all others have been taken, as a JSON object; it is
+    /// empty if no field is left.
     pub(super) fn extra(mut self) -> Result<Vec<u8>, Wrong> {
         self.fields.retain(|_, value| !value.is_null());
         if self.fields.is_empty() {
@@ -340,7 +344,8 @@ fn time(field: &'static str, value: &Value) -> Result<SystemTime, Wrong> {
         .ok_or(Wrong { field, problem: "it is not a time in seconds between 1970 and 9999" })
 }
 
-/// The part before the point, where there is one of a time; never a wrapped or clamped one.
+/// The part before the decimal point. `None` if the number is out of range: it is never wrapped or
+/// clamped.
 fn whole_seconds(seconds: f64) -> Option<u64> {
     #[allow(
         clippy::cast_possible_truncation,
@@ -350,7 +355,7 @@ fn whole_seconds(seconds: f64) -> Option<u64> {
     (0.0..1e12).contains(&seconds).then_some(seconds as u64)
 }
 
-/// `user_assertion_hash` as `userAssertionHash`.
+/// Converts `user_assertion_hash` to `userAssertionHash`.
 fn camel_case(name: &str) -> String {
     let mut words = name.split('_');
     let mut camel = words.next().unwrap_or_default().to_owned();
@@ -362,8 +367,8 @@ fn camel_case(name: &str) -> String {
     camel
 }
 
-/// The claims of an ID token that MSAL got from its provider itself, so that its signature need not
-/// be checked again. What cannot be read is left out.
+/// Reads the claims of an ID token. MSAL got it from the provider itself, so its signature need not
+/// be checked again. A claim that cannot be read is left out.
 pub(super) fn claims(id_token: &Secret) -> Claims {
     let payload = id_token.expose().split('.').nth(1).unwrap_or_default().trim_end_matches('=');
     let json = Zeroizing::new(Base64UrlUnpadded::decode_vec(payload).unwrap_or_default());

@@ -1,9 +1,9 @@
-//! Why nothing, or not all, of a file is imported.
+//! Says why nothing of a file is imported, or not all of it.
 
 use std::fmt;
 
-/// Why a file is no cache that can be read: what it looks to be, and what to do. It carries nothing
-/// of the content.
+/// Why a file cannot be read as a cache: what it seems to be, and what to do. It carries nothing of
+/// the content.
 ///
 /// ```
 /// use oubliette::msal::{MsalCache, MsalError};
@@ -16,8 +16,8 @@ pub enum MsalError {
     /// The file is larger than 256 MiB.
     #[error("not a token cache: it is larger than 256 MiB")]
     TooLarge,
-    /// The file is not JSON: it was cut off, or is encrypted in a way that is not known here, or is
-    /// something else.
+    /// The file is not JSON: it was truncated, or it is encrypted in a way that this crate does not
+    /// know, or it is something else.
     #[error(
         "not JSON: line {line}, column {column}; if it is encrypted, have the app that wrote it write it in the clear, and import that"
     )]
@@ -38,13 +38,13 @@ pub enum MsalError {
          import what an MSAL library serialized, as it is"
     )]
     NoSection,
-    /// The file looks to be text in UTF-16 or UTF-32, as some shells write what is redirected to a
-    /// file.
+    /// The file seems to be text in UTF-16 or UTF-32, which some shells write when output is
+    /// redirected to a file.
     #[error(
         "not UTF-8: it looks to be text in UTF-16 or UTF-32; save it as UTF-8, and import that"
     )]
     Utf16,
-    /// The file looks to be a payload of [ASP.NET Core Data
+    /// The file seems to be a payload of [ASP.NET Core Data
     /// Protection](https://learn.microsoft.com/aspnet/core/security/data-protection/implementation/authenticated-encryption-details),
     /// as Microsoft.Identity.Web writes with `Encrypt` switched on.
     #[error(
@@ -52,26 +52,26 @@ pub enum MsalError {
          with its keys and purpose, and import the JSON inside"
     )]
     DataProtection,
-    /// The file looks to be a blob of the Data Protection API of Windows, as MSAL's extensions for
+    /// The file seems to be a blob of the Data Protection API of Windows, as MSAL's extensions for
     /// desktop apps write.
     #[error(
         "encrypted: it looks to be a blob of Windows' DPAPI; unprotect it on that machine, as the user who protected it, \
          and import the JSON inside"
     )]
     Dpapi,
-    /// The file looks to be a cache of ADAL, the library before MSAL: a list of token responses.
+    /// The file seems to be a cache of ADAL, the library before MSAL: a list of token responses.
     #[error(
         "not a cache of MSAL: it looks to be a list of ADAL's; have an MSAL library redeem its refresh tokens and import the cache \
          that this gives, or have its users sign in again"
     )]
     Adal,
-    /// The file looks to be a browser's storage, as msal-browser fills it.
+    /// The file seems to be a browser's storage, as msal-browser fills it.
     #[error(
         "not a server's token cache: it looks to be a browser's storage, written by msal-browser; its tokens are the browser's own: \
          have its users sign in at the server"
     )]
     Browser,
-    /// As [`MsalError::Browser`], encrypted, as msal-browser does from version 4 on.
+    /// As [`MsalError::Browser`], but encrypted, as msal-browser does from version 4 on.
     #[error(
         "not a server's token cache: it looks to be a browser's storage, written and encrypted by msal-browser; only that browser can \
          read it: have its users sign in at the server"
@@ -92,31 +92,31 @@ pub enum MsalError {
 pub struct MsalProblem {
     /// The node: `AccessToken`, `RefreshToken`, `IdToken` or `Account`.
     pub node: &'static str,
-    /// Which entry of the node, counted from 1; `None` if it is the node itself.
+    /// Which entry of the node it is, counted from 1; `None` if the problem is the node itself.
     pub entry: Option<usize>,
-    /// The field, if it is about one.
+    /// The field, if the problem is about one.
     pub field: Option<&'static str>,
     /// What is wrong.
     pub problem: &'static str,
-    /// The same, for programs.
+    /// The kind of problem, for programs.
     pub kind: MsalProblemKind,
-    /// Whether the whole entry was left out; if not, only the field was.
+    /// Whether the whole entry was left out. If not, only the field was.
     pub left_out: bool,
 }
 
-/// What kind of thing an [`MsalProblem`] is.
+/// The kind of an [`MsalProblem`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MsalProblemKind {
     /// A field or an entry is missing, damaged, or of a kind that the store does not take.
     Unreadable,
-    /// A token of a user of whom there is no account entry: the library signed them out.
+    /// A token of a user who has no account entry: the library signed them out.
     NoAccount,
-    /// An account entry of whose tokens none is imported. If there is none, the library signed the
-    /// user out.
+    /// An account entry of a user none of whose tokens is imported. If they have no token at all,
+    /// the library signed them out.
     NoToken,
-    /// A token of a tenant that the file names, and does not tell: a sign-out by the tenant would
-    /// spare it.
+    /// A token whose tenant the file names without telling which one it is: a sign-out by tenant
+    /// would miss it.
     UnknownTenant,
     /// One of several tokens for one place, none of which is known to be the newest.
     Undecided,

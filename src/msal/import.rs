@@ -1,4 +1,4 @@
-//! The entries of a file, read one by one, and given to whom they are of.
+//! Reads the entries of a file one by one, and assigns each to the account that it belongs to.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -13,7 +13,7 @@ use crate::model::id::{AccountId, Alias, AliasKind};
 use crate::model::sign_in::MAX_ALIASES;
 use crate::model::token::{AccessToken, IdToken, RefreshToken, Token};
 
-/// An access token that lasts longer after it was cached is corrupt (ten years, as in MSAL.NET).
+/// Ten years, as in MSAL.NET: an access token that lasts longer after it was cached is corrupt.
 const LONGEST_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// Where an entry stands.
@@ -23,7 +23,7 @@ pub(super) struct Place {
     entry: usize,
 }
 
-/// What comes of a file.
+/// What the import makes of a file.
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) sign_ins: Vec<MsalSignIn>,
@@ -35,7 +35,7 @@ pub(super) struct Found {
 #[derive(Default)]
 struct Importer {
     people: HashMap<AccountId, Person>,
-    /// The apps' own tokens: whose they are is known once their tenant is.
+    /// The apps' own tokens. Which app each belongs to is known once its tenant is.
     apps: Vec<Held>,
     names: Names,
     found: Found,
@@ -98,7 +98,8 @@ impl Importer {
         }
     }
 
-    /// An entry counts for its user once it says who that is, whatever else of it cannot be read.
+    /// Reads an account entry. It counts as one of its user as soon as the user can be read, even
+    /// if other fields cannot.
     fn account(&mut self, place: Place, mut entry: Entry) -> Result<(), Wrong> {
         let whole = entry.fields.clone();
         let user = entry.user()?;
@@ -198,13 +199,13 @@ impl Importer {
         Ok(())
     }
 
-    /// Until when a token may be used while its provider is out of order.
+    /// Returns until when a token may be used while its provider is unavailable.
     ///
-    /// Of a response's `ext_expires_in` MSAL for Python, Java and .NET make a time that counts from
-    /// when the token came, and MSAL for Node one that counts from its expiry. Only .NET can be
-    /// told, as it writes the time a second time under an older name. Of the others the smaller
-    /// reading is taken, as if Node had written it: no token is used for longer than its provider
-    /// said.
+    /// MSAL for Python, Java and .NET count a response's `ext_expires_in` from when the token came;
+    /// MSAL for Node counts it from the token's expiry. Only .NET can be recognized, because it
+    /// writes the time a second time under an older name. For the other libraries the import takes
+    /// the earlier time, as if Node had written it, so that no token is used for longer than its
+    /// provider said.
     fn extended(
         &mut self,
         place: Place,
@@ -232,7 +233,7 @@ impl Importer {
         token.partition = entry.partition()?;
         let realm = self.soft(place, entry.realm());
         if let Some(realm) = realm.as_str() {
-            // A refresh token has no tenant of its own, so what it says is kept aside.
+            // A refresh token has no tenant of its own, so its realm is kept in `extra`.
             entry.fields.insert("realm".into(), realm.into());
         }
         token.expires_at = self.soft(place, entry.optional_time("expires_on"));
@@ -251,7 +252,7 @@ impl Importer {
         Ok(())
     }
 
-    /// The apps' own tokens to the app of each tenant.
+    /// Assigns the apps' own tokens to the app in each tenant.
     fn give_apps_theirs(&mut self) {
         for mut held in std::mem::take(&mut self.apps) {
             let Token::Access(token) = &held.token else { continue };
@@ -287,7 +288,8 @@ impl Importer {
         }
     }
 
-    /// The value of a field that a token can do without, or nothing and a problem.
+    /// Returns the value of a field that a token can do without. If it cannot be read, reports that
+    /// and returns the default.
     fn soft<T: Default>(&mut self, place: Place, value: Result<T, Wrong>) -> T {
         value.unwrap_or_else(|wrong| {
             self.found.field(place, wrong.field, wrong.problem);
@@ -300,8 +302,8 @@ impl Importer {
         self.people.entry(account).or_insert_with(|| Person::new(order))
     }
 
-    /// Keeps a token if the store will: one that it refused would have it refuse all others of the
-    /// sign-in too.
+    /// Keeps a token if the store accepts it: a token that the store refused would make it refuse
+    /// all others of the sign-in too.
     fn hold(&mut self, account: AccountId, held: Held) -> Result<&mut Person, Wrong> {
         held.token.check().map_err(|error| match error {
             Error::InvalidInput { field: "token", problem } => Wrong { field: "secret", problem },
@@ -321,7 +323,7 @@ impl Importer {
 }
 
 impl Found {
-    /// Reports that an entry is left out.
+    /// Reports that an entry was left out.
     pub(super) fn leave_out(
         &mut self,
         place: Place,
@@ -340,7 +342,7 @@ impl Found {
         });
     }
 
-    /// Reports that a field is, and not the entry.
+    /// Reports that a field was left out, but not its entry.
     fn field(&mut self, place: Place, field: &'static str, problem: &'static str) {
         let (kind, Place { node, entry }) = (MsalProblemKind::Unreadable, place);
         self.problems.push(MsalProblem {

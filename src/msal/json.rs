@@ -1,4 +1,5 @@
-//! The bytes of a cache file as entries, with every `secret` apart from the other fields.
+//! Reads the bytes of a cache file as entries, and keeps every `secret` apart from the other
+//! fields.
 
 use std::fmt;
 
@@ -11,7 +12,7 @@ use zeroize::Zeroizing;
 use super::{MsalError, look};
 use crate::model::secret::Secret;
 
-/// A larger input is refused: it is no token cache.
+/// A larger input is refused, because it cannot be a token cache.
 const MAX_BYTES: usize = 256 * 1024 * 1024;
 
 /// The top level of a cache file.
@@ -21,17 +22,17 @@ pub(super) struct Document {
     pub(super) id_tokens: Node,
     pub(super) access_tokens: Node,
     pub(super) refresh_tokens: Node,
-    /// Every other node, as it is.
+    /// Every other node, unchanged.
     pub(super) other: Map<String, Value>,
 }
 
-/// The entries of one node in the order of the file. Their keys are not even read: what they say is
-/// in the fields too, and where it is not the same the fields are right.
+/// The entries of one node in the order of the file. Their keys are not even read: the fields say
+/// the same, and where they differ the fields are right.
 #[derive(Default)]
 pub(super) struct Node {
     /// `None` stands for an entry that is not an object.
     pub(super) entries: Vec<Option<Entry>>,
-    /// It was something other than an object or null.
+    /// The node was something other than an object or null.
     pub(super) broken: bool,
 }
 
@@ -50,7 +51,7 @@ pub(super) enum SecretField {
     Text(Secret),
 }
 
-/// Reads a file: strictly, and if that fails, forgiving what MSAL.NET forgives.
+/// Reads a file strictly. If that fails, reads it again and tolerates what MSAL.NET tolerates.
 pub(super) fn read(bytes: &[u8]) -> Result<Document, MsalError> {
     if bytes.len() > MAX_BYTES {
         return Err(MsalError::TooLarge);
@@ -82,9 +83,9 @@ fn parse(text: &[u8]) -> Result<Document, MsalError> {
     })
 }
 
-/// A copy in which each comma before a closing bracket is a space, and each number too large for
-/// serde_json is the largest power of ten that is not: the entry with the number is then reported,
-/// and the file is not lost.
+/// Returns a copy in which each comma before a closing bracket is a space, and each number that is
+/// too large for serde_json is the largest power of ten that is not. So the entry with the number
+/// is reported, and the rest of the file can still be read.
 ///
 /// No byte moves, so that positions in errors stay right, and the copy, which holds tokens, is
 /// never reallocated.
@@ -124,7 +125,8 @@ fn forgiven(text: &[u8]) -> Zeroizing<Vec<u8>> {
     copy
 }
 
-/// Whatever overflows has at least the five bytes of `1e309`.
+/// Replaces a number that overflows. Such a number has at least the five bytes of `1e309`, so the
+/// replacement fits.
 fn cap(number: &mut [u8]) {
     let overflows =
         std::str::from_utf8(number).is_ok_and(|text| text.parse().is_ok_and(f64::is_infinite));
@@ -170,8 +172,8 @@ impl<'de> Visitor<'de> for DocumentVisitor {
     }
 }
 
-/// The methods of a visitor for every kind of value but those it is for, so that a value of the
-/// wrong kind is passed over and does not fail the whole file.
+/// The methods of a visitor for every kind of value that it does not expect. So a value of the
+/// wrong kind is skipped and does not fail the whole file.
 macro_rules! anything_else {
     ($value:expr) => {
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -282,10 +284,10 @@ impl<'de> Deserialize<'de> for SecretField {
     }
 }
 
-/// What is between the quotes of a JSON string (RFC 8259 §7). `None` if half of a surrogate pair is
-/// missing: that is no text.
+/// Decodes what is between the quotes of a JSON string (RFC 8259 §7). Returns `None` if half of a
+/// surrogate pair is missing: that is not a text.
 fn unescaped(text: &str) -> Option<Secret> {
-    // Of the right size or larger: it never grows.
+    // The buffer is of the right size or larger, so it never grows.
     let mut secret = Zeroizing::new(String::with_capacity(text.len()));
     let mut rest = text;
     while let Some((before, escape)) = rest.split_once('\\') {
@@ -327,7 +329,7 @@ fn utf16_unit(text: &str) -> Option<(u16, &str)> {
 mod tests {
     use super::*;
 
-    /// Of a secret as it stands in a file.
+    /// Reads a secret as it stands in a file.
     fn read(json: &str) -> Option<String> {
         match serde_json::from_str(json).unwrap() {
             SecretField::Text(secret) => Some(secret.expose().to_owned()),

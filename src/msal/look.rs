@@ -1,5 +1,5 @@
-//! What a file is that is no cache: told from its first bytes, and from the names in it. Nothing of
-//! its values is copied.
+//! Recognizes files that are not a cache by their first bytes and by the names in them. No value is
+//! copied.
 
 use std::fmt;
 
@@ -12,8 +12,8 @@ use super::MsalError;
 /// The sections of a cache.
 const SECTIONS: [&str; 5] = ["Account", "IdToken", "AccessToken", "RefreshToken", "AppMetadata"];
 
-/// How payloads of ASP.NET Core Data Protection begin, in bytes and in base64url. (Microsoft:
-/// authenticated encryption details.)
+/// How payloads of ASP.NET Core Data Protection begin, in bytes and in base64url. (Source:
+/// Microsoft, "authenticated encryption details".)
 const DATA_PROTECTION: [&[u8]; 2] = [b"\x09\xf0\xc9\xf0", b"CfDJ8"];
 
 /// How blobs of `CryptProtectData` begin, in bytes and in base64: a version, and the GUID of the
@@ -23,7 +23,7 @@ const DPAPI: [&[u8]; 2] = [
     b"AQAAANCMnd8BFdERjHoAwE/Cl+",
 ];
 
-/// What the bytes are, if they are no JSON in UTF-8.
+/// Returns what the bytes are, if they are not JSON in UTF-8.
 pub(super) fn encoding(bytes: &[u8]) -> Option<MsalError> {
     let begins_with = |starts: [&[u8]; 2]| {
         starts.into_iter().any(|start| bytes.trim_ascii_start().starts_with(start))
@@ -31,13 +31,13 @@ pub(super) fn encoding(bytes: &[u8]) -> Option<MsalError> {
     if begins_with(DPAPI) {
         return Some(MsalError::Dpapi);
     }
-    // Its first byte is a tabulator.
+    // The first byte of such a payload is a tab, so the untrimmed bytes are compared too.
     if bytes.starts_with(DATA_PROTECTION[0]) || begins_with(DATA_PROTECTION) {
         return Some(MsalError::DataProtection);
     }
     let is_text = |byte: u8| byte.is_ascii_whitespace() || matches!(byte, b'{' | b'[' | b'"');
-    // By their marks or, as JSON begins with two ASCII characters, by where the zeros are (RFC 4627
-    // §3).
+    // UTF-16 and UTF-32 are recognized by their byte-order marks or, because JSON begins with two
+    // ASCII characters, by the places of the zero bytes (RFC 4627 §3).
     let is_wide = match bytes {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, 0, 0xfe, 0xff, ..] => true,
         [0, 0, 0, first, ..] | [first, 0, ..] | [0, first, ..] => is_text(*first),
@@ -46,7 +46,8 @@ pub(super) fn encoding(bytes: &[u8]) -> Option<MsalError> {
     is_wide.then_some(MsalError::Utf16)
 }
 
-/// What the JSON is, if it is no cache. What is not JSON is left to who reads it.
+/// Returns what the JSON is, if it is not a cache. For input that is not JSON it returns `None`:
+/// the reader reports that.
 pub(super) fn content(json: &[u8]) -> Option<MsalError> {
     match serde_json::from_slice::<Seen>(json).ok()? {
         Seen { is_object: true, is_empty: true, .. } | Seen { has_section: true, .. } => None,
@@ -59,23 +60,23 @@ pub(super) fn content(json: &[u8]) -> Option<MsalError> {
     }
 }
 
-/// What was seen of a file, as far as it tells what it is.
+/// What was seen in a file that shows which kind of file it is.
 #[derive(Default)]
 struct Seen {
     is_object: bool,
     is_empty: bool,
     has_section: bool,
-    /// An entry of msal-browser's: as an object, or in a text.
+    /// There is an entry of msal-browser, as an object or in a text.
     is_browsers: bool,
-    /// One that it encrypted.
+    /// There is an entry that msal-browser encrypted.
     is_encrypted: bool,
-    /// Names under which it keeps lists of its entries, and settings.
+    /// There are names under which msal-browser keeps lists of its entries, and settings.
     has_browsers_names: bool,
     is_adals: bool,
 }
 
 impl Seen {
-    /// Whether a JSON text names all of these, itself or in a text within.
+    /// Whether a JSON text has all of these names, as its own or in a text within it.
     fn names(json: &str, names: &[&str]) -> bool {
         names.iter().all(|name| {
             json.contains(&format!("\"{name}\"")) || json.contains(&format!("\\\"{name}\\\""))
@@ -106,7 +107,7 @@ impl<'de> Visitor<'de> for SeenVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Seen, A::Error> {
         let mut seen = Seen { is_object: true, is_empty: true, ..Seen::default() };
-        // One entry alone is no cache either.
+        // The file may also be a single entry, which is not a cache either.
         let mut names = String::new();
         while let Some(name) = map.next_key::<String>()? {
             seen.is_empty = false;

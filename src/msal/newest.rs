@@ -1,4 +1,4 @@
-//! Of several tokens that are the same one to the store, the one that was written last.
+//! Chooses the token that was written last among several that the store keeps in one place.
 
 use std::collections::HashMap;
 use std::time::SystemTime;
@@ -8,32 +8,32 @@ use crate::model::id::TenantId;
 use crate::model::scopes::{Partition, Scopes};
 use crate::model::token::Token;
 
-/// A token, and what is to be known of it here.
+/// A token, with where it stands and when it was written.
 pub(super) struct Dated {
     pub(super) place: Place,
     pub(super) token: Token,
-    /// When it was written, if that can be told.
+    /// When the token was written, if that is known.
     pub(super) written: Option<SystemTime>,
 }
 
-/// What is left of the tokens of one sign-in.
+/// The tokens of one sign-in that are kept, and what becomes of the others.
 #[derive(Default)]
 pub(super) struct Newest {
-    /// In the order in which they came.
+    /// The tokens that are kept, in the order in which they came.
     pub(super) kept: Vec<Dated>,
-    /// How many gave way to one of these.
+    /// How many tokens were replaced by one of these.
     pub(super) replaced: usize,
-    /// Those of which none is known to be the newest.
+    /// The places of tokens for one slot of which none is known to be the newest.
     pub(super) undecided: Vec<Place>,
 }
 
-/// What two tokens of a sign-in have in common if one takes the place of the other: as
-/// `Token::slot` has it.
+/// What two tokens of a sign-in have in common if the one replaces the other. It agrees with
+/// `Token::slot`.
 #[derive(PartialEq, Eq, Hash)]
 struct Slot {
     kind: u8,
     tenant: Option<TenantId>,
-    /// The client; of a refresh token of a family, the family.
+    /// The client or, for a refresh token of a family, the family.
     of: (bool, String),
     token_type: String,
     resource: Option<String>,
@@ -60,7 +60,8 @@ impl Newest {
     fn add(&mut self, group: Vec<Dated>) {
         let others = group.len().saturating_sub(1);
         let latest = group.iter().filter_map(|dated| dated.written).max();
-        // What may be as new: all that was written last, and all of which that is not known.
+        // Any of these may be the newest: those that were written last, and those whose time is not
+        // known.
         let mut candidates =
             group.iter().filter(|dated| dated.written.is_none() || dated.written == latest);
         let is_decided = candidates
@@ -75,7 +76,7 @@ impl Newest {
     }
 }
 
-/// Whether it is one token that stands in the file twice.
+/// Whether both are the same token, which stands in the file twice.
 fn is_same(one: &Token, other: &Token) -> bool {
     match (one, other) {
         (Token::Access(one), Token::Access(other)) => one.secret == other.secret,

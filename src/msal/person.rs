@@ -1,4 +1,4 @@
-//! What a file says of one account, put together as its sign-in.
+//! Collects what a file says of one account, and makes its sign-in of that.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::SystemTime;
@@ -15,7 +15,7 @@ use crate::model::id::{AccountId, Alias, ClientId, SessionId, Subject, TenantId}
 use crate::model::sign_in::SignIn;
 use crate::model::token::Token;
 
-/// What the file says of one account, until all of it is read.
+/// What the file says of one account, collected until all of the file is read.
 pub(super) struct Person {
     pub(super) order: usize,
     pub(super) tokens: Vec<Held>,
@@ -26,26 +26,27 @@ pub(super) struct Person {
     pub(super) signed_in_at: Option<SystemTime>,
     /// An account entry says that the server is an AD FS.
     pub(super) is_adfs: bool,
-    /// An entry of a token names them, though perhaps it cannot be read.
+    /// An entry of a token names the account, even if the rest of the entry cannot be read.
     pub(super) has_token_entry: bool,
 }
 
-/// A token whose tenant cannot be said before all of the file is read.
+/// A token whose tenant cannot be determined before all of the file is read.
 pub(super) struct Held {
     pub(super) place: Place,
     pub(super) token: Token,
     pub(super) realm: Realm,
-    /// The server, as it is written.
+    /// The server as the entry spells it.
     pub(super) environment: String,
-    /// When it was written, if the entry says so.
+    /// When the token was written, if the entry says so.
     pub(super) written: Option<SystemTime>,
     pub(super) claims: Claims,
 }
 
-/// What a provider calls the user, and where.
+/// What a provider calls the user, and in which tenant.
 type Named = (Option<TenantId>, Option<Subject>, Option<SessionId>);
 
-/// Which tenant a token is of cannot be told, so that a sign-out by it would spare the token.
+/// The problem of a token whose tenant cannot be told: a sign-out by that tenant would miss the
+/// token.
 pub(super) const UNKNOWN: &str =
     "which tenant it is of the file does not tell, and a sign-out by that would miss it";
 
@@ -63,19 +64,19 @@ impl Person {
         }
     }
 
-    /// The earliest time at which the account is known to have been signed in.
+    /// Takes note that the account was signed in at this time. The earliest time counts.
     pub(super) fn seen(&mut self, at: Option<SystemTime>) {
         self.signed_in_at = [self.signed_in_at, at].into_iter().flatten().min();
     }
 
-    /// Adds its sign-in to what was found, or says why there is none.
+    /// Adds the account's sign-in to `found`, or reports why there is none.
     pub(super) fn conclude(mut self, account: &AccountId, names: &Names, found: &mut Found) {
         let has_account = account.as_app().is_some() || !self.accounts.is_empty();
         let has_token = account.as_app().is_some() || self.has_token_entry;
         found.signed_out += usize::from(!has_account || !has_token);
         if !has_account {
-            // All MSAL libraries write one beside a user's tokens: it was there, and what took it
-            // has left the tokens behind.
+            // All MSAL libraries write an account entry beside a user's tokens. So there was one,
+            // and what removed it has left the tokens behind.
             let problem = "there is no account entry for its user, as after a sign-out";
             for held in self.tokens {
                 found.leave_out(held.place, MsalProblemKind::NoAccount, None, problem);
@@ -107,8 +108,9 @@ impl Person {
         }
     }
 
-    /// MSAL for Python alone writes when a refresh token was written. Others came with an access
-    /// token of the same client, from the same server, and the newest of these tells it.
+    /// Dates the refresh tokens. Only MSAL for Python records when it wrote one. In the caches of
+    /// the others, a refresh token came with an access token of the same client from the same
+    /// server, so the time of the newest of those counts.
     fn date_refresh_tokens(&mut self) {
         let mut newest: HashMap<(String, ClientId), SystemTime> = HashMap::new();
         for held in &self.tokens {
@@ -126,7 +128,8 @@ impl Person {
         }
     }
 
-    /// The tokens with their tenants, whom their ID tokens name, and the tenant of the sign-in.
+    /// Returns the tokens with their tenants, the subjects and sessions that the ID tokens name,
+    /// and the tenant of the sign-in.
     fn in_tenants(
         &mut self,
         account: &AccountId,
@@ -155,8 +158,8 @@ impl Person {
             let name = (elsewhere.clone(), claims.subject, claims.session);
             if name.1.is_some() || name.2.is_some() {
                 named.retain(|earlier| *earlier != name);
-                // Whatever becomes of the token: by what the provider will call the user they have
-                // to be found.
+                // This name counts even if the token is left out: the provider will use it for the
+                // user, so the account must be found by it.
                 named.insert(if wrong.is_some() { 0 } else { named.len() }, name);
             }
             if let Some((kind, problem)) = wrong {
@@ -173,8 +176,8 @@ impl Person {
         (tokens, named, tenant)
     }
 
-    /// Whether the server has tenants. There an entry has to say which is its own: it would else be
-    /// found under the wrong one.
+    /// Whether the server has tenants. If it has, each entry must name its own, because otherwise
+    /// its token would be found under the wrong one.
     fn has_tenants(&self, account: &AccountId, tenants: &[Option<TenantId>]) -> bool {
         let server = server(account);
         let of_tokens =
@@ -184,7 +187,7 @@ impl Person {
             || of_tokens.filter_map(|(_, tenant)| tenant.as_ref()).any(is_tenant)
     }
 
-    /// The tenant that an entry says it is of, if it names one and it can be told which.
+    /// The tenant that an entry names, if it names one and the file tells which one that is.
     fn tenant_of(
         &self,
         realm: &Realm,
@@ -249,16 +252,17 @@ impl Person {
         }
     }
 
-    /// The sign-in that has the tokens, and those of the other names: all of one tenant, so that
-    /// what ends the one ends all, and an import after a sign-out by tenant makes none of them.
+    /// Makes the sign-in that has the tokens, and those of the other subjects and sessions. All are
+    /// of one tenant, so that a sign-out by tenant ends all of them, and an import after it makes
+    /// none.
     fn sign_ins(
         &mut self,
         account: &AccountId,
         tenant: &TenantId,
         mut named: Vec<Named>,
     ) -> (SignIn, Vec<SignIn>) {
-        // The latest of the sign-in's own tenant comes last, or if there is none the latest of
-        // another.
+        // After this, the latest name in the sign-in's own tenant is the last one; if there is
+        // none, the latest in another tenant is.
         named.sort_by_key(|(other, ..)| other.is_none());
         let (_, subject, session) = named.pop().unwrap_or_default();
         let at = self.signed_in_at;
@@ -282,7 +286,7 @@ impl Person {
     }
 }
 
-/// What stands for the tenant of a server without tenants: its own name.
+/// The name of a server without tenants. It stands for the tenant.
 fn server(account: &AccountId) -> Option<TenantId> {
     let authority =
         account.authority().filter(|authority| !entra_cloud::is_microsofts(authority))?;

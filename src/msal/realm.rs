@@ -1,17 +1,18 @@
-//! Which tenant the realm of an entry is.
+//! Finds the tenant that the realm of an entry means.
 //!
-//! Libraries write there what stood in the address of the token endpoint. A GUID is the tenant.
-//! Everything else is a name for one, which a sign-out by the tenant does not know:
+//! Libraries write as the realm what stood in the address of the token endpoint. A GUID is the
+//! tenant itself. Everything else is a name for a tenant, which a sign-out by the tenant does not
+//! know:
 //!
-//! - `organizations`, `common` and `consumers` are whoever signs in: the home tenant, which the
-//!   home account id and the ID token tell.
-//! - `adfs` is written for every AD FS, which has no tenants: there the server's name stands for
-//!   one.
-//! - a domain, such as `contoso.onmicrosoft.com`, is the tenant that ID tokens of that realm say
-//!   they were issued by. In a B2C directory everybody is at home, so that the home account id
-//!   tells it too.
+//! - `organizations`, `common` and `consumers` mean the home tenant of the user who signs in. The
+//!   home account id and the ID token tell which tenant that is.
+//! - `adfs` is written for every AD FS server. It has no tenants, so the server's name stands for
+//!   the tenant.
+//! - A domain, such as `contoso.onmicrosoft.com`, is the tenant that ID tokens of that realm name
+//!   as their issuer. A B2C directory is the home tenant of all its users, so there the home
+//!   account id tells it too.
 //!
-//! What the file does not tell, or tells in two ways, is nobody's: see [`Names::tenant`].
+//! If the file does not tell the tenant, or tells two, the entry has none: see [`Names::of_user`].
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -19,21 +20,22 @@ use super::entry::{Realm, User};
 use crate::model::entra_cloud::{self, preferred_environment};
 use crate::model::id::{AccountId, TenantId, is_guid};
 
-/// What the names in a file mean.
+/// Which tenants the names in a file mean.
 #[derive(Default)]
 pub(super) struct Names(HashMap<(Scope, String), BTreeSet<TenantId>>);
 
-/// Where a name means one tenant.
+/// The scope in which a name means one tenant.
 #[derive(PartialEq, Eq, Hash)]
 enum Scope {
-    /// A domain: in a cloud.
+    /// For a domain: one cloud.
     Cloud(String),
-    /// What means whoever signs in: for one user.
+    /// For a name that means the home tenant of the user who signs in: one user.
     User(AccountId),
 }
 
 impl Names {
-    /// Takes in what an entry of a user tells: the tenant in its ID token, if it is one.
+    /// Learns from an entry of a user which tenant its realm means: the one that issued it, if the
+    /// entry is an ID token; and the home tenant, if it is of a B2C directory.
     pub(super) fn learn(&mut self, user: &User, realm: &Realm, issued_by: Option<&TenantId>) {
         let Realm::Name(name) = realm else { return };
         let home = home(&user.account).filter(|_| user.is_b2c && !is_alias(name));
@@ -49,7 +51,7 @@ impl Names {
         }
     }
 
-    /// The tenant that a name means for this user, if all that tells it says the same.
+    /// The tenant that a name means for this user, if all sources agree.
     pub(super) fn of_user(&self, account: &AccountId, name: &str) -> Option<TenantId> {
         let authority = account.authority()?;
         if is_alias(name) {
@@ -58,12 +60,12 @@ impl Names {
                 (name == "consumers").then(|| TenantId::new(entra_cloud::PERSONAL).ok()).flatten();
             return only(told.into_iter().flatten().cloned().chain(half(account)).chain(personal));
         }
-        // Where a tenant is no GUID, as home account ids and realms of the same server show.
+        // On a server whose tenants are not GUIDs, home account ids and realms name them alike.
         let own = half(account).filter(|half| half.as_str() == name);
         own.or_else(|| self.of_server(authority, name))
     }
 
-    /// As [`Names::of_user`], where there is no user.
+    /// As [`Names::of_user`], for an entry without a user.
     pub(super) fn of_server(&self, environment: &str, name: &str) -> Option<TenantId> {
         match name {
             "adfs" if !entra_cloud::is_microsofts(environment) => {
@@ -81,14 +83,14 @@ impl Names {
     }
 }
 
-/// The home tenant, where it can be told from the account alone.
+/// The home tenant, if the account alone tells it.
 pub(super) fn home(account: &AccountId) -> Option<TenantId> {
     let is_microsofts = account.authority().is_some_and(entra_cloud::is_microsofts);
     half(account).filter(|half| is_guid(half.as_str()) || is_microsofts)
 }
 
-/// The second half of the home account id, in lower case. (At AD FS the id is whatever the server
-/// calls its user.)
+/// The second half of the home account id, in lower case. (At AD FS the id is the server's own name
+/// for its user.)
 pub(super) fn half(account: &AccountId) -> Option<TenantId> {
     let (_, half) = account.home_account_id()?.rsplit_once('.')?;
     let half = half.to_ascii_lowercase();
@@ -103,7 +105,7 @@ fn cloud_of(environment: &str) -> String {
     preferred_environment(environment)
 }
 
-/// The one tenant that is told, however often.
+/// The tenant, if all that are told are the same one.
 fn only(told: impl Iterator<Item = TenantId>) -> Option<TenantId> {
     let told: BTreeSet<TenantId> = told.collect();
     if told.len() == 1 { told.into_iter().next() } else { None }

@@ -1,4 +1,4 @@
-//! A token endpoint's answer, read so that nothing is lost that can be kept.
+//! Reads a token endpoint's answer so that nothing is lost that can be kept.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,39 +17,40 @@ use super::life::Life;
 use super::members::Members;
 use super::{ProviderFields, Refusal, TokenRequestError};
 
-/// The response of a token endpoint (RFC 6749 §5.1), read member by member: one that cannot be read
-/// costs none of the others. It can be the `TR` of an [`oauth2::Client`] (as of
-/// [`TolerantClient`]), and it can be [read](Self::read) from bytes without one.
+/// The response of a token endpoint (RFC 6749 §5.1), read member by member: a member that cannot be
+/// read does not cost the others. It can be the `TR` of an [`oauth2::Client`] (as it is of
+/// [`TolerantClient`]), and it can be [read](Self::read) from bytes without a client.
 ///
 /// [`Received`](super::Received) and [`Grant::tokens`](crate::Grant::tokens) make tokens of it. The
-/// [module](super) says what it takes that the `oauth2` crate's own type does not.
+/// [module](super) lists what it accepts that the `oauth2` crate's own type does not.
 ///
 /// ```
 /// use oauth2::TokenResponse;
 /// use oubliette::oauth::TokenAnswer;
-/// // The refresh token is rotated, and the rest is not as it should be.
+/// // The refresh token is rotated, but other members are malformed.
 /// let body = br#"{"access_token": "at-2", "expires_in": "soon", "refresh_token": "rt-2", "scope": ["a", "b"]}"#;
 /// let answer = TokenAnswer::read(body)?;
 /// assert_eq!(answer.refresh_token().map(|token| token.secret().as_str()), Some("rt-2"));
-/// // What cannot be read is not "for ever".
+/// // A lifetime that cannot be read does not mean "for ever".
 /// assert_eq!(answer.expires_in().map(|life| life.as_secs()), Some(3600));
 /// # Ok::<(), oubliette::oauth::TokenRequestError>(())
 /// ```
 ///
 /// # An answer without an access token
-/// It is an answer as long as there is a refresh token or an ID token in it: then
-/// [`access_token`](TokenResponse::access_token) is empty, and
-/// [`has_access_token`](Self::has_access_token) says so. What is made of it has no access token; a
-/// refresh that brings no other has [failed](crate::AcquireError::Refresh), and the new refresh
-/// token is stored.
+/// An answer without an access token is accepted if it has a refresh token or an ID token. Then
+/// [`access_token`](TokenResponse::access_token) is empty,
+/// [`has_access_token`](Self::has_access_token) returns false, and the tokens that are made of it
+/// have no access token. A refresh that brings no other has [failed](crate::AcquireError::Refresh),
+/// but the new refresh token is stored.
 ///
 /// # Slack
-/// Its answers have the tokens of the app's bot, and in `authed_user` those of the user, if both
-/// were asked for: see [`authed_user`](Self::authed_user). If those of the user are the only ones,
-/// they are this answer's.
+/// Slack's answers have the tokens of the app's bot and, in `authed_user`, those of the user, if
+/// the app asked for both: see [`authed_user`](Self::authed_user). If there are only those of the
+/// user, they are the tokens of this answer.
 ///
-/// Its tokens are wiped when it is dropped. (The buffer that the HTTP client read the body into is
-/// not.)
+/// # Wiping
+/// The answer wipes its tokens when it is dropped. (The buffer that the HTTP client read the body
+/// into is not wiped.)
 #[derive(Clone)]
 pub struct TokenAnswer(pub(super) Members);
 
@@ -82,14 +83,15 @@ pub type TolerantClient<
 >;
 
 impl TokenAnswer {
-    /// The body of an answer, whatever its HTTP status and `Content-Type` were.
+    /// Reads the body of an answer, whatever its HTTP status and `Content-Type` were.
     ///
-    /// If it breaks off, what stands before is kept. What comes behind the JSON object is ignored.
+    /// If the body is truncated, everything before that point is kept. Anything after the JSON
+    /// object is ignored.
     ///
     /// # Errors
-    /// [`TokenRequestError::Refused`] if it is an error response, be its status 200 (GitHub,
-    /// Slack); [`TokenRequestError::Unreadable`] if there is no token in it, or it is no JSON
-    /// object. Neither shows anything of it but the error's code.
+    /// [`TokenRequestError::Refused`] if it is an error response, even one with the status 200
+    /// (GitHub, Slack); [`TokenRequestError::Unreadable`] if it has no token, or is not a JSON
+    /// object. Neither shows anything of the body except the error's code.
     pub fn read(body: &[u8]) -> Result<Self, TokenRequestError> {
         let unreadable = |at: &str| TokenRequestError::Unreadable { at: at.into() };
         let members = Members::of_bytes(body).ok_or_else(|| unreadable("."))?;
@@ -106,21 +108,21 @@ impl TokenAnswer {
         self.0.has_access_token()
     }
 
-    /// The ID token as it came (OpenID Connect Core 1.0 §3.1.3.3): verify it before you act on what
+    /// The ID token as it came (OpenID Connect Core 1.0 §3.1.3.3). Verify it before you act on what
     /// it says.
     #[must_use]
     pub fn id_token(&self) -> Option<&str> {
         self.0.id_token.as_ref().map(|token| token.expose())
     }
 
-    /// What else providers say.
+    /// The fields that providers add to the response.
     #[must_use]
     pub fn fields(&self) -> &ProviderFields {
         &self.0.fields
     }
 
-    /// Slack's tokens of the user, if there are those of the app's bot beside them. Keep them
-    /// apart: the scopes can be the same.
+    /// Slack's tokens of the user, if the answer also has those of the app's bot. Keep the two
+    /// apart, because their scopes can be the same.
     ///
     /// ```
     /// # use std::time::SystemTime;
@@ -158,17 +160,17 @@ impl fmt::Debug for TokenAnswer {
 impl TokenResponse for TokenAnswer {
     type TokenType = BasicTokenType;
 
-    /// Empty if there is none that can be read.
+    /// The access token; empty if there is none that can be read.
     fn access_token(&self) -> &AccessToken {
         &self.0.access_token
     }
 
-    /// `Bearer`, if it is not said.
+    /// The token type; `Bearer` if the response names none.
     fn token_type(&self) -> &BasicTokenType {
         &self.0.token_type
     }
 
-    /// An hour, if something is said that cannot be read, or cannot be right.
+    /// The lifetime; one hour if the response gives one that cannot be read, or cannot be right.
     fn expires_in(&self) -> Option<Duration> {
         self.0.life.believed(None)
     }
@@ -177,15 +179,16 @@ impl TokenResponse for TokenAnswer {
         self.0.refresh_token.as_ref()
     }
 
-    /// As they are separated by white space, or in a JSON list. (Commas are left to who knows what
-    /// was asked for.)
+    /// The scopes, separated by white space or as a JSON list. (Commas do not separate them here:
+    /// only [`Received`](super::Received), which knows the requested scopes, can decide about
+    /// those.)
     fn scopes(&self) -> Option<&Vec<Scope>> {
         self.0.scopes.as_ref()
     }
 }
 
 impl<'de> Deserialize<'de> for TokenAnswer {
-    /// From JSON alone, and from all of it: else an error, which shows nothing of it.
+    /// Accepts only JSON that is complete. The error shows nothing of the input.
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
         let members = Members::of(json)?;
         match (members.is_error(), members.has_token()) {
@@ -202,7 +205,7 @@ impl Serialize for TokenAnswer {
     }
 }
 
-/// How it is written, so that it is read as the same.
+/// The form in which an answer is serialized, so that it is read back as the same.
 #[derive(Serialize)]
 struct Wire<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]

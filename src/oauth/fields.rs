@@ -1,4 +1,4 @@
-//! What providers add to a token response.
+//! The fields that providers add to a token response.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,21 +9,24 @@ use serde::{Deserialize, Serialize};
 use super::life;
 use crate::acquire::token_response::is_blank;
 
-/// What providers add to the token response of RFC 6749 §5.1, for the `EF` of
-/// [`oauth2::StandardTokenResponse`] (and of `openidconnect::IdTokenFields`). With
-/// [`oauth2::EmptyExtraTokenFields`] in its place the same tokens are stored, without what these
-/// say.
+/// The fields that providers add to the token response of RFC 6749 §5.1. This type can be the `EF`
+/// of [`oauth2::StandardTokenResponse`] (and of `openidconnect::IdTokenFields`). With
+/// [`oauth2::EmptyExtraTokenFields`] in its place the same tokens are stored, but without what
+/// these fields say.
 ///
-/// | field | of | becomes |
-/// | --- | --- | --- |
-/// | `refresh_in` | Entra ID | [`AccessToken::refresh_at`](crate::AccessToken::refresh_at) |
-/// | `ext_expires_in` | Entra ID | [`AccessToken::extended_expires_at`](crate::AccessToken::extended_expires_at) |
-/// | `foci` | Entra ID | [`RefreshToken::family_id`](crate::RefreshToken::family_id) |
-/// | `refresh_expires_in` | Keycloak | [`RefreshToken::expires_at`](crate::RefreshToken::expires_at); 0 is an offline token, which does not expire |
-/// | `refresh_token_expires_in` | GitHub, Google, Entra ID | the same |
-/// | `client_info` | Entra ID, if asked for with `client_info=1` | whose home account it is: see `openid::Provider::entra` |
+/// - `refresh_in` (Entra ID) becomes
+///   [`AccessToken::refresh_at`](crate::AccessToken::refresh_at).
+/// - `ext_expires_in` (Entra ID) becomes
+///   [`AccessToken::extended_expires_at`](crate::AccessToken::extended_expires_at).
+/// - `foci` (Entra ID) becomes [`RefreshToken::family_id`](crate::RefreshToken::family_id).
+/// - `refresh_expires_in` (Keycloak) becomes
+///   [`RefreshToken::expires_at`](crate::RefreshToken::expires_at); 0 means an offline token, which
+///   does not expire.
+/// - `refresh_token_expires_in` (GitHub, Google, Entra ID) becomes the same.
+/// - `client_info` (Entra ID, if the request asks for it by `client_info=1`) tells whose home
+///   account it is: see `openid::Provider::entra`.
 ///
-/// A field of another form than expected counts as absent: it must not cost the tokens beside it.
+/// A field of an unexpected form counts as absent: it must not cost the tokens beside it.
 ///
 /// ```
 /// use oauth2::{StandardTokenResponse, basic::BasicTokenType};
@@ -63,7 +66,7 @@ impl ProviderFields {
         "client_info",
     ];
 
-    /// Sets the field of this name, if its JSON text says something.
+    /// Sets the field of this name, if its JSON text has a value that can be read.
     pub(super) fn set(&mut self, name: &str, json: &str) {
         let json = &mut serde_json::Deserializer::from_str(json);
         let of_seconds = match name {
@@ -90,13 +93,14 @@ impl ProviderFields {
         self.refresh_in.map(Duration::from_secs)
     }
 
-    /// For how long the access token may be used while the provider is out of order.
+    /// For how long the access token may be used while the provider is unavailable.
     #[must_use]
     pub fn ext_expires_in(&self) -> Option<Duration> {
         self.ext_expires_in.map(Duration::from_secs)
     }
 
-    /// For how long the refresh token lasts. `None` if nothing is said, or if it does not expire.
+    /// For how long the refresh token lasts. `None` if the response does not say, or if the token
+    /// does not expire.
     #[must_use]
     pub fn refresh_token_expires_in(&self) -> Option<Duration> {
         self.refresh_expires_in
@@ -111,8 +115,8 @@ impl ProviderFields {
         self.foci.as_deref()
     }
 
-    /// The user's home account: base64url of JSON with `uid` and `utid`. It names a user: keep it
-    /// out of logs.
+    /// The user's home account: base64url of JSON with `uid` and `utid`. It names a user, so keep
+    /// it out of logs.
     #[must_use]
     pub fn client_info(&self) -> Option<&str> {
         self.client_info.as_deref()
@@ -134,8 +138,8 @@ enum Lenient {
     Other(IgnoredAny),
 }
 
-/// Whole seconds: a number, or a text as Entra's v1.0 endpoints write it. Of what is negative
-/// nothing is left: 0.
+/// Reads whole seconds from a number, or from a text, as Entra's v1.0 endpoints write it. A
+/// negative number counts as 0.
 fn seconds<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u64>, D::Error> {
     Ok(match Lenient::deserialize(value)? {
         Lenient::Number(seconds) => Some(seconds),
@@ -145,7 +149,7 @@ fn seconds<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u64>, D::Error>
     })
 }
 
-/// A text that says something.
+/// Reads a text that is not blank.
 pub(super) fn text<'de, D: Deserializer<'de>>(value: D) -> Result<Option<String>, D::Error> {
     Ok(match Lenient::deserialize(value)? {
         Lenient::Text(text) if !is_blank(&text) => Some(text),

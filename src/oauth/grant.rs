@@ -1,5 +1,5 @@
-//! What a refresh closure of [`Acquirer::acquire`](crate::Acquirer::acquire) does with the `oauth2`
-//! crate's answer.
+//! Converts the `oauth2` crate's answers and errors in a refresh closure of
+//! [`Acquirer::acquire`](crate::Acquirer::acquire).
 
 use std::error::Error as StdError;
 
@@ -12,10 +12,10 @@ use crate::model::token::Tokens;
 
 #[cfg_attr(docsrs, doc(cfg(feature = "oauth2")))]
 impl Grant {
-    /// The tokens of the response to this refresh, as [`Received`] makes them: counted from
-    /// [`began_at`](Self::began_at), for what was asked for. If an access token is not among them,
-    /// because the response has none that can be read, the refresh has
-    /// [failed](crate::AcquireError::Refresh), and the others are stored.
+    /// Makes tokens of the response to this refresh, as [`Received`] does: their times count from
+    /// [`began_at`](Self::began_at), and they are for what the caller asked for. If the response
+    /// has no access token that can be read, the refresh has
+    /// [failed](crate::AcquireError::Refresh), but the other tokens are stored.
     ///
     /// # Errors
     /// As [`Received::tokens`].
@@ -42,7 +42,8 @@ impl Grant {
     /// let token = Acquirer::new().acquire(&live, wanted, |grant| {
     ///     let token = grant.refresh_token().ok_or_else(|| RefreshError::failed("no refresh token"))?;
     ///     let token = RefreshToken::new(token.secret.expose().to_owned());
-    ///     // Not `?` alone: which refusal is final, and which one the user can mend, `from_oauth2` knows.
+    ///     // Not `?` alone: `from_oauth2` knows which refusal is final, and which the user can
+    ///     // resolve.
     ///     let response = oauth.exchange_refresh_token(&token).request(&http).map_err(RefreshError::from_oauth2)?;
     ///     Ok(grant.tokens(&response)?)
     /// })?;
@@ -58,7 +59,7 @@ impl Grant {
         received.tokens(response)
     }
 
-    /// What could be read of the answer that an error is about, or one of its sources.
+    /// The tokens that could be read of the answer, if this error or one of its sources holds it.
     pub(crate) fn read_after_all(&self, error: &(dyn StdError + 'static)) -> Option<Tokens> {
         let mut cause = Some(error);
         while let Some(error) = cause {
@@ -73,15 +74,15 @@ impl Grant {
 
 #[cfg_attr(docsrs, doc(cfg(feature = "oauth2")))]
 impl RefreshError {
-    /// An error of a token request, as what it means: the refresh token is [of no use any
-    /// more](super::Refusal::is_final), the user [has to be
-    /// asked](super::Refusal::is_interaction_required), or it just failed. The source is a
-    /// [`TokenRequestError`]: if the response's type could not read the answer, but there are
+    /// Converts an error of a token request by its meaning: the refresh token is [no longer
+    /// valid](super::Refusal::is_final), the user [has to be
+    /// asked](super::Refusal::is_interaction_required), or the request just failed. The source is a
+    /// [`TokenRequestError`]. If the response's type could not read the answer, but there are
     /// [tokens in it](TokenRequestError::Partly), those are stored all the same.
     ///
-    /// Entra ID's `invalid_grant` with a `suberror`, and its claims challenge, are told apart only
-    /// if the client's error type keeps them: use [`Refusal`](super::Refusal) for it. (Without, the
-    /// code in the description tells the usual ones.)
+    /// Entra ID adds a `suberror` or a claims challenge to some `invalid_grant` errors. They count
+    /// only if the client's error type keeps them: use [`Refusal`](super::Refusal) for it. (Another
+    /// type keeps the description, and the code in it tells the usual cases.)
     pub fn from_oauth2(error: impl Into<TokenRequestError>) -> Self {
         let error = error.into();
         match &error {

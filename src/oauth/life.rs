@@ -1,25 +1,26 @@
-//! What a response says of how long its access token lasts.
+//! Reads how long a response says that its access token lasts.
 
 use std::time::Duration;
 
 use crate::acquire::token_response::{UNREADABLE, believed};
 
-/// The `expires_in` of a response (RFC 6749 §5.1), as it stands there.
+/// The `expires_in` of a response (RFC 6749 §5.1), as the response has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Life {
-    /// Nothing, or null.
+    /// It is missing, or null.
     #[default]
     Unsaid,
-    /// So many seconds. What is negative has been over for long: 0.
+    /// It is this number of seconds. A negative number counts as 0, because such a token has
+    /// expired.
     Given(u64),
-    /// Something else.
+    /// It is something else.
     Unreadable,
 }
 
 impl Life {
-    /// What a member's JSON text says: seconds as a number, or as a number in a text (Entra's v1.0
-    /// endpoints, NetSuite, SAP). Of a fraction the whole seconds count, so that it is never more
-    /// than was given.
+    /// Reads a member's JSON text: seconds as a number, or as a number in a text (Entra's v1.0
+    /// endpoints, NetSuite, SAP). A fraction is cut off, so that the result is never more than was
+    /// given.
     pub(super) fn read(json: &str) -> Self {
         let json = json.trim();
         match serde_json::from_str::<String>(json) {
@@ -33,7 +34,7 @@ impl Life {
         seconds(text).map_or(Self::Unreadable, Self::Given)
     }
 
-    /// The smaller of two: for what is said twice.
+    /// The smaller of two lives, for a response that gives it twice.
     pub(super) fn and(self, other: Self) -> Self {
         let (mine, others) = (self.believed(None), other.believed(None));
         match (mine, others) {
@@ -50,11 +51,11 @@ impl Life {
         }
     }
 
-    /// How long the token lasts; `None` if there is no telling. `unsaid` is what the provider
+    /// How long the token lasts; `None` if that is not known. `unsaid` is what the provider
     /// documents for a response that does not say.
     ///
-    /// What cannot be read is not "nothing was said": it is an hour, or less if less is documented.
-    /// So is a life that cannot be right.
+    /// A life that cannot be read is not a life that was not given: it counts as one hour, or less
+    /// if less is documented. So does a life that cannot be right.
     pub(super) fn believed(self, unsaid: Option<Duration>) -> Option<Duration> {
         let unsaid = unsaid.map(believed);
         let at_most = unsaid.map_or(UNREADABLE, |unsaid| unsaid.min(UNREADABLE));
@@ -69,7 +70,7 @@ impl Life {
     }
 }
 
-/// The whole seconds of a decimal number; none are below 0.
+/// The whole seconds of a decimal number; 0 if it is negative.
 pub(super) fn seconds(text: &str) -> Option<u64> {
     let is_number = text
         .bytes()
@@ -78,7 +79,8 @@ pub(super) fn seconds(text: &str) -> Option<u64> {
     if number <= 0.0 {
         return Some(0);
     }
-    // Not by way of the number above, which is rounded, perhaps upwards.
+    // The number above is rounded, perhaps upwards, so it is not used if the digits can be read
+    // exactly.
     let whole =
         text.strip_prefix('+').unwrap_or(text).split_once('.').map_or(text, |(whole, _)| whole);
     let exact = if whole.is_empty() { Some(0) } else { whole.parse().ok() };

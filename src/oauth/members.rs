@@ -1,4 +1,5 @@
-//! A token response's members, each for itself: one that cannot be read costs none of the others.
+//! Reads the members of a token response one by one: a member that cannot be read does not cost the
+//! others.
 
 use std::fmt;
 
@@ -13,10 +14,10 @@ use crate::acquire::token_response::is_blank;
 use crate::model::secret::Secret;
 use crate::platform::wipe::Wiped;
 
-/// What stands in a response, as far as it can be read. Tokens that say nothing are none.
+/// The members of a response that can be read. A blank token counts as missing.
 #[derive(Clone)]
 pub(super) struct Members {
-    /// Empty if there is none: whoever gives it out has to have one.
+    /// Empty if there is none: a getter of the `oauth2` crate's trait has to return one.
     pub(super) access_token: AccessToken,
     pub(super) token_type: BasicTokenType,
     pub(super) life: Life,
@@ -26,9 +27,9 @@ pub(super) struct Members {
     pub(super) fields: ProviderFields,
     /// Slack's tokens of the user, beside those of its bot.
     pub(super) authed_user: Option<Box<TokenAnswer>>,
-    /// There is an error's code.
+    /// The response has an error code.
     has_error: bool,
-    /// When the token ends is said in words of the provider's own.
+    /// The response says when the token ends, but in a member of the provider's own.
     ends_otherwise: bool,
 }
 
@@ -57,7 +58,7 @@ impl Drop for Members {
 }
 
 impl Members {
-    /// Reads them, from JSON that is whole.
+    /// Reads the members from JSON that must be complete.
     pub(super) fn of<'de, D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
         let mut members = Self::default();
         Reader { members: &mut members, is_within: false }.deserialize(json)?;
@@ -65,7 +66,8 @@ impl Members {
         Ok(members)
     }
 
-    /// Reads them, up to where the JSON breaks off. `None` if it is no JSON object at all.
+    /// Reads the members up to where the JSON breaks off. Returns `None` if it is not a JSON object
+    /// at all.
     pub(super) fn of_bytes(json: &[u8]) -> Option<Self> {
         // A byte-order mark may be ignored (RFC 8259 §8.1).
         let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
@@ -78,7 +80,7 @@ impl Members {
         let breaks_off = read.is_err();
         members.settle();
         if breaks_off {
-            // What came behind may have said how long.
+            // The part that is missing may have said how long the token lasts.
             members.life = members.life.and(Life::Unreadable);
         }
         Some(members)
@@ -92,8 +94,8 @@ impl Members {
         self.has_access_token() || self.refresh_token.is_some() || self.id_token.is_some()
     }
 
-    /// An error response (RFC 6749 §5.2), whatever its HTTP status was. Beside an access token,
-    /// `error` is a name that is not known, and so ignored (§5.1).
+    /// Whether it is an error response (RFC 6749 §5.2), whatever its HTTP status was. Beside an
+    /// access token, `error` is an unknown name, and so ignored (§5.1).
     pub(super) fn is_error(&self) -> bool {
         self.has_error && !self.has_access_token()
     }
@@ -108,8 +110,8 @@ impl Members {
         drop(before.map(|before| Wiped(before.into_secret().into_bytes())));
     }
 
-    /// One member. Of a name that is there twice, the last that can be read counts; of the lives,
-    /// the least.
+    /// Sets one member. If a name is there twice, the last value that can be read counts; for
+    /// lives, the least.
     fn set(&mut self, name: &str, json: &str, is_within: bool) {
         match name {
             "access_token" => text(json).into_iter().for_each(|text| self.set_access_token(text)),
@@ -138,15 +140,15 @@ impl Members {
         }
     }
 
-    /// What is left to do when all members are there.
+    /// Does what can be done only when all members have been read.
     fn settle(&mut self) {
         if self.ends_otherwise && self.life == Life::Unsaid {
             self.life = Life::Unreadable;
         }
         let Some(mut user) = self.authed_user.take().map(|user| user.0) else { return };
         if user.has_token() {
-            // If the app asked for scopes of the user alone, Slack has nothing else to give. (Its
-            // errors are no less errors for that.)
+            // If the app asked only for scopes of the user, Slack's answer has only the user's
+            // tokens. (If it has an error too, it stays an error.)
             match self.has_token() {
                 true => self.authed_user = Some(Box::new(TokenAnswer(user))),
                 false => {
@@ -155,7 +157,7 @@ impl Members {
                 }
             }
         } else if self.is_user() && self.scopes.is_none() {
-            // The token is out here, what it allows in there.
+            // Here the user's token is in the outer object, and its scopes are in the inner one.
             self.scopes = user.scopes.take();
         }
     }
@@ -165,7 +167,7 @@ impl Members {
     }
 }
 
-/// Which members are read one by one.
+/// Whether the member of this name is read.
 fn is_known(name: &str) -> bool {
     let of_oauth = [
         "access_token",
@@ -180,12 +182,12 @@ fn is_known(name: &str) -> bool {
     of_oauth.contains(&name) || of_life.contains(&name) || ProviderFields::NAMES.contains(&name)
 }
 
-/// A text that says something.
+/// Reads a text that is not blank.
 fn text(json: &str) -> Option<String> {
     serde_json::from_str::<String>(json).ok().filter(|text| !is_blank(text))
 }
 
-/// As the crate reads it: without regard to case.
+/// Reads a token type as the `oauth2` crate does: without regard to case.
 fn token_type(name: &str) -> BasicTokenType {
     match name.to_lowercase().as_str() {
         "bearer" => BasicTokenType::Bearer,
@@ -194,8 +196,8 @@ fn token_type(name: &str) -> BasicTokenType {
     }
 }
 
-/// A list with white space in between, or a JSON list (of such lists). What is no text in it is
-/// left out.
+/// Reads scopes separated by white space, or a JSON list of such texts. Elements of the list that
+/// are not texts are left out.
 fn scopes(json: &str) -> Option<Vec<Scope>> {
     let lists = match serde_json::from_str::<Vec<Box<RawValue>>>(json) {
         Ok(list) => list
@@ -208,10 +210,10 @@ fn scopes(json: &str) -> Option<Vec<Scope>> {
     Some(each.map(|scope| Scope::new(scope.into())).collect())
 }
 
-/// Reads into `members`, so that what was read is there even if reading ends in an error.
+/// Reads into `members`, so that everything before an error is kept.
 struct Reader<'a> {
     members: &'a mut Members,
-    /// In Slack's object, which has no other in it.
+    /// Whether this is the object inside of Slack's answer, which has no further one in it.
     is_within: bool,
 }
 
@@ -233,7 +235,8 @@ impl<'de> Visitor<'de> for Reader<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(name) = map.next_key::<String>()? {
             if is_known(&name) {
-                // As it stands there: even a number that no type can hold is no error of the JSON.
+                // The value is taken as raw JSON: so even a number that no type can hold is not a
+                // JSON error.
                 let json = Wiped(
                     String::from(Box::<str>::from(map.next_value::<Box<RawValue>>()?)).into_bytes(),
                 );
@@ -249,7 +252,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
         Ok(())
     }
 
-    // The errors that are made otherwise show what was found.
+    // serde's own errors would show the value that was found.
     fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
         Err(no_object())
     }

@@ -1,4 +1,4 @@
-//! A token response and the time of its receipt, as tokens.
+//! Makes tokens of a token response and the time at which it was requested.
 
 use std::time::{Duration, SystemTime};
 use std::{fmt, io};
@@ -16,11 +16,11 @@ use crate::model::scopes::{Partition, Scopes};
 use crate::model::token::{AccessToken, IdToken, RefreshToken, Token, Tokens};
 use crate::platform::wipe::Wiped;
 
-/// A longer time is an error of the provider's: it counts as not said.
+/// A longer time is an error of the provider: it counts as not given.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
-/// What was known when a token response arrived: who asked, when, and for what. Makes the response
-/// into [`Tokens`].
+/// What was known when a token response arrived: which client asked, when, and for what. It makes
+/// [`Tokens`] of the response.
 ///
 /// See the [module](super) for an example.
 #[derive(Clone)]
@@ -32,17 +32,17 @@ pub struct Received {
     tenant: Option<TenantId>,
     resource: Option<String>,
     partition: Partition,
-    /// That was asked for by a refresh.
+    /// The token type that a refresh asked for.
     token_type: Option<String>,
-    /// Of the refresh token that was redeemed.
+    /// The family of the refresh token that was redeemed.
     family: Option<String>,
     lasting: Option<Duration>,
 }
 
 impl Received {
-    /// A response to this client. `at` is where the relative times of the response are counted
-    /// from: best the time just *before* the request was sent, so that no token is believed to last
-    /// longer than it does.
+    /// A response to this client. The relative times of the response count from `at`. Best is the
+    /// time just *before* the request was sent, so that no token is believed to last longer than it
+    /// does.
     pub fn new(client: ClientId, at: SystemTime) -> Self {
         let (scopes, partition) = (Scopes::default(), Partition::user());
         Self {
@@ -58,20 +58,22 @@ impl Received {
         }
     }
 
-    /// The scopes that were asked for: those of the token, if the response names none (RFC 6749
-    /// §5.1). If it names some, those count alone, be they fewer or more; but for what Entra ID
-    /// never names: `openid`, `profile`, `offline_access`, and a lone `.../.default`, which count
-    /// as given; and a scope that it names in another case is stored in both.
+    /// The scopes that were asked for. They are the scopes of the token if the response names none
+    /// (RFC 6749 §5.1). If it names some, only those count, whether they are fewer or more, with
+    /// two exceptions. Entra ID never names `openid`, `profile`, `offline_access` and a lone
+    /// `.../.default`: these count as given. And a scope that the response names in another case is
+    /// stored in both spellings.
     ///
-    /// GitHub, Slack and others separate them by commas. As RFC 6749 §3.3 has commas in scopes'
-    /// names, they separate only where there is no space without one, and none of the requested
-    /// scopes has a comma (or all would be there if it separated in those, too).
+    /// GitHub, Slack and others separate scopes by commas. But RFC 6749 §3.3 allows commas in the
+    /// name of a scope. So commas separate only if there is a comma at every space in the list, and
+    /// if no requested scope has a comma. (If one has, they separate only if the list does not have
+    /// that scope, but has all the scopes that commas would separate in the request.)
     pub fn requested_scopes(mut self, scopes: Scopes) -> Self {
         self.scopes = scopes;
         self
     }
 
-    /// The tenant that was asked for a token, if not that of the sign-in.
+    /// The tenant that was asked for a token, if it is not that of the sign-in.
     pub fn tenant(mut self, tenant: TenantId) -> Self {
         self.tenant = Some(tenant);
         self
@@ -89,18 +91,19 @@ impl Received {
         self
     }
 
-    /// How long an access token lasts whose response has no `expires_in`, if the provider's
-    /// documentation says so (RFC 6749 §5.1).
+    /// How long an access token lasts if the response has no `expires_in`, as the provider
+    /// documents it (RFC 6749 §5.1).
     ///
-    /// Default: such a token has no end of its own, as GitHub's and Slack's have none; it ends with
-    /// its sign-in. If an API refuses it before, say so with
+    /// By default such a token does not expire, like those of GitHub and Slack; it ends with its
+    /// sign-in. If an API refuses it earlier, report that with
     /// [`AccessRequest::instead_of`](crate::AccessRequest::instead_of).
     pub fn lasting(mut self, life: Duration) -> Self {
         self.lasting = Some(life);
         self
     }
 
-    /// What was asked for, and what was redeemed: the new refresh token comes in its place.
+    /// Sets what was asked for, and the refresh token that was redeemed, which the new one
+    /// replaces.
     pub(super) fn in_place_of(
         mut self,
         asked: &AccessQuery,
@@ -112,21 +115,22 @@ impl Received {
         self
     }
 
-    /// The tokens of the response: an access token, a refresh token if there is one, and the ID
-    /// token if the response's type has one.
+    /// Makes the tokens of the response: an access token, a refresh token if there is one, and the
+    /// ID token if the response's type has one.
     ///
-    /// Without a refresh token in the response, the one that is stored stays the valid one (RFC
-    /// 6749 §6); one without a text is none. The ID token is kept as it was received, as
-    /// `id_token_hint`: verify it before you act on what it says. What else providers say is taken
-    /// from [`ProviderFields`](super::ProviderFields), wherever in the response's type they are.
-    /// What is no scope (RFC 6749 §3.3) is left out of the scopes, and Slack's `bot` and `user` are
-    /// [bearer tokens](https://datatracker.ietf.org/doc/html/rfc6750), as its API takes them.
+    /// If the response has no refresh token, or an empty one, the stored one stays valid (RFC 6749
+    /// §6). The ID token is kept as it was received, to serve as `id_token_hint`: verify it before
+    /// you act on what it says. The fields that providers add are taken from
+    /// [`ProviderFields`](super::ProviderFields), wherever these are in the response's type. A
+    /// value that is not a scope (RFC 6749 §3.3) is left out. Slack's token types `bot` and `user`
+    /// become `Bearer`, because its API takes both as [bearer
+    /// tokens](https://datatracker.ietf.org/doc/html/rfc6750).
     ///
-    /// Nothing is lost for what stands beside it: an access token that cannot be read is left out,
-    /// and the others are there.
+    /// A token that cannot be read does not cost the others: an access token that cannot be read is
+    /// left out, and the other tokens are returned.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if there is no token in it that can be read.
+    /// [`Error::InvalidInput`] if the response has no token that can be read.
     pub fn tokens<R: TokenResponse>(&self, response: &R) -> Result<Tokens> {
         let further = further(response);
         let refresh = response
@@ -164,16 +168,15 @@ impl Received {
         Ok(tokens.into())
     }
 
-    /// The access token, unless there is none that can be read, or its type is none that can be
-    /// stored.
+    /// The access token. `None` if there is none that can be read, or its type cannot be stored.
     fn access<R: TokenResponse>(&self, response: &R, further: &Members) -> Option<AccessToken> {
         let text =
             Some(response.access_token().secret().as_str()).filter(|text| !is_blank(text))?;
         let token_type = self.token_type(response.token_type())?;
-        // A type of the app's own may have more to say than it tells, or less.
+        // A response type of the app's own may hold more than its methods return, or less.
         let said = response.expires_in().map_or(Life::Unsaid, |life| Life::Given(life.as_secs()));
         let lifetime = said.and(further.life).believed(self.lasting);
-        // Too late for any clock: as if it were over.
+        // An end too late for any clock counts as already past.
         let expires_at = lifetime.map(|life| self.at.checked_add(life).unwrap_or(self.at));
         let due = self
             .ends(further.fields.refresh_in())
@@ -197,19 +200,20 @@ impl Received {
         let Some(given) = response.scopes() else { return self.scopes.clone() };
         let given: Vec<&str> = given.iter().map(|scope| scope.as_str()).collect();
         let given = by_commas(&given, &self.scopes).unwrap_or(given);
-        // An empty list comes out of the crate as one empty scope.
+        // The crate turns an empty list into one empty scope.
         let given = given.iter().copied().filter(|scope| Scopes::new([*scope]).is_ok());
         Scopes::new(given.clone().chain(self.given_otherwise(given.clone()))).unwrap_or_else(|_| {
-            // Too many to be stored: those that somebody will ask for.
+            // These are too many to be stored, so only those are kept that the app has asked for.
             let asked =
                 self.scopes.iter().filter(|asked| given.clone().any(|given| given == *asked));
             Scopes::new(asked).unwrap_or_default()
         })
     }
 
-    /// Those of the requested scopes that Entra ID gives, and names in another case or not at all:
-    /// what comes beside the access token, and what stands for all that the app has been granted.
-    /// Asked for again, the token must be found under them.
+    /// The requested scopes that Entra ID grants, but names in another case or not at all: those of
+    /// tokens that come beside the access token (`openid` and so on), and `.default`, which stands
+    /// for all that the app has been granted. The app will ask for them again, so the token must be
+    /// found under them.
     fn given_otherwise<'a>(
         &'a self,
         given: impl Iterator<Item = &'a str> + Clone,
@@ -222,14 +226,15 @@ impl Received {
         })
     }
 
-    /// The token type by its registered spelling, where it has one: some resource servers compare
-    /// it with regard to case. (The crate makes every type lower case.) `None` if it is none.
+    /// The token type in its registered spelling, if it has one: some resource servers compare it
+    /// with regard to case. (The crate makes every type lower case.) `None` if it is not a token
+    /// type.
     fn token_type(&self, given: &impl Serialize) -> Option<String> {
         let Ok(serde_json::Value::String(given)) = serde_json::to_value(given) else { return None };
         if self.token_type.as_ref().is_some_and(|asked| asked.eq_ignore_ascii_case(&given)) {
             return self.token_type.clone();
         }
-        // Whose a token of Slack's is; all are presented alike.
+        // At Slack these say whose the token is. All of its tokens are presented as bearer tokens.
         if ["bot", "user"].contains(&given.as_str()) {
             return Some("Bearer".into());
         }
@@ -251,8 +256,9 @@ impl fmt::Debug for Received {
     }
 }
 
-/// What the trait [`TokenResponse`] does not give, out of the response's JSON, whatever its type:
-/// what RFC 6749 does not name, and whether `expires_in` was there and could not be read.
+/// Reads what the trait [`TokenResponse`] does not give from the response's JSON, whatever its
+/// type: the fields that RFC 6749 does not name, and whether `expires_in` was there but could not
+/// be read.
 fn further(response: &impl Serialize) -> Members {
     json_of(response).and_then(|json| Members::of_bytes(&json)).unwrap_or_default()
 }

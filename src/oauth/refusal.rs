@@ -1,4 +1,4 @@
-//! What a token endpoint answers instead of tokens, without what should not be in an error.
+//! The errors of a token endpoint, without what must not be in an error.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -11,15 +11,16 @@ use super::TokenAnswer;
 use super::fields::text;
 use crate::platform::wipe::Wiped;
 
-/// Entra ID's codes for a grant that is good, but not enough for what was asked for: consent, a
-/// second factor, conditional access. (Its "error codes" reference: AADSTS65001, 50076, ...)
+/// Entra ID's codes for a grant that is valid, but not enough for what was asked for: consent, a
+/// second factor, or conditional access is missing. (Source: Microsoft's reference of error codes,
+/// AADSTS65001, 50076, ...)
 const ASKS_THE_USER: [u64; 12] =
     [50072, 50074, 50076, 50079, 50158, 53000, 53001, 53002, 53003, 53004, 65001, 65004];
 
 /// The error response of a token endpoint (RFC 6749 §5.2), with what Entra ID adds to it. It can be
 /// the `TE` of an [`oauth2::Client`], whose own type drops `claims` and `suberror`.
 ///
-/// `Display` and `Debug` show the codes alone: a description can name the user.
+/// `Display` and `Debug` show only the codes, because a description can name the user.
 ///
 /// ```
 /// use oubliette::oauth::Refusal;
@@ -46,7 +47,7 @@ pub struct Refusal {
 impl ErrorResponse for Refusal {}
 
 impl Refusal {
-    /// The code: `invalid_grant`, `interaction_required`, ...
+    /// The error code: `invalid_grant`, `interaction_required`, ...
     #[must_use]
     pub fn error(&self) -> &str {
         &self.error
@@ -58,42 +59,42 @@ impl Refusal {
         self.suberror.as_deref()
     }
 
-    /// What the provider says to a developer. It can name the user, so it is not in `Display`.
+    /// The provider's description for developers. It can name the user, so it is not in `Display`.
     #[must_use]
     pub fn description(&self) -> Option<&str> {
         self.error_description.as_deref()
     }
 
-    /// Where the provider says more.
+    /// The address at which the provider says more.
     #[must_use]
     pub fn uri(&self) -> Option<&str> {
         self.error_uri.as_deref()
     }
 
-    /// Entra ID's claims challenge: to be sent as the parameter `claims` when the user is asked.
+    /// Entra ID's claims challenge. Send it as the parameter `claims` when the user is asked.
     #[must_use]
     pub fn claims(&self) -> Option<&str> {
         self.claims.as_deref()
     }
 
-    /// The refresh token (or code) is of no use any more: expired, revoked, replayed, or somebody
-    /// else's.
+    /// Whether the refresh token (or code) is no longer valid: it has expired, was revoked or
+    /// replayed, or belongs to another client.
     ///
-    /// Entra ID says `invalid_grant` too when the grant is good and the user has to do something
-    /// first; it then adds a challenge, or a `suberror` that says so. A `suberror` that is not
-    /// known is believed to be final: when in doubt, forget.
+    /// Entra ID says `invalid_grant` also when the grant is valid and the user has to do something
+    /// first. It then adds a challenge, or a `suberror` that says so. An unknown `suberror` counts
+    /// as final: when in doubt, forget.
     #[must_use]
     pub fn is_final(&self) -> bool {
         match self.error.as_str() {
             "invalid_grant" => !self.wants_user(),
-            // GitHub's word for it, and Slack's.
+            // These are GitHub's code and Slack's.
             "bad_refresh_token" | "invalid_refresh_token" => true,
             _ => false,
         }
     }
 
-    /// The user has to sign in, consent, choose an account, or do more to authenticate (OpenID
-    /// Connect Core 1.0 §3.1.2.6).
+    /// Whether the user has to sign in, consent, choose an account, or do more to authenticate
+    /// (OpenID Connect Core 1.0 §3.1.2.6).
     #[must_use]
     pub fn is_interaction_required(&self) -> bool {
         match self.error.as_str() {
@@ -117,8 +118,8 @@ impl Refusal {
         }
     }
 
-    /// The numbers of Entra ID's codes: from the list, or from the description, which is all that
-    /// the crate's own type keeps.
+    /// The numbers of Entra ID's codes, from the list and from the description. The `oauth2`
+    /// crate's own type keeps only the description.
     fn codes(&self) -> impl Iterator<Item = u64> {
         let said = self.description().and_then(|text| text.strip_prefix("AADSTS"));
         let said = said.and_then(|text| {
@@ -127,13 +128,13 @@ impl Refusal {
         self.error_codes.iter().copied().chain(said)
     }
 
-    /// The refusal that the body of an answer is, if it is one.
+    /// Reads the body of an answer as a refusal, if it is one.
     pub(super) fn read(body: &[u8]) -> Option<Self> {
         let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
         Self::deserialize(&mut serde_json::Deserializer::from_slice(body)).ok()
     }
 
-    /// The refusal that an error response of another type is, if it is one.
+    /// Reads an error response of another type as a refusal, if it is one.
     fn of(response: &impl Serialize) -> Option<Self> {
         serde_json::to_value(response).and_then(serde_json::from_value).ok()
     }
@@ -152,7 +153,7 @@ impl fmt::Debug for Refusal {
     }
 }
 
-/// A code as it may stand in a log: whoever answers decides what it says.
+/// Returns the code if it is safe to log. The text comes from the server, so it could be anything.
 fn code(given: &str) -> &str {
     let is_plain = given.len() <= 64
         && given
@@ -161,19 +162,21 @@ fn code(given: &str) -> &str {
     if is_plain { given } else { "an error code that is none" }
 }
 
-/// A text that says something, in two words of memory: a result carries it about, mostly empty.
+/// Reads a text that is not blank, as a `Box<str>`: it takes two words of memory, which every
+/// result carries, mostly empty.
 fn short<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Box<str>>, D::Error> {
     Ok(text(value)?.map(Into::into))
 }
 
-/// Numbers, without what is none: nothing that stands beside the code may keep it from being read.
+/// Reads the numbers of a list and skips everything else: nothing beside the error code may keep
+/// that from being read.
 fn numbers<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<u64>, D::Error> {
     let value = serde_json::Value::deserialize(value)?;
     Ok(value.as_array().into_iter().flatten().filter_map(serde_json::Value::as_u64).collect())
 }
 
 /// Why a token request brought no tokens. It takes over an [`oauth2::RequestTokenError`] of any
-/// kind, and leaves out of it what has no place in a log: the body of the answer, and descriptions.
+/// kind, but without what must not be logged: the body of the answer, and descriptions.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenRequestError {
@@ -183,10 +186,10 @@ pub enum TokenRequestError {
     /// The request could not be sent, or was not answered. Try again later.
     #[error("the token endpoint could not be reached")]
     Request(#[source] Box<dyn StdError + Send + Sync>),
-    /// The response's type cannot read the answer, but there are tokens in it. They are `answer`,
-    /// for [`Received::tokens`](super::Received::tokens): what is in it is lost if it is not
-    /// stored, and the refresh token that was redeemed is spent. (An [`Acquirer`](crate::Acquirer)
-    /// stores them by itself if this is what its closure failed for, or the source of it.)
+    /// The response's type cannot read the answer, but there are tokens in it: `answer` holds them,
+    /// for [`Received::tokens`](super::Received::tokens). Store them, or they are lost: the refresh
+    /// token that was redeemed is spent. (An [`Acquirer`](crate::Acquirer) stores them by itself if
+    /// its closure fails with this error, or with one whose source this is.)
     #[error("the answer of the token endpoint could not be read whole (at {at})")]
     Partly {
         /// The name of the field that could not be read, if it was one.
@@ -200,7 +203,7 @@ pub enum TokenRequestError {
         /// The name of the field that could not be read, if it was one.
         at: String,
     },
-    /// The answer is empty, or no JSON.
+    /// The answer is empty, or not JSON.
     #[error("unexpected answer of the token endpoint: {0}")]
     Other(String),
 }

@@ -19,9 +19,10 @@ use serde_json::{Map, Value};
 
 use crate::oauth::{ProviderFields, Refusal, TokenAnswer};
 
-/// All claims of an ID token but the standard ones: `sid`, `oid`, `tid`, `roles`, ... For the `AC`
-/// of `openidconnect`'s types, whose [`CoreIdTokenClaims`](openidconnect::core::CoreIdTokenClaims)
-/// drops them: with those no sign-out by `sid` would find anybody.
+/// All claims of an ID token except the standard ones: `sid`, `oid`, `tid`, `roles`, ... Use it as
+/// the `AC` of `openidconnect`'s types. Their
+/// [`CoreIdTokenClaims`](openidconnect::core::CoreIdTokenClaims) drop these claims, so that no
+/// sign-out by `sid` would find anybody.
 ///
 /// To have fields of your own beside them, `#[serde(flatten)]` this one into your type and
 /// implement `AsRef<ProviderClaims>`.
@@ -32,7 +33,7 @@ pub struct ProviderClaims(Map<String, Value>);
 impl AdditionalClaims for ProviderClaims {}
 
 impl ProviderClaims {
-    /// A claim.
+    /// The claim of this name; `None` if it is missing or null.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name).filter(|value| !value.is_null())
@@ -62,11 +63,12 @@ pub type ProviderIdToken = IdToken<
     CoreJwsSigningAlgorithm,
 >;
 
-/// What verifies it.
+/// The verifier of an ID token.
 pub type ProviderIdTokenVerifier<'a> = IdTokenVerifier<'a, CoreJsonWebKey>;
 
-/// A token response with an ID token and what providers add: a [`TokenAnswer`], whose ID token is
-/// parsed. One that is no JWT costs none of the other tokens, and is none here.
+/// A token response with an ID token and the fields that providers add: a [`TokenAnswer`] whose ID
+/// token is parsed. An ID token that is not a JWT counts as missing here, and does not cost the
+/// other tokens.
 #[derive(Clone)]
 pub struct ProviderTokenResponse {
     answer: TokenAnswer,
@@ -74,7 +76,7 @@ pub struct ProviderTokenResponse {
 }
 
 impl ProviderTokenResponse {
-    /// What providers add.
+    /// The fields that providers add.
     #[must_use]
     pub fn fields(&self) -> &ProviderFields {
         self.answer.fields()

@@ -1,4 +1,4 @@
-//! Entra ID: whose token it is, and which home account.
+//! Entra ID: finds the tenant and the home account of a token's user.
 
 use std::borrow::Cow;
 
@@ -14,14 +14,15 @@ use crate::model::error::{Error, Result};
 use crate::model::id::{AccountId, TenantId, is_guid};
 use crate::platform::wipe::Wiped;
 
-/// The cloud that external tenants are of, beside their own hosts.
+/// The cloud that external tenants belong to, beside their own hosts.
 pub(super) const PUBLIC: &str = "login.microsoftonline.com";
 
-/// Where users sign in: a host, and whose tokens are taken.
+/// Where users sign in: a host, and the tenants whose tokens are accepted.
 #[derive(Clone)]
 pub(super) struct Authority {
     host: String,
-    /// Other hosts that mean the same: the one by the name of an external tenant, custom domains.
+    /// Other hosts that mean the same: the host with the name of an external tenant, and custom
+    /// domains.
     other_hosts: Vec<String>,
     tenants: Tenants,
     /// The host in account ids.
@@ -35,11 +36,12 @@ enum Tenants {
     One(String),
 }
 
-/// What an ID token says of its user, beside [`Claims`].
+/// What a token response says of its user, beside [`Claims`].
 pub(super) struct User<'a> {
     pub(super) iss: &'a Url,
     pub(super) sub: &'a str,
-    /// `acr`: B2C's user flow, in tokens of old flows; else something else.
+    /// The claim `acr`. In tokens of old B2C flows it is the user flow; in others it means
+    /// something else.
     pub(super) flow: Option<&'a str>,
     pub(super) client_info: Option<&'a str>,
 }
@@ -72,9 +74,9 @@ impl Authority {
         Ok(Self { environment: named.clone(), host: named, other_hosts: Vec::new(), tenants })
     }
 
-    /// A tenant of External ID, by the host that has its name or its id.
+    /// A tenant of External ID, named by the host that has its name or its id.
     fn external(named: String, tenant: Option<&str>) -> Result<Self> {
-        // By a domain in its place nobody can know whose tokens are ours.
+        // If a domain stood in its place, it would not be known which tenant's tokens to accept.
         let tenant = tenant.filter(|tenant| is_guid(tenant)).map(str::to_ascii_lowercase).ok_or(Error::invalid(
             "issuer",
             "name the external tenant by its GUID, as in https://contoso.ciamlogin.com/<GUID>/v2.0: it stands in `issuer` of the discovery \
@@ -88,7 +90,7 @@ impl Authority {
         Ok(Self { environment: host.clone(), host, other_hosts, tenants: Tenants::One(tenant) })
     }
 
-    /// One more host that means the same as the first.
+    /// Adds a host that means the same as the first.
     pub(super) fn add_host(&mut self, url: &Url) -> Result<()> {
         let host = cloud(url).ok_or(Error::invalid("address", "it has no host"))?;
         if host != self.host && !self.other_hosts.contains(&host) {
@@ -97,7 +99,7 @@ impl Authority {
         Ok(())
     }
 
-    /// The same issuer at the first host.
+    /// The same issuer at the first host, if it is at another one.
     pub(super) fn first_name<'a>(&self, iss: &'a Url) -> Cow<'a, Url> {
         let is_other = iss.scheme() == "https"
             && cloud(iss).is_some_and(|host| self.other_hosts.contains(&host));
@@ -120,7 +122,7 @@ impl Authority {
         let iss = self.first_name(user.iss);
         let tid = self.tenant(&iss, claims, is_b2c)?;
 
-        // B2C need not send the `oid`; its `sub` is the same, unless the app's policies say
+        // B2C need not send the `oid`. Its `sub` is the same value, unless the app's policies say
         // otherwise.
         let oid = claims
             .text("oid")?
@@ -135,11 +137,12 @@ impl Authority {
         let account = match user.client_info.map(Home::read).transpose()? {
             Some(home) => {
                 let home_account = account(&format!("{}.{}", home.uid, home.utid), "client_info")?;
-                // Who is at home here is whom the signed token says.
+                // If this tenant is the home tenant, `client_info` must name the user that the
+                // signed token names.
                 if home.utid.eq_ignore_ascii_case(&tid) && home_account != here {
                     return Err(ClaimError::Invalid {
                         claim: "client_info".into(),
-                        problem: "it is of another user than the ID token",
+                        problem: "it names another user than the ID token does",
                     });
                 }
                 home_account
@@ -150,13 +153,14 @@ impl Authority {
         Ok((account, TenantId::new(tid).map_err(wrong("tid"))?))
     }
 
-    /// The cloud's address, which is also the issuer of its sessions (as `cloud::session` has it).
+    /// The cloud's address, which is also the issuer of its sessions (as in
+    /// `entra_cloud::session`).
     pub(super) fn cloud(&self) -> String {
         format!("https://{}", self.host)
     }
 
-    /// The tenant that issued the token: `tid` and issuer must say the same, and that it is one of
-    /// ours.
+    /// The tenant that issued the token. `tid` and the issuer must name the same tenant, and it
+    /// must be one that is accepted.
     fn tenant(&self, iss: &Url, claims: &Claims<'_>, is_b2c: bool) -> Result<String, ClaimError> {
         let issuer = self.tenant_of_issuer(iss).ok_or(ClaimError::WrongIssuer)?;
         match claims.text("tid")? {
@@ -167,7 +171,7 @@ impl Authority {
     }
 
     /// Whether the user's home is another tenant: `acct` (an optional claim) says so, or an `idp`
-    /// that is not the issuer. (Without an `idp` it is the issuer.)
+    /// that is not the issuer does. (If `idp` is missing, it is the issuer.)
     fn is_guest(&self, iss: &Url, claims: &Claims<'_>) -> Result<bool, ClaimError> {
         if claims.says_yes("acct") {
             return Ok(true);
@@ -175,14 +179,14 @@ impl Authority {
         let Some(idp) = claims.text("idp")? else { return Ok(false) };
         let Ok(idp) = Url::parse(idp) else { return Ok(true) };
         let idp = self.first_name(&idp);
-        // The v1.0 issuer of the same tenant is no other identity provider, nor is the cloud that
-        // an external tenant is of.
+        // The v1.0 issuer of the same tenant does not count as another identity provider. Nor does
+        // the cloud that an external tenant belongs to.
         let is_cloud = cloud(&idp) == cloud(iss)
             || (is_external(&self.host) && cloud(&idp).is_some_and(|host| host == PUBLIC));
         Ok(!(is_cloud && tenant_of(&idp) == tenant_of(iss)))
     }
 
-    /// The tenant that an issuer names, if it is of this cloud and one of ours.
+    /// The tenant that an issuer names, if the issuer is of this cloud and the tenant is accepted.
     pub(super) fn tenant_of_issuer(&self, iss: &Url) -> Option<String> {
         let tenant = tenant_of(iss)
             .filter(|tenant| self.is_at(iss) && is_guid(tenant))
@@ -195,7 +199,7 @@ impl Authority {
         is_ours.then_some(tenant)
     }
 
-    /// Whether it is at the cloud's first host.
+    /// Whether the address is at the cloud's first host.
     pub(super) fn is_at(&self, url: &Url) -> bool {
         url.scheme() == "https" && cloud(url).as_ref() == Some(&self.host)
     }
@@ -207,7 +211,7 @@ impl Authority {
         &self.host
     }
 
-    /// Addresses of the cloud by all of its hosts, the first one first.
+    /// The addresses of the cloud at all of its hosts, beginning with the first.
     pub(super) fn clouds(&self) -> impl Iterator<Item = String> {
         [&self.host].into_iter().chain(&self.other_hosts).map(|host| format!("https://{host}"))
     }
@@ -224,7 +228,7 @@ impl Authority {
         self.other_hosts.iter().filter_map(at).collect()
     }
 
-    /// Whether one host means something else to each of two.
+    /// Whether a host is known to both authorities, and means something else to each.
     pub(super) fn disputes(&self, other: &Self) -> bool {
         let is_of = |authority: &Self, host: &String| {
             authority.host == *host || authority.other_hosts.contains(host)
@@ -236,7 +240,7 @@ impl Authority {
             })
     }
 
-    /// The tenant whose tokens alone are taken, if it is one.
+    /// The tenant, if only one tenant's tokens are accepted.
     pub(super) fn only_tenant(&self) -> Option<&str> {
         match &self.tenants {
             Tenants::One(tenant) => Some(tenant),
@@ -260,7 +264,7 @@ impl Home {
     }
 }
 
-/// The host, by one name for each cloud.
+/// The host. All hosts of one cloud give the same name.
 pub(super) fn cloud(url: &Url) -> Option<String> {
     url.host_str().map(preferred_environment)
 }

@@ -1,4 +1,5 @@
-//! Which issuers' tokens a key may sign, where its document names one: Entra's do.
+//! Decides which issuers' tokens a key may sign, if its document names one, as Entra's documents
+//! do.
 
 use openidconnect::url::Url;
 
@@ -9,9 +10,10 @@ use crate::model::entra_cloud::{address_of, is_external};
 /// Whether a key whose document says `issuer` may sign a token of `iss`. `{tenantid}` stands for
 /// the token's `tid`; without a `tid` no issuer matches.
 ///
-/// Entra's keys are those of a cloud: each says whose tokens it signs, always by the newer
-/// endpoint's issuer. A token of the older endpoint counts as one of the newer, of the same tenant.
-/// For other providers the member has no documented meaning, and is ignored.
+/// Entra publishes the keys of a whole cloud, and each key names the issuer whose tokens it signs,
+/// always as the newer endpoint does. A token of the older endpoint counts as one of the newer
+/// endpoint for the same tenant. For other providers the member has no documented meaning, and is
+/// ignored.
 pub(crate) fn is_issued_by(issuer: &str, iss: &str, tid: Option<&str>) -> bool {
     if !issuer.contains(TENANT) && address_of(issuer).is_none() {
         return true;
@@ -21,14 +23,14 @@ pub(crate) fn is_issued_by(issuer: &str, iss: &str, tid: Option<&str>) -> bool {
         (true, None) => return false,
         (false, _) => issuer.into(),
     };
-    // GUIDs have two spellings.
+    // GUIDs may be written in upper or lower case.
     issuer.eq_ignore_ascii_case(iss)
         || of_older_endpoint(iss).is_some_and(|iss| iss.eq_ignore_ascii_case(&issuer))
         || is_of_external_tenant(&issuer, iss)
 }
 
-/// Whether a token of an external tenant has a key that says its issuer by another host: by the
-/// tenant's name, or by that of the cloud, which publishes some of the same keys.
+/// Whether the key of an external tenant's token names the same issuer at another host: at the host
+/// with the tenant's name, or at that of the cloud, which publishes some of the same keys.
 fn is_of_external_tenant(issuer: &str, iss: &str) -> bool {
     let (Ok(issuer), Ok(iss)) = (Url::parse(issuer), Url::parse(iss)) else { return false };
     let is_known =
@@ -43,7 +45,7 @@ fn is_of_external_tenant(issuer: &str, iss: &str) -> bool {
         && iss.scheme() == "https"
 }
 
-/// The newer endpoint's issuer for one of Entra's older one.
+/// The issuer at the newer endpoint, for an issuer of Entra's older endpoint.
 fn of_older_endpoint(iss: &str) -> Option<String> {
     let url = Url::parse(iss).ok()?;
     let is_older = matches!(url.host_str(), Some("sts.windows.net" | "sts.chinacloudapi.cn"));
@@ -87,7 +89,7 @@ mod tests {
         ] {
             assert!(!is_issued_by(issuer, BY_ID, Some(GUID)), "{issuer}");
         }
-        // And one of those signs nothing for another cloud's.
+        // A key of one of these hosts signs no token of another cloud.
         assert!(!is_issued_by(BY_ID, &v2(GUID), Some(GUID)));
     }
 
@@ -98,7 +100,7 @@ mod tests {
             is_issued_by(&template, &v2(GUID), Some(GUID))
                 && is_issued_by(&template, &v1(GUID), Some(GUID))
         );
-        // Of no tenant, of another, of another cloud.
+        // A token without a tenant, of another tenant, and of another cloud.
         assert!(
             !is_issued_by(&template, &v2(GUID), None)
                 && !is_issued_by(&template, &v2(GUID), Some(OTHER))
@@ -115,7 +117,7 @@ mod tests {
             !is_issued_by(&v2(OTHER), &v2(GUID), Some(GUID))
                 && !is_issued_by(&v2(OTHER), &v1(GUID), Some(GUID))
         );
-        // Only Entra means that by it.
+        // Only Entra's documents mean an issuer by this member.
         assert!(is_issued_by("CN=some CA", "https://login.example.com", None));
     }
 }

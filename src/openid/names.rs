@@ -1,5 +1,5 @@
-//! By which addresses a provider is known: one of them is the first, and everything is filed under
-//! that.
+//! The addresses by which a provider is known. One of them is the first name, and everything is
+//! filed under that.
 
 use std::borrow::Cow;
 #[cfg(feature = "logout")]
@@ -13,17 +13,17 @@ use crate::model::error::{Error, Result};
 use crate::model::id::{MAX_ID_BYTES, check};
 
 impl Provider {
-    /// Also takes tokens that the provider signs under this address (`iss`): its custom domain or
-    /// the one before, an alias, an address inside of a cluster. Session, subject, account and
-    /// tenant of a token under it are filed under the first name, the one that the provider was
-    /// made with, whichever of them comes at login and which at the sign-out. Whoever signs out by
-    /// one name signs out by all.
+    /// Also accepts tokens that the provider signs under this address (`iss`): its custom domain,
+    /// its former one, an alias, or an address inside of a cluster. Session, subject, account and
+    /// tenant of such a token are filed under the first name, which is the one that the provider
+    /// was made with. It does not matter which name comes at the login and which at the sign-out: a
+    /// sign-out by one name counts for all.
     ///
-    /// The addresses are compared letter by letter. At Entra the host is what counts, whatever
-    /// tenant and user flow stand behind it.
+    /// The addresses are compared letter by letter. At Entra only the host counts, and not the
+    /// tenant and user flow after it.
     ///
-    /// When a provider moves, let the address that your sign-ins were made under be the first, and
-    /// have its documents fetched from the new one (`Keys::discovered_at`). Sign-ins that were
+    /// When a provider moves, keep the address under which your sign-ins were made as the first,
+    /// and have its documents fetched from the new one (`Keys::discovered_at`). Sign-ins that were
     /// already made under this second address are not renamed, but sign-outs find them.
     ///
     /// ```
@@ -34,8 +34,8 @@ impl Provider {
     /// ```
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if it is no `https` or `http` URL of a host and a path. (Nothing is
-    /// fetched from it, so it may be without TLS.)
+    /// [`Error::InvalidInput`] if the address is not an `https` or `http` URL with only a host and
+    /// a path. (Nothing is fetched from it, so it need not have TLS.)
     pub fn also_known_as(mut self, address: &str) -> Result<Self> {
         let is_name = |url: &Url| matches!(url.scheme(), "https" | "http") && is_bare(url);
         let url = Url::parse(address).ok().filter(is_name);
@@ -51,8 +51,8 @@ impl Provider {
         Ok(self)
     }
 
-    /// What is filed under this issuer is filed under: it itself, or the provider's first name if
-    /// it is another name of that.
+    /// The issuer under which everything of this one is filed: the provider's first name, if this
+    /// is another name of it; otherwise the issuer itself.
     pub(crate) fn first_name<'a>(&'a self, iss: &'a str) -> Cow<'a, str> {
         match &self.kind {
             Kind::Entra(authority) => {
@@ -69,7 +69,7 @@ impl Provider {
 
 #[cfg(feature = "logout")]
 impl Provider {
-    /// All names of an issuer of this provider; the first comes first.
+    /// All names of an issuer of this provider, beginning with the first name.
     pub(crate) fn names(&self, iss: &str) -> Vec<String> {
         let first = self.first_name(iss);
         let others: Vec<String> = match &self.kind {
@@ -84,13 +84,12 @@ impl Provider {
         self.names(&self.issuer).len() > 1
     }
 
-    /// Whether both are one provider.
+    /// Whether both are the same provider.
     pub(crate) fn is(&self, other: &Self) -> bool {
         self.first_name(&self.issuer) == other.first_name(&other.issuer)
     }
 
-    /// Whether there is an address by which both are known, and under which each files something
-    /// else.
+    /// Whether both are known by one address, but file its tokens under different names.
     pub(crate) fn disputes(&self, other: &Self) -> bool {
         let hosts = match (&self.kind, &other.kind) {
             (Kind::Entra(ours), Kind::Entra(theirs)) => ours.disputes(theirs),
@@ -104,13 +103,14 @@ impl Provider {
         hosts || taken.any(|address| self.first_name(address) != other.first_name(address))
     }
 
-    /// Where its pages come from: scheme, host and port (RFC 6454) of each of its names.
+    /// The origins of the provider's pages: scheme, host and port (RFC 6454) of each of its names.
     pub(crate) fn origins(&self) -> Vec<String> {
         let origin = |address: &String| {
             Url::parse(address).ok().map(|url| url.origin().ascii_serialization())
         };
         let mut origins: Vec<String> = match &self.kind {
-            // Whatever the authority is called, its users sign out at the cloud's first name.
+            // The users of a cloud sign out at its hosts, whichever address the authority was given
+            // by.
             Kind::Entra(authority) if self.issuer.starts_with("https:") => {
                 authority.clouds().collect()
             }

@@ -1,4 +1,4 @@
-//! What each provider calls the user and the tenant.
+//! The conventions by which each provider names the user and the tenant.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,13 +13,13 @@ use crate::model::id::{AccountId, Alias, AliasKind, SessionId, Subject, TenantId
 use crate::model::sign_in::SignIn;
 use crate::oauth::ProviderFields;
 
-/// An OpenID provider, and by which of its claims a sign-in is told. See the [module](super) for
-/// the table, and an example.
+/// An OpenID provider, with its conventions for the claims of a sign-in. The [module](super) has a
+/// table of them, and an example.
 #[derive(Clone)]
 #[must_use]
 pub struct Provider {
     pub(super) issuer: String,
-    /// Other names of it.
+    /// Other names of the provider.
     pub(super) others: Vec<String>,
     pub(super) kind: Kind,
     tenant_claim: Option<String>,
@@ -36,18 +36,18 @@ pub(super) enum Kind {
     Google { host: TenantId },
 }
 
-/// Why an ID token makes no sign-in of this provider: nobody is signed in. It names claims, never
+/// Why no sign-in can be made of an ID token. Nobody is signed in. The error names claims, never
 /// their values.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClaimError {
-    /// The token has no such claim. Have the provider send it.
+    /// The token does not have this claim. Configure the provider to send it.
     #[error("the ID token has no claim `{claim}`: have the provider send it")]
     Missing {
         /// The claim.
         claim: Cow<'static, str>,
     },
-    /// The claim is not what it should be.
+    /// The claim has a wrong value.
     #[error("the claim `{claim}` is wrong: {problem}")]
     Invalid {
         /// The claim.
@@ -55,59 +55,66 @@ pub enum ClaimError {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// The token is of another issuer than this provider's.
+    /// The token is of another issuer than this provider.
     #[error("the ID token is of another issuer")]
     WrongIssuer,
 }
 
 impl Provider {
-    /// Any provider, by its issuer: the account is (`iss`, `sub`), the tenant is the issuer.
+    /// Any provider, by its issuer. The account is (`iss`, `sub`), and the tenant is the issuer.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if the issuer is no `https` URL (`http` is taken for loopback hosts,
-    /// as in tests).
+    /// [`Error::InvalidInput`] if the issuer is not an `https` URL. (`http` is accepted for
+    /// loopback hosts, as in tests.)
     pub fn generic(issuer: &str) -> Result<Self> {
         parse(issuer)?;
         Ok(Self::of(issuer, Kind::Generic))
     }
 
-    /// Microsoft Entra ID, Azure AD B2C, or Entra External ID, by the authority that users sign in
-    /// at.
+    /// Microsoft Entra ID, Azure AD B2C, or Entra External ID, by the authority at which users sign
+    /// in.
     ///
-    /// `https://login.microsoftonline.com/<tenant>/v2.0` with the tenant's GUID takes its tokens
-    /// alone. With `organizations`, `consumers` or `common` in its place it takes those of any
-    /// organisation, of personal accounts, or of both: from an issuer of the same cloud whose
-    /// tenant is the token's `tid`. Tokens of the v1.0 endpoint (`https://sts.windows.net/...`) are
-    /// taken too. For B2C: `https://contoso.b2clogin.com/<tenant>/v2.0/`, with or without `tfp` and
-    /// the user flow. For External ID: `https://contoso.ciamlogin.com/<tenant>/v2.0`, always with
-    /// the tenant's GUID, though Microsoft's own libraries take `contoso.onmicrosoft.com` too.
-    /// There tokens name the issuer by another host,
-    /// `https://<tenant>.ciamlogin.com/<tenant>/v2.0`, which is known here; `openidconnect`'s own
-    /// discovery wants to be given that one. A custom domain is one more
-    /// [name](Self::also_known_as).
+    /// `https://login.microsoftonline.com/<tenant>/v2.0` with the tenant's GUID accepts only tokens
+    /// of that tenant. With `organizations`, `consumers` or `common` in place of the GUID, it
+    /// accepts those of any organisation, of personal accounts, or of both: the issuer must be of
+    /// the same cloud, and its tenant must be the token's `tid`. Tokens of the v1.0 endpoint
+    /// (`https://sts.windows.net/...`) are accepted too.
     ///
-    /// **Account**: the *home* account, `uid.utid`, at the authority's host: [`AccountId::msal`],
-    /// so that what was imported from an MSAL cache is the same account, and all user flows of a
-    /// B2C user are one. For somebody who signs in at home that is `oid.tid`. A **guest** has
-    /// another `oid` in each tenant: whose account it is only `client_info` in the token response
-    /// tells, which comes if `client_info=1` is among the request's parameters (`add_extra_param`).
-    /// Give the response's fields to [`sign_in_with`](Self::sign_in_with); without them a guest's
-    /// sign-in is refused. Take `client_info` from nowhere else: it is not signed, and in a
-    /// redirect the user could change it. A **personal account** has the tenant
-    /// `9188040d-6c67-4c5b-b112-36a304b66dad`.
+    /// For B2C the authority is `https://contoso.b2clogin.com/<tenant>/v2.0/`, with or without
+    /// `tfp` and the user flow. For External ID it is
+    /// `https://contoso.ciamlogin.com/<tenant>/v2.0`, always with the tenant's GUID, though
+    /// Microsoft's own libraries accept `contoso.onmicrosoft.com` too. The tokens of External ID
+    /// name the issuer by another host, `https://<tenant>.ciamlogin.com/<tenant>/v2.0`. This crate
+    /// knows that host; `openidconnect`'s own discovery must be given that address. A custom domain
+    /// is one more [name](Self::also_known_as).
     ///
-    /// **Tenant**: `tid`, in lower case. **Subject**: (`iss`, `sub`), pairwise: another in each
-    /// app. **Session**: (the cloud, such as `https://login.microsoftonline.com`, `sid`), whatever
-    /// the tenant and the version of the endpoint (at External ID `https://<tenant>.ciamlogin.com`,
-    /// by the tenant's id): Entra's front-channel sign-out sends a `sid` without an issuer. It is
-    /// an [optional claim], to be configured. **E-mail**: `email` is not verified, so it is no
-    /// alias, but with the optional claim `xms_edov`.
+    /// **Account**: the *home* account, `uid.utid`, at the authority's host: [`AccountId::msal`].
+    /// So an account that was imported from an MSAL cache is the same, and all user flows of a B2C
+    /// user give one account. For a user who signs in to their home tenant it is `oid.tid`. A
+    /// **guest** has another `oid` in each tenant. Only `client_info` in the token response tells
+    /// their home account, and the provider sends it if `client_info=1` is among the request's
+    /// parameters (`add_extra_param`). Give the response's fields to
+    /// [`sign_in_with`](Self::sign_in_with); without them a guest's sign-in is refused. Take
+    /// `client_info` from nowhere else: it is not signed, and in a redirect the user could change
+    /// it. A **personal account** has the tenant `9188040d-6c67-4c5b-b112-36a304b66dad`.
+    ///
+    /// **Tenant**: `tid`, in lower case.
+    ///
+    /// **Subject**: (`iss`, `sub`). It is pairwise: the same user has another `sub` in each app.
+    ///
+    /// **Session**: the cloud, such as `https://login.microsoftonline.com`, and `sid`. Neither the
+    /// tenant nor the version of the endpoint counts, because Entra's front-channel sign-out sends
+    /// a `sid` without an issuer. (At External ID the cloud is `https://<tenant>.ciamlogin.com`,
+    /// with the tenant's id.) `sid` is an [optional claim] that has to be configured.
+    ///
+    /// **E-mail**: `email` is not verified, so it is an alias only with the optional claim
+    /// `xms_edov`.
     ///
     /// Sources: the [ID token claims reference], and MSAL's handling of `client_info`.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if the URL is not of that form, or names the tenant otherwise than
-    /// by GUID.
+    /// [`Error::InvalidInput`] if the URL is not of that form, or does not name the tenant by its
+    /// GUID (or by `organizations`, `consumers` or `common`).
     ///
     /// [optional claim]: https://learn.microsoft.com/entra/identity-platform/optional-claims-reference
     /// [ID token claims reference]: https://learn.microsoft.com/entra/identity-platform/id-token-claims-reference
@@ -116,16 +123,16 @@ impl Provider {
         Ok(Self::of(authority, Kind::Entra(Authority::new(&url)?)))
     }
 
-    /// Keycloak, by the realm's issuer: `https://sso.example.com/realms/<realm>` (before version 17
-    /// with `/auth` in front).
+    /// Keycloak, by the realm's issuer: `https://sso.example.com/realms/<realm>` (with `/auth`
+    /// before `/realms` in versions before 17).
     ///
-    /// The account is (`iss`, `sub`); the tenant is the realm, as it is written in the issuer.
-    /// (Realms of the same name on two servers are one tenant; if you use several servers, have a
-    /// [claim](Self::tenant_claim) for it, or use [`generic`](Self::generic).) `sid` and `sub` are
-    /// always there.
+    /// The account is (`iss`, `sub`); the tenant is the realm, as the issuer spells it. (Realms of
+    /// the same name on two servers count as one tenant. If you use several servers, let a
+    /// [claim](Self::tenant_claim) name the tenant, or use [`generic`](Self::generic).) `sid` and
+    /// `sub` are always there.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if the issuer does not end so.
+    /// [`Error::InvalidInput`] if the issuer does not end in `/realms/<realm>`.
     pub fn keycloak(issuer: &str) -> Result<Self> {
         let url = parse(issuer)?;
         let mut path = url.path().rsplit('/');
@@ -140,8 +147,8 @@ impl Provider {
     /// Okta, by the issuer of the org (`https://contoso.okta.com`) or of a custom authorization
     /// server (`https://contoso.okta.com/oauth2/default`).
     ///
-    /// The `sub` of an ID token is the user's id in the org, whichever of its servers issued it; so
-    /// the account is (the org's host, `sub`), and the tenant is the host.
+    /// The `sub` of an ID token is the user's id in the org, whichever of its servers issued the
+    /// token. So the account is (the org's host, `sub`), and the tenant is the host.
     ///
     /// # Errors
     /// [`Error::InvalidInput`] as for [`generic`](Self::generic).
@@ -154,11 +161,11 @@ impl Provider {
     /// custom domain.
     ///
     /// The account is (`iss`, `sub`). The tenant is the organization (`org_id`) that the user
-    /// signed in to; without one, the host. The same user in two organizations is one account with
+    /// signed in to, or the host if there is none. A user of two organizations is one account with
     /// sign-ins in two tenants.
     ///
-    /// Auth0 writes `updated_at` as a text: switch on `openidconnect`'s feature
-    /// `accept-rfc3339-timestamps` to ask for `profile`.
+    /// Auth0 writes `updated_at` as a text. If you ask for the scope `profile`, switch on
+    /// `openidconnect`'s feature `accept-rfc3339-timestamps`.
     ///
     /// # Errors
     /// [`Error::InvalidInput`] as for [`generic`](Self::generic).
@@ -171,7 +178,7 @@ impl Provider {
     /// `accounts.google.com` for a personal account. Google sends no `sid`.
     ///
     /// # Errors
-    /// None in practice: as for [`generic`](Self::generic).
+    /// It does not fail in practice. The type is that of [`generic`](Self::generic).
     pub fn google() -> Result<Self> {
         Ok(Self::of(
             "https://accounts.google.com",
@@ -179,8 +186,8 @@ impl Provider {
         ))
     }
 
-    /// Takes the tenant from this claim, instead of what the provider's convention says. A token
-    /// without it is refused.
+    /// Takes the tenant from this claim, instead of following the provider's convention. A token
+    /// without the claim is refused.
     pub fn tenant_claim(mut self, name: impl Into<String>) -> Self {
         self.tenant_claim = Some(name.into());
         self
@@ -192,10 +199,10 @@ impl Provider {
         self
     }
 
-    /// For Entra: the authority's host in account ids, where the one in the authority is not what
-    /// other apps (or an MSAL cache) have: for a B2C custom domain, or for a government cloud's
-    /// v1.0 issuer. Without effect for other providers, and between the two hosts of an external
-    /// tenant, which are one in account ids ([`AccountId::msal`]).
+    /// For Entra: sets the authority's host in account ids. Use it if other apps (or an MSAL cache)
+    /// have another host there than the authority has: for a B2C custom domain, or for a government
+    /// cloud's v1.0 issuer. It has no effect for other providers, nor between the two hosts of an
+    /// external tenant, which are the same in account ids ([`AccountId::msal`]).
     pub fn environment(mut self, host: impl Into<String>) -> Self {
         if let Kind::Entra(authority) = &mut self.kind {
             authority.environment = host.into();
@@ -203,11 +210,11 @@ impl Provider {
         self
     }
 
-    /// The sign-in that verified claims tell of.
+    /// Makes the sign-in that verified claims describe.
     ///
     /// # Errors
-    /// [`ClaimError`] if they are not of this provider, or something that the sign-in needs cannot
-    /// be told from them.
+    /// [`ClaimError`] if the claims are not of this provider, or do not say something that the
+    /// sign-in needs.
     pub fn sign_in<AC, GC>(&self, claims: &IdTokenClaims<AC, GC>) -> Result<SignIn, ClaimError>
     where
         AC: AdditionalClaims + AsRef<ProviderClaims>,
@@ -216,8 +223,8 @@ impl Provider {
         self.sign_in_with(claims, &ProviderFields::default())
     }
 
-    /// As [`sign_in`](Self::sign_in), with what else was in the token response
-    /// (`response.fields()`): Entra's guests need it.
+    /// As [`sign_in`](Self::sign_in), with the other fields of the token response
+    /// (`response.fields()`), which the sign-in of a guest at Entra needs.
     ///
     /// # Errors
     /// As [`sign_in`](Self::sign_in).
@@ -267,7 +274,7 @@ impl Provider {
         }
     }
 
-    /// Which account a user of this provider is, and in which tenant, by its own conventions.
+    /// The account and tenant of a user, by the conventions of this provider.
     fn account_and_tenant(
         &self,
         iss: &str,
@@ -295,7 +302,7 @@ impl Provider {
         })
     }
 
-    /// The session of a `sid` in a token of this provider, by the first name of its issuer.
+    /// The session of a `sid` in a token of this provider. `iss` is the first name of its issuer.
     pub(crate) fn session(&self, iss: &str, sid: &str) -> Result<SessionId> {
         match &self.kind {
             Kind::Entra(authority) => SessionId::new(authority.cloud(), sid),
@@ -320,11 +327,11 @@ impl fmt::Debug for Provider {
     }
 }
 
-/// The claims beyond the standard ones, read with care.
+/// Reads the claims beyond the standard ones, and checks their types.
 pub(super) struct Claims<'a>(pub(super) &'a ProviderClaims);
 
 impl Claims<'_> {
-    /// A text; an empty one is none.
+    /// A claim that is a text. An empty one counts as missing.
     pub(super) fn text(&self, name: &str) -> Result<Option<&str>, ClaimError> {
         match self.0.get(name) {
             None => Ok(None),
@@ -342,7 +349,7 @@ impl Claims<'_> {
         self.text(name)?.map(|tenant| TenantId::new(tenant).map_err(wrong(name))).transpose()
     }
 
-    /// `true`, or how else Entra writes it.
+    /// Whether a claim is `true`, in one of the ways in which Entra writes that.
     pub(super) fn says_yes(&self, name: &str) -> bool {
         self.0.get(name).is_some_and(|value| {
             value.as_bool() == Some(true)
@@ -356,7 +363,7 @@ pub(super) fn missing(claim: impl Into<Cow<'static, str>>) -> ClaimError {
     ClaimError::Missing { claim: claim.into() }
 }
 
-/// The problem an [`Error`] of this crate names, as one of `claim`.
+/// Converts the problem that an [`Error`] of this crate names into a problem of `claim`.
 pub(super) fn wrong(claim: &str) -> impl FnOnce(Error) -> ClaimError {
     let claim = claim.to_owned().into();
     move |error| match error {
@@ -382,7 +389,7 @@ pub(super) fn parse(issuer: &str) -> Result<Url> {
     Ok(url)
 }
 
-/// Whether it has no more than a host and a path.
+/// Whether the address has no more than a host and a path.
 pub(super) fn is_bare(url: &Url) -> bool {
     url.query().is_none() && url.fragment().is_none() && url.username().is_empty()
 }

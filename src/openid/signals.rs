@@ -1,5 +1,5 @@
-//! The names of a provider in what it sends after the login: in logout tokens and requests, and in
-//! its discovery document.
+//! The names by which a provider calls itself and its users after the login: in logout tokens and
+//! requests, and in its discovery document.
 
 use openidconnect::url::Url;
 
@@ -9,9 +9,9 @@ use super::provider::Kind;
 use crate::model::error::Result;
 use crate::model::id::{AccountId, SessionId, Subject};
 
-/// What stands in Entra's documents for each tenant's id.
+/// The placeholder for a tenant's id in Entra's documents.
 pub(super) const TENANT: &str = "{tenantid}";
-/// A tenant that does not exist, to fill a template with.
+/// The id of no tenant, with which a template can be filled.
 const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 
 impl Provider {
@@ -19,8 +19,8 @@ impl Provider {
         &self.issuer
     }
 
-    /// Whether this `iss` is the provider's, by any of its names. At Entra it names a tenant, which
-    /// must be one of ours, and the one of `tid`, if that is given.
+    /// Whether this `iss` is one of the provider's names. At Entra it names a tenant, which must be
+    /// one that is accepted, and the same as `tid`, if that is given.
     pub(crate) fn takes_issuer(&self, iss: &str, tid: Option<&str>) -> bool {
         let first = self.first_name(iss);
         match &self.kind {
@@ -33,18 +33,18 @@ impl Provider {
         }
     }
 
-    /// Whether its tokens must have a `tid`: those of a cloud of which several tenants are
+    /// Whether the provider's tokens must have a `tid`. They must if several tenants of a cloud are
     /// accepted.
     pub(crate) fn needs_tenant(&self) -> bool {
         matches!(&self.kind, Kind::Entra(authority) if authority.only_tenant().is_none())
     }
 
     /// The sessions that a `sid` may stand for, in a token or a request of this provider. The first
-    /// is the one that [`sign_in`](Self::sign_in) gives. Those by other names of the provider
-    /// follow, for sign-ins from before the name was set; and at Entra the names of sign-ins that
-    /// an app made by hand, from `iss` and `sid`.
+    /// is the one that [`sign_in`](Self::sign_in) gives. Those under other names of the provider
+    /// follow, for sign-ins that were made before the name was set. At Entra those of sign-ins that
+    /// an app made itself from `iss` and `sid` come too.
     ///
-    /// `iss` may be missing on a route of this provider alone.
+    /// `iss` may be missing only on a route of this provider alone.
     pub(crate) fn sessions(&self, iss: Option<&str>, sid: &str) -> Result<Vec<SessionId>> {
         let issuers: Vec<String> = match &self.kind {
             Kind::Entra(authority) => {
@@ -73,13 +73,14 @@ impl Provider {
         self.names(iss).into_iter().map(|iss| Subject::new(iss, sub)).collect()
     }
 
-    /// The account, where issuer and subject determine it: everywhere but at Entra.
+    /// The account, if issuer and subject determine it. They do everywhere except at Entra.
     pub(crate) fn account_of(&self, subject: &Subject) -> Result<Option<AccountId>> {
         match &self.kind {
             Kind::Entra(_) => Ok(None),
-            // An org's user is one, whichever of its servers issued the token.
+            // A user of an org is one account, whichever of its servers issued the token.
             Kind::Okta { org } => {
-                // Under another name of the org, sign-ins were filed by that name.
+                // If the subject is under another name of the org, its sign-ins were filed under
+                // that name.
                 let other = Url::parse(subject.issuer())
                     .ok()
                     .filter(|_| self.others.iter().any(|other| other == subject.issuer()));
@@ -92,7 +93,7 @@ impl Provider {
         }
     }
 
-    /// OpenID Connect Discovery 1.0 §4.
+    /// The address of the discovery document (OpenID Connect Discovery 1.0 §4).
     pub(crate) fn discovery_url(&self) -> String {
         format!(
             "{}/.well-known/openid-configuration",
@@ -101,7 +102,7 @@ impl Provider {
     }
 
     /// Whether a discovery document of this `issuer` is the provider's (OpenID Connect Discovery
-    /// 1.0 §4.3). Entra writes a template in those of several tenants.
+    /// 1.0 §4.3). In documents for several tenants Entra writes a template.
     pub(crate) fn takes_discovered_issuer(&self, issuer: &str) -> bool {
         match &self.kind {
             Kind::Entra(authority) if issuer.contains(TENANT) => {
@@ -114,8 +115,8 @@ impl Provider {
     }
 }
 
-/// The issuers of both versions of the endpoint, for the tenant that `iss` names, or else for the
-/// only one.
+/// The issuers of both versions of the endpoint, for the tenant that `iss` names, or for the only
+/// tenant that is accepted.
 fn issuers_of(authority: &Authority, iss: Option<&str>) -> impl Iterator<Item = String> {
     let named = iss
         .and_then(|iss| Url::parse(iss).ok())
@@ -311,10 +312,10 @@ mod tests {
                 );
             }
         }
-        // The name is known to whom it was said.
+        // Only the provider that was given the name knows it.
         assert!(by_name.takes_issuer(BY_NAME, None) && !by_id.takes_issuer(BY_NAME, None));
         assert_eq!(by_name.session(BY_NAME, "s").unwrap(), cloud);
-        // A custom domain is one more.
+        // A custom domain is one more name.
         let custom = format!("https://login.contoso.example/{GUID}/v2.0");
         assert!(by_id.also_known_as(&custom).unwrap().takes_issuer(&custom, Some(GUID)));
     }
@@ -365,7 +366,7 @@ mod tests {
                 "{provider:?}"
             );
         }
-        // By another name it is what was filed under that.
+        // Under another name, the account is the one that was filed under that name.
         let okta = Provider::okta("https://contoso.okta.com")
             .unwrap()
             .also_known_as("https://id.contoso.example")

@@ -260,7 +260,10 @@ fn a_sign_in_during_a_sign_out_is_newer_than_it_whatever_crashes() {
                 machine.kill_process(seed)
             }
             assert!(matches!(signing_out.join().unwrap(), Err(Error::Indeterminate(_))));
-            assert!(signing_in.join().unwrap().is_err(), "nobody was told that he is signed in");
+            assert!(
+                signing_in.join().unwrap().is_err(),
+                "no caller was told that the user is signed in"
+            );
             drop((store, old));
             let store = open();
             // Both outcomes are right for the account; nothing is half.

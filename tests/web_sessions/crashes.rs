@@ -4,7 +4,7 @@ use ::tower_sessions::Expiry;
 
 use super::*;
 
-/// A visitor with a session of hers, who is signed in but not bound yet.
+/// A visitor with a session, who is signed in but not bound yet.
 struct Scene {
     before: Record,
     of_another: Record,

@@ -1,11 +1,11 @@
-//! What cannot be undone is asked for twice.
+//! Asks for confirmation before anything that cannot be undone.
 
 use std::io::{self, IsTerminal, Write};
 
 use crate::args::Shared;
 use crate::failure::{Code, Failure};
 
-/// Goes on if `--yes` was given, or somebody at a terminal says so.
+/// Succeeds if `--yes` was given, or if the operator types "yes" at a terminal.
 pub(crate) fn confirm(shared: &Shared, yes: bool, what: &str) -> Result<(), Failure> {
     if yes {
         return Ok(());

@@ -1,4 +1,4 @@
-//! What went wrong, as an exit code, a word for programs, and a sentence for people.
+//! Says what went wrong: by an exit code, a word for programs, and a sentence for people.
 
 use std::fmt::Write as _;
 use std::io;
@@ -35,12 +35,12 @@ impl Code {
 Exit codes:
    0  done
    1  something else went wrong
-   2  the arguments are not right, or it was not confirmed
+   2  the arguments are wrong, or the operator did not confirm
    3  there is no store, or no backup, in this folder
-   4  there is something already: a store, a key file, a backup
+   4  a store, a key file or a backup is there already
    5  another process has the store open
    6  none of the given keys opens the store
-   7  a key could not be had: no variable or file, or one that others can read
+   7  a key could not be read: it is missing, or others can read its file
    8  a part of the store is damaged or missing, or verify found a fault
    9  a newer version of oubliette wrote the store
   10  the disk or the engine failed, and the outcome is not known: call again
@@ -49,7 +49,8 @@ Exit codes:
   13  only the session itself was signed out, not the rest of its accounts
   14  nobody was signed in under that name, and --expect-someone was given";
 
-    /// The word in JSON for what is the program's own; the store's errors have theirs.
+    /// The word in JSON for a failure of the program itself. The store's errors have words of their
+    /// own.
     fn word(self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -77,16 +78,16 @@ impl From<Code> for ExitCode {
     }
 }
 
-/// Why a verb did not do what was asked.
+/// Why a verb did not do what it was asked to do.
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: Code,
-    /// The store's word for its error, if it is one of the store's.
+    /// The kind of the store's error, if it was one.
     kind: Option<ErrorKind>,
     message: String,
     /// The process that has the store open.
     pid: Option<u32>,
-    /// What was done all the same.
+    /// What was done before the failure.
     pub(crate) report: Option<Box<Report>>,
 }
 
@@ -95,18 +96,18 @@ impl Failure {
         Self { code, kind: None, message: message.into(), pid: None, report: None }
     }
 
-    /// With what was done before it went wrong.
+    /// Adds what was done before the failure.
     pub(crate) fn after(mut self, report: Report) -> Self {
         self.report = Some(report.into());
         self
     }
 
-    /// For `map_err` of a call of the system.
+    /// Makes a failure of a system call's error, for `map_err`.
     pub(crate) fn io(action: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |error| Self::new(Code::Io, format!("cannot {action}: {error}"))
     }
 
-    /// Says it on stderr.
+    /// Prints the failure on stderr.
     pub(crate) fn show(&self, as_json: bool) -> ExitCode {
         if as_json {
             let kind = self.kind.map_or(self.code.word(), ErrorKind::as_str);
@@ -138,13 +139,14 @@ impl From<Error> for Failure {
             Error::OnlySessionEnded { .. } => Code::OnlySession,
             _ => Code::Other,
         };
-        // What the store takes for a bad argument may be no store at all: that has a code of its
-        // own.
+        // An invalid input may be a store that does not exist, which has a code of its own. So the
+        // word comes from the code.
         let kind = Some(error.kind()).filter(|kind| *kind != ErrorKind::InvalidInput);
         let (message, pid) = match error {
             Error::AlreadyOpen { pid } => {
                 let by = pid.map(|pid| format!(" by process {pid}")).unwrap_or_default();
-                let advice = "have that process do it (it is the app, most likely), or stop it first; `oubliette history` works beside it";
+                let advice = "let that process do it (most likely it is the app), or stop it \
+                              first; `oubliette history` works beside it";
                 (format!("the store is in use{by}: {advice}"), pid)
             }
             Error::Damaged { part, problem } => (

@@ -1,8 +1,8 @@
-//! The command line of `oubliette`, for operators: keys, sign-outs, upkeep, backups, and what is on
-//! record.
+//! The command line of `oubliette`, for operators: keys, sign-outs, upkeep, backups, and the record
+//! of sign-outs.
 //!
-//! Each verb gives one report, which is shown as text or as one JSON object; whatever goes wrong has
-//! an exit code and a word of its own. No token is ever read, and none is shown.
+//! Each verb gives one report, which is shown as text or as one JSON object. Each kind of failure
+//! has an exit code and a word of its own. The program never shows a token.
 #![forbid(unsafe_code)]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
@@ -25,10 +25,10 @@ use args::{Cli, Verb};
 use failure::Failure;
 use report::Report;
 
-/// Runs the program with these arguments, of which the first is its own name: prints what it has to
-/// say on stdout and stderr, and gives the exit code.
+/// Runs the program with these arguments, of which the first is the program's own name. It prints
+/// to stdout and stderr, and returns the exit code.
 ///
-/// Keys are taken from the environment or from files, as the program's `--help` says.
+/// Keys come from the environment or from files, as the program's `--help` says.
 ///
 /// ```
 /// use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! The program: [`oubliette_cli::run`] on the arguments of the process.
+//! The program: it calls [`oubliette_cli::run`] with the arguments of the process.
 #![forbid(unsafe_code)]
 
 fn main() -> std::process::ExitCode {

@@ -1,4 +1,4 @@
-//! Where the store is, what opens it, and how it is closed again.
+//! Finds the store and its key, opens it, and closes it again.
 
 use std::fs;
 use std::io;
@@ -12,7 +12,7 @@ use crate::report::Report;
 use crate::time::days;
 
 impl Shared {
-    /// How to open the store, whether there is one or not.
+    /// A builder that opens the store, whether there is one or not.
     pub(crate) fn builder(&self) -> Result<Builder, Failure> {
         self.builder_with(self.key())
     }
@@ -28,7 +28,7 @@ impl Shared {
         })
     }
 
-    /// As [`Shared::builder`], for a store that is there.
+    /// As [`Shared::builder`], for a store that must exist.
     pub(crate) fn existing(&self) -> Result<Builder, Failure> {
         let folder = self.folder()?;
         if !has_store(folder)? {
@@ -47,7 +47,7 @@ impl Shared {
         Ok(builder)
     }
 
-    /// Opens the store that is there, and closes it after the work.
+    /// Opens the store, which must exist, and closes it after the work.
     pub(crate) fn with_store(
         &self,
         work: impl FnOnce(&TokenStore) -> Result<Report, Failure>,
@@ -57,12 +57,13 @@ impl Shared {
 
     /// The store's folder.
     pub(crate) fn folder(&self) -> Result<&Path, Failure> {
-        let missing =
-            || Failure::new(Code::Usage, "which store? Give --store DIR, or set OUBLIETTE_STORE");
+        let missing = || {
+            Failure::new(Code::Usage, "no store is named: give --store DIR, or set OUBLIETTE_STORE")
+        };
         self.store.as_deref().ok_or_else(missing)
     }
 
-    /// The key that opens the store, and older ones that may.
+    /// The key that opens the store, with the older keys that may open it.
     pub(crate) fn key(&self) -> KeySource {
         let key = match (&self.key_file, &self.key_credential) {
             (Some(file), _) => self.readable(KeySource::file(file)),
@@ -74,12 +75,12 @@ impl Shared {
             .fold(key, |key, file| key.previous(self.readable(KeySource::file(file))))
     }
 
-    /// The key, and others beside it.
+    /// The key, with others that open the store beside it.
     pub(crate) fn key_and(&self, also: &[std::path::PathBuf]) -> KeySource {
         also.iter().fold(self.key(), |key, file| key.also(self.readable(KeySource::file(file))))
     }
 
-    /// The keys that are to open it from now on.
+    /// The keys that will open the store from now on.
     pub(crate) fn new_keys(&self, keys: &NewKeys) -> KeySource {
         let new = self.readable(KeySource::file(&keys.new_key_file));
         keys.also_key_file
@@ -91,7 +92,7 @@ impl Shared {
         if self.allow_readable_key { key.allow_readable_by_others() } else { key }
     }
 
-    /// Refuses to write files into a folder of another user, who could not read them.
+    /// Refuses to write files into a folder of another user, because that user could not read them.
     pub(crate) fn check_user(&self) -> Result<(), Failure> {
         #[cfg(unix)]
         if let Some(owner) = self.other_owner()? {
@@ -104,8 +105,8 @@ impl Shared {
         Ok(())
     }
 
-    /// The owner of the store's folder, if it is somebody else. (Who we are tells the owner of our
-    /// own entry in /proc, on Linux.)
+    /// The owner of the store's folder, if it is another user. (On Linux, the owner of this
+    /// process's entry in /proc tells who the current user is.)
     #[cfg(unix)]
     fn other_owner(&self) -> Result<Option<u32>, Failure> {
         use std::os::unix::fs::MetadataExt;
@@ -115,7 +116,7 @@ impl Shared {
     }
 }
 
-/// Closes the store after the work, which tells whether all of it is durable.
+/// Closes the store after the work. That tells whether all of the work is durable.
 pub(crate) fn with_open(
     store: TokenStore,
     work: impl FnOnce(&TokenStore) -> Result<Report, Failure>,
@@ -127,8 +128,8 @@ pub(crate) fn with_open(
     }
 }
 
-/// Whether there is a store, or what is left of one: that is for the store itself to complain
-/// about.
+/// Whether the folder has a store, or remains of one. What is wrong with remains, the store itself
+/// reports.
 pub(crate) fn has_store(folder: &Path) -> Result<bool, Failure> {
     let is_part = |name: &str| name == "keyring" || name.starts_with("engine-");
     match fs::read_dir(folder) {

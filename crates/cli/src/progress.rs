@@ -1,4 +1,4 @@
-//! Something to look at during long work: only on a terminal, and never beside JSON.
+//! Shows the progress of long work: only on a terminal, and never beside JSON.
 
 use std::io::{self, IsTerminal};
 use std::time::Duration;
@@ -7,26 +7,26 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::args::Shared;
 
-/// It goes away when it is dropped.
+/// An indicator of progress. It disappears when it is dropped.
 pub(crate) struct Progress(ProgressBar);
 
 impl Progress {
-    /// Work of unknown length.
+    /// An indicator for work of unknown length.
     pub(crate) fn spinner(shared: &Shared, what: &'static str) -> Self {
         Self::of(shared, "{spinner} {msg} {elapsed}", what, ProgressBar::new_spinner())
     }
 
-    /// As [`Progress::spinner`], with the steps counted.
+    /// As [`Progress::spinner`], but it counts the steps.
     pub(crate) fn counter(shared: &Shared, what: &'static str) -> Self {
         Self::of(shared, "{spinner} {msg} {pos} {elapsed}", what, ProgressBar::new_spinner())
     }
 
-    /// Work of so many steps.
+    /// An indicator for work of a known number of steps.
     pub(crate) fn bar(shared: &Shared, what: &'static str, steps: usize) -> Self {
         Self::of(shared, "{msg} {wide_bar} {pos}/{len} {eta}", what, ProgressBar::new(steps as u64))
     }
 
-    /// So many steps were done.
+    /// Adds to the number of steps that were done.
     pub(crate) fn step(&self, count: u64) {
         self.0.inc(count);
     }

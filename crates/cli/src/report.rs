@@ -1,4 +1,4 @@
-//! What a verb did: for people as text, for programs as one JSON object.
+//! Reports what a verb did: as text for people, as one JSON object for programs.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -9,7 +9,7 @@ use crate::failure::{Code, Failure};
 
 #[derive(Debug)]
 pub(crate) struct Report {
-    /// 0, unless what was found is a fault.
+    /// The exit code: 0, unless the verb found a fault.
     pub(crate) code: Code,
     json: Map<String, Value>,
     text: String,
@@ -20,31 +20,31 @@ impl Report {
         Self { code: Code::Done, json: Map::new(), text: String::new() }
     }
 
-    /// Of something that was printed as it was found.
+    /// An empty report, for a verb that printed its results as it found them.
     pub(crate) fn printed() -> Self {
         Self::new()
     }
 
-    /// A line of text.
+    /// Adds a line of text.
     pub(crate) fn line(mut self, line: impl std::fmt::Display) -> Self {
         let _ = writeln!(self.text, "{line}");
         self
     }
 
-    /// A field of the JSON object.
+    /// Adds a field of the JSON object.
     pub(crate) fn field(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.json.insert(name.into(), value.into());
         self
     }
 
-    /// Both.
+    /// Adds both, a line and a field.
     pub(crate) fn figure(self, name: &str, value: impl Into<Value>) -> Self {
         let value = value.into();
         let shown = value.as_str().map_or_else(|| value.to_string(), Into::into);
         self.line(format_args!("{:<24}{shown}", name.replace('_', " "))).field(name, value)
     }
 
-    /// Prints it.
+    /// Prints the report.
     pub(crate) fn show(&self, as_json: bool) -> Result<(), Failure> {
         if as_json && !self.json.is_empty() {
             let line = Value::Object(self.json.clone()).to_string();
@@ -56,7 +56,8 @@ impl Report {
     }
 }
 
-/// Writes to stdout, and says whether anybody still reads it: to stop reading is no failure.
+/// Writes to stdout, and returns whether it is still read. It is not a failure if the reader has
+/// closed it.
 pub(crate) fn print(
     write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
 ) -> Result<bool, Failure> {

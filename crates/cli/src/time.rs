@@ -1,4 +1,4 @@
-//! Times as operators write and read them.
+//! Reads and shows times as operators write them.
 
 use std::time::{Duration, SystemTime};
 
@@ -16,17 +16,17 @@ pub(crate) fn parse(text: &str) -> Result<SystemTime, &'static str> {
     if time < Timestamp::UNIX_EPOCH { Err("it lies before 1970") } else { Ok(time.into()) }
 }
 
-/// RFC 3339, in UTC.
+/// Shows a time as RFC 3339, in UTC.
 pub(crate) fn show(time: SystemTime) -> String {
     Timestamp::try_from(time).map_or_else(|_| "after 9999".into(), |time| time.to_string())
 }
 
-/// The day, in UTC.
+/// Shows the day, in UTC.
 pub(crate) fn show_day(time: SystemTime) -> String {
     show(time).chars().take_while(|character| *character != 'T').collect()
 }
 
-/// So many whole days.
+/// The duration of this number of days.
 pub(crate) fn days(count: u32) -> Duration {
     Duration::from_secs(u64::from(count) * 24 * 3600)
 }

@@ -1,16 +1,16 @@
-//! Whom a sign-out or a question is about.
+//! The flags that say whom a sign-out or a question is about.
 
 use clap::{ArgAction, Args};
 use oubliette::{AccountId, ClientId, SessionId, SignOutScope, Subject, TenantId};
 
 use crate::failure::Failure;
 
-/// The flags that name a scope, other than everybody's. As flags of two values each: both are part
-/// of the identity.
+/// The flags that name a scope, except the scope of everybody. Most have two values, because both
+/// are part of the identity.
 #[derive(Debug, Args)]
 #[group(skip)]
 pub(crate) struct Whom {
-    /// An account: its authority and its id there, as `accounts` lists them. With most providers
+    /// An account: its authority and its id there, as `accounts` lists them. For most providers
     /// these are the issuer and the sub; Entra ID, Okta and MSAL's caches have ids of their own
     #[arg(long, num_args = 2, value_names = ["AUTHORITY", "ID"], action = ArgAction::Set, allow_hyphen_values = true)]
     account: Option<Vec<String>>,
@@ -46,11 +46,11 @@ impl Whom {
     pub(crate) const FLAGS: [&str; 7] =
         ["account", "msal_account", "oidc_account", "app_account", "session", "subject", "tenant"];
 
-    /// Those of them that no session goes with.
+    /// The flags that cannot be given together with a session.
     pub(crate) const NO_SESSION: [&str; 6] =
         ["account", "msal_account", "oidc_account", "app_account", "subject", "tenant"];
 
-    /// What the flags name.
+    /// The scopes that the flags name.
     pub(crate) fn scopes(&self) -> Result<Vec<SignOutScope>, Failure> {
         type Make = fn(&str, &str) -> oubliette::Result<SignOutScope>;
         let pairs: [(&Option<Vec<String>>, Make); 6] = [

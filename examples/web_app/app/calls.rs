@@ -14,7 +14,7 @@ use super::App;
 pub(crate) enum Called {
     /// The API's answer.
     Answered { status: StatusCode, text: String },
-    /// Only the user can help: send her to [`login`](super::login::begin).
+    /// Only the user can help: send them to [`login`](super::login::begin).
     SignInAgain,
 }
 

@@ -12,7 +12,8 @@ use tower_sessions::Session;
 use super::failure::Failure;
 use super::{App, sessions};
 
-/// `POST /sign-out`: here first, durably, in all of the user's browsers; then she is sent to the provider to sign out there.
+/// `POST /sign-out`: the user is signed out here first, durably, in all of their browsers; then
+/// they are sent to the provider to sign out there.
 pub(crate) async fn here(State(app): State<App>, session: Session) -> Result<Response, Failure> {
     let Some(live) = sessions::who(&app, &session).await? else {
         return Ok(Redirect::to("/").into_response());

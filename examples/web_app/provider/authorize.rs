@@ -47,16 +47,18 @@ pub(super) async fn authorize(
         return refused("invalid_request");
     };
     let (client, nonce) = (client.id.clone(), params.remove("nonce"));
-    let asked = Asked {
-        client,
-        redirect_uri: redirect_uri.clone(),
-        state: state.clone(),
-        nonce,
-        scope,
-        challenge,
-        until: 0,
-    };
+    let asked = Asked { client, redirect_uri, state, nonce, scope, challenge, until: 0 };
+    grant_or_choose(&shared, &headers, &params, asked)
+}
 
+/// Grants what was asked for if the browser has a session that fits. Otherwise the user chooses who
+/// to be, unless the app does not want a page.
+fn grant_or_choose(
+    shared: &Shared,
+    headers: &HeaderMap,
+    params: &Params,
+    asked: Asked,
+) -> Response {
     let prompt = params.get("prompt").map_or("", String::as_str);
     // `login_hint` names a user; `tenant`, a parameter of ours, where.
     let is_hinted = |who: &Who| {
@@ -65,12 +67,15 @@ pub(super) async fn authorize(
         };
         is("login_hint", who.user.id) && is("tenant", &who.tenant)
     };
-    let session = shared.lock().session(&headers).map(|(_, session)| session);
+    let session = shared.lock().session(headers).map(|(_, session)| session);
     match session
         .filter(|session| !["login", "select_account"].contains(&prompt) && is_hinted(&session.who))
     {
-        Some(session) => grant(&shared, asked, &session.sid),
-        None if prompt == "none" => refused("login_required"),
+        Some(session) => grant(shared, asked, &session.sid),
+        None if prompt == "none" => {
+            let told = ("error", "login_required");
+            back(shared, &asked.redirect_uri, asked.state.as_deref(), told)
+        }
         None => {
             let id = random();
             let app = asked.client.clone();
@@ -78,7 +83,7 @@ pub(super) async fn authorize(
             all.prune();
             all.requests.insert(id.clone(), Asked { until: now() + CHOICE, ..asked });
             drop(all);
-            page::choose(&shared, &app, &id, is_hinted)
+            page::choose(shared, &app, &id, is_hinted)
         }
     }
 }
@@ -111,7 +116,8 @@ pub(super) async fn sign_in(
     };
     let (cookie, sid) = (random(), random());
     let mut all = shared.lock();
-    // The session of the same user from before stays as it is, in no browser: its apps still have to be told when she signs out everywhere.
+    // The session of the same user from before stays as it is, in no browser: its apps still have
+    // to be told when the user signs out everywhere.
     all.sessions.insert(
         cookie.clone(),
         Session { sid: sid.clone(), who, since: now(), clients: BTreeSet::new() },

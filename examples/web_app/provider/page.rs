@@ -49,17 +49,27 @@ pub(super) async fn home(State(shared): State<Arc<Shared>>, headers: HeaderMap) 
             )
         }
     };
+    let body = format!(
+        r#"{who}
+{}
+<nav aria-label="Apps"><ul>{}</ul></nav>"#,
+        tell_form(tell),
+        links(&shared)
+    );
+    page(&shared, StatusCode::OK, "Your sign-ins", &body)
+}
+
+/// The form that sets by which channels apps are told of a sign-out.
+fn tell_form(tell: Tell) -> String {
     let radio = |value: &str, label: &str, is_on: bool| {
         let checked = if is_on { " checked" } else { "" };
         format!(
             r#"<label><input type="radio" name="tell" value="{value}"{checked}> {label}</label>"#
         )
     };
-    let body = format!(
-        r#"{who}
-<form id="tell" method="post" action="/tell"><fieldset><legend>How apps are told of a sign-out</legend>
-{}{}{}<button>Set</button></fieldset></form>
-<nav aria-label="Apps"><ul>{}</ul></nav>"#,
+    format!(
+        r#"<form id="tell" method="post" action="/tell"><fieldset><legend>How apps are told of a sign-out</legend>
+{}{}{}<button>Set</button></fieldset></form>"#,
         radio(
             "back",
             "by the back channel: this server posts a signed token to them",
@@ -70,10 +80,8 @@ pub(super) async fn home(State(shared): State<Arc<Shared>>, headers: HeaderMap) 
             "by the front channel: this browser fetches a page of theirs, in a frame",
             tell == Tell::FrontChannel
         ),
-        radio("both", "by both", tell == Tell::Both),
-        links(&shared)
-    );
-    page(&shared, StatusCode::OK, "Your sign-ins", &body)
+        radio("both", "by both", tell == Tell::Both)
+    )
 }
 
 /// Who to be.

@@ -165,7 +165,7 @@ async fn a_user_signs_in_calls_the_api_and_signs_out() {
     browser.login(&site.provider).await;
     assert!(browser.is_signed_in().await);
     assert_eq!(browser.get("/api").await.text, "hello, at-2");
-    // The store knows the provider's session: a sign-out by `sid` would find her.
+    // The store knows the provider's session: a sign-out by `sid` would find the user.
     let live = site.store.account(&jane(&site.provider)).await.unwrap();
     assert_eq!(live[0].session().map(|session| session.sid()), Some("session-1"));
 
@@ -227,7 +227,7 @@ async fn a_sign_out_from_elsewhere_ends_the_session_too() {
     other.login(&site.provider).await;
     site.store.sign_out(SignOut::account(&jane(&site.provider))).await.unwrap();
     assert!(!one.is_signed_in().await && !other.is_signed_in().await);
-    // And she signs in again, with the cookie that she still has.
+    // And the user signs in again, with the cookie that they still have.
     one.login(&site.provider).await;
     assert!(one.is_signed_in().await && !other.is_signed_in().await);
 }
@@ -267,7 +267,7 @@ async fn the_cookie_is_for_this_host_and_changes_with_the_login() {
         assert!(cookie.contains(flag), "{cookie}");
     }
     assert!(!cookie.contains("Domain"));
-    // Who planted a session in her browser before the login has nothing of it.
+    // An attacker who planted a session in the user's browser before the login gains nothing.
     let planted = browser.clone();
     let callback = site.provider.authorize(&page.location.unwrap());
     browser.get(callback.strip_prefix(PUBLIC).unwrap()).await;

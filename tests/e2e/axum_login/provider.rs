@@ -71,7 +71,8 @@ impl Provider {
         self.told.lock().unwrap()
     }
 
-    /// What the user's browser does at the authorization endpoint, and where she comes back to: the user agrees to everything.
+    /// What the user's browser does at the authorization endpoint, and where it is sent back to:
+    /// the user agrees to everything.
     pub(crate) fn authorize(&self, url: &str) -> String {
         let url = openidconnect::url::Url::parse(url).unwrap();
         assert_eq!(format!("{}/authorize", self.issuer), url.as_str().split('?').next().unwrap());

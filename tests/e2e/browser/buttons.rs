@@ -50,13 +50,13 @@ async fn every_button(kind: Kind) {
     phone.presses("#call-api").await;
     assert!(phone.browser.text("#api-answer").await.contains("Hello, Jane."));
 
-    // Signed out here: in all her browsers, and nobody else.
+    // The user is signed out here, in all of their browsers, and nobody else is.
     desk.signs_out("#sign-out").await;
     holds(&["fabrikam max"]).await;
     told(&all, &[("back-channel", "session"), ("here", "account")]).await;
     assert_eq!((desk.is().await, phone.is().await), (None, None));
     assert_eq!(other.is().await, Some(("max".into(), "fabrikam".into())));
-    // The provider knows her still in the other browser, and asks nothing.
+    // The provider still knows the user in the other browser, and asks nothing.
     phone.presses("#sign-in").await;
     desk.signs_in("jane", "contoso").await;
     holds(&["contoso jane", "contoso jane", "fabrikam max"]).await;

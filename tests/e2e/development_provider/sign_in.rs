@@ -61,7 +61,7 @@ async fn a_user_can_be_hinted_at_and_another_chosen() {
         let page = browser.open(&format!("{asked}{more}")).await;
         assert_eq!((page.status, choices(&page.text)), (StatusCode::OK, count), "{more}");
     }
-    // She who is there already is not asked; nor is anybody, if nobody may be.
+    // A user who has a session already is not asked; nor is any user, if none may be.
     asked.push_str("&login_hint=max&tenant=contoso");
     assert!(browser.open(&asked).await.url.as_str().contains("/callback?code="));
     let nobody = format!("{asked}&prompt=none");

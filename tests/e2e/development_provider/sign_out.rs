@@ -27,7 +27,7 @@ async fn signing_out_of_one_app_is_told_to_the_other() {
             );
             assert!(site.lives("jane").await.is_empty() && jane.calls_api(&site).await.is_none());
             assert!(site.provider.sessions().is_empty());
-            // Frames are a page of their own, with a way on; else she is back at once.
+            // Frames are a page of their own, with a way on; otherwise the user is back at once.
             let on = format!(r#"<a id="continue" href="{from}/"#);
             match by {
                 Tell::BackChannel => assert_eq!(

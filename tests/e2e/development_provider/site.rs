@@ -83,7 +83,7 @@ impl Site {
         format!("{}{path}", self.provider.issuer())
     }
 
-    /// Her sign-ins that are live.
+    /// The user's sign-ins that are live.
     pub(crate) async fn lives(&self, user: &str) -> Vec<AsyncSignIn> {
         let account = AccountId::of_subject(Subject::new(self.provider.issuer(), user).unwrap());
         self.store.account(&account).await.unwrap()
@@ -126,7 +126,8 @@ impl Browser {
         !self.open(&format!("{}/", site.other)).await.text.contains(r#"data-user="""#)
     }
 
-    /// What the API says to the app, which asks with the user's token; nothing if the app has her sign in again.
+    /// What the API says to the app, which asks with the user's token; nothing if the app has the
+    /// user sign in again.
     pub(crate) async fn calls_api(&mut self, site: &Site) -> Option<String> {
         let page =
             self.send(Method::GET, format!("{}/api", site.app).parse().unwrap(), None, None).await;

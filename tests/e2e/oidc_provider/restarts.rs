@@ -18,7 +18,7 @@ async fn the_app_begins_anew_between_sign_in_and_sign_out() {
         jane.confirms(&site, site.provider("/session/end"), true).await;
         assert_eq!(site.node.notified().await, (client.to_owned(), None));
         assert!(site.lives("jane").await.is_empty() && !jane.is_signed_in(&site).await);
-        // And signed out she stays.
+        // And the user stays signed out.
         site.goes_down().await;
         site.comes_up().await;
         assert!(site.lives("jane").await.is_empty() && !jane.is_signed_in(&site).await);

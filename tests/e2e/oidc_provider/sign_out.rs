@@ -1,4 +1,4 @@
-//! Every way in which she can sign out, here or elsewhere.
+//! Every way in which a user can sign out, here or elsewhere.
 
 use oubliette::SessionPolicy;
 
@@ -21,17 +21,18 @@ async fn she_signs_out_of_the_app_and_so_at_the_provider() {
         let lives = site.lives("jane").await;
         assert_eq!((lives.len(), lives[0].session().is_some()), (1, client == "web"));
 
-        // Here first: before she has even seen the provider's page.
+        // The user is signed out here first: before they have even seen the provider's page.
         let at_provider = jane.presses_sign_out(&site).await;
         assert!(site.lives("jane").await.is_empty() && !lives[0].is_live().await.unwrap());
-        // The provider tells us of it too, while it has her wait; we take that for a success, and she comes back.
+        // The provider tells us of it too, while it has the user wait; we take that for a success,
+        // and they come back.
         let page = jane.confirms(&site, at_provider, true).await;
         assert!(site.is_app(&page.url), "{}", page.url);
         assert_eq!(site.node.notified().await, (client.to_owned(), None));
         assert!(!jane.is_signed_in(&site).await);
         assert_eq!(jane.calls_api(&site).await, None);
 
-        // What came has ended nothing that is newer: she signs in again, at once.
+        // What came has ended nothing that is newer: the user signs in again, at once.
         jane.sign_in(&site).await;
         assert_eq!(jane.calls_api(&site).await.as_deref(), Some("jane"));
         assert!(site.node.stop().await.iter().all(|said| said["notified"].is_null()));
@@ -95,7 +96,7 @@ async fn she_signs_out_of_another_app_alone() {
 #[tokio::test]
 #[ignore = "needs Node: tests/e2e/oidc_provider/run"]
 async fn of_two_browsers_both_end_or_one_as_the_policy_says() {
-    // What is told by `sub` alone means all of her sessions, whatever the policy.
+    // What is told by `sub` alone means all sessions of the user, whatever the policy.
     let cases = [
         ("web", SessionPolicy::WholeAccount, 0),
         ("web", SessionPolicy::OnlySession, 1),

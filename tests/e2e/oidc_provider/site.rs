@@ -97,7 +97,7 @@ impl Site {
         ClientId::new(self.kind.client).unwrap()
     }
 
-    /// Her sign-ins that are live.
+    /// The user's sign-ins that are live.
     pub(crate) async fn lives(&self, user: &str) -> Vec<AsyncSignIn> {
         let account = AccountId::of_subject(Subject::new(&self.node.issuer, user).unwrap());
         self.store.account(&account).await.unwrap()

@@ -1,4 +1,4 @@
-//! A user at her browser, and what she enters where a provider asks for her name.
+//! A user at their browser, and what they enter where a provider asks for their name.
 
 use openidconnect::reqwest::{Method, StatusCode};
 use openidconnect::url::Url;
@@ -25,12 +25,13 @@ impl User {
         assert!(page.text.contains("Sign out"), "{}", page.text);
     }
 
-    /// Whether the app knows her.
+    /// Whether the app knows the user.
     pub(crate) async fn is_signed_in(&mut self, site: &Site) -> bool {
         self.open(site, &site.app("/")).await.text.contains("Sign out")
     }
 
-    /// Calls the provider's API through the app: whom it answers, or nobody if the app has her sign in again.
+    /// Calls the provider's API through the app: whom it answers, or nobody if the app has the user
+    /// sign in again.
     pub(crate) async fn calls_api(&mut self, site: &Site) -> Option<String> {
         let page =
             self.browser.send(Method::GET, site.app("/api").parse().unwrap(), None, None).await;
@@ -46,7 +47,8 @@ impl User {
         }
     }
 
-    /// Presses the app's button, and does not go on to where that sends her: the provider's page.
+    /// Presses the app's button, and does not go on to where that sends the user: the provider's
+    /// page.
     pub(crate) async fn presses_sign_out(&mut self, site: &Site) -> Url {
         let form = Some(("application/x-www-form-urlencoded", String::new()));
         let page = self
@@ -63,7 +65,7 @@ impl User {
         self.submit(site, &page, if everywhere { &[("logout", "yes")] } else { &[] }).await
     }
 
-    /// Signs in and consents where she is asked to.
+    /// Signs in and consents where the user is asked to.
     pub(crate) async fn agree(&mut self, site: &Site, mut page: Page) -> Page {
         while page.url.path().starts_with("/interaction/") {
             let name = self.name.clone();

@@ -269,7 +269,7 @@ async fn the_page_shows_what_the_store_holds_however_it_is_told() {
         app.restart().await.unwrap();
         assert!(joe.sees_the_store(&app).await.is_empty());
 
-        // And she signs in again.
+        // And the user signs in again.
         glewlwyd.sign_in(&mut laptop, &app, "jane").await;
         assert_eq!(laptop.sees_the_store(&app).await.len(), 1);
         app.stop().await.unwrap();

@@ -10,7 +10,7 @@ use crate::examples::web_app::{Options, Outside, Running, Tenant, start};
 use crate::oidc_provider::node::Node;
 use crate::user_agent::{Browser, Page};
 
-/// Signs in to an app that has sent her to the provider, as this user if that asks.
+/// Signs in to an app that has sent the user to the provider, as this user if the provider asks.
 async fn agree(browser: &mut Browser, mut page: Page, user: &str) -> Page {
     while page.url.path().starts_with("/interaction/") {
         let entered = [("login", user), ("password", "any")];
@@ -105,7 +105,7 @@ async fn the_page_shows_what_the_store_holds_however_she_signs_out() {
         (String::new(), vec!["joe".into()])
     );
 
-    // Here: before he has answered what the provider asks.
+    // The user is signed out here before they have answered what the provider asks.
     let page = joe.board(&app).await;
     let page = joe.press(&page, "/sign-out", &[]).await;
     assert!(page.url.as_str().starts_with(&node.issuer), "{}", page.url);

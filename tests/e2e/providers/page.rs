@@ -1,4 +1,5 @@
-//! A user at `examples/web_app`, whatever provider it has: what she presses there, and what the page shows her.
+//! A user at `examples/web_app`, whatever provider it has: what they press there, and what the page
+//! shows them.
 
 use std::collections::BTreeSet;
 

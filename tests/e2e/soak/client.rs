@@ -36,7 +36,7 @@ pub(crate) struct Client {
     tenant: usize,
     browser: Browser,
     signed_in: Option<SignIn>,
-    /// The number of deaths before she was last served by the API, or signed in.
+    /// The number of deaths before the user was last served by the API, or signed in.
     served_at: u64,
     /// The number of its last answer.
     answer: u64,
@@ -139,7 +139,7 @@ impl Client {
         Ok(())
     }
 
-    /// Calls the API; the answer must be new, and hers.
+    /// Calls the API. The answer must be new, and for this user.
     async fn calls(&mut self, sign_in: SignIn) -> Result<(), Gone> {
         let deaths = self.world.deaths.load(Ordering::SeqCst);
         let began = self.world.oracle.tick();
@@ -156,7 +156,7 @@ impl Client {
         {
             Some((name, number)) => {
                 assert_eq!(name, user(self.user), "somebody else's token");
-                assert!(number > self.answer, "she is signed in, and the API was not called");
+                assert!(number > self.answer, "the user is signed in, and the API was not called");
                 (self.answer, self.served_at) = (number, deaths);
                 self.world.count("called");
             }
@@ -210,7 +210,7 @@ impl Client {
         let page = self.browser.post(&self.at("/sign-out"), &[]).await?;
         let to = page.redirects();
         if to == self.at("/") {
-            world.oracle.is_over(asked); // she was out already
+            world.oracle.is_over(asked); // the user was out already
             self.is_out(sign_in);
             return Ok(());
         }
@@ -227,7 +227,7 @@ impl Client {
         Ok(())
     }
 
-    /// As any other app would have her do: the provider's page tells, by whichever channel.
+    /// Signs out as from any other app: the provider's page tells, by whichever channel.
     async fn signs_out_at_the_provider(&mut self) -> Result<(), Gone> {
         let (world, sign_in) = (self.world.clone(), self.signed_in.unwrap());
         let of_user = world.oracle.asks(Scope::User(self.user));

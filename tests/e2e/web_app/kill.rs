@@ -78,7 +78,7 @@ async fn who_has_signed_out_is_back_after_a_kill_in_the_ordinary_cache_alone() {
     assert_eq!(page.sides("joe contoso"), ["signed-in", "lost"]);
     assert!(joe.open(&home).await.text.contains(r#"data-user="joe""#));
 
-    // The provider was not killed, so that the API takes her token.
+    // The provider was not killed, so the API accepts the user's token.
     let page = ada.press(&page, "/call-api-for", &[]).await;
     assert!(page.text.contains("Hello, Ada."), "{}", page.text);
     app.stop().await.unwrap();

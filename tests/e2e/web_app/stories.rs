@@ -64,7 +64,7 @@ async fn a_late_refresh_is_stored_in_the_ordinary_cache_alone() {
     .await;
     assert_eq!(page.sides("ada fabrikam"), ["signed-out", "back"]);
     assert!(page.text.contains(r#"data-step="2" data-done"#), "{}", page.text);
-    // And it is no mere entry: the API greets her.
+    // And it is no mere entry: the API greets the user.
     let said = calls_for(&mut ada, &page).await;
     assert!(said.contains("Hello, Ada."), "{said}");
     assert!(site.holds().await.is_empty());

@@ -203,7 +203,7 @@ async fn a_replay_does_nothing() {
     done(&world.post_token(&token).await);
     assert_eq!((live([&first]), world.told().len()), ([false], 1));
     let recorded = world.recorded();
-    // She is back at once: within the skew, and by a clock that is behind.
+    // The user is back at once: within the skew, and by a clock that is behind.
     let second = world.sign_in_at("jane", Some("session-2"), NOW);
     for _ in 0..100 {
         done(&world.post_token(&token).await);
@@ -230,7 +230,7 @@ async fn a_replay_after_a_restart_ends_no_sign_in_beyond_the_skew() {
         .store
         .resume(again.account(), again.id())
         .unwrap()
-        .expect("she signed in after the token was made");
+        .expect("the user signed in after the token was made");
     // Whereas one from before goes, however late the token comes.
     let older = world.sign_in_at("jane", Some("session-3"), NOW - 1);
     done(&world.post(&world.stub.claims().with("exp", NOW + 3600).with("jti", "another")).await);

@@ -171,7 +171,7 @@ async fn backchannel_with_nonce() {
     refuses_claims(|claims| claims.with("nonce", "n-0S6_WzA2Mj")).await;
 }
 
-/// The frame of the provider's page, while she signs out there.
+/// The frame of the provider's page, while the user signs out there.
 async fn frame(world: &CallbackFixture) {
     let response = send(world, Method::GET, FRAME, FORM, "").await;
     assert!(
@@ -238,7 +238,7 @@ async fn rp_init_logout() {
     assert_eq!(live([&again]), [true]);
 }
 
-/// She comes back in some other way than was asked for.
+/// The user comes back in some other way than was asked for.
 async fn comes_back(query: &str) {
     let world = CallbackFixture::with(|issuer| issuer.end_session_endpoint(END));
     let (jane, joe) =
@@ -491,7 +491,7 @@ async fn store_failing() {
     assert_eq!(read(send(&world, Method::GET, FRAME, FORM, "").await).await.0, 503);
 }
 
-/// Good, of this provider, for this client, and of the user: but it says that she signed in.
+/// Good, of this provider, for this client, and of the user: but it says that they signed in.
 #[tokio::test]
 async fn id_token_posted() {
     let id_token =
@@ -517,7 +517,7 @@ async fn a_query_of_our_own_on_the_back_channel_url() {
 }
 
 /// RP-Initiated Logout 1.0 §2: providers should take it when it has expired, so it is kept and sent
-/// for as long as she is signed in.
+/// for as long as the user is signed in.
 #[tokio::test]
 async fn an_expired_id_token_is_a_hint() {
     let world = CallbackFixture::with(|issuer| issuer.end_session_endpoint(END));

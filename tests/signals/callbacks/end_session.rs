@@ -171,7 +171,8 @@ async fn what_the_provider_tells_meanwhile_is_harmless() {
     let jane = signed_in(&world, "jane", Some("session-1"));
     let ended = world.receiver.sign_out(&jane, EndSession::new()).await.unwrap();
     drop(ended);
-    // By both channels, and she is already back in by the time the second comes.
+    // The signal comes by both channels, and the user has already signed in again when the second
+    // comes.
     done(&world.post(&world.stub.claims()).await);
     let again = world.sign_in_at("jane", Some("session-2"), NOW);
     assert_eq!(world.get("iss=https://login.example.com&sid=session-1").await.status(), 200);
@@ -210,7 +211,7 @@ async fn the_state_comes_back_with_her_or_not() {
     assert_ne!(other.state(), state);
 }
 
-/// The tokens are gone; that the app failed at its own part does not keep her signed in at the
+/// The tokens are gone; that the app failed at its own part does not keep the user signed in at the
 /// provider.
 #[tokio::test]
 async fn a_hook_that_fails_does_not_hold_her_back() {

@@ -43,8 +43,8 @@ async fn success_waits_for_the_disk() {
         });
         let machine = world.machine.clone();
         tokio::task::spawn_blocking(move || machine.wait_held()).await.unwrap();
-        // She is signed out for every reader; but a power cut would undo that. So nobody is told
-        // yet: neither who sent the token, nor who asks by the front channel and finds nobody.
+        // The user is signed out for every reader; but a power cut would undo that. So nobody is
+        // told yet: neither who sent the token, nor who asks by the front channel and finds nobody.
         assert_eq!(live([&jane]), [false]);
         let receiver = world.receiver.clone();
         let get = tokio::spawn(async move {

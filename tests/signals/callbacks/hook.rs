@@ -28,8 +28,8 @@ fn telling(world: &CallbackFixture, failures: usize) -> (Receiver, Arc<Mutex<Vec
     (receiver, told)
 }
 
-/// The retry of a sign-out comes when she is back already: the store keeps her by the cutoff, so
-/// the hook has to know it.
+/// The retry of a sign-out comes when the user is back already: the store spares their new sign-in
+/// by the cutoff, so the hook has to know it.
 #[tokio::test]
 async fn it_knows_until_when_one_must_have_signed_in_also_at_a_retry() {
     let world = CallbackFixture::new();
@@ -188,7 +188,7 @@ async fn who_signs_out_here_gets_her_refresh_tokens_if_it_is_said() {
     }
 }
 
-/// It is durable then, but nobody can say so: she is told to sign out again, and not sent on.
+/// It is durable then, but nobody can say so: the user is told to sign out again, and not sent on.
 #[tokio::test]
 async fn a_hook_that_panics_interrupts_a_sign_out_from_here() {
     let world = CallbackFixture::with(|issuer| {

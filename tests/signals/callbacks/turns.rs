@@ -166,7 +166,7 @@ fn silent(world: &CallbackFixture) -> (Receiver, Arc<AtomicUsize>) {
     (Receiver::new(world.store.clone(), Issuers::new([issuer]).unwrap()), asked)
 }
 
-/// Where to send her is asked only when she is signed out here: the provider may be down.
+/// Where to send the user is asked only when they are signed out here: the provider may be down.
 #[tokio::test(start_paused = true)]
 async fn she_is_signed_out_here_before_the_provider_is_asked_anything() {
     let world = CallbackFixture::new();

@@ -29,8 +29,8 @@ fn sub_only() -> LogoutToken {
     stub().accepts(&stub().claims().without("sid"))
 }
 
-/// Who of these still lives: jane's sign-in of the session, another of hers, one without a session
-/// or subject of its own, and john's.
+/// Who of these still lives: jane's sign-in of the session, another one of jane, one without a
+/// session or subject of its own, and john's.
 fn left_by(token: &LogoutToken, policy: SessionPolicy) -> [bool; 4] {
     let (store, _) = store();
     let account = AccountId::of_subject(Subject::new(ISSUER, "jane").unwrap());

@@ -1,4 +1,4 @@
-//! The arguments, and the help that is made from them.
+//! The arguments of the program, and the help that is made from them.
 
 mod refuse;
 mod verbs;
@@ -21,14 +21,15 @@ Examples:
   oubliette sign-out --tenant contoso
   oubliette backup /backup/$(date +%F)";
 
-/// Looks after a store of oubliette: keys, sign-outs, upkeep, backups, and what is on record.
+/// Looks after a store of oubliette: keys, sign-outs, upkeep, backups, and the record of sign-outs.
 ///
-/// One process at a time can have a store open. So every verb but `history` (and keygen,
-/// completions and man) wants the app to be stopped; what the app can do itself, such as a sign-out
-/// or a backup, is better done there. Run it as the user that the app runs as.
+/// Only one process at a time can have a store open. So the app must be stopped for every verb
+/// except `history` (and keygen, completions and man). What the app can do itself, such as a
+/// sign-out or a backup, is better done there. Run this program as the user that the app runs as.
 ///
-/// Identifiers given as arguments can be seen by other users of the machine while the program runs.
-/// It never shows a token, and identifiers only where `accounts` lists them.
+/// While the program runs, other users of the machine can see the identifiers that are given as
+/// arguments. The program never shows a token, and shows identifiers only where `accounts` lists
+/// them.
 #[derive(Debug, Parser)]
 #[command(name = "oubliette", version, after_help = EXAMPLES, after_long_help = long_help(), max_term_width = 100)]
 pub(crate) struct Cli {
@@ -67,7 +68,8 @@ pub(crate) struct Shared {
     )]
     pub(crate) ledger_dir: Option<PathBuf>,
 
-    /// The file with the key. Without it: OUBLIETTE_KEY, or the file that OUBLIETTE_KEY_FILE names
+    /// The file with the key. Without this option the key is taken from OUBLIETTE_KEY, or from the
+    /// file that OUBLIETTE_KEY_FILE names
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
 
@@ -83,8 +85,8 @@ pub(crate) struct Shared {
     #[arg(long, global = true)]
     pub(crate) allow_readable_key: bool,
 
-    /// The app's greatest age of a sign-in, if it is not 90 days: older ones end, and are deleted
-    /// by upkeep
+    /// The greatest age of a sign-in, if the app sets another than 90 days. Older sign-ins end, and
+    /// upkeep deletes them
     #[arg(
         long,
         global = true,
@@ -95,11 +97,12 @@ pub(crate) struct Shared {
     #[arg(value_parser = clap::value_parser!(u32).range(1..=36_500), hide_env_values = true)]
     pub(crate) max_sign_in_days: u32,
 
-    /// Work on a store whose folder belongs to another user: what is written may lock that user out
+    /// Work on a store whose folder belongs to another user. The files that are written may lock
+    /// that user out
     #[arg(long, global = true)]
     pub(crate) any_user: bool,
 
-    /// Print one JSON object on stdout, and errors as one on stderr
+    /// Print one JSON object on stdout, and an error as one on stderr
     #[arg(long, global = true)]
     pub(crate) json: bool,
 }
@@ -118,19 +121,19 @@ pub(crate) enum Verb {
     )]
     Init(Init),
 
-    /// Take over token caches that MSAL for .NET, Java, Python or Node wrote
+    /// Import token caches that MSAL for .NET, Java, Python or Node wrote
     ///
-    /// The files are the plain JSON, after whatever encryption their library was set up with.
-    /// Whoever has signed out of the library, or of this store since, is not brought back. What
-    /// cannot be taken over is listed, by entry, without its content.
+    /// The files must be plain JSON: if their library was set up to encrypt them, decrypt them
+    /// first. A user who has signed out of the library, or of this store since then, is not
+    /// imported. Entries that cannot be imported are listed, without their content.
     #[command(after_help = "Example:\n  oubliette import-msal msal_cache.json")]
     ImportMsal(ImportMsal),
 
     /// List the accounts that are signed in, by their ids
     ///
-    /// One line each, separated by tabs: how many sign-ins; then `user`, authority, id; or
-    /// `subject`, issuer, sub; or `app`, tenant, client. The list is printed as it is read: if that
-    /// fails in the middle, it ends there, and the exit code says so.
+    /// Each account is one line, separated by tabs: the number of its sign-ins; then `user`,
+    /// authority, id; or `app`, tenant, client. The list is printed as it is read. If reading fails
+    /// in the middle, the list ends there, and the exit code says so.
     #[command(
         after_help = "Examples:\n  oubliette accounts | wc -l\n  oubliette accounts --tenant contoso --limit 20"
     )]
@@ -138,77 +141,79 @@ pub(crate) enum Verb {
 
     /// End all sign-ins of an account, session, subject or tenant, or of everybody
     ///
-    /// It is durable when it returns, cannot be undone, and needs nobody to be there; whether
-    /// somebody was, it tells. A session's sign-out takes the whole account, unless --only-session
-    /// is given.
+    /// The sign-out is durable when the program returns, and cannot be undone. It is recorded even
+    /// if nobody is signed in, and the program tells whether somebody was. The sign-out of a
+    /// session ends all sign-ins of its account, unless --only-session is given.
     #[command(after_help = "Examples:
   oubliette sign-out --account https://login.example.com user-1
   oubliette sign-out --session https://login.example.com 08a5019c --before 2026-11-21T10:20:00Z
   oubliette sign-out --everybody --yes")]
     SignOut(SignOut),
 
-    /// Tell whether, when and in which scope somebody was signed out; beside the running app too
+    /// Tell whether, when and in which scope somebody was signed out, even beside the running app
     ///
-    /// Give all that is known of a sign-in, its account, tenant, session and subject: each sign-out
-    /// of one of them, or of everybody, ended what was signed in before it. An account that is an
-    /// issuer and a sub is looked for as that subject too; by which names nobody could be looked
-    /// for, it says. Whether there was a new sign-in since, only the app can tell. Without any: how
-    /// many sign-outs there were, by scope and day. Nothing is locked or changed; the newest
-    /// records may not be durable yet.
+    /// Give all that is known of a sign-in: its account, tenant, session and subject. Each sign-out
+    /// of one of them, or of everybody, ended the sign-ins that were made before it. An account
+    /// that is an issuer and a sub is looked for as that subject too. The answer says for which
+    /// kinds of names nothing was given. Only the app can tell whether there was a new sign-in
+    /// since then. Without any name, the answer is the number of sign-outs by scope and day.
+    /// Nothing is locked or changed. The newest records may not be durable yet.
     #[command(after_help = "Examples:
   oubliette history
   oubliette history --account https://login.example.com user-1 --tenant contoso
   oubliette --json history --subject https://login.example.com 248289761001 | jq .signed_out")]
     History(History),
 
-    /// Delete what expired or is too old, and compact what that leaves
+    /// Delete what has expired or is too old, and compact the rest
     ///
-    /// If the clock is ahead of all that is known of the time, by more than an hour, nothing is
-    /// deleted for its age: a wrong clock would sign everybody out for good. It also looks so when
-    /// the store was not open for long. If the clock is right, say so.
+    /// If the clock is more than an hour ahead of all that is known of the time, nothing is deleted
+    /// for its age, because a wrong clock would sign everybody out for good. The clock also seems
+    /// to be ahead if the store has not been open for long. If it is right, give --clock-is-right.
     Sweep(Sweep),
 
-    /// Show figures: sizes, backlog, what the ledger knows
+    /// Show figures: sizes, the backlog, and the ledger's records
     Stats,
 
-    /// Open every row and record of a copy of the store, and tell what does not open
+    /// Open every row and record of a copy of the store, and tell which do not open
     ///
-    /// The copy is made in the folder for temporary files (TMPDIR), and removed again. Exit code 8
-    /// says that something was found.
+    /// The copy is made in the folder for temporary files (TMPDIR), and removed again. The exit
+    /// code is 8 if a fault was found.
     Verify,
 
-    /// Move what is live to a fresh folder, without what deleted rows leave behind
+    /// Move the live rows to a fresh folder, which frees the space of deleted rows
     Compact,
 
-    /// Have another key, or several, open the store, and no other
+    /// Make only the given new key, or keys, open the store
     ///
-    /// It writes one small file. Backups and older copies of that file still open with the old key:
-    /// see `erase`.
+    /// This writes one small file. Backups and older copies of that file still open with the old
+    /// key: see `erase`.
     #[command(after_help = "Example:
-  oubliette rotate-key --new-key-file new --also-key-file old    # while instances with the old key are about
-  OUBLIETTE_KEY_FILE=new oubliette rotate-key --new-key-file new # the old one is out")]
+  oubliette rotate-key --new-key-file new --also-key-file old    # both keys open it
+  OUBLIETTE_KEY_FILE=new oubliette rotate-key --new-key-file new # only the new one does")]
     RotateKey(RotateKey),
 
     /// Make everything that was ever signed out unreadable for good, and backups useless
     ///
-    /// What is live is sealed anew under a new key, and all that was on the disk before is removed.
-    /// Then destroy the old key: nothing that was kept of the old files, and no backup, opens
-    /// without it. Make a new backup afterwards.
+    /// The live rows are sealed again under a new key, and everything that was on the disk before
+    /// is removed. Destroy the old key afterwards: without it no copy of the old files and no
+    /// backup can be opened. Then make a new backup.
     #[command(
         after_help = "Example:\n  oubliette keygen --out new\n  oubliette erase --new-key-file new\n  mv new /etc/myapp/key"
     )]
     Erase(Erase),
 
-    /// Copy what is live, sealed, and the keyring, into a folder that is empty or not there yet
+    /// Copy the live rows, sealed, and the keyring into a folder that is empty or does not exist
+    /// yet
     ///
-    /// The ledger is not copied: `restore` needs the one in use, so that who signs out after the
-    /// backup stays out.
+    /// The ledger is not copied: `restore` needs the ledger in use, so that users who sign out
+    /// after the backup stay signed out.
     #[command(after_help = "Example:\n  oubliette backup /backup/$(date +%F)")]
     Backup(Backup),
 
-    /// Put a backup in the place of what the store holds, beside the ledger in use
+    /// Replace the content of the store by a backup, and keep the ledger in use
     ///
-    /// Whoever signed out since the backup stays out; who signed in since signs in again.
+    /// Users who signed out since the backup stay signed out. Users who signed in since then have
+    /// to sign in again.
     #[command(after_help = "Example:\n  oubliette restore /backup/2026-11-21")]
     Restore(Restore),
 

@@ -11,13 +11,13 @@ use crate::whom::Whom;
 
 #[derive(Debug, Args)]
 pub(crate) struct Keygen {
-    /// Write it to this new file, for its owner alone, and show nothing. Nothing is ever
-    /// overwritten
+    /// Write the key to this new file, which only its owner can read, and do not show it. A file is
+    /// never overwritten
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 }
 
-/// The keys that wrap the store's from now on.
+/// The keys that wrap the store's keys from now on.
 #[derive(Debug, Args)]
 pub(crate) struct NewKeys {
     /// The file with the key that opens the store from now on
@@ -42,18 +42,18 @@ pub(crate) struct ImportMsal {
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
 
-    /// How many sign-ins the app lets an account have at a time
+    /// How many sign-ins an account may have at a time in the app
     #[arg(long, value_name = "COUNT", default_value_t = 16, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) max_sign_ins: u8,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Accounts {
-    /// Only those with a sign-in in this tenant, or tokens of it
+    /// List only accounts with a sign-in in this tenant, or with tokens of it
     #[arg(long, allow_hyphen_values = true)]
     pub(crate) tenant: Option<String>,
 
-    /// So many at most
+    /// List at most this number of accounts
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) limit: Option<u64>,
 }
@@ -68,21 +68,20 @@ pub(crate) struct SignOut {
     #[arg(long)]
     pub(crate) everybody: bool,
 
-    /// Every account with a sign-in of this other name: an e-mail address, or whatever the app has
-    /// given. Nothing is recorded if there is none
+    /// Every account with a sign-in of this alias: an e-mail address, or another name that the app
+    /// has given. If there is none, nothing is recorded
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub(crate) alias: Option<String>,
 
-    /// Exit with code 14 if nobody was signed in under this name. The sign-out is recorded all the
-    /// same
+    /// Exit with code 14 if nobody was signed in under this name. The sign-out is recorded anyway
     #[arg(long)]
     pub(crate) expect_someone: bool,
 
-    /// Only who signed in by this time: RFC 3339, or seconds since 1970
+    /// End only sign-ins that were made by this time: RFC 3339, or seconds since 1970
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     pub(crate) before: Option<SystemTime>,
 
-    /// Leave the account's other sessions alone
+    /// Do not end the account's other sessions
     #[arg(long, conflicts_with_all = Whom::NO_SESSION, conflicts_with_all = ["everybody", "alias"])]
     pub(crate) only_session: bool,
 
@@ -97,14 +96,14 @@ pub(crate) struct History {
     #[command(flatten)]
     pub(crate) whom: Whom,
 
-    /// Sign-outs of everybody alone
+    /// Look only for sign-outs of everybody
     #[arg(long, conflicts_with_all = Whom::FLAGS)]
     pub(crate) everybody: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Sweep {
-    /// The clock of this machine is right: delete by it
+    /// Delete by the clock of this machine, because it is right
     #[arg(long)]
     pub(crate) clock_is_right: bool,
 }
@@ -127,7 +126,7 @@ pub(crate) struct Erase {
 
 #[derive(Debug, Args)]
 pub(crate) struct Backup {
-    /// The folder for it
+    /// The folder for the backup
     #[arg(value_name = "PATH")]
     pub(crate) path: PathBuf,
 }
@@ -151,7 +150,7 @@ pub(crate) struct Completions {
 
 #[derive(Debug, Args)]
 pub(crate) struct Man {
-    /// The verb; without it, the program as a whole
+    /// The verb. Without it, the page is that of the program
     pub(crate) verb: Option<String>,
 
     /// Write one file for the program and one for each verb into this folder

@@ -1,4 +1,5 @@
-//! Listing who is signed in. It is printed page by page, so that any number of accounts will do.
+//! Lists the accounts that are signed in. They are printed page by page, so their number does not
+//! matter.
 
 use oubliette::{Account, AccountId, Page, TenantId};
 use serde_json::{Value, json};
@@ -7,7 +8,7 @@ use crate::args::{Accounts, Shared};
 use crate::failure::Failure;
 use crate::report::{Report, print};
 
-/// Accounts that are read at a time.
+/// How many accounts are read at a time.
 const PAGE: usize = 256;
 
 pub(crate) fn run(shared: &Shared, args: &Accounts) -> Result<Report, Failure> {
@@ -56,7 +57,7 @@ pub(crate) fn run(shared: &Shared, args: &Accounts) -> Result<Report, Failure> {
     })
 }
 
-/// What kind of account it is, and its two names.
+/// The kind of an account, and its two names.
 fn parts(id: &AccountId) -> (&'static str, [(&'static str, &str); 2]) {
     if let Some((tenant, client)) = id.as_app() {
         return ("app", [("tenant", tenant.as_str()), ("client", client.as_str())]);
@@ -68,7 +69,7 @@ fn parts(id: &AccountId) -> (&'static str, [(&'static str, &str); 2]) {
 
 fn as_line(account: &Account) -> String {
     let (kind, [(_, first), (_, second)]) = parts(&account.id);
-    // No identifier has a control character in it.
+    // An identifier never has a control character in it, so tabs can separate them.
     format!("{}\t{kind}\t{first}\t{second}", account.sign_ins.len())
 }
 

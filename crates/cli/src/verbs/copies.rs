@@ -39,14 +39,16 @@ pub(crate) fn restore(shared: &Shared, args: &Restore) -> Result<Report, Failure
     confirm(
         shared,
         args.yes,
-        "This puts the backup in the place of what the store holds: who signed in since signs in again.",
+        "This replaces the content of the store by the backup: users who signed in since then have \
+         to sign in again.",
     )?;
     let progress = Progress::spinner(shared, "copying the backup");
     let store = builder.restore(&args.path)?;
     drop(progress);
     with_open(store, |store| {
         let stats = store.stats()?;
-        let report = Report::new().line("Restored. Whoever signed out since the backup stays out.");
+        let report =
+            Report::new().line("Restored. Users who signed out since the backup stay signed out.");
         Ok(report.figure("synced", stats.synced).figure("engine_bytes", stats.engine_bytes))
     })
 }

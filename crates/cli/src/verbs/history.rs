@@ -1,4 +1,4 @@
-//! What is on record about sign-outs.
+//! Shows what is on record about sign-outs.
 
 use oubliette::{History, PastSignOut, SignOutScope, SignOutScopeKind};
 use serde_json::{Value, json};
@@ -20,15 +20,15 @@ pub(crate) fn run(shared: &Shared, args: &args::History) -> Result<Report, Failu
         not_looked_at(answer(&covering), &scopes)
     };
     let known = show(history.known_since);
-    let note = "of each scope the newest sign-out since then is known";
+    let note = "for each scope, the newest sign-out since then is known";
     Ok(report
         .line(format_args!("{:<24}{known} ({note})", "known since"))
         .field("known_since", known)
         .figure("position", history.position))
 }
 
-/// Says by which names nobody was looked for: which of them belong together, only the store that is
-/// open knows.
+/// Says by which kinds of names the history was not searched. Only the open store knows which names
+/// belong to one sign-in.
 fn not_looked_at(report: Report, scopes: &[SignOutScope]) -> Report {
     let is_given = |kind| scopes.iter().any(|scope| SignOutScopeKind::of(scope) == kind);
     let has_subject = scopes
@@ -49,8 +49,8 @@ fn not_looked_at(report: Report, scopes: &[SignOutScope]) -> Report {
         ];
         kinds.retain(|kind| !is_given(*kind));
         kinds.retain(|kind| !(*kind == SignOutScopeKind::Subject && has_subject));
-        // A subject is an account too, and the app's own account has a tenant, and no session or
-        // subject.
+        // A subject is an account too. The app's own account names its tenant, and has no session
+        // or subject.
         kinds.retain(|kind| {
             !(*kind == SignOutScopeKind::Account && is_given(SignOutScopeKind::Subject))
         });
@@ -67,12 +67,13 @@ fn not_looked_at(report: Report, scopes: &[SignOutScope]) -> Report {
         return report;
     }
     report.line(format_args!(
-        "Not looked at: sign-outs by {} alone, of which nothing was given. The app can look at them, while the rows of the sign-in are there.",
+        "Not looked at: sign-outs by {} alone, because no such name was given. The app can look for \
+         them as long as the rows of the sign-in are there.",
         words.join(", ")
     ))
 }
 
-/// Whether there is a sign-out, and each of them, newest first.
+/// Says whether there is a sign-out, and lists all of them, newest first.
 fn answer(covering: &[&PastSignOut]) -> Report {
     let report = Report::new().field("signed_out", !covering.is_empty());
     let report = report
@@ -111,7 +112,7 @@ fn as_json(record: &PastSignOut) -> Value {
     })
 }
 
-/// How many there were, by scope and day.
+/// Counts the sign-outs by scope and day.
 fn counts(history: &History) -> Report {
     let (mut report, mut days) = (Report::new(), Vec::new());
     for ((day, kind), count) in history.by_day() {

@@ -1,4 +1,4 @@
-//! Taking over the caches of the MSAL libraries.
+//! Imports the caches of the MSAL libraries.
 
 use std::fs::File;
 use std::io::Read;
@@ -14,7 +14,7 @@ use crate::place::with_open;
 use crate::progress::Progress;
 use crate::report::Report;
 
-/// More is no cache.
+/// A larger file is not a cache.
 const MOST_BYTES: u64 = 256 << 20;
 
 /// What became of the accounts of all files.
@@ -23,9 +23,10 @@ struct Totals {
     /// Users, and apps with tokens of their own.
     accounts: u64,
     users: u64,
-    /// As `verify` counts them: each is in a place of its own.
+    /// Tokens as `verify` counts them: each is in a place of its own.
     tokens: u64,
-    /// Tokens of these accounts in whose place a newer one is, or that stand in the file twice.
+    /// Tokens of these accounts that are not stored because a newer one is in their place, or
+    /// because they stand in the file twice.
     replaced: u64,
     /// Users whom the library signed out.
     signed_out_before: u64,
@@ -39,7 +40,8 @@ struct Totals {
 
 pub(crate) fn run(shared: &Shared, args: &ImportMsal) -> Result<Report, Failure> {
     let builder = shared.writable()?.max_sign_ins(args.max_sign_ins);
-    // All files before the first account: one that cannot be read stops what has not begun.
+    // All files are read before the first account is stored. So if one cannot be read, nothing is
+    // imported.
     let caches = args
         .files
         .iter()
@@ -85,8 +87,8 @@ fn read(path: &Path) -> Result<MsalCache, Failure> {
 impl Totals {
     fn import(&mut self, store: &TokenStore, account: MsalSignIn) -> Result<(), Failure> {
         let MsalSignIn { sign_in, others, tokens, replaced, .. } = account;
-        // Without tokens, so that a provider's sign-out of such a session finds the account. What
-        // is refused of them needs no finding.
+        // These have no tokens; they let a provider's sign-out of such a session find the account.
+        // If one is refused, there is nothing to be found.
         for other in others {
             match store.sign_in(other) {
                 Ok(_)
@@ -131,7 +133,7 @@ impl Totals {
         })
     }
 
-    /// Why no user was taken over, if that is so: a word and a sentence.
+    /// Why no user was imported, if none was: a word and a sentence.
     fn nobody(&self, problems: &[(&PathBuf, MsalProblem)]) -> Option<(&'static str, &'static str)> {
         let is_sign_out = |problem: &MsalProblem| {
             matches!(problem.kind, MsalProblemKind::NoAccount | MsalProblemKind::NoToken)

@@ -1,4 +1,4 @@
-//! Making a key.
+//! Makes a key.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -10,7 +10,7 @@ use crate::args::{Keygen, Shared};
 use crate::failure::{Code, Failure};
 use crate::report::{Report, print};
 
-/// `hex:`, 64 digits, and the end of the line.
+/// The length of `hex:`, 64 digits, and the end of the line.
 const LINE_BYTES: usize = 4 + 64 + 1;
 
 pub(crate) fn run(shared: &Shared, args: &Keygen) -> Result<Report, Failure> {
@@ -39,7 +39,7 @@ pub(crate) fn run(shared: &Shared, args: &Keygen) -> Result<Report, Failure> {
     }
 }
 
-/// The line, in a buffer that is wiped.
+/// Makes the line with the key, in a buffer that is wiped.
 fn make() -> Result<Zeroizing<[u8; LINE_BYTES]>, Failure> {
     let random = |error| Failure::new(Code::Other, format!("cannot get random numbers: {error}"));
     let mut key = Zeroizing::new([0; 32]);
@@ -51,7 +51,7 @@ fn make() -> Result<Zeroizing<[u8; LINE_BYTES]>, Failure> {
     if encoded { Ok(line) } else { Err(Failure::new(Code::Other, "cannot write the key as text")) }
 }
 
-/// Writes a file that was not there, for its owner alone.
+/// Writes a file that must not exist yet, and that only its owner can read.
 fn write_new(path: &Path, line: &[u8]) -> Result<(), Failure> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);

@@ -1,4 +1,4 @@
-//! Verbs about the keys that wrap a store: its birth, other keys, and erasure.
+//! The verbs about the keys that wrap a store: making a store, changing its keys, and erasure.
 
 use oubliette::Error;
 

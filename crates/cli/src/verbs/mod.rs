@@ -1,4 +1,4 @@
-//! The verbs, one idea a file.
+//! The verbs, with one idea in each file.
 
 pub(crate) mod accounts;
 pub(crate) mod copies;

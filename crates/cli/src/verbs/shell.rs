@@ -1,4 +1,4 @@
-//! What a shell and a manual want to know of this program.
+//! Makes completions for shells, and man pages.
 
 use clap::CommandFactory;
 use clap_mangen::Man;
@@ -25,7 +25,7 @@ pub(crate) fn man(args: &args::Man) -> Result<Report, Failure> {
             .line(format_args!("The pages are in {shown}."))
             .field("out_dir", shown));
     }
-    // So that the pages of verbs know their whole names, and the flags that all have.
+    // After this, the pages of verbs have their full names, and the flags that all verbs share.
     program.build();
     let command = match &args.verb {
         None => program,

@@ -1,4 +1,4 @@
-//! Signing out.
+//! Signs out accounts, sessions, subjects, tenants, or everybody.
 
 use oubliette::{
     AccountId, Alias, AliasKind, Counted, Error, Receipt, SessionPolicy, SignOutScope,
@@ -40,7 +40,7 @@ pub(crate) fn run(shared: &Shared, args: &SignOut) -> Result<Report, Failure> {
 
 enum Named {
     Scope(SignOutScope),
-    /// Whose accounts are looked up.
+    /// An alias, whose accounts are looked up.
     Alias(Alias),
 }
 
@@ -85,7 +85,7 @@ fn report(whom: &Named, receipt: &Receipt, args: &SignOut) -> Report {
     report
 }
 
-/// What was done, in sentences.
+/// Says in sentences what was done.
 fn said(whom: &Named, counted: Option<Counted>) -> Vec<&'static str> {
     match (whom, counted) {
         (Named::Alias(_), Some(Counted { sign_ins: 0, .. })) => {
@@ -110,13 +110,14 @@ fn said(whom: &Named, counted: Option<Counted>) -> Vec<&'static str> {
         }
         (_, None) => vec![
             "Signed out, durably.",
-            "How many sign-ins have ended cannot be told: the engine cannot be read.",
+            "The number of ended sign-ins is unknown: the engine cannot be read.",
         ],
         _ => vec!["Signed out, durably."],
     }
 }
 
-/// Not the app's own.
+/// Whether the store may know the user under another id. That is so for all accounts except the
+/// app's own.
 fn may_have_another_id(id: &AccountId) -> bool {
     id.as_app().is_none()
 }

@@ -1,4 +1,4 @@
-//! Upkeep, and figures.
+//! The verbs for upkeep, and for figures.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::progress::Progress;
 use crate::report::{Report, print};
 use crate::time::show;
 
-/// Accounts that one call of the sweep looks at.
+/// How many accounts one call of the sweep looks at.
 const SLICE: usize = 1000;
 
 pub(crate) fn sweep(shared: &Shared, args: &Sweep) -> Result<Report, Failure> {
@@ -59,15 +59,16 @@ pub(crate) fn stats(shared: &Shared) -> Result<Report, Failure> {
     })
 }
 
-/// Tells of a clock by which nothing is deleted.
+/// Reports a clock by which nothing is deleted.
 fn clock(report: Report, ahead_by: Option<Duration>, mend: &str) -> Report {
     let report =
         report.field("clock_ahead_by_seconds", ahead_by.map(|ahead_by| ahead_by.as_secs()));
     let Some(ahead_by) = ahead_by else { return report };
     let hours = ahead_by.as_secs() / 3600;
     report.line(format_args!(
-        "This machine's clock is {hours} hours ahead of all that is known of the time, or the store was not open for that long: nothing is \
-         deleted for its age. If the clock is right: {mend}; or a sign-in with a verified ID token tells."
+        "This machine's clock is {hours} hours ahead of all that is known of the time, or the store \
+         was not open for that long: nothing is deleted for its age. If the clock is right, run \
+         `{mend}`. A sign-in with a verified ID token confirms the time too."
     ))
 }
 
@@ -102,18 +103,25 @@ pub(crate) fn compact(shared: &Shared) -> Result<Report, Failure> {
             let it = store.compaction_estimate()?;
             let mib = |bytes: u64| bytes.div_ceil(1 << 20);
             print(|out| {
-                let (now, peak, memory) = (mib(it.engine_bytes), mib(it.peak_bytes), mib(it.memory_bytes));
+                let (now, peak, memory) =
+                    (mib(it.engine_bytes), mib(it.peak_bytes), mib(it.memory_bytes));
                 writeln!(
                     out,
-                    "the engine takes {now} MiB; with its copy beside it {peak} MiB at most, and about {memory} MiB of memory"
+                    "the engine takes {now} MiB; with its copy beside it, it takes {peak} MiB at \
+                     most, and about {memory} MiB of memory"
                 )
             })?;
         }
         let progress = Progress::spinner(shared, "moving what is live");
         let compacted = store.compact()?;
         drop(progress);
-        let report = Report::new().figure("accounts", compacted.accounts).figure("rows", compacted.rows);
-        let report = report.figure("bytes_before", compacted.bytes_before).figure("bytes_after", compacted.bytes_after);
-        Ok(report.figure("tampered", compacted.tampered).figure("ledger_compacted", compacted.ledger_compacted))
+        let report =
+            Report::new().figure("accounts", compacted.accounts).figure("rows", compacted.rows);
+        let report = report
+            .figure("bytes_before", compacted.bytes_before)
+            .figure("bytes_after", compacted.bytes_after);
+        Ok(report
+            .figure("tampered", compacted.tampered)
+            .figure("ledger_compacted", compacted.ledger_compacted))
     })
 }

@@ -1,4 +1,4 @@
-//! Who is signed in.
+//! The verb `accounts`: who is signed in.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
@@ -74,7 +74,7 @@ fn whoever_reads_the_list_may_stop() {
     let mut child =
         site.command(&["accounts"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
-    // 3 MB do not fit into the pipe: the program is still writing when it is closed.
+    // 3 MB do not fit into the pipe, so the program is still writing when the pipe is closed.
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let mut said = String::new();
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();

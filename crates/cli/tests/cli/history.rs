@@ -1,4 +1,4 @@
-//! What is on record, beside the app.
+//! The verb `history`: what is on record, read beside the app.
 
 use std::fs;
 use std::time::SystemTime;
@@ -37,7 +37,7 @@ fn beside_the_app_history_works_and_all_else_says_who_is_there() {
         (&record["scope"], &record["position"]),
         (&json!("account"), &json!(receipt.position - 1))
     );
-    // Asked with the tenant, its sign-out counts too, and the newest comes first.
+    // If the tenant is given, its sign-out counts too, and the newest comes first.
     let with_tenant =
         ["history", "--account", "login.example.com", "user-1", "--tenant", "tenant-2"];
     let scopes = |shown: &Value| -> Vec<String> {
@@ -70,7 +70,7 @@ fn beside_the_app_history_works_and_all_else_says_who_is_there() {
         site.ok(&["history", "--subject", "a", "b"]).starts_with("There is no sign-out on record.")
     );
 
-    // Without a filter: how many of each kind on each day.
+    // Without a name, it counts the sign-outs of each kind on each day.
     let counts = site.json(&["history"]);
     assert_eq!(keys_of(&counts), ["days", "known_since", "position", "total"]);
     let count = |scope: &str| -> u64 {
@@ -122,8 +122,8 @@ fn beside_the_app_history_works_and_all_else_says_who_is_there() {
     assert_eq!(store.account(&account(1)).unwrap().len(), 0);
 }
 
-/// A session's sign-out alone is not on record under the account: whoever asks is told that nobody
-/// looked.
+/// The sign-out of only a session is not on record under the account: the answer says that it was
+/// not looked for.
 #[test]
 fn what_was_not_looked_at_is_said() {
     let site = ProgramFixture::with_store();
@@ -152,7 +152,7 @@ fn what_was_not_looked_at_is_said() {
     let said = site.ok(&[&["history"], &account[..]].concat());
     assert!(said.contains("Not looked at: sign-outs by tenant, session alone"), "{said}");
     assert!(!site.ok(&["history", "--tenant", "tenant-7"]).contains("Not looked at"));
-    // An account whose authority is no issuer has subjects that it does not tell.
+    // An account whose authority is not an issuer has subjects that its name does not tell.
     assert_eq!(
         asked(&["--msal-account", "login.windows.net", "u.t"])["not_looked_at"],
         json!(["tenant", "session", "subject"])

@@ -1,4 +1,4 @@
-//! Who is taken over from the caches of MSAL, and who is not.
+//! The verb `import-msal`: which users it imports, and which it does not.
 
 use std::fs;
 use std::time::{Duration, SystemTime};
@@ -16,7 +16,7 @@ fn hours_ago(hours: u64) -> SystemTime {
     SystemTime::now() - Duration::from_secs(hours * 3600)
 }
 
-/// What an import reports.
+/// The report of an import.
 fn expected(changes: Value, problems: Value) -> Value {
     let mut report = json!({
         "nobody": null, "accounts": 0, "tokens": 0, "replaced": 0, "signed_out_before": 0, "signed_out_since": 0,
@@ -31,7 +31,7 @@ fn msal_caches_are_taken_over_but_nobody_who_signed_out() {
     let site = ProgramFixture::with_store();
     fs::write(site.path("cache.json"), msal_cache(hours_ago(1), "XTOKENX-imported")).unwrap();
     fs::write(site.path("bad.json"), "XTOKENX {").unwrap();
-    // A file that cannot be read stops all of it, before anything was stored.
+    // A file that cannot be read stops the whole import before anything is stored.
     let error = site.fails(2, &["import-msal", "cache.json", "bad.json"]);
     assert!(error["message"].as_str().unwrap().contains("bad.json: not JSON"), "{error}");
     site.fails(12, &["import-msal", "cache.json", "none.json"]);
@@ -87,7 +87,7 @@ fn sign_ins_older_than_the_app_keeps_them_are_not_stored() {
 fn whom_the_library_signed_out_is_not_brought_back() {
     let site = ProgramFixture::with_store();
     let mut cache: Value = serde_json::from_str(&msal_cache(hours_ago(1), "XTOKENX")).unwrap();
-    // What MSAL for Python leaves of a cache that MSAL for Node wrote.
+    // This is what MSAL for Python leaves of a cache that MSAL for Node wrote.
     cache["Account"] = json!({});
     cache["AccessToken"].as_object_mut().unwrap().remove("b");
     fs::write(site.path("left.json"), cache.to_string()).unwrap();
@@ -133,7 +133,7 @@ fn a_cache_of_which_nobody_is_left_is_success_and_says_so() {
                 .starts_with("No user was taken over: there is none in the caches.\n")
         );
     }
-    // All signed out of this store.
+    // All users have signed out of this store.
     let mut cache: Value = serde_json::from_str(&msal_cache(hours_ago(1), "XTOKENX")).unwrap();
     cache["AccessToken"].as_object_mut().unwrap().remove("b");
     fs::write(site.path("cache.json"), cache.to_string()).unwrap();
@@ -149,7 +149,7 @@ fn a_cache_of_which_nobody_is_left_is_success_and_says_so() {
         text.starts_with("No user was taken over: all in the caches are signed out.\n"),
         "{text}"
     );
-    // An app is no user.
+    // An app is not a user.
     let app = json!({"AccessToken": {"a": {"home_account_id": null, "environment": "login.example.com", "client_id": "web",
         "realm": "aaaaaaaa-0000-4000-8000-00000000000a", "target": "api/.default", "secret": "XTOKENX", "expires_on": "99999999999"}}});
     fs::write(site.path("app.json"), app.to_string()).unwrap();

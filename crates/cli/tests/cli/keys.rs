@@ -1,4 +1,4 @@
-//! Keys: made, given, refused, changed; and never shown.
+//! Keys are made, given, refused and changed, and they are never shown.
 
 use std::fs;
 use std::process::Command;
@@ -27,7 +27,7 @@ fn keygen_makes_a_private_file_once() {
     assert_eq!(fs::read_to_string(site.path("new")).unwrap(), text);
     site.ok(&["keygen", "--out", "other"]);
     assert_ne!(fs::read_to_string(site.path("other")).unwrap(), text);
-    // It opens a store.
+    // The key opens a store.
     site.ok(&["--key-file", "new", "init"]);
     site.fails(12, &["keygen", "--out", "no/such/folder/key"]);
 }
@@ -56,7 +56,7 @@ fn which_store_and_which_key_can_be_said_in_several_ways() {
     let mut site = ProgramFixture::with_store();
     site.make_key("other");
     let run = |command: &mut Command| site.check(&command.output().unwrap());
-    // By flags; and the flag for the key wins over the environment.
+    // The store and the key are given by flags, and the flag for the key wins over the environment.
     let flags = ["--store", "tokens", "--key-file", "key", "stats"];
     assert_eq!(run(&mut site.bare(&flags)).code, 0);
     assert_eq!(run(site.bare(&flags).env("OUBLIETTE_KEY_FILE", site.path("other"))).code, 0);
@@ -65,7 +65,7 @@ fn which_store_and_which_key_can_be_said_in_several_ways() {
         0,
         "behind the verb too"
     );
-    // Without a store, without a key, with another, with two.
+    // Without a store, without a key, with another key, and with two.
     let ran = run(&mut site.bare(&["--key-file", "key", "stats"]));
     assert!(ran.code == 2 && ran.stderr.contains("OUBLIETTE_STORE"), "{}", ran.stderr);
     let ran = run(&mut site.bare(&["--store", "tokens", "stats"]));
@@ -83,7 +83,7 @@ fn which_store_and_which_key_can_be_said_in_several_ways() {
         run(site.bare(&["--store", "tokens", "stats"]).env("OUBLIETTE_KEY", text.trim())).code,
         0
     );
-    // An older key, and a systemd credential.
+    // An older key, and a systemd credential, open the store.
     let stats = site.json(&["--key-file", "other", "--previous-key-file", "key", "stats"]);
     assert_eq!(stats["opened_by_previous_key"], true);
     let credential = ["--store", "tokens", "--key-credential", "key", "stats"];
@@ -91,7 +91,7 @@ fn which_store_and_which_key_can_be_said_in_several_ways() {
         run(site.bare(&credential).env("CREDENTIALS_DIRECTORY", site.folder.path())).code,
         0
     );
-    // A ledger elsewhere.
+    // The ledger is in another folder.
     let elsewhere = ["--store", "elsewhere", "--ledger-dir", "ledgers", "init"];
     site.ok(&elsewhere);
     assert!(fs::read_dir(site.path("ledgers")).unwrap().count() > 0);
@@ -146,7 +146,7 @@ fn an_erasure_leaves_nothing_that_the_old_key_opens() {
     store.close().unwrap();
     site.ok(&["backup", "copy"]);
     let before = fs::read_dir(site.path("tokens")).unwrap().count();
-    // Not without a yes, and not under the key that opens the old files.
+    // An erasure needs a confirmation, and a key that does not open the old files.
     site.fails(2, &["erase", "--new-key-file", "fresh"]);
     site.fails(2, &["erase", "--yes"]);
     let error = site.fails(2, &["erase", "--yes", "--new-key-file", "key"]);
@@ -186,7 +186,7 @@ fn a_key_or_token_in_the_wrong_place_is_not_repeated() {
     ] {
         site.fails(2, args);
     }
-    // (Whatever it says is searched for the key.)
+    // (All that it prints is searched for the key.)
     site.fails(7, &["--key-file", key, "stats"]);
     site.fails(7, &["rotate-key", "--new-key-file", key]);
 }

@@ -1,7 +1,7 @@
-//! The program `oubliette`, run as operators run it: what it does to a store, what it prints, and
-//! its exit codes.
+//! Tests of the program `oubliette`, run as operators run it: what it does to a store, what it
+//! prints, and its exit codes.
 //!
-//! Whatever it prints is searched for keys and tokens, and with `--json` has to be one JSON object.
+//! All that it prints is searched for keys and tokens. With `--json` it must be one JSON object.
 #![allow(unreachable_pub, reason = "this is no library")]
 
 mod accounts;

@@ -1,4 +1,4 @@
-//! Signing out, in every scope.
+//! The verb `sign-out`, in every scope.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -76,7 +76,7 @@ fn every_scope_can_be_signed_out() {
     assert!(store.account(&msal).unwrap().is_empty());
     drop(store);
     sign_out(&["--tenant", "tenant-2"], "tenant", Value::Null, &[7, 8, 9, 10, 11, 12]);
-    // Everybody only with a yes.
+    // Everybody is signed out only with a confirmation.
     let error = site.fails(2, &["sign-out", "--everybody"]);
     assert!(error["message"].as_str().unwrap().contains("--yes"), "{error}");
     sign_out(&["--everybody", "--yes"], "everybody", Value::Null, &[4, 5, 6]);
@@ -85,7 +85,7 @@ fn every_scope_can_be_signed_out() {
             .starts_with("Nobody was signed in under this name;")
     );
 
-    // One scope at a time, with all that belongs to it.
+    // Only one scope can be given at a time, and with all that belongs to it.
     for wrong in [
         &["sign-out"] as &[&str],
         &["sign-out", "--tenant", "a", "--everybody"],
@@ -137,7 +137,7 @@ fn a_name_that_nobody_has_is_said_and_is_recorded_all_the_same() {
         assert_eq!((ran.code, ran.stdout.starts_with(nobody)), (14, true));
     }
     assert_eq!(site.json(&["history"])["total"], 18, "each of them, three times");
-    // Somebody is there.
+    // Now somebody is signed in.
     let shown =
         site.json(&["sign-out", "--expect-someone", "--account", "login.example.com", "user-1"]);
     assert_eq!(
@@ -221,7 +221,7 @@ fn a_sign_out_can_be_of_earlier_sign_ins_alone() {
     ]);
     let before = shown["signed_in_before"].as_str().unwrap().to_owned();
     assert_eq!(site.open().account(&account(1)).unwrap().len(), 1);
-    // The other spelling, as it was shown.
+    // The time is given in the other spelling, which the program showed.
     let again = site.json(&["sign-out", "--everybody", "--yes", "--before", &before]);
     assert_eq!(again["signed_in_before"], before);
     let store = site.open();

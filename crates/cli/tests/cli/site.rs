@@ -1,4 +1,4 @@
-//! A place to run the program at, and what is looked at whenever it has run.
+//! A place in which the program runs, and the checks after each run.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,13 +12,13 @@ use serde_json::{Value, json};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_oubliette");
 
-/// A folder with a store's folder in it (not made yet), and keys by name.
+/// A folder in which a store's folder can be made, with keys by name.
 pub struct ProgramFixture {
     pub folder: tempfile::TempDir,
     keys: Vec<(String, [u8; 32])>,
 }
 
-/// What a run of the program left.
+/// The result of a run of the program.
 #[derive(Debug)]
 pub struct Ran {
     pub code: i32,
@@ -33,7 +33,7 @@ impl ProgramFixture {
         site
     }
 
-    /// One with a store.
+    /// A fixture with a store.
     pub fn with_store() -> Self {
         let site = Self::new();
         site.open().close().unwrap();
@@ -44,7 +44,7 @@ impl ProgramFixture {
         self.folder.path().join(name)
     }
 
-    /// A key in a file of this name.
+    /// Makes a key in a file of this name.
     pub fn make_key(&mut self, name: &str) {
         let mut key = [0; 32];
         getrandom::fill(&mut key).unwrap();
@@ -70,7 +70,7 @@ impl ProgramFixture {
         self.builder().open().unwrap()
     }
 
-    /// The program, told of the store and the key by its environment.
+    /// A command that runs the program, with the store and the key in its environment.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = self.bare(args);
         command
@@ -79,7 +79,7 @@ impl ProgramFixture {
         command
     }
 
-    /// The program, told of nothing.
+    /// A command that runs the program without a store and a key in its environment.
     pub fn bare(&self, args: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
         command.args(args).current_dir(self.folder.path()).stdin(Stdio::null());
@@ -95,14 +95,14 @@ impl ProgramFixture {
         self.check(&self.command(args).output().unwrap())
     }
 
-    /// Runs it, and it succeeds.
+    /// Runs the program, which must succeed.
     pub fn ok(&self, args: &[&str]) -> String {
         let ran = self.run(args);
         assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{args:?}");
         ran.stdout
     }
 
-    /// Runs it with `--json`, and it succeeds with one object.
+    /// Runs the program with `--json`. It must succeed, and print one object.
     pub fn json(&self, args: &[&str]) -> Value {
         let text = self.ok(&[&["--json"], args].concat());
         let value: Value =
@@ -114,7 +114,7 @@ impl ProgramFixture {
         value
     }
 
-    /// Runs it, and it fails with this code, and says the same as text and as JSON.
+    /// Runs the program, which must fail with this code, and say the same as text and as JSON.
     pub fn fails(&self, code: i32, args: &[&str]) -> Value {
         let ran = self.run(args);
         assert_eq!((ran.code, ran.stdout.as_str()), (code, ""), "{args:?}: {}", ran.stderr);
@@ -134,7 +134,7 @@ impl ProgramFixture {
         let error = error["error"].clone();
         assert_eq!(error["code"], code);
         let message = error["message"].as_str().unwrap();
-        // (A usage shows the arguments, and these are not the same.)
+        // (A usage message shows the arguments, which differ.)
         assert!(
             code == 2 || ran.stderr.trim_end() == format!("oubliette: {message}"),
             "{}: {message}",
@@ -143,7 +143,7 @@ impl ProgramFixture {
         error
     }
 
-    /// Nothing that it printed is a key or a token, in any spelling.
+    /// Checks that nothing that it printed is a key or a token, in any spelling.
     pub fn check(&self, output: &Output) -> Ran {
         let printed = [output.stdout.as_slice(), &output.stderr].concat();
         let holds = |needle: &[u8]| {
@@ -181,7 +181,7 @@ pub fn fill(store: &TokenStore, count: u32) {
     }
 }
 
-/// Who of the accounts is signed in.
+/// The numbers of the accounts that are signed in.
 pub fn live(store: &TokenStore, count: u32) -> Vec<u32> {
     (1..=count).filter(|number| !store.account(&account(*number)).unwrap().is_empty()).collect()
 }
@@ -190,7 +190,7 @@ pub fn keys_of(value: &Value) -> Vec<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()
 }
 
-/// A cache as MSAL writes it, of one user with an access, a refresh and two ID tokens of two
+/// A cache as MSAL writes it. It has one user with an access, a refresh and two ID tokens of two
 /// sessions, and an entry that cannot be read.
 pub fn msal_cache(signed_in_at: SystemTime, secret: &str) -> String {
     let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap().as_secs();

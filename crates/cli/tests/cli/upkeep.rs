@@ -1,4 +1,4 @@
-//! Birth, upkeep, damage, copies, and help.
+//! Making a store, upkeep, damage, copies, and help.
 
 use std::fs;
 use std::time::{Duration, SystemTime};
@@ -49,8 +49,8 @@ fn a_store_of_another_user_is_left_alone() {
     site.ok(&["history"]);
 }
 
-/// A store that was not open for long looks like one whose clock has jumped: nothing is deleted for
-/// its age until somebody says which it is.
+/// A store that has not been open for long looks like one whose clock has jumped: nothing is
+/// deleted for its age until the operator says that the clock is right.
 #[test]
 fn a_sweep_by_a_clock_that_nobody_speaks_for_says_so_and_deletes_nobody() {
     let site = ProgramFixture::with_store();
@@ -133,7 +133,7 @@ fn upkeep_deletes_what_is_over_and_tells_figures() {
         (&shown["accounts"], &shown["expired_tokens"], &shown["dead_rows"]),
         (&json!(7), &json!(1), &json!(0))
     );
-    // An app whose sign-ins last 60 days.
+    // The app's sign-ins last 60 days.
     assert!(sweep(&["--max-sign-in-days", "60"])["dead_rows"].as_u64().unwrap() > 0);
     assert_eq!(sweep(&[])["accounts"], 6);
 
@@ -144,7 +144,7 @@ fn upkeep_deletes_what_is_over_and_tells_figures() {
     );
     assert_eq!(shown["accounts"], 6);
 
-    // More than one call of the library looks at.
+    // These are more accounts than one call of the library looks at.
     let store = site.open();
     (100..1100).for_each(|number| drop(store.sign_in(sign_in(number)).unwrap()));
     store.close().unwrap();
@@ -170,7 +170,7 @@ fn upkeep_deletes_what_is_over_and_tells_figures() {
     for verb in ["stats", "sweep", "compact", "verify"] {
         assert!(site.ok(&[verb]).lines().count() > 4, "{verb}");
     }
-    // What it takes is said before it begins.
+    // It says what it takes before it begins.
     assert!(site.ok(&["compact"]).starts_with("the engine takes "));
 }
 
@@ -192,7 +192,7 @@ fn damage_has_a_code_of_its_own() {
     bytes[600] ^= 1;
     fs::write(&ledger, &bytes).unwrap();
     site.ok(&["stats"]);
-    // Without its keyring it is damaged, not absent.
+    // A store without its keyring is damaged, not absent.
     fs::rename(site.path("tokens/keyring"), site.path("away")).unwrap();
     assert_eq!(site.fails(8, &["stats"])["kind"], "damaged");
     let mut newer = fs::read(site.path("away")).unwrap();
@@ -206,7 +206,7 @@ fn verify_finds_changed_rows_and_sweep_removes_them() {
     let site = ProgramFixture::with_store();
     fill(&site.open(), 3);
     let engine = sled::open(entry(&site.path("tokens"), "engine-")).unwrap();
-    // Somebody changes the last byte of the header of one account.
+    // Another program changes the last byte of the header of one account.
     let (key, value) =
         engine.iter().map(|row| row.unwrap()).find(|(key, _)| key.len() == 18).unwrap();
     let mut value = value.to_vec();
@@ -257,7 +257,7 @@ fn a_backup_comes_back_without_those_who_signed_out_since() {
     let shown = site.json(&["restore", "--yes", "copies/today"]);
     assert_eq!(keys_of(&shown), ["engine_bytes", "synced"]);
     assert_eq!(live(&site.open(), 4), [1, 3]);
-    // Also where engine and keyring are lost.
+    // A restore works even if engine and keyring are lost.
     for entry in fs::read_dir(site.path("tokens")).unwrap().map(|entry| entry.unwrap()) {
         let name = entry.file_name().into_string().unwrap();
         if name == "keyring" {
