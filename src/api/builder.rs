@@ -5,13 +5,17 @@ use std::time::Duration;
 
 #[cfg(doc)]
 use crate::api::token_store::TokenStore;
+#[cfg(feature = "test-util")]
+use crate::backend::exchange::SharedPlace;
 use crate::clock::lasting::Skew;
 use crate::clock::{Clock, SystemClock};
 use crate::crypto::KeySource;
 use crate::engine::{Durability, Tuning};
 use crate::ledger::Growth;
-use crate::model::error::Error;
+use crate::model::error::{Error, Result};
 use crate::model::sign_out::SessionPolicy;
+#[cfg(feature = "test-util")]
+use crate::store::access::not_embedded;
 use crate::store::core::Options;
 use crate::store::location::{Folders, Place};
 
@@ -169,6 +173,11 @@ impl Builder {
         Self { growth, ..Self::new(Location::Other(place)).key(KeySource::bytes([7; 32])) }
     }
 
+    #[cfg(feature = "test-util")]
+    pub(crate) fn at_shared(place: Box<dyn SharedPlace>) -> Self {
+        Self::new(Location::Shared(place)).key(KeySource::bytes([7; 32]))
+    }
+
     fn new(place: Location) -> Self {
         let options = Options {
             skew: Skew::Default(Duration::from_secs(5 * 60)),
@@ -194,7 +203,7 @@ impl Builder {
         match &mut self.place {
             Location::Folders(folders) => Some(folders),
             #[cfg(feature = "test-util")]
-            Location::Other(_) => None,
+            Location::Other(_) | Location::Shared(_) => None,
         }
     }
 
@@ -202,7 +211,7 @@ impl Builder {
         match &self.place {
             Location::Folders(folders) => Some(folders),
             #[cfg(feature = "test-util")]
-            Location::Other(_) => None,
+            Location::Other(_) | Location::Shared(_) => None,
         }
     }
 }
@@ -212,14 +221,20 @@ pub(super) enum Location {
     Folders(Folders),
     #[cfg(feature = "test-util")]
     Other(Box<dyn Place>),
+    #[cfg(feature = "test-util")]
+    Shared(Box<dyn SharedPlace>),
 }
 
 impl Location {
-    pub(super) fn place(self) -> Box<dyn Place> {
+    /// # Errors
+    /// `InvalidInput` for a shared store, which has no files.
+    pub(super) fn place(self) -> Result<Box<dyn Place>> {
         match self {
-            Self::Folders(folders) => Box::new(folders),
+            Self::Folders(folders) => Ok(Box::new(folders)),
             #[cfg(feature = "test-util")]
-            Self::Other(place) => place,
+            Self::Other(place) => Ok(place),
+            #[cfg(feature = "test-util")]
+            Self::Shared(_) => Err(not_embedded()),
         }
     }
 }

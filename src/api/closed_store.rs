@@ -98,7 +98,7 @@ impl Builder {
                 return Err(Error::damaged(Component::Ledger, "its folder is missing"));
             }
         }
-        history::read(&*self.place.place(), key, of)
+        history::read(&*self.place.place()?, key, of)
     }
 
     fn verify_now(mut self) -> Result<VerifyReport> {

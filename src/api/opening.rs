@@ -4,8 +4,12 @@
 //! understands them. Keyrings and ledgers are made and replaced in `birth.rs`.
 
 use crate::api::birth::Opener;
+#[cfg(feature = "test-util")]
+use crate::api::builder::Location;
 use crate::api::builder::{Builder, OnDamage, no_key};
 use crate::api::token_store::TokenStore;
+#[cfg(feature = "test-util")]
+use crate::backend::Remote;
 use crate::backend::{Backend, Embedded, Working};
 use crate::clock::StoreClock;
 use crate::clock::trust::Known;
@@ -48,8 +52,22 @@ impl Builder {
             return Err(Error::invalid("max_sign_ins", "it must be from 1 to 64"));
         }
 
+        #[cfg(feature = "test-util")]
+        if let Location::Shared(shared) = &self.place {
+            let (keyring, place) = shared.join(key)?;
+            let clock =
+                StoreClock::new(self.clock, u64::from_be_bytes(fresh()?), self.longest_jump);
+            let tagger = Tagger::new(&keyring.secrets.index_key);
+            let rows = Rows::new(keyring.store_id, keyring.secrets);
+            let backend = Backend::Remote(Remote::new(place, rows));
+            let core = Core::new(backend, tagger, clock, self.options);
+            let opened = Opened { engine_was_missing: false, snapshot_was_damaged: false };
+            let by_previous = keyring.opened_by_previous;
+            return TokenStore::new(Arc::new(core), None, Vec::new(), by_previous, opened);
+        }
+
         // Locked, and every rename of an earlier process durable, before anything is read.
-        let place = self.place.place();
+        let place = self.place.place()?;
         let mut held = place.lock()?;
         place.sync()?;
         let disk = place.disk()?;

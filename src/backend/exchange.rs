@@ -1,7 +1,11 @@
 //! What goes to and fro between an instance and a place that several share.
 #![cfg_attr(not(feature = "test-util"), allow(dead_code, reason = "no such place is shipped yet"))]
 
+#[cfg(feature = "test-util")]
+use crate::crypto::{KeySource, Keyring};
 use crate::engine::{Durability, Row};
+#[cfg(feature = "test-util")]
+use crate::model::error::Result;
 use crate::model::position::{Opening, Position};
 use crate::model::tag::{AccountTag, TaggedScope};
 use crate::model::time::Millis;
@@ -91,6 +95,8 @@ pub(crate) struct End {
     /// The most scopes that may stand at once; if there are more accounts, the named scopes end.
     pub(crate) most: usize,
     pub(crate) cutoff: Millis,
+    /// When it was asked for, by the instance's clock. A place with a clock takes its own.
+    pub(crate) now: Millis,
     /// Whether the rows of all these accounts are wanted, as they were when the fences stood.
     pub(crate) take: bool,
 }
@@ -131,6 +137,9 @@ pub(crate) enum ExchangeError {
     Unknown,
 }
 
+/// What an exchange brought.
+pub(crate) type Answer<T> = std::result::Result<T, ExchangeError>;
+
 /// A place that several instances share: it holds sealed rows and fences, and decides nothing.
 ///
 /// Each call is one exchange. Its answer is of one moment; a `change` or an `end` is seen by all
@@ -141,19 +150,29 @@ pub(crate) enum ExchangeError {
 /// Calls block. The verbs of async apps run them off the runtime.
 pub(crate) trait Exchange: Send + Sync {
     /// Reads.
-    fn look(&self, ask: &Ask) -> Result<Seen, ExchangeError>;
+    fn look(&self, ask: &Ask) -> Answer<Seen>;
 
     /// Changes one account's rows, if the guards hold.
-    fn change(&self, change: &Change) -> Result<Changed, ExchangeError>;
+    fn change(&self, change: &Change) -> Answer<Changed>;
 
     /// Lets the fences of a sign-out stand, and returns when they are durable.
-    fn end(&self, end: &End) -> Result<Ended, ExchangeError>;
+    fn end(&self, end: &End) -> Answer<Ended>;
 
     /// Drops the fences of before this time; the floor stands for them.
-    fn forget(&self, oldest: Millis) -> Result<(), ExchangeError>;
+    fn forget(&self, oldest: Millis) -> Answer<()>;
 
     /// Figures.
-    fn size(&self) -> Result<Size, ExchangeError>;
+    fn size(&self) -> Answer<Size>;
+}
+
+/// Where a place that instances share is found.
+#[cfg(feature = "test-util")]
+pub(crate) trait SharedPlace: Send + Sync {
+    /// Joins the store there, or makes it: the first instance makes its keys.
+    ///
+    /// # Errors
+    /// As opening a store.
+    fn join(&self, key: &KeySource) -> Result<(Keyring, Box<dyn Exchange>)>;
 }
 
 impl Ask {

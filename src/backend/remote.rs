@@ -5,7 +5,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 
-use super::exchange::{Ask, Change, Changed, Exchange, ExchangeError, LedgerSeen, Scan, Seen};
+use super::exchange::{
+    Answer, Ask, Change, Changed, Exchange, ExchangeError, LedgerSeen, Scan, Seen,
+};
 use crate::engine::Row;
 use crate::model::error::{Component, Error, Result};
 use crate::model::tag::TaggedScope;
@@ -195,9 +197,7 @@ impl Sight {
 }
 
 /// Sends an exchange again that changes nothing.
-pub(crate) fn patiently<T>(
-    mut exchange: impl FnMut() -> std::result::Result<T, ExchangeError>,
-) -> Result<T> {
+pub(crate) fn patiently<T>(mut exchange: impl FnMut() -> Answer<T>) -> Result<T> {
     for _ in 0..MOST_LOST {
         match exchange() {
             Err(ExchangeError::NotSent | ExchangeError::Unknown) => {}
@@ -226,7 +226,7 @@ pub(crate) fn sign_out_error(error: ExchangeError) -> Error {
     match error {
         ExchangeError::Full => Error::Full(Component::Ledger),
         ExchangeError::Unknown => Error::Indeterminate(io::ErrorKind::TimedOut.into()),
-        error @ ExchangeError::NotSent => error_of(error),
+        ExchangeError::NotSent => error_of(ExchangeError::NotSent),
     }
 }
 

@@ -8,3 +8,5 @@ mod golden;
 pub(crate) mod machine;
 #[cfg(oubliette_shuttle)]
 pub mod modelling;
+#[cfg(feature = "test-util")]
+pub(crate) mod shared;

@@ -29,7 +29,8 @@ pub(super) fn end(
         named.iter().copied().filter(|scope| takes_whole(core, request, scope)).collect();
     let is_asked = !whole.is_empty();
     let (cutoff, take) = (cutoff_of(request), request.take);
-    let end = End { scopes: named, whole, most: MAX_CALL, cutoff, take };
+    let now = core.clock.now();
+    let end = End { scopes: named, whole, most: MAX_CALL, cutoff, now, take };
     let ended = remote.place().end(&end).map_err(sign_out_error)?;
 
     let (refresh_tokens, is_whole) =

@@ -16,6 +16,7 @@ use crate::platform::disk::Disk;
 use crate::platform::sync::atomic::{AtomicBool, Ordering};
 use crate::platform::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use crate::store::location::{Held, Place};
+use crate::testing::shared::SharedMachine;
 use disk::{MemoryDisk, MemoryFile, Prepared};
 
 /// A machine in memory that a store lives on: for tests of what an app does when the machine dies.
@@ -36,10 +37,21 @@ use disk::{MemoryDisk, MemoryFile, Prepared};
 /// assert!(machine.builder().open()?.account(&account)?.is_empty());
 /// # Ok::<(), oubliette::Error>(())
 /// ```
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Machine {
     state: Arc<Mutex<State>>,
     changed: Arc<Condvar>,
+    /// If the variable `OUBLIETTE_SHARED` is set, the store lives in a place that instances could
+    /// share: so the tests of verbs run on that too (`.ci/run shared`). The machine is its only
+    /// instance; if its power is cut, the place fails over.
+    shared: Option<SharedMachine>,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        let shared = std::env::var_os("OUBLIETTE_SHARED").map(|_| SharedMachine::new());
+        Self { state: Arc::default(), changed: Arc::default(), shared }
+    }
 }
 
 #[derive(Default)]
@@ -84,45 +96,70 @@ impl Machine {
 
     /// Opens the store on this machine's disk, with a fixed key.
     pub fn builder(&self) -> Builder {
+        if let Some(shared) = &self.shared {
+            return shared.builder();
+        }
         Builder::at_place(Box::new(self.clone()))
     }
 
     /// The process dies: what it gave to the system stays, as does some of the rest (by `seed`). A
     /// store that was open is cut off.
     pub fn kill_process(&self, seed: u64) {
+        if let Some(shared) = &self.shared {
+            return shared.kill_instances();
+        }
         self.crash(false, seed);
     }
 
     /// The machine dies: only what was synced certainly stays, and of the rest any sectors and
     /// batches, by `seed`.
     pub fn cut_power(&self, seed: u64) {
+        if let Some(shared) = &self.shared {
+            shared.kill_instances();
+            return shared.fail_over();
+        }
         self.crash(true, seed);
     }
 
     /// The next `calls` disk calls work (writes of the engine count as such); then the disk is gone
     /// until a crash is declared.
     pub fn die_after(&self, calls: u64) {
+        if let Some(shared) = &self.shared {
+            return shared.die_after(calls);
+        }
         self.lock_state().calls_left = Some(calls);
     }
 
     /// How many disk calls there were.
     #[must_use]
     pub fn calls(&self) -> u64 {
+        if let Some(shared) = &self.shared {
+            return shared.calls();
+        }
         self.lock_state().calls
     }
 
     /// Whether the disk has no space for anything new. (Writing inside of files still works.)
     pub fn set_full(&self, is_full: bool) {
+        if let Some(shared) = &self.shared {
+            return shared.set_full(is_full);
+        }
         self.lock_state().is_full = is_full;
     }
 
     /// Whether the disk refuses to sync.
     pub fn set_failing_syncs(&self, fails: bool) {
+        if let Some(shared) = &self.shared {
+            return shared.set_failing_flushes(fails);
+        }
         self.lock_state().fails_syncs = fails;
     }
 
     /// Whether the engine refuses to write.
     pub fn set_failing_engine(&self, fails: bool) {
+        if let Some(shared) = &self.shared {
+            return shared.set_failing_changes(fails);
+        }
         self.lock_state().engines.values().for_each(|rows| rows.fail(fails));
     }
 
@@ -175,12 +212,18 @@ impl Machine {
     /// All rows of the newest engine, by key.
     #[must_use]
     pub fn rows(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        if let Some(shared) = &self.shared {
+            return shared.rows();
+        }
         self.newest_engine().map(|rows| rows.all().into_iter().collect()).unwrap_or_default()
     }
 
     /// Puts rows in the place of all, as an attacker with access to the engine's files could, or an
     /// older backup.
     pub fn set_rows(&self, rows: BTreeMap<Vec<u8>, Vec<u8>>) {
+        if let Some(shared) = &self.shared {
+            return shared.set_rows(rows);
+        }
         if let Some(engine) = self.newest_engine() {
             engine.replace(rows);
         }
@@ -205,6 +248,9 @@ impl Machine {
     /// Another machine with the same files and rows.
     #[must_use]
     pub fn copy(&self) -> Self {
+        if let Some(shared) = &self.shared {
+            return Self { shared: Some(shared.copy()), ..Self::default() };
+        }
         let copy = Self::new();
         copy.set_files(self.files());
         let mut state = copy.lock_state();

@@ -1,0 +1,238 @@
+//! A pretended place that several instances share: for tests of what an app does when another
+//! instance comes in between, an answer is lost, or the place fails over.
+//!
+//! It shares nothing with the store in one process: no engine, no ledger, no lock of theirs. An
+//! exchange takes effect in one step and is seen by all instances; what was not flushed is lost when
+//! the standby takes over.
+
+mod instance;
+mod place;
+
+use std::collections::BTreeMap;
+
+use crate::api::builder::Builder;
+use crate::backend::exchange::{Exchange, SharedPlace};
+use crate::clock::Clock;
+use crate::crypto::{KeySource, Keyring};
+use crate::model::error::Result;
+use crate::platform::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use instance::Instance;
+use place::Place;
+
+/// A place that instances share. Clones are the same place.
+///
+/// ```
+/// use oubliette::{AccountId, SharedMachine, SignIn, SignOut, TenantId};
+/// let machine = SharedMachine::new();
+/// let (here, there) = (machine.builder().open()?, machine.builder().open()?);
+/// let account = AccountId::new("login.example.com", "uid.utid")?;
+/// let live = here.sign_in(SignIn::new(account.clone(), TenantId::new("contoso")?))?;
+/// there.sign_out(SignOut::account(&account))?;
+/// assert!(!live.is_live()?);
+/// machine.fail_over();
+/// assert!(here.account(&account)?.is_empty()); // acknowledged, so still out
+/// # Ok::<(), oubliette::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct SharedMachine(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    place: Place,
+    keyring: Option<Vec<u8>>,
+    clock: Option<Box<dyn Clock>>,
+    hook: Option<Hook>,
+    /// How many instances were opened.
+    instances: usize,
+    /// Instances before this number are cut off.
+    first_alive: usize,
+    is_full: bool,
+    fails_changes: bool,
+    fails_flushes: bool,
+    /// Exchanges that still work before the place is out of reach.
+    calls_left: Option<u64>,
+    calls: u64,
+}
+
+type Hook = Arc<dyn Fn(Exchanged) -> Fate + Send + Sync>;
+
+/// An exchange of an instance, as the hook sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Exchanged {
+    /// The instance's number: the first that was opened is 0.
+    pub instance: usize,
+    /// What it is.
+    pub step: Step,
+    /// Whether it is over, and its answer is under way.
+    pub is_done: bool,
+}
+
+/// What an exchange is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Step {
+    /// Rows and fences are read.
+    Look,
+    /// Rows of an account change.
+    Change,
+    /// The fences of a sign-out stand.
+    End,
+    /// What has changed becomes durable.
+    Flush,
+    /// Fences are dropped for their age.
+    Forget,
+}
+
+/// What becomes of an exchange. Of one that is done, only `Lost` means something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fate {
+    /// It arrives, and so does its answer.
+    Answered,
+    /// It never arrives, and the instance knows.
+    NotSent,
+    /// It takes effect, and no answer comes.
+    Lost,
+    /// It arrives twice; the second answer counts.
+    Repeated,
+}
+
+/// A promise of the place that it breaks on purpose, to show that tests notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[doc(hidden)]
+#[non_exhaustive]
+pub enum Flaw {
+    /// After a crash, positions that were lost are given out again.
+    PositionsAgain,
+    /// A change does not look at fences.
+    BlindToFences,
+    /// A change does not look at its guards.
+    BlindToGuards,
+    /// A sign-out finds the accounts of a session first, and fences them in a step of its own.
+    IndexBefore,
+    /// A sign-out answers before it is flushed.
+    AnswersEarly,
+    /// A look answers without the fences.
+    HidesFences,
+}
+
+impl SharedMachine {
+    /// A new place, empty.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Opens another instance of the store, with a fixed key.
+    pub fn builder(&self) -> Builder {
+        Builder::at_shared(Box::new(self.clone()))
+    }
+
+    /// By which clock the place says when sign-outs were asked for. Without one it believes the
+    /// instances.
+    pub fn set_clock(&self, clock: impl Clock) {
+        self.state().clock = Some(Box::new(clock));
+    }
+
+    /// From now on, `hook` is called when an exchange is about to take effect, and when it is done;
+    /// it says what becomes of it. It may use other instances: what they do comes in between.
+    pub fn on_exchange(&self, hook: impl Fn(Exchanged) -> Fate + Send + Sync + 'static) {
+        self.state().hook = Some(Arc::new(hook));
+    }
+
+    /// No hook is called any more.
+    pub fn run_undisturbed(&self) {
+        self.state().hook = None;
+    }
+
+    /// The place dies, and its standby takes over: what was not flushed is lost.
+    pub fn fail_over(&self) {
+        self.state().place.fail_over();
+    }
+
+    /// All instances so far are cut off, as if their processes had died.
+    pub fn kill_instances(&self) {
+        let mut state = self.state();
+        state.first_alive = state.instances;
+        state.calls_left = None;
+    }
+
+    /// Breaks a promise of the place.
+    #[doc(hidden)]
+    pub fn break_promise(&self, flaw: Flaw) {
+        self.state().place.flaw = Some(flaw);
+    }
+
+    /// All rows, by key.
+    #[must_use]
+    pub fn rows(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        self.state().place.now.rows.clone()
+    }
+
+    /// Puts rows in the place of all, as an attacker with access to the place could.
+    pub fn set_rows(&self, rows: BTreeMap<Vec<u8>, Vec<u8>>) {
+        let mut state = self.state();
+        state.place.flushed.rows = rows.clone();
+        state.place.now.rows = rows;
+    }
+
+    pub(crate) fn set_full(&self, is_full: bool) {
+        self.state().is_full = is_full;
+    }
+
+    pub(crate) fn set_failing_flushes(&self, fails: bool) {
+        self.state().fails_flushes = fails;
+    }
+
+    pub(crate) fn set_failing_changes(&self, fails: bool) {
+        self.state().fails_changes = fails;
+    }
+
+    pub(crate) fn die_after(&self, calls: u64) {
+        self.state().calls_left = Some(calls);
+    }
+
+    pub(crate) fn calls(&self) -> u64 {
+        self.state().calls
+    }
+
+    /// The same content, elsewhere.
+    pub(crate) fn copy(&self) -> Self {
+        let (copy, state) = (Self::new(), self.state());
+        {
+            let mut other = copy.state();
+            other.keyring = state.keyring.clone();
+            other.place = Place::of(state.place.now.clone());
+        }
+        copy
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl SharedPlace for SharedMachine {
+    fn join(&self, key: &KeySource) -> Result<(Keyring, Box<dyn Exchange>)> {
+        let mut state = self.state();
+        let keyring = match &state.keyring {
+            Some(bytes) => Keyring::open(bytes, key)?,
+            None => {
+                let (keyring, bytes) = Keyring::create(key)?;
+                state.keyring = Some(bytes);
+                keyring
+            }
+        };
+        let number = state.instances;
+        state.instances += 1;
+        drop(state);
+        Ok((keyring, Box::new(Instance { machine: self.clone(), number })))
+    }
+}
+
+impl std::fmt::Debug for SharedMachine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SharedMachine(..)")
+    }
+}
