@@ -38,6 +38,8 @@ pub(crate) struct Sight {
     asked: Ask,
     fences: Fences,
     pub(crate) ledger: LedgerSeen,
+    /// Whether an earlier try of the same change may have been written: no answer came.
+    pub(crate) is_again: bool,
     missing: RefCell<Ask>,
 }
 
@@ -75,13 +77,18 @@ impl Remote {
     ///
     /// # Errors
     /// As [`Remote::look`], and those of the plan.
-    pub(crate) fn read<T>(
+    pub(crate) fn read<T>(&self, ask: Ask, plan: impl FnMut(&Sight) -> Result<T>) -> Result<T> {
+        self.plan(ask, false, plan)
+    }
+
+    fn plan<T>(
         &self,
         mut ask: Ask,
+        is_again: bool,
         mut plan: impl FnMut(&Sight) -> Result<T>,
     ) -> Result<T> {
         for _ in 0..MOST_LOOKS {
-            let sight = self.look(ask)?;
+            let sight = Sight { is_again, ..self.look(ask)? };
             let planned = plan(&sight);
             let Some(more) = sight.asks_for_more() else { return planned };
             // What came of it, error or not, came of not having seen this.
@@ -101,7 +108,7 @@ impl Remote {
     ) -> Result<T> {
         let mut lost = 0;
         for _ in 0..MOST_TRIES {
-            let planned = self.read(ask.clone(), |sight| {
+            let planned = self.plan(ask.clone(), lost > 0, |sight| {
                 let (told, change) = plan(sight)?;
                 let unless = (sight.asked.scopes.clone(), sight.ledger.end);
                 Ok((told, change.map(|change| Change { unless, ..change })))
@@ -135,7 +142,7 @@ impl Sight {
         if let Some(floor) = ledger.floor {
             fences.stand_for_dropped(floor);
         }
-        Self { rows: all, asked, fences, ledger, missing: RefCell::default() }
+        Self { rows: all, asked, fences, ledger, is_again: false, missing: RefCell::default() }
     }
 
     /// The same, with rows of an earlier moment.

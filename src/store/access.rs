@@ -496,6 +496,11 @@ impl<'a> Open<'a> {
         matches!(self.view, View::Seen(..))
     }
 
+    /// Whether what is planned may have been written already: an earlier try got no answer.
+    pub(crate) fn is_again(&self) -> bool {
+        matches!(self.view, View::Seen(_, sight) if sight.is_again)
+    }
+
     /// The account's lock, where reads are not of one moment. `None` if it is held and the caller
     /// may not wait: then the result of the read must be thrown away.
     pub(crate) fn lock_account(&self, account: &AccountTag) -> Option<Option<Lock<'_>>> {

@@ -21,7 +21,7 @@ use crate::store::core::Core;
 use crate::store::handle::{Inner, LiveSignIn};
 use crate::store::index;
 use crate::store::lifetime::Owner;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 /// Adds a sign-in to the account. On a live account it joins: same generation and key. On a dead,
@@ -46,14 +46,15 @@ pub(crate) fn sign_in(
     let session = body.session.as_ref().map(|session| core.tagger.session(session));
     let both: Vec<AccountTag> = [account].into_iter().chain(other).collect();
     // If no answer comes and the plan is made again, the id tells whether it was carried out.
-    let (id, has_ended) = (SignInId::from_bytes(fresh()?), Cell::new(false));
-    let new = New { core, request: &request, tokens, account, other, id, has_ended: &has_ended };
+    let id = SignInId::from_bytes(fresh()?);
+    let (tried, has_ended) = (RefCell::new(None), Cell::new(false));
+    let new = New { core, request: &request, tokens, account, other, id, tried, has_ended };
     // From what is seen to what is written, no sign-out of the session and no other change of the
     // account comes in between.
     let held = Held { accounts: &both, session };
     let made = core.change(held, || new.ask(&body), |open| new.plan(open, body.clone()))?;
     let Made { life, body, generation, continued_since, stored } = made;
-    if has_ended.get() {
+    if new.has_ended.get() {
         core.backlog.push_account(account);
     }
     if let Some(other) = other {
@@ -77,8 +78,10 @@ struct New<'a> {
     /// The account's other tag, if it can have had one.
     other: Option<AccountTag>,
     id: SignInId,
+    /// What the last plan has made.
+    tried: RefCell<Option<Life>>,
     /// Set if sign-ins of the account have ended, whose rows are left.
-    has_ended: &'a Cell<bool>,
+    has_ended: Cell<bool>,
 }
 
 /// A sign-in that was made.
@@ -102,7 +105,8 @@ impl New<'_> {
     }
 
     fn plan(&self, open: &Open<'_>, mut body: SignInBody) -> Result<Plan<Made>> {
-        let Self { core, request, account, other, id, .. } = *self;
+        let Self { core, request, account, other, id, .. } = self;
+        let (account, other, id) = (*account, *other, *id);
         // The place's clock may be behind this process's.
         body.time = body.time.min(open.now()?);
         let life = match request.as_of {
@@ -111,9 +115,12 @@ impl New<'_> {
         };
         let continued_since = not_ended(open, request, &body, (&life, other))?;
         let mut earlier = earlier(open, &account, &request.account)?;
-        if let Some(made) = self.made_already(open, &earlier, continued_since)? {
+        if open.is_again()
+            && let Some(made) = self.made_already(open, &earlier, continued_since)?
+        {
             return Ok(Plan::nothing(made));
         }
+        *self.tried.borrow_mut() = Some(life.clone());
         let entries = index::entries(core, &life, &body);
         let ended = earlier.join(id, entries.clone(), core.options.max_sign_ins);
         let header = earlier.next_header(other)?;
@@ -140,13 +147,21 @@ impl New<'_> {
         Ok(plan.durable(Durability::PowerLoss))
     }
 
-    /// This very sign-in, if it is there: the answer to an earlier try was lost.
+    /// This very sign-in, if it was made: the answer to an earlier try was lost.
+    ///
+    /// # Errors
+    /// `Overtaken` if it has been signed out since that try, whether or not it had been made.
     fn made_already(
         &self,
         open: &Open<'_>,
         earlier: &Earlier,
         continued_since: Option<Millis>,
     ) -> Result<Option<Made>> {
+        if let Some(tried) = &*self.tried.borrow()
+            && open.is_dead(tried)?
+        {
+            return Err(overtaken(self.core));
+        }
         let Some(header) = earlier.header.as_ref().filter(|one| one.sign_ins.contains(&self.id))
         else {
             return Ok(None);

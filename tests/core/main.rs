@@ -11,6 +11,7 @@ mod faults;
 mod golden;
 mod guards;
 mod history;
+mod interleavings;
 mod layers;
 mod model;
 mod moves;

@@ -1,0 +1,384 @@
+//! The interleavings that a shared store is known to get wrong, one by one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use oubliette::*;
+use oubliette_testkit::accounts::*;
+
+/// Two instances, of which the first has signed account 1 in: in session 1, with tokens.
+struct Two {
+    machine: SharedMachine,
+    clock: ManualClock,
+    here: TokenStore,
+    there: TokenStore,
+    live: LiveSignIn,
+}
+
+impl Two {
+    fn new() -> Self {
+        let (machine, clock) = (SharedMachine::new(), ManualClock::new(now()));
+        let open = || machine.builder().clock(clock.clone()).open().unwrap();
+        let (here, there) = (open(), open());
+        let live = here.sign_in(sign_in(1).session(session(1))).unwrap();
+        live.put([access("a", "old").into(), refresh("old").into()]).unwrap();
+        Self { machine, clock, here, there, live }
+    }
+
+    /// The next time that the first instance is about to take this step, or has taken it, something
+    /// else happens first.
+    fn then(&self, step: Step, is_done: bool, happens: impl Fn() + Send + Sync + 'static) {
+        self.at_the(1, step, is_done, happens);
+    }
+
+    /// As `then`, the `number`th time.
+    fn at_the(
+        &self,
+        number: usize,
+        step: Step,
+        is_done: bool,
+        happens: impl Fn() + Send + Sync + 'static,
+    ) {
+        let met = AtomicUsize::new(0);
+        self.machine.on_exchange(move |exchanged| {
+            if exchanged.instance == 0
+                && (exchanged.step, exchanged.is_done) == (step, is_done)
+                && met.fetch_add(1, Ordering::Relaxed) + 1 == number
+            {
+                happens();
+            }
+            Fate::Answered
+        });
+    }
+
+    fn is_out(&self) -> bool {
+        let read = |live: &LiveSignIn| {
+            live.access_token(&query("a")).unwrap().is_some()
+                || live.refresh_token(&client()).unwrap().is_some()
+        };
+        !read(&self.live)
+            && !self.there.account(&account(1)).unwrap().iter().any(read)
+            && self.here.account(&account(1)).unwrap().is_empty()
+    }
+}
+
+fn new() -> [Token; 2] {
+    [access("a", "new").into(), refresh("new").into()]
+}
+
+// 1
+#[test]
+fn a_late_refresh_is_refused_after_another_instances_sign_out() {
+    let two = Two::new();
+    let there = two.there.clone();
+    let out = move || drop(there.sign_out(SignOut::account(&account(1))).unwrap());
+    two.then(Step::Change, false, out.clone());
+    assert!(matches!(two.live.put(new()), Err(Error::SignedOut)));
+    assert!(two.is_out());
+
+    let two = Two::new();
+    let there = two.there.clone();
+    // It comes behind the put: what that stored is covered all the same.
+    two.then(Step::Change, true, move || {
+        there.sign_out(SignOut::account(&account(1))).unwrap();
+    });
+    two.live.put(new()).unwrap();
+    assert!(two.is_out());
+    drop(out);
+}
+
+// 2
+#[test]
+fn a_late_refresh_is_refused_after_its_tenants_sign_out() {
+    for is_done in [false, true] {
+        let two = Two::new();
+        let there = two.there.clone();
+        two.then(Step::Change, is_done, move || {
+            there.sign_out(SignOut::tenant(&tenant(1))).unwrap();
+        });
+        assert_eq!(two.live.put(new()).is_ok(), is_done);
+        assert!(two.is_out());
+    }
+    // A guest's token, whose tenant is not its sign-in's.
+    let guest = AccessToken { tenant: Some(tenant(9)), ..access("a", "guest") };
+    let two = Two::new();
+    let there = two.there.clone();
+    two.then(Step::Change, false, move || {
+        there.sign_out(SignOut::tenant(&tenant(9))).unwrap();
+    });
+    assert_eq!(two.live.put(guest).unwrap().refused, [0]);
+    assert!(two.live.access_token(&query("a").tenant(tenant(9))).unwrap().is_none());
+}
+
+// 3, 4
+#[test]
+fn a_refresh_token_is_taken_or_refused_and_never_left() {
+    for is_done in [false, true] {
+        let two = Two::new();
+        let (there, taken) = (two.there.clone(), Arc::new(std::sync::Mutex::new(Vec::new())));
+        let told = taken.clone();
+        two.then(Step::Change, is_done, move || {
+            let out = SignOut::account(&account(1)).taking_refresh_tokens();
+            let receipt = there.sign_out(out).unwrap();
+            assert!(!receipt.refresh_tokens_missed);
+            let secrets = receipt.refresh_tokens.iter().map(|it| it.secret.expose().to_owned());
+            told.lock().unwrap().extend(secrets);
+        });
+        let put = two.live.put(new());
+        assert_eq!(put.is_ok(), is_done, "{put:?}");
+        assert_eq!(*taken.lock().unwrap(), [if is_done { "new" } else { "old" }]);
+        assert!(two.is_out());
+    }
+}
+
+/// Account 1 signs in to session 2 too, while that session is signed out. Gives how many of the
+/// account's sign-ins live.
+fn sessions_sign_out_beside_a_sign_in(step: Step, is_done: bool, flaw: Option<Flaw>) -> usize {
+    let two = Two::new();
+    if let Some(flaw) = flaw {
+        two.machine.break_promise(flaw);
+    }
+    let there = two.there.clone();
+    two.then(step, is_done, move || {
+        there.sign_out(SignOut::session(&session(2))).unwrap();
+    });
+    two.here.sign_in(sign_in(1).session(session(2))).unwrap();
+    two.machine.run_undisturbed();
+    two.there.account(&account(1)).unwrap().len()
+}
+
+// 5
+#[test]
+fn a_sessions_sign_out_never_ends_half_an_account() {
+    for step in [Step::Look, Step::Change, Step::Flush] {
+        for is_done in [false, true] {
+            let left = sessions_sign_out_beside_a_sign_in(step, is_done, None);
+            let was_written = step == Step::Flush || step == Step::Change && is_done;
+            assert_eq!(left, if was_written { 0 } else { 2 }, "{step:?} {is_done}");
+        }
+    }
+    let left = sessions_sign_out_beside_a_sign_in(Step::Change, false, Some(Flaw::BlindToFences));
+    assert_eq!(left, 1, "half of it, if a sign-in does not look again");
+}
+
+// 6
+#[test]
+fn a_sessions_accounts_are_found_in_the_step_that_ends_them() {
+    let halved = |flaw: Option<Flaw>| {
+        let two = Two::new();
+        if let Some(flaw) = flaw {
+            two.machine.break_promise(flaw);
+        }
+        // Here is the sign-out; there is the sign-in that comes in between.
+        let there = two.there.clone();
+        two.then(Step::End, false, move || {
+            there.sign_in(sign_in(1).session(session(2))).unwrap();
+        });
+        two.here.sign_out(SignOut::session(&session(2))).unwrap();
+        two.machine.run_undisturbed();
+        two.there.account(&account(1)).unwrap().len()
+    };
+    assert_eq!(halved(None), 0);
+    assert_eq!(halved(Some(Flaw::IndexBefore)), 1, "the first sign-in is left over");
+}
+
+// 7
+#[test]
+fn positions_become_visible_in_their_order() {
+    let two = Two::new();
+    let (there, seen) = (two.there.clone(), Arc::new(AtomicUsize::new(0)));
+    let inner = seen.clone();
+    two.then(Step::End, false, move || {
+        let receipt = there.sign_out(SignOut::account(&account(2))).unwrap();
+        inner.store(receipt.position as usize, Ordering::Relaxed);
+    });
+    let receipt = two.here.sign_out(SignOut::account(&account(1))).unwrap();
+    let inner = seen.load(Ordering::Relaxed) as u64;
+    assert!(inner > 0 && receipt.position == inner + 1, "{} {inner}", receipt.position);
+}
+
+// 8
+#[test]
+fn a_sign_in_beside_its_tenants_sign_out_is_before_or_behind_it() {
+    for step in [Step::Look, Step::Change, Step::Flush] {
+        for is_done in [false, true] {
+            let two = Two::new();
+            let there = two.there.clone();
+            two.then(step, is_done, move || {
+                there.sign_out(SignOut::tenant(&tenant(1))).unwrap();
+            });
+            let live = two.here.sign_in(sign_in(1)).unwrap();
+            two.machine.run_undisturbed();
+            let is_behind = live.is_live().unwrap();
+            let was_written = step == Step::Flush || step == Step::Change && is_done;
+            assert_eq!(is_behind, !was_written, "{step:?} {is_done}");
+            let listed = two.there.account(&account(1)).unwrap();
+            assert_eq!(listed, if is_behind { vec![live] } else { Vec::new() });
+        }
+    }
+}
+
+// 9
+#[test]
+fn two_sign_ins_to_a_dead_account_join() {
+    let two = Two::new();
+    two.here.sign_out(SignOut::account(&account(1))).unwrap();
+    let there = two.there.clone();
+    two.then(Step::Change, false, move || {
+        there.sign_in_with(sign_in(1), new()).unwrap();
+    });
+    let (mine, _) = two.here.sign_in_with(sign_in(1), new()).unwrap();
+    two.machine.run_undisturbed();
+    let both = two.there.account(&account(1)).unwrap();
+    assert_eq!(both.len(), 2);
+    assert!(both.contains(&mine));
+    for live in both {
+        assert!(live.access_token(&query("a")).unwrap().is_some());
+    }
+}
+
+/// A sign-out stands and is lost with the primary. A sign-in that has seen it is written behind
+/// that, and then signed out. Gives whether that sign-out has ended it.
+fn signed_out_at_a_position_of_before_the_crash(flaw: Option<Flaw>) -> bool {
+    let two = Two::new();
+    if let Some(flaw) = flaw {
+        two.machine.break_promise(flaw);
+    }
+    // The other instance's sign-out stands, and has not been flushed.
+    let (machine, here, there) = (two.machine.clone(), two.here.clone(), two.there.clone());
+    let nested = machine.clone();
+    machine.on_exchange(move |exchanged| {
+        if (exchanged.instance, exchanged.step, exchanged.is_done) == (1, Step::Flush, false) {
+            // The sign-in begins and has looked, when the place dies.
+            let dying = nested.clone();
+            nested.on_exchange(move |exchanged| {
+                let at = (exchanged.instance, exchanged.step, exchanged.is_done);
+                if at == (0, Step::Change, false) {
+                    dying.run_undisturbed();
+                    dying.fail_over();
+                }
+                Fate::Answered
+            });
+            here.sign_in(sign_in(1)).unwrap();
+        }
+        Fate::Answered
+    });
+    let lost = there.sign_out(SignOut::account(&account(2)));
+    assert!(matches!(lost, Err(Error::Indeterminate(_))), "{lost:?}");
+    assert_eq!(there.account(&account(1)).unwrap().len(), 2);
+    there.sign_out(SignOut::account(&account(1))).unwrap();
+    here_is_out(&two)
+}
+
+fn here_is_out(two: &Two) -> bool {
+    two.there.account(&account(1)).unwrap().is_empty()
+}
+
+// 10
+#[test]
+fn no_position_that_was_seen_is_given_out_again() {
+    assert!(signed_out_at_a_position_of_before_the_crash(None));
+    assert!(!signed_out_at_a_position_of_before_the_crash(Some(Flaw::PositionsAgain)));
+}
+
+/// A moment is taken of a sign-out that is lost with the primary. Gives whether a sign-in as of
+/// that moment is refused, after a sign-out that was acknowledged.
+fn as_of_a_lost_moment(flaw: Option<Flaw>) -> bool {
+    let two = Two::new();
+    if let Some(flaw) = flaw {
+        two.machine.break_promise(flaw);
+    }
+    let (machine, there) = (two.machine.clone(), two.there.clone());
+    let moment = Arc::new(std::sync::Mutex::new(None));
+    let taken = moment.clone();
+    two.then(Step::Flush, false, move || {
+        *taken.lock().unwrap() = Some(there.as_of().unwrap());
+        machine.fail_over();
+    });
+    let lost = two.here.sign_out(SignOut::account(&account(2)));
+    assert!(matches!(lost, Err(Error::Indeterminate(_))), "{lost:?}");
+    two.machine.run_undisturbed();
+    two.here.sign_out(SignOut::account(&account(1))).unwrap();
+    let moment = moment.lock().unwrap().take().unwrap();
+    let made = two.here.sign_in(sign_in(1).as_of(moment));
+    matches!(made, Err(Error::Overtaken { .. }))
+}
+
+// 11
+#[test]
+fn a_moment_of_before_a_crash_does_not_spare_a_sign_in() {
+    assert!(as_of_a_lost_moment(None));
+    assert!(!as_of_a_lost_moment(Some(Flaw::PositionsAgain)));
+}
+
+// 22
+#[test]
+fn a_sweep_takes_nothing_of_an_account_that_comes_back_meanwhile() {
+    let mut comings = 0;
+    for step in [Step::Look, Step::Change] {
+        for (number, is_done) in (1..12).flat_map(|number| [(number, false), (number, true)]) {
+            let two = Two::new();
+            let still = two.here.sign_in(sign_in(2).session(session(1))).unwrap();
+            // Dead, and its rows are there: another instance has signed it out and gone.
+            let dead = two.machine.rows();
+            two.there.sign_out(SignOut::account(&account(1))).unwrap();
+            two.there.wait_reclaimed().unwrap();
+            two.machine.set_rows(dead);
+            let (there, came) = (two.there.clone(), Arc::new(AtomicUsize::new(0)));
+            let count = came.clone();
+            two.at_the(number, step, is_done, move || {
+                count.fetch_add(1, Ordering::Relaxed);
+                there.sign_in_with(sign_in(1).session(session(1)), new()).unwrap();
+            });
+            assert!(two.here.sweep(1000).unwrap().finished);
+            two.machine.run_undisturbed();
+            if came.load(Ordering::Relaxed) == 0 {
+                break;
+            }
+            comings += 1;
+            let back = two.there.account(&account(1)).unwrap();
+            assert_eq!(back.len(), 1, "{step:?} {number}");
+            assert!(back[0].refresh_token(&client()).unwrap().is_some(), "{step:?} {number}");
+            assert!(still.is_live().unwrap());
+            // It is found by its session: else a sign-out of that would not end it.
+            assert!(two.there.verify().unwrap().is_sound(), "{step:?} {number}");
+        }
+    }
+    assert!(comings > 10, "{comings}");
+}
+
+// 23
+#[test]
+fn an_old_sign_in_is_not_spared_by_fences_that_were_dropped() {
+    let two = Two::new();
+    let moment = two.here.as_of().unwrap();
+    let (there, clock) = (two.there.clone(), two.clock.clone());
+    two.then(Step::Change, false, move || {
+        there.sign_out(SignOut::account(&account(1))).unwrap();
+        clock.advance(Duration::from_secs(100 * 24 * 3600));
+        assert!(there.sweep(1000).unwrap().finished);
+        assert_eq!(there.stats().unwrap().fences, 0, "it was dropped for its age");
+    });
+    let made = two.here.sign_in(sign_in(1).as_of(moment));
+    assert!(matches!(made, Err(Error::Overtaken { .. })), "{made:?}");
+    two.machine.run_undisturbed();
+    assert!(here_is_out(&two));
+}
+
+// 24
+#[test]
+fn an_instance_that_stood_still_for_an_hour_brings_nothing_back() {
+    for sign_out in [SignOut::everybody(), SignOut::session(&session(1))] {
+        let two = Two::new();
+        let (there, clock) = (two.there.clone(), two.clock.clone());
+        two.then(Step::Change, false, move || {
+            clock.advance(Duration::from_secs(3600));
+            there.sign_out(sign_out.clone()).unwrap();
+            there.wait_reclaimed().unwrap();
+        });
+        assert!(matches!(two.live.put(new()), Err(Error::SignedOut)));
+        two.machine.run_undisturbed();
+        assert!(two.is_out());
+    }
+}
