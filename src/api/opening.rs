@@ -26,6 +26,8 @@ use crate::platform::sync::Arc;
 use crate::rows::LONGEST_VALUE;
 use crate::rows::cipher::Rows;
 use crate::rows::row_key::{CHECKPOINT, FRESH, KNOWN};
+#[cfg(feature = "test-util")]
+use crate::store::access::not_embedded;
 use crate::store::core::Core;
 use crate::store::files::{Premises, Unfinished};
 use crate::store::location::{
@@ -53,17 +55,8 @@ impl Builder {
         }
 
         #[cfg(feature = "test-util")]
-        if let Location::Shared(shared) = &self.place {
-            let (keyring, place) = shared.join(key)?;
-            let clock =
-                StoreClock::new(self.clock, u64::from_be_bytes(fresh()?), self.longest_jump);
-            let tagger = Tagger::new(&keyring.secrets.index_key);
-            let rows = Rows::new(keyring.store_id, keyring.secrets);
-            let backend = Backend::Remote(Remote::new(place, rows));
-            let core = Core::new(backend, tagger, clock, self.options);
-            let opened = Opened { engine_was_missing: false, snapshot_was_damaged: false };
-            let by_previous = keyring.opened_by_previous;
-            return TokenStore::new(Arc::new(core), None, Vec::new(), by_previous, opened);
+        if matches!(self.place, Location::Shared(_)) {
+            return self.join_now();
         }
 
         // Locked, and every rename of an earlier process durable, before anything is read.
@@ -104,6 +97,21 @@ impl Builder {
         let core = Core::new(backend, tagger, clock, self.options);
         let premises = Some(Premises::new(place, disk, serial, fresh));
         TokenStore::new(Arc::new(core), premises, held, by_previous, opened)
+    }
+
+    /// Opens another instance of a shared store.
+    #[cfg(feature = "test-util")]
+    fn join_now(self) -> Result<TokenStore> {
+        let key = self.key.as_ref().ok_or_else(no_key)?;
+        let Location::Shared(shared) = &self.place else { return Err(not_embedded()) };
+        let clock = StoreClock::new(self.clock, u64::from_be_bytes(fresh()?), self.longest_jump);
+        let (keyring, place) = shared.join(key, clock.now())?;
+        let tagger = Tagger::new(&keyring.secrets.index_key);
+        let rows = Rows::new(keyring.store_id, keyring.secrets);
+        let core =
+            Core::new(Backend::Remote(Remote::new(place, rows)), tagger, clock, self.options);
+        let opened = Opened { engine_was_missing: false, snapshot_was_damaged: false };
+        TokenStore::new(Arc::new(core), None, Vec::new(), keyring.opened_by_previous, opened)
     }
 }
 

@@ -168,11 +168,11 @@ pub(crate) trait Exchange: Send + Sync {
 /// Where a place that instances share is found.
 #[cfg(feature = "test-util")]
 pub(crate) trait SharedPlace: Send + Sync {
-    /// Joins the store there, or makes it: the first instance makes its keys.
+    /// Joins the store there, or makes it at this time: the first instance makes its keys.
     ///
     /// # Errors
     /// As opening a store.
-    fn join(&self, key: &KeySource) -> Result<(Keyring, Box<dyn Exchange>)>;
+    fn join(&self, key: &KeySource, now: Millis) -> Result<(Keyring, Box<dyn Exchange>)>;
 }
 
 impl Ask {

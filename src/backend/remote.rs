@@ -106,14 +106,20 @@ impl Remote {
         ask: Ask,
         mut plan: impl FnMut(&Sight) -> Result<(T, Option<Change>)>,
     ) -> Result<T> {
-        let mut lost = 0;
+        let (mut lost, mut owed) = (0, None);
         for _ in 0..MOST_TRIES {
             let planned = self.plan(ask.clone(), lost > 0, |sight| {
                 let (told, change) = plan(sight)?;
                 let unless = (sight.asked.scopes.clone(), sight.ledger.end);
                 Ok((told, change.map(|change| Change { unless, ..change })))
             })?;
-            let (told, Some(change)) = planned else { return Ok(planned.0) };
+            let (told, change) = planned;
+            let change = match (change, owed) {
+                (None, None) => return Ok(told),
+                // It was written by an earlier try, and may not be durable yet.
+                (None, durability) => Change { durability, ..Change::default() },
+                (Some(change), _) => Change { durability: change.durability.max(owed), ..change },
+            };
             match self.place.change(&change) {
                 Ok(Changed::Done) => return Ok(told),
                 Ok(Changed::Guard | Changed::Fenced) => {}
@@ -121,6 +127,7 @@ impl Remote {
                 // made twice.
                 Err(ExchangeError::Unknown | ExchangeError::NotSent) if lost < MOST_LOST => {
                     lost += 1;
+                    owed = change.durability;
                 }
                 Err(error) => return Err(error_of(error)),
             }

@@ -14,11 +14,12 @@ use crate::model::time::millis;
 use crate::observe;
 use crate::platform::sync::lock;
 use crate::rows::row_key::{self, Index};
-use crate::store::access::{Guards, Held, Open, Plan};
+use crate::store::access::Open;
 use crate::store::census::{SLICE, next_account};
 use crate::store::core::Core;
 use crate::store::index;
 use crate::store::lifetime::Works;
+use crate::store::plan::{Guards, Held, Plan};
 use crate::store::progress::{Cursor, Sweep};
 use crate::store::web;
 

@@ -9,9 +9,10 @@ use crate::model::report::VerifyReport;
 use crate::model::tag::AccountTag;
 use crate::rows::header::Header;
 use crate::rows::row_key::{self, AccountRow, Index};
-use crate::store::access::{Guards, Open};
+use crate::store::access::Open;
 use crate::store::census::{Look, look, next_account};
 use crate::store::core::Core;
+use crate::store::plan::Guards;
 use crate::store::{index, web};
 
 /// Looks at all rows, account by account, each under its lock.

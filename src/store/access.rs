@@ -1,13 +1,13 @@
-//! What a verb sees of the store: rows, fences, the ledger's end. And how it changes an account.
+//! What a verb sees of the store: rows, fences, the ledger's end.
 
 use crate::backend::embedded::gate::Entered;
-use crate::backend::exchange::{Change, Scan};
+use crate::backend::exchange::Scan;
 use crate::backend::remote::patiently;
-use crate::backend::{Ask, Backend, Embedded, Guard, Lock, Remote, Sight};
+use crate::backend::{Ask, Backend, Embedded, Lock, Remote, Sight};
 use crate::engine::{Batch, Durability, Row};
 use crate::model::error::{Error, Result};
 use crate::model::position::{Opening, Position};
-use crate::model::tag::{AccountTag, SessionTag, TaggedScope};
+use crate::model::tag::{AccountTag, TaggedScope};
 use crate::model::time::Millis;
 use crate::rows::cipher::Rows;
 use crate::rule::Fences;
@@ -28,217 +28,7 @@ enum View<'a> {
     Asking(&'a Remote),
 }
 
-/// What is planned on an [`Open`]: what the caller is told, and what changes, which is of one
-/// account. It may be made twice: if no answer came, the next plan sees what the first has changed.
-pub(crate) struct Plan<T> {
-    told: T,
-    /// Each is atomic. (A shared place makes all of them one.)
-    batches: Vec<(Batch, bool)>,
-    discarded: Vec<Vec<u8>>,
-    guards: Vec<Guard>,
-    durability: Option<Durability>,
-}
-
-/// What a change needs to itself: nothing of these accounts changes between what the plan sees and
-/// what it writes, and no sign-out of the session comes in between.
-#[derive(Clone, Copy)]
-pub(crate) struct Held<'a> {
-    /// The first is the one that changes.
-    pub(crate) accounts: &'a [AccountTag],
-    pub(crate) session: Option<SessionTag>,
-}
-
-/// What must still be so when a change is written. An embedded store sees to that by its locks, so
-/// nothing is collected there.
-pub(crate) struct Guards(Option<Vec<Guard>>);
-
-impl Guards {
-    /// None yet, of a plan on this.
-    pub(crate) fn on(open: &Open<'_>) -> Self {
-        Self(open.is_of_one_moment().then(Vec::new))
-    }
-
-    /// The row is as it was read.
-    pub(crate) fn row(&mut self, key: &[u8], value: Option<&[u8]>) {
-        if let Some(guards) = &mut self.0 {
-            guards.push(Guard::Row(key.to_vec(), value.map(<[u8]>::to_vec)));
-        }
-    }
-
-    /// The row is as it is now.
-    pub(crate) fn row_as_it_is(&mut self, open: &Open<'_>, key: &[u8]) -> Result<()> {
-        if self.0.is_some() {
-            let value = open.get(key)?;
-            self.row(key, value.as_deref());
-        }
-        Ok(())
-    }
-
-    /// No row's key begins so.
-    pub(crate) fn none_under(&mut self, prefix: Vec<u8>) {
-        if let Some(guards) = &mut self.0 {
-            guards.push(Guard::NoneUnder(prefix));
-        }
-    }
-}
-
-impl<T> Plan<T> {
-    /// Nothing changes.
-    pub(crate) fn nothing(told: T) -> Self {
-        let (batches, discarded, guards) = (Vec::new(), Vec::new(), Vec::new());
-        Self { told, batches, discarded, guards, durability: None }
-    }
-
-    /// Adds changes that count together. The batch's own guard is what the verb has read under the
-    /// lock of an embedded store: that it does not hold there means tampering.
-    pub(crate) fn commit(mut self, batch: Batch) -> Self {
-        self.step(batch);
-        self
-    }
-
-    /// As [`Plan::commit`].
-    pub(crate) fn step(&mut self, batch: Batch) {
-        self.batches.push((batch, false));
-    }
-
-    /// As [`Plan::commit`], of rows with an as-of.
-    pub(crate) fn commit_with_as_of(mut self, batch: Batch) -> Self {
-        self.batches.push((batch, true));
-        self
-    }
-
-    /// Adds the deletion of rows that can no longer be read.
-    pub(crate) fn discard(&mut self, keys: Vec<Vec<u8>>) {
-        self.discarded.extend(keys);
-    }
-
-    /// Adds what must still be so when the change is written.
-    pub(crate) fn only_if(mut self, guards: Guards) -> Self {
-        self.guards.extend(guards.0.into_iter().flatten());
-        self
-    }
-
-    /// The caller is told only when this much is certain.
-    pub(crate) fn durable(mut self, durability: Durability) -> Self {
-        self.durability = self.durability.max(Some(durability));
-        self
-    }
-
-    /// Adds the steps of another plan.
-    pub(crate) fn and(mut self, other: Plan<()>) -> Self {
-        self.batches.extend(other.batches);
-        self.discarded.extend(other.discarded);
-        self.guards.extend(other.guards);
-        self.durability = self.durability.max(other.durability);
-        self
-    }
-
-    /// One change, for a place that is elsewhere; `None` if nothing changes.
-    fn into_change(self) -> (T, Option<Change>) {
-        let Self { told, batches, discarded, mut guards, durability } = self;
-        let mut rows = Vec::new();
-        for (batch, _) in batches {
-            guards.extend(batch.guard.map(|(key, value)| Guard::Row(key, value)));
-            rows.extend(batch.changes);
-        }
-        rows.extend(discarded.into_iter().map(|key| (key, None)));
-        let is_nothing = rows.is_empty() && durability.is_none();
-        let change = Change { rows, guards, durability, ..Change::default() };
-        (told, (!is_nothing).then_some(change))
-    }
-}
-
 impl Core {
-    /// Looks at what is of one moment, as far as the backend can give that: a reader that finds an
-    /// embedded store between two writes looks again. `ask` is what `look` is known to need.
-    ///
-    /// # Errors
-    /// `Closed`, `Forked`, `Poisoned`, `Io`, and those of `look`.
-    pub(crate) fn read<T>(
-        &self,
-        ask: impl FnOnce() -> Ask,
-        mut look: impl FnMut(&Open<'_>) -> Result<T>,
-    ) -> Result<T> {
-        match &self.backend {
-            Backend::Embedded(_) => look(&self.enter()?),
-            Backend::Remote(remote) => {
-                self.enter_remote(remote)?;
-                remote.read(ask(), |sight| look(&self.seen(remote, sight)))
-            }
-        }
-    }
-
-    /// As [`Core::read`], for a verb that needs the ledger, and does without rows if they cannot be
-    /// read.
-    ///
-    /// # Errors
-    /// As [`Core::read`].
-    pub(crate) fn read_ledger<T>(
-        &self,
-        ask: impl FnOnce() -> Ask,
-        mut look: impl FnMut(&Open<'_>) -> Result<T>,
-    ) -> Result<T> {
-        match &self.backend {
-            Backend::Embedded(_) => look(&self.enter_ledger()?),
-            Backend::Remote(_) => self.read(ask, look),
-        }
-    }
-
-    /// As [`Core::read`], of an account that nobody changes meanwhile.
-    ///
-    /// # Errors
-    /// As [`Core::read`].
-    pub(crate) fn read_held<T>(
-        &self,
-        account: &AccountTag,
-        ask: impl FnOnce() -> Ask,
-        mut look: impl FnMut(&Open<'_>) -> Result<T>,
-    ) -> Result<T> {
-        let held = Held { accounts: &[*account], session: None };
-        self.change(held, ask, |open| Ok(Plan::nothing(look(open)?)))
-    }
-
-    /// Makes a change as it is planned, and returns what the plan tells.
-    ///
-    /// # Errors
-    /// As [`Core::read`], and those of the plan: then nothing changes. Errors of the write.
-    pub(crate) fn change<T>(
-        &self,
-        held: Held<'_>,
-        ask: impl FnOnce() -> Ask,
-        mut plan: impl FnMut(&Open<'_>) -> Result<Plan<T>>,
-    ) -> Result<T> {
-        match &self.backend {
-            Backend::Embedded(embedded) => {
-                let open = self.enter()?;
-                let session = held.session.map(|session| embedded.lock_session(&session));
-                let accounts = embedded.lock_held(held.accounts);
-                let Plan { told, batches, discarded, durability, .. } = plan(&open)?;
-                let entered = open.entered()?;
-                let account = held.accounts.first().copied().unwrap_or(AccountTag::NONE);
-                let others = held.accounts.iter().skip(1);
-                others.for_each(|other| embedded.name_changed(other));
-                for (batch, has_as_of) in batches {
-                    if has_as_of {
-                        entered.commit_with_checkpoint(&account, batch)?;
-                    } else {
-                        entered.commit(&account, batch)?;
-                    }
-                }
-                if !discarded.is_empty() {
-                    entered.discard(&account, discarded)?;
-                }
-                drop((accounts, session));
-                durability.map_or(Ok(()), |durability| entered.sync(durability))?;
-                Ok(told)
-            }
-            Backend::Remote(remote) => {
-                self.enter_remote(remote)?;
-                remote.change(ask(), |sight| Ok(plan(&self.seen(remote, sight))?.into_change()))
-            }
-        }
-    }
-
     /// Begins a verb whose reads need not be of one moment.
     ///
     /// # Errors
@@ -295,7 +85,7 @@ impl Core {
         Ok(Open { core: self, view })
     }
 
-    fn enter_remote(&self, remote: &Remote) -> Result<()> {
+    pub(super) fn enter_remote(&self, remote: &Remote) -> Result<()> {
         if self.is_forked() { Err(Error::Forked) } else { remote.enter() }
     }
 

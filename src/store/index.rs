@@ -8,8 +8,9 @@ use crate::model::tag::AccountTag;
 use crate::rows::row_key::{self, IndexEntry};
 use crate::rows::sign_in::SignInBody;
 use crate::rule::Life;
-use crate::store::access::{Guards, Open};
+use crate::store::access::Open;
 use crate::store::core::Core;
+use crate::store::plan::Guards;
 
 /// The entries that find a sign-in.
 pub(crate) fn entries(core: &Core, life: &Life, body: &SignInBody) -> Vec<IndexEntry> {

@@ -10,8 +10,9 @@ use crate::observe;
 use crate::rows::header::Header;
 use crate::rows::parts::parts_of;
 use crate::rows::row_key::{self, IndexEntry};
-use crate::store::access::{Guards, Held, Open, Plan};
+use crate::store::access::Open;
 use crate::store::handle::LiveSignIn;
+use crate::store::plan::{Guards, Held, Plan};
 use std::collections::BTreeMap;
 
 impl LiveSignIn {

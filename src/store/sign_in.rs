@@ -1,10 +1,12 @@
 //! Signing in.
 
+mod earlier;
+
+use self::earlier::{Earlier, Listed, earlier};
 use crate::backend::Ask;
-use crate::crypto::{AccountKey, fresh};
+use crate::crypto::fresh;
 use crate::engine::{Batch, Durability, Row};
 use crate::model::error::{Error, Result};
-use crate::model::id::AccountId;
 use crate::model::position::{Opening, Position};
 use crate::model::random_id::{Generation, SignInId};
 use crate::model::sign_in::{AsOf, MAX_ALIASES, PutOutcome, SignIn};
@@ -16,11 +18,12 @@ use crate::rows::header::Header;
 use crate::rows::row_key::{self, IndexEntry};
 use crate::rows::sign_in::SignInBody;
 use crate::rule::Life;
-use crate::store::access::{Guards, Held, Open, Plan};
+use crate::store::access::Open;
 use crate::store::core::Core;
 use crate::store::handle::{Inner, LiveSignIn};
 use crate::store::index;
 use crate::store::lifetime::Owner;
+use crate::store::plan::{Guards, Held, Plan};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
@@ -332,87 +335,6 @@ fn as_of(
 /// A user who signs in once more is newer than the sign-out that has overtaken them.
 fn overtaken(core: &Core) -> Error {
     Error::Overtaken { again_after: from_millis(core.clock.now()) }
-}
-
-#[derive(Default)]
-struct Earlier {
-    /// The stored header row.
-    value: Option<Vec<u8>>,
-    /// The header, if the account is live.
-    header: Option<Header>,
-    /// Its live sign-ins, oldest first, and those that have ended; with the index entries that find
-    /// them.
-    live: Vec<Listed>,
-    dead: Vec<Listed>,
-}
-
-/// A sign-in that a header lists, and the index entries that find it.
-type Listed = (SignInId, Vec<IndexEntry>);
-
-impl Earlier {
-    /// Adds a sign-in to the live ones. Returns the ended ones, and the oldest live ones beyond the
-    /// limit of `most`.
-    fn join(&mut self, id: SignInId, entries: Vec<IndexEntry>, most: u8) -> Vec<Listed> {
-        self.live.push((id, entries));
-        let surplus = self.live.len().saturating_sub(most.into());
-        self.live.drain(..surplus).chain(std::mem::take(&mut self.dead)).collect()
-    }
-
-    /// The header that lists the live sign-ins: with the generation and key of the same life, or of
-    /// a new one.
-    fn next_header(&mut self, other: Option<AccountTag>) -> Result<Header> {
-        let mut header = match self.header.take() {
-            Some(header) => header,
-            None => Header {
-                generation: Generation::from_bytes(fresh()?),
-                account_key: AccountKey::random()?,
-                sign_ins: Vec::new(),
-                other,
-            },
-        };
-        header.sign_ins = self.live.iter().map(|(id, _)| *id).collect();
-        Ok(header)
-    }
-}
-
-/// Reads what is stored of the account. A header or sign-in that does not open counts as ended.
-fn earlier(open: &Open<'_>, account: &AccountTag, id: &AccountId) -> Result<Earlier> {
-    let core = open.core;
-    // A sign-in that is taken out for its age is lost, so a clock that may be wrong must not
-    // decide.
-    let now = core.clock.for_deletion();
-    let key = row_key::header(account);
-    let Some(value) = open.get(&key)? else { return Ok(Earlier::default()) };
-    let opened = open.rows()?.open_header(&key, &value);
-    let opened =
-        opened.and_then(|header| Ok((open.rows()?.open_account(&key, &value, &header)?, header)));
-    let mut earlier = Earlier { value: Some(value), ..Earlier::default() };
-    let (stored, mut header) = match opened {
-        Ok(opened) => opened,
-        Err(Error::Tampered(_)) => return Ok(earlier),
-        Err(error) => return Err(error),
-    };
-    if stored != *id {
-        return Err(Error::Tampered("header"));
-    }
-    header.other = core.other_tag(id, account);
-    for sign_in in &header.sign_ins {
-        match open.sign_in(account, &header, sign_in) {
-            Ok(Some(body)) => {
-                let life = core.life(*account, header.other, &body);
-                // A sign-in that is taken out of the header stays out, so only durable sign-outs
-                // count here. (Reads obey the others too.)
-                let has_ended =
-                    core.is_too_old(&life, now) || open.is_dead_by(&life, open.end()?)?;
-                let list = if has_ended { &mut earlier.dead } else { &mut earlier.live };
-                list.push((*sign_in, index::entries(core, &life, &body)));
-            }
-            Ok(None) | Err(Error::Tampered(_)) => earlier.dead.push((*sign_in, Vec::new())),
-            Err(error) => return Err(error),
-        }
-    }
-    earlier.header = (!earlier.live.is_empty()).then_some(header);
-    Ok(earlier)
 }
 
 /// Ends the account's sign-ins under its other tag, as those that are pushed out end: the header is

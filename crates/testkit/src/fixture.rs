@@ -45,6 +45,11 @@ impl Fixture {
     }
 }
 
+/// Whether a [`Machine`] is a place that instances share: see `.ci/run shared`.
+pub fn is_shared() -> bool {
+    std::env::var_os("OUBLIETTE_SHARED").is_some()
+}
+
 impl Default for Fixture {
     fn default() -> Self {
         Self::new()

@@ -9,7 +9,8 @@ use crate::model::time::Millis;
 use crate::rows::header::Header;
 use crate::rows::row_key;
 use crate::rule::Life;
-use crate::store::access::{Guards, Open, Plan};
+use crate::store::access::Open;
+use crate::store::plan::{Guards, Plan};
 
 use super::{Binding, WebRecord};
 

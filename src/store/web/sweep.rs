@@ -11,8 +11,8 @@ use crate::model::report::SweepReport;
 use crate::model::tag::WebTag;
 use crate::model::time::Millis;
 use crate::rows::row_key;
-use crate::store::access::{Held, Plan};
 use crate::store::core::Core;
+use crate::store::plan::{Held, Plan};
 
 /// How many rows are looked at each time the gate is entered.
 const SLICE: usize = if cfg!(oubliette_shuttle) { 1 } else { 64 };

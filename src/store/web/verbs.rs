@@ -19,8 +19,9 @@ use crate::model::time::millis;
 use crate::rows::parts::parts_of;
 use crate::rows::row_key;
 use crate::rule::Life;
-use crate::store::access::{Guards, Held, Open, Plan};
+use crate::store::access::Open;
 use crate::store::core::Core;
+use crate::store::plan::{Guards, Held, Plan};
 use crate::store::web::record::life_of_nobody;
 
 /// How often a load is tried beside writes of the same session before it takes the lock.

@@ -20,11 +20,16 @@ impl Instance {
         hook.map_or(Fate::Answered, |hook| hook(Exchanged { instance: self.number, step, is_done }))
     }
 
-    fn reach(&self) -> Answer<MutexGuard<'_, State>> {
+    fn reach(&self, step: Step) -> Answer<MutexGuard<'_, State>> {
         let mut state = self.machine.state();
+        if self.number < state.first_alive {
+            return Err(ExchangeError::NotSent);
+        }
+        if step == Step::Look {
+            return Ok(state);
+        }
         state.calls += 1;
         match state.calls_left {
-            _ if self.number < state.first_alive => return Err(ExchangeError::NotSent),
             Some(0) => return Err(ExchangeError::NotSent),
             Some(left) => state.calls_left = Some(left - 1),
             None => {}
@@ -41,9 +46,9 @@ impl Instance {
         if fate == Fate::NotSent {
             return Err(ExchangeError::NotSent);
         }
-        let mut answer = effect(&mut *self.reach()?);
+        let mut answer = effect(&mut *self.reach(step)?);
         if fate == Fate::Repeated {
-            answer = effect(&mut *self.reach()?);
+            answer = effect(&mut *self.reach(step)?);
         }
         if self.tell(step, true) == Fate::Lost || fate == Fate::Lost {
             return Err(ExchangeError::Unknown);
@@ -51,15 +56,17 @@ impl Instance {
         answer
     }
 
-    /// Makes all durable that has changed, if it is still there.
+    /// Makes all durable that has changed, if it is still there. What comes before it was done, so
+    /// whatever goes wrong here leaves the outcome unknown.
     fn flush(&self, incarnation: u64) -> Answer<()> {
-        self.exchange(Step::Flush, |state| {
+        let flushed = self.exchange(Step::Flush, |state| {
             if state.fails_flushes || state.place.incarnation != incarnation {
                 return Err(ExchangeError::Unknown);
             }
             state.place.flushed = state.place.now.clone();
             Ok(())
-        })
+        });
+        flushed.map_err(|_| ExchangeError::Unknown)
     }
 }
 
@@ -123,6 +130,6 @@ impl Exchange for Instance {
     }
 
     fn size(&self) -> Answer<Size> {
-        Ok(self.reach()?.place.size())
+        Ok(self.reach(Step::Look)?.place.size())
     }
 }

@@ -15,6 +15,7 @@ use crate::backend::exchange::{Exchange, SharedPlace};
 use crate::clock::Clock;
 use crate::crypto::{KeySource, Keyring};
 use crate::model::error::Result;
+use crate::model::time::Millis;
 use crate::platform::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use instance::Instance;
 use place::Place;
@@ -49,7 +50,7 @@ struct State {
     is_full: bool,
     fails_changes: bool,
     fails_flushes: bool,
-    /// Exchanges that still work before the place is out of reach.
+    /// Exchanges that change something, and still work before the place is out of reach for them.
     calls_left: Option<u64>,
     calls: u64,
 }
@@ -151,6 +152,13 @@ impl SharedMachine {
         self.state().place.fail_over();
     }
 
+    /// The place dies, and comes back: what was not flushed had been written all the same.
+    pub fn restart(&self) {
+        let mut state = self.state();
+        state.place.flushed = state.place.now.clone();
+        state.place.fail_over();
+    }
+
     /// All instances so far are cut off, as if their processes had died.
     pub fn kill_instances(&self) {
         let mut state = self.state();
@@ -214,13 +222,15 @@ impl SharedMachine {
 }
 
 impl SharedPlace for SharedMachine {
-    fn join(&self, key: &KeySource) -> Result<(Keyring, Box<dyn Exchange>)> {
+    fn join(&self, key: &KeySource, now: Millis) -> Result<(Keyring, Box<dyn Exchange>)> {
         let mut state = self.state();
         let keyring = match &state.keyring {
             Some(bytes) => Keyring::open(bytes, key)?,
             None => {
                 let (keyring, bytes) = Keyring::create(key)?;
                 state.keyring = Some(bytes);
+                let flaw = state.place.flaw;
+                state.place = Place { flaw, ..Place::born(now) };
                 keyring
             }
         };

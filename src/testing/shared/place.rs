@@ -53,6 +53,11 @@ impl Place {
         Self { flushed: content.clone(), now: content, ..Self::default() }
     }
 
+    /// An empty one, of a store that is made at this time.
+    pub(super) fn born(now: Millis) -> Self {
+        Self::of(Content { known_since: now, ..Content::default() })
+    }
+
     pub(super) fn fail_over(&mut self) {
         self.now = self.flushed.clone();
         self.incarnation += 1;

@@ -382,3 +382,21 @@ fn an_instance_that_stood_still_for_an_hour_brings_nothing_back() {
         assert!(two.is_out());
     }
 }
+
+/// The first flush of a sign-in fails, or the answer to it is lost, and it is tried again: when its
+/// caller is told, it is durable.
+#[test]
+fn what_an_earlier_try_has_written_is_flushed_before_it_is_told() {
+    for fate in [Fate::NotSent, Fate::Lost] {
+        let two = Two::new();
+        let met = AtomicUsize::new(0);
+        two.machine.on_exchange(move |exchanged| {
+            let is_flush = (exchanged.step, exchanged.is_done) == (Step::Flush, false);
+            if is_flush && met.fetch_add(1, Ordering::Relaxed) == 0 { fate } else { Fate::Answered }
+        });
+        let live = two.here.sign_in(sign_in(2)).unwrap();
+        two.machine.run_undisturbed();
+        two.machine.fail_over();
+        assert_eq!(two.there.account(&account(2)).unwrap(), [live]);
+    }
+}

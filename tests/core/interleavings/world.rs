@@ -117,6 +117,8 @@ impl World {
         for store in &self.stores {
             store.wait_reclaimed().unwrap();
         }
+        // What was acknowledged is there after that, too.
+        self.machine.fail_over();
         let looker = &self.stores[INSTANCES];
         let mut found = Found::new();
         for number in [1, 2] {
