@@ -15,6 +15,8 @@
 //!
 //! So a plan has no effects of its own: it may be run more than once.
 
+#[cfg(all(test, feature = "test-util"))]
+mod conformance;
 pub(crate) mod embedded;
 pub(crate) mod exchange;
 pub(crate) mod remote;
