@@ -57,6 +57,8 @@ impl TokenStore {
         observe::verb("wait_reclaimed", || {
             // Not under the gate: closing must be able to go on meanwhile.
             drop(self.core().enter()?);
+            // A shared place that is not reached is an error; the reclaimer would wait for it.
+            self.core().end()?;
             let done = self.core().backlog.wait()?;
             checkpoint(&self.core().enter()?)?;
             Ok(done)

@@ -52,6 +52,8 @@ pub(crate) struct LedgerSeen {
     pub(crate) known_since: Millis,
     /// The place's clock, which never goes back.
     pub(crate) now: Millis,
+    /// Another one after each crash of the place: what was seen and not flushed may be lost then.
+    pub(crate) incarnation: u64,
 }
 
 /// What must still be so when a change is written.
@@ -157,6 +159,9 @@ pub(crate) trait Exchange: Send + Sync {
 
     /// Lets the fences of a sign-out stand, and returns when they are durable.
     fn end(&self, end: &End) -> Answer<Ended>;
+
+    /// Makes all durable that was seen in this incarnation; `false` if the place has crashed since.
+    fn flush(&self, incarnation: u64) -> Answer<bool>;
 
     /// Drops the fences of before this time; the floor stands for them.
     fn forget(&self, oldest: Millis) -> Answer<()>;

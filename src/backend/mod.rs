@@ -23,7 +23,7 @@ pub(crate) mod remote;
 
 pub(crate) use embedded::{Embedded, Lock, Working};
 pub(crate) use exchange::{Ask, Guard};
-pub(crate) use remote::{Remote, Sight};
+pub(crate) use remote::{Remote, Sight, Tried};
 
 /// The place of one store.
 pub(crate) enum Backend {

@@ -1,7 +1,7 @@
 //! Plans against a place that is elsewhere: look, plan, change; and again if something came in
 //! between.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
 
@@ -10,8 +10,9 @@ use super::exchange::{
 };
 use crate::engine::Row;
 use crate::model::error::{Component, Error, Result};
+use crate::model::position::Position;
 use crate::model::tag::TaggedScope;
-use crate::platform::sync::atomic::{AtomicBool, Ordering};
+use crate::platform::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::rows::cipher::Rows;
 use crate::rule::Fences;
 
@@ -23,13 +24,15 @@ const MOST_LOOKS: usize = 16;
 const MOST_TRIES: usize = 64;
 
 /// How often an exchange is sent again that brought no answer.
-const MOST_LOST: usize = 3;
+pub(crate) const MOST_LOST: usize = 3;
 
 /// A place that other instances share, and the keys of its rows.
 pub(crate) struct Remote {
     place: Box<dyn Exchange>,
     pub(crate) rows: Rows,
     is_closed: AtomicBool,
+    /// The highest position that is known to be durable.
+    durable: AtomicU64,
 }
 
 /// What one exchange has brought. A plan that asks for more gets nothing, and is run again with it.
@@ -38,15 +41,27 @@ pub(crate) struct Sight {
     asked: Ask,
     fences: Fences,
     pub(crate) ledger: LedgerSeen,
-    /// Whether an earlier try of the same change may have been written: no answer came.
-    pub(crate) is_again: bool,
+    pub(crate) tried: Tried,
     missing: RefCell<Ask>,
+    is_stale: Cell<bool>,
+}
+
+/// What became of earlier tries of the same change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Tried {
+    /// There was none.
+    Never,
+    /// It was refused. (A request that was delivered twice is refused the second time, after it was
+    /// carried out the first time.)
+    Refused,
+    /// No answer came: it was carried out or not.
+    Lost,
 }
 
 impl Remote {
     #[cfg_attr(not(feature = "test-util"), expect(dead_code, reason = "none is shipped yet"))]
     pub(crate) fn new(place: Box<dyn Exchange>, rows: Rows) -> Self {
-        Self { place, rows, is_closed: AtomicBool::new(false) }
+        Self { place, rows, is_closed: AtomicBool::new(false), durable: AtomicU64::new(0) }
     }
 
     /// # Errors
@@ -67,10 +82,41 @@ impl Remote {
     /// Looks once.
     ///
     /// # Errors
-    /// `Io` if the place cannot be reached.
+    /// `Io` if the place cannot be reached; `Damaged` if it has gone back to an earlier state.
     pub(crate) fn look(&self, ask: Ask) -> Result<Sight> {
         let seen = patiently(|| self.place.look(&ask))?;
+        if seen.ledger.end.get() < self.durable.load(Ordering::Acquire) {
+            let problem = "it went back: sign-outs are missing that this process knows of";
+            return Err(Error::damaged(Component::Ledger, problem));
+        }
         Ok(Sight::new(ask, seen))
+    }
+
+    /// Notes a position that is durable: the place must never show less.
+    pub(crate) fn knows_durable(&self, position: Position) {
+        self.durable.fetch_max(position.get(), Ordering::AcqRel);
+    }
+
+    /// Makes durable what can be seen now.
+    ///
+    /// # Errors
+    /// As [`Remote::look`].
+    pub(crate) fn flush(&self) -> Result<()> {
+        self.read(Ask::default(), |sight| self.settle(sight))
+    }
+
+    /// Returns when what this sight shows is durable. If the place has crashed since, the sight
+    /// counts as stale: what comes of it is thrown away.
+    ///
+    /// # Errors
+    /// `Io` if the place cannot be reached.
+    pub(crate) fn settle(&self, sight: &Sight) -> Result<()> {
+        if patiently(|| self.place.flush(sight.ledger.incarnation))? {
+            self.knows_durable(sight.ledger.end);
+        } else {
+            sight.is_stale.set(true);
+        }
+        Ok(())
     }
 
     /// Gives `plan` what it asks for, all of one moment. `ask` is what it is known to ask for.
@@ -78,21 +124,25 @@ impl Remote {
     /// # Errors
     /// As [`Remote::look`], and those of the plan.
     pub(crate) fn read<T>(&self, ask: Ask, plan: impl FnMut(&Sight) -> Result<T>) -> Result<T> {
-        self.plan(ask, false, plan)
+        self.plan(ask, Tried::Never, plan)
     }
 
     fn plan<T>(
         &self,
         mut ask: Ask,
-        is_again: bool,
+        tried: Tried,
         mut plan: impl FnMut(&Sight) -> Result<T>,
     ) -> Result<T> {
         for _ in 0..MOST_LOOKS {
-            let sight = Sight { is_again, ..self.look(ask)? };
+            let sight = Sight { tried, ..self.look(ask)? };
             let planned = plan(&sight);
-            let Some(more) = sight.asks_for_more() else { return planned };
+            let is_stale = sight.is_stale.get();
             // What came of it, error or not, came of not having seen this.
-            ask = more;
+            ask = match sight.asks_for_more() {
+                (more, true) => more,
+                (same, false) if is_stale => same,
+                _ => return planned,
+            };
         }
         Err(busy())
     }
@@ -106,28 +156,37 @@ impl Remote {
         ask: Ask,
         mut plan: impl FnMut(&Sight) -> Result<(T, Option<Change>)>,
     ) -> Result<T> {
-        let (mut lost, mut owed) = (0, None);
+        let (mut lost, mut tried, mut owed) = (0, Tried::Never, None);
         for _ in 0..MOST_TRIES {
-            let planned = self.plan(ask.clone(), lost > 0, |sight| {
+            let planned = self.plan(ask.clone(), tried, |sight| {
                 let (told, change) = plan(sight)?;
+                if change.is_none() && owed.is_some() {
+                    // An earlier try has written it, and it may not be durable yet.
+                    self.settle(sight)?;
+                }
                 let unless = (sight.asked.scopes.clone(), sight.ledger.end);
                 Ok((told, change.map(|change| Change { unless, ..change })))
-            })?;
-            let (told, change) = planned;
-            let change = match (change, owed) {
-                (None, None) => return Ok(told),
-                // It was written by an earlier try, and may not be durable yet.
-                (None, durability) => Change { durability, ..Change::default() },
-                (Some(change), _) => Change { durability: change.durability.max(owed), ..change },
+            });
+            let (told, change) = match planned {
+                Ok((told, None)) => return Ok(told),
+                Ok((told, Some(change))) => (told, change),
+                // Not: nothing was done.
+                Err(Error::Io { .. }) if tried == Tried::Lost => {
+                    return Err(error_of(ExchangeError::Unknown));
+                }
+                Err(error) => return Err(error),
             };
+            let change = Change { durability: change.durability.max(owed), ..change };
             match self.place.change(&change) {
                 Ok(Changed::Done) => return Ok(told),
-                Ok(Changed::Guard | Changed::Fenced) => {}
-                // It may have been written. The next plan sees that: each is such that it can be
-                // made twice.
-                Err(ExchangeError::Unknown | ExchangeError::NotSent) if lost < MOST_LOST => {
-                    lost += 1;
-                    owed = change.durability;
+                Ok(Changed::Guard | Changed::Fenced) => tried = tried.max(Tried::Refused),
+                // The next plan sees what was written: each is such that it can be made twice.
+                Err(ExchangeError::NotSent) if lost < MOST_LOST => lost += 1,
+                Err(ExchangeError::Unknown) if lost < MOST_LOST => {
+                    (lost, tried, owed) = (lost + 1, Tried::Lost, change.durability);
+                }
+                Err(ExchangeError::NotSent) if tried == Tried::Lost => {
+                    return Err(error_of(ExchangeError::Unknown));
                 }
                 Err(error) => return Err(error_of(error)),
             }
@@ -149,7 +208,15 @@ impl Sight {
         if let Some(floor) = ledger.floor {
             fences.stand_for_dropped(floor);
         }
-        Self { rows: all, asked, fences, ledger, is_again: false, missing: RefCell::default() }
+        Self {
+            rows: all,
+            asked,
+            fences,
+            ledger,
+            tried: Tried::Never,
+            missing: RefCell::default(),
+            is_stale: Cell::new(false),
+        }
     }
 
     /// The same, with rows of an earlier moment.
@@ -163,15 +230,17 @@ impl Sight {
         self
     }
 
-    /// What was asked for, and what the plan asks beyond it; `None` if that is nothing.
-    pub(crate) fn asks_for_more(self) -> Option<Ask> {
-        let missing = self.missing.into_inner();
-        if missing.is_empty() {
-            return None;
-        }
-        let mut ask = self.asked;
+    /// What was asked for, and whether the plan has asked for more, which is added to it.
+    pub(crate) fn asks_for_more(self) -> (Ask, bool) {
+        let (mut ask, missing) = (self.asked, self.missing.into_inner());
+        let is_more = !missing.is_empty();
         ask.add(missing);
-        Some(ask)
+        (ask, is_more)
+    }
+
+    /// Whether the plan has asked for what is not here: what comes of it will be thrown away.
+    pub(crate) fn lacks_something(&self) -> bool {
+        !self.missing.borrow().is_empty()
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Option<Vec<u8>> {

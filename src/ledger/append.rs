@@ -103,7 +103,6 @@ impl Ledger {
     ///
     /// # Errors
     /// As [`Ledger::wait`].
-    #[cfg(feature = "logout")]
     pub(crate) fn settle(&self) -> Result<()> {
         let end = self.lock().end;
         self.wait(end)

@@ -12,7 +12,10 @@ use crate::store::backlog::Backlog;
 use crate::store::census::for_each_account;
 use crate::store::core::Core;
 use crate::store::web;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long the reclaimer waits for a place that is not reached.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// What the reclaimer's thread runs. It ends when it is told to, or with the engine. Should it
 /// panic, the threads that wait for it are told.
@@ -27,7 +30,7 @@ pub(crate) fn run(core: &Arc<Core>) {
     let mut throttle = Throttle::new(&core.backlog);
     while let Some(scope) = core.backlog.next() {
         let result = for_each_account(core, scope, |account| {
-            let rows = tidy_account(core, account, None, &mut throttle)?.dead_rows;
+            let rows = tidy_account(core, account, false, &mut throttle)?.dead_rows;
             observe::reclaimed(rows);
             Ok(core.backlog.account_done(rows))
         });
@@ -49,6 +52,14 @@ pub(crate) fn run(core: &Arc<Core>) {
             Ok(()) => {}
             // The sweep finds trouble with one account's rows again.
             Err(Error::Tampered(_) | Error::InvalidInput { .. }) => {}
+            // A shared place that is not reached now will be.
+            Err(Error::Io { .. } | Error::Full(_)) if core.embedded().is_err() => {
+                if core.is_closing() {
+                    return;
+                }
+                core.backlog.push(&[scope]);
+                core.backlog.pause(AGAIN);
+            }
             // The engine is poisoned, or the store closed. The rows stay unreachable.
             Err(_) => return,
         }

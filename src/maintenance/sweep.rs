@@ -132,8 +132,10 @@ fn sweep_step(
 
 /// The end of a pass: the known time is written down, and the ledger compacted if that is worth it.
 fn compact_ledger(core: &Core) -> Result<()> {
-    core.enter()?.leave_known()?;
-    let oldest = core.clock.for_deletion().saturating_sub(millis(core.options.max_sign_in_age));
+    let open = core.enter()?;
+    open.leave_known()?;
+    let oldest = open.time_for_deletion()?.saturating_sub(millis(core.options.max_sign_in_age));
+    drop(open);
     let compacted = match &core.backend {
         Backend::Embedded(embedded) => {
             let _entered = embedded.enter()?;
@@ -152,8 +154,7 @@ fn compact_ledger(core: &Core) -> Result<()> {
 }
 
 fn sweep_account(core: &Core, account: &AccountTag, swept: &mut SweepReport) -> Result<()> {
-    let tidied =
-        tidy_account(core, account, Some(core.clock.for_deletion()), &mut Throttle::off())?;
+    let tidied = tidy_account(core, account, true, &mut Throttle::off())?;
     swept.accounts += 1;
     swept.dead_rows += tidied.dead_rows;
     swept.expired_tokens += tidied.expired_tokens;

@@ -27,7 +27,7 @@ use std::time::Instant;
 
 /// Deletes the account's dead rows: those of sign-ins that are dead on the disk too, too old, or
 /// not in the header; tokens of tenants that are; and what does not open, since no caller can read
-/// it. In a sweep (with `now`) expired tokens are deleted too, and missing index rows are put back,
+/// it. In a sweep expired tokens are deleted too, and missing index rows are put back,
 /// except those of web sessions.
 ///
 /// This goes in sections: each enters, takes the account's lock, and finds out anew which sign-ins
@@ -35,21 +35,23 @@ use std::time::Instant;
 pub(crate) fn tidy_account(
     core: &Core,
     account: &AccountTag,
-    now: Option<Millis>,
+    is_sweep: bool,
     throttle: &mut Throttle<'_>,
 ) -> Result<SweepReport> {
     let mut tidied = SweepReport::default();
     let mut after: Option<Vec<u8>> = None;
     loop {
-        let end = core.counting.none_before(|| core.end())?;
+        // A sign-out that stands by now, and is to be counted, began to be before it stood.
+        let end = core.end()?;
+        core.counting.wait_until_none();
         let start = Instant::now();
         let held = Held { accounts: &[*account], session: None };
         let ask = || Ask::default().all(row_key::account(account));
         let (rows, last, report) = core.change(held, ask, |open| {
             let mut tidy = Tidy::new(open);
             tidy.guards.row_as_it_is(open, &row_key::header(account))?;
-            let left =
-                tidy_header(open, account, end, now.is_some() && after.is_none(), &mut tidy)?;
+            let now = if is_sweep { Some(open.time_for_deletion()?) } else { None };
+            let left = tidy_header(open, account, end, is_sweep && after.is_none(), &mut tidy)?;
             if let (Some(left), None) = (&left, &after) {
                 tidy.report.live_bytes += left.bytes;
             }

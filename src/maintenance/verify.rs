@@ -80,8 +80,8 @@ fn verify_unbound(core: &Core, verified: &mut VerifyReport) -> Result<()> {
                     verified.dead_rows += u64::from(!is_there);
                 } else if let Some((session, 0)) = row_key::unbound_of(key) {
                     let ask = || Ask::default().all(row_key::unbound_parts(&session));
-                    let now = core.clock.for_deletion();
                     let found = core.read_held(&session.as_account(), ask, |open| {
+                        let now = open.time_for_deletion()?;
                         Ok(web::read_unbound(open, &session, now)?.map(|it| it.is_some()))
                     });
                     count(found, verified)?;
@@ -184,7 +184,7 @@ fn verify_row(
             } else if part == 0 {
                 let binding = web::Binding { account: *account, sign_in };
                 count(
-                    web::read_bound(open, &session, &binding, open.core.clock.for_deletion())
+                    web::read_bound(open, &session, &binding, open.time_for_deletion()?)
                         .map(|found| found.map(|it| it.is_some())),
                     verified,
                 )?;

@@ -3,7 +3,7 @@
 use crate::backend::embedded::gate::Entered;
 use crate::backend::exchange::Scan;
 use crate::backend::remote::patiently;
-use crate::backend::{Ask, Backend, Embedded, Lock, Remote, Sight};
+use crate::backend::{Ask, Backend, Embedded, Lock, Remote, Sight, Tried};
 use crate::engine::{Batch, Durability, Row};
 use crate::model::error::{Error, Result};
 use crate::model::position::{Opening, Position};
@@ -258,18 +258,35 @@ impl<'a> Open<'a> {
     pub(crate) fn wait(&self, position: Position) -> Result<()> {
         match &self.view {
             View::Embedded(entered) => entered.embedded.ledger.wait(position),
-            // A shared place shows a fence before it is durable, but no caller acts on that: what
-            // is written behind it comes later in the same log.
+            View::Seen(..) | View::Asking(_) => self.settle(),
+        }
+    }
+
+    /// Returns when an as-of of now is newer than the sign-out at this position, which can be seen.
+    pub(crate) fn wait_for_as_of(&self, position: Position) -> Result<()> {
+        match &self.view {
+            View::Embedded(entered) => entered.embedded.ledger.wait(position),
+            // What is written behind it comes later in the same log.
             View::Seen(..) | View::Asking(_) => Ok(()),
         }
     }
 
-    /// Returns when every sign-out that can be seen is durable.
-    #[cfg(feature = "logout")]
+    /// Returns when every sign-out that can be seen is durable: before a caller is told that there
+    /// is nothing left to do.
     pub(crate) fn settle(&self) -> Result<()> {
         match &self.view {
             View::Embedded(entered) => entered.embedded.ledger.settle(),
-            View::Seen(..) | View::Asking(_) => Ok(()),
+            View::Seen(remote, sight) => remote.settle(sight),
+            View::Asking(remote) => remote.flush(),
+        }
+    }
+
+    /// As [`Open::settle`], where rows can be seen to go before that is durable. (In this process they
+    /// go behind what is.)
+    pub(crate) fn settle_elsewhere(&self) -> Result<()> {
+        match &self.view {
+            View::Embedded(_) => Ok(()),
+            View::Seen(..) | View::Asking(_) => self.settle(),
         }
     }
 
@@ -286,9 +303,25 @@ impl<'a> Open<'a> {
         matches!(self.view, View::Seen(..))
     }
 
-    /// Whether what is planned may have been written already: an earlier try got no answer.
-    pub(crate) fn is_again(&self) -> bool {
-        matches!(self.view, View::Seen(_, sight) if sight.is_again)
+    /// What became of earlier tries of what is planned: they may have been written.
+    pub(crate) fn tried(&self) -> Tried {
+        if let View::Seen(_, sight) = self.view { sight.tried } else { Tried::Never }
+    }
+
+    /// Whether the plan will be run again, as it has asked for what has not been seen yet.
+    pub(crate) fn lacks_something(&self) -> bool {
+        matches!(self.view, View::Seen(_, sight) if sight.lacks_something())
+    }
+
+    /// By which time a row may be deleted for its age.
+    pub(crate) fn time_for_deletion(&self) -> Result<Millis> {
+        let own = self.core.clock.for_deletion();
+        Ok(match &self.view {
+            View::Embedded(_) => own,
+            // One instance's clock decides for nobody else.
+            View::Seen(_, sight) => own.min(sight.ledger.now),
+            View::Asking(remote) => own.min(remote.look(Ask::default())?.ledger.now),
+        })
     }
 
     /// The account's lock, where reads are not of one moment. `None` if it is held and the caller
@@ -328,7 +361,7 @@ impl<'a> Open<'a> {
 
 /// Writes the checkpoint if the ledger has moved on, and makes what was deleted durable.
 pub(crate) fn checkpoint(open: &Open<'_>) -> Result<()> {
-    let View::Embedded(entered) = &open.view else { return Ok(()) };
+    let View::Embedded(entered) = &open.view else { return open.settle() };
     open.leave_known()?;
     entered.commit_with_checkpoint(&AccountTag::NONE, Batch::default())?;
     entered.sync(Durability::PowerLoss)

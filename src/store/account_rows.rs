@@ -75,9 +75,13 @@ impl Open<'_> {
             if let Some(last) = key.last_mut() {
                 *last = part;
             }
-            let Some(value) = self.get(&key)? else { return Ok(None) };
-            parts.push((key, value));
+            match self.get(&key)? {
+                Some(value) => parts.push((key, value)),
+                // All that are not here yet are asked for at once.
+                None if self.lacks_something() => {}
+                None => return Ok(None),
+            }
         }
-        Ok(Some(parts))
+        Ok((parts.len() == usize::from(count.max(1))).then_some(parts))
     }
 }

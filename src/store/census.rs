@@ -85,7 +85,7 @@ pub(crate) fn look(
 ) -> Result<Look> {
     let core = open.core;
     // Rows of a sign-in that has ended are deleted, so a clock that may be wrong must not decide.
-    let now = core.clock.for_deletion();
+    let now = open.time_for_deletion()?;
     let mut look = Look::default();
     for id in &header.sign_ins {
         let body = match open.sign_in(account, header, id) {

@@ -18,15 +18,13 @@ impl Counting {
         Counts(self)
     }
 
-    /// Waits until nothing is being counted, and returns what `end` returns then: a sign-out that
-    /// is to be counted and has not begun by then lies behind that position. The caller must hold
-    /// neither a lock nor the gate.
-    pub(crate) fn none_before<T>(&self, end: impl FnOnce() -> T) -> T {
+    /// Waits until nothing is being counted: a sign-out that stands by now, and is to be counted,
+    /// has been. The caller must hold neither a lock nor the gate.
+    pub(crate) fn wait_until_none(&self) {
         let mut now = lock(&self.now);
         while *now > 0 {
             now = self.changed.wait(now).unwrap_or_else(PoisonError::into_inner);
         }
-        end()
     }
 }
 

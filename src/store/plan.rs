@@ -105,6 +105,12 @@ impl<T> Plan<T> {
         self
     }
 
+    /// As [`Plan::durable`] on a shared place, where the steps of a verb are not all made durable by
+    /// its last one: the place may crash in between.
+    pub(crate) fn durable_if_shared(self, open: &Open<'_>, durability: Durability) -> Self {
+        if open.is_of_one_moment() { self.durable(durability) } else { self }
+    }
+
     /// Adds the steps of another plan.
     pub(crate) fn and(mut self, other: Plan<()>) -> Self {
         self.batches.extend(other.batches);

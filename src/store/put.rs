@@ -1,6 +1,6 @@
 //! Storing the tokens of a sign-in, and removing them.
 
-use crate::backend::Ask;
+use crate::backend::{Ask, Tried};
 use crate::engine::{Batch, Durability, Row};
 use crate::model::error::{Error, Result};
 use crate::model::sign_in::PutOutcome;
@@ -247,6 +247,8 @@ impl LiveSignIn {
                 let mut guards = Guards::on(open);
                 guards.row(&key(0), first.as_deref());
                 let parts = match self.refresh_token_at(open, &header, slot)? {
+                    // An earlier try has removed it.
+                    None if open.tried() == Tried::Lost => return Ok(Plan::nothing(true)),
                     // In constant time, as all secrets are compared.
                     Some((stored, parts)) if stored.secret == token.secret => parts,
                     _ => return Ok(Plan::nothing(false)),

@@ -3,7 +3,7 @@
 mod earlier;
 
 use self::earlier::{Earlier, Listed, earlier};
-use crate::backend::Ask;
+use crate::backend::{Ask, Tried};
 use crate::crypto::fresh;
 use crate::engine::{Batch, Durability, Row};
 use crate::model::error::{Error, Result};
@@ -43,6 +43,7 @@ pub(crate) fn sign_in(
 ) -> Result<(LiveSignIn, PutOutcome)> {
     let core = owner.core();
     tokens.iter().try_for_each(Token::check)?;
+    drop(core.enter()?);
     let body = body_of(core, &request)?;
     let account = core.tagger.account(&request.account);
     let other = core.other_tag(&request.account, &account);
@@ -50,8 +51,17 @@ pub(crate) fn sign_in(
     let both: Vec<AccountTag> = [account].into_iter().chain(other).collect();
     // If no answer comes and the plan is made again, the id tells whether it was carried out.
     let id = SignInId::from_bytes(fresh()?);
-    let (tried, has_ended) = (RefCell::new(None), Cell::new(false));
-    let new = New { core, request: &request, tokens, account, other, id, tried, has_ended };
+    let new = New {
+        core,
+        request: &request,
+        tokens,
+        account,
+        other,
+        id,
+        tried: RefCell::new(None),
+        has_ended: Cell::new(false),
+        has_ended_other: Cell::new(false),
+    };
     // From what is seen to what is written, no sign-out of the session and no other change of the
     // account comes in between.
     let held = Held { accounts: &both, session };
@@ -60,7 +70,7 @@ pub(crate) fn sign_in(
     if new.has_ended.get() {
         core.backlog.push_account(account);
     }
-    if let Some(other) = other {
+    if let Some(other) = other.filter(|_| new.has_ended_other.get()) {
         core.backlog.push_account(other);
     }
     // A fence that came meanwhile has made the tokens unreadable: report that, as `put` does.
@@ -85,6 +95,8 @@ struct New<'a> {
     tried: RefCell<Option<Life>>,
     /// Set if sign-ins of the account have ended, whose rows are left.
     has_ended: Cell<bool>,
+    /// Set if there was a header under the other tag.
+    has_ended_other: Cell<bool>,
 }
 
 /// A sign-in that was made.
@@ -118,7 +130,7 @@ impl New<'_> {
         };
         let continued_since = not_ended(open, request, &body, (&life, other))?;
         let mut earlier = earlier(open, &account, &request.account)?;
-        if open.is_again()
+        if open.tried() > Tried::Never
             && let Some(made) = self.made_already(open, &earlier, continued_since)?
         {
             return Ok(Plan::nothing(made));
@@ -142,7 +154,7 @@ impl New<'_> {
         let stored =
             put_first(open, (&life, continued_since), &id, &header, self.tokens, &mut batch)?;
         if let Some(other) = other {
-            end_under(open, &other, &mut batch)?;
+            self.has_ended_other.set(end_under(open, &other, &mut batch)?);
         }
         let generation = header.generation;
         let made = Made { life, body, generation, continued_since, stored };
@@ -150,19 +162,22 @@ impl New<'_> {
         Ok(plan.durable(Durability::PowerLoss))
     }
 
-    /// This very sign-in, if it was made: the answer to an earlier try was lost.
+    /// This very sign-in, if an earlier try has made it.
     ///
     /// # Errors
-    /// `Overtaken` if it has been signed out since that try, whether or not it had been made.
+    /// `Overtaken` if it has been signed out since; also if it was perhaps never made.
     fn made_already(
         &self,
         open: &Open<'_>,
         earlier: &Earlier,
         continued_since: Option<Millis>,
     ) -> Result<Option<Made>> {
-        if let Some(tried) = &*self.tried.borrow()
-            && open.is_dead(tried)?
-        {
+        let has_ended = earlier.dead.iter().any(|(id, _)| *id == self.id);
+        let is_covered = match &*self.tried.borrow() {
+            Some(tried) if open.tried() == Tried::Lost => open.is_dead(tried)?,
+            _ => false,
+        };
+        if has_ended || is_covered {
             return Err(overtaken(self.core));
         }
         let Some(header) = earlier.header.as_ref().filter(|one| one.sign_ins.contains(&self.id))
@@ -311,7 +326,7 @@ fn as_of_now(open: &Open<'_>, account: AccountTag, body: &mut SignInBody) -> Res
         let life = open.core.life(account, None, body);
         match open.death(&life)? {
             None => return Ok(life),
-            Some(position) => open.wait(position)?,
+            Some(position) => open.wait_for_as_of(position)?,
         }
     }
     // New sign-outs that cover it come faster than they are synced: it counts as signed in, and out
@@ -338,11 +353,13 @@ fn overtaken(core: &Core) -> Error {
 }
 
 /// Ends the account's sign-ins under its other tag, as those that are pushed out end: the header is
-/// deleted, and nothing leads to the other rows any more. The caller holds the lock.
-fn end_under(open: &Open<'_>, other: &AccountTag, batch: &mut Batch) -> Result<()> {
+/// deleted, and nothing leads to the other rows any more. Returns whether there was one. The caller
+/// holds the lock.
+fn end_under(open: &Open<'_>, other: &AccountTag, batch: &mut Batch) -> Result<bool> {
     let key = row_key::header(other);
-    if open.get(&key)?.is_some() {
+    let is_there = open.get(&key)?.is_some();
+    if is_there {
         batch.delete(key);
     }
-    Ok(())
+    Ok(is_there)
 }

@@ -12,7 +12,7 @@ pub(crate) use self::last::is_on_record;
 pub(crate) use self::last::{last_sign_out, names_of};
 #[cfg(feature = "logout")]
 pub(crate) use self::outlook::{Outlook, outlook};
-use crate::backend::{Backend, Embedded};
+use crate::backend::{Ask, Backend, Embedded};
 use crate::crypto::Tagger;
 use crate::ledger::MAX_CALL;
 use crate::model::error::{Component, Error, Result};
@@ -65,19 +65,36 @@ struct Done {
 }
 
 fn carry_out(core: &Core, request: &SignOut) -> Result<Done> {
-    let open = core.enter_ledger()?;
-    let mut named: Vec<TaggedScope> =
-        request.scopes().map(|scope| rule_scope(&core.tagger, scope)).collect();
-    named.extend(
-        accounts_of_aliases(&open, &request.aliases)?.into_iter().map(TaggedScope::Account),
-    );
-    if named.is_empty() {
-        return Done::of_nobody(&open);
-    }
     match &core.backend {
-        Backend::Embedded(embedded) => end_here(&open, embedded, request, named),
-        Backend::Remote(remote) => there::end(core, remote, request, named),
+        Backend::Embedded(embedded) => {
+            let open = core.enter_ledger()?;
+            let named = named(&open, request)?;
+            if named.is_empty() {
+                return Done::of_nobody(&open);
+            }
+            end_here(&open, embedded, request, named)
+        }
+        Backend::Remote(remote) => {
+            let found = core.read(Ask::default, |open| {
+                let named = named(open, request)?;
+                let nobody = if named.is_empty() { Some(Done::of_nobody(open)?) } else { None };
+                Ok((named, nobody))
+            })?;
+            match found {
+                (_, Some(nobody)) => Ok(nobody),
+                (named, None) => there::end(core, remote, request, named),
+            }
+        }
     }
+}
+
+/// The scopes of the request, and the accounts of its aliases.
+fn named(open: &Open<'_>, request: &SignOut) -> Result<Vec<TaggedScope>> {
+    let mut named: Vec<TaggedScope> =
+        request.scopes().map(|scope| rule_scope(&open.core.tagger, scope)).collect();
+    let accounts = accounts_of_aliases(open, &request.aliases)?;
+    named.extend(accounts.into_iter().map(TaggedScope::Account));
+    Ok(named)
 }
 
 /// Lets the fences stand in this process's ledger, and waits until they are durable.
@@ -176,8 +193,10 @@ fn too_many() -> Error {
 }
 
 impl Done {
-    /// The result for aliases that no account has: nothing is recorded.
+    /// The result for aliases that no account has: nothing is recorded. That there is none may be a
+    /// sign-out's doing, which must be durable then.
     fn of_nobody(open: &Open<'_>) -> Result<Self> {
+        open.settle_elsewhere()?;
         let receipt = Receipt {
             position: open.end()?.get(),
             at: from_millis(open.core.clock.now()),

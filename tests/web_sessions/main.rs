@@ -7,6 +7,7 @@ mod keeping;
 mod privacy;
 mod revival;
 mod routes;
+mod shared;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,8 @@
 //! The locks of accounts and of the provider's sessions, in stripes.
 //!
-//! The order of these (`docs/design.md` has the whole one, "Threads and locks"): the gate ([`Embedded::enter`]), a session's stripe, accounts' stripes in rising order,
-//! the queue of commits, the ledger's own locks. The tag of a web session uses the stripe that an
+//! The order of these (`docs/design.md` has the whole one, "Threads and locks"): the gate
+//! ([`Embedded::enter`]), a session's stripe, accounts' stripes in rising order, the queue of
+//! commits, the ledger's own locks. The tag of a web session uses the stripe that an
 //! account with this tag would use: the verb that creates a web session holds it, and the stripe of
 //! the account too if the session is bound.
 

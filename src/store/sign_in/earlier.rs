@@ -20,7 +20,7 @@ pub(super) struct Earlier {
     /// Its live sign-ins, oldest first, and those that have ended; with the index entries that find
     /// them.
     pub(super) live: Vec<Listed>,
-    dead: Vec<Listed>,
+    pub(super) dead: Vec<Listed>,
 }
 
 /// A sign-in that a header lists, and the index entries that find it.
@@ -57,7 +57,7 @@ pub(super) fn earlier(open: &Open<'_>, account: &AccountTag, id: &AccountId) -> 
     let core = open.core;
     // A sign-in that is taken out for its age is lost, so a clock that may be wrong must not
     // decide.
-    let now = core.clock.for_deletion();
+    let now = open.time_for_deletion()?;
     let key = row_key::header(account);
     let Some(value) = open.get(&key)? else { return Ok(Earlier::default()) };
     let opened = open.rows()?.open_header(&key, &value);

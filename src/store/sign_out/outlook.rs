@@ -60,7 +60,7 @@ fn outlook_in(open: &Open<'_>, request: &SignOut) -> Result<Outlook> {
         for account in accounts_under(open, scope)? {
             // One account answers the question. Only a scope that ends accounts as a whole needs
             // all of them.
-            if outlook.ends_anybody && !is_whole {
+            if outlook.ends_anybody && !is_whole && !open.lacks_something() {
                 break;
             }
             let account_looked = match looked.get(&account) {

@@ -2,8 +2,8 @@
 //! there, in one step.
 
 use super::{Done, cutoff_of, take, takes_whole, too_many};
-use crate::backend::exchange::{End, Ended};
-use crate::backend::remote::sign_out_error;
+use crate::backend::exchange::{End, Ended, ExchangeError};
+use crate::backend::remote::{MOST_LOST, sign_out_error};
 use crate::backend::{Ask, Remote};
 use crate::ledger::MAX_CALL;
 use crate::model::error::Result;
@@ -23,15 +23,18 @@ pub(super) fn end(
     core: &Core,
     remote: &Remote,
     request: &SignOut,
-    named: Vec<TaggedScope>,
+    mut named: Vec<TaggedScope>,
 ) -> Result<Done> {
+    named.sort_unstable();
+    named.dedup();
     let whole: Vec<TaggedScope> =
         named.iter().copied().filter(|scope| takes_whole(core, request, scope)).collect();
     let is_asked = !whole.is_empty();
     let (cutoff, take) = (cutoff_of(request), request.take);
     let now = core.clock.now();
     let end = End { scopes: named, whole, most: MAX_CALL, cutoff, now, take };
-    let ended = remote.place().end(&end).map_err(sign_out_error)?;
+    let ended = send(remote, &end)?;
+    remote.knows_durable(ended.positions.1);
 
     let (refresh_tokens, is_whole) =
         if take { taken(core, remote, &ended) } else { (Vec::new(), true) };
@@ -59,6 +62,18 @@ pub(super) fn end(
     Ok(Done { receipt, scopes, before, failure })
 }
 
+/// Sends it again if it did not arrive. (Of one that may have arrived, the caller decides: sent
+/// again, it ends those too who have signed in since.)
+fn send(remote: &Remote, end: &End) -> Result<Ended> {
+    for _ in 0..MOST_LOST {
+        match remote.place().end(end) {
+            Err(ExchangeError::NotSent) => {}
+            answer => return answer.map_err(sign_out_error),
+        }
+    }
+    remote.place().end(end).map_err(sign_out_error)
+}
+
 /// The refresh tokens in the rows that the sign-out has brought; and whether those are all.
 fn taken(core: &Core, remote: &Remote, ended: &Ended) -> (Vec<RefreshToken>, bool) {
     let mut ask = Ask::default();
@@ -70,8 +85,10 @@ fn taken(core: &Core, remote: &Remote, ended: &Ended) -> (Vec<RefreshToken>, boo
         for account in &ended.holders {
             is_whole &= take(&core.seen(remote, &sight), account, &mut found);
         }
-        let Some(more) = sight.asks_for_more() else { return (found, is_whole) };
         // All rows are here: fences alone are missing, of the scopes that the rows name.
-        ask = Ask::default().fences(more.scopes);
+        match sight.asks_for_more() {
+            (more, true) => ask = Ask::default().fences(more.scopes),
+            (_, false) => return (found, is_whole),
+        }
     }
 }

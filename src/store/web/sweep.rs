@@ -9,7 +9,6 @@ use super::{Binding, read_bound, read_unbound};
 use crate::model::error::{Error, Result};
 use crate::model::report::SweepReport;
 use crate::model::tag::WebTag;
-use crate::model::time::Millis;
 use crate::rows::row_key;
 use crate::store::core::Core;
 use crate::store::plan::{Held, Plan};
@@ -35,14 +34,13 @@ pub(crate) fn tidy_slice(
     swept: &mut SweepReport,
 ) -> Result<Option<Vec<u8>>> {
     let prefix = if kind == Kind::Bound { row_key::web_indexes() } else { row_key::all_unbound() };
-    let now = core.clock.for_deletion();
     let slice = core.enter()?.scan(&prefix, after, SLICE)?;
     for (key, _) in &slice {
         if let Some((session, account, sign_in)) = row_key::web_indexed(key) {
             let binding = Binding { account, sign_in };
-            tidy_bound(core, key, &session, &binding, now, swept)?;
+            tidy_bound(core, key, &session, &binding, swept)?;
         } else if let Some((session, part)) = row_key::unbound_of(key) {
-            tidy_unbound_one(core, &session, part, now, swept)?;
+            tidy_unbound_one(core, &session, part, swept)?;
         }
     }
     Ok(slice.into_iter().last().map(|(key, _)| key))
@@ -53,7 +51,6 @@ fn tidy_bound(
     key: &[u8],
     session: &WebTag,
     binding: &Binding,
-    now: Millis,
     swept: &mut SweepReport,
 ) -> Result<()> {
     let held = Held { accounts: &[binding.account], session: None };
@@ -61,7 +58,7 @@ fn tidy_bound(
         held,
         || ask_bound(session, binding),
         |open| {
-            let mut found = SweepReport::default();
+            let (mut found, now) = (SweepReport::default(), open.time_for_deletion()?);
             // The size of its rows is counted with the account's rows.
             let read =
                 read_bound(open, session, binding, now).map(|found| found.map(|it| it.map(|_| 0)));
@@ -80,7 +77,6 @@ fn tidy_unbound_one(
     core: &Core,
     session: &WebTag,
     part: u8,
-    now: Millis,
     swept: &mut SweepReport,
 ) -> Result<()> {
     let held = Held { accounts: &[session.as_account()], session: None };
@@ -88,7 +84,7 @@ fn tidy_unbound_one(
         held,
         || ask_unbound(session),
         |open| {
-            let mut found = SweepReport::default();
+            let (mut found, now) = (SweepReport::default(), open.time_for_deletion()?);
             // The first part is checked for all parts; other parts are checked only if it is missing.
             let is_first = part == 0 || open.get(&row_key::unbound(session, 0))?.is_none();
             let read = || {

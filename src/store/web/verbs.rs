@@ -1,6 +1,7 @@
 //! Making, saving, loading and deleting web sessions. None of these returns a session that was
 //! deleted, has expired, or whose sign-in has ended, nor brings one back.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use super::find::{
@@ -52,42 +53,71 @@ pub(crate) fn create(
         let me = session.as_account();
         let both: Vec<_> = binding.map(|binding| binding.account).into_iter().chain([me]).collect();
         let held = Held { accounts: &both, session: None };
-        let ask = || ask_new(&session, binding);
-        let is_new = core.change(held, ask, |open| {
-            if is_taken(open, &session)? {
-                return Ok(Plan::nothing(false));
-            }
-            let mut guards = Guards::on(open);
-            guards.none_under(row_key::web_indexes_of(&session));
-            guards.none_under(row_key::unbound_parts(&session));
-            let plan = Plan::nothing(true).only_if(guards).durable(core.options.other_durability);
-            match (binding, &now) {
-                (Some(binding), _) => {
-                    let header = live_header(open, binding, core.clock.now())?;
-                    let Some((value, header)) = header else { return Ok(Plan::nothing(true)) };
-                    let Binding { account, sign_in } = binding;
-                    let key = |part| row_key::web(account, sign_in, &session, part);
-                    let mut batch = Batch {
-                        guard: Some((row_key::header(account), Some(value))),
-                        changes: Vec::new(),
-                    };
-                    put_all(&mut batch, open.rows()?.seal_web(key, &header, &record)?);
-                    batch.put(row_key::web_index(&session, account, sign_in), Vec::new());
-                    Ok(plan.commit(batch))
-                }
-                (None, Some(as_of)) => {
-                    let life = life_of_nobody(session, as_of.opening, as_of.as_of, as_of.time);
-                    let mut batch = Batch::default();
-                    put_all(&mut batch, open.rows()?.seal_unbound(&session, &life, &record)?);
-                    Ok(plan.commit_with_as_of(batch))
-                }
-                (None, None) => Ok(Plan::nothing(true)),
-            }
-        })?;
-        if is_new {
+        let new =
+            New { session, binding, now: now.as_ref(), record: &record, sent: RefCell::default() };
+        if core.change(held, || ask_new(&session, binding), |open| new.plan(open))? {
             return Ok(id);
         }
         id = fresh()?;
+    }
+}
+
+/// A web session that is being made.
+struct New<'a> {
+    session: WebTag,
+    binding: Option<&'a Binding>,
+    /// The life of an unbound one.
+    now: Option<&'a Life>,
+    record: &'a WebRecord,
+    /// The first row of what the last plan has made: no other write has the same.
+    sent: RefCell<Option<Row>>,
+}
+
+impl New<'_> {
+    /// Tells whether it is made, or would be gone by now; if not, its id is taken.
+    fn plan(&self, open: &Open<'_>) -> Result<Plan<bool>> {
+        let session = &self.session;
+        if is_taken(open, session)? {
+            // Perhaps by an earlier try.
+            let is_own = match &*self.sent.borrow() {
+                Some((key, value)) => open.get(key)?.as_ref() == Some(value),
+                None => false,
+            };
+            return Ok(Plan::nothing(is_own));
+        }
+        let mut guards = Guards::on(open);
+        guards.none_under(row_key::web_indexes_of(session));
+        guards.none_under(row_key::unbound_parts(session));
+        let plan = Plan::nothing(true).only_if(guards).durable(open.core.options.other_durability);
+        let mut batch = Batch::default();
+        match (self.binding, self.now) {
+            (Some(binding), _) => {
+                let Some((value, header)) = live_header(open, binding, open.core.clock.now())?
+                else {
+                    return Ok(Plan::nothing(true));
+                };
+                let Binding { account, sign_in } = binding;
+                let key = |part| row_key::web(account, sign_in, session, part);
+                batch.guard = Some((row_key::header(account), Some(value)));
+                self.put_all(&mut batch, open, open.rows()?.seal_web(key, &header, self.record)?);
+                batch.put(row_key::web_index(session, account, sign_in), Vec::new());
+                Ok(plan.commit(batch))
+            }
+            (None, Some(as_of)) => {
+                let life = life_of_nobody(*session, as_of.opening, as_of.as_of, as_of.time);
+                let rows = open.rows()?.seal_unbound(session, &life, self.record)?;
+                self.put_all(&mut batch, open, rows);
+                Ok(plan.commit_with_as_of(batch))
+            }
+            (None, None) => Ok(Plan::nothing(true)),
+        }
+    }
+
+    fn put_all(&self, batch: &mut Batch, open: &Open<'_>, rows: Vec<Row>) {
+        if open.is_of_one_moment() {
+            *self.sent.borrow_mut() = rows.first().cloned();
+        }
+        put_all(batch, rows);
     }
 }
 
@@ -224,7 +254,10 @@ pub(crate) fn delete(core: &Core, id: &[u8; 16]) -> Result<()> {
             let binding = Binding { account, sign_in };
             let held = Held { accounts: &[account], session: None };
             let ask = || ask_bound(&session, &binding);
-            core.change(held, ask, |open| delete_bound(open, &session, &binding))?;
+            core.change(held, ask, |open| {
+                let plan = delete_bound(open, &session, &binding)?;
+                Ok(plan.durable_if_shared(open, Durability::PowerLoss))
+            })?;
         }
     }
     // It may be unbound. Durable even if nothing was found: another call may have deleted it, and

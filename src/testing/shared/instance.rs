@@ -56,17 +56,12 @@ impl Instance {
         answer
     }
 
-    /// Makes all durable that has changed, if it is still there. What comes before it was done, so
-    /// whatever goes wrong here leaves the outcome unknown.
-    fn flush(&self, incarnation: u64) -> Answer<()> {
-        let flushed = self.exchange(Step::Flush, |state| {
-            if state.fails_flushes || state.place.incarnation != incarnation {
-                return Err(ExchangeError::Unknown);
-            }
-            state.place.flushed = state.place.now.clone();
-            Ok(())
-        });
-        flushed.map_err(|_| ExchangeError::Unknown)
+    /// Makes durable what a change has done. Whatever goes wrong here leaves the outcome unknown.
+    fn flush_own(&self, incarnation: u64) -> Answer<()> {
+        match self.flush(incarnation) {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(ExchangeError::Unknown),
+        }
     }
 }
 
@@ -96,7 +91,7 @@ impl Exchange for Instance {
             Ok((state.place.change(change), state.place.incarnation))
         })?;
         if changed == Changed::Done && change.durability.is_some() {
-            self.flush(incarnation)?;
+            self.flush_own(incarnation)?;
         }
         Ok(changed)
     }
@@ -117,9 +112,22 @@ impl Exchange for Instance {
             Ok((state.place.end(end, whole, at), state.place.incarnation))
         })?;
         if self.machine.state().place.flaw != Some(Flaw::AnswersEarly) {
-            self.flush(incarnation)?;
+            self.flush_own(incarnation)?;
         }
         Ok(ended)
+    }
+
+    fn flush(&self, incarnation: u64) -> Answer<bool> {
+        self.exchange(Step::Flush, |state| {
+            if state.fails_flushes {
+                return Err(ExchangeError::Unknown);
+            }
+            let is_same = state.place.incarnation == incarnation;
+            if is_same {
+                state.place.flushed = state.place.now.clone();
+            }
+            Ok(is_same)
+        })
     }
 
     fn forget(&self, oldest: Millis) -> Answer<()> {

@@ -166,6 +166,27 @@ impl SharedMachine {
         state.calls_left = None;
     }
 
+    /// What the place has now, elsewhere.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let (copy, state) = (Self::new(), self.state());
+        {
+            let mut other = copy.state();
+            other.keyring = state.keyring.clone();
+            other.place = Place::of(state.place.now.clone());
+        }
+        copy
+    }
+
+    /// Puts an earlier copy in the place of all, as an operator could who restores a dump under
+    /// running instances.
+    pub fn go_back_to(&self, earlier: &Self) {
+        let content = earlier.state().place.now.clone();
+        let mut state = self.state();
+        let incarnation = state.place.incarnation + 1;
+        state.place = Place { incarnation, ..Place::of(content) };
+    }
+
     /// Breaks a promise of the place.
     #[doc(hidden)]
     pub fn break_promise(&self, flaw: Flaw) {
@@ -203,17 +224,6 @@ impl SharedMachine {
 
     pub(crate) fn calls(&self) -> u64 {
         self.state().calls
-    }
-
-    /// The same content, elsewhere.
-    pub(crate) fn copy(&self) -> Self {
-        let (copy, state) = (Self::new(), self.state());
-        {
-            let mut other = copy.state();
-            other.keyring = state.keyring.clone();
-            other.place = Place::of(state.place.now.clone());
-        }
-        copy
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -81,6 +81,7 @@ impl Place {
                 floor: content.floor,
                 known_since: content.known_since,
                 now,
+                incarnation: self.incarnation,
             },
         }
     }

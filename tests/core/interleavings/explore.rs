@@ -2,12 +2,13 @@
 //! it or behind it; and so does a lost answer, a repeated request, or the standby that takes over.
 //! Then every third verb within the second, of the most dangerous ones.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use oubliette::{Fate, Flaw};
 
 use super::history::Verb;
-use super::world::World;
+use super::world::{INSTANCES, World};
 
 const VERBS: [Verb; 11] = [
     Verb::SignIn(1),
@@ -34,13 +35,41 @@ enum Event {
     NotSent,
     Repeated,
     FailOver,
+    /// Its answer is lost, and then the place fails over at the next but one.
+    LostThenFailOver,
+    /// No exchange arrives from here on.
+    NoneArrives,
 }
 
-const EVENTS: [Event; 5] =
-    [Event::Nothing, Event::Lost, Event::NotSent, Event::Repeated, Event::FailOver];
+const EVENTS: [Event; 7] = [
+    Event::Nothing,
+    Event::Lost,
+    Event::NotSent,
+    Event::Repeated,
+    Event::FailOver,
+    Event::LostThenFailOver,
+    Event::NoneArrives,
+];
 
-/// One history: `outer` runs; at its `at`th exchange `inner` runs, and then the event happens.
-/// `None` if there is no such exchange. Else whether all is explained.
+impl Event {
+    /// What becomes of the `later`th exchange behind the one at which it happens.
+    fn fate(self, later: usize, world: &World) -> Fate {
+        match (self, later) {
+            (Self::Lost | Self::LostThenFailOver, 0) => Fate::Lost,
+            (Self::NotSent, 0) | (Self::NoneArrives, _) => Fate::NotSent,
+            (Self::Repeated, 0) => Fate::Repeated,
+            (Self::FailOver, 0) | (Self::LostThenFailOver, 2) => {
+                world.machine.fail_over();
+                Fate::Answered
+            }
+            _ => Fate::Answered,
+        }
+    }
+}
+
+/// One history: `outer` runs; at its `at`th exchange `inner` runs, somebody reads what it has left,
+/// and then the event happens. If there is a third verb, it runs within the second. `None` if there
+/// is no such exchange. Else whether all is explained.
 fn run(
     outer: Verb,
     at: usize,
@@ -53,31 +82,32 @@ fn run(
         world.machine.break_promise(flaw);
     }
     let disturbed = world.clone();
-    let met = world.disturb(0, at, move || {
-        if let Some((inner, third)) = inner {
-            if let Some((at, third)) = third {
-                let (within, other) = (disturbed.clone(), disturbed.clone());
-                within.disturb(1, at, move || {
-                    other.run(2, third);
+    let has_come = Arc::new(AtomicBool::new(true));
+    let came = has_come.clone();
+    let met = world.disturb(0, move |number| {
+        if number < at {
+            return Fate::Answered;
+        }
+        if let (Some((inner, third)), true) = (inner, number == at) {
+            if let Some((within, third)) = third {
+                came.store(false, Ordering::Relaxed);
+                let (other, came) = (disturbed.clone(), came.clone());
+                disturbed.disturb(1, move |number| {
+                    if number == within {
+                        came.store(true, Ordering::Relaxed);
+                        other.run(2, third);
+                    }
                     Fate::Answered
                 });
             }
             disturbed.run(1, inner);
+            disturbed.run(INSTANCES, Verb::Get);
         }
-        match event {
-            Event::Nothing => Fate::Answered,
-            Event::Lost => Fate::Lost,
-            Event::NotSent => Fate::NotSent,
-            Event::Repeated => Fate::Repeated,
-            Event::FailOver => {
-                disturbed.machine.fail_over();
-                Fate::Answered
-            }
-        }
+        event.fate(number - at, &disturbed)
     });
     world.run(0, outer);
-    let history = world.end();
-    if met.load(Ordering::Relaxed) <= at {
+    let history = world.end(event != Event::Nothing);
+    if met.load(Ordering::Relaxed) <= at || !has_come.load(Ordering::Relaxed) {
         return None;
     }
     Some(if history.is_explained() {
@@ -120,12 +150,20 @@ fn every_dangerous_three_are_as_one_after_the_other() {
     let mut histories = 0;
     for (outer, inner) in VERBS.iter().flat_map(|outer| DANGEROUS.map(|inner| (*outer, inner))) {
         for third in DANGEROUS {
-            for (at, within) in (0..).step_by(2).flat_map(|at| (0..8).map(move |it| (at, it))) {
-                match run(outer, at, Some((inner, Some((within, third)))), Event::Nothing, None) {
-                    Some(Ok(())) => histories += 1,
-                    Some(Err(history)) => panic!("{history}"),
-                    None => break,
+            let run = |at, within| {
+                run(outer, at, Some((inner, Some((within, third)))), Event::Nothing, None)
+            };
+            // At every other exchange of the first verb, and at all of the second.
+            for at in (0..).step_by(2) {
+                let mut met = 0;
+                while let Some(history) = run(at, met) {
+                    history.unwrap_or_else(|history| panic!("{history}"));
+                    met += 1;
                 }
+                if met == 0 {
+                    break;
+                }
+                histories += met;
             }
         }
     }

@@ -26,6 +26,19 @@ pub(super) enum Verb {
     Sweep,
 }
 
+impl Verb {
+    fn is_sign_out(self) -> bool {
+        match self {
+            Self::SignOutAccount
+            | Self::SignOutSession
+            | Self::SignOutTenant
+            | Self::SignOutEverybody
+            | Self::Take => true,
+            Self::SignIn(_) | Self::SignInAsOf | Self::Put | Self::Get | Self::Sweep => false,
+        }
+    }
+}
+
 /// What the caller was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Told {
@@ -37,6 +50,8 @@ pub(super) enum Told {
     Taken(Vec<String>, bool),
     /// It was done or not.
     Unknown,
+    /// Nothing was done.
+    NotDone,
 }
 
 /// A verb from its beginning to its end.
@@ -67,10 +82,15 @@ type Living = Vec<SignedIn>;
 /// What is there at the end: by id, the access and the refresh token.
 pub(super) type Found = BTreeMap<[u8; 16], (Option<String>, Option<String>)>;
 
+/// The refresh tokens of the first sign-ins of account 1 begin so.
+pub(super) const FIRST_OF_1: &str = "first-1-";
+
 pub(super) struct History {
     pub(super) first: Living,
     pub(super) calls: Vec<Call>,
     pub(super) found: Found,
+    /// Whether an answer may have been lost that would have brought refresh tokens.
+    pub(super) may_miss: bool,
 }
 
 impl History {
@@ -113,9 +133,11 @@ impl History {
         let unchanged = || vec![(living.clone(), covered)];
         let first = living.iter().position(|one| one.id == self.first[0].id);
         // A sign-out of unknown outcome may have stood for a while, until the place failed over.
-        let may_be_refused = self.calls.iter().any(|call| call.told == Told::Unknown);
+        let may_be_refused = self.calls.iter().any(|other| {
+            other.told == Told::Unknown && other.began < call.ended && other.verb.is_sign_out()
+        });
         match (call.verb, &call.told) {
-            (Verb::Sweep, _) => unchanged(),
+            (Verb::Sweep, _) | (_, Told::NotDone) => unchanged(),
             (Verb::SignIn(_) | Verb::SignInAsOf, told) => {
                 let is_late = call.verb == Verb::SignInAsOf && covered;
                 let account = if let Verb::SignIn(account) = call.verb { account } else { 1 };
@@ -173,10 +195,19 @@ impl History {
                     Told::Taken(taken, is_missed) => {
                         let mut due = living.iter().filter(|one| one.account == 1);
                         let has_all = due.all(|one| taken.contains(&one.token));
-                        if has_all || *is_missed { vec![left] } else { Vec::new() }
+                        // Of sign-ins that were dead already, too; never of another account.
+                        let is_of_1 = |token: &String| {
+                            let brought =
+                                |call: &Call| call.token == *token && call.verb != Verb::SignIn(2);
+                            token.starts_with(FIRST_OF_1) || self.calls.iter().any(brought)
+                        };
+                        let is_right = taken.iter().all(is_of_1)
+                            && (has_all || *is_missed)
+                            && (!is_missed || self.may_miss);
+                        if is_right { vec![left] } else { Vec::new() }
                     }
                     Told::Unknown => vec![left, (living.clone(), covered)],
-                    Told::Refused | Told::Value(_) => Vec::new(),
+                    Told::Refused | Told::Value(_) | Told::NotDone => Vec::new(),
                 }
             }
         }

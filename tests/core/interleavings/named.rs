@@ -7,6 +7,8 @@ use std::time::Duration;
 use oubliette::*;
 use oubliette_testkit::accounts::*;
 
+use super::world::is_in_background;
+
 /// Two instances, of which the first has signed account 1 in: in session 1, with tokens.
 struct Two {
     machine: SharedMachine,
@@ -43,6 +45,7 @@ impl Two {
         let met = AtomicUsize::new(0);
         self.machine.on_exchange(move |exchanged| {
             if exchanged.instance == 0
+                && !is_in_background()
                 && (exchanged.step, exchanged.is_done) == (step, is_done)
                 && met.fetch_add(1, Ordering::Relaxed) + 1 == number
             {
@@ -370,16 +373,27 @@ fn an_old_sign_in_is_not_spared_by_fences_that_were_dropped() {
 #[test]
 fn an_instance_that_stood_still_for_an_hour_brings_nothing_back() {
     for sign_out in [SignOut::everybody(), SignOut::session(&session(1))] {
-        let two = Two::new();
-        let (there, clock) = (two.there.clone(), two.clock.clone());
-        two.then(Step::Change, false, move || {
-            clock.advance(Duration::from_secs(3600));
-            there.sign_out(sign_out.clone()).unwrap();
-            there.wait_reclaimed().unwrap();
-        });
-        assert!(matches!(two.live.put(new()), Err(Error::SignedOut)));
-        two.machine.run_undisturbed();
-        assert!(two.is_out());
+        for reclaims in [false, true] {
+            let two = Two::new();
+            let (there, clock, out) = (two.there.clone(), two.clock.clone(), sign_out.clone());
+            let before = two.machine.rows();
+            let (machine, is_refused) = (two.machine.clone(), Arc::new(AtomicUsize::new(0)));
+            let count = is_refused.clone();
+            two.then(Step::Change, false, move || {
+                clock.advance(Duration::from_secs(3600));
+                there.sign_out(out.clone()).unwrap();
+                there.wait_reclaimed().unwrap();
+                if !reclaims {
+                    // Nothing but the fence keeps it out.
+                    machine.set_rows(before.clone());
+                }
+                count.fetch_add(1, Ordering::Relaxed);
+            });
+            assert!(matches!(two.live.put(new()), Err(Error::SignedOut)));
+            assert_eq!(is_refused.load(Ordering::Relaxed), 1);
+            two.machine.run_undisturbed();
+            assert!(two.is_out());
+        }
     }
 }
 
@@ -399,4 +413,155 @@ fn what_an_earlier_try_has_written_is_flushed_before_it_is_told() {
         two.machine.fail_over();
         assert_eq!(two.there.account(&account(2)).unwrap(), [live]);
     }
+}
+
+/// A sign-out that can be seen may still be lost with the place. Who is told of it, or that there is
+/// nothing left to do because of it, is told what stays.
+#[test]
+fn what_is_said_of_a_sign_out_outlives_the_place() {
+    let two = Two::new();
+    let alias = Alias::new(AliasKind::Opaque, "ada").unwrap();
+    two.here.sign_in(sign_in(2).alias(alias.clone())).unwrap();
+    let (here, machine) = (two.here.clone(), two.machine.clone());
+    let said = Arc::new(std::sync::Mutex::new(None));
+    let told = said.clone();
+    machine.clone().on_exchange(move |exchanged| {
+        let at = (exchanged.instance, exchanged.step, exchanged.is_done);
+        if at == (1, Step::Flush, false) && !is_in_background() {
+            machine.run_undisturbed();
+            let last = here.last_sign_out(&SignOutScope::Account(account(2))).unwrap();
+            // The rows go, although the sign-out is not flushed; then nobody has that name.
+            assert!(here.sweep(1000).unwrap().finished);
+            let nobody = here.sign_out(SignOut::alias(&alias)).unwrap();
+            *told.lock().unwrap() = Some((last, nobody.accounts));
+            machine.fail_over();
+        }
+        Fate::Answered
+    });
+    let lost = two.there.sign_out(SignOut::account(&account(2)));
+    assert!(matches!(lost, Err(Error::Indeterminate(_))), "{lost:?}");
+    let (last, nobody) = said.lock().unwrap().take().unwrap();
+    assert_eq!(nobody, Some(0));
+    let after = two.here.last_sign_out(&SignOutScope::Account(account(2))).unwrap();
+    assert!(last.record.is_some() && last.record == after.record);
+    assert!(two.here.account(&account(2)).unwrap().is_empty());
+}
+
+#[test]
+fn a_place_that_has_gone_back_is_noticed_by_who_knows_better() {
+    let two = Two::new();
+    let earlier = two.machine.copy();
+    two.here.sign_out(SignOut::account(&account(1))).unwrap();
+    two.machine.go_back_to(&earlier);
+    let read = two.live.access_token(&query("a"));
+    assert!(matches!(read, Err(Error::Damaged { part: Component::Ledger, .. })), "{read:?}");
+    let made = two.here.sign_in(sign_in(1));
+    assert!(matches!(made, Err(Error::Damaged { part: Component::Ledger, .. })), "{made:?}");
+}
+
+// 17
+#[test]
+fn an_instance_whose_clock_is_ahead_decides_for_nobody_else() {
+    let two = Two::new();
+    two.machine.set_clock(two.clock.clone());
+    let ahead = ManualClock::new(now() + Duration::from_secs(100 * 24 * 3600));
+    let skewed = two.machine.builder().clock(ahead).open().unwrap();
+    two.here.sign_out(SignOut::account(&account(9))).unwrap();
+    assert!(skewed.sweep(1000).unwrap().finished);
+    assert!(two.live.access_token(&query("a")).unwrap().is_some());
+    assert_eq!(two.here.stats().unwrap().fences, 1, "none was dropped for its age");
+    // Its sign-ins are of the place's time: a cutoff ends them.
+    let live = skewed.sign_in(sign_in(2)).unwrap();
+    assert_eq!(live.signed_in_at(), now());
+    let later = now() + Duration::from_secs(1);
+    two.here.sign_out(SignOut::account(&account(2)).signed_in_before(later)).unwrap();
+    assert!(!live.is_live().unwrap());
+}
+
+#[test]
+fn a_newer_refresh_token_of_another_instance_stays() {
+    let two = Two::new();
+    let theirs = two.there.resume(&account(1), two.live.id()).unwrap().unwrap();
+    two.then(Step::Change, false, move || {
+        theirs.put(refresh("theirs")).unwrap();
+    });
+    let acquired = Acquirer::new().acquire(&two.live, query("b"), |_| {
+        Ok([access("b", "got").into(), refresh("mine").into()].into())
+    });
+    assert_eq!(acquired.unwrap().secret.expose(), "got");
+    two.machine.run_undisturbed();
+    let stored = two.live.refresh_token(&client()).unwrap().unwrap();
+    assert_eq!(stored.secret.expose(), "theirs");
+}
+
+#[test]
+fn an_account_stays_listed_by_the_tenant_of_a_token_that_comes_meanwhile() {
+    let guest = |secret: &str| AccessToken { tenant: Some(tenant(9)), ..access("a", secret) };
+    let mut comings = 0;
+    for number in 1..12 {
+        let two = Two::new();
+        // An index row that leads to nothing: its token was removed by somebody else.
+        let before = two.machine.rows();
+        two.live.put(guest("gone")).unwrap();
+        let mut rows = two.machine.rows();
+        rows.retain(|key, value| before.contains_key(key) || value.is_empty());
+        assert_eq!(rows.len(), before.len() + 1);
+        two.machine.set_rows(rows);
+        let theirs = two.there.resume(&account(1), two.live.id()).unwrap().unwrap();
+        let came = Arc::new(AtomicUsize::new(0));
+        let count = came.clone();
+        two.at_the(number, Step::Change, false, move || {
+            count.fetch_add(1, Ordering::Relaxed);
+            theirs.put(guest("new")).unwrap();
+        });
+        assert!(two.here.sweep(1000).unwrap().finished);
+        two.machine.run_undisturbed();
+        if came.load(Ordering::Relaxed) == 0 {
+            break;
+        }
+        comings += 1;
+        let listed = two.there.accounts_in(&tenant(9), Page::first(9)).unwrap();
+        assert_eq!(listed.accounts.len(), 1, "{number}");
+    }
+    assert!(comings > 0);
+}
+
+#[test]
+fn the_reclaimer_goes_on_when_the_place_is_back() {
+    let two = Two::new();
+    let refused = Arc::new(AtomicUsize::new(0));
+    let count = refused.clone();
+    two.machine.on_exchange(move |_| {
+        if is_in_background() && count.fetch_add(1, Ordering::Relaxed) < 50 {
+            Fate::NotSent
+        } else {
+            Fate::Answered
+        }
+    });
+    two.here.sign_out(SignOut::account(&account(1))).unwrap();
+    assert!(two.here.wait_reclaimed().unwrap().rows > 0);
+    assert!(refused.load(Ordering::Relaxed) > 50);
+}
+
+/// An error that says that nothing was done must be right.
+#[test]
+fn it_is_not_said_that_nothing_was_done_when_something_may_have_been() {
+    let two = Two::new();
+    let met = AtomicUsize::new(0);
+    two.machine.on_exchange(move |exchanged| {
+        // The first change takes effect without an answer, and nothing arrives any more.
+        match (exchanged.step, exchanged.is_done, met.load(Ordering::Relaxed)) {
+            (Step::Change, true, 0) => {
+                met.store(1, Ordering::Relaxed);
+                Fate::Lost
+            }
+            (_, _, 0) => Fate::Answered,
+            _ => Fate::NotSent,
+        }
+    });
+    let made = two.here.sign_in(sign_in(2));
+    let Err(Error::Io { action, source }) = made else { panic!("{made:?}") };
+    assert_eq!(source.kind(), std::io::ErrorKind::TimedOut, "{action}");
+    two.machine.run_undisturbed();
+    assert_eq!(two.there.account(&account(2)).unwrap().len(), 1);
 }

@@ -1,7 +1,9 @@
 //! A shared store with a few instances, and what its verbs are told.
 
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use oubliette::*;
 use oubliette_testkit::accounts::*;
@@ -32,12 +34,17 @@ pub(super) struct World {
 
 impl World {
     /// Account 1 is signed in twice, in sessions 1 and 2; account 2 once, in session 3. All have
-    /// tokens.
+    /// tokens. A sign-out of long ago was dropped for its age.
     pub(super) fn new() -> Self {
         let machine = SharedMachine::new();
         let clock = ManualClock::new(now());
         let open = |_| machine.builder().clock(clock.clone()).open().unwrap();
         let stores: Vec<TokenStore> = (0..=INSTANCES).map(open).collect();
+        stores[0].sign_out(SignOut::account(&account(9))).unwrap();
+        clock.set(now() + Duration::from_secs(100 * 24 * 3600));
+        stores[0].trust_clock().unwrap();
+        assert!(stores[0].sweep(1000).unwrap().finished);
+        assert_eq!(stores[0].stats().unwrap().fences, 0);
         let mut first = Vec::new();
         for (number, in_session) in [(1, 1), (1, 2), (2, 3)] {
             let token = format!("first-{number}-{in_session}");
@@ -111,7 +118,7 @@ impl World {
     }
 
     /// All that was told, and what is there now; and that the rows are sound.
-    pub(super) fn end(&self) -> History {
+    pub(super) fn end(&self, may_miss: bool) -> History {
         self.machine.run_undisturbed();
         // No reclaimer is in the middle of a disturbed exchange any more.
         for store in &self.stores {
@@ -127,7 +134,8 @@ impl World {
                 let refresh = live.refresh_token(&client()).unwrap();
                 let (access, refresh) = (access.map(|it| it.secret), refresh.map(|it| it.secret));
                 let expose = |secret: Option<Secret>| secret.map(|it| it.expose().to_owned());
-                found.insert(live.id(), (expose(access), expose(refresh)));
+                let known = found.insert(live.id(), (expose(access), expose(refresh)));
+                assert_eq!(known, None, "a sign-in is listed twice");
             }
         }
         let verified = looker.verify().unwrap();
@@ -136,17 +144,17 @@ impl World {
             first: self.first.clone(),
             calls: std::mem::take(&mut self.log.lock().unwrap().calls),
             found,
+            may_miss,
         }
     }
 
-    /// From now on, the `at`th time that an exchange of this instance is about to be done, or is
-    /// done, `then` says what becomes of it. (What its reclaimer does is let through.) Tells, at
-    /// the end, whether it came to that.
+    /// From now on, `then` says what becomes of the exchanges of this instance, each time that one
+    /// is about to be done, or is done: it is given how often that was before. (What the instance's
+    /// reclaimer does is let through.) Tells, at the end, how often that was.
     pub(super) fn disturb(
         &self,
         instance: usize,
-        at: usize,
-        then: impl Fn() -> Fate + Send + Sync + 'static,
+        then: impl Fn(usize) -> Fate + Send + Sync + 'static,
     ) -> Arc<AtomicUsize> {
         let met = Arc::new(AtomicUsize::new(0));
         let count = met.clone();
@@ -154,13 +162,13 @@ impl World {
             if exchanged.instance != instance || is_in_background() {
                 return Fate::Answered;
             }
-            if count.fetch_add(1, Ordering::Relaxed) == at { then() } else { Fate::Answered }
+            then(count.fetch_add(1, Ordering::Relaxed))
         });
         met
     }
 }
 
-fn is_in_background() -> bool {
+pub(super) fn is_in_background() -> bool {
     std::thread::current().name() == Some("oubliette-reclaim")
 }
 
@@ -169,13 +177,19 @@ fn request(number: u32, in_session: u32) -> SignIn {
 }
 
 fn tokens(secret: &str) -> [Token; 2] {
-    [access("a", secret).into(), refresh(secret).into()]
+    // (Without an end: the clock is far ahead of the day that others count from.)
+    [AccessToken { expires_at: None, ..access("a", secret) }.into(), refresh(secret).into()]
 }
 
 fn told_of(error: Error) -> Told {
     match error {
         Error::SignedOut | Error::Overtaken { .. } => Told::Refused,
-        Error::Io { .. } | Error::Indeterminate(_) => Told::Unknown,
+        Error::Indeterminate(_) => Told::Unknown,
+        Error::Io { source, .. } => match source.kind() {
+            ErrorKind::NotConnected => Told::NotDone,
+            ErrorKind::TimedOut => Told::Unknown,
+            other => panic!("{other:?}"),
+        },
         other => panic!("{other:?}"),
     }
 }
