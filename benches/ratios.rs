@@ -38,6 +38,7 @@ fn main() {
 
         open(&mut bench, rounds(30));
         get(&mut bench, rounds(3000));
+        get_by_id(&mut bench, rounds(3000));
         put(&mut bench, rounds(1000));
         control(&mut bench, rounds(1000));
         sign_out(&mut bench, TOKENS, rounds(1000));
@@ -93,6 +94,29 @@ fn get(bench: &mut Bench, rounds: usize) {
             compare(&figure, rounds, is_ready.then_some(2.0), bench, ours, yardstick);
         }
     }
+}
+
+/// The same from what an app keeps in its own session: the account's and the sign-in's ids.
+fn get_by_id(bench: &mut Bench, rounds: usize) {
+    const IN_A_ROW: usize = 10;
+    let (lives, _) = bench.some(200);
+    let wanted: Vec<_> = (0..TOKENS).map(query).collect();
+    let reads = |b: &mut Bench, by_id: bool| {
+        let picked = [(); IN_A_ROW].map(|()| (b.random.below(lives.len()), b.random.below(TOKENS)));
+        let start = Instant::now();
+        for (account, token) in picked {
+            let (live, wanted) = (&lives[account], &wanted[token]);
+            let found = if by_id {
+                b.store().access_token(live.account(), live.id(), wanted)
+            } else {
+                live.access_token(wanted)
+            };
+            assert!(found.unwrap().is_some());
+        }
+        start.elapsed() / IN_A_ROW as u32
+    };
+    let figure = "get, from the account's id | get with the handle";
+    compare(figure, rounds, Some(2.0), bench, |b| reads(b, true), |b| reads(b, false));
 }
 
 /// Putting tokens in the place of older ones.

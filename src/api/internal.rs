@@ -7,6 +7,7 @@ use crate::api::token_store::TokenStore;
 use crate::maintenance::reclaim;
 use crate::model::error::{Error, Result};
 use crate::model::id::AccountId;
+use crate::model::query::AccessQuery;
 use crate::model::random_id::SignInId;
 use crate::model::report::Opened;
 #[cfg(feature = "logout")]
@@ -15,6 +16,7 @@ use crate::model::sign_out::{SessionPolicy, SignOut, SignOutScope};
 use crate::model::tag::AccountTag;
 #[cfg(feature = "logout")]
 use crate::model::time::{from_millis, to_millis};
+use crate::model::token::AccessToken;
 use crate::observe;
 use crate::platform::sync::atomic::AtomicBool;
 use crate::platform::sync::{Arc, Mutex, thread};
@@ -92,7 +94,22 @@ impl TokenStore {
         id: [u8; 16],
     ) -> Result<Option<LiveSignIn>> {
         let id = SignInId::from_bytes(id);
-        beside_writers(|| resume::live_sign_in(&self.owner, open, account, id))
+        let found = beside_writers(|| resume::live_sign_in(&self.owner, open, account, id))?;
+        Ok(found.map(|(live, _)| live))
+    }
+
+    pub(crate) fn access_token_in(
+        &self,
+        open: &Open<'_>,
+        account: &AccountId,
+        id: [u8; 16],
+        wanted: &AccessQuery,
+    ) -> Result<Option<AccessToken>> {
+        let id = SignInId::from_bytes(id);
+        match beside_writers(|| resume::live_sign_in(&self.owner, open, account, id))? {
+            Some((live, header)) => live.access_token_behind(open, wanted, Some(header)),
+            None => Ok(None),
+        }
     }
 
     /// As [`TokenStore::resume`], by the account's tag.

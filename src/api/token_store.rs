@@ -7,11 +7,12 @@ use crate::api::builder::Builder;
 use crate::model::error::Error;
 use crate::model::error::Result;
 use crate::model::id::AccountId;
+use crate::model::query::AccessQuery;
 use crate::model::report::Opened;
 use crate::model::sign_in::{AsOf, PutOutcome, SignIn};
 use crate::model::sign_out::{LastSignOut, Receipt, SignOut, SignOutScope};
-use crate::model::token::Tokens;
-use crate::observe;
+use crate::model::token::{AccessToken, Tokens};
+use crate::observe::{self, Read};
 use crate::platform::sync::Arc;
 use crate::store::handle::LiveSignIn;
 use crate::store::lifetime::Owner;
@@ -181,6 +182,39 @@ impl TokenStore {
         observe::verb("resume", || {
             let ask = || resume::ask(&self.core().tagger.account(account));
             self.core().read(ask, |open| self.resume_in(open, account, id))
+        })
+    }
+
+    /// An access token of one sign-in, by the [id](LiveSignIn::id) that the app kept for it: as
+    /// [`resume`](Self::resume), and then [`LiveSignIn::access_token`], with one look at the account
+    /// for both. For a request that needs a token and nothing else.
+    ///
+    /// # Errors
+    /// As [`TokenStore::account`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::time::{Duration, SystemTime};
+    /// # use oubliette::*;
+    /// # let store = TokenStore::in_memory()?;
+    /// let account = AccountId::new("login.example.com", "uid.utid")?;
+    /// let live = store.sign_in(SignIn::new(account.clone(), TenantId::new("contoso")?))?;
+    /// let (client, hour) = (ClientId::new("web")?, SystemTime::now() + Duration::from_secs(3600));
+    /// live.put(AccessToken::new(client.clone(), Scopes::parse("mail.read")?, "at-1", hour))?;
+    /// let wanted = AccessQuery::new(client).scopes(Scopes::parse("mail.read")?);
+    /// let token = store.access_token(&account, live.id(), &wanted)?.unwrap();
+    /// assert_eq!(token.secret.expose(), "at-1");
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn access_token(
+        &self,
+        account: &AccountId,
+        id: [u8; 16],
+        wanted: &AccessQuery,
+    ) -> Result<Option<AccessToken>> {
+        observe::read(Read::Access, || {
+            let ask = || resume::ask(&self.core().tagger.account(account));
+            self.core().read(ask, |open| self.access_token_in(open, account, id, wanted))
         })
     }
 

@@ -5,6 +5,8 @@
 //! a sign-out that has begun comes to its end. A read of one token runs on the thread that polls,
 //! unless it would have to wait.
 
+mod maintenance;
+mod opening;
 mod sign_in;
 mod store;
 

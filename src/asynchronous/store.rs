@@ -1,24 +1,15 @@
 //! The store for async code.
 
-use std::path::PathBuf;
-
 use super::{AsyncSignIn, Threads};
-use crate::api::builder::Builder;
-use crate::api::history::History;
 use crate::api::listing::{Account, Accounts, Page};
 use crate::api::token_store::TokenStore;
-use crate::crypto::KeySource;
-use crate::maintenance::upkeep::UpkeepBuilder;
 use crate::model::error::Result;
 use crate::model::id::{AccountId, Alias, SessionId, Subject, TenantId};
-use crate::model::report::{
-    BackupReport, CompactionEstimate, CompactionReport, ErasureReport, ReclaimReport, Stats,
-    SweepReport, VerifyReport,
-};
+use crate::model::query::AccessQuery;
 use crate::model::sign_in::{AsOf, PutOutcome, SignIn};
 use crate::model::sign_out::{LastSignOut, Receipt, SignOut, SignOutScope};
-use crate::model::token::Tokens;
-use crate::observe;
+use crate::model::token::{AccessToken, Tokens};
+use crate::observe::{self, Read};
 use crate::store::access::attempt;
 
 /// A [`TokenStore`] for async code, on tokio. Clones share it; so do the [`TokenStore`] and the
@@ -140,14 +131,6 @@ impl AsyncTokenStore {
         self.run(move |store| store.last_sign_out(&scope)).await
     }
 
-    /// As [`TokenStore::trust_clock`].
-    ///
-    /// # Errors
-    /// As [`TokenStore::trust_clock`].
-    pub async fn trust_clock(&self) -> Result<()> {
-        self.run(|store| store.trust_clock()).await
-    }
-
     /// As [`TokenStore::account`].
     ///
     /// # Errors
@@ -176,6 +159,25 @@ impl AsyncTokenStore {
             }
         };
         Ok(found?.map(|live| AsyncSignIn::with(live, &self.threads)))
+    }
+
+    /// As [`TokenStore::access_token`].
+    ///
+    /// # Errors
+    /// As [`TokenStore::access_token`].
+    pub async fn access_token(
+        &self,
+        account: &AccountId,
+        id: [u8; 16],
+        wanted: &AccessQuery,
+    ) -> Result<Option<AccessToken>> {
+        let core = self.store.core();
+        let read = || attempt(core, |open| self.store.access_token_in(open, account, id, wanted));
+        if let Some(result) = observe::try_read(Read::Access, read) {
+            return result;
+        }
+        let (account, wanted) = (account.clone(), wanted.clone());
+        self.run(move |store| store.access_token(&account, id, &wanted)).await
     }
 
     /// As [`TokenStore::accounts`]. [`AsyncSignIn::from`] makes its handles async.
@@ -222,85 +224,6 @@ impl AsyncTokenStore {
         self.run(move |store| store.accounts_of_alias(&alias)).await
     }
 
-    /// As [`TokenStore::sweep`].
-    ///
-    /// # Errors
-    /// As [`TokenStore::sweep`].
-    pub async fn sweep(&self, budget: usize) -> Result<SweepReport> {
-        self.run(move |store| store.sweep(budget)).await
-    }
-
-    /// As [`TokenStore::upkeep`], which runs on a thread of its own.
-    pub fn upkeep(&self) -> UpkeepBuilder {
-        self.store.upkeep()
-    }
-
-    /// As [`TokenStore::wait_reclaimed`].
-    ///
-    /// # Errors
-    /// As [`TokenStore::wait_reclaimed`].
-    pub async fn wait_reclaimed(&self) -> Result<ReclaimReport> {
-        self.run(TokenStore::wait_reclaimed).await
-    }
-
-    /// As [`TokenStore::stats`].
-    ///
-    /// # Errors
-    /// As [`TokenStore::stats`].
-    pub async fn stats(&self) -> Result<Stats> {
-        // Not a point read: it asks the file system, and waits while the ledger is compacted.
-        self.run(TokenStore::stats).await
-    }
-
-    /// As [`TokenStore::rotate_key`].
-    ///
-    /// # Errors
-    /// As [`TokenStore::rotate_key`].
-    pub async fn rotate_key(&self, keys: KeySource) -> Result<()> {
-        self.run(move |store| store.rotate_key(&keys)).await
-    }
-
-    /// As [`TokenStore::complete_erasure`].
-    ///
-    /// # Errors
-    /// As [`TokenStore::complete_erasure`].
-    pub async fn complete_erasure(&self, keys: KeySource) -> Result<ErasureReport> {
-        self.run(move |store| store.complete_erasure(&keys)).await
-    }
-
-    /// As [`TokenStore::backup`].
-    ///
-    /// # Errors
-    /// As [`TokenStore::backup`].
-    pub async fn backup(&self, path: impl Into<PathBuf>) -> Result<BackupReport> {
-        let path = path.into();
-        self.run(move |store| store.backup(path)).await
-    }
-
-    /// As [`TokenStore::compaction_estimate`].
-    ///
-    /// # Errors
-    /// As [`TokenStore::compaction_estimate`].
-    pub async fn compaction_estimate(&self) -> Result<CompactionEstimate> {
-        self.run(TokenStore::compaction_estimate).await
-    }
-
-    /// As [`TokenStore::compact`].
-    ///
-    /// # Errors
-    /// As [`TokenStore::compact`].
-    pub async fn compact(&self) -> Result<CompactionReport> {
-        self.run(TokenStore::compact).await
-    }
-
-    /// As [`TokenStore::verify`].
-    ///
-    /// # Errors
-    /// As [`TokenStore::verify`].
-    pub async fn verify(&self) -> Result<VerifyReport> {
-        self.run(TokenStore::verify).await
-    }
-
     /// As [`TokenStore::close`].
     ///
     /// # Errors
@@ -323,7 +246,7 @@ impl AsyncTokenStore {
         self.run(move |store| store.is_on_record(&scope)).await
     }
 
-    async fn run<T: Send + 'static>(
+    pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&TokenStore) -> Result<T> + Send + 'static,
     ) -> Result<T> {
@@ -349,52 +272,5 @@ impl From<TokenStore> for AsyncTokenStore {
 impl AsRef<TokenStore> for AsyncTokenStore {
     fn as_ref(&self) -> &TokenStore {
         &self.store
-    }
-}
-
-impl Builder {
-    /// As [`Builder::open`], without blocking a runtime's thread.
-    ///
-    /// # Errors
-    /// As [`Builder::open`].
-    ///
-    /// # Panics
-    /// Outside of a tokio runtime.
-    pub async fn open_async(self) -> Result<AsyncTokenStore> {
-        Threads::current().run(|| self.open()).await.map(AsyncTokenStore::new)
-    }
-
-    /// As [`Builder::restore`], without blocking a runtime's thread.
-    ///
-    /// # Errors
-    /// As [`Builder::restore`].
-    ///
-    /// # Panics
-    /// Outside of a tokio runtime.
-    pub async fn restore_async(self, backup: impl Into<PathBuf>) -> Result<AsyncTokenStore> {
-        let backup = backup.into();
-        Threads::current().run(|| self.restore(backup)).await.map(AsyncTokenStore::new)
-    }
-
-    /// As [`Builder::history`], without blocking a runtime's thread.
-    ///
-    /// # Errors
-    /// As [`Builder::history`].
-    ///
-    /// # Panics
-    /// Outside of a tokio runtime.
-    pub async fn history_async(self) -> Result<History> {
-        Threads::current().run(|| self.history()).await
-    }
-
-    /// As [`Builder::verify`], without blocking a runtime's thread.
-    ///
-    /// # Errors
-    /// As [`Builder::verify`].
-    ///
-    /// # Panics
-    /// Outside of a tokio runtime.
-    pub async fn verify_async(self) -> Result<VerifyReport> {
-        Threads::current().run(|| self.verify()).await
     }
 }

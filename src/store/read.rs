@@ -90,6 +90,17 @@ impl LiveSignIn {
         open: &Open<'_>,
         wanted: &AccessQuery,
     ) -> Result<Option<AccessToken>> {
+        self.access_token_behind(open, wanted, None)
+    }
+
+    /// As [`LiveSignIn::access_token_in`], for a caller that has just read the account's header, and
+    /// found this sign-in live.
+    pub(crate) fn access_token_behind(
+        &self,
+        open: &Open<'_>,
+        wanted: &AccessQuery,
+        header: Option<Header>,
+    ) -> Result<Option<AccessToken>> {
         let core = open.core;
         let tenant =
             wanted.tenant.as_ref().map_or(self.life().tenant, |tenant| core.tagger.tenant(tenant));
@@ -104,7 +115,7 @@ impl LiveSignIn {
         let of = |Lasting { token, life }| {
             if let Token::Access(token) = token { usable(token, life) } else { None }
         };
-        let exact = self.read(open, &at, tenant, slot)?.and_then(of);
+        let exact = self.read_behind(open, &at, tenant, slot, header)?.and_then(of);
         // No scan can find a better one than a fresh token with exactly the wanted scopes.
         if exact.as_ref().is_some_and(|(is_fresh, _)| *is_fresh) {
             return Ok(exact.map(|(_, token)| token));
@@ -204,8 +215,19 @@ impl LiveSignIn {
         tenant: TenantTag,
         slot: Slot,
     ) -> Result<Option<Lasting>> {
+        self.read_behind(open, at, tenant, slot, None)
+    }
+
+    fn read_behind(
+        &self,
+        open: &Open<'_>,
+        at: &Moment,
+        tenant: TenantTag,
+        slot: Slot,
+        header: Option<Header>,
+    ) -> Result<Option<Lasting>> {
         let key = row_key::token(&self.life().account, self.id_bytes(), &tenant, &slot, 0);
-        self.beside_writers(open, at, |header| {
+        self.beside_writers(open, at, header, |header| {
             if open.is_tenant_dead(self.life(), tenant)? {
                 return Ok(Some(None));
             }
@@ -237,13 +259,15 @@ impl LiveSignIn {
         }
     }
 
-    /// Calls `read` with the header of this live sign-in until it returns a result. A row that does
+    /// Calls `read` with the header of this live sign-in, at first with the one that is known if it
+    /// is, until it returns a result. A row that does
     /// not open is tampering only if the account has not begun a new life meanwhile. A token that
     /// was read while it was being written is read again, the last time under the account's lock.
     fn beside_writers<T>(
         &self,
         open: &Open<'_>,
         at: &Moment,
+        mut known: Option<Header>,
         mut read: impl FnMut(&Header) -> Result<Option<Option<T>>>,
     ) -> Result<Option<T>> {
         // What is of one moment is whole at once.
@@ -254,7 +278,13 @@ impl LiveSignIn {
             if matches!(lock, Some(None)) {
                 return Ok(None);
             }
-            let Some((_, header)) = self.live_header_at(open, at.shown)? else { return Ok(None) };
+            let header = match known.take() {
+                Some(header) => header,
+                None => match self.live_header_at(open, at.shown)? {
+                    Some((_, header)) => header,
+                    None => return Ok(None),
+                },
+            };
             match read(&header) {
                 Ok(Some(found)) => return Ok(found),
                 Ok(None) => {}

@@ -6,6 +6,7 @@ use crate::model::id::AccountId;
 use crate::model::random_id::SignInId;
 use crate::model::tag::AccountTag;
 use crate::platform::sync::Arc;
+use crate::rows::header::Header;
 use crate::rows::row_key;
 use crate::store::access::Open;
 use crate::store::handle::{Inner, LiveSignIn};
@@ -50,13 +51,14 @@ pub(crate) fn live_sign_ins(
     Ok(live)
 }
 
-/// The handle of one live sign-in. No row of the account's other sign-ins is read.
+/// The handle of one live sign-in, and the account's header that it was found in. No row of the
+/// account's other sign-ins is read.
 pub(crate) fn live_sign_in(
     owner: &Arc<Owner>,
     open: &Open<'_>,
     account: &AccountId,
     id: SignInId,
-) -> Result<Option<LiveSignIn>> {
+) -> Result<Option<(LiveSignIn, Header)>> {
     let core = owner.core();
     let tag = core.tagger.account(account);
     let other = core.other_tag(account, &tag);
@@ -75,7 +77,7 @@ fn live_sign_in_under(
     account: &AccountId,
     (tag, other): (AccountTag, Option<AccountTag>),
     id: SignInId,
-) -> Result<Option<LiveSignIn>> {
+) -> Result<Option<(LiveSignIn, Header)>> {
     let core = owner.core();
     let Some((_, header)) = open.header_alone(&tag)? else { return Ok(None) };
     if !header.sign_ins.contains(&id) {
@@ -88,13 +90,6 @@ fn live_sign_in_under(
     }
     // The header is authentic for the account's tag, so the account's id in it need not be read.
     let (owner, account, generation) = (owner.clone(), account.clone(), header.generation);
-    Ok(Some(LiveSignIn(Arc::new(Inner {
-        owner,
-        id,
-        generation,
-        life,
-        account,
-        body,
-        continued_since: None,
-    }))))
+    let inner = Inner { owner, id, generation, life, account, body, continued_since: None };
+    Ok(Some((LiveSignIn(Arc::new(inner)), header)))
 }

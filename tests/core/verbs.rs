@@ -106,6 +106,7 @@ on_every_engine!(
     a_closed_store_refuses_every_verb,
     apps_have_tokens_of_their_own,
     on_behalf_of_tokens_die_with_the_user,
+    a_token_is_found_by_what_an_app_keeps_of_a_sign_in,
 );
 
 fn what_is_put_is_read_also_after_a_restart<E: Engine>() {
@@ -666,6 +667,32 @@ fn reclaim_leaves_no_row_behind<E: Engine>() {
     assert!(other.access_token(&query("a")).unwrap().is_some());
 }
 
+fn a_token_is_found_by_what_an_app_keeps_of_a_sign_in<E: Engine>() {
+    let at = EngineFixture::<E>::new();
+    let (first, second) =
+        (at.store.sign_in(sign_in(1)).unwrap(), at.store.sign_in(sign_in(1)).unwrap());
+    first.put(access("a b", "of the first")).unwrap();
+    second.put(access("a", "of the second")).unwrap();
+    let read = |number, live: &LiveSignIn, scope| {
+        let found = at.store.access_token(&account(number), live.id(), &query(scope)).unwrap();
+        assert!(number != 1 || found == live.access_token(&query(scope)).unwrap());
+        found.map(|token| token.secret.expose().to_owned())
+    };
+    // By its exact scopes, and by some of them.
+    assert_eq!(read(1, &first, "a b").as_deref(), Some("of the first"));
+    assert_eq!(read(1, &first, "b").as_deref(), Some("of the first"));
+    assert_eq!(read(1, &second, "a").as_deref(), Some("of the second"));
+    assert_eq!((read(1, &second, "b"), read(2, &first, "a")), (None, None));
+    let nobody = at.store.access_token(&account(1), [0; 16], &query("a")).unwrap();
+    assert_eq!(nobody, None);
+    at.clock.advance(Duration::from_secs(3600));
+    assert_eq!(read(1, &first, "a b"), None, "it has expired");
+    first.put(AccessToken { expires_at: None, ..access("a", "new") }).unwrap();
+    assert_eq!(read(1, &first, "a").as_deref(), Some("new"));
+    at.store.sign_out(SignOut::tenant(&tenant(1))).unwrap();
+    assert_eq!(read(1, &first, "a"), None);
+}
+
 fn a_closed_store_refuses_every_verb<E: Engine>() {
     let at = EngineFixture::<E>::new();
     let live = at.store.sign_in(sign_in(1)).unwrap();
@@ -683,6 +710,7 @@ fn a_closed_store_refuses_every_verb<E: Engine>() {
     closed(clone.sign_in(sign_in(1)).map(drop));
     closed(clone.sign_out(SignOut::everybody()).map(drop));
     closed(clone.account(&account(1)).map(drop));
+    closed(clone.access_token(&account(1), live.id(), &query("a")).map(drop));
     closed(clone.last_sign_out(&SignOutScope::Everybody).map(drop));
     closed(clone.sweep(1).map(drop));
     closed(clone.wait_reclaimed().map(drop));
