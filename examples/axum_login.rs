@@ -33,12 +33,12 @@ use oubliette::logout::{
 };
 use oubliette::oauth::{Received, TokenRequestError};
 use oubliette::openid::{Provider, ProviderClient};
-use oubliette::tower_sessions::{OublietteSessions, bind, bound};
 use oubliette::{
     AccessQuery, AccessRequest, AcquireError, Acquirer, AsyncSignIn, AsyncTokenStore, ClientId,
     Grant, KeySource,
 };
 use oubliette::{RefreshError, Scopes, TokenStore, Tokens};
+use oubliette_tower_sessions::{OublietteSessions, bind, bound};
 use tower_sessions::{Expiry, Session, SessionManagerLayer, cookie::SameSite, cookie::time};
 
 type Fault = Box<dyn std::error::Error + Send + Sync>;

@@ -70,7 +70,7 @@
 //! | ... as routes of axum | `logout::sign_out_routes` (`axum`) |
 //! | make a sign-in of an ID token | `openid::Provider` (`openidconnect`) |
 //! | make tokens of a token response | `oauth::Received` (`oauth2`) |
-//! | end web sessions with the sign-in | `tower_sessions::OublietteSessions` (`tower-sessions`) |
+//! | end web sessions with the sign-in | [`WebSessions`]; the crate `oubliette-tower-sessions` |
 //! | take over an MSAL cache | `msal::MsalCache` (`msal`) |
 //! | test | `TokenStore::in_memory`, `Machine`, `ManualClock` (`test-util`) |
 //!
@@ -82,7 +82,6 @@
 //! | `tokio` | the verbs without blocking a runtime's thread, and `Acquirer::acquire_async` |
 //! | `oauth2` | token responses of the `oauth2` crate as tokens; its errors by what to do |
 //! | `openidconnect` | ID tokens as sign-ins, for Entra, Keycloak, Okta, Auth0, Google and others |
-//! | `tower-sessions` | a session store whose web sessions are bound to a sign-in |
 //! | `logout` | Back-Channel, Front-Channel and RP-Initiated Logout, for any web framework |
 //! | `axum` | the routes of `logout` |
 //! | `reqwest` | an HTTP client for providers' keys, with rustls |
@@ -165,10 +164,6 @@ pub mod openid;
 #[cfg(feature = "logout")]
 pub mod logout;
 
-// Web sessions for the `tower-sessions` crate.
-#[cfg(feature = "tower-sessions")]
-pub mod tower_sessions;
-
 // The guide: `docs/guide`, compiled.
 pub mod guide;
 
@@ -183,6 +178,7 @@ pub use api::builder::{Builder, OnDamage};
 pub use api::history::{History, PastSignOut};
 pub use api::listing::{Account, Accounts, Page};
 pub use api::token_store::TokenStore;
+pub use api::web_sessions::{MAX_WEB_SESSION_BYTES, WebBinding, WebSession, WebSessions};
 #[cfg(feature = "tokio")]
 pub use asynchronous::{AsyncSignIn, AsyncTokenStore};
 #[cfg(feature = "test-util")]

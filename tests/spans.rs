@@ -10,9 +10,9 @@ use ::tower_sessions::{ExpiredDeletion, Expiry, Session, SessionStore};
 use metrics_util::debugging::DebuggingRecorder;
 use oubliette::oauth::ProviderFields;
 use oubliette::openid::{Provider, ProviderIdTokenClaims};
-use oubliette::tower_sessions::{OublietteSessions, bind, bound};
 use oubliette::*;
 use oubliette_testkit::accounts::{now, scopes};
+use oubliette_tower_sessions::{OublietteSessions, bind, bound};
 use serde_json::json;
 
 /// Keeps all that a subscriber can see.

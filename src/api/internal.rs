@@ -12,8 +12,6 @@ use crate::model::random_id::SignInId;
 use crate::model::report::Opened;
 #[cfg(feature = "logout")]
 use crate::model::sign_out::{SessionPolicy, SignOut, SignOutScope};
-#[cfg(feature = "tower-sessions")]
-use crate::model::tag::AccountTag;
 #[cfg(feature = "logout")]
 use crate::model::time::{from_millis, to_millis};
 use crate::model::token::AccessToken;
@@ -110,25 +108,6 @@ impl TokenStore {
             Some((live, header)) => live.access_token_behind(open, wanted, Some(header)),
             None => Ok(None),
         }
-    }
-
-    /// As [`TokenStore::resume`], by the account's tag.
-    #[cfg(feature = "tower-sessions")]
-    pub(crate) fn resume_tagged(
-        &self,
-        account: &AccountTag,
-        id: &SignInId,
-    ) -> Result<Option<LiveSignIn>> {
-        observe::verb("resume", || {
-            self.core().read(
-                || resume::ask(account),
-                |open| {
-                    let live =
-                        beside_writers(|| resume::live_sign_ins(&self.owner, open, account))?;
-                    Ok(live.into_iter().find(|live| live.id_bytes() == id))
-                },
-            )
-        })
     }
 }
 

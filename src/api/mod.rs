@@ -9,3 +9,4 @@ pub(crate) mod listing;
 mod maintenance;
 mod opening;
 pub(crate) mod token_store;
+pub(crate) mod web_sessions;

@@ -86,7 +86,6 @@ pub(crate) struct Tagger {
     subject: Mac,
     alias: Mac,
     slot: Mac,
-    #[cfg_attr(not(feature = "tower-sessions"), allow(dead_code))]
     web: Mac,
 }
 
@@ -133,7 +132,6 @@ impl Tagger {
 
     /// The tag of a web session's id. The id itself is a secret that gives access to the session,
     /// so it is in no row.
-    #[cfg_attr(not(feature = "tower-sessions"), allow(dead_code))]
     pub(crate) fn web(&self, id: &[u8; 16]) -> WebTag {
         WebTag::from_bytes(self.web.tag(&[id]))
     }

@@ -190,7 +190,6 @@ pub(crate) fn web_indexes() -> Vec<u8> {
 }
 
 /// Every row that finds this web session: one, or none.
-#[cfg_attr(not(feature = "tower-sessions"), allow(dead_code))]
 pub(crate) fn web_indexes_of(session: &WebTag) -> Vec<u8> {
     join(&[&[WEB_INDEX], session.as_bytes()])
 }

@@ -6,5 +6,4 @@ mod damage_on_disk;
 mod folder;
 mod kill;
 mod privacy;
-#[cfg(feature = "tower-sessions")]
 mod stress;

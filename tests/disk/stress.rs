@@ -12,10 +12,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use ::tower_sessions::session::{Id, Record};
 use ::tower_sessions::{Session, SessionStore};
-use oubliette::tower_sessions::{BINDING, OublietteSessions, bind};
 use oubliette::*;
 use oubliette_testkit::accounts::{account, client, query, scopes, session, subject, tenant};
 use oubliette_testkit::chance::Chance;
+use oubliette_tower_sessions::{BINDING, OublietteSessions, bind};
 use tokio::runtime::Runtime;
 
 const ACCOUNTS: u32 = 12;

@@ -10,9 +10,9 @@ use ::tower_sessions::session::{Id, Record};
 use ::tower_sessions::{Session, SessionStore};
 use oubliette::msal::MsalCache;
 use oubliette::oauth::{ProviderFields, Received, TokenAnswer, TokenRequestError};
-use oubliette::tower_sessions::{BINDING, OublietteSessions, bind};
 use oubliette::*;
 use oubliette_testkit::accounts::*;
+use oubliette_tower_sessions::{BINDING, OublietteSessions, bind};
 use serde_json::Value;
 
 const HOUR: Duration = Duration::from_secs(3600);

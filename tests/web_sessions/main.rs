@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use ::tower_sessions::session::{Id, Record};
 use ::tower_sessions::{Session, SessionStore};
-use oubliette::tower_sessions::{BINDING, OublietteSessions, bind};
 use oubliette::*;
 use oubliette_testkit::accounts::*;
 use oubliette_testkit::fixture::Fixture;
+use oubliette_tower_sessions::{BINDING, OublietteSessions, bind};
 use serde_json::Value;
 use time::OffsetDateTime;
 

@@ -1,6 +1,6 @@
 //! Nothing comes back: not by a late save, not by another id, not after a restart or a power cut.
 
-use oubliette::tower_sessions::bound;
+use oubliette_tower_sessions::bound;
 
 use super::*;
 

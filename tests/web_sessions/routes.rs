@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Request, StatusCode, header};
 use axum::routing::get;
-use oubliette::tower_sessions::bound;
+use oubliette_tower_sessions::bound;
 use tower::ServiceExt as _;
 
 use super::*;

@@ -17,8 +17,8 @@ use openidconnect::{EndpointMaybeSet as MaybeSet, EndpointNotSet as NotSet, Endp
 use openidconnect::{IssuerUrl, RedirectUrl, TokenResponse};
 use oubliette::oauth::{Received, TokenRequestError};
 use oubliette::openid::ProviderClient;
-use oubliette::tower_sessions::bind;
 use oubliette::{Error, SessionPolicy, SignOut};
+use oubliette_tower_sessions::bind;
 use tokio::sync::Mutex;
 use tower_sessions::Session;
 

@@ -4,7 +4,7 @@
 //! session and tokens go in one stroke, and no request in flight brings either back.
 
 use oubliette::AsyncSignIn;
-use oubliette::tower_sessions::{OublietteSessions, bound};
+use oubliette_tower_sessions::{OublietteSessions, bound};
 use tower_sessions::cookie::{SameSite, time::Duration};
 use tower_sessions::{Expiry, Session, SessionManagerLayer};
 

@@ -97,7 +97,7 @@ impl Receiver {
     }
 
     /// Runs this hook after each sign-out, to end what the app holds itself: web sessions that are
-    /// not bound to the sign-in ([bound](../tower_sessions/index.html) ones end by themselves),
+    /// not bound to the sign-in ([bound](crate::WebSessions) ones end by themselves),
     /// caches, open connections.
     ///
     /// The hook must tolerate a second run for the same sign-out. The sender is told of success

@@ -15,7 +15,6 @@ use crate::store::plan::{Guards, Plan};
 use super::{Binding, WebRecord};
 
 /// A bound web session as it was read.
-#[cfg_attr(not(feature = "tower-sessions"), allow(dead_code, reason = "the verbs read it"))]
 pub(crate) struct Bound {
     /// The account's header, as it is stored and opened.
     pub(crate) value: Vec<u8>,

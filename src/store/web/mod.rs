@@ -18,14 +18,11 @@
 mod find;
 mod record;
 mod sweep;
-#[cfg(any(feature = "tower-sessions", oubliette_shuttle))]
 mod verbs;
 
 pub(crate) use find::{is_found, read_bound, read_unbound};
-pub(crate) use record::WebRecord;
+pub(crate) use record::{MAX_WEB_BYTES, WebRecord};
 pub(crate) use sweep::{Kind, tidy_slice, tidy_unbound};
-#[cfg(any(feature = "tower-sessions", oubliette_shuttle))]
-#[cfg_attr(not(feature = "tower-sessions"), allow(unused_imports))]
 pub(crate) use verbs::{create, delete, delete_expired, load, save};
 
 use crate::model::random_id::SignInId;

@@ -3,7 +3,6 @@
 //! the salt.
 
 use std::time::Duration;
-#[cfg(any(feature = "tower-sessions", oubliette_shuttle))]
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -23,7 +22,6 @@ use crate::rows::{codec, row_key};
 use crate::rule::Life;
 
 /// The most bytes of one web session's data.
-#[cfg(any(feature = "tower-sessions", oubliette_shuttle))]
 pub(crate) const MAX_WEB_BYTES: usize = 64 * 1024;
 
 const WEB: Parted = Parted { name: "web session", byte: b'W', format: 1 };
@@ -39,7 +37,6 @@ pub(crate) struct WebRecord {
 impl WebRecord {
     /// # Errors
     /// `InvalidInput` if it is too long.
-    #[cfg(any(feature = "tower-sessions", oubliette_shuttle))]
     pub(crate) fn new(expires_at: SystemTime, data: Wiped) -> Result<Self> {
         if data.len() > MAX_WEB_BYTES {
             return Err(Error::invalid("web session", "its data is longer than 64 KiB"));
@@ -48,12 +45,10 @@ impl WebRecord {
     }
 
     /// The same record, expiring at `latest` at the latest.
-    #[cfg(any(feature = "tower-sessions", oubliette_shuttle))]
     pub(crate) fn until(self, latest: Millis) -> Self {
         Self { expires: self.expires.min(Duration::from_millis(latest.get())), ..self }
     }
 
-    #[cfg(feature = "tower-sessions")]
     pub(crate) fn expires_at(&self) -> SystemTime {
         UNIX_EPOCH.checked_add(self.expires).unwrap_or(UNIX_EPOCH)
     }

@@ -271,7 +271,6 @@ pub(crate) fn delete(core: &Core, id: &[u8; 16]) -> Result<()> {
 }
 
 /// Deletes every web session that has expired or ended. No token is looked at.
-#[cfg_attr(not(feature = "tower-sessions"), allow(dead_code))]
 pub(crate) fn delete_expired(core: &Core) -> Result<()> {
     for kind in [Kind::Bound, Kind::Unbound] {
         let mut after: Option<Vec<u8>> = None;

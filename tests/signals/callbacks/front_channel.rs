@@ -202,7 +202,7 @@ async fn an_issuer_with_a_route_of_its_own_needs_no_iss_there() {
 #[tokio::test]
 async fn the_web_session_ends_with_it() {
     use ::tower_sessions::Session;
-    use oubliette::tower_sessions::{OublietteSessions, bind, bound};
+    use oubliette_tower_sessions::{OublietteSessions, bind, bound};
     let world = CallbackFixture::new();
     let jane = world.sign_in("jane", Some("session-1"));
     let sessions = std::sync::Arc::new(OublietteSessions::new(world.store.clone()));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use oubliette::tower_sessions::{BINDING, OublietteSessions, bind};
+use oubliette_tower_sessions::{BINDING, OublietteSessions, bind};
 use oubliette::{LiveSignIn, TokenStore};
 use tower_sessions::session::{Id, Record};
 use tower_sessions::{ExpiredDeletion, Session, SessionStore};

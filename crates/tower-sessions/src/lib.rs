@@ -11,7 +11,7 @@
 //! ```no_run
 //! # use std::time::Duration;
 //! # use oubliette::{AccountId, SignIn, SignOut, TenantId, TokenStore};
-//! use oubliette::tower_sessions::{OublietteSessions, bind, bound};
+//! use oubliette_tower_sessions::{OublietteSessions, bind, bound};
 //! use tower_sessions::{Session, SessionManagerLayer};
 //!
 //! # async fn example(store: TokenStore, session: Session) -> Result<(), Box<dyn std::error::Error>> {
@@ -44,7 +44,7 @@
 //! - **Logging out is [signing out](TokenStore::sign_out).** `Session::flush` deletes one web
 //!   session, and leaves the sign-in and its tokens live; and a request in flight that then calls
 //!   `Session::cycle_id` makes the session anew, if its sign-in lives.
-//! - A user's newest sign-ins are kept ([`Builder::max_sign_ins`](crate::Builder::max_sign_ins),
+//! - A user's newest sign-ins are kept ([`Builder::max_sign_ins`](oubliette::Builder::max_sign_ins),
 //!   16): the 17th browser ends the oldest one's session.
 //! - A session that is not bound is kept for an hour after its last save at most
 //!   ([`OublietteSessions::unbound_for`]), so that visitors who never log in do not fill the disk.
@@ -59,24 +59,22 @@
 //!   whose future is dropped is done all the same.
 //! - The key [`BINDING`] of the data is the store's own.
 
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+)]
+
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use oubliette::{LiveSignIn, TokenStore, WebBinding, WebSession, WebSessions, Zeroizing};
 use serde::Serializer as _;
 use serde_json::Value;
 use time::OffsetDateTime;
 use tower_sessions_core::session::{Error as SessionError, Id, Record};
 use tower_sessions_core::session_store::{Error as StoreError, Result};
 use tower_sessions_core::{ExpiredDeletion, Session, SessionStore};
-
-use crate::api::token_store::TokenStore;
-use crate::model::error::Error;
-use crate::model::random_id::SignInId;
-use crate::model::tag::AccountTag;
-use crate::observe;
-use crate::platform::wipe::Wiped;
-use crate::store::handle::LiveSignIn;
-use crate::store::web::{self, Binding, WebRecord};
 
 /// The key of a session's data under which its binding stands. What is stored there does not count:
 /// where the session is stored does.
@@ -86,42 +84,58 @@ pub const BINDING: &str = "oubliette.sign_in";
 ///
 /// ```
 /// # use std::time::Duration;
-/// use oubliette::tower_sessions::OublietteSessions;
+/// use oubliette_tower_sessions::OublietteSessions;
 /// # let store = oubliette::TokenStore::in_memory()?;
 /// let sessions = OublietteSessions::new(store).unbound_for(Duration::from_secs(15 * 60));
 /// let layer = tower_sessions::SessionManagerLayer::new(sessions);
 /// # Ok::<(), oubliette::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct OublietteSessions {
-    store: TokenStore,
-    unbound_for: Duration,
-}
+pub struct OublietteSessions(Held);
 
 impl OublietteSessions {
     /// Web sessions in this store.
     #[must_use]
     pub fn new(store: TokenStore) -> Self {
-        // The last clone is dropped with the app's router, on a runtime's thread.
-        store.owner().close_off_runtime();
-        Self { store, unbound_for: Duration::from_secs(3600) }
+        Self(Held(Some(store.web_sessions())))
     }
 
     /// How long a session that is bound to no sign-in is kept after its last save, at most. One
     /// hour unless told otherwise: enough for a login, and little enough for visitors who leave.
     #[must_use]
     pub fn unbound_for(mut self, time: Duration) -> Self {
-        self.unbound_for = time;
+        self.0.0 = self.0.0.take().map(|sessions| sessions.unbound_for(time));
         self
     }
 
     /// Does work that may wait for the disk where that holds up nobody.
     async fn blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Self) -> Result<T> + Send + 'static,
+        work: impl FnOnce(&WebSessions) -> oubliette::Result<T> + Send + 'static,
     ) -> Result<T> {
-        let me = self.clone();
-        blocking(move || work(&me)).await
+        let held = self.0.clone();
+        blocking(move || match &held.0 {
+            Some(sessions) => work(sessions).map_err(failed),
+            // It is there until it is dropped.
+            None => Err(StoreError::Backend("it was dropped".into())),
+        })
+        .await
+    }
+}
+
+/// The store, which is not dropped on a runtime's thread: its last handle closes it, which waits
+/// for the disk.
+#[derive(Clone)]
+struct Held(Option<WebSessions>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let (Some(sessions), Ok(runtime)) =
+            (self.0.take(), tokio::runtime::Handle::try_current())
+        {
+            // If the runtime takes no more work, it drops the closure here or when it ends.
+            drop(runtime.spawn_blocking(move || drop(sessions)));
+        }
     }
 }
 
@@ -142,9 +156,8 @@ impl std::fmt::Debug for OublietteSessions {
 /// As of `Session::insert` and `Session::cycle_id`. Nobody is logged in by the session then; that
 /// from before the login may still be there.
 pub async fn bind(session: &Session, live: &LiveSignIn) -> std::result::Result<(), SessionError> {
-    let binding = Binding { account: live.life().account, sign_in: *live.id_bytes() };
     // First the mark: should the rest fail, a save under the old id stores nothing.
-    session.insert_value(BINDING, Value::String(text(&binding))).await?;
+    session.insert_value(BINDING, Value::String(text(&live.web_binding()))).await?;
     session.cycle_id().await
 }
 
@@ -163,49 +176,33 @@ pub async fn bound(
         return Err(StoreError::Decode(UNREADABLE.into()).into());
     };
     let store = store.clone();
-    let resume = move || store.resume_tagged(&binding.account, &binding.sign_in).map_err(failed);
+    let resume = move || store.resume_bound(&binding).map_err(failed);
     Ok(blocking(resume).await?)
 }
 
 #[async_trait]
 impl SessionStore for OublietteSessions {
     async fn create(&self, record: &mut Record) -> Result<()> {
-        let (id, binding, kept) = (record.id.0.to_le_bytes(), binding_of(record)?, kept(record)?);
-        let id = self.blocking(move |me| {
-            let create =
-                || web::create(me.store.core(), id, binding.as_ref(), kept, me.unbound_for);
-            observe::verb("web_session_create", create).map_err(failed)
-        });
-        record.id = Id(i128::from_le_bytes(id.await?));
+        let (id, kept) = (record.id.0.to_le_bytes(), kept(record)?);
+        let id = self.blocking(move |sessions| sessions.create(id, kept)).await?;
+        record.id = Id(i128::from_le_bytes(id));
         Ok(())
     }
 
     async fn save(&self, record: &Record) -> Result<()> {
-        let (id, binding, kept) = (record.id.0.to_le_bytes(), binding_of(record)?, kept(record)?);
-        self.blocking(move |me| {
-            let save = || web::save(me.store.core(), &id, binding.as_ref(), kept, me.unbound_for);
-            observe::verb("web_session_save", save).map_err(failed)
-        })
-        .await
+        let (id, kept) = (record.id.0.to_le_bytes(), kept(record)?);
+        self.blocking(move |sessions| sessions.save(&id, kept)).await
     }
 
     async fn load(&self, session_id: &Id) -> Result<Option<Record>> {
         let id = *session_id;
-        self.blocking(move |me| {
-            let load = || web::load(me.store.core(), &id.0.to_le_bytes());
-            let found = observe::verb("web_session_load", load).map_err(failed)?;
-            found.map(|(binding, kept)| record(id, binding.as_ref(), &kept)).transpose()
-        })
-        .await
+        let found = self.blocking(move |sessions| sessions.load(&id.0.to_le_bytes())).await?;
+        found.map(|kept| record(id, &kept)).transpose()
     }
 
     async fn delete(&self, session_id: &Id) -> Result<()> {
         let id = session_id.0.to_le_bytes();
-        self.blocking(move |me| {
-            let delete = || web::delete(me.store.core(), &id);
-            observe::verb("web_session_delete", delete).map_err(failed)
-        })
-        .await
+        self.blocking(move |sessions| sessions.delete(&id)).await
     }
 }
 
@@ -213,11 +210,7 @@ impl SessionStore for OublietteSessions {
 impl ExpiredDeletion for OublietteSessions {
     /// Looks at every web session, and at no token. [`TokenStore::sweep`] does it too.
     async fn delete_expired(&self) -> Result<()> {
-        self.blocking(|me| {
-            let delete = || web::delete_expired(me.store.core());
-            observe::verb("web_sessions_delete_expired", delete).map_err(failed)
-        })
-        .await
+        self.blocking(WebSessions::delete_expired).await
     }
 }
 
@@ -236,35 +229,29 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// No error of the store tells an id or a secret.
-fn failed(error: Error) -> StoreError {
+fn failed(error: oubliette::Error) -> StoreError {
     StoreError::Backend(error.to_string())
 }
 
-fn text(binding: &Binding) -> String {
-    base16ct::lower::encode_string(
-        &[*binding.account.as_bytes(), *binding.sign_in.as_bytes()].concat(),
-    )
+fn text(binding: &WebBinding) -> String {
+    base16ct::lower::encode_string(&binding.to_bytes())
 }
 
-fn binding(value: &Value) -> Option<Binding> {
+fn binding(value: &Value) -> Option<WebBinding> {
     let mut bytes = [0; 32];
     let decoded = base16ct::lower::decode(value.as_str()?, &mut bytes).ok()?;
-    let (account, sign_in) = decoded.split_first_chunk()?;
-    Some(Binding {
-        account: AccountTag::from_bytes(*account),
-        sign_in: SignInId::from_bytes(sign_in.try_into().ok()?),
-    })
+    Some(WebBinding::from_bytes(decoded.try_into().ok()?))
 }
 
 /// What the record's data says of a binding. What cannot be read is not "none".
-fn binding_of(record: &Record) -> Result<Option<Binding>> {
+fn binding_of(record: &Record) -> Result<Option<WebBinding>> {
     let Some(value) = record.data.get(BINDING) else { return Ok(None) };
     binding(value).map(Some).ok_or_else(|| StoreError::Encode(UNREADABLE.into()))
 }
 
 /// The record as it is stored: its data as JSON, without the binding, in one buffer of the right
 /// size that is wiped.
-fn kept(record: &Record) -> Result<WebRecord> {
+fn kept(record: &Record) -> Result<WebSession> {
     let write = |to: &mut dyn std::io::Write| {
         let data = record.data.iter().filter(|(key, _)| *key != BINDING);
         // Its texts hold pieces of the data, perhaps.
@@ -274,16 +261,17 @@ fn kept(record: &Record) -> Result<WebRecord> {
     };
     let mut length = Length(0);
     write(&mut length)?;
-    let mut data = Wiped(Vec::with_capacity(length.0));
+    let mut data = Zeroizing::new(Vec::with_capacity(length.0));
     write(&mut *data)?;
-    WebRecord::new(SystemTime::from(record.expiry_date), data).map_err(failed)
+    let session = WebSession::new(SystemTime::from(record.expiry_date), std::mem::take(&mut *data));
+    Ok(session.with_binding(binding_of(record)?))
 }
 
-fn record(id: Id, binding: Option<&Binding>, kept: &WebRecord) -> Result<Record> {
-    let data = serde_json::from_slice(&kept.data);
+fn record(id: Id, kept: &WebSession) -> Result<Record> {
+    let data = serde_json::from_slice(kept.data());
     let mut data: std::collections::HashMap<String, Value> =
         data.map_err(|_| StoreError::Decode("the data is no JSON".into()))?;
-    if let Some(binding) = binding {
+    if let Some(binding) = kept.binding() {
         data.insert(BINDING.into(), Value::String(text(binding)));
     }
     Ok(Record { id, data, expiry_date: OffsetDateTime::from(kept.expires_at()) })
