@@ -84,8 +84,10 @@ impl Remote {
     /// # Errors
     /// `Io` if the place cannot be reached; `Damaged` if it has gone back to an earlier state.
     pub(crate) fn look(&self, ask: Ask) -> Result<Sight> {
+        // Known before it looks: what another thread ends meanwhile may be missing.
+        let known = self.durable.load(Ordering::Acquire);
         let seen = patiently(|| self.place.look(&ask))?;
-        if seen.ledger.end.get() < self.durable.load(Ordering::Acquire) {
+        if seen.ledger.end.get() < known {
             let problem = "it went back: sign-outs are missing that this process knows of";
             return Err(Error::damaged(Component::Ledger, problem));
         }

@@ -60,7 +60,9 @@ fn named(code: &str) -> BTreeSet<&str> {
 
 fn is_test(path: &Path) -> bool {
     path.components().any(|part| part.as_os_str() == "tests")
-        || path.file_name().is_some_and(|name| name == "tests.rs" || name == "model.rs")
+        || path.file_name().is_some_and(|name| {
+            name == "tests.rs" || name == "model.rs" || name == "conformance.rs"
+        })
 }
 
 #[test]

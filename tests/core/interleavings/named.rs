@@ -459,6 +459,17 @@ fn a_place_that_has_gone_back_is_noticed_by_who_knows_better() {
     assert!(matches!(made, Err(Error::Damaged { part: Component::Ledger, .. })), "{made:?}");
 }
 
+/// What another thread signs out while an answer is under way may be missing in it.
+#[test]
+fn an_answer_of_before_a_sign_out_is_not_taken_for_a_place_that_has_gone_back() {
+    let two = Two::new();
+    let other = two.here.clone();
+    two.then(Step::Look, true, move || {
+        other.sign_out(SignOut::account(&account(2))).unwrap();
+    });
+    assert!(two.live.access_token(&query("a")).unwrap().is_some());
+}
+
 // 17
 #[test]
 fn an_instance_whose_clock_is_ahead_decides_for_nobody_else() {
