@@ -64,8 +64,10 @@ pub struct WebSession {
     binding: Option<WebBinding>,
 }
 
-/// Which sign-in a web session is bound to. It is not a secret, and does not tell whose it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which sign-in a web session is bound to. It does not tell whose that is, and cannot be guessed;
+/// but whoever can hand it to [`TokenStore::resume_bound`] gets the sign-in, so it stays on the
+/// server.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct WebBinding([u8; 32]);
 
 impl WebSession {
@@ -115,6 +117,12 @@ impl WebSession {
 impl std::fmt::Debug for WebSession {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("WebSession").field("binding", &self.binding).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for WebBinding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("WebBinding(..)")
     }
 }
 

@@ -71,8 +71,11 @@ pub(crate) struct Change {
     /// The rows to put (`Some`) or delete (`None`); for one key the last counts.
     pub(crate) rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     pub(crate) guards: Vec<Guard>,
-    /// Only if no fence newer than the position stands in these scopes.
+    /// Only if no fence newer than the position stands in these scopes, and the position is not
+    /// beyond the place's end: else the place has gone back.
     pub(crate) unless: (Vec<TaggedScope>, Position),
+    /// Only in this incarnation of the place: else what it was planned on may be lost.
+    pub(crate) incarnation: u64,
     /// What an answer of `Done` survives; `None`: nothing need be waited for.
     pub(crate) durability: Option<Durability>,
 }
@@ -83,7 +86,7 @@ pub(crate) enum Changed {
     Done,
     /// A guard does not hold.
     Guard,
-    /// A newer fence stands.
+    /// A newer fence stands, or what it was planned on may be lost.
     Fenced,
 }
 

@@ -8,7 +8,7 @@ use std::io;
 use super::exchange::{
     Answer, Ask, Change, Changed, Exchange, ExchangeError, LedgerSeen, Scan, Seen,
 };
-use crate::engine::Row;
+use crate::engine::{Durability, Row};
 use crate::model::error::{Component, Error, Result};
 use crate::model::position::Position;
 use crate::model::tag::TaggedScope;
@@ -31,8 +31,8 @@ pub(crate) struct Remote {
     place: Box<dyn Exchange>,
     pub(crate) rows: Rows,
     is_closed: AtomicBool,
-    /// The highest position that is known to be durable.
-    durable: AtomicU64,
+    /// The highest position that was seen. The place never shows less, also after a crash.
+    seen: AtomicU64,
 }
 
 /// What one exchange has brought. A plan that asks for more gets nothing, and is run again with it.
@@ -61,7 +61,7 @@ pub(crate) enum Tried {
 impl Remote {
     #[cfg_attr(not(feature = "test-util"), expect(dead_code, reason = "none is shipped yet"))]
     pub(crate) fn new(place: Box<dyn Exchange>, rows: Rows) -> Self {
-        Self { place, rows, is_closed: AtomicBool::new(false), durable: AtomicU64::new(0) }
+        Self { place, rows, is_closed: AtomicBool::new(false), seen: AtomicU64::new(0) }
     }
 
     /// # Errors
@@ -85,18 +85,19 @@ impl Remote {
     /// `Io` if the place cannot be reached; `Damaged` if it has gone back to an earlier state.
     pub(crate) fn look(&self, ask: Ask) -> Result<Sight> {
         // Known before it looks: what another thread ends meanwhile may be missing.
-        let known = self.durable.load(Ordering::Acquire);
+        let known = self.seen.load(Ordering::Acquire);
         let seen = patiently(|| self.place.look(&ask))?;
         if seen.ledger.end.get() < known {
             let problem = "it went back: sign-outs are missing that this process knows of";
             return Err(Error::damaged(Component::Ledger, problem));
         }
+        self.has_seen(seen.ledger.end);
         Ok(Sight::new(ask, seen))
     }
 
-    /// Notes a position that is durable: the place must never show less.
-    pub(crate) fn knows_durable(&self, position: Position) {
-        self.durable.fetch_max(position.get(), Ordering::AcqRel);
+    /// Notes a position: the place must never show less.
+    pub(crate) fn has_seen(&self, position: Position) {
+        self.seen.fetch_max(position.get(), Ordering::AcqRel);
     }
 
     /// Makes durable what can be seen now.
@@ -113,11 +114,8 @@ impl Remote {
     /// # Errors
     /// `Io` if the place cannot be reached.
     pub(crate) fn settle(&self, sight: &Sight) -> Result<()> {
-        if patiently(|| self.place.flush(sight.ledger.incarnation))? {
-            self.knows_durable(sight.ledger.end);
-        } else {
-            sight.is_stale.set(true);
-        }
+        let is_same = patiently(|| self.place.flush(sight.ledger.incarnation))?;
+        sight.is_stale.set(sight.is_stale.get() || !is_same);
         Ok(())
     }
 
@@ -158,38 +156,40 @@ impl Remote {
         ask: Ask,
         mut plan: impl FnMut(&Sight) -> Result<(T, Option<Change>)>,
     ) -> Result<T> {
-        let (mut lost, mut tried, mut owed) = (0, Tried::Never, None);
+        let (mut lost, mut tried, mut owed) = (0, Tried::Never, None::<Durability>);
         for _ in 0..MOST_TRIES {
             let planned = self.plan(ask.clone(), tried, |sight| {
                 let (told, change) = plan(sight)?;
+                let change = change.filter(|change| {
+                    owed = owed.max(change.durability);
+                    !change.rows.is_empty()
+                });
                 if change.is_none() && owed.is_some() {
-                    // An earlier try has written it, and it may not be durable yet.
+                    // What is there, by an earlier try or by another instance, may not be durable.
                     self.settle(sight)?;
                 }
                 let unless = (sight.asked.scopes.clone(), sight.ledger.end);
-                Ok((told, change.map(|change| Change { unless, ..change })))
+                let incarnation = sight.ledger.incarnation;
+                Ok((told, change.map(|change| Change { unless, incarnation, ..change })))
             });
             let (told, change) = match planned {
                 Ok((told, None)) => return Ok(told),
-                Ok((told, Some(change))) => (told, change),
+                Ok((told, Some(change))) => (told, Change { durability: owed, ..change }),
                 // Not: nothing was done.
-                Err(Error::Io { .. }) if tried == Tried::Lost => {
+                Err(Error::Io { .. }) if tried > Tried::Never => {
                     return Err(error_of(ExchangeError::Unknown));
                 }
                 Err(error) => return Err(error),
             };
-            let change = Change { durability: change.durability.max(owed), ..change };
             match self.place.change(&change) {
                 Ok(Changed::Done) => return Ok(told),
                 Ok(Changed::Guard | Changed::Fenced) => tried = tried.max(Tried::Refused),
                 // The next plan sees what was written: each is such that it can be made twice.
                 Err(ExchangeError::NotSent) if lost < MOST_LOST => lost += 1,
                 Err(ExchangeError::Unknown) if lost < MOST_LOST => {
-                    (lost, tried, owed) = (lost + 1, Tried::Lost, change.durability);
+                    (lost, tried) = (lost + 1, Tried::Lost);
                 }
-                Err(ExchangeError::NotSent) if tried == Tried::Lost => {
-                    return Err(error_of(ExchangeError::Unknown));
-                }
+                Err(_) if tried > Tried::Never => return Err(error_of(ExchangeError::Unknown)),
                 Err(error) => return Err(error_of(error)),
             }
         }

@@ -52,7 +52,8 @@ pub enum Error {
     ///
     /// In this process the accounts are signed out. Whether they still are after a restart is
     /// unknown: fix the disk, reopen the store, and sign out again. The store refuses all work
-    /// until it is reopened.
+    /// until it is reopened. (A store that instances share goes on; there the sign-out stands or
+    /// not, so sign out again.)
     #[error(
         "indeterminate: the disk failed while the sign-out was being written; reopen the store and \
          sign out again"

@@ -248,7 +248,7 @@ impl LiveSignIn {
                 guards.row(&key(0), first.as_deref());
                 let parts = match self.refresh_token_at(open, &header, slot)? {
                     // An earlier try has removed it.
-                    None if open.tried() == Tried::Lost => return Ok(Plan::nothing(true)),
+                    None if open.tried() > Tried::Never => return Ok(Plan::nothing(true)),
                     // In constant time, as all secrets are compared.
                     Some((stored, parts)) if stored.secret == token.secret => parts,
                     _ => return Ok(Plan::nothing(false)),

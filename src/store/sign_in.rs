@@ -344,7 +344,11 @@ fn as_of(
     open.begin_opening()?;
     (body.opening, body.as_of) = (moment.opening, moment.position);
     let life = open.core.life(account, None, body);
-    if open.is_dead(&life)? { Err(overtaken(open.core)) } else { Ok(life) }
+    // A moment beyond the end is of a place that has gone back since.
+    if moment.position > open.end()? || open.is_dead(&life)? {
+        return Err(overtaken(open.core));
+    }
+    Ok(life)
 }
 
 /// A user who signs in once more is newer than the sign-out that has overtaken them.

@@ -120,6 +120,51 @@ fn what_was_deleted_stays_so_when_the_place_fails_over_meanwhile() {
     }
 }
 
+/// The answer to a step is lost, and then the place dies; or another instance has deleted it first,
+/// and that was not flushed.
+#[test]
+fn a_deletion_is_not_said_to_be_done_on_the_word_of_a_place_that_died() {
+    for is_bound in [true, false] {
+        for theirs_first in [false, true] {
+            at_every_exchange(|at| {
+                let two = Two::new(is_bound);
+                let (machine, rows) = (two.machine.clone(), two.machine.rows());
+                let met = Met::default();
+                let count = met.clone();
+                two.machine.on_exchange(move |exchanged: Exchanged| {
+                    if exchanged.instance != 0 {
+                        return Fate::Answered;
+                    }
+                    match count.fetch_add(1, Ordering::Relaxed) {
+                        here if here == at && theirs_first => {
+                            // What the other had deleted, and not flushed, is back.
+                            machine.fail_over();
+                            Fate::Answered
+                        }
+                        here if here == at => Fate::Lost,
+                        here if here == at + 2 && !theirs_first => {
+                            machine.fail_over();
+                            Fate::Answered
+                        }
+                        _ => Fate::Answered,
+                    }
+                });
+                if theirs_first {
+                    let left = |key: &Vec<u8>| !super::is_web(key);
+                    let without = rows.into_iter().filter(|(key, _)| left(key)).collect();
+                    two.machine.set_unflushed_rows(without);
+                }
+                let deleted = block(two.here.delete(&two.record.id));
+                two.machine.run_undisturbed();
+                two.machine.fail_over();
+                let found = block(two.there.load(&two.record.id)).unwrap();
+                assert!(deleted.is_err() || found.is_none(), "{is_bound} {theirs_first} {at}");
+                met
+            });
+        }
+    }
+}
+
 #[test]
 fn a_sign_out_ends_a_web_session_that_is_being_made_or_saved() {
     for is_made in [true, false] {

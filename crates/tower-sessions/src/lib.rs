@@ -76,8 +76,9 @@ use tower_sessions_core::session::{Error as SessionError, Id, Record};
 use tower_sessions_core::session_store::{Error as StoreError, Result};
 use tower_sessions_core::{ExpiredDeletion, Session, SessionStore};
 
-/// The key of a session's data under which its binding stands. What is stored there does not count:
-/// where the session is stored does.
+/// The key of a session's data under which its binding stands. Of a session that is stored, what is
+/// there does not count: where it is stored does. A new one is made where this says: so do not let a
+/// client name the keys of its session's data.
 pub const BINDING: &str = "oubliette.sign_in";
 
 /// Keeps web sessions in a [`TokenStore`]. Clones share it.
@@ -91,21 +92,23 @@ pub const BINDING: &str = "oubliette.sign_in";
 /// # Ok::<(), oubliette::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct OublietteSessions(Held);
+pub struct OublietteSessions(WebSessions);
 
 impl OublietteSessions {
-    /// Web sessions in this store.
+    /// Web sessions in this store. From now on, if the store's last handle is dropped on a runtime's
+    /// thread, it is closed on another.
     #[must_use]
     pub fn new(store: TokenStore) -> Self {
-        Self(Held(Some(store.web_sessions())))
+        #[cfg(feature = "runtime")]
+        drop(oubliette::AsyncTokenStore::new(store.clone()));
+        Self(store.web_sessions())
     }
 
     /// How long a session that is bound to no sign-in is kept after its last save, at most. One
     /// hour unless told otherwise: enough for a login, and little enough for visitors who leave.
     #[must_use]
-    pub fn unbound_for(mut self, time: Duration) -> Self {
-        self.0.0 = self.0.0.take().map(|sessions| sessions.unbound_for(time));
-        self
+    pub fn unbound_for(self, time: Duration) -> Self {
+        Self(self.0.unbound_for(time))
     }
 
     /// Does work that may wait for the disk where that holds up nobody.
@@ -113,29 +116,8 @@ impl OublietteSessions {
         &self,
         work: impl FnOnce(&WebSessions) -> oubliette::Result<T> + Send + 'static,
     ) -> Result<T> {
-        let held = self.0.clone();
-        blocking(move || match &held.0 {
-            Some(sessions) => work(sessions).map_err(failed),
-            // It is there until it is dropped.
-            None => Err(StoreError::Backend("it was dropped".into())),
-        })
-        .await
-    }
-}
-
-/// The store, which is not dropped on a runtime's thread: its last handle closes it, which waits
-/// for the disk.
-#[derive(Clone)]
-struct Held(Option<WebSessions>);
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if let (Some(sessions), Ok(runtime)) =
-            (self.0.take(), tokio::runtime::Handle::try_current())
-        {
-            // If the runtime takes no more work, it drops the closure here or when it ends.
-            drop(runtime.spawn_blocking(move || drop(sessions)));
-        }
+        let sessions = self.0.clone();
+        blocking(move || work(&sessions).map_err(failed)).await
     }
 }
 
@@ -156,9 +138,14 @@ impl std::fmt::Debug for OublietteSessions {
 /// As of `Session::insert` and `Session::cycle_id`. Nobody is logged in by the session then; that
 /// from before the login may still be there.
 pub async fn bind(session: &Session, live: &LiveSignIn) -> std::result::Result<(), SessionError> {
-    // First the mark: should the rest fail, a save under the old id stores nothing.
+    // First the mark: a save under the old id, should it come to that, stores nothing.
     session.insert_value(BINDING, Value::String(text(&live.web_binding()))).await?;
-    session.cycle_id().await
+    let cycled = session.cycle_id().await;
+    if cycled.is_err() {
+        // The session has its new id already: without the mark, a save makes none that is bound.
+        session.remove_value(BINDING).await?;
+    }
+    cycled
 }
 
 /// The live sign-in that the web session is bound to: the way from a browser's cookie to the
@@ -274,7 +261,15 @@ fn record(id: Id, kept: &WebSession) -> Result<Record> {
     if let Some(binding) = kept.binding() {
         data.insert(BINDING.into(), Value::String(text(binding)));
     }
-    Ok(Record { id, data, expiry_date: OffsetDateTime::from(kept.expires_at()) })
+    let expiry_date = date_of(kept.expires_at());
+    let expiry_date =
+        expiry_date.ok_or_else(|| StoreError::Decode("it expires beyond the year 9999".into()))?;
+    Ok(Record { id, data, expiry_date })
+}
+
+fn date_of(time: SystemTime) -> Option<OffsetDateTime> {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    OffsetDateTime::UNIX_EPOCH.checked_add(since.try_into().ok()?)
 }
 
 /// Counts what is written.

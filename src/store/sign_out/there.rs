@@ -33,8 +33,8 @@ pub(super) fn end(
     let (cutoff, take) = (cutoff_of(request), request.take);
     let now = core.clock.now();
     let end = End { scopes: named, whole, most: MAX_CALL, cutoff, now, take };
-    let ended = send(remote, &end)?;
-    remote.knows_durable(ended.positions.1);
+    let (ended, is_resent) = send(remote, &end)?;
+    remote.has_seen(ended.positions.1);
 
     let (refresh_tokens, is_whole) =
         if take { taken(core, remote, &ended) } else { (Vec::new(), true) };
@@ -52,7 +52,8 @@ pub(super) fn end(
         at: from_millis(ended.at),
         accounts: is_asked.then_some(accounts.len()),
         refresh_tokens,
-        refresh_tokens_missed: !is_whole || (take && ended.accounts.is_none()),
+        // Those that an earlier try has ended may not be among the account's any more.
+        refresh_tokens_missed: !is_whole || (take && (ended.accounts.is_none() || is_resent)),
         counted: None,
     };
     let mut stood = Fences::of_few();
@@ -62,16 +63,21 @@ pub(super) fn end(
     Ok(Done { receipt, scopes, before, failure })
 }
 
-/// Sends it again if it did not arrive. (Of one that may have arrived, the caller decides: sent
-/// again, it ends those too who have signed in since.)
-fn send(remote: &Remote, end: &End) -> Result<Ended> {
-    for _ in 0..MOST_LOST {
+/// Sends it again if no answer comes. If it had arrived, it ends those too who have signed in since:
+/// when in doubt, forget. Tells whether it may have arrived twice.
+fn send(remote: &Remote, end: &End) -> Result<(Ended, bool)> {
+    let mut is_unknown = false;
+    for _ in 0..=MOST_LOST {
         match remote.place().end(end) {
-            Err(ExchangeError::NotSent) => {}
-            answer => return answer.map_err(sign_out_error),
+            Ok(ended) => return Ok((ended, is_unknown)),
+            Err(ExchangeError::Full) if !is_unknown => {
+                return Err(sign_out_error(ExchangeError::Full));
+            }
+            Err(error) => is_unknown |= !matches!(error, ExchangeError::NotSent),
         }
     }
-    remote.place().end(end).map_err(sign_out_error)
+    let error = if is_unknown { ExchangeError::Unknown } else { ExchangeError::NotSent };
+    Err(sign_out_error(error))
 }
 
 /// The refresh tokens in the rows that the sign-out has brought; and whether those are all.

@@ -69,8 +69,8 @@ struct New<'a> {
     /// The life of an unbound one.
     now: Option<&'a Life>,
     record: &'a WebRecord,
-    /// The first row of what the last plan has made: no other write has the same.
-    sent: RefCell<Option<Row>>,
+    /// The first rows of what plans have made: no other write has the same.
+    sent: RefCell<Vec<Row>>,
 }
 
 impl New<'_> {
@@ -79,11 +79,12 @@ impl New<'_> {
         let session = &self.session;
         if is_taken(open, session)? {
             // Perhaps by an earlier try.
-            let is_own = match &*self.sent.borrow() {
-                Some((key, value)) => open.get(key)?.as_ref() == Some(value),
-                None => false,
-            };
-            return Ok(Plan::nothing(is_own));
+            for (key, value) in &*self.sent.borrow() {
+                if open.get(key)?.as_ref() == Some(value) {
+                    return Ok(Plan::nothing(true));
+                }
+            }
+            return Ok(Plan::nothing(false));
         }
         let mut guards = Guards::on(open);
         guards.none_under(row_key::web_indexes_of(session));
@@ -115,7 +116,7 @@ impl New<'_> {
 
     fn put_all(&self, batch: &mut Batch, open: &Open<'_>, rows: Vec<Row>) {
         if open.is_of_one_moment() {
-            *self.sent.borrow_mut() = rows.first().cloned();
+            self.sent.borrow_mut().extend(rows.first().cloned());
         }
         put_all(batch, rows);
     }
@@ -234,6 +235,13 @@ fn load_in(open: &Open<'_>, session: &WebTag) -> Result<Option<(Option<Binding>,
 /// Deletes the web session, bound or not, durably.
 pub(crate) fn delete(core: &Core, id: &[u8; 16]) -> Result<()> {
     let session = core.tagger.web(id);
+    // A shared place that crashes between the steps can bring back what one of them has deleted.
+    while !delete_once(core, session)? {}
+    Ok(())
+}
+
+/// Tells whether none is left, at the moment at which that became durable.
+fn delete_once(core: &Core, session: WebTag) -> Result<bool> {
     loop {
         let found = core.enter()?.scan(&row_key::web_indexes_of(&session), None, 64)?;
         if found.is_empty() {
@@ -265,8 +273,12 @@ pub(crate) fn delete(core: &Core, id: &[u8; 16]) -> Result<()> {
     let held = Held { accounts: &[session.as_account()], session: None };
     core.change(
         held,
-        || ask_unbound(&session),
-        |open| Ok(delete_unbound(open, &session)?.durable(Durability::PowerLoss)),
+        || ask_place(&session),
+        |open| {
+            let is_unbound = open.scan(&row_key::web_indexes_of(&session), None, 1)?.is_empty();
+            let plan = delete_unbound(open, &session)?.durable(Durability::PowerLoss);
+            Ok(Plan::nothing(is_unbound).and(plan))
+        },
     )
 }
 

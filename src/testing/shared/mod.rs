@@ -104,7 +104,7 @@ pub enum Fate {
 #[doc(hidden)]
 #[non_exhaustive]
 pub enum Flaw {
-    /// After a crash, positions that were lost are given out again.
+    /// After a crash, positions that were lost are given out again, and nobody is told of the crash.
     PositionsAgain,
     /// A change does not look at fences.
     BlindToFences,
@@ -204,6 +204,12 @@ impl SharedMachine {
         let mut state = self.state();
         state.place.flushed.rows = rows.clone();
         state.place.now.rows = rows;
+    }
+
+    /// As [`set_rows`](Self::set_rows), until the place fails over: another instance has changed
+    /// them, and has not flushed.
+    pub fn set_unflushed_rows(&self, rows: BTreeMap<Vec<u8>, Vec<u8>>) {
+        self.state().place.now.rows = rows;
     }
 
     pub(crate) fn set_full(&self, is_full: bool) {

@@ -87,8 +87,12 @@ impl Place {
     }
 
     pub(super) fn change(&mut self, change: &Change) -> Changed {
-        let content = &mut self.now;
         let (scopes, seen) = &change.unless;
+        let is_of_before = change.incarnation != self.incarnation || *seen > self.now.end;
+        if is_of_before && self.flaw != Some(Flaw::PositionsAgain) {
+            return Changed::Fenced;
+        }
+        let content = &mut self.now;
         let is_newer = |fence: &Fence| fence.position > *seen;
         let is_fenced = scopes
             .iter()

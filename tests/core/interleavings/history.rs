@@ -184,7 +184,12 @@ impl History {
             }
             (Verb::Get, Told::Value(value)) => {
                 let expected = first.map(|first| living[first].token.clone());
-                let is_right = *value == expected || value.is_none() && may_be_refused;
+                // A put of unknown outcome may have stood for a while, too.
+                let brought =
+                    |call: &Call| call.told == Told::Unknown && Some(&call.token) == value.as_ref();
+                let is_right = *value == expected
+                    || value.is_none() && may_be_refused
+                    || first.is_some() && self.calls.iter().any(brought);
                 if is_right { unchanged() } else { Vec::new() }
             }
             (Verb::Get, Told::Unknown) => unchanged(),

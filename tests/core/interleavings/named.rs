@@ -258,7 +258,7 @@ fn signed_out_at_a_position_of_before_the_crash(flaw: Option<Flaw>) -> bool {
             nested.on_exchange(move |exchanged| {
                 let at = (exchanged.instance, exchanged.step, exchanged.is_done);
                 if at == (0, Step::Change, false) {
-                    dying.run_undisturbed();
+                    unreachable_for(&dying, 1);
                     dying.fail_over();
                 }
                 Fate::Answered
@@ -269,9 +269,21 @@ fn signed_out_at_a_position_of_before_the_crash(flaw: Option<Flaw>) -> bool {
     });
     let lost = there.sign_out(SignOut::account(&account(2)));
     assert!(matches!(lost, Err(Error::Indeterminate(_))), "{lost:?}");
+    two.machine.run_undisturbed();
     assert_eq!(there.account(&account(1)).unwrap().len(), 2);
     there.sign_out(SignOut::account(&account(1))).unwrap();
     here_is_out(&two)
+}
+
+/// From now on no sign-out of this instance arrives.
+fn unreachable_for(machine: &SharedMachine, instance: usize) {
+    machine.on_exchange(move |exchanged| {
+        if exchanged.instance == instance && exchanged.step == Step::End {
+            Fate::NotSent
+        } else {
+            Fate::Answered
+        }
+    });
 }
 
 fn here_is_out(two: &Two) -> bool {
@@ -297,6 +309,7 @@ fn as_of_a_lost_moment(flaw: Option<Flaw>) -> bool {
     let taken = moment.clone();
     two.then(Step::Flush, false, move || {
         *taken.lock().unwrap() = Some(there.as_of().unwrap());
+        unreachable_for(&machine, 0);
         machine.fail_over();
     });
     let lost = two.here.sign_out(SignOut::account(&account(2)));
@@ -428,7 +441,7 @@ fn what_is_said_of_a_sign_out_outlives_the_place() {
     machine.clone().on_exchange(move |exchanged| {
         let at = (exchanged.instance, exchanged.step, exchanged.is_done);
         if at == (1, Step::Flush, false) && !is_in_background() {
-            machine.run_undisturbed();
+            unreachable_for(&machine, 1);
             let last = here.last_sign_out(&SignOutScope::Account(account(2))).unwrap();
             // The rows go, although the sign-out is not flushed; then nobody has that name.
             assert!(here.sweep(1000).unwrap().finished);
@@ -442,6 +455,7 @@ fn what_is_said_of_a_sign_out_outlives_the_place() {
     assert!(matches!(lost, Err(Error::Indeterminate(_))), "{lost:?}");
     let (last, nobody) = said.lock().unwrap().take().unwrap();
     assert_eq!(nobody, Some(0));
+    two.machine.run_undisturbed();
     let after = two.here.last_sign_out(&SignOutScope::Account(account(2))).unwrap();
     assert!(last.record.is_some() && last.record == after.record);
     assert!(two.here.account(&account(2)).unwrap().is_empty());
@@ -575,4 +589,46 @@ fn it_is_not_said_that_nothing_was_done_when_something_may_have_been() {
     assert_eq!(source.kind(), std::io::ErrorKind::TimedOut, "{action}");
     two.machine.run_undisturbed();
     assert_eq!(two.there.account(&account(2)).unwrap().len(), 1);
+}
+
+/// A login that began before the place went back, and ends behind it.
+#[test]
+fn a_place_that_goes_back_under_a_login_spares_nobody() {
+    for is_told in [false, true] {
+        let two = Two::new();
+        let earlier = two.machine.copy();
+        for _ in 0..3 {
+            two.there.sign_out(SignOut::account(&account(9))).unwrap();
+        }
+        let moment = two.there.as_of().unwrap();
+        let (machine, copy) = (two.machine.clone(), earlier.copy());
+        // (The first instance has seen nothing of these sign-outs, unless it looks now.)
+        two.then(Step::Change, false, move || machine.go_back_to(&copy));
+        let request = if is_told { sign_in(2).as_of(moment) } else { sign_in(2) };
+        let made = two.here.sign_in(request);
+        two.machine.run_undisturbed();
+        assert!(made.is_err(), "{made:?}");
+        let fresh = two.machine.builder().clock(two.clock.clone()).open().unwrap();
+        let late = fresh.sign_in(sign_in(2).as_of(moment));
+        assert!(matches!(late, Err(Error::Overtaken { .. })), "{late:?}");
+        fresh.sign_out(SignOut::account(&account(2))).unwrap();
+        assert!(fresh.account(&account(2)).unwrap().is_empty());
+    }
+}
+
+/// A sign-out whose request is lost on its way is sent again.
+#[test]
+fn a_sign_out_that_got_no_answer_is_sent_again() {
+    for is_done in [false, true] {
+        let two = Two::new();
+        let met = AtomicUsize::new(0);
+        two.machine.on_exchange(move |exchanged| {
+            let is_first = (exchanged.step, exchanged.is_done) == (Step::End, is_done)
+                && met.fetch_add(1, Ordering::Relaxed) == 0;
+            if is_first { Fate::Lost } else { Fate::Answered }
+        });
+        two.here.sign_out(SignOut::account(&account(1))).unwrap();
+        two.machine.fail_over();
+        assert!(two.is_out());
+    }
 }

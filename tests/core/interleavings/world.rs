@@ -120,12 +120,12 @@ impl World {
     /// All that was told, and what is there now; and that the rows are sound.
     pub(super) fn end(&self, may_miss: bool) -> History {
         self.machine.run_undisturbed();
+        // What was acknowledged is there after that. (Before the reclaimers have flushed.)
+        self.machine.fail_over();
         // No reclaimer is in the middle of a disturbed exchange any more.
         for store in &self.stores {
             store.wait_reclaimed().unwrap();
         }
-        // What was acknowledged is there after that, too.
-        self.machine.fail_over();
         let looker = &self.stores[INSTANCES];
         let mut found = Found::new();
         for number in [1, 2] {
