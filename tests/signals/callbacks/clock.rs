@@ -155,3 +155,18 @@ async fn a_clock_that_was_far_ahead_keeps_nobody_out() {
     let _ = world.get("iss=https://login.example.com&sid=session-1").await;
     assert_eq!(live([&jane]), [false]);
 }
+
+/// While a clock shows more than can be, everybody looks too old to be signed in. A sign-out that
+/// comes then counts when it is right again.
+#[tokio::test]
+async fn a_front_channel_sign_out_beside_a_clock_that_is_ahead_is_recorded() {
+    let world = CallbackFixture::new();
+    let jane = world.sign_in("jane", Some("session-1"));
+    let right = at(NOW);
+    world.clock.set(right + Duration::from_secs(100 * DAY));
+    assert_eq!(live([&jane]), [false], "too old, by this clock");
+    let request = format!("sid=session-1&iss={ISSUER}");
+    assert_eq!(world.get(&request).await.status(), 200);
+    world.clock.set(right);
+    assert_eq!(live([&jane]), [false]);
+}
