@@ -7,7 +7,9 @@ use crate::model::position::Position;
 use crate::model::tag::{AccountTag, TaggedScope, TenantTag};
 use crate::model::time::{Millis, millis};
 use crate::rows::sign_in::SignInBody;
-use crate::rule::{Fence, Life};
+#[cfg(feature = "logout")]
+use crate::rule::Fence;
+use crate::rule::Life;
 use crate::store::access::Open;
 use crate::store::core::Core;
 use crate::store::identity;

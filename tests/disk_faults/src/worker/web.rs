@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use oubliette_tower_sessions::{BINDING, OublietteSessions, bind};
 use oubliette::{LiveSignIn, TokenStore};
+use oubliette_tower_sessions::{BINDING, OublietteSessions, bind};
 use tower_sessions::session::{Id, Record};
 use tower_sessions::{ExpiredDeletion, Session, SessionStore};
 
