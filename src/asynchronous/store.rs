@@ -31,7 +31,7 @@ use crate::store::access::attempt;
 ///   thread that polls, in some microseconds. They read on another thread while the engine is being
 ///   replaced, the account is locked, or a long batch is being applied. They can wait for a short
 ///   batch (up to 16 rows) of another thread, and they read the disk for rows that are not in the
-///   [cache](Builder::cache_bytes). They never wait for a sync.
+///   [cache](crate::Builder::cache_bytes). They never wait for a sync.
 /// - Everything else runs on tokio's threads for blocking work, one for each call until it is done.
 ///
 /// `docs/benchmarks.md` has measured figures. If the rows are many times the cache and the disk is
