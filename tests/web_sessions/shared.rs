@@ -235,3 +235,21 @@ fn an_answer_that_is_lost_makes_no_second_web_session() {
         met
     });
 }
+
+/// `Session::cycle_id` of tower-sessions has given the session a new id when it fails, and the save
+/// behind the handler makes it anew.
+#[test]
+fn a_login_that_failed_binds_no_web_session() {
+    let two = Two::new(false);
+    let live = two.store.sign_in(sign_in(1)).unwrap();
+    let session = Session::new(Some(two.record.id), Arc::new(two.here.clone()), None);
+    two.machine.on_exchange(|exchanged| {
+        if exchanged.step == oubliette::Step::Change { Fate::NotSent } else { Fate::Answered }
+    });
+    assert!(block(bind(&session, &live)).is_err());
+    two.machine.run_undisturbed();
+    block(session.save()).unwrap();
+    let found = block(two.there.load(&session.id().unwrap())).unwrap().unwrap();
+    assert_eq!(found.data.get(BINDING), None);
+    assert_eq!(block(oubliette_tower_sessions::bound(&session, &two.store)).unwrap(), None);
+}
