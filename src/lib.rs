@@ -214,7 +214,9 @@ pub use observe::describe_metrics;
 pub use store::handle::LiveSignIn;
 #[cfg(feature = "test-util")]
 pub use testing::machine::Machine;
+// No shared place is shipped yet: for this repository's own tests.
 #[cfg(feature = "test-util")]
+#[doc(hidden)]
 pub use testing::shared::{Exchanged, Fate, Flaw, SharedMachine, Step};
 // Entry points for the fuzz targets and the models, which are not part of the public interface.
 #[cfg(all(fuzzing, feature = "test-util"))]

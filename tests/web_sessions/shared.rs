@@ -242,7 +242,8 @@ fn an_answer_that_is_lost_makes_no_second_web_session() {
 fn a_login_that_failed_binds_no_web_session() {
     let two = Two::new(false);
     let live = two.store.sign_in(sign_in(1)).unwrap();
-    let session = Session::new(Some(two.record.id), Arc::new(two.here.clone()), None);
+    let expiry = ::tower_sessions::Expiry::AtDateTime(at(600));
+    let session = Session::new(Some(two.record.id), Arc::new(two.here.clone()), Some(expiry));
     two.machine.on_exchange(|exchanged| {
         if exchanged.step == oubliette::Step::Change { Fate::NotSent } else { Fate::Answered }
     });
