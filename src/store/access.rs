@@ -100,10 +100,8 @@ impl Core {
             Backend::Remote(_) => true,
         }
     }
-}
 
-impl Core {
-    /// The position of the newest sign-out that is durable.
+    /// As [`Open::end`].
     ///
     /// # Errors
     /// `Io` if a shared place is not reached.
@@ -167,12 +165,10 @@ impl<'a> Open<'a> {
             View::Embedded(entered) => entered.scan(prefix, after, limit),
             View::Seen(_, sight) => Ok(sight.scan(prefix, after, limit)),
             View::Asking(remote) => {
-                let (prefix, after) = (prefix.to_vec(), after.map(<[u8]>::to_vec));
-                let scans = vec![Scan { prefix, after, limit }];
-                let seen = patiently(|| {
-                    remote.place().look(&Ask { scans: scans.clone(), ..Ask::default() })
-                });
-                Ok(seen?.scanned.into_iter().flatten().collect())
+                let wanted =
+                    Scan { prefix: prefix.to_vec(), after: after.map(<[u8]>::to_vec), limit };
+                let sight = remote.look(Ask { scans: vec![wanted], ..Ask::default() })?;
+                Ok(sight.scan(prefix, after, limit))
             }
         }
     }
@@ -213,7 +209,8 @@ impl<'a> Open<'a> {
         }
     }
 
-    /// The position of the newest sign-out that is durable: the as-of of a sign-in that begins now.
+    /// The as-of of a sign-in that begins now: the position of the newest sign-out that is durable;
+    /// of a shared place, of the newest that can be seen.
     pub(crate) fn end(&self) -> Result<Position> {
         Ok(match &self.view {
             View::Embedded(entered) => entered.embedded.ledger.synced(),

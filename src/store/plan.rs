@@ -203,6 +203,7 @@ impl Core {
             }
         }
     }
+
     /// Under the locks of what is held, from what the plan sees to what it writes.
     fn change_here<T>(
         &self,
