@@ -11,7 +11,7 @@ use crate::platform::disk::Disk;
 use crate::rule::{Fence, NO_CUTOFF};
 use crate::store::identity;
 use crate::store::location::{KEYRING, Place};
-use crate::store::sign_out::{names_of, rule_scope};
+use crate::store::sign_out::{names_of, rule_scope, sign_in_scopes};
 use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, SystemTime};
@@ -157,6 +157,7 @@ fn scopes_of(tagger: &Tagger, scope: &SignOutScope) -> Vec<TaggedScope> {
             let (tag, other) = identity::tags(tagger, id);
             [tag].into_iter().chain(other).map(TaggedScope::Account).collect()
         }
+        SignOutScope::SignIn(account, id) => sign_in_scopes(tagger, account, id).collect(),
         scope => vec![rule_scope(tagger, scope)],
     }
 }

@@ -64,7 +64,7 @@ fn put(rows: &[(&[u8], &[u8])]) -> Change {
 
 fn out(scopes: &[TaggedScope]) -> End {
     let (whole, most, cutoff, now) = (Vec::new(), 64, NO_CUTOFF, Millis::new(100));
-    End { scopes: scopes.to_vec(), whole, most, cutoff, now, take: false }
+    End { scopes: scopes.to_vec(), whole, holders: vec![], most, cutoff, now, take: false }
 }
 
 fn get(place: &dyn Exchange, key: &[u8]) -> Option<Vec<u8>> {

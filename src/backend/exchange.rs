@@ -97,6 +97,9 @@ pub(crate) struct End {
     /// Those of them whose accounts end as a whole. The place finds the accounts in its index, in
     /// the same step as the fences stand: no sign-in comes in between.
     pub(crate) whole: Vec<TaggedScope>,
+    /// Accounts whose rows are wanted too, if any are: those of the sign-ins that end. No index
+    /// finds these.
+    pub(crate) holders: Vec<AccountTag>,
     /// The most scopes that may stand at once; if there are more accounts, the named scopes end.
     pub(crate) most: usize,
     pub(crate) cutoff: Millis,

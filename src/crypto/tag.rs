@@ -4,8 +4,9 @@
 
 use super::keys::{Derives, IndexKey, MacKey};
 use super::seal::{Key, sub_key};
+use crate::model::random_id::SignInId;
 use crate::model::tag::{
-    AccountTag, AliasTag, SessionTag, Slot, SubjectTag, TAG_LEN, TenantTag, WebTag,
+    AccountTag, AliasTag, SessionTag, SignInTag, Slot, SubjectTag, TAG_LEN, TenantTag, WebTag,
 };
 use crate::platform::wipe::{HASH_STACK, on_clean_stack};
 use hmac::{Hmac, KeyInit, Mac as _};
@@ -84,6 +85,7 @@ pub(crate) struct Tagger {
     tenant: Mac,
     session: Mac,
     subject: Mac,
+    sign_in: Mac,
     alias: Mac,
     slot: Mac,
     web: Mac,
@@ -97,6 +99,7 @@ impl Tagger {
             tenant: mac("oubliette/v1/tag/tenant"),
             session: mac("oubliette/v1/tag/session"),
             subject: mac("oubliette/v1/tag/subject"),
+            sign_in: mac("oubliette/v1/tag/sign-in"),
             alias: mac("oubliette/v1/tag/alias"),
             slot: mac("oubliette/v1/tag/slot"),
             web: mac("oubliette/v1/tag/web"),
@@ -123,6 +126,12 @@ impl Tagger {
 
     pub(crate) fn subject(&self, id: &crate::model::id::Subject) -> SubjectTag {
         SubjectTag::from_bytes(self.subject.tag(&[id.issuer().as_bytes(), id.sub().as_bytes()]))
+    }
+
+    /// The tag of a sign-in. Its account is hashed too: the id of somebody else's sign-in, given
+    /// with the caller's own account, names no sign-in.
+    pub(crate) fn sign_in(&self, account: &AccountTag, id: &SignInId) -> SignInTag {
+        SignInTag::from_bytes(self.sign_in.tag(&[account.as_bytes(), id.as_bytes()]))
     }
 
     pub(crate) fn alias(&self, alias: &crate::model::id::Alias) -> AliasTag {

@@ -10,7 +10,9 @@ use crate::crypto::{LedgerRootKey, Mac, NONCE_BYTES, StreamKey, keystream, sub_k
 use crate::model::error::{Component, Error, Result};
 use crate::model::position::{Opening, Position};
 use crate::model::random_id::LedgerId;
-use crate::model::tag::{AccountTag, SessionTag, SubjectTag, TAG_LEN, TaggedScope, TenantTag};
+use crate::model::tag::{
+    AccountTag, SessionTag, SignInTag, SubjectTag, TAG_LEN, TaggedScope, TenantTag,
+};
 use crate::model::time::Millis;
 
 /// Bytes before the first slot: one sector, so that no slot crosses a sector's border.
@@ -306,6 +308,7 @@ pub(super) fn kind_and_tag(scope: TaggedScope) -> (u8, [u8; TAG_LEN]) {
         TaggedScope::Account(tag) => (3, *tag.as_bytes()),
         TaggedScope::Session(tag) => (4, *tag.as_bytes()),
         TaggedScope::Subject(tag) => (5, *tag.as_bytes()),
+        TaggedScope::SignIn(tag) => (8, *tag.as_bytes()),
     }
 }
 
@@ -316,6 +319,7 @@ pub(super) fn scope_of(kind: u8, tag: [u8; TAG_LEN]) -> Option<TaggedScope> {
         3 => TaggedScope::Account(AccountTag::from_bytes(tag)),
         4 => TaggedScope::Session(SessionTag::from_bytes(tag)),
         5 => TaggedScope::Subject(SubjectTag::from_bytes(tag)),
+        8 => TaggedScope::SignIn(SignInTag::from_bytes(tag)),
         _ => return None,
     })
 }

@@ -10,7 +10,9 @@ use crate::crypto::{LedgerRootKey, Mac};
 use crate::model::error::Result;
 use crate::model::position::{Opening, Position};
 use crate::model::random_id::LedgerId;
-use crate::model::tag::{AccountTag, SessionTag, SubjectTag, TAG_LEN, TaggedScope, TenantTag};
+use crate::model::tag::{
+    AccountTag, SessionTag, SignInTag, SubjectTag, TAG_LEN, TaggedScope, TenantTag,
+};
 use crate::model::time::Millis;
 use crate::rule::Life;
 
@@ -268,14 +270,15 @@ impl LedgerOn {
     ///
     /// # Errors
     /// As signing in.
-    pub fn sign_in(&self, now: u64, time: u64, tags: [[u8; 16]; 4]) -> Result<SignedIn> {
+    pub fn sign_in(&self, now: u64, time: u64, tags: [[u8; 16]; 5]) -> Result<SignedIn> {
         self.0.begin(Millis::new(now))?;
-        let [account, tenant, session, subject] = tags;
+        let [account, tenant, session, subject, sign_in] = tags;
         let (opening, as_of) = (self.0.opening(), self.0.synced());
         Ok(SignedIn(Life {
             opening,
             as_of,
             time: Millis::new(time),
+            sign_in: SignInTag::from_bytes(sign_in),
             account: AccountTag::from_bytes(account),
             other: None,
             tenant: TenantTag::from_bytes(tenant),

@@ -19,6 +19,8 @@ pub enum SignOutScope {
     Subject(Subject),
     /// Every sign-in in a tenant, and every token of it that other sign-ins hold.
     Tenant(TenantId),
+    /// One sign-in of an account, by its [id](crate::LiveSignIn::id).
+    SignIn(AccountId, [u8; 16]),
     /// Every sign-in.
     Everybody,
 }
@@ -79,6 +81,25 @@ impl SignOut {
         Self::of(SignOutScope::Account(account.clone()))
     }
 
+    /// Of one sign-in of an account, by its [id](crate::LiveSignIn::id): "sign out this device". The
+    /// account's other sign-ins go on. The id of a sign-in of another account ends none, so it can
+    /// come from a form of the user's, as long as the account is the user's own.
+    ///
+    /// ```
+    /// # use oubliette::*;
+    /// # let store = TokenStore::in_memory()?;
+    /// # let user = AccountId::new("https://login.example.com", "user-1")?;
+    /// # let tenant = TenantId::new("contoso")?;
+    /// # let [phone, laptop] = ["my phone", "my laptop"]
+    /// #     .map(|_| store.sign_in(SignIn::new(user.clone(), tenant.clone())).unwrap());
+    /// store.sign_out(SignOut::sign_in(&user, phone.id()))?;
+    /// assert!(!phone.is_live()? && laptop.is_live()?);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn sign_in(account: &AccountId, id: [u8; 16]) -> Self {
+        Self::of(SignOutScope::SignIn(account.clone(), id))
+    }
+
     /// Of a session at the provider.
     pub fn session(session: &SessionId) -> Self {
         Self::of(SignOutScope::Session(session.clone()))
@@ -125,7 +146,7 @@ impl SignOut {
     }
 
     /// Returns the refresh tokens that it ends, so that they can be revoked (RFC 7009). For an
-    /// account, session or subject.
+    /// account, sign-in, session or subject.
     pub fn taking_refresh_tokens(mut self) -> Self {
         self.take = true;
         self
@@ -248,6 +269,8 @@ pub enum SignOutScopeKind {
     Session,
     /// A subject at the provider.
     Subject,
+    /// One sign-in.
+    SignIn,
 }
 
 impl SignOutScopeKind {
@@ -260,6 +283,7 @@ impl SignOutScopeKind {
             SignOutScope::Account(_) => Self::Account,
             SignOutScope::Session(_) => Self::Session,
             SignOutScope::Subject(_) => Self::Subject,
+            SignOutScope::SignIn(..) => Self::SignIn,
         }
     }
 
@@ -270,6 +294,7 @@ impl SignOutScopeKind {
             TaggedScope::Account(_) => Self::Account,
             TaggedScope::Session(_) => Self::Session,
             TaggedScope::Subject(_) => Self::Subject,
+            TaggedScope::SignIn(_) => Self::SignIn,
         }
     }
 
@@ -282,6 +307,7 @@ impl SignOutScopeKind {
             Self::Account => "account",
             Self::Session => "session",
             Self::Subject => "subject",
+            Self::SignIn => "sign_in",
         }
     }
 }

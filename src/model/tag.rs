@@ -43,6 +43,8 @@ sixteen_bytes! {
     SessionTag;
     /// The keyed hash of what a provider calls the user.
     SubjectTag;
+    /// The keyed hash of a sign-in's id, and of the account that it is of.
+    SignInTag;
     /// The keyed hash of an alias.
     AliasTag;
     /// The keyed hash of the id of a web session.
@@ -74,6 +76,11 @@ impl WebTag {
     pub(crate) const fn as_tenant(&self) -> TenantTag {
         TenantTag(self.0)
     }
+
+    /// Stands for the sign-in of an unbound web session: no sign-in has this tag.
+    pub(crate) const fn as_sign_in(&self) -> SignInTag {
+        SignInTag(self.0)
+    }
 }
 
 /// The scope of a fence: which sign-ins it covers.
@@ -84,4 +91,5 @@ pub(crate) enum TaggedScope {
     Account(AccountTag),
     Session(SessionTag),
     Subject(SubjectTag),
+    SignIn(SignInTag),
 }

@@ -3,8 +3,9 @@
 //!
 //! > A fence covers a sign-in when it is in its scope, newer than its as-of, and, if the record has
 //! > a cutoff, the sign-in's time is not after it, or after the record's own time. A sign-in is
-//! > dead when a fence of its account, session, subject, tenant or of everybody covers it. A token
-//! > is dead when its sign-in is, or when a fence of the token's own tenant covers that sign-in.
+//! > dead when a fence of itself, of its account, session, subject, tenant or of everybody covers
+//! > it. A token is dead when its sign-in is, or when a fence of the token's own tenant covers that
+//! > sign-in.
 //!
 //! An as-of counts only together with the *opening* it was taken in. Each opening of the ledger is
 //! recorded in it under a random number. A sign-in whose opening the ledger does not know, or whose
@@ -23,7 +24,7 @@ mod frontier;
 mod table;
 
 use crate::model::position::{Opening, Position};
-use crate::model::tag::{AccountTag, SessionTag, SubjectTag, TaggedScope, TenantTag};
+use crate::model::tag::{AccountTag, SessionTag, SignInTag, SubjectTag, TaggedScope, TenantTag};
 use crate::model::time::Millis;
 pub(crate) use fences::{Before, Fences, InOrder};
 pub(crate) use table::SHARDS;
@@ -68,6 +69,7 @@ pub(crate) struct Life {
     pub(crate) opening: Opening,
     pub(crate) as_of: Position,
     pub(crate) time: Millis,
+    pub(crate) sign_in: SignInTag,
     pub(crate) account: AccountTag,
     /// The account's other tag, if the sign-in is of a time when it had two: `identity.rs`.
     pub(crate) other: Option<AccountTag>,
@@ -81,6 +83,7 @@ impl Life {
     pub(crate) fn scopes(&self) -> impl Iterator<Item = TaggedScope> {
         [
             TaggedScope::Everybody,
+            TaggedScope::SignIn(self.sign_in),
             TaggedScope::Account(self.account),
             TaggedScope::Tenant(self.tenant),
         ]
@@ -102,6 +105,7 @@ mod tests {
             opening: Opening::filled(0),
             as_of: Position::new(as_of),
             time: Millis::new(time),
+            sign_in: SignInTag::filled(4),
             account,
             other: None,
             tenant,
@@ -238,12 +242,14 @@ mod tests {
             TaggedScope::Account(AccountTag::filled(1)),
             TaggedScope::Tenant(TenantTag::filled(2)),
             TaggedScope::Session(SessionTag::filled(3)),
+            TaggedScope::SignIn(SignInTag::filled(4)),
         ];
         let others = [
             TaggedScope::Account(AccountTag::filled(2)),
             TaggedScope::Tenant(TenantTag::filled(1)),
             TaggedScope::Session(SessionTag::filled(1)),
             TaggedScope::Subject(SubjectTag::filled(3)),
+            TaggedScope::SignIn(SignInTag::filled(1)),
         ];
         for (scope, expected) in
             mine.map(|s| (s, true)).into_iter().chain(others.map(|s| (s, false)))

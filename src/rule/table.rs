@@ -194,6 +194,7 @@ fn parts(scope: &TaggedScope) -> (u8, &[u8; TAG_LEN]) {
         TaggedScope::Account(tag) => (2, tag.as_bytes()),
         TaggedScope::Session(tag) => (3, tag.as_bytes()),
         TaggedScope::Subject(tag) => (4, tag.as_bytes()),
+        TaggedScope::SignIn(tag) => (5, tag.as_bytes()),
     }
 }
 

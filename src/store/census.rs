@@ -36,6 +36,8 @@ pub(crate) fn for_each_account(
 ) -> Result<()> {
     let entry = match scope {
         TaggedScope::Account(account) => return each(&account).map(|_| ()),
+        // No index finds a sign-in by its tag: the sign-out has named the account instead.
+        TaggedScope::SignIn(_) => return Ok(()),
         TaggedScope::Everybody => {
             let mut after = row_key::all_accounts();
             loop {
@@ -100,7 +102,7 @@ pub(crate) fn look(
             }
             Err(error) => return Err(error),
         };
-        let life = core.life(*account, header.other, &body);
+        let life = core.life(*account, header.other, id, &body);
         let entries = index::entries(core, &life, &body);
         if core.is_too_old(&life, now) || open.is_dead_by(&life, end)? {
             look.has_ended = true;

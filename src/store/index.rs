@@ -69,7 +69,7 @@ pub(crate) fn is_due(
     for id in &header.sign_ins {
         match open.sign_in(account, &header, id) {
             Ok(Some(body))
-                if entries(open.core, &open.core.life(*account, None, &body), &body)
+                if entries(open.core, &open.core.life(*account, None, id, &body), &body)
                     .contains(&entry) =>
             {
                 return Ok(true);

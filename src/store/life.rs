@@ -4,6 +4,7 @@ use crate::backend::Backend;
 use crate::model::error::Result;
 use crate::model::id::AccountId;
 use crate::model::position::Position;
+use crate::model::random_id::SignInId;
 use crate::model::tag::{AccountTag, TaggedScope, TenantTag};
 use crate::model::time::{Millis, millis};
 use crate::rows::sign_in::SignInBody;
@@ -99,6 +100,7 @@ impl Core {
         &self,
         account: AccountTag,
         other: Option<AccountTag>,
+        id: &SignInId,
         sign_in: &SignInBody,
     ) -> Life {
         let is_of_two_tags = || match &self.backend {
@@ -111,6 +113,7 @@ impl Core {
             opening: sign_in.opening,
             as_of: sign_in.as_of,
             time: sign_in.time,
+            sign_in: self.tagger.sign_in(&account, id),
             account,
             other: other.filter(|_| is_of_two_tags()),
             tenant: self.tagger.tenant(&sign_in.tenant),

@@ -32,7 +32,7 @@ pub(crate) fn live_sign_ins(
     for sign_in in header.sign_ins.iter().rev() {
         // A sign-in whose row is lost counts as ended.
         let Some(body) = open.sign_in(account, &header, sign_in)? else { continue };
-        let life = core.life(*account, header.other, &body);
+        let life = core.life(*account, header.other, sign_in, &body);
         if open.is_live(&life, now)? {
             let (account, generation) = (id.clone(), header.generation);
             let owner = owner.clone();
@@ -84,7 +84,7 @@ fn live_sign_in_under(
         return Ok(None);
     }
     let Some(body) = open.sign_in(&tag, &header, &id)? else { return Ok(None) };
-    let life = core.life(tag, other, &body);
+    let life = core.life(tag, other, &id, &body);
     if !open.is_live(&life, core.clock.now())? {
         return Ok(None);
     }

@@ -112,7 +112,7 @@ impl New<'_> {
     /// What it is known to look at: the account's header and sign-ins, and the fences that can
     /// cover it.
     fn ask(&self, body: &SignInBody) -> Ask {
-        let life = self.core.life(self.account, None, body);
+        let life = self.core.life(self.account, None, &self.id, body);
         Ask::default()
             .key(row_key::header(&self.account))
             .all(row_key::sign_ins(&self.account))
@@ -125,8 +125,8 @@ impl New<'_> {
         // The place's clock may be behind this process's.
         body.time = body.time.min(open.now()?);
         let life = match request.as_of {
-            Some(moment) => as_of(open, account, &mut body, moment)?,
-            None => as_of_now(open, account, &mut body)?,
+            Some(moment) => as_of(open, (account, &id), &mut body, moment)?,
+            None => as_of_now(open, (account, &id), &mut body)?,
         };
         let continued_since = not_ended(open, request, &body, (&life, other))?;
         let mut earlier = earlier(open, &account, &request.account)?;
@@ -185,7 +185,7 @@ impl New<'_> {
             return Ok(None);
         };
         let Some(body) = open.sign_in(&self.account, header, &self.id)? else { return Ok(None) };
-        let life = self.core.life(self.account, None, &body);
+        let life = self.core.life(self.account, None, &self.id, &body);
         let mut rows = Batch::default();
         let stored =
             put_first(open, (&life, continued_since), &self.id, header, self.tokens, &mut rows)?;
@@ -318,12 +318,16 @@ pub(crate) fn moment(core: &Core) -> Result<AsOf> {
 
 /// Sets the as-of to the end of what is durable. Waits for a fence that covers the sign-in and is
 /// still being synced, so that the sign-in is newer than it.
-fn as_of_now(open: &Open<'_>, account: AccountTag, body: &mut SignInBody) -> Result<Life> {
+fn as_of_now(
+    open: &Open<'_>,
+    (account, id): (AccountTag, &SignInId),
+    body: &mut SignInBody,
+) -> Result<Life> {
     open.begin_opening()?;
     body.opening = open.opening()?;
     for _ in 0..64 {
         body.as_of = open.end()?;
-        let life = open.core.life(account, None, body);
+        let life = open.core.life(account, None, id, body);
         match open.death(&life)? {
             None => return Ok(life),
             Some(position) => open.wait_for_as_of(position)?,
@@ -337,13 +341,13 @@ fn as_of_now(open: &Open<'_>, account: AccountTag, body: &mut SignInBody) -> Res
 /// Sets an earlier as-of, if no fence has covered the sign-in since then.
 fn as_of(
     open: &Open<'_>,
-    account: AccountTag,
+    (account, id): (AccountTag, &SignInId),
     body: &mut SignInBody,
     moment: AsOf,
 ) -> Result<Life> {
     open.begin_opening()?;
     (body.opening, body.as_of) = (moment.opening, moment.position);
-    let life = open.core.life(account, None, body);
+    let life = open.core.life(account, None, id, body);
     // A moment beyond the end is of a place that has gone back since.
     if moment.position > open.end()? || open.is_dead(&life)? {
         return Err(overtaken(open.core));

@@ -16,7 +16,8 @@ use crate::backend::{Ask, Backend, Embedded};
 use crate::crypto::Tagger;
 use crate::ledger::MAX_CALL;
 use crate::model::error::{Component, Error, Result};
-use crate::model::id::Alias;
+use crate::model::id::{AccountId, Alias};
+use crate::model::random_id::SignInId;
 use crate::model::seen::Seen;
 use crate::model::sign_out::{Receipt, SessionPolicy, SignOut, SignOutScope};
 use crate::model::tag::{AccountTag, TaggedScope};
@@ -27,6 +28,7 @@ use crate::rows::sign_in::SignInBody;
 use crate::rule::{self, Before, NO_CUTOFF};
 use crate::store::access::Open;
 use crate::store::core::Core;
+use crate::store::identity;
 
 pub(crate) fn sign_out(core: &Core, request: SignOut) -> Result<Receipt> {
     if request.take
@@ -36,7 +38,7 @@ pub(crate) fn sign_out(core: &Core, request: SignOut) -> Result<Receipt> {
     {
         return Err(Error::invalid(
             "scope",
-            "refresh tokens can be taken of an account, session or subject only",
+            "refresh tokens can be taken of an account, sign-in, session or subject only",
         ));
     }
     // First: another thread that deletes rows, as for an earlier sign-out, could delete rows that
@@ -90,8 +92,15 @@ fn carry_out(core: &Core, request: &SignOut) -> Result<Done> {
 
 /// The scopes of the request, and the accounts of its aliases.
 fn named(open: &Open<'_>, request: &SignOut) -> Result<Vec<TaggedScope>> {
+    let tagger = &open.core.tagger;
     let mut named: Vec<TaggedScope> =
-        request.scopes().map(|scope| rule_scope(&open.core.tagger, scope)).collect();
+        request.scopes().map(|scope| rule_scope(tagger, scope)).collect();
+    // Of an account that may have rows under two tags, either may have this sign-in.
+    for scope in request.scopes().filter(|_| open.core.knows_two_tags()) {
+        if let SignOutScope::SignIn(account, id) = scope {
+            named.extend(sign_in_scopes(tagger, account, id).skip(1));
+        }
+    }
     let accounts = accounts_of_aliases(open, &request.aliases)?;
     named.extend(accounts.into_iter().map(TaggedScope::Account));
     Ok(named)
@@ -118,7 +127,7 @@ fn end_here(
     // rows between the fence and the reading.
     let (holders, mut is_missed) =
         match request.take.then(|| accounts_in_any(open, &scopes, &request.seen)) {
-            Some(Ok(holders)) => (with_other_tags(core, request, holders), failure.is_some()),
+            Some(Ok(holders)) => (with_named(core, request, holders), failure.is_some()),
             Some(Err(_)) => (taken.clone(), true),
             None => (Vec::new(), false),
         };
@@ -143,9 +152,17 @@ fn end_here(
         refresh_tokens_missed: is_missed,
         counted: None,
     };
-    // Rows of the account under its other tag are reclaimed too.
-    scopes.extend(other_tags(core, request).map(TaggedScope::Account));
-    Ok(Done { receipt, scopes, before, failure })
+    Ok(Done { receipt, scopes: with_rows(core, request, scopes), before, failure })
+}
+
+/// The scopes by which the rows of what has ended are found: a sign-in's rows by its account, and
+/// an account's under its other tag too.
+fn with_rows(core: &Core, request: &SignOut, mut scopes: Vec<TaggedScope>) -> Vec<TaggedScope> {
+    scopes.retain(|scope| !matches!(scope, TaggedScope::SignIn(_)));
+    scopes.extend(named_accounts(core, request).map(TaggedScope::Account));
+    scopes.sort_unstable();
+    scopes.dedup();
+    scopes
 }
 
 /// Reads the refresh tokens of the accounts, whose locks the caller holds. Returns whether those
@@ -209,20 +226,20 @@ impl Done {
     }
 }
 
-/// The other tags of the accounts that are named.
-fn other_tags(core: &Core, request: &SignOut) -> impl Iterator<Item = AccountTag> {
-    request.scopes().filter_map(|scope| match scope {
-        SignOutScope::Account(id) => core.other_tag(id, &core.tagger.account(id)),
+/// The tags of the accounts that are named, or whose sign-ins are: also their other tags.
+fn named_accounts(core: &Core, request: &SignOut) -> impl Iterator<Item = AccountTag> {
+    let ids = request.scopes().filter_map(|scope| match scope {
+        SignOutScope::Account(id) | SignOutScope::SignIn(id, _) => Some(id),
         _ => None,
+    });
+    ids.flat_map(|id| {
+        let tag = core.tagger.account(id);
+        [tag].into_iter().chain(core.other_tag(id, &tag))
     })
 }
 
-fn with_other_tags(
-    core: &Core,
-    request: &SignOut,
-    mut accounts: Vec<AccountTag>,
-) -> Vec<AccountTag> {
-    accounts.extend(other_tags(core, request));
+fn with_named(core: &Core, request: &SignOut, mut accounts: Vec<AccountTag>) -> Vec<AccountTag> {
+    accounts.extend(named_accounts(core, request));
     accounts.sort_unstable();
     accounts.dedup();
     accounts
@@ -235,8 +252,27 @@ pub(crate) fn rule_scope(tagger: &Tagger, scope: &SignOutScope) -> TaggedScope {
         SignOutScope::Session(id) => TaggedScope::Session(tagger.session(id)),
         SignOutScope::Subject(id) => TaggedScope::Subject(tagger.subject(id)),
         SignOutScope::Tenant(id) => TaggedScope::Tenant(tagger.tenant(id)),
+        SignOutScope::SignIn(account, id) => {
+            let id = SignInId::from_bytes(*id);
+            TaggedScope::SignIn(tagger.sign_in(&tagger.account(account), &id))
+        }
         SignOutScope::Everybody => TaggedScope::Everybody,
     }
+}
+
+/// The scopes of one sign-in, under the account's tag of today first.
+pub(crate) fn sign_in_scopes(
+    tagger: &Tagger,
+    account: &AccountId,
+    id: &[u8; 16],
+) -> impl Iterator<Item = TaggedScope> {
+    let (today, other) = identity::tags(tagger, account);
+    let id = SignInId::from_bytes(*id);
+    let tags = [today].into_iter().chain(other);
+    tags.map(move |tag| tagger.sign_in(&tag, &id))
+        .map(TaggedScope::SignIn)
+        .collect::<Vec<_>>()
+        .into_iter()
 }
 
 /// The accounts that have a sign-in with one of these aliases, each once.
@@ -303,7 +339,10 @@ fn accounts_under(open: &Open<'_>, scope: TaggedScope) -> Result<Vec<AccountTag>
         TaggedScope::Account(account) => return Ok(vec![account]),
         TaggedScope::Session(tag) => IndexEntry::Session(tag),
         TaggedScope::Subject(tag) => IndexEntry::Subject(tag),
-        TaggedScope::Tenant(_) | TaggedScope::Everybody => return Ok(Vec::new()),
+        // The accounts of sign-ins are named by the request.
+        TaggedScope::SignIn(_) | TaggedScope::Tenant(_) | TaggedScope::Everybody => {
+            return Ok(Vec::new());
+        }
     };
     accounts_by(open, entry)
 }
@@ -339,7 +378,7 @@ fn has_sign_in(
     };
     for id in &header.sign_ins {
         let has = match open.sign_in(account, &header, id) {
-            Ok(Some(body)) => is_wanted(&body, &open.core.life(*account, header.other, &body)),
+            Ok(Some(body)) => is_wanted(&body, &open.core.life(*account, header.other, id, &body)),
             Ok(None) | Err(Error::Tampered(_)) => in_doubt,
             Err(error) => return Err(error),
         };
@@ -364,7 +403,7 @@ fn take(open: &Open<'_>, account: &AccountTag, taken: &mut Vec<RefreshToken>) ->
             all = false;
             continue;
         };
-        let life = open.core.life(*account, header.other, &body);
+        let life = open.core.life(*account, header.other, id, &body);
         match open.is_dead(&life) {
             Ok(true) => {}
             Ok(false) => continue,

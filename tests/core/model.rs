@@ -78,7 +78,7 @@ fn any_verb() -> impl Strategy<Value = Verb> {
         proptest::collection::vec((0..3u32, proptest::option::of(0..3u32), 1..400u64), 1..4),
     )
         .prop_map(|(handle, tokens)| Verb::Put { handle, tokens });
-    let sign_out = (0..5u32, 0..4u32, proptest::option::of(0..60u64), any::<bool>())
+    let sign_out = (0..6u32, 0..4u32, proptest::option::of(0..60u64), any::<bool>())
         .prop_map(|(scope, number, ago, taking)| Verb::SignOut { scope, number, ago, taking });
     let plain = prop_oneof![
         6 => sign_in,
@@ -121,6 +121,8 @@ enum Who {
     Tenant(u32),
     Session(u32),
     Subject(u32),
+    /// By its place among all sign-ins and sign-outs.
+    SignIn(usize),
 }
 
 struct Fence {
@@ -185,7 +187,8 @@ impl StoreBesideModel {
     /// The rule, as it is written, and the two ends that are no sign-outs: age, and being pushed
     /// out.
     fn is_live(&self, made: &Made) -> bool {
-        let scopes = [Who::Everybody, Who::Account(made.account), Who::Tenant(made.tenant)]
+        let (one, account) = (Who::SignIn(made.order), Who::Account(made.account));
+        let scopes = [Who::Everybody, one, account, Who::Tenant(made.tenant)]
             .into_iter()
             .chain(made.session.map(Who::Session))
             .chain(made.subject.map(Who::Subject));
@@ -383,6 +386,14 @@ impl StoreBesideModel {
             1 => (Who::Tenant(number), SignOutScope::Tenant(tenant(number))),
             2 => (Who::Session(number), SignOutScope::Session(session(number))),
             3 => (Who::Subject(number), SignOutScope::Subject(subject(number))),
+            4 => {
+                let newest = self.made.iter().rev().nth(number as usize);
+                let Some((made, order)) = newest.map(|made| (&made.handle, made.order)) else {
+                    return;
+                };
+                let account = made.account().clone();
+                (Who::SignIn(order), SignOutScope::SignIn(account, made.id()))
+            }
             _ if number == 0 => (Who::Everybody, SignOutScope::Everybody),
             _ => return,
         };

@@ -24,6 +24,8 @@ enum Verb {
     SignOutSession,
     SignOutTenant,
     SignOutEverybody,
+    /// The newest of all sign-ins, alone.
+    SignOutOne,
     /// Only who signed in at the first instant.
     SignOutBefore,
     /// Dies after the record was written, before it was synced.
@@ -47,7 +49,7 @@ enum Verb {
 /// How far ahead.
 const AHEAD: std::time::Duration = std::time::Duration::from_secs(100 * 24 * 3600);
 
-const VERBS: [Verb; 17] = [
+const VERBS: [Verb; 18] = [
     Verb::SignIn(1),
     Verb::SignIn(2),
     Verb::Put(0),
@@ -56,6 +58,7 @@ const VERBS: [Verb; 17] = [
     Verb::SignOutSession,
     Verb::SignOutTenant,
     Verb::SignOutEverybody,
+    Verb::SignOutOne,
     Verb::SignOutBefore,
     Verb::SignOutTorn,
     Verb::Reclaim,
@@ -224,6 +227,11 @@ impl StoreBesideModel {
                 self.sign_out(SignOut::tenant(&tenant(2)), |made| made.account == 2)
             }
             Verb::SignOutEverybody => self.sign_out(SignOut::everybody(), |_| true),
+            Verb::SignOutOne => {
+                let newest = self.made.last().unwrap().handle.clone();
+                let request = SignOut::sign_in(newest.account(), newest.id());
+                self.sign_out(request, |made| made.handle == newest);
+            }
             Verb::SignOutBefore => {
                 let cutoff = now() + std::time::Duration::from_millis(2);
                 let is_ahead = self.is_ahead;

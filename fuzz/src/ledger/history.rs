@@ -6,7 +6,7 @@ use oubliette::{Error, Machine};
 crate::plans! {
     /// A call of the ledger, or what happens to its machine.
     pub enum Verb {
-        /// Of account, tenant, session and subject 0 to 3, two bits each.
+        /// Of account, tenant, session and subject 0 to 3, two bits each. Its own tag is that of every fourth.
         SignIn { who: u8, ago: u8 },
         /// One call. A scope is a kind and a number.
         SignOut { scopes: Vec<u8>, ago: Option<u8>, wait: bool },
@@ -26,7 +26,7 @@ crate::plans! {
 
 struct Made {
     signed_in: SignedIn,
-    who: [u8; 4],
+    who: [u8; 5],
     /// Its place among all events.
     order: u64,
     /// It may have ended otherwise: by the age of what came after it, or because the ledger has lost what it was made beside.
@@ -46,9 +46,9 @@ struct Out {
 }
 
 impl Out {
-    fn is_of(&self, who: [u8; 4]) -> bool {
-        let [account, tenant, session, subject] = who;
-        let mine = [(1, 0), (2, tenant), (3, account), (4, session), (5, subject)];
+    fn is_of(&self, who: [u8; 5]) -> bool {
+        let [account, tenant, session, subject, sign_in] = who;
+        let mine = [(1, 0), (2, tenant), (3, account), (4, session), (5, subject), (8, sign_in)];
         self.scopes.iter().any(|scope| mine.contains(scope))
     }
 
@@ -208,7 +208,8 @@ impl World {
     fn run(&mut self, verb: &Verb) {
         match verb {
             Verb::SignIn { who, ago } => {
-                let who = [0, 2, 4, 6].map(|bit| who >> bit & 3);
+                let [account, tenant, session, subject] = [0, 2, 4, 6].map(|bit| who >> bit & 3);
+                let who = [account, tenant, session, subject, (self.made.len() % 4) as u8];
                 let (now, time) = (self.now, self.now - u64::from(*ago));
                 // As signing in does: a sign-out that is still being written, and covers it, comes first.
                 if self.outs.iter().any(|out| !out.is_acked && out.is_of(who) && out.takes(time)) {
@@ -231,10 +232,11 @@ impl World {
                 }
             }
             Verb::SignOut { scopes, ago, wait } => {
-                let scopes = scopes
-                    .iter()
-                    .take(12)
-                    .map(|scope| (1 + scope % 5, if scope % 5 == 0 { 0 } else { scope / 5 % 4 }));
+                let scopes = scopes.iter().take(12).map(|scope| match scope % 6 {
+                    0 => (1, 0),
+                    5 => (8, scope / 6 % 4),
+                    kind => (1 + kind, scope / 6 % 4),
+                });
                 let scopes: Vec<(u8, u8)> = scopes.collect();
                 if scopes.is_empty() {
                     return;

@@ -1,7 +1,7 @@
 //! Compaction: no verdict changes, whatever stops it, while sign-outs go on.
 
 use super::*;
-use crate::model::tag::TenantTag;
+use crate::model::tag::{SignInTag, TenantTag};
 use crate::rule::Life;
 
 #[test]
@@ -41,6 +41,7 @@ fn compaction_forgets_no_time_of_a_sign_out_that_refuses_an_import() {
         opening: ledger.opening(),
         as_of: Position::new(99),
         time: at(745),
+        sign_in: SignInTag::filled(0),
         account: AccountTag::filled(1),
         other: None,
         tenant: TenantTag::filled(0),
@@ -143,6 +144,7 @@ fn compaction_leaves_no_record_out_for_one_that_a_crash_takes() {
             opening,
             as_of,
             time: at(150),
+            sign_in: SignInTag::filled(0),
             account: AccountTag::filled(50),
             other: None,
             tenant: TenantTag::filled(0),

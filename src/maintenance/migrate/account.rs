@@ -109,12 +109,12 @@ impl Mover<'_> {
             after = Some(last.clone());
             for (key, value) in old {
                 match row_key::parse(&key) {
-                    Some(AccountRow::SignIn(_)) => {
+                    Some(AccountRow::SignIn(id)) => {
                         if let Some(header) = &header {
                             let body = self.rows(open)?.open_sign_in(&key, &value, header)?;
                             let entries = index::entries(
                                 open.core,
-                                &open.core.life(*account, None, &body),
+                                &open.core.life(*account, None, &id, &body),
                                 &body,
                             );
                             entries.iter().for_each(|entry| self.batch.delete(entry.row(account)));

@@ -76,7 +76,7 @@ pub(super) fn earlier(open: &Open<'_>, account: &AccountTag, id: &AccountId) -> 
     for sign_in in &header.sign_ins {
         match open.sign_in(account, &header, sign_in) {
             Ok(Some(body)) => {
-                let life = core.life(*account, header.other, &body);
+                let life = core.life(*account, header.other, sign_in, &body);
                 // A sign-in that is taken out of the header stays out, so only durable sign-outs
                 // count here. (Reads obey the others too.)
                 let has_ended =

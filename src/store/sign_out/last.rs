@@ -4,7 +4,7 @@
 //! A sign-out under any of them, or of everybody, ends it. Only the rows of the sign-ins tell which
 //! of the names belong together, for as long as they are there.
 
-use super::{accounts_under, rule_scope};
+use super::{accounts_under, rule_scope, sign_in_scopes};
 use crate::backend::Ask;
 use crate::crypto::Tagger;
 use crate::model::error::{Error, Result};
@@ -74,6 +74,10 @@ pub(crate) fn names_of(tagger: &Tagger, scope: &SignOutScope) -> Vec<TaggedScope
         SignOutScope::Subject(subject) => {
             add_account(tagger, &AccountId::of_subject(subject.clone()), &mut names)
         }
+        SignOutScope::SignIn(account, id) => {
+            names.extend(sign_in_scopes(tagger, account, id));
+            add_account(tagger, account, &mut names);
+        }
         SignOutScope::Session(_) | SignOutScope::Tenant(_) | SignOutScope::Everybody => {}
     }
     names.sort_unstable();
@@ -108,7 +112,11 @@ fn add_names_in_rows(
     accounts.sort_unstable();
     accounts.dedup();
     // A name that is found in the rows does not lead to further sign-ins: only these names do.
-    let asked = names.clone();
+    let mut asked = names.clone();
+    // The account's other sign-ins have names of their own.
+    if let TaggedScope::SignIn(_) = scope {
+        asked.retain(|name| matches!(name, TaggedScope::SignIn(_)));
+    }
     let mut has_rows = matches!(scope, TaggedScope::Tenant(_) | TaggedScope::Everybody);
     for account in accounts {
         let header = match open.header(&account) {
@@ -118,7 +126,7 @@ fn add_names_in_rows(
         };
         for id in &header.sign_ins {
             let Ok(Some(body)) = open.sign_in(&account, &header, id) else { continue };
-            let life = open.core.life(account, header.other, &body);
+            let life = open.core.life(account, header.other, id, &body);
             if life.scopes().any(|one| asked.contains(&one) && one != TaggedScope::Everybody) {
                 names.extend(life.scopes());
                 has_rows = true;
@@ -138,6 +146,9 @@ fn unknown_names(scope: &SignOutScope) -> Vec<SignOutScopeKind> {
         }
         SignOutScope::Subject(_) => {
             vec![SignOutScopeKind::Tenant, SignOutScopeKind::Account, SignOutScopeKind::Session]
+        }
+        SignOutScope::SignIn(..) => {
+            vec![SignOutScopeKind::Tenant, SignOutScopeKind::Session, SignOutScopeKind::Subject]
         }
         SignOutScope::Session(_) => {
             vec![SignOutScopeKind::Tenant, SignOutScopeKind::Account, SignOutScopeKind::Subject]

@@ -130,7 +130,7 @@ fn look(open: &Open<'_>, account: &AccountTag) -> Result<Option<Looked>> {
     for id in &header.sign_ins {
         lives.push(match open.sign_in(account, &header, id) {
             Ok(Some(body)) => {
-                let life = open.core.life(*account, header.other, &body);
+                let life = open.core.life(*account, header.other, id, &body);
                 // In doubt about the time, it lives: then the sign-out is recorded.
                 let is_live = open.is_live(&life, open.time_for_deletion()?)?;
                 Some((life, is_live))

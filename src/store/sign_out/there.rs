@@ -1,7 +1,7 @@
 //! A sign-out of a store whose place is elsewhere: one exchange. What it ends is found and fenced
 //! there, in one step.
 
-use super::{Done, cutoff_of, take, takes_whole, too_many};
+use super::{Done, cutoff_of, named_accounts, take, takes_whole, too_many, with_rows};
 use crate::backend::exchange::{End, Ended, ExchangeError};
 use crate::backend::remote::{MOST_LOST, sign_out_error};
 use crate::backend::{Ask, Remote};
@@ -32,7 +32,8 @@ pub(super) fn end(
     let is_asked = !whole.is_empty();
     let (cutoff, take) = (cutoff_of(request), request.take);
     let now = core.clock.now();
-    let end = End { scopes: named, whole, most: MAX_CALL, cutoff, now, take };
+    let holders = named_accounts(core, request).collect();
+    let end = End { scopes: named, whole, holders, most: MAX_CALL, cutoff, now, take };
     let (ended, is_resent) = send(remote, &end)?;
     remote.has_seen(ended.positions.1);
 
@@ -60,7 +61,7 @@ pub(super) fn end(
     ended.before.iter().for_each(|(scope, fence)| stood.stand(*scope, *fence));
     let before = stood.before(&scopes, ended.positions.0);
     let failure = ended.accounts.is_none().then(too_many);
-    Ok(Done { receipt, scopes, before, failure })
+    Ok(Done { receipt, scopes: with_rows(core, request, scopes), before, failure })
 }
 
 /// Sends it again if no answer comes. If it had arrived, it ends those too who have signed in since:

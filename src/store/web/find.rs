@@ -73,7 +73,8 @@ pub(crate) fn live_header(
         return Ok(None);
     }
     let Some(body) = open.sign_in(account, &header, sign_in)? else { return Ok(None) };
-    let is_live = open.is_live(&open.core.life(*account, header.other, &body), now)?;
+    let life = open.core.life(*account, header.other, sign_in, &body);
+    let is_live = open.is_live(&life, now)?;
     Ok(is_live.then_some((value, header)))
 }
 

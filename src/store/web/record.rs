@@ -81,6 +81,7 @@ pub(crate) fn life_of_nobody(
         opening,
         as_of,
         time,
+        sign_in: session.as_sign_in(),
         account: session.as_account(),
         other: None,
         tenant: session.as_tenant(),

@@ -141,6 +141,7 @@ impl Place {
         }
         let mut holders: Vec<AccountTag> = Vec::new();
         if end.take {
+            holders.extend(&end.holders);
             holders.extend(scopes.iter().flat_map(|scope| content.accounts_in(scope)));
             holders.sort_unstable();
             holders.dedup();
@@ -218,7 +219,9 @@ impl Content {
             TaggedScope::Account(account) => return vec![*account],
             TaggedScope::Session(tag) => IndexEntry::Session(*tag),
             TaggedScope::Subject(tag) => IndexEntry::Subject(*tag),
-            TaggedScope::Tenant(_) | TaggedScope::Everybody => return Vec::new(),
+            TaggedScope::SignIn(_) | TaggedScope::Tenant(_) | TaggedScope::Everybody => {
+                return Vec::new();
+            }
         };
         self.scan(&all(entry.accounts()))
             .iter()

@@ -10,7 +10,7 @@ use oubliette::{Fate, Flaw};
 use super::history::Verb;
 use super::world::{INSTANCES, World};
 
-const VERBS: [Verb; 11] = [
+const VERBS: [Verb; 12] = [
     Verb::SignIn(1),
     Verb::SignIn(2),
     Verb::SignInAsOf,
@@ -20,6 +20,7 @@ const VERBS: [Verb; 11] = [
     Verb::SignOutSession,
     Verb::SignOutTenant,
     Verb::SignOutEverybody,
+    Verb::SignOutOne,
     Verb::Take,
     Verb::Sweep,
 ];

@@ -20,6 +20,8 @@ pub(super) enum Verb {
     SignOutSession,
     SignOutTenant,
     SignOutEverybody,
+    /// Of the first sign-in, alone.
+    SignOutOne,
     /// Account 1 signs out, and its refresh tokens are taken.
     Take,
     /// What is dead is deleted.
@@ -33,6 +35,7 @@ impl Verb {
             | Self::SignOutSession
             | Self::SignOutTenant
             | Self::SignOutEverybody
+            | Self::SignOutOne
             | Self::Take => true,
             Self::SignIn(_) | Self::SignInAsOf | Self::Put | Self::Get | Self::Sweep => false,
         }
@@ -147,7 +150,7 @@ impl History {
                 // A sign-out that came meanwhile may have ended it before its caller was told.
                 let is_overtaken = self.calls.iter().any(|other| {
                     other.ended > call.began
-                        && !signed_out(other.verb, &joined).contains(&joined[joined.len() - 1])
+                        && !self.signed_out(other.verb, &joined).contains(&joined[joined.len() - 1])
                 });
                 match told {
                     Told::Done if !is_late => vec![(joined, covered)],
@@ -194,7 +197,9 @@ impl History {
             }
             (Verb::Get, Told::Unknown) => unchanged(),
             (_, told) => {
-                let left = (signed_out(call.verb, living), true);
+                // A sign-out of the first sign-in covers no other that account 1 has made.
+                let covers = covered || call.verb != Verb::SignOutOne;
+                let left = (self.signed_out(call.verb, living), covers);
                 match told {
                     Told::Done => vec![left],
                     Told::Taken(taken, is_missed) => {
@@ -224,7 +229,8 @@ impl History {
             self.calls.iter().zip(done).filter(|(call, done)| {
                 !**done && matches!(call.told, Told::Done | Told::Taken(..))
             });
-        let ends = |verb| signed_out(verb, living).iter().all(|one| one.id != self.first[0].id);
+        let ends =
+            |verb| self.signed_out(verb, living).iter().all(|one| one.id != self.first[0].id);
         to_come.into_iter().any(|(call, _)| ends(call.verb))
     }
 
@@ -246,18 +252,19 @@ impl History {
         }) && unknown.is_empty()
             && known.keys().all(|id| self.found.contains_key(id))
     }
-}
 
-/// Who is left.
-fn signed_out(verb: Verb, living: &Living) -> Living {
-    let in_session: Vec<u32> =
-        living.iter().filter(|one| one.session == 1).map(|one| one.account).collect();
-    let stays = |one: &&SignedIn| match verb {
-        Verb::SignIn(_) | Verb::SignInAsOf | Verb::Put | Verb::Get | Verb::Sweep => true,
-        Verb::SignOutAccount | Verb::Take => one.account != 1,
-        Verb::SignOutSession => !in_session.contains(&one.account),
-        // Everybody is in it.
-        _ => false,
-    };
-    living.iter().filter(stays).cloned().collect()
+    /// Who is left.
+    fn signed_out(&self, verb: Verb, living: &Living) -> Living {
+        let in_session: Vec<u32> =
+            living.iter().filter(|one| one.session == 1).map(|one| one.account).collect();
+        let stays = |one: &&SignedIn| match verb {
+            Verb::SignIn(_) | Verb::SignInAsOf | Verb::Put | Verb::Get | Verb::Sweep => true,
+            Verb::SignOutAccount | Verb::Take => one.account != 1,
+            Verb::SignOutSession => !in_session.contains(&one.account),
+            Verb::SignOutOne => one.id != self.first[0].id,
+            // Everybody is in it.
+            Verb::SignOutTenant | Verb::SignOutEverybody => false,
+        };
+        living.iter().filter(stays).cloned().collect()
+    }
 }

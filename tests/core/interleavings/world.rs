@@ -101,6 +101,7 @@ impl World {
             Verb::SignOutAccount => sign_out(SignOut::account(&account(1))),
             Verb::SignOutSession => sign_out(SignOut::session(&session(1))),
             Verb::SignOutTenant => sign_out(SignOut::tenant(&tenant(1))),
+            Verb::SignOutOne => sign_out(SignOut::sign_in(&account(1), first.id())),
             Verb::SignOutEverybody => sign_out(SignOut::everybody()),
             Verb::Take => {
                 match store.sign_out(SignOut::account(&account(1)).taking_refresh_tokens()) {
