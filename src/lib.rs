@@ -192,6 +192,7 @@ pub use engine::Durability;
 pub use maintenance::upkeep::{Upkeep, UpkeepBuilder, UpkeepState};
 pub use model::error::{Component, Error, Result};
 pub use model::error_kind::ErrorKind;
+pub use model::held::{HeldToken, TokenKind};
 pub use model::id::{
     AccountId, Alias, AliasKind, ClientId, MAX_ID_BYTES, SessionId, Subject, TenantId,
 };
@@ -202,10 +203,11 @@ pub use model::report::{
 };
 pub use model::scopes::{Partition, Scopes};
 pub use model::secret::Secret;
-pub use model::sign_in::{AsOf, MAX_ALIASES, PutOutcome, SignIn};
+pub use model::sign_in::{AsOf, MAX_ALIASES, MAX_LABEL_BYTES, PutOutcome, SignIn};
 pub use model::sign_out::{
     Counted, LastSignOut, Receipt, Recorded, SessionPolicy, SignOut, SignOutScope, SignOutScopeKind,
 };
+pub use model::ticket::Ticket;
 pub use model::token::{
     AccessToken, IdToken, MAX_EXTRA_BYTES, MAX_TOKEN_BYTES, RefreshToken, Token, Tokens,
 };

@@ -12,6 +12,7 @@ use crate::model::random_id::SignInId;
 use crate::model::report::Opened;
 #[cfg(feature = "logout")]
 use crate::model::sign_out::{SessionPolicy, SignOut, SignOutScope};
+use crate::model::tag::AccountTag;
 #[cfg(feature = "logout")]
 use crate::model::time::{from_millis, to_millis};
 use crate::model::token::AccessToken;
@@ -94,6 +95,29 @@ impl TokenStore {
         let id = SignInId::from_bytes(id);
         let found = beside_writers(|| resume::live_sign_in(&self.owner, open, account, id))?;
         Ok(found.map(|(live, _)| live))
+    }
+
+    /// As [`TokenStore::resume_ticket`], for a caller that has entered. A ticket that does not open
+    /// finds nothing.
+    pub(crate) fn resume_ticket_in(
+        &self,
+        open: &Open<'_>,
+        ticket: &str,
+    ) -> Result<Option<LiveSignIn>> {
+        match open.rows()?.open_ticket(ticket) {
+            Some((account, id)) => self.resume_by_tag(open, &account, id),
+            None => Ok(None),
+        }
+    }
+
+    /// The handle of a live sign-in, by the tag of its account.
+    pub(super) fn resume_by_tag(
+        &self,
+        open: &Open<'_>,
+        account: &AccountTag,
+        id: SignInId,
+    ) -> Result<Option<LiveSignIn>> {
+        beside_writers(|| resume::live_sign_in_by_tag(&self.owner, open, account, id))
     }
 
     pub(crate) fn access_token_in(

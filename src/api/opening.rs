@@ -95,6 +95,7 @@ impl Builder {
         let embedded = Embedded::new(working, ledger, (checkpoint, old_end));
         let backend = Backend::Embedded(Box::new(embedded));
         let core = Core::new(backend, tagger, clock, self.options);
+        core.settle_longest_age()?;
         let premises = Some(Premises::new(place, disk, serial, fresh));
         TokenStore::new(Arc::new(core), premises, held, by_previous, opened)
     }
@@ -108,8 +109,9 @@ impl Builder {
         let (keyring, place) = shared.join(key, clock.now())?;
         let tagger = Tagger::new(&keyring.secrets.index_key);
         let rows = Rows::new(keyring.store_id, keyring.secrets);
-        let core =
-            Core::new(Backend::Remote(Remote::new(place, rows)), tagger, clock, self.options);
+        let backend = Backend::Remote(Remote::new(place, rows));
+        let core = Core::new(backend, tagger, clock, self.options);
+        core.settle_longest_age()?;
         let opened = Opened { engine_was_missing: false, snapshot_was_damaged: false };
         TokenStore::new(Arc::new(core), None, Vec::new(), keyring.opened_by_previous, opened)
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::api::builder::Builder;
+use crate::backend::Ask;
 #[cfg(doc)]
 use crate::model::error::Error;
 use crate::model::error::Result;
@@ -182,6 +183,18 @@ impl TokenStore {
         observe::verb("resume", || {
             let ask = || resume::ask(&self.core().tagger.account(account));
             self.core().read(ask, |open| self.resume_in(open, account, id))
+        })
+    }
+
+    /// The sign-in that a [ticket](LiveSignIn::ticket) is for; `None` if it is not live, or if the
+    /// text is no ticket of this store. So what a browser sends can be given as it came: a cookie
+    /// that is old, cut or forged finds nobody.
+    ///
+    /// # Errors
+    /// As [`TokenStore::account`].
+    pub fn resume_ticket(&self, ticket: &str) -> Result<Option<LiveSignIn>> {
+        observe::verb("resume_ticket", || {
+            self.core().read(Ask::default, |open| self.resume_ticket_in(open, ticket))
         })
     }
 

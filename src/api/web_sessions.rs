@@ -5,7 +5,6 @@ use std::time::{Duration, SystemTime};
 
 use zeroize::Zeroizing;
 
-use crate::api::internal::beside_writers;
 use crate::api::token_store::TokenStore;
 #[cfg(doc)]
 use crate::model::error::Error;
@@ -179,14 +178,8 @@ impl TokenStore {
     pub fn resume_bound(&self, binding: &WebBinding) -> Result<Option<LiveSignIn>> {
         let Binding { account, sign_in } = binding.parts();
         observe::verb("resume", || {
-            self.core().read(
-                || resume::ask(&account),
-                |open| {
-                    let live =
-                        beside_writers(|| resume::live_sign_ins(&self.owner, open, &account))?;
-                    Ok(live.into_iter().find(|live| *live.id_bytes() == sign_in))
-                },
-            )
+            self.core()
+                .read(|| resume::ask(&account), |open| self.resume_by_tag(open, &account, sign_in))
         })
     }
 }

@@ -4,9 +4,11 @@ use std::time::SystemTime;
 
 use super::Threads;
 use crate::model::error::Result;
-use crate::model::id::{AccountId, Alias, SessionId, Subject, TenantId};
+use crate::model::held::HeldToken;
+use crate::model::id::{AccountId, Alias, ClientId, SessionId, Subject, TenantId};
 use crate::model::query::{AccessQuery, IdQuery, RefreshQuery};
 use crate::model::sign_in::PutOutcome;
+use crate::model::ticket::Ticket;
 use crate::model::token::{AccessToken, IdToken, RefreshToken, Tokens};
 use crate::observe::{self, Read};
 use crate::store::access::attempt;
@@ -103,6 +105,36 @@ impl AsyncSignIn {
         self.threads.run(move || live.id_token(wanted)).await
     }
 
+    /// As [`LiveSignIn::tokens`].
+    ///
+    /// # Errors
+    /// As [`LiveSignIn::tokens`].
+    pub async fn tokens(&self) -> Result<Vec<HeldToken>> {
+        let live = self.live.clone();
+        self.threads.run(move || live.tokens()).await
+    }
+
+    /// As [`LiveSignIn::remove_client`].
+    ///
+    /// # Errors
+    /// As [`LiveSignIn::remove_client`].
+    pub async fn remove_client(&self, client: &ClientId) -> Result<usize> {
+        let (live, client) = (self.live.clone(), client.clone());
+        self.threads.run(move || live.remove_client(&client)).await
+    }
+
+    /// As [`LiveSignIn::ticket`].
+    ///
+    /// # Errors
+    /// As [`LiveSignIn::ticket`].
+    pub async fn ticket(&self) -> Result<Ticket> {
+        if let Some(result) = attempt(self.live.core(), |open| self.live.ticket_in(open)) {
+            return result;
+        }
+        let live = self.live.clone();
+        self.threads.run(move || live.ticket()).await
+    }
+
     /// The handle whose verbs block.
     #[must_use]
     pub fn blocking(&self) -> &LiveSignIn {
@@ -143,6 +175,18 @@ impl AsyncSignIn {
     #[must_use]
     pub fn aliases(&self) -> &[Alias] {
         self.live.aliases()
+    }
+
+    /// What the app calls it, if it was given a [label](crate::SignIn::label).
+    #[must_use]
+    pub fn label(&self) -> Option<&str> {
+        self.live.label()
+    }
+
+    /// When it ends of itself, by its age.
+    #[must_use]
+    pub fn ends_at(&self) -> SystemTime {
+        self.live.ends_at()
     }
 
     /// When the user signed in, to the millisecond.

@@ -6,6 +6,7 @@ use crate::api::token_store::TokenStore;
 use crate::model::error::Result;
 use crate::model::id::{AccountId, Alias, SessionId, Subject, TenantId};
 use crate::model::query::AccessQuery;
+use crate::model::secret::Secret;
 use crate::model::sign_in::{AsOf, PutOutcome, SignIn};
 use crate::model::sign_out::{LastSignOut, Receipt, SignOut, SignOutScope};
 use crate::model::token::{AccessToken, Tokens};
@@ -156,6 +157,23 @@ impl AsyncTokenStore {
             None => {
                 let account = account.clone();
                 self.run(move |store| store.resume(&account, id)).await
+            }
+        };
+        Ok(found?.map(|live| AsyncSignIn::with(live, &self.threads)))
+    }
+
+    /// As [`TokenStore::resume_ticket`].
+    ///
+    /// # Errors
+    /// As [`TokenStore::resume_ticket`].
+    pub async fn resume_ticket(&self, ticket: &str) -> Result<Option<AsyncSignIn>> {
+        let read =
+            |open: &crate::store::access::Open<'_>| self.store.resume_ticket_in(open, ticket);
+        let found = match self.attempt("resume_ticket", read) {
+            Some(result) => result,
+            None => {
+                let ticket = Secret::from(ticket);
+                self.run(move |store| store.resume_ticket(ticket.expose())).await
             }
         };
         Ok(found?.map(|live| AsyncSignIn::with(live, &self.threads)))

@@ -284,6 +284,7 @@ impl LedgerOn {
             tenant: TenantTag::from_bytes(tenant),
             session: Some(SessionTag::from_bytes(session)),
             subject: Some(SubjectTag::from_bytes(subject)),
+            ends: Millis::MAX,
         }))
     }
 

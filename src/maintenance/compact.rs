@@ -5,7 +5,6 @@ use crate::engine::Engine;
 use crate::maintenance::migrate::{Moved, move_live};
 use crate::model::error::{Component, Error, Result};
 use crate::model::report::{CompactionEstimate, CompactionReport};
-use crate::model::time::millis;
 use crate::observe;
 use crate::rows::store_rows::Fresh;
 use crate::store::core::Core;
@@ -42,7 +41,7 @@ pub(crate) fn compact(core: &Core, premises: &mut Premises) -> Result<Compaction
     let ledger_compacted = core
         .embedded()?
         .ledger
-        .compact(core.clock.for_deletion().saturating_sub(millis(core.options.max_sign_in_age)))?;
+        .compact(core.clock.for_deletion().saturating_sub(core.longest_age()))?;
     observe::compacting(&estimate(core, premises)?);
     let next = premises
         .serial

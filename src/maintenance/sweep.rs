@@ -10,7 +10,6 @@ use crate::maintenance::tidy::tidy_account;
 use crate::model::error::{Error, Result};
 use crate::model::report::SweepReport;
 use crate::model::tag::AccountTag;
-use crate::model::time::millis;
 use crate::observe;
 use crate::platform::sync::lock;
 use crate::rows::row_key::{self, Index};
@@ -134,7 +133,7 @@ fn sweep_step(
 fn compact_ledger(core: &Core) -> Result<()> {
     let open = core.enter()?;
     open.leave_known()?;
-    let oldest = open.time_for_deletion()?.saturating_sub(millis(core.options.max_sign_in_age));
+    let oldest = open.time_for_deletion()?.saturating_sub(core.longest_age());
     drop(open);
     let compacted = match &core.backend {
         Backend::Embedded(embedded) => {

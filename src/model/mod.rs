@@ -4,6 +4,7 @@
 pub(crate) mod entra_cloud;
 pub(crate) mod error;
 pub(crate) mod error_kind;
+pub(crate) mod held;
 pub(crate) mod id;
 pub(crate) mod position;
 pub(crate) mod query;
@@ -15,5 +16,6 @@ pub(crate) mod seen;
 pub(crate) mod sign_in;
 pub(crate) mod sign_out;
 pub(crate) mod tag;
+pub(crate) mod ticket;
 pub(crate) mod time;
 pub(crate) mod token;

@@ -1,11 +1,14 @@
 //! A sign-in as a value: the account, the tenant, and the other names.
 
-use crate::model::id::{AccountId, Alias, SessionId, Subject, TenantId};
+use crate::model::id::{AccountId, Alias, SessionId, Subject, TenantId, hidden_debug};
 use crate::model::position::{Opening, Position};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// The most aliases of one sign-in.
 pub const MAX_ALIASES: usize = 8;
+
+/// The longest label of a sign-in, in bytes.
+pub const MAX_LABEL_BYTES: usize = 64;
 
 /// A user has signed in: the account, the tenant, and the names by which the provider will speak of
 /// the sign-in later.
@@ -25,7 +28,15 @@ pub struct SignIn {
     pub(crate) as_of: Option<AsOf>,
     /// When the provider issued the ID token that tells of it, if that was verified.
     pub(crate) told_at: Option<SystemTime>,
+    pub(crate) label: Option<Label>,
+    pub(crate) age: Option<Duration>,
 }
+
+/// What the app calls a sign-in.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Label(pub(crate) String);
+
+hidden_debug!(Label);
 
 /// A moment of a store, between two of its sign-outs:
 /// [`TokenStore::as_of`](crate::TokenStore::as_of).
@@ -48,6 +59,8 @@ impl SignIn {
             is_continued: false,
             as_of: None,
             told_at: None,
+            label: None,
+            age: None,
         }
     }
 
@@ -66,6 +79,21 @@ impl SignIn {
     /// Another name to find the account by. At most [`MAX_ALIASES`].
     pub fn alias(mut self, alias: Alias) -> Self {
         self.aliases.push(alias);
+        self
+    }
+
+    /// What the app calls this sign-in, for a page of the user's devices: at most
+    /// [`MAX_LABEL_BYTES`] of UTF-8. It is sealed like a token, and in no metric or span.
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(Label(label.into()));
+        self
+    }
+
+    /// Ends by itself at this age, instead of [the store's](crate::Builder::max_sign_in_age). A
+    /// shorter one can always be set; a longer one up to
+    /// [`Builder::longest_sign_in_age`](crate::Builder::longest_sign_in_age).
+    pub fn lasts_for(mut self, age: Duration) -> Self {
+        self.age = Some(age);
         self
     }
 

@@ -180,6 +180,16 @@ impl From<IdToken> for Token {
 }
 
 impl Token {
+    /// The client that it was issued to.
+    #[must_use]
+    pub fn client(&self) -> &ClientId {
+        match self {
+            Self::Access(token) => &token.client_id,
+            Self::Refresh(token) => &token.client_id,
+            Self::Id(token) => &token.client_id,
+        }
+    }
+
     /// The tenant the token names, if it names one.
     #[must_use]
     pub fn tenant(&self) -> Option<&TenantId> {

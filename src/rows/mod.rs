@@ -9,6 +9,7 @@ pub(crate) mod row_key;
 pub(crate) mod sign_in;
 pub(crate) mod slot;
 pub(crate) mod store_rows;
+pub(crate) mod ticket;
 mod token;
 
 /// The longest value of a row: tokens and web sessions are cut into parts of 6 KiB, and all other

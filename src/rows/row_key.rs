@@ -13,6 +13,8 @@ pub(crate) const CHECKPOINT: &[u8] = b"C";
 pub(crate) const KNOWN: &[u8] = b"K";
 /// The row that holds the sizes that the move recorded which made this engine.
 pub(crate) const FRESH: &[u8] = b"F";
+/// The row that holds the longest age of a sign-in.
+pub(crate) const LONGEST_AGE: &[u8] = b"G";
 const ACCOUNT: u8 = b'A';
 const HEADER: u8 = 0x00;
 const SIGN_IN: u8 = 0x08;

@@ -76,9 +76,16 @@ pub(crate) struct Life {
     pub(crate) tenant: TenantTag,
     pub(crate) session: Option<SessionTag>,
     pub(crate) subject: Option<SubjectTag>,
+    /// When it is too old: no fence is needed from then on.
+    pub(crate) ends: Millis,
 }
 
 impl Life {
+    /// Whether it has ended by its age alone.
+    pub(crate) fn is_too_old(&self, now: Millis) -> bool {
+        self.ends <= now
+    }
+
     /// The scopes whose fences can cover this sign-in.
     pub(crate) fn scopes(&self) -> impl Iterator<Item = TaggedScope> {
         [
@@ -111,6 +118,7 @@ mod tests {
             tenant,
             session,
             subject: None,
+            ends: Millis::MAX,
         }
     }
 

@@ -104,7 +104,7 @@ pub(crate) fn look(
         };
         let life = core.life(*account, header.other, id, &body);
         let entries = index::entries(core, &life, &body);
-        if core.is_too_old(&life, now) || open.is_dead_by(&life, end)? {
+        if life.is_too_old(now) || open.is_dead_by(&life, end)? {
             look.has_ended = true;
             look.ended.extend(entries);
         } else {

@@ -7,6 +7,7 @@ use crate::crypto::Tagger;
 use crate::engine::Durability;
 use crate::model::error::Result;
 use crate::model::sign_out::SessionPolicy;
+use crate::model::time::Interval;
 use crate::model::token::Token;
 use crate::platform::sync::atomic::{AtomicBool, Ordering};
 use crate::platform::sync::{Mutex, lock};
@@ -22,6 +23,7 @@ use std::time::Duration;
 pub(crate) struct Options {
     pub(crate) skew: Skew,
     pub(crate) max_sign_in_age: Duration,
+    pub(crate) longest_sign_in_age: Option<Duration>,
     pub(crate) max_sign_ins: u8,
     pub(crate) session_policy: SessionPolicy,
     pub(crate) refresh_durability: Durability,
@@ -43,6 +45,7 @@ pub(crate) struct Core {
     pub(crate) tagger: Tagger,
     pub(crate) clock: StoreClock,
     pub(crate) options: Options,
+    pub(super) longest_age: OnceLock<Interval>,
     pub(crate) backlog: Backlog,
     pub(crate) counting: Counting,
     /// A value that a room above keeps beside an open store.
@@ -65,6 +68,7 @@ impl Core {
             tagger,
             clock,
             options,
+            longest_age: OnceLock::new(),
             backlog: Backlog::default(),
             above: OnceLock::new(),
             counting: Counting::default(),

@@ -5,6 +5,7 @@ use crate::model::error::Result;
 use crate::model::id::{AccountId, Alias, SessionId, Subject, TenantId};
 use crate::model::random_id::{Generation, SignInId};
 use crate::model::tag::{TaggedScope, TenantTag};
+use crate::model::ticket::Ticket;
 use crate::model::time::{Millis, from_millis};
 use crate::observe;
 use crate::platform::sync::Arc;
@@ -83,6 +84,44 @@ impl LiveSignIn {
     #[must_use]
     pub fn aliases(&self) -> &[Alias] {
         &self.0.body.aliases
+    }
+
+    /// What the app calls it, if it was given a [label](crate::SignIn::label).
+    #[must_use]
+    pub fn label(&self) -> Option<&str> {
+        self.0.body.label.as_ref().map(|label| label.0.as_str())
+    }
+
+    /// When it ends of itself, by its age.
+    #[must_use]
+    pub fn ends_at(&self) -> SystemTime {
+        from_millis(self.0.life.ends)
+    }
+
+    /// A [ticket](Ticket) for this sign-in, which finds it again: for the browser's cookie, or for
+    /// the session of any framework. Each call makes another one; nothing of it is stored.
+    ///
+    /// # Errors
+    /// [`Error::Closed`](crate::Error::Closed), [`Error::Poisoned`](crate::Error::Poisoned).
+    ///
+    /// # Examples
+    /// ```
+    /// # use oubliette::*;
+    /// # let store = TokenStore::in_memory()?;
+    /// # let account = AccountId::new("login.example.com", "uid.utid")?;
+    /// let live = store.sign_in(SignIn::new(account, TenantId::new("contoso")?))?;
+    /// let cookie = live.ticket()?.expose().to_owned();
+    /// // At the next request:
+    /// assert_eq!(store.resume_ticket(&cookie)?.as_ref(), Some(&live));
+    /// assert!(store.resume_ticket("anything else")?.is_none());
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn ticket(&self) -> Result<Ticket> {
+        observe::verb("ticket", || self.core().read(Ask::default, |open| self.ticket_in(open)))
+    }
+
+    pub(crate) fn ticket_in(&self, open: &Open<'_>) -> Result<Ticket> {
+        open.rows()?.seal_ticket(&self.0.life.account, &self.0.id)
     }
 
     /// When the user signed in, to the millisecond.

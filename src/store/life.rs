@@ -6,7 +6,7 @@ use crate::model::id::AccountId;
 use crate::model::position::Position;
 use crate::model::random_id::SignInId;
 use crate::model::tag::{AccountTag, TaggedScope, TenantTag};
-use crate::model::time::{Millis, millis};
+use crate::model::time::{Interval, Millis, millis};
 use crate::rows::sign_in::SignInBody;
 #[cfg(feature = "logout")]
 use crate::rule::Fence;
@@ -18,7 +18,7 @@ use crate::store::identity;
 impl Open<'_> {
     /// Whether the rule and the greatest age let the sign-in live.
     pub(crate) fn is_live(&self, life: &Life, now: Millis) -> Result<bool> {
-        Ok(!self.core.is_too_old(life, now) && !self.is_dead(life)?)
+        Ok(!life.is_too_old(now) && !self.is_dead(life)?)
     }
 
     /// Whether the rule lets the sign-in be dead.
@@ -84,14 +84,10 @@ impl Core {
     pub(crate) fn is_overtaken(&self, life: &Life) -> bool {
         match &self.backend {
             Backend::Embedded(embedded) => {
-                self.is_too_old(life, self.clock.now()) || embedded.ledger.fences().is_dead(life)
+                life.is_too_old(self.clock.now()) || embedded.ledger.fences().is_dead(life)
             }
             Backend::Remote(_) => false,
         }
-    }
-
-    pub(crate) fn is_too_old(&self, life: &Life, now: Millis) -> bool {
-        life.time.saturating_add(millis(self.options.max_sign_in_age)) <= now
     }
 
     /// The part of an account's stored sign-in that the rule looks at. `other` is the account's
@@ -119,7 +115,14 @@ impl Core {
             tenant: self.tagger.tenant(&sign_in.tenant),
             session: sign_in.session.as_ref().map(|s| self.tagger.session(s)),
             subject: sign_in.subject.as_ref().map(|s| self.tagger.subject(s)),
+            ends: sign_in.time.saturating_add(self.age_of(sign_in)),
         }
+    }
+
+    /// How long the sign-in lasts.
+    fn age_of(&self, sign_in: &SignInBody) -> Interval {
+        let own = sign_in.age.map(|age| age.min(self.longest_age()));
+        own.unwrap_or(millis(self.options.max_sign_in_age))
     }
 
     /// The other tag of the account whose rows lie under `tag`, as long as there may be sign-ins to

@@ -2,12 +2,14 @@
 
 pub(crate) mod access;
 pub(crate) mod account_rows;
+pub(crate) mod ages;
 pub(crate) mod backlog;
 pub(crate) mod census;
 pub(crate) mod core;
 pub(crate) mod counting;
 pub(crate) mod files;
 pub(crate) mod handle;
+pub(crate) mod holdings;
 pub(crate) mod identity;
 pub(crate) mod index;
 pub(crate) mod life;

@@ -208,7 +208,7 @@ impl LiveSignIn {
     ///
     /// `at` is when the read began: reading the clocks is a good part of the cost of a read, so it
     /// is done once.
-    fn read(
+    pub(super) fn read(
         &self,
         open: &Open<'_>,
         at: &Moment,

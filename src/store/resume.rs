@@ -24,31 +24,48 @@ pub(crate) fn live_sign_ins(
     open: &Open<'_>,
     account: &AccountTag,
 ) -> Result<Vec<LiveSignIn>> {
-    let core = owner.core();
     let Some((value, header)) = open.header(account)? else { return Ok(Vec::new()) };
     let id = open.rows()?.open_account(&row_key::header(account), &value, &header)?;
-    let now = core.clock.now();
     let mut live = Vec::new();
     for sign_in in header.sign_ins.iter().rev() {
-        // A sign-in whose row is lost counts as ended.
-        let Some(body) = open.sign_in(account, &header, sign_in)? else { continue };
-        let life = core.life(*account, header.other, sign_in, &body);
-        if open.is_live(&life, now)? {
-            let (account, generation) = (id.clone(), header.generation);
-            let owner = owner.clone();
-            let inner = Inner {
-                owner,
-                id: *sign_in,
-                generation,
-                life,
-                account,
-                body,
-                continued_since: None,
-            };
-            live.push(LiveSignIn(Arc::new(inner)));
-        }
+        live.extend(listed(owner, open, (account, header.other), (&id, &header), *sign_in)?);
     }
     Ok(live)
+}
+
+/// The handle of one live sign-in, by the account's tag.
+pub(crate) fn live_sign_in_by_tag(
+    owner: &Arc<Owner>,
+    open: &Open<'_>,
+    account: &AccountTag,
+    sign_in: SignInId,
+) -> Result<Option<LiveSignIn>> {
+    let Some((value, header)) = open.header(account)? else { return Ok(None) };
+    if !header.sign_ins.contains(&sign_in) {
+        return Ok(None);
+    }
+    let id = open.rows()?.open_account(&row_key::header(account), &value, &header)?;
+    listed(owner, open, (account, header.other), (&id, &header), sign_in)
+}
+
+/// The handle of a sign-in that the header lists, if it is live. One whose row is lost counts as
+/// ended.
+fn listed(
+    owner: &Arc<Owner>,
+    open: &Open<'_>,
+    (tag, other): (&AccountTag, Option<AccountTag>),
+    (account, header): (&AccountId, &Header),
+    id: SignInId,
+) -> Result<Option<LiveSignIn>> {
+    let core = owner.core();
+    let Some(body) = open.sign_in(tag, header, &id)? else { return Ok(None) };
+    let life = core.life(*tag, other, &id, &body);
+    if !open.is_live(&life, core.clock.now())? {
+        return Ok(None);
+    }
+    let (owner, account, generation) = (owner.clone(), account.clone(), header.generation);
+    let inner = Inner { owner, id, generation, life, account, body, continued_since: None };
+    Ok(Some(LiveSignIn(Arc::new(inner))))
 }
 
 /// The handle of one live sign-in, and the account's header that it was found in. No row of the
@@ -78,18 +95,11 @@ fn live_sign_in_under(
     (tag, other): (AccountTag, Option<AccountTag>),
     id: SignInId,
 ) -> Result<Option<(LiveSignIn, Header)>> {
-    let core = owner.core();
     let Some((_, header)) = open.header_alone(&tag)? else { return Ok(None) };
     if !header.sign_ins.contains(&id) {
         return Ok(None);
     }
-    let Some(body) = open.sign_in(&tag, &header, &id)? else { return Ok(None) };
-    let life = core.life(tag, other, &id, &body);
-    if !open.is_live(&life, core.clock.now())? {
-        return Ok(None);
-    }
     // The header is authentic for the account's tag, so the account's id in it need not be read.
-    let (owner, account, generation) = (owner.clone(), account.clone(), header.generation);
-    let inner = Inner { owner, id, generation, life, account, body, continued_since: None };
-    Ok(Some((LiveSignIn(Arc::new(inner)), header)))
+    let live = listed(owner, open, (&tag, other), (account, &header), id)?;
+    Ok(live.map(|live| (live, header)))
 }

@@ -21,10 +21,13 @@ const NOW: Millis = Millis::new(1_800_000_000_000);
 const EARLIER: Millis = NOW.saturating_sub(Interval::new(5));
 
 /// What version 2 writes otherwise than version 1; the rest is as it was.
-const OF_VERSION_2: [&str; 7] = [
+const OF_VERSION_2: [&str; 10] = [
     "keyring",
     "keyring-two-wraps",
     "header",
+    "sign-in",
+    "longest-age",
+    "ticket",
     "token",
     "token-of-three-parts",
     "known-time",

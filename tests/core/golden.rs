@@ -284,6 +284,39 @@ fn whoever_was_signed_out_by_one_of_two_names_is_out_by_both() {
     store.close().unwrap();
 }
 
+/// One sign-in ends alone, under whichever of two tags it lies.
+#[test]
+fn one_sign_in_of_an_account_of_two_names_ends_alone() {
+    let home = Home::new();
+    copy(&store_of("v1").with_file_name("two-names"), &home.path());
+    let builder = || {
+        builder_at(&home.path())
+            .key(KeySource::bytes(KEY))
+            .clock(ManualClock::new(now() + HOUR / 10))
+    };
+    let store = builder().open().unwrap();
+    for sub in ["live by subject", "live by name"] {
+        let live = store.account(&by_name(sub)).unwrap().remove(0);
+        let ticket = live.ticket().unwrap();
+        assert_eq!(store.resume_ticket(ticket.expose()).unwrap().as_ref(), Some(&live));
+        let sign_out = SignOut::sign_in(live.account(), live.id()).taking_refresh_tokens();
+        let receipt = store.sign_out(sign_out.counted()).unwrap();
+        assert_eq!((receipt.counted.unwrap().sign_ins, receipt.refresh_tokens.len()), (1, 1));
+        let scope = SignOutScope::SignIn(by_name(sub), live.id());
+        assert!(store.last_sign_out(&scope).unwrap().record.is_some());
+        assert!(store.resume_ticket(ticket.expose()).unwrap().is_none());
+    }
+    let [first, second] = store.account(&by_name("live by both")).unwrap().try_into().unwrap();
+    store.sign_out(SignOut::sign_in(first.account(), first.id())).unwrap();
+    store.wait_reclaimed().unwrap();
+    store.close().unwrap();
+    let store = builder().open().unwrap();
+    let users: Vec<&str> = living(&store).into_iter().map(|(sub, _)| sub).collect();
+    assert_eq!(users, ["signed out before", "live by both"]);
+    let left = store.account(&by_name("live by both")).unwrap();
+    assert_eq!(left.iter().map(LiveSignIn::id).collect::<Vec<_>>(), [second.id()]);
+}
+
 /// History knows sign-outs by either name, and an erasure takes all of it along.
 #[test]
 fn sign_outs_by_either_of_two_names_are_on_record() {

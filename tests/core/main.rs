@@ -7,6 +7,7 @@ mod backup;
 #[cfg(feature = "openidconnect")]
 mod clocks;
 mod compactions;
+mod devices;
 mod faults;
 mod golden;
 mod guards;

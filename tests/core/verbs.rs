@@ -7,7 +7,7 @@ use oubliette::*;
 use oubliette_testkit::accounts::*;
 
 /// A place to open stores at, one after another.
-trait Engine: 'static {
+pub(super) trait Engine: 'static {
     /// Whether one process has it to itself; else instances share it.
     const IS_OF_ONE_PROCESS: bool = true;
 
@@ -15,9 +15,9 @@ trait Engine: 'static {
     fn builder(&self) -> Builder;
 }
 
-struct Memory(Machine);
-struct Sled(tempfile::TempDir);
-struct Shared(SharedMachine);
+pub(super) struct Memory(Machine);
+pub(super) struct Sled(tempfile::TempDir);
+pub(super) struct Shared(SharedMachine);
 
 impl Engine for Memory {
     fn new() -> Self {
@@ -49,24 +49,24 @@ impl Engine for Shared {
 }
 
 /// The store of a place, and a clock that both share.
-struct EngineFixture<E> {
-    place: E,
-    clock: ManualClock,
-    store: TokenStore,
+pub(super) struct EngineFixture<E> {
+    pub(super) place: E,
+    pub(super) clock: ManualClock,
+    pub(super) store: TokenStore,
 }
 
 impl<E: Engine> EngineFixture<E> {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with(|builder| builder)
     }
 
-    fn with(set: impl FnOnce(Builder) -> Builder) -> Self {
+    pub(super) fn with(set: impl FnOnce(Builder) -> Builder) -> Self {
         let (place, clock) = (E::new(), ManualClock::new(now()));
         let store = set(place.builder().clock(clock.clone())).open().unwrap();
         Self { place, clock, store }
     }
 
-    fn reopen(self) -> Self {
+    pub(super) fn reopen(self) -> Self {
         self.store.close().unwrap();
         let store = self.place.builder().clock(self.clock.clone()).open().unwrap();
         Self { store, ..self }
@@ -75,11 +75,12 @@ impl<E: Engine> EngineFixture<E> {
 
 macro_rules! on_every_engine {
     ($($name:ident),+ $(,)?) => {
-        mod memory { $(#[test] fn $name() { super::$name::<super::Memory>() })+ }
-        mod sled { $(#[test] fn $name() { super::$name::<super::Sled>() })+ }
-        mod shared { $(#[test] fn $name() { super::$name::<super::Shared>() })+ }
+        mod memory { $(#[test] fn $name() { super::$name::<crate::verbs::Memory>() })+ }
+        mod sled { $(#[test] fn $name() { super::$name::<crate::verbs::Sled>() })+ }
+        mod shared { $(#[test] fn $name() { super::$name::<crate::verbs::Shared>() })+ }
     };
 }
+pub(super) use on_every_engine;
 
 on_every_engine!(
     what_is_put_is_read_also_after_a_restart,

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Reads the known answers by docs/format.md alone, and says what is in them. Fails if one byte is not as described there."""
 
+import base64
 import hmac
 import subprocess
 import sys
@@ -160,14 +161,15 @@ def sealed_row(label, key, value, front):
 
 
 for sign_in, (key, value) in zip(SIGN_INS, rows("sign-in"), strict=True):
-    assert key == b"A" + USER + b"\x08" + sign_in and value[:2] == b"\1S"
+    assert key == b"A" + USER + b"\x08" + sign_in and value[:2] == bytes([VERSION]) + b"S"
     b = body(sealed_row(b"sign-in", key, value, 2))
     tenant = b.text()
     session, subject = [b.option(lambda: (b.text(), b.text())) for _ in range(2)]
     aliases = [(b.number(1), b.text()) for _ in range(b.number(8))]
     time, opening, as_of = b.number(8), b.take(16), b.number(8)
+    label, age = (b.option(b.text), b.option(lambda: b.number(8))) if VERSION == 2 else (None, None)
     b.end()
-    print("sign-in", tenant, session, subject, aliases, time, opening.hex(), as_of)
+    print("sign-in", tenant, session, subject, aliases, time, opening.hex(), as_of, label, age)
 
 
 def slot(kind, client, family, resource, token_type, scopes, partition):
@@ -221,6 +223,17 @@ if VERSION == 2:
     assert key == b"F" and value[:2] == b"\1F"
     fresh = opened(expand(ROOTS[max(ROOTS)], b"oubliette/v1/checkpoint"), aad(b"fresh-engine", bytes(16), key, value[:2]), value[2:])
     print("a fresh engine of", int.from_bytes(fresh[8:], "big"), "bytes for", int.from_bytes(fresh[:8], "big"), "that were live")
+    ((key, value),) = rows("longest-age")
+    assert key == b"G" and value[:2] == b"\1G"
+    age = opened(expand(ROOTS[max(ROOTS)], b"oubliette/v1/checkpoint"), aad(b"longest-age", bytes(16), key, value[:2]), value[2:])
+    print("sign-ins last for at most", int.from_bytes(age, "big"))
+    text, name = parts("ticket")
+    ticket = base64.urlsafe_b64decode(text)
+    front, epoch, salt = ticket[:21], int.from_bytes(ticket[1:5], "big"), ticket[5:21]
+    assert front[0] == 1 and len(text) == 108
+    place = opened(expand(ROOTS[epoch], b"oubliette/v1/ticket" + salt), aad(b"ticket", bytes(16), b"", front), ticket[21:])
+    assert place == USER + SIGN_INS[1] and name == tag(b"sign-in", USER, SIGN_INS[1])
+    print("a ticket for", place.hex())
 
 
 def ledger(name):

@@ -47,6 +47,7 @@ fn compaction_forgets_no_time_of_a_sign_out_that_refuses_an_import() {
         tenant: TenantTag::filled(0),
         session: None,
         subject: None,
+        ends: Millis::MAX,
     };
     let is_refused = |ledger: &Ledger, time| ledger.fences().is_covered_since(&life, at(time));
     assert!(is_refused(&ledger, 745) && !is_refused(&ledger, 1001));
@@ -150,6 +151,7 @@ fn compaction_leaves_no_record_out_for_one_that_a_crash_takes() {
             tenant: TenantTag::filled(0),
             session: None,
             subject: None,
+            ends: Millis::MAX,
         };
         assert!(open(&machine).unwrap().fences().is_dead(&life));
     }
@@ -205,11 +207,13 @@ fn verdicts(ledger: &Ledger, opening: Opening) -> Vec<bool> {
         opening,
         as_of,
         time,
+        sign_in: SignInTag::filled(0),
         account: AccountTag::filled(account),
         other: None,
         tenant: TenantTag::filled(0),
         session: None,
         subject: None,
+        ends: Millis::MAX,
     };
     cast().map(|who| fences.is_dead(&life(who))).collect()
 }

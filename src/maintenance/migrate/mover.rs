@@ -126,6 +126,10 @@ impl<'a> Mover<'a> {
         self.batch.put(row_key::CHECKPOINT.to_vec(), checkpoint);
         let known = self.rows(open)?.seal_known(row_key::KNOWN, &open.core.clock.known())?;
         self.batch.put(row_key::KNOWN.to_vec(), known);
+        if let Some(longest) = open.core.longest_age_set() {
+            let row = self.rows(open)?.seal_longest_age(row_key::LONGEST_AGE, longest)?;
+            self.batch.put(row_key::LONGEST_AGE.to_vec(), row);
+        }
         self.commit()?;
         self.target.sync(Durability::PowerLoss).map_err(target_failed)?;
         Ok(position)

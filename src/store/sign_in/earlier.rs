@@ -79,8 +79,7 @@ pub(super) fn earlier(open: &Open<'_>, account: &AccountTag, id: &AccountId) -> 
                 let life = core.life(*account, header.other, sign_in, &body);
                 // A sign-in that is taken out of the header stays out, so only durable sign-outs
                 // count here. (Reads obey the others too.)
-                let has_ended =
-                    core.is_too_old(&life, now) || open.is_dead_by(&life, open.end()?)?;
+                let has_ended = life.is_too_old(now) || open.is_dead_by(&life, open.end()?)?;
                 let list = if has_ended { &mut earlier.dead } else { &mut earlier.live };
                 list.push((*sign_in, index::entries(core, &life, &body)));
             }

@@ -50,7 +50,7 @@ fn sign_ins_ended(core: &Core, account: &AccountTag, before: &Before) -> Result<
             match open.sign_in(account, &header, id) {
                 Ok(Some(body)) => {
                     let life = core.life(*account, header.other, id, &body);
-                    let was_live = !core.is_too_old(&life, now) && !before.covers(&life);
+                    let was_live = !life.is_too_old(now) && !before.covers(&life);
                     let is_dead =
                         open.rule(life.scopes(), |fences| fences.is_dead_since(&life, before))?;
                     ended += u64::from(was_live && is_dead);

@@ -87,6 +87,8 @@ pub(crate) fn life_of_nobody(
         tenant: session.as_tenant(),
         session: None,
         subject: None,
+        // Its record says when it expires.
+        ends: Millis::MAX,
     }
 }
 

@@ -49,7 +49,17 @@ impl SignInBody {
             time,
             opening,
             as_of,
+            label: None,
+            age: None,
         })
+    }
+
+    /// With a label and an age of its own.
+    #[must_use]
+    pub fn named(mut self, label: Option<String>, age: Option<u64>) -> Self {
+        self.0.label = label.map(Label);
+        self.0.age = age.map(Interval::new);
+        self
     }
 }
 

@@ -4,7 +4,8 @@ use super::*;
 use crate::clock::trust::Known;
 use crate::model::id::{Alias, AliasKind};
 use crate::model::position::{Opening, Position};
-use crate::rows::row_key::{self, CHECKPOINT, FRESH, KNOWN};
+use crate::model::sign_in::Label;
+use crate::rows::row_key::{self, CHECKPOINT, FRESH, KNOWN, LONGEST_AGE};
 use crate::rows::sign_in::SignInBody;
 use crate::rows::store_rows::Fresh;
 
@@ -60,6 +61,8 @@ fn golden_sign_ins() {
         time: NOW,
         opening: Opening::filled(0xa5),
         as_of: Position::new(7),
+        label: None,
+        age: None,
     };
     let names = [(AliasKind::Email, "somebody@example.com"), (AliasKind::Opaque, "ümläut")];
     let aliases = names.map(|(kind, name)| Alias::new(kind, name).unwrap()).to_vec();
@@ -68,6 +71,8 @@ fn golden_sign_ins() {
         subject: Some(subject()),
         aliases,
         as_of: Position::MAX,
+        label: Some(Label("Firefox, Linux".into())),
+        age: Some(Interval::new(86_400_000)),
         ..least.clone()
     };
     let bodies = [least, most];
@@ -82,6 +87,23 @@ fn golden_sign_ins() {
     for ((key, value), body) in golden_rows("sign-in", &made).iter().zip(&bodies) {
         assert!(rows.open_sign_in(key, value, &header()).unwrap() == *body);
     }
+    // Version 1 had no labels, and no ages.
+    for ((key, value), body) in rows_of_version_1("sign-in").iter().zip(&bodies) {
+        let body = SignInBody { label: None, age: None, ..body.clone() };
+        assert!(rows.open_sign_in(key, value, &header()).unwrap() == body);
+    }
+}
+
+/// A ticket, and the tag under which the ledger has the sign-out of the sign-in that it is for.
+#[test]
+fn golden_tickets() {
+    let (rows, tagger) = rows();
+    let (account, [_, id]) = (tagger.account(&user()), [0xa3, 0xa4].map(SignInId::filled));
+    let ticket = seeded("ticket", || rows.seal_ticket(&account, &id).unwrap());
+    let tag = tagger.sign_in(&account, &id);
+    let found = golden("ticket", &[ticket.expose().as_bytes(), tag.as_bytes()]);
+    let text = str::from_utf8(&found[0]).unwrap();
+    assert!(rows.open_ticket(text) == Some((account, id)));
 }
 
 #[test]
@@ -92,6 +114,16 @@ fn golden_known_time() {
     let found = golden_rows("known-time", &[(KNOWN.to_vec(), made)]);
     assert_eq!(rows.open_known(KNOWN, &found[0].1), Some(known));
     assert_eq!(rows.open_known(CHECKPOINT, &found[0].1), None);
+}
+
+#[test]
+fn golden_longest_age() {
+    let (rows, _) = rows();
+    let age = Interval::new(0x0102_0304_0506_0708);
+    let made = seeded("longest-age", || rows.seal_longest_age(LONGEST_AGE, age).unwrap());
+    let found = golden_rows("longest-age", &[(LONGEST_AGE.to_vec(), made)]);
+    assert_eq!(rows.open_longest_age(LONGEST_AGE, &found[0].1), Some(age));
+    assert_eq!(rows.open_longest_age(KNOWN, &found[0].1), None);
 }
 
 #[test]
