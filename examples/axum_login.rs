@@ -34,10 +34,9 @@ use oubliette::logout::{
 use oubliette::oauth::{Received, TokenRequestError};
 use oubliette::openid::{Provider, ProviderClient};
 use oubliette::{
-    AccessQuery, AccessRequest, AcquireError, Acquirer, AsyncSignIn, AsyncTokenStore, ClientId,
-    Grant, KeySource,
+    AccessQuery, AccessRequest, AcquireError, Acquirer, AsyncAcquirer, AsyncTokenStore, ClientId,
+    KeySource, Scopes, TokenStore,
 };
-use oubliette::{RefreshError, Scopes, TokenStore, Tokens};
 use oubliette_tower_sessions::{OublietteSessions, bind, bound};
 use tower_sessions::{Expiry, Session, SessionManagerLayer, cookie::SameSite, cookie::time};
 
@@ -61,7 +60,7 @@ struct App {
     scopes: Scopes,
     store: AsyncTokenStore,
     sign_outs: Receiver,
-    acquirer: Acquirer,
+    acquirer: AsyncAcquirer,
     provider: Provider,
     oidc: tokio::sync::RwLock<Arc<Oidc>>,
     http: reqwest::Client,
@@ -78,7 +77,7 @@ pub(crate) async fn app(config: Config, sign_outs: Receiver) -> Result<Router, F
         .with_name("__Host-session") // for this host alone; the cookie is Secure and HttpOnly by default
         .with_same_site(SameSite::Lax) // sent when the provider redirects back, not with other sites' forms
         .with_expiry(Expiry::OnInactivity(time::Duration::hours(8)));
-    let oidc = tokio::sync::RwLock::new(discover(&config, &http).await?);
+    let oidc = discover(&config, &http).await?;
     let provider = Provider::generic(&config.issuer)?; // or Provider::entra(...), ::keycloak(...): they know what a tenant is
     let (client, scopes) = (ClientId::new(&config.client_id)?, Scopes::parse(&config.scopes)?);
     let app = App {
@@ -87,9 +86,9 @@ pub(crate) async fn app(config: Config, sign_outs: Receiver) -> Result<Router, F
         scopes,
         store,
         sign_outs,
-        acquirer: Acquirer::new(),
+        acquirer: Acquirer::new().with_client(oidc.clone(), http.clone()),
         provider,
-        oidc,
+        oidc: tokio::sync::RwLock::new(oidc),
         http,
     };
     let router = Router::new()
@@ -184,12 +183,7 @@ async fn api(State(app): State<Arc<App>>, session: Session) -> Result<Response, 
     let mut wanted =
         AccessRequest::new(AccessQuery::new(app.client.clone()).scopes(app.scopes.clone()));
     for is_last in [false, true] {
-        let refresher = app.clone();
-        let token = match app
-            .acquirer
-            .acquire_async(&live, wanted.clone(), |grant| refresh(refresher, grant))
-            .await
-        {
+        let token = match app.acquirer.acquire(&live, wanted.clone()).await {
             Ok(token) => token,
             Err(AcquireError::InteractionRequired { .. } | AcquireError::SignedOut) => break,
             Err(error) => return Err(error.into()),
@@ -202,19 +196,6 @@ async fn api(State(app): State<Arc<App>>, session: Session) -> Result<Response, 
         wanted = wanted.instead_of(&token); // revoked, perhaps: refreshed once, however many are told so
     }
     Ok(Redirect::to("/login").into_response())
-}
-
-/// Redeems the refresh token: run once, however many ask.
-async fn refresh(app: Arc<App>, grant: Grant) -> Result<Tokens, RefreshError> {
-    let oidc = app.oidc.read().await.clone();
-    let token = grant.refresh_token().ok_or_else(|| RefreshError::failed("no refresh token"))?;
-    let token = openidconnect::RefreshToken::new(token.secret.expose().to_owned());
-    let response = oidc
-        .exchange_refresh_token(&token)?
-        .request_async(&app.http)
-        .await
-        .map_err(RefreshError::from_oauth2)?;
-    Ok(grant.tokens(&response)?)
 }
 
 async fn logout(

@@ -170,6 +170,8 @@ pub mod guide;
 // For tests: a machine that can crash, and entry points for fuzzing and models.
 mod testing;
 
+#[cfg(feature = "tokio")]
+pub use acquire::AsyncAcquirer;
 pub use acquire::{
     AccessRequest, AcquireError, Acquirer, Grant, InteractionReason, OrphanReason, Orphaned,
     RefreshError, RefreshFailed,

@@ -90,7 +90,8 @@ fn refreshed(grant: &Grant) -> Result<Tokens, RefreshError> {
     let response: Response = serde_json::from_value(json!({
         "access_token": "needle-access", "token_type": "Bearer", "expires_in": 3600, "refresh_token": "needle-rotated",
         "scope": grant.scopes().joined(),
-    }))?;
+    }))
+    .map_err(RefreshError::failed)?;
     Ok(grant.tokens(&response)?)
 }
 

@@ -343,6 +343,6 @@ async fn abandoned(task: JoinHandle<()>) -> AcquireError {
 }
 
 fn timed_out_refresh() -> RefreshError {
-    std::io::Error::new(std::io::ErrorKind::TimedOut, "the refresh took longer than give_up_after")
-        .into()
+    let problem = "the refresh took longer than give_up_after";
+    RefreshError::failed(std::io::Error::new(std::io::ErrorKind::TimedOut, problem))
 }

@@ -13,8 +13,10 @@ type Source = Box<dyn StdError + Send + Sync>;
 
 /// What a refresh closure returns when it got no tokens.
 ///
-/// Every error turns into [`Failed`](Self::Failed) by `?`, so a closure makes only the other two
-/// itself. (For that conversion this type must not implement `Error`.)
+/// An error of the `oauth2` crate turns into what it means by `?` (feature `oauth2`). Of any other
+/// error only the closure knows whether it may be tried again: a refresh token that the provider
+/// refuses (`invalid_grant`) and a user who has to be asked must not pass for a failure of the
+/// network, so there is no `?` for these.
 ///
 /// ```
 /// use oubliette::RefreshError;
@@ -64,9 +66,30 @@ impl RefreshError {
     }
 }
 
-impl<E: StdError + Send + Sync + 'static> From<E> for RefreshError {
-    fn from(error: E) -> Self {
+/// The store's own errors are no refusals.
+impl From<Error> for RefreshError {
+    fn from(error: Error) -> Self {
         Self::Failed(Box::new(error))
+    }
+}
+
+impl fmt::Display for RefreshError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::InvalidGrant(_) => "the provider does not take the refresh token any more",
+            Self::InteractionRequired { .. } => "the provider wants to see the user",
+            Self::Failed(_) => "the refresh failed",
+        })
+    }
+}
+
+impl StdError for RefreshError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::InvalidGrant(source)
+            | Self::InteractionRequired { source, .. }
+            | Self::Failed(source) => Some(&**source),
+        }
     }
 }
 

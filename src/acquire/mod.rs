@@ -16,6 +16,8 @@
 //! No lock of the store is held while a refresh closure runs or a caller waits for it.
 
 mod acquisition;
+#[cfg(feature = "tokio")]
+mod always;
 mod app;
 #[cfg(feature = "tokio")]
 mod background;
@@ -37,6 +39,8 @@ use crate::platform::single_flight::TimedOut;
 use crate::platform::sync::Arc;
 use crate::store::handle::LiveSignIn;
 
+#[cfg(feature = "tokio")]
+pub use always::AsyncAcquirer;
 pub use error::{
     AcquireError, InteractionReason, OrphanReason, Orphaned, RefreshError, RefreshFailed,
 };

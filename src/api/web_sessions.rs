@@ -13,6 +13,7 @@ use crate::model::random_id::SignInId;
 use crate::model::tag::AccountTag;
 use crate::observe;
 use crate::platform::wipe::Wiped;
+use crate::store::access::Open;
 use crate::store::handle::LiveSignIn;
 use crate::store::resume;
 use crate::store::web::{self, Binding, WebRecord};
@@ -78,8 +79,8 @@ impl WebSession {
 
     /// The same, bound to this sign-in.
     #[must_use]
-    pub fn bound_to(self, live: &LiveSignIn) -> Self {
-        Self { binding: Some(live.web_binding()), ..self }
+    pub fn bound_to(self, live: &impl AsRef<LiveSignIn>) -> Self {
+        Self { binding: Some(live.as_ref().web_binding()), ..self }
     }
 
     /// The same, with the binding that another session had; `None` for none.
@@ -176,11 +177,19 @@ impl TokenStore {
     /// # Errors
     /// As [`TokenStore::account`].
     pub fn resume_bound(&self, binding: &WebBinding) -> Result<Option<LiveSignIn>> {
-        let Binding { account, sign_in } = binding.parts();
         observe::verb("resume", || {
-            self.core()
-                .read(|| resume::ask(&account), |open| self.resume_by_tag(open, &account, sign_in))
+            let ask = || resume::ask(&binding.parts().account);
+            self.core().read(ask, |open| self.resume_bound_in(open, binding))
         })
+    }
+
+    pub(crate) fn resume_bound_in(
+        &self,
+        open: &Open<'_>,
+        binding: &WebBinding,
+    ) -> Result<Option<LiveSignIn>> {
+        let Binding { account, sign_in } = binding.parts();
+        self.resume_by_tag(open, &account, sign_in)
     }
 }
 

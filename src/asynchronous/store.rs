@@ -3,6 +3,7 @@
 use super::{AsyncSignIn, Threads};
 use crate::api::listing::{Account, Accounts, Page};
 use crate::api::token_store::TokenStore;
+use crate::api::web_sessions::WebBinding;
 use crate::model::error::Result;
 use crate::model::id::{AccountId, Alias, SessionId, Subject, TenantId};
 use crate::model::query::AccessQuery;
@@ -174,6 +175,23 @@ impl AsyncTokenStore {
             None => {
                 let ticket = Secret::from(ticket);
                 self.run(move |store| store.resume_ticket(ticket.expose())).await
+            }
+        };
+        Ok(found?.map(|live| AsyncSignIn::with(live, &self.threads)))
+    }
+
+    /// As [`TokenStore::resume_bound`].
+    ///
+    /// # Errors
+    /// As [`TokenStore::resume_bound`].
+    pub async fn resume_bound(&self, binding: &WebBinding) -> Result<Option<AsyncSignIn>> {
+        let read =
+            |open: &crate::store::access::Open<'_>| self.store.resume_bound_in(open, binding);
+        let found = match self.attempt("resume", read) {
+            Some(result) => result,
+            None => {
+                let binding = *binding;
+                self.run(move |store| store.resume_bound(&binding)).await
             }
         };
         Ok(found?.map(|live| AsyncSignIn::with(live, &self.threads)))

@@ -89,9 +89,11 @@ mod grant;
 mod life;
 mod members;
 mod received;
+pub(crate) mod redeem;
 mod refusal;
 
 pub use answer::{TokenAnswer, TolerantClient};
 pub use fields::ProviderFields;
 pub use received::Received;
+pub use redeem::TokenClient;
 pub use refusal::{Refusal, TokenRequestError};

@@ -61,6 +61,7 @@ mod entra;
 mod key_issuer;
 mod names;
 mod provider;
+mod redeem;
 #[cfg(feature = "logout")]
 mod signals;
 

@@ -14,8 +14,9 @@ struct Status(u16);
 #[test]
 fn the_callers_error_comes_back_and_blocks_nobody() {
     let world = AcquireFixture::new();
-    let refreshed =
-        world.acquirer().acquire(&world.live, query("mail"), |_| Err(Status(503).into()));
+    let refreshed = world
+        .acquirer()
+        .acquire(&world.live, query("mail"), |_| Err(RefreshError::failed(Status(503))));
     let Err(AcquireError::Refresh(failed)) = refreshed else { panic!("{refreshed:?}") };
     assert_eq!(failed.downcast_ref::<Status>(), Some(&Status(503)));
     assert_eq!(failed.source().unwrap().to_string(), "status 503");

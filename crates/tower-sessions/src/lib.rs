@@ -9,25 +9,29 @@
 //! the call returns.
 //!
 //! ```no_run
-//! # use std::time::Duration;
-//! # use oubliette::{AccountId, SignIn, SignOut, TenantId, TokenStore};
-//! use oubliette_tower_sessions::{OublietteSessions, bind, bound};
-//! use tower_sessions::{Session, SessionManagerLayer};
+//! # use oubliette::{AccountId, AsyncTokenStore, SignIn, SignOut, TenantId};
+//! use oubliette_tower_sessions::{SessionLayer, bind, bound};
+//! use tower_sessions::Session;
 //!
-//! # async fn example(store: TokenStore, session: Session) -> Result<(), Box<dyn std::error::Error>> {
-//! let layer = SessionManagerLayer::new(OublietteSessions::new(store.clone()));
+//! # async fn example(store: AsyncTokenStore, session: Session) -> Result<(), Box<dyn std::error::Error>> {
+//! // let app = Router::new().route(...).layer(layer);
+//! let layer = SessionLayer::new(&store);
 //!
 //! // In the handler of the provider's redirect, once the ID token was checked:
-//! let live = store.sign_in(SignIn::new(AccountId::new("login.example.com", "uid.utid")?, TenantId::new("contoso")?))?;
+//! let live = store.sign_in(SignIn::new(AccountId::new("login.example.com", "uid.utid")?, TenantId::new("contoso")?)).await?;
 //! bind(&session, &live).await?;
 //!
 //! // In any other handler: which user is it?
 //! let Some(live) = bound(&session, &store).await? else { return Ok(()) /* redirect to the login */ };
 //!
 //! // The logout: all that is bound to any of their sign-ins is gone when it returns.
-//! store.sign_out(SignOut::account(live.account()))?;
+//! store.sign_out(SignOut::account(live.account())).await?;
 //! # Ok(()) }
 //! ```
+//!
+//! [`SessionLayer`] is `tower-sessions`' layer with the attributes that a login needs; with its own
+//! `SessionManagerLayer` over [`OublietteSessions`], all of them are the app's to set. For
+//! `axum-login` 0.18 (feature `axum-login`) see [`axum_login`].
 //!
 //! # What an `Ok` means
 //! | call | after `Ok` |
@@ -64,224 +68,63 @@
     not(test),
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
-use std::time::{Duration, SystemTime};
+mod data;
+mod layer;
+mod resumes;
+mod sessions;
 
-use async_trait::async_trait;
-use oubliette::{LiveSignIn, TokenStore, WebBinding, WebSession, WebSessions, Zeroizing};
-use serde::Serializer as _;
-use serde_json::Value;
-use time::OffsetDateTime;
-use tower_sessions_core::session::{Error as SessionError, Id, Record};
-use tower_sessions_core::session_store::{Error as StoreError, Result};
-use tower_sessions_core::{ExpiredDeletion, Session, SessionStore};
+pub use layer::{NoStore, NoStoreService, SessionLayer};
+pub use resumes::Resumes;
+pub use sessions::OublietteSessions;
 
 /// The key of a session's data under which its binding stands. Of a session that is stored, what is
 /// there does not count: where it is stored does. A new one is made where this says: so do not let a
 /// client name the keys of its session's data.
 pub const BINDING: &str = "oubliette.sign_in";
 
-/// Keeps web sessions in a [`TokenStore`]. Clones share it.
+sessions::for_version!(tower_sessions);
+
+/// The same for [`axum-login`](https://docs.rs/axum-login) 0.18, which is built on `tower-sessions`
+/// 0.14.
+///
+/// `AuthSession::login` marks the web session as the user's; [`bind`](axum_login::bind) it to their
+/// sign-in behind that, and whatever ends the sign-in ends `axum-login`'s user too, as its data goes
+/// with the session. `AuthSession::logout` alone ends one web session, and leaves the tokens: sign
+/// out of the store, too.
 ///
 /// ```
-/// # use std::time::Duration;
-/// use oubliette_tower_sessions::OublietteSessions;
+/// use oubliette_tower_sessions::{NoStore, axum_login};
 /// # let store = oubliette::TokenStore::in_memory()?;
-/// let sessions = OublietteSessions::new(store).unbound_for(Duration::from_secs(15 * 60));
-/// let layer = tower_sessions::SessionManagerLayer::new(sessions);
+/// // For `axum_login::AuthManagerLayerBuilder::new(backend, sessions).build()`:
+/// let sessions = axum_login::session_layer(&store);
+/// // And outside of that layer:
+/// let uncached = NoStore;
 /// # Ok::<(), oubliette::Error>(())
 /// ```
-#[derive(Clone)]
-pub struct OublietteSessions(WebSessions);
+#[cfg(feature = "axum-login")]
+#[cfg_attr(docsrs, doc(cfg(feature = "axum-login")))]
+pub mod axum_login {
+    use tower_sessions_0_14::cookie::{SameSite, time};
+    use tower_sessions_0_14::{Expiry, SessionManagerLayer};
 
-impl OublietteSessions {
-    /// Web sessions in this store. From now on, if the store's last handle is dropped on a runtime's
-    /// thread, it is closed on another.
+    use crate::layer::{IDLE, NAME};
+    use crate::{OublietteSessions, sessions};
+
+    sessions::for_version!(tower_sessions_0_14);
+
+    /// The layer of `tower-sessions` 0.14 as [`SessionLayer`](crate::SessionLayer) sets it up: the
+    /// cookie is `__Host-session`, `Secure`, `HttpOnly` and `SameSite=Lax`, for eight hours after
+    /// the last request. Put [`NoStore`](crate::NoStore) outside of the layer that it goes into.
     #[must_use]
-    pub fn new(store: TokenStore) -> Self {
-        #[cfg(feature = "runtime")]
-        drop(oubliette::AsyncTokenStore::new(store.clone()));
-        Self(store.web_sessions())
-    }
-
-    /// How long a session that is bound to no sign-in is kept after its last save, at most. One
-    /// hour unless told otherwise: enough for a login, and little enough for visitors who leave.
-    #[must_use]
-    pub fn unbound_for(self, time: Duration) -> Self {
-        Self(self.0.unbound_for(time))
-    }
-
-    /// Does work that may wait for the disk where that holds up nobody.
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&WebSessions) -> oubliette::Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let sessions = self.0.clone();
-        blocking(move || work(&sessions).map_err(failed)).await
-    }
-}
-
-impl std::fmt::Debug for OublietteSessions {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("OublietteSessions(..)")
-    }
-}
-
-/// Binds a web session to a sign-in: from now on it ends with that. The session gets a new id
-/// (against session fixation, OWASP ASVS 3.2.1), and is stored when the response is made, or at
-/// `Session::save`. If the sign-in has ended by then, it is not stored.
-///
-/// Call it once at login. Whatever the session was bound to before, it is now bound to this. There
-/// is no way back but `Session::flush`.
-///
-/// # Errors
-/// As of `Session::insert` and `Session::cycle_id`. Nobody is logged in by the session then; that
-/// from before the login may still be there.
-pub async fn bind(session: &Session, live: &LiveSignIn) -> std::result::Result<(), SessionError> {
-    // First the mark: a save under the old id, should it come to that, stores nothing.
-    session.insert_value(BINDING, Value::String(text(&live.web_binding()))).await?;
-    let cycled = session.cycle_id().await;
-    if cycled.is_err() {
-        // The session has its new id already: without the mark, a save makes none that is bound.
-        session.remove_value(BINDING).await?;
-    }
-    cycled
-}
-
-/// The live sign-in that the web session is bound to: the way from a browser's cookie to the
-/// tokens. `None` if it is bound to none, or that has ended meanwhile.
-///
-/// # Errors
-/// Those of loading the session; `Decode` if its binding is not as [`bind`] made it; `Backend` if
-/// the store failed.
-pub async fn bound(
-    session: &Session,
-    store: &TokenStore,
-) -> std::result::Result<Option<LiveSignIn>, SessionError> {
-    let Some(value) = session.get_value(BINDING).await? else { return Ok(None) };
-    let Some(binding) = binding(&value) else {
-        return Err(StoreError::Decode(UNREADABLE.into()).into());
-    };
-    let store = store.clone();
-    let resume = move || store.resume_bound(&binding).map_err(failed);
-    Ok(blocking(resume).await?)
-}
-
-#[async_trait]
-impl SessionStore for OublietteSessions {
-    async fn create(&self, record: &mut Record) -> Result<()> {
-        let (id, kept) = (record.id.0.to_le_bytes(), kept(record)?);
-        let id = self.blocking(move |sessions| sessions.create(id, kept)).await?;
-        record.id = Id(i128::from_le_bytes(id));
-        Ok(())
-    }
-
-    async fn save(&self, record: &Record) -> Result<()> {
-        let (id, kept) = (record.id.0.to_le_bytes(), kept(record)?);
-        self.blocking(move |sessions| sessions.save(&id, kept)).await
-    }
-
-    async fn load(&self, session_id: &Id) -> Result<Option<Record>> {
-        let id = *session_id;
-        let found = self.blocking(move |sessions| sessions.load(&id.0.to_le_bytes())).await?;
-        found.map(|kept| record(id, &kept)).transpose()
-    }
-
-    async fn delete(&self, session_id: &Id) -> Result<()> {
-        let id = session_id.0.to_le_bytes();
-        self.blocking(move |sessions| sessions.delete(&id)).await
-    }
-}
-
-#[async_trait]
-impl ExpiredDeletion for OublietteSessions {
-    /// Looks at every web session, and at no token. [`TokenStore::sweep`] does it too.
-    async fn delete_expired(&self) -> Result<()> {
-        self.blocking(WebSessions::delete_expired).await
-    }
-}
-
-const UNREADABLE: &str = "the session's binding to a sign-in is not readable";
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(StoreError::Backend("the runtime is shutting down".into())),
-        },
-    }
-}
-
-/// No error of the store tells an id or a secret.
-fn failed(error: oubliette::Error) -> StoreError {
-    StoreError::Backend(error.to_string())
-}
-
-fn text(binding: &WebBinding) -> String {
-    base16ct::lower::encode_string(&binding.to_bytes())
-}
-
-fn binding(value: &Value) -> Option<WebBinding> {
-    let mut bytes = [0; 32];
-    let decoded = base16ct::lower::decode(value.as_str()?, &mut bytes).ok()?;
-    Some(WebBinding::from_bytes(decoded.try_into().ok()?))
-}
-
-/// What the record's data says of a binding. What cannot be read is not "none".
-fn binding_of(record: &Record) -> Result<Option<WebBinding>> {
-    let Some(value) = record.data.get(BINDING) else { return Ok(None) };
-    binding(value).map(Some).ok_or_else(|| StoreError::Encode(UNREADABLE.into()))
-}
-
-/// The record as it is stored: its data as JSON, without the binding, in one buffer of the right
-/// size that is wiped.
-fn kept(record: &Record) -> Result<WebSession> {
-    let write = |to: &mut dyn std::io::Write| {
-        let data = record.data.iter().filter(|(key, _)| *key != BINDING);
-        // Its texts hold pieces of the data, perhaps.
-        serde_json::Serializer::new(to)
-            .collect_map(data)
-            .map_err(|_| StoreError::Encode("the data is no JSON".into()))
-    };
-    let mut length = Length(0);
-    write(&mut length)?;
-    let mut data = Zeroizing::new(Vec::with_capacity(length.0));
-    write(&mut *data)?;
-    let session = WebSession::new(SystemTime::from(record.expiry_date), std::mem::take(&mut *data));
-    Ok(session.with_binding(binding_of(record)?))
-}
-
-fn record(id: Id, kept: &WebSession) -> Result<Record> {
-    let data = serde_json::from_slice(kept.data());
-    let mut data: std::collections::HashMap<String, Value> =
-        data.map_err(|_| StoreError::Decode("the data is no JSON".into()))?;
-    if let Some(binding) = kept.binding() {
-        data.insert(BINDING.into(), Value::String(text(binding)));
-    }
-    let expiry_date = date_of(kept.expires_at());
-    let expiry_date =
-        expiry_date.ok_or_else(|| StoreError::Decode("it expires beyond the year 9999".into()))?;
-    Ok(Record { id, data, expiry_date })
-}
-
-fn date_of(time: SystemTime) -> Option<OffsetDateTime> {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    OffsetDateTime::UNIX_EPOCH.checked_add(since.try_into().ok()?)
-}
-
-/// Counts what is written.
-struct Length(usize);
-
-impl std::io::Write for Length {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
+    pub fn session_layer(
+        store: impl AsRef<oubliette::TokenStore>,
+    ) -> SessionManagerLayer<OublietteSessions> {
+        let idle = time::Duration::try_from(IDLE).unwrap_or(time::Duration::MAX);
+        SessionManagerLayer::new(OublietteSessions::new(store))
+            .with_name(NAME)
+            .with_same_site(SameSite::Lax)
+            .with_expiry(Expiry::OnInactivity(idle))
     }
 }

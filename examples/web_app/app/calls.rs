@@ -52,12 +52,5 @@ pub(crate) async fn call(app: &App, live: &AsyncSignIn) -> Result<Called, Fault>
 /// Redeems the refresh token: run once, however many ask.
 pub(crate) async fn redeem(app: App, grant: Grant) -> Result<Tokens, RefreshError> {
     let client = app.oidc.client(&app).await.map_err(RefreshError::failed)?;
-    let token = grant.refresh_token().ok_or_else(|| RefreshError::failed("no refresh token"))?;
-    let token = openidconnect::RefreshToken::new(token.secret.expose().to_owned());
-    let response = client
-        .exchange_refresh_token(&token)?
-        .request_async(&app.http)
-        .await
-        .map_err(RefreshError::from_oauth2)?;
-    Ok(grant.tokens(&response)?)
+    grant.redeem_async(&client, &app.http).await
 }

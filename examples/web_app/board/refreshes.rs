@@ -103,6 +103,6 @@ async fn redeem(app: &App, grant: &Grant) -> Result<(Tokens, Got), RefreshError>
     let token = grant.refresh_token().ok_or_else(|| RefreshError::failed("no refresh token"))?;
     let token = openidconnect::RefreshToken::new(token.secret.expose().to_owned());
     let request = client.exchange_refresh_token(&token)?.request_async(&app.http);
-    let response = request.await.map_err(RefreshError::from_oauth2)?;
+    let response = request.await?;
     Ok((grant.tokens(&response)?, got(&response)))
 }

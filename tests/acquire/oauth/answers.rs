@@ -622,7 +622,8 @@ fn tokens_in_the_source_of_the_closures_error_are_stored() {
     let scene = Scene::new(&Value::Null);
     let answer = || Box::new(read(&with(good(), "access_token", Value::Null)));
     let acquired = Acquirer::new().acquire(&scene.live, query("mail.read"), |_| {
-        Err(Mine(TokenRequestError::Partly { at: "access_token".into(), answer: answer() }).into())
+        let partly = TokenRequestError::Partly { at: "access_token".into(), answer: answer() };
+        Err(RefreshError::failed(Mine(partly)))
     });
     // The error is the closure's own.
     let Err(AcquireError::Refresh(failed)) = acquired else { panic!("{acquired:?}") };

@@ -1,0 +1,51 @@
+//! The stores whose sign-ins web sessions are bound to.
+
+use std::future::Future;
+
+use oubliette::{LiveSignIn, TokenStore, WebBinding};
+
+use crate::sessions::blocking;
+
+/// A [`TokenStore`], or an `AsyncTokenStore`: what [`bound`](crate::bound) finds sign-ins in, each
+/// in handles of its own kind.
+pub trait Resumes: private::Sealed {
+    /// Its handle of a sign-in.
+    type SignIn;
+
+    #[doc(hidden)]
+    fn resume_bound(
+        &self,
+        binding: WebBinding,
+    ) -> impl Future<Output = oubliette::Result<Option<Self::SignIn>>> + Send;
+}
+
+impl Resumes for TokenStore {
+    type SignIn = LiveSignIn;
+
+    async fn resume_bound(&self, binding: WebBinding) -> oubliette::Result<Option<LiveSignIn>> {
+        let store = self.clone();
+        blocking(move || TokenStore::resume_bound(&store, &binding)).await
+    }
+}
+
+#[cfg(feature = "runtime")]
+impl Resumes for oubliette::AsyncTokenStore {
+    type SignIn = oubliette::AsyncSignIn;
+
+    async fn resume_bound(
+        &self,
+        binding: WebBinding,
+    ) -> oubliette::Result<Option<oubliette::AsyncSignIn>> {
+        Self::resume_bound(self, &binding).await
+    }
+}
+
+mod private {
+    /// Methods may be added.
+    pub trait Sealed {}
+
+    impl Sealed for oubliette::TokenStore {}
+
+    #[cfg(feature = "runtime")]
+    impl Sealed for oubliette::AsyncTokenStore {}
+}
