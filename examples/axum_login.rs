@@ -37,8 +37,8 @@ use oubliette::{
     AccessQuery, AccessRequest, AcquireError, Acquirer, AsyncAcquirer, AsyncTokenStore, ClientId,
     KeySource, Scopes, TokenStore,
 };
-use oubliette_tower_sessions::{OublietteSessions, bind, bound};
-use tower_sessions::{Expiry, Session, SessionManagerLayer, cookie::SameSite, cookie::time};
+use oubliette_tower_sessions::{SessionLayer, bind, bound};
+use tower_sessions::Session;
 
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 type Back = Query<HashMap<String, String>>;
@@ -73,13 +73,10 @@ pub(crate) async fn app(config: Config, sign_outs: Receiver) -> Result<Router, F
         .redirect(reqwest::redirect::Policy::none())
         .timeout(Duration::from_secs(10))
         .build()?;
-    let sessions = SessionManagerLayer::new(OublietteSessions::new(store.blocking().clone()))
-        .with_name("__Host-session") // for this host alone; the cookie is Secure and HttpOnly by default
-        .with_same_site(SameSite::Lax) // sent when the provider redirects back, not with other sites' forms
-        .with_expiry(Expiry::OnInactivity(time::Duration::hours(8)));
     let oidc = discover(&config, &http).await?;
     let provider = Provider::generic(&config.issuer)?; // or Provider::entra(...), ::keycloak(...): they know what a tenant is
     let (client, scopes) = (ClientId::new(&config.client_id)?, Scopes::parse(&config.scopes)?);
+    let sessions = SessionLayer::new(&store);
     let app = App {
         config,
         client,
@@ -119,7 +116,7 @@ async fn home(
     State(app): State<Arc<App>>,
     session: Session,
 ) -> Result<Html<&'static str>, Failure> {
-    Ok(Html(match bound(&session, app.store.blocking()).await? {
+    Ok(Html(match bound(&session, &app.store).await? {
         Some(_) => {
             r#"<a href="/api">Call the API</a> <form method="post" action="/logout"><button>Sign out</button></form>"#
         }
@@ -172,12 +169,12 @@ async fn callback(
         .requested_scopes(app.scopes.clone())
         .tokens(&response)?;
     let (live, _) = app.store.sign_in_with(sign_in, tokens).await?;
-    bind(&session, live.blocking()).await?;
+    bind(&session, &live).await?;
     Ok(Redirect::to("/"))
 }
 
 async fn api(State(app): State<Arc<App>>, session: Session) -> Result<Response, Failure> {
-    let Some(live) = bound(&session, app.store.blocking()).await? else {
+    let Some(live) = bound(&session, &app.store).await? else {
         return Ok(Redirect::to("/login").into_response());
     };
     let mut wanted =
@@ -213,12 +210,12 @@ async fn logout(
             "a sign-out that is not from a page of ours".into(),
         ));
     }
-    let Some(live) = bound(&session, app.store.blocking()).await? else {
+    let Some(live) = bound(&session, &app.store).await? else {
         return Ok(Redirect::to("/").into_response());
     };
     // Here first, in all browsers, with their sessions; then at the provider.
     let there = EndSession::new().back_to(format!("{}/", app.config.public_url));
-    Ok(app.sign_outs.sign_out(&AsyncSignIn::from(live), there).await?.answer("/").into_response())
+    Ok(app.sign_outs.sign_out(&live, there).await?.answer("/").into_response())
 }
 
 /// What failed is for the log; the user is only told that it did.

@@ -182,7 +182,9 @@ pub use api::listing::{Account, Accounts, Page};
 pub use api::token_store::TokenStore;
 pub use api::web_sessions::{MAX_WEB_SESSION_BYTES, WebBinding, WebSession, WebSessions};
 #[cfg(feature = "tokio")]
-pub use asynchronous::{AsyncSignIn, AsyncTokenStore};
+pub use asynchronous::{
+    AsyncAccount, AsyncAccounts, AsyncSignIn, AsyncTokenStore, AsyncWebSessions,
+};
 #[cfg(feature = "test-util")]
 pub use clock::ManualClock;
 pub use clock::{Clock, SystemClock};

@@ -5,18 +5,22 @@
 //! a sign-out that has begun comes to its end. A read of one token runs on the thread that polls,
 //! unless it would have to wait.
 
+mod listing;
 mod maintenance;
 mod opening;
 mod sign_in;
 mod store;
+mod web_sessions;
 
 use crate::model::error::{Error, Result};
 use crate::observe::Parent;
+pub use listing::{AsyncAccount, AsyncAccounts};
 pub use sign_in::AsyncSignIn;
 use std::io;
 use std::panic::resume_unwind;
 pub use store::AsyncTokenStore;
 use tokio::runtime::Handle;
+pub use web_sessions::AsyncWebSessions;
 
 /// The threads that blocking work runs on.
 #[derive(Clone, Debug)]

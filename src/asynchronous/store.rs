@@ -1,11 +1,10 @@
 //! The store for async code.
 
 use super::{AsyncSignIn, Threads};
-use crate::api::listing::{Account, Accounts, Page};
 use crate::api::token_store::TokenStore;
 use crate::api::web_sessions::WebBinding;
 use crate::model::error::Result;
-use crate::model::id::{AccountId, Alias, SessionId, Subject, TenantId};
+use crate::model::id::AccountId;
 use crate::model::query::AccessQuery;
 use crate::model::secret::Secret;
 use crate::model::sign_in::{AsOf, PutOutcome, SignIn};
@@ -216,50 +215,6 @@ impl AsyncTokenStore {
         self.run(move |store| store.access_token(&account, id, &wanted)).await
     }
 
-    /// As [`TokenStore::accounts`]. [`AsyncSignIn::from`] makes its handles async.
-    ///
-    /// # Errors
-    /// As [`TokenStore::accounts`].
-    pub async fn accounts(&self, page: Page) -> Result<Accounts> {
-        self.run(move |store| store.accounts(page)).await
-    }
-
-    /// As [`TokenStore::accounts_in`].
-    ///
-    /// # Errors
-    /// As [`TokenStore::accounts_in`].
-    pub async fn accounts_in(&self, tenant: &TenantId, page: Page) -> Result<Accounts> {
-        let tenant = tenant.clone();
-        self.run(move |store| store.accounts_in(&tenant, page)).await
-    }
-
-    /// As [`TokenStore::accounts_of_session`].
-    ///
-    /// # Errors
-    /// As [`TokenStore::accounts_of_session`].
-    pub async fn accounts_of_session(&self, session: &SessionId) -> Result<Vec<Account>> {
-        let session = session.clone();
-        self.run(move |store| store.accounts_of_session(&session)).await
-    }
-
-    /// As [`TokenStore::accounts_of_subject`].
-    ///
-    /// # Errors
-    /// As [`TokenStore::accounts_of_subject`].
-    pub async fn accounts_of_subject(&self, subject: &Subject) -> Result<Vec<Account>> {
-        let subject = subject.clone();
-        self.run(move |store| store.accounts_of_subject(&subject)).await
-    }
-
-    /// As [`TokenStore::accounts_of_alias`].
-    ///
-    /// # Errors
-    /// As [`TokenStore::accounts_of_alias`].
-    pub async fn accounts_of_alias(&self, alias: &Alias) -> Result<Vec<Account>> {
-        let alias = alias.clone();
-        self.run(move |store| store.accounts_of_alias(&alias)).await
-    }
-
     /// As [`TokenStore::close`].
     ///
     /// # Errors
@@ -280,6 +235,10 @@ impl AsyncTokenStore {
     #[cfg(feature = "logout")]
     pub(crate) async fn is_on_record(&self, scope: SignOutScope) -> Result<bool> {
         self.run(move |store| store.is_on_record(&scope)).await
+    }
+
+    pub(super) fn threads(&self) -> &Threads {
+        &self.threads
     }
 
     pub(super) async fn run<T: Send + 'static>(

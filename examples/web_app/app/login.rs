@@ -131,6 +131,6 @@ pub(crate) async fn finish(
         }
         Err(error) => return Err(error.into()),
     };
-    bind(&session, live.blocking()).await?;
+    bind(&session, &live).await?;
     Ok(Redirect::to("/"))
 }

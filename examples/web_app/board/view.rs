@@ -57,7 +57,7 @@ pub(super) async fn view(
         board.tenants.iter().map(|tenant| ((*tenant).to_owned(), BTreeMap::new())).collect();
     let listed = app.store.accounts(Page::first(MOST)).await?;
     for account in listed.accounts {
-        for live in account.sign_ins.into_iter().map(AsyncSignIn::from) {
+        for live in account.sign_ins {
             let sign_in = sign_in(app, &live, me).await?;
             // Between two reads somebody can have been signed out.
             if live.is_live().await? {
@@ -90,7 +90,7 @@ async fn sign_in(app: &App, live: &AsyncSignIn, me: Option<&AsyncSignIn>) -> Res
 /// The first of all.
 pub(super) async fn sign_ins(app: &App) -> Result<Vec<AsyncSignIn>, Fault> {
     let accounts = app.store.accounts(Page::first(MOST)).await?.accounts;
-    Ok(accounts.into_iter().flat_map(|it| it.sign_ins).map(AsyncSignIn::from).collect())
+    Ok(accounts.into_iter().flat_map(|it| it.sign_ins).collect())
 }
 
 /// What the store has for calling the API as this user.

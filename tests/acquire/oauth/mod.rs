@@ -3,5 +3,6 @@
 mod answers;
 mod grants;
 mod providers;
+mod redeem;
 mod refusals;
 mod tokens;

@@ -114,10 +114,13 @@ async fn no_token_is_in_a_page() {
     for account in store.accounts(oubliette::Page::first(10)).await.unwrap().accounts {
         let client = oubliette::ClientId::new("web").unwrap();
         for live in account.sign_ins {
-            let access =
-                live.access_token(&oubliette::AccessQuery::new(client.clone())).unwrap().unwrap();
-            let refresh = live.refresh_token(&client).unwrap().unwrap();
-            let id = live.id_token(&client).unwrap().unwrap();
+            let access = live
+                .access_token(&oubliette::AccessQuery::new(client.clone()))
+                .await
+                .unwrap()
+                .unwrap();
+            let refresh = live.refresh_token(&client).await.unwrap().unwrap();
+            let id = live.id_token(&client).await.unwrap().unwrap();
             for secret in [access.secret.expose(), refresh.secret.expose(), id.secret.expose()] {
                 assert!(!source.contains(secret));
                 secrets += 1;

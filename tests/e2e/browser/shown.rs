@@ -81,16 +81,18 @@ pub(crate) async fn held(store: &AsyncTokenStore, client: &ClientId) -> (Held, (
         for account in accounts.accounts {
             let subject = account.id.subject().unwrap().sub().to_owned();
             for live in account.sign_ins {
-                let access =
-                    live.access_token(&AccessQuery::new(client.clone()).even_if_expired()).unwrap();
+                let access = live
+                    .access_token(&AccessQuery::new(client.clone()).even_if_expired())
+                    .await
+                    .unwrap();
                 let access = access.map(|token| {
                     format!(
                         "access until {:.0}",
                         Timestamp::try_from(token.expires_at.unwrap()).unwrap()
                     )
                 });
-                let refresh = live.refresh_token(client).unwrap().map(|_| "refresh".into());
-                let id = live.id_token(client).unwrap().map(|_| "id".into());
+                let refresh = live.refresh_token(client).await.unwrap().map(|_| "refresh".into());
+                let id = live.id_token(client).await.unwrap().map(|_| "id".into());
                 let tokens = [access, refresh, id].into_iter().flatten().collect();
                 let tenant = held.entry(live.tenant().as_str().to_owned()).or_default();
                 tenant.entry(subject.clone()).or_default().insert(hex(live.id()), tokens);

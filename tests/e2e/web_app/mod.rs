@@ -28,7 +28,7 @@ impl Site {
     async fn holds(&self) -> Vec<String> {
         let accounts = self.app.store().await.accounts(Page::first(100)).await.unwrap().accounts;
         let sign_ins = accounts.iter().flat_map(|account| &account.sign_ins);
-        let name = |live: &oubliette::LiveSignIn| {
+        let name = |live: &oubliette::AsyncSignIn| {
             format!("{} {}", live.account().subject().unwrap().sub(), live.tenant().as_str())
         };
         let mut names: Vec<_> = sign_ins.map(name).collect();
