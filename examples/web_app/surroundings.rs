@@ -75,6 +75,7 @@ async fn ours(
         scopes: SCOPES.into(),
         algorithms: vec![Algorithm::Rs256],
         without_expiry_for: None,
+        skew: None,
         api: None,
         has_other_app: true,
     };

@@ -30,6 +30,8 @@ pub(crate) struct Config {
     pub(crate) algorithms: Vec<Algorithm>,
     /// For a provider whose logout tokens have no `exp`, which the specification requires: how old they may be by their `iat`.
     pub(crate) without_expiry_for: Option<Duration>,
+    /// How far the provider's clock may be off, if that is not a minute.
+    pub(crate) skew: Option<Duration>,
     /// What the access token is to be for; `openid` among them, and `offline_access` where refresh tokens are given for that alone.
     pub(crate) scopes: Scopes,
     /// The API that the app calls for its users.

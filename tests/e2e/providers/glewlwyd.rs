@@ -214,6 +214,7 @@ async fn open(folder: &Path, channels: Channels) -> (Glewlwyd, Running) {
         scopes: "openid".into(),
         algorithms: vec![Algorithm::Rs256],
         without_expiry_for: Some(Duration::from_secs(120)),
+        skew: None,
         api: None,
         has_other_app: true,
         sign_out_page: None,

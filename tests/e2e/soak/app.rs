@@ -36,6 +36,7 @@ fn app() {
         scopes: "openid offline_access api.read".into(),
         algorithms: vec![Algorithm::Rs256],
         without_expiry_for: None,
+        skew: None,
         api: Some(told.api),
         has_other_app: false,
         sign_out_page: None,
