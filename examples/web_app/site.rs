@@ -188,6 +188,7 @@ fn config(told: &Told) -> Result<Config, Fault> {
         algorithms: registration.algorithms.clone(),
         without_expiry_for: registration.without_expiry_for,
         skew: registration.skew,
+        sid_is_sub: registration.sid_is_sub,
         scopes: Scopes::parse(&registration.scopes)?,
         api_url: urls.api.clone(),
     })

@@ -76,6 +76,7 @@ async fn ours(
         algorithms: vec![Algorithm::Rs256],
         without_expiry_for: None,
         skew: None,
+        sid_is_sub: false,
         api: None,
         has_other_app: true,
     };

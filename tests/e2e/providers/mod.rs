@@ -3,5 +3,6 @@
 
 mod glewlwyd;
 mod keycloak;
+mod lemonldap;
 mod oidc_provider;
 mod page;

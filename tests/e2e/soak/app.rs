@@ -37,6 +37,7 @@ fn app() {
         algorithms: vec![Algorithm::Rs256],
         without_expiry_for: None,
         skew: None,
+        sid_is_sub: false,
         api: Some(told.api),
         has_other_app: false,
         sign_out_page: None,

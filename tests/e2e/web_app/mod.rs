@@ -166,6 +166,7 @@ async fn it_serves_while_the_provider_is_down() {
         algorithms: vec![Algorithm::Rs256],
         without_expiry_for: None,
         skew: None,
+        sid_is_sub: false,
         api: None,
         has_other_app: false,
         sign_out_page: None,

@@ -70,6 +70,7 @@ impl Site {
             algorithms: vec![Algorithm::Rs256],
             without_expiry_for: None,
             skew: kind.skew,
+            sid_is_sub: false,
             api: None,
             has_other_app: true,
             sign_out_page: Some(format!("{issuer}/protocol/openid-connect/logout")),
