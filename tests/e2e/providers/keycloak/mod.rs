@@ -6,7 +6,7 @@
 mod site;
 mod unannounced;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use openidconnect::reqwest::{Method, StatusCode};
 use oubliette::AsyncSignIn;
@@ -33,7 +33,7 @@ async fn signed_in<const N: usize>(
     site: &Site,
     users: [&str; N],
 ) -> ([Browser; N], Vec<AsyncSignIn>) {
-    let mut browsers = [const { () }; N].map(|()| Browser::new());
+    let mut browsers: [Browser; N] = std::array::from_fn(|_| Browser::new());
     for (browser, user) in browsers.iter_mut().zip(users) {
         site.sign_in(browser, user).await;
         let said = browser.presses_call_api(&site.app).await;
@@ -155,10 +155,11 @@ async fn its_page_frames_the_front_channel() {
 #[ignore = "needs Keycloak: tests/e2e/providers/keycloak/run"]
 async fn a_consent_is_withdrawn_and_given_again_in_the_same_session() {
     let client = |client: &mut Value| client["consentRequired"] = true.into();
-    let skew = Some(Duration::from_secs(5));
-    let site = Site::open(Kind { client, skew, ..Kind::default() }).await;
+    let skew = Duration::from_secs(5);
+    let site = Site::open(Kind { client, skew: Some(skew), ..Kind::default() }).await;
     let ([mut jane], lives) = signed_in(&site, ["jane"]).await;
     let session = lives[0].session().unwrap();
+    let withdrawn_at = SystemTime::now();
     let consent = format!("/users/{}/consents/web", site.sub("jane"));
     site.admin(Method::DELETE, &consent, None).await;
     are_gone(&site, "jane", &lives).await;
@@ -179,6 +180,7 @@ async fn a_consent_is_withdrawn_and_given_again_in_the_same_session() {
     within("a login that counts", comes_in).await;
     let lives = site.lives("jane").await;
     assert_eq!(lives.iter().map(|live| live.session().unwrap()).collect::<Vec<_>>(), [session]);
+    assert!(lives[0].signed_in_at() > withdrawn_at + skew);
     assert!(jane.presses_call_api(&site.app).await.contains("Hello, "));
     site.app.stop().await.unwrap();
 }

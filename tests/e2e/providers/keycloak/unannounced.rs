@@ -8,7 +8,8 @@ use super::{are_gone, by_front_channel, signed_in};
 
 const OFFLINE: &str = "openid offline_access";
 
-/// Keycloak ends the online session of which the app was a part, and the offline one goes on. The store keeps nothing of either.
+/// Keycloak ends the online session of which the app was a part, and the offline one goes on: also with `revoke_offline_access` in the logout token,
+/// which this client is registered for. The store keeps nothing of either.
 #[tokio::test]
 #[ignore = "needs Keycloak: tests/e2e/providers/keycloak/run"]
 async fn an_offline_token_outlives_the_session_at_keycloak_and_not_here() {
