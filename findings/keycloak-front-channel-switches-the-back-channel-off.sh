@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
-# A client of Keycloak can have a URL for back-channel logout, and a switch "Front channel logout" with a URL of its own. One would guess that Keycloak
-# uses what is there: both, or the one that has a URL. But with the switch on it never uses the back channel. If there is no front-channel URL, the app
-# is told nothing by anybody. If there is one, the user's own sign-out shows it in a frame, and a sign-out by an administrator, who has no page with
-# frames, reaches the app by neither way. The sign-out succeeds: the sessions are gone at Keycloak, and the app goes on with its users.
+# A client of Keycloak can have a URL for back-channel logout, and a switch "Front channel logout"
+# with a URL of its own. One would guess that Keycloak uses what is there: both, or the one that has
+# a URL. But with the switch on it never uses the back channel. If there is no front-channel URL,
+# the app is told nothing by anybody. If there is one, the user's own sign-out shows it in a frame,
+# and a sign-out by an administrator, who has no page with frames, reaches the app by neither way.
+# The sign-out succeeds: the sessions are gone at Keycloak, and the app goes on with its users.
 #
-# The switch is on in a client that is made in the administrator's console, which shows the field for the back channel only while it is off. A client
-# that is made from JSON or by the API can have both. An app that is to be told by the back channel needs `"frontchannelLogout": false`.
+# The switch is on in a client that is made in the administrator's console, which shows the field
+# for the back channel only while it is off. A client that is made from JSON or by the API can have
+# both. An app that is to be told by the back channel needs `"frontchannelLogout": false`.
 #
 #     findings/keycloak-front-channel-switches-the-back-channel-off.sh
 #
-# Needs Java 17 or later (with mvn) and python3. Exit code: 0 if it is still so, 1 if not, 2 if it could not be tried. Takes a minute.
+# Needs Java 17 or later (with mvn) and python3. Exit code: 0 if it is still so, 1 if not, 2 if it
+# could not be tried. Takes a minute.
 set -euo pipefail
 VERSION=26.7.3
 work=$(mktemp -d)

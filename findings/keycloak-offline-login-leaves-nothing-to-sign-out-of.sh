@@ -1,18 +1,24 @@
 #!/usr/bin/env bash
-# An app that asks Keycloak for `offline_access` gets a refresh token that outlives the user's session; that is what the scope is for. One would guess
-# that there is a session all the same, that the user can end it at Keycloak, and that an app with a back-channel logout URL is told so. But a login
-# that asks for the scope, and is the first in its browser, ends the session that it has just made: the next app asks for the password again, signing
-# out at Keycloak finds nobody to sign out, also if it is the app that sends the user there with its ID token, and the app is told nothing. The token
-# stays good. If another app was signed in to in that browser before, the same login joins its session, and the app is told. (That the address for
-# signing out leaves offline sessions alone is on purpose: keycloak/keycloak #46479.)
+# An app that asks Keycloak for `offline_access` gets a refresh token that outlives the user's
+# session; that is what the scope is for. One would guess that there is a session all the same, that
+# the user can end it at Keycloak, and that an app with a back-channel logout URL is told so. But a
+# login that asks for the scope, and is the first in its browser, ends the session that it has just
+# made: the next app asks for the password again, signing out at Keycloak finds nobody to sign out,
+# also if it is the app that sends the user there with its ID token, and the app is told nothing.
+# The token stays good. If another app was signed in to in that browser before, the same login joins
+# its session, and the app is told. (That the address for signing out leaves offline sessions alone
+# is on purpose: keycloak/keycloak #46479.)
 #
-# An administrator who signs the user out, which revokes the offline token too, does not reach the app either.
+# An administrator who signs the user out, which revokes the offline token too, does not reach the
+# app either.
 #
-# Apps that want to hear of sign-outs ask Keycloak for no `offline_access`: it gives refresh tokens without it.
+# Apps that want to hear of sign-outs ask Keycloak for no `offline_access`: it gives refresh tokens
+# without it.
 #
 #     findings/keycloak-offline-login-leaves-nothing-to-sign-out-of.sh
 #
-# Needs Java 17 or later (with mvn) and python3. Exit code: 0 if it is still so, 1 if not, 2 if it could not be tried. Takes a minute.
+# Needs Java 17 or later (with mvn) and python3. Exit code: 0 if it is still so, 1 if not, 2 if it
+# could not be tried. Takes a minute.
 set -euo pipefail
 VERSION=26.7.3
 work=$(mktemp -d)

@@ -35,7 +35,8 @@ pub(crate) struct Config {
     /// For a provider whose front channel sends the user's name where others send the `sid`: what that costs is said at
     /// `Issuer::front_channel_sid_is_sub`.
     pub(crate) sid_is_sub: bool,
-    /// What the access token is to be for; `openid` among them, and `offline_access` where refresh tokens are given for that alone.
+    /// What the access token is to be for; `openid` among them, and `offline_access` where refresh tokens are given for that alone. (Not at Keycloak:
+    /// who signs in with it there cannot sign out there.)
     pub(crate) scopes: Scopes,
     /// The API that the app calls for its users.
     pub(crate) api_url: String,

@@ -1,4 +1,5 @@
-//! LemonLDAP::NG, from Debian: it tells by the front channel alone. Its ID tokens have no `sid`, and what its page sends as one is the user's name.
+//! LemonLDAP::NG, from Debian: it tells by the front channel alone. Its ID tokens have no `sid`,
+//! and what its page sends as one is the user's name.
 
 use std::fs::File;
 use std::path::Path;
@@ -18,7 +19,8 @@ const SECRET: &str = "a-secret-without-anything-to-decode";
 /// Debian's program, for any server that speaks PSGI.
 const PORTAL: &str = "/usr/share/lemonldap-ng/portal/htdocs/index.psgi";
 const TEMPLATES: &str = "/usr/share/lemonldap-ng/portal/templates";
-/// The portal begins only with a module for captchas, and its own needs packages for images. Nothing here asks for one.
+/// The portal begins only with a module for captchas, and its own needs packages for images.
+/// Nothing here asks for one.
 const NO_CAPTCHA: &str = r"package NoCaptcha;
 use Mouse;
 extends 'Lemonldap::NG::Portal::Main::Plugin';
@@ -26,7 +28,8 @@ sub init { 1 }
 1;
 ";
 
-/// The provider's process, with the users that it has for demonstrations: their passwords are their names.
+/// The provider's process, with the users that it has for demonstrations: their passwords are their
+/// names.
 struct LemonLdap {
     url: String,
     _process: Child,
@@ -204,7 +207,8 @@ async fn by_the_name_in_the_frame_the_user_is_signed_out_everywhere() {
     app.stop().await.unwrap();
 }
 
-/// An app that has not been told so looks for a session of that name. The portal learns nothing of it.
+/// An app that has not been told so looks for a session of that name. The portal learns nothing of
+/// it.
 #[tokio::test]
 #[ignore = "needs LemonLDAP::NG: tests/e2e/providers/run"]
 async fn unless_it_is_told_to_the_app_takes_no_name_for_a_session() {

@@ -1,7 +1,8 @@
-//! Keycloak: it tells by the back channel, or by the front channel. Each test has a realm of its own at the one that `keycloak/run` starts.
+//! Keycloak: it tells by the back channel, or by the front channel. Each test has a realm of its
+//! own at the one that `keycloak/run` starts.
 //!
-//! Keycloak tells before it answers the request that ends the session. So what it has told has been heard when that request is answered, and what it
-//! has not told does not come later.
+//! Keycloak tells before it answers the request that ends the session. So what it has told has been
+//! heard when that request is answered, and what it has not told does not come later.
 
 mod site;
 mod unannounced;
@@ -106,7 +107,8 @@ async fn the_administrator_ends_all_sessions_of_a_user() {
     site.app.stop().await.unwrap();
 }
 
-/// Without "backchannel logout session required" the logout token names the user alone. The ID token has a `sid` all the same.
+/// Without "backchannel logout session required" the logout token names the user alone. The ID
+/// token has a `sid` all the same.
 #[tokio::test]
 #[ignore = "needs Keycloak: tests/e2e/providers/keycloak/run"]
 async fn it_tells_of_the_user_alone() {
@@ -150,7 +152,8 @@ async fn its_page_frames_the_front_channel() {
     site.app.stop().await.unwrap();
 }
 
-/// The user's session at Keycloak goes on without the app, and takes it in again under the same `sid`.
+/// The user's session at Keycloak goes on without the app, and takes it in again under the same
+/// `sid`.
 #[tokio::test]
 #[ignore = "needs Keycloak: tests/e2e/providers/keycloak/run"]
 async fn a_consent_is_withdrawn_and_given_again_in_the_same_session() {
@@ -198,7 +201,8 @@ async fn the_realm_signs_with_another_key_between_login_and_logout() {
     site.rotate_key().await;
     assert_ne!(site.signs_with().await, before);
 
-    // The app asks for keys once in 5 s at most; Keycloak does not wait longer than that for the app.
+    // The app asks for keys once in 5 s at most; Keycloak does not wait longer than that for the
+    // app.
     site.sign_out_at_keycloak(&mut jane).await;
     let is_out = async {
         while !site.lives("jane").await.is_empty() {

@@ -1,4 +1,5 @@
-//! A realm of one test, with the app and the other app registered in it: what users do at Keycloak's pages, and what its administrator does.
+//! A realm of one test, with the app and the other app registered in it: what users do at
+//! Keycloak's pages, and what its administrator does.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -13,7 +14,8 @@ use super::super::oidc_provider::free_ports;
 use crate::examples::web_app::{Options, Outside, Running, Tenant, start};
 use crate::user_agent::{Browser, Page};
 
-/// The realm of each test: users, their passwords, and how both apps are registered. `{app}` and `{other}` are where those are.
+/// The realm of each test: users, their passwords, and how both apps are registered. `{app}` and
+/// `{other}` are where those are.
 const REALM: &str = include_str!("realm.json");
 const SECRET: &str = "a-secret-without-anything-to-decode";
 const PASSWORD: &str = "a password of everybody";

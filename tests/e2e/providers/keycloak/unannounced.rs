@@ -1,4 +1,5 @@
-//! Offline sessions, and other ends of sessions of which Keycloak tells the app nothing: what is left then, and what the next call finds.
+//! Offline sessions, and other ends of sessions of which Keycloak tells the app nothing: what is
+//! left then, and what the next call finds.
 
 use openidconnect::reqwest::Method;
 use serde_json::json;
@@ -8,8 +9,9 @@ use super::{are_gone, by_front_channel, signed_in};
 
 const OFFLINE: &str = "openid offline_access";
 
-/// Keycloak ends the online session of which the app was a part, and the offline one goes on: also with `revoke_offline_access` in the logout token,
-/// which this client is registered for. The store keeps nothing of either.
+/// Keycloak ends the online session of which the app was a part, and the offline one goes on: also
+/// with `revoke_offline_access` in the logout token, which this client is registered for. The store
+/// keeps nothing of either.
 #[tokio::test]
 #[ignore = "needs Keycloak: tests/e2e/providers/keycloak/run"]
 async fn an_offline_token_outlives_the_session_at_keycloak_and_not_here() {
@@ -27,8 +29,8 @@ async fn an_offline_token_outlives_the_session_at_keycloak_and_not_here() {
     site.app.stop().await.unwrap();
 }
 
-/// A login that asks for offline access, and is the first of its session, ends that session: nobody is signed in at Keycloak any more, so nobody can sign
-/// out there. Only the app can.
+/// A login that asks for offline access, and is the first of its session, ends that session: nobody
+/// is signed in at Keycloak any more, so nobody can sign out there. Only the app can.
 #[tokio::test]
 #[ignore = "needs Keycloak: tests/e2e/providers/keycloak/run"]
 async fn who_signs_in_for_offline_access_alone_has_no_session_to_end() {
@@ -61,7 +63,8 @@ async fn of_these_ends_the_app_is_not_told_and_the_next_call_finds_them() {
     let site = Site::open(Kind::default()).await;
     let ([mut jane], _) = signed_in(&site, ["jane"]).await;
     let user = format!("/users/{}", site.sub("jane"));
-    // "Sign out all active sessions" of a realm; a user who may not sign in any more, and one who is deleted.
+    // "Sign out all active sessions" of a realm; a user who may not sign in any more, and one who
+    // is deleted.
     for (method, path, body) in [
         (Method::POST, "/logout-all", None),
         (Method::PUT, &user, Some(json!({"enabled": false}))),
