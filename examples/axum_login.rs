@@ -11,6 +11,7 @@
 //! - `state`, `nonce` and PKCE verifier lie in the session from before the login, and count once. Binding gives the session a new id.
 //! - A token is asked for at each call. One that is due is refreshed once, whoever asks; what the provider does not take back, the user mends.
 //! - Sign-out is a POST of our own pages: here first, then at the provider. Nothing is ever redirected to where a request says.
+//! - `offline_access` is for providers that give refresh tokens for that alone. At Keycloak it is left out, or sign-outs there do not arrive.
 //! - In production it stands behind TLS: browsers take `__Host-` cookies over https only (and, most of them, from localhost).
 
 use std::collections::HashMap;

@@ -64,6 +64,8 @@ impl Arguments {
             scopes: self.scopes.clone(),
             algorithms: vec![Algorithm::Rs256],
             without_expiry_for: self.without_expiry_for.map(Duration::from_secs),
+            skew: None,
+            sid_is_sub: false,
             api: self.api_url.clone(),
             has_other_app: false,
             sign_out_page: self.sign_out_page.clone(),

@@ -88,6 +88,10 @@ pub(crate) struct Outside {
     pub(crate) algorithms: Vec<Algorithm>,
     /// For a provider whose logout tokens have no `exp`: how old they may be.
     pub(crate) without_expiry_for: Option<Duration>,
+    /// How far its clock may be off, if that is not a minute.
+    pub(crate) skew: Option<Duration>,
+    /// Whether its front channel sends the user's name where others send the `sid`.
+    pub(crate) sid_is_sub: bool,
     /// The API's address; without one ours is started, which asks the provider whether a token is
     /// good.
     pub(crate) api: Option<String>,
@@ -108,6 +112,8 @@ pub(crate) enum Tenant {
     Claim(String),
     /// Not at all: it is one itself.
     Issuer,
+    /// By its address, as Keycloak does.
+    Realm,
 }
 
 /// Where everything is.

@@ -171,20 +171,24 @@ async fn answer(State(site): State<Arc<Site>>, request: Request) -> Response {
 
 fn config(told: &Told) -> Result<Config, Fault> {
     let Told { folder, urls, registration, .. } = told;
-    let provider = openid::Provider::generic(&registration.issuer)?;
     Ok(Config {
         public_url: urls.app.clone(),
         folder: folder.join("tokens"),
         key_file: key_file(folder)?,
         provider: match &registration.tenant {
-            Tenant::Claim(name) => provider.tenant_claim(name),
-            Tenant::Issuer => provider,
+            Tenant::Claim(name) => {
+                openid::Provider::generic(&registration.issuer)?.tenant_claim(name)
+            }
+            Tenant::Issuer => openid::Provider::generic(&registration.issuer)?,
+            Tenant::Realm => openid::Provider::keycloak(&registration.issuer)?,
         },
         issuer: registration.issuer.clone(),
         client: ClientId::new(registration.client_id.clone())?,
         client_secret: registration.client_secret.clone(),
         algorithms: registration.algorithms.clone(),
         without_expiry_for: registration.without_expiry_for,
+        skew: registration.skew,
+        sid_is_sub: registration.sid_is_sub,
         scopes: Scopes::parse(&registration.scopes)?,
         api_url: urls.api.clone(),
     })

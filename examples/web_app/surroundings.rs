@@ -75,6 +75,8 @@ async fn ours(
         scopes: SCOPES.into(),
         algorithms: vec![Algorithm::Rs256],
         without_expiry_for: None,
+        skew: None,
+        sid_is_sub: false,
         api: None,
         has_other_app: true,
     };

@@ -85,13 +85,18 @@ impl Browser {
     pub(crate) async fn follow(&mut self, mut page: Page, may: &str) -> Page {
         while let Some(url) = page.on.take() {
             let to = url.origin().ascii_serialization();
-            assert!(may.is_empty() || may.contains(&to), "{to}: {may}");
+            let sources = may.split(';').next().unwrap();
+            let is_any = sources.split(' ').any(|source| source == "*");
+            assert!(sources.is_empty() || is_any || sources.contains(&to), "{to}: {may}");
             page = self.send(Method::GET, url, None, None).await;
         }
         for frame in page.text.split("<iframe").skip(1) {
             let url = attribute(frame, "src").unwrap();
             let framed = Url::parse(&url).unwrap().origin().ascii_serialization();
-            assert!(page.policy.contains(&framed), "{}", page.policy);
+            // What names no scheme has the page's.
+            let scheme = format!("{}://", page.url.scheme());
+            let framed = framed.strip_prefix(&scheme).unwrap_or(&framed);
+            assert!(page.policy.contains(framed), "{}", page.policy);
             assert!(self.fetch_frame(&page.url, &url).await, "{url}");
         }
         page
@@ -157,7 +162,8 @@ impl Browser {
             match name.to_ascii_lowercase().as_str() {
                 "path" => path = value,
                 "max-age" => is_over |= value == "0",
-                "expires" => is_over |= value.contains("1970"),
+                // As providers write it who end a cookie.
+                "expires" => is_over |= ["1970", "2015"].iter().any(|year| value.contains(year)),
                 _ => {}
             }
         }

@@ -30,7 +30,13 @@ pub(crate) struct Config {
     pub(crate) algorithms: Vec<Algorithm>,
     /// For a provider whose logout tokens have no `exp`, which the specification requires: how old they may be by their `iat`.
     pub(crate) without_expiry_for: Option<Duration>,
-    /// What the access token is to be for; `openid` among them, and `offline_access` where refresh tokens are given for that alone.
+    /// How far the provider's clock may be off, if that is not a minute.
+    pub(crate) skew: Option<Duration>,
+    /// For a provider whose front channel sends the user's name where others send the `sid`: what that costs is said at
+    /// `Issuer::front_channel_sid_is_sub`.
+    pub(crate) sid_is_sub: bool,
+    /// What the access token is to be for; `openid` among them, and `offline_access` where refresh tokens are given for that alone. (Not at Keycloak:
+    /// who signs in with it there cannot sign out there.)
     pub(crate) scopes: Scopes,
     /// The API that the app calls for its users.
     pub(crate) api_url: String,

@@ -38,6 +38,11 @@ pub(crate) async fn open(config: Arc<Config>) -> Result<Open, Fault> {
         Some(age) => issuer.without_expiry_for(age),
         None => issuer,
     };
+    let issuer = match config.skew {
+        Some(skew) => issuer.skew(skew),
+        None => issuer,
+    };
+    let issuer = if config.sid_is_sub { issuer.front_channel_sid_is_sub() } else { issuer };
     let sign_outs = sign_out_routes(store.clone(), Issuers::new([issuer])?);
     // No redirects: else whoever answers as the provider could have requests sent to hosts behind our firewall. A time limit, well below
     // the acquirer's: a refresh that is cut off is repeated, and the provider may not like that.

@@ -38,8 +38,10 @@ pub struct SignedOut {
     /// Only sign-ins made by this time have ended; `None` if all have. A signal can come late, or
     /// again after the hook has failed: what began later than this goes on.
     pub signed_in_before: Option<SystemTime>,
-    /// Whether the provider says that refresh tokens with `offline_access` are revoked too
-    /// (Keycloak's `revoke_offline_access`). The store has removed them in any case.
+    /// Whether the provider asks the app to revoke refresh tokens with `offline_access` too
+    /// (Keycloak's `revoke_offline_access`). The store has removed them in any case. At Keycloak
+    /// they stay good until the app revokes them:
+    /// [`Receiver::taking_refresh_tokens`](crate::logout::Receiver::taking_refresh_tokens).
     pub revokes_offline_access: bool,
     /// What the store recorded. `None` if it failed: the sender is told that the sign-out is not
     /// done, and the app's own sessions have to end all the same. Also `None` if there was nothing

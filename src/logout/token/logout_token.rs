@@ -58,9 +58,9 @@ impl LogoutToken {
         after_epoch(self.iat)
     }
 
-    /// Whether the provider says that refresh tokens with `offline_access` are revoked too:
-    /// Keycloak's `revoke_offline_access`. The store removes them in any case; this is for an app
-    /// that revokes them at the provider.
+    /// Whether the provider asks the app to revoke refresh tokens with `offline_access` too:
+    /// Keycloak's `revoke_offline_access`. Keycloak itself does not revoke them (as of 26.7.3). The
+    /// store removes them in any case; this is for an app that revokes them at the provider.
     #[must_use]
     pub fn revokes_offline_access(&self) -> bool {
         self.revokes_offline_access

@@ -214,6 +214,8 @@ async fn open(folder: &Path, channels: Channels) -> (Glewlwyd, Running) {
         scopes: "openid".into(),
         algorithms: vec![Algorithm::Rs256],
         without_expiry_for: Some(Duration::from_secs(120)),
+        skew: None,
+        sid_is_sub: false,
         api: None,
         has_other_app: true,
         sign_out_page: None,

@@ -51,6 +51,8 @@ async fn the_page_shows_what_the_store_holds_however_she_signs_out() {
         scopes: "openid offline_access api.read".into(),
         algorithms: vec![Algorithm::Rs256],
         without_expiry_for: None,
+        skew: None,
+        sid_is_sub: false,
         api: None,
         has_other_app: true,
         sign_out_page: Some(format!("{}/session/end", node.issuer)),

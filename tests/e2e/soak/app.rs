@@ -36,6 +36,8 @@ fn app() {
         scopes: "openid offline_access api.read".into(),
         algorithms: vec![Algorithm::Rs256],
         without_expiry_for: None,
+        skew: None,
+        sid_is_sub: false,
         api: Some(told.api),
         has_other_app: false,
         sign_out_page: None,

@@ -165,6 +165,8 @@ async fn it_serves_while_the_provider_is_down() {
         scopes: "openid".into(),
         algorithms: vec![Algorithm::Rs256],
         without_expiry_for: None,
+        skew: None,
+        sid_is_sub: false,
         api: None,
         has_other_app: false,
         sign_out_page: None,
