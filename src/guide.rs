@@ -9,6 +9,7 @@
 //! [async]: async_apps
 //! [testing]: testing
 //! [msal]: msal_caches
+//! [oauth2-only]: oauth2_only
 #![doc = include_str!("../docs/guide/README.md")]
 
 #[doc = include_str!("../docs/guide/1-first-store.md")]
@@ -34,6 +35,9 @@ pub mod testing {}
 
 #[doc = include_str!("../docs/guide/8-msal-caches.md")]
 pub mod msal_caches {}
+
+#[doc = include_str!("../docs/guide/9-oauth2-only.md")]
+pub mod oauth2_only {}
 
 // The code in the other documents compiles, too.
 #[cfg(doctest)]

@@ -63,7 +63,9 @@ impl Acquirer {
     /// let token = Acquirer::new().acquire_async(&live, wanted, |grant| async move {
     ///     let refresh_token =
     ///         grant.refresh_token().ok_or_else(|| RefreshError::failed("no refresh token"))?;
-    ///     let (access, rotated) = redeem(refresh_token.secret.expose()).await?;
+    ///     // By what it means: a token that is refused is `invalid_grant`.
+    ///     let answer = redeem(refresh_token.secret.expose()).await;
+    ///     let (access, rotated) = answer.map_err(RefreshError::failed)?;
     ///     Ok(Tokens::from([
     ///         grant.access_token(None, access, Duration::from_secs(3600)).into(),
     ///         grant.next_refresh_token(rotated).into(),

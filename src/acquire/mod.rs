@@ -91,7 +91,9 @@ use state::{AcquireState, RefreshKey, RefreshLeader, RefreshWaiter};
 /// let token = acquirer.acquire(&live, &wanted, |grant| {
 ///     let refresh_token =
 ///         grant.refresh_token().ok_or_else(|| RefreshError::failed("no refresh token"))?;
-///     let response = provider.redeem(refresh_token.secret.expose(), &grant.scopes().joined())?;
+///     let answer = provider.redeem(refresh_token.secret.expose(), &grant.scopes().joined());
+///     // By what it means: a token that is refused is `invalid_grant`.
+///     let response = answer.map_err(RefreshError::failed)?;
 ///     let expires_in = Duration::from_secs(response.expires_in);
 ///     Ok(Tokens::from([
 ///         grant.access_token(None, response.access_token, expires_in).into(),
