@@ -8,6 +8,9 @@ thread_local! {
     /// signatures.
     pub(super) static PARSED: Cell<usize> = const { Cell::new(0) };
     pub(super) static CHECKED: Cell<usize> = const { Cell::new(0) };
+    /// How often it has used a private key.
+    #[cfg(feature = "jwe")]
+    pub(super) static DECRYPTED: Cell<usize> = const { Cell::new(0) };
 }
 
 #[cfg(all(test, feature = "test-util"))]

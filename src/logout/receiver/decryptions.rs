@@ -1,0 +1,68 @@
+//! How encrypted tokens take turns: anybody can send them, and to decrypt one takes far longer than to
+//! check a signature.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use crate::logout::byte_semaphore::{BytePermit, ByteSemaphore};
+use crate::logout::jose::jwe::sealed_token::{OpenedToken, SealedToken};
+use crate::logout::rejected::Rejected;
+
+/// How many tokens are decrypted at the same time. A flood of made-up ones keeps so many cores busy
+/// at most, and none of the runtime's own threads.
+const AT_ONCE: usize = 2;
+
+/// The turns of all tokens of a receiver.
+pub(crate) struct Decryptions {
+    turns: Arc<Semaphore>,
+    waiting: ByteSemaphore,
+}
+
+/// A token that waits for its turn.
+pub(crate) struct WaitingToken {
+    token: SealedToken,
+    turns: Arc<Semaphore>,
+    _memory: BytePermit,
+}
+
+impl Default for Decryptions {
+    fn default() -> Self {
+        Self { turns: Arc::new(Semaphore::new(AT_ONCE)), waiting: ByteSemaphore::default() }
+    }
+}
+
+impl Decryptions {
+    /// Queues a token of this length.
+    ///
+    /// # Errors
+    /// [`Rejected::Busy`] if too many wait already.
+    pub(crate) fn queue(&self, token: SealedToken, len: usize) -> Result<WaitingToken, Rejected> {
+        let memory = self.waiting.acquire(len).ok_or(Rejected::Busy)?;
+        Ok(WaitingToken { token, turns: self.turns.clone(), _memory: memory })
+    }
+
+    /// Every turn, so that no token has one while this is held.
+    #[cfg(test)]
+    pub(crate) async fn hold(&self) -> tokio::sync::OwnedSemaphorePermit {
+        self.turns.clone().acquire_many_owned(u32::try_from(AT_ONCE).unwrap()).await.unwrap()
+    }
+}
+
+impl WaitingToken {
+    /// Decrypts the token when its turn has come.
+    ///
+    /// # Errors
+    /// Those of [`SealedToken::open`].
+    pub(crate) async fn open(self) -> Result<OpenedToken, Rejected> {
+        // The semaphore is never closed; and a thread that cannot be had, as the runtime shuts down,
+        // is as good as none.
+        let turn = self.turns.acquire_owned().await.map_err(|_| Rejected::Busy)?;
+        let token = self.token;
+        let opened = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            token.open()
+        });
+        opened.await.unwrap_or(Err(Rejected::Busy))
+    }
+}
