@@ -4,6 +4,7 @@ mod algorithms;
 mod claims;
 mod conformance;
 mod effects;
+mod encryption;
 mod entra;
 mod key_sets;
 mod settings;
