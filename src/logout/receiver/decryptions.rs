@@ -66,3 +66,48 @@ impl WaitingToken {
         opened.await.unwrap_or(Err(Rejected::Busy))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures::FutureExt as _;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::logout::jose::jwe::decryption_key::DecryptionKey;
+
+    /// The first example of the RFCs, of which the content is no token.
+    fn sealed() -> SealedToken {
+        let vectors: Value =
+            serde_json::from_str(include_str!("../jose/jwe/rfc_vectors.json")).unwrap();
+        let key = DecryptionKey::from_jwk(vectors[0]["jwk"].to_string().as_bytes()).unwrap();
+        SealedToken::parse(vectors[0]["token"].as_str().unwrap(), [&key].into_iter()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_token_waits_for_its_turn() {
+        let decryptions = Decryptions::default();
+        let turns = decryptions.hold().await;
+        let mut opened = pin!(decryptions.queue(sealed(), 1000).unwrap().open());
+        for _ in 0..100 {
+            assert!(opened.as_mut().now_or_never().is_none());
+            tokio::task::yield_now().await;
+        }
+        drop(turns);
+        assert_eq!(opened.await.err(), Some(Rejected::OnlyEncrypted));
+        assert_eq!(decryptions.waiting.taken(), 0);
+    }
+
+    /// What strangers send does not fill the memory.
+    #[tokio::test]
+    async fn beyond_a_bound_tokens_are_refused() {
+        let decryptions = Decryptions::default();
+        let queue = || decryptions.queue(sealed(), 512 * 1024);
+        let mut waiting: Vec<_> = (0..20).map_while(|_| queue().ok()).collect();
+        assert_eq!((queue().err(), waiting.len()), (Some(Rejected::Busy), 10));
+        // One that is done makes room for another.
+        assert!(waiting.pop().unwrap().open().await.is_err());
+        assert!(queue().is_ok());
+    }
+}

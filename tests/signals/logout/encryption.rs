@@ -508,6 +508,13 @@ fn a_private_key_is_read_strictly() {
             assert!(read(&jwk).is_err() || jwk == rsa, "{name} {value}");
         }
     }
+    // Long ones take long: 4096 bits is the most.
+    for len in [128, 255, 513, 1024] {
+        let mut jwk = rsa.clone();
+        jwk["n"] = text(&vec![0xff; len]).into();
+        let refused = read(&jwk).unwrap_err().to_string();
+        assert!(refused.contains("2048 to 4096 bits"), "{len} {refused}");
+    }
     let mut three_primes = rsa.clone();
     three_primes["oth"] = json!([{"r": "AQAB", "d": "AQAB", "t": "AQAB"}]);
     assert!(read(&three_primes).is_err());

@@ -78,3 +78,73 @@ fn is_signed(compact: &str) -> bool {
     let algorithm = UniqueObject::parse(&header).and_then(|members| members.text("alg").ok()?);
     algorithm.is_some_and(|name| !name.eq_ignore_ascii_case("none"))
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::agreement::{ECDH_P256, PrivateKey};
+    use serde_json::json;
+
+    use super::*;
+    use crate::logout::once::DECRYPTED;
+
+    fn text(bytes: &[u8]) -> String {
+        Base64UrlUnpadded::encode_string(bytes)
+    }
+
+    /// Keys are told by their numbers.
+    fn key(number: u8) -> DecryptionKey {
+        let private = PrivateKey::from_private_key(&ECDH_P256, &[number; 32]).unwrap();
+        let public = private.compute_public_key().unwrap();
+        let (x, y) = (text(&public.as_ref()[1..33]), text(&public.as_ref()[33..]));
+        let d = text(&[number; 32]);
+        let jwk = json!({"kty": "EC", "crv": "P-256", "x": x, "y": y, "d": d, "alg": "ECDH-ES",
+            "kid": number.to_string()});
+        DecryptionKey::from_jwk(jwk.to_string().as_bytes()).unwrap()
+    }
+
+    /// A token that no key decrypts, for the key of that name.
+    fn token(kid: Option<&str>) -> String {
+        // The point of RFC 7518 §C.
+        let epk = json!({"kty": "EC", "crv": "P-256",
+            "x": "gI0GAILBdu7T53akrFmMyGcsF3n5dO7MmwNBHKW5SV0",
+            "y": "SLW_xSffzlPWrHEVI30DHM_4egVwt3NQqeUD7nMFpps"});
+        let header = json!({"alg": "ECDH-ES", "enc": "A128GCM", "epk": epk, "kid": kid});
+        let parts = [&[7; 12][..], &[7; 40], &[7; 16]].map(text);
+        format!("{}..{}", text(header.to_string().as_bytes()), parts.join("."))
+    }
+
+    /// How often a private key was used.
+    fn operations(token: &str, keys: &[DecryptionKey]) -> (usize, Option<Rejected>) {
+        DECRYPTED.set(0);
+        let opened = SealedToken::parse(token, keys.iter()).and_then(|sealed| sealed.open());
+        (DECRYPTED.get(), opened.err())
+    }
+
+    #[test]
+    fn what_a_token_costs_is_bounded() {
+        let keys: Vec<_> = (1..9).map(key).collect();
+        let (failed, unknown) =
+            (Some(Rejected::Undecryptable), Some(Rejected::UnknownDecryptionKey));
+        assert_eq!(operations(&token(Some("3")), &keys), (1, failed));
+        assert_eq!(operations(&token(Some("9")), &keys), (0, unknown));
+        assert_eq!(operations(&token(None), &keys), (MAX_TRIED, failed));
+        assert_eq!(operations(&token(None), &keys[..2]), (2, failed));
+        // One key of several issuers is tried once.
+        assert_eq!(operations(&token(None), &[key(1), key(1), key(2)]), (2, failed));
+        assert_eq!(operations(&token(None).replace("..", ".AA."), &keys).0, 0);
+    }
+
+    #[test]
+    fn only_what_says_that_it_is_signed_is() {
+        let of = |header: &str| is_signed(&format!("{}.e30.c2ln", text(header.as_bytes())));
+        assert!(of(r#"{"alg":"RS256"}"#) && of(r#"{"alg":"unknown"}"#));
+        for header in
+            [r#"{"alg":"none"}"#, r#"{"alg":"nOnE"}"#, r#"{"alg":null}"#, r#"{"alg":7}"#, "{}", ""]
+        {
+            assert!(!of(header), "{header}");
+        }
+        for other in ["", "..", "e30.e30", "e30.e30.e30.e30", "e30.e30.e30.e30.e30"] {
+            assert!(!is_signed(other), "{other}");
+        }
+    }
+}
