@@ -15,6 +15,7 @@
 //! - [`Issuer`]: a provider, the app's client id there, its [`Keys`], and how strict its checks
 //!   are.
 //! - [`Issuers`]: the list of them; no token adds to it.
+//! - `DecryptionKeys`, with the feature `jwe`: the app's keys, for which providers encrypt.
 //! - [`Receiver`]: a store and its issuers. It takes a request and gives an [`Answer`], both in
 //!   plain types.
 //!

@@ -27,6 +27,16 @@ enum Key {
     Curve(Curve, Vec<u8>),
 }
 
+/// A content key, encrypted.
+#[derive(Debug)]
+pub struct Envelope {
+    enc: String,
+    cek: Vec<u8>,
+    encrypted_key: Vec<u8>,
+    /// The public key that the header has to name, where keys are agreed.
+    pub epk: Option<Value>,
+}
+
 /// A curve to agree on.
 #[derive(Clone, Copy, Debug)]
 pub enum Curve {
@@ -134,31 +144,43 @@ impl Encrypter {
     /// header has one: then the content's key is what nobody can agree on.
     pub fn encrypt_as(&self, header: &Value, content: &[u8]) -> String {
         let enc = header["enc"].as_str().filter(|enc| ENCRYPTIONS.contains(enc));
-        let enc = enc.unwrap_or("A256GCM");
+        let info = |member: &str| {
+            let text = header[member].as_str().unwrap_or_default();
+            Base64UrlUnpadded::decode_vec(text).unwrap_or_default()
+        };
+        let envelope = self.envelope(enc.unwrap_or("A256GCM"), &info("apu"), &info("apv"));
+        let mut header = header.clone();
+        if let (Some(epk), None) = (&envelope.epk, header.get("epk")) {
+            header["epk"] = epk.clone();
+        }
+        envelope.seal(header.to_string().as_bytes(), content)
+    }
+
+    /// As [`encrypt`](Self::encrypt), with this content key, for RSA alone.
+    pub fn encrypt_with(&self, cek: &[u8], content: &[u8]) -> String {
+        let (mut padded, encrypted_key) = (cek.to_vec(), self.rsa(cek));
+        padded.resize(32, 0);
+        let envelope = Envelope { enc: "A256GCM".into(), cek: padded, encrypted_key, epk: None };
+        envelope.seal(self.header().to_string().as_bytes(), content)
+    }
+
+    /// What a token needs beside its header and content: a content key, encrypted for this key.
+    pub fn envelope(&self, enc: &str, apu: &[u8], apv: &[u8]) -> Envelope {
         let mut cek = vec![0; key_bytes(enc)];
         aws_lc_rs::rand::fill(&mut cek).unwrap();
-        let mut header = header.clone();
-        let encrypted_key = match &self.key {
-            Key::Rsa(_) => self.rsa(&cek),
+        let (encrypted_key, epk) = match &self.key {
+            Key::Rsa(_) => (self.rsa(&cek), None),
             Key::Curve(curve, secret) => {
-                let kek = self.agree(*curve, secret, &mut header, enc);
+                let (kek, epk) = self.agree(*curve, secret, enc, [apu, apv]);
                 if self.algorithm == KeyManagement::EcdhEs {
                     cek = kek;
-                    Vec::new()
+                    (Vec::new(), Some(epk))
                 } else {
-                    wrap(&kek, &cek)
+                    (wrap(&kek, &cek), Some(epk))
                 }
             }
         };
-        seal(enc, &cek, &encrypted_key, header.to_string().as_bytes(), content)
-    }
-
-    /// As [`encrypt_as`](Self::encrypt_as), with this content key.
-    pub fn encrypt_with(&self, cek: &[u8], content: &[u8]) -> String {
-        let mut padded = cek.to_vec();
-        padded.resize(32, 0);
-        let header = self.header().to_string();
-        seal("A256GCM", &padded, &self.rsa(cek), header.as_bytes(), content)
+        Envelope { enc: enc.into(), cek, encrypted_key, epk }
     }
 
     fn rsa(&self, cek: &[u8]) -> Vec<u8> {
@@ -170,25 +192,19 @@ impl Encrypter {
         key.to_public_key().encrypt(&mut rsa::rand_core::OsRng, padding, cek).unwrap()
     }
 
-    /// The key that is agreed with a key made for this token (RFC 7518 §4.6).
-    fn agree(&self, curve: Curve, secret: &[u8], header: &mut Value, enc: &str) -> Vec<u8> {
+    /// The key that is agreed with a key made for this token (RFC 7518 §4.6), and its public half.
+    fn agree(&self, curve: Curve, secret: &[u8], enc: &str, infos: [&[u8]; 2]) -> (Vec<u8>, Value) {
         let ours = curve.private(secret).compute_public_key().unwrap();
         let ephemeral = agreement::PrivateKey::generate(curve.algorithm()).unwrap();
-        if header.get("epk").is_none() {
-            header["epk"] = curve.jwk(ephemeral.compute_public_key().unwrap().as_ref());
-        }
+        let epk = curve.jwk(ephemeral.compute_public_key().unwrap().as_ref());
         let (name, bytes) = match self.algorithm {
             KeyManagement::EcdhEsA128Kw => (self.algorithm.name(), 16),
             KeyManagement::EcdhEsA192Kw => (self.algorithm.name(), 24),
             KeyManagement::EcdhEsA256Kw => (self.algorithm.name(), 32),
             _ => (enc, key_bytes(enc)),
         };
-        let info = |member: &str| {
-            let text = header[member].as_str().unwrap_or_default();
-            Base64UrlUnpadded::decode_vec(text).unwrap_or_default()
-        };
         let mut other = Vec::new();
-        for part in [name.as_bytes(), &info("apu"), &info("apv")] {
+        for part in [name.as_bytes(), infos[0], infos[1]] {
             other.extend_from_slice(&(part.len() as u32).to_be_bytes());
             other.extend_from_slice(part);
         }
@@ -201,7 +217,50 @@ impl Encrypter {
             };
             Ok([round(1), round(2)].concat()[..bytes].to_vec())
         };
-        agreement::agree(&ephemeral, theirs, (), derive).unwrap()
+        (agreement::agree(&ephemeral, theirs, (), derive).unwrap(), epk)
+    }
+}
+
+impl Envelope {
+    /// A token of this header and content, in compact form.
+    pub fn seal(&self, header: &[u8], content: &[u8]) -> String {
+        let (header, cek) = (text(header), self.cek.as_slice());
+        let mut sealed = content.to_vec();
+        let (iv, tag) = match self.enc.as_str() {
+            "A128GCM" | "A192GCM" | "A256GCM" => {
+                let algorithm = match cek.len() {
+                    16 => &aead::AES_128_GCM,
+                    24 => &aead::AES_192_GCM,
+                    _ => &aead::AES_256_GCM,
+                };
+                let mut iv = [0; 12];
+                aws_lc_rs::rand::fill(&mut iv).unwrap();
+                let key = LessSafeKey::new(UnboundKey::new(algorithm, cek).unwrap());
+                let (nonce, aad) = (Nonce::assume_unique_for_key(iv), Aad::from(header.as_bytes()));
+                let tag = key.seal_in_place_separate_tag(nonce, aad, &mut sealed).unwrap();
+                (iv.to_vec(), tag.as_ref().to_vec())
+            }
+            _ => {
+                let (mac_key, cipher_key) = cek.split_at(cek.len() / 2);
+                let (cipher, hash) = match cek.len() {
+                    32 => (&cipher::AES_128, hmac::HMAC_SHA256),
+                    48 => (&cipher::AES_192, hmac::HMAC_SHA384),
+                    _ => (&cipher::AES_256, hmac::HMAC_SHA512),
+                };
+                let mut iv = [0; 16];
+                aws_lc_rs::rand::fill(&mut iv).unwrap();
+                let key = UnboundCipherKey::new(cipher, cipher_key).unwrap();
+                let key = PaddedBlockEncryptingKey::cbc_pkcs7(key).unwrap();
+                let context = EncryptionContext::Iv128(FixedLength::from(&iv));
+                key.less_safe_encrypt(&mut sealed, context).unwrap();
+                let bits = (8 * header.len() as u64).to_be_bytes();
+                let input = [header.as_bytes(), &iv, &sealed, &bits].concat();
+                let tag = hmac::sign(&hmac::Key::new(hash, mac_key), &input);
+                (iv.to_vec(), tag.as_ref()[..mac_key.len()].to_vec())
+            }
+        };
+        let parts = [self.encrypted_key.as_slice(), &iv, &sealed, &tag].map(text);
+        format!("{header}.{}", parts.join("."))
     }
 }
 
@@ -259,44 +318,4 @@ fn wrap(kek: &[u8], cek: &[u8]) -> Vec<u8> {
         _ => KwAes256::new_from_slice(kek).unwrap().wrap_key(cek, &mut wrapped).unwrap(),
     };
     wrapped
-}
-
-fn seal(enc: &str, cek: &[u8], encrypted_key: &[u8], header: &[u8], content: &[u8]) -> String {
-    let header = text(header);
-    let mut sealed = content.to_vec();
-    let (iv, tag) = match enc {
-        "A128GCM" | "A192GCM" | "A256GCM" => {
-            let algorithm = match cek.len() {
-                16 => &aead::AES_128_GCM,
-                24 => &aead::AES_192_GCM,
-                _ => &aead::AES_256_GCM,
-            };
-            let mut iv = [0; 12];
-            aws_lc_rs::rand::fill(&mut iv).unwrap();
-            let key = LessSafeKey::new(UnboundKey::new(algorithm, cek).unwrap());
-            let (nonce, aad) = (Nonce::assume_unique_for_key(iv), Aad::from(header.as_bytes()));
-            let tag = key.seal_in_place_separate_tag(nonce, aad, &mut sealed).unwrap();
-            (iv.to_vec(), tag.as_ref().to_vec())
-        }
-        _ => {
-            let (mac_key, cipher_key) = cek.split_at(cek.len() / 2);
-            let (cipher, hash) = match cek.len() {
-                32 => (&cipher::AES_128, hmac::HMAC_SHA256),
-                48 => (&cipher::AES_192, hmac::HMAC_SHA384),
-                _ => (&cipher::AES_256, hmac::HMAC_SHA512),
-            };
-            let mut iv = [0; 16];
-            aws_lc_rs::rand::fill(&mut iv).unwrap();
-            let key = UnboundCipherKey::new(cipher, cipher_key).unwrap();
-            let key = PaddedBlockEncryptingKey::cbc_pkcs7(key).unwrap();
-            let context = EncryptionContext::Iv128(FixedLength::from(&iv));
-            key.less_safe_encrypt(&mut sealed, context).unwrap();
-            let bits = (8 * header.len() as u64).to_be_bytes();
-            let input = [header.as_bytes(), &iv, &sealed, &bits].concat();
-            let tag = hmac::sign(&hmac::Key::new(hash, mac_key), &input);
-            (iv.to_vec(), tag.as_ref()[..mac_key.len()].to_vec())
-        }
-    };
-    let parts = [encrypted_key, &iv, &sealed, &tag].map(text);
-    format!("{header}.{}", parts.join("."))
 }
