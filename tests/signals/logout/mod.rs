@@ -3,6 +3,7 @@
 mod algorithms;
 mod claims;
 mod conformance;
+mod decryption_keys;
 mod effects;
 mod encryption;
 mod entra;
