@@ -60,8 +60,8 @@
 //!   user whose name they know, if an issuer [reads a name as a
 //!   `sid`](Issuer::front_channel_sid_is_sub); and while the store's engine cannot be read, have up
 //!   to 1000 sessions recorded. At will they can cause the check of a signature, some 0.1 ms of a
-//!   core, or where encrypted tokens are taken, the decryption of one, some 1 ms: so put a limit of
-//!   requests per sender in front. Two tokens at a time are decrypted, and 16 MiB of them wait.)
+//!   core, or where encrypted tokens are taken, the decryption of one, some 0.3 ms: so put a limit
+//!   of requests per sender in front. Two tokens at a time are decrypted, and 16 MiB of them wait.)
 //! - **A provider can end its own users' sign-ins alone**, whatever it signs; and it cannot fill
 //!   the ledger for the others: beyond 1000 records an hour, its sign-outs are recorded only if
 //!   they end a sign-in.
