@@ -28,9 +28,9 @@ const MAX_SIGN_IN_DELAY: Duration = Duration::from_secs(3600);
 enum Accepted {
     /// Everything but the signature was checked.
     Signed(Box<(Unverified, MatchedToken)>),
-    /// It is for a key of ours. What it says is not known yet.
+    /// It is for a key of ours, and came on this route. What it says is not known yet.
     #[cfg(feature = "jwe")]
-    Encrypted(Box<WaitingToken>),
+    Encrypted(Box<WaitingToken>, Option<String>),
 }
 
 impl Receiver {
@@ -68,9 +68,9 @@ impl Receiver {
         };
         // Detached, decryption and the fetch of keys included: a sender that hangs up has still
         // reported a sign-out.
-        let (receiver, route) = (self.clone(), route.map(str::to_owned));
+        let receiver = self.clone();
         let outcome = self.detached(async move {
-            match receiver.verified(route.as_deref(), accepted).await {
+            match receiver.verified(accepted).await {
                 Ok((issuer, token)) => receiver.apply(issuer, &token).await,
                 Err(why) => Outcome::Refused(why),
             }
@@ -96,9 +96,8 @@ impl Receiver {
         #[cfg(feature = "jwe")]
         if is_encrypted(&token) {
             let sealed = self.issuers.sealed(route, &token)?;
-            return Ok(Accepted::Encrypted(Box::new(
-                self.decryptions().queue(sealed, token.len())?,
-            )));
+            let waiting = self.decryptions().queue(sealed, token.len())?;
+            return Ok(Accepted::Encrypted(Box::new(waiting), route.map(str::to_owned)));
         }
         let token = Unverified::parse(&token, &LOGOUT)?;
         let matched = self.issuers.check(route, &token, self.store.blocking().time())?;
@@ -106,17 +105,14 @@ impl Receiver {
     }
 
     /// Decrypts the token if need be, and checks what has not been checked so far.
-    async fn verified(
-        &self,
-        route: Option<&str>,
-        accepted: Accepted,
-    ) -> Result<(usize, LogoutToken), Rejected> {
+    async fn verified(&self, accepted: Accepted) -> Result<(usize, LogoutToken), Rejected> {
         let (token, matched) = match accepted {
             Accepted::Signed(signed) => *signed,
             #[cfg(feature = "jwe")]
-            Accepted::Encrypted(waiting) => {
+            Accepted::Encrypted(waiting, route) => {
                 let token = Unverified::opened(&waiting.open().await?, &LOGOUT)?;
-                let matched = self.issuers.check(route, &token, self.store.blocking().time())?;
+                let (route, now) = (route.as_deref(), self.store.blocking().time());
+                let matched = self.issuers.check(route, &token, now)?;
                 (token, matched)
             }
         };
