@@ -17,6 +17,7 @@ use common::{Bench, TOKENS, client, compare, is_bench, is_short, micros, sizes};
 use oubliette::SessionPolicy;
 use oubliette::logout::{Algorithm, Issuer, Issuers, KeySet, Keys, Receiver};
 use oubliette::openid::Provider;
+use oubliette_testkit::encrypter::{Encrypter, KEY_MANAGEMENTS};
 use oubliette_testkit::signer::Signer;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -66,6 +67,7 @@ fn main() {
     refusals(&mut callbacks, rounds);
     throughput(&callbacks, address, accounts);
     algorithms(if is_bench() { rounds } else { 1 });
+    decryptions(if is_bench() { rounds } else { 1 });
 }
 
 /// One signal after the other.
@@ -219,6 +221,26 @@ fn algorithms(rounds: usize) {
             issuer.verify(&token, &keys, SystemTime::now()).unwrap();
         }
         println!("{algorithm:?}: {}", micros(start.elapsed().as_secs_f64() / rounds as f64));
+    }
+}
+
+/// What it takes to decrypt a token, by what it is encrypted with; and one that was made up.
+fn decryptions(rounds: usize) {
+    println!("\none decryption of a token, its check not among it; of one that was changed");
+    let signer = Signer::new(Algorithm::Rs256);
+    let token = signer.sign(&signer.header(), &claims(1));
+    for algorithm in KEY_MANAGEMENTS {
+        let encrypter = Encrypter::new(algorithm);
+        let (keys, token) = (encrypter.keys(), encrypter.encrypt(&token));
+        let changed = format!("{}.AAAAAAAAAAAAAAAAAAAAAA", token.rsplit_once('.').unwrap().0);
+        let [good, bad] = [(&token, true), (&changed, false)].map(|(token, is_good)| {
+            let start = Instant::now();
+            for _ in 0..rounds {
+                assert_eq!(keys.decrypt(token).is_ok(), is_good);
+            }
+            micros(start.elapsed().as_secs_f64() / rounds as f64)
+        });
+        println!("{}: {good}; {bad}", algorithm.name());
     }
 }
 

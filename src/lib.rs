@@ -83,6 +83,7 @@
 //! | `oauth2` | token responses of the `oauth2` crate as tokens; its errors by what to do |
 //! | `openidconnect` | ID tokens as sign-ins, for Entra, Keycloak, Okta, Auth0, Google and others |
 //! | `logout` | Back-Channel, Front-Channel and RP-Initiated Logout, for any web framework |
+//! | `jwe` | decrypts encrypted logout and ID tokens, with the app's keys; builds AWS-LC, in C |
 //! | `axum` | the routes of `logout` |
 //! | `reqwest` | an HTTP client for providers' keys, with rustls |
 //! | `msal` | reads the caches that MSAL libraries write |

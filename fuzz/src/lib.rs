@@ -5,6 +5,7 @@
 pub mod bounds;
 pub mod discovery;
 pub mod edit;
+pub mod encrypted_token;
 pub mod front_channel_query;
 pub mod input;
 pub mod jwks;
@@ -23,8 +24,9 @@ pub mod token_response;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     ("discovery", discovery::run),
+    ("encrypted_token", encrypted_token::run),
     ("front_channel_query", front_channel_query::run),
     ("key_source", key_source::run),
     ("jwks", jwks::run),

@@ -14,8 +14,8 @@ use crate::members::Change;
 use crate::operations::{self, Verb};
 use crate::row_and_header::{Kind, frame, valid};
 use crate::{
-    discovery, front_channel_query, jwks, key_source, keyring, logout_token, msal_import,
-    row_and_header, token_response,
+    discovery, encrypted_token, front_channel_query, jwks, key_source, keyring, logout_token,
+    msal_import, row_and_header, token_response,
 };
 
 /// As MSAL.NET writes: an app's token without a home account id, a byte-order mark, commas that JSON does not allow.
@@ -125,6 +125,7 @@ pub fn of(target: &str) -> Seeds {
     match target {
         "key_source" => of_key_source(),
         "discovery" => of_discovery(),
+        "encrypted_token" => of_encrypted_token(),
         "front_channel_query" => of_front_channel_query(),
         "jwks" => of_jwks(),
         "keyring" => of_keyring(),
@@ -385,6 +386,58 @@ fn of_logout_token() -> Seeds {
     for signer in 0..5 {
         seeds.insert(format!("signed-{signer}"), signed(signer, true, &[], &[]));
         seeds.insert(format!("raw-{signer}"), input(&Plan::Raw {}, good(signer).as_bytes()));
+    }
+    seeds
+}
+
+fn of_encrypted_token() -> Seeds {
+    use encrypted_token::{CONTENTS, Plan, VALUES, good, input};
+    let built = |key, is_ours, enc, content, header: &[Change]| {
+        let (header, has_info) = (header.to_vec(), key % 2 == 0);
+        input(&Plan::Built { key, is_ours, enc, has_info, content, header }, &[])
+    };
+    // By the text of the value.
+    let to = |name, value: &str| {
+        let place = VALUES.iter().position(|one| *one == value).expect("a value");
+        change(name, Some(u8::try_from(place).expect("few values")))
+    };
+    let mut seeds = named([
+        ("raw-none", input(&Plan::Raw {}, b"....")),
+        ("raw-dir", input(&Plan::Raw {}, b"eyJhbGciOiJkaXIiLCJlbmMiOiJBMTI4R0NNIn0..AA.AA.AA")),
+        ("edited-nothing", input(&Plan::Edited { key: 3 }, &[])),
+        ("built-for-another", built(0, false, 2, 0, &[])),
+        ("built-alg-of-another", built(0, true, 2, 0, &[to(0, "\"RSA-OAEP-256\"")])),
+        ("built-alg-dir", built(2, true, 2, 0, &[to(0, "\"dir\"")])),
+        ("built-alg-bleichenbacher", built(0, true, 2, 0, &[to(0, "\"RSA1_5\"")])),
+        ("built-enc-of-another", built(1, true, 2, 0, &[to(1, "\"A128GCM\"")])),
+        ("built-no-kid", built(1, true, 0, 0, &[change(2, None)])),
+        ("built-kid-of-another", built(1, true, 0, 0, &[to(2, "\"RSA-OAEP-0\"")])),
+        ("built-zip", built(1, true, 0, 0, &[to(4, "\"DEF\"")])),
+        ("built-crit", built(3, true, 0, 0, &[to(5, "[\"exp\"]")])),
+        ("built-cty-lower", built(3, true, 0, 0, &[to(3, "\"jwt\"")])),
+        ("built-cty-none", built(3, true, 0, 0, &[change(3, None)])),
+        ("built-no-epk", built(4, true, 0, 0, &[change(6, None)])),
+        ("built-apu", built(3, true, 0, 0, &[to(7, "\"QWxpY2U\"")])),
+        ("built-apu-none", built(3, true, 0, 0, &[to(7, "null")])),
+        ("built-apu-other", built(4, true, 0, 0, &[to(7, "\"AQAB\"")])),
+        ("built-twice", built(0, true, 0, 0, &[Change { name: 0, value: 1, again: true }])),
+        ("key-nothing", input(&Plan::PrivateKey { key: 0, changes: vec![] }, &[])),
+        ("key-raw", input(&Plan::RawPrivateKey {}, b"{\"kty\":\"RSA\",\"alg\":\"RSA-OAEP\"}")),
+    ]);
+    for (name, edit) in edits_by_name() {
+        seeds.insert(format!("edited-{name}"), input(&Plan::Edited { key: 2 }, &edit));
+    }
+    for key in 0..6 {
+        seeds.insert(format!("built-{key}"), built(key, true, key, 0, &[]));
+        seeds.insert(format!("raw-{key}"), input(&Plan::Raw {}, good(key).as_bytes()));
+        for name in [0, 3, 12] {
+            let changes = vec![change(name, None)];
+            let name = format!("key-{key}-without-{name}");
+            seeds.insert(name, input(&Plan::PrivateKey { key, changes }, &[]));
+        }
+    }
+    for content in 1..u8::try_from(CONTENTS.len()).expect("few contents") {
+        seeds.insert(format!("content-{content}"), built(5, true, 5, content, &[]));
     }
     seeds
 }

@@ -8,6 +8,12 @@ thread_local! {
     /// signatures.
     pub(super) static PARSED: Cell<usize> = const { Cell::new(0) };
     pub(super) static CHECKED: Cell<usize> = const { Cell::new(0) };
+    /// How often it has used a private key, and how often it has decrypted a content, if only with a
+    /// random key.
+    #[cfg(feature = "jwe")]
+    pub(super) static DECRYPTED: Cell<usize> = const { Cell::new(0) };
+    #[cfg(feature = "jwe")]
+    pub(super) static OPENED: Cell<usize> = const { Cell::new(0) };
 }
 
 #[cfg(all(test, feature = "test-util"))]

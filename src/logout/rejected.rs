@@ -10,9 +10,27 @@ pub enum Rejected {
     /// It is not of the form that the specification asks for.
     #[error("malformed: {0}")]
     Malformed(&'static str),
-    /// The token is encrypted, which is not supported.
-    #[error("encrypted tokens are not supported")]
+    /// The token is encrypted, and no issuer here has a key to decrypt one:
+    /// `Issuer::decryption_keys`, with the feature `jwe`.
+    #[error("encrypted tokens are not taken here")]
     Encrypted,
+    /// The token is encrypted with an algorithm that is not supported.
+    #[error("this encryption algorithm is not accepted")]
+    WrongEncryption,
+    /// The token is encrypted for a key that is not known here, or not as one of its issuer's. The
+    /// provider may have an old key set of the app's.
+    #[error("the key that the token is encrypted for is not known here")]
+    UnknownDecryptionKey,
+    /// The token cannot be decrypted: it was encrypted for another key, or was changed.
+    #[error("the token cannot be decrypted")]
+    Undecryptable,
+    /// The token is encrypted, but what is inside is not signed: it proves nothing, as anybody can
+    /// encrypt.
+    #[error("the token is encrypted but not signed")]
+    OnlyEncrypted,
+    /// Too many encrypted tokens wait to be decrypted.
+    #[error("too many encrypted tokens came at a time; send it again")]
+    Busy,
     /// The token's `typ` is that of another kind of token, or there is none where one is required.
     #[error("this type of token is not taken here")]
     WrongType,

@@ -1,6 +1,6 @@
 //! What Oubliette's tests, benches and fuzz targets share: a cast of accounts, folders and child
 //! processes, chance that a seed repeats, a store at a time that stands still, and (with the
-//! feature `logout`) a provider that signs whatever it is told to.
+//! feature `logout`) a provider that signs whatever it is told to and (with `jwe`) encrypts it.
 //!
 //! What only one test binary uses lies with it.
 #![forbid(unsafe_code)]
@@ -9,6 +9,8 @@
 pub mod accounts;
 pub mod chance;
 pub mod disk;
+#[cfg(feature = "jwe")]
+pub mod encrypter;
 pub mod fixture;
 #[cfg(feature = "logout")]
 pub mod provider;

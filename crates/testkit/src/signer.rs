@@ -138,7 +138,7 @@ fn name(algorithm: Algorithm) -> &'static str {
 }
 
 /// From two of three primes: a new pair would take seconds to find.
-fn rsa_key(number: u8) -> rsa::RsaPrivateKey {
+pub(crate) fn rsa_key(number: u8) -> rsa::RsaPrivateKey {
     let prime = |number: u8| {
         rsa::BigUint::parse_bytes(PRIMES[usize::from(number % 3)].as_bytes(), 16).unwrap()
     };

@@ -5,8 +5,12 @@ use std::time::Duration;
 
 use super::form;
 use crate::logout::issuer::issuers::MatchedToken;
+#[cfg(feature = "jwe")]
+use crate::logout::jose::jwe::token::is_encrypted;
 use crate::logout::receiver::Receiver;
 use crate::logout::receiver::answer::Answer;
+#[cfg(feature = "jwe")]
+use crate::logout::receiver::decryptions::WaitingToken;
 use crate::logout::receiver::outcome::Outcome;
 use crate::logout::receiver::signed_out::{Signal, SignedOut};
 use crate::logout::rejected::Rejected;
@@ -19,6 +23,15 @@ use crate::observe::Channel;
 /// How long a sign-in may be on its way from the provider's ID token to the store, which takes a
 /// request or two.
 const MAX_SIGN_IN_DELAY: Duration = Duration::from_secs(3600);
+
+/// A token that came.
+enum Accepted {
+    /// Everything but the signature was checked.
+    Signed(Box<(Unverified, MatchedToken)>),
+    /// It is for a key of ours, and came on this route. What it says is not known yet.
+    #[cfg(feature = "jwe")]
+    Encrypted(Box<WaitingToken>, Option<String>),
+}
 
 impl Receiver {
     /// Answers a `POST` to the back-channel logout URI: with 200 once the sign-out is durable (or
@@ -49,15 +62,15 @@ impl Receiver {
         content_type: Option<&str>,
         body: &[u8],
     ) -> Answer {
-        let (token, matched) = match self.accept(route, content_type, body) {
+        let accepted = match self.accept(route, content_type, body) {
             Ok(accepted) => accepted,
             Err(why) => return answer(Outcome::Refused(why)),
         };
-        // Detached, the fetch of keys included: a sender that hangs up has still reported a
-        // sign-out.
+        // Detached, decryption and the fetch of keys included: a sender that hangs up has still
+        // reported a sign-out.
         let receiver = self.clone();
         let outcome = self.detached(async move {
-            match receiver.issuers.verify_signature(matched, &token).await {
+            match receiver.verified(accepted).await {
                 Ok((issuer, token)) => receiver.apply(issuer, &token).await,
                 Err(why) => Outcome::Refused(why),
             }
@@ -65,13 +78,13 @@ impl Receiver {
         answer(outcome.await.unwrap_or(Outcome::Failed))
     }
 
-    /// The token of a request, of which everything but the signature was checked.
+    /// The token of a request, if it can be one that means us.
     fn accept(
         &self,
         route: Option<&str>,
         content_type: Option<&str>,
         body: &[u8],
-    ) -> Result<(Unverified, MatchedToken), Rejected> {
+    ) -> Result<Accepted, Rejected> {
         if body.len() > form::MAX_BODY {
             return Err(Rejected::Malformed("the body is too long"));
         }
@@ -80,9 +93,30 @@ impl Receiver {
         }
         let token = form::parameter(body, "logout_token")?
             .ok_or(Rejected::Malformed("there is no logout_token"))?;
+        #[cfg(feature = "jwe")]
+        if is_encrypted(&token) {
+            let sealed = self.issuers.sealed(route, &token)?;
+            let waiting = self.decryptions().queue(sealed, token.len())?;
+            return Ok(Accepted::Encrypted(Box::new(waiting), route.map(str::to_owned)));
+        }
         let token = Unverified::parse(&token, &LOGOUT)?;
         let matched = self.issuers.check(route, &token, self.store.blocking().time())?;
-        Ok((token, matched))
+        Ok(Accepted::Signed(Box::new((token, matched))))
+    }
+
+    /// Decrypts the token if need be, and checks what has not been checked so far.
+    async fn verified(&self, accepted: Accepted) -> Result<(usize, LogoutToken), Rejected> {
+        let (token, matched) = match accepted {
+            Accepted::Signed(signed) => *signed,
+            #[cfg(feature = "jwe")]
+            Accepted::Encrypted(waiting, route) => {
+                let token = Unverified::opened(&waiting.open().await?, &LOGOUT)?;
+                let (route, now) = (route.as_deref(), self.store.blocking().time());
+                let matched = self.issuers.check(route, &token, now)?;
+                (token, matched)
+            }
+        };
+        self.issuers.verify_signature(matched, &token).await
     }
 
     /// Carries out the sign-out that a verified token asks for.

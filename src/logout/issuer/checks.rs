@@ -3,6 +3,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Issuer;
+#[cfg(feature = "jwe")]
+use crate::logout::jose::jwe::{sealed_token::SealedToken, token::is_encrypted};
 use crate::logout::jose::key::SignedAs;
 use crate::logout::jose::key_set::KeySet;
 use crate::logout::rejected::Rejected;
@@ -35,7 +37,7 @@ impl Issuer {
         keys: &KeySet,
         now: SystemTime,
     ) -> Result<LogoutToken, Rejected> {
-        let token = Unverified::parse(token, &LOGOUT)?;
+        let token = self.unsealed(token)?;
         let checked = self.check(&token, now)?;
         let signed_as = self.signed_as(&token);
         match keys.verify(token.jws(), &self.algorithms, &signed_as) {
@@ -50,6 +52,16 @@ impl Issuer {
                 Err(refusal)
             }
         }
+    }
+
+    /// The token, decrypted if need be.
+    fn unsealed(&self, token: &str) -> Result<Unverified, Rejected> {
+        #[cfg(feature = "jwe")]
+        if is_encrypted(token) && self.decryption_keys.is_some() {
+            let opened = SealedToken::parse(token, self.decrypting())?.open()?;
+            return Unverified::opened(&opened, &LOGOUT);
+        }
+        Unverified::parse(token, &LOGOUT)
     }
 
     /// As [`verify`](Self::verify), with the issuer's own keys, for a token of which everything
@@ -71,6 +83,15 @@ impl Issuer {
         let (claims, profile, header) = (token.claims(), token.profile(), token.jws().header());
         if !self.provider.takes_issuer(token.iss(), token.tid()) {
             return Err(Rejected::UnknownIssuer);
+        }
+        // Another issuer's key decrypted it: no provider encrypts for the app as it is known
+        // elsewhere.
+        #[cfg(feature = "jwe")]
+        if token
+            .opened_by()
+            .is_some_and(|key| !self.decryption_keys.as_ref().is_some_and(|keys| keys.has(key)))
+        {
+            return Err(Rejected::UnknownDecryptionKey);
         }
         if !claims.aud.iter().any(|aud| self.clients.iter().any(|client| client.as_str() == aud)) {
             return Err(Rejected::WrongAudience);

@@ -6,6 +6,8 @@ use std::time::SystemTime;
 
 use super::Issuer;
 use super::checks::Checked;
+#[cfg(feature = "jwe")]
+use crate::logout::jose::jwe::sealed_token::SealedToken;
 use crate::logout::rejected::Rejected;
 use crate::logout::token::logout_token::LogoutToken;
 use crate::logout::token::unverified::Unverified;
@@ -47,6 +49,13 @@ impl Issuers {
             if issuer.name().is_some() && list.iter().any(|other| other.name() == issuer.name()) {
                 return Err(Error::invalid("issuers", "two have the same name"));
             }
+            #[cfg(feature = "jwe")]
+            if list.iter().any(|other| confuses_keys(other, &issuer)) {
+                return Err(Error::invalid(
+                    "decryption keys",
+                    "two issuers have different keys of one name: a token names the key it is for",
+                ));
+            }
             list.push(issuer);
         }
         if list.is_empty() {
@@ -63,6 +72,17 @@ impl Issuers {
 
     pub(crate) fn get(&self, index: usize) -> Option<&Issuer> {
         self.0.get(index)
+    }
+
+    /// Reads an encrypted token that came on this route, and finds the keys that it may be for: of
+    /// its issuer nothing is known yet.
+    #[cfg(feature = "jwe")]
+    pub(crate) fn sealed(&self, route: Option<&str>, token: &str) -> Result<SealedToken, Rejected> {
+        let mut keys = self.on_route(route).flat_map(|(_, issuer)| issuer.decrypting()).peekable();
+        if keys.peek().is_none() {
+            return Err(Rejected::Encrypted);
+        }
+        SealedToken::parse(token, keys)
     }
 
     /// Checks everything but the signature of a token that came on this route, by the first issuer
@@ -115,6 +135,16 @@ impl Issuers {
 pub(crate) struct MatchedToken {
     issuer: usize,
     checked: Checked,
+}
+
+/// Whether two issuers share a route, and a name for two keys. A token that names its key costs one
+/// operation with a private key, and no more.
+#[cfg(feature = "jwe")]
+fn confuses_keys(one: &Issuer, other: &Issuer) -> bool {
+    one.name() == other.name()
+        && one.decrypting().any(|key| {
+            other.decrypting().any(|theirs| theirs.kid() == key.kid() && !theirs.is_same_key(key))
+        })
 }
 
 fn specificity(rejected: Rejected) -> u8 {

@@ -9,6 +9,10 @@ use std::time::Duration;
 use openidconnect::url::Url;
 
 use crate::logout::jose::algorithm::Algorithm;
+#[cfg(feature = "jwe")]
+use crate::logout::jose::jwe::decryption_key::DecryptionKey;
+#[cfg(feature = "jwe")]
+use crate::logout::jose::jwe::decryption_keys::DecryptionKeys;
 use crate::logout::keys::{Cache, Keys};
 use crate::model::id::{ClientId, Subject};
 use crate::model::sign_out::SessionPolicy;
@@ -59,6 +63,8 @@ pub struct Issuer {
     cache: Cache,
     name: Option<String>,
     algorithms: Vec<Algorithm>,
+    #[cfg(feature = "jwe")]
+    decryption_keys: Option<DecryptionKeys>,
     skew: Duration,
     age_without_expiry: Option<Duration>,
     is_type_required: bool,
@@ -85,6 +91,8 @@ impl Issuer {
             clients: vec![client],
             name: None,
             algorithms: vec![Algorithm::Rs256],
+            #[cfg(feature = "jwe")]
+            decryption_keys: None,
             skew: SKEW,
             age_without_expiry: None,
             is_type_required: false,
@@ -147,6 +155,20 @@ impl Issuer {
         } else {
             self
         }
+    }
+
+    /// The app's keys, for which the provider encrypts ID tokens and logout tokens
+    /// (`id_token_encrypted_response_alg`; OpenID Connect Back-Channel Logout 1.0 §2.4). A token
+    /// that such a key decrypts is accepted from the issuers that have the key, and from no other.
+    /// Without this, encrypted tokens are refused.
+    ///
+    /// Tokens that are only signed are accepted all the same, which §2.6 advises against: it is the
+    /// signature that says who sent a token, and to refuse a sign-out keeps tokens that must go. So
+    /// a provider may begin or cease to encrypt at any time.
+    #[cfg(feature = "jwe")]
+    pub fn decryption_keys(mut self, keys: DecryptionKeys) -> Self {
+        self.decryption_keys = Some(keys);
+        self
     }
 
     /// How far the provider's clock and ours may differ: a minute by default, a day at most. A
@@ -229,6 +251,12 @@ impl Issuer {
 
     pub(crate) fn clients(&self) -> &[ClientId] {
         &self.clients
+    }
+
+    /// The keys that decrypt this issuer's tokens: none if there are none.
+    #[cfg(feature = "jwe")]
+    pub(crate) fn decrypting(&self) -> impl Iterator<Item = &DecryptionKey> {
+        self.decryption_keys.iter().flat_map(DecryptionKeys::iter)
     }
 
     pub(crate) fn cache(&self) -> &Cache {

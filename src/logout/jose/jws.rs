@@ -93,7 +93,7 @@ impl Header {
 }
 
 /// Decodes base64url without padding, and in its canonical form alone (RFC 7515 §2, RFC 4648 §3.5).
-fn decoded(part: &str) -> Result<Vec<u8>, Rejected> {
+pub(super) fn decoded(part: &str) -> Result<Vec<u8>, Rejected> {
     Base64UrlUnpadded::decode_vec(part)
         .map_err(|_| Rejected::Malformed("a part of the token is no base64url"))
 }

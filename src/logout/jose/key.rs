@@ -15,7 +15,7 @@ use crate::openid::is_issued_by;
 const LONGEST_NAME: usize = 64;
 /// RSA moduli, in bits: shorter ones are no longer safe (RFC 7518 §3.3), longer ones cannot be used
 /// here.
-const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
+pub(super) const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 
 /// A key that can be used.
 #[derive(PartialEq)]
@@ -215,7 +215,7 @@ fn text(members: &UniqueObject<'_>, name: &str) -> Result<Option<String>, &'stat
 }
 
 /// The length of a number in bits, without leading zeros.
-fn bits(number: &[u8]) -> usize {
+pub(super) fn bits(number: &[u8]) -> usize {
     let mut bytes = number.iter().skip_while(|byte| **byte == 0);
     let Some(first) = bytes.next() else { return 0 };
     let first = usize::try_from(u8::BITS - first.leading_zeros()).unwrap_or_default();

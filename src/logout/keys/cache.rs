@@ -11,10 +11,10 @@ use openidconnect::url::Url;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::byte_semaphore::{BytePermit, ByteSemaphore};
 use super::fetch::{Fetch, Problem};
 use super::pending_fetch::{FetchGuard, PendingFetch};
 use super::{Pace, Source};
+use crate::logout::byte_semaphore::{BytePermit, ByteSemaphore};
 use crate::logout::http::HttpClient;
 use crate::logout::jose::algorithm::Algorithm;
 use crate::logout::jose::jws::Jws;

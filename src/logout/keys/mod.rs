@@ -1,6 +1,5 @@
 //! Where a provider's keys come from: given by the app, or fetched and cached.
 
-mod byte_semaphore;
 mod cache;
 pub(crate) mod discovery;
 mod fetch;

@@ -49,11 +49,10 @@ impl Answer {
 
     /// The request cannot be carried out.
     pub(crate) fn refused(why: Rejected) -> Self {
-        // The keys may be available next time; every other reason is for the sender to correct.
-        let error = if why == Rejected::KeysUnavailable {
-            "temporarily_unavailable"
-        } else {
-            "invalid_request"
+        // These may be over next time; every other reason is for the sender to correct.
+        let error = match why {
+            Rejected::KeysUnavailable | Rejected::Busy => "temporarily_unavailable",
+            _ => "invalid_request",
         };
         Self::new(400).json(error, &why.to_string())
     }

@@ -7,6 +7,8 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::OwnedSemaphorePermit;
 
+#[cfg(feature = "jwe")]
+use super::decryptions::Decryptions;
 use super::outcome::Outcome;
 use super::replay_cache::{Digest, Progress, ReplayCache, Turn};
 use super::signed_out::{BoxError, Signal, SignedOut};
@@ -153,6 +155,12 @@ impl Receiver {
             Channel::Front => &self.shared.front,
         };
         permits.clone().acquire_owned().await.ok()
+    }
+
+    /// The turns of the encrypted tokens that come.
+    #[cfg(feature = "jwe")]
+    pub(crate) fn decryptions(&self) -> &Decryptions {
+        &self.shared.decryptions
     }
 
     /// Takes one of the sign-outs that may be recorded unseen while the engine cannot be read.

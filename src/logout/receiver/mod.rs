@@ -2,6 +2,8 @@
 //! then the app's hook, then the answer.
 
 pub(crate) mod answer;
+#[cfg(feature = "jwe")]
+pub(crate) mod decryptions;
 mod execute;
 pub(crate) mod outcome;
 mod record_quota;
@@ -69,6 +71,8 @@ struct Shared {
     back: Arc<Semaphore>,
     front: Arc<Semaphore>,
     unseen: AtomicUsize,
+    #[cfg(feature = "jwe")]
+    decryptions: decryptions::Decryptions,
 }
 
 impl Receiver {
@@ -82,6 +86,8 @@ impl Receiver {
             back: Arc::new(Semaphore::new(BACK_AT_ONCE)),
             front: Arc::new(Semaphore::new(FRONT_AT_ONCE)),
             unseen: AtomicUsize::new(0),
+            #[cfg(feature = "jwe")]
+            decryptions: decryptions::Decryptions::default(),
         };
         // Fetched now, so that the first sign-out need not wait: its sender does not wait for long.
         issuers.iter().for_each(|issuer| issuer.cache().prepare());

@@ -2,6 +2,8 @@
 
 use super::profile::Profile;
 use crate::logout::jose::claims::Claims;
+#[cfg(feature = "jwe")]
+use crate::logout::jose::jwe::{public_key::Thumbprint, sealed_token::OpenedToken};
 use crate::logout::jose::jws::Jws;
 use crate::logout::jose::unique_object::UniqueObject;
 use crate::logout::rejected::Rejected;
@@ -11,6 +13,8 @@ pub(crate) struct Unverified {
     jws: Jws,
     claims: Claims,
     profile: &'static Profile,
+    #[cfg(feature = "jwe")]
+    opened_by: Option<Thumbprint>,
 }
 
 impl Unverified {
@@ -25,7 +29,26 @@ impl Unverified {
         ))?;
         let claims = Claims::read(&members)?;
         profile.check_claims(&claims, &members)?;
-        Ok(Self { jws, claims, profile })
+        Ok(Self {
+            jws,
+            claims,
+            profile,
+            #[cfg(feature = "jwe")]
+            opened_by: None,
+        })
+    }
+
+    /// A token that was encrypted.
+    #[cfg(feature = "jwe")]
+    pub(crate) fn opened(token: &OpenedToken, profile: &'static Profile) -> Result<Self, Rejected> {
+        let inner = Self::parse(token.compact.expose(), profile)?;
+        Ok(Self { opened_by: Some(token.key), ..inner })
+    }
+
+    /// The key that decrypted it, if it was encrypted.
+    #[cfg(feature = "jwe")]
+    pub(crate) fn opened_by(&self) -> Option<&Thumbprint> {
+        self.opened_by.as_ref()
     }
 
     /// The issuer that the token names: used only to find it among those that are configured.

@@ -2,6 +2,7 @@
 //!
 //! `tests/e2e/oidc_provider/run` installs that provider and runs these. Here is what a user does; what else a provider could send is in `tests/signals/logout`.
 
+mod encrypted;
 pub(crate) mod node;
 mod other_app;
 mod restarts;

@@ -20,9 +20,12 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// For an app at this URL; another one, at `other`, is known to it too.
-    pub(crate) async fn start(app: &str, other: &str, state: &Path) -> Self {
-        Self::run(json!({"app": app, "other": other, "port": 0, "keys": 1, "state": state})).await
+    /// For an app at this URL; another one, at `other`, is known to it too. For clients with a key
+    /// set in `encryption` it encrypts.
+    pub(crate) async fn start(app: &str, other: &str, state: &Path, encryption: Value) -> Self {
+        Self::run(json!({"app": app, "other": other, "port": 0, "keys": 1, "state": state,
+            "encryption": encryption}))
+        .await
     }
 
     /// Ends it and starts it again, at the same place, with as many keys more.

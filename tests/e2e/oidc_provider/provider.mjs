@@ -3,7 +3,7 @@
 //     node provider.mjs < pipe
 //
 // The first line on standard input says what it is to be: {"app": URL, "other": URL, "port": 0 or the one from before, "keys": how many,
-// "state": FILE}. On standard output it says, a line each: {"port"} once it serves, {"asked": path} when its metadata or keys are fetched,
+// "state": FILE, "encryption": {client: the app's JWK Set}}. On standard output it says, a line each: {"port"} once it serves, {"asked": path} when its metadata or keys are fetched,
 // and {"notified": client, "error"?} when it has told a client of a sign-out. At the end of the input it writes its state, and ends.
 
 import { generateKeyPairSync } from "node:crypto";
@@ -55,7 +55,18 @@ const web = {
     post_logout_redirect_uris: [`${told.app}/`, `${told.app}/logout/done`],
     backchannel_logout_uri: `${told.app}/logout/back-channel`,
 };
+// Each of these has its ID tokens and logout tokens encrypted, by what its key says.
+const encrypted = Object.entries(told.encryption ?? {}).map(([client_id, jwks]) => ({
+    ...web,
+    client_id,
+    backchannel_logout_session_required: true,
+    jwks,
+    id_token_encrypted_response_alg: jwks.keys[0].alg,
+    // One of the two families for each kind of key.
+    id_token_encrypted_response_enc: jwks.keys[0].kty === "RSA" ? "A256GCM" : "A128CBC-HS256",
+}));
 const clients = [
+    ...encrypted,
     // A logout token for this one has a `sid`, and so have its ID tokens.
     { ...web, client_id: "web", backchannel_logout_session_required: true },
     // Neither has one.
@@ -91,7 +102,9 @@ const provider = new Provider(`http://127.0.0.1:${port}`, {
     findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
     // Without `offline_access` too; then it lives as long as the session.
     issueRefreshToken: (_, client) => client.grantTypeAllowed("refresh_token"),
-    features: { backchannelLogout: { enabled: true }, devInteractions: { enabled: true } },
+    features: { backchannelLogout: { enabled: true }, devInteractions: { enabled: true }, encryption: { enabled: true } },
+    // All that it can, as the app does.
+    enabledJWA: { idTokenEncryptionAlgValues: ["RSA-OAEP", "RSA-OAEP-256", "ECDH-ES", "ECDH-ES+A128KW", "ECDH-ES+A192KW", "ECDH-ES+A256KW"] },
     // Without the guard against hosts that are this one: the app is here.
     fetch: (url, { dispatcher, ...options }) => fetch(url, options),
 });

@@ -8,12 +8,15 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
 use openidconnect::url::Url;
-use oubliette::logout::{Issuer, Issuers, Keys, Receiver, ReqwestClient, SignedOut};
+use oubliette::logout::{
+    DecryptionKeys, Issuer, Issuers, KeyManagement, Keys, Receiver, ReqwestClient, SignedOut,
+};
 use oubliette::openid::Provider;
 use oubliette::{
     AccountId, AsyncSignIn, AsyncTokenStore, ClientId, KeySource, SessionPolicy, Subject,
     TokenStore,
 };
+use oubliette_testkit::encrypter::Encrypter;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tower::ServiceExt as _;
@@ -36,11 +39,25 @@ pub(crate) struct Kind {
     pub(crate) policy: SessionPolicy,
     /// Whether it asks for offline access.
     pub(crate) is_offline: bool,
+    /// How the provider encrypts for the client, if it does.
+    pub(crate) encryption: Option<KeyManagement>,
 }
 
 impl Default for Kind {
     fn default() -> Self {
-        Self { client: "web", policy: SessionPolicy::WholeAccount, is_offline: false }
+        Self {
+            client: "web",
+            policy: SessionPolicy::WholeAccount,
+            is_offline: false,
+            encryption: None,
+        }
+    }
+}
+
+impl Kind {
+    /// The keys that the provider encrypts for.
+    pub(crate) fn decryption_keys(&self) -> Option<DecryptionKeys> {
+        self.encryption.map(|algorithm| Encrypter::new(algorithm).keys())
     }
 }
 
@@ -62,7 +79,15 @@ impl Site {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let node = Node::start(&url, OTHER, &folder.path().join("provider.json")).await;
+        let encryption: serde_json::Map<_, _> = kind
+            .decryption_keys()
+            .map(|keys| {
+                (kind.client.to_owned(), serde_json::from_str(&keys.public_jwks()).unwrap())
+            })
+            .into_iter()
+            .collect();
+        let state = folder.path().join("provider.json");
+        let node = Node::start(&url, OTHER, &state, encryption.into()).await;
         let (up, signals) = (Up::default(), Arc::default());
         tokio::spawn(axum::serve(listener, front(&up, &signals)).into_future());
         let (told, tells) = unbounded_channel();
@@ -148,7 +173,11 @@ impl Site {
         let provider = Provider::generic(&self.node.issuer).unwrap();
         let keys = Keys::discovered(ReqwestClient::new().unwrap())
             .ask_again_after(std::time::Duration::ZERO);
-        let issuer = Issuer::new(provider, self.client(), keys).session_policy(self.kind.policy);
+        let mut issuer =
+            Issuer::new(provider, self.client(), keys).session_policy(self.kind.policy);
+        if let Some(keys) = self.kind.decryption_keys() {
+            issuer = issuer.decryption_keys(keys);
+        }
         let told = self.told.clone();
         let routes =
             oubliette::logout::sign_out_routes(self.store.clone(), Issuers::new([issuer]).unwrap());

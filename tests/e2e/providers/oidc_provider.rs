@@ -42,7 +42,8 @@ async fn the_page_shows_what_the_store_holds_however_she_signs_out() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let ports = free_ports();
     let [app_url, other] = ports.map(|port| format!("http://127.0.0.1:{port}"));
-    let mut node = Node::start(&app_url, &other, &folder.path().join("provider.json")).await;
+    let state = folder.path().join("provider.json");
+    let mut node = Node::start(&app_url, &other, &state, serde_json::json!({})).await;
     let outside = Outside {
         issuer: node.issuer.clone(),
         client_id: "web".into(),

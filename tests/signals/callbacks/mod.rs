@@ -4,6 +4,7 @@
 mod back_channel;
 mod clock;
 mod conformance;
+mod encrypted;
 mod end_session;
 mod external_id;
 mod failures;

@@ -1,9 +1,10 @@
-//! How much memory the tokens that wait for keys may take up: a semaphore that counts bytes.
+//! How much memory the tokens that wait, for keys or to be decrypted, may take up: a semaphore that
+//! counts bytes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Counts the memory of the tokens that wait for a fetch, so that anybody's tokens take up no more
+/// Counts the memory of the tokens that wait for the same, so that anybody's tokens take up no more
 /// than [`MAX_BYTES`] together.
 #[derive(Clone, Default)]
 pub(super) struct ByteSemaphore(Arc<AtomicUsize>);
