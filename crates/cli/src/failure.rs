@@ -2,11 +2,13 @@
 
 use std::fmt::Write as _;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use oubliette::{Error, ErrorKind};
 use serde_json::json;
 
+use crate::args::Shared;
 use crate::report::Report;
 
 /// The exit codes. `--help` and the man page show [`Code::TABLE`].
@@ -107,6 +109,46 @@ impl Failure {
         move |error| Self::new(Code::Io, format!("cannot {action}: {error}"))
     }
 
+    /// As [`Failure::io`], of a call about this path.
+    pub(crate) fn io_at(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::new(Code::Io, format!("cannot {action}: {path:?}: {error}"))
+    }
+
+    /// Says which of the program's flags the failure is about.
+    pub(crate) fn of_flag(mut self, flag: &str) -> Self {
+        self.message = format!("{flag}: {}", self.message);
+        self
+    }
+
+    /// Adds what only the arguments tell: where the store and the keys are looked for, and what can
+    /// be given instead.
+    pub(crate) fn explained_by(mut self, shared: &Shared) -> Self {
+        match self.code {
+            Code::KeyUnavailable => {
+                self.message = self
+                    .message
+                    .replace("use allow_readable_by_others", "give --allow-readable-key");
+                if shared.key_file.is_none() && shared.key_credential.is_none() {
+                    self.message.push_str(
+                        "; the key comes from --key-file FILE, --key-credential NAME, or else from \
+                         OUBLIETTE_KEY or the file that OUBLIETTE_KEY_FILE names",
+                    );
+                }
+            }
+            Code::KeyRejected => {
+                self.message = format!("none of the given keys opens the store: {}", shared.keys());
+            }
+            Code::AlreadyOpen => {
+                self.message.push_str(
+                    ". Let that process do it (most likely it is the app), or stop it; --wait \
+                     SECONDS waits until it has ended; `oubliette history` works beside it",
+                );
+            }
+            _ => {}
+        }
+        self
+    }
+
     /// Prints the failure on stderr.
     pub(crate) fn show(&self, as_json: bool) -> ExitCode {
         if as_json {
@@ -143,12 +185,21 @@ impl From<Error> for Failure {
         // word comes from the code.
         let kind = Some(error.kind()).filter(|kind| *kind != ErrorKind::InvalidInput);
         let (message, pid) = match error {
-            Error::AlreadyOpen { pid } => {
+            Error::AlreadyOpen { pid, lock, .. } => {
                 let by = pid.map(|pid| format!(" by process {pid}")).unwrap_or_default();
-                let advice = "let that process do it (most likely it is the app), or stop it \
-                              first; `oubliette history` works beside it";
-                (format!("the store is in use{by}: {advice}"), pid)
+                let lock = lock.map(|lock| format!(", which holds {lock:?}")).unwrap_or_default();
+                (format!("the store is in use{by}{lock}"), pid)
             }
+            Error::Poisoned(part) => {
+                (format!("the {part} has failed; mend its disk, and run this again"), None)
+            }
+            Error::UnsupportedFormat { part, found, supported } => (
+                format!(
+                    "the {part} has the format {found}, of a newer version, and this program knows \
+                     {supported} at most; upgrade the program"
+                ),
+                None,
+            ),
             Error::Damaged { part, problem } => (
                 format!(
                     "damaged: {part}: {problem}; see `oubliette restore`, or have the app forget everyone"
@@ -187,7 +238,7 @@ mod tests {
             (Error::InvalidInput { field: "tenant", problem: "it is empty" }, 2),
             (Error::InvalidInput { field: "store", problem: "there is none in this folder" }, 3),
             (Error::InvalidInput { field: "backup", problem: "it is not whole" }, 3),
-            (Error::AlreadyOpen { pid: None }, 5),
+            (Error::AlreadyOpen { lock: None, pid: None, in_this_process: false }, 5),
             (Error::KeyRejected, 6),
             (Error::KeyUnavailable { origin: "the program".into(), problem: "none".into() }, 7),
             (Error::Damaged { part: Component::Ledger, problem: "it is missing" }, 8),
@@ -199,6 +250,7 @@ mod tests {
             (
                 Error::Io {
                     action: "read the keyring",
+                    path: None,
                     source: io::ErrorKind::PermissionDenied.into(),
                 },
                 12,
@@ -212,8 +264,9 @@ mod tests {
         }
         let failure = Failure::from(Error::Io {
             action: "read the keyring",
+            path: Some("/data/keyring".into()),
             source: io::Error::other("no such disk"),
         });
-        assert_eq!(failure.message, "cannot read the keyring: no such disk");
+        assert_eq!(failure.message, "cannot read the keyring: \"/data/keyring\": no such disk");
     }
 }

@@ -44,7 +44,8 @@ where
         Ok(cli) => cli,
         Err(error) => return args::refuse(&error),
     };
-    let (report, failure) = match verb(&cli) {
+    let done = verb(&cli).map_err(|failure| failure.explained_by(&cli.shared));
+    let (report, failure) = match done {
         Ok(report) => (Some(report), None),
         Err(mut failure) => (failure.report.take().map(|report| *report), Some(failure)),
     };

@@ -41,6 +41,11 @@ pub(crate) struct Whom {
     tenant: Option<String>,
 }
 
+/// The tenant that a flag names.
+pub(crate) fn tenant_of(flag: &str, name: &str) -> Result<TenantId, Failure> {
+    TenantId::new(name).map_err(|error| Failure::from(error).of_flag(flag))
+}
+
 impl Whom {
     /// Every flag that names a scope.
     pub(crate) const FLAGS: [&str; 7] =
@@ -53,33 +58,38 @@ impl Whom {
     /// The scopes that the flags name.
     pub(crate) fn scopes(&self) -> Result<Vec<SignOutScope>, Failure> {
         type Make = fn(&str, &str) -> oubliette::Result<SignOutScope>;
-        let pairs: [(&Option<Vec<String>>, Make); 6] = [
-            (&self.account, |authority, id| {
+        let pairs: [(&str, &Option<Vec<String>>, Make); 6] = [
+            ("--account", &self.account, |authority, id| {
                 AccountId::new(authority, id).map(SignOutScope::Account)
             }),
-            (&self.msal_account, |environment, id| {
+            ("--msal-account", &self.msal_account, |environment, id| {
                 AccountId::msal(environment, id).map(SignOutScope::Account)
             }),
-            (&self.oidc_account, |issuer, sub| {
+            ("--oidc-account", &self.oidc_account, |issuer, sub| {
                 Ok(SignOutScope::Account(AccountId::of_subject(Subject::new(issuer, sub)?)))
             }),
-            (&self.app_account, |tenant, client| {
+            ("--app-account", &self.app_account, |tenant, client| {
                 Ok(SignOutScope::Account(AccountId::app(
                     TenantId::new(tenant)?,
                     ClientId::new(client)?,
                 )))
             }),
-            (&self.session, |issuer, sid| SessionId::new(issuer, sid).map(SignOutScope::Session)),
-            (&self.subject, |issuer, sub| Subject::new(issuer, sub).map(SignOutScope::Subject)),
+            ("--session", &self.session, |issuer, sid| {
+                SessionId::new(issuer, sid).map(SignOutScope::Session)
+            }),
+            ("--subject", &self.subject, |issuer, sub| {
+                Subject::new(issuer, sub).map(SignOutScope::Subject)
+            }),
         ];
         let mut scopes = Vec::new();
-        for (given, make) in pairs {
+        for (flag, given, make) in pairs {
             if let Some([first, second]) = given.as_deref() {
-                scopes.push(make(first, second)?);
+                let scope = make(first, second).map_err(Failure::from);
+                scopes.push(scope.map_err(|failure| failure.of_flag(flag))?);
             }
         }
         if let Some(tenant) = &self.tenant {
-            scopes.push(SignOutScope::Tenant(TenantId::new(tenant)?));
+            scopes.push(SignOutScope::Tenant(tenant_of("--tenant", tenant)?));
         }
         Ok(scopes)
     }

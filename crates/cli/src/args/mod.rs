@@ -102,6 +102,18 @@ pub(crate) struct Shared {
     #[arg(long, global = true)]
     pub(crate) any_user: bool,
 
+    /// Wait this long while another process has the store open. Without this option the program
+    /// fails at once
+    #[arg(
+        long,
+        global = true,
+        value_name = "SECONDS",
+        env = "OUBLIETTE_WAIT",
+        default_value_t = 0
+    )]
+    #[arg(hide_default_value = true, hide_env_values = true)]
+    pub(crate) wait: u32,
+
     /// Print one JSON object on stdout, and an error as one on stderr
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -131,9 +143,9 @@ pub(crate) enum Verb {
 
     /// List the accounts that are signed in, by their ids
     ///
-    /// Each account is one line, separated by tabs: the number of its sign-ins; then `user`,
-    /// authority, id; or `app`, tenant, client. The list is printed as it is read. If reading fails
-    /// in the middle, the list ends there, and the exit code says so.
+    /// Each account is one line: the number of its sign-ins, a tab, and the account in the words
+    /// that `sign-out` and `history` take, quoted as a POSIX shell needs it. The list is printed as
+    /// it is read. If reading fails in the middle, the list ends there, and the exit code says so.
     #[command(
         after_help = "Examples:\n  oubliette accounts | wc -l\n  oubliette accounts --tenant contoso --limit 20"
     )]
@@ -176,8 +188,8 @@ pub(crate) enum Verb {
 
     /// Open every row and record of a copy of the store, and tell which do not open
     ///
-    /// The copy is made in the folder for temporary files (TMPDIR), and removed again. The exit
-    /// code is 8 if a fault was found.
+    /// The copy is made in the folder for temporary files (TMPDIR), and removed again. The store's
+    /// own files are not changed, and may be read-only. The exit code is 8 if a fault was found.
     Verify,
 
     /// Move the live rows to a fresh folder, which frees the space of deleted rows

@@ -49,7 +49,8 @@ fn whom(args: &SignOut) -> Result<Named, Failure> {
         return Ok(Named::Scope(args.whom.scopes()?.pop().unwrap_or(SignOutScope::Everybody)));
     };
     let kind = if name.contains('@') { AliasKind::Email } else { AliasKind::Opaque };
-    Ok(Named::Alias(Alias::new(kind, name)?))
+    let alias = Alias::new(kind, name);
+    Ok(Named::Alias(alias.map_err(|error| Failure::from(error).of_flag("--alias"))?))
 }
 
 fn report(whom: &Named, receipt: &Receipt, args: &SignOut) -> Report {

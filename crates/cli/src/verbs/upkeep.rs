@@ -73,7 +73,7 @@ fn clock(report: Report, ahead_by: Option<Duration>, mend: &str) -> Report {
 }
 
 pub(crate) fn verify(shared: &Shared) -> Result<Report, Failure> {
-    let builder = shared.writable()?;
+    let builder = shared.existing()?;
     let progress = Progress::spinner(shared, "opening every row of a copy");
     let verified: VerifyReport = builder.verify()?;
     drop(progress);

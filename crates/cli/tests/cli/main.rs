@@ -8,6 +8,7 @@ mod accounts;
 mod history;
 mod import;
 mod keys;
+mod places;
 mod sign_out;
 mod site;
 mod upkeep;
