@@ -32,14 +32,18 @@ impl Shared {
 
     /// As [`Shared::builder`], for a store that must exist.
     pub(crate) fn existing(&self) -> Result<Builder, Failure> {
-        let folder = self.folder()?;
-        if !has_store(folder)? {
-            return Err(Failure::new(
-                Code::NotFound,
-                format!("there is no store in {}", folder.display()),
-            ));
-        }
+        self.check_exists()?;
         self.builder()
+    }
+
+    /// # Errors
+    /// `NotFound` if there is no store.
+    pub(crate) fn check_exists(&self) -> Result<(), Failure> {
+        let folder = self.folder()?;
+        if has_store(folder)? {
+            return Ok(());
+        }
+        Err(Failure::new(Code::NotFound, format!("there is no store in {}", folder.display())))
     }
 
     /// As [`Shared::existing`], for verbs that write.
@@ -138,6 +142,11 @@ pub(crate) fn with_open(
     work: impl FnOnce(&TokenStore) -> Result<Report, Failure>,
 ) -> Result<Report, Failure> {
     let report = work(&store)?;
+    close_behind(store, report)
+}
+
+/// Closes the store behind work that this reports.
+pub(crate) fn close_behind(store: TokenStore, report: Report) -> Result<Report, Failure> {
     match store.close() {
         Ok(()) => Ok(report),
         Err(error) => Err(Failure::from(error).after(report)),

@@ -5,6 +5,8 @@
 #![allow(unreachable_pub, reason = "this is no library")]
 
 mod accounts;
+#[cfg(unix)]
+mod beside;
 mod history;
 mod import;
 mod keys;
