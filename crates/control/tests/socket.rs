@@ -446,7 +446,7 @@ fn one_long_request_at_a_time_and_sign_outs_beside_it() {
         let request = Request::backup(path);
         let copying = scope.spawn(move || {
             loop {
-                let client = Client::connect(home).unwrap().unwrap();
+                let client = Client::connect(&home).unwrap().unwrap();
                 match client.ask(&request, &mut |_| ControlFlow::Continue(())) {
                     // The verification below was first.
                     Err(fault) if fault.kind == kind::BUSY => {}
