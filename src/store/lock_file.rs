@@ -18,11 +18,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// none of the locks. It tells whether waiting for a lock is in vain.
 static OWN: Mutex<Vec<(u32, Identity)>> = Mutex::new(Vec::new());
 
-/// What a file is, under whichever name.
-#[cfg(unix)]
-type Identity = (u64, u64);
-#[cfg(not(unix))]
-type Identity = PathBuf;
+/// What a file is, under whichever name: its device and number there, or its one path.
+#[derive(Clone, PartialEq, Eq)]
+struct Identity(#[cfg(unix)] (u64, u64), #[cfg(not(unix))] PathBuf);
 
 /// A locked file. Dropping it unlocks the file explicitly, as closing it may not be enough: a child
 /// of this process that has not called `exec` yet holds a copy of the file, and with it the lock.
@@ -115,12 +113,12 @@ impl Drop for Locked {
 #[cfg(unix)]
 fn identity(file: &File, _: &Path) -> io::Result<Identity> {
     use std::os::unix::fs::MetadataExt;
-    file.metadata().map(|file| (file.dev(), file.ino()))
+    file.metadata().map(|file| Identity((file.dev(), file.ino())))
 }
 
 #[cfg(not(unix))]
 fn identity(_: &File, path: &Path) -> io::Result<Identity> {
-    fs::canonicalize(path)
+    fs::canonicalize(path).map(Identity)
 }
 
 /// How long an opening still waits for the locks of another process.

@@ -168,7 +168,7 @@ pub(crate) fn parse<T: DeserializeOwned>(line: &[u8]) -> io::Result<T> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests may")]
+    #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may")]
 
     use super::*;
 

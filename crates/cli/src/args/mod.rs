@@ -17,15 +17,17 @@ Examples:
   oubliette keygen --out /etc/myapp/key
   export OUBLIETTE_STORE=/var/lib/myapp/tokens OUBLIETTE_KEY_FILE=/etc/myapp/key
   oubliette history --account https://login.example.com user-1     # beside the running app
-  systemctl stop myapp
-  oubliette sign-out --tenant contoso
-  oubliette backup /backup/$(date +%F)";
+  oubliette sign-out --tenant contoso       # likewise, if the app has a control socket
+  oubliette backup /backup/$(date +%F)
+  systemctl stop myapp && oubliette restore /backup/2026-11-21";
 
 /// Looks after a store of oubliette: keys, sign-outs, upkeep, backups, and the record of sign-outs.
 ///
-/// Only one process at a time can have a store open. So the app must be stopped for every verb
-/// except `history` (and keygen, completions and man). What the app can do itself, such as a
-/// sign-out or a backup, is better done there. Run this program as the user that the app runs as.
+/// Only one process at a time can have a store open. While that is the app, `history` works, and
+/// the app itself does accounts, sign-out, stats, sweep, verify, backup and compact for this program
+/// if it listens at a control socket in the store's folder (ControlSocket of the crate
+/// oubliette-control). For all else it must be stopped. Run this program as the user that the app
+/// runs as; over the socket, root may too.
 ///
 /// While the program runs, other users of the machine can see the identifiers that are given as
 /// arguments. The program never shows a token, and shows identifiers only where `accounts` lists
@@ -218,7 +220,8 @@ pub(crate) enum Verb {
     /// yet
     ///
     /// The ledger is not copied: `restore` needs the ledger in use, so that users who sign out
-    /// after the backup stay signed out.
+    /// after the backup stay signed out. If the app makes it, the folder must be below the one that
+    /// the app allows, and is as the app sees it.
     #[command(after_help = "Example:\n  oubliette backup /backup/$(date +%F)")]
     Backup(Backup),
 
