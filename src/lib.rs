@@ -70,6 +70,7 @@
 //! | ... as routes of axum | `logout::sign_out_routes` (`axum`) |
 //! | make a sign-in of an ID token | `openid::Provider` (`openidconnect`) |
 //! | make tokens of a token response | `oauth::Received` (`oauth2`) |
+//! | serve its operator while it runs | the crate `oubliette-control` |
 //! | end web sessions with the sign-in | [`WebSessions`]; the crate `oubliette-tower-sessions` |
 //! | take over an MSAL cache | `msal::MsalCache` (`msal`) |
 //! | test | `TokenStore::in_memory`, `Machine`, `ManualClock` (`test-util`) |

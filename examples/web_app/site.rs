@@ -174,6 +174,7 @@ fn config(told: &Told) -> Result<Config, Fault> {
     Ok(Config {
         public_url: urls.app.clone(),
         folder: folder.join("tokens"),
+        backups: folder.join("backups"),
         key_file: key_file(folder)?,
         provider: match &registration.tenant {
             Tenant::Claim(name) => {

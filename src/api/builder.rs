@@ -41,6 +41,7 @@ pub struct Builder {
     pub(super) on_damage: OnDamage,
     pub(super) options: Options,
     pub(super) growth: Growth,
+    pub(crate) wait: Duration,
 }
 
 impl Builder {
@@ -85,6 +86,32 @@ impl Builder {
     /// What to do about damage. Default: [`OnDamage::Refuse`].
     pub fn on_damage(mut self, on_damage: OnDamage) -> Self {
         self.on_damage = on_damage;
+        self
+    }
+
+    /// How long opening, [restoring](Self::restore) and [verifying](Self::verify) wait while
+    /// *another* process has the store open. Default: not at all.
+    ///
+    /// For a hand-over: the new process is started first, and has the store as soon as the old one
+    /// has closed it. What waits takes the lock of the store's folder and then that of its ledger,
+    /// and looks at least every 200 ms. If the time is over, it gets [`Error::AlreadyOpen`], and
+    /// gives back what it had. [`open_async`](Self::open_async) waits without blocking a thread.
+    ///
+    /// It never waits for this process itself, which would be in vain: then the error comes at
+    /// once. And a roll-out that stops the old process only when the new one is ready waits in
+    /// vain too: `docs/deployment.md`, "Rolling restarts".
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use oubliette::*;
+    /// let store = TokenStore::builder("/data/tokens")
+    ///     .key(KeySource::env("OUBLIETTE_KEY"))
+    ///     .wait_for_lock(Duration::from_secs(60))
+    ///     .open()?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn wait_for_lock(mut self, at_most: Duration) -> Self {
+        self.wait = at_most;
         self
     }
 
@@ -209,6 +236,7 @@ impl Builder {
             on_damage: OnDamage::Refuse,
             options,
             growth: Growth::default(),
+            wait: Duration::ZERO,
         }
     }
 
@@ -220,7 +248,7 @@ impl Builder {
         }
     }
 
-    pub(super) fn in_folders(&self) -> Option<&Folders> {
+    pub(crate) fn in_folders(&self) -> Option<&Folders> {
         match &self.place {
             Location::Folders(folders) => Some(folders),
             #[cfg(feature = "test-util")]

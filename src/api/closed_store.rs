@@ -16,7 +16,9 @@ use crate::model::report::VerifyReport;
 use crate::model::sign_out::SignOutScope;
 use crate::observe;
 use crate::platform::disk;
-use crate::store::location::{Folders, KEYRING, MOVING, Place, parse_engine};
+use crate::platform::sync::thread;
+use crate::store::location::{Folders, Held, KEYRING, MOVING, Place, parse_engine};
+use crate::store::lock_file::Patience;
 
 impl Builder {
     /// Restores a [backup](TokenStore::backup) into this folder, and opens the store.
@@ -60,22 +62,39 @@ impl Builder {
         self.read_history(Some(scopes))
     }
 
-    /// Opens every row and record of a store that no process has open, and changes nothing but the
-    /// lock file: it looks at a copy, in the system's folder for temporary files. Of an open store,
-    /// [`TokenStore::verify`] does it in place.
+    /// Opens every row and record of a store that no process has open: of a copy, in the system's
+    /// folder for temporary files. It changes nothing, and makes no lock file, so that it works
+    /// where nothing can be written. (If a lock file is there, it is locked meanwhile, and gets the
+    /// id of this process if it can be written to.) Of an open store, [`TokenStore::verify`] does
+    /// it in place.
     ///
     /// # Errors
     /// As [`Builder::open`], but never makes a store: [`Error::InvalidInput`] if there is none.
     pub fn verify(self) -> Result<VerifyReport> {
-        observe::verb("verify", || self.verify_now())
+        observe::verb("verify", || {
+            let mut patience = Patience::new(self.wait);
+            let locked = patience.retry(|| self.lock_to_verify(), thread::sleep)?;
+            self.verify_locked(locked)
+        })
     }
 
-    fn restore_now(mut self, backup: &Path) -> Result<TokenStore> {
+    fn restore_now(self, backup: &Path) -> Result<TokenStore> {
+        let mut patience = Patience::new(self.wait);
+        patience.retry(|| self.put_back(backup), thread::sleep)?;
+        self.open_restored()
+    }
+
+    /// Puts the backup in place. Fails with `AlreadyOpen` before it has changed anything.
+    pub(crate) fn put_back(&self, backup: &Path) -> Result<()> {
         let key = self.key.as_ref().ok_or_else(no_key)?;
         let folders = self
             .in_folders()
             .ok_or_else(|| Error::invalid("restore", "a backup is restored into a folder"))?;
-        restore(Box::new(folders.clone()), key, self.growth, backup)?;
+        restore(Box::new(folders.clone()), key, self.growth, backup)
+    }
+
+    /// Opens the store behind [`Builder::put_back`].
+    pub(crate) fn open_restored(mut self) -> Result<TokenStore> {
         // A backup that does not fit is no reason to forget everyone.
         self.on_damage = OnDamage::Refuse;
         self.open_now()
@@ -88,20 +107,16 @@ impl Builder {
     fn read_history_now(self, of: Option<&[SignOutScope]>) -> Result<History> {
         let key = self.key.as_ref().ok_or_else(no_key)?;
         if let Some(folders) = self.in_folders() {
-            // A place makes the folders that it is asked for.
             if !has_keyring(folders)? {
                 return Err(Error::invalid("store", "there is none in this folder"));
             }
-            let has_ledgers =
-                folders.ledger.as_ref().map_or(Ok(true), |folder| disk::is_folder(folder));
-            if !has_ledgers.map_err(Error::io("look at the ledger's folder"))? {
-                return Err(Error::damaged(Component::Ledger, "its folder is missing"));
-            }
+            check_ledger_folder(folders)?;
         }
         history::read(&*self.place.place()?, key, of)
     }
 
-    fn verify_now(mut self) -> Result<VerifyReport> {
+    /// Takes the locks that are there, and gives the id of the ledger.
+    pub(crate) fn lock_to_verify(&self) -> Result<(Held, LedgerId)> {
         let key = self.key.as_ref().ok_or_else(no_key)?;
         let folders = self
             .in_folders()
@@ -109,14 +124,21 @@ impl Builder {
         if !has_keyring(folders)? {
             return Err(Error::invalid("store", "there is none in this folder"));
         }
+        check_ledger_folder(folders)?;
+        let mut id = None;
+        let held = folders.lock_as_it_is(|| {
+            let bytes = folders.disk()?.read(KEYRING).map_err(Error::io("read the keyring"))?;
+            let keyring = Keyring::open(&bytes.unwrap_or_default(), key)?;
+            Ok(Ledger::file_name(id.insert(keyring.secrets.ledger_id)))
+        })?;
+        Ok((held, id.ok_or(Error::Closed)?))
+    }
 
-        // The locks are held to the end: no process opens the store meanwhile.
-        let place = folders.clone();
-        let mut held = place.lock()?;
-        let bytes =
-            place.disk()?.read(KEYRING).map_err(Error::io("read the keyring"))?.unwrap_or_default();
-        let id = Keyring::open(&bytes, key)?.secrets.ledger_id;
-        place.lock_ledger(&Ledger::file_name(&id), &mut held)?;
+    /// Verifies what is locked. The locks are held to the end: no process opens the store
+    /// meanwhile.
+    pub(crate) fn verify_locked(mut self, locked: (Held, LedgerId)) -> Result<VerifyReport> {
+        let (_held, id) = locked;
+        let place = self.in_folders().cloned().ok_or(Error::Closed)?;
 
         // On a copy, as opening writes.
         let copy = TemporaryFolder::new()?;
@@ -134,6 +156,15 @@ impl Builder {
 /// Whether there is a store, or was.
 fn has_keyring(folders: &Folders) -> Result<bool> {
     disk::is_file(&folders.path.join(KEYRING)).map_err(Error::io("look for the keyring"))
+}
+
+/// A place makes the folders that it is asked for: this is asked before.
+fn check_ledger_folder(folders: &Folders) -> Result<()> {
+    let there = folders.ledger.as_ref().map_or(Ok(true), |folder| disk::is_folder(folder));
+    if there.map_err(Error::io("look at the ledger's folder"))? {
+        return Ok(());
+    }
+    Err(Error::damaged(Component::Ledger, "its folder is missing"))
 }
 
 /// Copies keyring, ledger and engines into another folder.

@@ -1,12 +1,14 @@
 //! Which sign-outs there were, and when: the ledger as an audit trail, read beside the app that has
 //! the store open.
 
+use crate::api::token_store::TokenStore;
 use crate::crypto::{KeySource, Keyring, Tagger};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Seen};
 use crate::model::error::{Error, Result};
 use crate::model::sign_out::{SignOutScope, SignOutScopeKind};
 use crate::model::tag::TaggedScope;
 use crate::model::time::{Millis, from_millis, to_millis};
+use crate::observe;
 use crate::platform::disk::Disk;
 use crate::rule::{Fence, NO_CUTOFF};
 use crate::store::identity;
@@ -111,6 +113,50 @@ impl History {
     }
 }
 
+impl TokenStore {
+    /// The sign-outs on record that are durable, as [`Builder::history`](crate::Builder::history)
+    /// reads them beside the app, without a key: in the process that has the store open.
+    ///
+    /// # Errors
+    /// [`Error::Closed`]; [`Error::Damaged`] if the ledger's file is not as this process wrote it;
+    /// [`Error::Poisoned`], [`Error::Io`]; [`Error::InvalidInput`] for a store that instances
+    /// share.
+    ///
+    /// # Examples
+    /// ```
+    /// # use oubliette::*;
+    /// # let store = TokenStore::in_memory()?;
+    /// store.sign_out(SignOut::everybody())?;
+    /// assert_eq!(store.history()?.records.len(), 1);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn history(&self) -> Result<History> {
+        self.read_history(None)
+    }
+
+    /// As [`history`](Self::history), with no other sign-outs than those of these scopes and of
+    /// everybody.
+    ///
+    /// # Errors
+    /// As [`history`](Self::history).
+    pub fn history_of(&self, scopes: &[SignOutScope]) -> Result<History> {
+        self.read_history(Some(scopes))
+    }
+
+    fn read_history(&self, of: Option<&[SignOutScope]>) -> Result<History> {
+        observe::verb("history", || {
+            let core = self.core();
+            // Not while it is entered: that would keep out a thread that waits to be alone.
+            drop(core.enter()?);
+            let names = of.map(|scopes| names_in(&core.tagger, scopes));
+            let seen = core.embedded()?.ledger.look_within(|scope| is_wanted(&names, scope));
+            // Should the store have been closed meanwhile, what was found says nothing.
+            drop(core.enter()?);
+            Ok(history(seen?, core.tagger.clone()))
+        })
+    }
+}
+
 /// Reads keyring and ledger where a store is: all sign-outs, or those of some scopes and of
 /// everybody.
 pub(crate) fn read(
@@ -132,21 +178,32 @@ fn read_by(
         let bytes = keyring().map_err(Error::io("read the keyring"))?;
         let secrets = Keyring::open(&bytes.unwrap_or_default(), key)?.secrets;
         let tagger = Tagger::new(&secrets.index_key);
-        let names: Option<Vec<TaggedScope>> = of.map(|scopes| {
-            let all = scopes.iter().flat_map(|scope| {
-                scopes_of(&tagger, scope).into_iter().chain(names_of(&tagger, scope))
-            });
-            all.chain([TaggedScope::Everybody]).collect()
-        });
-        let wanted = |scope: &TaggedScope| names.as_ref().is_none_or(|names| names.contains(scope));
+        let names = of.map(|scopes| names_in(&tagger, scopes));
+        let wanted = |scope: &TaggedScope| is_wanted(&names, scope);
         let seen = Ledger::look(ledger_disk, secrets.ledger_id, &secrets.ledger_key, wanted)?;
-        Ok(History {
-            records: seen.sign_outs.into_iter().map(past).collect(),
-            known_since: from_millis(seen.known_since),
-            position: seen.end.get(),
-            tagger,
-        })
+        Ok(history(seen, tagger))
     })
+}
+
+fn history(seen: Seen, tagger: Tagger) -> History {
+    History {
+        records: seen.sign_outs.into_iter().map(past).collect(),
+        known_since: from_millis(seen.known_since),
+        position: seen.end.get(),
+        tagger,
+    }
+}
+
+/// The tags under which a sign-out of one of these scopes, or of everybody, is on record.
+fn names_in(tagger: &Tagger, scopes: &[SignOutScope]) -> Vec<TaggedScope> {
+    let all = scopes
+        .iter()
+        .flat_map(|scope| scopes_of(tagger, scope).into_iter().chain(names_of(tagger, scope)));
+    all.chain([TaggedScope::Everybody]).collect()
+}
+
+fn is_wanted(names: &Option<Vec<TaggedScope>>, scope: &TaggedScope) -> bool {
+    names.as_ref().is_none_or(|names| names.contains(scope))
 }
 
 /// The tags under which exactly this scope is on record.

@@ -50,7 +50,9 @@ impl TokenStore {
                 return Err(Error::io("start the reclaimer's thread")(error));
             }
         };
+        let folder = premises.as_ref().and_then(|premises| premises.place.folder());
         let works = Works {
+            folder: folder.map(Into::into),
             core,
             running: Mutex::new(Some((thread, held))),
             premises: premises.map(Mutex::new),

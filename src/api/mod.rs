@@ -7,6 +7,6 @@ pub(crate) mod history;
 mod internal;
 pub(crate) mod listing;
 mod maintenance;
-mod opening;
+pub(crate) mod opening;
 pub(crate) mod token_store;
 pub(crate) mod web_sessions;

@@ -13,26 +13,27 @@ use crate::backend::Remote;
 use crate::backend::{Backend, Embedded, Working};
 use crate::clock::StoreClock;
 use crate::clock::trust::Known;
-use crate::crypto::{Keyring, Tagger, fresh};
+use crate::crypto::{KeySource, Keyring, Tagger, fresh};
 use crate::engine::{Engine, open_error};
-use crate::ledger::Ledger;
+use crate::ledger::{Growth, Ledger};
 use crate::model::error::{Component, Error, Result};
 use crate::model::position::Position;
 use crate::model::report::Opened;
 use crate::model::time::Millis;
 use crate::observe;
 use crate::platform::disk::Disk;
-use crate::platform::sync::Arc;
+use crate::platform::sync::{Arc, thread};
 use crate::rows::LONGEST_VALUE;
 use crate::rows::cipher::Rows;
 use crate::rows::row_key::{CHECKPOINT, FRESH, KNOWN};
 #[cfg(feature = "test-util")]
 use crate::store::access::not_embedded;
-use crate::store::core::Core;
+use crate::store::core::{Core, Options};
 use crate::store::files::{Premises, Unfinished};
 use crate::store::location::{
-    BIRTH, Held, KEYRING, MISSING, engine_name, is_engine, newest_engine,
+    BIRTH, Held, KEYRING, MISSING, Place, engine_name, is_engine, newest_engine,
 };
+use crate::store::lock_file::Patience;
 
 impl Builder {
     /// Opens the store, or makes it if there is none. Only one process can have it open.
@@ -40,64 +41,31 @@ impl Builder {
     /// `Ok` means that every sign-out that was ever acknowledged stands.
     ///
     /// # Errors
-    /// [`Error::AlreadyOpen`]; [`Error::KeyUnavailable`] and [`Error::KeyRejected`] (nothing but
-    /// the lock file was touched); [`Error::Damaged`]; [`Error::UnsupportedFormat`];
-    /// [`Error::Full`] and [`Error::Io`]; [`Error::InvalidInput`] if something was set out of its
-    /// range.
+    /// [`Error::AlreadyOpen`], at once unless [`Builder::wait_for_lock`] was called;
+    /// [`Error::KeyUnavailable`] and [`Error::KeyRejected`] (nothing but the lock file was
+    /// touched); [`Error::Damaged`]; [`Error::UnsupportedFormat`]; [`Error::Full`] and
+    /// [`Error::Io`]; [`Error::InvalidInput`] if something was set out of its range.
     pub fn open(self) -> Result<TokenStore> {
         observe::verb("open", || self.open_now())
     }
 
     pub(super) fn open_now(self) -> Result<TokenStore> {
-        let key = self.key.as_ref().ok_or_else(no_key)?;
-        if !(1..=64).contains(&self.options.max_sign_ins) {
-            return Err(Error::invalid("max_sign_ins", "it must be from 1 to 64"));
-        }
-
+        self.check()?;
         #[cfg(feature = "test-util")]
         if matches!(self.place, Location::Shared(_)) {
             return self.join_now();
         }
+        let mut patience = Patience::new(self.wait);
+        let mut opening = Opening::new(self)?;
+        patience.retry(|| opening.try_lock(), thread::sleep)?;
+        opening.finish()
+    }
 
-        // Locked, and every rename of an earlier process durable, before anything is read.
-        let place = self.place.place()?;
-        let mut held = place.lock()?;
-        place.sync()?;
-        let disk = place.disk()?;
-        let clock = StoreClock::new(self.clock, u64::from_be_bytes(fresh()?), self.longest_jump);
-        let opener = Opener {
-            place: &*place,
-            disk,
-            key,
-            growth: self.growth,
-            now: clock.now(),
-            forget: self.on_damage == OnDamage::ForgetEveryone,
-        };
-
-        let (mut keyring, is_new, recovered) = opener.recover_or_forget(&mut held)?;
-        let Recovery { ledger, engine, serial, checkpoint, unfinished } = recovered;
-        unfinished.clear(&*place, &*opener.disk, &mut held)?;
-        let old_end = opener.settle(&mut keyring, &ledger)?;
-        let disk = opener.tidy(&keyring, serial)?;
-
-        // From here on the parts are sound and of one time: what they say is read.
-        let opened = report(&*engine, &*disk, is_new)?;
-        let by_previous = keyring.opened_by_previous;
-        let tagger = Tagger::new(&keyring.secrets.index_key);
-        let rows = Rows::new(keyring.store_id, keyring.secrets);
-        let known =
-            engine.get(KNOWN).map_err(open_error)?.and_then(|row| rows.open_known(KNOWN, &row));
-        let fresh =
-            engine.get(FRESH).map_err(open_error)?.and_then(|row| rows.open_fresh(FRESH, &row));
-        clock.remember(known.unwrap_or_else(|| known_of(&ledger, clock.now())));
-
-        let working = Working { engine, rows };
-        let embedded = Embedded::new(working, ledger, (checkpoint, old_end));
-        let backend = Backend::Embedded(Box::new(embedded));
-        let core = Core::new(backend, tagger, clock, self.options);
-        core.settle_longest_age()?;
-        let premises = Some(Premises::new(place, disk, serial, fresh));
-        TokenStore::new(Arc::new(core), premises, held, by_previous, opened)
+    fn check(&self) -> Result<()> {
+        if (1..=64).contains(&self.options.max_sign_ins) {
+            return Ok(());
+        }
+        Err(Error::invalid("max_sign_ins", "it must be from 1 to 64"))
     }
 
     /// Opens another instance of a shared store.
@@ -117,6 +85,109 @@ impl Builder {
     }
 }
 
+/// An opening that may have to wait for the locks of another process. What it has got it keeps
+/// between two tries: the folder's lock first, then the ledger's. Two openings can so never wait
+/// for each other; and when one is given up, what it has is unlocked.
+pub(crate) struct Opening {
+    place: Box<dyn Place>,
+    key: KeySource,
+    clock: StoreClock,
+    growth: Growth,
+    forget: bool,
+    options: Options,
+    held: Held,
+    /// Under the folder's lock: it names the ledger.
+    keyring: Option<Keyring>,
+}
+
+impl Opening {
+    /// # Errors
+    /// `InvalidInput`
+    pub(crate) fn new(builder: Builder) -> Result<Self> {
+        builder.check()?;
+        let clock =
+            StoreClock::new(builder.clock, u64::from_be_bytes(fresh()?), builder.longest_jump);
+        Ok(Self {
+            key: builder.key.ok_or_else(no_key)?,
+            place: builder.place.place()?,
+            clock,
+            growth: builder.growth,
+            forget: builder.on_damage == OnDamage::ForgetEveryone,
+            options: builder.options,
+            held: Held::new(),
+            keyring: None,
+        })
+    }
+
+    /// Takes what it has not got yet.
+    ///
+    /// # Errors
+    /// `AlreadyOpen` if another has it: the next try goes on from there. All else is as of
+    /// [`Builder::open`].
+    pub(crate) fn try_lock(&mut self) -> Result<()> {
+        if self.held.is_empty() {
+            // Locked, and every rename of an earlier process durable, before anything is read.
+            let held = self.place.lock()?;
+            self.place.sync()?;
+            self.held = held;
+        }
+        if self.keyring.is_none() {
+            let mut held = std::mem::take(&mut self.held);
+            let keyring = self.opener().and_then(|opener| opener.keyring_or_forget(&mut held));
+            self.held = held;
+            self.keyring = Some(keyring?);
+        }
+        let Self { place, held, keyring: Some(keyring), .. } = self else { return Ok(()) };
+        place.lock_ledger(&Ledger::file_name(&keyring.secrets.ledger_id), held)
+    }
+
+    /// Recovers what is locked, and opens it.
+    ///
+    /// # Errors
+    /// As of [`Builder::open`].
+    pub(crate) fn finish(mut self) -> Result<TokenStore> {
+        // (Called only when all is locked.)
+        let keyring = self.keyring.take().ok_or(Error::Closed)?;
+        let mut held = std::mem::take(&mut self.held);
+        let opener = self.opener()?;
+        let (mut keyring, is_new, recovered) = opener.recover_or_forget(keyring, &mut held)?;
+        let Recovery { ledger, engine, serial, checkpoint, unfinished } = recovered;
+        unfinished.clear(&*self.place, &*opener.disk, &mut held)?;
+        let old_end = opener.settle(&mut keyring, &ledger)?;
+        let disk = opener.tidy(&keyring, serial)?;
+
+        // From here on the parts are sound and of one time: what they say is read.
+        let opened = report(&*engine, &*disk, is_new)?;
+        let by_previous = keyring.opened_by_previous;
+        let tagger = Tagger::new(&keyring.secrets.index_key);
+        let rows = Rows::new(keyring.store_id, keyring.secrets);
+        let known =
+            engine.get(KNOWN).map_err(open_error)?.and_then(|row| rows.open_known(KNOWN, &row));
+        let fresh =
+            engine.get(FRESH).map_err(open_error)?.and_then(|row| rows.open_fresh(FRESH, &row));
+        let Self { place, clock, options, .. } = self;
+        clock.remember(known.unwrap_or_else(|| known_of(&ledger, clock.now())));
+        let working = Working { engine, rows };
+        let embedded = Embedded::new(working, ledger, (checkpoint, old_end));
+        let backend = Backend::Embedded(Box::new(embedded));
+        let core = Core::new(backend, tagger, clock, options);
+        core.settle_longest_age()?;
+        let premises = Some(Premises::new(place, disk, serial, fresh));
+        TokenStore::new(Arc::new(core), premises, held, by_previous, opened)
+    }
+
+    fn opener(&self) -> Result<Opener<'_>> {
+        Ok(Opener {
+            place: &*self.place,
+            disk: self.place.disk()?,
+            key: &self.key,
+            growth: self.growth,
+            now: self.clock.now(),
+            forget: self.forget,
+        })
+    }
+}
+
 /// A store's parts, sound and of one time.
 struct Recovery {
     ledger: Ledger,
@@ -127,31 +198,34 @@ struct Recovery {
 }
 
 impl Opener<'_> {
-    /// Opens the keyring, and recovers the parts that it leads to. What is damaged is forgotten, if
-    /// that was asked for. Also says whether the store is new: born here, or by an earlier open
-    /// that did not come through, or begun anew.
-    fn recover_or_forget(&self, held: &mut Held) -> Result<(Keyring, bool, Recovery)> {
-        let keyring = match self.keyring() {
-            Err(Error::Damaged { .. }) if self.forget => self.forget_everyone(None, held)?,
-            keyring => keyring?,
-        };
-        self.lock_ledger_of(&keyring, held)?;
+    /// Opens the keyring. If it is damaged, and that was asked for, everyone is forgotten.
+    fn keyring_or_forget(&self, held: &mut Held) -> Result<Keyring> {
+        match self.keyring() {
+            Err(Error::Damaged { .. }) if self.forget => self.forget_everyone(None, held),
+            keyring => keyring,
+        }
+    }
 
+    /// Recovers the parts that the keyring leads to; its ledger is locked. What is damaged is
+    /// forgotten, if that was asked for. Also says whether the store is new: born here, or by an
+    /// earlier open that did not come through, or begun anew.
+    fn recover_or_forget(
+        &self,
+        keyring: Keyring,
+        held: &mut Held,
+    ) -> Result<(Keyring, bool, Recovery)> {
         // A store that is being born has no engine yet, nor has one that is born anew.
         let is_new = self.disk.read(BIRTH).map_err(Error::io("read the birth mark"))?.is_some();
         match self.recover(&keyring, is_new) {
             Err(Error::Damaged { .. }) if self.forget => {
                 let keyring = self.forget_everyone(Some(&keyring), held)?;
-                self.lock_ledger_of(&keyring, held)?;
+                let ledger = Ledger::file_name(&keyring.secrets.ledger_id);
+                self.place.lock_ledger(&ledger, held)?;
                 let recovered = self.recover(&keyring, true)?;
                 Ok((keyring, true, recovered))
             }
             recovered => Ok((keyring, is_new, recovered?)),
         }
-    }
-
-    fn lock_ledger_of(&self, keyring: &Keyring, held: &mut Held) -> Result<()> {
-        self.place.lock_ledger(&Ledger::file_name(&keyring.secrets.ledger_id), held)
     }
 
     /// Reads the ledger, asks the engine how far it has seen it, and only then writes to it.

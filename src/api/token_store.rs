@@ -1,6 +1,6 @@
 //! The store: opened once, shared by clones, closed once. Here users sign in and out.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::api::builder::Builder;
 use crate::backend::Ask;
@@ -242,6 +242,13 @@ impl TokenStore {
     /// that was acknowledged is lost. [`Error::Closed`] if it was closed already.
     pub fn close(self) -> Result<()> {
         observe::verb("close", || self.owner.close(true))
+    }
+
+    /// The folder that it is in; `None` if it is in none: in memory, or in a place that instances
+    /// share. As long as the store is open, this process holds that folder's lock.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        self.owner.folder.as_deref()
     }
 
     /// What was found when the store was opened. An operator should look at it once, and after a

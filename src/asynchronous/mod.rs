@@ -53,7 +53,7 @@ impl Threads {
                 // The work was still waiting for a thread when the runtime was shut down.
                 Err(_) => {
                     let source = io::Error::other("the async runtime is being shut down");
-                    Err(Error::Io { action: "begin; nothing was done", source })
+                    Err(Error::io("begin; nothing was done")(source))
                 }
             },
         }

@@ -295,14 +295,14 @@ pub(crate) fn patiently<T>(mut exchange: impl FnMut() -> Answer<T>) -> Result<T>
 pub(crate) fn error_of(error: ExchangeError) -> Error {
     match error {
         ExchangeError::Full => Error::Full(Component::Engine),
-        ExchangeError::NotSent => Error::Io {
-            action: "reach the shared store; nothing was done, so try again",
-            source: io::ErrorKind::NotConnected.into(),
-        },
-        ExchangeError::Unknown => Error::Io {
-            action: "get the shared store's answer; it was done or not, so try again",
-            source: io::ErrorKind::TimedOut.into(),
-        },
+        ExchangeError::NotSent => {
+            let action = "reach the shared store; nothing was done, so try again";
+            Error::io(action)(io::ErrorKind::NotConnected.into())
+        }
+        ExchangeError::Unknown => {
+            let action = "get the shared store's answer; it was done or not, so try again";
+            Error::io(action)(io::ErrorKind::TimedOut.into())
+        }
     }
 }
 
@@ -316,8 +316,6 @@ pub(crate) fn sign_out_error(error: ExchangeError) -> Error {
 }
 
 fn busy() -> Error {
-    Error::Io {
-        action: "change an account that others change all the time; try again",
-        source: io::ErrorKind::ResourceBusy.into(),
-    }
+    let action = "change an account that others change all the time; try again";
+    Error::io(action)(io::ErrorKind::ResourceBusy.into())
 }

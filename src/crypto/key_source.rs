@@ -205,11 +205,19 @@ impl KeySource {
         match (value, env(&format!("{name}_FILE"))) {
             (Some(_), Some(_)) => Err(self.unavailable("both are set; unset one")),
             (None, None) => Err(self.unavailable("neither is set")),
-            (Some(value), None) => self.decode(&value, false),
-            (None, Some(path)) => self.decode(
-                &self.read_file(Path::new(&path), &Refuse::key_file(self.readable_by_others))?,
-                true,
-            ),
+            (Some(value), None) => self
+                .decode(&value, false)
+                .map_err(|error| found_in(error, format!("the environment variable {name}"))),
+            (None, Some(path)) => {
+                let path = Path::new(&path);
+                self.read_file(path, &Refuse::key_file(self.readable_by_others))
+                    .and_then(|text| self.decode(&text, true))
+                    .map_err(|error| {
+                        let file = shown(path);
+                        let origin = format!("{file}, which the variable {name}_FILE names");
+                        found_in(error, origin)
+                    })
+            }
         }
     }
 
@@ -220,7 +228,12 @@ impl KeySource {
         let directory = env("CREDENTIALS_DIRECTORY").map(PathBuf::from).filter(|path| path.is_absolute()).ok_or_else(|| {
             self.unavailable("$CREDENTIALS_DIRECTORY is not set; give the service LoadCredential= or LoadCredentialEncrypted=")
         })?;
-        self.decode(&self.read_file(&directory.join(name), &Refuse::CREDENTIAL)?, true)
+        let path = directory.join(name);
+        self.read_file(&path, &Refuse::CREDENTIAL)
+            .and_then(|text| self.decode(&text, true))
+            .map_err(|error| {
+                found_in(error, format!("the systemd credential {name}, {}", shown(&path)))
+            })
     }
 
     /// The content of a file, unless `refuse` refuses its permissions.
@@ -302,10 +315,7 @@ impl KeySource {
                 format!("the environment variable {name} or {name}_FILE")
             }
             Origin::Env(_) => "an environment variable with an invalid name".into(),
-            Origin::File(path) if looks_like_a_key(path) => {
-                "a file whose path looks like a key".into()
-            }
-            Origin::File(path) => format!("the file {path:?}"),
+            Origin::File(path) => shown(path),
             Origin::Systemd(name) if is_name(name) => format!("the systemd credential {name}"),
             Origin::Systemd(_) => "a systemd credential with an invalid name".into(),
             Origin::Bytes(_) => "the program".into(),
@@ -356,6 +366,22 @@ impl Refuse {
     }
 }
 
+/// The same error, from this place in particular.
+fn found_in(error: Error, place: String) -> Error {
+    match error {
+        Error::KeyUnavailable { problem, .. } => Error::KeyUnavailable { origin: place, problem },
+        other => other,
+    }
+}
+
+/// A file as errors name it. Never a text that may be a key that was given in the wrong place.
+fn shown(path: &Path) -> String {
+    if looks_like_a_key(path) {
+        return "a file whose path looks like a key".into();
+    }
+    format!("the file {path:?}")
+}
+
 /// Whether this can be the name of a variable or a credential. A key as text cannot: it has a `:`
 /// or a `=`.
 fn is_name(name: &str) -> bool {
@@ -365,5 +391,11 @@ fn is_name(name: &str) -> bool {
 
 fn looks_like_a_key(path: &Path) -> bool {
     let text = path.as_os_str().as_encoded_bytes();
-    text.starts_with(b"hex:") || text.starts_with(b"base64:")
+    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/-_=".contains(byte);
+    let is_bare = match text.len() {
+        43 | 44 => text.iter().all(is_base64),
+        64 => text.iter().all(u8::is_ascii_hexdigit),
+        _ => false,
+    };
+    is_bare || text.starts_with(b"hex:") || text.starts_with(b"base64:")
 }

@@ -78,8 +78,7 @@ fn fill(bytes: &mut [u8]) -> Result<()> {
     if super::chance::fill(bytes) {
         return Ok(());
     }
-    getrandom::fill(bytes)
-        .map_err(|e| Error::Io { action: "get random numbers", source: std::io::Error::other(e) })
+    getrandom::fill(bytes).map_err(|e| Error::io("get random numbers")(std::io::Error::other(e)))
 }
 
 /// `HKDF-Expand[SHA-256](key, info)` into `out`. The key is uniform, so there is nothing to extract

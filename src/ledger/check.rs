@@ -3,12 +3,22 @@
 use std::io::{Cursor, Read};
 
 use super::compact::Turns;
-use super::format::{SLOT_BYTES, What};
+use super::format::{Header, LedgerKey, SLOT_BYTES, What};
 use super::recover::recover;
 use super::{Ledger, State, offset, open::stream, seal_of};
 use crate::model::error::{Component, Error, Result};
 use crate::model::position::Position;
+use crate::platform::sync::Arc;
 use crate::rule::{Fence, SHARDS};
+
+/// What of the file is written and synced.
+pub(super) struct Written<R> {
+    pub(super) file: R,
+    pub(super) key: Arc<LedgerKey>,
+    pub(super) header: Header,
+    /// The last position in it.
+    pub(super) end: Position,
+}
 
 impl Ledger {
     /// Reads the file again, compares, and says how many sign-outs decide something.
@@ -18,16 +28,7 @@ impl Ledger {
     /// failure.
     pub(crate) fn check(&self) -> Result<u64> {
         let _tending = self.tend();
-        let state = self.lock_idle()?;
-        let (end, used) = (self.synced(), self.written(&state));
-        let (name, key, header) = (state.name.clone(), state.key.clone(), state.header.clone());
-        drop(state);
-
-        // What is written behind that meanwhile is left out: in its place are the fillers that were
-        // there.
-        let fillers =
-            seal_of(&key, &header).fillers(used, (used + 1).next_multiple_of(header.chunk.into()));
-        let file = stream(&*self.disk, &name)?.take(offset(used)).chain(Cursor::new(fillers));
+        let Written { file, key, header, end } = self.written_now()?;
         let (mut found, mut turns): (Vec<Position>, _) = (Vec::new(), Turns::default());
         let mut is_same = true;
         let read = recover(file, &key, header.ledger_id, |_, record| {
@@ -67,6 +68,20 @@ impl Ledger {
             ));
         }
         Ok(self.fences().len() as u64)
+    }
+
+    /// The file as far as it is written and synced at this moment. What is written behind that
+    /// meanwhile is left out: in its place are the fillers that were there. The caller tends the
+    /// ledger, so that no other file takes its place.
+    pub(super) fn written_now(&self) -> Result<Written<impl Read>> {
+        let state = self.lock_idle()?;
+        let (end, used) = (self.synced(), self.written(&state));
+        let (name, key, header) = (state.name.clone(), state.key.clone(), state.header.clone());
+        drop(state);
+        let fillers =
+            seal_of(&key, &header).fillers(used, (used + 1).next_multiple_of(header.chunk.into()));
+        let file = stream(&*self.disk, &name)?.take(offset(used)).chain(Cursor::new(fillers));
+        Ok(Written { file, key, header, end })
     }
 
     /// How many slots of the file have been written to.

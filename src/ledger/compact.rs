@@ -201,7 +201,7 @@ impl Ledger {
             self.fail(&mut state, source.kind());
             let action =
                 "remove the old ledger; the erasure has happened: reopen the store, with the new key (the old one does not open it any more)";
-            Error::Io { action, source }
+            Error::io(action)(source)
         })?;
         let Successor { name, key, switched } = successor;
         (state.name, state.key) = (name, key);

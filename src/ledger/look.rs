@@ -1,12 +1,15 @@
 //! A look at the ledger's file beside the process that has it open: no lock is taken, and nothing
 //! is changed.
 
+use std::io::Read;
+
 use super::Ledger;
+use super::check::Written;
 use super::format::{LedgerKey, What};
 use super::open::stream;
 use super::recover::recover;
 use crate::crypto::LedgerRootKey;
-use crate::model::error::Result;
+use crate::model::error::{Component, Error, Result};
 use crate::model::position::Position;
 use crate::model::random_id::LedgerId;
 use crate::model::tag::TaggedScope;
@@ -38,18 +41,37 @@ impl Ledger {
         wanted: impl Fn(&TaggedScope) -> bool,
     ) -> Result<Seen> {
         let file = stream(disk, &Self::file_name(&ledger_id))?;
-        let mut sign_outs = Vec::new();
-        let found = recover(file, &LedgerKey::new(key, &ledger_id), ledger_id, |_, record| {
-            match record.what {
-                What::SignOut(scope, cutoff) if wanted(&scope) => {
-                    sign_outs.push((
-                        scope,
-                        Fence { position: record.position, cutoff, time: record.time },
-                    ));
-                }
-                What::SignOut(..) | What::Opened(_) | What::Void => {}
-            }
-        })?;
-        Ok(Seen { sign_outs, end: found.end, known_since: found.header.known_since })
+        seen(file, &LedgerKey::new(key, &ledger_id), ledger_id, wanted)
     }
+
+    /// The same for the process that has the ledger open: what is durable, while sign-outs go on.
+    ///
+    /// # Errors
+    /// `Damaged` if the file is not as this process wrote it; `Poisoned` after an earlier failure.
+    pub(crate) fn look_within(&self, wanted: impl Fn(&TaggedScope) -> bool) -> Result<Seen> {
+        let _tending = self.tend();
+        let Written { file, key, header, end } = self.written_now()?;
+        let seen = seen(file, &key, header.ledger_id, wanted)?;
+        if seen.end == end {
+            return Ok(seen);
+        }
+        Err(Error::damaged(Component::Ledger, "its file is not as this process wrote it"))
+    }
+}
+
+fn seen(
+    file: impl Read,
+    key: &LedgerKey,
+    ledger_id: LedgerId,
+    wanted: impl Fn(&TaggedScope) -> bool,
+) -> Result<Seen> {
+    let mut sign_outs = Vec::new();
+    let found = recover(file, key, ledger_id, |_, record| match record.what {
+        What::SignOut(scope, cutoff) if wanted(&scope) => {
+            let fence = Fence { position: record.position, cutoff, time: record.time };
+            sign_outs.push((scope, fence));
+        }
+        What::SignOut(..) | What::Opened(_) | What::Void => {}
+    })?;
+    Ok(Seen { sign_outs, end: found.end, known_since: found.header.known_since })
 }

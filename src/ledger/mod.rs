@@ -25,6 +25,7 @@ mod tests;
 
 pub(crate) use append::MAX_CALL;
 pub(crate) use grow::Growth;
+pub(crate) use look::Seen;
 pub(crate) use open::Found;
 pub(crate) use stats::LedgerStats;
 

@@ -1,9 +1,11 @@
 //! What can go wrong, by what the caller can do about it.
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::model::sign_out::Receipt;
+use crate::platform::path::apart;
 
 /// The result of every verb of the store.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -88,14 +90,20 @@ pub enum Error {
     #[error("no space left for the {0}; free some and try again")]
     Full(Component),
 
-    /// Another process, or another handle of this one, has the store open.
-    #[error(
-        "the store is already open{}; stop that process, or share its handle",
-        .pid.map(|p| format!(" in process {p}")).unwrap_or_default()
-    )]
+    /// Another process has the store open, or this one has. Nothing was changed.
+    ///
+    /// Of this process, share the handle: [`TokenStore`](crate::TokenStore) is cheap to clone. Of
+    /// another process, stop that, or have
+    /// [`Builder::wait_for_lock`](crate::Builder::wait_for_lock) wait until it has ended.
+    #[error("{}", already_open(lock.as_deref(), *pid, *in_this_process))]
     AlreadyOpen {
-        /// The process that holds it, if it could be read.
+        /// The lock file that is held: the store's, or the ledger's. `None` of a place without
+        /// files.
+        lock: Option<PathBuf>,
+        /// The process that holds it, as that process sees itself, if it could be read.
         pid: Option<u32>,
+        /// Whether this process holds it itself. To wait for it would be in vain.
+        in_this_process: bool,
     },
 
     /// No key that was offered opens the store. Nothing but the lock file was changed.
@@ -160,10 +168,12 @@ pub enum Error {
 
     /// The operating system refused something outside the engine and the ledger's appends. Nothing
     /// was acknowledged.
-    #[error("cannot {action}")]
+    #[error("cannot {action}{}", shown(path.as_deref()))]
     Io {
         /// What was tried.
         action: &'static str,
+        /// The file or folder that it was tried with, if it was one.
+        path: Option<PathBuf>,
         /// What the system said.
         #[source]
         source: io::Error,
@@ -179,10 +189,39 @@ impl Error {
         Self::Damaged { part, problem }
     }
 
-    /// An [`Error::Io`] with what was being done, for `map_err`.
+    /// An [`Error::Io`] with what was being done, for `map_err`. The path comes from the error
+    /// itself, if a file's error it is.
     pub(crate) fn io(action: &'static str) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io { action, source }
+        move |source| {
+            let (path, source) = apart(source);
+            Self::Io { action, path, source }
+        }
     }
+
+    /// The same error, with this path if it can have one and has none.
+    pub(crate) fn at(mut self, place: &Path) -> Self {
+        if let Self::Io { path: path @ None, .. } = &mut self {
+            *path = Some(place.to_owned());
+        }
+        self
+    }
+}
+
+/// A path as errors show it: with its escapes, as an error is one line of a log.
+fn shown(path: Option<&Path>) -> String {
+    path.map(|path| format!(": {path:?}")).unwrap_or_default()
+}
+
+fn already_open(lock: Option<&Path>, pid: Option<u32>, in_this_process: bool) -> String {
+    if in_this_process {
+        return "the store is already open in this process: share that handle, by a clone".into();
+    }
+    let by = pid.map(|pid| format!(" in process {pid}")).unwrap_or_default();
+    let lock = lock.map(|lock| format!(" (it holds {lock:?})")).unwrap_or_default();
+    format!(
+        "the store is already open{by}{lock}: let that process do the work, or stop it; \
+         Builder::wait_for_lock waits until it has ended"
+    )
 }
 
 /// A part of the store, as errors name it.

@@ -1,9 +1,11 @@
 //! The few file calls that the keyring and the ledger need, phrased so that a test can fail, hold
-//! or forget them.
+//! or forget them. Errors of real files carry the path: `path.rs` has how.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+
+use super::path::at;
 
 /// The largest file that is read at once.
 const LARGEST: u64 = 1 << 20;
@@ -78,40 +80,41 @@ impl Folder {
 
 impl Disk for Folder {
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        match File::open(self.path(name)) {
-            Ok(file) => {
-                let mut bytes = Vec::new();
-                file.take(LARGEST + 1).read_to_end(&mut bytes)?;
-                Ok(Some(bytes))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        let path = self.path(name);
+        let read = |file: File| {
+            let mut bytes = Vec::new();
+            file.take(LARGEST + 1).read_to_end(&mut bytes).map(|_| bytes)
+        };
+        present(File::open(&path)).and_then(|file| file.map(read).transpose()).map_err(at(&path))
     }
 
     fn stream(&self, name: &str) -> io::Result<Option<Box<dyn Read + Send>>> {
-        match File::open(self.path(name)) {
-            Ok(file) => Ok(Some(Box::new(file))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        let path = self.path(name);
+        let file = present(File::open(&path)).map_err(at(&path))?;
+        Ok(file.map(|file| Box::new(FileAt { file, path }) as Box<dyn Read + Send>))
     }
 
     fn begin(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(private_file().create(true).truncate(true).open(self.path(&next(name)))?))
+        let path = self.path(&next(name));
+        let file = private_file().create(true).truncate(true).open(&path).map_err(at(&path))?;
+        Ok(Box::new(FileAt { file, path }))
     }
 
     fn prepare(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let path = self.path(&next(name));
-        let mut file = private_file().create(true).truncate(true).open(&path)?;
-        file.write_all(bytes).and_then(|()| file.sync_all()).inspect_err(|_| {
-            // Best effort: a left-over is overwritten by the next attempt.
-            let _ = fs::remove_file(&path);
-        })
+        let file = private_file().create(true).truncate(true).open(&path);
+        let written = file.and_then(|mut file| {
+            file.write_all(bytes).and_then(|()| file.sync_all()).inspect_err(|_| {
+                // Best effort: a left-over is overwritten by the next attempt.
+                let _ = fs::remove_file(&path);
+            })
+        });
+        written.map_err(at(&path))
     }
 
     fn switch(&self, name: &str) -> io::Result<()> {
-        fs::rename(self.path(&next(name)), self.path(name))?;
+        let path = self.path(name);
+        fs::rename(self.path(&next(name)), &path).map_err(at(&path))?;
         sync_folder(&self.0)
     }
 
@@ -120,10 +123,9 @@ impl Disk for Folder {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        match fs::remove_file(self.path(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => sync_folder(&self.0),
-        }
+        let path = self.path(name);
+        present(fs::remove_file(&path)).map_err(at(&path))?;
+        sync_folder(&self.0)
     }
 
     fn discard(&self, name: &str) -> io::Result<()> {
@@ -131,37 +133,60 @@ impl Disk for Folder {
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(OpenOptions::new().read(true).write(true).open(self.path(name))?))
+        let path = self.path(name);
+        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(at(&path))?;
+        Ok(Box::new(FileAt { file, path }))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        fs::read_dir(&self.0)?
-            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-            .collect()
+        let names = fs::read_dir(&self.0).and_then(|entries| {
+            entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+        });
+        names.map_err(at(&self.0))
     }
 }
 
-impl DiskFile for File {
+/// What is there, or `None` if nothing has this name.
+fn present<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
+    }
+}
+
+/// A file, and where it is, for errors.
+struct FileAt {
+    file: File,
+    path: PathBuf,
+}
+
+impl Read for FileAt {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.file.read(bytes).map_err(at(&self.path))
+    }
+}
+
+impl DiskFile for FileAt {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         // One thread at a time uses it, so the shared file position is safe, and this works on
         // every system.
-        let mut file = self;
-        file.seek(SeekFrom::Start(offset))?;
-        file.write_all(bytes)
+        let mut file = &self.file;
+        let written = file.seek(SeekFrom::Start(offset)).and_then(|_| file.write_all(bytes));
+        written.map_err(at(&self.path))
     }
 
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
-        let mut file = self;
-        file.seek(SeekFrom::Start(offset))?;
-        file.read_exact(bytes)
+        let mut file = &self.file;
+        let read = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(bytes));
+        read.map_err(at(&self.path))
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.sync_data()
+        self.file.sync_data().map_err(at(&self.path))
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        File::set_len(self, len)
+        self.file.set_len(len).map_err(at(&self.path))
     }
 }
 
@@ -214,7 +239,7 @@ fn look(path: &Path) -> io::Result<Option<fs::Metadata>> {
         {
             Ok(None)
         }
-        Err(error) => Err(error),
+        Err(error) => Err(at(path)(error)),
     }
 }
 
@@ -231,7 +256,7 @@ pub(crate) fn create_private(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     match builder.create(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(at(path)(error)),
         _ => sync_folder(parent),
     }
 }
@@ -248,7 +273,11 @@ pub(crate) fn private_file() -> OpenOptions {
 /// Makes renames and new files in the folder durable. (Windows has no such call; NTFS journals its
 /// own.)
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
+    if cfg!(unix) {
+        File::open(path).and_then(|folder| folder.sync_all()).map_err(at(path))
+    } else {
+        Ok(())
+    }
 }
 
 /// Where a file's next content is written.

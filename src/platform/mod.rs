@@ -2,6 +2,7 @@
 //! of tokens.
 
 pub(crate) mod disk;
+pub(crate) mod path;
 pub(crate) mod single_flight;
 pub(crate) mod sync;
 pub(crate) mod wipe;

@@ -1,5 +1,7 @@
 //! What keeps the store open, and closing it.
 
+use std::path::Path;
+
 use crate::backend::Embedded;
 use crate::model::error::{Error, Result};
 use crate::model::report::Opened;
@@ -27,6 +29,8 @@ pub(crate) struct Owner {
 /// not.
 pub(crate) struct Works {
     pub(crate) core: Arc<Core>,
+    /// Where it is; `None` if that is no folder.
+    pub(crate) folder: Option<Box<Path>>,
     /// The reclaimer and the locks of the folders, until closed.
     pub(crate) running: Mutex<Option<(JoinHandle<()>, Held)>>,
     /// Held by the thread that moves rows or writes the keyring: one at a time. Taken before the

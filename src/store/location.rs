@@ -1,14 +1,13 @@
 //! Where a store lives: a folder (and perhaps another for the ledger), locked, or a pretended
 //! machine.
 
-use std::fs::{self, File};
-use std::io::{Read, Seek, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::engine::{Engines, SledFolder, Tuning};
 use crate::model::error::{Error, Result};
 use crate::model::random_id::LedgerId;
-use crate::platform::disk::{Disk, Folder, private_file};
+use crate::platform::disk::{self, Disk, Folder};
+use crate::store::lock_file::Locked;
 
 /// The name of the file of wrapped keys.
 pub(crate) const KEYRING: &str = "keyring";
@@ -31,7 +30,7 @@ pub(crate) trait Place: Send + Sync {
     fn lock(&self) -> Result<Held>;
 
     /// Locks a ledger too: another store's folder may be a copy of this one's, and name the same
-    /// ledger.
+    /// ledger. A lock that is among those held already is not taken again.
     fn lock_ledger(&self, ledger: &str, held: &mut Held) -> Result<()>;
 
     /// The folder with the keyring.
@@ -49,6 +48,11 @@ pub(crate) trait Place: Send + Sync {
 
     /// How many bytes are free for the engine; `None` if that is not known.
     fn available(&self) -> Option<u64>;
+
+    /// The folder that all of it but the ledger is in; `None` of a pretended machine.
+    fn folder(&self) -> Option<&Path> {
+        None
+    }
 }
 
 /// The name of the engine's folder beside the ledger of this id. An engine of another ledger has
@@ -95,20 +99,45 @@ impl Folders {
     pub(crate) fn new(path: PathBuf, ledger: Option<PathBuf>, tuning: Tuning) -> Self {
         Self { engines: SledFolder { path: path.clone(), tuning }, path, ledger }
     }
+
+    /// Takes those of the locks whose files are there, and makes none: for a look at a store that
+    /// nobody may change meanwhile, and that perhaps cannot be written to.
+    pub(crate) fn lock_as_it_is(&self, ledger: impl FnOnce() -> Result<String>) -> Result<Held> {
+        let mut held: Held = Vec::new();
+        let mut lock = |path: PathBuf| {
+            let locked = Locked::take_if_there(path)?;
+            held.extend(locked.map(|locked| Box::new(locked) as _));
+            Ok::<_, Error>(())
+        };
+        lock(self.path.join(LOCK))?;
+        lock(self.ledger_lock(&ledger()?))?;
+        Ok(held)
+    }
+
+    fn ledger_folder(&self) -> &Path {
+        self.ledger.as_ref().unwrap_or(&self.path)
+    }
+
+    fn ledger_lock(&self, ledger: &str) -> PathBuf {
+        self.ledger_folder().join(format!("{ledger}.lock"))
+    }
 }
 
 impl Place for Folders {
     fn lock(&self) -> Result<Held> {
-        crate::platform::disk::create_private(&self.path)
-            .map_err(Error::io("make the store's folder"))?;
+        disk::create_private(&self.path).map_err(Error::io("make the store's folder"))?;
         Ok(vec![Box::new(Locked::take(self.path.join(LOCK))?)])
     }
 
     fn lock_ledger(&self, ledger: &str, held: &mut Held) -> Result<()> {
-        let path = self.ledger.as_ref().unwrap_or(&self.path);
-        crate::platform::disk::create_private(path)
+        let path = self.ledger_lock(ledger);
+        let is_it = |one: &Locked| one.is_at(&path);
+        if held.iter().any(|one| one.downcast_ref::<Locked>().is_some_and(is_it)) {
+            return Ok(());
+        }
+        disk::create_private(self.ledger_folder())
             .map_err(Error::io("make the ledger's folder"))?;
-        held.push(Box::new(Locked::take(path.join(format!("{ledger}.lock")))?));
+        held.push(Box::new(Locked::take(path)?));
         Ok(())
     }
 
@@ -117,7 +146,7 @@ impl Place for Folders {
     }
 
     fn ledger_disk(&self) -> Result<Box<dyn Disk>> {
-        let path = self.ledger.as_ref().unwrap_or(&self.path);
+        let path = self.ledger_folder();
         Ok(Box::new(Folder::create(path).map_err(Error::io("make the ledger's folder"))?))
     }
 
@@ -134,45 +163,8 @@ impl Place for Folders {
     fn available(&self) -> Option<u64> {
         fs4::available_space(&self.path).ok()
     }
-}
 
-/// A locked file. Dropping it unlocks the file explicitly, as closing it may not be enough: a child
-/// of this process that has not called `exec` yet holds a copy of the file, and with it the lock.
-struct Locked(File);
-
-impl Locked {
-    /// Takes the lock, and writes the id of this process into the file.
-    fn take(path: PathBuf) -> Result<Self> {
-        let mut file = private_file()
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(Error::io("open the lock file"))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => {
-                let mut pid = String::new();
-                // The id is only a hint for the operator.
-                let _ = file.take(32).read_to_string(&mut pid);
-                return Err(Error::AlreadyOpen { pid: pid.trim().parse().ok() });
-            }
-            Err(fs::TryLockError::Error(error)) => {
-                return Err(Error::io("lock the store's folder")(error));
-            }
-        }
-        let pid = format!("{}\n", std::process::id());
-        // If this fails, only the hint is missing: a full disk must not keep the store from
-        // opening.
-        let _ = file
-            .set_len(0)
-            .and_then(|()| file.rewind())
-            .and_then(|()| file.write_all(pid.as_bytes()));
-        Ok(Self(file))
-    }
-}
-
-impl Drop for Locked {
-    fn drop(&mut self) {
-        let _ = self.0.unlock();
+    fn folder(&self) -> Option<&Path> {
+        Some(&self.path)
     }
 }

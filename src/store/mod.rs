@@ -15,6 +15,7 @@ pub(crate) mod index;
 pub(crate) mod life;
 pub(crate) mod lifetime;
 pub(crate) mod location;
+pub(crate) mod lock_file;
 pub(crate) mod plan;
 pub(crate) mod progress;
 pub(crate) mod put;

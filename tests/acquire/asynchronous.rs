@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Context, Poll, Waker};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use futures::FutureExt;
 use oubliette::*;
@@ -452,6 +452,37 @@ fn the_last_handle_dropped_on_a_runtimes_thread_does_not_hold_it_up() {
     // The runtime waits for the thread that closes it.
     drop(runtime);
     machine.builder().open().unwrap().close().unwrap();
+}
+
+/// There is one thread for blocking work, and it is free while another process is waited for.
+#[test]
+fn an_opening_that_waits_for_a_lock_blocks_no_thread() {
+    let home = oubliette_testkit::disk::Home::new();
+    home.open().close().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(1)
+        .build()
+        .unwrap();
+    let builder = || home.builder().wait_for_lock(Duration::from_secs(60));
+    let hold = || {
+        let lock = std::fs::File::open(home.path().join("lock")).unwrap();
+        lock.lock().unwrap();
+        lock
+    };
+    // The thread takes its work in order, so the first try has failed by then.
+    let unlock = async |held: std::fs::File| {
+        for _ in 0..3 {
+            tokio::task::spawn_blocking(|| ()).await.unwrap();
+        }
+        held.unlock().unwrap();
+    };
+    runtime.block_on(async {
+        let (store, ()) = tokio::join!(builder().open_async(), unlock(hold()));
+        store.unwrap().close().await.unwrap();
+        let (verified, ()) = tokio::join!(builder().verify_async(), unlock(hold()));
+        assert!(verified.unwrap().is_sound());
+    });
 }
 
 #[test]

@@ -430,7 +430,8 @@ fn verifying_a_closed_store_changes_nothing_and_makes_none() {
     drop(store);
     let files = || {
         let mut files = contents(&pair.home.path());
-        files.remove(Path::new("lock"));
+        // It has the id of the process that has it.
+        *files.get_mut(Path::new("lock")).unwrap() = None;
         (
             files,
             contents(&pair.home.beside("ledger"))
@@ -447,6 +448,10 @@ fn verifying_a_closed_store_changes_nothing_and_makes_none() {
     );
     assert!(verified.is_sound());
     assert!(files() == before);
+    // No lock file is made where there is none, as where nothing can be written.
+    fs::remove_file(pair.home.path().join("lock")).unwrap();
+    assert!(pair.builder().verify().unwrap().is_sound());
+    assert!(!pair.home.path().join("lock").exists());
     // One changed byte in the middle of the ledger's used slots.
     let ledger = entry(&pair.home.beside("ledger"), "ledger-");
     let mut bytes = fs::read(&ledger).unwrap();

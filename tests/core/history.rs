@@ -44,6 +44,14 @@ fn it_tells_who_was_signed_out_when_and_how() {
     let last = store.sign_out(SignOut::everybody()).unwrap();
 
     let history = machine.builder().history().unwrap();
+    // The process that has it open says the same, of all and of some.
+    let within = store.history().unwrap();
+    assert_eq!((&within.records, within.position), (&history.records, history.position));
+    assert_eq!(within.known_since, history.known_since);
+    let some = [SignOutScope::Subject(subject(2))];
+    let within = store.history_of(&some).unwrap();
+    assert_eq!(within.records, machine.builder().history_of(&some).unwrap().records);
+    assert_eq!(within.covering(&some).count(), 2);
     use SignOutScopeKind::*;
     assert_eq!(
         kinds(history.records.iter()),

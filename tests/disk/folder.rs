@@ -134,6 +134,96 @@ fn a_second_process_is_told_who_has_the_store() {
     assert_eq!(signed_in(&home.open(), 1..=3), [1, 2], "the lock dies with its process");
 }
 
+/// A lock that another process holds, as far as the store can tell: it is not this store's.
+fn stranger(lock: &Path) -> fs::File {
+    let file = fs::File::options().read(true).open(lock).unwrap();
+    file.lock().unwrap();
+    file
+}
+
+const MINUTE: std::time::Duration = std::time::Duration::from_secs(60);
+
+#[test]
+fn an_opening_waits_for_another_process_and_never_for_its_own() {
+    let home = closed();
+    let mut child = again("folder::holding_child").env(HOLD, home.path()).spawn().unwrap();
+    while !home.beside("tokens.held").exists() {
+        assert!(child.try_wait().unwrap().is_none(), "the child ended");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let Err(Error::AlreadyOpen { lock, in_this_process: false, .. }) = home.builder().open() else {
+        panic!()
+    };
+    assert_eq!(lock, Some(home.path().join("lock")));
+    let store = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| home.builder().wait_for_lock(MINUTE).open());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        waiting.join().unwrap().unwrap()
+    });
+    assert_eq!(signed_in(&store, 1..=3), [1, 2]);
+
+    // By another spelling and by a link too. If one of these waited, it would be for a minute each.
+    let mut names = vec![home.path(), home.path().join("../tokens/.")];
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(home.path(), home.beside("link")).unwrap();
+        names.push(home.beside("link"));
+    }
+    let start = std::time::Instant::now();
+    for name in names {
+        let refused = builder_at(&name).wait_for_lock(MINUTE).open().unwrap_err();
+        assert!(matches!(refused, Error::AlreadyOpen { in_this_process: true, .. }), "{refused:?}");
+        let refused = builder_at(&name).wait_for_lock(MINUTE).verify().unwrap_err();
+        assert!(matches!(refused, Error::AlreadyOpen { in_this_process: true, .. }), "{refused:?}");
+    }
+    assert!(start.elapsed() < MINUTE);
+}
+
+/// The order is the folder's lock, then the ledger's. What waits in vain for the second gives the
+/// first back.
+#[test]
+fn who_waits_in_vain_keeps_no_lock() {
+    let home = Home::new();
+    let ledgers = home.beside("ledgers");
+    let builder = || home.builder().ledger_dir(&ledgers);
+    builder().open().unwrap().close().unwrap();
+    let lock = fs::read_dir(&ledgers)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "lock"))
+        .unwrap();
+    let held = stranger(&lock);
+    let short = std::time::Duration::from_millis(30);
+    for verb in
+        [|builder: Builder| builder.open().map(drop), |builder: Builder| builder.verify().map(drop)]
+    {
+        let refused = verb(builder().wait_for_lock(short)).unwrap_err();
+        let Error::AlreadyOpen { lock: Some(named), in_this_process: false, .. } = refused else {
+            panic!("{refused:?}")
+        };
+        assert_eq!(named, lock);
+        stranger(&home.path().join("lock")).unlock().unwrap();
+    }
+    let store = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| builder().wait_for_lock(MINUTE).open());
+        held.unlock().unwrap();
+        waiting.join().unwrap().unwrap()
+    });
+    store.close().unwrap();
+}
+
+#[test]
+fn an_error_of_the_system_names_the_file() {
+    let home = closed();
+    let ledger = entry(&home.path(), "ledger-");
+    fs::rename(&ledger, home.beside("away")).unwrap();
+    fs::create_dir(&ledger).unwrap();
+    let error = home.builder().open().unwrap_err();
+    let Error::Io { path: Some(path), .. } = &error else { panic!("{error:?}") };
+    assert!(*path == ledger && error.to_string().contains(&format!("{ledger:?}")), "{error}");
+}
+
 /// Between fork and exec a child has its parent's open files, and with them their locks.
 #[test]
 fn a_process_that_starts_others_can_reopen_its_store() {

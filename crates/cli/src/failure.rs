@@ -1,12 +1,14 @@
 //! Says what went wrong: by an exit code, a word for programs, and a sentence for people.
 
-use std::fmt::Write as _;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
-use oubliette::{Error, ErrorKind};
+use oubliette::Error;
+use oubliette_control::{Fault, kind};
 use serde_json::json;
 
+use crate::args::{Shared, Verb};
 use crate::report::Report;
 
 /// The exit codes. `--help` and the man page show [`Code::TABLE`].
@@ -28,6 +30,7 @@ pub(crate) enum Code {
     Io = 12,
     OnlySession = 13,
     Nobody = 14,
+    Refused = 15,
 }
 
 impl Code {
@@ -43,11 +46,13 @@ Exit codes:
    7  a key could not be read: it is missing, or others can read its file
    8  a part of the store is damaged or missing, or verify found a fault
    9  a newer version of oubliette wrote the store
-  10  the disk or the engine failed, and the outcome is not known: call again
+  10  the disk, the engine or the connection to the app failed, and the outcome is
+      not known: look, and call again
   11  no space is left
   12  the system refused to read or write something
   13  only the session itself was signed out, not the rest of its accounts
-  14  nobody was signed in under that name, and --expect-someone was given";
+  14  nobody was signed in under that name, and --expect-someone was given
+  15  the app does not do this at its control socket, or not now; nothing was done";
 
     /// The word in JSON for a failure of the program itself. The store's errors have words of their
     /// own.
@@ -68,6 +73,7 @@ Exit codes:
             Self::Io => "io",
             Self::OnlySession => "only_session_ended",
             Self::Nobody => "nobody",
+            Self::Refused => "refused",
         }
     }
 }
@@ -82,8 +88,8 @@ impl From<Code> for ExitCode {
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: Code,
-    /// The kind of the store's error, if it was one.
-    kind: Option<ErrorKind>,
+    /// The kind of the fault, if there is one: else the code has a word.
+    kind: Option<String>,
     message: String,
     /// The process that has the store open.
     pid: Option<u32>,
@@ -107,10 +113,54 @@ impl Failure {
         move |error| Self::new(Code::Io, format!("cannot {action}: {error}"))
     }
 
+    /// As [`Failure::io`], of a call about this path.
+    pub(crate) fn io_at(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::new(Code::Io, format!("cannot {action}: {path:?}: {error}"))
+    }
+
+    /// Whether it has this code.
+    pub(crate) fn is(&self, code: Code) -> bool {
+        self.code == code
+    }
+
+    /// Says which of the program's flags the failure is about.
+    pub(crate) fn of_flag(mut self, flag: &str) -> Self {
+        self.message = format!("{flag}: {}", self.message);
+        self
+    }
+
+    /// Adds what only the arguments tell: where the store and the keys are looked for, and what can
+    /// be given instead.
+    pub(crate) fn explained_by(mut self, shared: &Shared, verb: &Verb) -> Self {
+        match self.code {
+            Code::KeyUnavailable => {
+                self.message = self
+                    .message
+                    .replace("use allow_readable_by_others", "give --allow-readable-key");
+                if shared.key_file.is_none() && shared.key_credential.is_none() {
+                    self.message.push_str(
+                        "; the key comes from --key-file FILE, --key-credential NAME, or else from \
+                         OUBLIETTE_KEY or the file that OUBLIETTE_KEY_FILE names",
+                    );
+                }
+            }
+            Code::KeyRejected => {
+                self.message = format!("none of the given keys opens the store: {}", shared.keys());
+            }
+            Code::AlreadyOpen => {
+                self.message.push_str(". Most likely that is the app. ");
+                self.message.push_str(instead(verb));
+                self.message.push_str("; or stop it (--wait SECONDS waits until it has ended)");
+            }
+            _ => {}
+        }
+        self
+    }
+
     /// Prints the failure on stderr.
     pub(crate) fn show(&self, as_json: bool) -> ExitCode {
         if as_json {
-            let kind = self.kind.map_or(self.code.word(), ErrorKind::as_str);
+            let kind = self.kind.as_deref().unwrap_or(self.code.word());
             let mut error = json!({"code": self.code as u8, "kind": kind, "message": self.message});
             if let (Some(pid), Some(error)) = (self.pid, error.as_object_mut()) {
                 error.insert("pid".into(), pid.into());
@@ -123,52 +173,51 @@ impl Failure {
     }
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        let code = match &error {
-            Error::InvalidInput { field: "store" | "backup", .. } => Code::NotFound,
-            Error::InvalidInput { .. } => Code::Usage,
-            Error::AlreadyOpen { .. } => Code::AlreadyOpen,
-            Error::KeyRejected => Code::KeyRejected,
-            Error::KeyUnavailable { .. } => Code::KeyUnavailable,
-            Error::Damaged { .. } | Error::Tampered(_) => Code::Damaged,
-            Error::UnsupportedFormat { .. } => Code::NewerFormat,
-            Error::Indeterminate(_) | Error::Poisoned(_) => Code::Indeterminate,
-            Error::Full(_) => Code::Full,
-            Error::Io { .. } => Code::Io,
-            Error::OnlySessionEnded { .. } => Code::OnlySession,
-            _ => Code::Other,
-        };
-        // An invalid input may be a store that does not exist, which has a code of its own. So the
-        // word comes from the code.
-        let kind = Some(error.kind()).filter(|kind| *kind != ErrorKind::InvalidInput);
-        let (message, pid) = match error {
-            Error::AlreadyOpen { pid } => {
-                let by = pid.map(|pid| format!(" by process {pid}")).unwrap_or_default();
-                let advice = "let that process do it (most likely it is the app), or stop it \
-                              first; `oubliette history` works beside it";
-                (format!("the store is in use{by}: {advice}"), pid)
-            }
-            Error::Damaged { part, problem } => (
-                format!(
-                    "damaged: {part}: {problem}; see `oubliette restore`, or have the app forget everyone"
-                ),
-                None,
-            ),
-            error => (with_sources(&error), None),
-        };
-        Self { kind, pid, ..Self::new(code, message) }
+/// What can be done while the app has the store open.
+fn instead(verb: &Verb) -> &'static str {
+    match verb {
+        Verb::RotateKey(_) => "Have it call TokenStore::rotate_key",
+        Verb::Erase(_) => "Have it call TokenStore::complete_erasure",
+        Verb::ImportMsal(_) => "Have it read the caches itself (MsalCache::read)",
+        Verb::Init(_) => "The store is there already",
+        Verb::Restore(_) => "A restore replaces what it has open, so it cannot run meanwhile",
+        _ => {
+            "It has no control socket (ControlSocket of the crate oubliette-control), with which it \
+             would do this beside its work; `oubliette history` needs none"
+        }
     }
 }
 
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut message = error.to_string();
-    let mut source = error.source();
-    while let Some(deeper) = source {
-        let _ = write!(message, ": {deeper}");
-        source = deeper.source();
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        let code = match fault.kind.as_str() {
+            kind::NOT_FOUND => Code::NotFound,
+            kind::EXISTS => Code::Exists,
+            "invalid_input" => Code::Usage,
+            "already_open" => Code::AlreadyOpen,
+            "key_rejected" => Code::KeyRejected,
+            "key_unavailable" => Code::KeyUnavailable,
+            "damaged" | "tampered" => Code::Damaged,
+            "unsupported_format" => Code::NewerFormat,
+            kind::INDETERMINATE | "poisoned" => Code::Indeterminate,
+            "full" => Code::Full,
+            "io" => Code::Io,
+            "only_session_ended" => Code::OnlySession,
+            kind::BUSY | kind::NOT_ALLOWED | kind::MALFORMED | kind::UNSUPPORTED_VERSION => {
+                Code::Refused
+            }
+            _ => Code::Other,
+        };
+        // An invalid input is one of the arguments, for which the code has a word.
+        let kind = Some(fault.kind).filter(|kind| kind != "invalid_input");
+        Self { kind, pid: fault.pid, ..Self::new(code, fault.message) }
     }
-    message
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Fault::from(error).into()
+    }
 }
 
 #[cfg(test)]
@@ -187,7 +236,7 @@ mod tests {
             (Error::InvalidInput { field: "tenant", problem: "it is empty" }, 2),
             (Error::InvalidInput { field: "store", problem: "there is none in this folder" }, 3),
             (Error::InvalidInput { field: "backup", problem: "it is not whole" }, 3),
-            (Error::AlreadyOpen { pid: None }, 5),
+            (Error::AlreadyOpen { lock: None, pid: None, in_this_process: false }, 5),
             (Error::KeyRejected, 6),
             (Error::KeyUnavailable { origin: "the program".into(), problem: "none".into() }, 7),
             (Error::Damaged { part: Component::Ledger, problem: "it is missing" }, 8),
@@ -199,6 +248,7 @@ mod tests {
             (
                 Error::Io {
                     action: "read the keyring",
+                    path: None,
                     source: io::ErrorKind::PermissionDenied.into(),
                 },
                 12,
@@ -212,8 +262,9 @@ mod tests {
         }
         let failure = Failure::from(Error::Io {
             action: "read the keyring",
+            path: Some("/data/keyring".into()),
             source: io::Error::other("no such disk"),
         });
-        assert_eq!(failure.message, "cannot read the keyring: no such disk");
+        assert_eq!(failure.message, "cannot read the keyring: \"/data/keyring\": no such disk");
     }
 }

@@ -7,6 +7,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod args;
+mod beside;
 mod confirm;
 mod failure;
 mod place;
@@ -44,7 +45,8 @@ where
         Ok(cli) => cli,
         Err(error) => return args::refuse(&error),
     };
-    let (report, failure) = match verb(&cli) {
+    let done = verb(&cli).map_err(|failure| failure.explained_by(&cli.shared, &cli.verb));
+    let (report, failure) = match done {
         Ok(report) => (Some(report), None),
         Err(mut failure) => (failure.report.take().map(|report| *report), Some(failure)),
     };

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use oubliette::{Builder, KeySource, TokenStore};
 
@@ -21,7 +22,8 @@ impl Shared {
     pub(crate) fn builder_with(&self, key: KeySource) -> Result<Builder, Failure> {
         let builder = TokenStore::builder(self.folder()?)
             .key(key)
-            .max_sign_in_age(days(self.max_sign_in_days));
+            .max_sign_in_age(days(self.max_sign_in_days))
+            .wait_for_lock(Duration::from_secs(self.wait.into()));
         Ok(match &self.ledger_dir {
             Some(folder) => builder.ledger_dir(folder),
             None => builder,
@@ -30,14 +32,18 @@ impl Shared {
 
     /// As [`Shared::builder`], for a store that must exist.
     pub(crate) fn existing(&self) -> Result<Builder, Failure> {
-        let folder = self.folder()?;
-        if !has_store(folder)? {
-            return Err(Failure::new(
-                Code::NotFound,
-                format!("there is no store in {}", folder.display()),
-            ));
-        }
+        self.check_exists()?;
         self.builder()
+    }
+
+    /// # Errors
+    /// `NotFound` if there is no store.
+    pub(crate) fn check_exists(&self) -> Result<(), Failure> {
+        let folder = self.folder()?;
+        if has_store(folder)? {
+            return Ok(());
+        }
+        Err(Failure::new(Code::NotFound, format!("there is no store in {}", folder.display())))
     }
 
     /// As [`Shared::existing`], for verbs that write.
@@ -73,6 +79,20 @@ impl Shared {
         self.previous_key_file
             .iter()
             .fold(key, |key, file| key.previous(self.readable(KeySource::file(file))))
+    }
+
+    /// Where the keys were looked for, by the flags that say it.
+    pub(crate) fn keys(&self) -> String {
+        let own = match (&self.key_file, &self.key_credential) {
+            (Some(file), _) => format!("{file:?} (--key-file)"),
+            (None, Some(name)) => format!("{name:?} (--key-credential)"),
+            (None, None) => match std::env::var_os("OUBLIETTE_KEY_FILE") {
+                Some(file) => format!("{file:?} (OUBLIETTE_KEY_FILE)"),
+                None => "OUBLIETTE_KEY".into(),
+            },
+        };
+        let older = self.previous_key_file.iter();
+        older.fold(own, |all, file| format!("{all}, {file:?} (--previous-key-file)"))
     }
 
     /// The key, with others that open the store beside it.
@@ -122,6 +142,11 @@ pub(crate) fn with_open(
     work: impl FnOnce(&TokenStore) -> Result<Report, Failure>,
 ) -> Result<Report, Failure> {
     let report = work(&store)?;
+    close_behind(store, report)
+}
+
+/// Closes the store behind work that this reports.
+pub(crate) fn close_behind(store: TokenStore, report: Report) -> Result<Report, Failure> {
     match store.close() {
         Ok(()) => Ok(report),
         Err(error) => Err(Failure::from(error).after(report)),
@@ -137,6 +162,6 @@ pub(crate) fn has_store(folder: &Path) -> Result<bool, Failure> {
             Ok(entries.flatten().any(|entry| is_part(&entry.file_name().to_string_lossy())))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(Failure::io("read the store's folder")(error)),
+        Err(error) => Err(Failure::io_at("read the store's folder", folder)(error)),
     }
 }

@@ -25,6 +25,18 @@ impl Report {
         Self::new()
     }
 
+    /// What is reported of an answer to another question: a fault of the app's.
+    pub(crate) fn unexpected() -> Self {
+        let mut report = Self::new().line("The app has answered another question.");
+        report.code = Code::Other;
+        report
+    }
+
+    /// A field that was added.
+    pub(crate) fn value(&self, name: &str) -> Value {
+        self.json.get(name).cloned().unwrap_or_default()
+    }
+
     /// Adds a line of text.
     pub(crate) fn line(mut self, line: impl std::fmt::Display) -> Self {
         let _ = writeln!(self.text, "{line}");

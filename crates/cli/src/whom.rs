@@ -1,7 +1,7 @@
 //! The flags that say whom a sign-out or a question is about.
 
 use clap::{ArgAction, Args};
-use oubliette::{AccountId, ClientId, SessionId, SignOutScope, Subject, TenantId};
+use oubliette_control::Whom as Name;
 
 use crate::failure::Failure;
 
@@ -41,6 +41,12 @@ pub(crate) struct Whom {
     tenant: Option<String>,
 }
 
+/// A name that was checked before it is sent anywhere; else the error names the flag.
+pub(crate) fn checked(flag: &str, name: Name) -> Result<Name, Failure> {
+    let valid = name.scope().map(drop).and_then(|()| name.alias().map(drop));
+    valid.map(|()| name).map_err(|error| Failure::from(error).of_flag(flag))
+}
+
 impl Whom {
     /// Every flag that names a scope.
     pub(crate) const FLAGS: [&str; 7] =
@@ -50,37 +56,32 @@ impl Whom {
     pub(crate) const NO_SESSION: [&str; 6] =
         ["account", "msal_account", "oidc_account", "app_account", "subject", "tenant"];
 
-    /// The scopes that the flags name.
-    pub(crate) fn scopes(&self) -> Result<Vec<SignOutScope>, Failure> {
-        type Make = fn(&str, &str) -> oubliette::Result<SignOutScope>;
-        let pairs: [(&Option<Vec<String>>, Make); 6] = [
-            (&self.account, |authority, id| {
-                AccountId::new(authority, id).map(SignOutScope::Account)
+    /// The names that the flags give.
+    pub(crate) fn names(&self) -> Result<Vec<Name>, Failure> {
+        type Make = fn(String, String) -> Name;
+        let pairs: [(&str, &Option<Vec<String>>, Make); 6] = [
+            ("--account", &self.account, |authority, id| Name::Account { authority, id }),
+            ("--msal-account", &self.msal_account, |environment, id| Name::MsalAccount {
+                environment,
+                id,
             }),
-            (&self.msal_account, |environment, id| {
-                AccountId::msal(environment, id).map(SignOutScope::Account)
+            ("--oidc-account", &self.oidc_account, |issuer, sub| Name::OidcAccount { issuer, sub }),
+            ("--app-account", &self.app_account, |tenant, client| Name::AppAccount {
+                tenant,
+                client,
             }),
-            (&self.oidc_account, |issuer, sub| {
-                Ok(SignOutScope::Account(AccountId::of_subject(Subject::new(issuer, sub)?)))
-            }),
-            (&self.app_account, |tenant, client| {
-                Ok(SignOutScope::Account(AccountId::app(
-                    TenantId::new(tenant)?,
-                    ClientId::new(client)?,
-                )))
-            }),
-            (&self.session, |issuer, sid| SessionId::new(issuer, sid).map(SignOutScope::Session)),
-            (&self.subject, |issuer, sub| Subject::new(issuer, sub).map(SignOutScope::Subject)),
+            ("--session", &self.session, |issuer, sid| Name::Session { issuer, sid }),
+            ("--subject", &self.subject, |issuer, sub| Name::Subject { issuer, sub }),
         ];
-        let mut scopes = Vec::new();
-        for (given, make) in pairs {
+        let mut names = Vec::new();
+        for (flag, given, make) in pairs {
             if let Some([first, second]) = given.as_deref() {
-                scopes.push(make(first, second)?);
+                names.push(checked(flag, make(first.clone(), second.clone()))?);
             }
         }
         if let Some(tenant) = &self.tenant {
-            scopes.push(SignOutScope::Tenant(TenantId::new(tenant)?));
+            names.push(checked("--tenant", Name::Tenant { tenant: tenant.clone() })?);
         }
-        Ok(scopes)
+        Ok(names)
     }
 }

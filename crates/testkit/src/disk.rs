@@ -156,7 +156,7 @@ pub fn kind<T>(result: Result<T>) -> String {
         Err(Error::Damaged { part, .. }) => format!("damaged {part}"),
         Err(Error::UnsupportedFormat { part, .. }) => format!("unsupported {part}"),
         Err(Error::KeyRejected) => "key rejected".into(),
-        Err(Error::AlreadyOpen { pid }) => format!("already open by {pid:?}"),
+        Err(Error::AlreadyOpen { pid, .. }) => format!("already open by {pid:?}"),
         Err(error) => format!("{error:?}"),
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use openidconnect::reqwest;
 use oubliette::logout::{Issuer, Issuers, Keys, ReqwestClient, sign_out_routes};
 use oubliette::{Acquirer, KeySource, TokenStore, Upkeep};
+use oubliette_control::ControlSocket;
 
 use super::super::Fault;
 use super::App;
@@ -19,6 +20,7 @@ use super::login::Oidc;
 pub(crate) struct Open {
     pub(crate) app: App,
     upkeep: Upkeep,
+    control: Option<ControlSocket>,
 }
 
 /// Opens the store. The provider need not be up yet: its documents are fetched when they are needed, so that an app that starts while
@@ -31,6 +33,13 @@ pub(crate) async fn open(config: Arc<Config>) -> Result<Open, Fault> {
         .await?;
     // What nobody uses any more goes, on a thread of its own.
     let upkeep = store.upkeep().start()?;
+    // Signs users out, shows figures and makes backups for the operator while the app runs: `oubliette --help`. Not worth an outage: without
+    // it the app has to be stopped for that.
+    let control = ControlSocket::builder(&store)
+        .backups_below(&config.backups)
+        .start()
+        .inspect_err(|error| eprintln!("no control socket: {error}"))
+        .ok();
     let keys = Keys::discovered(ReqwestClient::new()?);
     let issuer = Issuer::new(config.provider.clone(), config.client.clone(), keys)
         .algorithms(config.algorithms.clone());
@@ -51,16 +60,16 @@ pub(crate) async fn open(config: Arc<Config>) -> Result<Open, Fault> {
         .timeout(Duration::from_secs(10))
         .build()?;
     let (acquirer, oidc) = (Acquirer::new(), Arc::new(Oidc::default()));
-    Ok(Open { app: App { config, store, acquirer, oidc, http, sign_outs }, upkeep })
+    Ok(Open { app: App { config, store, acquirer, oidc, http, sign_outs }, upkeep, control })
 }
 
 impl Open {
     /// To be called once no requests are taken any more, and those under way have ended.
     pub(crate) async fn close(self) -> Result<(), Fault> {
-        let Self { app, upkeep } = self;
+        let Self { app, upkeep, control } = self;
         // Providers tell of a sign-out once, and do not wait for the answer.
         app.sign_outs.receiver().drain().await;
-        drop(upkeep);
+        drop((upkeep, control));
         Ok(app.store.close().await?)
     }
 }

@@ -112,7 +112,7 @@ impl Entered<'_> {
             match error {
                 EngineError::Full => Error::Full(Component::Engine),
                 EngineError::Io(source) => {
-                    Error::Io { action: "use the engine; the store is poisoned, reopen it", source }
+                    Error::io("use the engine; the store is poisoned, reopen it")(source)
                 }
                 EngineError::Panicked => Error::Poisoned(Component::Engine),
             }

@@ -209,7 +209,9 @@ impl Drop for Leading<'_> {
 fn again(error: &Error) -> Error {
     match error {
         Error::Full(part) => Error::Full(*part),
-        Error::Io { action, source } => Error::Io { action, source: source.kind().into() },
+        Error::Io { action, path, source } => {
+            Error::Io { action, path: path.clone(), source: source.kind().into() }
+        }
         _ => Error::Poisoned(Component::Engine),
     }
 }

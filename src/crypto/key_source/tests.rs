@@ -111,7 +111,31 @@ fn a_variable_or_the_file_of_the_variable_but_not_both() {
 }
 
 #[test]
+fn an_error_names_the_variable_and_the_file_that_it_is_about() {
+    let dir = Dir::new();
+    let path = dir.file("key", "no key", 0o400);
+    let path = path.to_str().unwrap();
+    let source = KeySource::env("K");
+    refused(&source, &[], "the environment variable K or K_FILE: neither");
+    refused(&source, &[("K", "no key")], "the environment variable K: it must be");
+    let file = format!("the file {path:?}, which the variable K_FILE names: it must be");
+    refused(&source, &[("K_FILE", path)], &file);
+    refused(&source, &[("K_FILE", "/no/file")], "\"/no/file\", which the variable K_FILE names");
+    let env = [("CREDENTIALS_DIRECTORY", dir.0.path().to_str().unwrap())];
+    let file = format!("the systemd credential key, the file {path:?}: it must be");
+    refused(&KeySource::systemd("key"), &env, &file);
+}
+
+#[test]
 fn a_key_in_the_wrong_place_is_not_shown() {
+    // Also without its prefix, which makes it no key of ours, and still a secret.
+    for key in [HEX, BASE64, &HEX[4..], &BASE64[7..], BASE64[7..].trim_end_matches('=')] {
+        for source in [KeySource::env("K"), KeySource::file(key)] {
+            let text = load(&source, &[("K_FILE", key)]).unwrap_err();
+            let is_hidden = text.contains("looks like a key") && !text.contains(&key[..12]);
+            assert!(is_hidden, "{text}");
+        }
+    }
     refused(&KeySource::env("K"), &[("K_FILE", HEX)], "cannot be read");
     refused(&KeySource::env("K"), &[("K_FILE", BASE64)], "cannot be read");
     for key in [HEX, BASE64, &BASE64[7..]] {

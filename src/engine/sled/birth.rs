@@ -36,10 +36,7 @@ pub(super) fn open(parent: &Path, name: &str, tuning: Tuning) -> Result<SledEngi
     let is_alone = is_alone(&path, &recovered.snapshot).map_err(Error::io(READ))?;
     if !is_alone {
         // sled did not see the snapshot, and has read all of the log anew.
-        return Err(Error::Io {
-            action: READ,
-            source: io::Error::other("the snapshot was passed over"),
-        });
+        return Err(Error::io(READ)(io::Error::other("the snapshot was passed over")));
     }
     Ok(engine)
 }
@@ -66,7 +63,7 @@ fn open_recovered(path: &Path, log: &File, tuning: Tuning) -> Result<(Handle, Re
 fn refused(fault: Fault) -> Error {
     match fault {
         Fault::Io(error) => match io_error(error) {
-            EngineError::Io(source) => Error::Io { action: READ, source },
+            EngineError::Io(source) => Error::io(READ)(source),
             other => open_error(other),
         },
         Fault::Damaged(problem) => Error::damaged(Component::Engine, problem),

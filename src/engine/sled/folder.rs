@@ -9,6 +9,7 @@ use super::{SledEngine, Tuning};
 use crate::engine::{Engine, Engines};
 use crate::model::error::{Error, Result};
 use crate::platform::disk::{create_private, private_file, sync_folder};
+use crate::platform::path::at;
 
 /// How much memory a backup's engine may take for its cache while it is made.
 const EXPORT_CACHE_BYTES: u64 = 16 << 20;
@@ -24,7 +25,8 @@ pub(crate) struct SledFolder {
 
 impl Engines for SledFolder {
     fn open(&self, name: &str) -> Result<Box<dyn Engine>> {
-        Ok(Box::new(SledEngine::open(&self.path, name, self.tuning)?))
+        let opened = SledEngine::open(&self.path, name, self.tuning);
+        Ok(Box::new(opened.map_err(|error| error.at(&self.path.join(name)))?))
     }
 
     fn remove(&self, name: &str) -> Result<()> {
@@ -42,7 +44,7 @@ impl Engines for SledFolder {
         }
         match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(Error::Io { action: "remove the old engine's folder", source: error })
+                Err(Error::io("remove the old engine's folder")(at(&path)(error)))
             }
             _ => sync_folder(&self.path).map_err(Error::io("sync the store's folder")),
         }
@@ -56,7 +58,8 @@ impl Engines for SledFolder {
 
     fn export(&self, folder: &Path, name: &str) -> Result<Box<dyn Engine>> {
         let tuning = Tuning { cache_bytes: EXPORT_CACHE_BYTES, ..self.tuning };
-        Ok(Box::new(SledEngine::open(folder, name, tuning)?))
+        let opened = SledEngine::open(folder, name, tuning);
+        Ok(Box::new(opened.map_err(|error| error.at(&folder.join(name)))?))
     }
 
     fn memory_of_another(&self, engine_bytes: u64) -> u64 {
@@ -70,15 +73,18 @@ impl Engines for SledFolder {
 /// followed.
 fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     create_private(to)?;
-    for entry in fs::read_dir(from)? {
+    for entry in fs::read_dir(from).map_err(at(from))? {
         let entry = entry?;
         let (kind, target) = (entry.file_type()?, to.join(entry.file_name()));
         if kind.is_dir() {
             copy_folder(&entry.path(), &target)?;
         } else if kind.is_file() {
-            let mut file = private_file().create(true).truncate(true).open(&target)?;
-            io::copy(&mut File::open(entry.path())?, &mut file)?;
-            file.sync_all()?;
+            let mut original = File::open(entry.path()).map_err(at(&entry.path()))?;
+            let copied =
+                private_file().create(true).truncate(true).open(&target).and_then(|mut file| {
+                    io::copy(&mut original, &mut file).and_then(|_| file.sync_all())
+                });
+            copied.map_err(at(&target))?;
         } else {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,

@@ -394,6 +394,6 @@ pub(crate) fn open_error(error: EngineError) -> Error {
         EngineError::Io(e) if e.kind() == io::ErrorKind::InvalidData => {
             Error::damaged(Component::Engine, "its files are corrupt")
         }
-        EngineError::Io(source) => Error::Io { action: "open the engine", source },
+        EngineError::Io(source) => Error::io("open the engine")(source),
     }
 }

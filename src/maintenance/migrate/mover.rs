@@ -165,21 +165,14 @@ impl<'a> Mover<'a> {
     }
 }
 
+const GOES_ON: &str = "write the fresh engine; the store goes on with the old one";
+
 /// What an error of the target is to the caller. It is no error of the store, which goes on with
 /// what it has.
 pub(super) fn target_failed(error: EngineError) -> Error {
     match error {
         EngineError::Full => Error::Full(Component::Engine),
-        EngineError::Io(source) => Error::Io {
-            action: "write the fresh engine; the store goes on with the old one",
-            source,
-        },
-        EngineError::Panicked => {
-            let source = std::io::Error::other("its code panicked");
-            Error::Io {
-                action: "write the fresh engine; the store goes on with the old one",
-                source,
-            }
-        }
+        EngineError::Io(source) => Error::io(GOES_ON)(source),
+        EngineError::Panicked => Error::io(GOES_ON)(std::io::Error::other("its code panicked")),
     }
 }

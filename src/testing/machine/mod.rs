@@ -323,7 +323,11 @@ impl Place for Machine {
         }
         let lock = self.lock_state().lock.clone();
         if lock.swap(true, Ordering::AcqRel) {
-            return Err(Error::AlreadyOpen { pid: Some(std::process::id()) });
+            return Err(Error::AlreadyOpen {
+                lock: None,
+                pid: Some(std::process::id()),
+                in_this_process: true,
+            });
         }
         Ok(vec![Box::new(Lock(lock))])
     }

@@ -585,7 +585,7 @@ fn it_is_not_said_that_nothing_was_done_when_something_may_have_been() {
         }
     });
     let made = two.here.sign_in(sign_in(2));
-    let Err(Error::Io { action, source }) = made else { panic!("{made:?}") };
+    let Err(Error::Io { action, source, .. }) = made else { panic!("{made:?}") };
     assert_eq!(source.kind(), std::io::ErrorKind::TimedOut, "{action}");
     two.machine.run_undisturbed();
     assert_eq!(two.there.account(&account(2)).unwrap().len(), 1);

@@ -17,15 +17,17 @@ Examples:
   oubliette keygen --out /etc/myapp/key
   export OUBLIETTE_STORE=/var/lib/myapp/tokens OUBLIETTE_KEY_FILE=/etc/myapp/key
   oubliette history --account https://login.example.com user-1     # beside the running app
-  systemctl stop myapp
-  oubliette sign-out --tenant contoso
-  oubliette backup /backup/$(date +%F)";
+  oubliette sign-out --tenant contoso       # likewise, if the app has a control socket
+  oubliette backup /backup/$(date +%F)
+  systemctl stop myapp && oubliette restore /backup/2026-11-21";
 
 /// Looks after a store of oubliette: keys, sign-outs, upkeep, backups, and the record of sign-outs.
 ///
-/// Only one process at a time can have a store open. So the app must be stopped for every verb
-/// except `history` (and keygen, completions and man). What the app can do itself, such as a
-/// sign-out or a backup, is better done there. Run this program as the user that the app runs as.
+/// Only one process at a time can have a store open. While that is the app, `history` works, and
+/// the app itself does accounts, sign-out, stats, sweep, verify, backup and compact for this program
+/// if it listens at a control socket in the store's folder (ControlSocket of the crate
+/// oubliette-control). For all else it must be stopped. Run this program as the user that the app
+/// runs as; over the socket, root may too.
 ///
 /// While the program runs, other users of the machine can see the identifiers that are given as
 /// arguments. The program never shows a token, and shows identifiers only where `accounts` lists
@@ -102,6 +104,18 @@ pub(crate) struct Shared {
     #[arg(long, global = true)]
     pub(crate) any_user: bool,
 
+    /// Wait this long while another process has the store open. Without this option the program
+    /// fails at once
+    #[arg(
+        long,
+        global = true,
+        value_name = "SECONDS",
+        env = "OUBLIETTE_WAIT",
+        default_value_t = 0
+    )]
+    #[arg(hide_default_value = true, hide_env_values = true)]
+    pub(crate) wait: u32,
+
     /// Print one JSON object on stdout, and an error as one on stderr
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -131,9 +145,9 @@ pub(crate) enum Verb {
 
     /// List the accounts that are signed in, by their ids
     ///
-    /// Each account is one line, separated by tabs: the number of its sign-ins; then `user`,
-    /// authority, id; or `app`, tenant, client. The list is printed as it is read. If reading fails
-    /// in the middle, the list ends there, and the exit code says so.
+    /// Each account is one line: the number of its sign-ins, a tab, and the account in the words
+    /// that `sign-out` and `history` take, quoted as a POSIX shell needs it. The list is printed as
+    /// it is read. If reading fails in the middle, the list ends there, and the exit code says so.
     #[command(
         after_help = "Examples:\n  oubliette accounts | wc -l\n  oubliette accounts --tenant contoso --limit 20"
     )]
@@ -176,8 +190,8 @@ pub(crate) enum Verb {
 
     /// Open every row and record of a copy of the store, and tell which do not open
     ///
-    /// The copy is made in the folder for temporary files (TMPDIR), and removed again. The exit
-    /// code is 8 if a fault was found.
+    /// The copy is made in the folder for temporary files (TMPDIR), and removed again. The store's
+    /// own files are not changed, and may be read-only. The exit code is 8 if a fault was found.
     Verify,
 
     /// Move the live rows to a fresh folder, which frees the space of deleted rows
@@ -206,7 +220,8 @@ pub(crate) enum Verb {
     /// yet
     ///
     /// The ledger is not copied: `restore` needs the ledger in use, so that users who sign out
-    /// after the backup stay signed out.
+    /// after the backup stay signed out. If the app makes it, the folder must be below the one that
+    /// the app allows, and is as the app sees it.
     #[command(after_help = "Example:\n  oubliette backup /backup/$(date +%F)")]
     Backup(Backup),
 

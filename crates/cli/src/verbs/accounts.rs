@@ -1,79 +1,120 @@
 //! Lists the accounts that are signed in. They are printed page by page, so their number does not
 //! matter.
 
-use oubliette::{Account, AccountId, Page, TenantId};
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+
+use oubliette_control::{Answer, ListedAccount, ListedId, Part, Request, Whom};
 use serde_json::{Value, json};
 
 use crate::args::{Accounts, Shared};
 use crate::failure::Failure;
 use crate::report::{Report, print};
-
-/// How many accounts are read at a time.
-const PAGE: usize = 256;
+use crate::whom::checked;
 
 pub(crate) fn run(shared: &Shared, args: &Accounts) -> Result<Report, Failure> {
-    let tenant = args.tenant.as_ref().map(TenantId::new).transpose()?;
-    shared.with_store(|store| {
-        let mut left = args.limit.unwrap_or(u64::MAX);
-        let (mut page, mut separator, mut tampered, mut more) =
-            (Some(Page::first(PAGE)), "", 0, false);
-        if shared.json {
-            print(|out| write!(out, "{{\"accounts\":["))?;
-        }
-        while let Some(next) = page.take_if(|_| left > 0) {
-            let found = match &tenant {
-                None => store.accounts(next)?,
-                Some(tenant) => store.accounts_in(tenant, next)?,
-            };
-            let is_cut = found.accounts.len() as u64 > left;
-            for account in found.accounts.iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
-                left -= 1;
-                let is_read = if shared.json {
-                    print(|out| {
-                        write!(
-                            out,
-                            "{}{}",
-                            std::mem::replace(&mut separator, ","),
-                            as_json(account)
-                        )
-                    })?
-                } else {
-                    print(|out| writeln!(out, "{}", as_line(account)))?
-                };
-                if !is_read {
-                    return Ok(Report::printed());
-                }
-            }
-            tampered += found.tampered;
-            page = found.next;
-            more = is_cut || page.is_some();
-        }
-        if shared.json {
-            print(|out| writeln!(out, "],\"more\":{more},\"tampered\":{tampered}}}"))?;
-        } else if tampered > 0 {
-            eprintln!("oubliette: {tampered} accounts do not open; `oubliette sweep` removes them");
-        }
-        Ok(Report::printed())
-    })
-}
-
-/// The kind of an account, and its two names.
-fn parts(id: &AccountId) -> (&'static str, [(&'static str, &str); 2]) {
-    if let Some((tenant, client)) = id.as_app() {
-        return ("app", [("tenant", tenant.as_str()), ("client", client.as_str())]);
+    if let Some(tenant) = &args.tenant {
+        checked("--tenant", Whom::Tenant { tenant: tenant.clone() })?;
     }
-    let (authority, id) =
-        (id.authority().unwrap_or_default(), id.home_account_id().unwrap_or_default());
-    ("user", [("authority", authority), ("id", id)])
+    let request = Request::accounts(args.tenant.clone(), args.limit);
+    let mut list = List { as_json: shared.json, has_begun: false, has_ended: Ok(false) };
+    let done = shared.request(&request, &mut |part| list.show(&part), &report);
+    // A reader that has had enough is no failure, whatever became of the request then.
+    if list.has_ended? {
+        return Ok(Report::printed());
+    }
+    let report = done?;
+    if shared.json && !list.has_begun {
+        print(|out| write!(out, "{{\"accounts\":["))?;
+    }
+    if shared.json {
+        let (more, tampered) = (report.value("more"), report.value("tampered"));
+        print(|out| writeln!(out, "],\"more\":{more},\"tampered\":{tampered}}}"))?;
+    } else if report.value("tampered") != 0 {
+        let tampered = report.value("tampered");
+        eprintln!("oubliette: {tampered} accounts do not open; `oubliette sweep` removes them");
+    } else if report.value("listed") == 0 {
+        let of = if args.tenant.is_some() { " with this tenant" } else { "" };
+        eprintln!("oubliette: nobody is signed in{of}");
+    }
+    Ok(Report::printed())
 }
 
-fn as_line(account: &Account) -> String {
-    let (kind, [(_, first), (_, second)]) = parts(&account.id);
-    // An identifier never has a control character in it, so tabs can separate them.
-    format!("{}\t{kind}\t{first}\t{second}", account.sign_ins.len())
+/// The list as it is printed.
+struct List {
+    as_json: bool,
+    has_begun: bool,
+    /// Whether its reader has closed it.
+    has_ended: Result<bool, Failure>,
 }
 
-fn as_json(account: &Account) -> Value {
-    let (kind, [(first_name, first), (second_name, second)]) = parts(&account.id);
-    json!({ "kind": kind, first_name: first, second_name: second, "sign_ins": account.sign_ins.len() })
+impl List {
+    fn show(&mut self, part: &Part) -> ControlFlow<()> {
+        let Part::Accounts(accounts) = part else { return ControlFlow::Continue(()) };
+        let printed = print(|out| {
+            for account in accounts {
+                if self.as_json {
+                    let before = if self.has_begun { "," } else { "{\"accounts\":[" };
+                    write!(out, "{before}{}", as_json(account))?;
+                } else {
+                    writeln!(out, "{}", as_line(account))?;
+                }
+                self.has_begun = true;
+            }
+            Ok(())
+        });
+        self.has_ended = printed.map(|is_read| !is_read);
+        match self.has_ended {
+            Ok(false) => ControlFlow::Continue(()),
+            _ => ControlFlow::Break(()),
+        }
+    }
+}
+
+fn report(answer: &Answer) -> Report {
+    let Answer::Accounts { listed, more, tampered, .. } = answer else {
+        return Report::unexpected();
+    };
+    Report::new().field("listed", *listed).field("more", *more).field("tampered", *tampered)
+}
+
+/// The flag of `sign-out` and `history` that names an account, and its two values.
+fn words(account: &ListedAccount) -> [&str; 3] {
+    match &account.id {
+        ListedId::User { authority, id } => ["--account", authority, id],
+        ListedId::App { tenant, client } => ["--app-account", tenant, client],
+        _ => ["--unknown", "", ""],
+    }
+}
+
+fn as_line(account: &ListedAccount) -> String {
+    let [flag, first, second] = words(account);
+    format!("{}\t{flag} {} {}", account.sign_ins, quoted(first), quoted(second))
+}
+
+/// A word as a POSIX shell reads it back.
+fn quoted(word: &str) -> Cow<'_, str> {
+    let is_plain =
+        |character: char| character.is_ascii_alphanumeric() || "@%+=:,./-_".contains(character);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.into();
+    }
+    format!("'{}'", word.replace('\'', r"'\''")).into()
+}
+
+fn as_json(account: &ListedAccount) -> Value {
+    let words = words(account);
+    let [_, first, second] = words;
+    let (kind, names) = match &account.id {
+        ListedId::App { .. } => ("app", ["tenant", "client"]),
+        _ => ("user", ["authority", "id"]),
+    };
+    let [first_name, second_name] = names;
+    json!({
+        "kind": kind,
+        first_name: first,
+        second_name: second,
+        "words": words,
+        "sign_ins": account.sign_ins,
+    })
 }

@@ -1,5 +1,9 @@
 //! Backup and restore.
 
+use std::ops::ControlFlow;
+
+use oubliette_control::{Answer, Request};
+
 use crate::args::{Backup, Restore, Shared};
 use crate::confirm::confirm;
 use crate::failure::{Code, Failure};
@@ -8,22 +12,22 @@ use crate::progress::Progress;
 use crate::report::Report;
 
 pub(crate) fn backup(shared: &Shared, args: &Backup) -> Result<Report, Failure> {
-    let path = &args.path;
-    let is_taken =
-        path.exists() && path.read_dir().map_or(true, |mut entries| entries.next().is_some());
-    if is_taken {
-        return Err(Failure::new(
-            Code::Exists,
-            format!("{} is there already, and is not an empty folder", path.display()),
-        ));
-    }
-    shared.with_store(|store| {
-        let progress = Progress::spinner(shared, "copying what is live");
-        let done = store.backup(path)?;
-        drop(progress);
-        let report = Report::new().figure("accounts", done.accounts).figure("rows", done.rows);
-        let report = report.figure("live_bytes", done.live_bytes).figure("tampered", done.tampered);
-        Ok(report.figure("position", done.position))
+    // Absolute, as the app has another current folder; and as it is seen from where the app runs,
+    // which in a container may be elsewhere.
+    let path = std::path::absolute(&args.path)
+        .map_err(Failure::io_at("look at the backup's folder", &args.path))?;
+    let path = path.into_os_string().into_string().map_err(|path| {
+        Failure::new(Code::Usage, format!("{path:?} is no text that can be sent to the app"))
+    })?;
+    let _progress = Progress::spinner(shared, "copying what is live");
+    let mut told = |_| ControlFlow::Continue(());
+    shared.request(&Request::backup(path), &mut told, &|answer| {
+        let Answer::Backup { accounts, rows, live_bytes, tampered, position, .. } = answer else {
+            return Report::unexpected();
+        };
+        let report = Report::new().figure("accounts", *accounts).figure("rows", *rows);
+        let report = report.figure("live_bytes", *live_bytes).figure("tampered", *tampered);
+        report.figure("position", *position)
     })
 }
 

@@ -1,30 +1,48 @@
 //! Shows what is on record about sign-outs.
 
-use oubliette::{History, PastSignOut, SignOutScope, SignOutScopeKind};
+use std::ops::ControlFlow;
+
+use oubliette::{SignOutScope, SignOutScopeKind};
+use oubliette_control::{Answer, OfDay, OnRecord, Request, Whom};
 use serde_json::{Value, json};
 
 use crate::args::{self, Shared};
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 use crate::report::Report;
 use crate::time::{show, show_day};
 
 pub(crate) fn run(shared: &Shared, args: &args::History) -> Result<Report, Failure> {
-    let scopes = if args.everybody { vec![SignOutScope::Everybody] } else { args.whom.scopes()? };
-    let builder = shared.existing()?;
-    let history =
-        if scopes.is_empty() { builder.history()? } else { builder.history_of(&scopes)? };
-    let report = if scopes.is_empty() {
-        counts(&history)
-    } else {
-        let covering: Vec<&PastSignOut> = history.covering(&scopes).rev().collect();
-        not_looked_at(answer(&covering), &scopes)
+    let names = if args.everybody { vec![Whom::Everybody {}] } else { args.whom.names()? };
+    let scopes: Vec<_> = names.iter().filter_map(|name| name.scope().ok().flatten()).collect();
+    let own = || {
+        let builder = shared.existing()?;
+        let history =
+            if scopes.is_empty() { builder.history()? } else { builder.history_of(&scopes)? };
+        Ok(report(&scopes, &Answer::of_history(&history, &scopes)))
     };
-    let known = show(history.known_since);
+    let mut told = |_| ControlFlow::Continue(());
+    let report = |answer: &Answer| report(&scopes, answer);
+    match shared.request_or(&Request::history(names), &mut told, &report, |_| own()) {
+        // The ledger can be read beside any app, if there is a key.
+        Err(refused) if refused.is(Code::Refused) => own().map_err(|_: Failure| refused),
+        done => done,
+    }
+}
+
+fn report(scopes: &[SignOutScope], told: &Answer) -> Report {
+    let Answer::History { covering, days, total, known_since, position, .. } = told else {
+        return Report::unexpected();
+    };
+    let report = match scopes.is_empty() {
+        true => counts(days, *total),
+        false => not_looked_at(answer(covering), scopes),
+    };
+    let known = show(*known_since);
     let note = "for each scope, the newest sign-out since then is known";
-    Ok(report
+    report
         .line(format_args!("{:<24}{known} ({note})", "known since"))
         .field("known_since", known)
-        .figure("position", history.position))
+        .figure("position", *position)
 }
 
 /// Says by which kinds of names the history was not searched. Only the open store knows which names
@@ -74,10 +92,9 @@ fn not_looked_at(report: Report, scopes: &[SignOutScope]) -> Report {
 }
 
 /// Says whether there is a sign-out, and lists all of them, newest first.
-fn answer(covering: &[&PastSignOut]) -> Report {
+fn answer(covering: &[OnRecord]) -> Report {
     let report = Report::new().field("signed_out", !covering.is_empty());
-    let report = report
-        .field("records", covering.iter().map(|record| as_json(record)).collect::<Vec<Value>>());
+    let report = report.field("records", covering.iter().map(as_json).collect::<Vec<Value>>());
     let Some(newest) = covering.first() else {
         return report.line("There is no sign-out on record.");
     };
@@ -97,28 +114,28 @@ fn answer(covering: &[&PastSignOut]) -> Report {
         report.line(format_args!(
             "  {}  {:<10} record {}{limit}",
             show(record.at),
-            record.kind,
+            record.scope,
             record.position
         ))
     })
 }
 
-fn as_json(record: &PastSignOut) -> Value {
+fn as_json(record: &OnRecord) -> Value {
     json!({
         "position": record.position,
         "at": show(record.at),
-        "scope": record.kind.as_str(),
+        "scope": record.scope,
         "signed_in_before": record.signed_in_before.map(show),
     })
 }
 
 /// Counts the sign-outs by scope and day.
-fn counts(history: &History) -> Report {
+fn counts(all: &[OfDay], total: u64) -> Report {
     let (mut report, mut days) = (Report::new(), Vec::new());
-    for ((day, kind), count) in history.by_day() {
-        let day = show_day(day);
-        report = report.line(format_args!("{day}  {kind:<10} {count}"));
-        days.push(json!({ "day": day, "scope": kind.as_str(), "count": count }));
+    for OfDay { day, scope, count, .. } in all {
+        let day = show_day(*day);
+        report = report.line(format_args!("{day}  {scope:<10} {count}"));
+        days.push(json!({ "day": day, "scope": scope, "count": count }));
     }
-    report.field("days", days).figure("total", history.records.len())
+    report.field("days", days).figure("total", total)
 }

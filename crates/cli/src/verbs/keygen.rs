@@ -62,7 +62,9 @@ fn write_new(path: &Path, line: &[u8]) -> Result<(), Failure> {
             Code::Exists,
             format!("{} is there already, and a key is never overwritten", path.display()),
         ),
-        _ => Failure::io("make the file")(error),
+        _ => Failure::io_at("make the file", path)(error),
     })?;
-    file.write_all(line).and_then(|()| file.sync_all()).map_err(Failure::io("write the file"))
+    file.write_all(line)
+        .and_then(|()| file.sync_all())
+        .map_err(Failure::io_at("write the file", path))
 }

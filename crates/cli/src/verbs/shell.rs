@@ -18,8 +18,9 @@ pub(crate) fn completions(args: &Completions) -> Result<Report, Failure> {
 pub(crate) fn man(args: &args::Man) -> Result<Report, Failure> {
     let mut program = Cli::command();
     if let Some(folder) = &args.out_dir {
-        std::fs::create_dir_all(folder).map_err(Failure::io("make the folder"))?;
-        clap_mangen::generate_to(program, folder).map_err(Failure::io("write the pages"))?;
+        std::fs::create_dir_all(folder).map_err(Failure::io_at("make the folder", folder))?;
+        clap_mangen::generate_to(program, folder)
+            .map_err(Failure::io_at("write the pages", folder))?;
         let shown = folder.display().to_string();
         return Ok(Report::new()
             .line(format_args!("The pages are in {shown}."))

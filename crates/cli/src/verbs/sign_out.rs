@@ -1,84 +1,61 @@
 //! Signs out accounts, sessions, subjects, tenants, or everybody.
 
-use oubliette::{
-    AccountId, Alias, AliasKind, Counted, Error, Receipt, SessionPolicy, SignOutScope,
-};
+use std::ops::ControlFlow;
+
+use oubliette::{SignOutScope, SignOutScopeKind};
+use oubliette_control::{Answer, Request, Whom};
 use serde_json::Value;
 
 use crate::args::{Shared, SignOut};
 use crate::confirm::confirm;
 use crate::failure::{Code, Failure};
-use crate::place::with_open;
 use crate::report::Report;
 use crate::time::show;
+use crate::whom::checked;
 
 pub(crate) fn run(shared: &Shared, args: &SignOut) -> Result<Report, Failure> {
-    let whom = whom(args)?;
-    let builder = shared.writable()?;
+    let whom = match &args.alias {
+        Some(name) => checked("--alias", Whom::Alias { name: name.clone() })?,
+        None => args.whom.names()?.pop().unwrap_or(Whom::Everybody {}),
+    };
+    shared.check_exists()?;
     if args.everybody {
         confirm(shared, args.yes, "This signs everybody out, for good.")?;
     }
-    let mut sign_out = match &whom {
-        Named::Scope(scope) => oubliette::SignOut::of(scope.clone()),
-        Named::Alias(alias) => oubliette::SignOut::alias(alias),
-    };
-    if let Some(time) = args.before {
-        sign_out = sign_out.signed_in_before(time);
-    }
-    if args.only_session {
-        sign_out = sign_out.policy(SessionPolicy::OnlySession);
-    }
-    with_open(builder.open()?, |store| match store.sign_out(sign_out.counted()) {
-        Ok(receipt) => Ok(report(&whom, &receipt, args)),
-        Err(Error::OnlySessionEnded { receipt, source }) => {
-            let done = report(&whom, &receipt, args);
-            Err(Failure::from(Error::OnlySessionEnded { receipt, source }).after(done))
-        }
-        Err(error) => Err(error.into()),
-    })
+    let scope = whom.scope()?;
+    let request = Request::sign_out_with(whom, args.before, args.only_session);
+    let report = |answer: &Answer| report(scope.as_ref(), answer, args);
+    shared.request(&request, &mut |_| ControlFlow::Continue(()), &report)
 }
 
-enum Named {
-    Scope(SignOutScope),
-    /// An alias, whose accounts are looked up.
-    Alias(Alias),
-}
-
-fn whom(args: &SignOut) -> Result<Named, Failure> {
-    let Some(name) = &args.alias else {
-        return Ok(Named::Scope(args.whom.scopes()?.pop().unwrap_or(SignOutScope::Everybody)));
+/// (`None` is an alias, whose accounts are looked up.)
+fn report(scope: Option<&SignOutScope>, answer: &Answer, args: &SignOut) -> Report {
+    let Answer::SignOut { position, at, accounts, ended, .. } = answer else {
+        return Report::unexpected();
     };
-    let kind = if name.contains('@') { AliasKind::Email } else { AliasKind::Opaque };
-    Ok(Named::Alias(Alias::new(kind, name)?))
-}
-
-fn report(whom: &Named, receipt: &Receipt, args: &SignOut) -> Report {
-    let kind = match whom {
-        Named::Scope(scope) => oubliette::SignOutScopeKind::of(scope).as_str(),
-        Named::Alias(_) => "alias",
-    };
-    let is_nobody = receipt.counted.is_some_and(|counted| counted.sign_ins == 0);
+    let kind = scope.map_or("alias", |scope| SignOutScopeKind::of(scope).as_str());
+    let is_nobody = ended.is_some_and(|(_, sign_ins)| sign_ins == 0);
     let mut report = Report::new();
-    for line in said(whom, receipt.counted) {
+    for line in said(scope, *ended) {
         report = report.line(line);
     }
-    let report = report.figure("scope", kind).figure("position", receipt.position);
-    let report = report.figure("at", show(receipt.at));
+    let report = report.figure("scope", kind).figure("position", *position);
+    let report = report.figure("at", show(*at));
     let report = match args.before {
         Some(time) => report.figure("signed_in_before", show(time)),
         None => report.field("signed_in_before", Value::Null),
     };
-    let report = match receipt.accounts {
-        Some(accounts) => report.figure("accounts", accounts),
+    let report = match accounts {
+        Some(accounts) => report.figure("accounts", *accounts),
         None => report.field("accounts", Value::Null),
     };
-    let mut report = match receipt.counted {
-        Some(counted) => report
-            .figure("accounts_ended", counted.accounts)
-            .figure("sign_ins_ended", counted.sign_ins),
+    let mut report = match *ended {
+        Some((accounts, sign_ins)) => {
+            report.figure("accounts_ended", accounts).figure("sign_ins_ended", sign_ins)
+        }
         None => report.field("accounts_ended", Value::Null).field("sign_ins_ended", Value::Null),
     };
-    report = report.field("nobody", receipt.counted.map(|_| is_nobody));
+    report = report.field("nobody", ended.map(|_| is_nobody));
     if is_nobody && args.expect_someone {
         report.code = Code::Nobody;
     }
@@ -86,21 +63,23 @@ fn report(whom: &Named, receipt: &Receipt, args: &SignOut) -> Report {
 }
 
 /// Says in sentences what was done.
-fn said(whom: &Named, counted: Option<Counted>) -> Vec<&'static str> {
-    match (whom, counted) {
-        (Named::Alias(_), Some(Counted { sign_ins: 0, .. })) => {
+fn said(scope: Option<&SignOutScope>, ended: Option<(u64, u64)>) -> Vec<&'static str> {
+    match (scope, ended) {
+        (None, Some((_, 0))) => {
             vec![
                 "Nobody is signed in under this other name. Nothing is recorded: an alias has no record of its own.",
             ]
         }
-        (Named::Scope(SignOutScope::Everybody), Some(Counted { sign_ins: 0, .. })) => {
+        (Some(SignOutScope::Everybody), Some((_, 0))) => {
             vec!["Nobody was signed in; the sign-out is recorded all the same."]
         }
-        (Named::Scope(scope), Some(Counted { sign_ins: 0, .. })) => {
+        (Some(scope), Some((_, 0))) => {
             let mut said = vec![
                 "Nobody was signed in under this name; the sign-out is recorded all the same.",
             ];
-            if matches!(scope, SignOutScope::Account(id) if may_have_another_id(id)) {
+            // The store may know the user under another id. That is so for all accounts except the
+            // app's own.
+            if matches!(scope, SignOutScope::Account(id) if id.as_app().is_none()) {
                 said.push(
                     "Is the name right? Entra ID, Okta and MSAL's caches have ids of their own: `oubliette accounts` lists those who are signed \
                      in, and --subject ISSUER SUB finds them by what their provider calls them.",
@@ -114,10 +93,4 @@ fn said(whom: &Named, counted: Option<Counted>) -> Vec<&'static str> {
         ],
         _ => vec!["Signed out, durably."],
     }
-}
-
-/// Whether the store may know the user under another id. That is so for all accounts except the
-/// app's own.
-fn may_have_another_id(id: &AccountId) -> bool {
-    id.as_app().is_none()
 }

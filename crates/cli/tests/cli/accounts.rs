@@ -24,10 +24,10 @@ fn accounts_are_listed_by_page_and_tenant_and_nothing_else_shows_them() {
     let accounts = shown["accounts"].as_array().unwrap();
     assert_eq!(accounts.len(), 602);
     for expected in [
-        json!({ "kind": "user", "authority": "login.example.com", "id": "user-1", "sign_ins": 2 }),
-        json!({ "kind": "user", "authority": "login.example.com", "id": "user-600", "sign_ins": 1 }),
-        json!({ "kind": "user", "authority": "https://login.example.com", "id": "subject-7", "sign_ins": 1 }),
-        json!({ "kind": "app", "tenant": "tenant-3", "client": "client", "sign_ins": 1 }),
+        json!({ "kind": "user", "authority": "login.example.com", "id": "user-1", "words": ["--account", "login.example.com", "user-1"], "sign_ins": 2 }),
+        json!({ "kind": "user", "authority": "login.example.com", "id": "user-600", "words": ["--account", "login.example.com", "user-600"], "sign_ins": 1 }),
+        json!({ "kind": "user", "authority": "https://login.example.com", "id": "subject-7", "words": ["--account", "https://login.example.com", "subject-7"], "sign_ins": 1 }),
+        json!({ "kind": "app", "tenant": "tenant-3", "client": "client", "words": ["--app-account", "tenant-3", "client"], "sign_ins": 1 }),
     ] {
         assert_eq!(
             accounts.iter().filter(|account| **account == expected).count(),
@@ -37,9 +37,9 @@ fn accounts_are_listed_by_page_and_tenant_and_nothing_else_shows_them() {
     }
     let text = site.ok(&["accounts"]);
     assert_eq!(text.lines().count(), 602);
-    assert!(text.lines().any(|line| line == "2\tuser\tlogin.example.com\tuser-1"));
-    assert!(text.lines().any(|line| line == "1\tuser\thttps://login.example.com\tsubject-7"));
-    assert!(text.lines().any(|line| line == "1\tapp\ttenant-3\tclient"));
+    assert!(text.lines().any(|line| line == "2\t--account login.example.com user-1"));
+    assert!(text.lines().any(|line| line == "1\t--account https://login.example.com subject-7"));
+    assert!(text.lines().any(|line| line == "1\t--app-account tenant-3 client"));
 
     assert_eq!(
         site.json(&["accounts", "--tenant", "tenant-2"])["accounts"].as_array().unwrap().len(),
@@ -62,6 +62,45 @@ fn accounts_are_listed_by_page_and_tenant_and_nothing_else_shows_them() {
     site.fails(2, &["accounts", "--limit", "0"]);
 }
 
+/// Each line can be pasted behind `sign-out`, whatever the ids are.
+#[cfg(unix)]
+#[test]
+fn an_account_is_listed_in_the_words_that_sign_it_out() {
+    let site = ProgramFixture::with_store();
+    let hostile = "$(id) `id` 'a' \"b\" \\ * -x; ü";
+    let store = site.open();
+    let user = AccountId::new("https://idp", hostile).unwrap();
+    store.sign_in(SignIn::new(user, tenant(1))).unwrap();
+    let app = AccountId::app(TenantId::new("a b").unwrap(), client());
+    store.sign_in(SignIn::new(app, TenantId::new("a b").unwrap())).unwrap();
+    let msal = AccountId::msal("sts.windows.net", "U.T").unwrap();
+    store.sign_in(SignIn::new(msal, tenant(1))).unwrap();
+    store.close().unwrap();
+    let listed = site.ok(&["accounts"]);
+    assert_eq!(listed.lines().count(), 3);
+    for line in listed.lines() {
+        let words = line.split_once('\t').unwrap().1;
+        for verb in ["history", "--json sign-out"] {
+            let program = env!("CARGO_BIN_EXE_oubliette");
+            let out = std::process::Command::new("sh")
+                .args(["-c", &format!("{program} {verb} {words}")])
+                .env("OUBLIETTE_STORE", site.path("tokens"))
+                .env("OUBLIETTE_KEY_FILE", site.path("key"))
+                .output()
+                .unwrap();
+            let ran = site.check(&out);
+            assert_eq!(ran.code, 0, "{verb} {words}: {}", ran.stderr);
+            assert!(verb == "history" || ran.stdout.contains("\"sign_ins_ended\":1"), "{words}");
+        }
+    }
+    // And then there is nobody, which it says, and not on stdout: `| wc -l` counts.
+    for args in [&["accounts"] as &[&str], &["accounts", "--tenant", "x"]] {
+        let ran = site.run(args);
+        assert_eq!((ran.code, ran.stdout.as_str()), (0, ""));
+        assert!(ran.stderr.starts_with("oubliette: nobody is signed in"), "{}", ran.stderr);
+    }
+}
+
 #[test]
 fn whoever_reads_the_list_may_stop() {
     let site = ProgramFixture::with_store();
@@ -80,7 +119,7 @@ fn whoever_reads_the_list_may_stop() {
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert_eq!(
         (child.wait().unwrap().code(), said.as_str(), line.len()),
-        (Some(0), "", 1 + 6 + 18 + 1001),
+        (Some(0), "", 2 + 10 + 18 + 1001),
         "{line}"
     );
     site.open().close().unwrap();

@@ -112,8 +112,7 @@ fn beside_the_app_history_works_and_all_else_says_who_is_there() {
         );
         let message = error["message"].as_str().unwrap();
         assert!(
-            message.contains(&std::process::id().to_string())
-                && message.contains("oubliette history"),
+            message.contains(&std::process::id().to_string()) && message.contains("--wait"),
             "{message}"
         );
     }

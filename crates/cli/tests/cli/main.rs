@@ -5,9 +5,12 @@
 #![allow(unreachable_pub, reason = "this is no library")]
 
 mod accounts;
+#[cfg(unix)]
+mod beside;
 mod history;
 mod import;
 mod keys;
+mod places;
 mod sign_out;
 mod site;
 mod upkeep;
