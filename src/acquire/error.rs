@@ -60,9 +60,12 @@ impl RefreshError {
         Self::InteractionRequired { claims, source: source.into() }
     }
 
-    /// Anything else. A message will do.
+    /// Anything else. A message will do. (If it is a `RefreshError` already, it stays what it is.)
     pub fn failed(source: impl Into<Source>) -> Self {
-        Self::Failed(source.into())
+        match source.into().downcast::<Self>() {
+            Ok(known) => *known,
+            Err(source) => Self::Failed(source),
+        }
     }
 }
 
@@ -123,7 +126,9 @@ pub enum AcquireError {
         source: Option<RefreshFailed>,
     },
 
-    /// The sign-in, or the tenant of the token, has been signed out. Have the user sign in again.
+    /// The sign-in, or the tenant of the token, has been signed out; or the refresh token was
+    /// [removed](crate::LiveSignIn::remove_client) while it was redeemed. Have the user sign in
+    /// again.
     #[error(
         "signed out: this sign-in has ended, or the tenant was signed out; have the user sign in \
          again"

@@ -68,6 +68,12 @@ impl Grant {
         self.wanted.tenant.as_ref().unwrap_or(&self.tenant)
     }
 
+    /// Whether the token is wanted in another tenant than the sign-in's own.
+    #[cfg(all(feature = "oauth2", feature = "tokio"))]
+    pub(crate) fn is_of_another_tenant(&self) -> bool {
+        self.wanted.tenant.as_ref().is_some_and(|tenant| *tenant != self.tenant)
+    }
+
     /// The resource that the token is for (RFC 8707), if one was asked for.
     #[must_use]
     pub fn resource(&self) -> Option<&str> {

@@ -158,7 +158,8 @@ impl Builder {
     /// It is stored in the store, and counts until another one is set, also for processes that do
     /// not set it. **The price**: the ledger, and the memory of its fences, keep the sign-outs of
     /// this time, of every user: 64 bytes of disk and some 90 of memory for each name that was
-    /// signed out in it. If it is made shorter, sign-ins that are older end.
+    /// signed out in it. If it is made shorter, sign-ins that are older end;
+    /// leave the shorter one set then, as a backup from before brings the longer one back.
     pub fn longest_sign_in_age(mut self, age: Duration) -> Self {
         self.options.longest_sign_in_age = Some(age);
         self

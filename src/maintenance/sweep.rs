@@ -57,6 +57,7 @@ pub(crate) fn sweep(works: &Works, budget: usize) -> Result<SweepReport> {
 fn sweep_slice(core: &Core, progress: &mut Sweep, budget: usize) -> Result<SweepReport> {
     let mut swept = SweepReport::default();
     let mut cursor = std::mem::take(&mut progress.cursor);
+    core.renew_longest_age()?;
     let mut put_off = Vec::new();
     let mut result = Ok(());
     for _ in 0..budget {

@@ -95,5 +95,5 @@ mod refusal;
 pub use answer::{TokenAnswer, TolerantClient};
 pub use fields::ProviderFields;
 pub use received::Received;
-pub use redeem::TokenClient;
+pub use redeem::{TokenClient, WithoutScopes};
 pub use refusal::{Refusal, TokenRequestError};

@@ -14,6 +14,7 @@ use super::TokenRequestError;
 use crate::acquire::{Acquirer, AsyncAcquirer};
 use crate::acquire::{Grant, RefreshError};
 use crate::model::token::Tokens;
+use crate::platform::wipe::Wiped;
 
 /// A client of the `oauth2` or `openidconnect` crate that knows its token endpoint.
 ///
@@ -24,6 +25,14 @@ pub trait TokenClient: Sealed {
     type Refusal: ErrorResponse + 'static;
     /// The client's type of a token response. [`TokenAnswer`](super::TokenAnswer) drops nothing.
     type Response: TokenResponse;
+
+    /// The client's id at the provider.
+    fn client_id(&self) -> &oauth2::ClientId;
+
+    /// Whether a refresh asks for scopes. [`WithoutScopes`] does not.
+    fn sends_scopes(&self) -> bool {
+        true
+    }
 
     /// A refresh (RFC 6749 §6).
     ///
@@ -50,12 +59,16 @@ pub trait Sealed {}
 impl Grant {
     /// Redeems this grant with the app's client, and makes tokens of the answer, as
     /// [`tokens`](Self::tokens) does: by the refresh token, or, of the app's own account, by client
-    /// credentials. It asks for the scopes, the resource and the claims that the caller wants. A
-    /// refusal becomes what it means: see [`RefreshError::from_oauth2`].
+    /// credentials. It asks for the scopes, the resource and the claims that the caller wants. (A
+    /// provider that takes no scopes with a refresh: [`WithoutScopes`](crate::oauth::WithoutScopes).)
+    /// A refusal becomes what it means: see [`RefreshError::from_oauth2`].
+    ///
+    /// The client's token endpoint must be that of the grant's [tenant](Self::tenant).
     ///
     /// # Errors
-    /// [`RefreshError`], as an [`Acquirer`](crate::Acquirer) needs it. `Failed` for a grant on
-    /// behalf of a user without a refresh token: redeem the user's assertion yourself.
+    /// [`RefreshError`], as an [`Acquirer`](crate::Acquirer) needs it. `Failed`, with nothing sent,
+    /// if the grant is of another client than this one; and for one on behalf of a user without a
+    /// refresh token: redeem the user's assertion yourself.
     ///
     /// # Examples
     /// ```
@@ -85,10 +98,12 @@ impl Grant {
         C: TokenClient + ?Sized,
         H: SyncHttpClient<Error: Send + Sync>,
     {
+        self.check_is_of(client)?;
         let response = match self.refresh_token() {
             Some(token) => {
-                let token = RefreshToken::new(token.secret.expose().to_owned());
-                let request = client.refresh(&token)?.add_scopes(self.scopes_asked());
+                let token = Lent::new(token.secret.expose());
+                let scopes = self.scopes_asked().filter(|_| client.sends_scopes());
+                let request = client.refresh(token.get())?.add_scopes(scopes);
                 extended(request, self, |request, (name, value)| {
                     request.add_extra_param(name, value)
                 })
@@ -116,10 +131,12 @@ impl Grant {
         H: for<'c> AsyncHttpClient<'c, Error = E>,
         E: StdError + Send + Sync + 'static,
     {
+        self.check_is_of(client)?;
         let response = match self.refresh_token() {
             Some(token) => {
-                let token = RefreshToken::new(token.secret.expose().to_owned());
-                let request = client.refresh(&token)?.add_scopes(self.scopes_asked());
+                let token = Lent::new(token.secret.expose());
+                let scopes = self.scopes_asked().filter(|_| client.sends_scopes());
+                let request = client.refresh(token.get())?.add_scopes(scopes);
                 extended(request, self, |request, (name, value)| {
                     request.add_extra_param(name, value)
                 })
@@ -143,8 +160,16 @@ impl Grant {
         self.scopes().iter().map(|scope| Scope::new(scope.to_owned()))
     }
 
+    /// A secret goes to the provider that it is of, and to no other.
+    fn check_is_of(&self, client: &(impl TokenClient + ?Sized)) -> Result<(), RefreshError> {
+        if client.client_id().as_str() == self.client_id().as_str() {
+            return Ok(());
+        }
+        Err(RefreshError::failed("the token is of another client than the one that redeems it"))
+    }
+
     fn check_is_of_app(&self) -> Result<(), RefreshError> {
-        if self.account().as_app().is_some() {
+        if self.account().as_app().is_some() && self.partition().is_user() {
             return Ok(());
         }
         Err(RefreshError::failed("there is no refresh token: redeem the user's assertion instead"))
@@ -164,6 +189,10 @@ impl Acquirer {
     /// Refreshes with this client of the `oauth2` or `openidconnect` crate, over this HTTP client:
     /// see [`Grant::redeem`]. A refusal ends what it ends, and asks the user where that helps; the
     /// rest can be tried again.
+    ///
+    /// It is for tokens of one client, in the tenant of its token endpoint: of a sign-in it redeems
+    /// for the sign-in's own tenant alone. For several, choose the client by the grant, in a closure
+    /// for [`refreshing`](Self::refreshing).
     ///
     /// # Examples
     /// ```
@@ -196,8 +225,70 @@ impl Acquirer {
         let both = std::sync::Arc::new((client, http));
         self.refreshing(move |grant| {
             let both = both.clone();
-            async move { grant.redeem_async(&both.0, &both.1).await }
+            async move {
+                if grant.is_of_another_tenant() {
+                    let problem = "the token is wanted in another tenant than the sign-in's";
+                    return Err(RefreshError::failed(problem));
+                }
+                grant.redeem_async(&both.0, &both.1).await
+            }
         })
+    }
+}
+
+/// The copy of a refresh token that a request borrows: wiped behind it.
+struct Lent(Option<RefreshToken>);
+
+impl Lent {
+    fn new(secret: &str) -> Self {
+        Self(Some(RefreshToken::new(secret.to_owned())))
+    }
+
+    fn get(&self) -> &RefreshToken {
+        static NONE: std::sync::LazyLock<RefreshToken> =
+            std::sync::LazyLock::new(|| RefreshToken::new(String::new()));
+        // It is there until it is dropped.
+        self.0.as_ref().unwrap_or(&NONE)
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        drop(self.0.take().map(|token| Wiped(token.into_secret().into_bytes())));
+    }
+}
+
+/// A client whose provider takes no `scope` with a refresh, such as Salesforce: the tokens that it
+/// gives are for what was granted first (RFC 6749 §6).
+#[derive(Clone, Debug)]
+pub struct WithoutScopes<C>(pub C);
+
+impl<C: TokenClient> Sealed for WithoutScopes<C> {}
+
+impl<C: TokenClient> TokenClient for WithoutScopes<C> {
+    type Refusal = C::Refusal;
+    type Response = C::Response;
+
+    fn client_id(&self) -> &oauth2::ClientId {
+        self.0.client_id()
+    }
+
+    fn sends_scopes(&self) -> bool {
+        false
+    }
+
+    fn refresh<'a>(
+        &'a self,
+        token: &'a RefreshToken,
+    ) -> Result<RefreshTokenRequest<'a, C::Refusal, C::Response>, ConfigurationError> {
+        self.0.refresh(token)
+    }
+
+    fn client_credentials(
+        &self,
+    ) -> Result<ClientCredentialsTokenRequest<'_, C::Refusal, C::Response>, ConfigurationError>
+    {
+        self.0.client_credentials()
     }
 }
 
@@ -231,6 +322,14 @@ impl From<ConfigurationError> for RefreshError {
 impl<C: TokenClient> TokenClient for std::sync::Arc<C> {
     type Refusal = C::Refusal;
     type Response = C::Response;
+
+    fn client_id(&self) -> &oauth2::ClientId {
+        C::client_id(self)
+    }
+
+    fn sends_scopes(&self) -> bool {
+        C::sends_scopes(self)
+    }
 
     fn refresh<'a>(
         &'a self,
@@ -267,6 +366,10 @@ macro_rules! token_clients {
         {
             type Refusal = TE;
             type Response = TR;
+
+            fn client_id(&self) -> &oauth2::ClientId {
+                self.client_id()
+            }
 
             fn refresh<'a>(
                 &'a self,

@@ -38,6 +38,10 @@ macro_rules! token_clients {
             type Refusal = TE;
             type Response = TR;
 
+            fn client_id(&self) -> &oauth2::ClientId {
+                self.client_id()
+            }
+
             fn refresh<'a>(
                 &'a self,
                 token: &'a RefreshToken,

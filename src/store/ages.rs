@@ -4,13 +4,16 @@
 //! The ledger keeps sign-outs for the longest age. It is stored beside the rows, so that a process
 //! that does not know of the setting, such as the command line, keeps them for as long. If the row
 //! is lost, sign-outs are dropped sooner, and sign-ins that are as old end with them.
+//!
+//! Of a shared store another instance may set it at any time: each sweep looks again.
 
 use std::time::Duration;
 
-use crate::backend::Ask;
+use crate::backend::{Ask, Backend};
 use crate::engine::{Batch, Durability};
 use crate::model::error::{Error, Result};
 use crate::model::time::{Interval, millis};
+use crate::platform::sync::atomic::Ordering;
 use crate::rows::row_key::LONGEST_AGE;
 use crate::store::access::Open;
 use crate::store::core::Core;
@@ -20,16 +23,17 @@ impl Core {
     /// The longest that a sign-in can last.
     pub(crate) fn longest_age(&self) -> Interval {
         let usual = millis(self.options.max_sign_in_age);
-        self.longest_age.get().map_or(usual, |longest| usual.max(*longest))
+        self.longest_age_set().map_or(usual, |longest| usual.max(longest))
     }
 
     /// As [`Core::longest_age`], if it was ever set.
     pub(crate) fn longest_age_set(&self) -> Option<Interval> {
-        self.longest_age.get().copied()
+        let set = self.longest_age.load(Ordering::Relaxed);
+        (set > 0).then_some(Interval::new(set))
     }
 
-    /// Stores the longest age that was set, or else takes over the stored one: once, while the
-    /// store is opened.
+    /// Stores the longest age that was set, or else takes over the stored one: while the store is
+    /// opened.
     ///
     /// # Errors
     /// `InvalidInput` if it is shorter than the usual age; those of reading and writing.
@@ -47,9 +51,20 @@ impl Core {
                 Some(millis(set))
             }
         };
-        // It is set only here.
-        let _ = longest.map(|longest| self.longest_age.set(longest));
+        let longest = longest.map_or(0, Interval::get);
+        self.longest_age.store(longest, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Takes over what another instance of a shared store has set since.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub(crate) fn renew_longest_age(&self) -> Result<()> {
+        match (&self.backend, self.options.longest_sign_in_age) {
+            (Backend::Remote(_), None) => self.settle_longest_age(),
+            _ => Ok(()),
+        }
     }
 
     /// A sign-in's own age, as it is stored.

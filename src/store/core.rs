@@ -7,9 +7,8 @@ use crate::crypto::Tagger;
 use crate::engine::Durability;
 use crate::model::error::Result;
 use crate::model::sign_out::SessionPolicy;
-use crate::model::time::Interval;
 use crate::model::token::Token;
-use crate::platform::sync::atomic::{AtomicBool, Ordering};
+use crate::platform::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::platform::sync::{Mutex, lock};
 use crate::store::access::not_embedded;
 use crate::store::backlog::Backlog;
@@ -45,7 +44,8 @@ pub(crate) struct Core {
     pub(crate) tagger: Tagger,
     pub(crate) clock: StoreClock,
     pub(crate) options: Options,
-    pub(super) longest_age: OnceLock<Interval>,
+    /// In milliseconds; 0 if it was never set.
+    pub(super) longest_age: AtomicU64,
     pub(crate) backlog: Backlog,
     pub(crate) counting: Counting,
     /// A value that a room above keeps beside an open store.
@@ -68,7 +68,7 @@ impl Core {
             tagger,
             clock,
             options,
-            longest_age: OnceLock::new(),
+            longest_age: AtomicU64::new(0),
             backlog: Backlog::default(),
             above: OnceLock::new(),
             counting: Counting::default(),

@@ -47,9 +47,10 @@ impl LiveSignIn {
     /// of a family goes with the client that it was issued to.
     ///
     /// `Ok` means that they are gone for every reader, also after a power loss. **It is no
-    /// sign-out**: nothing is recorded. So a refresh that is in flight can store its tokens
-    /// afterwards, and an older copy of the engine's folder has them. Revoke them at the provider;
-    /// or end the [sign-in](crate::SignOut::sign_in), which nothing undoes.
+    /// sign-out**: nothing is recorded. An older copy of the engine's folder has them, and a login
+    /// in progress can bring new ones. (A refresh that is in flight cannot: what it gets goes to
+    /// [`Acquirer::on_orphaned`](crate::Acquirer::on_orphaned).) Revoke them at the provider too; or
+    /// end the [sign-in](crate::SignOut::sign_in), which nothing undoes.
     ///
     /// # Errors
     /// As [`put`](Self::put), but for a sign-in that has ended: it holds no tokens.
@@ -96,7 +97,7 @@ impl LiveSignIn {
     ) -> Result<Plan<usize>> {
         let Some((value, header)) = self.live_header(open)? else {
             // That may be a sign-out's doing, which must be durable before the caller is told.
-            open.settle_elsewhere()?;
+            open.settle()?;
             return Ok(Plan::nothing(0));
         };
         let mut batch = Batch {
@@ -120,8 +121,8 @@ impl LiveSignIn {
             Ok(true)
         })?;
         if batch.changes.is_empty() {
-            open.settle_elsewhere()?;
-            return Ok(Plan::nothing(planned.get()));
+            // Durable even so: another caller may have deleted them, and not be told yet.
+            return Ok(Plan::nothing(planned.get()).durable(Durability::PowerLoss));
         }
         planned.set(removed);
         let plan = Plan::nothing(removed).commit(batch).only_if(guards);

@@ -96,6 +96,7 @@ impl LiveSignIn {
     ) -> Result<Plan<(PutOutcome, Vec<usize>)>> {
         let me = &*self.0;
         let (value, header) = self.live_header(open)?.ok_or(Error::SignedOut)?;
+        self.check_redeemed(open, redeemed)?;
         // A redeemed token is replaced only if the provider sent another: else it may be used
         // again.
         let redeemed =
@@ -148,6 +149,21 @@ impl LiveSignIn {
             let key = row_key::token(&me.life.account, &me.id, &tenant, &slot, 0);
             ask.key(key).fences([TaggedScope::Tenant(tenant)])
         })
+    }
+
+    /// Refuses what a refresh got whose refresh token has been removed since it was redeemed: the
+    /// app has ended it. (If no answer came to an earlier try, that one may have removed it.)
+    fn check_redeemed(&self, open: &Open<'_>, redeemed: Option<&RefreshToken>) -> Result<()> {
+        let Some(redeemed) = redeemed.filter(|_| open.tried() == Tried::Never) else {
+            return Ok(());
+        };
+        let me = &*self.0;
+        let slot = redeemed.slot(&open.core.tagger, &me.life.account);
+        let key = row_key::token(&me.life.account, &me.id, &me.life.tenant, &slot, 0);
+        if open.get(&key)?.is_some() || open.lacks_something() {
+            return Ok(());
+        }
+        Err(Error::SignedOut)
     }
 
     /// What happens to the refresh token that was redeemed. First: its place, if it is to be

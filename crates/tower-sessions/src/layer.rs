@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::header::{CACHE_CONTROL, SET_COOKIE};
+use http::header::{CACHE_CONTROL, Entry, SET_COOKIE};
 use http::{HeaderValue, Response};
 use oubliette::TokenStore;
 use pin_project_lite::pin_project;
@@ -94,8 +94,9 @@ impl<S> Layer<S> for SessionLayer {
     }
 }
 
-/// Says `Cache-Control: no-store` (RFC 9111 §5.2.2.5) of each response that sets a cookie.
-/// [`SessionLayer`] has it inside.
+/// Says `Cache-Control: no-store` (RFC 9111 §5.2.2.5) of each response that sets a cookie, and
+/// completes those of a `__Host-` name with `Secure`: without it browsers ignore them, also what
+/// removes one. [`SessionLayer`] has it inside.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoStore;
 
@@ -128,6 +129,18 @@ where
     }
 }
 
+/// What removes a cookie is made of its name alone.
+fn complete(cookie: &mut HeaderValue) {
+    let Ok(text) = cookie.to_str() else { return };
+    let is_secure = text.split(';').skip(1).any(|one| one.trim().eq_ignore_ascii_case("secure"));
+    if text.starts_with("__Host-")
+        && !is_secure
+        && let Ok(complete) = HeaderValue::try_from(format!("{text}; Secure"))
+    {
+        *cookie = complete;
+    }
+}
+
 pin_project! {
     /// A response that no cache keeps if it sets a cookie.
     #[derive(Debug)]
@@ -148,6 +161,9 @@ where
         let headers = response.headers_mut();
         if headers.contains_key(SET_COOKIE) {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+        if let Entry::Occupied(mut cookies) = headers.entry(SET_COOKIE) {
+            cookies.iter_mut().for_each(complete);
         }
         Poll::Ready(Ok(response))
     }

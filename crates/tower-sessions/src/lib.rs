@@ -89,10 +89,11 @@ sessions::for_version!(tower_sessions);
 /// The same for [`axum-login`](https://docs.rs/axum-login) 0.18, which is built on `tower-sessions`
 /// 0.14.
 ///
-/// `AuthSession::login` marks the web session as the user's; [`bind`](axum_login::bind) it to their
-/// sign-in behind that, and whatever ends the sign-in ends `axum-login`'s user too, as its data goes
-/// with the session. `AuthSession::logout` alone ends one web session, and leaves the tokens: sign
-/// out of the store, too.
+/// At the login, [`bind`](axum_login::bind) the web session to the sign-in *first*, and call
+/// `AuthSession::login` behind that: whatever ends the sign-in then ends `axum-login`'s user too, as
+/// its data goes with the session. (The other way round, a login that fails in between leaves a user
+/// in a session that no sign-out ends.) `AuthSession::logout` alone ends one web session, and leaves
+/// the tokens: sign out of the store, too.
 ///
 /// ```
 /// use oubliette_tower_sessions::{NoStore, axum_login};
@@ -116,7 +117,7 @@ pub mod axum_login {
 
     /// The layer of `tower-sessions` 0.14 as [`SessionLayer`](crate::SessionLayer) sets it up: the
     /// cookie is `__Host-session`, `Secure`, `HttpOnly` and `SameSite=Lax`, for eight hours after
-    /// the last request. Put [`NoStore`](crate::NoStore) outside of the layer that it goes into.
+    /// the last request that changed it. Put [`NoStore`](crate::NoStore) outside of the layer that it goes into.
     #[must_use]
     pub fn session_layer(
         store: impl AsRef<oubliette::TokenStore>,

@@ -88,9 +88,8 @@ macro_rules! for_version {
             session.insert_value($crate::BINDING, mark).await?;
             let cycled = session.cycle_id().await;
             if cycled.is_err() {
-                // The session has its new id already: without the mark, a save makes none that is
-                // bound.
-                session.remove_value($crate::BINDING).await?;
+                // The session has its new id already: what a save makes of it is nobody's.
+                session.clear().await;
             }
             cycled
         }

@@ -57,8 +57,8 @@ fn app(store: &AsyncTokenStore) -> Router {
         let sign_in = SignIn::new(account(), TenantId::new("contoso").unwrap());
         let live = auth.backend.0.sign_in(sign_in).await.unwrap();
         let user = auth.authenticate(User("user-1".into())).await.unwrap().unwrap();
-        auth.login(&user).await.unwrap();
         bind(&auth.session, &live).await.unwrap();
+        auth.login(&user).await.unwrap();
     };
     let who = async |auth: AuthSession| {
         let live = bound(&auth.session, &auth.backend.0).await.unwrap();
@@ -125,7 +125,11 @@ async fn logout_ends_the_session_and_the_sign_out_the_tokens() {
     let store = AsyncTokenStore::new(TokenStore::in_memory().unwrap());
     let app = app(&store);
     let cookie = logged_in(&app).await;
-    assert_eq!(ask(&app, "/logout", &cookie).await.0, StatusCode::OK);
+    let (status, headers, _) = ask(&app, "/logout", &cookie).await;
+    assert_eq!(status, StatusCode::OK);
+    // Browsers ignore a `__Host-` cookie without it, also one that says that it is over.
+    let removal = headers.get(header::SET_COOKIE).unwrap().to_str().unwrap();
+    assert!(removal.contains("Max-Age=0") && removal.contains("Secure"), "{removal}");
     assert_eq!(ask(&app, "/who", &cookie).await.2, "nobody false");
     assert!(store.account(&account()).await.unwrap().is_empty());
     // axum-login's logout alone ends one web session.

@@ -142,7 +142,8 @@ fn unknown_names(scope: &SignOutScope) -> Vec<SignOutScopeKind> {
     match scope {
         SignOutScope::Account(id) if id.as_app().is_some() => Vec::new(),
         SignOutScope::Account(_) => {
-            vec![SignOutScopeKind::Tenant, SignOutScopeKind::Session, SignOutScopeKind::Subject]
+            use SignOutScopeKind::{Session, SignIn, Subject, Tenant};
+            vec![Tenant, Session, Subject, SignIn]
         }
         SignOutScope::Subject(_) => {
             vec![SignOutScopeKind::Tenant, SignOutScopeKind::Account, SignOutScopeKind::Session]

@@ -5,7 +5,7 @@ use crate::engine::Batch;
 use crate::model::error::Result;
 use crate::model::random_id::SignInId;
 use crate::model::tag::{AccountTag, TaggedScope, WebTag};
-use crate::model::time::Millis;
+use crate::model::time::{Millis, millis};
 use crate::rows::header::Header;
 use crate::rows::row_key;
 use crate::rule::Life;
@@ -88,7 +88,10 @@ pub(crate) fn read_unbound(
     let Some(first) = open.get(&key)? else { return Ok(Some(None)) };
     let Some(parts) = open.parts(key, first)? else { return Ok(None) };
     let size = parts.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum();
-    let Some((life, record)) = open.rows()?.open_unbound(parts, *session)? else { return Ok(None) };
+    let opened = open.rows()?.open_unbound(parts, *session)?;
+    let Some((mut life, record)) = opened else { return Ok(None) };
+    // However often it is saved, it lasts no longer than a sign-in does.
+    life.ends = life.time.saturating_add(millis(open.core.options.max_sign_in_age));
     let lives = open.is_live(&life, now)? && !record.is_expired(now);
     Ok(Some(lives.then_some(Unbound { life, record, size })))
 }

@@ -87,7 +87,7 @@ pub(crate) fn life_of_nobody(
         tenant: session.as_tenant(),
         session: None,
         subject: None,
-        // Its record says when it expires.
+        // Until the reader knows how long a sign-in may last.
         ends: Millis::MAX,
     }
 }
