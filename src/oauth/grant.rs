@@ -87,7 +87,10 @@ impl RefreshError {
         let error = error.into();
         match &error {
             TokenRequestError::Refused(refusal) if refusal.is_final() => Self::invalid_grant(error),
-            TokenRequestError::Refused(refusal) if refusal.is_interaction_required() => {
+            // More than the user has granted (RFC 6749 §5.2): asking once more does not help.
+            TokenRequestError::Refused(refusal)
+                if refusal.is_interaction_required() || refusal.error() == "invalid_scope" =>
+            {
                 Self::interaction_required(refusal.claims().map(Into::into), error)
             }
             _ => Self::failed(error),

@@ -94,13 +94,11 @@ impl Refusal {
     }
 
     /// Whether the user has to sign in, consent, choose an account, or do more to authenticate
-    /// (OpenID Connect Core 1.0 §3.1.2.6). Also if a scope is more than was granted, or than the
-    /// provider knows (RFC 6749 §5.2): asking for it once more does not help.
+    /// (OpenID Connect Core 1.0 §3.1.2.6).
     #[must_use]
     pub fn is_interaction_required(&self) -> bool {
         match self.error.as_str() {
-            "invalid_scope"
-            | "interaction_required"
+            "interaction_required"
             | "login_required"
             | "consent_required"
             | "account_selection_required" => true,

@@ -216,3 +216,24 @@ fn a_power_cut_in_a_refresh_leaves_both_tokens_or_neither() {
     }
     assert!(seen[0] > 0 && seen[1] > 0, "{seen:?}");
 }
+
+/// An integration that the user disconnects, while its token is refreshed.
+#[test]
+fn a_client_that_is_removed_meanwhile_stays_removed() {
+    let world = AcquireFixture::new();
+    let other = ClientId::new("calendar").unwrap();
+    world.live.put(RefreshToken::new(other.clone(), "calendar's")).unwrap();
+    let acquired = world.acquirer().acquire(&world.live, query("mail"), |grant| {
+        let answer = world.provider.redeem(grant);
+        assert_eq!(world.live.remove_client(&client()).unwrap(), 1);
+        answer
+    });
+    assert!(matches!(acquired, Err(AcquireError::SignedOut)), "{acquired:?}");
+    let orphans = ["at-1", "rt-1"].map(|text| (text.to_owned(), OrphanReason::SignedOut));
+    assert_eq!(world.orphans.take(), orphans);
+    assert!(world.live.is_live().unwrap() && world.stored_refresh_token().is_none());
+    assert!(world.live.refresh_token(&other).unwrap().is_some());
+    // Connected anew, it goes on.
+    world.live.put(refresh("rt-1")).unwrap();
+    assert_eq!(world.acquire(query("mail")).unwrap(), "at-2");
+}

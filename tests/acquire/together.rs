@@ -110,7 +110,7 @@ fn a_failure_fails_all_who_wait_with_one_error_and_blocks_nobody() {
                         // Those who have come are let get to where they wait.
                         (0..1000).for_each(|_| yield_now());
                         let number = refreshes.fetch_add(1, Ordering::SeqCst);
-                        Err(RefreshError::failed(number.to_string()))
+                        Err(RefreshError::failed(std::io::Error::other(number.to_string())))
                     });
                     acquired.unwrap_err()
                 })

@@ -100,6 +100,10 @@ async fn a_refusal_is_what_it_means() {
     let (failed, stored) = outcome(400, json!({"error": "interaction_required"})).await;
     let AcquireError::InteractionRequired { reason, .. } = failed else { panic!("{failed:?}") };
     assert_eq!((reason, stored.as_deref()), (InteractionReason::Provider, Some("rt-1")));
+    // More than was granted: the user is asked, and not the provider for ever.
+    let (failed, stored) = outcome(400, json!({"error": "invalid_scope"})).await;
+    let AcquireError::InteractionRequired { reason, .. } = failed else { panic!("{failed:?}") };
+    assert_eq!((reason, stored.as_deref()), (InteractionReason::Provider, Some("rt-1")));
     let (failed, stored) = outcome(503, json!({"error": "temporarily_unavailable"})).await;
     assert!(matches!(failed, AcquireError::Refresh(_)), "{failed:?}");
     assert_eq!(stored.as_deref(), Some("rt-1"));
@@ -145,6 +149,49 @@ fn every_client_that_may_have_a_token_endpoint_will_do() {
         basic.clone().set_token_uri_option(None);
     assert!(!acquired(&|grant| grant.redeem(&without, &send)));
 }
+
+/// The secret of one provider is not shown to another, and no answer of another is believed.
+#[tokio::test]
+async fn a_token_of_another_client_or_tenant_is_not_sent() {
+    let http = Http::new(400, json!({"error": "invalid_grant"}));
+    let send = {
+        let http = http.clone();
+        move |request: HttpRequest| std::future::ready(http.answer(request))
+    };
+    let (_store, live) = signed_in();
+    let other = BasicClient::new(oauth2::ClientId::new("other".into())).set_token_uri(uri());
+    let failed = Acquirer::new().with_client(other, send.clone()).acquire(&live, query("a")).await;
+    assert!(matches!(failed, Err(AcquireError::Refresh(_))), "{failed:?}");
+    let elsewhere = query("a").tenant(tenant(2));
+    let failed = Acquirer::new().with_client(oauth(), send).acquire(&live, elsewhere).await;
+    assert!(matches!(failed, Err(AcquireError::Refresh(_))), "{failed:?}");
+    assert_eq!((http.0.2.lock().unwrap().len(), stored(&live).as_deref()), (0, Some("rt-1")));
+}
+
+#[test]
+fn a_provider_that_takes_no_scopes_is_asked_for_none() {
+    let ((_store, live), http) = (signed_in(), Http::new(200, tokens()));
+    let send = |request: HttpRequest| http.answer(request);
+    let client = Arc::new(oubliette::oauth::WithoutScopes(oauth()));
+    let token = Acquirer::new().acquire(&live, query("a"), |grant| grant.redeem(&client, &send));
+    assert_eq!(token.unwrap().secret.expose(), "at-2");
+    let asked =
+        [("client_id", "client"), ("grant_type", "refresh_token"), ("refresh_token", "rt-1")];
+    assert_eq!(http.asked(), form(&asked));
+}
+
+/// `failed` is for what is not known yet.
+#[test]
+fn an_error_that_is_known_stays_what_it_is() {
+    let error = RefreshError::failed(RefreshError::invalid_grant("revoked"));
+    assert!(matches!(error, RefreshError::InvalidGrant(_)), "{error:?}");
+    let Err(error) = Err::<(), _>(Refused).map_err(RefreshError::failed) else { unreachable!() };
+    assert!(matches!(error, RefreshError::Failed(_)), "{error:?}");
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("refused")]
+struct Refused;
 
 #[test]
 fn an_assertion_is_not_taken_for_a_refresh_token() {
