@@ -306,13 +306,16 @@ fn half_a_request_and_what_is_none_are_refused() {
 fn a_request_has_its_time_however_it_trickles() {
     let app = App::patient(SOON);
     let peer = app.peer();
-    // As long as this goes on, each read of the app's gets something.
+    // As long as this goes on, each read of the app's gets something; and it is so slow that the
+    // request is not too long before a minute is over.
     let trickle = peer.try_clone().unwrap();
-    let sender = std::thread::spawn(move || while (&trickle).write_all(b" ").is_ok() {});
-    let mut answer = String::new();
-    // (The rest of what was sent may reset the connection before the answer is read.)
-    let _ = BufReader::new(&peer).read_line(&mut answer);
-    assert_eq!(app.heard(), (None, kind::MALFORMED.into()));
+    let sender = std::thread::spawn(move || {
+        while (&trickle).write_all(b" ").is_ok() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+    let served = app.served.recv_timeout(MINUTE / 2).unwrap();
+    assert_eq!((served.verb, served.outcome.as_str()), (None, kind::MALFORMED));
     drop(peer);
     sender.join().unwrap();
     // In silence likewise.
@@ -496,6 +499,11 @@ fn the_app_may_wait_for_what_was_asked_for() {
             control.stop();
             served.try_recv()
         });
+        // It is closed first, and then it waits.
+        while home.path().join("control").exists() {
+            std::thread::yield_now();
+        }
+        (0..1000).for_each(|_| std::thread::yield_now());
         leave.send(()).unwrap();
         assert_eq!(stopping.join().unwrap(), Ok(Some("stats")));
     });
