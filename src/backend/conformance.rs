@@ -6,7 +6,7 @@ use crate::backend::exchange::SharedPlace;
 use crate::crypto::KeySource;
 use crate::engine::Durability;
 use crate::model::position::Position;
-use crate::model::tag::{AccountTag, SessionTag, TaggedScope, TenantTag};
+use crate::model::tag::{AccountTag, SessionTag, SignInTag, TaggedScope, TenantTag};
 use crate::model::time::Millis;
 use crate::rows::row_key::{self, IndexEntry};
 use crate::rule::{Fence, NO_CUTOFF};
@@ -230,6 +230,11 @@ fn rows_are_taken_as_they_were<P: Tested>() {
     assert_eq!(ended.holders, [tag]);
     assert_eq!(ended.rows, [(header, b"sealed".to_vec())]);
     assert!(here.end(&out(&scopes)).unwrap().rows.is_empty(), "they were not asked for");
+    // Of a sign-in, whose account no index finds.
+    let scopes = vec![TaggedScope::SignIn(SignInTag::filled(1))];
+    let holders = vec![account(2)];
+    let ended = here.end(&End { take: true, holders: holders.clone(), ..out(&scopes) }).unwrap();
+    assert_eq!((ended.holders, ended.rows), (holders, vec![(other, b"x".to_vec())]));
 }
 
 fn the_floor_stands_for_what_was_dropped<P: Tested>() {

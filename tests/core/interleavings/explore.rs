@@ -10,12 +10,13 @@ use oubliette::{Fate, Flaw};
 use super::history::Verb;
 use super::world::{INSTANCES, World};
 
-const VERBS: [Verb; 12] = [
+const VERBS: [Verb; 13] = [
     Verb::SignIn(1),
     Verb::SignIn(2),
     Verb::SignInAsOf,
     Verb::Put,
     Verb::Get,
+    Verb::Remove,
     Verb::SignOutAccount,
     Verb::SignOutSession,
     Verb::SignOutTenant,

@@ -15,6 +15,8 @@ pub(super) enum Verb {
     Put,
     /// The access token of the first sign-in is read.
     Get,
+    /// The client's tokens of the first sign-in are removed.
+    Remove,
     SignOutAccount,
     /// Of session 1, and so of every account that is in it.
     SignOutSession,
@@ -37,7 +39,12 @@ impl Verb {
             | Self::SignOutEverybody
             | Self::SignOutOne
             | Self::Take => true,
-            Self::SignIn(_) | Self::SignInAsOf | Self::Put | Self::Get | Self::Sweep => false,
+            Self::SignIn(_)
+            | Self::SignInAsOf
+            | Self::Put
+            | Self::Get
+            | Self::Remove
+            | Self::Sweep => false,
         }
     }
 }
@@ -76,7 +83,14 @@ pub(super) struct SignedIn {
     pub(super) id: Option<[u8; 16]>,
     pub(super) account: u32,
     pub(super) session: u32,
+    /// Empty if it was removed.
     pub(super) token: String,
+}
+
+impl SignedIn {
+    fn held(&self) -> Option<String> {
+        Some(self.token.clone()).filter(|token| !token.is_empty())
+    }
 }
 
 /// Those that live, of the sequential store.
@@ -186,16 +200,34 @@ impl History {
                 }
             }
             (Verb::Get, Told::Value(value)) => {
-                let expected = first.map(|first| living[first].token.clone());
+                let expected = first.and_then(|first| living[first].held());
                 // A put of unknown outcome may have stood for a while, too.
                 let brought =
                     |call: &Call| call.told == Told::Unknown && Some(&call.token) == value.as_ref();
+                // And so may a removal.
+                let may_be_removed = self.calls.iter().any(|other| {
+                    other.verb == Verb::Remove
+                        && other.told == Told::Unknown
+                        && other.began < call.ended
+                });
                 let is_right = *value == expected
-                    || value.is_none() && may_be_refused
+                    || value.is_none() && (may_be_refused || may_be_removed)
                     || first.is_some() && self.calls.iter().any(brought);
                 if is_right { unchanged() } else { Vec::new() }
             }
             (Verb::Get, Told::Unknown) => unchanged(),
+            (Verb::Remove, told) => {
+                let mut removed = living.clone();
+                if let Some(first) = first {
+                    removed[first].token.clear();
+                }
+                let removed = (removed, covered);
+                match told {
+                    Told::Done => vec![removed],
+                    Told::Unknown => vec![removed, (living.clone(), covered)],
+                    _ => Vec::new(),
+                }
+            }
             (_, told) => {
                 // A sign-out of the first sign-in covers no other that account 1 has made.
                 let covers = covered || call.verb != Verb::SignOutOne;
@@ -204,7 +236,8 @@ impl History {
                     Told::Done => vec![left],
                     Told::Taken(taken, is_missed) => {
                         let mut due = living.iter().filter(|one| one.account == 1);
-                        let has_all = due.all(|one| taken.contains(&one.token));
+                        let has_all =
+                            due.all(|one| one.held().is_none_or(|token| taken.contains(&token)));
                         // Of sign-ins that were dead already, too; never of another account.
                         let is_of_1 = |token: &String| {
                             let brought =
@@ -235,7 +268,7 @@ impl History {
     }
 
     fn is_what_was_found(&self, living: &Living) -> bool {
-        let tokens = |one: &SignedIn| (Some(one.token.clone()), Some(one.token.clone()));
+        let tokens = |one: &SignedIn| (one.held(), one.held());
         let known: Found = living.iter().filter_map(|one| Some((one.id?, tokens(one)))).collect();
         // A sign-in that nobody was told of has an id that nobody knows.
         let mut unknown: Vec<_> =
@@ -258,7 +291,8 @@ impl History {
         let in_session: Vec<u32> =
             living.iter().filter(|one| one.session == 1).map(|one| one.account).collect();
         let stays = |one: &&SignedIn| match verb {
-            Verb::SignIn(_) | Verb::SignInAsOf | Verb::Put | Verb::Get | Verb::Sweep => true,
+            Verb::SignIn(_) | Verb::SignInAsOf | Verb::Put | Verb::Get => true,
+            Verb::Remove | Verb::Sweep => true,
             Verb::SignOutAccount | Verb::Take => one.account != 1,
             Verb::SignOutSession => !in_session.contains(&one.account),
             Verb::SignOutOne => one.id != self.first[0].id,

@@ -98,6 +98,7 @@ impl World {
                 Ok(found) => Told::Value(found.map(|it| it.secret.expose().to_owned())),
                 Err(error) => told_of(error),
             },
+            Verb::Remove => first.remove_client(&client()).map_or_else(told_of, |_| Told::Done),
             Verb::SignOutAccount => sign_out(SignOut::account(&account(1))),
             Verb::SignOutSession => sign_out(SignOut::session(&session(1))),
             Verb::SignOutTenant => sign_out(SignOut::tenant(&tenant(1))),
