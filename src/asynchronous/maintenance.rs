@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::AsyncTokenStore;
+use crate::api::history::History;
 use crate::api::token_store::TokenStore;
 use crate::crypto::KeySource;
 use crate::maintenance::upkeep::UpkeepBuilder;
@@ -11,6 +12,7 @@ use crate::model::report::{
     BackupReport, CompactionEstimate, CompactionReport, ErasureReport, ReclaimReport, Stats,
     SweepReport, VerifyReport,
 };
+use crate::model::sign_out::SignOutScope;
 
 impl AsyncTokenStore {
     /// As [`TokenStore::sweep`].
@@ -41,6 +43,23 @@ impl AsyncTokenStore {
     pub async fn stats(&self) -> Result<Stats> {
         // Not a point read: it asks the file system, and waits while the ledger is compacted.
         self.run(TokenStore::stats).await
+    }
+
+    /// As [`TokenStore::history`].
+    ///
+    /// # Errors
+    /// As [`TokenStore::history`].
+    pub async fn history(&self) -> Result<History> {
+        self.run(TokenStore::history).await
+    }
+
+    /// As [`TokenStore::history_of`].
+    ///
+    /// # Errors
+    /// As [`TokenStore::history_of`].
+    pub async fn history_of(&self, scopes: &[SignOutScope]) -> Result<History> {
+        let scopes = scopes.to_vec();
+        self.run(move |store| store.history_of(&scopes)).await
     }
 
     /// As [`TokenStore::rotate_key`].

@@ -605,6 +605,9 @@ fn every_verb_says_what_its_blocking_one_says() {
         assert!(store.wait_reclaimed().await.unwrap().accounts > 0);
         assert!(store.sweep(100).await.unwrap().finished);
         assert_eq!(store.stats().await.unwrap().backlog, 0);
+        let everybody = [SignOutScope::Everybody];
+        assert_eq!(store.history_of(&everybody).await.unwrap().covering(&everybody).count(), 0);
+        assert_eq!(store.history().await.unwrap().records.len(), 1);
         store.close().await.unwrap();
         assert_eq!(builder().history_async().await.unwrap().records.len(), 1);
         assert_eq!(builder().verify_async().await.unwrap().accounts, 0);

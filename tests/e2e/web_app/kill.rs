@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use openidconnect::reqwest::{Method, StatusCode};
 use oubliette::{KeySource, TokenStore};
+#[cfg(unix)]
+use oubliette_control::{Answer, Client, Request, Whom};
 
 use super::stories::until;
 use crate::examples::web_app::Options;
@@ -149,5 +151,17 @@ async fn a_kill_from_outside_is_survived() {
     let page = browser.open(&app.urls.app).await;
     assert_eq!(process(&page).1, "1");
     assert_eq!(page.sides("max contoso")[0], "signed-in");
+    // Its operator is served by the new process, whose socket is in the place of the killed one's.
+    #[cfg(unix)]
+    {
+        let everybody = Request::sign_out(Whom::Everybody {});
+        let client = Client::connect(folder.path().join("tokens")).unwrap().unwrap();
+        let told = &mut |_| std::ops::ControlFlow::Continue(());
+        let answer = client.ask(&everybody, told).unwrap();
+        assert!(matches!(answer, Answer::SignOut { ended: Some((1, 1)), .. }), "{answer:?}");
+        let page = browser.open(&app.urls.app).await;
+        assert_ne!(page.sides("max contoso")[0], "signed-in");
+    }
     app.stop().await.unwrap();
+    assert!(!folder.path().join("tokens/control").exists());
 }
