@@ -145,14 +145,14 @@ impl Builder {
         self
     }
 
-    /// A sign-in ends by itself at this age, unless it has [one of its own](SignIn::lasts_for).
+    /// A sign-in ends by itself at this age, unless it has [one of its own](crate::SignIn::lasts_for).
     /// The ledger keeps sign-outs for as long. Default: 90 days.
     pub fn max_sign_in_age(mut self, age: Duration) -> Self {
         self.options.max_sign_in_age = age;
         self
     }
 
-    /// The longest that a sign-in of [its own age](SignIn::lasts_for) can last, if that is longer
+    /// The longest that a sign-in of [its own age](crate::SignIn::lasts_for) can last, if that is longer
     /// than [`max_sign_in_age`](Self::max_sign_in_age): for integrations that go on for years.
     ///
     /// It is stored in the store, and counts until another one is set, also for processes that do

@@ -215,7 +215,6 @@ impl Acquirer {
     /// assert_eq!(token.secret.expose(), "at-2");
     /// # Ok(()) }
     /// ```
-    #[must_use]
     pub fn with_client<C, H, E>(self, client: C, http: H) -> AsyncAcquirer
     where
         C: TokenClient<Refusal: Send, Response: Send> + Send + Sync + 'static,

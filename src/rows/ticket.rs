@@ -56,9 +56,8 @@ impl Rows {
         let root = self.secrets.root(u32::from_be_bytes(*epoch))?;
         let aad = self.aad(b"ticket", &Generation::NONE, &[], front);
         let body = open_in_place(&key(root, salt), &aad, sealed)?;
-        let (account, id) = body.split_first_chunk()?;
-        let id = SignInId::from_bytes((&*id).try_into().ok()?);
-        Some((AccountTag::from_bytes(*account), id))
+        let ([account, id], []) = body.as_chunks::<TAG_LEN>() else { return None };
+        Some((AccountTag::from_bytes(*account), SignInId::from_bytes(*id)))
     }
 }
 

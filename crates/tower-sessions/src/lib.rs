@@ -45,7 +45,7 @@
 //! afterwards, brings nothing back.
 //!
 //! # What to know
-//! - **Logging out is [signing out](TokenStore::sign_out).** `Session::flush` deletes one web
+//! - **Logging out is [signing out](oubliette::TokenStore::sign_out).** `Session::flush` deletes one web
 //!   session, and leaves the sign-in and its tokens live; and a request in flight that then calls
 //!   `Session::cycle_id` makes the session anew, if its sign-in lives.
 //! - A user's newest sign-ins are kept ([`Builder::max_sign_ins`](oubliette::Builder::max_sign_ins),
@@ -54,7 +54,7 @@
 //!   ([`OublietteSessions::unbound_for`]), so that visitors who never log in do not fill the disk.
 //!   A sign-out of everybody ends these too.
 //! - Do not put a `CachingSessionStore` in front: its cache gives, and saves, what has ended here.
-//! - Web sessions are not in [backups](TokenStore::backup), since deletions of them are not in the
+//! - Web sessions are not in [backups](oubliette::TokenStore::backup), since deletions of them are not in the
 //!   ledger: a restored cookie must not work. After a restore browsers log in anew; tokens are
 //!   there.
 //! - The data must be at most 64 KiB as JSON. Our copies of it are wiped; those of `tower-sessions`
