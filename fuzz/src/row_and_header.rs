@@ -347,7 +347,8 @@ pub fn valid() -> Vec<(Kind, Vec<Vec<u8>>)> {
             Some(subject),
             vec![alias; 3],
             (1_800_000_000_000, [9; 16], u64::MAX),
-        ),
+        )
+        .named(Some("label".into()), Some(86_400_000)),
     ];
     for body in &bodies {
         rows.push((
