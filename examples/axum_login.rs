@@ -27,23 +27,21 @@ use openidconnect::core::{CoreAuthenticationFlow, CoreProviderMetadata};
 use openidconnect::{
     AuthorizationCode, ClientSecret, CsrfToken, Nonce, PkceCodeChallenge, PkceCodeVerifier, Scope,
 };
-use openidconnect::{EndpointMaybeSet as MaybeSet, EndpointNotSet as NotSet, EndpointSet as Set};
 use openidconnect::{IssuerUrl, RedirectUrl, TokenResponse, reqwest};
 use oubliette::logout::{
     EndSession, Issuer, Issuers, Keys, Receiver, ReqwestClient, sign_out_routes,
 };
 use oubliette::oauth::{Received, TokenRequestError};
-use oubliette::openid::{Provider, ProviderClient};
+use oubliette::openid::{DiscoveredClient as Oidc, Provider};
 use oubliette::{
     AccessQuery, AccessRequest, AcquireError, Acquirer, AsyncAcquirer, AsyncTokenStore, ClientId,
     KeySource, Scopes, TokenStore,
 };
-use oubliette_tower_sessions::{SessionLayer, bind, bound};
+use oubliette_tower_sessions::{SessionLayer, bind_instead, bound};
 use tower_sessions::Session;
 
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 type Back = Query<HashMap<String, String>>;
-type Oidc = ProviderClient<Set, NotSet, NotSet, NotSet, MaybeSet, MaybeSet>;
 
 /// What differs from app to app. `public_url` is where browsers find this one, without a path; scopes are separated by spaces.
 pub(crate) struct Config {
@@ -170,7 +168,7 @@ async fn callback(
         .requested_scopes(app.scopes.clone())
         .tokens(&response)?;
     let (live, _) = app.store.sign_in_with(sign_in, tokens).await?;
-    bind(&session, &live).await?;
+    bind_instead(&session, &app.store, &live).await?; // and end an earlier sign-in of this browser
     Ok(Redirect::to("/"))
 }
 

@@ -16,18 +16,17 @@ use openidconnect::{
     AuthorizationCode, ClientSecret, CsrfToken, IssuerUrl, Nonce, PkceCodeChallenge,
     PkceCodeVerifier, RedirectUrl,
 };
-use openidconnect::{EndpointMaybeSet as MaybeSet, EndpointNotSet as NotSet, EndpointSet as Set};
 use openidconnect::{ProviderMetadataWithLogout, TokenResponse as _, reqwest};
 use oubliette::ClientId;
 use oubliette::logout::{Issuer, KeySet, Keys, ReqwestClient};
-use oubliette::openid::{Provider, ProviderClient};
+use oubliette::openid::{DiscoveredClient, Provider};
 use tokio::net::TcpListener;
 
 use super::provider::Client;
 
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 type Params = HashMap<String, String>;
-type Oidc = ProviderClient<Set, NotSet, NotSet, NotSet, MaybeSet, MaybeSet>;
+type Oidc = DiscoveredClient;
 
 const ID: &str = "other-app";
 const SECRET: &str = "known-to-whoever-reads-this";

@@ -221,7 +221,8 @@ fn sealed(kind: &Kind, text: &[u8], sign_ins: u8, parts: u8, count: Option<u8>) 
             ROWS.seal_account_text(&key(0), &sign_ins, text).map(|row| vec![row])
         }
         Kind::SignIn {} => {
-            ROWS.seal_text(Body::SignIn, &key(0), &[1 + (text.len() as u8 & 1), b'S'], text).map(|row| vec![row])
+            let front = [1 + (text.len() as u8 & 1), b'S'];
+            ROWS.seal_text(Body::SignIn, &key(0), &front, text).map(|row| vec![row])
         }
         Kind::Checkpoint {} => {
             ROWS.seal_text(Body::Checkpoint, &key(0), &[1, b'C'], text).map(|row| vec![row])

@@ -301,6 +301,9 @@ impl Acquisition {
         let (core, policy) = (self.live.core(), &*self.acquirer.0);
         let (now, end) = (core.clock.now(), token.expires_at.map_or(Millis::MAX, to_millis));
         let ahead = millis(policy.refresh_ahead.saturating_add(core.options.skew.most()));
+        // Not before half of a short life is over: a login has just brought it.
+        let half = token.lifetime.map_or(Interval::MAX, |life| millis(life).part_of(2));
+        let ahead = ahead.min(half);
 
         // A token without an end is never due, unless the provider has said when to refresh it.
         let said = token.refresh_at.map(to_millis).filter(|at| *at < end);
@@ -312,8 +315,7 @@ impl Acquisition {
 
         // The jitter is at most a quarter of the time between the refresh and the end, so that it
         // stays a small part of a short life.
-        let jitter =
-            said.map_or(Interval::MAX, |at| end.since(at).part_of(4)).min(millis(policy.jitter));
+        let jitter = end.since(due).part_of(4).min(millis(policy.jitter));
         if now >= due || now.saturating_add(jitter) < due {
             return now >= due;
         }

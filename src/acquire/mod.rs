@@ -147,7 +147,8 @@ impl Acquirer {
     ///
     /// A token that says when to refresh it ([`AccessToken::refresh_at`]) is due then. Each token
     /// that an acquirer gets says so: if the provider did not, the acquirer sets it by this
-    /// duration, but not before half of the token's life is over.
+    /// duration, but not before half of the token's life is over. Nor is a token of a login due
+    /// before that, whose [lifetime](AccessToken::lifetime) is known.
     #[must_use]
     pub fn refresh_ahead(self, ahead: Duration) -> Self {
         self.with(|policy| policy.refresh_ahead = ahead)

@@ -157,5 +157,9 @@ fn let_stand(fences: &mut Fences, record: &Record) {
 /// The file of this name, from its beginning.
 pub(super) fn stream(disk: &dyn Disk, name: &str) -> Result<Box<dyn io::Read + Send>> {
     let file = disk.stream(name).map_err(Error::io("read the ledger"))?;
-    file.ok_or_else(|| Error::damaged(Component::Ledger, "its file is missing"))
+    file.ok_or_else(|| Error::damaged(
+            Component::Ledger,
+            "its file is not in this folder (if the app sets Builder::ledger_dir, name that folder; \
+             on the command line: --ledger-dir)",
+        ))
 }

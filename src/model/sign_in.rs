@@ -82,10 +82,13 @@ impl SignIn {
         self
     }
 
-    /// What the app calls this sign-in, for a page of the user's devices: at most
-    /// [`MAX_LABEL_BYTES`] of UTF-8. It is sealed like a token, and in no metric or span.
+    /// What the app calls this sign-in, for a page of the user's devices. It is sealed like a token,
+    /// and in no metric or span. A text longer than [`MAX_LABEL_BYTES`], such as a `User-Agent`, is
+    /// cut there, behind a whole character.
     pub fn label(mut self, label: impl Into<String>) -> Self {
-        self.label = Some(Label(label.into()));
+        let mut label = label.into();
+        label.truncate(label.floor_char_boundary(MAX_LABEL_BYTES));
+        self.label = Some(Label(label));
         self
     }
 

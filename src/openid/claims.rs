@@ -11,8 +11,8 @@ use openidconnect::core::{
     CoreRevocationErrorResponse, CoreTokenIntrospectionResponse,
 };
 use openidconnect::{
-    AccessToken, AdditionalClaims, Client, EndpointNotSet, IdToken, IdTokenClaims, IdTokenVerifier,
-    OAuth2TokenResponse, RefreshToken, Scope, TokenResponse,
+    AccessToken, AdditionalClaims, Client, EndpointMaybeSet, EndpointNotSet, EndpointSet, IdToken,
+    IdTokenClaims, IdTokenVerifier, OAuth2TokenResponse, RefreshToken, Scope, TokenResponse,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -167,4 +167,16 @@ pub type ProviderClient<
     HasRevocationUrl,
     HasTokenUrl,
     HasUserInfoUrl,
+>;
+
+/// A [`ProviderClient`] that was made of a discovery document: its token endpoint may be missing.
+///
+/// `DiscoveredClient::from_provider_metadata(metadata, client_id, client_secret)` makes one.
+pub type DiscoveredClient = ProviderClient<
+    EndpointSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointMaybeSet,
+    EndpointMaybeSet,
 >;

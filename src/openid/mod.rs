@@ -66,7 +66,7 @@ mod redeem;
 mod signals;
 
 pub use claims::{
-    ProviderClaims, ProviderClient, ProviderIdToken, ProviderIdTokenClaims,
+    DiscoveredClient, ProviderClaims, ProviderClient, ProviderIdToken, ProviderIdTokenClaims,
     ProviderIdTokenVerifier, ProviderTokenResponse,
 };
 #[cfg(feature = "logout")]

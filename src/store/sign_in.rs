@@ -9,7 +9,7 @@ use crate::engine::{Batch, Durability, Row};
 use crate::model::error::{Error, Result};
 use crate::model::position::{Opening, Position};
 use crate::model::random_id::{Generation, SignInId};
-use crate::model::sign_in::{AsOf, MAX_ALIASES, MAX_LABEL_BYTES, PutOutcome, SignIn};
+use crate::model::sign_in::{AsOf, MAX_ALIASES, PutOutcome, SignIn};
 use crate::model::tag::{AccountTag, Slot, TenantTag};
 use crate::model::time::{Millis, from_millis, millis, to_millis};
 use crate::model::token::Token;
@@ -215,9 +215,6 @@ fn body_of(core: &Core, request: &SignIn) -> Result<SignInBody> {
     let age = request.age.map(|age| core.own_age(age)).transpose()?;
     if time.saturating_add(age.unwrap_or(millis(core.options.max_sign_in_age))) <= now {
         return Err(Error::invalid("signed_in_at", "it is longer ago than the sign-in lasts"));
-    }
-    if request.label.as_ref().is_some_and(|label| label.0.len() > MAX_LABEL_BYTES) {
-        return Err(Error::invalid("label", "it is longer than 64 bytes"));
     }
     Ok(SignInBody {
         tenant: request.tenant.clone(),

@@ -51,6 +51,20 @@ fn what_the_provider_says_about_refreshing_counts() {
     assert_eq!(world.acquire_by(&acquirer, query("mail")).unwrap(), "at-1");
 }
 
+/// A token of five minutes that a login brought is not refreshed at the first call.
+#[test]
+fn a_short_token_of_a_login_is_not_due_before_half_of_its_life() {
+    let world = AcquireFixture::new();
+    let acquirer = world.acquirer().refresh_due_here().jitter(Duration::ZERO);
+    let life = Duration::from_secs(300);
+    let login = AccessToken { lifetime: Some(life), ..access("mail", "of the login") };
+    world.live.put(AccessToken { expires_at: Some(now() + life), ..login }).unwrap();
+    world.advance(149);
+    assert_eq!(world.acquire_by(&acquirer, query("mail")).unwrap(), "of the login");
+    world.advance(1);
+    assert_eq!(world.acquire_by(&acquirer, query("mail")).unwrap(), "at-1");
+}
+
 #[test]
 fn refresh_ahead_can_be_set() {
     for (ahead, at_20_minutes) in [(5, "at-1"), (40, "at-2")] {

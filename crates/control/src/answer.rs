@@ -314,7 +314,7 @@ impl From<Error> for Fault {
             }
             Error::Damaged { part, problem } => {
                 format!(
-                    "damaged: {part}: {problem}; see `oubliette restore`, or have the app forget \
+                    "damaged: {part}: {problem}; if it is lost, see `oubliette restore`, or have the app forget \
                      everyone"
                 )
             }

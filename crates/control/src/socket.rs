@@ -160,7 +160,8 @@ impl ControlSocket {
     }
 
     /// Takes no more requests, and waits until those under way are over: a backup or a compaction
-    /// takes as long as it takes. (Dropping it does not wait for them. They keep the store open,
+    /// takes as long as it takes. It blocks: async code calls it on a thread for blocking work.
+    /// (Dropping it does not wait for them. They keep the store open,
     /// unless the app closes it; then they end with an error.)
     pub fn stop(self) {
         #[cfg(unix)]

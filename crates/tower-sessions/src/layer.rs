@@ -32,7 +32,8 @@ pub(crate) const IDLE: Duration = Duration::from_secs(8 * 3600);
 ///   it began in.)
 /// - A response that sets it says `Cache-Control: no-store`, so that no cache hands one user's
 ///   session to another.
-/// - A session ends eight hours after the last request that changed it, or with its sign-in.
+/// - A session ends eight hours after the last request that changed its data, or with its sign-in.
+///   For most apps that is eight hours after the login: requests that only read do not extend it.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -67,7 +68,8 @@ impl SessionLayer {
         self
     }
 
-    /// How long a session lasts after the last request that changed it.
+    /// How long a session lasts after the last request that changed its data. Its sign-in and the
+    /// tokens last as long as they do: see [`SignIn::lasts_for`](oubliette::SignIn::lasts_for).
     pub fn idle_for(mut self, time: Duration) -> Self {
         self.idle = time;
         self

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use oubliette::{LiveSignIn, TokenStore, WebBinding};
+use oubliette::{LiveSignIn, SignOut, TokenStore, WebBinding};
 
 use crate::sessions::blocking;
 
@@ -10,13 +10,20 @@ use crate::sessions::blocking;
 /// in handles of its own kind.
 pub trait Resumes: private::Sealed {
     /// Its handle of a sign-in.
-    type SignIn;
+    type SignIn: AsRef<LiveSignIn> + PartialEq + Send + Sync;
 
     #[doc(hidden)]
     fn resume_bound(
         &self,
         binding: WebBinding,
     ) -> impl Future<Output = oubliette::Result<Option<Self::SignIn>>> + Send;
+
+    #[doc(hidden)]
+    fn end(&self, live: &Self::SignIn) -> impl Future<Output = oubliette::Result<()>> + Send;
+}
+
+fn sign_out(live: &LiveSignIn) -> SignOut {
+    SignOut::sign_in(live.account(), live.id())
 }
 
 impl Resumes for TokenStore {
@@ -25,6 +32,11 @@ impl Resumes for TokenStore {
     async fn resume_bound(&self, binding: WebBinding) -> oubliette::Result<Option<LiveSignIn>> {
         let store = self.clone();
         blocking(move || TokenStore::resume_bound(&store, &binding)).await
+    }
+
+    async fn end(&self, live: &LiveSignIn) -> oubliette::Result<()> {
+        let (store, sign_out) = (self.clone(), sign_out(live));
+        blocking(move || store.sign_out(sign_out).map(drop)).await
     }
 }
 
@@ -37,6 +49,10 @@ impl Resumes for oubliette::AsyncTokenStore {
         binding: WebBinding,
     ) -> oubliette::Result<Option<oubliette::AsyncSignIn>> {
         Self::resume_bound(self, &binding).await
+    }
+
+    async fn end(&self, live: &oubliette::AsyncSignIn) -> oubliette::Result<()> {
+        self.sign_out(sign_out(live.as_ref())).await.map(drop)
     }
 }
 

@@ -94,6 +94,30 @@ macro_rules! for_version {
             cycled
         }
 
+        /// As [`bind`], and ends the sign-in that the session had before, if there is one: for users
+        /// who sign in again in the same browser. Without this, the earlier sign-in lives on with
+        /// its tokens, out of anybody's reach.
+        ///
+        /// # Errors
+        /// As of [`bind`] and [`bound`]. `Backend` if the earlier sign-in could not be ended: the
+        /// session is bound to the new one then.
+        pub async fn bind_instead<S: $crate::Resumes>(
+            session: &$tower_sessions::Session,
+            store: &S,
+            live: &S::SignIn,
+        ) -> Result<(), $tower_sessions::session::Error> {
+            use $tower_sessions::session_store::Error;
+            let earlier = bound(session, store).await?;
+            bind(session, live).await?;
+            match earlier.filter(|earlier| earlier != live) {
+                None => Ok(()),
+                Some(earlier) => store
+                    .end(&earlier)
+                    .await
+                    .map_err(|error| Error::Backend(error.to_string()).into()),
+            }
+        }
+
         /// The live sign-in that the web session is bound to: the way from a browser's cookie to the
         /// tokens. `None` if it is bound to none, or that has ended meanwhile. Of an
         /// `AsyncTokenStore` it is an `AsyncSignIn`.

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, Request, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use oubliette::{AccountId, AsyncTokenStore, SignIn, SignOut, TenantId, TokenStore};
-use oubliette_tower_sessions::{SessionLayer, bind, bound};
+use oubliette_tower_sessions::{SessionLayer, bind_instead, bound};
 use tower::ServiceExt as _;
 use tower_sessions::Session;
 
@@ -24,7 +24,8 @@ fn account() -> AccountId {
 fn app(layer: SessionLayer, store: &AsyncTokenStore) -> Router {
     let login = async |session: Session, State(store): State<AsyncTokenStore>| {
         let user = SignIn::new(account(), TenantId::new("contoso").unwrap());
-        bind(&session, &store.sign_in(user).await.unwrap()).await.unwrap();
+        let live = store.sign_in(user).await.unwrap();
+        bind_instead(&session, &store, &live).await.unwrap();
         ([(header::CACHE_CONTROL, "public, max-age=3600")], "in").into_response()
     };
     let who = async |session: Session, State(store): State<AsyncTokenStore>| {
@@ -77,6 +78,20 @@ async fn whatever_ends_the_sign_in_ends_the_session() {
     let (headers, _) = ask(&app, "/login", None).await;
     store.sign_out(SignOut::account(&account())).await.unwrap();
     assert_eq!(ask(&app, "/who", Some(cookie(&headers))).await.1, "nobody");
+}
+
+/// Who signs in again in the same browser has one sign-in, and others have theirs.
+#[tokio::test]
+async fn a_second_login_in_a_browser_ends_the_first() {
+    let store = store();
+    let app = app(SessionLayer::new(&store), &store);
+    let (first, _) = ask(&app, "/login", None).await;
+    let (_elsewhere, _) = ask(&app, "/login", None).await;
+    assert_eq!(store.account(&account()).await.unwrap().len(), 2);
+    let (again, _) = ask(&app, "/login", Some(cookie(&first))).await;
+    assert_eq!(store.account(&account()).await.unwrap().len(), 2);
+    assert_eq!(ask(&app, "/who", Some(cookie(&again))).await.1, "user-1");
+    assert_eq!(ask(&app, "/who", Some(cookie(&first))).await.1, "nobody");
 }
 
 #[tokio::test]

@@ -13,12 +13,11 @@ use openidconnect::core::{CoreAuthPrompt, CoreAuthenticationFlow, CoreProviderMe
 use openidconnect::{
     AuthorizationCode, ClientSecret, CsrfToken, Nonce, PkceCodeChallenge, PkceCodeVerifier, Scope,
 };
-use openidconnect::{EndpointMaybeSet as MaybeSet, EndpointNotSet as NotSet, EndpointSet as Set};
 use openidconnect::{IssuerUrl, RedirectUrl, TokenResponse};
 use oubliette::oauth::{Received, TokenRequestError};
-use oubliette::openid::ProviderClient;
+use oubliette::openid::DiscoveredClient;
 use oubliette::{Error, SessionPolicy, SignOut};
-use oubliette_tower_sessions::bind;
+use oubliette_tower_sessions::bind_instead;
 use tokio::sync::Mutex;
 use tower_sessions::Session;
 
@@ -27,7 +26,7 @@ use super::failure::Failure;
 use super::{App, sessions};
 
 type Params = Query<HashMap<String, String>>;
-type Client = ProviderClient<Set, NotSet, NotSet, NotSet, MaybeSet, MaybeSet>;
+type Client = DiscoveredClient;
 
 /// What the provider says of itself, once it was asked.
 #[derive(Default)]
@@ -131,6 +130,6 @@ pub(crate) async fn finish(
         }
         Err(error) => return Err(error.into()),
     };
-    bind(&session, &live).await?;
+    bind_instead(&session, &app.store, &live).await?; // and end an earlier sign-in of this browser
     Ok(Redirect::to("/"))
 }

@@ -98,18 +98,21 @@ fn answer(covering: &[OnRecord]) -> Report {
     let Some(newest) = covering.first() else {
         return report.line("There is no sign-out on record.");
     };
-    let whom = match newest.signed_in_before {
-        None => "Every sign-in made before".into(),
-        Some(time) => format!("Every sign-in made by {}", show(time)),
+    // A cutoff is often later than the record, as it adds what the clocks may differ by. Sign-ins that
+    // were made behind the record live on all the same.
+    let spared = match newest.signed_in_before {
+        Some(time) if time < newest.at => format!(", but for those made after {}", show(time)),
+        _ => String::new(),
     };
     let report = report.line(format_args!(
-        "Signed out at {}. {whom} has ended; a later one is not covered.",
+        "Signed out at {}. Every sign-in from before that has ended{spared}; later ones are not \
+         covered.",
         show(newest.at)
     ));
     covering.iter().fold(report, |report, record| {
         let limit = record
             .signed_in_before
-            .map(|time| format!("  signed in by {}", show(time)))
+            .map(|time| format!("  spares what was signed in after {}", show(time)))
             .unwrap_or_default();
         report.line(format_args!(
             "  {}  {:<10} record {}{limit}",
