@@ -185,7 +185,12 @@ fn names_that_only_the_rows_know_are_looked_at_while_they_are_there() {
         (nobody.record, nobody.not_looked_at),
         (
             None,
-            vec![SignOutScopeKind::Tenant, SignOutScopeKind::Session, SignOutScopeKind::Subject]
+            vec![
+                SignOutScopeKind::Tenant,
+                SignOutScopeKind::Session,
+                SignOutScopeKind::Subject,
+                SignOutScopeKind::SignIn
+            ]
         )
     );
     assert!(last(SignOutScope::Tenant(tenant(77))).not_looked_at.is_empty());
