@@ -56,11 +56,11 @@ pub(crate) fn what_an_open_store_holds() {
 
     store.complete_erasure(&key(3)).unwrap();
     let after = held();
-    // The index key stays, and with it what HMAC keeps (two states) for each of the seven kinds of
+    // The index key stays, and with it what HMAC keeps (two states) for each of the eight kinds of
     // tags.
     assert_eq!(
         (at_first.intersection(&after).count(), after.len()),
-        (1 + 2 * 7, at_first.len()),
+        (1 + 2 * 8, at_first.len()),
         "after an erasure"
     );
     store.close().unwrap();
@@ -96,6 +96,10 @@ fn every_verb(builder: &dyn Fn() -> Builder, clock: &ManualClock) {
     clean_after("joining");
     puts(&live);
     gets(&live);
+    assert!(store.resume_ticket(live.ticket().unwrap().expose()).unwrap().is_some());
+    clean_after("a ticket");
+    assert!(!live.tokens().unwrap().is_empty());
+    clean_after("listing what is held");
     acquires(&store);
     web_sessions(&store, &live);
     let guest = AccessToken { tenant: Some(tenant(7)), ..access_token("guest", 1) };
