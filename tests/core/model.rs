@@ -121,8 +121,8 @@ enum Who {
     Tenant(u32),
     Session(u32),
     Subject(u32),
-    /// By its place among all sign-ins and sign-outs.
-    SignIn(usize),
+    /// By its id. (Two can have one place among all events: one that nobody was told of.)
+    SignIn([u8; 16]),
 }
 
 struct Fence {
@@ -187,7 +187,7 @@ impl StoreBesideModel {
     /// The rule, as it is written, and the two ends that are no sign-outs: age, and being pushed
     /// out.
     fn is_live(&self, made: &Made) -> bool {
-        let (one, account) = (Who::SignIn(made.order), Who::Account(made.account));
+        let (one, account) = (Who::SignIn(made.handle.id()), Who::Account(made.account));
         let scopes = [Who::Everybody, one, account, Who::Tenant(made.tenant)]
             .into_iter()
             .chain(made.session.map(Who::Session))
@@ -387,12 +387,9 @@ impl StoreBesideModel {
             2 => (Who::Session(number), SignOutScope::Session(session(number))),
             3 => (Who::Subject(number), SignOutScope::Subject(subject(number))),
             4 => {
-                let newest = self.made.iter().rev().nth(number as usize);
-                let Some((made, order)) = newest.map(|made| (&made.handle, made.order)) else {
-                    return;
-                };
-                let account = made.account().clone();
-                (Who::SignIn(order), SignOutScope::SignIn(account, made.id()))
+                let Some(made) = self.made.iter().rev().nth(number as usize) else { return };
+                let (account, id) = (made.handle.account().clone(), made.handle.id());
+                (Who::SignIn(id), SignOutScope::SignIn(account, id))
             }
             _ if number == 0 => (Who::Everybody, SignOutScope::Everybody),
             _ => return,
