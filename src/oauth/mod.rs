@@ -89,7 +89,7 @@ mod grant;
 mod life;
 mod members;
 mod received;
-pub(crate) mod redeem;
+mod redeem;
 mod refusal;
 
 pub use answer::{TokenAnswer, TolerantClient};

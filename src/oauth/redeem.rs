@@ -20,7 +20,7 @@ use crate::platform::wipe::Wiped;
 ///
 /// If the endpoint may be missing, as for a client that was made of a discovery document, that is
 /// found out when a token is redeemed.
-pub trait TokenClient: Sealed {
+pub trait TokenClient {
     /// The client's type of an error response. [`Refusal`](super::Refusal) drops nothing.
     type Refusal: ErrorResponse + 'static;
     /// The client's type of a token response. [`TokenAnswer`](super::TokenAnswer) drops nothing.
@@ -51,9 +51,6 @@ pub trait TokenClient: Sealed {
         &self,
     ) -> Result<ClientCredentialsTokenRequest<'_, Self::Refusal, Self::Response>, ConfigurationError>;
 }
-
-/// Methods may be added.
-pub trait Sealed {}
 
 #[cfg_attr(docsrs, doc(cfg(feature = "oauth2")))]
 impl Grant {
@@ -103,7 +100,7 @@ impl Grant {
             Some(token) => {
                 let token = Lent::new(token.secret.expose());
                 let scopes = self.scopes_asked().filter(|_| client.sends_scopes());
-                let request = client.refresh(token.get())?.add_scopes(scopes);
+                let request = client.refresh(&token.0)?.add_scopes(scopes);
                 extended(request, self, |request, (name, value)| {
                     request.add_extra_param(name, value)
                 })
@@ -136,7 +133,7 @@ impl Grant {
             Some(token) => {
                 let token = Lent::new(token.secret.expose());
                 let scopes = self.scopes_asked().filter(|_| client.sends_scopes());
-                let request = client.refresh(token.get())?.add_scopes(scopes);
+                let request = client.refresh(&token.0)?.add_scopes(scopes);
                 extended(request, self, |request, (name, value)| {
                     request.add_extra_param(name, value)
                 })
@@ -236,24 +233,18 @@ impl Acquirer {
 }
 
 /// The copy of a refresh token that a request borrows: wiped behind it.
-struct Lent(Option<RefreshToken>);
+struct Lent(RefreshToken);
 
 impl Lent {
     fn new(secret: &str) -> Self {
-        Self(Some(RefreshToken::new(secret.to_owned())))
-    }
-
-    fn get(&self) -> &RefreshToken {
-        static NONE: std::sync::LazyLock<RefreshToken> =
-            std::sync::LazyLock::new(|| RefreshToken::new(String::new()));
-        // It is there until it is dropped.
-        self.0.as_ref().unwrap_or(&NONE)
+        Self(RefreshToken::new(secret.to_owned()))
     }
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        drop(self.0.take().map(|token| Wiped(token.into_secret().into_bytes())));
+        let token = std::mem::replace(&mut self.0, RefreshToken::new(String::new()));
+        drop(Wiped(token.into_secret().into_bytes()));
     }
 }
 
@@ -261,8 +252,6 @@ impl Drop for Lent {
 /// gives are for what was granted first (RFC 6749 §6).
 #[derive(Clone, Debug)]
 pub struct WithoutScopes<C>(pub C);
-
-impl<C: TokenClient> Sealed for WithoutScopes<C> {}
 
 impl<C: TokenClient> TokenClient for WithoutScopes<C> {
     type Refusal = C::Refusal;
@@ -345,8 +334,6 @@ impl<C: TokenClient> TokenClient for std::sync::Arc<C> {
     }
 }
 
-impl<C: TokenClient> Sealed for std::sync::Arc<C> {}
-
 /// Both crates' clients, with an endpoint (whose requests cannot fail) or perhaps.
 macro_rules! token_clients {
     ($($endpoint:ty, $wrap:expr;)+) => {$(
@@ -384,20 +371,6 @@ macro_rules! token_clients {
             }
         }
 
-        impl<TE, TR, TIR, RT, TRE, A, D, I, R> Sealed
-            for Client<TE, TR, TIR, RT, TRE, A, D, I, R, $endpoint>
-        where
-            TE: ErrorResponse,
-            TR: TokenResponse,
-            TIR: TokenIntrospectionResponse,
-            RT: RevocableToken,
-            TRE: ErrorResponse,
-            A: EndpointState,
-            D: EndpointState,
-            I: EndpointState,
-            R: EndpointState,
-        {
-        }
     )+};
 }
 

@@ -9,7 +9,6 @@ use openidconnect::{
 };
 
 use crate::oauth::TokenClient;
-use crate::oauth::redeem::Sealed;
 
 macro_rules! token_clients {
     ($($endpoint:ty, $wrap:expr;)+) => {$(
@@ -56,29 +55,6 @@ macro_rules! token_clients {
             }
         }
 
-        impl<AC, AD, GC, JE, K, P, TE, TR, TIR, RT, TRE, A, D, I, R, U> Sealed
-            for Client<AC, AD, GC, JE, K, P, TE, TR, TIR, RT, TRE, A, D, I, R, $endpoint, U>
-        where
-            AC: AdditionalClaims,
-            AD: AuthDisplay,
-            GC: GenderClaim,
-            JE: JweContentEncryptionAlgorithm<
-                KeyType = <K::SigningAlgorithm as JwsSigningAlgorithm>::KeyType,
-            >,
-            K: JsonWebKey,
-            P: AuthPrompt,
-            TE: ErrorResponse,
-            TR: TokenResponse<AC, GC, JE, K::SigningAlgorithm>,
-            TIR: TokenIntrospectionResponse,
-            RT: RevocableToken,
-            TRE: ErrorResponse,
-            A: EndpointState,
-            D: EndpointState,
-            I: EndpointState,
-            R: EndpointState,
-            U: EndpointState,
-        {
-        }
     )+};
 }
 

@@ -139,21 +139,13 @@ fn add_names_in_rows(
 /// The kinds of names that sign-ins of this scope may have, but that do not follow from the scope
 /// itself.
 fn unknown_names(scope: &SignOutScope) -> Vec<SignOutScopeKind> {
+    use SignOutScopeKind::{Account, Session, SignIn, Subject, Tenant};
     match scope {
         SignOutScope::Account(id) if id.as_app().is_some() => Vec::new(),
-        SignOutScope::Account(_) => {
-            use SignOutScopeKind::{Session, SignIn, Subject, Tenant};
-            vec![Tenant, Session, Subject, SignIn]
-        }
-        SignOutScope::Subject(_) => {
-            vec![SignOutScopeKind::Tenant, SignOutScopeKind::Account, SignOutScopeKind::Session]
-        }
-        SignOutScope::SignIn(..) => {
-            vec![SignOutScopeKind::Tenant, SignOutScopeKind::Session, SignOutScopeKind::Subject]
-        }
-        SignOutScope::Session(_) => {
-            vec![SignOutScopeKind::Tenant, SignOutScopeKind::Account, SignOutScopeKind::Subject]
-        }
+        SignOutScope::Account(_) => vec![Tenant, Session, Subject, SignIn],
+        SignOutScope::Subject(_) => vec![Tenant, Account, Session, SignIn],
+        SignOutScope::Session(_) => vec![Tenant, Account, Subject, SignIn],
+        SignOutScope::SignIn(..) => vec![Tenant, Session, Subject],
         SignOutScope::Tenant(_) | SignOutScope::Everybody => Vec::new(),
     }
 }
