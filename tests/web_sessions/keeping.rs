@@ -250,3 +250,21 @@ async fn what_was_changed_on_the_disk_is_an_error_or_gone_and_the_sweep_deletes_
         assert_eq!((site.load(one.id).await, site.load(two.id).await), (None, None));
     }
 }
+
+/// However often a session of nobody's is saved, it lasts no longer than a sign-in does.
+#[tokio::test]
+async fn a_session_of_nobodys_has_an_absolute_end() {
+    let site = WebFixture::new();
+    let day = 24 * HOUR;
+    let web = site.web.clone().unbound_for(60 * day);
+    let mut record = Record { expiry_date: at(200 * 24 * 3600), ..record(None, "cart") };
+    web.create(&mut record).await.unwrap();
+    for _ in 0..2 {
+        site.clock.advance(44 * day);
+        web.save(&record).await.unwrap();
+        assert!(site.load(record.id).await.is_some());
+    }
+    site.clock.advance(3 * day);
+    web.save(&record).await.unwrap();
+    assert_eq!(site.load(record.id).await, None);
+}
