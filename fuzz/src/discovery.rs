@@ -82,9 +82,10 @@ pub fn run(data: &[u8]) {
         Plan::Raw { is_local } => {
             let document = data.take_rest();
             let issuer = ISSUERS[usize::from(is_local)];
-            // (A name and a place for each member, of which the shortest has five bytes.)
+            // (A name and a place for each member, of which the shortest has five bytes; and a host
+            // in other letters than ASCII is taken apart into its characters, more than once.)
             let Some((keys, end)) =
-                within((16 << 10) + 24 * document.len(), || discovered(document, issuer))
+                within((64 << 10) + 64 * document.len(), || discovered(document, issuer))
             else {
                 return;
             };
