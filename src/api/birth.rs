@@ -7,7 +7,7 @@ use crate::ledger::{Growth, Ledger};
 use crate::model::error::{Component, Error, Result};
 use crate::model::time::Millis;
 use crate::platform::disk::Disk;
-use crate::store::location::{BIRTH, Held, KEYRING, MOVING, Place, is_engine};
+use crate::store::location::{BIRTH, Held, KEYRING, MOVING, Place, is_engine, is_rows};
 
 /// What opening works with.
 pub(super) struct Opener<'a> {
@@ -34,7 +34,7 @@ impl Opener<'_> {
         let half_born =
             self.disk.read(BIRTH).map_err(Error::io("read the birth mark"))?.unwrap_or_default();
         let ledgers = self.ledgers()?;
-        if names.iter().any(|name| is_engine(name))
+        if names.iter().any(|name| is_engine(name) || is_rows(name))
             || ledgers.iter().any(|name| name.as_bytes() != half_born)
         {
             return Err(Error::damaged(

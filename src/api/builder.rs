@@ -42,6 +42,8 @@ pub struct Builder {
     pub(super) options: Options,
     pub(super) growth: Growth,
     pub(crate) wait: Duration,
+    /// What a new store's rows are kept by.
+    pub(super) is_sqlite: bool,
 }
 
 impl Builder {
@@ -58,6 +60,33 @@ impl Builder {
         if let Some(folders) = self.folders() {
             folders.ledger = Some(folder.into());
         }
+        self
+    }
+
+    /// Keeps the rows in one SQLite file, so that **any number of processes of this machine** have
+    /// the store open at once: the workers of a web server, a rolling restart, the program
+    /// `oubliette` beside the app.
+    ///
+    /// A sign-out in one of them is seen by all when it returns; of refreshes of one token, one is
+    /// sent. The folder has to be on a file system of this machine alone, which is looked at:
+    /// processes of two machines have no locks in common. `docs/guide/choosing.md` says when to take
+    /// which.
+    ///
+    /// This is for a new store. One that is there stays what it is, also where this is not called;
+    /// a store that is kept by sled is moved by `oubliette migrate`.
+    ///
+    /// ```
+    /// # use oubliette::*;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let folder = folder.path().join("tokens");
+    /// let store = TokenStore::builder(folder).sqlite().key(KeySource::bytes([7; 32])).open()?;
+    /// # store.close()?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[cfg(all(unix, feature = "sqlite"))]
+    #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
+    pub fn sqlite(mut self) -> Self {
+        self.is_sqlite = true;
         self
     }
 
@@ -238,6 +267,7 @@ impl Builder {
             options,
             growth: Growth::default(),
             wait: Duration::ZERO,
+            is_sqlite: false,
         }
     }
 

@@ -2,6 +2,8 @@
 //! the store open.
 
 use crate::api::token_store::TokenStore;
+use crate::backend::Backend;
+use crate::backend::remote::patiently as exchange;
 use crate::crypto::{KeySource, Keyring, Tagger};
 use crate::ledger::{Ledger, Seen};
 use crate::model::error::{Error, Result};
@@ -149,7 +151,11 @@ impl TokenStore {
             // Not while it is entered: that would keep out a thread that waits to be alone.
             drop(core.enter()?);
             let names = of.map(|scopes| names_in(&core.tagger, scopes));
-            let seen = core.embedded()?.ledger.look_within(|scope| is_wanted(&names, scope));
+            let wanted = |scope: &TaggedScope| is_wanted(&names, scope);
+            let seen = match &core.backend {
+                Backend::Embedded(embedded) => embedded.ledger.look_within(wanted),
+                Backend::Remote(remote) => exchange(|| remote.with(|place| place.history(&wanted))),
+            };
             // Should the store have been closed meanwhile, what was found says nothing.
             drop(core.enter()?);
             Ok(history(seen?, core.tagger.clone()))

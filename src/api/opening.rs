@@ -55,13 +55,16 @@ impl Builder {
         if matches!(self.place, Location::Shared(_)) {
             return self.join_now();
         }
+        if self.is_kept_by_sqlite()? {
+            return self.join_sqlite();
+        }
         let mut patience = Patience::new(self.wait);
         let mut opening = Opening::new(self)?;
         patience.retry(|| opening.try_lock(), thread::sleep)?;
         opening.finish()
     }
 
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         if (1..=64).contains(&self.options.max_sign_ins) {
             return Ok(());
         }

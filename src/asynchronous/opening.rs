@@ -23,7 +23,8 @@ impl Builder {
     /// Outside of a tokio runtime, and if that has no timer where it has to wait.
     pub async fn open_async(self) -> Result<AsyncTokenStore> {
         let threads = Threads::current();
-        if !self.waits() {
+        // (Beside others nothing is waited for but turns.)
+        if !self.waits() || self.is_kept_by_sqlite()? {
             return threads.run(|| self.open()).await.map(AsyncTokenStore::new);
         }
         let mut patience = Patience::new(self.wait);

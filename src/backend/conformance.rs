@@ -178,7 +178,7 @@ fn positions_rise_without_gaps_and_a_call_stands_at_once<P: Tested>() {
         assert_eq!(fences(&*there, of(number)).len(), 1);
         assert_eq!(fences(&*here, of(99)).last().map(|fence| fence.position), Some(last));
     }
-    assert_eq!(ledger(&*here).opening, ledger(&*there).opening);
+    assert_eq!(ledger(&*here).openings.newest(), ledger(&*there).openings.newest());
 }
 
 fn cutoffs_do_not_hide_one_another<P: Tested>() {

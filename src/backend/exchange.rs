@@ -1,15 +1,19 @@
 //! What goes to and fro between an instance and a place that several share.
 #![cfg_attr(not(feature = "test-util"), allow(dead_code, reason = "no such place is shipped yet"))]
 
+use crate::clock::trust::Known;
 #[cfg(feature = "test-util")]
 use crate::crypto::{KeySource, Keyring};
 use crate::engine::{Durability, Row};
+use crate::ledger::Seen as History;
+use crate::model::error::Error;
 #[cfg(feature = "test-util")]
 use crate::model::error::Result;
-use crate::model::position::{Opening, Position};
+use crate::model::position::Position;
 use crate::model::tag::{AccountTag, TaggedScope};
 use crate::model::time::Millis;
-use crate::rule::Fence;
+use crate::rule::{Fence, Openings};
+use std::sync::Arc;
 
 /// Rows in the order of their keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,12 +44,12 @@ pub(crate) struct Seen {
 }
 
 /// The ledger at that moment.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct LedgerSeen {
     /// The position of the newest sign-out: the as-of of a sign-in that looks now.
     pub(crate) end: Position,
-    /// The opening that as-ofs of now belong to, and where it began.
-    pub(crate) opening: (Position, Opening),
+    /// All openings. As-ofs of now belong to the newest.
+    pub(crate) openings: Arc<Openings>,
     /// The fence of everybody that stands for those that were dropped for their age.
     pub(crate) floor: Option<Fence>,
     /// All later sign-outs are known.
@@ -120,6 +124,8 @@ pub(crate) struct Ended {
     /// If they are wanted: the rows of the accounts that have sign-ins in the scopes.
     pub(crate) rows: Vec<Row>,
     pub(crate) holders: Vec<AccountTag>,
+    /// The rows could not be read: they are missing here.
+    pub(crate) is_missed: bool,
     /// What stood in the scopes before.
     pub(crate) before: Vec<(TaggedScope, Fence)>,
 }
@@ -129,6 +135,10 @@ pub(crate) struct Ended {
 pub(crate) struct Size {
     pub(crate) fences: usize,
     pub(crate) bytes: u64,
+    /// Of the ledger, if that is a file of this machine.
+    pub(crate) ledger_bytes: u64,
+    pub(crate) free_slots: u64,
+    pub(crate) groups: u64,
 }
 
 /// Why an exchange brought no answer. None of these says anything about the next one.
@@ -143,6 +153,9 @@ pub(crate) enum ExchangeError {
     /// It was sent, and no answer came: it was done, or will be, or not.
     #[error("no answer came")]
     Unknown,
+    /// The place is on this machine, and can say what is wrong.
+    #[error(transparent)]
+    Here(Box<Error>),
 }
 
 /// What an exchange brought.
@@ -174,6 +187,35 @@ pub(crate) trait Exchange: Send + Sync {
 
     /// Figures.
     fn size(&self) -> Answer<Size>;
+
+    /// Records an opening before the first as-of is taken, where positions that were seen can be
+    /// given out again behind a crash. Says whether it has.
+    fn begin(&self, _: Millis) -> Answer<bool> {
+        Ok(false)
+    }
+
+    /// Keeps what is known of the time, for later instances; where the place has no clock.
+    fn leave_known(&self, _: &Known) -> Answer<()> {
+        Ok(())
+    }
+
+    /// The latest time up to this one that its sign-outs tell of; where the place has no clock.
+    fn latest_time(&self, _: Millis) -> Option<Millis> {
+        None
+    }
+
+    /// The sign-outs of the scopes that are wanted.
+    fn history(&self, _: &dyn Fn(&TaggedScope) -> bool) -> Answer<History> {
+        Err(ExchangeError::Here(Box::new(Error::invalid(
+            "store",
+            "its place has means of its own for this",
+        ))))
+    }
+
+    /// Reads the ledger again, and compares. Gives how many sign-outs decide something.
+    fn check_ledger(&self) -> Answer<Option<u64>> {
+        Ok(None)
+    }
 }
 
 /// Where a place that instances share is found.

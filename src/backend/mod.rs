@@ -20,6 +20,8 @@ mod conformance;
 pub(crate) mod embedded;
 pub(crate) mod exchange;
 pub(crate) mod remote;
+#[cfg(all(unix, feature = "sqlite"))]
+pub(crate) mod sqlite;
 
 pub(crate) use embedded::{Embedded, Lock, Working};
 pub(crate) use exchange::{Ask, Guard};

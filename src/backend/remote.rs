@@ -12,7 +12,9 @@ use crate::engine::{Durability, Row};
 use crate::model::error::{Component, Error, Result};
 use crate::model::position::Position;
 use crate::model::tag::TaggedScope;
-use crate::platform::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::model::time::Millis;
+use crate::platform::sync::atomic::{AtomicU64, Ordering};
+use crate::platform::sync::{PoisonError, RwLock, RwLockReadGuard};
 use crate::rows::cipher::Rows;
 use crate::rule::Fences;
 
@@ -28,9 +30,9 @@ pub(crate) const MOST_LOST: usize = 3;
 
 /// A place that other instances share, and the keys of its rows.
 pub(crate) struct Remote {
-    place: Box<dyn Exchange>,
+    /// `None` once closed.
+    place: RwLock<Option<Box<dyn Exchange>>>,
     pub(crate) rows: Rows,
-    is_closed: AtomicBool,
     /// The highest position that was seen. The place never shows less, also after a crash.
     seen: AtomicU64,
 }
@@ -61,22 +63,30 @@ pub(crate) enum Tried {
 impl Remote {
     #[cfg_attr(not(feature = "test-util"), expect(dead_code, reason = "none is shipped yet"))]
     pub(crate) fn new(place: Box<dyn Exchange>, rows: Rows) -> Self {
-        Self { place, rows, is_closed: AtomicBool::new(false), seen: AtomicU64::new(0) }
+        Self { place: RwLock::new(Some(place)), rows, seen: AtomicU64::new(0) }
     }
 
     /// # Errors
     /// `Closed`.
     pub(crate) fn enter(&self) -> Result<()> {
-        if self.is_closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
+        if self.place().is_some() { Ok(()) } else { Err(Error::Closed) }
     }
 
+    /// Waits for all exchanges, and lets the place go.
     pub(crate) fn shut(&self) {
-        self.is_closed.store(true, Ordering::Release);
+        drop(self.place.write().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// One exchange of the place itself.
-    pub(crate) fn place(&self) -> &dyn Exchange {
-        &*self.place
+    pub(crate) fn with<T>(&self, exchange: impl FnOnce(&dyn Exchange) -> Answer<T>) -> Answer<T> {
+        match &*self.place() {
+            Some(place) => exchange(&**place),
+            None => Err(ExchangeError::Here(Box::new(Error::Closed))),
+        }
+    }
+
+    fn place(&self) -> RwLockReadGuard<'_, Option<Box<dyn Exchange>>> {
+        self.place.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks once.
@@ -86,7 +96,7 @@ impl Remote {
     pub(crate) fn look(&self, ask: Ask) -> Result<Sight> {
         // Known before it looks: what another thread ends meanwhile may be missing.
         let known = self.seen.load(Ordering::Acquire);
-        let seen = patiently(|| self.place.look(&ask))?;
+        let seen = patiently(|| self.with(|place| place.look(&ask)))?;
         if seen.ledger.end.get() < known {
             let problem = "it went back: sign-outs are missing that this process knows of";
             return Err(Error::damaged(Component::Ledger, problem));
@@ -114,8 +124,20 @@ impl Remote {
     /// # Errors
     /// `Io` if the place cannot be reached.
     pub(crate) fn settle(&self, sight: &Sight) -> Result<()> {
-        let is_same = patiently(|| self.place.flush(sight.ledger.incarnation))?;
+        let is_same = patiently(|| self.with(|place| place.flush(sight.ledger.incarnation)))?;
         sight.is_stale.set(sight.is_stale.get() || !is_same);
+        Ok(())
+    }
+
+    /// Records an opening, if the place needs one now. What was seen before counts as stale then.
+    ///
+    /// # Errors
+    /// `Full`, `Io`.
+    pub(crate) fn begin(&self, now: Millis, sight: Option<&Sight>) -> Result<()> {
+        let has_begun = patiently(|| self.with(|place| place.begin(now)))?;
+        if let Some(sight) = sight {
+            sight.is_stale.set(sight.is_stale.get() || has_begun);
+        }
         Ok(())
     }
 
@@ -181,7 +203,7 @@ impl Remote {
                 }
                 Err(error) => return Err(error),
             };
-            match self.place.change(&change) {
+            match self.with(|place| place.change(&change)) {
                 Ok(Changed::Done) => return Ok(told),
                 Ok(Changed::Guard | Changed::Fenced) => tried = tried.max(Tried::Refused),
                 // The next plan sees what was written: each is such that it can be made twice.
@@ -189,6 +211,7 @@ impl Remote {
                 Err(ExchangeError::Unknown) if lost < MOST_LOST => {
                     (lost, tried) = (lost + 1, Tried::Lost);
                 }
+                Err(error @ ExchangeError::Here(_)) => return Err(error_of(error)),
                 Err(_) if tried > Tried::Never => return Err(error_of(ExchangeError::Unknown)),
                 Err(error) => return Err(error_of(error)),
             }
@@ -203,9 +226,7 @@ impl Sight {
         let mut all = BTreeMap::new();
         all.extend(scanned.into_iter().flatten());
         all.extend(asked.keys.iter().cloned().zip(rows).filter_map(|(key, row)| Some((key, row?))));
-        let mut fences = Fences::of_few();
-        let (began, opening) = ledger.opening;
-        fences.open(began, opening, ledger.known_since);
+        let mut fences = Fences::of_few_beside(ledger.openings.clone());
         stand.into_iter().for_each(|(scope, fence)| fences.stand(scope, fence));
         if let Some(floor) = ledger.floor {
             fences.stand_for_dropped(floor);
@@ -295,6 +316,7 @@ pub(crate) fn patiently<T>(mut exchange: impl FnMut() -> Answer<T>) -> Result<T>
 pub(crate) fn error_of(error: ExchangeError) -> Error {
     match error {
         ExchangeError::Full => Error::Full(Component::Engine),
+        ExchangeError::Here(error) => *error,
         ExchangeError::NotSent => {
             let action = "reach the shared store; nothing was done, so try again";
             Error::io(action)(io::ErrorKind::NotConnected.into())
@@ -311,7 +333,7 @@ pub(crate) fn sign_out_error(error: ExchangeError) -> Error {
     match error {
         ExchangeError::Full => Error::Full(Component::Ledger),
         ExchangeError::Unknown => Error::Indeterminate(io::ErrorKind::TimedOut.into()),
-        ExchangeError::NotSent => error_of(ExchangeError::NotSent),
+        ExchangeError::NotSent | ExchangeError::Here(_) => error_of(error),
     }
 }
 

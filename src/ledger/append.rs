@@ -137,7 +137,7 @@ impl Ledger {
                     fences.open(position, opening, time);
                     state.begun = Some(position);
                 }
-                What::Void => {}
+                What::Void | What::Moved => {}
             }
             state.pending.push(Pending { in_call, call_size, position, time, what });
         };

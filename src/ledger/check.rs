@@ -2,8 +2,8 @@
 
 use std::io::{Cursor, Read};
 
-use super::compact::Turns;
 use super::format::{Header, LedgerKey, SLOT_BYTES, What};
+use super::keep::Turns;
 use super::recover::recover;
 use super::{Ledger, State, offset, open::stream, seal_of};
 use crate::model::error::{Component, Error, Result};

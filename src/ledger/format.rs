@@ -83,6 +83,9 @@ pub(super) enum What {
     Opened(Opening),
     /// Nothing: its call was not whole.
     Void,
+    /// What follows is in another file of the same name. It is at no position that counts, and the
+    /// last record of its file: processes that have the file open read it there.
+    Moved,
 }
 
 impl std::fmt::Debug for TaggedScope {
@@ -132,6 +135,7 @@ impl Seal<'_> {
                     What::SignOut(scope, cutoff) => (kind_and_tag(scope), cutoff),
                     What::Void => ((6, [0; TAG_LEN]), Millis::EPOCH),
                     What::Opened(opening) => ((7, *opening.as_bytes()), Millis::EPOCH),
+                    What::Moved => ((9, [0; TAG_LEN]), Millis::EPOCH),
                 };
                 put(&mut rest, &r.position.get().to_be_bytes());
                 put(&mut rest, &r.in_group.to_be_bytes());
@@ -220,6 +224,7 @@ impl Seal<'_> {
         let what = match kind {
             6 => What::Void,
             7 => What::Opened(Opening::from_bytes(tag)),
+            9 => What::Moved,
             _ => What::SignOut(scope_of(kind, tag)?, cutoff),
         };
         Some(Slot::Record(Record { in_group, in_call, call_size, position, time, what }))

@@ -205,6 +205,7 @@ fn from_record(record: &Record) -> SlotRecord {
     let ((kind, tag), cutoff) = match record.what {
         What::SignOut(scope, cutoff) => (kind_and_tag(scope), cutoff),
         What::Void => ((6, [0; 16]), Millis::EPOCH),
+        What::Moved => ((9, [0; 16]), Millis::EPOCH),
         What::Opened(opening) => ((7, *opening.as_bytes()), Millis::EPOCH),
     };
     let Record { in_group, in_call, call_size, position, time, .. } = *record;
@@ -218,6 +219,7 @@ fn to_record(record: &SlotRecord) -> Option<Record> {
         (Position::new(position), Millis::new(time), Millis::new(cutoff));
     let what = match kind {
         6 => What::Void,
+        9 => What::Moved,
         7 => What::Opened(Opening::from_bytes(tag)),
         _ => What::SignOut(scope_of(kind, tag)?, cutoff),
     };

@@ -55,7 +55,7 @@ impl Ledger {
 }
 
 /// Whether an error says that there is no space, so that nothing else is in doubt.
-fn is_full(error: &io::Error) -> bool {
+pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge

@@ -59,7 +59,7 @@ impl Ledger {
     }
 }
 
-fn seen(
+pub(super) fn seen(
     file: impl Read,
     key: &LedgerKey,
     ledger_id: LedgerId,
@@ -71,7 +71,7 @@ fn seen(
             let fence = Fence { position: record.position, cutoff, time: record.time };
             sign_outs.push((scope, fence));
         }
-        What::SignOut(..) | What::Opened(_) | What::Void => {}
+        What::SignOut(..) | What::Opened(_) | What::Void | What::Moved => {}
     })?;
     Ok(Seen { sign_outs, end: found.end, known_since: found.header.known_since })
 }

@@ -16,7 +16,10 @@ mod fresh;
 #[cfg(all(fuzzing, feature = "test-util"))]
 pub(crate) mod fuzzing;
 mod grow;
+mod keep;
 mod look;
+#[cfg(all(unix, feature = "sqlite"))]
+pub(crate) mod many;
 mod open;
 mod recover;
 mod stats;

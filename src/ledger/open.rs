@@ -11,9 +11,9 @@ use crate::model::error::{Component, Error, Result};
 use crate::model::position::{Opening, Position};
 use crate::model::random_id::LedgerId;
 use crate::model::time::Millis;
-use crate::platform::disk::Disk;
+use crate::platform::disk::{Disk, DiskFile};
 use crate::platform::sync::atomic::{AtomicBool, AtomicU64};
-use crate::platform::sync::{Condvar, Mutex, RwLock};
+use crate::platform::sync::{Arc, Condvar, Mutex, RwLock};
 use crate::rule::{Fence, Fences, NO_CUTOFF};
 
 /// A ledger that was read and is sound in itself.
@@ -22,7 +22,7 @@ pub(crate) struct Found {
     fences: Fences,
     disk: Box<dyn Disk>,
     name: String,
-    key: LedgerKey,
+    key: Arc<LedgerKey>,
     growth: Growth,
 }
 
@@ -73,7 +73,20 @@ impl Ledger {
         key: &LedgerRootKey,
         growth: Growth,
     ) -> Result<Found> {
-        let (name, key) = (Self::file_name(&ledger_id), LedgerKey::new(key, &ledger_id));
+        Self::read_with(disk, ledger_id, LedgerKey::new(key, &ledger_id).into(), growth)
+    }
+
+    /// As [`Ledger::read`], with what is made of the key.
+    ///
+    /// # Errors
+    /// As [`Ledger::read`].
+    pub(super) fn read_with(
+        disk: Box<dyn Disk>,
+        ledger_id: LedgerId,
+        key: Arc<LedgerKey>,
+        growth: Growth,
+    ) -> Result<Found> {
+        let name = Self::file_name(&ledger_id);
         let mut fences = Fences::default();
         let found = recover(stream(&*disk, &name)?, &key, ledger_id, |_, record| {
             let_stand(&mut fences, record)
@@ -92,26 +105,43 @@ impl Found {
         position <= self.found.end && self.found.voided.is_none_or(|voided| position < voided)
     }
 
+    /// Writes the last group again, and syncs it: what was read may have been only in the page
+    /// cache.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(super) fn write_again(&self) -> Result<Box<dyn DiskFile>> {
+        let found = &self.found;
+        let file = self.disk.open(&self.name).map_err(Error::io("open the ledger"))?;
+        let (first, rewrite) = &found.rewrite;
+        // A chunk that was being added when the machine died is taken off again: there may be no
+        // space for the rest of it.
+        let cut = if found.is_cut { file.set_len(offset(found.slots)) } else { Ok(()) };
+        let rewritten =
+            cut.and_then(|()| file.write_at(offset(*first), rewrite)).and_then(|()| file.sync());
+        rewritten.map_err(Error::io("write the ledger's last group again"))?;
+        Ok(file)
+    }
+
+    /// The highest position, and what stands.
+    #[cfg(all(unix, feature = "sqlite"))]
+    pub(super) fn into_known(self) -> (Position, Fences) {
+        (self.found.end, self.fences)
+    }
+
     /// Writes the last group again and lets all fences stand. With [`Ledger::read`] this is the
     /// recovery.
     ///
     /// # Errors
     /// `Io`, and `Poisoned` if the disk fails.
     pub(crate) fn settle(self) -> Result<Ledger> {
+        let file = self.write_again()?;
         let (found, mut fences) = (self.found, self.fences);
-        let file = self.disk.open(&self.name).map_err(Error::io("open the ledger"))?;
-        let (first, rewrite) = found.rewrite;
-        // A chunk that was being added when the machine died is taken off again: there may be no
-        // space for the rest of it.
-        let cut = if found.is_cut { file.set_len(offset(found.slots)) } else { Ok(()) };
-        let rewritten =
-            cut.and_then(|()| file.write_at(offset(first), &rewrite)).and_then(|()| file.sync());
-        rewritten.map_err(Error::io("write the ledger's last group again"))?;
         fences.end_openings(found.end.next());
         let state = State {
             file: file.into(),
             name: self.name,
-            key: self.key.into(),
+            key: self.key,
             header: found.header,
             slots: found.slots,
             end: found.end,
@@ -145,12 +175,12 @@ pub(super) fn floor(position: Position, known_since: Millis) -> Fence {
 }
 
 /// Lets stand what a record of a file says.
-fn let_stand(fences: &mut Fences, record: &Record) {
+pub(super) fn let_stand(fences: &mut Fences, record: &Record) {
     let Record { position, time, what, .. } = *record;
     match what {
         What::SignOut(scope, cutoff) => fences.stand(scope, Fence { position, cutoff, time }),
         What::Opened(opening) => fences.open(position, opening, time),
-        What::Void => {}
+        What::Void | What::Moved => {}
     }
 }
 

@@ -86,7 +86,13 @@ fn damaged(problem: &'static str) -> Error {
 }
 
 fn counts(slot: &Slot) -> bool {
-    matches!(slot, Slot::Record(record) if record.what != What::Void)
+    matches!(slot, Slot::Record(record) if is_something(record))
+}
+
+/// Whether it says something: also not if it says that a file was to follow which never took this
+/// one's place.
+fn is_something(record: &Record) -> bool {
+    !matches!(record.what, What::Void | What::Moved)
 }
 
 /// How far the file has been read.
@@ -169,7 +175,7 @@ impl<'a> Scan<'a> {
     fn keep(&mut self, slot: Slot, each: &mut impl FnMut(&Header, &Record)) -> Result<()> {
         match slot {
             Slot::Record(record)
-                if record.what != What::Void
+                if is_something(&record)
                     && record.position < self.header.tail
                     && record.position > self.last_kept =>
             {
@@ -223,7 +229,7 @@ impl<'a> Scan<'a> {
                     Slot::Record(_) if !is_whole && counts(&slot) => {
                         return Err(damaged("a call is not whole"));
                     }
-                    Slot::Record(record) if record.what != What::Void => each(self.header, &record),
+                    Slot::Record(record) if is_something(&record) => each(self.header, &record),
                     Slot::Record(_) => {}
                 }
             }
@@ -258,10 +264,14 @@ impl<'a> Scan<'a> {
         let header = self.header;
         let is_cut = self.end_chunk()?;
 
+        // A file that was to follow never took this one's place: all that is before the record of
+        // it was synced before.
+        let was_to_move = self.window.pop_back_if(|slot| leads_on(slot)).is_some();
+
         // What is before the last group must be whole.
         let used = self.settled + self.window.len() as u64;
         let group = match self.window.back() {
-            Some(Slot::Record(last)) => (used - 1)
+            Some(Slot::Record(last)) if !was_to_move => (used - 1)
                 .checked_sub(last.in_group.into())
                 .ok_or_else(|| damaged("a group begins before its file"))?,
             _ => used,
@@ -275,7 +285,7 @@ impl<'a> Scan<'a> {
         let voided = voided.map(|place| header.tail.plus(group + place as u64));
         for slot in &whole {
             match slot {
-                Slot::Record(record) if record.what != What::Void => each(header, record),
+                Slot::Record(record) if is_something(record) => each(header, record),
                 _ => {}
             }
         }
@@ -298,6 +308,10 @@ impl<'a> Scan<'a> {
     }
 }
 
+fn leads_on(slot: &Slot) -> bool {
+    matches!(slot, Slot::Record(Record { what: What::Moved, .. }))
+}
+
 /// Of how many slots the call is that this one begins. A slot that begins none is one by itself.
 fn size_of_call(slot: &Slot) -> usize {
     match slot {
@@ -311,7 +325,7 @@ fn is_whole<'a>(call: impl Iterator<Item = &'a Slot>, size: usize) -> bool {
     let mut places = 0;
     let is_its = |slot: &Slot| match slot {
         Slot::Record(r) => {
-            let is_its = r.what != What::Void
+            let is_its = is_something(r)
                 && usize::from(r.in_call) == places
                 && usize::from(r.call_size) == size;
             places += 1;

@@ -17,9 +17,14 @@ pub(crate) fn stats(works: &Works) -> Result<Stats> {
     let (ledger, known_since) = match &core.backend {
         Backend::Embedded(embedded) => (embedded.ledger.stats(), embedded.ledger.horizon().1),
         Backend::Remote(remote) => {
-            let size = patiently(|| remote.place().size())?;
-            let of_it =
-                LedgerStats { fences: size.fences, synced: open.end()?, ..LedgerStats::default() };
+            let size = patiently(|| remote.with(|place| place.size()))?;
+            let of_it = LedgerStats {
+                fences: size.fences,
+                synced: open.end()?,
+                bytes: size.ledger_bytes,
+                free_slots: size.free_slots,
+                groups: size.groups,
+            };
             (of_it, open.horizon()?.1)
         }
     };

@@ -141,7 +141,7 @@ fn compact_ledger(core: &Core) -> Result<()> {
             let _entered = embedded.enter()?;
             embedded.ledger.compact(oldest).map(drop)
         }
-        Backend::Remote(remote) => patiently(|| remote.place().forget(oldest)),
+        Backend::Remote(remote) => patiently(|| remote.with(|place| place.forget(oldest))),
     };
     match compacted {
         Err(error @ (Error::Poisoned(_) | Error::Closed | Error::Forked)) => return Err(error),

@@ -22,9 +22,12 @@ pub(crate) fn verify(core: &Core) -> Result<VerifyReport> {
     // store have been closed meanwhile, and be open elsewhere, what was found says nothing.
     let sign_outs = match &core.backend {
         Backend::Embedded(embedded) => embedded.ledger.check(),
-        Backend::Remote(remote) => {
-            patiently(|| remote.place().size()).map(|size| size.fences as u64)
-        }
+        Backend::Remote(remote) => patiently(|| {
+            remote.with(|place| match place.check_ledger()? {
+                Some(sign_outs) => Ok(sign_outs),
+                None => place.size().map(|size| size.fences as u64),
+            })
+        }),
     };
     drop(core.enter()?);
     let mut verified = VerifyReport { sign_outs: sign_outs?, ..VerifyReport::default() };

@@ -106,6 +106,15 @@ pub enum Error {
         in_this_process: bool,
     },
 
+    /// Another process holds up the store that it shares with this one: it was stopped, or its disk
+    /// hangs, in the middle of a write. Nothing was done. Call again; if that does not help, end
+    /// that process: its locks go with it. (Only with [`Builder::sqlite`](crate::Builder).)
+    #[error("busy: {} holds up the store; try again, or end it", process(*pid))]
+    Busy {
+        /// The process, as it is seen from here, if that could be told.
+        pid: Option<u32>,
+    },
+
     /// No key that was offered opens the store. Nothing but the lock file was changed.
     #[error("key rejected: none of the offered keys opens this store")]
     KeyRejected,
@@ -210,6 +219,10 @@ impl Error {
 /// A path as errors show it: with its escapes, as an error is one line of a log.
 fn shown(path: Option<&Path>) -> String {
     path.map(|path| format!(": {path:?}")).unwrap_or_default()
+}
+
+fn process(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "another process".into(), |pid| format!("process {pid}"))
 }
 
 fn already_open(lock: Option<&Path>, pid: Option<u32>, in_this_process: bool) -> String {

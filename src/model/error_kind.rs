@@ -36,6 +36,8 @@ pub enum ErrorKind {
     Full,
     /// [`Error::AlreadyOpen`]
     AlreadyOpen,
+    /// [`Error::Busy`]
+    Busy,
     /// [`Error::KeyRejected`]
     KeyRejected,
     /// [`Error::KeyUnavailable`]
@@ -67,6 +69,7 @@ impl ErrorKind {
             Self::OnlySessionEnded => "only_session_ended",
             Self::Full => "full",
             Self::AlreadyOpen => "already_open",
+            Self::Busy => "busy",
             Self::KeyRejected => "key_rejected",
             Self::KeyUnavailable => "key_unavailable",
             Self::Damaged => "damaged",
@@ -98,6 +101,7 @@ impl Error {
             Self::OnlySessionEnded { .. } => ErrorKind::OnlySessionEnded,
             Self::Full(_) => ErrorKind::Full,
             Self::AlreadyOpen { .. } => ErrorKind::AlreadyOpen,
+            Self::Busy { .. } => ErrorKind::Busy,
             Self::KeyRejected => ErrorKind::KeyRejected,
             Self::KeyUnavailable { .. } => ErrorKind::KeyUnavailable,
             Self::Damaged { .. } => ErrorKind::Damaged,
@@ -126,6 +130,7 @@ mod tests {
             (ErrorKind::OnlySessionEnded, "only_session_ended"),
             (ErrorKind::Full, "full"),
             (ErrorKind::AlreadyOpen, "already_open"),
+            (ErrorKind::Busy, "busy"),
             (ErrorKind::KeyRejected, "key_rejected"),
             (ErrorKind::KeyUnavailable, "key_unavailable"),
             (ErrorKind::Damaged, "damaged"),

@@ -5,6 +5,8 @@ pub(crate) mod disk;
 pub(crate) mod path;
 pub(crate) mod single_flight;
 pub(crate) mod sync;
+#[cfg(all(unix, feature = "sqlite"))]
+pub(crate) mod turn;
 pub(crate) mod wipe;
 #[cfg(feature = "tokio")]
 pub(crate) mod workers;

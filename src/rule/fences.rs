@@ -1,6 +1,7 @@
 //! All fences that stand, and all openings that are known: what the rule is asked of.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::frontier::{Frontier, View};
 use super::table::{Place, SHARDS, Table};
@@ -15,7 +16,14 @@ pub(crate) struct Fences {
     table: Table,
     /// The fence of everybody that stands for all that was dropped for its age.
     floor: Option<Fence>,
-    openings: Vec<(Position, Opening, Millis)>,
+    openings: Arc<Openings>,
+}
+
+/// All openings that are known.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Openings {
+    /// In order.
+    all: Vec<(Position, Opening, Millis)>,
     /// From where to before where the as-ofs of an opening lie.
     reach: HashMap<Opening, (Position, Position)>,
 }
@@ -47,32 +55,37 @@ impl Fences {
         }
     }
 
+    /// Of a handful of scopes, beside all openings.
+    pub(crate) fn of_few_beside(openings: Arc<Openings>) -> Self {
+        Self { openings, ..Self::of_few() }
+    }
+
     /// Begins an opening, recorded at this position. Positions are given in rising order.
     pub(crate) fn open(&mut self, position: Position, opening: Opening, time: Millis) {
-        self.end_openings(position);
-        self.openings.push((position, opening, time));
-        self.reach.insert(opening, (position, Position::MAX));
+        Arc::make_mut(&mut self.openings).begin(position, opening, time);
     }
 
     /// No as-of of an opening so far lies at or behind `end`: nothing was recorded there when they
     /// were taken.
     pub(crate) fn end_openings(&mut self, end: Position) {
-        if let Some((_, last_end)) =
-            self.openings.last().and_then(|(_, last, _)| self.reach.get_mut(last))
-        {
-            *last_end = end;
-        }
+        Arc::make_mut(&mut self.openings).end(end);
     }
 
     /// Every known opening, in order.
     pub(crate) fn openings(&self) -> &[(Position, Opening, Millis)] {
-        &self.openings
+        &self.openings.all
+    }
+
+    /// All openings, as they are now.
+    #[cfg(all(unix, feature = "sqlite"))]
+    pub(crate) fn all_openings(&self) -> Arc<Openings> {
+        self.openings.clone()
     }
 
     /// Forgets the openings that were recorded before this position.
     pub(crate) fn forget_openings(&mut self, first: Position) {
-        let (openings, reach) = (&mut self.openings, &mut self.reach);
-        openings.retain(|(position, opening, _)| {
+        let Openings { all, reach } = Arc::make_mut(&mut self.openings);
+        all.retain(|(position, opening, _)| {
             let stays = *position >= first;
             if !stays {
                 reach.remove(opening);
@@ -83,12 +96,12 @@ impl Fences {
 
     /// Whether an opening is known that was recorded before this position.
     pub(crate) fn has_opening_before(&self, position: Position) -> bool {
-        self.openings.first().is_some_and(|(first, ..)| *first < position)
+        self.openings().first().is_some_and(|(first, ..)| *first < position)
     }
 
     /// Whether this opening was recorded before this position; what is not known counts.
     pub(crate) fn is_before(&self, opening: &Opening, position: Position) -> bool {
-        self.reach.get(opening).is_none_or(|(first, _)| *first < position)
+        self.openings.reach.get(opening).is_none_or(|(first, _)| *first < position)
     }
 
     /// The latest time of a record that is not after `limit`: the clock of some process has shown
@@ -98,13 +111,14 @@ impl Fences {
             .flat_map(|shard| self.of_shard(shard))
             .map(|(_, fence)| fence)
             .chain(self.floor);
-        let openings = self.openings.iter().map(|(_, _, time)| *time);
+        let openings = self.openings().iter().map(|(_, _, time)| *time);
         fences.map(|fence| fence.time).chain(openings).filter(|time| *time <= limit).max()
     }
 
     /// Whether this ledger was ever where the sign-in's as-of was taken.
     fn knows(&self, life: &Life) -> bool {
-        self.reach
+        self.openings
+            .reach
             .get(&life.opening)
             .is_some_and(|(start, end)| (*start..*end).contains(&life.as_of))
     }
@@ -160,6 +174,18 @@ impl Fences {
     /// The newest fence of exactly this scope.
     pub(crate) fn last(&self, scope: TaggedScope) -> Option<Fence> {
         self.view(&scope).last()
+    }
+
+    /// The fences of exactly this scope that decide something; not the floor.
+    #[cfg(all(unix, feature = "sqlite"))]
+    pub(crate) fn standing(&self, scope: &TaggedScope) -> impl Iterator<Item = Fence> {
+        self.table.view(scope).all()
+    }
+
+    /// The fence that stands for all that was dropped for its age.
+    #[cfg(all(unix, feature = "sqlite"))]
+    pub(crate) fn floor(&self) -> Option<Fence> {
+        self.floor
     }
 
     /// Whether exactly this fence decides something in this scope.
@@ -234,6 +260,35 @@ impl Fences {
     fn view(&self, scope: &TaggedScope) -> View<'_> {
         let floor = self.floor.filter(|_| *scope == TaggedScope::Everybody);
         View { floor, ..self.table.view(scope) }
+    }
+}
+
+impl Openings {
+    /// One that began at this position.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn of_one(position: Position, opening: Opening, time: Millis) -> Self {
+        let mut openings = Self::default();
+        openings.begin(position, opening, time);
+        openings
+    }
+
+    /// The newest.
+    pub(crate) fn newest(&self) -> Option<Opening> {
+        self.all.last().map(|(_, opening, _)| *opening)
+    }
+
+    fn begin(&mut self, position: Position, opening: Opening, time: Millis) {
+        self.end(position);
+        self.all.push((position, opening, time));
+        self.reach.insert(opening, (position, Position::MAX));
+    }
+
+    fn end(&mut self, end: Position) {
+        if let Some((_, last_end)) =
+            self.all.last().and_then(|(_, last, _)| self.reach.get_mut(last))
+        {
+            *last_end = end;
+        }
     }
 }
 

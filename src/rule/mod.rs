@@ -26,7 +26,7 @@ mod table;
 use crate::model::position::{Opening, Position};
 use crate::model::tag::{AccountTag, SessionTag, SignInTag, SubjectTag, TaggedScope, TenantTag};
 use crate::model::time::Millis;
-pub(crate) use fences::{Before, Fences, InOrder};
+pub(crate) use fences::{Before, Fences, InOrder, Openings};
 pub(crate) use table::SHARDS;
 
 /// A record without a cutoff covers sign-ins of every time.

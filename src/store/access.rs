@@ -1,11 +1,11 @@
 //! What a verb sees of the store: rows, fences, the ledger's end.
 
 use crate::backend::embedded::gate::Entered;
-use crate::backend::exchange::Scan;
+use crate::backend::exchange::{LedgerSeen, Scan};
 use crate::backend::remote::patiently;
 use crate::backend::{Ask, Backend, Embedded, Lock, Remote, Sight, Tried};
 use crate::engine::{Batch, Durability, Row};
-use crate::model::error::{Error, Result};
+use crate::model::error::{Component, Error, Result};
 use crate::model::position::{Opening, Position};
 use crate::model::tag::{AccountTag, TaggedScope};
 use crate::model::time::Millis;
@@ -223,8 +223,8 @@ impl<'a> Open<'a> {
     pub(crate) fn opening(&self) -> Result<Opening> {
         Ok(match &self.view {
             View::Embedded(entered) => entered.embedded.ledger.opening(),
-            View::Seen(_, sight) => sight.ledger.opening.1,
-            View::Asking(remote) => remote.look(Ask::default())?.ledger.opening.1,
+            View::Seen(_, sight) => newest_opening(&sight.ledger)?,
+            View::Asking(remote) => newest_opening(&remote.look(Ask::default())?.ledger)?,
         })
     }
 
@@ -291,7 +291,8 @@ impl<'a> Open<'a> {
     pub(crate) fn begin_opening(&self) -> Result<()> {
         match &self.view {
             View::Embedded(entered) => entered.embedded.ledger.begin(self.core.clock.now()),
-            View::Seen(..) | View::Asking(_) => Ok(()),
+            View::Seen(remote, sight) => remote.begin(self.core.clock.now(), Some(sight)),
+            View::Asking(remote) => remote.begin(self.core.clock.now(), None),
         }
     }
 
@@ -338,9 +339,13 @@ impl<'a> Open<'a> {
 
     /// Stores what is known of the time, for later openings; only if it is due again.
     pub(crate) fn leave_known(&self) -> Result<()> {
-        let View::Embedded(entered) = &self.view else { return Ok(()) };
         let Some(known) = self.core.clock.known_anew() else { return Ok(()) };
-        entered.put_known(&known)?;
+        match &self.view {
+            View::Embedded(entered) => entered.put_known(&known)?,
+            View::Seen(remote, _) | View::Asking(remote) => {
+                patiently(|| remote.with(|place| place.leave_known(&known)))?;
+            }
+        }
         self.core.clock.is_left(&known);
         Ok(())
     }
@@ -350,10 +355,17 @@ impl<'a> Open<'a> {
         match &self.view {
             View::Embedded(entered) => entered.size(),
             View::Seen(remote, _) | View::Asking(remote) => {
-                Ok(patiently(|| remote.place().size())?.bytes)
+                Ok(patiently(|| remote.with(|place| place.size()))?.bytes)
             }
         }
     }
+}
+
+fn newest_opening(ledger: &LedgerSeen) -> Result<Opening> {
+    ledger
+        .openings
+        .newest()
+        .ok_or_else(|| Error::damaged(Component::Ledger, "it does not say that it was ever opened"))
 }
 
 /// Writes the checkpoint if the ledger has moved on, and makes what was deleted durable.

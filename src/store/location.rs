@@ -18,7 +18,9 @@ pub(crate) const MOVING: &str = "moving";
 /// The file that says that the engine was missing. It stays until an open that succeeded has
 /// reported it.
 pub(crate) const MISSING: &str = "missing";
-const LOCK: &str = "lock";
+pub(crate) const LOCK: &str = "lock";
+/// How the name of a file begins that holds rows in SQLite's format.
+const ROWS: &str = "rows-";
 const ENGINE: &str = "engine-";
 
 /// What holds the folders for this process until it is dropped.
@@ -77,6 +79,18 @@ pub(crate) fn is_engine(name: &str) -> bool {
     parse_engine(name.strip_suffix(".new").unwrap_or(name)).is_some()
 }
 
+/// The name of the rows' file beside the ledger of this id, in a store that is kept by SQLite.
+#[cfg(all(unix, feature = "sqlite"))]
+pub(crate) fn rows_name(ledger_id: &LedgerId) -> String {
+    format!("{ROWS}{}.db", base16ct::lower::encode_string(ledger_id.as_bytes()))
+}
+
+/// Whether a name is that of a rows' file.
+pub(crate) fn is_rows(name: &str) -> bool {
+    let id = name.strip_prefix(ROWS).and_then(|rest| rest.strip_suffix(".db"));
+    id.is_some_and(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
 /// The serial of the newest engine of this ledger among `names`, if there is one.
 pub(crate) fn newest_engine(names: &[String], ledger_id: &LedgerId) -> Option<u32> {
     names
@@ -114,11 +128,11 @@ impl Folders {
         Ok(held)
     }
 
-    fn ledger_folder(&self) -> &Path {
+    pub(crate) fn ledger_folder(&self) -> &Path {
         self.ledger.as_ref().unwrap_or(&self.path)
     }
 
-    fn ledger_lock(&self, ledger: &str) -> PathBuf {
+    pub(crate) fn ledger_lock(&self, ledger: &str) -> PathBuf {
         self.ledger_folder().join(format!("{ledger}.lock"))
     }
 }

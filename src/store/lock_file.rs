@@ -39,7 +39,19 @@ impl Locked {
     pub(crate) fn take(path: PathBuf) -> Result<Self> {
         let file = private_file().create(true).truncate(false).open(&path);
         let file = file.map_err(at(&path)).map_err(Error::io("open the lock file"))?;
-        Self::lock(file, path)
+        Self::lock(file, path, false)
+    }
+
+    /// Takes the lock together with other processes that do so: against those that
+    /// [take](Locked::take) it alone.
+    ///
+    /// # Errors
+    /// `AlreadyOpen`, `Io`.
+    #[cfg(all(unix, feature = "sqlite"))]
+    pub(crate) fn share(path: PathBuf) -> Result<Self> {
+        let file = private_file().create(true).truncate(false).open(&path);
+        let file = file.map_err(at(&path)).map_err(Error::io("open the lock file"))?;
+        Self::lock(file, path, true)
     }
 
     /// As [`Locked::take`], without making the file; `None` if it is not there. A file that cannot
@@ -55,7 +67,7 @@ impl Locked {
             _ => Err(error),
         });
         match opened {
-            Ok(file) => Self::lock(file, path).map(Some),
+            Ok(file) => Self::lock(file, path, false).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::io("open the lock file")(at(&path)(error))),
         }
@@ -66,14 +78,14 @@ impl Locked {
         self.path == path
     }
 
-    fn lock(mut file: File, path: PathBuf) -> Result<Self> {
+    fn lock(mut file: File, path: PathBuf, is_shared: bool) -> Result<Self> {
         let refused = |error| Error::io("lock the store's folder")(at(&path)(error));
         let identity = identity(&file, &path).map_err(refused)?;
         let own = (std::process::id(), identity.clone());
         // Held across both, so that the list always says who has a lock that another thread finds
         // taken. (Trying takes no time.)
         let mut all = OWN.lock().unwrap_or_else(PoisonError::into_inner);
-        match file.try_lock() {
+        match if is_shared { file.try_lock_shared() } else { file.try_lock() } {
             Ok(()) => all.push(own),
             Err(fs::TryLockError::WouldBlock) => {
                 let in_this_process = all.contains(&own);

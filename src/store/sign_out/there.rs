@@ -54,7 +54,8 @@ pub(super) fn end(
         accounts: is_asked.then_some(accounts.len()),
         refresh_tokens,
         // Those that an earlier try has ended may not be among the account's any more.
-        refresh_tokens_missed: !is_whole || (take && (ended.accounts.is_none() || is_resent)),
+        refresh_tokens_missed: !is_whole
+            || (take && (ended.accounts.is_none() || ended.is_missed || is_resent)),
         counted: None,
     };
     let mut stood = Fences::of_few();
@@ -69,11 +70,12 @@ pub(super) fn end(
 fn send(remote: &Remote, end: &End) -> Result<(Ended, bool)> {
     let mut is_unknown = false;
     for _ in 0..=MOST_LOST {
-        match remote.place().end(end) {
+        match remote.with(|place| place.end(end)) {
             Ok(ended) => return Ok((ended, is_unknown)),
             Err(ExchangeError::Full) if !is_unknown => {
                 return Err(sign_out_error(ExchangeError::Full));
             }
+            Err(error @ ExchangeError::Here(_)) => return Err(sign_out_error(error)),
             Err(error) => is_unknown |= !matches!(error, ExchangeError::NotSent),
         }
     }

@@ -1,6 +1,7 @@
 //! What is in the place, and what one step does to it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::Flaw;
 use crate::backend::exchange::{
@@ -11,7 +12,7 @@ use crate::model::position::{Opening, Position};
 use crate::model::tag::{AccountTag, TaggedScope};
 use crate::model::time::Millis;
 use crate::rows::row_key::{self, IndexEntry};
-use crate::rule::{Fence, NO_CUTOFF};
+use crate::rule::{Fence, NO_CUTOFF, Openings};
 
 /// How far positions jump when the standby takes over: beyond all that were given out and lost.
 const JUMP: u64 = 1 << 32;
@@ -77,7 +78,11 @@ impl Place {
             fences: content.fences_in(scopes),
             ledger: LedgerSeen {
                 end: content.end,
-                opening: (Position::ZERO, Opening::from_bytes([1; 16])),
+                openings: Arc::new(Openings::of_one(
+                    Position::ZERO,
+                    Opening::from_bytes([1; 16]),
+                    content.known_since,
+                )),
                 floor: content.floor,
                 known_since: content.known_since,
                 now,
@@ -150,7 +155,15 @@ impl Place {
             .iter()
             .flat_map(|account| content.scan(&all(row_key::account(account))))
             .collect();
-        Ended { positions: (first, content.end), at, accounts, rows, holders, before }
+        Ended {
+            positions: (first, content.end),
+            at,
+            accounts,
+            rows,
+            holders,
+            before,
+            is_missed: false,
+        }
     }
 
     /// The accounts that end as a whole; `None` if they are too many.
@@ -180,6 +193,7 @@ impl Place {
         Size {
             fences: self.now.fences.values().map(Vec::len).sum(),
             bytes: rows.map(|(key, value)| (key.len() + value.len()) as u64).sum(),
+            ..Size::default()
         }
     }
 }

@@ -1,0 +1,142 @@
+//! The steps of joining, under a lock of the folder that those hold one after the other who open it.
+
+use std::time::Duration;
+
+use crate::api::birth::Opener;
+use crate::api::builder::{Builder, OnDamage, no_key};
+use crate::api::token_store::TokenStore;
+use crate::backend::exchange::Exchange;
+use crate::backend::sqlite::{Joined, check_place, join};
+use crate::backend::{Backend, Remote};
+use crate::clock::StoreClock;
+use crate::clock::trust::Known;
+use crate::crypto::{KeySource, Keyring, Tagger, fresh};
+use crate::ledger::many::Entry;
+use crate::ledger::{Growth, Ledger};
+use crate::model::error::{Error, Result};
+use crate::model::report::Opened;
+use crate::model::time::Millis;
+use crate::platform::disk::create_private;
+use crate::platform::sync::{Arc, thread};
+use crate::platform::turn::{Late, Turnstile};
+use crate::rows::cipher::Rows;
+use crate::store::access::not_embedded;
+use crate::store::core::Core;
+use crate::store::location::{BIRTH, Folders, Held, LOCK, Place, is_rows, rows_name};
+use crate::store::lock_file::{Locked, Patience};
+
+/// A process that opens the store has this lock for a moment.
+const OPENING: &str = "opening";
+
+/// How long one waits for another that opens it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What joining works with.
+struct Joining<'a> {
+    folders: &'a Folders,
+    key: &'a KeySource,
+    growth: Growth,
+    now: Millis,
+    wait: Duration,
+}
+
+impl Builder {
+    /// Joins the processes that have the store open.
+    pub(in crate::api) fn join_sqlite(self) -> Result<TokenStore> {
+        self.check()?;
+        let folders = self.in_folders().cloned().ok_or_else(not_embedded)?;
+        let key = self.key.as_ref().ok_or_else(no_key)?;
+        let clock = StoreClock::new(self.clock, u64::from_be_bytes(fresh()?), self.longest_jump);
+        let (growth, now, wait) = (self.growth, clock.now(), self.wait);
+        let joining = Joining { folders: &folders, key, growth, now, wait };
+        let mut patience = Patience::new(self.wait);
+        let joined = patience.retry(|| joining.join(), thread::sleep);
+        let (keyring, joined, held) = match joined {
+            Err(Error::Damaged { .. }) if self.on_damage == OnDamage::ForgetEveryone => {
+                joining.forget_everyone()?;
+                joining.join()?
+            }
+            joined => joined?,
+        };
+        let Joined { place, known, was_missing } = joined;
+        let known = known.unwrap_or_else(|| known_of(&place, clock.now()));
+        clock.remember(known);
+        let tagger = Tagger::new(&keyring.secrets.index_key);
+        let by_previous = keyring.opened_by_previous;
+        let rows = Rows::new(keyring.store_id, keyring.secrets);
+        let backend = Backend::Remote(Remote::new(Box::new(place), rows));
+        let core = Core::new(backend, tagger, clock, self.options);
+        core.settle_longest_age()?;
+        let opened = Opened { engine_was_missing: was_missing, snapshot_was_damaged: false };
+        TokenStore::new(Arc::new(core), None, held, by_previous, opened)
+    }
+}
+
+impl Joining<'_> {
+    fn join(&self) -> Result<(Keyring, Joined, Held)> {
+        let (folder, ledger_folder) = (&self.folders.path, self.folders.ledger_folder());
+        create_private(folder).map_err(Error::io("make the store's folder"))?;
+        create_private(ledger_folder).map_err(Error::io("make the ledger's folder"))?;
+        check_place(folder, ledger_folder)?;
+        // Before the lock file is opened: closing it again would unlock it, if this process had it.
+        let entry = Entry::new(folder.join(OPENING))?;
+        let opening = Turnstile::open(folder.join(OPENING))
+            .map_err(Error::io("open the lock file of those who open the store"))?;
+        let turn = opening.take(self.wait.max(PATIENCE)).map_err(|late| match late {
+            Late::Busy(pid) => Error::Busy { pid },
+            Late::Io(error) => Error::io("lock the store's folder")(error),
+        })?;
+        // Against a process that has it alone.
+        let mut held: Held = vec![Box::new(Locked::share(folder.join(LOCK))?)];
+        self.folders.sync()?;
+        let opener = self.opener()?;
+        let keyring = opener.keyring()?;
+        let ledger_id = keyring.secrets.ledger_id;
+        let ledger = Ledger::file_name(&ledger_id);
+        held.push(Box::new(Locked::share(self.folders.ledger_lock(&ledger))?));
+        let is_new = opener.disk.read(BIRTH).map_err(Error::io("read the birth mark"))?.is_some();
+        let places = (folder.as_path(), &*rows_name(&ledger_id), ledger_folder);
+        let joined = join(places, &keyring, self.growth, is_new, self.wait)?;
+        if is_new {
+            opener.disk.remove(BIRTH).map_err(Error::io("remove the birth mark"))?;
+        }
+        drop(turn);
+        held.push(Box::new((opening, entry)));
+        Ok((keyring, joined, held))
+    }
+
+    /// A new ledger, and no rows: alone.
+    fn forget_everyone(&self) -> Result<()> {
+        let mut held = self.folders.lock()?;
+        let opener = self.opener()?;
+        let keyring = opener.keyring().ok();
+        if let Some(keyring) = &keyring {
+            self.folders.lock_ledger(&Ledger::file_name(&keyring.secrets.ledger_id), &mut held)?;
+        }
+        opener.forget_everyone(keyring.as_ref(), &mut held)?;
+        let names = opener.disk.list().map_err(Error::io("list the store's folder"))?;
+        names
+            .iter()
+            .filter(|name| is_rows(name))
+            .flat_map(|name| [name.clone(), format!("{name}-wal"), format!("{name}-shm")])
+            .try_for_each(|name| opener.disk.remove(&name))
+            .map_err(Error::io("remove the old rows"))
+    }
+
+    fn opener(&self) -> Result<Opener<'_>> {
+        Ok(Opener {
+            place: self.folders,
+            disk: self.folders.disk()?,
+            key: self.key,
+            growth: self.growth,
+            now: self.now,
+            forget: false,
+        })
+    }
+}
+
+/// What the ledger tells of the time, where nothing else is left of it.
+fn known_of(place: &impl Exchange, shown: Millis) -> Known {
+    let told = place.latest_time(shown).unwrap_or(shown);
+    Known { known: told, shown: told }
+}

@@ -1,0 +1,198 @@
+//! Connections to the rows' file, and the statements that verbs use.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
+
+use super::files::{APPLICATION_ID, FORMAT};
+use crate::backend::exchange::Scan;
+use crate::engine::Row;
+use crate::model::error::{Component, Error, Result};
+use crate::platform::sync::{Mutex, lock};
+
+/// What is written by a newer SQLite or an older one beside us may wait so long; our own processes
+/// wait before, in our queue.
+const FOREIGN: Duration = Duration::from_secs(5);
+
+/// No more readers are kept open than this.
+const MOST_READERS: usize = 8;
+
+const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE
+    .union(OpenFlags::SQLITE_OPEN_NOFOLLOW)
+    .union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
+/// Connections that read, opened as they are needed.
+pub(super) struct Readers {
+    path: std::path::PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+/// The connection that writes.
+pub(super) struct Writer {
+    pub(super) connection: Connection,
+}
+
+impl Readers {
+    pub(super) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), idle: Mutex::default() }
+    }
+
+    /// Reads in one snapshot. What SQLite calls damage is read once more on a new connection: it
+    /// says so of a read that failed for a moment, too.
+    pub(super) fn read<T>(&self, read: impl Fn(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        let idle = lock(&self.idle).pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => open(&self.path)?,
+        };
+        match read(&connection) {
+            Ok(found) => {
+                let mut idle = lock(&self.idle);
+                if idle.len() < MOST_READERS {
+                    idle.push(connection);
+                }
+                Ok(found)
+            }
+            Err(_) => {
+                drop(connection);
+                read(&open(&self.path)?).map_err(sqlite("read the rows"))
+            }
+        }
+    }
+}
+
+impl Writer {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        Ok(Self { connection: open(path)? })
+    }
+
+    /// A transaction that has SQLite's lock from its beginning.
+    pub(super) fn begin(&mut self) -> Result<rusqlite::Transaction<'_>> {
+        self.connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(sqlite("begin to write rows"))
+    }
+}
+
+/// A connection to the file, which is there.
+pub(super) fn open(path: &Path) -> Result<Connection> {
+    let connection = Connection::open_with_flags(path, FLAGS).map_err(sqlite("open the rows"))?;
+    let set_up = || -> rusqlite::Result<()> {
+        connection.busy_timeout(FOREIGN)?;
+        // None of ours deletes the log or checkpoints when it closes: a process whose locks another
+        // close has dropped would lose what it writes then.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+        connection.set_prepared_statement_cache_capacity(32);
+        connection.execute_batch(
+            "PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-2048; \
+             PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit=16777216; \
+             PRAGMA cell_size_check=ON; PRAGMA checkpoint_fullfsync=1",
+        )
+    };
+    set_up().map_err(sqlite("set up the rows"))?;
+    Ok(connection)
+}
+
+/// Makes the tables in an empty file, which is closed again: all of it is in the one file then.
+pub(super) fn make(path: &Path) -> Result<()> {
+    let make = || -> rusqlite::Result<()> {
+        let connection = Connection::open_with_flags(path, FLAGS)?;
+        connection.execute_batch(&format!(
+            "PRAGMA page_size=4096; PRAGMA auto_vacuum=INCREMENTAL; \
+             CREATE TABLE row(key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL); \
+             CREATE TABLE lease(place BLOB PRIMARY KEY NOT NULL, holder TEXT NOT NULL, \
+             until INTEGER NOT NULL, sent_at INTEGER, not_before INTEGER) WITHOUT ROWID; \
+             PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={FORMAT}"
+        ))?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.close().map_err(|(_, error)| error)
+    };
+    make().map_err(sqlite("make the rows' file"))
+}
+
+/// One row.
+pub(super) fn get(connection: &Connection, key: &[u8]) -> rusqlite::Result<Option<Vec<u8>>> {
+    connection
+        .prepare_cached("SELECT value FROM row WHERE key=?")?
+        .query_row([key], |row| row.get(0))
+        .optional()
+}
+
+/// Rows in the order of their keys.
+pub(super) fn scan(connection: &Connection, scan: &Scan) -> rusqlite::Result<Vec<Row>> {
+    let limit = i64::try_from(scan.limit).unwrap_or(i64::MAX);
+    let mut rows = Vec::new();
+    let from = scan.after.as_ref().filter(|after| **after > scan.prefix);
+    let sql = match (&from, end_of(&scan.prefix)) {
+        (Some(_), Some(_)) => {
+            "SELECT key,value FROM row WHERE key>?1 AND key<?2 ORDER BY key LIMIT ?3"
+        }
+        (None, Some(_)) => {
+            "SELECT key,value FROM row WHERE key>=?1 AND key<?2 ORDER BY key LIMIT ?3"
+        }
+        // A prefix without an end, as of the empty one: no key of ours is longer than this.
+        (Some(_), None) => {
+            "SELECT key,value FROM row WHERE key>?1 AND key>?2 ORDER BY key LIMIT ?3"
+        }
+        (None, None) => "SELECT key,value FROM row WHERE key>=?1 AND key>=?2 ORDER BY key LIMIT ?3",
+    };
+    let first = from.unwrap_or(&scan.prefix);
+    let end = end_of(&scan.prefix).unwrap_or_default();
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut found = statement.query(rusqlite::params![first, end, limit])?;
+    while let Some(row) = found.next()? {
+        rows.push((row.get(0)?, row.get(1)?));
+    }
+    Ok(rows)
+}
+
+/// Whether any row's key begins so.
+pub(super) fn is_any_under(connection: &Connection, prefix: &[u8]) -> rusqlite::Result<bool> {
+    let one = Scan { prefix: prefix.to_vec(), after: None, limit: 1 };
+    Ok(!scan(connection, &one)?.is_empty())
+}
+
+/// Puts or deletes a row.
+pub(super) fn write(
+    connection: &Connection,
+    key: &[u8],
+    value: Option<&[u8]>,
+) -> rusqlite::Result<()> {
+    match value {
+        Some(value) => connection
+            .prepare_cached(
+                "INSERT INTO row VALUES(?,?) ON CONFLICT(key) DO UPDATE SET value=excluded.value",
+            )?
+            .execute([key, value])
+            .map(drop),
+        None => connection.prepare_cached("DELETE FROM row WHERE key=?")?.execute([key]).map(drop),
+    }
+}
+
+/// The least key that is above all that begin with `prefix`; `None` if there is none.
+fn end_of(prefix: &[u8]) -> Option<Vec<u8>> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            return Some(end);
+        }
+    }
+    None
+}
+
+/// What an error of SQLite's means for the caller.
+pub(super) fn sqlite(action: &'static str) -> impl Fn(rusqlite::Error) -> Error {
+    move |error| match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => Error::Full(Component::Engine),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            Error::damaged(Component::Engine, "SQLite says that the rows' file is malformed")
+        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Busy { pid: None },
+        _ => Error::io(action)(std::io::Error::other(error)),
+    }
+}

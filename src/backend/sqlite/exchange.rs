@@ -1,0 +1,321 @@
+//! The place's side of each exchange.
+
+use std::sync::atomic::Ordering;
+
+use rusqlite::Connection;
+
+use super::connection::{get, is_any_under, scan, sqlite, write};
+use super::{PATIENCE, Sqlite, here, position};
+use crate::backend::exchange::{
+    Answer, Ask, Change, Changed, End, Ended, Exchange, Guard, LedgerSeen, Scan, Seen, Size,
+};
+use crate::clock::trust::Known;
+use crate::engine::{Durability, Row};
+use crate::ledger::Seen as History;
+use crate::ledger::many::Stood;
+use crate::model::error::{Error, Result};
+use crate::model::position::Position;
+use crate::model::tag::{AccountTag, TaggedScope};
+use crate::model::time::Millis;
+use crate::platform::sync::lock;
+use crate::platform::turn::Late;
+use crate::rows::row_key::{self, CHECKPOINT, IndexEntry, KNOWN};
+
+/// The rows that were asked for one by one, and those of the scans.
+type Found = (Vec<Option<Vec<u8>>>, Vec<Vec<Row>>);
+
+impl Exchange for Sqlite {
+    fn look(&self, ask: &Ask) -> Answer<Seen> {
+        // The rows first: what they were written on is in the ledger by then.
+        let (rows, scanned) = self.read(ask).map_err(here)?;
+        self.ledger.read_on().map_err(here)?;
+        let fences = self.ledger.fences();
+        let mut stand: Vec<_> = Vec::new();
+        for (at, scope) in ask.scopes.iter().enumerate() {
+            if ask.scopes.get(..at).is_none_or(|before| !before.contains(scope)) {
+                stand.extend(fences.standing(scope).map(|fence| (*scope, fence)));
+            }
+        }
+        stand.sort_unstable_by_key(|(_, fence)| fence.position);
+        let ledger = LedgerSeen {
+            end: self.ledger.end(),
+            openings: fences.all_openings(),
+            floor: fences.floor(),
+            known_since: self.ledger.known_since(),
+            // (All processes have the machine's clock.)
+            now: Millis::MAX,
+            incarnation: 0,
+        };
+        drop(fences);
+        Ok(Seen { rows, scanned, fences: stand, ledger })
+    }
+
+    fn change(&self, change: &Change) -> Answer<Changed> {
+        let changed = self.write(change).map_err(here)?;
+        if changed == Changed::Done && change.durability == Some(Durability::PowerLoss) {
+            self.flusher.flush().map_err(here)?;
+        }
+        Ok(changed)
+    }
+
+    fn end(&self, end: &End) -> Answer<Ended> {
+        let (accounts, stood) = self.let_stand(end).map_err(here)?;
+        let mut ended = Ended {
+            positions: stood.positions,
+            at: end.now,
+            accounts,
+            rows: Vec::new(),
+            holders: Vec::new(),
+            before: stood.before,
+            is_missed: false,
+        };
+        ended.before.sort_unstable_by_key(|(_, fence)| fence.position);
+        if end.take {
+            // Behind the fences: a put that has not come yet is told by them, and one that was
+            // before them is read here.
+            match self.holders(end, ended.accounts.as_deref()) {
+                Ok((holders, rows)) => (ended.holders, ended.rows) = (holders, rows),
+                Err(_) => ended.is_missed = true,
+            }
+        }
+        Ok(ended)
+    }
+
+    fn flush(&self, _: u64) -> Answer<bool> {
+        self.ledger.sync().map_err(here)?;
+        self.leave_checkpoint().map_err(here)?;
+        self.flusher.flush().map_err(here)?;
+        Ok(true)
+    }
+
+    fn forget(&self, oldest: Millis) -> Answer<()> {
+        self.ledger.compact(oldest).map(drop).map_err(here)
+    }
+
+    fn size(&self) -> Answer<Size> {
+        let ledger = self.ledger.figures().map_err(here)?;
+        let bytes = std::fs::metadata(&self.path).map_err(Error::io("look at the rows' file"));
+        Ok(Size {
+            fences: ledger.fences,
+            bytes: bytes.map_err(here)?.len(),
+            ledger_bytes: ledger.bytes,
+            free_slots: ledger.free_slots,
+            groups: ledger.groups,
+        })
+    }
+
+    fn begin(&self, now: Millis) -> Answer<bool> {
+        self.ledger.begin(now).map_err(here)
+    }
+
+    fn leave_known(&self, known: &Known) -> Answer<()> {
+        let row = self.rows.seal_known(KNOWN, known).map_err(here)?;
+        let put = |rows: &Connection| {
+            write(rows, KNOWN, Some(&row)).map_err(sqlite("write rows")).map(|()| ((), true))
+        };
+        self.in_turn(put).map_err(here)
+    }
+
+    fn latest_time(&self, shown: Millis) -> Option<Millis> {
+        let since = Some(self.ledger.known_since()).filter(|since| *since <= shown);
+        self.ledger.fences().latest_time(shown).max(since)
+    }
+
+    fn history(&self, wanted: &dyn Fn(&TaggedScope) -> bool) -> Answer<History> {
+        self.ledger.history(wanted).map_err(here)
+    }
+
+    fn check_ledger(&self) -> Answer<Option<u64>> {
+        self.ledger.history(&|_| false).map_err(here)?;
+        Ok(Some(self.ledger.fences().len() as u64))
+    }
+}
+
+impl Sqlite {
+    fn read(&self, ask: &Ask) -> Result<Found> {
+        self.flusher.check()?;
+        if ask.keys.is_empty() && ask.scans.is_empty() {
+            return Ok(Found::default());
+        }
+        self.check_files_now_and_then()?;
+        self.readers.read(|connection| {
+            let is_one = ask.keys.len() + ask.scans.len() == 1;
+            if !is_one {
+                connection.prepare_cached("BEGIN")?.execute([])?;
+            }
+            let rows = ask.keys.iter().map(|key| get(connection, key)).collect::<Result<_, _>>()?;
+            let scanned =
+                ask.scans.iter().map(|one| scan(connection, one)).collect::<Result<_, _>>()?;
+            if !is_one {
+                connection.prepare_cached("COMMIT")?.execute([])?;
+            }
+            Ok((rows, scanned))
+        })
+    }
+
+    /// Runs `work` in a turn of this process, in a transaction that is rolled back if it says so.
+    fn in_turn<T>(&self, work: impl FnOnce(&Connection) -> Result<(T, bool)>) -> Result<T> {
+        self.flusher.check()?;
+        let _turn = self.turnstile.take(PATIENCE).map_err(|late| match late {
+            Late::Busy(pid) => Error::Busy { pid },
+            Late::Io(error) => Error::io("take the lock of the rows' file")(error),
+        })?;
+        let mut writer = lock(&self.writer);
+        let transaction = writer.begin()?;
+        let (done, is_kept) = work(&transaction)?;
+        if is_kept {
+            transaction.commit().map_err(sqlite("write rows"))?;
+        }
+        Ok(done)
+    }
+
+    fn write(&self, change: &Change) -> Result<Changed> {
+        let changed = self.in_turn(|rows| {
+            if !holds(rows, &change.guards).map_err(sqlite("read the rows"))? {
+                return Ok((Changed::Guard, false));
+            }
+            // In the turn: no fence that stands now is missed, and no sign-in that is read was
+            // written on one that is.
+            self.ledger.read_on()?;
+            if self.is_fenced(change) {
+                return Ok((Changed::Fenced, false));
+            }
+            for (key, value) in &change.rows {
+                write(rows, key, value.as_deref()).map_err(sqlite("write rows"))?;
+            }
+            self.put_checkpoint(rows, self.ledger.synced())?;
+            Ok((Changed::Done, true))
+        })?;
+        if changed == Changed::Done {
+            self.files.check().inspect_err(|_| self.flusher.fail())?;
+            self.checkpointer.look(&self.path);
+        }
+        Ok(changed)
+    }
+
+    fn is_fenced(&self, change: &Change) -> bool {
+        let (scopes, seen) = &change.unless;
+        let fences = self.ledger.fences();
+        *seen > self.ledger.end()
+            || scopes.iter().any(|scope| fences.standing(scope).any(|one| one.position > *seen))
+            || fences.floor().is_some_and(|floor| floor.position > *seen)
+    }
+
+    /// Says in the rows how far the ledger has come: an older one that is put beside them later is
+    /// known by it.
+    fn put_checkpoint(&self, rows: &Connection, synced: Position) -> Result<()> {
+        if synced <= position(&self.checkpoint) {
+            return Ok(());
+        }
+        let row = self.rows.seal_checkpoint(CHECKPOINT, synced)?;
+        write(rows, CHECKPOINT, Some(&row)).map_err(sqlite("write rows"))?;
+        self.checkpoint.fetch_max(synced.get(), Ordering::AcqRel);
+        Ok(())
+    }
+
+    fn leave_checkpoint(&self) -> Result<()> {
+        let synced = self.ledger.synced();
+        if synced <= position(&self.checkpoint) {
+            return Ok(());
+        }
+        self.in_turn(|rows| self.put_checkpoint(rows, synced).map(|()| ((), true)))
+    }
+
+    /// Finds the accounts that end as a whole, and lets all stand, in one turn of the rows. Without
+    /// a turn of the rows, what was named ends.
+    fn let_stand(&self, end: &End) -> Result<(Option<Vec<AccountTag>>, Stood)> {
+        let stand = |scopes: &[TaggedScope]| self.ledger.stand(scopes, end.cutoff, end.now);
+        if end.whole.is_empty() {
+            return Ok((Some(Vec::new()), stand(&end.scopes)?));
+        }
+        let mut failed = None;
+        let found = self.in_turn(|rows| {
+            let mut accounts = Vec::new();
+            for scope in &end.whole {
+                accounts.extend(accounts_in(rows, scope).map_err(sqlite("read the index"))?);
+            }
+            accounts.sort_unstable();
+            accounts.dedup();
+            let mut scopes = end.scopes.clone();
+            scopes.extend(
+                accounts
+                    .iter()
+                    .copied()
+                    .map(TaggedScope::Account)
+                    .filter(|account| !end.scopes.contains(account)),
+            );
+            if scopes.len() > end.most {
+                return Ok((None, false));
+            }
+            match stand(&scopes) {
+                Ok(stood) => Ok((Some((accounts, stood)), false)),
+                Err(error) => {
+                    failed = Some(error);
+                    Ok((None, false))
+                }
+            }
+        });
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        match found {
+            Ok(Some((accounts, stood))) => Ok((Some(accounts), stood)),
+            // Too many, or the rows cannot be had.
+            Ok(None) | Err(_) => Ok((None, stand(&end.scopes)?)),
+        }
+    }
+
+    /// The accounts that have sign-ins in the scopes, and their rows.
+    fn holders(
+        &self,
+        end: &End,
+        accounts: Option<&[AccountTag]>,
+    ) -> Result<(Vec<AccountTag>, Vec<Row>)> {
+        let read = |rows: &Connection| -> rusqlite::Result<_> {
+            let mut holders = end.holders.clone();
+            holders.extend(accounts.into_iter().flatten());
+            for scope in &end.scopes {
+                holders.extend(accounts_in(rows, scope)?);
+            }
+            holders.sort_unstable();
+            holders.dedup();
+            let mut found = Vec::new();
+            for account in &holders {
+                found.extend(scan(rows, &all(row_key::account(account)))?);
+            }
+            Ok((holders, found))
+        };
+        self.in_turn(|rows| read(rows).map(|found| (found, false)).map_err(sqlite("read the rows")))
+    }
+}
+
+fn holds(rows: &Connection, guards: &[Guard]) -> rusqlite::Result<bool> {
+    for guard in guards {
+        let holds = match guard {
+            Guard::Row(key, value) => get(rows, key)? == *value,
+            Guard::NoneUnder(prefix) => !is_any_under(rows, prefix)?,
+        };
+        if !holds {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The accounts of a scope, by the index.
+fn accounts_in(rows: &Connection, scope: &TaggedScope) -> rusqlite::Result<Vec<AccountTag>> {
+    let entry = match scope {
+        TaggedScope::Account(account) => return Ok(vec![*account]),
+        TaggedScope::Session(tag) => IndexEntry::Session(*tag),
+        TaggedScope::Subject(tag) => IndexEntry::Subject(*tag),
+        TaggedScope::SignIn(_) | TaggedScope::Tenant(_) | TaggedScope::Everybody => {
+            return Ok(Vec::new());
+        }
+    };
+    let found = scan(rows, &all(entry.accounts()))?;
+    Ok(found.iter().filter_map(|(key, _)| row_key::indexed_account(key)).collect())
+}
+
+fn all(prefix: Vec<u8>) -> Scan {
+    Scan { prefix, after: None, limit: usize::MAX }
+}

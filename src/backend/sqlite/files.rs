@@ -1,0 +1,120 @@
+//! The files: what they are called, who may read them, and whether they are still there.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::model::error::{Component, Error, Result};
+use crate::platform::disk::private_file;
+use crate::platform::path::at;
+
+/// "oubl", in the file's header.
+pub(super) const APPLICATION_ID: i32 = 0x6f75_626c;
+/// The format of the tables.
+pub(super) const FORMAT: i32 = 1;
+
+/// The oldest SQLite that never loses what another process has committed: of those before, a
+/// checkpoint right behind another could take frames of a log that had begun anew for written
+/// (sqlite.org/wal.html, "The WAL-Reset Bug").
+const OLDEST_SQLITE: i32 = 3_051_003;
+
+/// The files of the rows, as this process has opened them.
+pub(super) struct Files {
+    seen: Vec<(PathBuf, (u64, u64))>,
+}
+
+/// Makes an empty file that only its owner may read: SQLite's own files beside it get its mode.
+pub(super) fn make_private(path: &Path) -> Result<()> {
+    private_file()
+        .create_new(true)
+        .open(path)
+        .map(drop)
+        .map_err(at(path))
+        .map_err(Error::io("make the rows' file"))
+}
+
+/// Refuses a version of SQLite that can lose what was committed.
+///
+/// # Errors
+/// `InvalidInput`.
+pub(super) fn check_version() -> Result<()> {
+    if rusqlite::version_number() < OLDEST_SQLITE {
+        return Err(Error::invalid("sqlite", "the linked SQLite is older than 3.51.3"));
+    }
+    Ok(())
+}
+
+/// Refuses a folder that other machines may have too: the kernels of two machines have no locks and
+/// no memory in common.
+///
+/// # Errors
+/// `InvalidInput`, `Io`.
+pub(super) fn check_local(folder: &Path) -> Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        // From statfs(2) and linux/magic.h: file systems of one kernel alone.
+        const LOCAL: [u64; 11] = [
+            0xef53,      // ext2, ext3, ext4
+            0x5846_5342, // xfs
+            0x9123_683e, // btrfs
+            0x0102_1994, // tmpfs
+            0x794c_7630, // overlay
+            0x2fc1_2fc1, // zfs
+            0xf2f5_2010, // f2fs
+            0x8584_58f6, // ramfs
+            0x4d44,      // vfat
+            0xca45_1a4e, // bcachefs
+            0x3153_464a, // jfs
+        ];
+        let found = rustix::fs::statfs(folder)
+            .map_err(|error| Error::io("look at the file system")(at(folder)(error.into())))?;
+        #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "a magic number")]
+        let kind = found.f_type as u64 & 0xffff_ffff;
+        if !LOCAL.contains(&kind) {
+            return Err(Error::invalid(
+                "store",
+                "its folder is on a file system that may be another machine's too (or is not known \
+                 to be this one's alone); SQLite needs a local one",
+            ));
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = folder;
+    Ok(())
+}
+
+impl Files {
+    /// Notes which files these are: the rows' own, and the index of SQLite's log.
+    pub(super) fn note(rows: &Path) -> Result<Self> {
+        let mut index = rows.as_os_str().to_owned();
+        index.push("-shm");
+        let seen = [rows.to_owned(), PathBuf::from(index)];
+        let seen = seen.into_iter().map(|path| {
+            let is =
+                identity(&path).map_err(at(&path)).map_err(Error::io("look at the rows' files"))?;
+            Ok((path, is))
+        });
+        Ok(Self { seen: seen.collect::<Result<_>>()? })
+    }
+
+    /// Whether the names still lead to the files that are open: what is written to others, no other
+    /// process sees.
+    ///
+    /// # Errors
+    /// `Damaged`.
+    pub(super) fn check(&self) -> Result<()> {
+        let is_there =
+            |(path, is): &(PathBuf, (u64, u64))| identity(path).is_ok_and(|there| there == *is);
+        if self.seen.iter().all(is_there) {
+            return Ok(());
+        }
+        Err(Error::damaged(
+            Component::Engine,
+            "its files were moved, removed or replaced while the store was open",
+        ))
+    }
+}
+
+fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
+    fs::metadata(path).map(|found| (found.dev(), found.ino()))
+}

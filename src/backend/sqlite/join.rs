@@ -1,0 +1,147 @@
+//! Joining the place, or making it.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::Sqlite;
+use super::checkpointer::Checkpointer;
+use super::connection::{Readers, Writer, get, make, sqlite};
+use super::files::{APPLICATION_ID, FORMAT, Files, check_local, check_version, make_private};
+use super::flush::Flusher;
+use crate::clock::trust::Known;
+use crate::crypto::Keyring;
+use crate::ledger::Growth;
+use crate::ledger::many::{Among, Many};
+use crate::model::error::{Component, Error, Result};
+use crate::model::position::Position;
+use crate::platform::disk::sync_folder;
+use crate::platform::path::at;
+use crate::platform::sync::Mutex;
+use crate::platform::turn::{Presence, Turnstile};
+use crate::rows::cipher::Rows;
+use crate::rows::row_key::{CHECKPOINT, KNOWN};
+
+/// What joining gives.
+pub(crate) struct Joined {
+    pub(crate) place: Sqlite,
+    /// What earlier processes have left about the time.
+    pub(crate) known: Option<Known>,
+    /// Whether the rows' file was missing beside a ledger that is none of a new store.
+    pub(crate) was_missing: bool,
+}
+
+/// Joins the place in this folder, whose keyring this is. One process does so at a time, which the
+/// caller sees to.
+///
+/// # Errors
+/// As of opening a store.
+pub(crate) fn join(
+    (folder, name, ledger_folder): (&Path, &str, &Path),
+    keyring: &Keyring,
+    growth: Growth,
+    is_new: bool,
+    wait: Duration,
+) -> Result<Joined> {
+    let secrets = &keyring.secrets;
+    let among = Among::enter(ledger_folder, &secrets.ledger_id, wait)?;
+    let path = folder.join(name);
+    let is_there = path.try_exists().map_err(at(&path)).map_err(Error::io("look for the rows"))?;
+    if !is_there {
+        if !among.is_first() {
+            let problem = "its file is missing, and other processes have the store open";
+            return Err(Error::damaged(Component::Engine, problem));
+        }
+        make_rows(folder, &path)?;
+    }
+    let writer = Writer::open(&path)?;
+    check_format(&writer.connection)?;
+    let rows = Rows::new(keyring.store_id, secrets.clone());
+    let read = |key| get(&writer.connection, key).map_err(sqlite("read the rows"));
+    let checkpoint = read(CHECKPOINT)?
+        .map_or(Ok(Position::ZERO), |row| rows.open_checkpoint(CHECKPOINT, &row))?;
+    let known = read(KNOWN)?.and_then(|row| rows.open_known(KNOWN, &row));
+    let ledger = Many::open(among, (secrets.ledger_id, &secrets.ledger_key), growth, checkpoint)?;
+    let lock = |suffix: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        name.into()
+    };
+    let io = |error| Error::io("open the rows' lock file")(error);
+    let turnstile = Turnstile::open(lock(".turn")).map_err(io)?;
+    let one = Presence::open(lock(".checkpointing")).map_err(io)?;
+    let checkpointer = Checkpointer::start(path.clone(), one)
+        .map_err(Error::io("start the thread that writes SQLite's log back"))?;
+    let place = Sqlite {
+        readers: Readers::new(&path),
+        files: Files::note(&path)?,
+        flusher: Flusher::of(&path),
+        turnstile,
+        writer: Mutex::new(writer),
+        checkpointer,
+        ledger,
+        rows,
+        checkpoint: AtomicU64::new(checkpoint.get()),
+        looked: AtomicU64::new(0),
+        path,
+    };
+    Ok(Joined { place, known, was_missing: !is_there && !is_new })
+}
+
+/// Where a store of this kind may be.
+///
+/// # Errors
+/// `InvalidInput`, `Io`.
+pub(crate) fn check_place(folder: &Path, ledger_folder: &Path) -> Result<()> {
+    check_version()?;
+    check_local(folder)?;
+    check_local(ledger_folder)
+}
+
+/// Makes the rows' file: beside its name, so that no part of one is ever found.
+fn make_rows(folder: &Path, path: &Path) -> Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let beside = std::path::PathBuf::from(beside);
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let mut name = beside.as_os_str().to_owned();
+        name.push(suffix);
+        match fs::remove_file(&name) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io("remove an unfinished rows' file")(error));
+            }
+            _ => {}
+        }
+    }
+    make_private(&beside)?;
+    make(&beside)?;
+    let done = fs::File::open(&beside)
+        .and_then(|file| file.sync_all())
+        .and_then(|()| fs::rename(&beside, path));
+    done.map_err(Error::io("make the rows' file"))?;
+    sync_folder(folder).map_err(Error::io("sync the store's folder"))
+}
+
+fn check_format(connection: &Connection) -> Result<()> {
+    let number = |name: &str| {
+        connection
+            .pragma_query_value(None, name, |row| row.get::<_, i32>(0))
+            .map_err(sqlite("read the rows' header"))
+    };
+    if number("application_id")? != APPLICATION_ID {
+        return Err(Error::damaged(Component::Engine, "its file is not one of this store's"));
+    }
+    let found = number("user_version")?;
+    if found > FORMAT {
+        let narrow = |version| u8::try_from(version).unwrap_or(u8::MAX);
+        return Err(Error::UnsupportedFormat {
+            part: Component::Engine,
+            found: narrow(found),
+            supported: narrow(FORMAT),
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! A place that the processes of one machine share: rows in one SQLite file, sign-outs in the
+//! ledger's file. Each process has both open, and no verb commits over both.
+//!
+//! - Rows are written in turns (`turns.rs`): a queue of our own before SQLite's lock, whose waiting
+//!   is polling, and starves who comes seldom. A change checks its guards and looks at the ledger
+//!   in its turn; then it is flushed, behind it, together with those of other threads (`flush.rs`).
+//! - Reads take no turn: one snapshot of the rows, then the ledger's tail. In that order what is
+//!   seen is of one moment: a sign-in that is read was written on sign-outs that are seen too.
+//! - A sign-out takes a turn of the ledger alone. One that ends the accounts of a session finds
+//!   them and stands in one turn of the rows, so that no sign-in comes in between.
+//!
+//! `docs/design.md` has the reasons, and the models that hold them.
+
+mod checkpointer;
+mod connection;
+mod exchange;
+mod files;
+mod flush;
+mod join;
+
+pub(crate) use join::{Joined, check_place, join};
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use crate::backend::exchange::ExchangeError;
+use crate::ledger::many::Many;
+use crate::model::error::{Error, Result};
+use crate::model::position::Position;
+use crate::platform::sync::Mutex;
+use crate::platform::sync::atomic::{AtomicU64, Ordering};
+use crate::platform::turn::Turnstile;
+use crate::rows::cipher::Rows;
+use checkpointer::Checkpointer;
+use connection::{Readers, Writer};
+use files::Files;
+use flush::Flusher;
+
+/// How long a change waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// One process's way to the place.
+pub(crate) struct Sqlite {
+    path: PathBuf,
+    files: Files,
+    readers: Readers,
+    /// The turn of this process among all, and the connection of whoever has it.
+    turnstile: Turnstile,
+    writer: Mutex<Writer>,
+    flusher: Flusher,
+    checkpointer: Checkpointer,
+    pub(crate) ledger: Many,
+    rows: Rows,
+    /// How far the rows say that the ledger has come.
+    checkpoint: AtomicU64,
+    /// When it was last looked whether the files are still there, in milliseconds.
+    looked: AtomicU64,
+}
+
+impl Sqlite {
+    /// Looks each second, for readers, whether other processes have the same files.
+    fn check_files_now_and_then(&self) -> Result<()> {
+        static START: OnceLock<Instant> = OnceLock::new();
+        let now = START.get_or_init(Instant::now).elapsed().as_millis() as u64 + 1000;
+        let last = self.looked.load(Ordering::Relaxed);
+        if now - last < 1000
+            || self
+                .looked
+                .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_err()
+        {
+            return Ok(());
+        }
+        self.files.check().inspect_err(|_| self.flusher.fail())
+    }
+}
+
+/// An error that this place can say more about than that it is out of reach.
+fn here(error: Error) -> ExchangeError {
+    match error {
+        Error::Full(_) => ExchangeError::Full,
+        error => ExchangeError::Here(Box::new(error)),
+    }
+}
+
+fn position(of: &AtomicU64) -> Position {
+    Position::new(of.load(Ordering::Acquire))
+}

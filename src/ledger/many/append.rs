@@ -1,0 +1,311 @@
+//! Group commit among processes: the calls of a process's threads go to the disk together, in one
+//! turn of the process.
+
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use super::super::append::MAX_CALL;
+use super::super::format::{MAX_GROUP, Record, SLOT_BYTES, Seal, Slot, What};
+use super::super::open::let_stand;
+use super::super::{HEADER_BYTES, offset, seal_of};
+use super::Many;
+use super::tail::Tail;
+use super::turns::{AT_WORK, BEGUN, CLEAN, FAILED, InTurn, STATE};
+use crate::crypto::fresh;
+use crate::model::error::{Component, Error, Result};
+use crate::model::position::{Opening, Position};
+use crate::model::tag::TaggedScope;
+use crate::model::time::Millis;
+use crate::observe;
+use crate::platform::sync::atomic::Ordering;
+use crate::platform::sync::{Mutex, PoisonError, lock};
+use crate::rule::Fence;
+
+/// Sign-outs that count together.
+pub(super) struct Call {
+    records: Vec<What>,
+    time: Millis,
+    result: Mutex<Option<Result<Stood>>>,
+}
+
+/// What a call has done. It is durable, and every process sees it.
+#[derive(Debug)]
+pub(crate) struct Stood {
+    /// Of its first record, and of its last.
+    pub(crate) positions: (Position, Position),
+    /// What stood in its scopes before.
+    pub(crate) before: Vec<(TaggedScope, Fence)>,
+}
+
+impl Stood {
+    fn nothing(end: Position) -> Self {
+        Self { positions: (end, end), before: Vec::new() }
+    }
+}
+
+impl Many {
+    /// Lets a fence of each scope stand, all at once for every reader of every process, and returns
+    /// when they are durable.
+    ///
+    /// # Errors
+    /// `Busy`, `Full`, `Poisoned`, `Damaged`, `Io`: nothing was done. `Indeterminate` if the disk
+    /// failed. `InvalidInput` if there are more than [`MAX_CALL`] scopes.
+    pub(crate) fn stand(
+        &self,
+        scopes: &[TaggedScope],
+        cutoff: Millis,
+        time: Millis,
+    ) -> Result<Stood> {
+        if scopes.is_empty() || scopes.len() > MAX_CALL {
+            return Err(Error::invalid("sign-out", "it has too many accounts for one call"));
+        }
+        self.call(scopes.iter().map(|scope| What::SignOut(*scope, cutoff)).collect(), time)
+    }
+
+    /// Appends records that count together.
+    fn call(&self, records: Vec<What>, time: Millis) -> Result<Stood> {
+        self.check()?;
+        let call = Arc::new(Call { records, time, result: Mutex::default() });
+        let mut queue = lock(&self.queue);
+        queue.waiting.push_back(call.clone());
+        loop {
+            if let Some(result) = lock(&call.result).take() {
+                return result;
+            }
+            if queue.is_led {
+                queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            queue.is_led = true;
+            drop(queue);
+            let leading = Leading(self);
+            self.lead(&call);
+            std::mem::forget(leading);
+            queue = lock(&self.queue);
+            queue.is_led = false;
+            self.changed.notify_all();
+        }
+    }
+
+    /// Takes a turn for all calls that wait when it begins.
+    fn lead(&self, own: &Arc<Call>) {
+        match self.take_turn() {
+            Ok(in_turn) => self.write_calls(in_turn),
+            // Whoever has waited as long has waited in vain as well.
+            Err(Error::Busy { pid }) => {
+                let waiting = std::mem::take(&mut lock(&self.queue).waiting);
+                waiting.iter().for_each(|call| call.end(Err(Error::Busy { pid })));
+            }
+            Err(error) => {
+                lock(&self.queue).waiting.retain(|call| !Arc::ptr_eq(call, own));
+                own.end(Err(error));
+            }
+        }
+    }
+
+    /// Records an opening, if none was since the first process opened the file: before the first
+    /// as-of is taken. (Who only reads costs no space, however often the machine restarts with a
+    /// full disk.) Says whether
+    /// this had to look: what was seen before may miss the opening.
+    ///
+    /// # Errors
+    /// As [`Many::stand`].
+    pub(crate) fn begin(&self, now: Millis) -> Result<bool> {
+        if self.begun.load(Ordering::Acquire) {
+            return Ok(false);
+        }
+        self.call(Vec::new(), now).map(|_| true)
+    }
+
+    fn write_calls(&self, in_turn: InTurn<'_>) {
+        let InTurn { turn, mut tail } = in_turn;
+        let io = |error| Error::io("write the ledger's lock file")(error);
+        let begun = turn.left(BEGUN).map_err(io);
+        let begun = begun.and_then(|begun| turn.leave(STATE, AT_WORK).map_err(io).map(|()| begun));
+        let room = begun.and_then(|begun| Ok((begun == 1, self.make_room(&mut tail)?)));
+        let (is_begun, calls, failed) = match room {
+            Ok((is_begun, free)) => (is_begun, self.take_calls(free, is_begun), None),
+            // All that wait at the moment.
+            Err(error) => (true, lock(&self.queue).waiting.drain(..).collect(), Some(error)),
+        };
+        let written = match failed {
+            Some(error) => Err(error),
+            None => self.write(&mut tail, &calls).map_err(Error::Indeterminate),
+        };
+        match written {
+            Ok(all) => {
+                // Should these fail, the next one repairs, or records one opening more.
+                if !is_begun && !calls.is_empty() {
+                    let _ = turn.leave(BEGUN, 1);
+                }
+                let _ = turn.leave(STATE, CLEAN);
+                self.begun.fetch_or(is_begun || !calls.is_empty(), Ordering::AcqRel);
+                drop((tail, turn));
+                calls.iter().zip(all).for_each(|(call, stood)| call.end(Ok(stood)));
+            }
+            Err(error) => {
+                // Nothing is tried again: after a failed sync the system may call lost pages clean.
+                let _ = turn.leave(STATE, FAILED);
+                self.fail();
+                drop((tail, turn));
+                let mut error = Some(error);
+                for call in &calls {
+                    let other = || Error::Indeterminate(std::io::ErrorKind::Other.into());
+                    call.end(Err(error.take().unwrap_or_else(other)));
+                }
+            }
+        }
+    }
+
+    /// Takes calls that together need no more than so many slots. One that needs more by itself
+    /// gets an error. The first of all is an opening, if none was recorded yet; a later one says
+    /// nothing.
+    fn take_calls(&self, free: u64, is_begun: bool) -> Vec<Arc<Call>> {
+        let mut queue = lock(&self.queue);
+        let (mut calls, mut size) = (Vec::new(), 0);
+        if !is_begun && !queue.waiting.is_empty() {
+            let time = queue.waiting.front().map_or(Millis::EPOCH, |call| call.time);
+            match Call::opening(time) {
+                Ok(opening) => calls.push(Arc::new(opening)),
+                Err(error) => {
+                    queue.waiting.pop_front().inspect(|call| call.end(Err(error)));
+                    return calls;
+                }
+            }
+            size = 1;
+        }
+        let most = free.min(MAX_GROUP as u64);
+        while let Some(call) = queue.waiting.front() {
+            let own = call.records.len() as u64;
+            if own == 0 {
+                // (It asked for no more than an opening.)
+                calls.push(call.clone());
+            } else if size + own > most && (calls.len() > usize::from(!is_begun)) {
+                break;
+            } else if size + own > free {
+                call.end(Err(Error::Full(Component::Ledger)));
+            } else {
+                size += own;
+                calls.push(call.clone());
+            }
+            queue.waiting.pop_front();
+        }
+        if size > free {
+            calls.drain(..).for_each(|call| call.end(Err(Error::Full(Component::Ledger))));
+        }
+        calls
+    }
+
+    /// Adds chunks until the reserve is free behind what waits, as far as the disk has space; and
+    /// says how many slots are free. A chunk is synced before it is used.
+    pub(super) fn make_room(&self, tail: &mut Tail) -> Result<u64> {
+        let waiting: u64 =
+            lock(&self.queue).waiting.iter().map(|call| call.records.len() as u64).sum();
+        let wanted = waiting.min(MAX_GROUP as u64) + self.growth.reserve;
+        let io = |error| Error::io("make the ledger longer")(error);
+        let bytes = tail.file.metadata().map_err(io)?.len();
+        let mut slots = bytes.saturating_sub(HEADER_BYTES as u64) / SLOT_BYTES as u64;
+        let used = tail.place_of(self.end().next());
+        while slots.saturating_sub(used + 2) < wanted {
+            let end = slots + u64::from(tail.header.chunk);
+            let fillers = seal_of(&self.key, &tail.header).fillers(slots, end);
+            let grown = tail
+                .file
+                .write_all_at(&fillers, offset(slots))
+                .and_then(|()| tail.file.sync_data());
+            match grown {
+                Ok(()) => slots = end,
+                Err(error) if super::super::grow::is_full(&error) => {
+                    tail.file.set_len(offset(slots)).map_err(io)?;
+                    break;
+                }
+                Err(error) => return Err(io(error)),
+            }
+        }
+        // The last slot stays filler; and the one before it is for the record that leads to the next
+        // file, else a file that is full could not be compacted.
+        Ok(slots.saturating_sub(used + 2))
+    }
+
+    /// Writes the calls as one group, syncs them, and lets them stand.
+    fn write(&self, tail: &mut Tail, calls: &[Arc<Call>]) -> std::io::Result<Vec<Stood>> {
+        let (start, mut records) = (self.end(), Vec::new());
+        for call in calls {
+            let size = u16::try_from(call.records.len()).unwrap_or(u16::MAX);
+            for (in_call, what) in (0..).zip(&call.records) {
+                let in_group = u16::try_from(records.len()).unwrap_or(u16::MAX);
+                records.push(Record {
+                    in_group,
+                    in_call,
+                    call_size: size,
+                    position: start.plus(u64::from(in_group) + 1),
+                    time: call.time,
+                    what: *what,
+                });
+            }
+        }
+        let Some(last) = records.last().map(|record| record.position) else {
+            return Ok(calls.iter().map(|_| Stood::nothing(start)).collect());
+        };
+        let place = tail.place_of(start.next());
+        let seal: Seal<'_> = seal_of(&self.key, &tail.header);
+        let bytes: Vec<u8> = (place..)
+            .zip(&records)
+            .flat_map(|(place, record)| seal.encode(place, Slot::Record(*record)))
+            .collect();
+        let watch = observe::watch();
+        tail.file.write_all_at(&bytes, offset(place))?;
+        tail.file.sync_data()?;
+        self.groups.fetch_add(1, Ordering::Relaxed);
+        observe::synced(calls.len(), watch, offset(place), 0);
+
+        let mut fences = self.fences.write().unwrap_or_else(PoisonError::into_inner);
+        let mut rest = records.as_slice();
+        let mut all = Vec::with_capacity(calls.len());
+        for call in calls {
+            let (own, behind) = rest.split_at(call.records.len().min(rest.len()));
+            rest = behind;
+            let mut before = Vec::new();
+            for record in own {
+                if let What::SignOut(scope, _) = record.what {
+                    before.extend(fences.standing(&scope).map(|fence| (scope, fence)));
+                }
+            }
+            own.iter().for_each(|record| let_stand(&mut fences, record));
+            let positions = own
+                .first()
+                .zip(own.last())
+                .map_or((start, start), |(first, last)| (first.position, last.position));
+            all.push(Stood { positions, before });
+        }
+        self.has_read_to(tail, last);
+        self.is_synced(last);
+        Ok(all)
+    }
+}
+
+impl Call {
+    fn opening(time: Millis) -> Result<Self> {
+        let records = vec![What::Opened(Opening::from_bytes(fresh()?))];
+        Ok(Self { records, time, result: Mutex::default() })
+    }
+
+    fn end(&self, result: Result<Stood>) {
+        *lock(&self.result) = Some(result);
+    }
+}
+
+/// Makes the ledger refuse all further work, if it is dropped: the thread that led panicked.
+struct Leading<'a>(&'a Many);
+
+impl Drop for Leading<'_> {
+    fn drop(&mut self) {
+        self.0.fail();
+        let mut queue = lock(&self.0.queue);
+        queue.is_led = false;
+        let waiting = std::mem::take(&mut queue.waiting);
+        waiting.iter().for_each(|call| call.end(Err(Error::Poisoned(Component::Ledger))));
+        drop(queue);
+        self.0.changed.notify_all();
+    }
+}
