@@ -1,7 +1,7 @@
 //! Opening a store that is kept by SQLite: beside other processes, or as the first.
 
 #[cfg(all(unix, feature = "sqlite"))]
-mod sqlite;
+pub(crate) mod sqlite;
 
 use crate::api::builder::Builder;
 use crate::model::error::{Error, Result};

@@ -5,7 +5,7 @@ pub(crate) mod builder;
 mod closed_store;
 pub(crate) mod history;
 mod internal;
-mod joining;
+pub(crate) mod joining;
 pub(crate) mod listing;
 mod maintenance;
 pub(crate) mod opening;

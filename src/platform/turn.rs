@@ -1,14 +1,17 @@
 //! Locks among the processes of one machine, which the kernel frees when their holder dies.
 //!
 //! They are record locks (`fcntl`): they wait in the kernel, in order, and are not inherited by a
-//! forked child. Two of their ways shape this file. They belong to the process, so threads need a
-//! lock of their own before them. And *any* close of the file by the process drops them, so a file
-//! is opened once in a process, which [`Turnstile::open`] and its caller see to.
+//! forked child. Two of their ways shape this file. They belong to the process, so its threads need
+//! a lock of their own before them. And *any* close of the file by the process drops them, so a
+//! file is open once in a process, however often it is [opened](LockFile::open) here, and nobody
+//! else may open it.
 
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex as StdMutex;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, fcntl_lock};
@@ -16,27 +19,34 @@ use rustix::process::{Flock, FlockType, fcntl_getlk};
 
 use super::disk::private_file;
 use super::path::at;
-use crate::platform::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, lock, thread};
+use crate::platform::sync::{Condvar, Mutex, MutexGuard, PoisonError, lock, thread};
 
 /// The kernel says that waiting would be a deadlock when two processes wait for each other, even if
 /// different threads do so. Then the lock is tried again after this time.
 const AGAIN: Duration = Duration::from_micros(200);
 
-/// A lock that one thread of one process holds at a time; and bytes in its file, which those who
-/// hold it leave for the next.
-#[derive(Clone)]
-pub(crate) struct Turnstile(Arc<Inner>);
+/// The lock files that this process has open. (A forked child has a copy, and none of the locks.)
+static OPEN: StdMutex<Vec<Open>> = StdMutex::new(Vec::new());
 
-struct Inner {
-    file: File,
+struct Open {
+    pid: u32,
+    identity: (u64, u64),
+    file: Weak<LockFile>,
+}
+
+/// A lock file, and what the threads of this process do with it.
+struct LockFile {
+    /// `None` once it is being closed.
+    file: Option<File>,
     path: PathBuf,
+    identity: (u64, u64),
     state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    /// A thread of this process has it, or is about to.
+    /// A thread of this process has its turn, or is about to.
     is_taken: bool,
     /// That thread waits for another process.
     is_wanted: bool,
@@ -45,7 +55,95 @@ struct State {
     /// It has got the lock for the thread that wants it.
     is_got: bool,
     error: Option<io::ErrorKind>,
+    /// How many of this process are there, and whether one is alone.
+    present: usize,
+    is_alone: bool,
 }
+
+impl LockFile {
+    /// The lock file of this name, which is made if it is not there.
+    fn open(path: &Path) -> io::Result<Arc<Self>> {
+        loop {
+            let mut all = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+            // (If it is there, it is looked at by its name: to open and close it would drop locks.)
+            match private_file().create_new(true).open(path) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(at(path)(error)),
+            }
+            let (pid, identity) = (std::process::id(), identity(path)?);
+            let known = all.iter().find(|one| one.pid == pid && one.identity == identity);
+            match known.map(|one| one.file.upgrade()) {
+                Some(Some(open)) => return Ok(open),
+                // It is being closed at this moment.
+                Some(None) => {
+                    drop(all);
+                    std::thread::yield_now();
+                }
+                None => {
+                    let file = Arc::new(Self {
+                        file: Some(private_file().open(path).map_err(at(path))?),
+                        path: path.to_owned(),
+                        identity,
+                        state: Mutex::default(),
+                        changed: Condvar::new(),
+                    });
+                    all.push(Open { pid, identity, file: Arc::downgrade(&file) });
+                    return Ok(file);
+                }
+            }
+        }
+    }
+
+    fn file(&self) -> io::Result<&File> {
+        self.file.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// Locks or unlocks among processes. `false` if another one is in the way.
+    fn operate(&self, operation: FlockOperation) -> io::Result<bool> {
+        loop {
+            match fcntl_lock(self.file()?, operation) {
+                Ok(()) => return Ok(true),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::DEADLK) => std::thread::sleep(AGAIN),
+                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => return Ok(false),
+                Err(error) => return Err(at(&self.path)(error.into())),
+            }
+        }
+    }
+
+    /// (Unlocking a file that is open does not fail; should it, the process's end unlocks it.)
+    fn unlock(&self) {
+        let _ = self.operate(FlockOperation::Unlock);
+    }
+
+    /// The process that has the lock, as it is seen from here.
+    fn holder(&self) -> Option<u32> {
+        let held = fcntl_getlk(self.file().ok()?, &Flock::from(FlockType::WriteLock)).ok()??;
+        held.pid.map(|pid| pid.as_raw_nonzero().get().unsigned_abs())
+    }
+}
+
+impl Drop for LockFile {
+    fn drop(&mut self) {
+        // Closed under the lock: who opens the file next finds it closed, and gets locks that this
+        // does not drop.
+        let mut all = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let (pid, identity) = (std::process::id(), self.identity);
+        all.retain(|one| one.pid != pid || one.identity != identity);
+        drop(self.file.take());
+        drop(all);
+    }
+}
+
+/// A lock that one thread of one process holds at a time; and bytes in its file, which those who
+/// hold it leave for the next.
+#[derive(Clone)]
+pub(crate) struct Turnstile(Arc<LockFile>);
 
 /// The lock was not got in time. The process that has it, if that could be told.
 #[derive(Debug)]
@@ -59,38 +157,41 @@ pub(crate) struct Turn(Turnstile);
 
 impl Turnstile {
     /// The lock of this file, which is made if it is not there.
-    pub(crate) fn open(path: PathBuf) -> io::Result<Self> {
-        let file = private_file().create(true).truncate(false).open(&path).map_err(at(&path))?;
-        Ok(Self(Arc::new(Inner { file, path, state: Mutex::default(), changed: Condvar::new() })))
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        LockFile::open(path).map(Self)
     }
 
     /// Waits for the turn, for so long at most.
     pub(crate) fn take(&self, at_most: Duration) -> Result<Turn, Late> {
         let end = Instant::now() + at_most;
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         while state.is_taken {
             state = self.wait_until(state, end).ok_or(Late::Busy(None))?;
         }
         state.is_taken = true;
         drop(state);
-        match self.try_lock() {
+        match self.0.operate(FlockOperation::NonBlockingLockExclusive) {
             Ok(true) => return Ok(Turn(self.clone())),
             Ok(false) => {}
             Err(error) => return Err(self.give_up(Late::Io(error))),
         }
+        self.take_late(end)
+    }
 
-        // Another thread waits in the kernel, so that this one can give up.
-        let mut state = self.lock();
+    /// Another thread waits in the kernel, so that this one can give up.
+    fn take_late(&self, end: Instant) -> Result<Turn, Late> {
+        let mut state = self.0.lock();
         (state.is_wanted, state.is_got, state.error) = (true, false, None);
         if !state.is_waiting {
-            state.is_waiting = true;
             let me = self.clone();
-            if let Err(error) =
-                thread::Builder::new().name("oubliette-turn".into()).spawn(move || me.wait())
-            {
-                (state.is_waiting, state.is_wanted) = (false, false);
-                drop(state);
-                return Err(self.give_up(Late::Io(error)));
+            let thread = thread::Builder::new().name("oubliette-turn".into());
+            match thread.spawn(move || me.wait()) {
+                Ok(_) => state.is_waiting = true,
+                Err(error) => {
+                    state.is_wanted = false;
+                    drop(state);
+                    return Err(self.give_up(Late::Io(error)));
+                }
             }
         }
         loop {
@@ -103,59 +204,38 @@ impl Turnstile {
                 drop(state);
                 return Err(self.give_up(Late::Io(kind.into())));
             }
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                // Should the waiting thread get it after all, it lets it go.
-                state.is_wanted = false;
-                drop(state);
-                let holder = self.holder();
-                return Err(self.give_up(Late::Busy(holder)));
+            match self.wait_until(state, end) {
+                Some(waited) => state = waited,
+                None => {
+                    // Should the waiting thread get it after all, it lets it go.
+                    let mut state = self.0.lock();
+                    if state.is_got {
+                        state.is_wanted = false;
+                        return Ok(Turn(self.clone()));
+                    }
+                    state.is_wanted = false;
+                    drop(state);
+                    let holder = self.0.holder();
+                    return Err(self.give_up(Late::Busy(holder)));
+                }
             }
-            state =
-                self.0.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     /// What the waiting thread does: it gets the lock once, for whoever wants it then.
     fn wait(&self) {
-        let got = loop {
-            match fcntl_lock(&self.0.file, FlockOperation::LockExclusive) {
-                Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::DEADLK) => std::thread::sleep(AGAIN),
-                got => break got,
-            }
-        };
-        let mut state = self.lock();
+        let got = self.0.operate(FlockOperation::LockExclusive);
+        let mut state = self.0.lock();
         match got {
-            Ok(()) if state.is_wanted => state.is_got = true,
+            Ok(_) if state.is_wanted => state.is_got = true,
             // Who has its turn by now, or is about to, has it by this lock too, and lets it go.
-            Ok(()) if state.is_taken => {}
-            Ok(()) => self.unlock(),
-            Err(error) => state.error = Some(io::Error::from(error).kind()),
+            Ok(_) if state.is_taken => {}
+            Ok(_) => self.0.unlock(),
+            Err(error) => state.error = Some(error.kind()),
         }
         state.is_waiting = false;
+        drop(state);
         self.0.changed.notify_all();
-    }
-
-    /// (Unlocking a file that is open does not fail; should it, the process's end unlocks it.)
-    fn unlock(&self) {
-        let _ = fcntl_lock(&self.0.file, FlockOperation::Unlock);
-    }
-
-    fn try_lock(&self) -> io::Result<bool> {
-        loop {
-            match fcntl_lock(&self.0.file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(true),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => return Ok(false),
-                Err(error) => return Err(at(&self.0.path)(error.into())),
-            }
-        }
-    }
-
-    /// The process that has it, as it is seen from here.
-    fn holder(&self) -> Option<u32> {
-        holder(&self.0.file)
     }
 
     fn give_up(&self, late: Late) -> Late {
@@ -166,17 +246,14 @@ impl Turnstile {
     /// Both in one step: between them, the waiting thread could get the lock, and take it for that
     /// of a thread that has its turn.
     fn end_turn(&self) {
-        let mut state = self.lock();
-        self.unlock();
+        let mut state = self.0.lock();
+        self.0.unlock();
         state.is_taken = false;
         drop(state);
         self.0.changed.notify_all();
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        lock(&self.0.state)
-    }
-
+    /// Waits for a change; `None` if the time is over.
     fn wait_until<'a>(
         &'a self,
         state: MutexGuard<'a, State>,
@@ -186,7 +263,13 @@ impl Turnstile {
         if left.is_zero() {
             return None;
         }
-        Some(self.0.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0)
+        let waited = self.0.changed.wait_timeout(state, left);
+        Some(waited.unwrap_or_else(PoisonError::into_inner).0)
+    }
+
+    /// As [`Turn::leave`], by one that does not have its turn.
+    pub(crate) fn leave(&self, place: u64, byte: u8) -> io::Result<()> {
+        self.0.file()?.write_all_at(&[byte], place).map_err(at(&self.0.path))
     }
 }
 
@@ -194,7 +277,8 @@ impl Turn {
     /// A byte that an earlier holder has left at this place; 0 at first.
     pub(crate) fn left(&self, place: u64) -> io::Result<u8> {
         let mut byte = [0];
-        let read = self.0.0.file.read_at(&mut byte, place).map_err(at(&self.0.0.path))?;
+        let file = &self.0.0;
+        let read = file.file()?.read_at(&mut byte, place).map_err(at(&file.path))?;
         Ok(if read == 0 { 0 } else { byte[0] })
     }
 
@@ -204,62 +288,84 @@ impl Turn {
     }
 }
 
-impl Turnstile {
-    /// As [`Turn::leave`], by one that does not have its turn.
-    pub(crate) fn leave(&self, place: u64, byte: u8) -> io::Result<()> {
-        self.0.file.write_all_at(&[byte], place).map_err(at(&self.0.path))
-    }
-}
-
 impl Drop for Turn {
     fn drop(&mut self) {
         self.0.end_turn();
     }
 }
 
-/// A lock that processes hold for their lives.
+/// A lock that processes hold for their lives, together, or one of them alone.
 pub(crate) struct Presence {
-    file: File,
-    path: PathBuf,
+    file: Arc<LockFile>,
+    mine: Mutex<Mine>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mine {
+    Nothing,
+    Shared,
+    Alone,
 }
 
 impl Presence {
     /// The lock of this file, which is made if it is not there. Nothing is locked yet.
-    pub(crate) fn open(path: PathBuf) -> io::Result<Self> {
-        let file = private_file().create(true).truncate(false).open(&path).map_err(at(&path))?;
-        Ok(Self { file, path })
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { file: LockFile::open(path)?, mine: Mutex::new(Mine::Nothing) })
     }
 
-    /// Whether nobody else is there: then nobody comes until this is [shared](Self::share).
+    /// Whether nobody else is there: then nobody comes until this [shares](Self::share) it, or
+    /// [leaves](Self::leave).
     pub(crate) fn try_alone(&self) -> io::Result<bool> {
-        match fcntl_lock(&self.file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(true),
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => Ok(false),
-            Err(error) => Err(at(&self.path)(error.into())),
+        let (mut mine, mut state) = (lock(&self.mine), self.file.lock());
+        if state.is_alone || state.present > 0 {
+            return Ok(false);
         }
+        let is_alone = self.file.operate(FlockOperation::NonBlockingLockExclusive)?;
+        if is_alone {
+            (*mine, state.is_alone) = (Mine::Alone, true);
+        }
+        Ok(is_alone)
     }
 
     /// Is there, beside others; waits for one that is alone.
     pub(crate) fn share(&self) -> io::Result<()> {
-        loop {
-            match fcntl_lock(&self.file, FlockOperation::LockShared) {
-                Err(rustix::io::Errno::INTR) => {}
-                got => return got.map_err(|error| at(&self.path)(error.into())),
-            }
+        let (mut mine, mut state) = (lock(&self.mine), self.file.lock());
+        while state.is_alone && *mine != Mine::Alone {
+            state = self.file.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        self.file.operate(FlockOperation::LockShared)?;
+        if *mine == Mine::Alone {
+            state.is_alone = false;
+        }
+        if *mine != Mine::Shared {
+            state.present += 1;
+        }
+        *mine = Mine::Shared;
+        drop(state);
+        self.file.changed.notify_all();
+        Ok(())
     }
 
     /// Is no longer there.
     pub(crate) fn leave(&self) {
-        // (Unlocking a file that is open does not fail.)
-        let _ = fcntl_lock(&self.file, FlockOperation::Unlock);
+        let (mut mine, mut state) = (lock(&self.mine), self.file.lock());
+        match std::mem::replace(&mut *mine, Mine::Nothing) {
+            Mine::Nothing => return,
+            Mine::Shared => state.present = state.present.saturating_sub(1),
+            Mine::Alone => state.is_alone = false,
+        }
+        if state.present == 0 {
+            self.file.unlock();
+        }
+        drop(state);
+        self.file.changed.notify_all();
     }
 }
 
-fn holder(file: &File) -> Option<u32> {
-    let whole = Flock::from(FlockType::WriteLock);
-    let held = fcntl_getlk(file, &whole).ok().flatten()?;
-    held.pid.map(|pid| pid.as_raw_nonzero().get().unsigned_abs())
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.leave();
+    }
 }
 
 /// What a file is, under whichever name: its device and its number there. (By a look at its name:

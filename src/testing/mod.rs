@@ -10,3 +10,5 @@ pub(crate) mod machine;
 pub mod modelling;
 #[cfg(feature = "test-util")]
 pub(crate) mod shared;
+#[cfg(all(unix, feature = "sqlite", feature = "test-util"))]
+pub(crate) mod temporary;

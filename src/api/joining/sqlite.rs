@@ -1,5 +1,7 @@
 //! The steps of joining, under a lock of the folder that those hold one after the other who open it.
 
+use std::path::Path;
+use std::sync::{Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use crate::api::birth::Opener;
@@ -11,14 +13,15 @@ use crate::backend::{Backend, Remote};
 use crate::clock::StoreClock;
 use crate::clock::trust::Known;
 use crate::crypto::{KeySource, Keyring, Tagger, fresh};
-use crate::ledger::many::Entry;
+#[cfg(feature = "test-util")]
+use crate::engine::Tuning;
 use crate::ledger::{Growth, Ledger};
 use crate::model::error::{Error, Result};
 use crate::model::report::Opened;
 use crate::model::time::Millis;
 use crate::platform::disk::create_private;
 use crate::platform::sync::{Arc, thread};
-use crate::platform::turn::{Late, Turnstile};
+use crate::platform::turn::{Late, Turnstile, identity};
 use crate::rows::cipher::Rows;
 use crate::store::access::not_embedded;
 use crate::store::core::Core;
@@ -30,6 +33,35 @@ const OPENING: &str = "opening";
 
 /// How long one waits for another that opens it.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The folders of the stores that this process has open.
+static OPEN: StdMutex<Vec<(u32, (u64, u64))>> = StdMutex::new(Vec::new());
+
+/// That this process has the store of a folder open: once, as one handle does for all threads.
+struct Entry((u32, (u64, u64)));
+
+impl Entry {
+    /// # Errors
+    /// `AlreadyOpen`
+    fn new(folder: &Path) -> Result<Self> {
+        let found = identity(folder).map_err(Error::io("look at the store's folder"))?;
+        let own = (std::process::id(), found);
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.contains(&own) {
+            let (lock, pid) = (Some(folder.join(LOCK)), Some(own.0));
+            return Err(Error::AlreadyOpen { lock, pid, in_this_process: true });
+        }
+        open.push(own);
+        Ok(Self(own))
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|one| *one != self.0);
+    }
+}
 
 /// What joining works with.
 struct Joining<'a> {
@@ -50,14 +82,17 @@ impl Builder {
         let (growth, now, wait) = (self.growth, clock.now(), self.wait);
         let joining = Joining { folders: &folders, key, growth, now, wait };
         let mut patience = Patience::new(self.wait);
+        create_private(&folders.path).map_err(Error::io("make the store's folder"))?;
+        let entry = Entry::new(&folders.path)?;
         let joined = patience.retry(|| joining.join(), thread::sleep);
-        let (keyring, joined, held) = match joined {
+        let (keyring, joined, mut held) = match joined {
             Err(Error::Damaged { .. }) if self.on_damage == OnDamage::ForgetEveryone => {
                 joining.forget_everyone()?;
                 joining.join()?
             }
             joined => joined?,
         };
+        held.push(Box::new(entry));
         let Joined { place, known, was_missing } = joined;
         let known = known.unwrap_or_else(|| known_of(&place, clock.now()));
         clock.remember(known);
@@ -78,9 +113,7 @@ impl Joining<'_> {
         create_private(folder).map_err(Error::io("make the store's folder"))?;
         create_private(ledger_folder).map_err(Error::io("make the ledger's folder"))?;
         check_place(folder, ledger_folder)?;
-        // Before the lock file is opened: closing it again would unlock it, if this process had it.
-        let entry = Entry::new(folder.join(OPENING))?;
-        let opening = Turnstile::open(folder.join(OPENING))
+        let opening = Turnstile::open(&folder.join(OPENING))
             .map_err(Error::io("open the lock file of those who open the store"))?;
         let turn = opening.take(self.wait.max(PATIENCE)).map_err(|late| match late {
             Late::Busy(pid) => Error::Busy { pid },
@@ -101,7 +134,6 @@ impl Joining<'_> {
             opener.disk.remove(BIRTH).map_err(Error::io("remove the birth mark"))?;
         }
         drop(turn);
-        held.push(Box::new((opening, entry)));
         Ok((keyring, joined, held))
     }
 
@@ -133,6 +165,22 @@ impl Joining<'_> {
             forget: false,
         })
     }
+}
+
+/// One more instance in this process, for tests: a folder's locks tell instances apart as they do
+/// processes.
+#[cfg(feature = "test-util")]
+pub(crate) fn join_beside(
+    folder: &Path,
+    key: &KeySource,
+    now: Millis,
+) -> Result<(Keyring, Box<dyn Exchange>)> {
+    // Small, so that tests meet every border of the ledger's file.
+    let growth = Growth { chunk: 16, reserve: 24 };
+    let folders = &Folders::new(folder.to_owned(), None, Tuning::default());
+    let joining = Joining { folders, key, growth, now, wait: Duration::ZERO };
+    let (keyring, joined, held) = joining.join()?;
+    Ok((keyring, Box::new(joined.place.keeping(held))))
 }
 
 /// What the ledger tells of the time, where nothing else is left of it.

@@ -1,7 +1,7 @@
 //! Joining the place, or making it.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -68,11 +68,11 @@ pub(crate) fn join(
     let lock = |suffix: &str| {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);
-        name.into()
+        PathBuf::from(name)
     };
     let io = |error| Error::io("open the rows' lock file")(error);
-    let turnstile = Turnstile::open(lock(".turn")).map_err(io)?;
-    let one = Presence::open(lock(".checkpointing")).map_err(io)?;
+    let turnstile = Turnstile::open(&lock(".turn")).map_err(io)?;
+    let one = Presence::open(&lock(".checkpointing")).map_err(io)?;
     let checkpointer = Checkpointer::start(path.clone(), one)
         .map_err(Error::io("start the thread that writes SQLite's log back"))?;
     let place = Sqlite {
@@ -86,6 +86,8 @@ pub(crate) fn join(
         rows,
         checkpoint: AtomicU64::new(checkpoint.get()),
         looked: AtomicU64::new(0),
+        #[cfg(feature = "test-util")]
+        _held: Mutex::default(),
         path,
     };
     Ok(Joined { place, known, was_missing: !is_there && !is_new })
@@ -105,7 +107,7 @@ pub(crate) fn check_place(folder: &Path, ledger_folder: &Path) -> Result<()> {
 fn make_rows(folder: &Path, path: &Path) -> Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
-    let beside = std::path::PathBuf::from(beside);
+    let beside = PathBuf::from(beside);
     for suffix in ["", "-wal", "-shm", "-journal"] {
         let mut name = beside.as_os_str().to_owned();
         name.push(suffix);

@@ -54,11 +54,20 @@ pub(crate) struct Sqlite {
     rows: Rows,
     /// How far the rows say that the ledger has come.
     checkpoint: AtomicU64,
+    /// What goes with it.
+    #[cfg(feature = "test-util")]
+    _held: Mutex<Vec<Box<dyn std::any::Any + Send>>>,
     /// When it was last looked whether the files are still there, in milliseconds.
     looked: AtomicU64,
 }
 
 impl Sqlite {
+    /// Keeps something for as long as it lives.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn keeping(self, held: Vec<Box<dyn std::any::Any + Send>>) -> Self {
+        Self { _held: Mutex::new(held), ..self }
+    }
+
     /// Looks each second, for readers, whether other processes have the same files.
     fn check_files_now_and_then(&self) -> Result<()> {
         static START: OnceLock<Instant> = OnceLock::new();

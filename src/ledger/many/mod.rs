@@ -21,7 +21,7 @@ mod tests;
 mod turns;
 
 pub(crate) use append::Stood;
-pub(crate) use open::{Among, Entry};
+pub(crate) use open::Among;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -78,10 +78,8 @@ pub(crate) struct Many {
     failed: AtomicBool,
     /// Whether an opening was recorded since the first process opened the file.
     begun: AtomicBool,
-    /// That this process has the ledger open, for others; and then for itself: a lock file must not
-    /// be opened a second time before the first one is closed.
+    /// That this process has the ledger open.
     presence: Presence,
-    _entry: Entry,
 }
 
 #[derive(Default)]

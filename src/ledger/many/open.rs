@@ -16,12 +16,7 @@ use crate::model::random_id::LedgerId;
 use crate::platform::disk::{Disk as _, Folder};
 use crate::platform::sync::atomic::{AtomicBool, AtomicU64};
 use crate::platform::sync::{Condvar, Mutex, RwLock};
-use crate::platform::turn::{Presence, Turn, Turnstile, identity};
-use std::sync::{Mutex as StdMutex, PoisonError};
-
-/// The ledgers that this process has open: their lock files must not be opened, as closing them
-/// again would unlock them.
-static OPEN: StdMutex<Vec<(u32, (u64, u64))>> = StdMutex::new(Vec::new());
+use crate::platform::turn::{Presence, Turn, Turnstile};
 
 /// A place among the processes that have a ledger open.
 pub(crate) struct Among {
@@ -31,65 +26,31 @@ pub(crate) struct Among {
     /// Of two that open, the second finds that the first has recovered, or has gone.
     opening: Turn,
     is_first: bool,
-    entry: Entry,
 }
 
 impl Among {
     /// Finds out, under locks beside the ledger's file, whether any process has it open.
     ///
     /// # Errors
-    /// `AlreadyOpen` if this process has; `Busy` if another one opens it for long; `Io`.
+    /// `Busy` if another one opens it for long; `Io`.
     pub(crate) fn enter(folder: &Path, ledger_id: &LedgerId, at_most: Duration) -> Result<Self> {
         let name = Ledger::file_name(ledger_id);
         let beside = |suffix: &str| folder.join(format!("{name}.{suffix}"));
         let io = |error| Error::io("open the ledger's lock file")(error);
-        let entry = Entry::new(beside("live"))?;
-        let opening = Turnstile::open(beside("opening")).map_err(io)?;
+        let opening = Turnstile::open(&beside("opening")).map_err(io)?;
         let opening = opening.take(at_most.max(PATIENCE)).map_err(late)?;
-        let presence = Presence::open(beside("live")).map_err(io)?;
+        let presence = Presence::open(&beside("live")).map_err(io)?;
         let is_first = presence.try_alone().map_err(io)?;
         if !is_first {
             // (Nobody is alone there by now: that would hold the other lock.)
             presence.share().map_err(io)?;
         }
-        Ok(Self { name, folder: folder.to_owned(), presence, opening, is_first, entry })
+        Ok(Self { name, folder: folder.to_owned(), presence, opening, is_first })
     }
 
     /// Whether no other process has it open. None can open it before this one has.
     pub(crate) fn is_first(&self) -> bool {
         self.is_first
-    }
-}
-
-/// That this process has a ledger open.
-pub(crate) struct Entry((u32, (u64, u64)));
-
-impl Drop for Entry {
-    fn drop(&mut self) {
-        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|one| *one != self.0);
-    }
-}
-
-impl Entry {
-    /// # Errors
-    /// `AlreadyOpen` if this process has it open.
-    pub(crate) fn new(path: PathBuf) -> Result<Self> {
-        let io = |error| Error::io("look at the ledger's lock file")(error);
-        // Made, if it is not there, without opening one that is.
-        match crate::platform::disk::private_file().create_new(true).open(&path) {
-            Ok(_) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(io(crate::platform::path::at(&path)(error))),
-        }
-        let own = (std::process::id(), identity(&path).map_err(io)?);
-        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.contains(&own) {
-            let pid = Some(std::process::id());
-            return Err(Error::AlreadyOpen { lock: Some(path), pid, in_this_process: true });
-        }
-        open.push(own);
-        Ok(Self(own))
     }
 }
 
@@ -105,11 +66,11 @@ impl Many {
         growth: Growth,
         checkpoint: Position,
     ) -> Result<Self> {
-        let Among { name, folder, presence, opening, is_first, entry } = among;
+        let Among { name, folder, presence, opening, is_first } = among;
         let io = |error| Error::io("open the ledger's lock file")(error);
         let disk = || Folder::create(&folder).map_err(Error::io("open the ledger's folder"));
-        let turnstile = Turnstile::open(folder.join(format!("{name}.turn"))).map_err(io)?;
-        let tender = Presence::open(folder.join(format!("{name}.tending"))).map_err(io)?;
+        let turnstile = Turnstile::open(&folder.join(format!("{name}.turn"))).map_err(io)?;
+        let tender = Presence::open(&folder.join(format!("{name}.tending"))).map_err(io)?;
         let turn = turnstile.take(PATIENCE).map_err(late)?;
         let left = turn.left(STATE).map_err(io)?;
         if left == FAILED && !is_first {
@@ -160,7 +121,6 @@ impl Many {
             failed: AtomicBool::new(false),
             begun: AtomicBool::new(false),
             presence,
-            _entry: entry,
         };
         if is_first {
             many.presence.share().map_err(io)?;

@@ -4,13 +4,19 @@ use super::{Exchanged, Fate, Flaw, SharedMachine, State, Step};
 use crate::backend::exchange::{
     Answer, Ask, Change, Changed, End, Ended, Exchange, ExchangeError, Seen, Size,
 };
+use crate::clock::trust::Known;
+use crate::ledger::Seen as History;
+use crate::model::tag::TaggedScope;
 use crate::model::time::{Millis, to_millis};
 use crate::platform::sync::MutexGuard;
+use crate::store::access::not_embedded;
 
 /// One instance's connection.
 pub(crate) struct Instance {
     pub(super) machine: SharedMachine,
     pub(super) number: usize,
+    /// Its own way to a place that is real.
+    pub(super) real: Option<Box<dyn Exchange>>,
 }
 
 impl Instance {
@@ -56,6 +62,40 @@ impl Instance {
         answer
     }
 
+    /// An exchange with a place that is real, in the same circumstances.
+    fn really<T>(
+        &self,
+        step: Step,
+        real: &dyn Exchange,
+        mut effect: impl FnMut(&dyn Exchange) -> Answer<T>,
+    ) -> Answer<T> {
+        let fate = self.tell(step, false);
+        if fate == Fate::NotSent {
+            return Err(ExchangeError::NotSent);
+        }
+        let mut once = || {
+            let state = self.reach(step)?;
+            if step == Step::Change && state.fails_changes {
+                return Err(ExchangeError::Unknown);
+            }
+            if state.is_full && matches!(step, Step::Change | Step::End) {
+                return Err(ExchangeError::Full);
+            }
+            let fails = state.fails_flushes;
+            drop(state);
+            let answer = effect(real)?;
+            if fails && step != Step::Look { Err(ExchangeError::Unknown) } else { Ok(answer) }
+        };
+        let mut answer = once();
+        if fate == Fate::Repeated && answer.is_ok() {
+            answer = once();
+        }
+        if self.tell(step, true) == Fate::Lost || fate == Fate::Lost {
+            return Err(ExchangeError::Unknown);
+        }
+        answer
+    }
+
     /// Makes durable what a change has done. Whatever goes wrong here leaves the outcome unknown.
     fn flush_own(&self, incarnation: u64) -> Answer<()> {
         match self.flush(incarnation) {
@@ -74,6 +114,13 @@ impl State {
 
 impl Exchange for Instance {
     fn look(&self, ask: &Ask) -> Answer<Seen> {
+        if let Some(real) = &self.real {
+            let mut seen = self.really(Step::Look, &**real, |real| real.look(ask))?;
+            if let Some(now) = self.machine.state().time() {
+                seen.ledger.now = now;
+            }
+            return Ok(seen);
+        }
         self.exchange(Step::Look, |state| {
             let now = state.time().unwrap_or(Millis::MAX);
             Ok(state.place.look(ask, now))
@@ -81,6 +128,9 @@ impl Exchange for Instance {
     }
 
     fn change(&self, change: &Change) -> Answer<Changed> {
+        if let Some(real) = &self.real {
+            return self.really(Step::Change, &**real, |real| real.change(change));
+        }
         let (changed, incarnation) = self.exchange(Step::Change, |state| {
             if state.fails_changes {
                 return Err(ExchangeError::Unknown);
@@ -97,6 +147,11 @@ impl Exchange for Instance {
     }
 
     fn end(&self, end: &End) -> Answer<Ended> {
+        if let Some(real) = &self.real {
+            let now = self.machine.state().time().unwrap_or(end.now);
+            let end = End { now, ..end.clone() };
+            return self.really(Step::End, &**real, |real| real.end(&end));
+        }
         let is_early = self.machine.state().place.flaw == Some(Flaw::IndexBefore);
         let found = if is_early {
             Some(self.exchange(Step::Look, |state| Ok(state.place.whole(end)))?)
@@ -118,6 +173,9 @@ impl Exchange for Instance {
     }
 
     fn flush(&self, incarnation: u64) -> Answer<bool> {
+        if let Some(real) = &self.real {
+            return self.really(Step::Flush, &**real, |real| real.flush(incarnation));
+        }
         self.exchange(Step::Flush, |state| {
             if state.fails_flushes {
                 return Err(ExchangeError::Unknown);
@@ -131,6 +189,9 @@ impl Exchange for Instance {
     }
 
     fn forget(&self, oldest: Millis) -> Answer<()> {
+        if let Some(real) = &self.real {
+            return self.really(Step::Forget, &**real, |real| real.forget(oldest));
+        }
         self.exchange(Step::Forget, |state| {
             state.place.forget(oldest);
             Ok(())
@@ -138,6 +199,36 @@ impl Exchange for Instance {
     }
 
     fn size(&self) -> Answer<Size> {
-        Ok(self.reach(Step::Look)?.place.size())
+        let state = self.reach(Step::Look)?;
+        match &self.real {
+            Some(real) => {
+                drop(state);
+                real.size()
+            }
+            None => Ok(state.place.size()),
+        }
+    }
+
+    fn begin(&self, now: Millis) -> Answer<bool> {
+        self.real.as_ref().map_or(Ok(false), |real| real.begin(now))
+    }
+
+    fn leave_known(&self, known: &Known) -> Answer<()> {
+        self.real.as_ref().map_or(Ok(()), |real| real.leave_known(known))
+    }
+
+    fn latest_time(&self, shown: Millis) -> Option<Millis> {
+        self.real.as_ref().and_then(|real| real.latest_time(shown))
+    }
+
+    fn history(&self, wanted: &dyn Fn(&TaggedScope) -> bool) -> Answer<History> {
+        match &self.real {
+            Some(real) => real.history(wanted),
+            None => Err(ExchangeError::Here(Box::new(not_embedded()))),
+        }
+    }
+
+    fn check_ledger(&self) -> Answer<Option<u64>> {
+        self.real.as_ref().map_or(Ok(None), |real| real.check_ledger())
     }
 }

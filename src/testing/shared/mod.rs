@@ -7,6 +7,8 @@
 
 mod instance;
 mod place;
+#[cfg(all(unix, feature = "sqlite"))]
+mod sqlite;
 
 use std::collections::BTreeMap;
 
@@ -53,6 +55,9 @@ struct State {
     /// Exchanges that change something, and still work before the place is out of reach for them.
     calls_left: Option<u64>,
     calls: u64,
+    /// The files of a place that is real.
+    #[cfg(all(unix, feature = "sqlite"))]
+    folder: Option<sqlite::Folder>,
 }
 
 type Hook = Arc<dyn Fn(Exchanged) -> Fate + Send + Sync>;
@@ -119,10 +124,26 @@ pub enum Flaw {
 }
 
 impl SharedMachine {
-    /// A new place, empty.
+    /// A new place, empty. If the variable `OUBLIETTE_SHARED` is `sqlite`, it is [one of
+    /// files](Self::on_sqlite).
     #[must_use]
     pub fn new() -> Self {
+        #[cfg(all(unix, feature = "sqlite"))]
+        if std::env::var_os("OUBLIETTE_SHARED").is_some_and(|place| place == "sqlite") {
+            return Self::on_sqlite();
+        }
         Self::default()
+    }
+
+    /// A new place of files, which SQLite and the ledger keep in a folder for temporary ones: as
+    /// [`Builder::sqlite`] has it, with instances in one process. (Nothing of it is lost when it
+    /// fails over.)
+    #[cfg(all(unix, feature = "sqlite"))]
+    #[must_use]
+    pub fn on_sqlite() -> Self {
+        let machine = Self::default();
+        machine.state().folder = Some(sqlite::Folder::new());
+        machine
     }
 
     /// Opens another instance of the store, with a fixed key.
@@ -196,12 +217,20 @@ impl SharedMachine {
     /// All rows, by key.
     #[must_use]
     pub fn rows(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        #[cfg(all(unix, feature = "sqlite"))]
+        if let Some(folder) = &self.state().folder {
+            return folder.rows();
+        }
         self.state().place.now.rows.clone()
     }
 
     /// Puts rows in the place of all, as an attacker with access to the place could.
     pub fn set_rows(&self, rows: BTreeMap<Vec<u8>, Vec<u8>>) {
         let mut state = self.state();
+        #[cfg(all(unix, feature = "sqlite"))]
+        if let Some(folder) = &state.folder {
+            return folder.set_rows(&rows);
+        }
         state.place.flushed.rows = rows.clone();
         state.place.now.rows = rows;
     }
@@ -239,6 +268,17 @@ impl SharedMachine {
 
 impl SharedPlace for SharedMachine {
     fn join(&self, key: &KeySource, now: Millis) -> Result<(Keyring, Box<dyn Exchange>)> {
+        #[cfg(all(unix, feature = "sqlite"))]
+        if let Some((keyring, real)) = sqlite::join(self, key, now)? {
+            let mut state = self.state();
+            let number = state.instances;
+            state.instances += 1;
+            drop(state);
+            return Ok((
+                keyring,
+                Box::new(Instance { machine: self.clone(), number, real: Some(real) }),
+            ));
+        }
         let mut state = self.state();
         let keyring = match &state.keyring {
             Some(bytes) => Keyring::open(bytes, key)?,
@@ -253,7 +293,7 @@ impl SharedPlace for SharedMachine {
         let number = state.instances;
         state.instances += 1;
         drop(state);
-        Ok((keyring, Box::new(Instance { machine: self.clone(), number })))
+        Ok((keyring, Box::new(Instance { machine: self.clone(), number, real: None })))
     }
 }
 
