@@ -31,7 +31,7 @@ use crate::store::access::not_embedded;
 use crate::store::core::{Core, Options};
 use crate::store::files::{Premises, Unfinished};
 use crate::store::location::{
-    BIRTH, Held, KEYRING, MISSING, Place, engine_name, is_engine, newest_engine,
+    BIRTH, Held, KEYRING, MISSING, Place, engine_name, is_engine, is_rows, newest_engine,
 };
 use crate::store::lock_file::Patience;
 
@@ -245,6 +245,9 @@ impl Opener<'_> {
         let mut unfinished = Unfinished::read(&*self.disk, &secrets.ledger_id)?;
         unfinished.remove_engines(self.place)?;
         let names = self.disk.list().map_err(Error::io("list the store's folder"))?;
+        if names.iter().any(|name| is_rows(name)) {
+            return Err(Error::invalid("store", "it is kept by SQLite"));
+        }
         let newest = newest_engine(&names, &secrets.ledger_id);
         if newest.is_none() && !is_new {
             // Before one is made: should this open not come through, the next one finds an engine,

@@ -114,7 +114,7 @@ pub(crate) struct End {
 }
 
 /// What a sign-out has done. It is durable.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Ended {
     /// The positions of its first and its last record.
     pub(crate) positions: (Position, Position),
@@ -126,6 +126,8 @@ pub(crate) struct Ended {
     pub(crate) holders: Vec<AccountTag>,
     /// The rows could not be read: they are missing here.
     pub(crate) is_missed: bool,
+    /// Why the accounts could not be looked up, if they were not too many.
+    pub(crate) failure: Option<Error>,
     /// What stood in the scopes before.
     pub(crate) before: Vec<(TaggedScope, Fence)>,
 }

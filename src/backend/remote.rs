@@ -136,7 +136,8 @@ impl Remote {
     pub(crate) fn begin(&self, now: Millis, sight: Option<&Sight>) -> Result<()> {
         let has_begun = patiently(|| self.with(|place| place.begin(now)))?;
         if let Some(sight) = sight {
-            sight.is_stale.set(sight.is_stale.get() || has_begun);
+            let is_blind = sight.ledger.openings.newest().is_none();
+            sight.is_stale.set(sight.is_stale.get() || has_begun || is_blind);
         }
         Ok(())
     }

@@ -25,6 +25,10 @@ use crate::platform::sync::{Condvar, Mutex, MutexGuard, PoisonError, lock, threa
 /// different threads do so. Then the lock is tried again after this time.
 const AGAIN: Duration = Duration::from_micros(200);
 
+/// Most turns are over in so many tries: that is cheaper than a thread that waits.
+const SHORT_TRIES: usize = 4;
+const SHORT: Duration = Duration::from_micros(40);
+
 /// The lock files that this process has open. (A forked child has a copy, and none of the locks.)
 static OPEN: StdMutex<Vec<Open>> = StdMutex::new(Vec::new());
 
@@ -163,23 +167,26 @@ impl Turnstile {
 
     /// Waits for the turn, for so long at most.
     pub(crate) fn take(&self, at_most: Duration) -> Result<Turn, Late> {
-        let end = Instant::now() + at_most;
+        let end = Instant::now().checked_add(at_most);
         let mut state = self.0.lock();
         while state.is_taken {
             state = self.wait_until(state, end).ok_or(Late::Busy(None))?;
         }
         state.is_taken = true;
         drop(state);
-        match self.0.operate(FlockOperation::NonBlockingLockExclusive) {
-            Ok(true) => return Ok(Turn(self.clone())),
-            Ok(false) => {}
-            Err(error) => return Err(self.give_up(Late::Io(error))),
+        for number in 0..=SHORT_TRIES {
+            match self.0.operate(FlockOperation::NonBlockingLockExclusive) {
+                Ok(true) => return Ok(Turn(self.clone())),
+                Ok(false) if number < SHORT_TRIES => std::thread::sleep(SHORT),
+                Ok(false) => {}
+                Err(error) => return Err(self.give_up(Late::Io(error))),
+            }
         }
         self.take_late(end)
     }
 
     /// Another thread waits in the kernel, so that this one can give up.
-    fn take_late(&self, end: Instant) -> Result<Turn, Late> {
+    fn take_late(&self, end: Option<Instant>) -> Result<Turn, Late> {
         let mut state = self.0.lock();
         (state.is_wanted, state.is_got, state.error) = (true, false, None);
         if !state.is_waiting {
@@ -257,9 +264,10 @@ impl Turnstile {
     fn wait_until<'a>(
         &'a self,
         state: MutexGuard<'a, State>,
-        end: Instant,
+        end: Option<Instant>,
     ) -> Option<MutexGuard<'a, State>> {
-        let left = end.saturating_duration_since(Instant::now());
+        // (No end, if the clock cannot hold it.)
+        let left = end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
         if left.is_zero() {
             return None;
         }
@@ -274,12 +282,29 @@ impl Turnstile {
 }
 
 impl Turn {
+    /// Whether the lock's file still has a name: who looks for it by that would make another, and
+    /// have its turn at the same time.
+    pub(crate) fn is_of_all(&self) -> io::Result<bool> {
+        let file = &self.0.0;
+        Ok(file.file()?.metadata().map_err(at(&file.path))?.nlink() > 0)
+    }
+
     /// A byte that an earlier holder has left at this place; 0 at first.
     pub(crate) fn left(&self, place: u64) -> io::Result<u8> {
-        let mut byte = [0];
+        self.left_all(place).map(|[byte]| byte)
+    }
+
+    /// Likewise several.
+    pub(crate) fn left_all<const N: usize>(&self, place: u64) -> io::Result<[u8; N]> {
+        let (mut bytes, file) = ([0; N], &self.0.0);
+        file.file()?.read_at(&mut bytes, place).map_err(at(&file.path))?;
+        Ok(bytes)
+    }
+
+    /// Leaves several bytes for the next holder.
+    pub(crate) fn leave_all(&self, place: u64, bytes: &[u8]) -> io::Result<()> {
         let file = &self.0.0;
-        let read = file.file()?.read_at(&mut byte, place).map_err(at(&file.path))?;
-        Ok(if read == 0 { 0 } else { byte[0] })
+        file.file()?.write_all_at(bytes, place).map_err(at(&file.path))
     }
 
     /// Leaves a byte for the next holder: who dies leaves it too, unless the machine dies as well.
@@ -327,13 +352,14 @@ impl Presence {
         Ok(is_alone)
     }
 
-    /// Is there, beside others; waits for one that is alone.
-    pub(crate) fn share(&self) -> io::Result<()> {
+    /// Is there, beside others, unless somebody else is alone there.
+    pub(crate) fn try_share(&self) -> io::Result<bool> {
         let (mut mine, mut state) = (lock(&self.mine), self.file.lock());
-        while state.is_alone && *mine != Mine::Alone {
-            state = self.file.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        if state.is_alone && *mine != Mine::Alone
+            || !self.file.operate(FlockOperation::NonBlockingLockShared)?
+        {
+            return Ok(false);
         }
-        self.file.operate(FlockOperation::LockShared)?;
         if *mine == Mine::Alone {
             state.is_alone = false;
         }
@@ -341,9 +367,12 @@ impl Presence {
             state.present += 1;
         }
         *mine = Mine::Shared;
-        drop(state);
-        self.file.changed.notify_all();
-        Ok(())
+        Ok(true)
+    }
+
+    /// Whether anybody else is there, in this process or another.
+    pub(crate) fn has_others(&self) -> bool {
+        self.file.lock().present > 1 || self.file.holder().is_some()
     }
 
     /// Is no longer there.
@@ -357,8 +386,6 @@ impl Presence {
         if state.present == 0 {
             self.file.unlock();
         }
-        drop(state);
-        self.file.changed.notify_all();
     }
 }
 

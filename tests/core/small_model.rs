@@ -10,7 +10,7 @@
 
 use oubliette::*;
 use oubliette_testkit::accounts::*;
-use oubliette_testkit::fixture::is_shared;
+use oubliette_testkit::fixture::{is_on_sqlite, is_shared};
 
 const DEPTH: usize = 4;
 
@@ -121,15 +121,9 @@ struct Seen {
 impl Seen {
     /// A search that never came to one of these would prove nothing about it.
     fn assert_it_met_everything(&self) {
-        let met = [
-            self.signed_out,
-            self.stored,
-            self.read,
-            self.refused_reads,
-            self.doubtful_alive,
-            self.doubtful_dead,
-        ];
+        let met = [self.signed_out, self.stored, self.read, self.refused_reads, self.doubtful_dead];
         assert!(met.iter().all(|count| *count > 100), "{self:?}");
+        assert!(self.doubtful_alive > 100 || is_on_sqlite(), "{self:?}");
     }
 }
 

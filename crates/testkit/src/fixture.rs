@@ -50,6 +50,11 @@ pub fn is_shared() -> bool {
     std::env::var_os("OUBLIETTE_SHARED").is_some()
 }
 
+/// Whether that place is one of files, of which nothing is lost when it fails over.
+pub fn is_on_sqlite() -> bool {
+    std::env::var_os("OUBLIETTE_SHARED").is_some_and(|place| place == "sqlite")
+}
+
 impl Default for Fixture {
     fn default() -> Self {
         Self::new()

@@ -25,7 +25,7 @@ use crate::platform::turn::{Late, Turnstile, identity};
 use crate::rows::cipher::Rows;
 use crate::store::access::not_embedded;
 use crate::store::core::Core;
-use crate::store::location::{BIRTH, Folders, Held, LOCK, Place, is_rows, rows_name};
+use crate::store::location::{BIRTH, Folders, Held, LOCK, Place, is_engine, is_rows, rows_name};
 use crate::store::lock_file::{Locked, Patience};
 
 /// A process that opens the store has this lock for a moment.
@@ -123,6 +123,10 @@ impl Joining<'_> {
         let mut held: Held = vec![Box::new(Locked::share(folder.join(LOCK))?)];
         self.folders.sync()?;
         let opener = self.opener()?;
+        let names = opener.disk.list().map_err(Error::io("list the store's folder"))?;
+        if names.iter().any(|name| is_engine(name)) {
+            return Err(Error::invalid("store", "it is kept by sled"));
+        }
         let keyring = opener.keyring()?;
         let ledger_id = keyring.secrets.ledger_id;
         let ledger = Ledger::file_name(&ledger_id);

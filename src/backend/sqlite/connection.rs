@@ -89,7 +89,7 @@ pub(super) fn open(path: &Path) -> Result<Connection> {
         connection.set_prepared_statement_cache_capacity(32);
         connection.execute_batch(
             "PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-2048; \
-             PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit=16777216; \
+             PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit=4194304; \
              PRAGMA cell_size_check=ON; PRAGMA checkpoint_fullfsync=1",
         )
     };

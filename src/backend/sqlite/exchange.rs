@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 
 use rusqlite::Connection;
 
-use super::connection::{get, is_any_under, scan, sqlite, write};
-use super::{PATIENCE, Sqlite, here, position};
+use super::connection::{Writer, get, is_any_under, scan, sqlite, write};
+use super::{FAILED, PATIENCE, STATE, Sqlite, here, position};
 use crate::backend::exchange::{
     Answer, Ask, Change, Changed, End, Ended, Exchange, Guard, LedgerSeen, Scan, Seen, Size,
 };
@@ -13,7 +13,7 @@ use crate::clock::trust::Known;
 use crate::engine::{Durability, Row};
 use crate::ledger::Seen as History;
 use crate::ledger::many::Stood;
-use crate::model::error::{Error, Result};
+use crate::model::error::{Component, Error, Result};
 use crate::model::position::Position;
 use crate::model::tag::{AccountTag, TaggedScope};
 use crate::model::time::Millis;
@@ -53,13 +53,14 @@ impl Exchange for Sqlite {
     fn change(&self, change: &Change) -> Answer<Changed> {
         let changed = self.write(change).map_err(here)?;
         if changed == Changed::Done && change.durability == Some(Durability::PowerLoss) {
-            self.flusher.flush().map_err(here)?;
+            self.flush_rows().map_err(here)?;
         }
         Ok(changed)
     }
 
     fn end(&self, end: &End) -> Answer<Ended> {
-        let (accounts, stood) = self.let_stand(end).map_err(here)?;
+        let mut failure = None;
+        let (accounts, stood) = self.let_stand(end, &mut failure).map_err(here)?;
         let mut ended = Ended {
             positions: stood.positions,
             at: end.now,
@@ -68,6 +69,7 @@ impl Exchange for Sqlite {
             holders: Vec::new(),
             before: stood.before,
             is_missed: false,
+            failure,
         };
         ended.before.sort_unstable_by_key(|(_, fence)| fence.position);
         if end.take {
@@ -83,8 +85,9 @@ impl Exchange for Sqlite {
 
     fn flush(&self, _: u64) -> Answer<bool> {
         self.ledger.sync().map_err(here)?;
-        self.leave_checkpoint().map_err(here)?;
-        self.flusher.flush().map_err(here)?;
+        // (Should the rows' turn not come, a later one leaves it.)
+        let _ = self.leave_checkpoint();
+        self.flush_rows().map_err(here)?;
         Ok(true)
     }
 
@@ -133,10 +136,11 @@ impl Exchange for Sqlite {
 
 impl Sqlite {
     fn read(&self, ask: &Ask) -> Result<Found> {
-        self.flusher.check()?;
+        // (A sign-out asks for no rows: it goes on when they have failed.)
         if ask.keys.is_empty() && ask.scans.is_empty() {
             return Ok(Found::default());
         }
+        self.flusher.check()?;
         self.check_files_now_and_then()?;
         self.readers.read(|connection| {
             let is_one = ask.keys.len() + ask.scans.len() == 1;
@@ -153,23 +157,42 @@ impl Sqlite {
         })
     }
 
+    /// Behind a failed sync nobody knows what is on the disk, and the system tells each file once:
+    /// so all processes are told.
+    fn flush_rows(&self) -> Result<()> {
+        self.flusher.flush().inspect_err(|_| {
+            let _ = self.turnstile.leave(STATE, FAILED);
+        })
+    }
+
     /// Runs `work` in a turn of this process, in a transaction that is rolled back if it says so.
     fn in_turn<T>(&self, work: impl FnOnce(&Connection) -> Result<(T, bool)>) -> Result<T> {
         self.flusher.check()?;
-        let _turn = self.turnstile.take(PATIENCE).map_err(|late| match late {
+        let turn = self.turnstile.take(PATIENCE).map_err(|late| match late {
             Late::Busy(pid) => Error::Busy { pid },
             Late::Io(error) => Error::io("take the lock of the rows' file")(error),
         })?;
-        let mut writer = lock(&self.writer);
-        let transaction = writer.begin()?;
-        let (done, is_kept) = work(&transaction)?;
-        if is_kept {
-            transaction.commit().map_err(sqlite("write rows"))?;
+        if turn.left(STATE).map_err(Error::io("read the rows' lock file"))? == FAILED {
+            self.flusher.fail();
+            return Err(Error::Poisoned(Component::Engine));
         }
-        Ok(done)
+        let mut writer = lock(&self.writer);
+        let done = writer.begin().and_then(|transaction| {
+            let (done, is_kept) = work(&transaction)?;
+            if is_kept {
+                transaction.commit().map_err(sqlite("write rows"))?;
+            }
+            Ok(done)
+        });
+        if done.is_err() && !writer.connection.is_autocommit() {
+            // It could not even be rolled back.
+            *writer = Writer::open(&self.path)?;
+        }
+        done
     }
 
     fn write(&self, change: &Change) -> Result<Changed> {
+        let mut at = Position::ZERO;
         let changed = self.in_turn(|rows| {
             if !holds(rows, &change.guards).map_err(sqlite("read the rows"))? {
                 return Ok((Changed::Guard, false));
@@ -183,10 +206,11 @@ impl Sqlite {
             for (key, value) in &change.rows {
                 write(rows, key, value.as_deref()).map_err(sqlite("write rows"))?;
             }
-            self.put_checkpoint(rows, self.ledger.synced())?;
+            at = self.put_checkpoint(rows)?;
             Ok((Changed::Done, true))
         })?;
         if changed == Changed::Done {
+            self.checkpoint.fetch_max(at.get(), Ordering::AcqRel);
             self.files.check().inspect_err(|_| self.flusher.fail())?;
             self.checkpointer.look(&self.path);
         }
@@ -202,28 +226,38 @@ impl Sqlite {
     }
 
     /// Says in the rows how far the ledger has come: an older one that is put beside them later is
-    /// known by it.
-    fn put_checkpoint(&self, rows: &Connection, synced: Position) -> Result<()> {
+    /// known by it. Gives what they say then.
+    fn put_checkpoint(&self, rows: &Connection) -> Result<Position> {
+        let synced = self.ledger.synced();
         if synced <= position(&self.checkpoint) {
-            return Ok(());
+            return Ok(synced);
         }
-        let row = self.rows.seal_checkpoint(CHECKPOINT, synced)?;
-        write(rows, CHECKPOINT, Some(&row)).map_err(sqlite("write rows"))?;
-        self.checkpoint.fetch_max(synced.get(), Ordering::AcqRel);
-        Ok(())
+        let there = get(rows, CHECKPOINT).map_err(sqlite("read the rows"))?;
+        let there =
+            there.map_or(Ok(Position::ZERO), |row| self.rows.open_checkpoint(CHECKPOINT, &row))?;
+        if synced > there {
+            let row = self.rows.seal_checkpoint(CHECKPOINT, synced)?;
+            write(rows, CHECKPOINT, Some(&row)).map_err(sqlite("write rows"))?;
+        }
+        Ok(synced.max(there))
     }
 
     fn leave_checkpoint(&self) -> Result<()> {
-        let synced = self.ledger.synced();
-        if synced <= position(&self.checkpoint) {
+        if self.ledger.synced() <= position(&self.checkpoint) {
             return Ok(());
         }
-        self.in_turn(|rows| self.put_checkpoint(rows, synced).map(|()| ((), true)))
+        let at = self.in_turn(|rows| self.put_checkpoint(rows).map(|at| (at, true)))?;
+        self.checkpoint.fetch_max(at.get(), Ordering::AcqRel);
+        Ok(())
     }
 
     /// Finds the accounts that end as a whole, and lets all stand, in one turn of the rows. Without
     /// a turn of the rows, what was named ends.
-    fn let_stand(&self, end: &End) -> Result<(Option<Vec<AccountTag>>, Stood)> {
+    fn let_stand(
+        &self,
+        end: &End,
+        failure: &mut Option<Error>,
+    ) -> Result<(Option<Vec<AccountTag>>, Stood)> {
         let stand = |scopes: &[TaggedScope]| self.ledger.stand(scopes, end.cutoff, end.now);
         if end.whole.is_empty() {
             return Ok((Some(Vec::new()), stand(&end.scopes)?));
@@ -260,8 +294,12 @@ impl Sqlite {
         }
         match found {
             Ok(Some((accounts, stood))) => Ok((Some(accounts), stood)),
-            // Too many, or the rows cannot be had.
-            Ok(None) | Err(_) => Ok((None, stand(&end.scopes)?)),
+            // Too many.
+            Ok(None) => Ok((None, stand(&end.scopes)?)),
+            Err(error) => {
+                *failure = Some(error);
+                Ok((None, stand(&end.scopes)?))
+            }
         }
     }
 

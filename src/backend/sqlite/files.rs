@@ -84,17 +84,27 @@ pub(super) fn check_local(folder: &Path) -> Result<()> {
 }
 
 impl Files {
-    /// Notes which files these are: the rows' own, and the index of SQLite's log.
+    /// Notes which files these are: the rows' own, SQLite's log, and its index.
     pub(super) fn note(rows: &Path) -> Result<Self> {
-        let mut index = rows.as_os_str().to_owned();
-        index.push("-shm");
-        let seen = [rows.to_owned(), PathBuf::from(index)];
-        let seen = seen.into_iter().map(|path| {
+        let seen = ["", "-wal", "-shm"].into_iter().map(|suffix| {
+            let mut path = rows.as_os_str().to_owned();
+            path.push(suffix);
+            let path = PathBuf::from(path);
             let is =
                 identity(&path).map_err(at(&path)).map_err(Error::io("look at the rows' files"))?;
             Ok((path, is))
         });
         Ok(Self { seen: seen.collect::<Result<_>>()? })
+    }
+
+    /// What the rows' own file is.
+    pub(super) fn rows(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        if let Some((_, (device, number))) = self.seen.first() {
+            let both = device.to_be_bytes().into_iter().chain(number.to_be_bytes());
+            bytes.iter_mut().zip(both).for_each(|(to, from)| *to = from);
+        }
+        bytes
     }
 
     /// Whether the names still lead to the files that are open: what is written to others, no other

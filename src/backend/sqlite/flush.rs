@@ -6,7 +6,6 @@
 //! returned, all that was committed before it is durable: in this log, or in the database.
 
 use std::fs::File;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::model::error::{Component, Error, Result};
@@ -17,8 +16,8 @@ use crate::platform::sync::{Condvar, Mutex, PoisonError, lock};
 
 /// SQLite's log, and how far it was synced.
 pub(super) struct Flusher {
+    log: File,
     path: PathBuf,
-    log: Mutex<Option<File>>,
     state: Mutex<State>,
     changed: Condvar,
     failed: AtomicBool,
@@ -33,16 +32,17 @@ struct State {
 }
 
 impl Flusher {
-    pub(super) fn of(rows: &Path) -> Self {
+    /// Of the rows' file, whose log is there by now. It is opened before anything is written: the
+    /// system tells each open file once that a write behind it has failed. (SQLite has no lock on
+    /// it, so that it may be opened.)
+    pub(super) fn of(rows: &Path) -> Result<Self> {
         let mut path = rows.as_os_str().to_owned();
         path.push("-wal");
-        Self {
-            path: path.into(),
-            log: Mutex::default(),
-            state: Mutex::default(),
-            changed: Condvar::new(),
-            failed: AtomicBool::new(false),
-        }
+        let path = PathBuf::from(path);
+        let log = File::options().read(true).write(true).open(&path);
+        let log = log.map_err(at(&path)).map_err(Error::io("open SQLite's log"))?;
+        let (state, changed) = (Mutex::default(), Condvar::new());
+        Ok(Self { log, path, state, changed, failed: AtomicBool::new(false) })
     }
 
     /// Refuses what needs the rows behind a failed sync.
@@ -90,20 +90,7 @@ impl Flusher {
     }
 
     fn sync(&self) -> Result<()> {
-        let mut log = lock(&self.log);
-        let io = |error| Error::io("sync SQLite's log")(at(&self.path)(error));
-        let log = match &mut *log {
-            Some(log) => log,
-            // (SQLite has no lock on it: it may be opened and closed.)
-            none => {
-                none.insert(File::options().read(true).write(true).open(&self.path).map_err(io)?)
-            }
-        };
-        if log.metadata().map_err(io)?.nlink() == 0 {
-            let problem = "SQLite's log was removed while the store was open";
-            return Err(Error::damaged(Component::Engine, problem));
-        }
-        log.sync_data().map_err(io)
+        self.log.sync_data().map_err(at(&self.path)).map_err(Error::io("sync SQLite's log"))
     }
 
     pub(super) fn fail(&self) {

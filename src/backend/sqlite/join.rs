@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::Sqlite;
 use super::checkpointer::Checkpointer;
 use super::connection::{Readers, Writer, get, make, sqlite};
 use super::files::{APPLICATION_ID, FORMAT, Files, check_local, check_version, make_private};
 use super::flush::Flusher;
+use super::{STATE, Sqlite};
 use crate::clock::trust::Known;
 use crate::crypto::Keyring;
 use crate::ledger::Growth;
@@ -48,6 +48,10 @@ pub(crate) fn join(
 ) -> Result<Joined> {
     let secrets = &keyring.secrets;
     let among = Among::enter(ledger_folder, &secrets.ledger_id, wait)?;
+    // (SQLite follows no link in any part of a path.)
+    let folder = &fs::canonicalize(folder)
+        .map_err(at(folder))
+        .map_err(Error::io("find the store's folder"))?;
     let path = folder.join(name);
     let is_there = path.try_exists().map_err(at(&path)).map_err(Error::io("look for the rows"))?;
     if !is_there {
@@ -59,12 +63,21 @@ pub(crate) fn join(
     }
     let writer = Writer::open(&path)?;
     check_format(&writer.connection)?;
+    keep_log(&writer.connection)?;
     let rows = Rows::new(keyring.store_id, secrets.clone());
     let read = |key| get(&writer.connection, key).map_err(sqlite("read the rows"));
     let checkpoint = read(CHECKPOINT)?
         .map_or(Ok(Position::ZERO), |row| rows.open_checkpoint(CHECKPOINT, &row))?;
     let known = read(KNOWN)?.and_then(|row| rows.open_known(KNOWN, &row));
-    let ledger = Many::open(among, (secrets.ledger_id, &secrets.ledger_key), growth, checkpoint)?;
+    let (files, flusher) = (Files::note(&path)?, Flusher::of(&path)?);
+    let is_first = among.is_first();
+    let ledger = Many::open(
+        among,
+        (secrets.ledger_id, &secrets.ledger_key),
+        growth,
+        checkpoint,
+        files.rows(),
+    )?;
     let lock = |suffix: &str| {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);
@@ -72,13 +85,16 @@ pub(crate) fn join(
     };
     let io = |error| Error::io("open the rows' lock file")(error);
     let turnstile = Turnstile::open(&lock(".turn")).map_err(io)?;
+    if is_first {
+        turnstile.leave(STATE, 0).map_err(io)?;
+    }
     let one = Presence::open(&lock(".checkpointing")).map_err(io)?;
     let checkpointer = Checkpointer::start(path.clone(), one)
         .map_err(Error::io("start the thread that writes SQLite's log back"))?;
     let place = Sqlite {
         readers: Readers::new(&path),
-        files: Files::note(&path)?,
-        flusher: Flusher::of(&path),
+        files,
+        flusher,
         turnstile,
         writer: Mutex::new(writer),
         checkpointer,
@@ -91,6 +107,18 @@ pub(crate) fn join(
         path,
     };
     Ok(Joined { place, known, was_missing: !is_there && !is_new })
+}
+
+/// SQLite writes to a log, and no process is in the way of another. (A copy that SQLite has made has
+/// none yet; and the file keeps what a tool has set.)
+fn keep_log(connection: &Connection) -> Result<()> {
+    let mode: String = connection
+        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
+        .map_err(sqlite("set up SQLite's log"))?;
+    if mode.eq_ignore_ascii_case("wal") {
+        return Ok(());
+    }
+    Err(Error::invalid("store", "SQLite keeps no log (WAL) on this file system"))
 }
 
 /// Where a store of this kind may be.

@@ -37,6 +37,10 @@ use connection::{Readers, Writer};
 use files::Files;
 use flush::Flusher;
 
+/// Where in the rows' lock file it is said whether a sync has failed.
+const STATE: u64 = 0;
+const FAILED: u8 = 2;
+
 /// How long a change waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -73,7 +77,7 @@ impl Sqlite {
         static START: OnceLock<Instant> = OnceLock::new();
         let now = START.get_or_init(Instant::now).elapsed().as_millis() as u64 + 1000;
         let last = self.looked.load(Ordering::Relaxed);
-        if now - last < 1000
+        if now.saturating_sub(last) < 1000
             || self
                 .looked
                 .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
@@ -87,10 +91,7 @@ impl Sqlite {
 
 /// An error that this place can say more about than that it is out of reach.
 fn here(error: Error) -> ExchangeError {
-    match error {
-        Error::Full(_) => ExchangeError::Full,
-        error => ExchangeError::Here(Box::new(error)),
-    }
+    ExchangeError::Here(Box::new(error))
 }
 
 fn position(of: &AtomicU64) -> Position {

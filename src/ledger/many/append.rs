@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use super::super::append::MAX_CALL;
 use super::super::format::{MAX_GROUP, Record, SLOT_BYTES, Seal, Slot, What};
-use super::super::open::let_stand;
 use super::super::{HEADER_BYTES, offset, seal_of};
 use super::Many;
-use super::tail::Tail;
+use super::tail::{Tail, not_whole};
 use super::turns::{AT_WORK, BEGUN, CLEAN, FAILED, InTurn, STATE};
 use crate::crypto::fresh;
 use crate::model::error::{Component, Error, Result};
@@ -18,7 +17,7 @@ use crate::model::tag::TaggedScope;
 use crate::model::time::Millis;
 use crate::observe;
 use crate::platform::sync::atomic::Ordering;
-use crate::platform::sync::{Mutex, PoisonError, lock};
+use crate::platform::sync::{Mutex, MutexGuard, PoisonError, lock};
 use crate::rule::Fence;
 
 /// Sign-outs that count together.
@@ -35,12 +34,6 @@ pub(crate) struct Stood {
     pub(crate) positions: (Position, Position),
     /// What stood in its scopes before.
     pub(crate) before: Vec<(TaggedScope, Fence)>,
-}
-
-impl Stood {
-    fn nothing(end: Position) -> Self {
-        Self { positions: (end, end), before: Vec::new() }
-    }
 }
 
 impl Many {
@@ -71,6 +64,11 @@ impl Many {
         loop {
             if let Some(result) = lock(&call.result).take() {
                 return result;
+            }
+            if !queue.is_led && self.failed.load(Ordering::Acquire) {
+                // (It was taken by a thread that did not come back.)
+                queue.waiting.retain(|one| !Arc::ptr_eq(one, &call));
+                return Err(Error::Poisoned(Component::Ledger));
             }
             if queue.is_led {
                 queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -130,7 +128,7 @@ impl Many {
         };
         let written = match failed {
             Some(error) => Err(error),
-            None => self.write(&mut tail, &calls).map_err(Error::Indeterminate),
+            None => self.write(tail, &calls),
         };
         match written {
             Ok(all) => {
@@ -140,14 +138,14 @@ impl Many {
                 }
                 let _ = turn.leave(STATE, CLEAN);
                 self.begun.fetch_or(is_begun || !calls.is_empty(), Ordering::AcqRel);
-                drop((tail, turn));
+                drop(turn);
                 calls.iter().zip(all).for_each(|(call, stood)| call.end(Ok(stood)));
             }
             Err(error) => {
                 // Nothing is tried again: after a failed sync the system may call lost pages clean.
                 let _ = turn.leave(STATE, FAILED);
                 self.fail();
-                drop((tail, turn));
+                drop(turn);
                 let mut error = Some(error);
                 for call in &calls {
                     let other = || Error::Indeterminate(std::io::ErrorKind::Other.into());
@@ -228,59 +226,76 @@ impl Many {
     }
 
     /// Writes the calls as one group, syncs them, and lets them stand.
-    fn write(&self, tail: &mut Tail, calls: &[Arc<Call>]) -> std::io::Result<Vec<Stood>> {
+    fn write(&self, tail: MutexGuard<'_, Tail>, calls: &[Arc<Call>]) -> Result<Vec<Stood>> {
         let (start, mut records) = (self.end(), Vec::new());
+        let mut all = Vec::with_capacity(calls.len());
+        let fences = self.fences();
         for call in calls {
             let size = u16::try_from(call.records.len()).unwrap_or(u16::MAX);
+            let mut before = Vec::new();
+            let from = start.plus(records.len() as u64);
             for (in_call, what) in (0..).zip(&call.records) {
                 let in_group = u16::try_from(records.len()).unwrap_or(u16::MAX);
+                let (position, time) = (start.plus(u64::from(in_group) + 1), call.time);
                 records.push(Record {
                     in_group,
                     in_call,
                     call_size: size,
-                    position: start.plus(u64::from(in_group) + 1),
-                    time: call.time,
+                    position,
+                    time,
                     what: *what,
                 });
+                if let What::SignOut(scope, _) = what {
+                    before.extend(fences.standing(scope).map(|fence| (*scope, fence)));
+                }
             }
+            let to = start.plus(records.len() as u64);
+            all.push(Stood { positions: (from.next().min(to), to), before });
         }
-        let Some(last) = records.last().map(|record| record.position) else {
-            return Ok(calls.iter().map(|_| Stood::nothing(start)).collect());
-        };
+        drop(fences);
+        // What earlier calls of the group have let stand.
+        add_earlier(calls, &mut all);
+
         let place = tail.place_of(start.next());
         let seal: Seal<'_> = seal_of(&self.key, &tail.header);
         let bytes: Vec<u8> = (place..)
             .zip(&records)
             .flat_map(|(place, record)| seal.encode(place, Slot::Record(*record)))
             .collect();
-        let watch = observe::watch();
-        tail.file.write_all_at(&bytes, offset(place))?;
-        tail.file.sync_data()?;
+        if records.is_empty() {
+            return Ok(all);
+        }
+        let (file, watch) = (tail.file.clone(), observe::watch());
+        file.write_all_at(&bytes, offset(place)).map_err(Error::Indeterminate)?;
+        // Readers of this process go on meanwhile.
+        drop(tail);
+        file.sync_data().map_err(Error::Indeterminate)?;
         self.groups.fetch_add(1, Ordering::Relaxed);
         observe::synced(calls.len(), watch, offset(place), 0);
-
-        let mut fences = self.fences.write().unwrap_or_else(PoisonError::into_inner);
-        let mut rest = records.as_slice();
-        let mut all = Vec::with_capacity(calls.len());
-        for call in calls {
-            let (own, behind) = rest.split_at(call.records.len().min(rest.len()));
-            rest = behind;
-            let mut before = Vec::new();
-            for record in own {
-                if let What::SignOut(scope, _) = record.what {
-                    before.extend(fences.standing(&scope).map(|fence| (scope, fence)));
-                }
-            }
-            own.iter().for_each(|record| let_stand(&mut fences, record));
-            let positions = own
-                .first()
-                .zip(own.last())
-                .map_or((start, start), |(first, last)| (first.position, last.position));
-            all.push(Stood { positions, before });
-        }
-        self.has_read_to(tail, last);
-        self.is_synced(last);
+        not_whole(self.take_in(&mut lock(&self.tail))?)?;
+        self.is_synced(start.plus(records.len() as u64));
         Ok(all)
+    }
+}
+
+/// Calls of one group stand one after the other.
+fn add_earlier(calls: &[Arc<Call>], all: &mut [Stood]) {
+    let mut earlier: Vec<(TaggedScope, Fence)> = Vec::new();
+    for (call, stood) in calls.iter().zip(all) {
+        let own: Vec<_> = (0..)
+            .zip(&call.records)
+            .filter_map(|(number, what)| match what {
+                What::SignOut(scope, cutoff) => {
+                    let (position, _) = stood.positions;
+                    let (cutoff, time) = (*cutoff, call.time);
+                    Some((*scope, Fence { position: position.plus(number), cutoff, time }))
+                }
+                _ => None,
+            })
+            .collect();
+        let is_its = |(scope, _): &&(TaggedScope, Fence)| own.iter().any(|(one, _)| one == scope);
+        stood.before.extend(earlier.iter().filter(is_its).copied());
+        earlier.extend(own);
     }
 }
 

@@ -69,6 +69,12 @@ impl Many {
         file.append(&self.records(&tail, start, end)?)?;
         let header = plan.header(self.ledger_id, (serial, self.growth.chunk), (kept, start));
         file.seal_up(&header, slots_for(u64::from(kept) + behind(start, end), self.growth))?;
+        let bytes = tail.file.metadata().map_err(Error::io("look at the ledger"))?.len();
+        if bytes < offset(tail.place_of(end.next()) + 2) {
+            // (No slot is left for the record that leads to the next file: a store in one process
+            // has filled it.)
+            return Ok(false);
+        }
         turn.leave(STATE, AT_WORK).map_err(Error::io("write the ledger's lock file"))?;
         // From here on, whoever finds that this process has died finds out which file counts.
         if let Err(error) = self.say_moved(&tail, end) {
@@ -77,7 +83,7 @@ impl Many {
             return Err(Error::io("write to the ledger")(error));
         }
         file.switch(header).map_err(Error::io("put the compacted ledger in place"))?;
-        self.go_on_in(&mut tail)?;
+        self.go_on(&mut tail)?;
         turn.leave(STATE, CLEAN).map_err(Error::io("write the ledger's lock file"))?;
         drop((tail, turn));
         if plan.let_dropped_stand(&self.fences) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::format::LedgerKey;
 use super::super::{Growth, Ledger};
 use super::tail::{Next, Tail};
-use super::turns::{BEGUN, CLEAN, FAILED, STATE, late};
+use super::turns::{BEGUN, CLEAN, FAILED, ROWS, STATE, late};
 use super::{Many, PATIENCE};
 use crate::crypto::LedgerRootKey;
 use crate::model::error::{Component, Error, Result};
@@ -17,6 +17,9 @@ use crate::platform::disk::{Disk as _, Folder};
 use crate::platform::sync::atomic::{AtomicBool, AtomicU64};
 use crate::platform::sync::{Condvar, Mutex, RwLock};
 use crate::platform::turn::{Presence, Turn, Turnstile};
+
+/// How long one waits for another that is going.
+const AGAIN: Duration = Duration::from_millis(1);
 
 /// A place among the processes that have a ledger open.
 pub(crate) struct Among {
@@ -40,11 +43,20 @@ impl Among {
         let opening = Turnstile::open(&beside("opening")).map_err(io)?;
         let opening = opening.take(at_most.max(PATIENCE)).map_err(late)?;
         let presence = Presence::open(&beside("live")).map_err(io)?;
-        let is_first = presence.try_alone().map_err(io)?;
-        if !is_first {
-            // (Nobody is alone there by now: that would hold the other lock.)
-            presence.share().map_err(io)?;
-        }
+        // Whoever is there has recovered, or is about to go: the lock of one that was killed while it
+        // recovered may be gone later than its other lock.
+        let is_first = loop {
+            if presence.try_alone().map_err(io)? {
+                break true;
+            }
+            if presence.try_share().map_err(io)? {
+                if presence.has_others() {
+                    break false;
+                }
+                presence.leave();
+            }
+            std::thread::sleep(AGAIN);
+        };
         Ok(Self { name, folder: folder.to_owned(), presence, opening, is_first })
     }
 
@@ -59,14 +71,16 @@ impl Many {
     ///
     /// # Errors
     /// `Damaged` if the file is missing, or not as the ledger left it, or does not reach
-    /// `checkpoint`; `Busy`, `Poisoned`, `Io`.
+    /// `checkpoint`; `AlreadyOpen` if the others have other rows; `Busy`, `Poisoned`, `Io`.
     pub(crate) fn open(
         among: Among,
         (ledger_id, key): (LedgerId, &LedgerRootKey),
         growth: Growth,
         checkpoint: Position,
+        rows: [u8; 16],
     ) -> Result<Self> {
-        let Among { name, folder, presence, opening, is_first } = among;
+        // (The presence goes before the other, should this fail.)
+        let Among { opening, name, folder, presence, is_first } = among;
         let io = |error| Error::io("open the ledger's lock file")(error);
         let disk = || Folder::create(&folder).map_err(Error::io("open the ledger's folder"));
         let turnstile = Turnstile::open(&folder.join(format!("{name}.turn"))).map_err(io)?;
@@ -77,6 +91,7 @@ impl Many {
             return Err(Error::Poisoned(Component::Ledger));
         }
         disk()?.sync().map_err(Error::io("sync the ledger's folder"))?;
+        let path = folder.join(&name);
         let found = Ledger::read(Box::new(disk()?), ledger_id, key, growth)?;
         if !found.reaches(checkpoint) {
             return Err(Error::damaged(
@@ -89,12 +104,18 @@ impl Many {
         }
         let (end, mut fences) = found.into_known();
         if is_first {
+            turn.leave_all(ROWS, &rows).map_err(io)?;
+        } else if turn.left_all::<16>(ROWS).map_err(io)? != rows {
+            // A copy of the store's folder, with the same ledger in a folder of its own.
+            return Err(Error::AlreadyOpen { lock: Some(path), pid: None, in_this_process: false });
+        }
+        if is_first || turn.left(BEGUN).map_err(io)? == 0 {
             // As-ofs of before do not lie among the positions of from now on.
             fences.end_openings(end.next());
             turn.leave(BEGUN, 0).map_err(io)?;
         }
         turn.leave(STATE, CLEAN).map_err(io)?;
-        let (path, key) = (folder.join(&name), Arc::new(LedgerKey::new(key, &ledger_id)));
+        let key = Arc::new(LedgerKey::new(key, &ledger_id));
         let tail = Tail::open(&path, &key, ledger_id)?;
         let (next, known_since) = (Next::behind(&tail, &key, end), tail.header.known_since);
         drop(turn);
@@ -123,7 +144,7 @@ impl Many {
             presence,
         };
         if is_first {
-            many.presence.share().map_err(io)?;
+            many.presence.try_share().map_err(io)?;
         }
         drop(opening);
         Ok(many)

@@ -1,11 +1,12 @@
 //! Reading on: what other processes have appended is taken in, call by call.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
 use super::super::format::{Header, LedgerKey, Record, SLOT_BYTES, Seal, Slot, What};
+use super::super::keep::forget_dropped;
 use super::super::open::{floor, let_stand};
 use super::super::{offset, seal_of};
 use super::{Many, damaged, header_of};
@@ -15,7 +16,7 @@ use crate::model::random_id::LedgerId;
 use crate::platform::path::at;
 use crate::platform::sync::atomic::Ordering;
 use crate::platform::sync::{PoisonError, lock};
-use crate::rule::{Fences, SHARDS};
+use crate::platform::turn::identity;
 
 /// The file, as far as it was read.
 pub(super) struct Tail {
@@ -77,12 +78,31 @@ impl Many {
         if !self.has_more()? {
             return Ok(());
         }
-        let found = self.take_in(&mut lock(&self.tail))?;
-        match found {
-            // A part of a call was not returned to anybody.
-            Found::All | Found::Part => Ok(()),
-            Found::Moved | Found::Foreign => self.take_turn().map(drop),
+        let mut tail = lock(&self.tail);
+        loop {
+            match self.take_in(&mut tail)? {
+                // A part of a call was not returned to anybody.
+                Found::All | Found::Part => return Ok(()),
+                Found::Foreign => break,
+                // As long as the name leads here, nothing is behind it.
+                Found::Moved if self.is_named(&tail)? => return Ok(()),
+                Found::Moved => {
+                    let there = Tail::open(&self.path, &self.key, self.ledger_id)?;
+                    if self.end().next() < there.header.tail {
+                        break;
+                    }
+                    self.go_on_in(&mut tail, there)?;
+                }
+            }
         }
+        drop(tail);
+        self.take_turn().map(drop)
+    }
+
+    /// Whether the name leads to the file that is open.
+    fn is_named(&self, tail: &Tail) -> Result<bool> {
+        let open = tail.file.metadata().map_err(Error::io("look at the ledger"))?;
+        Ok(identity(&self.path).is_ok_and(|named| named == (open.dev(), open.ino())))
     }
 
     /// Whether there is something in the next slot. This is what most looks cost.
@@ -177,32 +197,36 @@ impl Many {
     }
 
     /// Goes on in the file that has the name now. The caller has its turn.
-    pub(super) fn go_on_in(&self, tail: &mut Tail) -> Result<()> {
+    pub(super) fn go_on(&self, tail: &mut Tail) -> Result<()> {
         let there = Tail::open(&self.path, &self.key, self.ledger_id)?;
         if there.header == tail.header {
             return Ok(());
         }
-        *tail = there;
-        self.known_since.store(tail.header.known_since.get(), Ordering::Release);
-        if self.end().next() < tail.header.tail {
+        if self.end().next() < there.header.tail {
             // It was compacted more than once since: what is missing here lies among what was kept.
+            *tail = there;
             let end = self.read_anew()?;
+            self.known_since.store(tail.header.known_since.get(), Ordering::Release);
             self.has_read_to(tail, end);
             return Ok(());
         }
+        self.go_on_in(tail, there)
+    }
+
+    /// Goes on in a file of which all before the tail is known.
+    fn go_on_in(&self, tail: &mut Tail, there: Tail) -> Result<()> {
+        *tail = there;
+        self.known_since.store(tail.header.known_since.get(), Ordering::Release);
         if tail.header.floor > Position::ZERO {
             let known = floor(tail.header.floor, tail.header.known_since);
             let mut fences = self.fences.write().unwrap_or_else(PoisonError::into_inner);
             fences.stand_for_dropped(known);
-            forget(&mut fences);
+            drop(fences);
+            forget_dropped(&self.fences);
         }
         self.has_read_to(tail, self.end());
         Ok(())
     }
-}
-
-fn forget(fences: &mut Fences) {
-    (0..SHARDS).for_each(|shard| fences.forget_shard(shard));
 }
 
 /// The file does not say what it should: seen in a turn, when nobody writes.

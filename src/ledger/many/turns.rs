@@ -9,13 +9,16 @@ use crate::model::error::{Component, Error, Result};
 use crate::model::position::Position;
 use crate::platform::disk::Folder;
 use crate::platform::sync::{MutexGuard, PoisonError, lock};
-use crate::platform::turn::{Late, Turn};
-use std::os::unix::fs::FileExt;
+use crate::platform::turn::{Late, Turn, identity};
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 /// Where in the lock file it is said how the last turn has ended.
 pub(super) const STATE: u64 = 0;
 /// Where it is said whether an opening was recorded since the first process opened the file.
 pub(super) const BEGUN: u64 = 1;
+
+/// Which rows those have who have this ledger open.
+pub(super) const ROWS: u64 = 8;
 
 /// All that was written is synced.
 pub(super) const CLEAN: u8 = 0;
@@ -52,17 +55,30 @@ impl Many {
             match self.take_in(&mut tail)? {
                 Found::Moved => {
                     let before = tail.header.clone();
-                    self.go_on_in(&mut tail)?;
+                    self.go_on(&mut tail)?;
                     if tail.header == before {
                         return Err(damaged("its next file is missing"));
                     }
                 }
                 found => {
                     not_whole(found)?;
+                    self.check_names(&turn, &tail)?;
                     return Ok(InTurn { turn, tail });
                 }
             }
         }
+    }
+
+    /// Whether the names lead other processes to the files that this one has open.
+    fn check_names(&self, turn: &Turn, tail: &Tail) -> Result<()> {
+        let io = |error| Error::io("look at the ledger")(error);
+        let open = tail.file.metadata().map_err(io)?;
+        let named = identity(&self.path).ok();
+        if named == Some((open.dev(), open.ino())) && turn.is_of_all().map_err(io)? {
+            return Ok(());
+        }
+        self.fail();
+        Err(damaged("its files were moved, removed or replaced while the store was open"))
     }
 
     /// What the last one left unfinished is finished as a recovery would: calls that are not whole
@@ -70,7 +86,7 @@ impl Many {
     fn repair(&self, turn: &Turn, tail: &mut Tail) -> Result<()> {
         // A compaction may have been at work: all of the old file is read before the new one.
         self.take_in(tail)?;
-        self.go_on_in(tail)?;
+        self.go_on(tail)?;
         let found =
             recover(stream(&*self.disk, &self.name)?, &self.key, self.ledger_id, |_, _| {})?;
         let (first, rewrite) = found.rewrite;

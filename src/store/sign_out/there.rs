@@ -61,7 +61,7 @@ pub(super) fn end(
     let mut stood = Fences::of_few();
     ended.before.iter().for_each(|(scope, fence)| stood.stand(*scope, *fence));
     let before = stood.before(&scopes, ended.positions.0);
-    let failure = ended.accounts.is_none().then(too_many);
+    let failure = ended.accounts.is_none().then(|| ended.failure.unwrap_or_else(too_many));
     Ok(Done { receipt, scopes: with_rows(core, request, scopes), before, failure })
 }
 

@@ -193,6 +193,10 @@ impl SharedMachine {
         let (copy, state) = (Self::new(), self.state());
         {
             let mut other = copy.state();
+            #[cfg(all(unix, feature = "sqlite"))]
+            if let Some(folder) = &state.folder {
+                other.folder = Some(folder.copy());
+            }
             other.keyring = state.keyring.clone();
             other.place = Place::of(state.place.now.clone());
         }

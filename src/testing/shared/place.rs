@@ -163,6 +163,7 @@ impl Place {
             holders,
             before,
             is_missed: false,
+            failure: None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The shared place that is real: a folder of this machine, with instances in one process.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rusqlite::Connection;
 
@@ -9,6 +9,7 @@ use super::SharedMachine;
 use crate::api::joining::sqlite::join_beside;
 use crate::backend::exchange::Exchange;
 use crate::crypto::{KeySource, Keyring};
+use crate::ledger::Ledger;
 use crate::model::error::Result;
 use crate::model::time::Millis;
 use crate::platform::sync::Arc;
@@ -24,8 +25,8 @@ impl Folder {
         Self(Arc::new(TemporaryFolder::new()))
     }
 
-    fn path(&self) -> &Path {
-        &self.0.0
+    fn path(&self) -> PathBuf {
+        self.0.0.join("tokens")
     }
 
     pub(super) fn rows(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
@@ -53,6 +54,33 @@ impl Folder {
         }
     }
 
+    /// What is in it now, elsewhere.
+    pub(super) fn copy(&self) -> Self {
+        let copy = Self::new();
+        let copied = || -> std::io::Result<()> {
+            std::fs::create_dir_all(copy.path())?;
+            for entry in std::fs::read_dir(self.path())? {
+                let name = entry?.file_name();
+                let (from, to) = (self.path().join(&name), copy.path().join(&name));
+                let name = name.to_string_lossy();
+                if is_rows(&name) {
+                    // (To open and close the file itself would drop SQLite's locks.)
+                    let connection = self.connection().ok_or(std::io::ErrorKind::NotFound)?;
+                    connection
+                        .execute("VACUUM INTO ?", [to.to_string_lossy()])
+                        .map_err(std::io::Error::other)?;
+                } else if name == "keyring" || Ledger::is_file_name(&name) {
+                    std::fs::copy(from, to)?;
+                }
+            }
+            Ok(())
+        };
+        if let Err(error) = copied() {
+            unreachable!("the place cannot be copied: {error}");
+        }
+        copy
+    }
+
     /// (By SQLite, which closes files only when this process has no locks on them any more.)
     fn connection(&self) -> Option<Connection> {
         let entries = std::fs::read_dir(self.path()).ok()?;
@@ -74,5 +102,5 @@ pub(super) fn join(
     now: Millis,
 ) -> Result<Option<(Keyring, Box<dyn Exchange>)>> {
     let folder = machine.state().folder.clone();
-    folder.map(|folder| join_beside(&folder.path().join("tokens"), key, now)).transpose()
+    folder.map(|folder| join_beside(&folder.path(), key, now)).transpose()
 }
