@@ -126,7 +126,7 @@ pub(super) fn get(connection: &Connection, key: &[u8]) -> rusqlite::Result<Optio
 pub(super) fn scan(connection: &Connection, scan: &Scan) -> rusqlite::Result<Vec<Row>> {
     let limit = i64::try_from(scan.limit).unwrap_or(i64::MAX);
     let mut rows = Vec::new();
-    let from = scan.after.as_ref().filter(|after| **after > scan.prefix);
+    let from = scan.after.as_ref().filter(|after| **after >= scan.prefix);
     let sql = match (&from, end_of(&scan.prefix)) {
         (Some(_), Some(_)) => {
             "SELECT key,value FROM row WHERE key>?1 AND key<?2 ORDER BY key LIMIT ?3"
