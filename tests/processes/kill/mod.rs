@@ -153,11 +153,15 @@ fn what_was_acknowledged_survives_the_death_of_any_processes() {
                 deaths += 1;
             }
             look(&home, number(), &mut oracle)?;
-            for worker in &mut workers {
-                oracle.hear(worker.number, worker.log.read())?;
-            }
-            let latest = oracle.latest();
-            oracle.judge()?;
+            let mut hear = |oracle: &mut Oracle| {
+                workers
+                    .iter_mut()
+                    .try_for_each(|worker| oracle.hear(worker.number, worker.log.read()))
+            };
+            hear(&mut oracle)?;
+            let (latest, ended) = (oracle.latest(), oracle.waiting());
+            hear(&mut oracle)?;
+            oracle.judge(ended)?;
             if workers.is_empty() {
                 oracle.settle(&latest);
             }

@@ -15,6 +15,8 @@ type Time = u64;
 #[derive(Default)]
 pub(crate) struct Oracle {
     sign_ins: HashMap<Id, SignedIn>,
+    /// Into which sign-ins. (Apart: a put may be heard of before its sign-in, from another log.)
+    puts: HashMap<Id, Vec<Put>>,
     by_account: BTreeMap<u32, Vec<Id>>,
     sign_outs: Vec<SignedOut>,
     /// Those that have begun and not ended, of each process.
@@ -36,7 +38,6 @@ struct SignedIn {
     there_by: Option<Time>,
     /// It is over since this time at the latest, or has never been.
     gone_by: Option<Time>,
-    puts: Vec<Put>,
 }
 
 struct Put {
@@ -99,15 +100,13 @@ impl Oracle {
                     was_refused: false,
                     there_by: None,
                     gone_by: None,
-                    puts: Vec::new(),
                 };
                 self.sign_ins.insert(id, new);
             }
             Verb::Put { into } => {
-                if let Some(one) = self.sign_ins.get_mut(into) {
-                    let (is_acknowledged, was_refused) = (false, false);
-                    one.puts.push(Put { id, began: at, ended: None, is_acknowledged, was_refused });
-                }
+                let (is_acknowledged, was_refused) = (false, false);
+                let put = Put { id, began: at, ended: None, is_acknowledged, was_refused };
+                self.puts.entry(*into).or_default().push(put);
             }
             Verb::SignOut(whom) => {
                 let (whom, is_acknowledged) = (*whom, false);
@@ -135,9 +134,7 @@ impl Oracle {
                 }
             }
             Verb::Put { into } => {
-                let one = self.sign_ins.get_mut(&into);
-                let put = one.and_then(|one| one.puts.iter_mut().rfind(|put| put.id == id));
-                if let Some(put) = put {
+                if let Some(put) = self.put(into, id) {
                     (put.ended, put.is_acknowledged, put.was_refused) =
                         (Some(at), is_done, was_refused);
                     self.totals.puts += u64::from(is_done);
@@ -169,9 +166,7 @@ impl Oracle {
                     self.sign_ins.get_mut(&id).into_iter().for_each(|one| one.ended = Some(at));
                 }
                 Verb::Put { into } => {
-                    let puts = self.sign_ins.get_mut(&into).map(|one| &mut one.puts);
-                    let put = puts.and_then(|puts| puts.iter_mut().rfind(|put| put.id == id));
-                    put.into_iter().for_each(|put| put.ended = Some(at));
+                    self.put(into, id).into_iter().for_each(|put| put.ended = Some(at));
                 }
                 Verb::SignOut(_) => {
                     let one = self.sign_outs.iter_mut().rfind(|one| one.id == id);
@@ -183,9 +178,19 @@ impl Oracle {
         }
     }
 
-    /// Holds all reads that have ended against what was written down.
-    pub(crate) fn judge(&mut self) -> Result<(), String> {
-        let reads = std::mem::take(&mut self.reads);
+    fn put(&mut self, into: Id, id: Id) -> Option<&mut Put> {
+        self.puts.get_mut(&into)?.iter_mut().rfind(|put| put.id == id)
+    }
+
+    /// How many reads have ended that were not judged yet.
+    pub(crate) fn waiting(&self) -> usize {
+        self.reads.len()
+    }
+
+    /// Holds so many of the reads that have ended against what was written down. All logs were read
+    /// once more since: what a read may have seen was written down before it ended.
+    pub(crate) fn judge(&mut self, count: usize) -> Result<(), String> {
+        let reads: Vec<Read> = self.reads.drain(..count).collect();
         for read in &reads {
             for id in self.by_account.get(&read.account).into_iter().flatten() {
                 let Some(one) = self.sign_ins.get_mut(id) else { continue };
@@ -213,7 +218,8 @@ impl Oracle {
             }
             let Some(one) = self.sign_ins.get(id) else { return Err(format!("{id} is unknown")) };
             self.may_live(*id, one, read)?;
-            one.may_have(*id, *put, read)?;
+            let puts = self.puts.get(id).map_or(&[][..], |puts| puts);
+            may_have(puts, *id, *put, read)?;
         }
         for id in self.by_account.get(&read.account).into_iter().flatten() {
             let Some(one) = self.sign_ins.get(id) else { continue };
@@ -277,9 +283,10 @@ impl Oracle {
         let all = self.sign_ins.keys().copied().filter(|id| !there.contains_key(id));
         self.over.extend(all);
         self.sign_ins.retain(|id, _| there.contains_key(id));
-        for (id, one) in &mut self.sign_ins {
-            one.puts.retain(|put| there[id] == Some(put.id));
-        }
+        self.puts.retain(|into, puts| {
+            puts.retain(|put| there.get(into) == Some(&Some(put.id)));
+            !puts.is_empty()
+        });
         for ids in self.by_account.values_mut() {
             ids.retain(|id| there.contains_key(id));
         }
@@ -300,27 +307,24 @@ impl Oracle {
     }
 }
 
-impl SignedIn {
-    /// Whether the read may have found the token of this put, or none.
-    fn may_have(&self, id: Id, found: Option<Id>, read: &Read) -> Result<(), String> {
-        let before =
-            |put: &&Put| put.is_acknowledged && put.ended.is_some_and(|end| end < read.began);
-        let Some(found) = found else {
-            return match self.puts.iter().find(before) {
-                Some(put) => Err(format!("{id} has lost the token of put {}", put.id)),
-                None => Ok(()),
-            };
-        };
-        let Some(own) = self.puts.iter().find(|put| put.id == found) else {
-            return Err(format!("{id} has a token of {found}, which is unknown"));
-        };
-        if own.was_refused || own.began > read.ended {
-            return Err(format!("{id} has a token of {found}, which was never stored"));
-        }
-        let newer = |put: &&Put| own.ended.is_some_and(|ended| ended < put.began);
-        match self.puts.iter().filter(newer).find(before) {
-            Some(put) => Err(format!("{id} has the token of {found}, and {} is lost", put.id)),
+/// Whether the read may have found the token of this put, or none.
+fn may_have(puts: &[Put], id: Id, found: Option<Id>, read: &Read) -> Result<(), String> {
+    let before = |put: &&Put| put.is_acknowledged && put.ended.is_some_and(|end| end < read.began);
+    let Some(found) = found else {
+        return match puts.iter().find(before) {
+            Some(put) => Err(format!("{id} has lost the token of put {}", put.id)),
             None => Ok(()),
-        }
+        };
+    };
+    let Some(own) = puts.iter().find(|put| put.id == found) else {
+        return Err(format!("{id} has a token of {found}, which is unknown"));
+    };
+    if own.was_refused || own.began > read.ended {
+        return Err(format!("{id} has a token of {found}, which was never stored"));
+    }
+    let newer = |put: &&Put| own.ended.is_some_and(|ended| ended < put.began);
+    match puts.iter().filter(newer).find(before) {
+        Some(put) => Err(format!("{id} has the token of {found}, and {} is lost", put.id)),
+        None => Ok(()),
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use oubliette::*;
-use oubliette_testkit::accounts::{account, client, session, sign_in, tenant};
+use oubliette_testkit::accounts::{account, client, session, tenant};
 use oubliette_testkit::chance::Chance;
 
 use super::log::{Id, Line, Outcome, Verb, Whom};

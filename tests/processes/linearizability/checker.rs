@@ -222,7 +222,7 @@ mod tests {
     fn random(chance: &mut Chance) -> Vec<Verb> {
         let (mut verbs, mut state) = (Vec::new(), State::new());
         for number in 1..=60 {
-            let moment = number * 100;
+            let moment = 1000 + number * 100;
             let call = match chance.below(10) {
                 0..4 => Call::SignIn(number, [None, Some(1)][chance.below(2) as usize]),
                 4 => Call::SignOut,

@@ -15,7 +15,7 @@ use rustix::process::{Flock, FlockType, fcntl_getlk};
 
 pub(crate) use forks::fork;
 
-use crate::child::{Process, said, tell};
+use crate::child::{Process, tell};
 
 /// The file in the folder whose name begins and ends so.
 fn file(folder: &Path, prefix: &str, suffix: &str) -> PathBuf {
@@ -100,9 +100,4 @@ fn refused(process: &mut Process, verb: &str) -> String {
         Some(error) => error.to_owned(),
         None => panic!("{verb}: {answer}"),
     }
-}
-
-/// Whether the answer is that error.
-fn is_error<T>(answer: &str, error: Result<T>) -> bool {
-    said(error, |_| String::new()) == format!("no {answer}")
 }
