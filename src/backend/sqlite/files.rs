@@ -84,12 +84,13 @@ pub(super) fn check_local(folder: &Path) -> Result<()> {
 }
 
 impl Files {
-    /// Notes which files these are: the rows' own, and the index of SQLite's log.
+    /// Notes which files these are: the rows' own, SQLite's log, and the index of that. (They are
+    /// there once rows were read; nobody deletes them as long as somebody has the store open.)
     pub(super) fn note(rows: &Path) -> Result<Self> {
-        let mut index = rows.as_os_str().to_owned();
-        index.push("-shm");
-        let seen = [rows.to_owned(), PathBuf::from(index)];
-        let seen = seen.into_iter().map(|path| {
+        let seen = ["", "-wal", "-shm"].into_iter().map(|suffix| {
+            let mut path = rows.as_os_str().to_owned();
+            path.push(suffix);
+            let path = PathBuf::from(path);
             let is =
                 identity(&path).map_err(at(&path)).map_err(Error::io("look at the rows' files"))?;
             Ok((path, is))
