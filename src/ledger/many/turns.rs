@@ -9,8 +9,8 @@ use crate::model::error::{Component, Error, Result};
 use crate::model::position::Position;
 use crate::platform::disk::Folder;
 use crate::platform::sync::{MutexGuard, PoisonError, lock};
-use crate::platform::turn::{Late, Turn};
-use std::os::unix::fs::FileExt;
+use crate::platform::turn::{Late, Turn, identity};
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 /// Where in the lock file it is said how the last turn has ended.
 pub(super) const STATE: u64 = 0;
@@ -59,9 +59,34 @@ impl Many {
                 }
                 found => {
                     not_whole(found)?;
+                    if !self.has_its_name(&tail)? {
+                        self.fail();
+                        return Err(damaged("its file was moved, removed or replaced"));
+                    }
                     return Ok(InTurn { turn, tail });
                 }
             }
+        }
+    }
+
+    /// Looks whether the file that is open is the one that other processes open: in another, nobody
+    /// sees what is written.
+    ///
+    /// # Errors
+    /// As [`Many::take_turn`]; then the ledger refuses all further work.
+    pub(crate) fn check_name(&self) -> Result<()> {
+        self.check()?;
+        let has_its_name = self.has_its_name(&lock(&self.tail))?;
+        // In a turn: else it may have been compacted.
+        if has_its_name { Ok(()) } else { self.take_turn().map(drop) }
+    }
+
+    fn has_its_name(&self, tail: &Tail) -> Result<bool> {
+        let open = tail.file.metadata().map_err(Error::io("look at the ledger"))?;
+        match identity(&self.path) {
+            Ok(named) => Ok(named == (open.dev(), open.ino())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Error::io("look at the ledger")(error)),
         }
     }
 

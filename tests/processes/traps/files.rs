@@ -92,29 +92,49 @@ fn a_log_that_is_removed_before_the_first_write_is_noticed() {
     assert!(error.starts_with("Damaged { part: Engine"), "{opened}, then {error}");
 }
 
+/// The ledger's file.
+fn ledger(folder: &Path) -> PathBuf {
+    file(folder, "ledger-", "")
+}
+
+/// A process that has another ledger open than those that come later: its sign-outs are refused, and
+/// so is what it would read without theirs.
 #[test]
 fn a_ledger_that_is_replaced_is_noticed() {
     let home = Home::new();
     let (mut first, mut second) = two(&home.path());
     first.must("in 2 rt-1");
     first.must("out 2");
-    let ledger = fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().path());
-    let ledger = ledger
-        .into_iter()
-        .find(|path| {
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            name.starts_with("ledger-") && !name.contains('.')
-        })
-        .unwrap();
-    replace(&ledger);
+    replace(&ledger(&home.path()));
     let mut third = Process::with_store(&home.path());
     assert_eq!(third.must("get 1"), "rt-1");
-    let answers = [first.ask("out 1"), second.ask("get 1"), third.ask("get 1")];
-    // Either it is refused, or it counts for everybody.
-    assert!(
-        answers[0].starts_with("no ") || (answers[1] == "ok " && answers[2] == "ok "),
-        "a sign-out was acknowledged that a process does not see: {answers:?}"
-    );
+    let error = refused(&mut first, "out 1");
+    assert!(error.starts_with("Damaged { part: Ledger"), "{error}");
+    for verb in ["out 1", "get 1", "put 1 rt-2"] {
+        assert_eq!(refused(&mut first, verb), "Poisoned(Ledger)", "{verb}");
+    }
+    third.must("out 1");
+    // Who only reads looks each second.
+    let error = loop {
+        let answer = second.ask("get 1");
+        if let Some(error) = answer.strip_prefix("no ") {
+            break error.to_owned();
+        }
+    };
+    assert!(error.starts_with("Damaged { part: Ledger"), "{error}");
+    assert_eq!(refused(&mut second, "get 1"), "Poisoned(Ledger)");
+}
+
+#[test]
+fn a_ledger_that_is_removed_is_noticed() {
+    let home = Home::new();
+    let (mut first, mut second) = two(&home.path());
+    fs::remove_file(ledger(&home.path())).unwrap();
+    for process in [&mut first, &mut second] {
+        let error = refused(process, "out 1");
+        assert!(error.starts_with("Damaged { part: Ledger"), "{error}");
+        assert_eq!(refused(process, "get 1"), "Poisoned(Ledger)");
+    }
 }
 
 /// No process makes new rows, or forgets what is there, below others.
