@@ -11,7 +11,9 @@ pub(crate) mod log;
 pub(crate) mod oracle;
 pub(crate) mod worker;
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
@@ -22,6 +24,7 @@ use oubliette_testkit::chance::Chance;
 use oubliette_testkit::disk::{Home, say};
 
 use crate::child::{Process, by_hand, nanoseconds, next};
+use crate::traps::ledger;
 
 pub(crate) const FOLDER: &str = "OUBLIETTE_KILL_FOLDER";
 pub(crate) const LOG: &str = "OUBLIETTE_KILL_LOG";
@@ -131,7 +134,7 @@ fn what_was_acknowledged_survives_the_death_of_any_processes() {
     let start = std::time::Instant::now();
     let (home, mut oracle, ticks) = (Home::new(), Oracle::default(), Ticks::default());
     let mut workers: Vec<Worker> = Vec::new();
-    let (mut next_number, mut deaths) = (0, 0);
+    let (mut next_number, mut deaths, mut ledgers) = (0, 0, BTreeSet::new());
     let mut number = || {
         next_number += 1;
         next_number
@@ -165,6 +168,8 @@ fn what_was_acknowledged_survives_the_death_of_any_processes() {
             if workers.is_empty() {
                 oracle.settle(&latest);
             }
+            // (Each compaction makes a new file.)
+            ledgers.insert(fs::metadata(ledger(&home.path())).unwrap().ino());
             Ok::<_, String>(())
         };
         if let Err(wrong) = step() {
@@ -174,7 +179,11 @@ fn what_was_acknowledged_survives_the_death_of_any_processes() {
     }
     let totals = &oracle.totals;
     let took = start.elapsed().as_secs_f64();
-    say(&format!("{rounds} rounds, {deaths} deaths in {took:.1} s; {totals:?}"));
+    let compactions = ledgers.len() - 1;
+    say(&format!(
+        "{rounds} rounds, {deaths} deaths, {compactions} compactions in {took:.1} s; {totals:?}"
+    ));
+    assert!(rounds < 200 || compactions > 0, "the ledger was never compacted");
     assert!(
         totals.must_live > 0
             && totals.must_be_gone > 0

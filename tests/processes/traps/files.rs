@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use oubliette_testkit::disk::Home;
 
-use super::{file, holder, refused, two};
+use super::{file, holder, ledger, refused, two};
 use crate::child::Process;
 
 /// SQLite's file, its log, and the index of that.
@@ -90,11 +90,6 @@ fn a_log_that_is_removed_before_the_first_write_is_noticed() {
     let opened = third.ask(&format!("open {}", home.path().display()));
     let error = refused(&mut second, "put 1 rt-3");
     assert!(error.starts_with("Damaged { part: Engine"), "{opened}, then {error}");
-}
-
-/// The ledger's file.
-fn ledger(folder: &Path) -> PathBuf {
-    file(folder, "ledger-", "")
 }
 
 /// A process that has another ledger open than those that come later: its sign-outs are refused, and

@@ -30,6 +30,11 @@ fn file(folder: &Path, prefix: &str, suffix: &str) -> PathBuf {
     found.remove(0)
 }
 
+/// The ledger's file.
+pub(crate) fn ledger(folder: &Path) -> PathBuf {
+    file(folder, "ledger-", "")
+}
+
 /// The process that has a record lock on this file. (This process must have none: looking drops
 /// them.)
 fn holder(path: &Path) -> Option<u32> {

@@ -41,7 +41,7 @@ fn the_program_sees_at_once_what_the_app_does() {
     let site = ProgramFixture::new();
     let store = app(&site);
     let figures = |site: &ProgramFixture| {
-        let accounts = site.ok(&["accounts"]).lines().count();
+        let accounts = site.run(&["accounts"]).stdout.lines().count();
         let verified = site.json(&["verify"]);
         (accounts, verified["sign_ins"].as_u64(), verified["tampered"].as_u64())
     };
