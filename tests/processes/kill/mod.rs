@@ -7,6 +7,7 @@
 //!
 //! `OUBLIETTE_ROUNDS` sets how often, `OUBLIETTE_KILL_SEED` the chance.
 
+mod birth;
 pub(crate) mod log;
 pub(crate) mod oracle;
 pub(crate) mod worker;

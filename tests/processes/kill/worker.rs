@@ -33,9 +33,11 @@ pub(crate) fn run() {
         store.verify().unwrap_or_else(|error| work.wrong("verify", &error));
         return;
     }
+    // Some come and go all the time, so that there is often nobody, and the next one is the first.
+    let longest = if chance.one_in(2) { 4 } else { 200 };
     loop {
         let store = open();
-        let steps = 5 + chance.below(200);
+        let steps = 1 + chance.below(longest);
         std::thread::scope(|scope| {
             for _ in 0..THREADS {
                 let (work, store, mut chance) = (&work, &store, Chance(chance.next()));

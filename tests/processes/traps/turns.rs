@@ -119,3 +119,24 @@ fn a_turn_that_was_given_up_disturbs_no_later_one() {
     first.must("put 1 rt-last");
     first.must("verify");
 }
+
+/// Stopped while it opens the store: those that have it open go on, and who comes is told.
+#[test]
+fn who_stands_still_while_it_opens_is_named() {
+    let home = Home::new();
+    let (mut first, mut second) = two(&home.path());
+    let mut stranger = Process::servant();
+    stranger.must(&format!("hold {}", home.path().join("opening").display()));
+    stranger.signal(Signal::STOP);
+    let mut third = Process::servant();
+    third.say(&format!("open {}", home.path().display()));
+    first.must("put 1 rt-2");
+    assert_eq!(second.must("get 1"), "rt-2");
+    second.must("out 1");
+    assert_eq!(first.must("get 1"), "");
+    let held_up = third.hear().unwrap();
+    assert_eq!(held_up, format!("no Busy {{ pid: Some({}) }}", stranger.id()));
+    stranger.kill();
+    third.must(&format!("open {}", home.path().display()));
+    assert_eq!(third.must("get 1"), "");
+}
