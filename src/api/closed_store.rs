@@ -72,6 +72,11 @@ impl Builder {
     /// As [`Builder::open`], but never makes a store: [`Error::InvalidInput`] if there is none.
     pub fn verify(self) -> Result<VerifyReport> {
         observe::verb("verify", || {
+            // The files of SQLite's cannot be read beside processes that write to them, nor be
+            // copied: it is joined as by any process.
+            if self.is_kept_by_sqlite()? {
+                return self.open_now()?.verify();
+            }
             let mut patience = Patience::new(self.wait);
             let locked = patience.retry(|| self.lock_to_verify(), thread::sleep)?;
             self.verify_locked(locked)

@@ -85,7 +85,8 @@ impl Sqlite {
         {
             return Ok(());
         }
-        self.files.check().inspect_err(|_| self.flusher.fail())
+        self.files.check().inspect_err(|_| self.flusher.fail())?;
+        self.ledger.check_name()
     }
 }
 

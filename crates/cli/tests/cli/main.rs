@@ -13,4 +13,6 @@ mod keys;
 mod places;
 mod sign_out;
 mod site;
+#[cfg(all(unix, feature = "sqlite"))]
+mod sqlite;
 mod upkeep;

@@ -1,0 +1,98 @@
+//! The program beside an app that has the store open, which is kept by SQLite: no socket is needed.
+//! Here the app is the test's process, and the program always another one.
+
+use oubliette::*;
+use oubliette_testkit::accounts::*;
+
+use crate::site::*;
+
+fn app(site: &ProgramFixture) -> TokenStore {
+    site.builder().sqlite().open().unwrap()
+}
+
+#[test]
+fn the_app_sees_at_once_whom_the_program_signs_out() {
+    let site = ProgramFixture::new();
+    let store = app(&site);
+    fill(&store, 8);
+    let handle = store.account(&account(1)).unwrap().remove(0);
+    site.ok(&["sign-out", "--account", "login.example.com", "user-1"]);
+    assert!(!handle.is_live().unwrap() && handle.refresh_token(&client()).unwrap().is_none());
+    assert!(matches!(handle.put(refresh("late")), Err(Error::SignedOut)));
+    assert_eq!(live(&store, 8), [2, 3, 4, 5, 6, 7, 8]);
+    site.ok(&["sign-out", "--session", "https://login.example.com", "session-2"]);
+    assert_eq!(live(&store, 8), [3, 4, 5, 6, 7, 8]);
+    site.ok(&["sign-out", "--subject", "https://login.example.com", "subject-3"]);
+    assert_eq!(live(&store, 8), [4, 5, 6, 7, 8]);
+    site.ok(&["sign-out", "--tenant", "tenant-2"]);
+    assert_eq!(live(&store, 8), [4]);
+    // Who signs in again is in.
+    fill(&store, 1);
+    assert_eq!(live(&store, 8), [1, 4]);
+    site.ok(&["sign-out", "--everybody", "--yes"]);
+    assert_eq!(live(&store, 8), [0; 0]);
+    store.verify().unwrap();
+    store.close().unwrap();
+    assert_eq!(live(&app(&site), 8), [0; 0]);
+}
+
+#[test]
+fn the_program_sees_at_once_what_the_app_does() {
+    let site = ProgramFixture::new();
+    let store = app(&site);
+    let figures = |site: &ProgramFixture| {
+        let accounts = site.run(&["accounts"]).stdout.lines().count();
+        let verified = site.json(&["verify"]);
+        (accounts, verified["sign_ins"].as_u64(), verified["tampered"].as_u64())
+    };
+    assert_eq!(figures(&site), (0, Some(0), Some(0)));
+    fill(&store, 5);
+    assert_eq!(figures(&site), (5, Some(5), Some(0)));
+    store.sign_out(SignOut::account(&account(4))).unwrap();
+    assert_eq!(figures(&site), (4, Some(4), Some(0)));
+    let history = |number: u32| {
+        let name = format!("user-{number}");
+        let said = site.json(&["history", "--account", "login.example.com", &name]);
+        said["signed_out"].as_bool().unwrap()
+    };
+    assert_eq!([history(4), history(5)], [true, false]);
+
+    // And so it is alone.
+    let beside = site.json(&["stats"]);
+    assert_eq!(beside["engine_was_missing"], false);
+    store.close().unwrap();
+    let alone = site.json(&["stats"]);
+    assert_eq!(keys_of(&beside), keys_of(&alone));
+    assert_eq!(beside["fences"], alone["fences"]);
+    assert_eq!(figures(&site), (4, Some(4), Some(0)));
+    assert_eq!([history(4), history(5)], [true, false]);
+}
+
+/// What the program cannot do beside the app, it refuses; and the app goes on.
+#[test]
+fn what_cannot_be_done_beside_the_app_changes_nothing() {
+    let mut site = ProgramFixture::new();
+    site.make_key("new");
+    let store = app(&site);
+    fill(&store, 3);
+    let backup = site.path("backup").display().to_string();
+    let new = site.path("new").display().to_string();
+    for args in [
+        &["backup", &backup] as &[&str],
+        &["restore", &backup],
+        &["compact"],
+        &["rotate-key", "--new-key-file", &new],
+        &["erase", "--new-key-file", &new],
+    ] {
+        let ran = site.run(args);
+        assert_ne!(ran.code, 0, "{args:?}: {}", ran.stdout);
+        assert!(ran.stderr.starts_with("oubliette: "), "{args:?}: {}", ran.stderr);
+        assert_eq!(live(&store, 3), [1, 2, 3], "{args:?}: {}", ran.stderr);
+        let mut lives = store.account(&account(1)).unwrap();
+        lives.remove(0).put(refresh("XTOKENX-next")).unwrap();
+        site.ok(&["verify"]);
+    }
+    site.ok(&["sweep"]);
+    site.ok(&["sign-out", "--account", "login.example.com", "user-3"]);
+    assert_eq!(live(&store, 3), [1, 2]);
+}
