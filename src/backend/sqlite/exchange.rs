@@ -136,7 +136,6 @@ impl Exchange for Sqlite {
 
 impl Sqlite {
     fn read(&self, ask: &Ask) -> Result<Found> {
-        // (A sign-out asks for no rows: it goes on when they have failed.)
         if ask.keys.is_empty() && ask.scans.is_empty() {
             // Of a sign-out, which needs no rows: it is done when they have failed, too.
             return Ok(Found::default());

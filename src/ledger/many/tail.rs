@@ -99,6 +99,18 @@ impl Many {
         self.take_turn().map(drop)
     }
 
+    /// Looks whether the name still leads to the file that is open: in another, nobody sees what is
+    /// written here.
+    ///
+    /// # Errors
+    /// `Damaged`: then the ledger refuses all further work. `Busy`, `Io`, `Poisoned`.
+    pub(crate) fn check_name(&self) -> Result<()> {
+        self.check()?;
+        let is_named = self.is_named(&lock(&self.tail))?;
+        // In a turn: it may have been compacted.
+        if is_named { Ok(()) } else { self.take_turn().map(drop) }
+    }
+
     /// Whether the name leads to the file that is open.
     fn is_named(&self, tail: &Tail) -> Result<bool> {
         let open = tail.file.metadata().map_err(Error::io("look at the ledger"))?;
