@@ -240,6 +240,12 @@ fn with_store(store: &TokenStore, words: &[&str]) -> String {
         ["out", n] => said(store.sign_out(SignOut::account(&account(user(n)))), |receipt| {
             receipt.position.to_string()
         }),
+        // Both count, or none.
+        ["out-both", n, m] => {
+            let both = SignOut::account(&account(user(n)));
+            let both = both.and(SignOutScope::Account(account(user(m))));
+            said(store.sign_out(both), |_| String::new())
+        }
         ["out-session", n] => {
             said(store.sign_out(SignOut::session(&session(user(n)))), |_| String::new())
         }
