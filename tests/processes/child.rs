@@ -199,6 +199,10 @@ fn serve() {
                 open(&mut store, builder(Path::new(path)).on_damage(OnDamage::ForgetEveryone))
             }
             ["open-again", path] => said(builder(Path::new(path)).open(), |_| String::new()),
+            ["history", path] => {
+                let history = builder(Path::new(path)).history();
+                said(history, |history| history.records.len().to_string())
+            }
             ["close"] => said(store.take().unwrap().close(), |()| String::new()),
             ["umask", mask] => {
                 let mask = u32::from_str_radix(mask, 8).unwrap();

@@ -12,7 +12,7 @@ use super::{file, holder, ledger, refused, two};
 use crate::child::Process;
 
 /// Lets the process work until it can be stopped in its turn of this file.
-fn stop_in_its_turn(process: &Process, turn: &Path) {
+pub(super) fn stop_in_its_turn(process: &Process, turn: &Path) {
     let pid = Pid::from_raw(process.id().try_into().unwrap());
     for _ in 0..20_000 {
         process.signal(Signal::STOP);
