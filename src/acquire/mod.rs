@@ -4,9 +4,9 @@
 //! What goes wrong elsewhere, and the file that prevents it here:
 //! - Two refreshes redeem one rotating refresh token, and the provider revokes the family. Here a
 //!   refresh is a single flight (`platform/single_flight.rs`) with one key for each refresh token
-//!   (`state.rs`). It belongs to the store, which is open in one process only, so there is one
-//!   refresh at a time anywhere. Only the leader reads the token, and the key is free only when
-//!   what came is stored.
+//!   (`state.rs`). Where other processes have the store open too, the leader gets a lease first,
+//!   which the death of its process ends; so there is one refresh at a time anywhere. Only then is
+//!   the token read, and key and lease are free only when what came is stored.
 //! - A refresh in flight writes tokens back behind a sign-out. Here they go through the sign-in
 //!   that the refresh token was read from ([`LiveSignIn::put`]), and every waiter learns of the
 //!   sign-out (`refresh.rs`).
@@ -25,6 +25,7 @@ mod backoff;
 mod error;
 mod grant;
 mod orphans;
+mod pauses;
 mod refresh;
 mod refresh_stack;
 mod request;
@@ -36,7 +37,7 @@ use std::time::Duration;
 use crate::model::token::{AccessToken, Tokens};
 use crate::observe::{self, AcquireOutcome};
 use crate::platform::single_flight::TimedOut;
-use crate::platform::sync::Arc;
+use crate::platform::sync::{Arc, thread};
 use crate::store::handle::LiveSignIn;
 
 #[cfg(feature = "tokio")]
@@ -48,6 +49,7 @@ pub use grant::Grant;
 pub use request::AccessRequest;
 
 use acquisition::{Acquisition, NextStep};
+use pauses::Pauses;
 use refresh::RefreshInProgress;
 use state::{AcquireState, RefreshKey, RefreshLeader, RefreshWaiter};
 
@@ -229,6 +231,7 @@ impl Acquirer {
     where
         R: FnOnce(&Grant) -> Result<Tokens, RefreshError>,
     {
+        let mut elsewhere = Pauses::new(self.0.give_up_after);
         loop {
             match acquisition.next_step(self.0.refresh_due_here)? {
                 NextStep::Return(token, how) => return Ok((token, how)),
@@ -246,6 +249,13 @@ impl Acquirer {
                     let token = acquisition.or_extended(required.run(refresh))?;
                     return Ok((token, AcquireOutcome::Refreshed));
                 }
+                NextStep::Elsewhere => match elsewhere.next() {
+                    Some(pause) => thread::sleep(pause),
+                    None => {
+                        let token = acquisition.or_extended(Err(taken_elsewhere()))?;
+                        return Ok((token, AcquireOutcome::Waited));
+                    }
+                },
                 NextStep::Wait(waiter) => {
                     let shares = acquisition.shares(&waiter);
                     let outcome = {
@@ -257,11 +267,12 @@ impl Acquirer {
                             let token = acquisition.or_extended(Err(timed_out()))?;
                             return Ok((token, AcquireOutcome::Waited));
                         }
-                        Ok(Some(outcome)) if shares => {
+                        Ok(Some(Flown::Over(outcome))) if shares => {
                             let token = acquisition.accept_shared(outcome)?;
                             return Ok((token, AcquireOutcome::Waited));
                         }
-                        // The outcome is another request's, or that leader is gone: look again.
+                        // The outcome is another request's, or that leader is gone, or has found
+                        // another process at it: look again.
                         Ok(_) => {}
                     }
                 }
@@ -290,6 +301,15 @@ impl std::fmt::Debug for Acquirer {
 
 /// The outcome of a refresh, for all callers that wait for it.
 type RefreshOutcome = Result<AccessToken, AcquireError>;
+
+/// What those get who wait for a refresh of this process.
+#[derive(Clone)]
+enum Flown {
+    Over(RefreshOutcome),
+    /// Another process is at it.
+    Elsewhere,
+}
+
 type Acquired = Result<(AccessToken, AcquireOutcome), AcquireError>;
 
 /// Reports the outcome of an acquisition to the metrics.
@@ -317,6 +337,14 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         observe::waiting(-1);
     }
+}
+
+fn taken_elsewhere() -> AcquireError {
+    let source = std::io::Error::new(
+        std::io::ErrorKind::TimedOut,
+        "another process has been refreshing it for longer than give_up_after",
+    );
+    AcquireError::Refresh(RefreshFailed::new(source))
 }
 
 fn timed_out() -> AcquireError {

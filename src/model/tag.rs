@@ -49,6 +49,8 @@ sixteen_bytes! {
     AliasTag;
     /// The keyed hash of the id of a web session.
     WebTag;
+    /// The keyed hash of what only one process does at a time.
+    LeaseTag;
     /// The keyed hash of what distinguishes the tokens of one sign-in and tenant.
     Slot;
 }

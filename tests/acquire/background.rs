@@ -396,22 +396,33 @@ fn a_future_that_never_ends_is_given_up() {
     let world = AcquireFixture::new();
     let runtime = Runtime::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(async {
-        let never =
-            world.acquirer().acquire_async(&world.live, query("mail"), |_| std::future::pending());
+        let (there, theirs) = {
+            let there = Arc::new(());
+            (there.clone(), [there.clone(), there])
+        };
+        let [first, second] = theirs.map(|there| {
+            move |_| async move {
+                let () = std::future::pending().await;
+                drop(there);
+                unreachable!("it never ends")
+            }
+        });
+        let never = world.acquirer().acquire_async(&world.live, query("mail"), first);
         let task = tokio::spawn(never);
         tokio::time::sleep(Duration::from_secs(1)).await;
         // Who waits for it is told the same, also if the caller itself has gone.
         task.abort();
-        let waiting =
-            world.acquirer().acquire_async(&world.live, query("mail"), |_| std::future::pending());
+        let waiting = world.acquirer().acquire_async(&world.live, query("mail"), second);
         let Err(AcquireError::Refresh(failed)) = waiting.await else { panic!("it has not ended") };
         assert_eq!(
             failed.downcast_ref::<std::io::Error>().unwrap().kind(),
             std::io::ErrorKind::TimedOut
         );
         // Of the two limits the caller's may be over first, where the clock jumps: the refresh has
-        // its own, as long as somebody runs it.
-        tokio::time::sleep(HOUR).await;
+        // its own, as long as somebody runs it. (It may not even have come from its thread yet.)
+        while Arc::strong_count(&there) > 1 {
+            tokio::time::sleep(HOUR).await;
+        }
     });
     assert_eq!(world.next_refresh(), "at-1");
 }

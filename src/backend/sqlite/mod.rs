@@ -17,6 +17,7 @@ mod exchange;
 mod files;
 mod flush;
 mod join;
+mod leases;
 mod snapshot;
 
 pub(crate) use join::{Joined, check_place, join};
@@ -37,6 +38,7 @@ use checkpointer::Checkpointer;
 use connection::{Readers, Writer};
 use files::Files;
 use flush::Flusher;
+use leases::Leases;
 
 /// Where in the rows' lock file it is said whether a sync has failed.
 const STATE: u64 = 0;
@@ -59,6 +61,7 @@ impl std::ops::Deref for Sqlite {
 pub(crate) struct Place {
     path: PathBuf,
     files: Files,
+    leases: Leases,
     readers: Readers,
     /// The turn of this process among all, and the connection of whoever has it.
     turnstile: Turnstile,
