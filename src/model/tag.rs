@@ -17,6 +17,7 @@ macro_rules! sixteen_bytes {
             }
 
             #[inline]
+            #[allow(dead_code, reason = "not of every type on every system")]
             pub(crate) const fn as_bytes(&self) -> &[u8; 16] {
                 &self.0
             }
