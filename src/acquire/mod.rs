@@ -321,6 +321,7 @@ type RefreshOutcome = Result<AccessToken, AcquireError>;
 
 /// What those get who wait for a refresh of this process.
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "most are the large one")]
 enum Flown {
     Over(RefreshOutcome),
     /// Another process is at it.

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, SystemTime};
 
@@ -270,9 +270,13 @@ fn who_waits_is_given_nothing_that_was_signed_out_since() {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let _inside = runtime.enter();
-                assert!(
-                    waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()
-                );
+                let (waking, woken) = mpsc::channel();
+                let waker = Waker::from(Arc::new(Telling(waking)));
+                let mut context = Context::from_waker(&waker);
+                assert!(waiting.as_mut().poll(&mut context).is_pending());
+                // By now it knows that somebody is at it.
+                woken.recv().unwrap();
+                assert!(waiting.as_mut().poll(&mut context).is_pending());
             });
         });
         world.provider.redeem(grant)
@@ -280,6 +284,15 @@ fn who_waits_is_given_nothing_that_was_signed_out_since() {
     assert_eq!(text(token), "at-1");
     world.store.sign_out(SignOut::account(&account(1))).unwrap();
     assert!(matches!(runtime.block_on(waiting), Err(AcquireError::SignedOut)));
+}
+
+struct Telling(mpsc::Sender<()>);
+
+impl Wake for Telling {
+    fn wake(self: Arc<Self>) {
+        // (Nobody listens any more, later.)
+        let _ = self.0.send(());
+    }
 }
 
 struct Woken(Notify);

@@ -82,9 +82,8 @@ impl Drop for Held {
             return;
         }
         // (Without the turn, or if it cannot be removed, the file stays, for the next holder.)
-        let _turn = self.leases.turn().map(|turn| {
+        let _turn = self.leases.turn().inspect(|_| {
             let _ = fs::remove_file(&self.path);
-            turn
         });
         drop(self.turn.take());
     }
