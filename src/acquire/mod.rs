@@ -70,6 +70,21 @@ use state::{AcquireState, RefreshKey, RefreshLeader, RefreshWaiter};
 /// seen, it is an [`Error::InvalidInput`](crate::Error::InvalidInput). Two refreshes on two threads
 /// that wait for each other go on when [`give_up_after`](Self::give_up_after) is over.
 ///
+/// # Several processes
+///
+/// Of all processes that have one store open (`Builder::sqlite`), one redeems a refresh token at a
+/// time. A caller in another process looks again, first after 5 ms and at last every 100 ms, until
+/// the new access token is there, or until [`give_up_after`](Self::give_up_after) is over. If its
+/// own is only due, it gets that at once.
+///
+/// - If the process that refreshes dies, another one refreshes at once. If it is only *stopped* (by
+///   a debugger, or in a frozen container), it keeps its right to the refresh until it goes on or
+///   is ended: nobody can tell whether it has redeemed the token.
+/// - What a failed refresh returned is told to the callers of its own process. The next process
+///   sends a refresh of its own, and [back-offs](Self::back_off) are each process's own.
+/// - A request that bypasses the cache ([`AccessRequest::force_refresh`]) has a refresh of its own
+///   in each process.
+///
 /// # Examples
 /// ```
 /// # use std::time::Duration;
@@ -165,19 +180,20 @@ impl Acquirer {
 
     /// After a failed refresh of a token that was only due, the next one waits for `first`, then
     /// for twice that, and so on up to `most`. A refresh that is required never waits for this.
-    /// Default: 30 seconds, 10 minutes.
+    /// Default: 30 seconds, 10 minutes. Each process has its own.
     #[must_use]
     pub fn back_off(self, first: Duration, most: Duration) -> Self {
         self.with(|policy| policy.back_off = (first, most))
     }
 
-    /// How long a caller waits for another caller's refresh at most, and how long an async refresh
-    /// may take: then it is [`AcquireError::Refresh`]. Default: a minute.
+    /// How long a caller waits for another caller's refresh at most, in this process or another,
+    /// and how long an async refresh may take: then it is [`AcquireError::Refresh`]. Default: a
+    /// minute.
     ///
     /// A blocking refresh cannot be stopped: until it returns, no other refresh of its refresh
-    /// token begins. An async one is dropped, and may have redeemed its refresh token already: the
-    /// next refresh redeems it again, and the provider may revoke the whole family. So give the
-    /// HTTP client a timeout, too, well below this one.
+    /// token begins, in any process. An async one is dropped, and may have redeemed its refresh
+    /// token already: the next refresh redeems it again, and the provider may revoke the whole
+    /// family. So give the HTTP client a timeout, too, well below this one.
     #[must_use]
     pub fn give_up_after(self, limit: Duration) -> Self {
         self.with(|policy| policy.give_up_after = limit)
@@ -204,9 +220,10 @@ impl Acquirer {
 
     /// A valid access token: the cache's, or what `refresh` gets.
     ///
-    /// Of all callers that want the same refresh at a time, one runs its closure, and all get the
-    /// outcome. Refreshes for different scopes of one refresh token come one after the other. If
-    /// the closure panics, the panic goes on in its caller, and another caller refreshes.
+    /// Of all callers of this process that want the same refresh at a time, one runs its closure,
+    /// and all get the outcome. Refreshes for different scopes of one refresh token come one after
+    /// the other. If the closure panics, the panic goes on in its caller, and another caller
+    /// refreshes.
     ///
     /// It blocks while the closure runs, and while another caller's does: do not call it on a
     /// thread that runs async tasks.
