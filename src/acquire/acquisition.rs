@@ -2,13 +2,14 @@
 //! of another caller.
 
 use super::{
-    AcquireError, AcquireState, Acquirer, Flown, InteractionReason, RefreshInProgress, RefreshKey,
+    AcquireError, AcquireState, Acquirer, InteractionReason, RefreshInProgress, RefreshKey,
     RefreshLeader, RefreshOutcome, RefreshWaiter,
 };
 use std::hash::BuildHasher;
 use std::time::Duration;
 
 use super::backoff::BackoffKey;
+use super::pending::Pending;
 use super::refresh_stack::RefreshStack;
 use super::request::{AccessRequest, Flow, RefreshRequest};
 use crate::backend::exchange::Lease;
@@ -43,8 +44,8 @@ pub(super) enum NextStep {
     Refresh(Box<RefreshInProgress>),
     /// Wait for the refresh of another caller.
     Wait(RefreshWaiter),
-    /// Another process is at it: look again in a moment.
-    Elsewhere,
+    /// Another process is at it: [try again](Acquisition::try_again) in a moment.
+    Elsewhere(Box<Pending>),
 }
 
 enum CacheLookup {
@@ -144,7 +145,7 @@ impl Acquisition {
     /// `None`: the refresh token that the key was chosen for is gone, and there may be another one.
     fn try_begin_required(&self) -> Result<Option<NextStep>, AcquireError> {
         let (key, redeems) = self.refresh_source()?;
-        let name = key.lease(&self.live.core().tagger);
+        let lease = key.lease(&self.live.core().tagger);
         let leader = match self.join(key) {
             Role::Leader(leader) => leader,
             // That refresh waits for this code: waiting for it would never end.
@@ -157,10 +158,24 @@ impl Acquisition {
             }
             Role::Waiter(waiter) => return Ok(Some(NextStep::Wait(waiter))),
         };
-        let Some(lease) = self.live.core().lease(&name)? else {
-            leader.complete(Flown::Elsewhere);
-            return Ok(Some(NextStep::Elsewhere));
+        let give_up_after = self.acquirer.0.give_up_after;
+        self.try_lead(Box::new(Pending::new(leader, redeems, lease, give_up_after)))
+    }
+
+    /// Tries once more to begin a refresh that waits for its lease.
+    pub(super) fn try_again(&self, pending: Box<Pending>) -> Result<NextStep, AcquireError> {
+        match self.try_lead(pending)? {
+            Some(step) => Ok(step),
+            None => self.begin_required(),
+        }
+    }
+
+    /// `None`: as of [`Acquisition::try_begin_required`].
+    fn try_lead(&self, pending: Box<Pending>) -> Result<Option<NextStep>, AcquireError> {
+        let Some(lease) = self.live.core().lease(&pending.lease)? else {
+            return Ok(Some(NextStep::Elsewhere(pending)));
         };
+        let Pending { leader, redeems, .. } = *pending;
         // A refresh that ended between the first look and the join may have brought the token.
         if let CacheLookup::Fresh(token) | CacheLookup::Due(token) = self.look_up()? {
             return Ok(Some(NextStep::Return(token, AcquireOutcome::Waited)));
@@ -183,12 +198,9 @@ impl Acquisition {
         if AcquireState::of(core).refreshes.is_under_way(&key) {
             return Ok(None);
         }
-        let name = key.lease(&core.tagger);
+        let lease = key.lease(&core.tagger);
         let Role::Leader(leader) = self.join(key) else { return Ok(None) };
-        let Some(lease) = core.lease(&name)? else {
-            leader.complete(Flown::Elsewhere);
-            return Ok(None);
-        };
+        let Ok(Some(lease)) = core.lease(&lease) else { return Ok(None) };
         // As above: a refresh may have ended since the first look.
         match self.look_up()? {
             CacheLookup::Due(_) => {}
@@ -200,7 +212,7 @@ impl Acquisition {
         }
     }
 
-    fn join(&self, key: RefreshKey) -> Role<RefreshKey, RefreshRequest, Flown> {
+    fn join(&self, key: RefreshKey) -> Role<RefreshKey, RefreshRequest, RefreshOutcome> {
         let core = self.live.core();
         let request =
             self.request.refresh_request(&core.tagger, &self.live.life().account, self.tenant);
@@ -256,7 +268,7 @@ impl Acquisition {
             let (reason, claims) = (InteractionReason::NoRefreshToken, self.request.claims.clone());
             let error = AcquireError::InteractionRequired { reason, claims, source: None };
             drop(lease);
-            leader.complete(Flown::Over(Err(error.clone())));
+            leader.complete(Err(error.clone()));
             return Err(error);
         }
         let began_at = from_millis(self.live.core().clock.now());

@@ -3,13 +3,16 @@
 
 use super::acquisition::Acquisition;
 use super::request::{AccessRequest, Flow};
-use super::{AcquireError, AcquireState, Acquirer, Grant, RefreshError, observed, timed_out};
+use super::{
+    AcquireError, AcquireState, Acquirer, Grant, RefreshError, observed, pending, timed_out,
+};
 use crate::api::token_store::TokenStore;
 use crate::model::id::{AccountId, TenantId};
 use crate::model::sign_in::SignIn;
 use crate::model::token::{AccessToken, Tokens};
 use crate::platform::single_flight::{Role, TimedOut};
 use crate::store::handle::LiveSignIn;
+use std::time::Duration;
 
 impl Acquirer {
     /// As [`acquire`](Self::acquire), for the app itself in a tenant (client credentials, RFC 6749
@@ -72,7 +75,7 @@ impl Acquirer {
                 .join(store.core().tagger.account(&account), ())
             {
                 Role::Leader(leader) => {
-                    let live = sign_in(store, &account, tenant);
+                    let live = sign_in(store, &account, tenant, self.0.give_up_after);
                     leader.complete(live.clone());
                     return live;
                 }
@@ -97,12 +100,16 @@ pub(super) fn signed_in(
     Ok(store.account(account)?.into_iter().next())
 }
 
-/// Signs the app in, unless another caller has.
+/// Signs the app in, unless another caller has, of this process or another.
 pub(super) fn sign_in(
     store: &TokenStore,
     account: &AccountId,
     tenant: &TenantId,
+    give_up_after: Duration,
 ) -> Result<LiveSignIn, AcquireError> {
+    let (core, tagger) = (store.core(), &store.core().tagger);
+    let lease = tagger.lease(&[b"app", tagger.account(account).as_bytes()]);
+    let _lease = pending::wait_for(core, &lease, give_up_after)?;
     match signed_in(store, account)? {
         Some(live) => Ok(live),
         None => Ok(store.sign_in(SignIn::new(account.clone(), tenant.clone()))?),

@@ -2,12 +2,12 @@
 //! caller's future is dropped.
 
 use super::{
-    AccessRequest, AcquireError, AcquireState, Acquired, Acquirer, Flown, Grant, Pauses,
-    RefreshError, RefreshFailed, RefreshInProgress, RefreshOutcome, RefreshWaiter, Waiting,
-    observed, taken_elsewhere, timed_out,
+    AccessRequest, AcquireError, AcquireState, Acquired, Acquirer, Grant, RefreshError,
+    RefreshFailed, RefreshInProgress, RefreshOutcome, RefreshWaiter, Waiting, observed, timed_out,
 };
 use std::future::poll_fn;
 use std::panic::resume_unwind;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use super::acquisition::{Acquisition, NextStep};
 use super::app::{for_app, sign_in};
+use super::pending::Pending;
 use super::refresh_stack::RefreshStack;
 use crate::api::token_store::TokenStore;
 use crate::model::error::Error;
@@ -138,7 +139,6 @@ impl Acquirer {
         F: Future<Output = Result<Tokens, RefreshError>> + Send + 'static,
     {
         let acquisition = Arc::new(acquisition);
-        let mut elsewhere = Pauses::new(self.0.give_up_after);
         loop {
             if let Some(cached) = acquisition.try_cached() {
                 return Ok(cached);
@@ -152,23 +152,17 @@ impl Acquirer {
                         None => None,
                     };
                     let outcome = match outcome {
-                        Some(Flown::Over(outcome)) => outcome,
-                        // (Its leader has the lease.)
-                        Some(Flown::Elsewhere) | None => Err(abandoned(task).await),
+                        Some(outcome) => outcome,
+                        None => match unused(task).await {
+                            Ok(unused) => {
+                                refresh = unused;
+                                continue;
+                            }
+                            Err(error) => Err(error),
+                        },
                     };
                     let token = accept_shared(&acquisition, outcome).await?;
                     return Ok((token, AcquireOutcome::Refreshed));
-                }
-                Handoff::Elsewhere(unused) => {
-                    refresh = unused;
-                    match elsewhere.next() {
-                        Some(pause) => sleep(pause).await,
-                        None => {
-                            let given_up = Err(taken_elsewhere());
-                            let token = accept_shared(&acquisition, given_up).await?;
-                            return Ok((token, AcquireOutcome::Waited));
-                        }
-                    }
                 }
                 Handoff::Wait(waiter, unused) => {
                     refresh = unused;
@@ -182,12 +176,11 @@ impl Acquirer {
                             let token = accept_shared(&acquisition, Err(timed_out())).await?;
                             return Ok((token, AcquireOutcome::Waited));
                         }
-                        Ok(Some(Flown::Over(outcome))) if shares => {
+                        Ok(Some(outcome)) if shares => {
                             let token = accept_shared(&acquisition, outcome).await?;
                             return Ok((token, AcquireOutcome::Waited));
                         }
-                        // The outcome is another request's, or that leader is gone, or has found
-                        // another process at it: look again.
+                        // The outcome is another request's, or that leader is gone: look again.
                         Ok(_) => {}
                     }
                 }
@@ -220,7 +213,11 @@ impl Acquirer {
                 Ok(Handoff::Refreshing(required.waiter(), me.spawn(&runtime, required, refresh)))
             }
             NextStep::Wait(waiter) => Ok(Handoff::Wait(waiter, refresh)),
-            NextStep::Elsewhere => Ok(Handoff::Elsewhere(refresh)),
+            NextStep::Elsewhere(pending) => {
+                let waiter = pending.leader.waiter();
+                let task = me.spawn_pending(&runtime, shared.clone(), pending, refresh);
+                Ok(Handoff::Refreshing(Some(waiter), task))
+            }
         };
         AcquireState::of(acquisition.live.core())
             .store_workers
@@ -235,22 +232,51 @@ impl Acquirer {
         runtime: &Handle,
         in_progress: Box<RefreshInProgress>,
         refresh: R,
-    ) -> JoinHandle<()>
+    ) -> JoinHandle<Result<R, AcquireError>>
     where
         R: FnOnce(Grant) -> F + Send + 'static,
         F: Future<Output = Result<Tokens, RefreshError>> + Send + 'static,
     {
-        let (stack, limit) = (in_progress.detached_stack(), self.0.give_up_after);
-        let grant = in_progress.grant().copy();
-        let mut detached = DetachedRefresh(Some(in_progress));
+        let stack = in_progress.detached_stack();
+        let run = run(in_progress, stack, self.0.give_up_after, refresh);
         runtime.spawn(async move {
-            detached.0.iter_mut().for_each(|in_progress| in_progress.begin());
-            let mut refreshed = Box::pin(async move { refresh(grant).await });
-            let refreshed =
-                timeout(limit, poll_fn(|context| stack.run(|| refreshed.as_mut().poll(context))))
-                    .await;
-            let result = refreshed.unwrap_or_else(|_| Err(timed_out_refresh()));
-            detached.settle(result);
+            run.await;
+            Err(dropped())
+        })
+    }
+
+    /// Waits for the lease, and runs the refresh, as a task.
+    fn spawn_pending<R, F>(
+        &self,
+        runtime: &Handle,
+        acquisition: Arc<Acquisition>,
+        mut pending: Box<Pending>,
+        refresh: R,
+    ) -> JoinHandle<Result<R, AcquireError>>
+    where
+        R: FnOnce(Grant) -> F + Send + 'static,
+        F: Future<Output = Result<Tokens, RefreshError>> + Send + 'static,
+    {
+        let (outer, limit) = (RefreshStack::current(), self.0.give_up_after);
+        let workers = AcquireState::of(acquisition.live.core()).store_workers.clone();
+        runtime.spawn(async move {
+            loop {
+                let Some(pause) = pending.pause() else { return Err(pending.give_up()) };
+                sleep(pause).await;
+                let (shared, stack) = (acquisition.clone(), outer.clone());
+                let step = workers.get(move || stack.run(|| shared.try_again(pending))).await;
+                pending = match step {
+                    Some(Ok(NextStep::Elsewhere(pending))) => pending,
+                    Some(Ok(NextStep::Refresh(in_progress))) => {
+                        let stack = in_progress.stack_of(outer);
+                        run(in_progress, stack, limit, refresh).await;
+                        return Err(dropped());
+                    }
+                    // There is nothing to refresh, or it is another refresh's. The caller looks
+                    // again; if it has gone, the next one does.
+                    _ => return Ok(refresh),
+                };
+            }
         })
     }
 
@@ -275,7 +301,8 @@ impl Acquirer {
                     let waiter = leader.waiter();
                     let (store, account, tenant) = (store.clone(), account.clone(), tenant.clone());
                     let workers = AcquireState::of(store.core()).store_workers.clone();
-                    workers.run(move || leader.complete(sign_in(&store, &account, &tenant)));
+                    let limit = self.0.give_up_after;
+                    workers.run(move || leader.complete(sign_in(&store, &account, &tenant, limit)));
                     waiter
                 }
             };
@@ -289,16 +316,37 @@ impl Acquirer {
     }
 }
 
+/// Runs a refresh, and settles it.
+fn run<R, F>(
+    in_progress: Box<RefreshInProgress>,
+    stack: RefreshStack,
+    limit: Duration,
+    refresh: R,
+) -> impl Future<Output = ()> + Send + 'static + use<R, F>
+where
+    R: FnOnce(Grant) -> F + Send + 'static,
+    F: Future<Output = Result<Tokens, RefreshError>> + Send + 'static,
+{
+    let grant = in_progress.grant().copy();
+    let mut detached = DetachedRefresh(Some(in_progress));
+    async move {
+        detached.0.iter_mut().for_each(|in_progress| in_progress.begin());
+        let mut refreshed = Box::pin(async move { refresh(grant).await });
+        let refreshed =
+            timeout(limit, poll_fn(|context| stack.run(|| refreshed.as_mut().poll(context)))).await;
+        let result = refreshed.unwrap_or_else(|_| Err(timed_out_refresh()));
+        detached.settle(result);
+    }
+}
+
 /// What remains for the caller's future to do. It never holds the refresh itself: a future may not
 /// be polled again for long, and no other refresh of the same could begin for as long.
 enum Handoff<R> {
     Return(Box<AccessToken>, AcquireOutcome),
-    /// The refresh is a task.
-    Refreshing(Option<RefreshWaiter>, JoinHandle<()>),
+    /// The refresh is a task, which gives the closure back if it did not need it.
+    Refreshing(Option<RefreshWaiter>, JoinHandle<Result<R, AcquireError>>),
     /// Another caller refreshes. This caller's closure comes back unused.
     Wait(RefreshWaiter, R),
-    /// Another process does. The same.
-    Elsewhere(R),
 }
 
 /// A refresh in a task. Settled or dropped (in a panic, or with the runtime), it ends on another
@@ -353,12 +401,13 @@ fn runtime() -> Result<Handle, AcquireError> {
         .map_err(|_| Error::invalid("runtime", "an async acquisition needs a tokio runtime").into())
 }
 
-/// Why the refresh was abandoned. If its closure panicked, the panic goes on here, in the caller
-/// that passed the closure.
-async fn abandoned(task: JoinHandle<()>) -> AcquireError {
+/// The closure of a refresh that has ended without an outcome, if it was not needed; else why it was
+/// abandoned. If the closure panicked, the panic goes on here, in the caller that passed it.
+async fn unused<R>(task: JoinHandle<Result<R, AcquireError>>) -> Result<R, AcquireError> {
     match task.await {
+        Ok(unused) => unused,
         Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
-        _ => dropped(),
+        Err(_) => Err(dropped()),
     }
 }
 

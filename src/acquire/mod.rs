@@ -25,7 +25,7 @@ mod backoff;
 mod error;
 mod grant;
 mod orphans;
-mod pauses;
+mod pending;
 mod refresh;
 mod refresh_stack;
 mod request;
@@ -49,7 +49,6 @@ pub use grant::Grant;
 pub use request::AccessRequest;
 
 use acquisition::{Acquisition, NextStep};
-use pauses::Pauses;
 use refresh::RefreshInProgress;
 use state::{AcquireState, RefreshKey, RefreshLeader, RefreshWaiter};
 
@@ -248,9 +247,9 @@ impl Acquirer {
     where
         R: FnOnce(&Grant) -> Result<Tokens, RefreshError>,
     {
-        let mut elsewhere = Pauses::new(self.0.give_up_after);
+        let mut step = acquisition.next_step(self.0.refresh_due_here)?;
         loop {
-            match acquisition.next_step(self.0.refresh_due_here)? {
+            step = match step {
                 NextStep::Return(token, how) => return Ok((token, how)),
                 NextStep::ReturnDue(token, None) => return Ok((token, AcquireOutcome::Due)),
                 NextStep::ReturnDue(token, Some(due)) => {
@@ -266,10 +265,13 @@ impl Acquirer {
                     let token = acquisition.or_extended(required.run(refresh))?;
                     return Ok((token, AcquireOutcome::Refreshed));
                 }
-                NextStep::Elsewhere => match elsewhere.next() {
-                    Some(pause) => thread::sleep(pause),
+                NextStep::Elsewhere(mut pending) => match pending.pause() {
+                    Some(pause) => {
+                        thread::sleep(pause);
+                        acquisition.try_again(pending)?
+                    }
                     None => {
-                        let token = acquisition.or_extended(Err(taken_elsewhere()))?;
+                        let token = acquisition.or_extended(Err(pending.give_up()))?;
                         return Ok((token, AcquireOutcome::Waited));
                     }
                 },
@@ -284,13 +286,12 @@ impl Acquirer {
                             let token = acquisition.or_extended(Err(timed_out()))?;
                             return Ok((token, AcquireOutcome::Waited));
                         }
-                        Ok(Some(Flown::Over(outcome))) if shares => {
+                        Ok(Some(outcome)) if shares => {
                             let token = acquisition.accept_shared(outcome)?;
                             return Ok((token, AcquireOutcome::Waited));
                         }
-                        // The outcome is another request's, or that leader is gone, or has found
-                        // another process at it: look again.
-                        Ok(_) => {}
+                        // The outcome is another request's, or that leader is gone: look again.
+                        Ok(_) => acquisition.next_step(self.0.refresh_due_here)?,
                     }
                 }
             }
@@ -319,15 +320,6 @@ impl std::fmt::Debug for Acquirer {
 /// The outcome of a refresh, for all callers that wait for it.
 type RefreshOutcome = Result<AccessToken, AcquireError>;
 
-/// What those get who wait for a refresh of this process.
-#[derive(Clone)]
-#[expect(clippy::large_enum_variant, reason = "most are the large one")]
-enum Flown {
-    Over(RefreshOutcome),
-    /// Another process is at it.
-    Elsewhere,
-}
-
 type Acquired = Result<(AccessToken, AcquireOutcome), AcquireError>;
 
 /// Reports the outcome of an acquisition to the metrics.
@@ -355,14 +347,6 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         observe::waiting(-1);
     }
-}
-
-fn taken_elsewhere() -> AcquireError {
-    let source = std::io::Error::new(
-        std::io::ErrorKind::TimedOut,
-        "another process has been refreshing it for longer than give_up_after",
-    );
-    AcquireError::Refresh(RefreshFailed::new(source))
 }
 
 fn timed_out() -> AcquireError {

@@ -5,8 +5,8 @@ mod response;
 mod store;
 
 use super::{
-    AcquireError, AcquireState, Acquirer, Flown, Grant, InteractionReason, OrphanReason,
-    RefreshError, RefreshFailed, RefreshLeader, RefreshOutcome,
+    AcquireError, AcquireState, Acquirer, Grant, InteractionReason, OrphanReason, RefreshError,
+    RefreshFailed, RefreshLeader, RefreshOutcome,
 };
 use std::time::{Instant, SystemTime};
 
@@ -94,6 +94,12 @@ impl RefreshInProgress {
     pub(super) fn detached_stack(&self) -> RefreshStack {
         let outer =
             if self.due.is_some() { RefreshStack::default() } else { RefreshStack::current() };
+        self.stack_of(outer)
+    }
+
+    /// The refreshes that wait for this one's closure, if these wait for it.
+    #[cfg(feature = "tokio")]
+    pub(super) fn stack_of(&self, outer: RefreshStack) -> RefreshStack {
         self.leader.iter().fold(outer, |stack, leader| stack.with(leader.id()))
     }
 
@@ -130,7 +136,7 @@ impl RefreshInProgress {
         drop(self.lease.take());
         if let Some(leader) = self.leader.take() {
             observe::refreshed(how, self.began.elapsed());
-            leader.complete(Flown::Over(outcome.clone()));
+            leader.complete(outcome.clone());
         }
         let hook = self.acquirer().0.on_orphaned.clone().filter(|_| !orphaned.is_empty());
         let orphans =

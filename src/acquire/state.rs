@@ -3,7 +3,7 @@
 
 use super::backoff::Backoffs;
 use super::request::RefreshRequest;
-use super::{AcquireError, Flown};
+use super::{AcquireError, RefreshOutcome};
 use crate::crypto::Tagger;
 use crate::model::random_id::{Generation, SignInId};
 use crate::model::tag::{AccountTag, LeaseTag, Slot, TenantTag};
@@ -16,7 +16,7 @@ use crate::store::handle::LiveSignIn;
 
 /// What a store keeps for all acquirers.
 pub(super) struct AcquireState {
-    pub(super) refreshes: Arc<SingleFlight<RefreshKey, RefreshRequest, Flown>>,
+    pub(super) refreshes: Arc<SingleFlight<RefreshKey, RefreshRequest, RefreshOutcome>>,
     /// The apps that are being signed in.
     pub(super) apps: Arc<SingleFlight<AccountTag, (), Result<LiveSignIn, AcquireError>>>,
     pub(super) backoffs: Backoffs,
@@ -79,5 +79,5 @@ impl RefreshKey {
     }
 }
 
-pub(super) type RefreshLeader = Leader<RefreshKey, RefreshRequest, Flown>;
-pub(super) type RefreshWaiter = Waiter<RefreshRequest, Flown>;
+pub(super) type RefreshLeader = Leader<RefreshKey, RefreshRequest, RefreshOutcome>;
+pub(super) type RefreshWaiter = Waiter<RefreshRequest, RefreshOutcome>;

@@ -96,12 +96,12 @@ impl LiveSignIn {
     ) -> Result<Plan<(PutOutcome, Vec<usize>)>> {
         let me = &*self.0;
         let (value, header) = self.live_header(open)?.ok_or(Error::SignedOut)?;
-        self.check_redeemed(open, redeemed)?;
+        let mut guards = Guards::on(open);
+        self.check_redeemed(open, &header, redeemed, tokens, &mut guards)?;
         // A redeemed token is replaced only if the provider sent another: else it may be used
         // again.
         let redeemed =
             redeemed.filter(|_| tokens.iter().any(|token| matches!(token, Token::Refresh(_))));
-        let mut guards = Guards::on(open);
         let (spent, newer) = self.rotation(open, &header, redeemed, tokens)?;
         let Sealed { writes, stored, left_out, durability } =
             self.seal(open, &header, tokens, newer)?;
@@ -152,18 +152,43 @@ impl LiveSignIn {
     }
 
     /// Refuses what a refresh got whose refresh token has been removed since it was redeemed: the
-    /// app has ended it. (If no answer came to an earlier try, that one may have removed it.)
-    fn check_redeemed(&self, open: &Open<'_>, redeemed: Option<&RefreshToken>) -> Result<()> {
-        let Some(redeemed) = redeemed.filter(|_| open.tried() == Tried::Never) else {
-            return Ok(());
-        };
+    /// app has ended it. It is guarded, so that this is so when the tokens are stored.
+    fn check_redeemed(
+        &self,
+        open: &Open<'_>,
+        header: &Header,
+        redeemed: Option<&RefreshToken>,
+        tokens: &[Token],
+        guards: &mut Guards,
+    ) -> Result<()> {
+        let Some(redeemed) = redeemed else { return Ok(()) };
         let me = &*self.0;
         let slot = redeemed.slot(&open.core.tagger, &me.life.account);
         let key = row_key::token(&me.life.account, &me.id, &me.life.tenant, &slot, 0);
-        if open.get(&key)?.is_some() || open.lacks_something() {
+        let found = open.get(&key)?;
+        guards.row(&key, found.as_deref());
+        if found.is_some() || open.lacks_something() {
             return Ok(());
         }
-        Err(Error::SignedOut)
+        // If no answer came to an earlier try, that one may have removed it: then what it has
+        // stored is there.
+        match open.tried() {
+            Tried::Lost if self.has_stored(open, header, tokens)? => Ok(()),
+            _ => Err(Error::SignedOut),
+        }
+    }
+
+    /// Whether one of these refresh tokens is in its place.
+    fn has_stored(&self, open: &Open<'_>, header: &Header, tokens: &[Token]) -> Result<bool> {
+        for token in tokens {
+            let Token::Refresh(token) = token else { continue };
+            let slot = token.slot(&open.core.tagger, &self.0.life.account);
+            let found = self.refresh_token_at(open, header, slot)?;
+            if found.is_some_and(|(stored, _)| stored.secret == token.secret) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// What happens to the refresh token that was redeemed. First: its place, if it is to be

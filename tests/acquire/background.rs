@@ -3,11 +3,12 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, SystemTime};
 
 use futures::future::join_all;
+use metrics_util::debugging::DebuggingRecorder;
 use oubliette::*;
 use oubliette_testkit::accounts::*;
 use oubliette_testkit::fixture::Fixture;
@@ -270,29 +271,26 @@ fn who_waits_is_given_nothing_that_was_signed_out_since() {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let _inside = runtime.enter();
-                let (waking, woken) = mpsc::channel();
-                let waker = Waker::from(Arc::new(Telling(waking)));
-                let mut context = Context::from_waker(&waker);
-                assert!(waiting.as_mut().poll(&mut context).is_pending());
-                // By now it knows that somebody is at it.
-                woken.recv().unwrap();
-                assert!(waiting.as_mut().poll(&mut context).is_pending());
+                let mut context = Context::from_waker(Waker::noop());
+                let recorder = DebuggingRecorder::new();
+                let counted = recorder.snapshotter();
+                let is_waiting = || {
+                    let all = counted.snapshot().into_vec();
+                    all.iter().any(|(key, ..)| key.key().name() == "oubliette_refresh_waiting")
+                };
+                metrics::with_local_recorder(&recorder, || {
+                    while !is_waiting() {
+                        assert!(waiting.as_mut().poll(&mut context).is_pending());
+                    }
+                });
             });
         });
         world.provider.redeem(grant)
     });
     assert_eq!(text(token), "at-1");
     world.store.sign_out(SignOut::account(&account(1))).unwrap();
-    assert!(matches!(runtime.block_on(waiting), Err(AcquireError::SignedOut)));
-}
-
-struct Telling(mpsc::Sender<()>);
-
-impl Wake for Telling {
-    fn wake(self: Arc<Self>) {
-        // (Nobody listens any more, later.)
-        let _ = self.0.send(());
-    }
+    let told = runtime.block_on(waiting);
+    assert!(matches!(told, Err(AcquireError::SignedOut)), "{told:?}");
 }
 
 struct Woken(Notify);

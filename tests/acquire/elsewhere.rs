@@ -1,7 +1,8 @@
 //! One refresh at a time anywhere: of the instances of a place that several share, as of the
 //! threads of one.
 
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use oubliette::*;
@@ -207,5 +208,40 @@ fn a_sign_out_meanwhile_is_what_both_are_told() {
             let told = refreshing.join().unwrap();
             assert!(matches!(told, Err(AcquireError::SignedOut)), "{told:?}");
         });
+    }
+}
+
+/// An integration that the user disconnects at another instance, at the last moment before the
+/// tokens are stored.
+#[test]
+fn a_client_that_is_removed_elsewhere_meanwhile_stays_removed() {
+    for rotates in [true, false] {
+        for two in Two::all() {
+            let is_due = Arc::new(AtomicBool::new(false));
+            let (due, there) = (is_due.clone(), two.there.clone());
+            two.machine.on_exchange(move |exchanged| {
+                let at = (exchanged.instance, exchanged.step, exchanged.is_done);
+                if at == (0, Step::Change, false) && due.swap(false, Ordering::SeqCst) {
+                    assert_eq!(there.remove_client(&client()).unwrap(), 1);
+                }
+                Fate::Answered
+            });
+            let orphans = Arc::new(AtomicUsize::new(0));
+            let of = orphans.clone();
+            let acquirer = Acquirer::new().on_orphaned(move |orphaned| {
+                of.fetch_add(orphaned.tokens.len(), Ordering::SeqCst);
+            });
+            let got = acquirer.acquire(&two.here, query("mail"), |grant| {
+                is_due.store(true, Ordering::SeqCst);
+                if rotates {
+                    return redeem(grant, "rt-0", "1");
+                }
+                Ok(grant.access_token(None, "at-1", HOUR).into())
+            });
+            assert!(matches!(got, Err(AcquireError::SignedOut)), "{got:?}");
+            assert_eq!(orphans.load(Ordering::SeqCst), 1 + usize::from(rotates));
+            two.machine.run_undisturbed();
+            assert!(two.here.is_live().unwrap() && two.here.tokens().unwrap().is_empty());
+        }
     }
 }

@@ -8,6 +8,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::PATIENCE;
 use crate::model::error::{Error, Result};
@@ -18,6 +19,9 @@ use crate::platform::turn::{Late, Turn, Turnstile};
 
 /// The name of the folder's own lock, which is no lease's.
 const TURN: &str = "turn";
+
+/// How long one waits for the folder's turn who can come again, or do without.
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// The folder of a store's leases.
 #[derive(Clone)]
@@ -42,12 +46,15 @@ impl Leases {
         create_private(&folder).map_err(Error::io("make the folder of the leases"))?;
         let turnstile = Turnstile::open(&folder.join(TURN)).map_err(failed)?;
         let leases = Self { folder, turnstile };
-        let turn = leases.turn()?;
+        let turn = leases.turn(PATIENCE)?;
         for entry in fs::read_dir(&leases.folder).map_err(at(&leases.folder)).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
-            if path.file_name().is_some_and(|name| name == TURN) {
+            let entry = entry.map_err(failed)?;
+            let is_lease =
+                entry.file_name() != TURN && entry.file_type().is_ok_and(|it| it.is_file());
+            if !is_lease {
                 continue;
             }
+            let path = entry.path();
             if let Some(_turn) =
                 Turnstile::open(&path).and_then(|file| file.try_take()).map_err(failed)?
             {
@@ -61,15 +68,19 @@ impl Leases {
     /// The lease of this name, if nobody has it.
     pub(super) fn take(&self, name: &LeaseTag) -> Result<Option<impl Send + Sync + use<>>> {
         let path = self.folder.join(file_name(name));
-        let _turn = self.turn()?;
+        let _turn = match self.turn(MOMENT) {
+            // Nobody has the folder for so long who is at work: the caller comes again.
+            Err(Error::Busy { .. }) => return Ok(None),
+            turn => turn?,
+        };
         let turn = Turnstile::open(&path).and_then(|file| file.try_take()).map_err(failed)?;
         let held =
             |turn| Held { leases: self.clone(), path, turn: Some(turn), pid: std::process::id() };
         Ok(turn.map(held))
     }
 
-    fn turn(&self) -> Result<Turn> {
-        self.turnstile.take(PATIENCE).map_err(|late| match late {
+    fn turn(&self, patience: Duration) -> Result<Turn> {
+        self.turnstile.take(patience).map_err(|late| match late {
             Late::Busy(pid) => Error::Busy { pid },
             Late::Io(error) => failed(error),
         })
@@ -79,10 +90,12 @@ impl Leases {
 impl Drop for Held {
     fn drop(&mut self) {
         if self.pid != std::process::id() {
+            // (Nor may it close the file: it may have a lease of its own by it.)
+            std::mem::forget(self.turn.take());
             return;
         }
         // (Without the turn, or if it cannot be removed, the file stays, for the next holder.)
-        let _turn = self.leases.turn().inspect(|_| {
+        let _turn = self.leases.turn(MOMENT).inspect(|_| {
             let _ = fs::remove_file(&self.path);
         });
         drop(self.turn.take());

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::super::append::MAX_CALL;
 use super::super::format::{MAX_GROUP, Record, SLOT_BYTES, Seal, Slot, What};
 use super::super::{HEADER_BYTES, offset, seal_of};
-use super::Many;
 use super::tail::{Tail, not_whole};
 use super::turns::{AT_WORK, BEGUN, CLEAN, FAILED, InTurn, STATE};
+use super::{Figures, Many};
 use crate::crypto::fresh;
 use crate::model::error::{Component, Error, Result};
 use crate::model::position::{Opening, Position};
@@ -89,7 +89,7 @@ impl Many {
     fn lead(&self, own: &Arc<Call>) {
         match self.take_turn() {
             Ok(in_turn) => self.write_calls(in_turn),
-            // Whoever has waited as long has waited in vain as well.
+            // For all of them one waits.
             Err(Error::Busy { pid }) => {
                 let waiting = std::mem::take(&mut lock(&self.queue).waiting);
                 waiting.iter().for_each(|call| call.end(Err(Error::Busy { pid })));
@@ -117,12 +117,23 @@ impl Many {
 
     fn write_calls(&self, in_turn: InTurn<'_>) {
         let InTurn { turn, mut tail } = in_turn;
-        let io = |error| Error::io("write the ledger's lock file")(error);
-        let begun = turn.left(BEGUN).map_err(io);
-        let begun = begun.and_then(|begun| turn.leave(STATE, AT_WORK).map_err(io).map(|()| begun));
-        let room = begun.and_then(|begun| Ok((begun == 1, self.make_room(&mut tail)?)));
-        let (is_begun, calls, failed) = match room {
-            Ok((is_begun, free)) => (is_begun, self.take_calls(free, is_begun), None),
+        let begun = turn.left(BEGUN).and_then(|begun| turn.leave(STATE, AT_WORK).map(|()| begun));
+        let is_begun = match begun {
+            Ok(begun) => begun == 1,
+            // Nothing was done yet.
+            Err(error) => {
+                drop((turn, tail));
+                let kind = error.kind();
+                let mut error = Some(error);
+                for call in std::mem::take(&mut lock(&self.queue).waiting) {
+                    let error = error.take().unwrap_or_else(|| kind.into());
+                    call.end(Err(Error::io("write the ledger's lock file")(error)));
+                }
+                return;
+            }
+        };
+        let (is_begun, calls, failed) = match self.make_room(&mut tail) {
+            Ok(free) => (is_begun, self.take_calls(free, is_begun), None),
             // All that wait at the moment.
             Err(error) => (true, lock(&self.queue).waiting.drain(..).collect(), Some(error)),
         };
@@ -271,9 +282,11 @@ impl Many {
         drop(tail);
         file.sync_data().map_err(Error::Indeterminate)?;
         self.groups.fetch_add(1, Ordering::Relaxed);
-        observe::synced(calls.len(), watch, offset(place), 0);
         not_whole(self.take_in(&mut lock(&self.tail))?)?;
         self.is_synced(start.plus(records.len() as u64));
+        if let Ok(Figures { bytes, free_slots, .. }) = self.figures() {
+            observe::synced(calls.len(), watch, bytes, free_slots);
+        }
         Ok(all)
     }
 }
