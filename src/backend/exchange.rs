@@ -215,6 +215,11 @@ pub(crate) trait Exchange: Send + Sync {
     /// Figures.
     fn size(&self) -> Answer<Size>;
 
+    /// Whether rows cannot be read or written until the store is opened anew.
+    fn is_failed(&self) -> bool {
+        false
+    }
+
     /// Whether a look gives [more](Seen::more): then a plan asks as it goes.
     fn is_near(&self) -> bool {
         false

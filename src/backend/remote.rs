@@ -49,12 +49,12 @@ pub(crate) struct Sight {
     is_stale: Cell<bool>,
     more: Option<Box<dyn More>>,
     /// What it has brought, or why it has not.
-    brought: RefCell<Vec<Brought>>,
+    brought: RefCell<Brought>,
     failure: RefCell<Option<Error>>,
 }
 
-/// A row that was asked for.
-type Brought = (Vec<u8>, Option<Vec<u8>>);
+/// The rows that were asked for.
+type Brought = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// What became of earlier tries of the same change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -311,11 +311,11 @@ impl Sight {
         match &self.more {
             Some(more) if !is_here => {
                 let mut brought = self.brought.borrow_mut();
-                if let Some((_, value)) = brought.iter().find(|(one, _)| one == key) {
+                if let Some(value) = brought.get(key) {
                     return value.clone();
                 }
                 let value = self.ask(&**more, |more| more.get(key));
-                brought.push((key.to_vec(), value.clone()));
+                brought.insert(key.to_vec(), value.clone());
                 value
             }
             _ => {

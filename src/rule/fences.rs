@@ -183,7 +183,6 @@ impl Fences {
     }
 
     /// The fence that stands for all that was dropped for its age.
-    #[cfg(all(unix, feature = "sqlite"))]
     pub(crate) fn floor(&self) -> Option<Fence> {
         self.floor
     }

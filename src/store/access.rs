@@ -370,8 +370,8 @@ fn newest_opening(ledger: &LedgerSeen) -> Result<Opening> {
 
 /// Writes the checkpoint if the ledger has moved on, and makes what was deleted durable.
 pub(crate) fn checkpoint(open: &Open<'_>) -> Result<()> {
-    let View::Embedded(entered) = &open.view else { return open.settle() };
     open.leave_known()?;
+    let View::Embedded(entered) = &open.view else { return open.settle() };
     entered.commit_with_checkpoint(&AccountTag::NONE, Batch::default())?;
     entered.sync(Durability::PowerLoss)
 }

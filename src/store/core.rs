@@ -147,7 +147,10 @@ impl Core {
 
     /// Whether rows cannot be read until the store is opened anew.
     pub(crate) fn is_engine_failed(&self) -> bool {
-        matches!(&self.backend, Backend::Embedded(embedded) if embedded.is_engine_failed())
+        match &self.backend {
+            Backend::Embedded(embedded) => embedded.is_engine_failed(),
+            Backend::Remote(remote) => remote.with(|place| Ok(place.is_failed())).unwrap_or(false),
+        }
     }
 }
 

@@ -1,20 +1,43 @@
 //! Keeping SQLite's log short: a thread writes what is in it to the database, and SQLite begins it
 //! anew. A log that is used again costs a commit half of what one that grows does, as a file's
 //! length is part of what a sync writes.
+//!
+//! SQLite begins the log anew only if a writer finds all of it written back, and nobody reading it.
+//! Where writers never rest that can take for ever: so a log that has grown too long is ended in a
+//! turn of the rows, in which nobody writes.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::Row;
 
 use super::connection::open;
 use crate::platform::sync::thread::{self, JoinHandle};
 use crate::platform::sync::{Arc, Condvar, Mutex, PoisonError, lock};
-use crate::platform::turn::Presence;
+use crate::platform::turn::{Presence, Turnstile};
 
 /// A log of so many bytes is written to the database.
 const LONG: u64 = 4 << 20;
 
+/// A log of so many bytes is ended, for which the writers wait.
+const TOO_LONG: u64 = 2 * LONG;
+
 /// What is written meanwhile by others may be in the way of ending; then the next commit tries
 /// again.
-const TRIES: usize = 16;
+const TRIES: usize = 4;
+
+/// Bytes of a page, and nearly those of a frame of the log.
+const PAGE: u64 = 4096;
+
+/// How long the writers wait for those who read.
+const FOR_READERS: Duration = Duration::from_millis(5);
+
+/// How long the turn of the rows is waited for.
+const FOR_TURN: Duration = Duration::from_millis(500);
+
+/// After a try in vain the next one comes so much later: one process that stands still in the middle
+/// of reading is in the way for as long as it stands.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// The thread, and what it is told.
 pub(super) struct Checkpointer {
@@ -30,7 +53,11 @@ struct Told {
 
 impl Checkpointer {
     /// `one` is the lock of those who do this: one process at a time.
-    pub(super) fn start(rows: PathBuf, one: Presence) -> std::io::Result<Self> {
+    pub(super) fn start(
+        rows: PathBuf,
+        turnstile: Turnstile,
+        one: Presence,
+    ) -> std::io::Result<Self> {
         let told = Arc::new((Mutex::new(Told::default()), Condvar::new()));
         let of = told.clone();
         let run = move || {
@@ -43,13 +70,18 @@ impl Checkpointer {
                 if state.is_over {
                     return;
                 }
-                state.is_due = false;
                 drop(state);
                 if one.try_alone().unwrap_or(false) {
-                    // What fails now is tried again behind the next commit.
-                    let _ = write_back(&rows);
+                    // What fails now is tried again behind a later commit.
+                    let _ = write_back(&rows, &turnstile);
                     one.leave();
                 }
+                let mut state = lock(told);
+                if log_bytes(&rows) > TOO_LONG && !state.is_over {
+                    let waited = changed.wait_timeout_while(state, AGAIN, |told| !told.is_over);
+                    state = waited.unwrap_or_else(PoisonError::into_inner).0;
+                }
+                state.is_due = false;
             }
         };
         let thread = thread::Builder::new().name("oubliette-checkpoint".into()).spawn(run)?;
@@ -58,9 +90,7 @@ impl Checkpointer {
 
     /// Has the log written back, if it is long.
     pub(super) fn look(&self, rows: &Path) {
-        let mut log = rows.as_os_str().to_owned();
-        log.push("-wal");
-        if std::fs::metadata(PathBuf::from(log)).is_ok_and(|log| log.len() > LONG) {
+        if log_bytes(rows) > LONG {
             let (told, changed) = &*self.told;
             lock(told).is_due = true;
             changed.notify_one();
@@ -79,20 +109,38 @@ impl Drop for Checkpointer {
     }
 }
 
+/// The length of the log of these rows.
+pub(super) fn log_bytes(rows: &Path) -> u64 {
+    let mut log = rows.as_os_str().to_owned();
+    log.push("-wal");
+    std::fs::metadata(PathBuf::from(log)).map_or(0, |log| log.len())
+}
+
 /// Until two answers in a row are the same: that all is done which was there says only that what
 /// this connection knew was done.
-fn write_back(rows: &Path) -> rusqlite::Result<()> {
+fn write_back(rows: &Path, turnstile: &Turnstile) -> rusqlite::Result<()> {
     let connection = open(rows).map_err(|_| rusqlite::Error::InvalidQuery)?;
     connection.pragma_update(None, "cache_size", -512)?;
+    let run = |mode: &str| {
+        let sql = format!("PRAGMA wal_checkpoint({mode})");
+        let answer = |row: &Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+        connection.query_row(&sql, [], answer)
+    };
     let mut before = (-1, -1);
     for _ in 0..TRIES {
-        let answer = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
-            Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
-        })?;
-        if answer == before && answer.0 == answer.1 {
-            return Ok(());
+        let answer = run("PASSIVE")?;
+        if answer == before {
+            break;
         }
         before = answer;
+    }
+    let (frames, _) = before;
+    if u64::try_from(frames).unwrap_or(0).saturating_mul(PAGE) > TOO_LONG
+        && let Ok(_turn) = turnstile.take(FOR_TURN)
+    {
+        // Most of it is written back already.
+        connection.busy_timeout(FOR_READERS)?;
+        run("RESTART")?;
     }
     Ok(())
 }

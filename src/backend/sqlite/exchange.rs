@@ -1,9 +1,11 @@
 //! The place's side of each exchange.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::checkpointer::log_bytes;
 use super::connection::{Writer, get, is_any_under, scan, sqlite, write};
 use super::snapshot::Snapshot;
 use super::{FAILED, PATIENCE, Place, STATE, Sqlite, here, position};
@@ -22,6 +24,9 @@ use crate::model::time::Millis;
 use crate::platform::sync::lock;
 use crate::platform::turn::Late;
 use crate::rows::row_key::{self, CHECKPOINT, IndexEntry, KNOWN};
+
+/// How long a sign-out waits for what it can do without: then what was named ends, at once.
+const MOMENT: Duration = Duration::from_secs(1);
 
 impl Exchange for Sqlite {
     fn look(&self, ask: &Ask) -> Answer<Seen> {
@@ -51,6 +56,10 @@ impl Exchange for Sqlite {
         Ok(Seen { rows, scanned, fences: stand, ledger, more: Some(Box::new(snapshot)) })
     }
 
+    fn is_failed(&self) -> bool {
+        self.flusher.check().is_err()
+    }
+
     fn is_near(&self) -> bool {
         true
     }
@@ -65,19 +74,21 @@ impl Exchange for Sqlite {
 
     fn end(&self, end: &End) -> Answer<Ended> {
         if end.whole.is_empty() && !end.take {
-            let stood = self.stand(end, &end.scopes).map_err(here)?;
+            let stood = self.stand(end, &end.scopes, PATIENCE).map_err(here)?;
             return Ok(ended(end, Some(Vec::new()), stood));
         }
         // Whether the fences stand, whatever becomes of the rows.
         let mut stood = None;
-        let done = self.in_turn(|rows| {
+        let done = self.in_turn_within(MOMENT, |rows| {
             let accounts = accounts_of(rows, end).map_err(sqlite("read the index"))?;
             let standing = match &accounts {
-                Some(accounts) => self.stand(end, &with_accounts(&end.scopes, accounts)),
-                None => self.stand(end, &end.scopes),
+                Some(accounts) => self.stand(end, &with_accounts(&end.scopes, accounts), MOMENT),
+                None => self.stand(end, &end.scopes, MOMENT),
             };
             let mut ended = match standing {
                 Ok(standing) => ended(end, accounts, standing),
+                // Who stands still with the ledger does not stop the rows as well.
+                Err(busy @ Error::Busy { .. }) => return Err(busy),
                 Err(error) => {
                     stood = Some(Err(error));
                     return Ok(((), false));
@@ -97,7 +108,7 @@ impl Exchange for Sqlite {
             (Some(stood), _) => stood.map_err(here),
             // Without a turn of the rows, or their index, what was named ends.
             (None, done) => {
-                let stood = self.stand(end, &end.scopes).map_err(here)?;
+                let stood = self.stand(end, &end.scopes, PATIENCE).map_err(here)?;
                 let accounts = end.whole.is_empty().then(Vec::new);
                 let failure = done.err().filter(|_| accounts.is_none());
                 Ok(Ended { is_missed: end.take, failure, ..ended(end, accounts, stood) })
@@ -122,7 +133,7 @@ impl Exchange for Sqlite {
         let bytes = std::fs::metadata(&self.path).map_err(Error::io("look at the rows' file"));
         Ok(Size {
             fences: ledger.fences,
-            bytes: bytes.map_err(here)?.len(),
+            bytes: bytes.map_err(here)?.len() + log_bytes(&self.path),
             ledger_bytes: ledger.bytes,
             free_slots: ledger.free_slots,
             groups: ledger.groups,
@@ -171,8 +182,17 @@ impl Place {
 
     /// Runs `work` in a turn of this process, in a transaction that is rolled back if it says so.
     fn in_turn<T>(&self, work: impl FnOnce(&Connection) -> Result<(T, bool)>) -> Result<T> {
+        self.in_turn_within(PATIENCE, work)
+    }
+
+    /// As [`Place::in_turn`], and waits for so long at most.
+    fn in_turn_within<T>(
+        &self,
+        patience: Duration,
+        work: impl FnOnce(&Connection) -> Result<(T, bool)>,
+    ) -> Result<T> {
         self.flusher.check()?;
-        let turn = self.turnstile.take(PATIENCE).map_err(|late| match late {
+        let turn = self.turnstile.take(patience).map_err(|late| match late {
             Late::Busy(pid) => Error::Busy { pid },
             Late::Io(error) => Error::io("take the lock of the rows' file")(error),
         })?;
@@ -188,7 +208,7 @@ impl Place {
             }
             Ok(done)
         });
-        if done.is_err() && !writer.connection.is_autocommit() {
+        if !writer.connection.is_autocommit() {
             // It could not even be rolled back.
             *writer = Writer::open(&self.path)?;
         }
@@ -256,8 +276,8 @@ impl Place {
     }
 
     /// Lets the fences of a sign-out stand.
-    fn stand(&self, end: &End, scopes: &[TaggedScope]) -> Result<Stood> {
-        self.ledger.stand(scopes, end.cutoff, end.now)
+    fn stand(&self, end: &End, scopes: &[TaggedScope], patience: Duration) -> Result<Stood> {
+        self.ledger.stand(scopes, end.cutoff, end.now, patience)
     }
 }
 

@@ -38,10 +38,14 @@ pub(super) fn make_private(path: &Path) -> Result<()> {
 /// # Errors
 /// `InvalidInput`.
 pub(super) fn check_version() -> Result<()> {
-    if rusqlite::version_number() < OLDEST_SQLITE {
+    if !is_new_enough(rusqlite::version_number()) {
         return Err(Error::invalid("sqlite", "the linked SQLite is older than 3.51.3"));
     }
     Ok(())
+}
+
+fn is_new_enough(version: i32) -> bool {
+    version >= OLDEST_SQLITE
 }
 
 /// Refuses a folder that other machines may have too: the kernels of two machines have no locks and
@@ -53,7 +57,7 @@ pub(super) fn check_local(folder: &Path) -> Result<()> {
     #[cfg(target_os = "linux")]
     {
         // From statfs(2) and linux/magic.h: file systems of one kernel alone.
-        const LOCAL: [u64; 11] = [
+        const LOCAL: [u64; 10] = [
             0xef53,      // ext2, ext3, ext4
             0x5846_5342, // xfs
             0x9123_683e, // btrfs
@@ -62,7 +66,6 @@ pub(super) fn check_local(folder: &Path) -> Result<()> {
             0x2fc1_2fc1, // zfs
             0xf2f5_2010, // f2fs
             0x8584_58f6, // ramfs
-            0x4d44,      // vfat
             0xca45_1a4e, // bcachefs
             0x3153_464a, // jfs
         ];
@@ -127,4 +130,24 @@ impl Files {
 
 fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
     fs::metadata(path).map(|found| (found.dev(), found.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_folder_that_is_not_known_to_be_this_machines_alone_is_refused() {
+        // (As one of a network would be: by its kind.)
+        assert!(matches!(check_local(Path::new("/proc")), Err(Error::InvalidInput { .. })));
+        assert!(matches!(check_local(Path::new("/proc/is-not-there")), Err(Error::Io { .. })));
+        check_local(&std::env::temp_dir()).unwrap();
+    }
+
+    #[test]
+    fn the_linked_sqlite_is_new_enough() {
+        check_version().unwrap();
+        assert!(is_new_enough(OLDEST_SQLITE) && !is_new_enough(OLDEST_SQLITE - 1));
+    }
 }

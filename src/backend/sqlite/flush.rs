@@ -59,8 +59,7 @@ impl Flusher {
     /// Returns when all is durable that was committed before this call.
     ///
     /// # Errors
-    /// `Io` if that is not so, or the log is not the one that other processes write any more: then
-    /// the store refuses all further work.
+    /// `Io` if that is not so: then the store refuses all further work. `Poisoned` from then on.
     pub(super) fn flush(&self) -> Result<()> {
         let mut state = lock(&self.state);
         state.asked += 1;

@@ -90,7 +90,7 @@ pub(crate) fn join(
         turnstile.leave(STATE, 0).map_err(io)?;
     }
     let one = Presence::open(&lock(".checkpointing")).map_err(io)?;
-    let checkpointer = Checkpointer::start(path.clone(), one)
+    let checkpointer = Checkpointer::start(path.clone(), turnstile.clone(), one)
         .map_err(Error::io("start the thread that writes SQLite's log back"))?;
     let leases = Leases::open(folder)?;
     let place = Place {
@@ -151,6 +151,17 @@ fn make_rows(folder: &Path, path: &Path) -> Result<()> {
     }
     make_private(&beside)?;
     make(&beside)?;
+    // A log that has outlived its file would be taken for this one's.
+    for suffix in ["-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        match fs::remove_file(&name) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io("remove the log of rows that are missing")(error));
+            }
+            _ => {}
+        }
+    }
     let done = fs::File::open(&beside)
         .and_then(|file| file.sync_all())
         .and_then(|()| fs::rename(&beside, path));
@@ -168,6 +179,9 @@ fn check_format(connection: &Connection) -> Result<()> {
         return Err(Error::damaged(Component::Engine, "its file is not one of this store's"));
     }
     let found = number("user_version")?;
+    if found < 1 {
+        return Err(Error::damaged(Component::Engine, "its file does not say its format"));
+    }
     if found > FORMAT {
         let narrow = |version| u8::try_from(version).unwrap_or(u8::MAX);
         return Err(Error::UnsupportedFormat {

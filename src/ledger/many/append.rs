@@ -3,13 +3,14 @@
 
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::super::append::MAX_CALL;
 use super::super::format::{MAX_GROUP, Record, SLOT_BYTES, Seal, Slot, What};
 use super::super::{HEADER_BYTES, offset, seal_of};
 use super::tail::{Tail, not_whole};
 use super::turns::{AT_WORK, BEGUN, CLEAN, FAILED, InTurn, STATE};
-use super::{Figures, Many};
+use super::{Figures, Many, PATIENCE};
 use crate::crypto::fresh;
 use crate::model::error::{Component, Error, Result};
 use crate::model::position::{Opening, Position};
@@ -38,7 +39,7 @@ pub(crate) struct Stood {
 
 impl Many {
     /// Lets a fence of each scope stand, all at once for every reader of every process, and returns
-    /// when they are durable.
+    /// when they are durable. Waits for a turn for so long at most.
     ///
     /// # Errors
     /// `Busy`, `Full`, `Poisoned`, `Damaged`, `Io`: nothing was done. `Indeterminate` if the disk
@@ -48,16 +49,20 @@ impl Many {
         scopes: &[TaggedScope],
         cutoff: Millis,
         time: Millis,
+        patience: Duration,
     ) -> Result<Stood> {
         if scopes.is_empty() || scopes.len() > MAX_CALL {
             return Err(Error::invalid("sign-out", "it has too many accounts for one call"));
         }
-        self.call(scopes.iter().map(|scope| What::SignOut(*scope, cutoff)).collect(), time)
+        let records = scopes.iter().map(|scope| What::SignOut(*scope, cutoff)).collect();
+        self.call(records, time, patience)
     }
 
     /// Appends records that count together.
-    fn call(&self, records: Vec<What>, time: Millis) -> Result<Stood> {
+    fn call(&self, records: Vec<What>, time: Millis, patience: Duration) -> Result<Stood> {
         self.check()?;
+        let began = Instant::now();
+        let left = || patience.saturating_sub(began.elapsed());
         let call = Arc::new(Call { records, time, result: Mutex::default() });
         let mut queue = lock(&self.queue);
         queue.waiting.push_back(call.clone());
@@ -71,13 +76,27 @@ impl Many {
                 return Err(Error::Poisoned(Component::Ledger));
             }
             if queue.is_led {
-                queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                let is_waiting = queue.waiting.iter().any(|one| Arc::ptr_eq(one, &call));
+                queue = match left() {
+                    // It is being written.
+                    _ if !is_waiting => {
+                        self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner)
+                    }
+                    Duration::ZERO => {
+                        queue.waiting.retain(|one| !Arc::ptr_eq(one, &call));
+                        return Err(Error::Busy { pid: None });
+                    }
+                    left => {
+                        let waited = self.changed.wait_timeout(queue, left);
+                        waited.unwrap_or_else(PoisonError::into_inner).0
+                    }
+                };
                 continue;
             }
             queue.is_led = true;
             drop(queue);
             let leading = Leading(self);
-            self.lead(&call);
+            self.lead(&call, left());
             std::mem::forget(leading);
             queue = lock(&self.queue);
             queue.is_led = false;
@@ -86,14 +105,10 @@ impl Many {
     }
 
     /// Takes a turn for all calls that wait when it begins.
-    fn lead(&self, own: &Arc<Call>) {
-        match self.take_turn() {
+    fn lead(&self, own: &Arc<Call>, patience: Duration) {
+        match self.take_turn_within(patience) {
             Ok(in_turn) => self.write_calls(in_turn),
-            // For all of them one waits.
-            Err(Error::Busy { pid }) => {
-                let waiting = std::mem::take(&mut lock(&self.queue).waiting);
-                waiting.iter().for_each(|call| call.end(Err(Error::Busy { pid })));
-            }
+            // (Who has more patience leads then.)
             Err(error) => {
                 lock(&self.queue).waiting.retain(|call| !Arc::ptr_eq(call, own));
                 own.end(Err(error));
@@ -112,7 +127,7 @@ impl Many {
         if self.begun.load(Ordering::Acquire) {
             return Ok(false);
         }
-        self.call(Vec::new(), now).map(|_| true)
+        self.call(Vec::new(), now, PATIENCE).map(|_| true)
     }
 
     fn write_calls(&self, in_turn: InTurn<'_>) {

@@ -8,9 +8,11 @@ use super::{Many, PATIENCE, damaged};
 use crate::model::error::{Component, Error, Result};
 use crate::model::position::Position;
 use crate::platform::disk::Folder;
+use crate::platform::sync::atomic::Ordering;
 use crate::platform::sync::{MutexGuard, PoisonError, lock};
 use crate::platform::turn::{Late, Turn, identity};
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::time::Duration;
 
 /// Where in the lock file it is said how the last turn has ended.
 pub(super) const STATE: u64 = 0;
@@ -41,7 +43,12 @@ impl Many {
     /// `Busy` if it does not come in time: nothing was done. `Poisoned` behind a failed sync of any
     /// process; `Damaged`, `Io`.
     pub(super) fn take_turn(&self) -> Result<InTurn<'_>> {
-        let turn = self.turnstile.take(PATIENCE).map_err(late)?;
+        self.take_turn_within(PATIENCE)
+    }
+
+    /// As [`Many::take_turn`], and waits for so long at most.
+    pub(super) fn take_turn_within(&self, patience: Duration) -> Result<InTurn<'_>> {
+        let turn = self.turnstile.take(patience).map_err(late)?;
         let mut tail = lock(&self.tail);
         match turn.left(STATE).map_err(Error::io("read the ledger's lock file"))? {
             CLEAN => {}
@@ -110,7 +117,11 @@ impl Many {
         let read =
             Ledger::read_with(Box::new(disk), self.ledger_id, self.key.clone(), self.growth)?;
         let (end, fences) = read.into_known();
-        *self.fences.write().unwrap_or_else(PoisonError::into_inner) = fences;
+        let mut known = self.fences.write().unwrap_or_else(PoisonError::into_inner);
+        *known = fences;
+        // Before the fences are let go of, as ever.
+        self.end.store(end.get(), Ordering::Release);
+        drop(known);
         Ok(end)
     }
 }

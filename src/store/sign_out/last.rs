@@ -31,7 +31,9 @@ fn last_in(open: &Open<'_>, scope: &SignOutScope) -> Result<LastSignOut> {
         add_names_in_rows(open, rule_scope(&core.tagger, scope), &mut names).unwrap_or(false);
     let (floor, known_since) = open.horizon()?;
     let (last, exact) = open.rule(names.clone(), |fences| {
-        // The floor stands for dropped records. It is not a sign-out that a caller asked for.
+        // The floor stands for dropped records. It is not a sign-out that a caller asked for. (It may
+        // have risen since it was read.)
+        let floor = fences.floor().map_or(floor, |own| own.position.max(floor));
         let find = |name| Some((name, fences.last(name).filter(|fence| fence.position > floor)?));
         let last =
             names.iter().filter_map(|name| find(*name)).max_by_key(|(_, fence)| fence.position);

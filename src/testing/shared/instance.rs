@@ -225,6 +225,10 @@ impl Exchange for Instance {
         }
     }
 
+    fn is_failed(&self) -> bool {
+        self.real.as_ref().is_some_and(|real| real.is_failed())
+    }
+
     fn is_near(&self) -> bool {
         self.real.as_ref().is_some_and(|real| real.is_near())
     }

@@ -3,6 +3,7 @@
 
 mod files;
 mod forks;
+mod log;
 mod turns;
 
 use std::fs::File;

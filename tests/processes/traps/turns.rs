@@ -67,22 +67,33 @@ fn who_stands_still_with_the_rows_is_named_and_holds_up_no_sign_out() {
 }
 
 /// Stopped while it writes to the ledger: nobody else can sign out meanwhile, and is told so; what
-/// needs no turn goes on. Its death frees the ledger.
+/// needs no turn of the ledger goes on, also beside those who wait for one in the middle of theirs
+/// of the rows. Its death frees the ledger.
 #[test]
 fn who_stands_still_with_the_ledger_is_named() {
     let home = Home::new();
     let (mut first, mut second) = two(&home.path());
+    let mut of_sessions = [2, 3].map(|user| (user, Process::with_store(&home.path())));
+    for (user, _) in &of_sessions {
+        first.must(&format!("in {user} rt-1"));
+    }
     let mut stopped = Process::with_store(&home.path());
     stopped.must("work out");
     stop_in_its_turn(&stopped, &file_of_turn(&home));
 
     second.say("out 1");
+    for (user, process) in &mut of_sessions {
+        process.say(&format!("out-session {user}"));
+    }
     assert_eq!(first.must("get 1"), "rt-1");
     first.must("put 1 rt-2");
     assert_eq!(first.must("get 1"), "rt-2");
     let held_up = second.hear().unwrap();
     assert_eq!(held_up, format!("no Busy {{ pid: Some({}) }}", stopped.id()));
     assert_eq!(first.must("get 1"), "rt-2", "nothing was done");
+    for (_, process) in &mut of_sessions {
+        assert_eq!(process.hear().unwrap(), held_up);
+    }
 
     stopped.kill();
     second.must("out 1");
