@@ -22,7 +22,7 @@ use crate::model::report::Opened;
 use crate::model::time::Millis;
 use crate::observe;
 use crate::platform::disk::Disk;
-use crate::platform::sync::{Arc, thread};
+use crate::platform::sync::{Arc, Mutex, thread};
 use crate::rows::LONGEST_VALUE;
 use crate::rows::cipher::Rows;
 use crate::rows::row_key::{CHECKPOINT, FRESH, KNOWN};
@@ -33,6 +33,7 @@ use crate::store::files::{Premises, Unfinished};
 use crate::store::location::{
     BIRTH, Held, KEYRING, MISSING, Place, engine_name, is_engine, is_rows, newest_engine,
 };
+use crate::store::lifetime::Site;
 use crate::store::lock_file::Patience;
 
 impl Builder {
@@ -175,8 +176,9 @@ impl Opening {
         let backend = Backend::Embedded(Box::new(embedded));
         let core = Core::new(backend, tagger, clock, options);
         core.settle_longest_age()?;
-        let premises = Some(Premises::new(place, disk, serial, fresh));
-        TokenStore::new(Arc::new(core), premises, held, by_previous, opened)
+        let premises = Premises::new(place, disk, serial, fresh);
+        let site = Site::Alone(Mutex::new(premises));
+        TokenStore::new(Arc::new(core), Some(site), held, by_previous, opened)
     }
 
     fn opener(&self) -> Result<Opener<'_>> {

@@ -184,8 +184,8 @@ pub(crate) trait Exchange: Send + Sync {
     /// Makes all durable that was seen in this incarnation; `false` if the place has crashed since.
     fn flush(&self, incarnation: u64) -> Answer<bool>;
 
-    /// Drops the fences of before this time; the floor stands for them.
-    fn forget(&self, oldest: Millis) -> Answer<()>;
+    /// Drops the fences of before this time; the floor stands for them. Says whether it was worth it.
+    fn forget(&self, oldest: Millis) -> Answer<bool>;
 
     /// Figures.
     fn size(&self) -> Answer<Size>;
@@ -212,6 +212,12 @@ pub(crate) trait Exchange: Send + Sync {
             "store",
             "its place has means of its own for this",
         ))))
+    }
+
+    /// What operators ask for; `None` where the place is no folder of this machine.
+    #[cfg(all(unix, feature = "sqlite"))]
+    fn operate(&self) -> Option<&dyn super::operate::Operate> {
+        None
     }
 
     /// Reads the ledger again, and compares. Gives how many sign-outs decide something.

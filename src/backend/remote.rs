@@ -85,6 +85,21 @@ impl Remote {
         }
     }
 
+    /// An operation on all of the place.
+    ///
+    /// # Errors
+    /// `Closed`; `InvalidInput` if it is no folder of this machine; and those of the work.
+    #[cfg(all(unix, feature = "sqlite"))]
+    pub(crate) fn operate<T>(
+        &self,
+        work: impl FnOnce(&dyn super::operate::Operate) -> Result<T>,
+    ) -> Result<T> {
+        match &*self.place() {
+            Some(place) => work(place.operate().ok_or_else(elsewhere)?),
+            None => Err(Error::Closed),
+        }
+    }
+
     fn place(&self) -> RwLockReadGuard<'_, Option<Box<dyn Exchange>>> {
         self.place.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -336,6 +351,11 @@ pub(crate) fn sign_out_error(error: ExchangeError) -> Error {
         ExchangeError::Unknown => Error::Indeterminate(io::ErrorKind::TimedOut.into()),
         ExchangeError::NotSent | ExchangeError::Here(_) => error_of(error),
     }
+}
+
+#[cfg(all(unix, feature = "sqlite"))]
+fn elsewhere() -> Error {
+    Error::invalid("store", "it is shared: its place has means of its own for this")
 }
 
 fn busy() -> Error {

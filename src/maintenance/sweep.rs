@@ -17,7 +17,7 @@ use crate::store::access::Open;
 use crate::store::census::{SLICE, next_account};
 use crate::store::core::Core;
 use crate::store::index;
-use crate::store::lifetime::Works;
+use crate::store::lifetime::{OnSite, Works};
 use crate::store::plan::{Guards, Held, Plan};
 use crate::store::progress::{Cursor, Sweep};
 use crate::store::web;
@@ -32,7 +32,7 @@ pub(crate) fn sweep(works: &Works, budget: usize) -> Result<SweepReport> {
     let mut swept = result?;
     // (A shared place keeps its own size.)
     if swept.finished && works.core.embedded().is_ok() {
-        let mut premises = works.premises()?;
+        let OnSite::Alone(mut premises) = works.site()? else { return Ok(swept) };
         let size = works.core.enter()?.size()?;
         if premises.is_bloated(size, swept.live_bytes) {
             let compacted = compact(&works.core, &mut premises);
@@ -141,7 +141,7 @@ fn compact_ledger(core: &Core) -> Result<()> {
             let _entered = embedded.enter()?;
             embedded.ledger.compact(oldest).map(drop)
         }
-        Backend::Remote(remote) => patiently(|| remote.with(|place| place.forget(oldest))),
+        Backend::Remote(remote) => patiently(|| remote.with(|place| place.forget(oldest))).map(drop),
     };
     match compacted {
         Err(error @ (Error::Poisoned(_) | Error::Closed | Error::Forked)) => return Err(error),

@@ -21,6 +21,8 @@ pub(crate) mod progress;
 pub(crate) mod put;
 pub(crate) mod read;
 pub(crate) mod resume;
+#[cfg(all(unix, feature = "sqlite"))]
+pub(crate) mod shared;
 pub(crate) mod sign_in;
 pub(crate) mod sign_out;
 pub(crate) mod web;

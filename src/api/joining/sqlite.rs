@@ -20,19 +20,15 @@ use crate::model::error::{Error, Result};
 use crate::model::report::Opened;
 use crate::model::time::Millis;
 use crate::platform::disk::create_private;
-use crate::platform::sync::{Arc, thread};
-use crate::platform::turn::{Late, Turnstile, identity};
+use crate::platform::sync::{Arc, Mutex, thread};
+use crate::platform::turn::identity;
 use crate::rows::cipher::Rows;
 use crate::store::access::not_embedded;
 use crate::store::core::Core;
+use crate::store::lifetime::Site;
 use crate::store::location::{BIRTH, Folders, Held, LOCK, Place, is_engine, is_rows, rows_name};
 use crate::store::lock_file::{Locked, Patience};
-
-/// A process that opens the store has this lock for a moment.
-const OPENING: &str = "opening";
-
-/// How long one waits for another that opens it.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::store::shared::{SharedFolder, take_turn};
 
 /// The folders of the stores that this process has open.
 static OPEN: StdMutex<Vec<(u32, (u64, u64))>> = StdMutex::new(Vec::new());
@@ -103,7 +99,8 @@ impl Builder {
         let core = Core::new(backend, tagger, clock, self.options);
         core.settle_longest_age()?;
         let opened = Opened { engine_was_missing: was_missing, snapshot_was_damaged: false };
-        TokenStore::new(Arc::new(core), None, held, by_previous, opened)
+        let site = Site::Shared(Mutex::new(SharedFolder { folders }));
+        TokenStore::new(Arc::new(core), Some(site), held, by_previous, opened)
     }
 }
 
@@ -113,12 +110,7 @@ impl Joining<'_> {
         create_private(folder).map_err(Error::io("make the store's folder"))?;
         create_private(ledger_folder).map_err(Error::io("make the ledger's folder"))?;
         check_place(folder, ledger_folder)?;
-        let opening = Turnstile::open(&folder.join(OPENING))
-            .map_err(Error::io("open the lock file of those who open the store"))?;
-        let turn = opening.take(self.wait.max(PATIENCE)).map_err(|late| match late {
-            Late::Busy(pid) => Error::Busy { pid },
-            Late::Io(error) => Error::io("lock the store's folder")(error),
-        })?;
+        let turn = take_turn(folder, self.wait)?;
         // Against a process that has it alone.
         let mut held: Held = vec![Box::new(Locked::share(folder.join(LOCK))?)];
         self.folders.sync()?;

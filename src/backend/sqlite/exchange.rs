@@ -9,6 +9,7 @@ use super::{FAILED, PATIENCE, STATE, Sqlite, here, position};
 use crate::backend::exchange::{
     Answer, Ask, Change, Changed, End, Ended, Exchange, Guard, LedgerSeen, Scan, Seen, Size,
 };
+use crate::backend::operate::Operate;
 use crate::clock::trust::Known;
 use crate::engine::{Durability, Row};
 use crate::ledger::Seen as History;
@@ -91,8 +92,8 @@ impl Exchange for Sqlite {
         Ok(true)
     }
 
-    fn forget(&self, oldest: Millis) -> Answer<()> {
-        self.ledger.compact(oldest).map(drop).map_err(here)
+    fn forget(&self, oldest: Millis) -> Answer<bool> {
+        self.ledger.compact(oldest).map_err(here)
     }
 
     fn size(&self) -> Answer<Size> {
@@ -128,6 +129,10 @@ impl Exchange for Sqlite {
         self.ledger.history(wanted).map_err(here)
     }
 
+    fn operate(&self) -> Option<&dyn Operate> {
+        Some(self)
+    }
+
     fn check_ledger(&self) -> Answer<Option<u64>> {
         self.ledger.history(&|_| false).map_err(here)?;
         Ok(Some(self.ledger.fences().len() as u64))
@@ -159,14 +164,14 @@ impl Sqlite {
 
     /// Behind a failed sync nobody knows what is on the disk, and the system tells each file once:
     /// so all processes are told.
-    fn flush_rows(&self) -> Result<()> {
+    pub(super) fn flush_rows(&self) -> Result<()> {
         self.flusher.flush().inspect_err(|_| {
             let _ = self.turnstile.leave(STATE, FAILED);
         })
     }
 
     /// Runs `work` in a turn of this process, in a transaction that is rolled back if it says so.
-    fn in_turn<T>(&self, work: impl FnOnce(&Connection) -> Result<(T, bool)>) -> Result<T> {
+    pub(super) fn in_turn<T>(&self, work: impl FnOnce(&Connection) -> Result<(T, bool)>) -> Result<T> {
         self.flusher.check()?;
         let turn = self.turnstile.take(PATIENCE).map_err(|late| match late {
             Late::Busy(pid) => Error::Busy { pid },
@@ -242,7 +247,7 @@ impl Sqlite {
         Ok(synced.max(there))
     }
 
-    fn leave_checkpoint(&self) -> Result<()> {
+    pub(super) fn leave_checkpoint(&self) -> Result<()> {
         if self.ledger.synced() <= position(&self.checkpoint) {
             return Ok(());
         }

@@ -17,6 +17,7 @@ mod exchange;
 mod files;
 mod flush;
 mod join;
+mod operators;
 
 pub(crate) use join::{Joined, check_place, join};
 

@@ -188,13 +188,13 @@ impl Exchange for Instance {
         })
     }
 
-    fn forget(&self, oldest: Millis) -> Answer<()> {
+    fn forget(&self, oldest: Millis) -> Answer<bool> {
         if let Some(real) = &self.real {
             return self.really(Step::Forget, &**real, |real| real.forget(oldest));
         }
         self.exchange(Step::Forget, |state| {
             state.place.forget(oldest);
-            Ok(())
+            Ok(true)
         })
     }
 
