@@ -10,6 +10,7 @@
 //! [testing]: testing
 //! [msal]: msal_caches
 //! [oauth2-only]: oauth2_only
+//! [choosing]: choosing
 #![doc = include_str!("../docs/guide/README.md")]
 
 #[doc = include_str!("../docs/guide/1-first-store.md")]
@@ -38,6 +39,9 @@ pub mod msal_caches {}
 
 #[doc = include_str!("../docs/guide/9-oauth2-only.md")]
 pub mod oauth2_only {}
+
+#[doc = include_str!("../docs/guide/10-choosing.md")]
+pub mod choosing {}
 
 // The code in the other documents compiles, too.
 #[cfg(doctest)]

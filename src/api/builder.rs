@@ -69,8 +69,8 @@ impl Builder {
     ///
     /// A sign-out in one of them is seen by all when it returns; of refreshes of one token, one is
     /// sent. The folder has to be on a file system of this machine alone, which is looked at:
-    /// processes of two machines have no locks in common. `docs/guide/choosing.md` says when to take
-    /// which.
+    /// processes of two machines have no locks in common. `docs/guide/10-choosing.md` says when to
+    /// take which.
     ///
     /// This is for a new store. One that is there stays what it is, also where this is not called;
     /// a store that is kept by sled is moved by `oubliette migrate`.

@@ -1,5 +1,8 @@
 //! What goes to and fro between an instance and a place that several share.
-#![cfg_attr(not(feature = "test-util"), allow(dead_code, reason = "no such place is shipped yet"))]
+#![cfg_attr(
+    not(feature = "test-util"),
+    allow(dead_code, reason = "some is for places that are far")
+)]
 
 use crate::clock::trust::Known;
 #[cfg(feature = "test-util")]
@@ -12,7 +15,8 @@ use crate::model::error::Result;
 use crate::model::position::Position;
 use crate::model::tag::{AccountTag, TaggedScope};
 use crate::model::time::Millis;
-use crate::rule::{Fence, Openings};
+use crate::platform::sync::RwLockReadGuard;
+use crate::rule::{Fence, Fences, Openings};
 use std::sync::Arc;
 
 /// Rows in the order of their keys.
@@ -34,13 +38,29 @@ pub(crate) struct Ask {
 }
 
 /// What there was at that moment, in the order of the [`Ask`].
-#[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) rows: Vec<Option<Vec<u8>>>,
     pub(crate) scanned: Vec<Vec<Row>>,
     /// All that stand in the scopes, and decide something; positions rise.
     pub(crate) fences: Vec<(TaggedScope, Fence)>,
     pub(crate) ledger: LedgerSeen,
+    /// Of a place that is [near](Exchange::is_near): more of the same moment.
+    pub(crate) more: Option<Box<dyn More>>,
+}
+
+/// More of one moment, question by question: of a place so near that a question costs no more than
+/// it would with others. Rows are all of one moment. Fences may be of a later one, which is the same
+/// to whoever asks: they only ever end what is in the rows.
+pub(crate) trait More {
+    fn get(&self, key: &[u8]) -> Answer<Option<Vec<u8>>>;
+
+    fn scan(&self, scan: &Scan) -> Answer<Vec<Row>>;
+
+    /// The fences, as far as the place knows them by now.
+    fn fences(&self) -> RwLockReadGuard<'_, Fences>;
+
+    /// The position of the newest sign-out.
+    fn end(&self) -> Position;
 }
 
 /// The ledger at that moment.
@@ -189,6 +209,11 @@ pub(crate) trait Exchange: Send + Sync {
 
     /// Figures.
     fn size(&self) -> Answer<Size>;
+
+    /// Whether a look gives [more](Seen::more): then a plan asks as it goes.
+    fn is_near(&self) -> bool {
+        false
+    }
 
     /// Records an opening before the first as-of is taken, where positions that were seen can be
     /// given out again behind a crash. Says whether it has.

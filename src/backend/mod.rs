@@ -34,6 +34,9 @@ pub(crate) enum Backend {
     /// In this process.
     Embedded(Box<Embedded>),
     /// Elsewhere, and shared with other instances.
-    #[cfg_attr(not(feature = "test-util"), expect(dead_code, reason = "none is shipped yet"))]
+    #[cfg_attr(
+        not(any(feature = "test-util", all(unix, feature = "sqlite"))),
+        expect(dead_code, reason = "a feature brings one")
+    )]
     Remote(Remote),
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::exchange::{
-    Answer, Ask, Change, Changed, Exchange, ExchangeError, LedgerSeen, Scan, Seen,
+    Answer, Ask, Change, Changed, Exchange, ExchangeError, LedgerSeen, More, Scan, Seen,
 };
 use crate::engine::{Durability, Row};
 use crate::model::error::{Component, Error, Result};
@@ -33,6 +33,7 @@ pub(crate) struct Remote {
     /// `None` once closed.
     place: RwLock<Option<Box<dyn Exchange>>>,
     pub(crate) rows: Rows,
+    is_near: bool,
     /// The highest position that was seen. The place never shows less, also after a crash.
     seen: AtomicU64,
 }
@@ -46,7 +47,14 @@ pub(crate) struct Sight {
     pub(crate) tried: Tried,
     missing: RefCell<Ask>,
     is_stale: Cell<bool>,
+    more: Option<Box<dyn More>>,
+    /// What it has brought, or why it has not.
+    brought: RefCell<Vec<Brought>>,
+    failure: RefCell<Option<Error>>,
 }
+
+/// A row that was asked for.
+type Brought = (Vec<u8>, Option<Vec<u8>>);
 
 /// What became of earlier tries of the same change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,9 +69,13 @@ pub(crate) enum Tried {
 }
 
 impl Remote {
-    #[cfg_attr(not(feature = "test-util"), expect(dead_code, reason = "none is shipped yet"))]
+    #[cfg_attr(
+        not(any(feature = "test-util", all(unix, feature = "sqlite"))),
+        expect(dead_code, reason = "a feature brings one")
+    )]
     pub(crate) fn new(place: Box<dyn Exchange>, rows: Rows) -> Self {
-        Self { place: RwLock::new(Some(place)), rows, seen: AtomicU64::new(0) }
+        let is_near = place.is_near();
+        Self { place: RwLock::new(Some(place)), rows, is_near, seen: AtomicU64::new(0) }
     }
 
     /// # Errors
@@ -171,10 +183,17 @@ impl Remote {
         tried: Tried,
         mut plan: impl FnMut(&Sight) -> Result<T>,
     ) -> Result<T> {
+        if self.is_near {
+            // It asks as it goes.
+            ask = Ask::default();
+        }
         for _ in 0..MOST_LOOKS {
             let sight = Sight { tried, ..self.look(ask)? };
             let planned = plan(&sight);
             let is_stale = sight.is_stale.get();
+            if let Some(failure) = sight.failure.take() {
+                return Err(failure);
+            }
             // What came of it, error or not, came of not having seen this.
             ask = match sight.asks_for_more() {
                 (more, true) => more,
@@ -206,7 +225,7 @@ impl Remote {
                     // What is there, by an earlier try or by another instance, may not be durable.
                     self.settle(sight)?;
                 }
-                let unless = (sight.asked.scopes.clone(), sight.ledger.end);
+                let unless = (sight.scopes(), sight.ledger.end);
                 let incarnation = sight.ledger.incarnation;
                 Ok((told, change.map(|change| Change { unless, incarnation, ..change })))
             });
@@ -238,7 +257,7 @@ impl Remote {
 
 impl Sight {
     fn new(asked: Ask, seen: Seen) -> Self {
-        let Seen { rows, scanned, fences: stand, ledger } = seen;
+        let Seen { rows, scanned, fences: stand, ledger, more } = seen;
         let mut all = BTreeMap::new();
         all.extend(scanned.into_iter().flatten());
         all.extend(asked.keys.iter().cloned().zip(rows).filter_map(|(key, row)| Some((key, row?))));
@@ -255,7 +274,27 @@ impl Sight {
             tried: Tried::Never,
             missing: RefCell::default(),
             is_stale: Cell::new(false),
+            more,
+            brought: RefCell::default(),
+            failure: RefCell::default(),
         }
+    }
+
+    /// The scopes that were asked about.
+    fn scopes(&self) -> Vec<TaggedScope> {
+        let mut scopes = self.asked.scopes.clone();
+        if self.more.is_some() {
+            scopes.extend(&self.missing.borrow().scopes);
+        }
+        scopes
+    }
+
+    /// What the place answers, which has more of this moment.
+    fn ask<T: Default>(&self, more: &dyn More, ask: impl FnOnce(&dyn More) -> Answer<T>) -> T {
+        ask(more).unwrap_or_else(|error| {
+            self.failure.borrow_mut().get_or_insert(error_of(error));
+            T::default()
+        })
     }
 
     /// The same, with rows of an earlier moment.
@@ -272,27 +311,49 @@ impl Sight {
     /// What was asked for, and whether the plan has asked for more, which is added to it.
     pub(crate) fn asks_for_more(self) -> (Ask, bool) {
         let (mut ask, missing) = (self.asked, self.missing.into_inner());
-        let is_more = !missing.is_empty();
+        let is_more = !missing.is_empty() && self.more.is_none();
         ask.add(missing);
         (ask, is_more)
     }
 
     /// Whether the plan has asked for what is not here: what comes of it will be thrown away.
     pub(crate) fn lacks_something(&self) -> bool {
-        !self.missing.borrow().is_empty()
+        !self.missing.borrow().is_empty() && self.more.is_none()
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        if !self.asked.keys.iter().any(|one| one == key) && !self.has_all_under(key) {
-            self.missing.borrow_mut().keys.push(key.to_vec());
+        let is_here = self.asked.keys.iter().any(|one| one == key) || self.has_all_under(key);
+        match &self.more {
+            Some(more) if !is_here => {
+                let mut brought = self.brought.borrow_mut();
+                if let Some((_, value)) = brought.iter().find(|(one, _)| one == key) {
+                    return value.clone();
+                }
+                let value = self.ask(&**more, |more| more.get(key));
+                brought.push((key.to_vec(), value.clone()));
+                value
+            }
+            _ => {
+                if !is_here {
+                    self.missing.borrow_mut().keys.push(key.to_vec());
+                }
+                self.rows.get(key).cloned()
+            }
         }
-        self.rows.get(key).cloned()
     }
 
     pub(crate) fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Vec<Row> {
-        if !self.has_all_under(prefix) {
-            let mut missing = self.missing.borrow_mut();
-            missing.scans.push(Scan { prefix: prefix.to_vec(), after: None, limit: usize::MAX });
+        let wanted = Scan { prefix: prefix.to_vec(), after: after.map(<[u8]>::to_vec), limit };
+        let is_here = self.has_all_under(prefix);
+        match &self.more {
+            Some(more) if !is_here && !self.asked.scans.contains(&wanted) => {
+                return self.ask(&**more, |more| more.scan(&wanted));
+            }
+            None if !is_here => {
+                let mut missing = self.missing.borrow_mut();
+                missing.scans.push(Scan { after: None, limit: usize::MAX, ..wanted });
+            }
+            _ => {}
         }
         let from = after.unwrap_or(prefix).to_vec();
         self.rows
@@ -304,11 +365,23 @@ impl Sight {
             .collect()
     }
 
-    /// The fences, for a question about these scopes.
-    pub(crate) fn fences(&self, scopes: impl IntoIterator<Item = TaggedScope>) -> &Fences {
+    /// Asks the rule a question about these scopes.
+    pub(crate) fn rule<T>(
+        &self,
+        scopes: impl IntoIterator<Item = TaggedScope>,
+        ask: impl FnOnce(&Fences) -> T,
+    ) -> T {
         let unseen = scopes.into_iter().filter(|scope| !self.asked.scopes.contains(scope));
         self.missing.borrow_mut().scopes.extend(unseen);
-        &self.fences
+        match &self.more {
+            Some(more) => ask(&more.fences()),
+            None => ask(&self.fences),
+        }
+    }
+
+    /// The position of the newest sign-out.
+    pub(crate) fn end(&self) -> Position {
+        self.more.as_ref().map_or(self.ledger.end, |more| more.end())
     }
 
     /// Whether every row is there whose key begins so.

@@ -193,6 +193,29 @@ impl Seal<'_> {
         decoded
     }
 
+    /// As [`decode`](Self::decode), of slots that lie in one block, from any place of it on.
+    #[cfg(all(unix, feature = "sqlite"))]
+    pub(super) fn decode_in_block(
+        &self,
+        first: u64,
+        slots: &[[u8; SLOT_BYTES]],
+    ) -> Vec<Option<Slot>> {
+        let fillers = self.fillers(first, first + slots.len() as u64);
+        let mut decoded = Vec::with_capacity(slots.len());
+        self.key.mac.with_many(|mac| {
+            for ((place, bytes), filler) in
+                (first..).zip(slots).zip(fillers.as_chunks::<SLOT_BYTES>().0)
+            {
+                if bytes == filler {
+                    decoded.push(Some(Slot::Filler));
+                } else {
+                    decoded.push(self.decode_record(mac, place, bytes));
+                }
+            }
+        });
+        decoded
+    }
+
     fn nonce(&self, block: u64) -> [u8; NONCE_BYTES] {
         let mut nonce = [0; NONCE_BYTES];
         let mut rest = nonce.as_mut_slice();

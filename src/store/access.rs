@@ -201,10 +201,10 @@ impl<'a> Open<'a> {
     ) -> Result<T> {
         match &self.view {
             View::Embedded(entered) => Ok(ask(&entered.embedded.ledger.fences())),
-            View::Seen(_, sight) => Ok(ask(sight.fences(scopes))),
+            View::Seen(_, sight) => Ok(sight.rule(scopes, ask)),
             View::Asking(remote) => {
                 let sight = remote.look(Ask::default().fences(scopes))?;
-                Ok(ask(sight.fences([])))
+                Ok(sight.rule([], ask))
             }
         }
     }
@@ -214,7 +214,7 @@ impl<'a> Open<'a> {
     pub(crate) fn end(&self) -> Result<Position> {
         Ok(match &self.view {
             View::Embedded(entered) => entered.embedded.ledger.synced(),
-            View::Seen(_, sight) => sight.ledger.end,
+            View::Seen(_, sight) => sight.end(),
             View::Asking(remote) => remote.look(Ask::default())?.ledger.end,
         })
     }

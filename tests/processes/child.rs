@@ -199,6 +199,10 @@ fn serve() {
                 open(&mut store, builder(Path::new(path)).on_damage(OnDamage::ForgetEveryone))
             }
             ["open-again", path] => said(builder(Path::new(path)).open(), |_| String::new()),
+            ["history", path] => {
+                let history = builder(Path::new(path)).history();
+                said(history, |history| history.records.len().to_string())
+            }
             ["close"] => said(store.take().unwrap().close(), |()| String::new()),
             ["umask", mask] => {
                 let mask = u32::from_str_radix(mask, 8).unwrap();
@@ -240,6 +244,12 @@ fn with_store(store: &TokenStore, words: &[&str]) -> String {
         ["out", n] => said(store.sign_out(SignOut::account(&account(user(n)))), |receipt| {
             receipt.position.to_string()
         }),
+        // Both count, or none.
+        ["out-both", n, m] => {
+            let both = SignOut::account(&account(user(n)));
+            let both = both.and(SignOutScope::Account(account(user(m))));
+            said(store.sign_out(both), |_| String::new())
+        }
         ["out-session", n] => {
             said(store.sign_out(SignOut::session(&session(user(n)))), |_| String::new())
         }

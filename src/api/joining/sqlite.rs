@@ -176,7 +176,8 @@ pub(crate) fn join_beside(
     let folders = &Folders::new(folder.to_owned(), None, Tuning::default());
     let joining = Joining { folders, key, growth, now, wait: Duration::ZERO };
     let (keyring, joined, held) = joining.join()?;
-    Ok((keyring, Box::new(joined.place.keeping(held))))
+    joined.place.keep(held);
+    Ok((keyring, Box::new(joined.place)))
 }
 
 /// What the ledger tells of the time, where nothing else is left of it.

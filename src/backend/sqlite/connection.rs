@@ -39,26 +39,17 @@ impl Readers {
         Self { path: path.to_owned(), idle: Mutex::default() }
     }
 
-    /// Reads in one snapshot. What SQLite calls damage is read once more on a new connection: it
-    /// says so of a read that failed for a moment, too.
-    pub(super) fn read<T>(&self, read: impl Fn(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+    /// An idle connection, or another.
+    pub(super) fn take(&self) -> Result<Connection> {
         let idle = lock(&self.idle).pop();
-        let connection = match idle {
-            Some(connection) => connection,
-            None => open(&self.path)?,
-        };
-        match read(&connection) {
-            Ok(found) => {
-                let mut idle = lock(&self.idle);
-                if idle.len() < MOST_READERS {
-                    idle.push(connection);
-                }
-                Ok(found)
-            }
-            Err(_) => {
-                drop(connection);
-                read(&open(&self.path)?).map_err(sqlite("read the rows"))
-            }
+        idle.map_or_else(|| open(&self.path), Ok)
+    }
+
+    /// Keeps a connection that has ended what it was at.
+    pub(super) fn give_back(&self, connection: Connection) {
+        let mut idle = lock(&self.idle);
+        if idle.len() < MOST_READERS {
+            idle.push(connection);
         }
     }
 }

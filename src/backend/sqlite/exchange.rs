@@ -5,9 +5,11 @@ use std::sync::atomic::Ordering;
 use rusqlite::Connection;
 
 use super::connection::{Writer, get, is_any_under, scan, sqlite, write};
-use super::{FAILED, PATIENCE, STATE, Sqlite, here, position};
+use super::snapshot::Snapshot;
+use super::{FAILED, PATIENCE, Place, STATE, Sqlite, here, position};
 use crate::backend::exchange::{
-    Answer, Ask, Change, Changed, End, Ended, Exchange, Guard, LedgerSeen, Scan, Seen, Size,
+    Answer, Ask, Change, Changed, End, Ended, Exchange, Guard, LedgerSeen, More as _, Scan, Seen,
+    Size,
 };
 use crate::backend::operate::Operate;
 use crate::clock::trust::Known;
@@ -22,13 +24,12 @@ use crate::platform::sync::lock;
 use crate::platform::turn::Late;
 use crate::rows::row_key::{self, CHECKPOINT, IndexEntry, KNOWN};
 
-/// The rows that were asked for one by one, and those of the scans.
-type Found = (Vec<Option<Vec<u8>>>, Vec<Vec<Row>>);
-
 impl Exchange for Sqlite {
     fn look(&self, ask: &Ask) -> Answer<Seen> {
+        let snapshot = Snapshot::of(&self.0);
         // The rows first: what they were written on is in the ledger by then.
-        let (rows, scanned) = self.read(ask).map_err(here)?;
+        let rows = ask.keys.iter().map(|key| snapshot.get(key)).collect::<Answer<_>>()?;
+        let scanned = ask.scans.iter().map(|one| snapshot.scan(one)).collect::<Answer<_>>()?;
         self.ledger.read_on().map_err(here)?;
         let fences = self.ledger.fences();
         let mut stand: Vec<_> = Vec::new();
@@ -48,7 +49,11 @@ impl Exchange for Sqlite {
             incarnation: 0,
         };
         drop(fences);
-        Ok(Seen { rows, scanned, fences: stand, ledger })
+        Ok(Seen { rows, scanned, fences: stand, ledger, more: Some(Box::new(snapshot)) })
+    }
+
+    fn is_near(&self) -> bool {
+        true
     }
 
     fn change(&self, change: &Change) -> Answer<Changed> {
@@ -139,29 +144,7 @@ impl Exchange for Sqlite {
     }
 }
 
-impl Sqlite {
-    fn read(&self, ask: &Ask) -> Result<Found> {
-        if ask.keys.is_empty() && ask.scans.is_empty() {
-            // Of a sign-out, which needs no rows: it is done when they have failed, too.
-            return Ok(Found::default());
-        }
-        self.flusher.check()?;
-        self.check_files_now_and_then()?;
-        self.readers.read(|connection| {
-            let is_one = ask.keys.len() + ask.scans.len() == 1;
-            if !is_one {
-                connection.prepare_cached("BEGIN")?.execute([])?;
-            }
-            let rows = ask.keys.iter().map(|key| get(connection, key)).collect::<Result<_, _>>()?;
-            let scanned =
-                ask.scans.iter().map(|one| scan(connection, one)).collect::<Result<_, _>>()?;
-            if !is_one {
-                connection.prepare_cached("COMMIT")?.execute([])?;
-            }
-            Ok((rows, scanned))
-        })
-    }
-
+impl Place {
     /// Behind a failed sync nobody knows what is on the disk, and the system tells each file once:
     /// so all processes are told.
     pub(super) fn flush_rows(&self) -> Result<()> {

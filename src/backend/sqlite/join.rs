@@ -11,7 +11,7 @@ use super::checkpointer::Checkpointer;
 use super::connection::{Readers, Writer, get, make, sqlite};
 use super::files::{APPLICATION_ID, FORMAT, Files, check_local, check_version, make_private};
 use super::flush::Flusher;
-use super::{STATE, Sqlite};
+use super::{Place, STATE, Sqlite};
 use crate::clock::trust::Known;
 use crate::crypto::Keyring;
 use crate::ledger::Growth;
@@ -91,7 +91,7 @@ pub(crate) fn join(
     let one = Presence::open(&lock(".checkpointing")).map_err(io)?;
     let checkpointer = Checkpointer::start(path.clone(), one)
         .map_err(Error::io("start the thread that writes SQLite's log back"))?;
-    let place = Sqlite {
+    let place = Place {
         readers: Readers::new(&path),
         files,
         flusher,
@@ -103,10 +103,10 @@ pub(crate) fn join(
         checkpoint: AtomicU64::new(checkpoint.get()),
         looked: AtomicU64::new(0),
         #[cfg(feature = "test-util")]
-        _held: Mutex::default(),
+        held: Mutex::default(),
         path,
     };
-    Ok(Joined { place, known, was_missing: !is_there && !is_new })
+    Ok(Joined { place: Sqlite(place.into()), known, was_missing: !is_there && !is_new })
 }
 
 /// SQLite writes to a log, and no process is in the way of another. (A copy that SQLite has made has

@@ -18,6 +18,7 @@ mod files;
 mod flush;
 mod join;
 mod operators;
+mod snapshot;
 
 pub(crate) use join::{Joined, check_place, join};
 
@@ -29,8 +30,8 @@ use crate::backend::exchange::ExchangeError;
 use crate::ledger::many::Many;
 use crate::model::error::{Error, Result};
 use crate::model::position::Position;
-use crate::platform::sync::Mutex;
 use crate::platform::sync::atomic::{AtomicU64, Ordering};
+use crate::platform::sync::{Arc, Mutex};
 use crate::platform::turn::Turnstile;
 use crate::rows::cipher::Rows;
 use checkpointer::Checkpointer;
@@ -45,8 +46,18 @@ const FAILED: u8 = 2;
 /// How long a change waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// One process's way to the place.
-pub(crate) struct Sqlite {
+/// One process's way to the place. (Whoever still reads rows keeps it open.)
+pub(crate) struct Sqlite(Arc<Place>);
+
+impl std::ops::Deref for Sqlite {
+    type Target = Place;
+
+    fn deref(&self) -> &Place {
+        &self.0
+    }
+}
+
+pub(crate) struct Place {
     path: PathBuf,
     files: Files,
     readers: Readers,
@@ -61,16 +72,16 @@ pub(crate) struct Sqlite {
     checkpoint: AtomicU64,
     /// What goes with it.
     #[cfg(feature = "test-util")]
-    _held: Mutex<Vec<Box<dyn std::any::Any + Send>>>,
+    held: Mutex<Vec<Box<dyn std::any::Any + Send>>>,
     /// When it was last looked whether the files are still there, in milliseconds.
     looked: AtomicU64,
 }
 
-impl Sqlite {
+impl Place {
     /// Keeps something for as long as it lives.
     #[cfg(feature = "test-util")]
-    pub(crate) fn keeping(self, held: Vec<Box<dyn std::any::Any + Send>>) -> Self {
-        Self { _held: Mutex::new(held), ..self }
+    pub(crate) fn keep(&self, held: Vec<Box<dyn std::any::Any + Send>>) {
+        crate::platform::sync::lock(&self.held).extend(held);
     }
 
     /// Looks each second, for readers, whether other processes have the same files.

@@ -3,7 +3,7 @@
 
 use std::os::unix::fs::FileExt;
 
-use super::super::format::{Record, Seal, Slot, What};
+use super::super::format::{Record, Slot, What};
 use super::super::fresh::{Fresh, behind, slots_for};
 use super::super::keep::{Plan, forget_dropped};
 use super::super::{offset, seal_of};
@@ -106,13 +106,9 @@ impl Many {
         let (mut place, last) = (tail.place_of(start.next()), tail.place_of(end.next()));
         let mut records = Vec::new();
         while place < last {
-            let first = place / Seal::BLOCK as u64 * Seal::BLOCK as u64;
-            let slots = seal.decode(first, &self.slots_from(tail, first)?);
-            let from = usize::try_from(place - first).unwrap_or(usize::MAX);
+            let slots = seal.decode_in_block(place, &self.slots_from(tail, place)?);
             let before = records.len();
-            for slot in
-                slots.into_iter().skip(from).take(usize::try_from(last - place).unwrap_or(0))
-            {
+            for slot in slots.into_iter().take(usize::try_from(last - place).unwrap_or(0)) {
                 let Some(Slot::Record(record)) = slot else {
                     return Err(damaged("a slot was changed"));
                 };

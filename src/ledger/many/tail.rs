@@ -18,6 +18,9 @@ use crate::platform::sync::atomic::Ordering;
 use crate::platform::sync::{PoisonError, lock};
 use crate::platform::turn::identity;
 
+/// How many slots are read at a time: mostly there are few.
+const AT_A_TIME: usize = 16;
+
 /// The file, as far as it was read.
 pub(super) struct Tail {
     pub(super) file: Arc<File>,
@@ -128,19 +131,16 @@ impl Many {
     /// Takes in whole calls from behind the known end on.
     pub(super) fn take_in(&self, tail: &mut Tail) -> Result<Found> {
         let seal = seal_of(&self.key, &tail.header);
-        let block = Seal::BLOCK as u64;
         let mut end = self.end();
         let mut call: Vec<Record> = Vec::new();
         let mut place = tail.place_of(end.next());
         let found = 'file: loop {
-            let first = place / block * block;
-            let slots = self.slots_from(tail, first)?;
-            let decoded = seal.decode(first, &slots);
-            if decoded.len() as u64 <= place - first {
+            let slots = self.slots_from(tail, place)?;
+            if slots.is_empty() {
                 // (The last slot of the file is never a record.)
                 break Found::Foreign;
             }
-            for slot in decoded.into_iter().skip(usize::try_from(place - first).unwrap_or(0)) {
+            for slot in seal.decode_in_block(place, &slots) {
                 let position = end.plus(call.len() as u64 + 1);
                 match slot {
                     None => break 'file Found::Foreign,
@@ -176,12 +176,13 @@ impl Many {
         Ok(found)
     }
 
-    /// Up to a block of slots, from the beginning of a block on.
-    pub(super) fn slots_from(&self, tail: &Tail, first: u64) -> Result<Vec<[u8; SLOT_BYTES]>> {
-        let mut bytes = vec![0; Seal::BLOCK * SLOT_BYTES];
+    /// Some slots of one block, from this place on, as far as the file goes.
+    pub(super) fn slots_from(&self, tail: &Tail, place: u64) -> Result<Vec<[u8; SLOT_BYTES]>> {
+        let left = Seal::BLOCK - usize::try_from(place % Seal::BLOCK as u64).unwrap_or(0);
+        let mut bytes = vec![0; left.min(AT_A_TIME) * SLOT_BYTES];
         let mut filled = 0;
         while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match tail.file.read_at(rest, offset(first) + filled as u64) {
+            match tail.file.read_at(rest, offset(place) + filled as u64) {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}

@@ -209,6 +209,10 @@ impl Exchange for Instance {
         }
     }
 
+    fn is_near(&self) -> bool {
+        self.real.as_ref().is_some_and(|real| real.is_near())
+    }
+
     fn begin(&self, now: Millis) -> Answer<bool> {
         self.real.as_ref().map_or(Ok(false), |real| real.begin(now))
     }

@@ -76,6 +76,7 @@ impl Place {
             rows: ask.keys.iter().map(|key| content.rows.get(key).cloned()).collect(),
             scanned: ask.scans.iter().map(|scan| content.scan(scan)).collect(),
             fences: content.fences_in(scopes),
+            more: None,
             ledger: LedgerSeen {
                 end: content.end,
                 openings: Arc::new(Openings::of_one(

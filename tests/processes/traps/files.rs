@@ -201,6 +201,10 @@ fn a_second_opening_in_one_process_is_refused_and_drops_no_lock() {
         assert_eq!(holder(&locked[0]), Some(first.id()));
         assert_eq!(holder(&locked[1]), None);
     }
+    // What reads the ledger without opening the store drops none either.
+    first.must("out 3");
+    assert_eq!(first.must(&format!("history {}", home.path().display())), "1");
+    assert_eq!(holder(&locked[0]), Some(first.id()));
     second.must(&format!("open {}", home.path().display()));
     first.must("put 1 rt-2");
     assert_eq!(second.must("get 1"), "rt-2");

@@ -9,6 +9,7 @@ use oubliette_testkit::accounts::*;
 use oubliette_testkit::disk::Home;
 use rustix::process::{Pid, WaitOptions, waitpid};
 
+use super::turns::stop_in_its_turn;
 use super::{file, holder, refused, two};
 use crate::child::{Process, said};
 
@@ -111,6 +112,7 @@ fn a_child_that_outlives_its_parent_holds_nobody_up() {
     let (mut first, mut second) = two(&home.path());
     let child: i32 = first.must("fork-and-work").parse().unwrap();
     assert_eq!(first.hear().as_deref(), Some("ok"));
+    stop_in_its_turn(&first, &file(&home.path(), "rows-", ".db.turn"));
     first.kill();
     let is_there = || rustix::process::test_kill_process(Pid::from_raw(child).unwrap()).is_ok();
     assert!(is_there());

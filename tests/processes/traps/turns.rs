@@ -1,16 +1,18 @@
 //! Processes that stand still in the middle of their turn.
 
-use std::path::Path;
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use oubliette_testkit::disk::Home;
 use rustix::process::{Pid, Signal, WaitOptions, waitpid};
 
-use super::{file, holder, refused, two};
+use super::{file, holder, ledger, refused, two};
 use crate::child::Process;
 
 /// Lets the process work until it can be stopped in its turn of this file.
-fn stop_in_its_turn(process: &Process, turn: &Path) {
+pub(super) fn stop_in_its_turn(process: &Process, turn: &Path) {
     let pid = Pid::from_raw(process.id().try_into().unwrap());
     for _ in 0..20_000 {
         process.signal(Signal::STOP);
@@ -72,7 +74,7 @@ fn who_stands_still_with_the_ledger_is_named() {
     let (mut first, mut second) = two(&home.path());
     let mut stopped = Process::with_store(&home.path());
     stopped.must("work out");
-    stop_in_its_turn(&stopped, &file(&home.path(), "ledger-", ".turn"));
+    stop_in_its_turn(&stopped, &file_of_turn(&home));
 
     second.say("out 1");
     assert_eq!(first.must("get 1"), "rt-1");
@@ -88,6 +90,72 @@ fn who_stands_still_with_the_ledger_is_named() {
     let mut third = Process::with_store(&home.path());
     assert_eq!(third.must("get 1"), "");
     third.must("verify");
+}
+
+/// The first byte of the lock file says that its holder is at work.
+fn leave_at_work(turn: &Path) {
+    let file = fs::File::options().write(true).open(turn).unwrap();
+    file.write_all_at(&[1], 0).unwrap();
+}
+
+/// What `kill -9` leaves in the middle of a write: a call of which the second record is missing. It
+/// counts for nobody, at no time, and is in nobody's way.
+#[test]
+fn half_a_call_of_one_who_died_in_its_turn_counts_for_nobody() {
+    const SLOT: usize = 64;
+    const HEADER: usize = 512;
+    for comes_first in ["out 3", "open"] {
+        let home = Home::new();
+        let (mut first, mut second) = two(&home.path());
+        for user in [2, 3, 4] {
+            first.must(&format!("in {user} rt-1"));
+        }
+        first.must("out 4");
+        assert_eq!(second.must("get 4"), "");
+        let ledger = ledger(&home.path());
+        let before = fs::read(&ledger).unwrap();
+        // (Held up, lest it deletes the rows.)
+        let mut stranger = Process::servant();
+        let rows = file(&home.path(), "rows-", ".db.turn");
+        stranger.must(&format!("hold {}", rows.display()));
+        first.must("out-both 1 2");
+        first.kill();
+        stranger.kill();
+        // The second of the two records is what was there before it.
+        let after = fs::read(&ledger).unwrap();
+        let slot = |place: usize| HEADER + place * SLOT..HEADER + (place + 1) * SLOT;
+        let changed: Vec<usize> = (0..(before.len() - HEADER) / SLOT)
+            .filter(|place| before[slot(*place)] != after[slot(*place)])
+            .collect();
+        assert_eq!((changed.len(), before.len()), (2, after.len()));
+        let file = fs::File::options().write(true).open(&ledger).unwrap();
+        file.write_all_at(&before[slot(changed[1])], slot(changed[1]).start as u64).unwrap();
+        leave_at_work(&file_of_turn(&home));
+
+        assert_eq!((&*second.must("get 1"), &*second.must("get 2")), ("rt-1", "rt-1"));
+        let mut third = Process::servant();
+        match comes_first {
+            "open" => drop(third.must(&format!("open {}", home.path().display()))),
+            verb => drop(second.must(verb)),
+        }
+        if comes_first != "open" {
+            third.must(&format!("open {}", home.path().display()));
+        }
+        for process in [&mut second, &mut third] {
+            assert_eq!((&*process.must("get 1"), &*process.must("get 2")), ("rt-1", "rt-1"));
+        }
+        third.must("out 2");
+        second.must("out 3");
+        third.must("verify");
+        for process in [&mut second, &mut third, &mut Process::with_store(&home.path())] {
+            let found = [1, 2, 3, 4].map(|user| process.must(&format!("get {user}")));
+            assert_eq!(found, ["rt-1", "", "", ""], "{comes_first}");
+        }
+    }
+}
+
+fn file_of_turn(home: &Home) -> PathBuf {
+    file(&home.path(), "ledger-", ".turn")
 }
 
 /// What has waited for a turn in vain waits no longer: a later store of the process is not disturbed
