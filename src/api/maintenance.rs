@@ -6,6 +6,8 @@ use std::path::Path;
 use crate::api::builder::Builder;
 use crate::api::token_store::TokenStore;
 use crate::crypto::KeySource;
+#[cfg(all(unix, feature = "sqlite"))]
+use crate::maintenance::shared;
 use crate::maintenance::upkeep::UpkeepBuilder;
 use crate::maintenance::{backup, compact, erase, figures, rotate, sweep, verify};
 #[cfg(doc)]
@@ -19,6 +21,7 @@ use crate::observe;
 use crate::platform::sync::atomic::Ordering;
 use crate::platform::sync::lock;
 use crate::store::access::checkpoint;
+use crate::store::lifetime::OnSite;
 
 impl TokenStore {
     /// Figures for operators. Cheap: nothing is scanned.
@@ -92,8 +95,11 @@ impl TokenStore {
     /// be written; if it could not be put in place, either the old or the new keys open the store.
     pub fn rotate_key(&self, keys: &KeySource) -> Result<()> {
         observe::verb("rotate_key", || {
-            let premises = self.owner.premises()?;
-            rotate::rotate_key(self.core(), &premises, keys)?;
+            match self.owner.site()? {
+                OnSite::Alone(premises) => rotate::rotate_key(self.core(), &premises, keys)?,
+                #[cfg(all(unix, feature = "sqlite"))]
+                OnSite::Shared(folder) => shared::rotate_key(self.core(), &folder, keys)?,
+            }
             self.owner.opened_by_previous_key.store(false, Ordering::Relaxed);
             Ok(())
         })
@@ -113,7 +119,7 @@ impl TokenStore {
     /// unless the error says that the store is poisoned, when the next open finds out.
     pub fn complete_erasure(&self, keys: &KeySource) -> Result<ErasureReport> {
         observe::verb("complete_erasure", || {
-            let mut premises = self.owner.premises()?;
+            let mut premises = self.owner.site()?.alone()?;
             let mut held = Vec::new();
             let erased = erase::complete_erasure(self.core(), &mut premises, keys, &mut held);
             if let Some((_, all)) = lock(&self.owner.running).as_mut() {
@@ -137,7 +143,7 @@ impl TokenStore {
     /// backup is not whole, remove it; [`Error::Poisoned`], [`Error::Closed`].
     pub fn backup(&self, path: impl AsRef<Path>) -> Result<BackupReport> {
         observe::verb("backup", || {
-            let premises = self.owner.premises()?;
+            let premises = self.owner.site()?.alone()?;
             backup::backup(self.core(), &premises, path.as_ref())
         })
     }
@@ -155,10 +161,18 @@ impl TokenStore {
     /// # Errors
     /// [`Error::Full`] and [`Error::Io`]: the store goes on with the old folder, unless the error
     /// says that it is poisoned; [`Error::Poisoned`], [`Error::Closed`].
+    ///
+    /// # SQLite
+    /// The rows stay in their file, as other processes have it open. What is dead or expired is
+    /// deleted, and free pages are given back to the file system, a few at a time: no other process
+    /// waits for longer than for a commit, and no space is taken.
     pub fn compact(&self) -> Result<CompactionReport> {
         observe::verb("compact", || {
-            let mut premises = self.owner.premises()?;
-            let compacted = compact::compact(self.core(), &mut premises);
+            let compacted = match self.owner.site()? {
+                OnSite::Alone(mut premises) => compact::compact(self.core(), &mut premises),
+                #[cfg(all(unix, feature = "sqlite"))]
+                OnSite::Shared(_folder) => shared::compact(self.core()),
+            };
             observe::compacted(compacted.is_ok());
             compacted
         })
@@ -180,9 +194,10 @@ impl TokenStore {
     /// # Errors
     /// [`Error::Poisoned`], [`Error::Closed`].
     pub fn compaction_estimate(&self) -> Result<CompactionEstimate> {
-        observe::verb("compaction_estimate", || {
-            let premises = self.owner.premises()?;
-            compact::estimate(self.core(), &premises)
+        observe::verb("compaction_estimate", || match self.owner.site()? {
+            OnSite::Alone(premises) => compact::estimate(self.core(), &premises),
+            #[cfg(all(unix, feature = "sqlite"))]
+            OnSite::Shared(folder) => shared::estimate(self.core(), &folder),
         })
     }
 

@@ -30,10 +30,10 @@ use crate::rows::row_key::{CHECKPOINT, FRESH, KNOWN};
 use crate::store::access::not_embedded;
 use crate::store::core::{Core, Options};
 use crate::store::files::{Premises, Unfinished};
+use crate::store::lifetime::Site;
 use crate::store::location::{
     BIRTH, Held, KEYRING, MISSING, Place, engine_name, is_engine, is_rows, newest_engine,
 };
-use crate::store::lifetime::Site;
 use crate::store::lock_file::Patience;
 
 impl Builder {

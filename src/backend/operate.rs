@@ -1,10 +1,7 @@
-//! What operators ask of a place that is a folder of this machine: copies of its rows, and their
-//! figures, and space that is given back.
-
-use std::path::Path;
+//! What operators ask of a place that is a folder of this machine: figures of its rows, and space
+//! that is given back.
 
 use crate::model::error::Result;
-use crate::model::position::Position;
 
 /// Figures of rows, counted without opening one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,13 +21,6 @@ pub(crate) trait Operate {
     /// # Errors
     /// `Damaged`, `Poisoned`.
     fn check_files(&self) -> Result<()>;
-
-    /// Copies all rows but those of web sessions into an empty folder, as they are at one moment, and
-    /// says in the copy how far the ledger had come by then. Gives that, and the copy's figures.
-    ///
-    /// # Errors
-    /// `Full`, `Io`: the copy is not whole. `Damaged`, `Poisoned`.
-    fn copy_rows(&self, folder: &Path) -> Result<(Counted, Position)>;
 
     /// Counts the rows.
     ///

@@ -1,14 +1,21 @@
-//! What an operator does to an open store that other processes have open too.
+//! What an operator does to an open store that other processes have open too: they all go on.
 
 use crate::backend::Backend;
 use crate::backend::operate::Operate;
+use crate::backend::remote::patiently;
 use crate::crypto::KeySource;
+use crate::maintenance::sweep::sweep_slice;
 use crate::model::error::{Error, Result};
+use crate::model::report::{CompactionEstimate, CompactionReport};
 use crate::platform::disk::{Disk, Folder};
 use crate::store::access::not_embedded;
 use crate::store::core::Core;
-use crate::store::location::KEYRING;
+use crate::store::location::{KEYRING, Place};
+use crate::store::progress::Sweep;
 use crate::store::shared::SharedFolder;
+
+/// So many accounts are swept at a time, before it is asked whether the store is to be closed.
+const SWEPT: usize = 64;
 
 /// Writes the keyring anew, wrapped by exactly these keys. Processes that have the store open keep
 /// its secrets, which stay as they are; those that open it meanwhile read the old one or the new one.
@@ -18,11 +25,69 @@ pub(crate) fn rotate_key(core: &Core, folder: &SharedFolder, keys: &KeySource) -
     let _turn = folder.take_turn()?;
     // Another store's keyring may be there, if the folder was replaced.
     operate(core, |place| place.check_files())?;
-    let disk = Folder::create(&folder.folders.path).map_err(Error::io("open the store's folder"))?;
+    let disk =
+        Folder::create(&folder.folders.path).map_err(Error::io("open the store's folder"))?;
     disk.prepare(KEYRING, &bytes).map_err(Error::io("write the keyring"))?;
     disk.switch(KEYRING).map_err(Error::io(
         "put the keyring in place; either the old or the new keys open the store",
     ))
+}
+
+/// Deletes what is dead, compacts the ledger if that is worth it, and gives the free pages of the
+/// rows' file back. The rows stay in their file: processes that have it open could not follow them.
+pub(crate) fn compact(core: &Core) -> Result<CompactionReport> {
+    let Backend::Remote(remote) = &core.backend else { return Err(not_embedded()) };
+    let bytes_before = core.enter()?.size()?;
+    let oldest = core.enter()?.time_for_deletion()?.saturating_sub(core.longest_age());
+    let ledger_compacted = patiently(|| remote.with(|place| place.forget(oldest)))?;
+    let (mut progress, mut tampered) = (Sweep::default(), 0);
+    loop {
+        if core.is_closing() {
+            return Err(Error::Closed);
+        }
+        let swept = sweep_slice(core, &mut progress, SWEPT)?;
+        tampered += swept.tampered;
+        if swept.finished {
+            break;
+        }
+    }
+    give_back(core)?;
+    let counted = operate(core, |place| place.count())?;
+    Ok(CompactionReport {
+        accounts: counted.accounts,
+        rows: counted.rows,
+        live_bytes: counted.bytes,
+        bytes_before,
+        bytes_after: core.enter()?.size()?,
+        tampered,
+        ledger_compacted,
+        leftovers: false,
+    })
+}
+
+/// Gives free pages back, if that is worth it. Says whether it was.
+pub(crate) fn give_back_if_loose(core: &Core) -> Result<bool> {
+    let is_loose = operate(core, |place| place.is_loose())?;
+    if is_loose {
+        give_back(core)?;
+    }
+    Ok(is_loose)
+}
+
+/// What [`compact`] takes: nothing is copied.
+pub(crate) fn estimate(core: &Core, folder: &SharedFolder) -> Result<CompactionEstimate> {
+    let engine_bytes = core.enter()?.size()?;
+    Ok(CompactionEstimate {
+        engine_bytes,
+        copy_bytes: 0,
+        peak_bytes: engine_bytes,
+        free_bytes: folder.folders.available(),
+        memory_bytes: 0,
+    })
+}
+
+fn give_back(core: &Core) -> Result<()> {
+    operate(core, |place| place.give_back(&|| core.is_closing()))
 }
 
 /// Lets the place work on all of its rows.

@@ -43,6 +43,20 @@ pub(crate) enum OnSite<'a> {
     Shared(MutexGuard<'a, SharedFolder>),
 }
 
+impl<'a> OnSite<'a> {
+    /// The files that this process alone has open.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a store that other processes may have open too.
+    pub(crate) fn alone(self) -> Result<MutexGuard<'a, Premises>> {
+        match self {
+            Self::Alone(premises) => Ok(premises),
+            #[cfg(all(unix, feature = "sqlite"))]
+            Self::Shared(_) => Err(not_embedded()),
+        }
+    }
+}
+
 /// All parts of an open store. Only its [`Owner`] keeps the store open; other references to this do
 /// not.
 pub(crate) struct Works {

@@ -81,7 +81,7 @@ impl Drop for Checkpointer {
 
 /// Until two answers in a row are the same: that all is done which was there says only that what
 /// this connection knew was done.
-fn write_back(rows: &Path) -> rusqlite::Result<()> {
+pub(super) fn write_back(rows: &Path) -> rusqlite::Result<()> {
     let connection = open(rows).map_err(|_| rusqlite::Error::InvalidQuery)?;
     connection.pragma_update(None, "cache_size", -512)?;
     let mut before = (-1, -1);

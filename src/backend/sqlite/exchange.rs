@@ -154,7 +154,10 @@ impl Place {
     }
 
     /// Runs `work` in a turn of this process, in a transaction that is rolled back if it says so.
-    pub(super) fn in_turn<T>(&self, work: impl FnOnce(&Connection) -> Result<(T, bool)>) -> Result<T> {
+    pub(super) fn in_turn<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<(T, bool)>,
+    ) -> Result<T> {
         self.flusher.check()?;
         let turn = self.turnstile.take(PATIENCE).map_err(|late| match late {
             Late::Busy(pid) => Error::Busy { pid },
