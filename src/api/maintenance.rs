@@ -14,9 +14,10 @@ use crate::maintenance::{backup, compact, erase, figures, rotate, sweep, verify}
 use crate::model::error::Error;
 use crate::model::error::Result;
 use crate::model::report::{
-    BackupReport, CompactionEstimate, CompactionReport, ErasureReport, ReclaimReport, Stats,
-    SweepReport, VerifyReport,
+    BackupReport, CompactionEstimate, CompactionReport, ErasureReport, MigrationReport,
+    ReclaimReport, Stats, SweepReport, VerifyReport,
 };
+use crate::model::storage::Storage;
 use crate::observe;
 use crate::platform::sync::atomic::Ordering;
 use crate::platform::sync::lock;
@@ -114,6 +115,9 @@ impl TokenStore {
     /// [`TokenStore::compact`]. **Backups from before cannot be restored any more**: make a new
     /// one. It takes space for a second copy of what is live.
     ///
+    /// A store that is kept by SQLite has to be open [alone](Builder::alone): other processes would
+    /// go on with the old keys, in the old file.
+    ///
     /// # Errors
     /// As [`TokenStore::rotate_key`]; [`Error::Full`] and [`Error::Io`]: nothing was changed,
     /// unless the error says that the store is poisoned, when the next open finds out.
@@ -131,6 +135,28 @@ impl TokenStore {
         })
     }
 
+    /// Moves everything that is live to the other kind of [`Storage`], or to a fresh one of the same;
+    /// the store goes on there, open in this process alone. Close it, and open it as you will from
+    /// then on. If this is interrupted, the store is kept by one of the two, and the next open
+    /// removes what does not count.
+    ///
+    /// Sign-ins, their handles, all sign-outs and the keyring stay as they are. It takes space for a
+    /// second copy of what is live. A store that is kept by SQLite has to be open
+    /// [alone](Builder::alone).
+    ///
+    /// # Errors
+    /// As [`TokenStore::compact`]; [`Error::InvalidInput`] if other processes may have the store
+    /// open, or it has sign-ins of version 1 of the format, which SQLite cannot have: those end by
+    /// their age.
+    pub fn migrate(&self, to: Storage) -> Result<MigrationReport> {
+        observe::verb("migrate", || {
+            let mut premises = self.owner.site()?.alone()?;
+            let migrated = compact::migrate(self.core(), &mut premises, to);
+            observe::compacted(migrated.is_ok());
+            migrated
+        })
+    }
+
     /// Copies everything that is live, each account as it is at one moment of the call, into a
     /// folder that is made or is empty: sealed rows, and the keyring. The ledger is never copied:
     /// [`Builder::restore`] needs the one in use, so that users who sign out after the backup stay
@@ -138,13 +164,20 @@ impl TokenStore {
     ///
     /// Verbs go on meanwhile. A backup opens with the keys that wrap the store now.
     ///
+    /// # SQLite
+    /// Other processes go on too, and all accounts are as they are at one moment. SQLite's log does
+    /// not begin anew while the copy is made, so for so long it grows with what is written.
+    ///
     /// # Errors
     /// [`Error::InvalidInput`] if the folder is not empty; [`Error::Full`], [`Error::Io`]: the
     /// backup is not whole, remove it; [`Error::Poisoned`], [`Error::Closed`].
     pub fn backup(&self, path: impl AsRef<Path>) -> Result<BackupReport> {
-        observe::verb("backup", || {
-            let premises = self.owner.site()?.alone()?;
-            backup::backup(self.core(), &premises, path.as_ref())
+        observe::verb("backup", || match self.owner.site()? {
+            OnSite::Alone(premises) => {
+                backup::backup(self.core(), (&*premises).into(), path.as_ref())
+            }
+            #[cfg(all(unix, feature = "sqlite"))]
+            OnSite::Shared(folder) => shared::backup(self.core(), &folder, path.as_ref()),
         })
     }
 

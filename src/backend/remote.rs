@@ -308,6 +308,21 @@ impl Sight {
         self
     }
 
+    /// Whether it gives more of its moment.
+    pub(crate) fn is_near(&self) -> bool {
+        self.more.is_some()
+    }
+
+    /// Forgets what it has brought so far: of a read of the whole place that would be all of it.
+    ///
+    /// # Errors
+    /// Why something could not be read.
+    pub(crate) fn let_go(&self) -> Result<()> {
+        self.brought.borrow_mut().clear();
+        *self.missing.borrow_mut() = Ask::default();
+        self.failure.borrow_mut().take().map_or(Ok(()), Err)
+    }
+
     /// What was asked for, and whether the plan has asked for more, which is added to it.
     pub(crate) fn asks_for_more(self) -> (Ask, bool) {
         let (mut ask, missing) = (self.asked, self.missing.into_inner());

@@ -1,12 +1,16 @@
 //! What an operator does to an open store that other processes have open too: they all go on.
 
+use std::path::Path;
+
 use crate::backend::Backend;
 use crate::backend::operate::Operate;
 use crate::backend::remote::patiently;
 use crate::crypto::KeySource;
+use crate::maintenance::backup;
 use crate::maintenance::sweep::sweep_slice;
 use crate::model::error::{Error, Result};
-use crate::model::report::{CompactionEstimate, CompactionReport};
+use crate::model::report::{BackupReport, CompactionEstimate, CompactionReport};
+use crate::model::storage::Storage;
 use crate::platform::disk::{Disk, Folder};
 use crate::store::access::not_embedded;
 use crate::store::core::Core;
@@ -72,6 +76,14 @@ pub(crate) fn give_back_if_loose(core: &Core) -> Result<bool> {
         give_back(core)?;
     }
     Ok(is_loose)
+}
+
+/// Copies the rows as they are at one moment, and the keyring.
+pub(crate) fn backup(core: &Core, folder: &SharedFolder, path: &Path) -> Result<BackupReport> {
+    operate(core, |place| place.check_files())?;
+    let disk = folder.folders.disk()?;
+    let engines = folder.folders.engines();
+    backup::backup(core, backup::Site { disk: &*disk, engines, storage: Storage::Sqlite }, path)
 }
 
 /// What [`compact`] takes: nothing is copied.

@@ -52,7 +52,11 @@ impl<'a> OnSite<'a> {
         match self {
             Self::Alone(premises) => Ok(premises),
             #[cfg(all(unix, feature = "sqlite"))]
-            Self::Shared(_) => Err(not_embedded()),
+            Self::Shared(_) => Err(Error::invalid(
+                "store",
+                "other processes may have it open: close it in all of them, and open it by \
+                 Builder::alone for this",
+            )),
         }
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod backlog;
 pub(crate) mod census;
 pub(crate) mod core;
 pub(crate) mod counting;
+pub(crate) mod engines;
 pub(crate) mod files;
 pub(crate) mod handle;
 pub(crate) mod holdings;

@@ -18,6 +18,7 @@ use crate::engine::Tuning;
 use crate::ledger::{Growth, Ledger};
 use crate::model::error::{Error, Result};
 use crate::model::report::Opened;
+use crate::model::storage::Storage;
 use crate::model::time::Millis;
 use crate::platform::disk::create_private;
 use crate::platform::sync::{Arc, Mutex, thread};
@@ -25,8 +26,11 @@ use crate::platform::turn::identity;
 use crate::rows::cipher::Rows;
 use crate::store::access::not_embedded;
 use crate::store::core::Core;
+use crate::store::files::Unfinished;
 use crate::store::lifetime::Site;
-use crate::store::location::{BIRTH, Folders, Held, LOCK, Place, is_engine, is_rows, rows_name};
+use crate::store::location::{
+    BIRTH, Folders, Held, LOCK, Place, engine_name, is_engine, is_rows, newest_engine,
+};
 use crate::store::lock_file::{Locked, Patience};
 use crate::store::shared::{SharedFolder, take_turn};
 
@@ -115,17 +119,27 @@ impl Joining<'_> {
         let mut held: Held = vec![Box::new(Locked::share(folder.join(LOCK))?)];
         self.folders.sync()?;
         let opener = self.opener()?;
-        let names = opener.disk.list().map_err(Error::io("list the store's folder"))?;
-        if names.iter().any(|name| is_engine(name)) {
-            return Err(Error::invalid("store", "it is kept by sled"));
-        }
         let keyring = opener.keyring()?;
         let ledger_id = keyring.secrets.ledger_id;
+        // What a move did not finish, which had the store alone.
+        let mut unfinished = Unfinished::read(&*opener.disk, &ledger_id)?;
+        unfinished.remove_engines(self.folders)?;
+        let names = opener.disk.list().map_err(Error::io("list the store's folder"))?;
+        let serial = match newest_engine(&names, &ledger_id) {
+            Some((Storage::Sqlite, serial)) => serial,
+            Some(_) => return Err(Error::invalid("store", "it is kept by sled")),
+            None => 0,
+        };
         let ledger = Ledger::file_name(&ledger_id);
         held.push(Box::new(Locked::share(self.folders.ledger_lock(&ledger))?));
         let is_new = opener.disk.read(BIRTH).map_err(Error::io("read the birth mark"))?.is_some();
-        let places = (folder.as_path(), &*rows_name(&ledger_id), ledger_folder);
-        let joined = join(places, &keyring, self.growth, is_new, self.wait)?;
+        let name = engine_name(Storage::Sqlite, &ledger_id, serial);
+        let places = (folder.as_path(), &*name, ledger_folder);
+        let joined = join(places, serial > 0, &keyring, self.growth, is_new, self.wait)?;
+        unfinished.clear(self.folders, &*opener.disk, &mut held)?;
+        // One that cannot be removed now does no harm but to the disk's space.
+        let old = names.iter().filter(|one| is_engine(one) && **one != name);
+        old.for_each(|name| drop(self.folders.engines().remove(name)));
         if is_new {
             opener.disk.remove(BIRTH).map_err(Error::io("remove the birth mark"))?;
         }
@@ -143,12 +157,8 @@ impl Joining<'_> {
         }
         opener.forget_everyone(keyring.as_ref(), &mut held)?;
         let names = opener.disk.list().map_err(Error::io("list the store's folder"))?;
-        names
-            .iter()
-            .filter(|name| is_rows(name))
-            .flat_map(|name| [name.clone(), format!("{name}-wal"), format!("{name}-shm")])
-            .try_for_each(|name| opener.disk.remove(&name))
-            .map_err(Error::io("remove the old rows"))
+        let old = names.iter().filter(|name| is_rows(name));
+        old.into_iter().try_for_each(|name| self.folders.engines().remove(name))
     }
 
     fn opener(&self) -> Result<Opener<'_>> {
@@ -159,6 +169,8 @@ impl Joining<'_> {
             growth: self.growth,
             now: self.now,
             forget: false,
+            is_alone: false,
+            storage: Storage::Sqlite,
         })
     }
 }

@@ -11,6 +11,7 @@
 //!
 //! `docs/design.md` has the reasons, and the models that hold them.
 
+pub(crate) mod alone;
 mod checkpointer;
 mod connection;
 mod exchange;
