@@ -9,9 +9,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
-use super::connection::{self, Readers, Writer, get, is_any_under, make, scan, sqlite, write};
+use super::connection::{Readers, Writer, get, is_any_under, make, scan, sqlite, write};
 use super::files::{check_version, make_private};
 use super::flush::Flusher;
 use super::join::{check_format, keep_log, parts_of};
@@ -19,11 +19,11 @@ use crate::backend::exchange::Scan;
 use crate::engine::{Batch, Commit, Durability, Engine, EngineError, Limits, Row};
 use crate::model::error::{Error, Result};
 use crate::model::tag::AccountTag;
-use crate::platform::disk::sync_folder;
+use crate::platform::disk::{private_file, sync_folder};
 use crate::platform::path::at;
 use crate::platform::sync::{Mutex, lock};
 
-/// So many rows are deleted in one transaction, or copied.
+/// So many rows are deleted in one transaction.
 const SLICE: usize = 128;
 
 /// The file, as the engine of one process.
@@ -68,39 +68,47 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Engine>> {
     Ok(Box::new(Alone::new(path, writer, durable)))
 }
 
-/// Makes the rows' file of this name, which counts only when all of it is there.
+/// Makes the rows' file of this name, which counts only when all of it is there: without a log, and
+/// without a sync before the last.
 ///
 /// # Errors
 /// `Full`, `Io`.
 pub(crate) fn export(path: &Path) -> Result<Box<dyn Engine>> {
-    fill(path).map(|copy| Box::new(copy) as _)
+    make_private(path)?;
+    let path = &found(path)?;
+    make(path)?;
+    let writer = Writer::open(path)?;
+    let set_up = || -> rusqlite::Result<()> {
+        let connection = &writer.connection;
+        let mode: String =
+            connection.pragma_update_and_check(None, "journal_mode", "MEMORY", |row| row.get(0))?;
+        debug_assert_eq!(mode, "memory");
+        connection.pragma_update(None, "synchronous", "OFF")
+    };
+    set_up().map_err(sqlite("set up the rows"))?;
+    Ok(Box::new(Alone::new(path, writer, Durable::File)))
 }
 
-/// Copies a rows' file that no process has open, durably. It is read by SQLite, as a part of it may
-/// be in a log beside it.
+/// Copies a rows' file that no process has open, durably: with its log, as a part of it may be there
+/// alone, and without the log's index, which SQLite makes anew.
 ///
 /// # Errors
-/// `Damaged`, `UnsupportedFormat`, `Full`, `Io`.
+/// `Io`, `Full`.
 pub(crate) fn import(from: &Path, to: &Path) -> Result<()> {
-    let source = open_to_read(from)?;
-    check_format(&source)?;
     remove(to)?;
-    let copy = fill(to)?;
-    let failed = |error| match error {
-        EngineError::Full => Error::Full(crate::model::error::Component::Engine),
-        EngineError::Io(error) => Error::io("copy the rows")(error),
-        EngineError::Panicked => Error::io("copy the rows")(io::ErrorKind::Other.into()),
-    };
-    let mut after = None;
-    loop {
-        let next = Scan { prefix: Vec::new(), after, limit: SLICE };
-        let rows = scan(&source, &next).map_err(sqlite("read the rows"))?;
-        let Some((last, _)) = rows.last() else { break };
-        after = Some(last.clone());
-        let changes = rows.into_iter().map(|(key, value)| (key, Some(value))).collect();
-        let _ = copy.commit(&AccountTag::NONE, Batch { guard: None, changes }).map_err(failed)?;
-    }
-    copy.sync(Durability::PowerLoss).map_err(failed)
+    let [file, log, ..] = parts_of(from);
+    let [to_file, to_log, ..] = parts_of(to);
+    let copied = copy(&log, &to_log)
+        .or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+        .and_then(|()| copy(&file, &to_file))
+        .and_then(|()| sync_folder(folder_of(to)));
+    copied.map_err(Error::io("copy the rows"))
+}
+
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let mut original = File::open(from).map_err(at(from))?;
+    let mut copy = private_file().create_new(true).open(to).map_err(at(to))?;
+    io::copy(&mut original, &mut copy).and_then(|_| copy.sync_all()).map_err(at(to))
 }
 
 /// Removes a rows' file, with all that lies beside it, for good.
@@ -213,36 +221,6 @@ impl std::fmt::Debug for Alone {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Alone(..)")
     }
-}
-
-/// A new file that is filled: without a log, and without a sync before the last.
-fn fill(path: &Path) -> Result<Alone> {
-    make_private(path)?;
-    let path = &found(path)?;
-    make(path)?;
-    let writer = Writer::open(path)?;
-    let set_up = || -> rusqlite::Result<()> {
-        let mode: String =
-            writer
-                .connection
-                .pragma_update_and_check(None, "journal_mode", "MEMORY", |row| row.get(0))?;
-        debug_assert_eq!(mode, "memory");
-        writer.connection.pragma_update(None, "synchronous", "OFF")
-    };
-    set_up().map_err(sqlite("set up the rows"))?;
-    Ok(Alone::new(path, writer, Durable::File))
-}
-
-/// A connection that writes nothing, where it need not.
-fn open_to_read(path: &Path) -> Result<Connection> {
-    let path = &found(path)?;
-    if parts_of(path).get(1).is_some_and(|log| log.exists()) {
-        return connection::open(path);
-    }
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-        .union(OpenFlags::SQLITE_OPEN_NOFOLLOW)
-        .union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
-    Connection::open_with_flags(path, flags).map_err(sqlite("open the rows"))
 }
 
 /// SQLite follows no link in any part of a path.
