@@ -257,6 +257,8 @@ fn with_store(store: &TokenStore, words: &[&str]) -> String {
             said(store.sign_out(SignOut::session(&session(user(n)))), |_| String::new())
         }
         ["verify"] => said(store.verify(), |report| format!("{report:?}")),
+        // Signs in and out, so often.
+        ["restless", times] => said(restless(store, user(times)), |()| String::new()),
         ["rotate", key] => said(store.rotate_key(&self::key(key)), |()| String::new()),
         ["backup", path] => said(store.backup(path), |report| format!("{report:?}")),
         ["compact"] => said(store.compact(), |report| format!("{report:?}")),
@@ -264,6 +266,17 @@ fn with_store(store: &TokenStore, words: &[&str]) -> String {
         ["sweep"] => said(store.sweep(1000), |report| format!("{report:?}")),
         _ => traps::with_store(store, words),
     }
+}
+
+fn restless(store: &TokenStore, times: u32) -> Result<()> {
+    for number in 0..times {
+        let live = store.sign_in(sign_in(2000 + number % 7))?;
+        live.put(refresh("restless"))?;
+        if number % 3 == 0 {
+            store.sign_out(SignOut::account(&account(2000 + number % 7)))?;
+        }
+    }
+    Ok(())
 }
 
 fn key(number: &str) -> KeySource {

@@ -137,3 +137,205 @@ fn space_is_given_back_beside_others() {
     assert!(rows_bytes(&home) < 1 << 18);
     other.must("verify");
 }
+
+/// What is written while the backup is made is in it as of one moment, or not; and nothing of a web
+/// session is.
+#[test]
+fn a_backup_is_made_beside_others_that_write() {
+    let home = Home::new();
+    let ledger = home.beside("ledger");
+    let builder = || builder(&home.path()).ledger_dir(&ledger);
+    let open = format!("open {} with-ledger {}", home.path().display(), ledger.display());
+    let store = builder().open().unwrap();
+    let mut other = Process::servant();
+    other.must(&open);
+    fill(&store, 0..60);
+    // Another process signs in and out, without an end.
+    other.say("restless 1000");
+    let backed_up = store.backup(home.beside("backup")).unwrap();
+    assert_eq!(other.hear().unwrap().trim(), "ok");
+    assert!(backed_up.accounts >= 60 && backed_up.tampered == 0, "{backed_up:?}");
+    let name = |folder: &std::path::Path| {
+        let mut names: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|one| one.unwrap().file_name()).collect();
+        names.sort();
+        names.into_iter().map(|name| name.to_string_lossy().into_owned()).collect::<Vec<_>>()
+    };
+    let names = name(&home.beside("backup"));
+    assert!(names.len() == 2 && names[0] == "keyring" && names[1].ends_with(".db"), "{names:?}");
+    // Who signs out behind it stays out.
+    store.sign_out(SignOut::account(&account(7))).unwrap();
+    other.must("out 8");
+    let refused = builder().restore(home.beside("backup"));
+    assert!(matches!(refused, Err(Error::AlreadyOpen { .. })), "{refused:?}");
+    store.close().unwrap();
+    other.must("close");
+    fs::remove_dir_all(home.path()).unwrap();
+    let store = builder().restore(home.beside("backup")).unwrap();
+    assert!(store.verify().unwrap().is_sound());
+    let lives = (0..60).filter(|number| !tokens(&store, *number).unwrap().is_empty());
+    assert_eq!(lives.count(), 58);
+    assert!(tokens(&store, 7).unwrap().is_empty() && tokens(&store, 8).unwrap().is_empty());
+    // It is a store that processes share.
+    other.must(&open);
+    other.must("out 9");
+    assert!(tokens(&store, 9).unwrap().is_empty());
+}
+
+/// Nobody has it open while one has it alone, and the other way round.
+#[test]
+fn who_is_alone_is_alone() {
+    let home = Home::new();
+    let path = home.path().display().to_string();
+    let mut other = Process::with_store(&home.path());
+    other.must("in 1 rt-1");
+    let refused = builder(&home.path()).alone().open();
+    assert!(matches!(refused, Err(Error::AlreadyOpen { .. })), "{refused:?}");
+    other.must("close");
+    let store = builder(&home.path()).alone().open().unwrap();
+    assert!(other.ask(&format!("open {path}")).starts_with("no AlreadyOpen"));
+    assert_eq!(tokens(&store, 1).unwrap(), ["rt-1"]);
+    store.sign_in(sign_in(2)).unwrap().put(refresh("rt-2")).unwrap();
+    store.close().unwrap();
+    other.must(&format!("open {path}"));
+    assert_eq!(other.must("get 2"), "rt-2");
+}
+
+/// A bearer of the old keyring and the old rows gets nothing after an erasure.
+#[test]
+fn what_others_share_is_erased_when_one_has_it_alone() {
+    let home = Home::new();
+    let path = home.path().display().to_string();
+    let store = builder(&home.path()).open().unwrap();
+    fill(&store, 1..4);
+    store.sign_out(SignOut::account(&account(2))).unwrap();
+    let refused = store.complete_erasure(&key(9));
+    assert!(matches!(refused, Err(Error::InvalidInput { .. })), "{refused:?}");
+    store.backup(home.beside("backup")).unwrap();
+    store.close().unwrap();
+    let before = entry_of_rows(&home);
+    let store = builder(&home.path()).alone().open().unwrap();
+    let erased = store.complete_erasure(&key(9)).unwrap();
+    assert_eq!((erased.accounts, erased.leftovers), (2, false));
+    store.close().unwrap();
+    assert!(!before.exists() && !before.with_extension("db-wal").exists());
+    let mut other = Process::servant();
+    assert_eq!(other.ask(&format!("open {path}")), "no KeyRejected");
+    other.must(&format!("open-keyed {path} 9"));
+    assert_eq!(other.must("get 2"), "");
+    assert!(other.must("get 3").starts_with("rt-3"));
+    other.must("close");
+    let refused = builder(&home.path()).key(key(9).previous(key(7))).restore(home.beside("backup"));
+    assert!(matches!(refused, Err(Error::InvalidInput { .. })), "{refused:?}");
+}
+
+/// There and back: what lives stays, and what has ended stays ended, also by an as-of of before.
+#[test]
+fn a_store_is_moved_to_sqlite_and_back() {
+    let home = Home::new();
+    let path = home.path().display().to_string();
+    let sled = || oubliette_testkit::disk::builder_at(&home.path()).clock(SystemClock);
+    let store = sled().open().unwrap();
+    fill(&store, 0..5);
+    store.sign_out(SignOut::account(&account(0))).unwrap();
+    let id = store.account(&account(1)).unwrap()[0].id();
+    let moved = store.migrate(Storage::Sqlite).unwrap();
+    assert_eq!((moved.accounts, moved.tampered, moved.leftovers), (4, 0, false));
+    // It goes on, alone.
+    store.sign_out(SignOut::account(&account(2))).unwrap();
+    let mut other = Process::servant();
+    assert!(other.ask(&format!("open {path}")).starts_with("no AlreadyOpen"));
+    store.close().unwrap();
+    assert!(entries(&home.path(), "engine-").is_empty());
+    for _ in 0..2 {
+        other.must(&format!("open {path}"));
+        let store = sled().open().unwrap();
+        let lives = (0..5).filter(|number| !tokens(&store, *number).unwrap().is_empty());
+        assert_eq!(lives.collect::<Vec<_>>(), [1, 3, 4]);
+        assert!(store.resume(&account(1), id).unwrap().is_some());
+        assert!(matches!(store.migrate(Storage::Embedded), Err(Error::InvalidInput { .. })));
+        store.close().unwrap();
+        other.must("close");
+    }
+    other.must(&format!("open {path}"));
+    other.must("out 3");
+    other.must("close");
+    let store = builder(&home.path()).alone().open().unwrap();
+    store.migrate(Storage::Embedded).unwrap();
+    store.close().unwrap();
+    assert!(entries(&home.path(), "rows-").is_empty());
+    let refused = other.ask(&format!("open {path}"));
+    assert!(refused.starts_with("no InvalidInput"), "{refused}");
+    let store = sled().open().unwrap();
+    let lives = (0..5).filter(|number| !tokens(&store, *number).unwrap().is_empty());
+    assert_eq!(lives.collect::<Vec<_>>(), [1, 4]);
+    assert!(store.resume(&account(1), id).unwrap().is_some());
+    assert!(store.verify().unwrap().is_sound());
+}
+
+/// What a move leaves that ends at one of its steps: the store is of one kind, and has all of it.
+#[test]
+fn a_move_that_ends_anywhere_leaves_one_store() {
+    for to in [Storage::Sqlite, Storage::Embedded] {
+        let home = Home::new();
+        let open = || builder_of_any(&home).alone().open().unwrap();
+        let store = open();
+        fill(&store, 0..3);
+        if to == Storage::Embedded {
+            store.migrate(Storage::Sqlite).unwrap();
+        }
+        store.close().unwrap();
+        let (old, new) = (home.beside("old"), home.beside("new"));
+        oubliette_testkit::disk::copy(&home.path(), &old);
+        let store = open();
+        store.migrate(to).unwrap();
+        store.close().unwrap();
+        oubliette_testkit::disk::copy(&home.path(), &new);
+        let rows = |folder: &std::path::Path| {
+            let names = fs::read_dir(folder).unwrap().map(|one| one.unwrap().file_name());
+            let mut names = names.map(|name| name.to_string_lossy().into_owned());
+            names.find(|name| name.starts_with("engine-") || name.ends_with(".db")).unwrap()
+        };
+        let (before, after) = (rows(&old), rows(&new));
+        // Marked; half of it there; all of it there; the mark removed, and the old not yet.
+        for step in 0..4 {
+            fs::remove_dir_all(home.path()).unwrap();
+            oubliette_testkit::disk::copy(&old, &home.path());
+            if step < 3 {
+                fs::write(home.path().join("moving"), &after).unwrap();
+            }
+            let (from, to) = (new.join(&after), home.path().join(&after));
+            match (step, from.is_dir()) {
+                (0, _) => {}
+                (1, true) => fs::create_dir(&to).unwrap(),
+                (1, false) => fs::write(&to, &fs::read(&from).unwrap()[..4096]).unwrap(),
+                (_, true) => oubliette_testkit::disk::copy(&from, &to),
+                (_, false) => drop(fs::copy(&from, &to).unwrap()),
+            }
+            let store = builder_of_any(&home).open().unwrap();
+            for number in 0..3 {
+                assert_eq!(tokens(&store, number).unwrap().len(), 1, "step {step}");
+            }
+            store.sign_out(SignOut::account(&account(1))).unwrap();
+            store.close().unwrap();
+            let counts = if step < 3 { &before } else { &after };
+            assert_eq!(rows(&home.path()), *counts, "step {step}");
+            let other = if step < 3 { &after } else { &before };
+            assert!(!home.path().join(other).exists(), "step {step}");
+            let store = open();
+            assert!(tokens(&store, 1).unwrap().is_empty(), "step {step}");
+            store.migrate(to_of(&after)).unwrap();
+            assert_eq!(tokens(&store, 2).unwrap().len(), 1, "step {step}");
+            store.close().unwrap();
+        }
+    }
+}
+
+/// Whatever keeps it.
+fn builder_of_any(home: &Home) -> Builder {
+    oubliette_testkit::disk::builder_at(&home.path()).clock(SystemClock)
+}
+
+fn to_of(name: &str) -> Storage {
+    if name.starts_with("engine-") { Storage::Embedded } else { Storage::Sqlite }
+}
