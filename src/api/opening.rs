@@ -14,6 +14,8 @@ use crate::backend::{Backend, Embedded, Working};
 use crate::clock::StoreClock;
 use crate::clock::trust::Known;
 use crate::crypto::{KeySource, Keyring, Tagger, fresh};
+#[cfg(all(unix, feature = "sqlite", feature = "test-util"))]
+use crate::engine::Tuning;
 use crate::engine::{Engine, open_error};
 use crate::ledger::{Growth, Ledger};
 use crate::model::error::{Component, Error, Result};
@@ -32,10 +34,14 @@ use crate::store::access::not_embedded;
 use crate::store::core::{Core, Options};
 use crate::store::files::{Premises, Unfinished};
 use crate::store::lifetime::Site;
+#[cfg(all(unix, feature = "sqlite", feature = "test-util"))]
+use crate::store::location::Folders;
 use crate::store::location::{
     BIRTH, Held, KEYRING, MISSING, Place, engine_name, is_engine, newest_engine,
 };
 use crate::store::lock_file::Patience;
+#[cfg(all(unix, feature = "sqlite", feature = "test-util"))]
+use crate::store::shared::SharedFolder;
 
 impl Builder {
     /// Opens the store, or makes it if there is none. Only one process can have it open.
@@ -80,13 +86,20 @@ impl Builder {
         let Location::Shared(shared) = &self.place else { return Err(not_embedded()) };
         let clock = StoreClock::new(self.clock, u64::from_be_bytes(fresh()?), self.longest_jump);
         let (keyring, place) = shared.join(key, clock.now())?;
+        #[cfg(not(all(unix, feature = "sqlite")))]
+        let site = None;
+        #[cfg(all(unix, feature = "sqlite"))]
+        let site = shared.folder().map(|folder| {
+            let folders = Folders::new(folder, None, Tuning::default());
+            Site::Shared(Mutex::new(SharedFolder { folders }))
+        });
         let tagger = Tagger::new(&keyring.secrets.index_key);
         let rows = Rows::new(keyring.store_id, keyring.secrets);
         let backend = Backend::Remote(Remote::new(place, rows));
         let core = Core::new(backend, tagger, clock, self.options);
         core.settle_longest_age()?;
         let opened = Opened { engine_was_missing: false, snapshot_was_damaged: false };
-        TokenStore::new(Arc::new(core), None, Vec::new(), keyring.opened_by_previous, opened)
+        TokenStore::new(Arc::new(core), site, Vec::new(), keyring.opened_by_previous, opened)
     }
 }
 

@@ -259,6 +259,12 @@ pub(crate) trait SharedPlace: Send + Sync {
     /// # Errors
     /// As opening a store.
     fn join(&self, key: &KeySource, now: Millis) -> Result<(Keyring, Box<dyn Exchange>)>;
+
+    /// The folder of a place that is real.
+    #[cfg(all(unix, feature = "sqlite"))]
+    fn folder(&self) -> Option<std::path::PathBuf> {
+        None
+    }
 }
 
 impl Ask {

@@ -200,6 +200,16 @@ fn a_migration_that_dies_anywhere_loses_and_revives_nobody() {
 }
 
 #[test]
+fn rows_that_others_may_share_are_not_opened_by_one_that_did_not_ask_to_be_alone() {
+    let machine = Machine::new();
+    let live = fill(&machine);
+    open(&machine).migrate(Storage::Sqlite).unwrap();
+    let refused = machine.builder().open();
+    assert!(matches!(refused, Err(Error::InvalidInput { .. })), "{refused:?}");
+    check(&open(&machine), &live, "alone");
+}
+
+#[test]
 fn a_full_disk_stops_a_move_and_nothing_else() {
     let machine = Machine::new();
     let live = fill(&machine);

@@ -339,3 +339,64 @@ fn builder_of_any(home: &Home) -> Builder {
 fn to_of(name: &str) -> Storage {
     if name.starts_with("engine-") { Storage::Embedded } else { Storage::Sqlite }
 }
+
+/// Rows that cannot be read are no backup without them.
+#[test]
+fn rows_that_cannot_be_read_make_no_backup() {
+    let home = Home::new();
+    let store = builder(&home.path()).open().unwrap();
+    fill(&store, 0..3);
+    let foreign = rusqlite::Connection::open(entry_of_rows(&home)).unwrap();
+    foreign.execute("ALTER TABLE row RENAME TO gone", []).unwrap();
+    assert!(store.backup(home.beside("backup")).is_err());
+    assert!(!home.beside("backup").join("keyring").exists());
+    foreign.execute("ALTER TABLE gone RENAME TO row", []).unwrap();
+    assert_eq!(store.backup(home.beside("another")).unwrap().accounts, 3);
+}
+
+/// What a backup was of says what a restore gives.
+#[test]
+fn a_restored_store_is_kept_as_the_backup_was() {
+    let home = Home::new();
+    let any = || builder_of_any(&home);
+    let store = any().open().unwrap();
+    fill(&store, 0..4);
+    store.backup(home.beside("sled")).unwrap();
+    store.migrate(Storage::Sqlite).unwrap();
+    store.backup(home.beside("alone")).unwrap();
+    store.close().unwrap();
+    let store = any().open().unwrap();
+    store.backup(home.beside("shared")).unwrap();
+    store.sign_out(SignOut::account(&account(2))).unwrap();
+    store.close().unwrap();
+    let refused = any().sqlite().restore(home.beside("sled"));
+    assert!(matches!(refused, Err(Error::InvalidInput { .. })), "{refused:?}");
+    for (backup, kept) in
+        [("sled", "engine-"), ("alone", "rows-"), ("sled", "engine-"), ("shared", "rows-")]
+    {
+        let store = any().restore(home.beside(backup)).unwrap();
+        let lives = (0..4).filter(|number| !tokens(&store, *number).unwrap().is_empty());
+        assert_eq!(lives.collect::<Vec<_>>(), [0, 1, 3], "{backup}");
+        store.close().unwrap();
+        for kind in ["engine-", "rows-"] {
+            assert_eq!(entries(&home.path(), kind).is_empty(), kind != kept, "{backup}");
+        }
+        let verified = any().verify().unwrap();
+        assert!(verified.is_sound() && verified.accounts == 3, "{verified:?}");
+    }
+}
+
+/// Rows that were moved here end with a checkpoint: without it an older ledger would do.
+#[test]
+fn moved_rows_without_their_checkpoint_are_damage() {
+    let home = Home::new();
+    let store = builder_of_any(&home).open().unwrap();
+    fill(&store, 0..3);
+    store.migrate(Storage::Sqlite).unwrap();
+    store.close().unwrap();
+    let foreign = rusqlite::Connection::open(entry_of_rows(&home)).unwrap();
+    foreign.execute("DELETE FROM row WHERE key=CAST('C' AS BLOB)", []).unwrap();
+    drop(foreign);
+    let refused = builder(&home.path()).open();
+    assert!(matches!(refused, Err(Error::Damaged { part: Component::Engine, .. })), "{refused:?}");
+}

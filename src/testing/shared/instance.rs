@@ -4,6 +4,8 @@ use super::{Exchanged, Fate, Flaw, SharedMachine, State, Step};
 use crate::backend::exchange::{
     Answer, Ask, Change, Changed, End, Ended, Exchange, ExchangeError, Seen, Size,
 };
+#[cfg(all(unix, feature = "sqlite"))]
+use crate::backend::operate::Operate;
 use crate::clock::trust::Known;
 use crate::ledger::Seen as History;
 use crate::model::tag::TaggedScope;
@@ -186,6 +188,11 @@ impl Exchange for Instance {
             }
             Ok(is_same)
         })
+    }
+
+    #[cfg(all(unix, feature = "sqlite"))]
+    fn operate(&self) -> Option<&dyn Operate> {
+        self.real.as_ref()?.operate()
     }
 
     fn forget(&self, oldest: Millis) -> Answer<bool> {
