@@ -517,6 +517,30 @@ fn verifying_a_closed_store_changes_nothing_and_makes_none(new: fn() -> Pair) {
     ));
 }
 
+fn a_backup_is_verified_where_it_lies(new: fn() -> Pair) {
+    let pair = new();
+    let store = pair.open();
+    fill(&store, 0..3);
+    store.sign_out(SignOut::account(&account(1))).unwrap();
+    let backup = pair.home.beside("backup");
+    store.backup(&backup).unwrap();
+    let verify = || builder_at(&backup).ledger_dir(pair.home.beside("ledger")).verify();
+    store.close().unwrap();
+    let before = contents(&backup);
+    let verified = verify().unwrap();
+    assert!(verified.is_sound(), "{verified:?}");
+    assert_eq!((verified.accounts, verified.tokens), (2, 4));
+    assert!(contents(&backup) == before);
+    // Other bytes.
+    let rows = pair.rows_in(&backup);
+    let db = if rows.is_dir() { rows.join("db") } else { rows };
+    let mut bytes = fs::read(&db).unwrap();
+    bytes.iter_mut().skip(6000).for_each(|byte| *byte ^= 1);
+    fs::write(&db, bytes).unwrap();
+    let verified = verify();
+    assert!(!verified.is_ok_and(|verified| verified.is_sound() && verified.accounts == 2));
+}
+
 /// A module of tests for each of what may keep a store.
 macro_rules! on_each {
     ($($test:ident)*) => {
@@ -538,6 +562,7 @@ macro_rules! on_each {
 }
 
 on_each! {
+    a_backup_is_verified_where_it_lies
     who_signed_out_since_stays_out_at_any_age_of_the_backup
     who_has_not_signed_out_is_back
     a_backup_has_no_ledger_and_hides_as_much_as_the_store
