@@ -371,6 +371,7 @@ fn a_restored_store_is_kept_as_the_backup_was() {
     store.close().unwrap();
     let refused = any().sqlite().restore(home.beside("sled"));
     assert!(matches!(refused, Err(Error::InvalidInput { .. })), "{refused:?}");
+    assert!(entries(&home.path(), "engine-").is_empty(), "nothing was changed");
     for (backup, kept) in
         [("sled", "engine-"), ("alone", "rows-"), ("sled", "engine-"), ("shared", "rows-")]
     {
