@@ -2,7 +2,7 @@
 //! of another caller.
 
 use super::{
-    AcquireError, AcquireState, Acquirer, InteractionReason, RefreshInProgress, RefreshKey,
+    AcquireError, AcquireState, Acquirer, Flown, InteractionReason, RefreshInProgress, RefreshKey,
     RefreshLeader, RefreshOutcome, RefreshWaiter,
 };
 use std::hash::BuildHasher;
@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::backoff::BackoffKey;
 use super::refresh_stack::RefreshStack;
 use super::request::{AccessRequest, Flow, RefreshRequest};
+use crate::backend::exchange::Lease;
 use crate::model::error::{Error, Result as StoreResult};
 use crate::model::query::RefreshQuery;
 use crate::model::tag::TenantTag;
@@ -42,6 +43,8 @@ pub(super) enum NextStep {
     Refresh(Box<RefreshInProgress>),
     /// Wait for the refresh of another caller.
     Wait(RefreshWaiter),
+    /// Another process is at it: look again in a moment.
+    Elsewhere,
 }
 
 enum CacheLookup {
@@ -141,6 +144,7 @@ impl Acquisition {
     /// `None`: the refresh token that the key was chosen for is gone, and there may be another one.
     fn try_begin_required(&self) -> Result<Option<NextStep>, AcquireError> {
         let (key, redeems) = self.refresh_source()?;
+        let name = key.lease(&self.live.core().tagger);
         let leader = match self.join(key) {
             Role::Leader(leader) => leader,
             // That refresh waits for this code: waiting for it would never end.
@@ -153,11 +157,15 @@ impl Acquisition {
             }
             Role::Waiter(waiter) => return Ok(Some(NextStep::Wait(waiter))),
         };
+        let Some(lease) = self.live.core().lease(&name)? else {
+            leader.complete(Flown::Elsewhere);
+            return Ok(Some(NextStep::Elsewhere));
+        };
         // A refresh that ended between the first look and the join may have brought the token.
         if let CacheLookup::Fresh(token) | CacheLookup::Due(token) = self.look_up()? {
             return Ok(Some(NextStep::Return(token, AcquireOutcome::Waited)));
         }
-        Ok(self.begin(leader, redeems, None)?.map(NextStep::Refresh))
+        Ok(self.begin((leader, lease), redeems, None)?.map(NextStep::Refresh))
     }
 
     /// Begins the refresh of a token that is only due. No caller waits for it, so whatever stands
@@ -175,19 +183,24 @@ impl Acquisition {
         if AcquireState::of(core).refreshes.is_under_way(&key) {
             return Ok(None);
         }
+        let name = key.lease(&core.tagger);
         let Role::Leader(leader) = self.join(key) else { return Ok(None) };
+        let Some(lease) = core.lease(&name)? else {
+            leader.complete(Flown::Elsewhere);
+            return Ok(None);
+        };
         // As above: a refresh may have ended since the first look.
         match self.look_up()? {
             CacheLookup::Due(_) => {}
             CacheLookup::Fresh(_) | CacheLookup::Missing => return Ok(None),
         }
-        match self.begin(leader, redeems, Some(due)) {
+        match self.begin((leader, lease), redeems, Some(due)) {
             Err(AcquireError::InteractionRequired { .. }) => Ok(None),
             refresh => refresh,
         }
     }
 
-    fn join(&self, key: RefreshKey) -> Role<RefreshKey, RefreshRequest, RefreshOutcome> {
+    fn join(&self, key: RefreshKey) -> Role<RefreshKey, RefreshRequest, Flown> {
         let core = self.live.core();
         let request =
             self.request.refresh_request(&core.tagger, &self.live.life().account, self.tenant);
@@ -226,7 +239,7 @@ impl Acquisition {
     /// `None`: it is gone, and the caller looks for another one.
     fn begin(
         &self,
-        leader: RefreshLeader,
+        (leader, lease): (RefreshLeader, Lease),
         redeems: Option<RefreshQuery>,
         due: Option<BackoffKey>,
     ) -> Result<Option<Box<RefreshInProgress>>, AcquireError> {
@@ -242,11 +255,18 @@ impl Acquisition {
             }
             let (reason, claims) = (InteractionReason::NoRefreshToken, self.request.claims.clone());
             let error = AcquireError::InteractionRequired { reason, claims, source: None };
-            leader.complete(Err(error.clone()));
+            drop(lease);
+            leader.complete(Flown::Over(Err(error.clone())));
             return Err(error);
         }
         let began_at = from_millis(self.live.core().clock.now());
-        Ok(Some(Box::new(RefreshInProgress::new(leader, self, refresh_token, began_at, due))))
+        Ok(Some(Box::new(RefreshInProgress::new(
+            (leader, lease),
+            self,
+            refresh_token,
+            began_at,
+            due,
+        ))))
     }
 
     /// Whether the outcome of that refresh is for this acquisition. A request that bypasses the

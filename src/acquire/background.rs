@@ -2,15 +2,16 @@
 //! caller's future is dropped.
 
 use super::{
-    AccessRequest, AcquireError, AcquireState, Acquired, Acquirer, Grant, RefreshError,
-    RefreshFailed, RefreshInProgress, RefreshOutcome, RefreshWaiter, Waiting, observed, timed_out,
+    AccessRequest, AcquireError, AcquireState, Acquired, Acquirer, Flown, Grant, Pauses,
+    RefreshError, RefreshFailed, RefreshInProgress, RefreshOutcome, RefreshWaiter, Waiting,
+    observed, taken_elsewhere, timed_out,
 };
 use std::future::poll_fn;
 use std::panic::resume_unwind;
 
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::acquisition::{Acquisition, NextStep};
 use super::app::{for_app, sign_in};
@@ -137,6 +138,7 @@ impl Acquirer {
         F: Future<Output = Result<Tokens, RefreshError>> + Send + 'static,
     {
         let acquisition = Arc::new(acquisition);
+        let mut elsewhere = Pauses::new(self.0.give_up_after);
         loop {
             if let Some(cached) = acquisition.try_cached() {
                 return Ok(cached);
@@ -150,11 +152,23 @@ impl Acquirer {
                         None => None,
                     };
                     let outcome = match outcome {
-                        Some(outcome) => outcome,
-                        None => Err(abandoned(task).await),
+                        Some(Flown::Over(outcome)) => outcome,
+                        // (Its leader has the lease.)
+                        Some(Flown::Elsewhere) | None => Err(abandoned(task).await),
                     };
                     let token = accept_shared(&acquisition, outcome).await?;
                     return Ok((token, AcquireOutcome::Refreshed));
+                }
+                Handoff::Elsewhere(unused) => {
+                    refresh = unused;
+                    match elsewhere.next() {
+                        Some(pause) => sleep(pause).await,
+                        None => {
+                            let given_up = Err(taken_elsewhere());
+                            let token = accept_shared(&acquisition, given_up).await?;
+                            return Ok((token, AcquireOutcome::Waited));
+                        }
+                    }
                 }
                 Handoff::Wait(waiter, unused) => {
                     refresh = unused;
@@ -168,11 +182,12 @@ impl Acquirer {
                             let token = accept_shared(&acquisition, Err(timed_out())).await?;
                             return Ok((token, AcquireOutcome::Waited));
                         }
-                        Ok(Some(outcome)) if shares => {
+                        Ok(Some(Flown::Over(outcome))) if shares => {
                             let token = accept_shared(&acquisition, outcome).await?;
                             return Ok((token, AcquireOutcome::Waited));
                         }
-                        // The outcome is another request's, or that leader is gone: look again.
+                        // The outcome is another request's, or that leader is gone, or has found
+                        // another process at it: look again.
                         Ok(_) => {}
                     }
                 }
@@ -205,6 +220,7 @@ impl Acquirer {
                 Ok(Handoff::Refreshing(required.waiter(), me.spawn(&runtime, required, refresh)))
             }
             NextStep::Wait(waiter) => Ok(Handoff::Wait(waiter, refresh)),
+            NextStep::Elsewhere => Ok(Handoff::Elsewhere(refresh)),
         };
         AcquireState::of(acquisition.live.core())
             .store_workers
@@ -281,6 +297,8 @@ enum Handoff<R> {
     Refreshing(Option<RefreshWaiter>, JoinHandle<()>),
     /// Another caller refreshes. This caller's closure comes back unused.
     Wait(RefreshWaiter, R),
+    /// Another process does. The same.
+    Elsewhere(R),
 }
 
 /// A refresh in a task. Settled or dropped (in a panic, or with the runtime), it ends on another

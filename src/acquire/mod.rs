@@ -4,9 +4,9 @@
 //! What goes wrong elsewhere, and the file that prevents it here:
 //! - Two refreshes redeem one rotating refresh token, and the provider revokes the family. Here a
 //!   refresh is a single flight (`platform/single_flight.rs`) with one key for each refresh token
-//!   (`state.rs`). It belongs to the store, which is open in one process only, so there is one
-//!   refresh at a time anywhere. Only the leader reads the token, and the key is free only when
-//!   what came is stored.
+//!   (`state.rs`). Where other processes have the store open too, the leader gets a lease first,
+//!   which the death of its process ends; so there is one refresh at a time anywhere. Only then is
+//!   the token read, and key and lease are free only when what came is stored.
 //! - A refresh in flight writes tokens back behind a sign-out. Here they go through the sign-in
 //!   that the refresh token was read from ([`LiveSignIn::put`]), and every waiter learns of the
 //!   sign-out (`refresh.rs`).
@@ -25,6 +25,7 @@ mod backoff;
 mod error;
 mod grant;
 mod orphans;
+mod pauses;
 mod refresh;
 mod refresh_stack;
 mod request;
@@ -36,7 +37,7 @@ use std::time::Duration;
 use crate::model::token::{AccessToken, Tokens};
 use crate::observe::{self, AcquireOutcome};
 use crate::platform::single_flight::TimedOut;
-use crate::platform::sync::Arc;
+use crate::platform::sync::{Arc, thread};
 use crate::store::handle::LiveSignIn;
 
 #[cfg(feature = "tokio")]
@@ -48,6 +49,7 @@ pub use grant::Grant;
 pub use request::AccessRequest;
 
 use acquisition::{Acquisition, NextStep};
+use pauses::Pauses;
 use refresh::RefreshInProgress;
 use state::{AcquireState, RefreshKey, RefreshLeader, RefreshWaiter};
 
@@ -67,6 +69,21 @@ use state::{AcquireState, RefreshKey, RefreshLeader, RefreshWaiter};
 /// closure: a token of the same refresh token, or the same token by a detour. Where that can be
 /// seen, it is an [`Error::InvalidInput`](crate::Error::InvalidInput). Two refreshes on two threads
 /// that wait for each other go on when [`give_up_after`](Self::give_up_after) is over.
+///
+/// # Several processes
+///
+/// Of all processes that have one store open (`Builder::sqlite`), one redeems a refresh token at a
+/// time. A caller in another process looks again, first after 5 ms and at last every 100 ms, until
+/// the new access token is there, or until [`give_up_after`](Self::give_up_after) is over. If its
+/// own is only due, it gets that at once.
+///
+/// - If the process that refreshes dies, another one refreshes at once. If it is only *stopped* (by
+///   a debugger, or in a frozen container), it keeps its right to the refresh until it goes on or
+///   is ended: nobody can tell whether it has redeemed the token.
+/// - What a failed refresh returned is told to the callers of its own process. The next process
+///   sends a refresh of its own, and [back-offs](Self::back_off) are each process's own.
+/// - A request that bypasses the cache ([`AccessRequest::force_refresh`]) has a refresh of its own
+///   in each process.
 ///
 /// # Examples
 /// ```
@@ -163,19 +180,20 @@ impl Acquirer {
 
     /// After a failed refresh of a token that was only due, the next one waits for `first`, then
     /// for twice that, and so on up to `most`. A refresh that is required never waits for this.
-    /// Default: 30 seconds, 10 minutes.
+    /// Default: 30 seconds, 10 minutes. Each process has its own.
     #[must_use]
     pub fn back_off(self, first: Duration, most: Duration) -> Self {
         self.with(|policy| policy.back_off = (first, most))
     }
 
-    /// How long a caller waits for another caller's refresh at most, and how long an async refresh
-    /// may take: then it is [`AcquireError::Refresh`]. Default: a minute.
+    /// How long a caller waits for another caller's refresh at most, in this process or another,
+    /// and how long an async refresh may take: then it is [`AcquireError::Refresh`]. Default: a
+    /// minute.
     ///
     /// A blocking refresh cannot be stopped: until it returns, no other refresh of its refresh
-    /// token begins. An async one is dropped, and may have redeemed its refresh token already: the
-    /// next refresh redeems it again, and the provider may revoke the whole family. So give the
-    /// HTTP client a timeout, too, well below this one.
+    /// token begins, in any process. An async one is dropped, and may have redeemed its refresh
+    /// token already: the next refresh redeems it again, and the provider may revoke the whole
+    /// family. So give the HTTP client a timeout, too, well below this one.
     #[must_use]
     pub fn give_up_after(self, limit: Duration) -> Self {
         self.with(|policy| policy.give_up_after = limit)
@@ -202,9 +220,10 @@ impl Acquirer {
 
     /// A valid access token: the cache's, or what `refresh` gets.
     ///
-    /// Of all callers that want the same refresh at a time, one runs its closure, and all get the
-    /// outcome. Refreshes for different scopes of one refresh token come one after the other. If
-    /// the closure panics, the panic goes on in its caller, and another caller refreshes.
+    /// Of all callers of this process that want the same refresh at a time, one runs its closure,
+    /// and all get the outcome. Refreshes for different scopes of one refresh token come one after
+    /// the other. If the closure panics, the panic goes on in its caller, and another caller
+    /// refreshes.
     ///
     /// It blocks while the closure runs, and while another caller's does: do not call it on a
     /// thread that runs async tasks.
@@ -229,6 +248,7 @@ impl Acquirer {
     where
         R: FnOnce(&Grant) -> Result<Tokens, RefreshError>,
     {
+        let mut elsewhere = Pauses::new(self.0.give_up_after);
         loop {
             match acquisition.next_step(self.0.refresh_due_here)? {
                 NextStep::Return(token, how) => return Ok((token, how)),
@@ -246,6 +266,13 @@ impl Acquirer {
                     let token = acquisition.or_extended(required.run(refresh))?;
                     return Ok((token, AcquireOutcome::Refreshed));
                 }
+                NextStep::Elsewhere => match elsewhere.next() {
+                    Some(pause) => thread::sleep(pause),
+                    None => {
+                        let token = acquisition.or_extended(Err(taken_elsewhere()))?;
+                        return Ok((token, AcquireOutcome::Waited));
+                    }
+                },
                 NextStep::Wait(waiter) => {
                     let shares = acquisition.shares(&waiter);
                     let outcome = {
@@ -257,11 +284,12 @@ impl Acquirer {
                             let token = acquisition.or_extended(Err(timed_out()))?;
                             return Ok((token, AcquireOutcome::Waited));
                         }
-                        Ok(Some(outcome)) if shares => {
+                        Ok(Some(Flown::Over(outcome))) if shares => {
                             let token = acquisition.accept_shared(outcome)?;
                             return Ok((token, AcquireOutcome::Waited));
                         }
-                        // The outcome is another request's, or that leader is gone: look again.
+                        // The outcome is another request's, or that leader is gone, or has found
+                        // another process at it: look again.
                         Ok(_) => {}
                     }
                 }
@@ -290,6 +318,16 @@ impl std::fmt::Debug for Acquirer {
 
 /// The outcome of a refresh, for all callers that wait for it.
 type RefreshOutcome = Result<AccessToken, AcquireError>;
+
+/// What those get who wait for a refresh of this process.
+#[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "most are the large one")]
+enum Flown {
+    Over(RefreshOutcome),
+    /// Another process is at it.
+    Elsewhere,
+}
+
 type Acquired = Result<(AccessToken, AcquireOutcome), AcquireError>;
 
 /// Reports the outcome of an acquisition to the metrics.
@@ -317,6 +355,14 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         observe::waiting(-1);
     }
+}
+
+fn taken_elsewhere() -> AcquireError {
+    let source = std::io::Error::new(
+        std::io::ErrorKind::TimedOut,
+        "another process has been refreshing it for longer than give_up_after",
+    );
+    AcquireError::Refresh(RefreshFailed::new(source))
 }
 
 fn timed_out() -> AcquireError {

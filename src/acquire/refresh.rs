@@ -5,8 +5,8 @@ mod response;
 mod store;
 
 use super::{
-    AcquireError, AcquireState, Acquirer, Grant, InteractionReason, OrphanReason, RefreshError,
-    RefreshFailed, RefreshLeader, RefreshOutcome,
+    AcquireError, AcquireState, Acquirer, Flown, Grant, InteractionReason, OrphanReason,
+    RefreshError, RefreshFailed, RefreshLeader, RefreshOutcome,
 };
 use std::time::{Instant, SystemTime};
 
@@ -15,6 +15,7 @@ use super::backoff::BackoffKey;
 use super::orphans::Orphans;
 use super::refresh_stack::RefreshStack;
 use super::request::{AccessRequest, Flow};
+use crate::backend::exchange::Lease;
 use crate::model::error::Result as StoreResult;
 use crate::model::query::RefreshQuery;
 use crate::model::token::{RefreshToken, Token, Tokens};
@@ -26,6 +27,8 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 /// A refresh, by its leader. Dropped, it frees the key, and its waiters learn that nothing came.
 pub(super) struct RefreshInProgress {
     leader: Option<RefreshLeader>,
+    /// That no other process refreshes the same. It ends before the leader's waiters look again.
+    lease: Option<Lease>,
     acquisition: Acquisition,
     grant: Grant,
     /// The token that is refreshed, if it was only due.
@@ -44,7 +47,7 @@ struct Conclusion {
 
 impl RefreshInProgress {
     pub(super) fn new(
-        leader: RefreshLeader,
+        (leader, lease): (RefreshLeader, Lease),
         acquisition: &Acquisition,
         refresh_token: Option<RefreshToken>,
         began_at: SystemTime,
@@ -61,6 +64,7 @@ impl RefreshInProgress {
         };
         Self {
             leader: Some(leader),
+            lease: Some(lease),
             acquisition: acquisition.clone(),
             grant,
             due,
@@ -123,9 +127,10 @@ impl RefreshInProgress {
     ) -> (RefreshOutcome, Option<Orphans>) {
         let Conclusion { outcome, orphaned, how } = self.conclude(result);
         self.note_due(&outcome);
+        drop(self.lease.take());
         if let Some(leader) = self.leader.take() {
             observe::refreshed(how, self.began.elapsed());
-            leader.complete(outcome.clone());
+            leader.complete(Flown::Over(outcome.clone()));
         }
         let hook = self.acquirer().0.on_orphaned.clone().filter(|_| !orphaned.is_empty());
         let orphans =
@@ -234,6 +239,7 @@ impl RefreshInProgress {
 
 impl Drop for RefreshInProgress {
     fn drop(&mut self) {
+        drop(self.lease.take());
         if let Some(_leader) = self.leader.take() {
             // A closure that panics each time does not run at each call. The key is free after
             // that.

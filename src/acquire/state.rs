@@ -3,9 +3,10 @@
 
 use super::backoff::Backoffs;
 use super::request::RefreshRequest;
-use super::{AcquireError, RefreshOutcome};
+use super::{AcquireError, Flown};
+use crate::crypto::Tagger;
 use crate::model::random_id::{Generation, SignInId};
-use crate::model::tag::{AccountTag, Slot, TenantTag};
+use crate::model::tag::{AccountTag, LeaseTag, Slot, TenantTag};
 use crate::platform::single_flight::{Leader, SingleFlight, Waiter};
 use crate::platform::sync::Arc;
 #[cfg(feature = "tokio")]
@@ -15,7 +16,7 @@ use crate::store::handle::LiveSignIn;
 
 /// What a store keeps for all acquirers.
 pub(super) struct AcquireState {
-    pub(super) refreshes: Arc<SingleFlight<RefreshKey, RefreshRequest, RefreshOutcome>>,
+    pub(super) refreshes: Arc<SingleFlight<RefreshKey, RefreshRequest, Flown>>,
     /// The apps that are being signed in.
     pub(super) apps: Arc<SingleFlight<AccountTag, (), Result<LiveSignIn, AcquireError>>>,
     pub(super) backoffs: Backoffs,
@@ -64,5 +65,19 @@ pub(super) struct RefreshKey {
     pub(super) slot: Slot,
 }
 
-pub(super) type RefreshLeader = Leader<RefreshKey, RefreshRequest, RefreshOutcome>;
-pub(super) type RefreshWaiter = Waiter<RefreshRequest, RefreshOutcome>;
+impl RefreshKey {
+    /// The name of its lease.
+    pub(super) fn lease(&self, tagger: &Tagger) -> LeaseTag {
+        let tenant = self.tenant.as_ref().map_or(&[][..], |tenant| tenant.as_bytes());
+        tagger.lease(&[
+            self.account.as_bytes(),
+            self.sign_in.as_bytes(),
+            self.generation.as_bytes(),
+            tenant,
+            self.slot.as_bytes(),
+        ])
+    }
+}
+
+pub(super) type RefreshLeader = Leader<RefreshKey, RefreshRequest, Flown>;
+pub(super) type RefreshWaiter = Waiter<RefreshRequest, Flown>;

@@ -69,10 +69,18 @@ impl Builder {
     /// the store open at once: the workers of a web server, a rolling restart, the program
     /// `oubliette` beside the app.
     ///
-    /// A sign-out in one of them is seen by all when it returns; of refreshes of one token, one is
-    /// sent. The folder has to be on a file system of this machine alone, which is looked at:
-    /// processes of two machines have no locks in common. `docs/guide/10-choosing.md` says when to
-    /// take which.
+    /// A sign-out in one of them is seen by all when it returns, and one of them redeems a refresh
+    /// token at a time ([`Acquirer`](crate::Acquirer)). A process has it open once: a second `open`
+    /// there is [`Error::AlreadyOpen`]. Open it behind a fork, in each child: one that inherits an
+    /// open store gets [`Error::Forked`]. If another process stands still while it writes, a verb
+    /// that has to wait for it fails with [`Error::Busy`] after ten seconds.
+    ///
+    /// The folder, and the [ledger's](Self::ledger_dir), have to be on file systems of this machine
+    /// alone: processes of two machines have no locks in common. On Linux that is looked at, and
+    /// [`open`](Self::open) refuses others with [`Error::InvalidInput`]. Give all processes the
+    /// same folders, key and settings: settings are not compared.
+    /// [`cache_bytes`](Self::cache_bytes) and [`disk_timeout`](Self::disk_timeout) do nothing here.
+    /// `docs/guide/10-choosing.md` says when to take which.
     ///
     /// This is for a new store. One that is there stays what it is, also where this is not called;
     /// a store that is kept by sled is moved by `oubliette migrate`.

@@ -44,12 +44,14 @@ use crate::store::lock_file::Patience;
 use crate::store::shared::SharedFolder;
 
 impl Builder {
-    /// Opens the store, or makes it if there is none. Only one process can have it open.
+    /// Opens the store, or makes it if there is none. Only one process can have it open, unless it
+    /// is kept by SQLite (`Builder::sqlite`).
     ///
     /// `Ok` means that every sign-out that was ever acknowledged stands.
     ///
     /// # Errors
     /// [`Error::AlreadyOpen`], at once unless [`Builder::wait_for_lock`] was called;
+    /// [`Error::Busy`] if another process stands still while it opens the store or writes to it;
     /// [`Error::KeyUnavailable`] and [`Error::KeyRejected`] (nothing but the lock file was
     /// touched); [`Error::Damaged`]; [`Error::UnsupportedFormat`]; [`Error::Full`] and
     /// [`Error::Io`]; [`Error::InvalidInput`] if something was set out of its range.

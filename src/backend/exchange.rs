@@ -13,10 +13,11 @@ use crate::model::error::Error;
 #[cfg(feature = "test-util")]
 use crate::model::error::Result;
 use crate::model::position::Position;
-use crate::model::tag::{AccountTag, TaggedScope};
+use crate::model::tag::{AccountTag, LeaseTag, TaggedScope};
 use crate::model::time::Millis;
 use crate::platform::sync::RwLockReadGuard;
 use crate::rule::{Fence, Fences, Openings};
+use std::any::Any;
 use std::sync::Arc;
 
 /// Rows in the order of their keys.
@@ -49,8 +50,8 @@ pub(crate) struct Seen {
 }
 
 /// More of one moment, question by question: of a place so near that a question costs no more than
-/// it would with others. Rows are all of one moment. Fences may be of a later one, which is the same
-/// to whoever asks: they only ever end what is in the rows.
+/// it would with others. Rows are all of one moment. Fences may be of a later one: who asks finds
+/// that out by [`More::end_before`].
 pub(crate) trait More {
     fn get(&self, key: &[u8]) -> Answer<Option<Vec<u8>>>;
 
@@ -61,6 +62,10 @@ pub(crate) trait More {
 
     /// The position of the newest sign-out.
     fn end(&self) -> Position;
+
+    /// The same, before the moment of the rows: of what stands behind it, nobody knows whether it
+    /// stood at that moment.
+    fn end_before(&self) -> Position;
 }
 
 /// The ledger at that moment.
@@ -245,9 +250,30 @@ pub(crate) trait Exchange: Send + Sync {
         None
     }
 
+    /// The lease of this name, if no other instance has it. An instance asks for one that it has not
+    /// got itself.
+    fn lease(&self, name: &LeaseTag) -> Answer<Option<Lease>>;
+
     /// Reads the ledger again, and compares. Gives how many sign-outs decide something.
     fn check_ledger(&self) -> Answer<Option<u64>> {
         Ok(None)
+    }
+}
+
+/// What one instance has at a time, until this is dropped or its process ends, however it ends.
+pub(crate) struct Lease {
+    _held: Option<Box<dyn Any + Send + Sync>>,
+}
+
+impl Lease {
+    /// One that ends with what it holds.
+    pub(crate) fn new(held: impl Any + Send + Sync) -> Self {
+        Self { _held: Some(Box::new(held)) }
+    }
+
+    /// Where there is but one instance.
+    pub(crate) fn of_the_only_one() -> Self {
+        Self { _held: None }
     }
 }
 

@@ -387,11 +387,23 @@ impl Sight {
         ask: impl FnOnce(&Fences) -> T,
     ) -> T {
         let unseen = scopes.into_iter().filter(|scope| !self.asked.scopes.contains(scope));
-        self.missing.borrow_mut().scopes.extend(unseen);
-        match &self.more {
-            Some(more) => ask(&more.fences()),
-            None => ask(&self.fences),
-        }
+        let mut missing = self.missing.borrow_mut();
+        let Some(more) = &self.more else {
+            missing.scopes.extend(unseen);
+            drop(missing);
+            return ask(&self.fences);
+        };
+        // All answers are as of the moment of the rows: else a sign-out that comes between two of
+        // them would be seen to end a part of what it ends, or one that came behind a sign-in
+        // without that sign-in.
+        let (fences, asked) = (more.fences(), missing.scopes.len());
+        missing.scopes.extend(unseen);
+        let end = more.end_before();
+        let is_newer = |scope| fences.last(scope).is_some_and(|fence| fence.position > end);
+        let is_late = more.end() > end && missing.scopes.iter().skip(asked).copied().any(is_newer);
+        self.is_stale.set(self.is_stale.get() || is_late);
+        drop(missing);
+        ask(&fences)
     }
 
     /// The position of the newest sign-out.

@@ -6,7 +6,8 @@ use super::keys::{Derives, IndexKey, MacKey};
 use super::seal::{Key, sub_key};
 use crate::model::random_id::SignInId;
 use crate::model::tag::{
-    AccountTag, AliasTag, SessionTag, SignInTag, Slot, SubjectTag, TAG_LEN, TenantTag, WebTag,
+    AccountTag, AliasTag, LeaseTag, SessionTag, SignInTag, Slot, SubjectTag, TAG_LEN, TenantTag,
+    WebTag,
 };
 use crate::platform::wipe::{HASH_STACK, on_clean_stack};
 use hmac::{Hmac, KeyInit, Mac as _};
@@ -89,6 +90,7 @@ pub(crate) struct Tagger {
     alias: Mac,
     slot: Mac,
     web: Mac,
+    lease: Mac,
 }
 
 impl Tagger {
@@ -103,6 +105,7 @@ impl Tagger {
             alias: mac("oubliette/v1/tag/alias"),
             slot: mac("oubliette/v1/tag/slot"),
             web: mac("oubliette/v1/tag/web"),
+            lease: mac("oubliette/v1/tag/lease"),
         }
     }
 
@@ -143,6 +146,11 @@ impl Tagger {
     /// so it is in no row.
     pub(crate) fn web(&self, id: &[u8; 16]) -> WebTag {
         WebTag::from_bytes(self.web.tag(&[id]))
+    }
+
+    /// The name of a lease: of what one process does at a time, of all that have the store open.
+    pub(crate) fn lease(&self, fields: &[&[u8]]) -> LeaseTag {
+        LeaseTag::from_bytes(self.lease.tag(fields))
     }
 
     /// The slot of a token. Its account is hashed too, so that tokens of two accounts with equal

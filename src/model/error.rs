@@ -106,12 +106,15 @@ pub enum Error {
         in_this_process: bool,
     },
 
-    /// Another process holds up the store that it shares with this one: it was stopped, or its disk
-    /// hangs, in the middle of a write. Nothing was done. Call again; if that does not help, end
-    /// that process: its locks go with it. (Only with [`Builder::sqlite`](crate::Builder).)
+    /// Another process holds up the store that it shares with this one, for ten seconds by now: it
+    /// was stopped, or its disk hangs, while it wrote, opened the store or took the lease of a
+    /// refresh; or it waits itself for such a process. (A tool that has SQLite's own lock gives
+    /// this after five.) Nothing was done. Call again; if that does not help, end that process: its
+    /// locks go with it. Only a store that is kept by SQLite gives this (`Builder::sqlite`).
     #[error("busy: {} holds up the store; try again, or end it", process(*pid))]
     Busy {
-        /// The process, as it is seen from here, if that could be told.
+        /// The process, as it is seen from here. `None` if it is in another container, if another
+        /// thread of this process waits for the same, or if it is a tool.
         pid: Option<u32>,
     },
 

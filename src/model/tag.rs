@@ -17,6 +17,7 @@ macro_rules! sixteen_bytes {
             }
 
             #[inline]
+            #[allow(dead_code, reason = "not of every type on every system")]
             pub(crate) const fn as_bytes(&self) -> &[u8; 16] {
                 &self.0
             }
@@ -49,6 +50,8 @@ sixteen_bytes! {
     AliasTag;
     /// The keyed hash of the id of a web session.
     WebTag;
+    /// The keyed hash of what only one process does at a time.
+    LeaseTag;
     /// The keyed hash of what distinguishes the tokens of one sign-in and tenant.
     Slot;
 }

@@ -185,6 +185,26 @@ impl Turnstile {
         self.take_late(end)
     }
 
+    /// The turn, if nobody has it now.
+    pub(crate) fn try_take(&self) -> io::Result<Option<Turn>> {
+        let mut state = self.0.lock();
+        if std::mem::replace(&mut state.is_taken, true) {
+            return Ok(None);
+        }
+        drop(state);
+        match self.0.operate(FlockOperation::NonBlockingLockExclusive) {
+            Ok(true) => Ok(Some(Turn(self.clone()))),
+            Ok(false) => {
+                self.end_turn();
+                Ok(None)
+            }
+            Err(error) => {
+                self.end_turn();
+                Err(error)
+            }
+        }
+    }
+
     /// Another thread waits in the kernel, so that this one can give up.
     fn take_late(&self, end: Option<Instant>) -> Result<Turn, Late> {
         let mut state = self.0.lock();

@@ -1,5 +1,7 @@
 //! What all handles of an open store share.
 
+use crate::backend::exchange::Lease;
+use crate::backend::remote::patiently;
 use crate::backend::{Backend, Embedded};
 use crate::clock::StoreClock;
 use crate::clock::lasting::Skew;
@@ -7,6 +9,7 @@ use crate::crypto::Tagger;
 use crate::engine::Durability;
 use crate::model::error::Result;
 use crate::model::sign_out::SessionPolicy;
+use crate::model::tag::LeaseTag;
 use crate::model::token::Token;
 use crate::platform::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::platform::sync::{Mutex, lock};
@@ -93,6 +96,17 @@ impl Core {
     /// the result is `None` if it is of another type.
     pub(crate) fn above<T: Any + Send + Sync>(&self, make: fn() -> T) -> Option<&T> {
         self.above.get_or_init(|| Box::new(make())).downcast_ref()
+    }
+
+    /// The lease of this name, if no other instance has it.
+    ///
+    /// # Errors
+    /// `Closed`, `Io`, `Busy`.
+    pub(crate) fn lease(&self, name: &LeaseTag) -> Result<Option<Lease>> {
+        match &self.backend {
+            Backend::Embedded(_) => Ok(Some(Lease::of_the_only_one())),
+            Backend::Remote(remote) => patiently(|| remote.with(|place| place.lease(name))),
+        }
     }
 
     /// Waits for all verbs and lets the backend go. Later verbs are refused.

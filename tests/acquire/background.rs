@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, SystemTime};
 
@@ -270,9 +270,13 @@ fn who_waits_is_given_nothing_that_was_signed_out_since() {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let _inside = runtime.enter();
-                assert!(
-                    waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()
-                );
+                let (waking, woken) = mpsc::channel();
+                let waker = Waker::from(Arc::new(Telling(waking)));
+                let mut context = Context::from_waker(&waker);
+                assert!(waiting.as_mut().poll(&mut context).is_pending());
+                // By now it knows that somebody is at it.
+                woken.recv().unwrap();
+                assert!(waiting.as_mut().poll(&mut context).is_pending());
             });
         });
         world.provider.redeem(grant)
@@ -280,6 +284,15 @@ fn who_waits_is_given_nothing_that_was_signed_out_since() {
     assert_eq!(text(token), "at-1");
     world.store.sign_out(SignOut::account(&account(1))).unwrap();
     assert!(matches!(runtime.block_on(waiting), Err(AcquireError::SignedOut)));
+}
+
+struct Telling(mpsc::Sender<()>);
+
+impl Wake for Telling {
+    fn wake(self: Arc<Self>) {
+        // (Nobody listens any more, later.)
+        let _ = self.0.send(());
+    }
 }
 
 struct Woken(Notify);
@@ -396,22 +409,33 @@ fn a_future_that_never_ends_is_given_up() {
     let world = AcquireFixture::new();
     let runtime = Runtime::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(async {
-        let never =
-            world.acquirer().acquire_async(&world.live, query("mail"), |_| std::future::pending());
+        let (there, theirs) = {
+            let there = Arc::new(());
+            (there.clone(), [there.clone(), there])
+        };
+        let [first, second] = theirs.map(|there| {
+            move |_| async move {
+                let () = std::future::pending().await;
+                drop(there);
+                unreachable!("it never ends")
+            }
+        });
+        let never = world.acquirer().acquire_async(&world.live, query("mail"), first);
         let task = tokio::spawn(never);
         tokio::time::sleep(Duration::from_secs(1)).await;
         // Who waits for it is told the same, also if the caller itself has gone.
         task.abort();
-        let waiting =
-            world.acquirer().acquire_async(&world.live, query("mail"), |_| std::future::pending());
+        let waiting = world.acquirer().acquire_async(&world.live, query("mail"), second);
         let Err(AcquireError::Refresh(failed)) = waiting.await else { panic!("it has not ended") };
         assert_eq!(
             failed.downcast_ref::<std::io::Error>().unwrap().kind(),
             std::io::ErrorKind::TimedOut
         );
         // Of the two limits the caller's may be over first, where the clock jumps: the refresh has
-        // its own, as long as somebody runs it.
-        tokio::time::sleep(HOUR).await;
+        // its own, as long as somebody runs it. (It may not even have come from its thread yet.)
+        while Arc::strong_count(&there) > 1 {
+            tokio::time::sleep(HOUR).await;
+        }
     });
     assert_eq!(world.next_refresh(), "at-1");
 }

@@ -8,6 +8,7 @@ mod asynchronous;
 mod background;
 mod cache;
 mod due;
+mod elsewhere;
 mod errors;
 mod flows;
 mod oauth;

@@ -223,6 +223,27 @@ fn no_token_is_read_after_its_sign_out_on_sled() {
     race(open(), open);
 }
 
+/// What an earlier sign-out of the account has left is being deleted all the while, and what this
+/// one ends goes with it: but not before it was taken.
+#[test]
+fn each_sign_out_that_takes_refresh_tokens_gets_them() {
+    let (machine, clock) = (Machine::new(), ManualClock::new(now()));
+    let store = machine.builder().clock(clock).open().unwrap();
+    for number in 0..200 {
+        let live = store.sign_in(sign_in(1)).unwrap();
+        live.put(refresh(&format!("rt-{number}"))).unwrap();
+        let taking = number % 2 == 0;
+        let request = SignOut::account(&account(1));
+        let request = if taking { request.taking_refresh_tokens() } else { request };
+        let receipt = store.sign_out(request).unwrap();
+        let taken: Vec<_> =
+            receipt.refresh_tokens.iter().map(|token| token.secret.expose()).collect();
+        let expected = format!("rt-{number}");
+        assert_eq!(taken, [&*expected][..usize::from(taking)]);
+        assert!(!receipt.refresh_tokens_missed);
+    }
+}
+
 /// The sign-out's record is written but not synced; somebody signs in meanwhile; then the process
 /// or the machine dies.
 #[test]

@@ -179,7 +179,6 @@ fn however_many_are_sent_the_family_is_not_lost() {
 }
 
 #[test]
-#[ignore = "until there is a single flight among processes"]
 fn one_refresh_is_sent_after_each_expiry() {
     let counts = sends(by_hand("OUBLIETTE_EXPIRIES", 20));
     assert!(counts.iter().all(|count| *count == 1), "{counts:?}");

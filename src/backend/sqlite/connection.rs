@@ -95,8 +95,6 @@ pub(super) fn make(path: &Path) -> Result<()> {
         connection.execute_batch(&format!(
             "PRAGMA page_size=4096; PRAGMA auto_vacuum=INCREMENTAL; \
              CREATE TABLE row(key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL); \
-             CREATE TABLE lease(place BLOB PRIMARY KEY NOT NULL, holder TEXT NOT NULL, \
-             until INTEGER NOT NULL, sent_at INTEGER, not_before INTEGER) WITHOUT ROWID; \
              PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={FORMAT}"
         ))?;
         connection.pragma_update(None, "journal_mode", "WAL")?;

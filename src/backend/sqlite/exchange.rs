@@ -8,8 +8,8 @@ use super::connection::{Writer, get, is_any_under, scan, sqlite, write};
 use super::snapshot::Snapshot;
 use super::{FAILED, PATIENCE, Place, STATE, Sqlite, here, position};
 use crate::backend::exchange::{
-    Answer, Ask, Change, Changed, End, Ended, Exchange, Guard, LedgerSeen, More as _, Scan, Seen,
-    Size,
+    Answer, Ask, Change, Changed, End, Ended, Exchange, Guard, Lease, LedgerSeen, More as _, Scan,
+    Seen, Size,
 };
 use crate::backend::operate::Operate;
 use crate::clock::trust::Known;
@@ -18,7 +18,7 @@ use crate::ledger::Seen as History;
 use crate::ledger::many::Stood;
 use crate::model::error::{Component, Error, Result};
 use crate::model::position::Position;
-use crate::model::tag::{AccountTag, TaggedScope};
+use crate::model::tag::{AccountTag, LeaseTag, TaggedScope};
 use crate::model::time::Millis;
 use crate::platform::sync::lock;
 use crate::platform::turn::Late;
@@ -65,28 +65,45 @@ impl Exchange for Sqlite {
     }
 
     fn end(&self, end: &End) -> Answer<Ended> {
-        let mut failure = None;
-        let (accounts, stood) = self.let_stand(end, &mut failure).map_err(here)?;
-        let mut ended = Ended {
-            positions: stood.positions,
-            at: end.now,
-            accounts,
-            rows: Vec::new(),
-            holders: Vec::new(),
-            before: stood.before,
-            is_missed: false,
-            failure,
-        };
-        ended.before.sort_unstable_by_key(|(_, fence)| fence.position);
-        if end.take {
-            // Behind the fences: a put that has not come yet is told by them, and one that was
-            // before them is read here.
-            match self.holders(end, ended.accounts.as_deref()) {
-                Ok((holders, rows)) => (ended.holders, ended.rows) = (holders, rows),
-                Err(_) => ended.is_missed = true,
+        if end.whole.is_empty() && !end.take {
+            let stood = self.stand(end, &end.scopes).map_err(here)?;
+            return Ok(ended(end, Some(Vec::new()), stood));
+        }
+        // Whether the fences stand, whatever becomes of the rows.
+        let mut stood = None;
+        let done = self.in_turn(|rows| {
+            let accounts = accounts_of(rows, end).map_err(sqlite("read the index"))?;
+            let standing = match &accounts {
+                Some(accounts) => self.stand(end, &with_accounts(&end.scopes, accounts)),
+                None => self.stand(end, &end.scopes),
+            };
+            let mut ended = match standing {
+                Ok(standing) => ended(end, accounts, standing),
+                Err(error) => {
+                    stood = Some(Err(error));
+                    return Ok(((), false));
+                }
+            };
+            if end.take {
+                // In the turn in which the fences stand: what they end goes nowhere before this.
+                match holders(rows, end, ended.accounts.as_deref()) {
+                    Ok((holders, found)) => (ended.holders, ended.rows) = (holders, found),
+                    Err(_) => ended.is_missed = true,
+                }
+            }
+            stood = Some(Ok(ended));
+            Ok(((), false))
+        });
+        match (stood, done) {
+            (Some(stood), _) => stood.map_err(here),
+            // Without a turn of the rows, or their index, what was named ends.
+            (None, done) => {
+                let stood = self.stand(end, &end.scopes).map_err(here)?;
+                let accounts = end.whole.is_empty().then(Vec::new);
+                let failure = done.err().filter(|_| accounts.is_none());
+                Ok(Ended { is_missed: end.take, failure, ..ended(end, accounts, stood) })
             }
         }
-        Ok(ended)
     }
 
     fn flush(&self, _: u64) -> Answer<bool> {
@@ -136,6 +153,10 @@ impl Exchange for Sqlite {
 
     fn operate(&self) -> Option<&dyn Operate> {
         Some(self)
+    }
+
+    fn lease(&self, name: &LeaseTag) -> Answer<Option<Lease>> {
+        Ok(self.leases.take(name).map_err(here)?.map(Lease::new))
     }
 
     fn check_ledger(&self) -> Answer<Option<u64>> {
@@ -242,80 +263,63 @@ impl Place {
         Ok(())
     }
 
-    /// Finds the accounts that end as a whole, and lets all stand, in one turn of the rows. Without
-    /// a turn of the rows, what was named ends.
-    fn let_stand(
-        &self,
-        end: &End,
-        failure: &mut Option<Error>,
-    ) -> Result<(Option<Vec<AccountTag>>, Stood)> {
-        let stand = |scopes: &[TaggedScope]| self.ledger.stand(scopes, end.cutoff, end.now);
-        if end.whole.is_empty() {
-            return Ok((Some(Vec::new()), stand(&end.scopes)?));
-        }
-        let mut failed = None;
-        let found = self.in_turn(|rows| {
-            let mut accounts = Vec::new();
-            for scope in &end.whole {
-                accounts.extend(accounts_in(rows, scope).map_err(sqlite("read the index"))?);
-            }
-            accounts.sort_unstable();
-            accounts.dedup();
-            let mut scopes = end.scopes.clone();
-            scopes.extend(
-                accounts
-                    .iter()
-                    .copied()
-                    .map(TaggedScope::Account)
-                    .filter(|account| !end.scopes.contains(account)),
-            );
-            if scopes.len() > end.most {
-                return Ok((None, false));
-            }
-            match stand(&scopes) {
-                Ok(stood) => Ok((Some((accounts, stood)), false)),
-                Err(error) => {
-                    failed = Some(error);
-                    Ok((None, false))
-                }
-            }
-        });
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        match found {
-            Ok(Some((accounts, stood))) => Ok((Some(accounts), stood)),
-            // Too many.
-            Ok(None) => Ok((None, stand(&end.scopes)?)),
-            Err(error) => {
-                *failure = Some(error);
-                Ok((None, stand(&end.scopes)?))
-            }
-        }
+    /// Lets the fences of a sign-out stand.
+    fn stand(&self, end: &End, scopes: &[TaggedScope]) -> Result<Stood> {
+        self.ledger.stand(scopes, end.cutoff, end.now)
     }
+}
 
-    /// The accounts that have sign-ins in the scopes, and their rows.
-    fn holders(
-        &self,
-        end: &End,
-        accounts: Option<&[AccountTag]>,
-    ) -> Result<(Vec<AccountTag>, Vec<Row>)> {
-        let read = |rows: &Connection| -> rusqlite::Result<_> {
-            let mut holders = end.holders.clone();
-            holders.extend(accounts.into_iter().flatten());
-            for scope in &end.scopes {
-                holders.extend(accounts_in(rows, scope)?);
-            }
-            holders.sort_unstable();
-            holders.dedup();
-            let mut found = Vec::new();
-            for account in &holders {
-                found.extend(scan(rows, &all(row_key::account(account)))?);
-            }
-            Ok((holders, found))
-        };
-        self.in_turn(|rows| read(rows).map(|found| (found, false)).map_err(sqlite("read the rows")))
+/// What a sign-out has done, but for rows that are wanted.
+fn ended(end: &End, accounts: Option<Vec<AccountTag>>, stood: Stood) -> Ended {
+    let mut before = stood.before;
+    before.sort_unstable_by_key(|(_, fence)| fence.position);
+    Ended {
+        positions: stood.positions,
+        at: end.now,
+        accounts,
+        rows: Vec::new(),
+        holders: Vec::new(),
+        before,
+        is_missed: false,
+        failure: None,
     }
+}
+
+/// The accounts that end as a whole; `None` if they are too many.
+fn accounts_of(rows: &Connection, end: &End) -> rusqlite::Result<Option<Vec<AccountTag>>> {
+    let mut accounts = Vec::new();
+    for scope in &end.whole {
+        accounts.extend(accounts_in(rows, scope)?);
+    }
+    accounts.sort_unstable();
+    accounts.dedup();
+    Ok(Some(accounts).filter(|accounts| with_accounts(&end.scopes, accounts).len() <= end.most))
+}
+
+fn with_accounts(scopes: &[TaggedScope], accounts: &[AccountTag]) -> Vec<TaggedScope> {
+    let accounts = accounts.iter().copied().map(TaggedScope::Account);
+    let more = accounts.filter(|account| !scopes.contains(account));
+    scopes.iter().copied().chain(more).collect()
+}
+
+/// The accounts that have sign-ins in the scopes, and their rows.
+fn holders(
+    rows: &Connection,
+    end: &End,
+    accounts: Option<&[AccountTag]>,
+) -> rusqlite::Result<(Vec<AccountTag>, Vec<Row>)> {
+    let mut holders = end.holders.clone();
+    holders.extend(accounts.into_iter().flatten());
+    for scope in &end.scopes {
+        holders.extend(accounts_in(rows, scope)?);
+    }
+    holders.sort_unstable();
+    holders.dedup();
+    let mut found = Vec::new();
+    for account in &holders {
+        found.extend(scan(rows, &all(row_key::account(account)))?);
+    }
+    Ok((holders, found))
 }
 
 fn holds(rows: &Connection, guards: &[Guard]) -> rusqlite::Result<bool> {

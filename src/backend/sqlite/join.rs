@@ -11,6 +11,7 @@ use super::checkpointer::Checkpointer;
 use super::connection::{Readers, Writer, get, make, sqlite};
 use super::files::{APPLICATION_ID, FORMAT, Files, check_local, check_version, make_private};
 use super::flush::Flusher;
+use super::leases::Leases;
 use super::{Place, STATE, Sqlite};
 use crate::clock::trust::Known;
 use crate::crypto::Keyring;
@@ -92,7 +93,9 @@ pub(crate) fn join(
     let one = Presence::open(&checkpointing).map_err(io)?;
     let checkpointer = Checkpointer::start(path.clone(), one)
         .map_err(Error::io("start the thread that writes SQLite's log back"))?;
+    let leases = Leases::open(folder)?;
     let place = Place {
+        leases,
         readers: Readers::new(&path),
         files,
         flusher,

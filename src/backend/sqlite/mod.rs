@@ -18,6 +18,7 @@ mod exchange;
 mod files;
 mod flush;
 mod join;
+mod leases;
 mod operators;
 mod snapshot;
 
@@ -39,6 +40,7 @@ use checkpointer::Checkpointer;
 use connection::{Readers, Writer};
 use files::Files;
 use flush::Flusher;
+use leases::Leases;
 
 /// Where in the rows' lock file it is said whether a sync has failed.
 const STATE: u64 = 0;
@@ -61,6 +63,7 @@ impl std::ops::Deref for Sqlite {
 pub(crate) struct Place {
     path: PathBuf,
     files: Files,
+    leases: Leases,
     readers: Readers,
     /// The turn of this process among all, and the connection of whoever has it.
     turnstile: Turnstile,

@@ -16,6 +16,7 @@ use crate::rule::Fences;
 /// A read transaction, which begins with the first row that is asked for.
 pub(super) struct Snapshot {
     place: Arc<Place>,
+    end_before: Position,
     connection: RefCell<Option<Connection>>,
 }
 
@@ -23,7 +24,8 @@ impl Snapshot {
     /// (A sign-out asks for no rows, and is done when they have failed, too: that is looked at where
     /// rows are read.)
     pub(super) fn of(place: &Arc<Place>) -> Self {
-        Self { place: place.clone(), connection: RefCell::default() }
+        let end_before = place.ledger.end();
+        Self { place: place.clone(), end_before, connection: RefCell::default() }
     }
 
     /// Reads. What SQLite calls damage at the beginning is read once more on a new connection: it
@@ -75,6 +77,10 @@ impl More for Snapshot {
 
     fn end(&self) -> Position {
         self.place.ledger.end()
+    }
+
+    fn end_before(&self) -> Position {
+        self.end_before
     }
 }
 

@@ -2,13 +2,13 @@
 
 use super::{Exchanged, Fate, Flaw, SharedMachine, State, Step};
 use crate::backend::exchange::{
-    Answer, Ask, Change, Changed, End, Ended, Exchange, ExchangeError, Seen, Size,
+    Answer, Ask, Change, Changed, End, Ended, Exchange, ExchangeError, Lease, Seen, Size,
 };
 #[cfg(all(unix, feature = "sqlite"))]
 use crate::backend::operate::Operate;
 use crate::clock::trust::Known;
 use crate::ledger::Seen as History;
-use crate::model::tag::TaggedScope;
+use crate::model::tag::{LeaseTag, TaggedScope};
 use crate::model::time::{Millis, to_millis};
 use crate::platform::sync::MutexGuard;
 use crate::store::access::not_embedded;
@@ -19,6 +19,22 @@ pub(crate) struct Instance {
     pub(super) number: usize,
     /// Its own way to a place that is real.
     pub(super) real: Option<Box<dyn Exchange>>,
+}
+
+/// A lease that an instance has.
+struct HeldLease {
+    machine: SharedMachine,
+    number: usize,
+    name: LeaseTag,
+}
+
+impl Drop for HeldLease {
+    fn drop(&mut self) {
+        let mut state = self.machine.state();
+        if state.leases.get(&self.name) == Some(&self.number) {
+            state.leases.remove(&self.name);
+        }
+    }
 }
 
 impl Instance {
@@ -218,6 +234,19 @@ impl Exchange for Instance {
 
     fn is_near(&self) -> bool {
         self.real.as_ref().is_some_and(|real| real.is_near())
+    }
+
+    fn lease(&self, name: &LeaseTag) -> Answer<Option<Lease>> {
+        if let Some(real) = &self.real {
+            return real.lease(name);
+        }
+        let (name, mut state) = (*name, self.reach(Step::Look)?);
+        let first_alive = state.first_alive;
+        if state.leases.get(&name).is_some_and(|holder| *holder >= first_alive) {
+            return Ok(None);
+        }
+        state.leases.insert(name, self.number);
+        Ok(Some(Lease::new(HeldLease { machine: self.machine.clone(), number: self.number, name })))
     }
 
     fn begin(&self, now: Millis) -> Answer<bool> {

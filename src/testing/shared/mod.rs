@@ -10,6 +10,7 @@ mod place;
 #[cfg(all(unix, feature = "sqlite"))]
 mod sqlite;
 
+use crate::model::tag::LeaseTag;
 use std::collections::BTreeMap;
 
 use crate::api::builder::Builder;
@@ -55,6 +56,8 @@ struct State {
     /// Exchanges that change something, and still work before the place is out of reach for them.
     calls_left: Option<u64>,
     calls: u64,
+    /// Which instance has which lease.
+    leases: BTreeMap<LeaseTag, usize>,
     /// The files of a place that is real.
     #[cfg(all(unix, feature = "sqlite"))]
     folder: Option<sqlite::Folder>,
