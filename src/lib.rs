@@ -204,8 +204,8 @@ pub use model::id::{
 };
 pub use model::query::{AccessQuery, IdQuery, RefreshQuery};
 pub use model::report::{
-    BackupReport, CompactionEstimate, CompactionReport, ErasureReport, Opened, ReclaimReport,
-    Stats, SweepReport, VerifyReport,
+    BackupReport, CompactionEstimate, CompactionReport, ErasureReport, MigrationReport, Opened,
+    ReclaimReport, Stats, SweepReport, VerifyReport,
 };
 pub use model::scopes::{Partition, Scopes};
 pub use model::secret::Secret;
@@ -213,6 +213,7 @@ pub use model::sign_in::{AsOf, MAX_ALIASES, MAX_LABEL_BYTES, PutOutcome, SignIn}
 pub use model::sign_out::{
     Counted, LastSignOut, Receipt, Recorded, SessionPolicy, SignOut, SignOutScope, SignOutScopeKind,
 };
+pub use model::storage::Storage;
 pub use model::ticket::Ticket;
 pub use model::token::{
     AccessToken, IdToken, MAX_EXTRA_BYTES, MAX_TOKEN_BYTES, RefreshToken, Token, Tokens,

@@ -5,9 +5,10 @@
 use crate::crypto::{KeySource, Keyring};
 use crate::ledger::{Growth, Ledger};
 use crate::model::error::{Component, Error, Result};
+use crate::model::storage::Storage;
 use crate::model::time::Millis;
 use crate::platform::disk::Disk;
-use crate::store::location::{BIRTH, Held, KEYRING, MOVING, Place, is_engine, is_rows};
+use crate::store::location::{BIRTH, Held, KEYRING, MOVING, Place, is_engine};
 
 /// What opening works with.
 pub(super) struct Opener<'a> {
@@ -18,6 +19,10 @@ pub(super) struct Opener<'a> {
     pub(super) now: Millis,
     /// Whether what is damaged is forgotten.
     pub(super) forget: bool,
+    /// Whether this process is alone, so that it may open rows that others share.
+    pub(super) is_alone: bool,
+    /// What keeps a store that is new.
+    pub(super) storage: Storage,
 }
 
 impl Opener<'_> {
@@ -34,7 +39,7 @@ impl Opener<'_> {
         let half_born =
             self.disk.read(BIRTH).map_err(Error::io("read the birth mark"))?.unwrap_or_default();
         let ledgers = self.ledgers()?;
-        if names.iter().any(|name| is_engine(name) || is_rows(name))
+        if names.iter().any(|name| is_engine(name))
             || ledgers.iter().any(|name| name.as_bytes() != half_born)
         {
             return Err(Error::damaged(

@@ -14,6 +14,7 @@ use crate::engine::{Durability, Tuning};
 use crate::ledger::Growth;
 use crate::model::error::{Error, Result};
 use crate::model::sign_out::SessionPolicy;
+use crate::model::storage::Storage;
 #[cfg(feature = "test-util")]
 use crate::store::access::not_embedded;
 use crate::store::core::Options;
@@ -44,6 +45,7 @@ pub struct Builder {
     pub(crate) wait: Duration,
     /// What a new store's rows are kept by.
     pub(super) is_sqlite: bool,
+    pub(super) is_alone: bool,
 }
 
 impl Builder {
@@ -95,6 +97,16 @@ impl Builder {
     #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
     pub fn sqlite(mut self) -> Self {
         self.is_sqlite = true;
+        self
+    }
+
+    /// Opens the store in this process alone, whatever keeps it: others get
+    /// [`Error::AlreadyOpen`](crate::Error::AlreadyOpen), and this one gets it while any other has
+    /// the store open. It is for what cannot be done beside other processes, to a store that is kept
+    /// by SQLite: [`TokenStore::complete_erasure`](crate::TokenStore::complete_erasure) and
+    /// [`TokenStore::migrate`](crate::TokenStore::migrate).
+    pub fn alone(mut self) -> Self {
+        self.is_alone = true;
         self
     }
 
@@ -276,7 +288,13 @@ impl Builder {
             growth: Growth::default(),
             wait: Duration::ZERO,
             is_sqlite: false,
+            is_alone: false,
         }
+    }
+
+    /// What keeps a store that is new.
+    pub(super) fn storage(&self) -> Storage {
+        if self.is_sqlite { Storage::Sqlite } else { Storage::Embedded }
     }
 
     fn folders(&mut self) -> Option<&mut Folders> {

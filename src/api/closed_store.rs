@@ -14,6 +14,7 @@ use crate::model::error::{Component, Error, Result};
 use crate::model::random_id::LedgerId;
 use crate::model::report::VerifyReport;
 use crate::model::sign_out::SignOutScope;
+use crate::model::storage::Storage;
 use crate::observe;
 use crate::platform::disk;
 use crate::platform::sync::thread;
@@ -72,10 +73,13 @@ impl Builder {
     /// As [`Builder::open`], but never makes a store: [`Error::InvalidInput`] if there is none.
     pub fn verify(self) -> Result<VerifyReport> {
         observe::verb("verify", || {
-            // The files of SQLite's cannot be read beside processes that write to them, nor be
-            // copied: it is joined as by any process.
+            // Beside processes that write to SQLite's files, these cannot be copied: then it is
+            // joined as by any process.
             if self.is_kept_by_sqlite()? {
-                return self.open_now()?.verify();
+                return match self.lock_to_verify() {
+                    Err(Error::AlreadyOpen { .. }) => self.open_now()?.verify(),
+                    locked => self.verify_locked(locked?),
+                };
             }
             let mut patience = Patience::new(self.wait);
             let locked = patience.retry(|| self.lock_to_verify(), thread::sleep)?;
@@ -95,7 +99,8 @@ impl Builder {
         let folders = self
             .in_folders()
             .ok_or_else(|| Error::invalid("restore", "a backup is restored into a folder"))?;
-        restore(Box::new(folders.clone()), key, self.growth, backup)
+        let only = self.is_sqlite.then_some(Storage::Sqlite);
+        restore(Box::new(folders.clone()), key, self.growth, backup, only)
     }
 
     /// Opens the store behind [`Builder::put_back`].
@@ -149,6 +154,7 @@ impl Builder {
         let copy = TemporaryFolder::new()?;
         self.place = Location::Folders(copy_store(&place, &id, &copy.0)?);
         self.on_damage = OnDamage::Refuse;
+        self.is_alone = true;
         // (Neither is a verb of its own here: what fails is counted once.)
         let store = self.open_now()?;
         let verified = verify::verify(store.core());
@@ -184,7 +190,7 @@ fn copy_store(from: &Folders, id: &LedgerId, to: &Path) -> Result<Folders> {
         disk::copy(&*disk, &*copied, name).map_err(Error::io("copy the store"))?;
     }
     for name in from.disk()?.list().map_err(Error::io("list the store's folder"))? {
-        if parse_engine(&name).is_some_and(|(ledger, _)| ledger == *id) {
+        if parse_engine(&name).is_some_and(|(_, ledger, _)| ledger == *id) {
             to.engines().import(&from.path.join(&name), &name)?;
         }
     }

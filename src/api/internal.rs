@@ -1,5 +1,6 @@
 //! What other rooms use of the store, beside its public interface.
 
+use std::path::Path;
 #[cfg(feature = "logout")]
 use std::time::SystemTime;
 
@@ -18,12 +19,11 @@ use crate::model::time::{from_millis, to_millis};
 use crate::model::token::AccessToken;
 use crate::observe;
 use crate::platform::sync::atomic::AtomicBool;
-use crate::platform::sync::{Arc, Mutex, thread};
+use crate::platform::sync::{Arc, Mutex, lock, thread};
 use crate::store::access::Open;
 use crate::store::core::Core;
-use crate::store::files::Premises;
 use crate::store::handle::LiveSignIn;
-use crate::store::lifetime::{Owner, Works, shut};
+use crate::store::lifetime::{Owner, Site, Works, shut};
 use crate::store::location::Held;
 use crate::store::resume;
 #[cfg(feature = "logout")]
@@ -33,7 +33,7 @@ impl TokenStore {
     /// Starts the reclaimer: from here on the store is open.
     pub(crate) fn new(
         core: Arc<Core>,
-        premises: Option<Premises>,
+        site: Option<Site>,
         held: Held,
         opened_by_previous_key: bool,
         opened: Opened,
@@ -50,12 +50,17 @@ impl TokenStore {
                 return Err(Error::io("start the reclaimer's thread")(error));
             }
         };
-        let folder = premises.as_ref().and_then(|premises| premises.place.folder());
+        let folder: Option<Box<Path>> = match &site {
+            Some(Site::Alone(premises)) => lock(premises).place.folder().map(Into::into),
+            #[cfg(all(unix, feature = "sqlite"))]
+            Some(Site::Shared(_)) => None,
+            None => None,
+        };
         let works = Works {
-            folder: folder.map(Into::into),
+            folder,
             core,
             running: Mutex::new(Some((thread, held))),
-            premises: premises.map(Mutex::new),
+            site,
             sweeping: Mutex::default(),
             opened_by_previous_key: AtomicBool::new(opened_by_previous_key),
             opened,

@@ -6,19 +6,23 @@ use std::path::Path;
 use crate::api::builder::Builder;
 use crate::api::token_store::TokenStore;
 use crate::crypto::KeySource;
+#[cfg(all(unix, feature = "sqlite"))]
+use crate::maintenance::shared;
 use crate::maintenance::upkeep::UpkeepBuilder;
 use crate::maintenance::{backup, compact, erase, figures, rotate, sweep, verify};
 #[cfg(doc)]
 use crate::model::error::Error;
 use crate::model::error::Result;
 use crate::model::report::{
-    BackupReport, CompactionEstimate, CompactionReport, ErasureReport, ReclaimReport, Stats,
-    SweepReport, VerifyReport,
+    BackupReport, CompactionEstimate, CompactionReport, ErasureReport, MigrationReport,
+    ReclaimReport, Stats, SweepReport, VerifyReport,
 };
+use crate::model::storage::Storage;
 use crate::observe;
 use crate::platform::sync::atomic::Ordering;
 use crate::platform::sync::lock;
 use crate::store::access::checkpoint;
+use crate::store::lifetime::OnSite;
 
 impl TokenStore {
     /// Figures for operators. Cheap: nothing is scanned.
@@ -92,8 +96,11 @@ impl TokenStore {
     /// be written; if it could not be put in place, either the old or the new keys open the store.
     pub fn rotate_key(&self, keys: &KeySource) -> Result<()> {
         observe::verb("rotate_key", || {
-            let premises = self.owner.premises()?;
-            rotate::rotate_key(self.core(), &premises, keys)?;
+            match self.owner.site()? {
+                OnSite::Alone(premises) => rotate::rotate_key(self.core(), &premises, keys)?,
+                #[cfg(all(unix, feature = "sqlite"))]
+                OnSite::Shared(folder) => shared::rotate_key(self.core(), &folder, keys)?,
+            }
             self.owner.opened_by_previous_key.store(false, Ordering::Relaxed);
             Ok(())
         })
@@ -108,12 +115,15 @@ impl TokenStore {
     /// [`TokenStore::compact`]. **Backups from before cannot be restored any more**: make a new
     /// one. It takes space for a second copy of what is live.
     ///
+    /// A store that is kept by SQLite has to be open [alone](Builder::alone): other processes would
+    /// go on with the old keys, in the old file.
+    ///
     /// # Errors
     /// As [`TokenStore::rotate_key`]; [`Error::Full`] and [`Error::Io`]: nothing was changed,
     /// unless the error says that the store is poisoned, when the next open finds out.
     pub fn complete_erasure(&self, keys: &KeySource) -> Result<ErasureReport> {
         observe::verb("complete_erasure", || {
-            let mut premises = self.owner.premises()?;
+            let mut premises = self.owner.site()?.alone()?;
             let mut held = Vec::new();
             let erased = erase::complete_erasure(self.core(), &mut premises, keys, &mut held);
             if let Some((_, all)) = lock(&self.owner.running).as_mut() {
@@ -125,6 +135,28 @@ impl TokenStore {
         })
     }
 
+    /// Moves everything that is live to the other kind of [`Storage`], or to a fresh one of the same;
+    /// the store goes on there, open in this process alone. Close it, and open it as you will from
+    /// then on. If this is interrupted, the store is kept by one of the two, and the next open
+    /// removes what does not count.
+    ///
+    /// Sign-ins, their handles, all sign-outs and the keyring stay as they are. It takes space for a
+    /// second copy of what is live. A store that is kept by SQLite has to be open
+    /// [alone](Builder::alone).
+    ///
+    /// # Errors
+    /// As [`TokenStore::compact`]; [`Error::InvalidInput`] if other processes may have the store
+    /// open, or it has sign-ins of version 1 of the format, which SQLite cannot have: those end by
+    /// their age.
+    pub fn migrate(&self, to: Storage) -> Result<MigrationReport> {
+        observe::verb("migrate", || {
+            let mut premises = self.owner.site()?.alone()?;
+            let migrated = compact::migrate(self.core(), &mut premises, to);
+            observe::compacted(migrated.is_ok());
+            migrated
+        })
+    }
+
     /// Copies everything that is live, each account as it is at one moment of the call, into a
     /// folder that is made or is empty: sealed rows, and the keyring. The ledger is never copied:
     /// [`Builder::restore`] needs the one in use, so that users who sign out after the backup stay
@@ -132,13 +164,20 @@ impl TokenStore {
     ///
     /// Verbs go on meanwhile. A backup opens with the keys that wrap the store now.
     ///
+    /// # SQLite
+    /// Other processes go on too, and all accounts are as they are at one moment. SQLite's log does
+    /// not begin anew while the copy is made, so for so long it grows with what is written.
+    ///
     /// # Errors
     /// [`Error::InvalidInput`] if the folder is not empty; [`Error::Full`], [`Error::Io`]: the
     /// backup is not whole, remove it; [`Error::Poisoned`], [`Error::Closed`].
     pub fn backup(&self, path: impl AsRef<Path>) -> Result<BackupReport> {
-        observe::verb("backup", || {
-            let premises = self.owner.premises()?;
-            backup::backup(self.core(), &premises, path.as_ref())
+        observe::verb("backup", || match self.owner.site()? {
+            OnSite::Alone(premises) => {
+                backup::backup(self.core(), (&*premises).into(), path.as_ref())
+            }
+            #[cfg(all(unix, feature = "sqlite"))]
+            OnSite::Shared(folder) => shared::backup(self.core(), &folder, path.as_ref()),
         })
     }
 
@@ -155,10 +194,18 @@ impl TokenStore {
     /// # Errors
     /// [`Error::Full`] and [`Error::Io`]: the store goes on with the old folder, unless the error
     /// says that it is poisoned; [`Error::Poisoned`], [`Error::Closed`].
+    ///
+    /// # SQLite
+    /// The rows stay in their file, as other processes have it open. What is dead or expired is
+    /// deleted, and free pages are given back to the file system, a few at a time: no other process
+    /// waits for longer than for a commit, and no space is taken.
     pub fn compact(&self) -> Result<CompactionReport> {
         observe::verb("compact", || {
-            let mut premises = self.owner.premises()?;
-            let compacted = compact::compact(self.core(), &mut premises);
+            let compacted = match self.owner.site()? {
+                OnSite::Alone(mut premises) => compact::compact(self.core(), &mut premises),
+                #[cfg(all(unix, feature = "sqlite"))]
+                OnSite::Shared(_folder) => shared::compact(self.core()),
+            };
             observe::compacted(compacted.is_ok());
             compacted
         })
@@ -180,9 +227,10 @@ impl TokenStore {
     /// # Errors
     /// [`Error::Poisoned`], [`Error::Closed`].
     pub fn compaction_estimate(&self) -> Result<CompactionEstimate> {
-        observe::verb("compaction_estimate", || {
-            let premises = self.owner.premises()?;
-            compact::estimate(self.core(), &premises)
+        observe::verb("compaction_estimate", || match self.owner.site()? {
+            OnSite::Alone(premises) => compact::estimate(self.core(), &premises),
+            #[cfg(all(unix, feature = "sqlite"))]
+            OnSite::Shared(folder) => shared::estimate(self.core(), &folder),
         })
     }
 

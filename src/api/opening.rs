@@ -14,15 +14,18 @@ use crate::backend::{Backend, Embedded, Working};
 use crate::clock::StoreClock;
 use crate::clock::trust::Known;
 use crate::crypto::{KeySource, Keyring, Tagger, fresh};
+#[cfg(all(unix, feature = "sqlite", feature = "test-util"))]
+use crate::engine::Tuning;
 use crate::engine::{Engine, open_error};
 use crate::ledger::{Growth, Ledger};
 use crate::model::error::{Component, Error, Result};
 use crate::model::position::Position;
 use crate::model::report::Opened;
+use crate::model::storage::Storage;
 use crate::model::time::Millis;
 use crate::observe;
 use crate::platform::disk::Disk;
-use crate::platform::sync::{Arc, thread};
+use crate::platform::sync::{Arc, Mutex, thread};
 use crate::rows::LONGEST_VALUE;
 use crate::rows::cipher::Rows;
 use crate::rows::row_key::{CHECKPOINT, FRESH, KNOWN};
@@ -30,10 +33,15 @@ use crate::rows::row_key::{CHECKPOINT, FRESH, KNOWN};
 use crate::store::access::not_embedded;
 use crate::store::core::{Core, Options};
 use crate::store::files::{Premises, Unfinished};
+use crate::store::lifetime::Site;
+#[cfg(all(unix, feature = "sqlite", feature = "test-util"))]
+use crate::store::location::Folders;
 use crate::store::location::{
-    BIRTH, Held, KEYRING, MISSING, Place, engine_name, is_engine, is_rows, newest_engine,
+    BIRTH, Held, KEYRING, MISSING, Place, engine_name, is_engine, newest_engine,
 };
 use crate::store::lock_file::Patience;
+#[cfg(all(unix, feature = "sqlite", feature = "test-util"))]
+use crate::store::shared::SharedFolder;
 
 impl Builder {
     /// Opens the store, or makes it if there is none. Only one process can have it open, unless it
@@ -57,7 +65,7 @@ impl Builder {
         if matches!(self.place, Location::Shared(_)) {
             return self.join_now();
         }
-        if self.is_kept_by_sqlite()? {
+        if self.is_kept_by_sqlite()? && !self.is_alone {
             return self.join_sqlite();
         }
         let mut patience = Patience::new(self.wait);
@@ -80,13 +88,20 @@ impl Builder {
         let Location::Shared(shared) = &self.place else { return Err(not_embedded()) };
         let clock = StoreClock::new(self.clock, u64::from_be_bytes(fresh()?), self.longest_jump);
         let (keyring, place) = shared.join(key, clock.now())?;
+        #[cfg(not(all(unix, feature = "sqlite")))]
+        let site = None;
+        #[cfg(all(unix, feature = "sqlite"))]
+        let site = shared.folder().map(|folder| {
+            let folders = Folders::new(folder, None, Tuning::default());
+            Site::Shared(Mutex::new(SharedFolder { folders }))
+        });
         let tagger = Tagger::new(&keyring.secrets.index_key);
         let rows = Rows::new(keyring.store_id, keyring.secrets);
         let backend = Backend::Remote(Remote::new(place, rows));
         let core = Core::new(backend, tagger, clock, self.options);
         core.settle_longest_age()?;
         let opened = Opened { engine_was_missing: false, snapshot_was_damaged: false };
-        TokenStore::new(Arc::new(core), None, Vec::new(), keyring.opened_by_previous, opened)
+        TokenStore::new(Arc::new(core), site, Vec::new(), keyring.opened_by_previous, opened)
     }
 }
 
@@ -99,6 +114,8 @@ pub(crate) struct Opening {
     clock: StoreClock,
     growth: Growth,
     forget: bool,
+    is_alone: bool,
+    storage: Storage,
     options: Options,
     held: Held,
     /// Under the folder's lock: it names the ledger.
@@ -110,6 +127,7 @@ impl Opening {
     /// `InvalidInput`
     pub(crate) fn new(builder: Builder) -> Result<Self> {
         builder.check()?;
+        let storage = builder.storage();
         let clock =
             StoreClock::new(builder.clock, u64::from_be_bytes(fresh()?), builder.longest_jump);
         Ok(Self {
@@ -118,6 +136,8 @@ impl Opening {
             clock,
             growth: builder.growth,
             forget: builder.on_damage == OnDamage::ForgetEveryone,
+            is_alone: builder.is_alone,
+            storage,
             options: builder.options,
             held: Held::new(),
             keyring: None,
@@ -156,10 +176,10 @@ impl Opening {
         let mut held = std::mem::take(&mut self.held);
         let opener = self.opener()?;
         let (mut keyring, is_new, recovered) = opener.recover_or_forget(keyring, &mut held)?;
-        let Recovery { ledger, engine, serial, checkpoint, unfinished } = recovered;
+        let Recovery { ledger, engine, name, checkpoint, unfinished } = recovered;
         unfinished.clear(&*self.place, &*opener.disk, &mut held)?;
         let old_end = opener.settle(&mut keyring, &ledger)?;
-        let disk = opener.tidy(&keyring, serial)?;
+        let disk = opener.tidy(&keyring, name)?;
 
         // From here on the parts are sound and of one time: what they say is read.
         let opened = report(&*engine, &*disk, is_new)?;
@@ -177,8 +197,9 @@ impl Opening {
         let backend = Backend::Embedded(Box::new(embedded));
         let core = Core::new(backend, tagger, clock, options);
         core.settle_longest_age()?;
-        let premises = Some(Premises::new(place, disk, serial, fresh));
-        TokenStore::new(Arc::new(core), premises, held, by_previous, opened)
+        let premises = Premises::new(place, disk, name, fresh);
+        let site = Site::Alone(Mutex::new(premises));
+        TokenStore::new(Arc::new(core), Some(site), held, by_previous, opened)
     }
 
     fn opener(&self) -> Result<Opener<'_>> {
@@ -189,6 +210,8 @@ impl Opening {
             growth: self.growth,
             now: self.clock.now(),
             forget: self.forget,
+            is_alone: self.is_alone,
+            storage: self.storage,
         })
     }
 }
@@ -197,7 +220,8 @@ impl Opening {
 struct Recovery {
     ledger: Ledger,
     engine: Box<dyn Engine>,
-    serial: u32,
+    /// What it is, and the serial in its name.
+    name: (Storage, u32),
     checkpoint: Position,
     unfinished: Unfinished,
 }
@@ -247,10 +271,10 @@ impl Opener<'_> {
         let mut unfinished = Unfinished::read(&*self.disk, &secrets.ledger_id)?;
         unfinished.remove_engines(self.place)?;
         let names = self.disk.list().map_err(Error::io("list the store's folder"))?;
-        if names.iter().any(|name| is_rows(name)) {
+        let newest = newest_engine(&names, &secrets.ledger_id);
+        if matches!(newest, Some((Storage::Sqlite, _))) && !self.is_alone {
             return Err(Error::invalid("store", "it is kept by SQLite"));
         }
-        let newest = newest_engine(&names, &secrets.ledger_id);
         if newest.is_none() && !is_new {
             // Before one is made: should this open not come through, the next one finds an engine,
             // and must tell.
@@ -258,8 +282,9 @@ impl Opener<'_> {
             marked.map_err(Error::io("write the mark of a missing engine"))?;
         }
 
-        let serial = newest.unwrap_or(0);
-        let engine = self.place.engines().open(&engine_name(&secrets.ledger_id, serial))?;
+        let (storage, serial) = newest.unwrap_or((self.storage, 0));
+        let name = engine_name(storage, &secrets.ledger_id, serial);
+        let engine = self.place.engines().open(&name)?;
         if engine.limits().value_bytes < LONGEST_VALUE {
             return Err(Error::invalid("engine", "it cannot hold the longest row"));
         }
@@ -275,7 +300,8 @@ impl Opener<'_> {
             checkpoint.map_or(Ok(Position::ZERO), |row| rows.open_checkpoint(CHECKPOINT, &row))?;
 
         if found.reaches(checkpoint) {
-            Ok(Recovery { ledger: found.settle()?, engine, serial, checkpoint, unfinished })
+            let (ledger, name) = (found.settle()?, (storage, serial));
+            Ok(Recovery { ledger, engine, name, checkpoint, unfinished })
         } else {
             Err(Error::damaged(
                 Component::Ledger,
@@ -301,8 +327,8 @@ impl Opener<'_> {
 
     /// Removes what earlier lives of the store left: engines that were given up, and the mark of a
     /// birth that is over.
-    fn tidy(self, keyring: &Keyring, serial: u32) -> Result<Box<dyn Disk>> {
-        let current = engine_name(&keyring.secrets.ledger_id, serial);
+    fn tidy(self, keyring: &Keyring, (storage, serial): (Storage, u32)) -> Result<Box<dyn Disk>> {
+        let current = engine_name(storage, &keyring.secrets.ledger_id, serial);
         let names = self.disk.list().map_err(Error::io("list the store's folder"))?;
         let old = names.iter().filter(|name| is_engine(name) && **name != current);
         // One that cannot be removed now does no harm but to the disk's space.

@@ -209,8 +209,8 @@ pub(crate) trait Exchange: Send + Sync {
     /// Makes all durable that was seen in this incarnation; `false` if the place has crashed since.
     fn flush(&self, incarnation: u64) -> Answer<bool>;
 
-    /// Drops the fences of before this time; the floor stands for them.
-    fn forget(&self, oldest: Millis) -> Answer<()>;
+    /// Drops the fences of before this time; the floor stands for them. Says whether it was worth it.
+    fn forget(&self, oldest: Millis) -> Answer<bool>;
 
     /// Figures.
     fn size(&self) -> Answer<Size>;
@@ -249,6 +249,12 @@ pub(crate) trait Exchange: Send + Sync {
         ))))
     }
 
+    /// What operators ask for; `None` where the place is no folder of this machine.
+    #[cfg(all(unix, feature = "sqlite"))]
+    fn operate(&self) -> Option<&dyn super::operate::Operate> {
+        None
+    }
+
     /// The lease of this name, if no other instance has it. An instance asks for one that it has not
     /// got itself.
     fn lease(&self, name: &LeaseTag) -> Answer<Option<Lease>>;
@@ -284,6 +290,12 @@ pub(crate) trait SharedPlace: Send + Sync {
     /// # Errors
     /// As opening a store.
     fn join(&self, key: &KeySource, now: Millis) -> Result<(Keyring, Box<dyn Exchange>)>;
+
+    /// The folder of a place that is real.
+    #[cfg(all(unix, feature = "sqlite"))]
+    fn folder(&self) -> Option<std::path::PathBuf> {
+        None
+    }
 }
 
 impl Ask {

@@ -19,6 +19,8 @@
 mod conformance;
 pub(crate) mod embedded;
 pub(crate) mod exchange;
+#[cfg(all(unix, feature = "sqlite"))]
+pub(crate) mod operate;
 pub(crate) mod remote;
 #[cfg(all(unix, feature = "sqlite"))]
 pub(crate) mod sqlite;

@@ -97,6 +97,21 @@ impl Remote {
         }
     }
 
+    /// An operation on all of the place.
+    ///
+    /// # Errors
+    /// `Closed`; `InvalidInput` if it is no folder of this machine; and those of the work.
+    #[cfg(all(unix, feature = "sqlite"))]
+    pub(crate) fn operate<T>(
+        &self,
+        work: impl FnOnce(&dyn super::operate::Operate) -> Result<T>,
+    ) -> Result<T> {
+        match &*self.place() {
+            Some(place) => work(place.operate().ok_or_else(elsewhere)?),
+            None => Err(Error::Closed),
+        }
+    }
+
     fn place(&self) -> RwLockReadGuard<'_, Option<Box<dyn Exchange>>> {
         self.place.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -293,6 +308,21 @@ impl Sight {
         self
     }
 
+    /// Whether it gives more of its moment.
+    pub(crate) fn is_near(&self) -> bool {
+        self.more.is_some()
+    }
+
+    /// Forgets what it has brought so far: of a read of the whole place that would be all of it.
+    ///
+    /// # Errors
+    /// Why something could not be read.
+    pub(crate) fn let_go(&self) -> Result<()> {
+        self.brought.borrow_mut().clear();
+        *self.missing.borrow_mut() = Ask::default();
+        self.failure.borrow_mut().take().map_or(Ok(()), Err)
+    }
+
     /// What was asked for, and whether the plan has asked for more, which is added to it.
     pub(crate) fn asks_for_more(self) -> (Ask, bool) {
         let (mut ask, missing) = (self.asked, self.missing.into_inner());
@@ -421,6 +451,11 @@ pub(crate) fn sign_out_error(error: ExchangeError) -> Error {
         ExchangeError::Unknown => Error::Indeterminate(io::ErrorKind::TimedOut.into()),
         ExchangeError::NotSent | ExchangeError::Here(_) => error_of(error),
     }
+}
+
+#[cfg(all(unix, feature = "sqlite"))]
+fn elsewhere() -> Error {
+    Error::invalid("store", "it is shared: its place has means of its own for this")
 }
 
 fn busy() -> Error {

@@ -49,6 +49,23 @@ impl Subject for Sled {
     }
 }
 
+/// SQLite's file, which one process has open.
+#[cfg(all(unix, feature = "sqlite"))]
+struct Sqlite(tempfile::TempDir);
+
+#[cfg(all(unix, feature = "sqlite"))]
+impl Subject for Sqlite {
+    fn open(&self) -> Box<dyn Engine> {
+        crate::backend::sqlite::alone::open(&self.0.path().join("rows.db")).unwrap()
+    }
+
+    fn kill(&mut self) {
+        let left = tempfile::tempdir().unwrap();
+        copy(self.0.path(), left.path());
+        self.0 = left;
+    }
+}
+
 fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -66,6 +83,8 @@ fn copy(from: &Path, to: &Path) {
 fn on_every_engine(case: impl Fn(&mut dyn Subject)) {
     case(&mut Memory(MemoryRows::default()));
     case(&mut Sled(tempfile::tempdir().unwrap()));
+    #[cfg(all(unix, feature = "sqlite"))]
+    case(&mut Sqlite(tempfile::tempdir().unwrap()));
 }
 
 fn batch(changes: &[(&str, Option<&str>)]) -> Batch {

@@ -4,7 +4,8 @@ use super::Doubt;
 use crate::engine::Engine;
 use crate::maintenance::migrate::{Moved, move_live};
 use crate::model::error::{Component, Error, Result};
-use crate::model::report::{CompactionEstimate, CompactionReport};
+use crate::model::report::{CompactionEstimate, CompactionReport, MigrationReport};
+use crate::model::storage::Storage;
 use crate::observe;
 use crate::rows::store_rows::Fresh;
 use crate::store::core::Core;
@@ -32,8 +33,14 @@ fn space(engine_bytes: u64, fresh: Option<Fresh>) -> u64 {
     fresh.map_or(0, |fresh| fresh.engine_bytes).clamp(engine_bytes / 2, engine_bytes)
 }
 
-/// Compacts the ledger, if that is worth it, and the engine's folder.
+/// Compacts the ledger, if that is worth it, and the engine.
 pub(crate) fn compact(core: &Core, premises: &mut Premises) -> Result<CompactionReport> {
+    let storage = premises.engine.0;
+    compact_to(core, premises, storage)
+}
+
+/// As [`compact`], to an engine of this kind.
+fn compact_to(core: &Core, premises: &mut Premises, storage: Storage) -> Result<CompactionReport> {
     let open = core.enter()?;
     let bytes_before = open.size()?;
     let ledger_id = open.rows()?.keyring().secrets.ledger_id;
@@ -43,11 +50,12 @@ pub(crate) fn compact(core: &Core, premises: &mut Premises) -> Result<Compaction
         .ledger
         .compact(core.clock.for_deletion().saturating_sub(core.longest_age()))?;
     observe::compacting(&estimate(core, premises)?);
-    let next = premises
-        .serial
+    let (kind, serial) = premises.engine;
+    let next = serial
         .checked_add(1)
         .ok_or_else(|| Error::invalid("engine", "it was compacted too often"))?;
-    let (old, new) = (engine_name(&ledger_id, premises.serial), engine_name(&ledger_id, next));
+    let old = engine_name(kind, &ledger_id, serial);
+    let new = engine_name(storage, &ledger_id, next);
 
     premises.need(space(bytes_before, premises.fresh))?;
     premises.mark(&[&new])?;
@@ -64,7 +72,7 @@ pub(crate) fn compact(core: &Core, premises: &mut Premises) -> Result<Compaction
             let _ = premises.disk.remove(MOVING);
         }
     })?;
-    premises.serial = next;
+    premises.engine = (storage, next);
     drop(engine);
     // The compaction has happened: no error may say otherwise from here on. What cannot be removed
     // now is removed at the next open.
@@ -82,6 +90,26 @@ pub(crate) fn compact(core: &Core, premises: &mut Premises) -> Result<Compaction
         ledger_compacted,
         leftovers,
     })
+}
+
+/// Compacts the store to an engine of this kind, by which it is kept from then on.
+pub(crate) fn migrate(
+    core: &Core,
+    premises: &mut Premises,
+    to: Storage,
+) -> Result<MigrationReport> {
+    if to == Storage::Sqlite && core.knows_two_tags() {
+        // A place that processes share knows one tag of an account: it would let sign-ins live that
+        // a sign-out under the other has ended.
+        let problem = "it has sign-ins of version 1 of the format; move it when these have ended";
+        return Err(Error::invalid("store", problem));
+    }
+    if to == Storage::Sqlite {
+        premises.place.check_shared()?;
+    }
+    let CompactionReport { accounts, rows, live_bytes, tampered, leftovers, .. } =
+        compact_to(core, premises, to)?;
+    Ok(MigrationReport { accounts, rows, live_bytes, tampered, leftovers })
 }
 
 /// Moves, and puts the target in the engine's place. Removing the mark is the switch: until then

@@ -25,7 +25,7 @@ pub(crate) fn complete_erasure(
     let (keyring, bytes) = before.successor(keys)?;
     let (old_id, new_id) = (before.secrets.ledger_id, keyring.secrets.ledger_id);
     let (old_ledger, new_ledger) = (Ledger::file_name(&old_id), Ledger::file_name(&new_id));
-    let new_engine = engine_name(&new_id, 0);
+    let new_engine = engine_name(premises.engine.0, &new_id, 0);
     premises.place.lock_ledger(&new_ledger, held)?;
 
     let open = core.enter()?;
@@ -48,7 +48,7 @@ pub(crate) fn complete_erasure(
             }
         }
     })?;
-    premises.serial = 0;
+    premises.engine.1 = 0;
     drop(engine);
     // The erasure has happened: no error may say otherwise from here on.
     let leftovers = clear(premises, &old_ledger, &new_engine).is_err();

@@ -11,6 +11,7 @@ mod mover;
 mod tests;
 mod tokens;
 
+use crate::backend::Backend;
 use crate::engine::{Durability, Engine};
 use crate::model::error::{Error, Result};
 use crate::model::position::Position;
@@ -101,6 +102,10 @@ pub(super) fn copy_live(core: &Core, target: Box<dyn Engine>) -> Result<(Moved, 
     // A backup holds no web session: one that is deleted later (nothing of it is in the ledger)
     // would come back with it.
     let mut mover = Mover { without_web: true, ..Mover::new(target, None) };
+    if let Backend::Remote(remote) = &core.backend {
+        let position = mover.carry_snapshot(core, remote)?;
+        return Ok((mover.moved, position));
+    }
     mover.carry_all(core)?;
     // After all accounts: no as-of that was copied lies beyond it.
     let position = mover.put_checkpoint(&enter(core)?)?;

@@ -8,6 +8,8 @@ pub(crate) mod migrate;
 pub(crate) mod reclaim;
 pub(crate) mod restore;
 pub(crate) mod rotate;
+#[cfg(all(unix, feature = "sqlite"))]
+pub(crate) mod shared;
 pub(crate) mod sweep;
 pub(crate) mod throttle;
 pub(crate) mod tidy;

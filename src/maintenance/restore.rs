@@ -7,6 +7,7 @@ use crate::engine::{Durability, open_error};
 use crate::ledger::{Found, Growth, Ledger};
 use crate::model::error::{Component, Error, Result};
 use crate::model::random_id::LedgerId;
+use crate::model::storage::Storage;
 use crate::platform::disk::{Disk, Folder, is_folder};
 use crate::rows::cipher::Rows;
 use crate::rows::row_key::CHECKPOINT;
@@ -14,12 +15,13 @@ use crate::store::files::{Premises, Unfinished};
 use crate::store::location::{KEYRING, MISSING, MOVING, Place, engine_name, newest_engine};
 
 /// Puts the backup's engine in its place, and its keyring if the store has none. The store is not
-/// open.
+/// open. `only` this kind will be opened then.
 pub(crate) fn restore(
     place: Box<dyn Place>,
     key: &KeySource,
     growth: Growth,
     backup: &Path,
+    only: Option<Storage>,
 ) -> Result<()> {
     let mut held = place.lock()?;
     place.sync()?;
@@ -30,19 +32,26 @@ pub(crate) fn restore(
     let from = Folder::create(backup).map_err(Error::io("open the backup's folder"))?;
     let (keyring, has_keyring) = keyring(&*disk, &from, key)?;
     let id = keyring.secrets.ledger_id;
-    let serial = serial_of(&from, &id)?;
+    let (storage, serial) = engine_of(&from, &id)?;
+    if only.is_some_and(|only| only != storage) {
+        return Err(Error::invalid(
+            "backup",
+            "it is of a store that is kept by sled: restore it without Builder::sqlite, and migrate \
+             the store then",
+        ));
+    }
     place.lock_ledger(&Ledger::file_name(&id), &mut held)?;
     let ledger = Ledger::read(place.ledger_disk()?, id, &keyring.secrets.ledger_key, growth)?;
     // An earlier mark would be overwritten, and what it names would count.
     Unfinished::read(&*disk, &id)?.clear(&*place, &*disk, &mut held)?;
 
-    let name = next_engine(&*disk, &id)?;
+    let name = next_engine(&*disk, storage, &id)?;
     // The keyring is encoded anew, not copied from the backup: a key that was retired since must
     // not open the store again.
     let bytes = if has_keyring { None } else { Some(keyring.encode(key)?) };
-    let premises = Premises::new(place, disk, 0, None);
+    let premises = Premises::new(place, disk, (storage, 0), None);
     premises.mark(&[&name])?;
-    import(&premises, &backup.join(engine_name(&id, serial)), &name, &keyring, &ledger)
+    import(&premises, &backup.join(engine_name(storage, &id, serial)), &name, &keyring, &ledger)
         .inspect_err(|_| {
             // If this fails, the next open does it.
             if premises.place.engines().remove(&name).is_ok() {
@@ -54,8 +63,8 @@ pub(crate) fn restore(
     Ok(())
 }
 
-/// The serial of the backup's engine.
-fn serial_of(backup: &Folder, id: &LedgerId) -> Result<u32> {
+/// The kind and the serial of the backup's engine.
+fn engine_of(backup: &Folder, id: &LedgerId) -> Result<(Storage, u32)> {
     let names = backup.list().map_err(Error::io("list the backup's folder"))?;
     newest_engine(&names, id).ok_or_else(|| {
         Error::invalid(
@@ -66,10 +75,11 @@ fn serial_of(backup: &Folder, id: &LedgerId) -> Result<u32> {
 }
 
 /// The name under which the store gets another engine.
-fn next_engine(disk: &dyn Disk, id: &LedgerId) -> Result<String> {
+fn next_engine(disk: &dyn Disk, storage: Storage, id: &LedgerId) -> Result<String> {
     let names = disk.list().map_err(Error::io("list the store's folder"))?;
-    let next = newest_engine(&names, id).map_or(Some(0), |newest| newest.checked_add(1));
-    Ok(engine_name(id, next.ok_or_else(|| Error::invalid("engine", "it was compacted too often"))?))
+    let next = newest_engine(&names, id).map_or(Some(0), |(_, newest)| newest.checked_add(1));
+    let next = next.ok_or_else(|| Error::invalid("engine", "it was compacted too often"))?;
+    Ok(engine_name(storage, id, next))
 }
 
 /// Lets the restored engine count, and writes the keyring if there is none.

@@ -5,6 +5,8 @@ use crate::backend::Backend;
 use crate::backend::remote::patiently;
 use crate::engine::Batch;
 use crate::maintenance::compact::compact;
+#[cfg(all(unix, feature = "sqlite"))]
+use crate::maintenance::shared;
 use crate::maintenance::throttle::Throttle;
 use crate::maintenance::tidy::tidy_account;
 use crate::model::error::{Error, Result};
@@ -17,7 +19,7 @@ use crate::store::access::Open;
 use crate::store::census::{SLICE, next_account};
 use crate::store::core::Core;
 use crate::store::index;
-use crate::store::lifetime::Works;
+use crate::store::lifetime::{OnSite, Works};
 use crate::store::plan::{Guards, Held, Plan};
 use crate::store::progress::{Cursor, Sweep};
 use crate::store::web;
@@ -30,31 +32,42 @@ pub(crate) fn sweep(works: &Works, budget: usize) -> Result<SweepReport> {
         observe::swept(swept);
     }
     let mut swept = result?;
-    // (A shared place keeps its own size.)
-    if swept.finished && works.core.embedded().is_ok() {
-        let mut premises = works.premises()?;
-        let size = works.core.enter()?.size()?;
-        if premises.is_bloated(size, swept.live_bytes) {
-            let compacted = compact(&works.core, &mut premises);
-            if !matches!(compacted, Err(Error::Closed)) {
-                observe::compacted(compacted.is_ok());
-            }
-            match compacted {
-                Ok(_) => swept.compacted = true,
-                Err(error @ (Error::Poisoned(_) | Error::Closed | Error::Forked)) => {
-                    return Err(error);
-                }
-                // The sweep itself is done, and the store goes on as it was.
-                Err(_) => {}
-            }
-        }
+    if swept.finished && works.site.is_some() {
+        swept.compacted = compact_if_loose(works, swept.live_bytes)?;
     }
     Ok(swept)
 }
 
+/// Compacts the engine, or gives the free pages of a rows' file back, if that is worth it; and says
+/// whether it was done.
+fn compact_if_loose(works: &Works, live_bytes: u64) -> Result<bool> {
+    let compacted = match works.site()? {
+        OnSite::Alone(mut premises) => {
+            let size = works.core.enter()?.size()?;
+            if !premises.is_bloated(size, live_bytes) {
+                return Ok(false);
+            }
+            compact(&works.core, &mut premises).map(|_| true)
+        }
+        #[cfg(all(unix, feature = "sqlite"))]
+        OnSite::Shared(_folder) => match shared::give_back_if_loose(&works.core) {
+            Ok(false) => return Ok(false),
+            given => given,
+        },
+    };
+    if !matches!(compacted, Err(Error::Closed)) {
+        observe::compacted(compacted.is_ok());
+    }
+    match compacted {
+        Err(error @ (Error::Poisoned(_) | Error::Closed | Error::Forked)) => Err(error),
+        // The sweep itself is done, and the store goes on as it was.
+        compacted => Ok(compacted.unwrap_or(false)),
+    }
+}
+
 /// Looks at up to `budget` accounts, from where the last sweep ended: deletes dead and expired
 /// rows, then index rows that lead nowhere, then compacts the ledger.
-fn sweep_slice(core: &Core, progress: &mut Sweep, budget: usize) -> Result<SweepReport> {
+pub(crate) fn sweep_slice(core: &Core, progress: &mut Sweep, budget: usize) -> Result<SweepReport> {
     let mut swept = SweepReport::default();
     let mut cursor = std::mem::take(&mut progress.cursor);
     core.renew_longest_age()?;
@@ -141,7 +154,9 @@ fn compact_ledger(core: &Core) -> Result<()> {
             let _entered = embedded.enter()?;
             embedded.ledger.compact(oldest).map(drop)
         }
-        Backend::Remote(remote) => patiently(|| remote.with(|place| place.forget(oldest))),
+        Backend::Remote(remote) => {
+            patiently(|| remote.with(|place| place.forget(oldest))).map(drop)
+        }
     };
     match compacted {
         Err(error @ (Error::Poisoned(_) | Error::Closed | Error::Forked)) => return Err(error),

@@ -15,6 +15,7 @@ pub(crate) mod secret;
 pub(crate) mod seen;
 pub(crate) mod sign_in;
 pub(crate) mod sign_out;
+pub(crate) mod storage;
 pub(crate) mod tag;
 pub(crate) mod ticket;
 pub(crate) mod time;

@@ -162,6 +162,22 @@ pub struct CompactionEstimate {
     pub memory_bytes: u64,
 }
 
+/// What a migration did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MigrationReport {
+    /// The accounts that are live, and were moved.
+    pub accounts: u64,
+    /// Their rows, without index rows.
+    pub rows: u64,
+    /// The size of these rows.
+    pub live_bytes: u64,
+    /// Accounts and sign-ins that did not open, and are gone now. (Tokens are copied as they are.)
+    pub tampered: u64,
+    /// Whether the old rows could not be removed from the disk. The next open removes them.
+    pub leftovers: bool,
+}
+
 /// What a complete erasure did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

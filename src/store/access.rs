@@ -89,7 +89,7 @@ impl Core {
         if self.is_forked() { Err(Error::Forked) } else { remote.enter() }
     }
 
-    pub(super) fn seen<'a>(&'a self, remote: &'a Remote, sight: &'a Sight) -> Open<'a> {
+    pub(crate) fn seen<'a>(&'a self, remote: &'a Remote, sight: &'a Sight) -> Open<'a> {
         Open { core: self, view: View::Seen(remote, sight) }
     }
 

@@ -8,6 +8,7 @@
 use crate::ledger::Ledger;
 use crate::model::error::{Component, Error, Result};
 use crate::model::random_id::LedgerId;
+use crate::model::storage::Storage;
 use crate::platform::disk::Disk;
 use crate::rows::store_rows::Fresh;
 use crate::store::location::{Held, KEYRING, MOVING, Place, parse_engine};
@@ -23,8 +24,8 @@ pub(crate) const SPARE_BYTES: u64 = 16 << 20;
 pub(crate) struct Premises {
     pub(crate) place: Box<dyn Place>,
     pub(crate) disk: Box<dyn Disk>,
-    /// The serial of the engine's folder.
-    pub(crate) serial: u32,
+    /// What the engine is, and the serial in its name.
+    pub(crate) engine: (Storage, u32),
     /// The sizes that the move recorded which made the engine; `None` if the rows were never moved,
     /// or by an earlier build.
     pub(crate) fresh: Option<Fresh>,
@@ -34,10 +35,10 @@ impl Premises {
     pub(crate) fn new(
         place: Box<dyn Place>,
         disk: Box<dyn Disk>,
-        serial: u32,
+        engine: (Storage, u32),
         fresh: Option<Fresh>,
     ) -> Self {
-        Self { place, disk, serial, fresh }
+        Self { place, disk, engine, fresh }
     }
 
     /// Whether an engine of `size` bytes, of which `live` are live, would shrink by compaction.
@@ -115,7 +116,7 @@ impl Unfinished {
         };
         let mut unfinished = Self { is_marked: true, ..Self::default() };
         for name in String::from_utf8_lossy(&mark).lines() {
-            if let Some((id, _)) = parse_engine(name) {
+            if let Some((_, id, _)) = parse_engine(name) {
                 // An engine of another ledger is never opened, and is removed with all others of
                 // that kind.
                 unfinished.engines.extend((id == *ledger_id).then(|| name.into()));

@@ -132,7 +132,7 @@ impl Core {
     }
 
     /// Whether the store is of a time when accounts had two tags. (No shared one is.)
-    pub(super) fn knows_two_tags(&self) -> bool {
+    pub(crate) fn knows_two_tags(&self) -> bool {
         match &self.backend {
             Backend::Embedded(embedded) => {
                 let end = embedded.old_end;

@@ -15,6 +15,8 @@ use crate::store::core::Core;
 use crate::store::files::Premises;
 use crate::store::location::Held;
 use crate::store::progress::Sweep;
+#[cfg(all(unix, feature = "sqlite"))]
+use crate::store::shared::SharedFolder;
 
 /// What keeps the store open: dropped with the last clone and the last handle.
 pub(crate) struct Owner {
@@ -23,6 +25,40 @@ pub(crate) struct Owner {
     /// disk.
     #[cfg(feature = "tokio")]
     is_async: AtomicBool,
+}
+
+/// What the operations on all of a store work on.
+pub(crate) enum Site {
+    /// Files that this process alone has open.
+    Alone(Mutex<Premises>),
+    /// A folder whose store other processes have open too.
+    #[cfg(all(unix, feature = "sqlite"))]
+    Shared(Mutex<SharedFolder>),
+}
+
+/// The same, for the one operation that is at work.
+pub(crate) enum OnSite<'a> {
+    Alone(MutexGuard<'a, Premises>),
+    #[cfg(all(unix, feature = "sqlite"))]
+    Shared(MutexGuard<'a, SharedFolder>),
+}
+
+impl<'a> OnSite<'a> {
+    /// The files that this process alone has open.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a store that other processes may have open too.
+    pub(crate) fn alone(self) -> Result<MutexGuard<'a, Premises>> {
+        match self {
+            Self::Alone(premises) => Ok(premises),
+            #[cfg(all(unix, feature = "sqlite"))]
+            Self::Shared(_) => Err(Error::invalid(
+                "store",
+                "other processes may have it open: close it in all of them, and open it by \
+                 Builder::alone for this",
+            )),
+        }
+    }
 }
 
 /// All parts of an open store. Only its [`Owner`] keeps the store open; other references to this do
@@ -34,8 +70,8 @@ pub(crate) struct Works {
     /// The reclaimer and the locks of the folders, until closed.
     pub(crate) running: Mutex<Option<(JoinHandle<()>, Held)>>,
     /// Held by the thread that moves rows or writes the keyring: one at a time. Taken before the
-    /// gate. `None` of a shared store, whose place has none of these files.
-    pub(crate) premises: Option<Mutex<Premises>>,
+    /// gate. `None` of a shared store whose place has none of these files.
+    pub(crate) site: Option<Site>,
     /// Held by the thread that sweeps: two at once would go over the same accounts, and their sums
     /// of live bytes would be wrong. Taken before the premises.
     pub(crate) sweeping: Mutex<Sweep>,
@@ -99,10 +135,16 @@ impl Works {
         &self.core
     }
 
+    /// What an operation works on. Another one waits.
+    ///
     /// # Errors
-    /// `InvalidInput` for a shared store.
-    pub(crate) fn premises(&self) -> Result<MutexGuard<'_, Premises>> {
-        self.premises.as_ref().map(lock).ok_or_else(not_embedded)
+    /// `InvalidInput` for a shared store that has no files on this machine.
+    pub(crate) fn site(&self) -> Result<OnSite<'_>> {
+        match self.site.as_ref().ok_or_else(not_embedded)? {
+            Site::Alone(premises) => Ok(OnSite::Alone(lock(premises))),
+            #[cfg(all(unix, feature = "sqlite"))]
+            Site::Shared(folder) => Ok(OnSite::Shared(lock(folder))),
+        }
     }
 
     pub(crate) fn close(&self, finish: bool) -> Result<()> {
@@ -119,7 +161,7 @@ impl Works {
         // A move ends at the next account, and removes what it made. No other process may have the
         // folder before that.
         self.core.hurry();
-        let _premises = self.premises().ok();
+        let _site = self.site().ok();
         let Some((thread, held)) = lock(&self.running).take() else { return Err(Error::Closed) };
         self.core.backlog.close(finish);
         // A panic of the reclaimer was noted by its backlog; the rows it left are unreachable.

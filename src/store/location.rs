@@ -3,10 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::engine::{Engines, SledFolder, Tuning};
+use crate::engine::{Engines, Tuning};
 use crate::model::error::{Error, Result};
 use crate::model::random_id::LedgerId;
+use crate::model::storage::Storage;
 use crate::platform::disk::{self, Disk, Folder};
+use crate::store::engines::EngineFolder;
 use crate::store::lock_file::Locked;
 
 /// The name of the file of wrapped keys.
@@ -21,6 +23,8 @@ pub(crate) const MISSING: &str = "missing";
 pub(crate) const LOCK: &str = "lock";
 /// How the name of a file begins that holds rows in SQLite's format.
 const ROWS: &str = "rows-";
+/// And how it ends.
+const FILE: &str = ".db";
 const ENGINE: &str = "engine-";
 
 /// What holds the folders for this process until it is dropped.
@@ -51,27 +55,44 @@ pub(crate) trait Place: Send + Sync {
     /// How many bytes are free for the engine; `None` if that is not known.
     fn available(&self) -> Option<u64>;
 
+    /// Whether processes can share a store there.
+    ///
+    /// # Errors
+    /// `InvalidInput`, `Io`.
+    fn check_shared(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// The folder that all of it but the ledger is in; `None` of a pretended machine.
     fn folder(&self) -> Option<&Path> {
         None
     }
 }
 
-/// The name of the engine's folder beside the ledger of this id. An engine of another ledger has
-/// another name, so the two are never mixed, and forgetting everyone needs no deletion to take
-/// effect. The serial rises when the rows move to a fresh folder.
-pub(crate) fn engine_name(ledger_id: &LedgerId, serial: u32) -> String {
-    format!("{ENGINE}{}-{serial}", base16ct::lower::encode_string(ledger_id.as_bytes()))
+/// The name of the engine's folder, or of the rows' file, beside the ledger of this id. An engine of
+/// another ledger has another name, so the two are never mixed, and forgetting everyone needs no
+/// deletion to take effect. The serial rises when the rows move to a fresh place, of whichever kind:
+/// the highest counts.
+pub(crate) fn engine_name(storage: Storage, ledger_id: &LedgerId, serial: u32) -> String {
+    let id = base16ct::lower::encode_string(ledger_id.as_bytes());
+    match storage {
+        Storage::Embedded => format!("{ENGINE}{id}-{serial}"),
+        Storage::Sqlite => format!("{ROWS}{id}-{serial}{FILE}"),
+    }
 }
 
-/// The ledger's id and the serial in an engine's name. `None` for a name that ends in `.new`: such
-/// an engine is unfinished.
-pub(crate) fn parse_engine(name: &str) -> Option<(LedgerId, u32)> {
-    let (id, serial) = name.strip_prefix(ENGINE)?.split_once('-')?;
+/// The kind, the ledger's id and the serial in an engine's name. `None` for a name that ends in
+/// `.new`: such an engine is unfinished.
+pub(crate) fn parse_engine(name: &str) -> Option<(Storage, LedgerId, u32)> {
+    let (storage, rest) = match name.strip_prefix(ENGINE) {
+        Some(rest) => (Storage::Embedded, rest),
+        None => (Storage::Sqlite, name.strip_prefix(ROWS)?.strip_suffix(FILE)?),
+    };
+    let (id, serial) = rest.split_once('-')?;
     let mut bytes = [0; 16];
     let is_id = id.len() == 32 && base16ct::lower::decode(id, &mut bytes).is_ok();
-    let number = serial.parse().ok().filter(|number: &u32| number.to_string() == serial)?;
-    is_id.then_some((LedgerId::from_bytes(bytes), number))
+    let number = serial.parse().ok().filter(|number: &u32| number.to_string() == serial);
+    is_id.then_some((storage, LedgerId::from_bytes(bytes), number?))
 }
 
 /// Whether a name is that of an engine, finished or not.
@@ -79,26 +100,25 @@ pub(crate) fn is_engine(name: &str) -> bool {
     parse_engine(name.strip_suffix(".new").unwrap_or(name)).is_some()
 }
 
-/// The name of the rows' file beside the ledger of this id, in a store that is kept by SQLite.
-#[cfg(all(unix, feature = "sqlite"))]
-pub(crate) fn rows_name(ledger_id: &LedgerId) -> String {
-    format!("{ROWS}{}.db", base16ct::lower::encode_string(ledger_id.as_bytes()))
-}
-
 /// Whether a name is that of a rows' file.
+#[cfg_attr(not(feature = "test-util"), allow(dead_code, reason = "tests look for one"))]
 pub(crate) fn is_rows(name: &str) -> bool {
-    let id = name.strip_prefix(ROWS).and_then(|rest| rest.strip_suffix(".db"));
-    id.is_some_and(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    matches!(parse_engine(name), Some((Storage::Sqlite, ..)))
 }
 
-/// The serial of the newest engine of this ledger among `names`, if there is one.
-pub(crate) fn newest_engine(names: &[String], ledger_id: &LedgerId) -> Option<u32> {
+/// Whether a name is that of a rows' file, finished or not, or of something beside it.
+pub(crate) fn is_rows_like(name: &str) -> bool {
+    name.starts_with(ROWS)
+}
+
+/// The newest engine of this ledger among `names`, if there is one.
+pub(crate) fn newest_engine(names: &[String], ledger_id: &LedgerId) -> Option<(Storage, u32)> {
     names
         .iter()
         .filter_map(|name| parse_engine(name))
-        .filter(|(id, _)| id == ledger_id)
-        .map(|(_, serial)| serial)
-        .max()
+        .filter(|(_, id, _)| id == ledger_id)
+        .map(|(storage, _, serial)| (storage, serial))
+        .max_by_key(|(_, serial)| *serial)
 }
 
 /// Folders of the file system.
@@ -106,12 +126,12 @@ pub(crate) fn newest_engine(names: &[String], ledger_id: &LedgerId) -> Option<u3
 pub(crate) struct Folders {
     pub(crate) path: PathBuf,
     pub(crate) ledger: Option<PathBuf>,
-    pub(crate) engines: SledFolder,
+    pub(crate) engines: EngineFolder,
 }
 
 impl Folders {
     pub(crate) fn new(path: PathBuf, ledger: Option<PathBuf>, tuning: Tuning) -> Self {
-        Self { engines: SledFolder { path: path.clone(), tuning }, path, ledger }
+        Self { engines: EngineFolder::new(path.clone(), tuning), path, ledger }
     }
 
     /// Takes those of the locks whose files are there, and makes none: for a look at a store that
@@ -176,6 +196,11 @@ impl Place for Folders {
 
     fn available(&self) -> Option<u64> {
         fs4::available_space(&self.path).ok()
+    }
+
+    #[cfg(all(unix, feature = "sqlite"))]
+    fn check_shared(&self) -> Result<()> {
+        crate::backend::sqlite::check_place(&self.path, self.ledger_folder())
     }
 
     fn folder(&self) -> Option<&Path> {

@@ -7,6 +7,7 @@ pub(crate) mod backlog;
 pub(crate) mod census;
 pub(crate) mod core;
 pub(crate) mod counting;
+pub(crate) mod engines;
 pub(crate) mod files;
 pub(crate) mod handle;
 pub(crate) mod holdings;
@@ -21,6 +22,8 @@ pub(crate) mod progress;
 pub(crate) mod put;
 pub(crate) mod read;
 pub(crate) mod resume;
+#[cfg(all(unix, feature = "sqlite"))]
+pub(crate) mod shared;
 pub(crate) mod sign_in;
 pub(crate) mod sign_out;
 pub(crate) mod web;

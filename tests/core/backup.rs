@@ -1,7 +1,7 @@
 //! Backups: who signed out since stays out, whatever the age of the backup; and what is refused.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use oubliette::*;
@@ -12,15 +12,71 @@ use oubliette_testkit::disk::*;
 struct Pair {
     home: Home,
     clock: ManualClock,
+    storage: Storage,
 }
 
 impl Pair {
-    fn new() -> Self {
-        Self { home: Home::new(), clock: ManualClock::new(now()) }
+    fn embedded() -> Self {
+        Self { home: Home::new(), clock: ManualClock::new(now()), storage: Storage::Embedded }
+    }
+
+    #[cfg(all(unix, feature = "sqlite"))]
+    fn sqlite() -> Self {
+        Self { storage: Storage::Sqlite, ..Self::embedded() }
     }
 
     fn builder(&self) -> Builder {
-        self.home.builder().ledger_dir(self.home.beside("ledger")).clock(self.clock.clone())
+        self.with_ledger("ledger")
+    }
+
+    fn with_ledger(&self, name: &str) -> Builder {
+        let builder = self.home.builder().ledger_dir(self.home.beside(name));
+        self.of_kind(builder.clock(self.clock.clone()))
+    }
+
+    fn of_kind(&self, builder: Builder) -> Builder {
+        match self.storage {
+            #[cfg(all(unix, feature = "sqlite"))]
+            Storage::Sqlite => builder.sqlite(),
+            _ => builder,
+        }
+    }
+
+    /// Where the rows are in a folder, of a store or a backup.
+    fn rows_in(&self, folder: &Path) -> PathBuf {
+        if self.storage == Storage::Embedded {
+            return entry(folder, "engine-");
+        }
+        let is_it = |path: &PathBuf| path.extension().is_some_and(|end| end == "db");
+        entries(folder, "rows-").into_iter().find(is_it).unwrap()
+    }
+
+    /// The name that rows would have after some more moves.
+    fn later_name(&self, folder: &Path) -> String {
+        let name = self.rows_in(folder).file_name().unwrap().to_string_lossy().into_owned();
+        let (before, after) = name.rsplit_once('-').unwrap();
+        format!("{before}-7{}", after.trim_start_matches(|digit: char| digit.is_ascii_digit()))
+    }
+
+    /// A part of rows, as of a copy that has begun.
+    fn half(&self, path: &Path) {
+        if self.storage == Storage::Embedded {
+            fs::create_dir(path).unwrap();
+            fs::write(path.join("db"), "half").unwrap();
+        } else {
+            fs::write(path, "half").unwrap();
+        }
+    }
+
+    /// The rows are lost.
+    fn lose_rows(&self, path: &Path) {
+        if self.storage == Storage::Embedded {
+            fs::remove_dir_all(path).unwrap();
+        } else {
+            for suffix in ["", "-wal", "-shm"] {
+                fs::remove_file(format!("{}{suffix}", path.display())).unwrap();
+            }
+        }
     }
 
     fn open(&self) -> TokenStore {
@@ -56,9 +112,8 @@ fn signed_in(store: &TokenStore, numbers: impl IntoIterator<Item = u32>) -> Vec<
     numbers.into_iter().filter(is_in).collect()
 }
 
-#[test]
-fn who_signed_out_since_stays_out_at_any_age_of_the_backup() {
-    let pair = Pair::new();
+fn who_signed_out_since_stays_out_at_any_age_of_the_backup(new: fn() -> Pair) {
+    let pair = new();
     let store = pair.open();
     fill(&store, 0..10);
     // One backup after each sign-out; between some of them the ledger is compacted, the key
@@ -98,9 +153,8 @@ fn who_signed_out_since_stays_out_at_any_age_of_the_backup() {
     }
 }
 
-#[test]
-fn who_has_not_signed_out_is_back() {
-    let pair = Pair::new();
+fn who_has_not_signed_out_is_back(new: fn() -> Pair) {
+    let pair = new();
     let store = pair.open();
     fill(&store, 0..6);
     let id = store.account(&account(1)).unwrap()[0].id();
@@ -124,9 +178,8 @@ fn who_has_not_signed_out_is_back() {
     }
 }
 
-#[test]
-fn a_backup_has_no_ledger_and_hides_as_much_as_the_store() {
-    let pair = Pair::new();
+fn a_backup_has_no_ledger_and_hides_as_much_as_the_store(new: fn() -> Pair) {
+    let pair = new();
     let store = pair.open();
     fill(&store, 0..3);
     let path = pair.home.beside("backup");
@@ -150,9 +203,8 @@ fn a_backup_has_no_ledger_and_hides_as_much_as_the_store() {
     }
 }
 
-#[test]
-fn a_ledger_that_is_older_than_the_backup_is_refused() {
-    let pair = Pair::new();
+fn a_ledger_that_is_older_than_the_backup_is_refused(new: fn() -> Pair) {
+    let pair = new();
     let store = pair.open();
     fill(&store, 0..3);
     store.close().unwrap();
@@ -166,8 +218,7 @@ fn a_ledger_that_is_older_than_the_backup_is_refused() {
     // Also if damage may be answered by forgetting: a wrong ledger at a restore is the operator's
     // to put right.
     let restore = |ledger: &str| {
-        let builder =
-            pair.home.builder().ledger_dir(pair.home.beside(ledger)).clock(pair.clock.clone());
+        let builder = pair.with_ledger(ledger);
         builder.on_damage(OnDamage::ForgetEveryone).restore(pair.home.beside("backup"))
     };
     let before = contents(&pair.home.path());
@@ -191,9 +242,8 @@ fn a_ledger_that_is_older_than_the_backup_is_refused() {
     assert_eq!(signed_in(&restore("ledger").unwrap(), 0..3), [0]);
 }
 
-#[test]
-fn what_is_no_whole_backup_of_this_store_is_refused() {
-    let (pair, other) = (Pair::new(), Pair::new());
+fn what_is_no_whole_backup_of_this_store_is_refused(new: fn() -> Pair) {
+    let (pair, other) = (new(), new());
     let store = pair.open();
     fill(&store, 0..3);
     store.backup(pair.home.beside("backup")).unwrap();
@@ -202,7 +252,8 @@ fn what_is_no_whole_backup_of_this_store_is_refused() {
     fill(&foreign, 0..3);
     foreign.backup(pair.home.beside("foreign")).unwrap();
     copy(&pair.home.beside("backup"), &pair.home.beside("half"));
-    fs::remove_dir_all(entry(&pair.home.beside("half"), "engine-")).unwrap();
+    let rows = pair.rows_in(&pair.home.beside("half"));
+    fs::remove_dir_all(&rows).or_else(|_| fs::remove_file(rows)).unwrap();
     for wrong in ["foreign", "half", "nothing"] {
         let result = pair.builder().restore(pair.home.beside(wrong));
         assert!(matches!(result, Err(Error::InvalidInput { .. })), "{wrong}: {result:?}");
@@ -220,15 +271,15 @@ fn what_is_no_whole_backup_of_this_store_is_refused() {
     drop(store);
     // The engine of a backup cut short.
     copy(&pair.home.beside("backup"), &pair.home.beside("cut"));
-    let db = entry(&pair.home.beside("cut"), "engine-").join("db");
+    let rows = pair.rows_in(&pair.home.beside("cut"));
+    let db = if rows.is_dir() { rows.join("db") } else { rows };
     fs::write(&db, &fs::read(&db).unwrap()[..1000]).unwrap();
     assert!(pair.builder().restore(pair.home.beside("cut")).is_err());
     assert_eq!(signed_in(&pair.open(), 0..3), [0, 1, 2]);
 }
 
-#[test]
-fn keys_that_changed_since_stay_changed() {
-    let pair = Pair::new();
+fn keys_that_changed_since_stay_changed(new: fn() -> Pair) {
+    let pair = new();
     let store = pair.open();
     fill(&store, 0..3);
     store.backup(pair.home.beside("backup")).unwrap();
@@ -255,17 +306,25 @@ fn keys_that_changed_since_stay_changed() {
     assert_eq!(signed_in(&pair.builder().key(new()).open().unwrap(), 0..3), [0, 1, 2]);
 }
 
-#[test]
-fn a_backup_from_before_an_erasure_or_a_forgetting_cannot_come_back() {
+fn a_backup_from_before_an_erasure_or_a_forgetting_cannot_come_back(new: fn() -> Pair) {
     for erase in [false, true] {
-        let pair = Pair::new();
+        let pair = new();
         let store = pair.open();
         fill(&store, 0..3);
         store.backup(pair.home.beside("backup")).unwrap();
         if erase {
-            store.complete_erasure(&KeySource::bytes(KEY)).unwrap();
+            // (Of a store that others may have open it is refused.)
+            if pair.storage == Storage::Sqlite {
+                let refused = store.complete_erasure(&KeySource::bytes(KEY));
+                assert!(matches!(refused, Err(Error::InvalidInput { .. })), "{refused:?}");
+            }
+            store.close().unwrap();
+            let alone = pair.builder().alone().open().unwrap();
+            alone.complete_erasure(&KeySource::bytes(KEY)).unwrap();
+            alone.close().unwrap();
+        } else {
+            store.close().unwrap();
         }
-        store.close().unwrap();
         let left: &[u32] = if erase {
             &[0, 1, 2]
         } else {
@@ -285,16 +344,14 @@ fn a_backup_from_before_an_erasure_or_a_forgetting_cannot_come_back() {
     }
 }
 
-#[test]
-fn an_interrupted_restore_is_called_again() {
-    let pair = Pair::new();
+fn an_interrupted_restore_is_called_again(new: fn() -> Pair) {
+    let pair = new();
     let store = pair.open();
     fill(&store, 0..3);
     store.backup(pair.home.beside("backup")).unwrap();
     store.close().unwrap();
     let backup = pair.home.beside("backup");
-    let name = entry(&backup, "engine-").file_name().unwrap().to_string_lossy().into_owned();
-    let next = format!("{}-7", name.rsplit_once('-').unwrap().0);
+    let next = pair.later_name(&backup);
     let half = |lost: bool| {
         if lost {
             pair.lose_data();
@@ -302,8 +359,7 @@ fn an_interrupted_restore_is_called_again() {
         }
         // It died while it copied: the mark names what is not whole.
         fs::write(pair.home.path().join("moving"), &next).unwrap();
-        fs::create_dir(pair.home.path().join(&next)).unwrap();
-        fs::write(pair.home.path().join(&next).join("db"), "half").unwrap();
+        pair.half(&pair.home.path().join(&next));
     };
     half(false);
     assert_eq!(signed_in(&pair.open(), 0..3), [0, 1, 2], "the store goes on with what it had");
@@ -330,19 +386,17 @@ fn an_interrupted_restore_is_called_again() {
 
 /// The engine is lost, and the restore dies before it counts: an open without it makes an engine of
 /// the name that the mark holds. That one is the store's own, and stays.
-#[test]
-fn who_signs_in_after_an_interrupted_restore_stays_in() {
+fn who_signs_in_after_an_interrupted_restore_stays_in(new: fn() -> Pair) {
     for has_half in [false, true] {
-        let pair = Pair::new();
+        let pair = new();
         let store = pair.open();
         fill(&store, 0..1);
         store.backup(pair.home.beside("backup")).unwrap();
         store.close().unwrap();
-        let engine = entry(&pair.home.path(), "engine-");
-        fs::remove_dir_all(&engine).unwrap();
+        let engine = pair.rows_in(&pair.home.path());
+        pair.lose_rows(&engine);
         if has_half {
-            fs::create_dir(&engine).unwrap();
-            fs::write(engine.join("db"), "half").unwrap();
+            pair.half(&engine);
         }
         fs::write(pair.home.path().join("moving"), engine.file_name().unwrap().as_encoded_bytes())
             .unwrap();
@@ -361,7 +415,7 @@ fn who_signs_in_after_an_interrupted_restore_stays_in() {
 
 #[test]
 fn a_mark_that_no_move_wrote_is_damage_and_nothing_is_removed() {
-    let pair = Pair::new();
+    let pair = Pair::embedded();
     let store = pair.open();
     fill(&store, 0..3);
     store.close().unwrap();
@@ -379,7 +433,7 @@ fn a_mark_that_no_move_wrote_is_damage_and_nothing_is_removed() {
 /// the same ledger's folder.
 #[test]
 fn a_copy_taken_during_an_erasure_does_not_harm_the_store() {
-    let pair = Pair::new();
+    let pair = Pair::embedded();
     let store = pair.open();
     fill(&store, 0..3);
     store.close().unwrap();
@@ -419,9 +473,8 @@ fn a_copy_taken_during_an_erasure_does_not_harm_the_store() {
     assert_eq!(signed_in(&pair.open(), 0..3), [0, 2]);
 }
 
-#[test]
-fn verifying_a_closed_store_changes_nothing_and_makes_none() {
-    let pair = Pair::new();
+fn verifying_a_closed_store_changes_nothing_and_makes_none(new: fn() -> Pair) {
+    let pair = new();
     assert!(matches!(pair.builder().verify(), Err(Error::InvalidInput { .. })));
     let store = pair.open();
     fill(&store, 0..3);
@@ -453,7 +506,8 @@ fn verifying_a_closed_store_changes_nothing_and_makes_none() {
     assert!(pair.builder().verify().unwrap().is_sound());
     assert!(!pair.home.path().join("lock").exists());
     // One changed byte in the middle of the ledger's used slots.
-    let ledger = entry(&pair.home.beside("ledger"), "ledger-");
+    let ledgers = entries(&pair.home.beside("ledger"), "ledger-");
+    let ledger = ledgers.into_iter().find(|path| path.extension().is_none()).unwrap();
     let mut bytes = fs::read(&ledger).unwrap();
     bytes[512 + 70] ^= 1;
     fs::write(&ledger, bytes).unwrap();
@@ -461,4 +515,62 @@ fn verifying_a_closed_store_changes_nothing_and_makes_none() {
         pair.builder().on_damage(OnDamage::ForgetEveryone).verify(),
         Err(Error::Damaged { part: Component::Ledger, .. })
     ));
+}
+
+fn a_backup_is_verified_where_it_lies(new: fn() -> Pair) {
+    let pair = new();
+    let store = pair.open();
+    fill(&store, 0..3);
+    store.sign_out(SignOut::account(&account(1))).unwrap();
+    let backup = pair.home.beside("backup");
+    store.backup(&backup).unwrap();
+    let verify = || builder_at(&backup).ledger_dir(pair.home.beside("ledger")).verify();
+    store.close().unwrap();
+    let before = contents(&backup);
+    let verified = verify().unwrap();
+    assert!(verified.is_sound(), "{verified:?}");
+    assert_eq!((verified.accounts, verified.tokens), (2, 4));
+    assert!(contents(&backup) == before);
+    // Other bytes.
+    let rows = pair.rows_in(&backup);
+    let db = if rows.is_dir() { rows.join("db") } else { rows };
+    let mut bytes = fs::read(&db).unwrap();
+    bytes.iter_mut().skip(6000).for_each(|byte| *byte ^= 1);
+    fs::write(&db, bytes).unwrap();
+    let verified = verify();
+    assert!(!verified.is_ok_and(|verified| verified.is_sound() && verified.accounts == 2));
+}
+
+/// A module of tests for each of what may keep a store.
+macro_rules! on_each {
+    ($($test:ident)*) => {
+        mod embedded {
+            $(#[test]
+            fn $test() {
+                super::$test(super::Pair::embedded);
+            })*
+        }
+
+        #[cfg(all(unix, feature = "sqlite"))]
+        mod sqlite {
+            $(#[test]
+            fn $test() {
+                super::$test(super::Pair::sqlite);
+            })*
+        }
+    };
+}
+
+on_each! {
+    a_backup_is_verified_where_it_lies
+    who_signed_out_since_stays_out_at_any_age_of_the_backup
+    who_has_not_signed_out_is_back
+    a_backup_has_no_ledger_and_hides_as_much_as_the_store
+    a_ledger_that_is_older_than_the_backup_is_refused
+    what_is_no_whole_backup_of_this_store_is_refused
+    keys_that_changed_since_stay_changed
+    a_backup_from_before_an_erasure_or_a_forgetting_cannot_come_back
+    an_interrupted_restore_is_called_again
+    who_signs_in_after_an_interrupted_restore_stays_in
+    verifying_a_closed_store_changes_nothing_and_makes_none
 }

@@ -452,3 +452,39 @@ fn whoever_was_signed_out_of(version: &str) {
     assert_eq!((receipt.position, receipt.refresh_tokens.len()), (13, 3));
     store.close().unwrap();
 }
+
+/// SQLite's store knows one tag of an account: it would let those live who are out by the other.
+#[cfg(all(unix, feature = "sqlite"))]
+#[test]
+fn what_has_sign_ins_of_version_1_is_not_moved_to_sqlite_and_the_rest_is() {
+    let home = Home::new();
+    let store = opened("v1", &home, KeySource::bytes(KEY));
+    let refused = store.migrate(Storage::Sqlite);
+    assert!(matches!(refused, Err(Error::InvalidInput { .. })), "{refused:?}");
+    let before = living(&store);
+    store.close().unwrap();
+    let builder = |home: &Home| {
+        let clock = ManualClock::new(now() + HOUR / 10);
+        builder_at(&home.path()).key(KeySource::bytes(KEY)).clock(clock)
+    };
+    assert_eq!(living(&builder(&home).open().unwrap()), before);
+
+    let home = Home::new();
+    let store = opened("v2", &home, KeySource::bytes(KEY));
+    let accounts = |store: &TokenStore| {
+        let found = store.accounts(Page::first(100)).unwrap().accounts;
+        found.into_iter().map(|account| account.id).collect::<Vec<_>>()
+    };
+    let before = accounts(&store);
+    assert!(!before.is_empty());
+    store.migrate(Storage::Sqlite).unwrap();
+    store.close().unwrap();
+    let store = builder(&home).sqlite().open().unwrap();
+    assert_eq!(accounts(&store), before);
+    assert!(store.verify().unwrap().is_sound());
+    store.close().unwrap();
+    let store = builder(&home).alone().open().unwrap();
+    store.migrate(Storage::Embedded).unwrap();
+    store.close().unwrap();
+    assert_eq!(accounts(&builder(&home).open().unwrap()), before);
+}

@@ -12,7 +12,7 @@ const OLD: [u8; 32] = [7; 32];
 const NEW: [u8; 32] = [8; 32];
 
 fn open_with(machine: &Machine, key: KeySource) -> Result<TokenStore> {
-    machine.builder().clock(ManualClock::new(now())).key(key).open()
+    machine.builder().alone().clock(ManualClock::new(now())).key(key).open()
 }
 
 fn open(machine: &Machine) -> TokenStore {
@@ -112,8 +112,16 @@ fn check(store: &TokenStore, live: &[(u32, [u8; 16])], what: &str) {
 
 /// Dies at every call of the operation, in every way, and looks; the store must work on afterwards.
 fn interrupt(operation: impl Fn(&TokenStore) -> Result<()>) {
+    interrupt_of(Storage::Embedded, operation);
+}
+
+/// As [`interrupt`], of a store that is kept so.
+fn interrupt_of(storage: Storage, operation: impl Fn(&TokenStore) -> Result<()>) {
     let machine = Machine::new();
     let live = fill(&machine);
+    if storage != Storage::Embedded {
+        open(&machine).migrate(storage).unwrap();
+    }
     machine.cut_power(1);
     let mut deaths = 0;
     for calls in 0.. {
@@ -182,6 +190,23 @@ fn a_compaction_that_dies_anywhere_loses_and_revives_nobody() {
 #[test]
 fn an_erasure_that_dies_anywhere_loses_and_revives_nobody() {
     interrupt(|store| store.complete_erasure(&KeySource::bytes(NEW)).map(drop));
+}
+
+#[test]
+fn a_migration_that_dies_anywhere_loses_and_revives_nobody() {
+    interrupt_of(Storage::Embedded, |store| store.migrate(Storage::Sqlite).map(drop));
+    interrupt_of(Storage::Sqlite, |store| store.migrate(Storage::Embedded).map(drop));
+    interrupt_of(Storage::Sqlite, |store| store.complete_erasure(&KeySource::bytes(NEW)).map(drop));
+}
+
+#[test]
+fn rows_that_others_may_share_are_not_opened_by_one_that_did_not_ask_to_be_alone() {
+    let machine = Machine::new();
+    let live = fill(&machine);
+    open(&machine).migrate(Storage::Sqlite).unwrap();
+    let refused = machine.builder().open();
+    assert!(matches!(refused, Err(Error::InvalidInput { .. })), "{refused:?}");
+    check(&open(&machine), &live, "alone");
 }
 
 #[test]

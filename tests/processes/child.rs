@@ -195,6 +195,9 @@ fn serve() {
             }
             // As a caller that knows nothing of SQLite.
             ["open-any", path] => open(&mut store, builder_at(Path::new(path)).clock(SystemClock)),
+            ["open-keyed", path, key] => {
+                open(&mut store, builder(Path::new(path)).key(self::key(key)))
+            }
             ["open-forgetting", path] => {
                 open(&mut store, builder(Path::new(path)).on_damage(OnDamage::ForgetEveryone))
             }
@@ -254,10 +257,30 @@ fn with_store(store: &TokenStore, words: &[&str]) -> String {
             said(store.sign_out(SignOut::session(&session(user(n)))), |_| String::new())
         }
         ["verify"] => said(store.verify(), |report| format!("{report:?}")),
+        // Signs in and out, so often.
+        ["restless", times] => said(restless(store, user(times)), |()| String::new()),
+        ["rotate", key] => said(store.rotate_key(&self::key(key)), |()| String::new()),
+        ["backup", path] => said(store.backup(path), |report| format!("{report:?}")),
+        ["compact"] => said(store.compact(), |report| format!("{report:?}")),
         ["stats"] => said(store.stats(), |stats| format!("{stats:?}")),
         ["sweep"] => said(store.sweep(1000), |report| format!("{report:?}")),
         _ => traps::with_store(store, words),
     }
+}
+
+fn restless(store: &TokenStore, times: u32) -> Result<()> {
+    for number in 0..times {
+        let live = store.sign_in(sign_in(2000 + number % 7))?;
+        live.put(refresh("restless"))?;
+        if number % 3 == 0 {
+            store.sign_out(SignOut::account(&account(2000 + number % 7)))?;
+        }
+    }
+    Ok(())
+}
+
+fn key(number: &str) -> KeySource {
+    KeySource::bytes([number.parse().unwrap(); 32])
 }
 
 /// The refresh tokens of an account.

@@ -8,6 +8,7 @@ mod child;
 mod formats;
 mod kill;
 mod linearizability;
+mod operators;
 mod refresh;
 mod traps;
 

@@ -127,8 +127,14 @@ async fn what_is_made_saved_and_deleted_beside_a_move_is_moved_as_it_was_left() 
 
 #[tokio::test]
 async fn a_backup_has_no_web_sessions() {
+    backup_has_none(|builder| builder).await;
+    #[cfg(all(unix, feature = "sqlite"))]
+    backup_has_none(Builder::sqlite).await;
+}
+
+async fn backup_has_none(of_kind: fn(Builder) -> Builder) {
     let home = oubliette_testkit::disk::Home::new();
-    let builder = || home.builder().ledger_dir(home.beside("ledger"));
+    let builder = || of_kind(home.builder().ledger_dir(home.beside("ledger")));
     let store = builder().open().unwrap();
     let web = OublietteSessions::new(store.clone());
     let live = store.sign_in(sign_in(1)).unwrap();
@@ -153,6 +159,34 @@ async fn a_backup_has_no_web_sessions() {
         assert_eq!(web.load(&record.id).await.unwrap(), None);
     }
     assert_eq!(store.verify().unwrap().web_sessions, 0);
+}
+
+#[cfg(all(unix, feature = "sqlite"))]
+#[tokio::test]
+async fn a_migration_carries_web_sessions_there_and_back() {
+    let home = oubliette_testkit::disk::Home::new();
+    let mut store = home.builder().open().unwrap();
+    let web = OublietteSessions::new(store.clone());
+    let live = store.sign_in(sign_in(1)).unwrap();
+    let bound = binding(&web, &live).await;
+    let (mut mine, mut nobodys) = (record(Some(&bound), &"x".repeat(9000)), record(None, "one"));
+    web.create(&mut mine).await.unwrap();
+    web.create(&mut nobodys).await.unwrap();
+    drop((web, live));
+    for to in [Storage::Sqlite, Storage::Embedded] {
+        store.migrate(to).unwrap();
+        store.close().unwrap();
+        // As others have it.
+        store = home.builder().open().unwrap();
+        let web = OublietteSessions::new(store.clone());
+        for record in [&mine, &nobodys] {
+            assert_eq!(web.load(&record.id).await.unwrap().as_ref(), Some(record), "{to:?}");
+        }
+        drop(web);
+        assert_eq!(store.verify().unwrap().web_sessions, 2);
+        store.close().unwrap();
+        store = home.builder().alone().open().unwrap();
+    }
 }
 
 #[tokio::test]

@@ -179,6 +179,8 @@ fn instead(verb: &Verb) -> &'static str {
         Verb::RotateKey(_) => "Have it call TokenStore::rotate_key",
         Verb::Erase(_) => "Have it call TokenStore::complete_erasure",
         Verb::ImportMsal(_) => "Have it read the caches itself (MsalCache::read)",
+        #[cfg(feature = "sqlite")]
+        Verb::Migrate(_) => "A migration needs the store for itself, so it cannot run meanwhile",
         Verb::Init(_) => "The store is there already",
         Verb::Restore(_) => "A restore replaces what it has open, so it cannot run meanwhile",
         _ => {

@@ -74,6 +74,8 @@ fn verb(cli: &Cli) -> Result<Report, Failure> {
         Verb::Erase(args) => verbs::keys::erase(shared, args),
         Verb::Backup(args) => verbs::copies::backup(shared, args),
         Verb::Restore(args) => verbs::copies::restore(shared, args),
+        #[cfg(feature = "sqlite")]
+        Verb::Migrate(args) => verbs::migrate::migrate(shared, args),
         Verb::Completions(args) => verbs::shell::completions(args),
         Verb::Man(args) => verbs::shell::man(args),
     }

@@ -18,21 +18,21 @@ use crate::engine::Tuning;
 use crate::ledger::{Growth, Ledger};
 use crate::model::error::{Error, Result};
 use crate::model::report::Opened;
+use crate::model::storage::Storage;
 use crate::model::time::Millis;
 use crate::platform::disk::create_private;
-use crate::platform::sync::{Arc, thread};
-use crate::platform::turn::{Late, Turnstile, identity};
+use crate::platform::sync::{Arc, Mutex, thread};
+use crate::platform::turn::identity;
 use crate::rows::cipher::Rows;
 use crate::store::access::not_embedded;
 use crate::store::core::Core;
-use crate::store::location::{BIRTH, Folders, Held, LOCK, Place, is_engine, is_rows, rows_name};
+use crate::store::files::Unfinished;
+use crate::store::lifetime::Site;
+use crate::store::location::{
+    BIRTH, Folders, Held, LOCK, Place, engine_name, is_engine, is_rows, newest_engine,
+};
 use crate::store::lock_file::{Locked, Patience};
-
-/// A process that opens the store has this lock for a moment.
-const OPENING: &str = "opening";
-
-/// How long one waits for another that opens it.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::store::shared::{SharedFolder, take_turn};
 
 /// The folders of the stores that this process has open.
 static OPEN: StdMutex<Vec<(u32, (u64, u64))>> = StdMutex::new(Vec::new());
@@ -103,7 +103,8 @@ impl Builder {
         let core = Core::new(backend, tagger, clock, self.options);
         core.settle_longest_age()?;
         let opened = Opened { engine_was_missing: was_missing, snapshot_was_damaged: false };
-        TokenStore::new(Arc::new(core), None, held, by_previous, opened)
+        let site = Site::Shared(Mutex::new(SharedFolder { folders }));
+        TokenStore::new(Arc::new(core), Some(site), held, by_previous, opened)
     }
 }
 
@@ -113,27 +114,32 @@ impl Joining<'_> {
         create_private(folder).map_err(Error::io("make the store's folder"))?;
         create_private(ledger_folder).map_err(Error::io("make the ledger's folder"))?;
         check_place(folder, ledger_folder)?;
-        let opening = Turnstile::open(&folder.join(OPENING))
-            .map_err(Error::io("open the lock file of those who open the store"))?;
-        let turn = opening.take(self.wait.max(PATIENCE)).map_err(|late| match late {
-            Late::Busy(pid) => Error::Busy { pid },
-            Late::Io(error) => Error::io("lock the store's folder")(error),
-        })?;
+        let turn = take_turn(folder, self.wait)?;
         // Against a process that has it alone.
         let mut held: Held = vec![Box::new(Locked::share(folder.join(LOCK))?)];
         self.folders.sync()?;
         let opener = self.opener()?;
-        let names = opener.disk.list().map_err(Error::io("list the store's folder"))?;
-        if names.iter().any(|name| is_engine(name)) {
-            return Err(Error::invalid("store", "it is kept by sled"));
-        }
         let keyring = opener.keyring()?;
         let ledger_id = keyring.secrets.ledger_id;
+        // What a move did not finish, which had the store alone.
+        let mut unfinished = Unfinished::read(&*opener.disk, &ledger_id)?;
+        unfinished.remove_engines(self.folders)?;
+        let names = opener.disk.list().map_err(Error::io("list the store's folder"))?;
+        let serial = match newest_engine(&names, &ledger_id) {
+            Some((Storage::Sqlite, serial)) => serial,
+            Some(_) => return Err(Error::invalid("store", "it is kept by sled")),
+            None => 0,
+        };
         let ledger = Ledger::file_name(&ledger_id);
         held.push(Box::new(Locked::share(self.folders.ledger_lock(&ledger))?));
         let is_new = opener.disk.read(BIRTH).map_err(Error::io("read the birth mark"))?.is_some();
-        let places = (folder.as_path(), &*rows_name(&ledger_id), ledger_folder);
-        let joined = join(places, &keyring, self.growth, is_new, self.wait)?;
+        let name = engine_name(Storage::Sqlite, &ledger_id, serial);
+        let places = (folder.as_path(), &*name, ledger_folder);
+        let joined = join(places, serial > 0, &keyring, self.growth, is_new, self.wait)?;
+        unfinished.clear(self.folders, &*opener.disk, &mut held)?;
+        // One that cannot be removed now does no harm but to the disk's space.
+        let old = names.iter().filter(|one| is_engine(one) && **one != name);
+        old.for_each(|name| drop(self.folders.engines().remove(name)));
         if is_new {
             opener.disk.remove(BIRTH).map_err(Error::io("remove the birth mark"))?;
         }
@@ -151,12 +157,8 @@ impl Joining<'_> {
         }
         opener.forget_everyone(keyring.as_ref(), &mut held)?;
         let names = opener.disk.list().map_err(Error::io("list the store's folder"))?;
-        names
-            .iter()
-            .filter(|name| is_rows(name))
-            .flat_map(|name| [name.clone(), format!("{name}-wal"), format!("{name}-shm")])
-            .try_for_each(|name| opener.disk.remove(&name))
-            .map_err(Error::io("remove the old rows"))
+        let old = names.iter().filter(|name| is_rows(name));
+        old.into_iter().try_for_each(|name| self.folders.engines().remove(name))
     }
 
     fn opener(&self) -> Result<Opener<'_>> {
@@ -167,6 +169,8 @@ impl Joining<'_> {
             growth: self.growth,
             now: self.now,
             forget: false,
+            is_alone: false,
+            storage: Storage::Sqlite,
         })
     }
 }

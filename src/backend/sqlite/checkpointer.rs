@@ -118,7 +118,7 @@ pub(super) fn log_bytes(rows: &Path) -> u64 {
 
 /// Until two answers in a row are the same: that all is done which was there says only that what
 /// this connection knew was done.
-fn write_back(rows: &Path, turnstile: &Turnstile) -> rusqlite::Result<()> {
+pub(super) fn write_back(rows: &Path, turnstile: &Turnstile) -> rusqlite::Result<()> {
     let connection = open(rows).map_err(|_| rusqlite::Error::InvalidQuery)?;
     connection.pragma_update(None, "cache_size", -512)?;
     let run = |mode: &str| {

@@ -13,6 +13,7 @@ use crate::backend::exchange::{
     Answer, Ask, Change, Changed, End, Ended, Exchange, Guard, Lease, LedgerSeen, More as _, Scan,
     Seen, Size,
 };
+use crate::backend::operate::Operate;
 use crate::clock::trust::Known;
 use crate::engine::{Durability, Row};
 use crate::ledger::Seen as History;
@@ -124,8 +125,8 @@ impl Exchange for Sqlite {
         Ok(true)
     }
 
-    fn forget(&self, oldest: Millis) -> Answer<()> {
-        self.ledger.compact(oldest).map(drop).map_err(here)
+    fn forget(&self, oldest: Millis) -> Answer<bool> {
+        self.ledger.compact(oldest).map_err(here)
     }
 
     fn size(&self) -> Answer<Size> {
@@ -161,6 +162,10 @@ impl Exchange for Sqlite {
         self.ledger.history(wanted).map_err(here)
     }
 
+    fn operate(&self) -> Option<&dyn Operate> {
+        Some(self)
+    }
+
     fn lease(&self, name: &LeaseTag) -> Answer<Option<Lease>> {
         Ok(self.leases.take(name).map_err(here)?.map(Lease::new))
     }
@@ -174,14 +179,17 @@ impl Exchange for Sqlite {
 impl Place {
     /// Behind a failed sync nobody knows what is on the disk, and the system tells each file once:
     /// so all processes are told.
-    fn flush_rows(&self) -> Result<()> {
+    pub(super) fn flush_rows(&self) -> Result<()> {
         self.flusher.flush().inspect_err(|_| {
             let _ = self.turnstile.leave(STATE, FAILED);
         })
     }
 
     /// Runs `work` in a turn of this process, in a transaction that is rolled back if it says so.
-    fn in_turn<T>(&self, work: impl FnOnce(&Connection) -> Result<(T, bool)>) -> Result<T> {
+    pub(super) fn in_turn<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<(T, bool)>,
+    ) -> Result<T> {
         self.in_turn_within(PATIENCE, work)
     }
 
@@ -266,7 +274,7 @@ impl Place {
         Ok(synced.max(there))
     }
 
-    fn leave_checkpoint(&self) -> Result<()> {
+    pub(super) fn leave_checkpoint(&self) -> Result<()> {
         if self.ledger.synced() <= position(&self.checkpoint) {
             return Ok(());
         }

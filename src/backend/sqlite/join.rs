@@ -36,12 +36,13 @@ pub(crate) struct Joined {
 }
 
 /// Joins the place in this folder, whose keyring this is. One process does so at a time, which the
-/// caller sees to.
+/// caller sees to. Rows that were moved here have a checkpoint, which was put last.
 ///
 /// # Errors
 /// As of opening a store.
 pub(crate) fn join(
     (folder, name, ledger_folder): (&Path, &str, &Path),
+    is_moved: bool,
     keyring: &Keyring,
     growth: Growth,
     is_new: bool,
@@ -67,8 +68,12 @@ pub(crate) fn join(
     keep_log(&writer.connection)?;
     let rows = Rows::new(keyring.store_id, secrets.clone());
     let read = |key| get(&writer.connection, key).map_err(sqlite("read the rows"));
-    let checkpoint = read(CHECKPOINT)?
-        .map_or(Ok(Position::ZERO), |row| rows.open_checkpoint(CHECKPOINT, &row))?;
+    let checkpoint = read(CHECKPOINT)?;
+    if checkpoint.is_none() && is_moved {
+        return Err(Error::damaged(Component::Engine, "its checkpoint is missing"));
+    }
+    let checkpoint =
+        checkpoint.map_or(Ok(Position::ZERO), |row| rows.open_checkpoint(CHECKPOINT, &row))?;
     let known = read(KNOWN)?.and_then(|row| rows.open_known(KNOWN, &row));
     let (files, flusher) = (Files::note(&path)?, Flusher::of(&path)?);
     let is_first = among.is_first();
@@ -79,17 +84,13 @@ pub(crate) fn join(
         checkpoint,
         files.rows(),
     )?;
-    let lock = |suffix: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        PathBuf::from(name)
-    };
+    let [.., turn, checkpointing] = parts_of(&path);
     let io = |error| Error::io("open the rows' lock file")(error);
-    let turnstile = Turnstile::open(&lock(".turn")).map_err(io)?;
+    let turnstile = Turnstile::open(&turn).map_err(io)?;
     if is_first {
         turnstile.leave(STATE, 0).map_err(io)?;
     }
-    let one = Presence::open(&lock(".checkpointing")).map_err(io)?;
+    let one = Presence::open(&checkpointing).map_err(io)?;
     let checkpointer = Checkpointer::start(path.clone(), turnstile.clone(), one)
         .map_err(Error::io("start the thread that writes SQLite's log back"))?;
     let leases = Leases::open(folder)?;
@@ -114,7 +115,7 @@ pub(crate) fn join(
 
 /// SQLite writes to a log, and no process is in the way of another. (A copy that SQLite has made has
 /// none yet; and the file keeps what a tool has set.)
-fn keep_log(connection: &Connection) -> Result<()> {
+pub(super) fn keep_log(connection: &Connection) -> Result<()> {
     let mode: String = connection
         .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
         .map_err(sqlite("set up SQLite's log"))?;
@@ -122,6 +123,15 @@ fn keep_log(connection: &Connection) -> Result<()> {
         return Ok(());
     }
     Err(Error::invalid("store", "SQLite keeps no log (WAL) on this file system"))
+}
+
+/// The rows' file, its log, and all else that lies beside it.
+pub(super) fn parts_of(path: &Path) -> [PathBuf; 6] {
+    ["", "-wal", "-shm", "-journal", ".turn", ".checkpointing"].map(|suffix| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    })
 }
 
 /// Where a store of this kind may be.
@@ -135,20 +145,11 @@ pub(crate) fn check_place(folder: &Path, ledger_folder: &Path) -> Result<()> {
 }
 
 /// Makes the rows' file: beside its name, so that no part of one is ever found.
-fn make_rows(folder: &Path, path: &Path) -> Result<()> {
+pub(super) fn make_rows(folder: &Path, path: &Path) -> Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
     let beside = PathBuf::from(beside);
-    for suffix in ["", "-wal", "-shm", "-journal"] {
-        let mut name = beside.as_os_str().to_owned();
-        name.push(suffix);
-        match fs::remove_file(&name) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::io("remove an unfinished rows' file")(error));
-            }
-            _ => {}
-        }
-    }
+    super::alone::remove(&beside)?;
     make_private(&beside)?;
     make(&beside)?;
     // A log that has outlived its file would be taken for this one's.
@@ -169,7 +170,7 @@ fn make_rows(folder: &Path, path: &Path) -> Result<()> {
     sync_folder(folder).map_err(Error::io("sync the store's folder"))
 }
 
-fn check_format(connection: &Connection) -> Result<()> {
+pub(super) fn check_format(connection: &Connection) -> Result<()> {
     let number = |name: &str| {
         connection
             .pragma_query_value(None, name, |row| row.get::<_, i32>(0))

@@ -12,6 +12,7 @@
 //!
 //! `docs/design.md` has the reasons, and the models that hold them.
 
+pub(crate) mod alone;
 mod checkpointer;
 mod connection;
 mod exchange;
@@ -19,6 +20,7 @@ mod files;
 mod flush;
 mod join;
 mod leases;
+mod operators;
 mod snapshot;
 
 pub(crate) use join::{Joined, check_place, join};

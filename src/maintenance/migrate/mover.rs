@@ -1,14 +1,14 @@
 //! The mover: it goes through the store, and gives the target its rows in batches.
 
 use super::{Moved, SLICE, enter};
-use crate::backend::Lock;
+use crate::backend::{Ask, Lock, Remote};
 use crate::engine::{Batch, Durability, Engine, EngineError};
 use crate::model::error::{Component, Error, Result};
 use crate::model::position::Position;
 use crate::model::tag::{AccountTag, WebTag};
 use crate::rows::cipher::Rows;
 use crate::rows::row_key;
-use crate::store::access::Open;
+use crate::store::access::{Open, not_embedded};
 use crate::store::census::next_account;
 use crate::store::core::Core;
 use crate::store::web;
@@ -86,6 +86,32 @@ impl<'a> Mover<'a> {
         Ok(())
     }
 
+    /// Carries all accounts of a place that gives all of one moment, then the checkpoint; and says
+    /// its position. Web sessions are left out.
+    pub(super) fn carry_snapshot(&mut self, core: &Core, remote: &Remote) -> Result<Position> {
+        let sight = remote.look(Ask::default())?;
+        if !sight.is_near() {
+            return Err(not_embedded());
+        }
+        let open = core.seen(remote, &sight);
+        let mut after = row_key::all_accounts();
+        loop {
+            if core.is_closing() {
+                return Err(Error::Closed);
+            }
+            let account = next_account(&open, after)?;
+            // What could not be read is nothing, in a sight: it tells at the end of each account.
+            sight.let_go()?;
+            let Some(account) = account else { break };
+            self.carry(&open, &account)?;
+            sight.let_go()?;
+            after = row_key::behind_account(&account);
+        }
+        let position = self.put_checkpoint(&open)?;
+        sight.let_go()?;
+        Ok(position)
+    }
+
     /// Carries what has changed since it was carried: an account, or an unbound web session. (A
     /// change of an unbound one names its own tag, which no account has.)
     pub(super) fn carry_again(&mut self, open: &Open<'_>, tag: &AccountTag) -> Result<()> {
@@ -122,6 +148,8 @@ impl<'a> Mover<'a> {
         let fresh = self.rows(open)?.seal_fresh(row_key::FRESH, &self.moved.fresh())?;
         self.batch.put(row_key::FRESH.to_vec(), fresh);
         let position = open.end()?;
+        // Rows do not go before the sign-outs that they say are there.
+        open.settle_elsewhere()?;
         let checkpoint = self.rows(open)?.seal_checkpoint(row_key::CHECKPOINT, position)?;
         self.batch.put(row_key::CHECKPOINT.to_vec(), checkpoint);
         let known = self.rows(open)?.seal_known(row_key::KNOWN, &open.core.clock.known())?;

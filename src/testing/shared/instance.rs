@@ -4,6 +4,8 @@ use super::{Exchanged, Fate, Flaw, SharedMachine, State, Step};
 use crate::backend::exchange::{
     Answer, Ask, Change, Changed, End, Ended, Exchange, ExchangeError, Lease, Seen, Size,
 };
+#[cfg(all(unix, feature = "sqlite"))]
+use crate::backend::operate::Operate;
 use crate::clock::trust::Known;
 use crate::ledger::Seen as History;
 use crate::model::tag::{LeaseTag, TaggedScope};
@@ -204,13 +206,18 @@ impl Exchange for Instance {
         })
     }
 
-    fn forget(&self, oldest: Millis) -> Answer<()> {
+    #[cfg(all(unix, feature = "sqlite"))]
+    fn operate(&self) -> Option<&dyn Operate> {
+        self.real.as_ref()?.operate()
+    }
+
+    fn forget(&self, oldest: Millis) -> Answer<bool> {
         if let Some(real) = &self.real {
             return self.really(Step::Forget, &**real, |real| real.forget(oldest));
         }
         self.exchange(Step::Forget, |state| {
             state.place.forget(oldest);
-            Ok(())
+            Ok(true)
         })
     }
 

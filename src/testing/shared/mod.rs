@@ -274,6 +274,11 @@ impl SharedMachine {
 }
 
 impl SharedPlace for SharedMachine {
+    #[cfg(all(unix, feature = "sqlite"))]
+    fn folder(&self) -> Option<std::path::PathBuf> {
+        self.state().folder.as_ref().map(sqlite::Folder::path)
+    }
+
     fn join(&self, key: &KeySource, now: Millis) -> Result<(Keyring, Box<dyn Exchange>)> {
         #[cfg(all(unix, feature = "sqlite"))]
         if let Some((keyring, real)) = sqlite::join(self, key, now)? {

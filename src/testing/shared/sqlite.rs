@@ -25,7 +25,7 @@ impl Folder {
         Self(Arc::new(TemporaryFolder::new()))
     }
 
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         self.0.0.join("tokens")
     }
 

@@ -23,8 +23,9 @@ Examples:
 
 /// Looks after a store of oubliette: keys, sign-outs, upkeep, backups, and the record of sign-outs.
 ///
-/// Only one process at a time can have a store open. While that is the app, `history` works, and
-/// the app itself does accounts, sign-out, stats, sweep, verify, backup and compact for this program
+/// A store that is kept by SQLite can be open in any number of processes: then all verbs work beside
+/// the app but `restore`, `erase` and `migrate`. Any other store only one process at a time can have
+/// open. While that is the app, `history` works, and the app itself does accounts, sign-out, stats, sweep, verify, backup and compact for this program
 /// if it listens at a control socket in the store's folder (ControlSocket of the crate
 /// oubliette-control). For all else it must be stopped. Run this program as the user that the app
 /// runs as; over the socket, root may too.
@@ -231,6 +232,17 @@ pub(crate) enum Verb {
     /// to sign in again.
     #[command(after_help = "Example:\n  oubliette restore /backup/2026-11-21")]
     Restore(Restore),
+
+    /// Move the store to a file of SQLite's, which many processes can have open, or back
+    ///
+    /// No process can have the store open meanwhile. Nobody is signed out by it, and who has signed
+    /// out stays signed out; the key, and the ledger in its folder, stay as they are. If it is
+    /// interrupted, the store is as it was before or as it is afterwards: run it again. It takes
+    /// space for a second copy of what is live. Backups from before can be restored: the store is
+    /// then kept as the backup was.
+    #[cfg(feature = "sqlite")]
+    #[command(after_help = "Example:\n  systemctl stop myapp && oubliette migrate --to sqlite")]
+    Migrate(Migrate),
 
     /// Print the completions for a shell
     #[command(

@@ -142,6 +142,24 @@ pub(crate) struct Restore {
     pub(crate) yes: bool,
 }
 
+/// What keeps a store.
+#[cfg(feature = "sqlite")]
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum To {
+    /// A file of SQLite's, which any number of processes of this machine can have open
+    Sqlite,
+    /// The app's own process, which has the store open alone
+    Embedded,
+}
+
+#[cfg(feature = "sqlite")]
+#[derive(Debug, Args)]
+pub(crate) struct Migrate {
+    /// What keeps the store from now on
+    #[arg(long, value_name = "KIND")]
+    pub(crate) to: To,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Completions {
     /// The shell

@@ -53,7 +53,8 @@ pub(crate) fn erase(shared: &Shared, args: &Erase) -> Result<Report, Failure> {
         args.yes,
         "This seals what is live under the new key; no backup that was made before can be restored any more.",
     )?;
-    let store = builder.open()?;
+    // Other processes would go on with the old keys.
+    let store = builder.alone().open()?;
     with_open(store, |store| {
         let progress = Progress::spinner(shared, "sealing what is live anew");
         let erased = store.complete_erasure(&shared.new_keys(&args.keys))?;

@@ -6,6 +6,8 @@ pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod keygen;
 pub(crate) mod keys;
+#[cfg(feature = "sqlite")]
+pub(crate) mod migrate;
 pub(crate) mod shell;
 pub(crate) mod sign_out;
 pub(crate) mod upkeep;

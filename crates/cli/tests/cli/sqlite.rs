@@ -75,19 +75,18 @@ fn what_cannot_be_done_beside_the_app_changes_nothing() {
     site.make_key("new");
     let store = app(&site);
     fill(&store, 3);
+    store.backup(site.path("backup")).unwrap();
     let backup = site.path("backup").display().to_string();
     let new = site.path("new").display().to_string();
     for args in [
-        &["backup", &backup] as &[&str],
-        &["restore", &backup],
-        &["compact"],
-        &["rotate-key", "--new-key-file", &new],
-        &["erase", "--new-key-file", &new],
+        &["restore", "--yes", &backup] as &[&str],
+        &["erase", "--yes", "--new-key-file", &new],
+        &["migrate", "--to", "embedded"],
+        &["migrate", "--to", "sqlite"],
     ] {
-        let ran = site.run(args);
-        assert_ne!(ran.code, 0, "{args:?}: {}", ran.stdout);
-        assert!(ran.stderr.starts_with("oubliette: "), "{args:?}: {}", ran.stderr);
-        assert_eq!(live(&store, 3), [1, 2, 3], "{args:?}: {}", ran.stderr);
+        let error = site.fails(5, args);
+        assert!(error["message"].as_str().unwrap().contains("--wait"), "{args:?}: {error}");
+        assert_eq!(live(&store, 3), [1, 2, 3], "{args:?}");
         let mut lives = store.account(&account(1)).unwrap();
         lives.remove(0).put(refresh("XTOKENX-next")).unwrap();
         site.ok(&["verify"]);
@@ -95,4 +94,70 @@ fn what_cannot_be_done_beside_the_app_changes_nothing() {
     site.ok(&["sweep"]);
     site.ok(&["sign-out", "--account", "login.example.com", "user-3"]);
     assert_eq!(live(&store, 3), [1, 2]);
+}
+
+#[test]
+fn the_program_changes_keys_compacts_and_backs_up_beside_the_app() {
+    let mut site = ProgramFixture::new();
+    site.make_key("new");
+    let store = app(&site);
+    fill(&store, 40);
+    let (backup, new) = (site.path("backup").display().to_string(), site.path("new"));
+    let backed_up = site.json(&["backup", &backup]);
+    assert_eq!((&backed_up["accounts"], &backed_up["tampered"]), (&40.into(), &0.into()));
+    store.sign_out(SignOut::tenant(&tenant(2))).unwrap();
+    store.wait_reclaimed().unwrap();
+    let compacted = site.json(&["compact"]);
+    assert_eq!((&compacted["accounts"], &compacted["tampered"]), (&20.into(), &0.into()));
+    site.ok(&["rotate-key", "--new-key-file", &new.display().to_string()]);
+    site.fails(6, &["stats"]);
+    // The app goes on, and opens it by the new key from then on.
+    fill(&store, 1);
+    assert_eq!(live(&store, 40).len(), 20);
+    store.close().unwrap();
+    let store = site.builder_with("new").open().unwrap();
+    assert_eq!(live(&store, 40).len(), 20);
+    store.close().unwrap();
+    // Behind a restore those stay out who have signed out since.
+    let key = ["--key-file", new.to_str().unwrap()];
+    site.ok(&[&key as &[&str], &["restore", "--yes", &backup]].concat());
+    let store = site.builder_with("new").sqlite().open().unwrap();
+    assert_eq!(live(&store, 40), (1..=20).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_store_is_moved_and_erased_while_no_app_has_it() {
+    let mut site = ProgramFixture::new();
+    site.make_key("new");
+    let store = site.open();
+    fill(&store, 4);
+    store.sign_out(SignOut::account(&account(4))).unwrap();
+    assert_eq!(site.fails(5, &["migrate", "--to", "sqlite"])["kind"], "already_open");
+    store.close().unwrap();
+    site.fails(2, &["migrate"]);
+    site.fails(2, &["migrate", "--to", "paper"]);
+    // The second time it is there already.
+    for _ in 0..2 {
+        let moved = site.json(&["migrate", "--to", "sqlite"]);
+        assert_eq!((&moved["accounts"], &moved["tampered"]), (&3.into(), &0.into()));
+        let store = app(&site);
+        assert_eq!(live(&store, 4), [1, 2, 3]);
+        // Beside the app, as it is shared.
+        site.ok(&["stats"]);
+        store.close().unwrap();
+    }
+    site.ok(&["sign-out", "--account", "login.example.com", "user-1"]);
+    let new = site.path("new").display().to_string();
+    let erased = site.json(&["erase", "--yes", "--new-key-file", &new]);
+    assert_eq!(erased["accounts"], 2);
+    site.fails(6, &["stats"]);
+    let store = site.builder_with("new").sqlite().open().unwrap();
+    assert_eq!(live(&store, 4), [2, 3]);
+    store.close().unwrap();
+    site.ok(&["--key-file", &new, "migrate", "--to", "embedded"]);
+    assert!(site.builder_with("new").sqlite().open().is_err());
+    let store = site.builder_with("new").open().unwrap();
+    assert_eq!(live(&store, 4), [2, 3]);
+    // Whoever has it has it alone again.
+    assert_eq!(site.fails(5, &["--key-file", &new, "stats"])["kind"], "already_open");
 }

@@ -289,6 +289,8 @@ fn help_completions_and_manual() {
         "erase",
         "backup",
         "restore",
+        #[cfg(feature = "sqlite")]
+        "migrate",
         "completions",
         "man",
     ];
