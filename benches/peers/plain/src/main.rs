@@ -16,7 +16,8 @@ const SQLCIPHER_KEY: Option<&str> = None;
 fn main() {
     match std::env::args().nth(1).as_deref() {
         Some("limit") => serve::<limit::Limit>(),
-        Some("oubliette") => serve::<oubliette::Oubliette>(),
+        Some("oubliette") => serve::<oubliette::Oubliette<false>>(),
+        Some("oubliette-sqlite") => serve::<oubliette::Oubliette<true>>(),
         Some("sled") => serve::<Keyed<Sled, false>>(),
         Some("redb") => serve::<Keyed<Redb, false>>(),
         Some("redb-aes") => serve::<Keyed<Redb, true>>(),

@@ -10,7 +10,7 @@ use oubliette::{
 };
 use peers_kit::{Peer, hex_name, tenant};
 
-pub(crate) struct Oubliette {
+pub(crate) struct Oubliette<const SQLITE: bool> {
     store: TokenStore,
     client: ClientId,
     /// What an app has ready: the scopes of its calls.
@@ -29,27 +29,28 @@ fn scopes(token: u32) -> Scopes {
     Scopes::parse(&format!("openid profile api://service-{token}/Files.Read")).unwrap()
 }
 
-impl Oubliette {
+impl<const SQLITE: bool> Oubliette<SQLITE> {
     fn token(&self, token: u32, text: Vec<u8>) -> AccessToken {
         let in_a_month = SystemTime::now() + Duration::from_secs(30 * 24 * 3600);
         AccessToken::new(self.client.clone(), scopes(token), String::from_utf8(text).unwrap(), in_a_month)
     }
 }
 
-impl Peer for Oubliette {
+impl<const SQLITE: bool> Peer for Oubliette<SQLITE> {
     /// `None` if nobody is signed in.
     type Handle = Option<LiveSignIn>;
 
     fn open(folder: &Path) -> Self {
         let key = KeySource::bytes(std::array::from_fn(|n| n as u8));
-        let store = TokenStore::builder(folder).key(key).token_durability(Durability::PowerLoss).open().unwrap();
+        let builder = TokenStore::builder(folder).key(key).token_durability(Durability::PowerLoss);
+        let store = if SQLITE { builder.sqlite() } else { builder }.open().unwrap();
         let client = ClientId::new("web").unwrap();
         let queries = (0..1000).map(|token| AccessQuery::new(client.clone()).scopes(scopes(token))).collect();
         Self { store, client, queries }
     }
 
     fn about(&self) -> String {
-        "oubliette".into()
+        if SQLITE { "oubliette, rows in SQLite".into() } else { "oubliette".into() }
     }
 
     fn load(&self, accounts: &[(u64, Vec<Vec<u8>>)]) {

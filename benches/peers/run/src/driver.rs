@@ -41,6 +41,11 @@ impl Spec {
         self.protection == Protection::NoRows
     }
 
+    /// Whether it is the store itself, and no peer.
+    pub(crate) fn is_ours(&self) -> bool {
+        OURS.contains(&self.id)
+    }
+
     /// Whether it keeps nothing on the disk.
     pub(crate) fn is_volatile(&self) -> bool {
         self.id == "msal-memory"
@@ -60,9 +65,13 @@ const fn spec(id: &'static str, title: &'static str, program: Program, protectio
     Spec { id, title, program, protection, most: u64::MAX, most_tokens: u64::MAX }
 }
 
+/// The store itself: rows in sled, and in SQLite.
+pub(crate) const OURS: [&str; 2] = ["oubliette", "oubliette-sqlite"];
+
 pub(crate) const PEERS: &[Spec] = &[
     spec("limit", "the limit", Program::Plain, Protection::NoRows),
     spec("oubliette", "oubliette", Program::Plain, Protection::Sealed),
+    spec("oubliette-sqlite", "oubliette on SQLite", Program::Plain, Protection::Sealed),
     spec("sled", "sled", Program::Plain, Protection::Plain),
     spec("redb", "redb", Program::Plain, Protection::Plain),
     spec("redb-aes", "redb + AES", Program::Plain, Protection::Sealed),

@@ -103,7 +103,7 @@ fn settings() -> Outcome<Option<Settings>> {
 /// Builds what the wanted peers need. Those that cannot be had here are skipped, with the reason.
 fn drivers(settings: &Settings) -> (Vec<Driver>, Vec<(&'static Spec, String)>) {
     let is_wanted = |spec: &Spec| match &settings.peers {
-        Some(peers) => peers.iter().any(|peer| peer == spec.id) || ["limit", "oubliette"].contains(&spec.id),
+        Some(peers) => peers.iter().any(|peer| peer == spec.id) || spec.is_limit() || spec.is_ours(),
         None => true,
     };
     let (mut drivers, mut skipped, mut built) = (Vec::new(), Vec::new(), Vec::<(Program, Outcome<Vec<PathBuf>>)>::new());

@@ -17,7 +17,7 @@ text{font:12px system-ui,sans-serif;stroke:none}.title{font-size:15px;font-weigh
 
 fn class(spec: &Spec) -> &'static str {
     match spec.protection {
-        _ if spec.id == "oubliette" => "ours",
+        _ if spec.is_ours() => "ours",
         Protection::NoRows => "bound",
         Protection::Plain => "plain",
         Protection::Sealed => "sealed",

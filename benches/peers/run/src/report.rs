@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::{Map, Value, json};
 
-use crate::driver::{Driver, Spec};
+use crate::driver::{Driver, OURS, PEERS, Spec};
 use crate::plot::{self, Bar};
 use crate::results::{Figure, Unit};
 use crate::{BYTES, Bench, TOKENS, root};
@@ -156,7 +156,7 @@ fn markdown(bench: &Bench, conditions: &[(&str, String)], skipped: &[(&'static S
     }
     let _ = write!(text, "\n| --- | --- |{}", " --- |".repeat(shown.len()));
     for driver in &bench.drivers {
-        let bold = if driver.spec.id == "oubliette" { "**" } else { "" };
+        let bold = if driver.spec.is_ours() { "**" } else { "" };
         let _ = write!(text, "\n| {bold}{}{bold} | {} |", driver.spec.title, driver.spec.kind());
         for (key, _) in &shown {
             let value = results.figure(key).and_then(|figure| Some(figure.unit.show(figure.at(driver.spec.id, 0.5)?)));
@@ -171,11 +171,11 @@ fn markdown(bench: &Bench, conditions: &[(&str, String)], skipped: &[(&'static S
     for (name, title, _) in plots {
         let _ = writeln!(text, "![{title}]({name})\n");
     }
-    text += "## All figures\n\n*× limit*: how many times the limit's median of the same turns. *× oubliette*: above 1 the peer needs more, or does less.\n";
+    text += "## All figures\n\n*× limit*: how many times the limit's median of the same turns. *× oubliette*: above 1 the peer needs more, or does less. So with *× SQLite + AES*.\n";
     for figure in &results.figures {
         let _ = write!(
             text,
-            "\n### {}\n\n| peer | samples | p50 | p99 | × limit | × oubliette |\n| --- | --- | --- | --- | --- | --- |\n",
+            "\n### {}\n\n| peer | samples | p50 | p99 | × limit | × oubliette | × SQLite + AES |\n| --- | --- | --- | --- | --- | --- | --- |\n",
             figure.title
         );
         for driver in &bench.drivers {
@@ -183,10 +183,10 @@ fn markdown(bench: &Bench, conditions: &[(&str, String)], skipped: &[(&'static S
             let (Some(samples), Some(median)) = (figure.samples.get(id), figure.at(id, 0.5)) else { continue };
             let tail = if samples.len() < 20 { "–".into() } else { figure.unit.show(figure.at(id, 0.99).unwrap()) };
             let ratio = |other| figure.at(other, 0.5).map_or("–".into(), |other| factor(1.0 / figure.gain(median, other)));
-            let (limit, ours) = (ratio("limit"), ratio("oubliette"));
+            let [limit, ours, sqlite] = ["limit", "oubliette", "sqlite-aes"].map(ratio);
             let _ = writeln!(
                 text,
-                "| {} | {} | {} | {tail} | {limit} | {ours} |",
+                "| {} | {} | {} | {tail} | {limit} | {ours} | {sqlite} |",
                 driver.spec.title,
                 samples.len(),
                 figure.unit.show(median)
@@ -204,9 +204,12 @@ fn factor(ratio: f64) -> String {
 /// One line for each figure in which peers win, or in which the store does.
 fn compared(bench: &Bench, by_peers: bool) -> String {
     let mut text = String::new();
-    for figure in bench.results.figures.iter().filter(|figure| !ASIDE.contains(&figure.key.as_str())) {
-        let Some(ours) = figure.at("oubliette", 0.5) else { continue };
-        let peers = bench.drivers.iter().map(|driver| driver.spec).filter(|spec| spec.id != "oubliette" && !spec.is_limit());
+    let figures = || bench.results.figures.iter().filter(|figure| !ASIDE.contains(&figure.key.as_str()));
+    let both = OURS.iter().flat_map(|id| figures().map(move |figure| (*id, figure)));
+    for (id, figure) in both {
+        let Some(ours) = figure.at(id, 0.5) else { continue };
+        let title = PEERS.iter().find(|spec| spec.id == id).map_or(id, |spec| spec.title);
+        let peers = bench.drivers.iter().map(|driver| driver.spec).filter(|spec| !spec.is_ours() && !spec.is_limit());
         let mut gains: Vec<(f64, &Spec, f64)> =
             peers.filter_map(|spec| figure.at(spec.id, 0.5).map(|theirs| (figure.gain(theirs, ours), spec, theirs))).collect();
         gains.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -226,7 +229,7 @@ fn compared(bench: &Bench, by_peers: bool) -> String {
                 .collect()
         };
         if !said.is_empty() {
-            let _ = writeln!(text, "- {} (oubliette {}): {} times", figure.title, figure.unit.show(ours), said.join(", "));
+            let _ = writeln!(text, "- {} ({title} {}): {} times", figure.title, figure.unit.show(ours), said.join(", "));
         }
     }
     if text.is_empty() { "Nowhere.\n".into() } else { text }
