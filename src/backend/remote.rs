@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::exchange::{
-    Answer, Ask, Change, Changed, Exchange, ExchangeError, LedgerSeen, More, Scan, Seen,
+    Answer, Ask, Change, Changed, Exchange, ExchangeError, Guard, LedgerSeen, More, Scan, Seen,
 };
 use crate::engine::{Durability, Row};
 use crate::model::error::{Component, Error, Result};
@@ -14,7 +14,7 @@ use crate::model::position::Position;
 use crate::model::tag::TaggedScope;
 use crate::model::time::Millis;
 use crate::platform::sync::atomic::{AtomicU64, Ordering};
-use crate::platform::sync::{PoisonError, RwLock, RwLockReadGuard};
+use crate::platform::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, lock};
 use crate::rows::cipher::Rows;
 use crate::rule::Fences;
 
@@ -25,6 +25,9 @@ const MOST_LOOKS: usize = 16;
 /// How often a change is tried beside others of the same account.
 const MOST_TRIES: usize = 64;
 
+/// So many accounts can be tried again at a time.
+const STRIPES: usize = 64;
+
 /// How often an exchange is sent again that brought no answer.
 pub(crate) const MOST_LOST: usize = 3;
 
@@ -34,6 +37,7 @@ pub(crate) struct Remote {
     place: RwLock<Option<Box<dyn Exchange>>>,
     pub(crate) rows: Rows,
     is_near: bool,
+    again: [Mutex<()>; STRIPES],
     /// The highest position that was seen. The place never shows less, also after a crash.
     seen: AtomicU64,
 }
@@ -75,7 +79,13 @@ impl Remote {
     )]
     pub(crate) fn new(place: Box<dyn Exchange>, rows: Rows) -> Self {
         let is_near = place.is_near();
-        Self { place: RwLock::new(Some(place)), rows, is_near, seen: AtomicU64::new(0) }
+        Self {
+            place: RwLock::new(Some(place)),
+            rows,
+            is_near,
+            again: std::array::from_fn(|_| Mutex::default()),
+            seen: AtomicU64::new(0),
+        }
     }
 
     /// # Errors
@@ -204,6 +214,15 @@ impl Remote {
         Err(busy())
     }
 
+    /// The turn of those who try again, of some accounts.
+    fn turn_of(&self, change: &Change) -> Option<&Mutex<()>> {
+        let (Guard::Row(key, _) | Guard::NoneUnder(key)) = change.guards.first()?;
+        let sum = key
+            .iter()
+            .fold(0, |sum: usize, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte)));
+        self.again.get(sum % self.again.len().max(1))
+    }
+
     /// Plans a change and writes it, again and again until nothing came in between.
     ///
     /// # Errors
@@ -214,6 +233,9 @@ impl Remote {
         mut plan: impl FnMut(&Sight) -> Result<(T, Option<Change>)>,
     ) -> Result<T> {
         let (mut lost, mut tried, mut owed) = (0, Tried::Never, None::<Durability>);
+        // Who was refused once tries again alone among the threads of this process: where many
+        // change one account, each would be refused again and again.
+        let mut alone = None;
         for _ in 0..MOST_TRIES {
             let planned = self.plan(ask.clone(), tried, |sight| {
                 let (told, change) = plan(sight)?;
@@ -240,7 +262,12 @@ impl Remote {
             };
             match self.with(|place| place.change(&change)) {
                 Ok(Changed::Done) => return Ok(told),
-                Ok(Changed::Guard | Changed::Fenced) => tried = tried.max(Tried::Refused),
+                Ok(Changed::Guard | Changed::Fenced) => {
+                    tried = tried.max(Tried::Refused);
+                    if alone.is_none() {
+                        alone = self.turn_of(&change).map(lock);
+                    }
+                }
                 // The next plan sees what was written: each is such that it can be made twice.
                 Err(ExchangeError::NotSent) if lost < MOST_LOST => lost += 1,
                 Err(ExchangeError::Unknown) if lost < MOST_LOST => {

@@ -223,6 +223,22 @@ fn no_token_is_read_after_its_sign_out_on_sled() {
     race(open(), open);
 }
 
+/// Each sign-in changes what the others have just read.
+#[test]
+fn many_threads_sign_in_one_account() {
+    let (machine, clock) = (Machine::new(), ManualClock::new(now()));
+    let store = machine.builder().clock(clock).open().unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..48 {
+            scope.spawn(|| {
+                for _ in 0..20 {
+                    store.sign_in(sign_in(1)).unwrap();
+                }
+            });
+        }
+    });
+}
+
 /// What an earlier sign-out of the account has left is being deleted all the while, and what this
 /// one ends goes with it: but not before it was taken.
 #[test]
