@@ -52,16 +52,17 @@ pub(crate) fn run(core: &Arc<Core>) {
             Ok(()) => {}
             // The sweep finds trouble with one account's rows again.
             Err(Error::Tampered(_) | Error::InvalidInput { .. }) => {}
-            // The rows stay unreachable.
-            Err(Error::Closed | Error::Forked | Error::Poisoned(_)) => return,
             // A shared place that is not reached now, or is busy, will be.
-            Err(_) if core.embedded().is_err() => {
+            Err(Error::Io { .. } | Error::Full(_) | Error::Busy { .. })
+                if core.embedded().is_err() =>
+            {
                 if core.is_closing() {
                     return;
                 }
                 core.backlog.push(&[scope]);
                 core.backlog.pause(AGAIN);
             }
+            // The engine is poisoned, or the store closed. The rows stay unreachable.
             Err(_) => return,
         }
     }
