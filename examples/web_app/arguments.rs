@@ -21,6 +21,11 @@ pub(crate) struct Arguments {
     /// How many seconds the provider's access tokens last
     #[arg(long, default_value_t = 60)]
     access_life: u64,
+    /// How many processes serve the app, on one store that is kept by SQLite; of more than one, none
+    /// is killed from the page, and there is no ordinary cache
+    #[cfg(unix)]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    workers: u16,
     /// Another provider instead of ours, by its issuer
     #[arg(long, requires_all = ["client_id", "client_secret"])]
     issuer: Option<String>,
@@ -52,7 +57,10 @@ impl Arguments {
         let folder = self.folder.clone().unwrap_or_else(|| temporary.into());
         let access_life = Duration::from_secs(self.access_life);
         let (outside, ports) = (self.outside(), self.ports()?);
-        Ok(Options { ports, outside, access_life, ..Options::new(folder) })
+        let options = Options { ports, outside, access_life, ..Options::new(folder) };
+        #[cfg(unix)]
+        let options = Options { workers: self.workers, ..options };
+        Ok(options)
     }
 
     fn outside(&self) -> Option<Outside> {

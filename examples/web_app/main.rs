@@ -3,6 +3,7 @@
 //!
 //! ```sh
 //! cargo run --release --example web_app
+//! cargo run --release --example web_app -- --workers 4
 //! ```
 //!
 //! - `app/`: **to copy**. What a user would take into an app of their own.
@@ -13,7 +14,8 @@
 //! - `other_app.rs`: demonstration. A second app, where its users are signed in too.
 //! - `api.rs`: demonstration. An API that wants an access token.
 //! - `surroundings.rs`, `site.rs`: demonstration. What is around the app; the app at its address.
-//! - `supervisor/`: demonstration. The app in a process of its own, which the page can kill.
+//! - `supervisor/`: demonstration. The app in a process of its own, which the page can kill; and with
+//!   `--workers 4` in four, which have one store, kept by SQLite, and one address.
 
 pub(crate) mod api;
 mod app;
@@ -40,11 +42,14 @@ use arguments::Arguments;
 use board::Board;
 use site::Site;
 use supervisor::Supervised;
+#[cfg(unix)]
+use supervisor::Workers;
 use surroundings::{Surroundings, url_of};
 
 pub(crate) type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 /// What is started, and where.
+#[derive(Clone)]
 pub(crate) struct Options {
     /// Of the store and its key.
     pub(crate) folder: PathBuf,
@@ -58,6 +63,8 @@ pub(crate) struct Options {
     pub(crate) slow_refresh: Duration,
     /// The least time between two writes of the ordinary cache's file.
     pub(crate) write_every: Duration,
+    /// How many processes serve the app; of more than one, SQLite keeps the store.
+    pub(crate) workers: u16,
 }
 
 impl Options {
@@ -70,6 +77,7 @@ impl Options {
             access_life: 60 * second,
             slow_refresh: 8 * second,
             write_every: 60 * second,
+            workers: 1,
         }
     }
 }
@@ -143,16 +151,8 @@ pub(crate) struct Running {
 pub(crate) async fn start(options: Options) -> Result<Running, Fault> {
     let [port, others @ ..] = options.ports;
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-    let Options { outside, access_life, .. } = options;
-    let around = Surroundings::start(url_of(&listener)?, others, outside, access_life).await?;
-    let told = site::Told {
-        folder: options.folder,
-        urls: around.urls.clone(),
-        registration: around.registration,
-        is_ours: around.provider.is_some(),
-        slow_refresh: options.slow_refresh,
-        write_every: options.write_every,
-    };
+    let around = Surroundings::start(url_of(&listener)?, others, &options).await?;
+    let told = site::Told::new(options, &around);
     let site = Site::open(&told, Board::new(&told, None)?).await?;
     let serving = site.clone().serve(listener);
     Ok(Running { urls: around.urls, provider: around.provider, site, serving })
@@ -188,6 +188,17 @@ async fn main() -> Result<(), Fault> {
     let temporary = tempfile::tempdir()?;
     let options = Arguments::parse().options(temporary.path())?;
     let again = || Ok(std::process::Command::new(std::env::current_exe()?));
+    #[cfg(unix)]
+    if options.workers > 1 {
+        let mut workers = Workers::start(options, again).await?;
+        println!("{}", workers.urls.app);
+        let ended = tokio::select! {
+            asked = asked_to_end() => asked.map_err(Fault::from),
+            () = workers.have_ended() => Err("no worker is left".into()),
+        };
+        workers.stop().await?;
+        return ended;
+    }
     let mut supervised = Supervised::start(options, again).await?;
     println!("{}", supervised.urls.app);
     tokio::select! {

@@ -24,7 +24,8 @@ use super::app::config::Config;
 use super::app::failure::Failure;
 use super::app::{headers, setup};
 use super::board::{self, Board};
-use super::{Fault, Outside, Tenant, Urls};
+use super::surroundings::Surroundings;
+use super::{Fault, Options, Outside, Tenant, Urls};
 
 /// What the app has to know, also if it is a process of its own.
 #[derive(Clone, Serialize, Deserialize)]
@@ -37,6 +38,22 @@ pub(crate) struct Told {
     pub(crate) is_ours: bool,
     pub(crate) slow_refresh: Duration,
     pub(crate) write_every: Duration,
+    /// Whether several processes are told this.
+    pub(crate) has_workers: bool,
+}
+
+impl Told {
+    pub(crate) fn new(options: Options, around: &Surroundings) -> Self {
+        Self {
+            folder: options.folder,
+            urls: around.urls.clone(),
+            registration: around.registration.clone(),
+            is_ours: around.provider.is_some(),
+            slow_refresh: options.slow_refresh,
+            write_every: options.write_every,
+            has_workers: options.workers > 1,
+        }
+    }
 }
 
 pub(crate) struct Site {
@@ -174,6 +191,7 @@ fn config(told: &Told) -> Result<Config, Fault> {
     Ok(Config {
         public_url: urls.app.clone(),
         folder: folder.join("tokens"),
+        has_workers: told.has_workers,
         backups: folder.join("backups"),
         key_file: key_file(folder)?,
         provider: match &registration.tenant {
@@ -196,7 +214,7 @@ fn config(told: &Told) -> Result<Config, Fault> {
 }
 
 /// A key beside what it seals protects nothing: it is good enough to be shown.
-fn key_file(folder: &Path) -> Result<PathBuf, Fault> {
+pub(crate) fn key_file(folder: &Path) -> Result<PathBuf, Fault> {
     let file = folder.join("key");
     if !file.exists() {
         std::fs::create_dir_all(folder)?;

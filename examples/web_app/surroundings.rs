@@ -7,7 +7,7 @@ use oubliette::logout::Algorithm;
 use tokio::net::TcpListener;
 
 use super::provider::{self, Client, Provider};
-use super::{Fault, Outside, Tenant, Urls, api, board, other_app};
+use super::{Fault, Options, Outside, Tenant, Urls, api, board, other_app};
 
 pub(crate) struct Surroundings {
     pub(crate) urls: Urls,
@@ -26,9 +26,9 @@ impl Surroundings {
     pub(crate) async fn start(
         app: String,
         ports: [u16; 3],
-        outside: Option<Outside>,
-        access_life: Duration,
+        options: &Options,
     ) -> Result<Self, Fault> {
+        let Options { outside, access_life, .. } = options.clone();
         let [provider_port, other_port, api_port] = ports;
         let (other_listener, api_listener) = (bind(other_port).await?, bind(api_port).await?);
         let other_url = url_of(&other_listener)?;

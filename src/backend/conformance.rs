@@ -3,11 +3,13 @@
 use super::exchange::{Ask, Change, Changed, End, Exchange, Guard, LedgerSeen, Scan};
 use crate::SharedMachine;
 use crate::backend::exchange::SharedPlace;
-use crate::crypto::KeySource;
+use crate::backend::remote::{Remote, Sight, error_of};
+use crate::crypto::{KeySource, Keyring};
 use crate::engine::Durability;
 use crate::model::position::Position;
 use crate::model::tag::{AccountTag, SessionTag, SignInTag, TaggedScope, TenantTag};
 use crate::model::time::Millis;
+use crate::rows::cipher::Rows;
 use crate::rows::row_key::{self, IndexEntry};
 use crate::rule::{Fence, NO_CUTOFF};
 
@@ -82,6 +84,7 @@ on_every_place!(
     rows_are_taken_as_they_were,
     the_floor_stands_for_what_was_dropped,
     what_was_answered_outlives_a_crash_and_no_position_comes_again,
+    a_plan_sees_one_moment_however_often_it_is_made_anew,
 );
 
 fn put(rows: &[(&[u8], &[u8])]) -> Change {
@@ -302,4 +305,30 @@ fn what_was_answered_outlives_a_crash_and_no_position_comes_again<P: Tested>() {
     let far = Position::new(ended.positions.1.get() + jump);
     assert!(after.positions.0 > far, "beyond all that may have been given out and lost");
     assert!(ledger(&*here).end >= after.positions.1);
+}
+
+/// What stands in a scope is the same for every question of a plan. Sign-outs come while it is made,
+/// and again while it is made anew.
+fn a_plan_sees_one_moment_however_often_it_is_made_anew<P: Tested>() {
+    let place = P::new();
+    // (None of the store's own rows is read.)
+    let (keyring, _) = Keyring::create(&KeySource::bytes([7; 32])).unwrap();
+    let remote = Remote::new(place.join(), Rows::new(keyring.store_id, keyring.secrets));
+    let mut plans = 0;
+    let newest = |sight: &Sight| {
+        sight.rule([of(1)], |fences| fences.last(of(1)).map(|fence| fence.position))
+    };
+    let (first, second) = remote
+        .read(Ask::default(), |sight| {
+            plans += 1;
+            // (The rows' moment begins.)
+            let _ = sight.get(b"row");
+            let first = newest(sight);
+            if plans <= 3 {
+                remote.with(|place| place.end(&out(&[of(1)]))).map_err(error_of)?;
+            }
+            Ok((first, newest(sight)))
+        })
+        .unwrap();
+    assert_eq!(first, second, "in plan {plans}");
 }

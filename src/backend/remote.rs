@@ -413,7 +413,8 @@ impl Sight {
         scopes: impl IntoIterator<Item = TaggedScope>,
         ask: impl FnOnce(&Fences) -> T,
     ) -> T {
-        let unseen = scopes.into_iter().filter(|scope| !self.asked.scopes.contains(scope));
+        let scopes: Vec<_> = scopes.into_iter().collect();
+        let unseen = scopes.iter().filter(|scope| !self.asked.scopes.contains(scope));
         let mut missing = self.missing.borrow_mut();
         let Some(more) = &self.more else {
             missing.scopes.extend(unseen);
@@ -423,11 +424,12 @@ impl Sight {
         // All answers are as of the moment of the rows: else a sign-out that comes between two of
         // them would be seen to end a part of what it ends, or one that came behind a sign-in
         // without that sign-in.
-        let (fences, asked) = (more.fences(), missing.scopes.len());
+        let fences = more.fences();
         missing.scopes.extend(unseen);
+        // (An earlier look may have asked for these scopes. Its answer is not of this moment.)
         let end = more.end_before();
         let is_newer = |scope| fences.last(scope).is_some_and(|fence| fence.position > end);
-        let is_late = more.end() > end && missing.scopes.iter().skip(asked).copied().any(is_newer);
+        let is_late = more.end() > end && scopes.iter().copied().any(is_newer);
         self.is_stale.set(self.is_stale.get() || is_late);
         drop(missing);
         ask(&fences)

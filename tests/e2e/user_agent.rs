@@ -29,6 +29,12 @@ impl Browser {
         Self { http, cookies: BTreeMap::new() }
     }
 
+    /// One that makes a connection for each request: it comes to any process behind an address.
+    pub(crate) fn anywhere() -> Self {
+        let http = Client::builder().redirect(redirect::Policy::none()).pool_max_idle_per_host(0);
+        Self { http: http.build().unwrap(), ..Self::new() }
+    }
+
     pub(crate) async fn open(&mut self, url: &str) -> Page {
         let page = self.send(Method::GET, url.parse().unwrap(), None, None).await;
         self.follow(page, "").await

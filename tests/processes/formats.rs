@@ -1,4 +1,6 @@
 //! Which engine a folder's store has, however it is opened; and rows of other formats.
+//!
+//! `OUBLIETTE_ROUNDS` sets how often a store is born.
 
 use std::fs;
 use std::path::Path;

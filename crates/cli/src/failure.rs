@@ -31,6 +31,7 @@ pub(crate) enum Code {
     OnlySession = 13,
     Nobody = 14,
     Refused = 15,
+    Busy = 16,
 }
 
 impl Code {
@@ -52,7 +53,9 @@ Exit codes:
   12  the system refused to read or write something
   13  only the session itself was signed out, not the rest of its accounts
   14  nobody was signed in under that name, and --expect-someone was given
-  15  the app does not do this at its control socket, or not now; nothing was done";
+  15  the app does not do this at its control socket; nothing was done
+  16  the app has other requests to serve, or another process holds up the store;
+      nothing was done: try again";
 
     /// The word in JSON for a failure of the program itself. The store's errors have words of their
     /// own.
@@ -74,6 +77,7 @@ Exit codes:
             Self::OnlySession => "only_session_ended",
             Self::Nobody => "nobody",
             Self::Refused => "refused",
+            Self::Busy => "busy",
         }
     }
 }
@@ -91,7 +95,7 @@ pub(crate) struct Failure {
     /// The kind of the fault, if there is one: else the code has a word.
     kind: Option<String>,
     message: String,
-    /// The process that has the store open.
+    /// The process that has the store open, or holds it up.
     pid: Option<u32>,
     /// What was done before the failure.
     pub(crate) report: Option<Box<Report>>,
@@ -205,9 +209,8 @@ impl From<Fault> for Failure {
             "full" => Code::Full,
             "io" => Code::Io,
             "only_session_ended" => Code::OnlySession,
-            kind::BUSY | kind::NOT_ALLOWED | kind::MALFORMED | kind::UNSUPPORTED_VERSION => {
-                Code::Refused
-            }
+            kind::BUSY => Code::Busy,
+            kind::NOT_ALLOWED | kind::MALFORMED | kind::UNSUPPORTED_VERSION => Code::Refused,
             _ => Code::Other,
         };
         // An invalid input is one of the arguments, for which the code has a word.
@@ -239,6 +242,7 @@ mod tests {
             (Error::InvalidInput { field: "store", problem: "there is none in this folder" }, 3),
             (Error::InvalidInput { field: "backup", problem: "it is not whole" }, 3),
             (Error::AlreadyOpen { lock: None, pid: None, in_this_process: false }, 5),
+            (Error::Busy { pid: Some(7) }, 16),
             (Error::KeyRejected, 6),
             (Error::KeyUnavailable { origin: "the program".into(), problem: "none".into() }, 7),
             (Error::Damaged { part: Component::Ledger, problem: "it is missing" }, 8),

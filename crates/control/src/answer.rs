@@ -266,13 +266,13 @@ pub struct Fault {
     pub kind: String,
     /// A sentence for the operator. It has no names.
     pub message: String,
-    /// The process that has the store open.
+    /// The process that has the store open, or holds it up.
     pub pid: Option<u32>,
     /// What was done before.
     pub done: Option<Box<Answer>>,
 }
 
-/// The words of faults that are no errors of the store.
+/// The words of faults that are no errors of the store, but for [`BUSY`](kind::BUSY).
 pub mod kind {
     /// There is no store, or no backup, in the folder.
     pub const NOT_FOUND: &str = "not_found";
@@ -282,7 +282,8 @@ pub mod kind {
     pub const UNSUPPORTED_VERSION: &str = "unsupported_version";
     /// What was sent is no request.
     pub const MALFORMED: &str = "malformed";
-    /// The app is busy with other requests. Nothing was done.
+    /// The app is busy with other requests; or a process holds up the store that it shares with the
+    /// others ([`oubliette::Error::Busy`]). Nothing was done.
     pub const BUSY: &str = "busy";
     /// The app does not do this, or not for this peer, or not there. Nothing was done.
     pub const NOT_ALLOWED: &str = "not_allowed";
@@ -325,6 +326,10 @@ impl From<Error> for Fault {
                 "the {part} has the format {found}, of a newer version, and this one knows \
                  {supported} at most; upgrade it"
             ),
+            Error::Busy { pid } => {
+                fault.pid = pid;
+                error.to_string()
+            }
             Error::OnlySessionEnded { receipt, source } => {
                 fault.done = Some(Box::new(Answer::from(&receipt)));
                 with_sources(&Error::OnlySessionEnded { receipt, source })

@@ -16,6 +16,8 @@ pub(crate) struct Config {
     pub(crate) public_url: String,
     /// The folder of the store, for this app alone.
     pub(crate) folder: PathBuf,
+    /// Whether several processes serve the app, and have the store open: the workers of one machine.
+    pub(crate) has_workers: bool,
     /// The folder below which an operator may have backups made, with the program `oubliette`: on another volume.
     pub(crate) backups: PathBuf,
     /// The file with the key that the store's own keys are sealed with: in production on another volume, or `KeySource::systemd`, `::env`, ...

@@ -27,19 +27,24 @@ pub(crate) struct Open {
 /// the provider is down serves its users, and hears of their sign-outs later.
 pub(crate) async fn open(config: Arc<Config>) -> Result<Open, Fault> {
     config.check()?;
-    let store = TokenStore::builder(&config.folder)
-        .key(KeySource::file(&config.key_file))
-        .open_async()
-        .await?;
+    let builder = TokenStore::builder(&config.folder).key(KeySource::file(&config.key_file));
+    // What sled keeps, one process alone can open.
+    #[cfg(unix)]
+    let builder = if config.has_workers { builder.sqlite() } else { builder };
+    let store = builder.open_async().await?;
     // What nobody uses any more goes, on a thread of its own.
     let upkeep = store.upkeep().start()?;
     // Signs users out, shows figures and makes backups for the operator while the app runs: `oubliette --help`. Not worth an outage: without
-    // it the app has to be stopped for that.
-    let control = ControlSocket::builder(&store)
-        .backups_below(&config.backups)
-        .start()
-        .inspect_err(|error| eprintln!("no control socket: {error}"))
-        .ok();
+    // it the app has to be stopped for that. (Where SQLite keeps the store, the program needs none.)
+    let control = if config.has_workers {
+        None
+    } else {
+        ControlSocket::builder(&store)
+            .backups_below(&config.backups)
+            .start()
+            .inspect_err(|error| eprintln!("no control socket: {error}"))
+            .ok()
+    };
     let keys = Keys::discovered(ReqwestClient::new()?);
     let issuer = Issuer::new(config.provider.clone(), config.client.clone(), keys)
         .algorithms(config.algorithms.clone());

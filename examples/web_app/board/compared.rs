@@ -20,6 +20,10 @@ pub(super) fn compared(html: &mut String, board: &Board, view: &View) {
     html.push_str(r#"<h2 id="compared">The same users in two caches</h2>"#);
     match &board.ordinary {
         Some(ordinary) => users(html, board, view, &ordinary.shown()),
+        None if board.has_workers => html.push_str(
+            r#"<p class="empty">Several processes serve this page. An ordinary cache is in the memory of
+one of them, so there is none beside the store.</p>"#,
+        ),
         None => html.push_str(
             r#"<p class="empty">With another provider than the one for development there is nothing
 beside the store: an ordinary cache would write that provider's tokens into a plain file.</p>"#,

@@ -41,10 +41,13 @@ pub(crate) struct Board {
     pub(crate) refreshes: Refreshes,
     events: Events,
     story: Story,
-    /// With our provider alone: other providers' tokens do not belong into a plain file.
+    /// With our provider alone: other providers' tokens do not belong into a plain file. And in one
+    /// process alone, whose memory it is in.
     ordinary: Option<Arc<Ordinary>>,
     /// Under a supervisor.
     kill: Option<Kill>,
+    /// Whether other processes serve the same page.
+    has_workers: bool,
     urls: Urls,
     /// Tenants that are shown also while nobody is signed in there.
     tenants: Vec<&'static str>,
@@ -56,15 +59,19 @@ pub(crate) struct Board {
 
 impl Board {
     pub(crate) fn new(told: &Told, kill: Option<Kill>) -> Result<Arc<Self>, Fault> {
-        let Told { folder, urls, is_ours, slow_refresh, write_every, .. } = told;
+        let Told { folder, urls, is_ours, slow_refresh, write_every, has_workers, .. } = told;
         std::fs::create_dir_all(folder)?;
-        let ordinary = if *is_ours { Some(Ordinary::open(folder, *write_every)?) } else { None };
+        let ordinary = match *is_ours && !has_workers {
+            true => Some(Ordinary::open(folder, *write_every)?),
+            false => None,
+        };
         Ok(Arc::new(Self {
             refreshes: Refreshes::default(),
             events: Events::default(),
             story: Story::open(folder)?,
             ordinary,
             kill,
+            has_workers: *has_workers,
             urls: urls.clone(),
             tenants: if *is_ours { vec!["contoso", "fabrikam"] } else { Vec::new() },
             slow_refresh: *slow_refresh,

@@ -155,6 +155,14 @@ one.</p><div class="actions">
 <button id="kill" class="ends"><code>kill -9</code></button></form>"#
             ),
         );
+    } else if board.has_workers {
+        add(
+            html,
+            format_args!(
+                r#"This is process {process}, one of several that serve this page. None is started
+again, so none can be killed from here.</p><div class="actions">"#
+            ),
+        );
     } else {
         add(
             html,

@@ -10,7 +10,9 @@ use tokio::net::TcpListener;
 use super::super::Fault;
 use super::super::board::{self, Board};
 use super::super::site::Site;
-use super::{Begin, Said};
+#[cfg(unix)]
+use super::workers;
+use super::{Begin, Role, Said};
 
 /// Set for the app's process.
 pub(super) const VARIABLE: &str = "WEB_APP_SUPERVISED";
@@ -27,11 +29,20 @@ pub(crate) fn is_child() -> bool {
 pub(crate) async fn serve() -> Result<(), Fault> {
     let mut input = BufReader::new(tokio::io::stdin()).lines();
     let begin = input.next_line().await?.ok_or("the supervisor says nothing")?;
-    let Begin { told, deaths } = serde_json::from_str(&begin)?;
+    let Begin { told, role } = serde_json::from_str(&begin)?;
     // A terminal sends its Ctrl-C here too: the supervisor gets it, and ends the input.
     tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
-    let site = Site::open(&told, Board::new(&told, Some(Kill::new(deaths)?))?).await?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let kill = match role {
+        Role::Only { deaths } => Some(Kill::new(deaths)?),
+        #[cfg(unix)]
+        Role::Worker { .. } => None,
+    };
+    let site = Site::open(&told, Board::new(&told, kill)?).await?;
+    let listener = match role {
+        Role::Only { .. } => TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?,
+        #[cfg(unix)]
+        Role::Worker { port } => workers::listen(port)?,
+    };
     let port = listener.local_addr()?.port();
     let serving = site.clone().serve(listener);
     say(&Said::Serves(port))?;

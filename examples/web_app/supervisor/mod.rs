@@ -1,4 +1,5 @@
-//! **Demonstration.** The app in a process of its own, which the page can have killed.
+//! **Demonstration.** The app in a process of its own, which the page can have killed; or in several
+//! (`workers.rs`).
 //!
 //! This process keeps the app's address, its provider, the other app and the API. It starts its
 //! program once more for the app, passes connections on to that, and starts it again when it dies
@@ -9,6 +10,8 @@
 
 mod child;
 mod front;
+#[cfg(unix)]
+mod workers;
 
 use std::net::Ipv4Addr;
 use std::process::{Command, ExitStatus, Stdio};
@@ -25,13 +28,24 @@ use super::site::Told;
 use super::surroundings::{Surroundings, url_of};
 use super::{Fault, Options, Urls};
 pub(crate) use child::{Kill, is_child, serve};
+#[cfg(unix)]
+pub(crate) use workers::Workers;
 
 /// What the child gets as the first line of its input.
 #[derive(Serialize, Deserialize)]
 struct Begin {
     told: Told,
-    /// How many processes of the app have died before this one.
-    deaths: u32,
+    role: Role,
+}
+
+/// What the child is.
+#[derive(Serialize, Deserialize)]
+enum Role {
+    /// The only process of the app, behind so many that have died before it.
+    Only { deaths: u32 },
+    /// One of several, which listen at this port.
+    #[cfg(unix)]
+    Worker { port: u16 },
 }
 
 /// What the child says, each on a line of its own.
@@ -89,16 +103,8 @@ impl Supervised {
     {
         let [port, others @ ..] = options.ports;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-        let Options { outside, access_life, .. } = options;
-        let around = Surroundings::start(url_of(&listener)?, others, outside, access_life).await?;
-        let told = Told {
-            folder: options.folder,
-            urls: around.urls.clone(),
-            registration: around.registration,
-            is_ours: around.provider.is_some(),
-            slow_refresh: options.slow_refresh,
-            write_every: options.write_every,
-        };
+        let around = Surroundings::start(url_of(&listener)?, others, &options).await?;
+        let told = Told::new(options, &around);
         let (shown, life) = watch::channel(Life::default());
         let (end, ended) = oneshot::channel();
         let front = tokio::spawn(front::pass_on(listener, life.clone()));
@@ -145,12 +151,13 @@ async fn lives(
     shown: watch::Sender<Life>,
     mut end: oneshot::Receiver<()>,
 ) -> Result<(), Fault> {
-    let mut begin = Begin { told, deaths: 0 };
+    let mut deaths = 0;
     loop {
+        let begin = Begin { told: told.clone(), role: Role::Only { deaths } };
         let mut process = Process::start(again()?, &begin).await?;
-        let status = process.runs(&begin, &shown, &mut end).await?;
+        let status = process.runs(deaths, &shown, &mut end).await?;
         let served = shown.borrow().port.is_some();
-        shown.send_replace(Life { port: None, deaths: begin.deaths });
+        shown.send_replace(Life { port: None, deaths });
         if process.input.is_none() || status.success() {
             return Ok(());
         }
@@ -158,7 +165,7 @@ async fn lives(
         if !served || !(process.was_killed || status.code().is_none()) {
             return Err(format!("the app's process has failed: {status}").into());
         }
-        begin.deaths += 1;
+        deaths += 1;
     }
 }
 
@@ -184,10 +191,21 @@ impl Process {
         Ok(Self { child, input: Some(input), output, was_killed: false })
     }
 
+    /// Waits until it serves.
+    #[cfg(unix)]
+    async fn serves(&mut self) -> Result<(), Fault> {
+        while let Some(line) = self.output.next_line().await? {
+            if let Some(Said::Serves(_)) = Said::parse(&line) {
+                return Ok(());
+            }
+        }
+        Err(format!("the app's process has failed: {}", self.child.wait().await?).into())
+    }
+
     /// Does what it asks for, until it is dead.
     async fn runs(
         &mut self,
-        begin: &Begin,
+        deaths: u32,
         shown: &watch::Sender<Life>,
         end: &mut oneshot::Receiver<()>,
     ) -> Result<ExitStatus, Fault> {
@@ -201,7 +219,7 @@ impl Process {
             };
             match line.as_deref().map(Said::parse) {
                 Some(Some(Said::Serves(port))) => {
-                    shown.send_replace(Life { port: Some(port), deaths: begin.deaths });
+                    shown.send_replace(Life { port: Some(port), deaths });
                 }
                 // SIGKILL on Unix, TerminateProcess on Windows: it can do nothing about it.
                 Some(Some(Said::Kill)) => {

@@ -47,7 +47,7 @@ async fn sign_in(browser: &mut Browser, app: &Supervised, who: &str) -> Page {
 }
 
 /// The number of the process that serves, and how many have died before it.
-fn process(page: &Page) -> (String, String) {
+pub(super) fn process(page: &Page) -> (String, String) {
     let tag = page.text.split_once(r#"<p id="process""#).unwrap().1;
     (attribute(tag, "data-process").unwrap(), attribute(tag, "data-deaths").unwrap())
 }

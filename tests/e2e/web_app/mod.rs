@@ -2,6 +2,8 @@
 
 pub(crate) mod kill;
 mod stories;
+#[cfg(unix)]
+mod workers;
 
 use crate::examples::web_app::{Options, Outside, Running, Tenant, start};
 use crate::user_agent::Browser;

@@ -1,4 +1,6 @@
 //! Processes that are killed while they make a store together, or open it as the first.
+//!
+//! `OUBLIETTE_ROUNDS` sets how often.
 
 use std::fs;
 use std::time::Duration;

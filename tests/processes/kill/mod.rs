@@ -5,7 +5,7 @@
 //! ones are killed, a fresh process looks at everything beside those that live, and every read of
 //! every process is held against what was written down (`oracle.rs`).
 //!
-//! `OUBLIETTE_ROUNDS` sets how often, `OUBLIETTE_KILL_SEED` the chance.
+//! `OUBLIETTE_ROUNDS` sets how often (30, and 1 000 by hand), `OUBLIETTE_KILL_SEED` the chance.
 
 mod birth;
 pub(crate) mod log;

@@ -38,7 +38,7 @@ pub(crate) fn ledger(folder: &Path) -> PathBuf {
 
 /// The process that has a record lock on this file. (This process must have none: looking drops
 /// them.)
-fn holder(path: &Path) -> Option<u32> {
+pub(crate) fn holder(path: &Path) -> Option<u32> {
     let file = File::options().read(true).write(true).open(path).unwrap();
     let held = fcntl_getlk(&file, &Flock::from(FlockType::WriteLock)).unwrap()?;
     held.pid.map(|pid| pid.as_raw_nonzero().get().unsigned_abs())

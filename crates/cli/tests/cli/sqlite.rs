@@ -1,8 +1,12 @@
 //! The program beside an app that has the store open, which is kept by SQLite: no socket is needed.
 //! Here the app is the test's process, and the program always another one.
 
+use std::fs::File;
+
 use oubliette::*;
 use oubliette_testkit::accounts::*;
+use rustix::fs::{FlockOperation, fcntl_lock};
+use serde_json::Value;
 
 use crate::site::*;
 
@@ -160,4 +164,28 @@ fn a_store_is_moved_and_erased_while_no_app_has_it() {
     assert_eq!(live(&store, 4), [2, 3]);
     // Whoever has it has it alone again.
     assert_eq!(site.fails(5, &["--key-file", &new, "stats"])["kind"], "already_open");
+}
+
+/// A process that stands still while it opens the store: the program names it, and does nothing.
+#[test]
+fn a_process_that_holds_up_the_store_is_named() {
+    let site = ProgramFixture::new();
+    let store = app(&site);
+    fill(&store, 2);
+    // This process stands in for it, without the store.
+    store.close().unwrap();
+    let opening = site.path("tokens").join("opening");
+    let opening = File::options().read(true).write(true).open(opening).unwrap();
+    fcntl_lock(&opening, FlockOperation::LockExclusive).unwrap();
+    let sign_out = ["--json", "sign-out", "--account", "login.example.com", "user-2"];
+    let ran = site.run(&sign_out);
+    assert_eq!((ran.code, &*ran.stdout), (16, ""), "{}", ran.stderr);
+    let said: Value = serde_json::from_str(&ran.stderr).unwrap();
+    let error = &said["error"];
+    assert_eq!((&error["kind"], &error["pid"]), (&"busy".into(), &std::process::id().into()));
+
+    drop(opening);
+    assert_eq!(live(&app(&site), 2), [1, 2]);
+    site.ok(&sign_out);
+    assert_eq!(live(&app(&site), 2), [1]);
 }
