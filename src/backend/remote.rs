@@ -37,7 +37,7 @@ pub(crate) struct Remote {
     place: RwLock<Option<Box<dyn Exchange>>>,
     pub(crate) rows: Rows,
     is_near: bool,
-    again: [Mutex<()>; STRIPES],
+    again: Box<[Mutex<()>]>,
     /// The highest position that was seen. The place never shows less, also after a crash.
     seen: AtomicU64,
 }
@@ -83,7 +83,7 @@ impl Remote {
             place: RwLock::new(Some(place)),
             rows,
             is_near,
-            again: std::array::from_fn(|_| Mutex::default()),
+            again: (0..STRIPES).map(|_| Mutex::default()).collect(),
             seen: AtomicU64::new(0),
         }
     }
