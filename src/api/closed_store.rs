@@ -77,7 +77,10 @@ impl Builder {
             // joined as by any process.
             if self.is_kept_by_sqlite()? {
                 return match self.lock_to_verify() {
-                    Err(Error::AlreadyOpen { .. }) => self.open_now()?.verify(),
+                    Err(Error::AlreadyOpen { .. }) => {
+                        let refusing = Self { on_damage: OnDamage::Refuse, ..self };
+                        refusing.open_now()?.verify()
+                    }
                     locked => self.verify_locked(locked?),
                 };
             }

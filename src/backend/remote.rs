@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
+use std::time::Duration;
 
 use super::exchange::{
     Answer, Ask, Change, Changed, Exchange, ExchangeError, Guard, LedgerSeen, More, Scan, Seen,
@@ -14,7 +15,9 @@ use crate::model::position::Position;
 use crate::model::tag::TaggedScope;
 use crate::model::time::Millis;
 use crate::platform::sync::atomic::{AtomicU64, Ordering};
-use crate::platform::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, lock};
+use crate::platform::sync::{
+    Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, TryLockError, thread,
+};
 use crate::rows::cipher::Rows;
 use crate::rule::Fences;
 
@@ -24,6 +27,10 @@ const MOST_LOOKS: usize = 16;
 
 /// How often a change is tried beside others of the same account.
 const MOST_TRIES: usize = 64;
+
+/// How long, and how often, the turn of those who try again is waited for.
+const WAIT: Duration = Duration::from_micros(200);
+const WAITS: usize = 5000;
 
 /// So many accounts can be tried again at a time.
 const STRIPES: usize = 64;
@@ -265,7 +272,7 @@ impl Remote {
                 Ok(Changed::Guard | Changed::Fenced) => {
                     tried = tried.max(Tried::Refused);
                     if alone.is_none() {
-                        alone = self.turn_of(&change).map(lock);
+                        alone = self.turn_of(&change).and_then(wait_for);
                     }
                 }
                 // The next plan sees what was written: each is such that it can be made twice.
@@ -445,6 +452,18 @@ impl Sight {
         let is_whole = |scan: &Scan| scan.after.is_none() && scan.limit == usize::MAX;
         self.asked.scans.iter().any(|scan| is_whole(scan) && prefix.starts_with(&scan.prefix))
     }
+}
+
+/// The turn of those who try again; `None` if it does not come: it only helps.
+fn wait_for(turn: &Mutex<()>) -> Option<MutexGuard<'_, ()>> {
+    for _ in 0..WAITS {
+        match turn.try_lock() {
+            Ok(got) => return Some(got),
+            Err(TryLockError::Poisoned(got)) => return Some(got.into_inner()),
+            Err(TryLockError::WouldBlock) => thread::sleep(WAIT),
+        }
+    }
+    None
 }
 
 /// Sends an exchange again that changes nothing.

@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::crypto::{KeySource, Keyring};
 use crate::engine::{Durability, open_error};
 use crate::ledger::{Found, Growth, Ledger};
+use crate::maintenance::compact::check_built;
 use crate::model::error::{Component, Error, Result};
 use crate::model::random_id::LedgerId;
 use crate::model::storage::Storage;
@@ -33,6 +34,9 @@ pub(crate) fn restore(
     let (keyring, has_keyring) = keyring(&*disk, &from, key)?;
     let id = keyring.secrets.ledger_id;
     let (storage, serial) = engine_of(&from, &id)?;
+    if storage == Storage::Sqlite {
+        check_built()?;
+    }
     if only.is_some_and(|only| only != storage) {
         return Err(Error::invalid(
             "backup",

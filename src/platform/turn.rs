@@ -251,10 +251,27 @@ impl Turnstile {
 
     /// What the waiting thread does: it gets the lock once, for whoever wants it then.
     fn wait(&self) {
-        let got = self.0.operate(FlockOperation::LockExclusive);
-        let mut state = self.0.lock();
+        loop {
+            let got = self.0.operate(FlockOperation::LockExclusive);
+            let state = self.0.lock();
+            if self.hand_over(got, state) {
+                return;
+            }
+        }
+    }
+
+    /// What the waiting thread has got goes to whoever wants it. `false`: it is gone again.
+    fn hand_over(&self, got: io::Result<bool>, mut state: MutexGuard<'_, State>) -> bool {
         match got {
-            Ok(_) if state.is_wanted => state.is_got = true,
+            // Before this could look, another thread may have had its turn by this very lock, and
+            // let it go. While it is wanted, nobody does.
+            Ok(_) if state.is_wanted => {
+                match self.0.operate(FlockOperation::NonBlockingLockExclusive) {
+                    Ok(true) => state.is_got = true,
+                    Ok(false) => return false,
+                    Err(error) => state.error = Some(error.kind()),
+                }
+            }
             // Who has its turn by now, or is about to, has it by this lock too, and lets it go.
             Ok(_) if state.is_taken => {}
             Ok(_) => self.0.unlock(),
@@ -263,6 +280,7 @@ impl Turnstile {
         state.is_waiting = false;
         drop(state);
         self.0.changed.notify_all();
+        true
     }
 
     fn give_up(&self, late: Late) -> Late {
@@ -293,6 +311,14 @@ impl Turnstile {
         }
         let waited = self.0.changed.wait_timeout(state, left);
         Some(waited.unwrap_or_else(PoisonError::into_inner).0)
+    }
+
+    /// As [`Turn::left`], where nobody has a turn.
+    pub(crate) fn left(&self, place: u64) -> io::Result<u8> {
+        let mut byte = [0];
+        self.0.file()?.read_at(&mut byte, place).map_err(at(&self.0.path))?;
+        let [byte] = byte;
+        Ok(byte)
     }
 
     /// As [`Turn::leave`], by one that does not have its turn.

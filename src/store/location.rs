@@ -101,7 +101,7 @@ pub(crate) fn is_engine(name: &str) -> bool {
 }
 
 /// Whether a name is that of a rows' file.
-#[cfg_attr(not(feature = "test-util"), allow(dead_code, reason = "tests look for one"))]
+#[cfg(all(unix, feature = "sqlite"))]
 pub(crate) fn is_rows(name: &str) -> bool {
     matches!(parse_engine(name), Some((Storage::Sqlite, ..)))
 }

@@ -584,3 +584,23 @@ fn a_ledger_that_cannot_be_compacted_does_not_keep_a_sweep_from_its_end() {
     assert!(store.sweep(1000).unwrap().finished);
     assert!(store.stats().unwrap().ledger_bytes < before);
 }
+
+/// A build that cannot open SQLite's file refuses to move there before it has changed anything.
+#[test]
+#[cfg(not(all(unix, feature = "sqlite")))]
+fn rows_do_not_move_where_this_build_cannot_follow() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens");
+    let open = || TokenStore::builder(&path).key(KeySource::bytes([7; 32])).alone().open().unwrap();
+    let store = open();
+    let live = store.sign_in(sign_in(1)).unwrap();
+    live.put(refresh("rt")).unwrap();
+    let refused = store.migrate(Storage::Sqlite);
+    assert!(matches!(refused, Err(Error::InvalidInput { .. })), "{refused:?}");
+    let found = live.refresh_token(&client()).unwrap().unwrap();
+    assert_eq!(found.secret.expose(), "rt");
+    drop(live);
+    store.close().unwrap();
+    let live = open().account(&account(1)).unwrap().remove(0);
+    assert_eq!(live.refresh_token(&client()).unwrap().unwrap().secret.expose(), "rt");
+}

@@ -56,11 +56,11 @@ pub(crate) fn what_an_open_store_holds() {
 
     store.complete_erasure(&key(3)).unwrap();
     let after = held();
-    // The index key stays, and with it what HMAC keeps (two states) for each of the eight kinds of
+    // The index key stays, and with it what HMAC keeps (two states) for each of the nine kinds of
     // tags.
     assert_eq!(
         (at_first.intersection(&after).count(), after.len()),
-        (1 + 2 * 8, at_first.len()),
+        (1 + 2 * 9, at_first.len()),
         "after an erasure"
     );
     store.close().unwrap();

@@ -156,7 +156,8 @@ pub(crate) fn close_behind(store: TokenStore, report: Report) -> Result<Report, 
 /// Whether the folder has a store, or remains of one. What is wrong with remains, the store itself
 /// reports.
 pub(crate) fn has_store(folder: &Path) -> Result<bool, Failure> {
-    let is_part = |name: &str| name == "keyring" || name.starts_with("engine-");
+    let is_part =
+        |name: &str| name == "keyring" || name.starts_with("engine-") || name.starts_with("rows-");
     match fs::read_dir(folder) {
         Ok(entries) => {
             Ok(entries.flatten().any(|entry| is_part(&entry.file_name().to_string_lossy())))

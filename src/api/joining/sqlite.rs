@@ -17,6 +17,7 @@ use crate::crypto::{KeySource, Keyring, Tagger, fresh};
 use crate::engine::Tuning;
 use crate::ledger::{Growth, Ledger};
 use crate::model::error::{Error, Result};
+use crate::model::random_id::LedgerId;
 use crate::model::report::Opened;
 use crate::model::storage::Storage;
 use crate::model::time::Millis;
@@ -29,7 +30,7 @@ use crate::store::core::Core;
 use crate::store::files::Unfinished;
 use crate::store::lifetime::Site;
 use crate::store::location::{
-    BIRTH, Folders, Held, LOCK, Place, engine_name, is_engine, is_rows, newest_engine,
+    BIRTH, Folders, Held, LOCK, MISSING, Place, engine_name, is_engine, is_rows, newest_engine,
 };
 use crate::store::lock_file::{Locked, Patience};
 use crate::store::shared::{SharedFolder, take_turn};
@@ -84,14 +85,17 @@ impl Builder {
         let mut patience = Patience::new(self.wait);
         create_private(&folders.path).map_err(Error::io("make the store's folder"))?;
         let entry = Entry::new(&folders.path)?;
-        let joined = patience.retry(|| joining.join(), thread::sleep);
-        let (keyring, joined, mut held) = match joined {
-            Err(Error::Damaged { .. }) if self.on_damage == OnDamage::ForgetEveryone => {
-                joining.forget_everyone()?;
-                joining.join()?
+        let join = || {
+            let mut seen = None;
+            match joining.join(&mut seen) {
+                Err(Error::Damaged { .. }) if self.on_damage == OnDamage::ForgetEveryone => {
+                    joining.forget_everyone(seen)?;
+                    joining.join(&mut seen)
+                }
+                joined => joined,
             }
-            joined => joined?,
         };
+        let (keyring, joined, mut held) = patience.retry(join, thread::sleep)?;
         held.push(Box::new(entry));
         let Joined { place, known, was_missing } = joined;
         let known = known.unwrap_or_else(|| known_of(&place, clock.now()));
@@ -109,7 +113,8 @@ impl Builder {
 }
 
 impl Joining<'_> {
-    fn join(&self) -> Result<(Keyring, Joined, Held)> {
+    /// Tells whose ledger it has seen, whatever becomes of it.
+    fn join(&self, seen: &mut Option<LedgerId>) -> Result<(Keyring, Joined, Held)> {
         let (folder, ledger_folder) = (&self.folders.path, self.folders.ledger_folder());
         create_private(folder).map_err(Error::io("make the store's folder"))?;
         create_private(ledger_folder).map_err(Error::io("make the ledger's folder"))?;
@@ -121,11 +126,13 @@ impl Joining<'_> {
         let opener = self.opener()?;
         let keyring = opener.keyring()?;
         let ledger_id = keyring.secrets.ledger_id;
+        *seen = Some(ledger_id);
         // What a move did not finish, which had the store alone.
         let mut unfinished = Unfinished::read(&*opener.disk, &ledger_id)?;
         unfinished.remove_engines(self.folders)?;
         let names = opener.disk.list().map_err(Error::io("list the store's folder"))?;
-        let serial = match newest_engine(&names, &ledger_id) {
+        let newest = newest_engine(&names, &ledger_id);
+        let serial = match newest {
             Some((Storage::Sqlite, serial)) => serial,
             Some(_) => return Err(Error::invalid("store", "it is kept by sled")),
             None => 0,
@@ -135,7 +142,18 @@ impl Joining<'_> {
         let is_new = opener.disk.read(BIRTH).map_err(Error::io("read the birth mark"))?.is_some();
         let name = engine_name(Storage::Sqlite, &ledger_id, serial);
         let places = (folder.as_path(), &*name, ledger_folder);
-        let joined = join(places, serial > 0, &keyring, self.growth, is_new, self.wait)?;
+        if newest.is_none() && !is_new {
+            // Said also if this process dies before it is told.
+            let marked =
+                opener.disk.prepare(MISSING, b"").and_then(|()| opener.disk.switch(MISSING));
+            marked.map_err(Error::io("mark that the rows are missing"))?;
+        }
+        let mut joined = join(places, serial > 0, &keyring, self.growth, is_new, self.wait)?;
+        let missing = opener.disk.read(MISSING);
+        joined.was_missing = missing.map_err(Error::io("read the mark of missing rows"))?.is_some();
+        if joined.was_missing {
+            opener.disk.remove(MISSING).map_err(Error::io("remove the mark of missing rows"))?;
+        }
         unfinished.clear(self.folders, &*opener.disk, &mut held)?;
         // One that cannot be removed now does no harm but to the disk's space.
         let old = names.iter().filter(|one| is_engine(one) && **one != name);
@@ -147,11 +165,19 @@ impl Joining<'_> {
         Ok((keyring, joined, held))
     }
 
-    /// A new ledger, and no rows: alone.
-    fn forget_everyone(&self) -> Result<()> {
+    /// A new ledger, and no rows: alone. Nothing, if another process has done so since.
+    fn forget_everyone(&self, seen: Option<LedgerId>) -> Result<()> {
         let mut held = self.folders.lock()?;
         let opener = self.opener()?;
-        let keyring = opener.keyring().ok();
+        let keyring = match opener.keyring() {
+            Ok(keyring) => Some(keyring),
+            Err(Error::Damaged { .. }) => None,
+            // (A wrong key is no damage.)
+            Err(error) => return Err(error),
+        };
+        if keyring.as_ref().map(|keyring| keyring.secrets.ledger_id) != seen {
+            return Ok(());
+        }
         if let Some(keyring) = &keyring {
             self.folders.lock_ledger(&Ledger::file_name(&keyring.secrets.ledger_id), &mut held)?;
         }
@@ -187,7 +213,7 @@ pub(crate) fn join_beside(
     let growth = Growth { chunk: 16, reserve: 24 };
     let folders = &Folders::new(folder.to_owned(), None, Tuning::default());
     let joining = Joining { folders, key, growth, now, wait: Duration::ZERO };
-    let (keyring, joined, held) = joining.join()?;
+    let (keyring, joined, held) = joining.join(&mut None)?;
     joined.place.keep(held);
     Ok((keyring, Box::new(joined.place)))
 }

@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
+use super::FAILED;
 use super::connection::{Readers, Writer, get, is_any_under, make, scan, sqlite, write};
 use super::files::{check_version, make_private};
-use super::flush::Flusher;
+use super::flush::{Flusher, write_again};
 use super::join::{check_format, keep_log, parts_of};
 use crate::backend::exchange::Scan;
 use crate::engine::{Batch, Commit, Durability, Engine, EngineError, Limits, Row};
@@ -51,6 +52,11 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Engine>> {
     let path = &found(path)?;
     if !path.try_exists().map_err(at(path)).map_err(Error::io("look for the rows"))? {
         super::join::make_rows(folder_of(path), path)?;
+    }
+    let [.., turn, _] = parts_of(path);
+    // (No lock is lost with this: nobody has one.)
+    if fs::read(turn).is_ok_and(|state| state.first() == Some(&FAILED)) {
+        write_again(path)?;
     }
     let writer = Writer::open(path)?;
     check_format(&writer.connection)?;
@@ -116,7 +122,8 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
 /// # Errors
 /// `Io`.
 pub(crate) fn remove(path: &Path) -> Result<()> {
-    for part in parts_of(path) {
+    // The file itself last: what lies beside one that is gone, nobody would find.
+    for part in parts_of(path).into_iter().rev() {
         match fs::remove_file(&part) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(Error::io("remove the old rows")(at(&part)(error)));

@@ -12,6 +12,7 @@ use std::time::Duration;
 use rusqlite::Row;
 
 use super::connection::open;
+use super::{FAILED, STATE};
 use crate::platform::sync::thread::{self, JoinHandle};
 use crate::platform::sync::{Arc, Condvar, Mutex, PoisonError, lock};
 use crate::platform::turn::{Presence, Turnstile};
@@ -119,6 +120,10 @@ pub(super) fn log_bytes(rows: &Path) -> u64 {
 /// Until two answers in a row are the same: that all is done which was there says only that what
 /// this connection knew was done.
 pub(super) fn write_back(rows: &Path, turnstile: &Turnstile) -> rusqlite::Result<()> {
+    if turnstile.left(STATE).is_ok_and(|state| state == FAILED) {
+        // What is in the log may not be on the disk.
+        return Ok(());
+    }
     let connection = open(rows).map_err(|_| rusqlite::Error::InvalidQuery)?;
     connection.pragma_update(None, "cache_size", -512)?;
     let run = |mode: &str| {

@@ -6,8 +6,10 @@
 //! returned, all that was committed before it is durable: in this log, or in the database.
 
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use super::join::parts_of;
 use crate::model::error::{Component, Error, Result};
 use crate::observe;
 use crate::platform::path::at;
@@ -29,6 +31,33 @@ struct State {
     asked: u64,
     done: u64,
     is_busy: bool,
+}
+
+/// Behind a failed sync the system may call pages clean that are not on the disk: the log's bytes are
+/// written once more, so that the next sync counts for them. Nobody has the rows open.
+///
+/// # Errors
+/// `Io`, `Full`.
+pub(super) fn write_again(rows: &Path) -> Result<()> {
+    let [_, path, ..] = parts_of(rows);
+    let again = || -> std::io::Result<()> {
+        let log = match File::options().read(true).write(true).open(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            log => log?,
+        };
+        let (mut bytes, mut place) = (vec![0; 1 << 20], 0);
+        loop {
+            let some = match log.read_at(&mut bytes, place) {
+                Ok(0) => return log.sync_all(),
+                Ok(some) => some,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            log.write_all_at(bytes.get(..some).unwrap_or_default(), place)?;
+            place += some as u64;
+        }
+    };
+    again().map_err(at(&path)).map_err(Error::io("write SQLite's log again behind a failed sync"))
 }
 
 impl Flusher {

@@ -10,9 +10,9 @@ use rusqlite::Connection;
 use super::checkpointer::Checkpointer;
 use super::connection::{Readers, Writer, get, make, sqlite};
 use super::files::{APPLICATION_ID, FORMAT, Files, check_local, check_version, make_private};
-use super::flush::Flusher;
+use super::flush::{Flusher, write_again};
 use super::leases::Leases;
-use super::{Place, STATE, Sqlite};
+use super::{FAILED, Place, STATE, Sqlite};
 use crate::clock::trust::Known;
 use crate::crypto::Keyring;
 use crate::ledger::Growth;
@@ -63,6 +63,13 @@ pub(crate) fn join(
         }
         make_rows(folder, &path)?;
     }
+    let [.., turn, checkpointing] = parts_of(&path);
+    let io = |error| Error::io("open the rows' lock file")(error);
+    let turnstile = Turnstile::open(&turn).map_err(io)?;
+    let is_first = among.is_first();
+    if is_first && turnstile.left(STATE).map_err(io)? == FAILED {
+        write_again(&path)?;
+    }
     let writer = Writer::open(&path)?;
     check_format(&writer.connection)?;
     keep_log(&writer.connection)?;
@@ -76,7 +83,6 @@ pub(crate) fn join(
         checkpoint.map_or(Ok(Position::ZERO), |row| rows.open_checkpoint(CHECKPOINT, &row))?;
     let known = read(KNOWN)?.and_then(|row| rows.open_known(KNOWN, &row));
     let (files, flusher) = (Files::note(&path)?, Flusher::of(&path)?);
-    let is_first = among.is_first();
     let ledger = Many::open(
         among,
         (secrets.ledger_id, &secrets.ledger_key),
@@ -84,9 +90,6 @@ pub(crate) fn join(
         checkpoint,
         files.rows(),
     )?;
-    let [.., turn, checkpointing] = parts_of(&path);
-    let io = |error| Error::io("open the rows' lock file")(error);
-    let turnstile = Turnstile::open(&turn).map_err(io)?;
     if is_first {
         turnstile.leave(STATE, 0).map_err(io)?;
     }

@@ -70,13 +70,16 @@ impl Many {
             if let Some(result) = lock(&call.result).take() {
                 return result;
             }
+            let is_waiting = queue.waiting.iter().any(|one| Arc::ptr_eq(one, &call));
             if !queue.is_led && self.failed.load(Ordering::Acquire) {
-                // (It was taken by a thread that did not come back.)
                 queue.waiting.retain(|one| !Arc::ptr_eq(one, &call));
-                return Err(Error::Poisoned(Component::Ledger));
+                return Err(match is_waiting {
+                    true => Error::Poisoned(Component::Ledger),
+                    // It was taken by a thread that did not come back.
+                    false => Error::Indeterminate(std::io::ErrorKind::Other.into()),
+                });
             }
             if queue.is_led {
-                let is_waiting = queue.waiting.iter().any(|one| Arc::ptr_eq(one, &call));
                 queue = match left() {
                     // It is being written.
                     _ if !is_waiting => {
@@ -297,7 +300,8 @@ impl Many {
         drop(tail);
         file.sync_data().map_err(Error::Indeterminate)?;
         self.groups.fetch_add(1, Ordering::Relaxed);
-        not_whole(self.take_in(&mut lock(&self.tail))?)?;
+        let taken_in = self.take_in(&mut lock(&self.tail)).and_then(not_whole);
+        taken_in.map_err(|error| Error::Indeterminate(std::io::Error::other(error)))?;
         self.is_synced(start.plus(records.len() as u64));
         if let Ok(Figures { bytes, free_slots, .. }) = self.figures() {
             observe::synced(calls.len(), watch, bytes, free_slots);
