@@ -33,6 +33,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -245,7 +246,15 @@ static int duplicated(int from, int to) {
 EXPORT int dup(int fd) { REAL(dup); return duplicated(fd, real(fd)); }
 EXPORT int dup2(int fd, int to) { REAL(dup2); return duplicated(fd, real(fd, to)); }
 EXPORT int dup3(int fd, int to, int flags) { REAL(dup3); return duplicated(fd, real(fd, to, flags)); }
+static int is_lock(int command) {
+    return command == F_SETLK || command == F_SETLKW || command == F_OFD_SETLK || command == F_OFD_SETLKW;
+}
 static int controlled(int fd, int command, void *arg) {
+    /* (To unlock does not fail.) */
+    if (is_file(fd) && is_lock(command) && ((struct flock *)arg)->l_type != F_UNLCK) {
+        enum what now = meet("lock", paths[fd], 0);
+        if (now == FAIL || now == HALF) { errno = error_number; return -1; }
+    }
     int done = (int)raw(SYS_fcntl, fd, command, arg);
     if (command == F_DUPFD || command == F_DUPFD_CLOEXEC) duplicated(fd, done);
     return done;
@@ -404,6 +413,20 @@ EXPORT int fallocate64(int fd, int mode, off64_t offset, off64_t len) {
     return (int)raw(SYS_fallocate, fd, mode, offset, len);
 }
 EXPORT int fallocate(int fd, int mode, off_t offset, off_t len) { return fallocate64(fd, mode, offset, len); }
+
+/* ---- memory that is a file: what is written there goes by unseen, and is not recorded. SQLite's `-shm` is such a file, and nothing in it
+ * outlives the last process that has it open (`power.rs`). */
+
+EXPORT void *mmap64(void *where, size_t len, int protection, int flags, int fd, off64_t offset) {
+    if (is_file(fd)) {
+        enum what now = meet("mmap", paths[fd], len);
+        if (now == FAIL || now == HALF) { errno = error_number; return MAP_FAILED; }
+    }
+    return (void *)raw(SYS_mmap, where, len, protection, flags, fd, offset);
+}
+EXPORT void *mmap(void *where, size_t len, int protection, int flags, int fd, off_t offset) {
+    return mmap64(where, len, protection, flags, fd, offset);
+}
 
 /* ---- names */
 

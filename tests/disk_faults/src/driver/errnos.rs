@@ -38,6 +38,8 @@ const TABLE: &[(&str, &[Errno])] = &[
     ("mkdir", &[EIO, ENOMEM, EACCES, ENOSPC, EROFS, EMLINK, EDQUOT]),
     ("stat", &[EIO, ENOMEM, EACCES]),
     ("flock", &[EINTR, ENOLCK]),
+    ("lock", &[EINTR, ENOLCK]),
+    ("mmap", &[ENOMEM, ENFILE]),
     ("opendir", &[EIO, ENOMEM, EACCES, ENFILE, EMFILE]),
     ("readdir", &[EIO]),
     // Of a file that is open it cannot fail.
