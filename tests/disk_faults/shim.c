@@ -55,6 +55,7 @@ static enum what what = PASS;
 static long at, last_for = 1;
 static int error_number, lies, list = -1, record = -1;
 static atomic_long calls, failures;
+static atomic_int is_down; /* the file system goes away */
 static atomic_int half_way = -1; /* the file whose next write fails */
 static char paths[FILES][PATH];
 static atomic_int tracked[FILES]; /* 1: below the root, 2: the acknowledgements */
@@ -144,6 +145,7 @@ static void die(void) {
 
 static void shut_down(void) {
     uint32_t flags = (uint32_t)error_number; /* 0: flush all, 1: flush the journal, 2: nothing */
+    atomic_store(&is_down, 1);
     int fd = raw_open(root, O_RDONLY | O_DIRECTORY);
     if (fd < 0 || raw(SYS_ioctl, fd, _IOR('X', 125, uint32_t), &flags)) {
         dprintf(2, "shim: the file system cannot be shut down: %s\n", strerror(errno));
@@ -374,11 +376,19 @@ EXPORT ssize_t splice(int from, off64_t *a, int to, off64_t *b, size_t size, uns
 #define FAILS(name, path, size) \
     do { enum what now = meet(name, path, size); if (now == FAIL || now == HALF) { errno = error_number; return -1; } } while (0)
 
+/* A sync that was on its way when the file system went may say that all is well: its transaction was given up by then, and ext4 takes
+ * one that it does not find for done. A power cut answers nobody. */
+static int synced(int done) {
+    if (done || !atomic_load(&is_down)) return done;
+    errno = EIO;
+    return -1;
+}
+
 EXPORT int fsync(int fd) {
     if (is_file(fd)) FAILS("fsync", paths[fd], 0);
     if (lies && is_file(fd)) return 0;
     lock();
-    int done = (int)raw(SYS_fsync, fd);
+    int done = synced((int)raw(SYS_fsync, fd));
     if (record >= 0 && !done && is_file(fd)) note('S', inode_of(fd), 0, "", 0, "", 0);
     unlock();
     return done;
@@ -387,7 +397,7 @@ EXPORT int fdatasync(int fd) {
     if (is_file(fd)) FAILS("fdatasync", paths[fd], 0);
     if (lies && is_file(fd)) return 0;
     lock();
-    int done = (int)raw(SYS_fdatasync, fd);
+    int done = synced((int)raw(SYS_fdatasync, fd));
     if (record >= 0 && !done && is_file(fd)) note('S', inode_of(fd), 0, "", 0, "", 0);
     unlock();
     return done;
