@@ -243,7 +243,7 @@ impl Place {
         })?;
         if changed == Changed::Done {
             self.checkpoint.fetch_max(at.get(), Ordering::AcqRel);
-            self.files.check().inspect_err(|_| self.flusher.fail())?;
+            self.check_names()?;
             self.checkpointer.look(&self.path);
         }
         Ok(changed)
