@@ -497,8 +497,8 @@ STAT(stat64(const char *restrict path, struct stat64 *restrict s), raw(SYS_newfs
 STAT(lstat(const char *restrict path, struct stat *restrict s), raw(SYS_newfstatat, AT_FDCWD, path, s, AT_SYMLINK_NOFOLLOW))
 STAT(lstat64(const char *restrict path, struct stat64 *restrict s), raw(SYS_newfstatat, AT_FDCWD, path, s, AT_SYMLINK_NOFOLLOW))
 STAT(access(const char *path, int mode), raw(SYS_faccessat, AT_FDCWD, path, mode))
-EXPORT int fstat(int fd, struct stat *s) { if (is_file(fd)) FAILS("stat", paths[fd], 0); return (int)raw(SYS_fstat, fd, s); }
-EXPORT int fstat64(int fd, struct stat64 *s) { if (is_file(fd)) FAILS("stat", paths[fd], 0); return (int)raw(SYS_fstat, fd, s); }
+EXPORT int fstat(int fd, struct stat *s) { if (is_file(fd)) FAILS("fstat", paths[fd], 0); return (int)raw(SYS_fstat, fd, s); }
+EXPORT int fstat64(int fd, struct stat64 *s) { if (is_file(fd)) FAILS("fstat", paths[fd], 0); return (int)raw(SYS_fstat, fd, s); }
 EXPORT int fstatat64(int dir, const char *restrict path, struct stat64 *restrict s, int flags) {
     char full[PATH];
     if (below(dir, path, full)) FAILS("stat", full, 0);

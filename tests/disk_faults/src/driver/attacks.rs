@@ -136,7 +136,7 @@ pub fn is_known(script: &str, plan: &Plan) -> bool {
 }
 
 /// What changes nothing.
-pub const LOOKS: &[&str] = &["stat", "opendir", "readdir", "lseek", "flock", "lock", "mmap", "read", "pread"];
+pub const LOOKS: &[&str] = &["stat", "fstat", "opendir", "readdir", "lseek", "flock", "lock", "mmap", "read", "pread"];
 
 /// What can be short.
 const TRANSFERS: &str = "read,pread,write,pwrite,";

@@ -37,6 +37,7 @@ const TABLE: &[(&str, &[Errno])] = &[
     ("rmdir", &[EIO, ENOMEM, EACCES, EBUSY, EROFS]),
     ("mkdir", &[EIO, ENOMEM, EACCES, ENOSPC, EROFS, EMLINK, EDQUOT]),
     ("stat", &[EIO, ENOMEM, EACCES]),
+    ("fstat", &[EIO, ENOMEM]),
     ("flock", &[EINTR, ENOLCK]),
     ("lock", &[EINTR, ENOLCK]),
     ("mmap", &[ENOMEM, ENFILE]),
