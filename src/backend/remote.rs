@@ -173,14 +173,16 @@ impl Remote {
         Ok(())
     }
 
-    /// Records an opening, if the place needs one now. What was seen before counts as stale then.
+    /// Records an opening, if the place needs one now. What was seen before counts as stale then:
+    /// also if another thread has recorded one since, as an as-of of now lies behind all openings
+    /// that were seen.
     ///
     /// # Errors
     /// `Full`, `Io`.
     pub(crate) fn begin(&self, now: Millis, sight: Option<&Sight>) -> Result<()> {
         let has_begun = patiently(|| self.with(|place| place.begin(now)))?;
         if let Some(sight) = sight {
-            let is_blind = sight.ledger.openings.newest().is_none();
+            let is_blind = !sight.ledger.openings.has_current();
             sight.is_stale.set(sight.is_stale.get() || has_begun || is_blind);
         }
         Ok(())
@@ -509,4 +511,40 @@ fn elsewhere() -> Error {
 fn busy() -> Error {
     let action = "change an account that others change all the time; try again";
     Error::io(action)(io::ErrorKind::ResourceBusy.into())
+}
+
+#[cfg(all(test, unix, feature = "sqlite", feature = "test-util"))]
+mod tests {
+    use crate::backend::Backend;
+    use crate::backend::exchange::Ask;
+    use crate::model::time::Millis;
+    use crate::{AccountId, Builder, KeySource, SignIn, TenantId, TokenStore};
+
+    // Else its as-of lies behind the opening that it saw, and the sign-in is dead when it is told.
+    #[test]
+    fn a_sign_in_that_looked_before_another_thread_recorded_the_opening_looks_again() {
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let builder = || -> Builder {
+            let key = KeySource::bytes([7; 32]);
+            TokenStore::builder(folder.path().join("tokens")).sqlite().key(key)
+        };
+        // An opening, which ends with its process.
+        let store = builder().open().unwrap();
+        let account = AccountId::new("login.example.com", "user").unwrap();
+        store.sign_in(SignIn::new(account, TenantId::new("contoso").unwrap())).unwrap();
+        store.close().unwrap();
+
+        let store = builder().open().unwrap();
+        let Backend::Remote(remote) = &store.core().backend else { unreachable!() };
+        let (now, mut looks) = (Millis::new(5), 0);
+        let has_current = remote.read(Ask::default(), |sight| {
+            looks += 1;
+            if looks == 1 {
+                remote.begin(now, None)?; // the other thread
+            }
+            remote.begin(now, Some(sight))?;
+            Ok(sight.ledger.openings.has_current())
+        });
+        assert_eq!((has_current.unwrap(), looks), (true, 2));
+    }
 }

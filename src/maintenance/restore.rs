@@ -103,18 +103,19 @@ fn switch(premises: &Premises, keyring: Option<Vec<u8>>) -> Result<()> {
 }
 
 /// The store's own keyring, which may be wrapped by a newer key; or the backup's, if the store's is
-/// lost. It names the ledger that has to be there.
+/// lost. It names the ledger that has to be there. The backup's says that it is whole, as it was
+/// put last: else its rows may look like anything, damage of the store among it.
 fn keyring(own: &dyn Disk, backup: &dyn Disk, key: &KeySource) -> Result<(Keyring, bool)> {
+    let copied = backup.read(KEYRING).map_err(Error::io("read the backup's keyring"))?;
+    let copied = copied.ok_or_else(|| {
+        Error::invalid("backup", "it has no keyring, so it is no backup, or not a whole one")
+    })?;
     let bytes = own.read(KEYRING).map_err(Error::io("read the keyring"))?;
     match bytes.map(|bytes| Keyring::open(&bytes, key)) {
         None | Some(Err(Error::Damaged { .. })) => {}
         Some(opened) => return opened.map(|keyring| (keyring, true)),
     }
-    let bytes = backup.read(KEYRING).map_err(Error::io("read the backup's keyring"))?;
-    let bytes = bytes.ok_or_else(|| {
-        Error::invalid("backup", "it has no keyring, so it is no backup, or not a whole one")
-    })?;
-    Ok((Keyring::open(&bytes, key)?, false))
+    Ok((Keyring::open(&copied, key)?, false))
 }
 
 /// Copies the engine, and checks that this ledger is the one that has gone on since. Opening the

@@ -276,6 +276,12 @@ impl Openings {
         self.all.last().map(|(_, opening, _)| *opening)
     }
 
+    /// Whether the newest has not ended: as-ofs of now are in it.
+    pub(crate) fn has_current(&self) -> bool {
+        let reach = self.newest().and_then(|newest| self.reach.get(&newest));
+        reach.is_some_and(|(_, end)| *end == Position::MAX)
+    }
+
     fn begin(&mut self, position: Position, opening: Opening, time: Millis) {
         self.end(position);
         self.all.push((position, opening, time));

@@ -33,6 +33,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -54,6 +55,7 @@ static enum what what = PASS;
 static long at, last_for = 1;
 static int error_number, lies, list = -1, record = -1;
 static atomic_long calls, failures;
+static atomic_int is_down; /* the file system goes away */
 static atomic_int half_way = -1; /* the file whose next write fails */
 static char paths[FILES][PATH];
 static atomic_int tracked[FILES]; /* 1: below the root, 2: the acknowledgements */
@@ -143,6 +145,7 @@ static void die(void) {
 
 static void shut_down(void) {
     uint32_t flags = (uint32_t)error_number; /* 0: flush all, 1: flush the journal, 2: nothing */
+    atomic_store(&is_down, 1);
     int fd = raw_open(root, O_RDONLY | O_DIRECTORY);
     if (fd < 0 || raw(SYS_ioctl, fd, _IOR('X', 125, uint32_t), &flags)) {
         dprintf(2, "shim: the file system cannot be shut down: %s\n", strerror(errno));
@@ -245,7 +248,15 @@ static int duplicated(int from, int to) {
 EXPORT int dup(int fd) { REAL(dup); return duplicated(fd, real(fd)); }
 EXPORT int dup2(int fd, int to) { REAL(dup2); return duplicated(fd, real(fd, to)); }
 EXPORT int dup3(int fd, int to, int flags) { REAL(dup3); return duplicated(fd, real(fd, to, flags)); }
+static int is_lock(int command) {
+    return command == F_SETLK || command == F_SETLKW || command == F_OFD_SETLK || command == F_OFD_SETLKW;
+}
 static int controlled(int fd, int command, void *arg) {
+    /* (To unlock does not fail.) */
+    if (is_file(fd) && is_lock(command) && ((struct flock *)arg)->l_type != F_UNLCK) {
+        enum what now = meet("lock", paths[fd], 0);
+        if (now == FAIL || now == HALF) { errno = error_number; return -1; }
+    }
     int done = (int)raw(SYS_fcntl, fd, command, arg);
     if (command == F_DUPFD || command == F_DUPFD_CLOEXEC) duplicated(fd, done);
     return done;
@@ -365,11 +376,19 @@ EXPORT ssize_t splice(int from, off64_t *a, int to, off64_t *b, size_t size, uns
 #define FAILS(name, path, size) \
     do { enum what now = meet(name, path, size); if (now == FAIL || now == HALF) { errno = error_number; return -1; } } while (0)
 
+/* A sync that was on its way when the file system went may say that all is well: its transaction was given up by then, and ext4 takes
+ * one that it does not find for done. A power cut answers nobody. */
+static int synced(int done) {
+    if (done || !atomic_load(&is_down)) return done;
+    errno = EIO;
+    return -1;
+}
+
 EXPORT int fsync(int fd) {
     if (is_file(fd)) FAILS("fsync", paths[fd], 0);
     if (lies && is_file(fd)) return 0;
     lock();
-    int done = (int)raw(SYS_fsync, fd);
+    int done = synced((int)raw(SYS_fsync, fd));
     if (record >= 0 && !done && is_file(fd)) note('S', inode_of(fd), 0, "", 0, "", 0);
     unlock();
     return done;
@@ -378,7 +397,7 @@ EXPORT int fdatasync(int fd) {
     if (is_file(fd)) FAILS("fdatasync", paths[fd], 0);
     if (lies && is_file(fd)) return 0;
     lock();
-    int done = (int)raw(SYS_fdatasync, fd);
+    int done = synced((int)raw(SYS_fdatasync, fd));
     if (record >= 0 && !done && is_file(fd)) note('S', inode_of(fd), 0, "", 0, "", 0);
     unlock();
     return done;
@@ -404,6 +423,20 @@ EXPORT int fallocate64(int fd, int mode, off64_t offset, off64_t len) {
     return (int)raw(SYS_fallocate, fd, mode, offset, len);
 }
 EXPORT int fallocate(int fd, int mode, off_t offset, off_t len) { return fallocate64(fd, mode, offset, len); }
+
+/* ---- memory that is a file: what is written there goes by unseen, and is not recorded. SQLite's `-shm` is such a file, and nothing in it
+ * outlives the last process that has it open (`power.rs`). */
+
+EXPORT void *mmap64(void *where, size_t len, int protection, int flags, int fd, off64_t offset) {
+    if (is_file(fd)) {
+        enum what now = meet("mmap", paths[fd], len);
+        if (now == FAIL || now == HALF) { errno = error_number; return MAP_FAILED; }
+    }
+    return (void *)raw(SYS_mmap, where, len, protection, flags, fd, offset);
+}
+EXPORT void *mmap(void *where, size_t len, int protection, int flags, int fd, off_t offset) {
+    return mmap64(where, len, protection, flags, fd, offset);
+}
 
 /* ---- names */
 
@@ -464,8 +497,8 @@ STAT(stat64(const char *restrict path, struct stat64 *restrict s), raw(SYS_newfs
 STAT(lstat(const char *restrict path, struct stat *restrict s), raw(SYS_newfstatat, AT_FDCWD, path, s, AT_SYMLINK_NOFOLLOW))
 STAT(lstat64(const char *restrict path, struct stat64 *restrict s), raw(SYS_newfstatat, AT_FDCWD, path, s, AT_SYMLINK_NOFOLLOW))
 STAT(access(const char *path, int mode), raw(SYS_faccessat, AT_FDCWD, path, mode))
-EXPORT int fstat(int fd, struct stat *s) { if (is_file(fd)) FAILS("stat", paths[fd], 0); return (int)raw(SYS_fstat, fd, s); }
-EXPORT int fstat64(int fd, struct stat64 *s) { if (is_file(fd)) FAILS("stat", paths[fd], 0); return (int)raw(SYS_fstat, fd, s); }
+EXPORT int fstat(int fd, struct stat *s) { if (is_file(fd)) FAILS("fstat", paths[fd], 0); return (int)raw(SYS_fstat, fd, s); }
+EXPORT int fstat64(int fd, struct stat64 *s) { if (is_file(fd)) FAILS("fstat", paths[fd], 0); return (int)raw(SYS_fstat, fd, s); }
 EXPORT int fstatat64(int dir, const char *restrict path, struct stat64 *restrict s, int flags) {
     char full[PATH];
     if (below(dir, path, full)) FAILS("stat", full, 0);

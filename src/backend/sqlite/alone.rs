@@ -15,7 +15,7 @@ use super::FAILED;
 use super::connection::{Readers, Writer, get, is_any_under, make, scan, sqlite, write};
 use super::files::{check_version, make_private};
 use super::flush::{Flusher, write_again};
-use super::join::{check_format, keep_log, parts_of};
+use super::join::{check_format, keep_log, parts_of, twice_if_damaged};
 use crate::backend::exchange::Scan;
 use crate::engine::{Batch, Commit, Durability, Engine, EngineError, Limits, Row};
 use crate::model::error::{Error, Result};
@@ -58,17 +58,20 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Engine>> {
     if fs::read(turn).is_ok_and(|state| state.first() == Some(&FAILED)) {
         write_again(path)?;
     }
-    let writer = Writer::open(path)?;
-    check_format(&writer.connection)?;
-    keep_log(&writer.connection)?;
+    let writer = twice_if_damaged(path, || {
+        let writer = Writer::open(path)?;
+        check_format(&writer.connection)?;
+        keep_log(&writer.connection)?;
+        // (With the first read the log is there.)
+        is_any_under(&writer.connection, &[]).map_err(sqlite("read the rows"))?;
+        Ok(writer)
+    })?;
     let set_up = || {
         // Whoever is alone writes the log back when it closes: then the file is all there is.
         writer.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
         writer.connection.pragma_update(None, "wal_autocheckpoint", 1000)
     };
     set_up().map_err(sqlite("set up the rows"))?;
-    // (With the first read the log is there.)
-    is_any_under(&writer.connection, &[]).map_err(sqlite("read the rows"))?;
     let durable = Durable::Log(Flusher::of(path)?);
     sync_folder(folder_of(path)).map_err(Error::io("sync the store's folder"))?;
     Ok(Box::new(Alone::new(path, writer, durable)))

@@ -111,7 +111,7 @@ impl Drop for Checkpointer {
 }
 
 /// The length of the log of these rows.
-pub(super) fn log_bytes(rows: &Path) -> u64 {
+fn log_bytes(rows: &Path) -> u64 {
     let mut log = rows.as_os_str().to_owned();
     log.push("-wal");
     std::fs::metadata(PathBuf::from(log)).map_or(0, |log| log.len())

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::checkpointer::log_bytes;
 use super::connection::{Writer, get, is_any_under, scan, sqlite, write};
 use super::snapshot::Snapshot;
 use super::{FAILED, PATIENCE, Place, STATE, Sqlite, here, position};
@@ -134,7 +133,7 @@ impl Exchange for Sqlite {
         let bytes = std::fs::metadata(&self.path).map_err(Error::io("look at the rows' file"));
         Ok(Size {
             fences: ledger.fences,
-            bytes: bytes.map_err(here)?.len() + log_bytes(&self.path),
+            bytes: bytes.map_err(here)?.len(),
             ledger_bytes: ledger.bytes,
             free_slots: ledger.free_slots,
             groups: ledger.groups,
@@ -243,7 +242,7 @@ impl Place {
         })?;
         if changed == Changed::Done {
             self.checkpoint.fetch_max(at.get(), Ordering::AcqRel);
-            self.files.check().inspect_err(|_| self.flusher.fail())?;
+            self.check_names()?;
             self.checkpointer.look(&self.path);
         }
         Ok(changed)

@@ -114,18 +114,29 @@ impl Files {
     /// process sees.
     ///
     /// # Errors
-    /// `Damaged`.
+    /// `Damaged`; `Io` if that cannot be told.
     pub(super) fn check(&self) -> Result<()> {
-        let is_there =
-            |(path, is): &(PathBuf, (u64, u64))| identity(path).is_ok_and(|there| there == *is);
-        if self.seen.iter().all(is_there) {
-            return Ok(());
+        for (path, is) in &self.seen {
+            match identity(path) {
+                Ok(there) if there == *is => {}
+                Err(error) if !is_gone(&error) => {
+                    return Err(Error::io("look at the rows' files")(at(path)(error)));
+                }
+                _ => {
+                    return Err(Error::damaged(
+                        Component::Engine,
+                        "its files were moved, removed or replaced while the store was open",
+                    ));
+                }
+            }
         }
-        Err(Error::damaged(
-            Component::Engine,
-            "its files were moved, removed or replaced while the store was open",
-        ))
+        Ok(())
     }
+}
+
+/// Whether nothing has this name.
+fn is_gone(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }
 
 fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
@@ -143,6 +154,22 @@ mod tests {
         assert!(matches!(check_local(Path::new("/proc")), Err(Error::InvalidInput { .. })));
         assert!(matches!(check_local(Path::new("/proc/is-not-there")), Err(Error::Io { .. })));
         check_local(&std::env::temp_dir()).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_looked_at_is_not_said_to_be_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows");
+        for name in ["rows", "rows-wal", "rows-shm"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        let mut files = Files::note(&path).unwrap();
+        files.check().unwrap();
+        // (No name is so long.)
+        files.seen[1].0 = folder.path().join("x".repeat(5000));
+        assert!(matches!(files.check(), Err(Error::Io { .. })));
+        files.seen[1].0 = folder.path().join("removed");
+        assert!(matches!(files.check(), Err(Error::Damaged { part: Component::Engine, .. })));
     }
 
     #[test]

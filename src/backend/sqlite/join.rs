@@ -1,6 +1,7 @@
 //! Joining the place, or making it.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -70,18 +71,21 @@ pub(crate) fn join(
     if is_first && turnstile.left(STATE).map_err(io)? == FAILED {
         write_again(&path)?;
     }
-    let writer = Writer::open(&path)?;
-    check_format(&writer.connection)?;
-    keep_log(&writer.connection)?;
     let rows = Rows::new(keyring.store_id, secrets.clone());
-    let read = |key| get(&writer.connection, key).map_err(sqlite("read the rows"));
-    let checkpoint = read(CHECKPOINT)?;
+    let (writer, checkpoint, known) = twice_if_damaged(&path, || {
+        let writer = Writer::open(&path)?;
+        check_format(&writer.connection)?;
+        keep_log(&writer.connection)?;
+        let read = |key| get(&writer.connection, key).map_err(sqlite("read the rows"));
+        let (checkpoint, known) = (read(CHECKPOINT)?, read(KNOWN)?);
+        Ok((writer, checkpoint, known))
+    })?;
     if checkpoint.is_none() && is_moved {
         return Err(Error::damaged(Component::Engine, "its checkpoint is missing"));
     }
     let checkpoint =
         checkpoint.map_or(Ok(Position::ZERO), |row| rows.open_checkpoint(CHECKPOINT, &row))?;
-    let known = read(KNOWN)?.and_then(|row| rows.open_known(KNOWN, &row));
+    let known = known.and_then(|row| rows.open_known(KNOWN, &row));
     let (files, flusher) = (Files::note(&path)?, Flusher::of(&path)?);
     let ledger = Many::open(
         among,
@@ -114,6 +118,28 @@ pub(crate) fn join(
         path,
     };
     Ok(Joined { place: Sqlite(place.into()), known, was_missing: !is_there && !is_new })
+}
+
+/// Opens the rows; once more if SQLite says that they are damaged. It says so of a read that fails,
+/// too (`SQLITE_IOERR_CORRUPTFS`), and who has asked for it forgets everyone for damage. So it is
+/// believed if all of the file and its log can be read, and it says so again.
+///
+/// This process has no connection to the file meanwhile: to close it drops the locks on it.
+pub(super) fn twice_if_damaged<T>(path: &Path, open: impl Fn() -> Result<T>) -> Result<T> {
+    match open() {
+        Err(Error::Damaged { part: Component::Engine, .. }) => {}
+        opened => return opened,
+    }
+    for part in parts_of(path).iter().take(2) {
+        let read = fs::File::open(part).and_then(|mut file| io::copy(&mut file, &mut io::sink()));
+        match read {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::io("read the rows")(at(part)(error)));
+            }
+            _ => {}
+        }
+    }
+    open()
 }
 
 /// SQLite writes to a log, and no process is in the way of another. (A copy that SQLite has made has
@@ -195,4 +221,37 @@ pub(super) fn check_format(connection: &Connection) -> Result<()> {
         });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    // Else one read that fails forgets everyone, where that was asked for.
+    #[test]
+    fn damage_is_believed_if_the_files_can_be_read_and_it_is_said_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows");
+        fs::write(&path, "all of it").unwrap();
+        let tries = Cell::new(0);
+        let open = |bad: usize| {
+            tries.set(0);
+            twice_if_damaged(&path, || {
+                tries.set(tries.get() + 1);
+                let said = Error::damaged(Component::Engine, "a read has failed, or not");
+                if tries.get() > bad { Ok(()) } else { Err(said) }
+            })
+        };
+        open(0).unwrap();
+        assert_eq!(tries.get(), 1);
+        open(1).unwrap();
+        assert_eq!(tries.get(), 2);
+        assert!(matches!(open(2), Err(Error::Damaged { part: Component::Engine, .. })));
+        // A folder cannot be read as a file is.
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(matches!(open(1), Err(Error::Io { .. })));
+    }
 }

@@ -102,8 +102,17 @@ impl Place {
         {
             return Ok(());
         }
-        self.files.check().inspect_err(|_| self.flusher.fail())?;
+        self.check_names()?;
         self.ledger.check_name()
+    }
+
+    /// Looks whether other processes have the same files; if not, all further work is refused.
+    fn check_names(&self) -> Result<()> {
+        self.files.check().inspect_err(|error| {
+            if matches!(error, Error::Damaged { .. }) {
+                self.flusher.fail();
+            }
+        })
     }
 }
 

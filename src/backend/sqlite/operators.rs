@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_micros(200);
 impl Operate for Sqlite {
     fn check_files(&self) -> Result<()> {
         self.flusher.check()?;
-        self.files.check().inspect_err(|_| self.flusher.fail())?;
+        self.check_names()?;
         self.ledger.check_name()
     }
 

@@ -80,7 +80,11 @@ impl Many {
     fn check_names(&self, turn: &Turn, tail: &Tail) -> Result<()> {
         let io = |error| Error::io("look at the ledger")(error);
         let open = tail.file.metadata().map_err(io)?;
-        let named = identity(&self.path).ok();
+        let named = match identity(&self.path) {
+            Ok(named) => Some(named),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(io(error)),
+        };
         if named == Some((open.dev(), open.ino())) && turn.is_of_all().map_err(io)? {
             return Ok(());
         }

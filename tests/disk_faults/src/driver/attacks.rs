@@ -136,7 +136,7 @@ pub fn is_known(script: &str, plan: &Plan) -> bool {
 }
 
 /// What changes nothing.
-pub const LOOKS: &[&str] = &["stat", "opendir", "readdir", "lseek", "flock", "read", "pread"];
+pub const LOOKS: &[&str] = &["stat", "fstat", "opendir", "readdir", "lseek", "flock", "lock", "mmap", "read", "pread"];
 
 /// What can be short.
 const TRANSFERS: &str = "read,pread,write,pwrite,";
@@ -185,7 +185,9 @@ pub fn plans(attack: Attack, calls: &[Call], next: &'static [&'static str], span
                         Attack::AFew => 3,
                         _ => 0,
                     };
-                    if attack == Attack::Once || errnos::can_last(*errno) || attack == Attack::AFew {
+                    // A lock that is never to be had: every verb waits for it, for seconds, and then for another one.
+                    let can_last = errnos::can_last(*errno) && call.name != "lock";
+                    if attack == Attack::Once || can_last || attack == Attack::AFew {
                         add(errno.1, count, errnos::calls_with(errno.1), take(), None);
                     }
                 }

@@ -37,7 +37,10 @@ const TABLE: &[(&str, &[Errno])] = &[
     ("rmdir", &[EIO, ENOMEM, EACCES, EBUSY, EROFS]),
     ("mkdir", &[EIO, ENOMEM, EACCES, ENOSPC, EROFS, EMLINK, EDQUOT]),
     ("stat", &[EIO, ENOMEM, EACCES]),
+    ("fstat", &[EIO, ENOMEM]),
     ("flock", &[EINTR, ENOLCK]),
+    ("lock", &[EINTR, ENOLCK]),
+    ("mmap", &[ENOMEM, ENFILE]),
     ("opendir", &[EIO, ENOMEM, EACCES, ENFILE, EMFILE]),
     ("readdir", &[EIO]),
     // Of a file that is open it cannot fail.

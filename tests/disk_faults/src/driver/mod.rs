@@ -142,6 +142,11 @@ fn all(bench: &Bench, options: &Options, works: Vec<Work>, table: &mut Table) {
                         println!("{}", std::fs::read_to_string(root.join("errors")).unwrap_or_default());
                         findings.iter().for_each(|finding| println!("{:?}: {}", finding.column, finding.what));
                     }
+                    if options.keep && !findings.is_empty() {
+                        // Of eight threads' runs the next one is another.
+                        let name = format!("{}/{}", script.name, plan.name()).replace('/', "-");
+                        let _ = std::fs::copy(root.join("log"), bench.scratch.join(format!("found-{name}")));
+                    }
                     let call = told(&root, work);
                     shared.lock().expect("the table").add(plan.attack, script.name, &call, &plan.name(), &findings);
                 }

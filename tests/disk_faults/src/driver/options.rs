@@ -26,13 +26,13 @@ const USAGE: &str = "tests/disk_faults/run [options]
   --script NAME       only scripts with this in their name; can be repeated
   --attack NAME       only these attacks: kill torn kill-twice errno-once errno-for-ever errno-a-few errno-half-way short
                       power-cut kill-then-cut ext4-shutdown; can be repeated
-  --engine NAME       the engine under the store (sled)
+  --engine NAME       the engine under the store: sled, or sqlite (sled)
   --jobs N            cases at a time (2)
   --seed N            which cases a sample takes, and in which order (1)
   --seconds N         stops after so long, and says so
   --case NAME         one case, as a finding names it; prints its log
   --list              says how many cases there are
-  --keep              leaves the folders in /dev/shm
+  --keep              leaves the folders in /dev/shm, and the logs of what was found
   --no-controls       leaves out the known-bad stores";
 
 impl Options {

@@ -9,9 +9,11 @@ use super::store::{KEY, NEXT_KEY, builder, kind};
 use super::{Orders, web};
 use crate::log::{Line, Op, read};
 
-const VERBS: [&str; 16] = [
+const VERBS: [&str; 18] = [
     "sweep",
     "compact",
+    "migrate",
+    "migrate_back",
     "erase",
     "erase_other",
     "backup",
@@ -43,6 +45,10 @@ pub fn run(orders: &Orders, store: &TokenStore, verb: &str) -> bool {
             "compact" => store.compact().map(drop),
             "erase" => store.complete_erasure(&KeySource::bytes(KEY)).map(drop),
             "erase_other" => store.complete_erasure(&KeySource::bytes(NEXT_KEY)).map(drop),
+            "migrate" | "migrate_back" => {
+                let is_sqlite = (orders.engine == "sqlite") == (verb == "migrate_back");
+                store.migrate(if is_sqlite { Storage::Sqlite } else { Storage::Embedded }).map(drop)
+            }
             "backup" => store.backup(orders.home.join(format!("backup-{op}"))).map(drop),
             "rotate" => store.rotate_key(&KeySource::bytes(NEXT_KEY)),
             "rotate_both" => store.rotate_key(&KeySource::bytes(NEXT_KEY).also(KeySource::bytes(KEY))),

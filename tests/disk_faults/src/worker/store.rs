@@ -24,6 +24,9 @@ pub fn builder(orders: &Orders) -> Builder {
     let builder = if is_apart { builder.ledger_dir(orders.home.join("ledger")) } else { builder };
     let builder = match orders.engine.as_str() {
         "sled" => builder,
+        // (It says what a new store is, and refuses one that was moved.)
+        "sqlite" if look::begun(&read(&orders.log_path), "migrate").next().is_some() => builder,
+        "sqlite" => builder.sqlite(),
         other => panic!("there is no engine {other}"),
     };
     let clock = ManualClock::new(now(orders.day));
@@ -42,12 +45,15 @@ pub fn run(orders: &Orders, verbs: &[String]) {
     while let [verb, behind @ ..] = rest {
         rest = behind;
         match (verb.as_str(), store.take()) {
-            ("open" | "open_forget" | "create" | "create_apart", None) => {
+            ("open" | "open_alone" | "open_forget" | "create" | "create_apart", None) => {
                 let forget = verb == "open_forget";
                 orders.verb(verb, "", |_| {
                     let mut builder = builder(orders);
                     if verb.starts_with("create") {
                         builder = builder.key(KeySource::bytes(KEY));
+                    }
+                    if verb == "open_alone" {
+                        builder = builder.alone();
                     }
                     if forget {
                         builder = builder.on_damage(OnDamage::ForgetEveryone);
