@@ -105,23 +105,11 @@ pub(crate) fn migrate(
         return Err(Error::invalid("store", problem));
     }
     if to == Storage::Sqlite {
-        check_built()?;
         premises.place.check_shared()?;
     }
     let CompactionReport { accounts, rows, live_bytes, tampered, leftovers, .. } =
         compact_to(core, premises, to)?;
     Ok(MigrationReport { accounts, rows, live_bytes, tampered, leftovers })
-}
-
-/// Refuses rows in SQLite before anything is changed, where this build cannot open them.
-///
-/// # Errors
-/// `InvalidInput`.
-pub(crate) fn check_built() -> Result<()> {
-    if cfg!(all(unix, feature = "sqlite")) {
-        return Ok(());
-    }
-    Err(Error::invalid("store", "rows in SQLite need a build with the feature `sqlite`, on Unix"))
 }
 
 /// Moves, and puts the target in the engine's place. Removing the mark is the switch: until then

@@ -5,7 +5,6 @@ use std::path::Path;
 use crate::crypto::{KeySource, Keyring};
 use crate::engine::{Durability, open_error};
 use crate::ledger::{Found, Growth, Ledger};
-use crate::maintenance::compact::check_built;
 use crate::model::error::{Component, Error, Result};
 use crate::model::random_id::LedgerId;
 use crate::model::storage::Storage;
@@ -34,8 +33,9 @@ pub(crate) fn restore(
     let (keyring, has_keyring) = keyring(&*disk, &from, key)?;
     let id = keyring.secrets.ledger_id;
     let (storage, serial) = engine_of(&from, &id)?;
+    #[cfg(not(all(unix, feature = "sqlite")))]
     if storage == Storage::Sqlite {
-        check_built()?;
+        place.check_shared()?;
     }
     if only.is_some_and(|only| only != storage) {
         return Err(Error::invalid(

@@ -203,6 +203,12 @@ impl Place for Folders {
         crate::backend::sqlite::check_place(&self.path, self.ledger_folder())
     }
 
+    #[cfg(not(all(unix, feature = "sqlite")))]
+    fn check_shared(&self) -> Result<()> {
+        let problem = "rows in SQLite need a build with the feature `sqlite`, on Unix";
+        Err(crate::model::error::Error::invalid("store", problem))
+    }
+
     fn folder(&self) -> Option<&Path> {
         Some(&self.path)
     }
