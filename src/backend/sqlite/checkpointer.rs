@@ -12,6 +12,7 @@ use std::time::Duration;
 use rusqlite::Row;
 
 use super::connection::open;
+use super::join::parts_of;
 use super::{FAILED, STATE};
 use crate::platform::sync::thread::{self, JoinHandle};
 use crate::platform::sync::{Arc, Condvar, Mutex, PoisonError, lock};
@@ -112,9 +113,8 @@ impl Drop for Checkpointer {
 
 /// The length of the log of these rows.
 fn log_bytes(rows: &Path) -> u64 {
-    let mut log = rows.as_os_str().to_owned();
-    log.push("-wal");
-    std::fs::metadata(PathBuf::from(log)).map_or(0, |log| log.len())
+    let [_, log, ..] = parts_of(rows);
+    std::fs::metadata(log).map_or(0, |log| log.len())
 }
 
 /// Until two answers in a row are the same: that all is done which was there says only that what

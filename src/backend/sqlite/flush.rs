@@ -65,9 +65,7 @@ impl Flusher {
     /// system tells each open file once that a write behind it has failed. (SQLite has no lock on
     /// it, so that it may be opened.)
     pub(super) fn of(rows: &Path) -> Result<Self> {
-        let mut path = rows.as_os_str().to_owned();
-        path.push("-wal");
-        let path = PathBuf::from(path);
+        let [_, path, ..] = parts_of(rows);
         let log = File::options().read(true).write(true).open(&path);
         let log = log.map_err(at(&path)).map_err(Error::io("open SQLite's log"))?;
         let (state, changed) = (Mutex::default(), Condvar::new());

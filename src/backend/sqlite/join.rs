@@ -156,11 +156,13 @@ pub(super) fn keep_log(connection: &Connection) -> Result<()> {
 
 /// The rows' file, its log, and all else that lies beside it.
 pub(super) fn parts_of(path: &Path) -> [PathBuf; 6] {
-    ["", "-wal", "-shm", "-journal", ".turn", ".checkpointing"].map(|suffix| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        PathBuf::from(name)
-    })
+    ["", "-wal", "-shm", "-journal", ".turn", ".checkpointing"].map(|suffix| beside(path, suffix))
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 /// Where a store of this kind may be.
@@ -175,19 +177,16 @@ pub(crate) fn check_place(folder: &Path, ledger_folder: &Path) -> Result<()> {
 
 /// Makes the rows' file: beside its name, so that no part of one is ever found.
 pub(super) fn make_rows(folder: &Path, path: &Path) -> Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let beside = PathBuf::from(beside);
+    let beside = beside(path, ".new");
     super::alone::remove(&beside)?;
     make_private(&beside)?;
     make(&beside)?;
     // A log that has outlived its file would be taken for this one's.
-    for suffix in ["-wal", "-shm"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        match fs::remove_file(&name) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::io("remove the log of rows that are missing")(error));
+    let [_, log, index, ..] = parts_of(path);
+    for part in [log, index] {
+        match fs::remove_file(&part) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::io("remove the log of rows that are missing")(at(&part)(error)));
             }
             _ => {}
         }
