@@ -34,6 +34,9 @@ const PAGE: u64 = 4096;
 /// How long the writers wait for those who read.
 const FOR_READERS: Duration = Duration::from_millis(5);
 
+/// How often another one that writes the log back is waited for.
+const WAITS: usize = 40;
+
 /// How long the turn of the rows is waited for.
 const FOR_TURN: Duration = Duration::from_millis(500);
 
@@ -131,9 +134,15 @@ pub(super) fn write_back(rows: &Path, turnstile: &Turnstile) -> rusqlite::Result
         let answer = |row: &Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
         connection.query_row(&sql, [], answer)
     };
-    let mut before = (-1, -1);
+    let (mut before, mut waits) = ((-1, -1), 0);
     for _ in 0..TRIES {
-        let answer = run("PASSIVE")?;
+        let mut answer = run("PASSIVE")?;
+        // (No frames: another one is at it.)
+        while answer.0 < 0 && waits < WAITS {
+            waits += 1;
+            thread::sleep(FOR_READERS);
+            answer = run("PASSIVE")?;
+        }
         if answer == before {
             break;
         }
