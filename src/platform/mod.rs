@@ -4,6 +4,8 @@
 pub(crate) mod disk;
 pub(crate) mod path;
 pub(crate) mod single_flight;
+#[cfg(all(unix, feature = "sqlite"))]
+pub(crate) mod stat;
 pub(crate) mod sync;
 #[cfg(all(unix, feature = "sqlite"))]
 pub(crate) mod turn;

@@ -6,9 +6,9 @@
 //! file is open once in a process, however often it is [opened](LockFile::open) here, and nobody
 //! else may open it.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex as StdMutex;
 use std::sync::{Arc, Weak};
@@ -19,6 +19,7 @@ use rustix::process::{Flock, FlockType, fcntl_getlk};
 
 use super::disk::private_file;
 use super::path::at;
+use super::stat;
 use crate::platform::sync::{Condvar, Mutex, MutexGuard, PoisonError, lock, thread};
 
 /// The kernel says that waiting would be a deadlock when two processes wait for each other, even if
@@ -332,7 +333,7 @@ impl Turn {
     /// have its turn at the same time.
     pub(crate) fn is_of_all(&self) -> io::Result<bool> {
         let file = &self.0.0;
-        Ok(file.file()?.metadata().map_err(at(&file.path))?.nlink() > 0)
+        Ok(stat::of_file(file.file()?).map_err(at(&file.path))?.names > 0)
     }
 
     /// A byte that an earlier holder has left at this place; 0 at first.
@@ -441,9 +442,7 @@ impl Drop for Presence {
     }
 }
 
-/// What a file is, under whichever name: its device and its number there. (By a look at its name:
-/// to open and close it would drop the locks that this process has on it.)
+/// What a file is, under whichever name: its device and its number there.
 pub(crate) fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    let found = fs::metadata(path).map_err(at(path))?;
-    Ok((found.dev(), found.ino()))
+    Ok(stat::of_path(path).map_err(at(path))?.identity)
 }

@@ -77,12 +77,17 @@ fn carry_out(core: &Core, request: &SignOut) -> Result<Done> {
             end_here(&open, embedded, request, named)
         }
         Backend::Remote(remote) => {
-            let found = core.read(Ask::default, |open| {
+            let look = |open: &Open<'_>| {
                 let named = named(open, request)?;
                 let nobody = if named.is_empty() { Some(Done::of_nobody(open)?) } else { None };
                 Ok((named, nobody))
-            })?;
-            match found {
+            };
+            // Only aliases are looked up.
+            let found = match request.aliases.is_empty() {
+                true => look(&core.enter()?),
+                false => core.read(Ask::default, look),
+            };
+            match found? {
                 (_, Some(nobody)) => Ok(nobody),
                 (named, None) => there::end(core, remote, request, named),
             }

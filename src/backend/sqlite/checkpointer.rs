@@ -14,6 +14,7 @@ use rusqlite::Row;
 use super::connection::open;
 use super::join::parts_of;
 use super::{FAILED, STATE};
+use crate::platform::stat;
 use crate::platform::sync::thread::{self, JoinHandle};
 use crate::platform::sync::{Arc, Condvar, Mutex, PoisonError, lock};
 use crate::platform::turn::{Presence, Turnstile};
@@ -94,8 +95,8 @@ impl Checkpointer {
     }
 
     /// Has the log written back, if it is long.
-    pub(super) fn look(&self, rows: &Path) {
-        if log_bytes(rows) > LONG {
+    pub(super) fn look(&self, log_bytes: u64) {
+        if log_bytes > LONG {
             let (told, changed) = &*self.told;
             lock(told).is_due = true;
             changed.notify_one();
@@ -117,7 +118,7 @@ impl Drop for Checkpointer {
 /// The length of the log of these rows.
 fn log_bytes(rows: &Path) -> u64 {
     let [_, log, ..] = parts_of(rows);
-    std::fs::metadata(log).map_or(0, |log| log.len())
+    stat::of_path(&log).map_or(0, |log| log.len)
 }
 
 /// Until two answers in a row are the same: that all is done which was there says only that what

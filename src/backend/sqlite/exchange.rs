@@ -242,8 +242,7 @@ impl Place {
         })?;
         if changed == Changed::Done {
             self.checkpoint.fetch_max(at.get(), Ordering::AcqRel);
-            self.check_names()?;
-            self.checkpointer.look(&self.path);
+            self.checkpointer.look(self.check_names()?);
         }
         Ok(changed)
     }

@@ -1,12 +1,11 @@
 //! The files: what they are called, who may read them, and whether they are still there.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::model::error::{Component, Error, Result};
 use crate::platform::disk::private_file;
 use crate::platform::path::at;
+use crate::platform::stat;
 
 /// "oubl", in the file's header.
 pub(super) const APPLICATION_ID: i32 = 0x6f75_626c;
@@ -17,6 +16,9 @@ pub(super) const FORMAT: i32 = 1;
 /// checkpoint right behind another could take frames of a log that had begun anew for written
 /// (sqlite.org/wal.html, "The WAL-Reset Bug").
 const OLDEST_SQLITE: i32 = 3_051_003;
+
+/// Which of the files is SQLite's log.
+const LOG: usize = 1;
 
 /// The files of the rows, as this process has opened them.
 pub(super) struct Files {
@@ -93,9 +95,9 @@ impl Files {
             let mut path = rows.as_os_str().to_owned();
             path.push(suffix);
             let path = PathBuf::from(path);
-            let is =
-                identity(&path).map_err(at(&path)).map_err(Error::io("look at the rows' files"))?;
-            Ok((path, is))
+            let is = stat::of_path(&path).map_err(at(&path));
+            let is = is.map_err(Error::io("look at the rows' files"))?;
+            Ok((path, is.identity))
         });
         Ok(Self { seen: seen.collect::<Result<_>>()? })
     }
@@ -111,14 +113,19 @@ impl Files {
     }
 
     /// Whether the names still lead to the files that are open: what is written to others, no other
-    /// process sees.
+    /// process sees. Gives the length of SQLite's log.
     ///
     /// # Errors
     /// `Damaged`; `Io` if that cannot be told.
-    pub(super) fn check(&self) -> Result<()> {
-        for (path, is) in &self.seen {
-            match identity(path) {
-                Ok(there) if there == *is => {}
+    pub(super) fn check(&self) -> Result<u64> {
+        let mut log = 0;
+        for (number, (path, is)) in self.seen.iter().enumerate() {
+            match stat::of_path(path) {
+                Ok(there) if there.identity == *is => {
+                    if number == LOG {
+                        log = there.len;
+                    }
+                }
                 Err(error) if !is_gone(&error) => {
                     return Err(Error::io("look at the rows' files")(at(path)(error)));
                 }
@@ -130,7 +137,7 @@ impl Files {
                 }
             }
         }
-        Ok(())
+        Ok(log)
     }
 }
 
@@ -139,12 +146,10 @@ fn is_gone(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }
 
-fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
-    fs::metadata(path).map(|found| (found.dev(), found.ino()))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -106,8 +106,9 @@ impl Place {
         self.ledger.check_name()
     }
 
-    /// Looks whether other processes have the same files; if not, all further work is refused.
-    fn check_names(&self) -> Result<()> {
+    /// Looks whether other processes have the same files; if not, all further work is refused. Gives
+    /// the length of SQLite's log.
+    fn check_names(&self) -> Result<u64> {
         self.files.check().inspect_err(|error| {
             if matches!(error, Error::Damaged { .. }) {
                 self.flusher.fail();

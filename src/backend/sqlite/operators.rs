@@ -61,7 +61,7 @@ impl Operate for Sqlite {
                 break;
             }
             before = left;
-            self.checkpointer.look(&self.path);
+            self.checkpointer.look(self.check_names()?);
             std::thread::sleep(PAUSE);
         }
         // The file gets shorter with the log's last page.

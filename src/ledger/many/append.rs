@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use super::super::append::MAX_CALL;
 use super::super::format::{MAX_GROUP, Record, SLOT_BYTES, Seal, Slot, What};
 use super::super::{HEADER_BYTES, offset, seal_of};
-use super::tail::{Tail, not_whole};
+use super::tail::Tail;
 use super::turns::{AT_WORK, BEGUN, CLEAN, FAILED, InTurn, STATE};
-use super::{Figures, Many, PATIENCE};
+use super::{Many, PATIENCE};
 use crate::crypto::fresh;
 use crate::model::error::{Component, Error, Result};
 use crate::model::position::{Opening, Position};
@@ -26,6 +26,13 @@ pub(super) struct Call {
     records: Vec<What>,
     time: Millis,
     result: Mutex<Option<Result<Stood>>>,
+}
+
+/// The slots that sign-outs may take, and the length of the file.
+#[derive(Clone, Copy)]
+struct Room {
+    free: u64,
+    bytes: u64,
 }
 
 /// What a call has done. It is durable, and every process sees it.
@@ -134,31 +141,24 @@ impl Many {
     }
 
     fn write_calls(&self, in_turn: InTurn<'_>) {
-        let InTurn { turn, mut tail } = in_turn;
-        let begun = turn.left(BEGUN).and_then(|begun| turn.leave(STATE, AT_WORK).map(|()| begun));
-        let is_begun = match begun {
-            Ok(begun) => begun == 1,
+        let InTurn { turn, mut tail, is_begun, bytes } = in_turn;
+        if let Err(error) = turn.leave(STATE, AT_WORK) {
             // Nothing was done yet.
-            Err(error) => {
-                drop((turn, tail));
-                let kind = error.kind();
-                let mut error = Some(error);
-                for call in std::mem::take(&mut lock(&self.queue).waiting) {
-                    let error = error.take().unwrap_or_else(|| kind.into());
-                    call.end(Err(Error::io("write the ledger's lock file")(error)));
-                }
-                return;
+            drop((turn, tail));
+            let kind = error.kind();
+            let mut error = Some(error);
+            for call in std::mem::take(&mut lock(&self.queue).waiting) {
+                let error = error.take().unwrap_or_else(|| kind.into());
+                call.end(Err(Error::io("write the ledger's lock file")(error)));
             }
-        };
-        let (is_begun, calls, failed) = match self.make_room(&mut tail) {
-            Ok(free) => (is_begun, self.take_calls(free, is_begun), None),
+            return;
+        }
+        let (is_begun, calls, room) = match self.make_room(&mut tail, bytes) {
+            Ok(room) => (is_begun, self.take_calls(room.free, is_begun), Ok(room)),
             // All that wait at the moment.
-            Err(error) => (true, lock(&self.queue).waiting.drain(..).collect(), Some(error)),
+            Err(error) => (true, lock(&self.queue).waiting.drain(..).collect(), Err(error)),
         };
-        let written = match failed {
-            Some(error) => Err(error),
-            None => self.write(tail, &calls),
-        };
+        let written = room.and_then(|room| self.write(tail, &calls, room));
         match written {
             Ok(all) => {
                 // Should these fail, the next one repairs, or records one opening more.
@@ -225,12 +225,11 @@ impl Many {
 
     /// Adds chunks until the reserve is free behind what waits, as far as the disk has space; and
     /// says how many slots are free. A chunk is synced before it is used.
-    pub(super) fn make_room(&self, tail: &mut Tail) -> Result<u64> {
+    fn make_room(&self, tail: &mut Tail, bytes: u64) -> Result<Room> {
         let waiting: u64 =
             lock(&self.queue).waiting.iter().map(|call| call.records.len() as u64).sum();
         let wanted = waiting.min(MAX_GROUP as u64) + self.growth.reserve;
         let io = |error| Error::io("make the ledger longer")(error);
-        let bytes = tail.file.metadata().map_err(io)?.len();
         let mut slots = bytes.saturating_sub(HEADER_BYTES as u64) / SLOT_BYTES as u64;
         let used = tail.place_of(self.end().next());
         while slots.saturating_sub(used + 2) < wanted {
@@ -251,11 +250,16 @@ impl Many {
         }
         // The last slot stays filler; and the one before it is for the record that leads to the next
         // file, else a file that is full could not be compacted.
-        Ok(slots.saturating_sub(used + 2))
+        Ok(Room { free: slots.saturating_sub(used + 2), bytes: offset(slots) })
     }
 
     /// Writes the calls as one group, syncs them, and lets them stand.
-    fn write(&self, tail: MutexGuard<'_, Tail>, calls: &[Arc<Call>]) -> Result<Vec<Stood>> {
+    fn write(
+        &self,
+        tail: MutexGuard<'_, Tail>,
+        calls: &[Arc<Call>],
+        room: Room,
+    ) -> Result<Vec<Stood>> {
         let (start, mut records) = (self.end(), Vec::new());
         let mut all = Vec::with_capacity(calls.len());
         let fences = self.fences();
@@ -300,12 +304,11 @@ impl Many {
         drop(tail);
         file.sync_data().map_err(Error::Indeterminate)?;
         self.groups.fetch_add(1, Ordering::Relaxed);
-        let taken_in = self.take_in(&mut lock(&self.tail)).and_then(not_whole);
+        let written = records.len() as u64;
+        let taken_in = self.take_in_own(&mut lock(&self.tail), start, records);
         taken_in.map_err(|error| Error::Indeterminate(std::io::Error::other(error)))?;
-        self.is_synced(start.plus(records.len() as u64));
-        if let Ok(Figures { bytes, free_slots, .. }) = self.figures() {
-            observe::synced(calls.len(), watch, bytes, free_slots);
-        }
+        self.is_synced(start.plus(written));
+        observe::synced(calls.len(), watch, room.bytes, room.free.saturating_sub(written));
         Ok(all)
     }
 }

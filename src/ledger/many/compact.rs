@@ -61,7 +61,7 @@ impl Many {
         let kept = plan.write(&self.fences, &mut file, start)?;
         file.sync()?;
 
-        let InTurn { turn, mut tail } = self.take_turn()?;
+        let InTurn { turn, mut tail, bytes, .. } = self.take_turn()?;
         if tail.header != before {
             return Ok(false);
         }
@@ -69,7 +69,6 @@ impl Many {
         file.append(&self.records(&tail, start, end)?)?;
         let header = plan.header(self.ledger_id, (serial, self.growth.chunk), (kept, start));
         file.seal_up(&header, slots_for(u64::from(kept) + behind(start, end), self.growth))?;
-        let bytes = tail.file.metadata().map_err(Error::io("look at the ledger"))?.len();
         if bytes < offset(tail.place_of(end.next()) + 2) {
             // (No slot is left for the record that leads to the next file: a store in one process
             // has filled it.)

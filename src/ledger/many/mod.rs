@@ -39,6 +39,7 @@ use crate::model::tag::TaggedScope;
 use crate::model::time::Millis;
 use crate::observe;
 use crate::platform::disk::Disk;
+use crate::platform::stat;
 use crate::platform::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::platform::sync::{Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, lock};
 use crate::platform::turn::{Presence, Turnstile};
@@ -155,7 +156,7 @@ impl Many {
 
     pub(crate) fn figures(&self) -> Result<Figures> {
         let tail = lock(&self.tail);
-        let bytes = tail.file.metadata().map_err(Error::io("look at the ledger"))?.len();
+        let bytes = stat::of_file(&tail.file).map_err(Error::io("look at the ledger"))?.len;
         let slots = bytes.saturating_sub(HEADER_BYTES as u64) / SLOT_BYTES as u64;
         let used = tail.place_of(self.end().next());
         Ok(Figures {

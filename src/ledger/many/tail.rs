@@ -1,7 +1,7 @@
 //! Reading on: what other processes have appended is taken in, call by call.
 
 use std::fs::File;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,9 +14,9 @@ use crate::model::error::{Component, Error, Result};
 use crate::model::position::Position;
 use crate::model::random_id::LedgerId;
 use crate::platform::path::at;
+use crate::platform::stat;
 use crate::platform::sync::atomic::Ordering;
 use crate::platform::sync::{PoisonError, lock};
-use crate::platform::turn::identity;
 
 /// How many slots are read at a time: mostly there are few.
 const AT_A_TIME: usize = 16;
@@ -24,6 +24,8 @@ const AT_A_TIME: usize = 16;
 /// The file, as far as it was read.
 pub(super) struct Tail {
     pub(super) file: Arc<File>,
+    /// What the file is.
+    pub(super) identity: (u64, u64),
     pub(super) header: Header,
 }
 
@@ -53,7 +55,8 @@ impl Tail {
         let file = File::options().read(true).write(true).open(path);
         let file = file.map_err(at(path)).map_err(Error::io("open the ledger"))?;
         let header = header_of(&file, key, ledger_id)?;
-        Ok(Self { file: file.into(), header })
+        let identity = stat::of_file(&file).map_err(Error::io("look at the ledger"))?.identity;
+        Ok(Self { file: file.into(), identity, header })
     }
 
     /// The slot of a position of the tail.
@@ -88,7 +91,7 @@ impl Many {
                 Found::All | Found::Part => return Ok(()),
                 Found::Foreign => break,
                 // As long as the name leads here, nothing is behind it.
-                Found::Moved if self.is_named(&tail)? => return Ok(()),
+                Found::Moved if self.is_named(&tail) => return Ok(()),
                 Found::Moved => {
                     let there = Tail::open(&self.path, &self.key, self.ledger_id)?;
                     if self.end().next() < there.header.tail {
@@ -109,19 +112,18 @@ impl Many {
     /// `Damaged`: then the ledger refuses all further work. `Busy`, `Io`, `Poisoned`.
     pub(crate) fn check_name(&self) -> Result<()> {
         self.check()?;
-        let is_named = self.is_named(&lock(&self.tail))?;
+        let is_named = self.is_named(&lock(&self.tail));
         // In a turn: it may have been compacted.
         if is_named { Ok(()) } else { self.take_turn().map(drop) }
     }
 
     /// Whether the name leads to the file that is open.
-    fn is_named(&self, tail: &Tail) -> Result<bool> {
-        let open = tail.file.metadata().map_err(Error::io("look at the ledger"))?;
-        Ok(identity(&self.path).is_ok_and(|named| named == (open.dev(), open.ino())))
+    fn is_named(&self, tail: &Tail) -> bool {
+        stat::of_path(&self.path).is_ok_and(|named| named.identity == tail.identity)
     }
 
     /// Whether there is something in the next slot. This is what most looks cost.
-    fn has_more(&self) -> Result<bool> {
+    pub(super) fn has_more(&self) -> Result<bool> {
         let next = self.next.read().unwrap_or_else(PoisonError::into_inner);
         let mut bytes = [0; SLOT_BYTES];
         next.file.read_exact_at(&mut bytes, next.offset).map_err(Error::io("read the ledger"))?;
@@ -174,6 +176,29 @@ impl Many {
         };
         self.has_read_to(tail, end);
         Ok(found)
+    }
+
+    /// Takes in what this process has written behind `start`, without reading it again; unless another
+    /// thread has taken in a part of it.
+    pub(super) fn take_in_own(
+        &self,
+        tail: &mut Tail,
+        start: Position,
+        records: Vec<Record>,
+    ) -> Result<()> {
+        if self.end() != start {
+            return self.take_in(tail).and_then(not_whole);
+        }
+        let (mut end, mut call) = (start, Vec::new());
+        for record in records {
+            end = record.position;
+            call.push(record);
+            if call.len() == usize::from(record.call_size) {
+                self.let_call_stand(&mut call, end);
+            }
+        }
+        self.has_read_to(tail, end);
+        Ok(())
     }
 
     /// Some slots of one block, from this place on, as far as the file goes.

@@ -8,10 +8,12 @@ use super::{Many, PATIENCE, damaged};
 use crate::model::error::{Component, Error, Result};
 use crate::model::position::Position;
 use crate::platform::disk::Folder;
+use crate::platform::path::at;
+use crate::platform::stat;
 use crate::platform::sync::atomic::Ordering;
 use crate::platform::sync::{MutexGuard, PoisonError, lock};
-use crate::platform::turn::{Late, Turn, identity};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use crate::platform::turn::{Late, Turn};
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 /// Where in the lock file it is said how the last turn has ended.
@@ -34,6 +36,10 @@ pub(super) const FAILED: u8 = 2;
 pub(super) struct InTurn<'a> {
     pub(super) turn: Turn,
     pub(super) tail: MutexGuard<'a, Tail>,
+    /// Whether an opening was recorded since the first process opened the file.
+    pub(super) is_begun: bool,
+    /// The file's length.
+    pub(super) bytes: u64,
 }
 
 impl Many {
@@ -50,7 +56,9 @@ impl Many {
     pub(super) fn take_turn_within(&self, patience: Duration) -> Result<InTurn<'_>> {
         let turn = self.turnstile.take(patience).map_err(late)?;
         let mut tail = lock(&self.tail);
-        match turn.left(STATE).map_err(Error::io("read the ledger's lock file"))? {
+        let left = turn.left_all(STATE).map_err(Error::io("read the ledger's lock file"))?;
+        let [state, begun] = left;
+        match state {
             CLEAN => {}
             AT_WORK => self.repair(&turn, &mut tail)?,
             _ => {
@@ -59,7 +67,12 @@ impl Many {
             }
         }
         loop {
-            match self.take_in(&mut tail)? {
+            // (Whatever is in the way of a look is in the way of reading on, which says so.)
+            let found = match self.has_more() {
+                Ok(false) => Found::All,
+                _ => self.take_in(&mut tail)?,
+            };
+            match found {
                 Found::Moved => {
                     let before = tail.header.clone();
                     self.go_on(&mut tail)?;
@@ -69,24 +82,26 @@ impl Many {
                 }
                 found => {
                     not_whole(found)?;
-                    self.check_names(&turn, &tail)?;
-                    return Ok(InTurn { turn, tail });
+                    let bytes = self.check_names(&turn, &tail)?;
+                    return Ok(InTurn { turn, tail, is_begun: begun == 1, bytes });
                 }
             }
         }
     }
 
-    /// Whether the names lead other processes to the files that this one has open.
-    fn check_names(&self, turn: &Turn, tail: &Tail) -> Result<()> {
+    /// Whether the names lead other processes to the files that this one has open. Gives the
+    /// ledger's length.
+    fn check_names(&self, turn: &Turn, tail: &Tail) -> Result<u64> {
         let io = |error| Error::io("look at the ledger")(error);
-        let open = tail.file.metadata().map_err(io)?;
-        let named = match identity(&self.path) {
+        let named = match stat::of_path(&self.path) {
             Ok(named) => Some(named),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => return Err(io(error)),
+            Err(error) => return Err(io(at(&self.path)(error))),
         };
-        if named == Some((open.dev(), open.ino())) && turn.is_of_all().map_err(io)? {
-            return Ok(());
+        if let Some(named) = named.filter(|named| named.identity == tail.identity)
+            && turn.is_of_all().map_err(io)?
+        {
+            return Ok(named.len);
         }
         self.fail();
         Err(damaged("its files were moved, removed or replaced while the store was open"))
