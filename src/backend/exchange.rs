@@ -39,14 +39,14 @@ pub(crate) struct Ask {
 }
 
 /// What there was at that moment, in the order of the [`Ask`].
-pub(crate) struct Seen {
+pub(crate) struct Seen<'p> {
     pub(crate) rows: Vec<Option<Vec<u8>>>,
     pub(crate) scanned: Vec<Vec<Row>>,
     /// All that stand in the scopes, and decide something; positions rise.
     pub(crate) fences: Vec<(TaggedScope, Fence)>,
     pub(crate) ledger: LedgerSeen,
     /// Of a place that is [near](Exchange::is_near): more of the same moment.
-    pub(crate) more: Option<Box<dyn More>>,
+    pub(crate) more: Option<Box<dyn More + 'p>>,
 }
 
 /// More of one moment, question by question: of a place so near that a question costs no more than
@@ -66,6 +66,11 @@ pub(crate) trait More {
     /// The same, before the moment of the rows: of what stands behind it, nobody knows whether it
     /// stood at that moment.
     fn end_before(&self) -> Position;
+
+    /// Whether nobody changes the rows until what is planned on them is written.
+    fn is_in_turn(&self) -> bool {
+        false
+    }
 }
 
 /// The ledger at that moment.
@@ -198,10 +203,22 @@ pub(crate) type Answer<T> = std::result::Result<T, ExchangeError>;
 /// Calls block. The verbs of async apps run them off the runtime.
 pub(crate) trait Exchange: Send + Sync {
     /// Reads.
-    fn look(&self, ask: &Ask) -> Answer<Seen>;
+    fn look(&self, ask: &Ask) -> Answer<Seen<'static>>;
 
     /// Changes one account's rows, if the guards hold.
     fn change(&self, change: &Change) -> Answer<Changed>;
+
+    /// As a look and the change that is planned on it, with nobody else's change in between: so its
+    /// guards are not asked. `None` if there is none to make; or if the place is not
+    /// [near](Exchange::is_near), where nobody waits for another's plan.
+    ///
+    /// A plan does not wait for the place.
+    fn change_in_turn(
+        &self,
+        _: &mut dyn FnMut(Seen<'_>) -> Option<Change>,
+    ) -> Answer<Option<Changed>> {
+        Ok(None)
+    }
 
     /// Lets the fences of a sign-out stand, and returns when they are durable.
     fn end(&self, end: &End) -> Answer<Ended>;

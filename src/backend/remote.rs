@@ -50,7 +50,7 @@ pub(crate) struct Remote {
 }
 
 /// What one exchange has brought. A plan that asks for more gets nothing, and is run again with it.
-pub(crate) struct Sight {
+pub(crate) struct Sight<'p> {
     rows: BTreeMap<Vec<u8>, Vec<u8>>,
     asked: Ask,
     fences: Fences,
@@ -58,7 +58,7 @@ pub(crate) struct Sight {
     pub(crate) tried: Tried,
     missing: RefCell<Ask>,
     is_stale: Cell<bool>,
-    more: Option<Box<dyn More>>,
+    more: Option<Box<dyn More + 'p>>,
     /// What it has brought, or why it has not.
     brought: RefCell<Brought>,
     failure: RefCell<Option<Error>>,
@@ -137,16 +137,21 @@ impl Remote {
     ///
     /// # Errors
     /// `Io` if the place cannot be reached; `Damaged` if it has gone back to an earlier state.
-    pub(crate) fn look(&self, ask: Ask) -> Result<Sight> {
+    pub(crate) fn look(&self, ask: Ask) -> Result<Sight<'static>> {
         // Known before it looks: what another thread ends meanwhile may be missing.
         let known = self.seen.load(Ordering::Acquire);
         let seen = patiently(|| self.with(|place| place.look(&ask)))?;
-        if seen.ledger.end.get() < known {
+        self.check_end(known, seen.ledger.end)?;
+        Ok(Sight::new(ask, seen))
+    }
+
+    fn check_end(&self, known: u64, end: Position) -> Result<()> {
+        if end.get() < known {
             let problem = "it went back: sign-outs are missing that this process knows of";
             return Err(Error::damaged(Component::Ledger, problem));
         }
-        self.has_seen(seen.ledger.end);
-        Ok(Sight::new(ask, seen))
+        self.has_seen(end);
+        Ok(())
     }
 
     /// Notes a position: the place must never show less.
@@ -167,7 +172,12 @@ impl Remote {
     ///
     /// # Errors
     /// `Io` if the place cannot be reached.
-    pub(crate) fn settle(&self, sight: &Sight) -> Result<()> {
+    pub(crate) fn settle(&self, sight: &Sight<'_>) -> Result<()> {
+        if sight.is_in_turn() {
+            // Nobody waits for the disk in a turn: it is planned once more without one.
+            sight.is_stale.set(true);
+            return Ok(());
+        }
         let is_same = patiently(|| self.with(|place| place.flush(sight.ledger.incarnation)))?;
         sight.is_stale.set(sight.is_stale.get() || !is_same);
         Ok(())
@@ -179,7 +189,7 @@ impl Remote {
     ///
     /// # Errors
     /// `Full`, `Io`.
-    pub(crate) fn begin(&self, now: Millis, sight: Option<&Sight>) -> Result<()> {
+    pub(crate) fn begin(&self, now: Millis, sight: Option<&Sight<'_>>) -> Result<()> {
         let has_begun = patiently(|| self.with(|place| place.begin(now)))?;
         if let Some(sight) = sight {
             let is_blind = !sight.ledger.openings.has_current();
@@ -192,7 +202,7 @@ impl Remote {
     ///
     /// # Errors
     /// As [`Remote::look`], and those of the plan.
-    pub(crate) fn read<T>(&self, ask: Ask, plan: impl FnMut(&Sight) -> Result<T>) -> Result<T> {
+    pub(crate) fn read<T>(&self, ask: Ask, plan: impl FnMut(&Sight<'_>) -> Result<T>) -> Result<T> {
         self.plan(ask, Tried::Never, plan)
     }
 
@@ -200,7 +210,7 @@ impl Remote {
         &self,
         mut ask: Ask,
         tried: Tried,
-        mut plan: impl FnMut(&Sight) -> Result<T>,
+        mut plan: impl FnMut(&Sight<'_>) -> Result<T>,
     ) -> Result<T> {
         if self.is_near {
             // It asks as it goes.
@@ -232,16 +242,27 @@ impl Remote {
         self.again.get(sum % self.again.len().max(1))
     }
 
-    /// Plans a change and writes it, again and again until nothing came in between.
+    /// Plans a change and writes it, again and again until nothing came in between. A place that is
+    /// near does both in one turn, if that is wanted.
     ///
     /// # Errors
     /// As [`Remote::read`]; `Io` if no answer came: then the change was made or not.
     pub(crate) fn change<T>(
         &self,
         ask: Ask,
-        mut plan: impl FnMut(&Sight) -> Result<(T, Option<Change>)>,
+        is_in_turn: bool,
+        mut plan: impl FnMut(&Sight<'_>) -> Result<(T, Option<Change>)>,
     ) -> Result<T> {
         let (mut lost, mut tried, mut owed) = (0, Tried::Never, None::<Durability>);
+        if is_in_turn && self.is_near {
+            match self.change_in_turn(&mut plan)? {
+                Ok(Some(told)) => return Ok(told),
+                Ok(None) => {}
+                Err(ExchangeError::NotSent) => lost = 1,
+                Err(ExchangeError::Unknown) => (lost, tried) = (1, Tried::Lost),
+                Err(error) => return Err(error_of(error)),
+            }
+        }
         // Who was refused once tries again alone among the threads of this process: where many
         // change one account, each would be refused again and again.
         let mut alone = None;
@@ -289,10 +310,62 @@ impl Remote {
         }
         Err(busy())
     }
+
+    /// Plans a change and writes it in one turn of the place. `None` if that takes more: then nothing
+    /// was done.
+    ///
+    /// # Errors
+    /// Those of the plan.
+    fn change_in_turn<T>(
+        &self,
+        plan: &mut impl FnMut(&Sight<'_>) -> Result<(T, Option<Change>)>,
+    ) -> Result<Answer<Option<T>>> {
+        let known = self.seen.load(Ordering::Acquire);
+        let mut planned = None;
+        let changed = self.with(|place| {
+            place.change_in_turn(&mut |seen| {
+                planned = None;
+                if let Err(error) = self.check_end(known, seen.ledger.end) {
+                    planned = Some(Err(error));
+                    return None;
+                }
+                let sight = Sight::new(Ask::default(), seen);
+                let told = plan(&sight);
+                if let Some(failure) = sight.failure.take() {
+                    planned = Some(Err(failure));
+                    return None;
+                }
+                if sight.is_stale.get() {
+                    return None;
+                }
+                let (told, change) = match told {
+                    Ok(told) => told,
+                    Err(error) => {
+                        planned = Some(Err(error));
+                        return None;
+                    }
+                };
+                let Change { rows, durability, .. } = change.unwrap_or_default();
+                if rows.is_empty() {
+                    // What is there already may not be durable: that is waited for without a turn.
+                    planned = durability.is_none().then_some(Ok(told));
+                    return None;
+                }
+                planned = Some(Ok(told));
+                let unless = (sight.scopes(), sight.ledger.end);
+                Some(Change { rows, durability, unless, ..Change::default() })
+            })
+        });
+        match (changed, planned) {
+            (Err(error), _) => Ok(Err(error)),
+            (Ok(None | Some(Changed::Done)), Some(planned)) => planned.map(|told| Ok(Some(told))),
+            (Ok(_), _) => Ok(Ok(None)),
+        }
+    }
 }
 
-impl Sight {
-    fn new(asked: Ask, seen: Seen) -> Self {
+impl<'p> Sight<'p> {
+    fn new(asked: Ask, seen: Seen<'p>) -> Self {
         let Seen { rows, scanned, fences: stand, ledger, more } = seen;
         let mut all = BTreeMap::new();
         all.extend(scanned.into_iter().flatten());
@@ -342,6 +415,11 @@ impl Sight {
             limit: usize::MAX,
         }));
         self
+    }
+
+    /// Whether nothing changes until what is planned on it is written.
+    pub(crate) fn is_in_turn(&self) -> bool {
+        self.more.as_ref().is_some_and(|more| more.is_in_turn())
     }
 
     /// Whether it gives more of its moment.

@@ -196,7 +196,7 @@ fn sweep_index(
         }
         // Looked at again, while nobody changes the account.
         let held = Held { accounts: &[account], session: None };
-        let is_due = core.change(held, ask, |open| {
+        let is_due = core.change_if_needed(held, ask, |open| {
             let mut guards = Guards::on(open);
             if index::is_due(open, &account, entry, &mut guards)? {
                 return Ok(Plan::nothing(true));

@@ -47,7 +47,7 @@ pub(crate) fn tidy_account(
         let start = Instant::now();
         let held = Held { accounts: &[*account], session: None };
         let ask = || Ask::default().all(row_key::account(account));
-        let (rows, last, report) = core.change(held, ask, |open| {
+        let (rows, last, report) = change(core, is_sweep, held, ask, |open| {
             let mut tidy = Tidy::new(open);
             tidy.guards.row_as_it_is(open, &row_key::header(account))?;
             let now = if is_sweep { Some(open.time_for_deletion()?) } else { None };
@@ -67,6 +67,17 @@ pub(crate) fn tidy_account(
             None => return Ok(tidied),
         }
     }
+}
+
+/// A sweep finds little, and reads much.
+fn change<T>(
+    core: &Core,
+    is_sweep: bool,
+    held: Held<'_>,
+    ask: impl FnOnce() -> Ask,
+    plan: impl FnMut(&Open<'_>) -> Result<Plan<T>>,
+) -> Result<T> {
+    if is_sweep { core.change_if_needed(held, ask, plan) } else { core.change(held, ask, plan) }
 }
 
 /// What was found in a section, and is to be done about it.

@@ -23,7 +23,7 @@ enum View<'a> {
     /// Reads the engine and the ledger of this process as it goes.
     Embedded(Entered<'a>),
     /// Has what an exchange has brought of one moment.
-    Seen(&'a Remote, &'a Sight),
+    Seen(&'a Remote, &'a Sight<'a>),
     /// Asks a place that is elsewhere, question by question: for what need not be of one moment.
     Asking(&'a Remote),
 }
@@ -89,7 +89,7 @@ impl Core {
         if self.is_forked() { Err(Error::Forked) } else { remote.enter() }
     }
 
-    pub(crate) fn seen<'a>(&'a self, remote: &'a Remote, sight: &'a Sight) -> Open<'a> {
+    pub(crate) fn seen<'a>(&'a self, remote: &'a Remote, sight: &'a Sight<'a>) -> Open<'a> {
         Open { core: self, view: View::Seen(remote, sight) }
     }
 
@@ -240,7 +240,7 @@ impl<'a> Open<'a> {
 
     /// The position up to which sign-outs were dropped for their age, and since when all are known.
     pub(crate) fn horizon(&self) -> Result<(Position, Millis)> {
-        let of = |sight: &Sight| {
+        let of = |sight: &Sight<'_>| {
             let floor = sight.ledger.floor.map_or(Position::ZERO, |floor| floor.position);
             (floor, sight.ledger.known_since)
         };
@@ -299,6 +299,11 @@ impl<'a> Open<'a> {
     /// Whether what is read is of one moment.
     pub(crate) fn is_of_one_moment(&self) -> bool {
         matches!(self.view, View::Seen(..))
+    }
+
+    /// Whether what is read stays as it is until what is planned on it is written.
+    pub(crate) fn is_in_turn(&self) -> bool {
+        matches!(self.view, View::Seen(_, sight) if sight.is_in_turn())
     }
 
     /// What became of earlier tries of what is planned: they may have been written.

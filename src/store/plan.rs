@@ -29,14 +29,14 @@ pub(crate) struct Held<'a> {
     pub(crate) session: Option<SessionTag>,
 }
 
-/// What must still be so when a change is written. An embedded store sees to that by its locks, so
-/// nothing is collected there.
+/// What must still be so when a change is written. An embedded store sees to that by its locks, and a
+/// place that is near by its turns, so nothing is collected there.
 pub(crate) struct Guards(Option<Vec<Guard>>);
 
 impl Guards {
     /// None yet, of a plan on this.
     pub(crate) fn on(open: &Open<'_>) -> Self {
-        Self(open.is_of_one_moment().then(Vec::new))
+        Self((open.is_of_one_moment() && !open.is_in_turn()).then(Vec::new))
     }
 
     /// The row is as it was read.
@@ -181,8 +181,13 @@ impl Core {
         ask: impl FnOnce() -> Ask,
         mut look: impl FnMut(&Open<'_>) -> Result<T>,
     ) -> Result<T> {
-        let held = Held { accounts: &[*account], session: None };
-        self.change(held, ask, |open| Ok(Plan::nothing(look(open)?)))
+        match &self.backend {
+            Backend::Embedded(embedded) => {
+                let held = Held { accounts: &[*account], session: None };
+                self.change_here(embedded, held, |open| Ok(Plan::nothing(look(open)?)))
+            }
+            Backend::Remote(_) => self.read(ask, look),
+        }
     }
 
     /// Makes a change as it is planned, and returns what the plan tells.
@@ -193,13 +198,39 @@ impl Core {
         &self,
         held: Held<'_>,
         ask: impl FnOnce() -> Ask,
+        plan: impl FnMut(&Open<'_>) -> Result<Plan<T>>,
+    ) -> Result<T> {
+        self.change_how(held, true, ask, plan)
+    }
+
+    /// As [`Core::change`], where there is seldom anything to change, or looking takes long: nobody
+    /// waits for what is only looked at.
+    ///
+    /// # Errors
+    /// As [`Core::change`].
+    pub(crate) fn change_if_needed<T>(
+        &self,
+        held: Held<'_>,
+        ask: impl FnOnce() -> Ask,
+        plan: impl FnMut(&Open<'_>) -> Result<Plan<T>>,
+    ) -> Result<T> {
+        self.change_how(held, false, ask, plan)
+    }
+
+    fn change_how<T>(
+        &self,
+        held: Held<'_>,
+        is_in_turn: bool,
+        ask: impl FnOnce() -> Ask,
         mut plan: impl FnMut(&Open<'_>) -> Result<Plan<T>>,
     ) -> Result<T> {
         match &self.backend {
             Backend::Embedded(embedded) => self.change_here(embedded, held, plan),
             Backend::Remote(remote) => {
                 self.enter_remote(remote)?;
-                remote.change(ask(), |sight| Ok(plan(&self.seen(remote, sight))?.into_change()))
+                remote.change(ask(), is_in_turn, |sight| {
+                    Ok(plan(&self.seen(remote, sight))?.into_change())
+                })
             }
         }
     }

@@ -12,7 +12,9 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use super::FAILED;
-use super::connection::{Readers, Writer, get, is_any_under, make, scan, sqlite, write};
+use super::connection::{
+    Connections, get, is_any_under, make, open as connect, scan, sqlite, write,
+};
 use super::files::{check_version, make_private};
 use super::flush::{Flusher, write_again};
 use super::join::{check_format, keep_log, parts_of, twice_if_damaged};
@@ -30,8 +32,8 @@ const SLICE: usize = 128;
 /// The file, as the engine of one process.
 pub(crate) struct Alone {
     path: PathBuf,
-    readers: Readers,
-    writer: Mutex<Writer>,
+    readers: Connections,
+    writer: Mutex<Connection>,
     durable: Durable,
 }
 
@@ -59,17 +61,17 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Engine>> {
         write_again(path)?;
     }
     let writer = twice_if_damaged(path, || {
-        let writer = Writer::open(path)?;
-        check_format(&writer.connection)?;
-        keep_log(&writer.connection)?;
+        let writer = connect(path)?;
+        check_format(&writer)?;
+        keep_log(&writer)?;
         // (With the first read the log is there.)
-        is_any_under(&writer.connection, &[]).map_err(sqlite("read the rows"))?;
+        is_any_under(&writer, &[]).map_err(sqlite("read the rows"))?;
         Ok(writer)
     })?;
     let set_up = || {
         // Whoever is alone writes the log back when it closes: then the file is all there is.
-        writer.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
-        writer.connection.pragma_update(None, "wal_autocheckpoint", 1000)
+        writer.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+        writer.pragma_update(None, "wal_autocheckpoint", 1000)
     };
     set_up().map_err(sqlite("set up the rows"))?;
     let durable = Durable::Log(Flusher::of(path)?);
@@ -86,13 +88,12 @@ pub(crate) fn export(path: &Path) -> Result<Box<dyn Engine>> {
     make_private(path)?;
     let path = &found(path)?;
     make(path)?;
-    let writer = Writer::open(path)?;
+    let writer = connect(path)?;
     let set_up = || -> rusqlite::Result<()> {
-        let connection = &writer.connection;
         let mode: String =
-            connection.pragma_update_and_check(None, "journal_mode", "MEMORY", |row| row.get(0))?;
+            writer.pragma_update_and_check(None, "journal_mode", "MEMORY", |row| row.get(0))?;
         debug_assert_eq!(mode, "memory");
-        connection.pragma_update(None, "synchronous", "OFF")
+        writer.pragma_update(None, "synchronous", "OFF")
     };
     set_up().map_err(sqlite("set up the rows"))?;
     Ok(Box::new(Alone::new(path, writer, Durable::File)))
@@ -138,8 +139,8 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
 }
 
 impl Alone {
-    fn new(path: &Path, writer: Writer, durable: Durable) -> Self {
-        let readers = Readers::new(path);
+    fn new(path: &Path, writer: Connection, durable: Durable) -> Self {
+        let readers = Connections::new(path);
         Self { path: path.to_owned(), readers, writer: Mutex::new(writer), durable }
     }
 
@@ -149,7 +150,7 @@ impl Alone {
     ) -> Result<T, EngineError> {
         // The one that writes sees the same rows, and a file without a log has no other.
         if matches!(self.durable, Durable::File) {
-            return read(&lock(&self.writer).connection).map_err(failed);
+            return read(&lock(&self.writer)).map_err(failed);
         }
         let connection = self.readers.take().map_err(opened)?;
         let found = read(&connection).map_err(failed)?;
@@ -175,10 +176,8 @@ impl Engine for Alone {
 
     fn commit(&self, _: &AccountTag, batch: Batch) -> Result<Commit, EngineError> {
         let mut writer = lock(&self.writer);
-        let transaction = writer
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(failed)?;
+        let transaction =
+            writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         if let Some((key, value)) = &batch.guard
             && get(&transaction, key).map_err(failed)? != *value
         {

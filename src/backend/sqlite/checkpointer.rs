@@ -12,25 +12,17 @@ use std::time::Duration;
 use rusqlite::Row;
 
 use super::connection::open;
-use super::join::parts_of;
 use super::{FAILED, STATE};
-use crate::platform::stat;
 use crate::platform::sync::thread::{self, JoinHandle};
 use crate::platform::sync::{Arc, Condvar, Mutex, PoisonError, lock};
 use crate::platform::turn::{Presence, Turnstile};
 
-/// A log of so many bytes is written to the database.
-const LONG: u64 = 4 << 20;
+/// A log of so many pages, 4 MiB, is written to the database.
+const LONG: u64 = 1024;
 
-/// A log of so many bytes is ended, for which the writers wait.
-const TOO_LONG: u64 = 2 * LONG;
-
-/// What is written meanwhile by others may be in the way of ending; then the next commit tries
-/// again.
-const TRIES: usize = 4;
-
-/// Bytes of a page, and nearly those of a frame of the log.
-const PAGE: u64 = 4096;
+/// How often it is written back while others write, before it is ended: what is left for that is
+/// what came during the last time.
+const TIMES: usize = 3;
 
 /// How long the writers wait for those who read.
 const FOR_READERS: Duration = Duration::from_millis(5);
@@ -77,13 +69,14 @@ impl Checkpointer {
                     return;
                 }
                 drop(state);
+                let mut is_done = true;
                 if one.try_alone().unwrap_or(false) {
                     // What fails now is tried again behind a later commit.
-                    let _ = write_back(&rows, &turnstile);
+                    is_done = write_back(&rows, &turnstile).unwrap_or(false);
                     one.leave();
                 }
                 let mut state = lock(told);
-                if log_bytes(&rows) > TOO_LONG && !state.is_over {
+                if !is_done && !state.is_over {
                     let waited = changed.wait_timeout_while(state, AGAIN, |told| !told.is_over);
                     state = waited.unwrap_or_else(PoisonError::into_inner).0;
                 }
@@ -94,9 +87,9 @@ impl Checkpointer {
         Ok(Self { told, thread: Some(thread) })
     }
 
-    /// Has the log written back, if it is long.
-    pub(super) fn look(&self, log_bytes: u64) {
-        if log_bytes > LONG {
+    /// Has a log of so many pages written back, if it is long.
+    pub(super) fn look(&self, pages: u64) {
+        if pages > LONG {
             let (told, changed) = &*self.told;
             lock(told).is_due = true;
             changed.notify_one();
@@ -115,47 +108,41 @@ impl Drop for Checkpointer {
     }
 }
 
-/// The length of the log of these rows.
-fn log_bytes(rows: &Path) -> u64 {
-    let [_, log, ..] = parts_of(rows);
-    stat::of_path(&log).map_or(0, |log| log.len)
-}
-
-/// Until two answers in a row are the same: that all is done which was there says only that what
-/// this connection knew was done.
-pub(super) fn write_back(rows: &Path, turnstile: &Turnstile) -> rusqlite::Result<()> {
+/// Writes the log back, so that the next commit begins it anew; and ends it in a turn if others write
+/// all the while. `false` if somebody still reads what is in it.
+pub(super) fn write_back(rows: &Path, turnstile: &Turnstile) -> rusqlite::Result<bool> {
     if turnstile.left(STATE).is_ok_and(|state| state == FAILED) {
         // What is in the log may not be on the disk.
-        return Ok(());
+        return Ok(true);
     }
     let connection = open(rows).map_err(|_| rusqlite::Error::InvalidQuery)?;
     connection.pragma_update(None, "cache_size", -512)?;
     let run = |mode: &str| {
         let sql = format!("PRAGMA wal_checkpoint({mode})");
-        let answer = |row: &Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
-        connection.query_row(&sql, [], answer)
+        let answer = |row: &Row<'_>| {
+            let (is_busy, pages, done) = (row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?);
+            Ok((is_busy != 0, pages, done))
+        };
+        connection.query_row::<(bool, i64, i64), _, _>(&sql, [], answer)
     };
-    let (mut before, mut waits) = ((-1, -1), 0);
-    for _ in 0..TRIES {
-        let mut answer = run("PASSIVE")?;
-        // (No frames: another one is at it.)
-        while answer.0 < 0 && waits < WAITS {
+    let (mut before, mut waits) = (-1, 0);
+    for _ in 0..TIMES {
+        let (_, mut pages, mut done) = run("PASSIVE")?;
+        // (No pages: another one is at it.)
+        while pages < 0 && waits < WAITS {
             waits += 1;
             thread::sleep(FOR_READERS);
-            answer = run("PASSIVE")?;
+            (_, pages, done) = run("PASSIVE")?;
         }
-        if answer == before {
-            break;
+        // That all is done which was there says only that what this connection knew was done: so it
+        // is asked twice.
+        if pages == done && pages == before {
+            return Ok(true);
         }
-        before = answer;
+        before = pages;
     }
-    let (frames, _) = before;
-    if u64::try_from(frames).unwrap_or(0).saturating_mul(PAGE) > TOO_LONG
-        && let Ok(_turn) = turnstile.take(FOR_TURN)
-    {
-        // Most of it is written back already.
-        connection.busy_timeout(FOR_READERS)?;
-        run("RESTART")?;
-    }
-    Ok(())
+    let Ok(_turn) = turnstile.take(FOR_TURN) else { return Ok(false) };
+    // Most of it is written back already.
+    connection.busy_timeout(FOR_READERS)?;
+    run("RESTART").map(|(is_busy, ..)| !is_busy)
 }

@@ -4,66 +4,93 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
+use rusqlite::hooks::Wal;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
 
 use super::files::{APPLICATION_ID, FORMAT};
 use crate::backend::exchange::Scan;
 use crate::engine::Row;
 use crate::model::error::{Component, Error, Result};
-use crate::platform::sync::{Mutex, lock};
+use crate::platform::sync::atomic::{AtomicU64, Ordering};
+use crate::platform::sync::{Arc, Mutex, lock};
 
 /// What is written by a newer SQLite or an older one beside us may wait so long; our own processes
 /// wait before, in our queue.
 const FOREIGN: Duration = Duration::from_secs(5);
 
-/// No more readers are kept open than this.
-const MOST_READERS: usize = 8;
+/// No more connections are kept open than this.
+const MOST: usize = 8;
 
 const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE
     .union(OpenFlags::SQLITE_OPEN_NOFOLLOW)
     .union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 
-/// Connections that read, opened as they are needed.
-pub(super) struct Readers {
+/// Connections, opened as they are needed, to read and to write. The one that was used last is taken
+/// first: what another one commits empties a connection's cache, what it commits itself does not.
+pub(super) struct Connections {
     path: std::path::PathBuf,
     idle: Mutex<Vec<Connection>>,
+    /// How many pages SQLite's log had behind the last commit of this process.
+    logged: Arc<AtomicU64>,
 }
 
-/// The connection that writes.
-pub(super) struct Writer {
-    pub(super) connection: Connection,
-}
-
-impl Readers {
+impl Connections {
     pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), idle: Mutex::default() }
+        Self { path: path.to_owned(), idle: Mutex::default(), logged: Arc::default() }
     }
 
     /// An idle connection, or another.
     pub(super) fn take(&self) -> Result<Connection> {
         let idle = lock(&self.idle).pop();
-        idle.map_or_else(|| open(&self.path), Ok)
+        idle.map_or_else(|| self.open(), Ok)
+    }
+
+    /// Another connection.
+    pub(super) fn open(&self) -> Result<Connection> {
+        let mut connection = open(&self.path)?;
+        let logged = self.logged.clone();
+        let note = move |_: &mut Wal, pages: std::ffi::c_int| {
+            logged.store(u64::try_from(pages).unwrap_or(0), Ordering::Relaxed);
+            Ok(())
+        };
+        connection.wal_hook(Some(note)).map_err(sqlite("set up the rows"))?;
+        Ok(connection)
+    }
+
+    /// How many pages SQLite's log had behind the last commit of this process. (Its file is as long
+    /// as it ever was.)
+    pub(super) fn logged(&self) -> u64 {
+        self.logged.load(Ordering::Relaxed)
     }
 
     /// Keeps a connection that has ended what it was at.
     pub(super) fn give_back(&self, connection: Connection) {
         let mut idle = lock(&self.idle);
-        if idle.len() < MOST_READERS {
+        if idle.len() < MOST {
             idle.push(connection);
         }
     }
-}
 
-impl Writer {
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        Ok(Self { connection: open(path)? })
-    }
-
-    /// A transaction that has SQLite's lock from its beginning.
-    pub(super) fn begin(&mut self) -> Result<rusqlite::Transaction<'_>> {
-        self.connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(sqlite("begin to write rows"))
+    /// Runs `work` in a transaction that has SQLite's lock from its beginning, and is kept if the
+    /// work says so.
+    pub(super) fn write<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<(T, bool)>,
+    ) -> Result<T> {
+        let mut connection = self.take()?;
+        let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate);
+        let done = begun.map_err(sqlite("begin to write rows")).and_then(|transaction| {
+            let (done, is_kept) = work(&transaction)?;
+            if is_kept {
+                transaction.commit().map_err(sqlite("write rows"))?;
+            }
+            Ok(done)
+        });
+        // (One that could not even be rolled back is closed.)
+        if connection.is_autocommit() {
+            self.give_back(connection);
+        }
+        done
     }
 }
 
@@ -80,7 +107,7 @@ pub(super) fn open(path: &Path) -> Result<Connection> {
         connection.set_prepared_statement_cache_capacity(32);
         connection.execute_batch(
             "PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-2048; \
-             PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit=4194304; \
+             PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit=16777216; \
              PRAGMA cell_size_check=ON; PRAGMA checkpoint_fullfsync=1",
         )
     };

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::connection::{Writer, get, is_any_under, scan, sqlite, write};
-use super::snapshot::Snapshot;
+use super::connection::{get, is_any_under, scan, sqlite, write};
+use super::snapshot::{InTurn, Snapshot};
 use super::{FAILED, PATIENCE, Place, STATE, Sqlite, here, position};
 use crate::backend::exchange::{
     Answer, Ask, Change, Changed, End, Ended, Exchange, Guard, Lease, LedgerSeen, More as _, Scan,
@@ -21,15 +21,15 @@ use crate::model::error::{Component, Error, Result};
 use crate::model::position::Position;
 use crate::model::tag::{AccountTag, LeaseTag, TaggedScope};
 use crate::model::time::Millis;
-use crate::platform::sync::lock;
 use crate::platform::turn::Late;
 use crate::rows::row_key::{self, CHECKPOINT, IndexEntry, KNOWN};
+use crate::rule::Fences;
 
 /// How long a sign-out waits for what it can do without: then what was named ends, at once.
 const MOMENT: Duration = Duration::from_secs(1);
 
 impl Exchange for Sqlite {
-    fn look(&self, ask: &Ask) -> Answer<Seen> {
+    fn look(&self, ask: &Ask) -> Answer<Seen<'static>> {
         let snapshot = Snapshot::of(&self.0);
         // The rows first: what they were written on is in the ledger by then.
         let rows = ask.keys.iter().map(|key| snapshot.get(key)).collect::<Answer<_>>()?;
@@ -43,15 +43,7 @@ impl Exchange for Sqlite {
             }
         }
         stand.sort_unstable_by_key(|(_, fence)| fence.position);
-        let ledger = LedgerSeen {
-            end: self.ledger.end(),
-            openings: fences.all_openings(),
-            floor: fences.floor(),
-            known_since: self.ledger.known_since(),
-            // (All processes have the machine's clock.)
-            now: Millis::MAX,
-            incarnation: 0,
-        };
+        let ledger = self.ledger_seen(&fences);
         drop(fences);
         Ok(Seen { rows, scanned, fences: stand, ledger, more: Some(Box::new(snapshot)) })
     }
@@ -65,11 +57,33 @@ impl Exchange for Sqlite {
     }
 
     fn change(&self, change: &Change) -> Answer<Changed> {
-        let changed = self.write(change).map_err(here)?;
-        if changed == Changed::Done && change.durability == Some(Durability::PowerLoss) {
-            self.flush_rows().map_err(here)?;
-        }
-        Ok(changed)
+        let changed = self.change_in(|rows| {
+            if !holds(rows, &change.guards).map_err(sqlite("read the rows"))? {
+                return Ok(Some((Changed::Guard, None)));
+            }
+            // In the turn: no fence that stands now is missed, and no sign-in that is read was
+            // written on one that is.
+            self.ledger.read_on()?;
+            self.write(rows, change).map(Some)
+        });
+        changed.map(|changed| changed.unwrap_or(Changed::Guard)).map_err(here)
+    }
+
+    fn change_in_turn(
+        &self,
+        plan: &mut dyn FnMut(Seen<'_>) -> Option<Change>,
+    ) -> Answer<Option<Changed>> {
+        let changed = self.change_in(|rows| {
+            // As for a change: what is planned on is of this moment.
+            self.ledger.read_on()?;
+            let ledger = self.ledger_seen(&self.ledger.fences());
+            let more = InTurn { place: self, rows, end_before: ledger.end };
+            let (rows_seen, scanned, fences) = (Vec::new(), Vec::new(), Vec::new());
+            let seen =
+                Seen { rows: rows_seen, scanned, fences, ledger, more: Some(Box::new(more)) };
+            plan(seen).map(|change| self.write(rows, &change)).transpose()
+        });
+        changed.map_err(here)
     }
 
     fn end(&self, end: &End) -> Answer<Ended> {
@@ -207,44 +221,53 @@ impl Place {
             self.flusher.fail();
             return Err(Error::Poisoned(Component::Engine));
         }
-        let mut writer = lock(&self.writer);
-        let done = writer.begin().and_then(|transaction| {
-            let (done, is_kept) = work(&transaction)?;
-            if is_kept {
-                transaction.commit().map_err(sqlite("write rows"))?;
-            }
-            Ok(done)
-        });
-        if !writer.connection.is_autocommit() {
-            // It could not even be rolled back.
-            *writer = Writer::open(&self.path)?;
-        }
-        done
+        self.connections.write(work)
     }
 
-    fn write(&self, change: &Change) -> Result<Changed> {
-        let mut at = Position::ZERO;
-        let changed = self.in_turn(|rows| {
-            if !holds(rows, &change.guards).map_err(sqlite("read the rows"))? {
-                return Ok((Changed::Guard, false));
-            }
-            // In the turn: no fence that stands now is missed, and no sign-in that is read was
-            // written on one that is.
-            self.ledger.read_on()?;
-            if self.is_fenced(change) {
-                return Ok((Changed::Fenced, false));
-            }
-            for (key, value) in &change.rows {
-                write(rows, key, value.as_deref()).map_err(sqlite("write rows"))?;
-            }
-            at = self.put_checkpoint(rows)?;
-            Ok((Changed::Done, true))
+    /// Runs `work` in a turn, and makes what it has written as durable as it says.
+    fn change_in(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<Option<(Changed, Option<Written>)>>,
+    ) -> Result<Option<Changed>> {
+        let done = self.in_turn(|rows| {
+            let done = work(rows)?;
+            let is_kept = matches!(done, Some((_, Some(_))));
+            Ok((done, is_kept))
         })?;
-        if changed == Changed::Done {
-            self.checkpoint.fetch_max(at.get(), Ordering::AcqRel);
-            self.checkpointer.look(self.check_names()?);
+        let Some((changed, written)) = done else { return Ok(None) };
+        if let Some(Written { checkpoint, durability }) = written {
+            self.checkpoint.fetch_max(checkpoint.get(), Ordering::AcqRel);
+            self.check_names()?;
+            self.checkpointer.look(self.connections.logged());
+            if durability == Some(Durability::PowerLoss) {
+                self.flush_rows()?;
+            }
         }
-        Ok(changed)
+        Ok(Some(changed))
+    }
+
+    /// Writes what is planned, unless a fence stands that the plan has not seen.
+    fn write(&self, rows: &Connection, change: &Change) -> Result<(Changed, Option<Written>)> {
+        if self.is_fenced(change) {
+            return Ok((Changed::Fenced, None));
+        }
+        for (key, value) in &change.rows {
+            write(rows, key, value.as_deref()).map_err(sqlite("write rows"))?;
+        }
+        let (checkpoint, durability) = (self.put_checkpoint(rows)?, change.durability);
+        Ok((Changed::Done, Some(Written { checkpoint, durability })))
+    }
+
+    fn ledger_seen(&self, fences: &Fences) -> LedgerSeen {
+        LedgerSeen {
+            end: self.ledger.end(),
+            openings: fences.all_openings(),
+            floor: fences.floor(),
+            known_since: self.ledger.known_since(),
+            // (All processes have the machine's clock.)
+            now: Millis::MAX,
+            incarnation: 0,
+        }
     }
 
     fn is_fenced(&self, change: &Change) -> bool {
@@ -285,6 +308,13 @@ impl Place {
     fn stand(&self, end: &End, scopes: &[TaggedScope], patience: Duration) -> Result<Stood> {
         self.ledger.stand(scopes, end.cutoff, end.now, patience)
     }
+}
+
+/// What a turn has written.
+struct Written {
+    /// How far the rows say that the ledger has come.
+    checkpoint: Position,
+    durability: Option<Durability>,
 }
 
 /// What a sign-out has done, but for rows that are wanted.

@@ -17,9 +17,6 @@ pub(super) const FORMAT: i32 = 1;
 /// (sqlite.org/wal.html, "The WAL-Reset Bug").
 const OLDEST_SQLITE: i32 = 3_051_003;
 
-/// Which of the files is SQLite's log.
-const LOG: usize = 1;
-
 /// The files of the rows, as this process has opened them.
 pub(super) struct Files {
     seen: Vec<(PathBuf, (u64, u64))>,
@@ -113,19 +110,14 @@ impl Files {
     }
 
     /// Whether the names still lead to the files that are open: what is written to others, no other
-    /// process sees. Gives the length of SQLite's log.
+    /// process sees.
     ///
     /// # Errors
     /// `Damaged`; `Io` if that cannot be told.
-    pub(super) fn check(&self) -> Result<u64> {
-        let mut log = 0;
-        for (number, (path, is)) in self.seen.iter().enumerate() {
+    pub(super) fn check(&self) -> Result<()> {
+        for (path, is) in &self.seen {
             match stat::of_path(path) {
-                Ok(there) if there.identity == *is => {
-                    if number == LOG {
-                        log = there.len;
-                    }
-                }
+                Ok(there) if there.identity == *is => {}
                 Err(error) if !is_gone(&error) => {
                     return Err(Error::io("look at the rows' files")(at(path)(error)));
                 }
@@ -137,7 +129,7 @@ impl Files {
                 }
             }
         }
-        Ok(log)
+        Ok(())
     }
 }
 

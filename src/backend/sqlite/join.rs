@@ -9,7 +9,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::checkpointer::Checkpointer;
-use super::connection::{Readers, Writer, get, make, sqlite};
+use super::connection::{Connections, get, make, sqlite};
 use super::files::{APPLICATION_ID, FORMAT, Files, check_local, check_version, make_private};
 use super::flush::{Flusher, write_again};
 use super::leases::Leases;
@@ -22,6 +22,7 @@ use crate::model::error::{Component, Error, Result};
 use crate::model::position::Position;
 use crate::platform::disk::sync_folder;
 use crate::platform::path::at;
+#[cfg(feature = "test-util")]
 use crate::platform::sync::Mutex;
 use crate::platform::turn::{Presence, Turnstile};
 use crate::rows::cipher::Rows;
@@ -72,13 +73,14 @@ pub(crate) fn join(
         write_again(&path)?;
     }
     let rows = Rows::new(keyring.store_id, secrets.clone());
-    let (writer, checkpoint, known) = twice_if_damaged(&path, || {
-        let writer = Writer::open(&path)?;
-        check_format(&writer.connection)?;
-        keep_log(&writer.connection)?;
-        let read = |key| get(&writer.connection, key).map_err(sqlite("read the rows"));
+    let connections = Connections::new(&path);
+    let (connection, checkpoint, known) = twice_if_damaged(&path, || {
+        let connection = connections.open()?;
+        check_format(&connection)?;
+        keep_log(&connection)?;
+        let read = |key| get(&connection, key).map_err(sqlite("read the rows"));
         let (checkpoint, known) = (read(CHECKPOINT)?, read(KNOWN)?);
-        Ok((writer, checkpoint, known))
+        Ok((connection, checkpoint, known))
     })?;
     if checkpoint.is_none() && is_moved {
         return Err(Error::damaged(Component::Engine, "its checkpoint is missing"));
@@ -101,13 +103,13 @@ pub(crate) fn join(
     let checkpointer = Checkpointer::start(path.clone(), turnstile.clone(), one)
         .map_err(Error::io("start the thread that writes SQLite's log back"))?;
     let leases = Leases::open(folder)?;
+    connections.give_back(connection);
     let place = Place {
         leases,
-        readers: Readers::new(&path),
+        connections,
         files,
         flusher,
         turnstile,
-        writer: Mutex::new(writer),
         checkpointer,
         ledger,
         rows,

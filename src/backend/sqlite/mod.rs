@@ -33,12 +33,14 @@ use crate::backend::exchange::ExchangeError;
 use crate::ledger::many::Many;
 use crate::model::error::{Error, Result};
 use crate::model::position::Position;
+use crate::platform::sync::Arc;
+#[cfg(feature = "test-util")]
+use crate::platform::sync::Mutex;
 use crate::platform::sync::atomic::{AtomicU64, Ordering};
-use crate::platform::sync::{Arc, Mutex};
 use crate::platform::turn::Turnstile;
 use crate::rows::cipher::Rows;
 use checkpointer::Checkpointer;
-use connection::{Readers, Writer};
+use connection::Connections;
 use files::Files;
 use flush::Flusher;
 use leases::Leases;
@@ -65,10 +67,9 @@ pub(crate) struct Place {
     path: PathBuf,
     files: Files,
     leases: Leases,
-    readers: Readers,
-    /// The turn of this process among all, and the connection of whoever has it.
+    connections: Connections,
+    /// The turn of this process among all.
     turnstile: Turnstile,
-    writer: Mutex<Writer>,
     flusher: Flusher,
     checkpointer: Checkpointer,
     pub(crate) ledger: Many,
@@ -106,9 +107,8 @@ impl Place {
         self.ledger.check_name()
     }
 
-    /// Looks whether other processes have the same files; if not, all further work is refused. Gives
-    /// the length of SQLite's log.
-    fn check_names(&self) -> Result<u64> {
+    /// Looks whether other processes have the same files; if not, all further work is refused.
+    fn check_names(&self) -> Result<()> {
         self.files.check().inspect_err(|error| {
             if matches!(error, Error::Damaged { .. }) {
                 self.flusher.fail();

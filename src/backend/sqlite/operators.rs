@@ -61,20 +61,20 @@ impl Operate for Sqlite {
                 break;
             }
             before = left;
-            self.checkpointer.look(self.check_names()?);
+            self.checkpointer.look(self.connections.logged());
             std::thread::sleep(PAUSE);
         }
         // The file gets shorter with the log's last page.
-        write_back(&self.path, &self.turnstile).map_err(sqlite("write SQLite's log back"))
+        write_back(&self.path, &self.turnstile).map(drop).map_err(sqlite("write SQLite's log back"))
     }
 }
 
 impl Place {
     fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
         self.flusher.check()?;
-        let connection = self.readers.take()?;
+        let connection = self.connections.take()?;
         let found = read(&connection).map_err(sqlite("read the rows"))?;
-        self.readers.give_back(connection);
+        self.connections.give_back(connection);
         Ok(found)
     }
 }

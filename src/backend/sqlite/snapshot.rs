@@ -41,7 +41,7 @@ impl Snapshot {
         };
         self.place.flusher.check()?;
         self.place.check_files_now_and_then()?;
-        let first = self.place.readers.take()?;
+        let first = self.place.connections.take()?;
         let found = match begin(&first) {
             Ok(found) => {
                 *connection = Some(first);
@@ -84,6 +84,39 @@ impl More for Snapshot {
     }
 }
 
+/// Rows as they are in a turn.
+pub(super) struct InTurn<'a> {
+    pub(super) place: &'a Place,
+    pub(super) rows: &'a Connection,
+    pub(super) end_before: Position,
+}
+
+impl More for InTurn<'_> {
+    fn get(&self, key: &[u8]) -> Answer<Option<Vec<u8>>> {
+        get(self.rows, key).map_err(sqlite("read the rows")).map_err(here)
+    }
+
+    fn scan(&self, wanted: &Scan) -> Answer<Vec<Row>> {
+        scan(self.rows, wanted).map_err(sqlite("read the rows")).map_err(here)
+    }
+
+    fn fences(&self) -> RwLockReadGuard<'_, Fences> {
+        self.place.ledger.fences()
+    }
+
+    fn end(&self) -> Position {
+        self.place.ledger.end()
+    }
+
+    fn end_before(&self) -> Position {
+        self.end_before
+    }
+
+    fn is_in_turn(&self) -> bool {
+        true
+    }
+}
+
 impl Drop for Snapshot {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.get_mut().take() {
@@ -91,7 +124,7 @@ impl Drop for Snapshot {
                 connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
             // (One that cannot end it is closed.)
             if ended.is_ok() {
-                self.place.readers.give_back(connection);
+                self.place.connections.give_back(connection);
             }
         }
     }

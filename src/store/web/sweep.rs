@@ -54,7 +54,7 @@ fn tidy_bound(
     swept: &mut SweepReport,
 ) -> Result<()> {
     let held = Held { accounts: &[binding.account], session: None };
-    let found = core.change(
+    let found = core.change_if_needed(
         held,
         || ask_bound(session, binding),
         |open| {
@@ -80,7 +80,7 @@ fn tidy_unbound_one(
     swept: &mut SweepReport,
 ) -> Result<()> {
     let held = Held { accounts: &[session.as_account()], session: None };
-    let found = core.change(
+    let found = core.change_if_needed(
         held,
         || ask_unbound(session),
         |open| {

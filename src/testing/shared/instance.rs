@@ -131,7 +131,7 @@ impl State {
 }
 
 impl Exchange for Instance {
-    fn look(&self, ask: &Ask) -> Answer<Seen> {
+    fn look(&self, ask: &Ask) -> Answer<Seen<'static>> {
         if let Some(real) = &self.real {
             let mut seen = self.really(Step::Look, &**real, |real| real.look(ask))?;
             if let Some(now) = self.machine.state().time() {
@@ -162,6 +162,28 @@ impl Exchange for Instance {
             self.flush_own(incarnation)?;
         }
         Ok(changed)
+    }
+
+    fn change_in_turn(
+        &self,
+        plan: &mut dyn FnMut(Seen<'_>) -> Option<Change>,
+    ) -> Answer<Option<Changed>> {
+        let Some(real) = &self.real else { return Ok(None) };
+        let mut first = None;
+        self.really(Step::Change, &**real, |real| {
+            // (No turn comes twice.)
+            if let Some(first) = first {
+                return Ok(first);
+            }
+            let changed = real.change_in_turn(&mut |mut seen| {
+                if let Some(now) = self.machine.state().time() {
+                    seen.ledger.now = now;
+                }
+                plan(seen)
+            })?;
+            first = Some(changed);
+            Ok(changed)
+        })
     }
 
     fn end(&self, end: &End) -> Answer<Ended> {

@@ -68,7 +68,7 @@ impl Place {
         self.flushed = self.now.clone();
     }
 
-    pub(super) fn look(&self, ask: &Ask, now: Millis) -> Seen {
+    pub(super) fn look(&self, ask: &Ask, now: Millis) -> Seen<'static> {
         let content = &self.now;
         let hides = self.flaw == Some(Flaw::HidesFences);
         let scopes = ask.scopes.iter().filter(|_| !hides);
