@@ -190,9 +190,15 @@ impl Remote {
     /// # Errors
     /// `Full`, `Io`.
     pub(crate) fn begin(&self, now: Millis, sight: Option<&Sight<'_>>) -> Result<()> {
+        let is_blind = sight.is_some_and(|sight| !sight.ledger.openings.has_current());
+        if let Some(sight) = sight.filter(|sight| sight.is_in_turn()) {
+            // As for what is to be durable. (And nobody enters the place twice: who closes it would
+            // be waited for.)
+            sight.is_stale.set(sight.is_stale.get() || is_blind);
+            return Ok(());
+        }
         let has_begun = patiently(|| self.with(|place| place.begin(now)))?;
         if let Some(sight) = sight {
-            let is_blind = !sight.ledger.openings.has_current();
             sight.is_stale.set(sight.is_stale.get() || has_begun || is_blind);
         }
         Ok(())
