@@ -127,6 +127,7 @@ fn a_look_answers_in_the_order_of_what_was_asked<P: Tested>() {
         [(b"a", b"1"), (b"b1", b"2"), (b"b2", b"3"), (b"b2x", b"4"), (b"c", b"5")];
     assert_eq!(here.change(&put(&all)).unwrap(), Changed::Done);
     let scan = |after: Option<&[u8]>, limit| Scan {
+        with_values: true,
         prefix: b"b".to_vec(),
         after: after.map(Into::into),
         limit,

@@ -27,6 +27,8 @@ pub(crate) struct Scan {
     /// Only those behind this key.
     pub(crate) after: Option<Vec<u8>>,
     pub(crate) limit: usize,
+    /// Whether their values are wanted: else a place may leave them out.
+    pub(crate) with_values: bool,
 }
 
 /// What is wanted of one moment.
@@ -315,6 +317,13 @@ pub(crate) trait SharedPlace: Send + Sync {
     }
 }
 
+impl Scan {
+    /// All rows whose keys begin so.
+    pub(crate) fn all(prefix: Vec<u8>) -> Self {
+        Self { prefix, after: None, limit: usize::MAX, with_values: true }
+    }
+}
+
 impl Ask {
     pub(crate) fn key(mut self, key: Vec<u8>) -> Self {
         self.keys.push(key);
@@ -323,7 +332,7 @@ impl Ask {
 
     /// All rows whose keys begin so.
     pub(crate) fn all(mut self, prefix: Vec<u8>) -> Self {
-        self.scans.push(Scan { prefix, after: None, limit: usize::MAX });
+        self.scans.push(Scan::all(prefix));
         self
     }
 

@@ -95,6 +95,11 @@ impl Remote {
         }
     }
 
+    /// Whether a plan asks as it goes.
+    pub(crate) fn is_near(&self) -> bool {
+        self.is_near
+    }
+
     /// # Errors
     /// `Closed`.
     pub(crate) fn enter(&self) -> Result<()> {
@@ -415,11 +420,7 @@ impl<'p> Sight<'p> {
     /// The same, with rows of an earlier moment.
     pub(crate) fn with_rows(mut self, prefixes: Vec<Vec<u8>>, rows: &[Row]) -> Self {
         self.rows.extend(rows.iter().cloned());
-        self.asked.scans.extend(prefixes.into_iter().map(|prefix| Scan {
-            prefix,
-            after: None,
-            limit: usize::MAX,
-        }));
+        self.asked.scans.extend(prefixes.into_iter().map(Scan::all));
         self
     }
 
@@ -477,25 +478,25 @@ impl<'p> Sight<'p> {
         }
     }
 
-    pub(crate) fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Vec<Row> {
-        let wanted = Scan { prefix: prefix.to_vec(), after: after.map(<[u8]>::to_vec), limit };
+    pub(crate) fn scan(&self, wanted: &Scan) -> Vec<Row> {
+        let Scan { prefix, after, limit, .. } = wanted;
         let is_here = self.has_all_under(prefix);
         match &self.more {
-            Some(more) if !is_here && !self.asked.scans.contains(&wanted) => {
-                return self.ask(&**more, |more| more.scan(&wanted));
+            Some(more) if !is_here && !self.asked.scans.contains(wanted) => {
+                return self.ask(&**more, |more| more.scan(wanted));
             }
             None if !is_here => {
                 let mut missing = self.missing.borrow_mut();
-                missing.scans.push(Scan { after: None, limit: usize::MAX, ..wanted });
+                missing.scans.push(Scan::all(prefix.clone()));
             }
             _ => {}
         }
-        let from = after.unwrap_or(prefix).to_vec();
+        let from = after.as_ref().unwrap_or(prefix).clone();
         self.rows
             .range(from..)
-            .filter(|(key, _)| after.is_none_or(|after| key.as_slice() > after))
+            .filter(|(key, _)| after.as_ref().is_none_or(|after| *key > after))
             .take_while(|(key, _)| key.starts_with(prefix))
-            .take(limit)
+            .take(*limit)
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect()
     }

@@ -3,9 +3,9 @@
 //! gives space back.
 
 use crate::maintenance::throttle::Throttle;
-use crate::maintenance::tidy::tidy_account;
-use crate::model::error::Error;
-use crate::model::tag::TaggedScope;
+use crate::maintenance::tidy::tidy_accounts;
+use crate::model::error::{Error, Result};
+use crate::model::tag::{AccountTag, TaggedScope};
 use crate::observe;
 use crate::platform::sync::Arc;
 use crate::store::backlog::Backlog;
@@ -13,6 +13,9 @@ use crate::store::census::for_each_account;
 use crate::store::core::Core;
 use crate::store::web;
 use std::time::{Duration, Instant};
+
+/// So many accounts are taken together.
+const TOGETHER: usize = 8;
 
 /// How long the reclaimer waits for a place that is not reached.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -28,26 +31,10 @@ pub(crate) fn run(core: &Arc<Core>) {
     }
     let _ended = Ended(&core.backlog);
     let mut throttle = Throttle::new(&core.backlog);
-    while let Some(scope) = core.backlog.next() {
-        let result = for_each_account(core, scope, |account| {
-            let rows = tidy_account(core, account, false, &mut throttle)?.dead_rows;
-            observe::reclaimed(rows);
-            Ok(core.backlog.account_done(rows))
-        });
-        let result = result.and_then(|()| {
-            if scope != TaggedScope::Everybody {
-                return Ok(());
-            }
-            // The unbound web sessions have ended too.
-            let mut start = Instant::now();
-            let ended = web::tidy_unbound(core, |looked_at| {
-                throttle.worked(looked_at, start);
-                start = Instant::now();
-                core.backlog.goes_on()
-            })?;
-            core.backlog.rows_done(ended);
-            Ok(())
-        });
+    // Elsewhere the accounts of one change would wait for each other.
+    let together = if core.takes_turns() { TOGETHER } else { 1 };
+    while let Some(scopes) = core.backlog.next(together) {
+        let result = reclaim(core, &scopes, together, &mut throttle);
         match result {
             Ok(()) => {}
             // The sweep finds trouble with one account's rows again.
@@ -59,11 +46,47 @@ pub(crate) fn run(core: &Arc<Core>) {
                 if core.is_closing() {
                     return;
                 }
-                core.backlog.push(&[scope]);
+                core.backlog.push(&scopes);
                 core.backlog.pause(AGAIN);
             }
             // The engine is poisoned, or the store closed. The rows stay unreachable.
             Err(_) => return,
         }
     }
+}
+
+/// Deletes the rows that sign-outs of these scopes have ended.
+fn reclaim(
+    core: &Core,
+    scopes: &[TaggedScope],
+    together: usize,
+    throttle: &mut Throttle<'_>,
+) -> Result<()> {
+    let mut some = Vec::new();
+    let tidy = |some: &mut Vec<AccountTag>, throttle: &mut Throttle<'_>| {
+        let mut goes_on = core.backlog.goes_on();
+        for rows in tidy_accounts(core, &std::mem::take(some), throttle)? {
+            observe::reclaimed(rows);
+            goes_on = core.backlog.account_done(rows);
+        }
+        Ok(goes_on)
+    };
+    for scope in scopes {
+        for_each_account(core, *scope, |account| {
+            some.push(*account);
+            if some.len() < together { Ok(true) } else { tidy(&mut some, throttle) }
+        })?;
+    }
+    tidy(&mut some, throttle)?;
+    if scopes.contains(&TaggedScope::Everybody) {
+        // The unbound web sessions have ended too.
+        let mut start = Instant::now();
+        let ended = web::tidy_unbound(core, |looked_at| {
+            throttle.worked(looked_at, start);
+            start = Instant::now();
+            core.backlog.goes_on()
+        })?;
+        core.backlog.rows_done(ended);
+    }
+    Ok(())
 }

@@ -38,8 +38,76 @@ pub(crate) fn tidy_account(
     is_sweep: bool,
     throttle: &mut Throttle<'_>,
 ) -> Result<SweepReport> {
+    tidy_behind(core, account, is_sweep, None, throttle)
+}
+
+/// As [`tidy_account`] without a sweep, for a few accounts. Where one change of the rows costs more
+/// than what is in it, all of them go in one. Gives how many rows of each were deleted.
+pub(crate) fn tidy_accounts(
+    core: &Core,
+    accounts: &[AccountTag],
+    throttle: &mut Throttle<'_>,
+) -> Result<Vec<u64>> {
+    let alone = |account, throttle: &mut Throttle<'_>| {
+        Ok(tidy_account(core, account, false, throttle)?.dead_rows)
+    };
+    let together = match accounts.len() > 1 && core.takes_turns() {
+        true => tidy_together(core, accounts, throttle),
+        false => Ok(None),
+    };
+    // (Trouble with one account's rows does not keep those of others.)
+    let Ok(Some(sections)) = together else {
+        return accounts.iter().map(|account| alone(account, throttle)).collect();
+    };
+    let each = accounts.iter().zip(sections).map(|(account, section)| {
+        let rest = match section.last {
+            None => 0,
+            after => tidy_behind(core, account, false, after, throttle)?.dead_rows,
+        };
+        Ok(section.report.dead_rows + rest)
+    });
+    each.collect()
+}
+
+/// The first section of each.
+fn tidy_together(
+    core: &Core,
+    accounts: &[AccountTag],
+    throttle: &mut Throttle<'_>,
+) -> Result<Option<Vec<Section>>> {
+    let end = core.end()?;
+    core.counting.wait_until_none();
+    let start = Instant::now();
+    let held = Held { accounts, session: None };
+    let sections = core.change(held, Ask::default, |open| {
+        let (mut sections, mut all) = (Vec::new(), Plan::nothing(()));
+        for account in accounts {
+            let (section, plan) = plan_section(open, account, end, false, None)?.apart();
+            sections.push(section);
+            all = all.and(plan);
+        }
+        Ok(Plan::nothing(sections).and(all))
+    })?;
+    throttle.worked(sections.iter().map(|section| section.rows).sum(), start);
+    Ok(Some(sections))
+}
+
+/// What a section has done.
+struct Section {
+    rows: usize,
+    /// The last row, if there may be more.
+    last: Option<Vec<u8>>,
+    report: SweepReport,
+}
+
+fn tidy_behind(
+    core: &Core,
+    account: &AccountTag,
+    is_sweep: bool,
+    mut after: Option<Vec<u8>>,
+    throttle: &mut Throttle<'_>,
+) -> Result<SweepReport> {
     let mut tidied = SweepReport::default();
-    let mut after: Option<Vec<u8>> = None;
     loop {
         // A sign-out that stands by now, and is to be counted, began to be before it stood.
         let end = core.end()?;
@@ -47,26 +115,35 @@ pub(crate) fn tidy_account(
         let start = Instant::now();
         let held = Held { accounts: &[*account], session: None };
         let ask = || Ask::default().all(row_key::account(account));
-        let (rows, last, report) = change(core, is_sweep, held, ask, |open| {
-            let mut tidy = Tidy::new(open);
-            tidy.guards.row_as_it_is(open, &row_key::header(account))?;
-            let now = if is_sweep { Some(open.time_for_deletion()?) } else { None };
-            let left = tidy_header(open, account, end, is_sweep && after.is_none(), &mut tidy)?;
-            if let (Some(left), None) = (&left, &after) {
-                tidy.report.live_bytes += left.bytes;
-            }
-            let after = after.clone();
-            let (rows, last) = tidy_rows(open, account, left.as_ref(), now, after, &mut tidy)?;
-            let Tidy { report, plan, guards } = tidy;
-            Ok(Plan::nothing((rows, last, report)).and(plan).only_if(guards))
+        let section = change(core, is_sweep, held, ask, |open| {
+            plan_section(open, account, end, is_sweep, after.clone())
         })?;
-        tidied.count(report);
-        throttle.worked(rows, start);
-        match last {
+        tidied.count(section.report);
+        throttle.worked(section.rows, start);
+        match section.last {
             Some(last) => after = Some(last),
             None => return Ok(tidied),
         }
     }
+}
+
+fn plan_section(
+    open: &Open<'_>,
+    account: &AccountTag,
+    end: Position,
+    is_sweep: bool,
+    after: Option<Vec<u8>>,
+) -> Result<Plan<Section>> {
+    let mut tidy = Tidy::new(open);
+    tidy.guards.row_as_it_is(open, &row_key::header(account))?;
+    let now = if is_sweep { Some(open.time_for_deletion()?) } else { None };
+    let left = tidy_header(open, account, end, is_sweep && after.is_none(), &mut tidy)?;
+    if let (Some(left), None) = (&left, &after) {
+        tidy.report.live_bytes += left.bytes;
+    }
+    let (rows, last) = tidy_rows(open, account, left.as_ref(), now, after, &mut tidy)?;
+    let Tidy { report, plan, guards } = tidy;
+    Ok(Plan::nothing(Section { rows, last, report }).and(plan).only_if(guards))
 }
 
 /// A sweep finds little, and reads much.
@@ -199,7 +276,12 @@ fn tidy_rows(
 ) -> Result<(usize, Option<Vec<u8>>)> {
     let end = open.end()?;
     let after = after.unwrap_or_else(|| row_key::header(account));
-    let slice = open.scan(&row_key::account(account), Some(&after), SLICE)?;
+    let prefix = row_key::account(account);
+    // Only a sweep looks into the rows.
+    let slice = match now {
+        Some(_) => open.scan(&prefix, Some(&after), SLICE)?,
+        None => open.scan_keys(&prefix, Some(&after), SLICE)?,
+    };
     let rows = slice.len();
     let last = slice.last().filter(|_| rows == SLICE).map(|(key, _)| key.clone());
     let mut dead = Vec::new();

@@ -161,14 +161,37 @@ impl<'a> Open<'a> {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<Row>> {
+        self.scan_how(prefix, after, limit, true)
+    }
+
+    /// As [`Open::scan`], for keys alone: there may be no values with them.
+    pub(crate) fn scan_keys(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>> {
+        self.scan_how(prefix, after, limit, false)
+    }
+
+    fn scan_how(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+        with_values: bool,
+    ) -> Result<Vec<Row>> {
+        let wanted = || {
+            let (prefix, after) = (prefix.to_vec(), after.map(<[u8]>::to_vec));
+            Scan { prefix, after, limit, with_values }
+        };
         match &self.view {
             View::Embedded(entered) => entered.scan(prefix, after, limit),
-            View::Seen(_, sight) => Ok(sight.scan(prefix, after, limit)),
+            View::Seen(_, sight) => Ok(sight.scan(&wanted())),
             View::Asking(remote) => {
-                let wanted =
-                    Scan { prefix: prefix.to_vec(), after: after.map(<[u8]>::to_vec), limit };
-                let sight = remote.look(Ask { scans: vec![wanted], ..Ask::default() })?;
-                Ok(sight.scan(prefix, after, limit))
+                let wanted = wanted();
+                let sight = remote.look(Ask { scans: vec![wanted.clone()], ..Ask::default() })?;
+                Ok(sight.scan(&wanted))
             }
         }
     }

@@ -104,8 +104,9 @@ impl Backlog {
         self.changed.notify_all();
     }
 
-    /// For the reclaimer: waits for the next scope; `None` if it is to end.
-    pub(crate) fn next(&self) -> Option<TaggedScope> {
+    /// For the reclaimer: waits for the next scope, or up to so many accounts; `None` if it is to
+    /// end.
+    pub(crate) fn next(&self, accounts: usize) -> Option<Vec<TaggedScope>> {
         let mut queue = lock(&self.queue);
         queue.working = false;
         observe::backlog(queue.waiting.len());
@@ -115,7 +116,15 @@ impl Backlog {
                 (Some(Closing::AtOnce), _) | (Some(Closing::AfterWork), None) => return None,
                 (_, Some(scope)) => {
                     queue.working = true;
-                    return Some(scope);
+                    let mut scopes = vec![scope];
+                    let is_account = |scope: &TaggedScope| matches!(scope, TaggedScope::Account(_));
+                    while is_account(&scope)
+                        && scopes.len() < accounts
+                        && let Some(next) = queue.waiting.pop_front_if(|next| is_account(next))
+                    {
+                        scopes.push(next);
+                    }
+                    return Some(scopes);
                 }
                 (None, None) => queue = self.wait_changed(queue),
             }
@@ -188,11 +197,11 @@ mod tests {
     fn pauses_until(interrupt: impl FnOnce(&Backlog) + Send) {
         let backlog = Backlog::default();
         backlog.push(&[TaggedScope::Everybody]);
-        assert_eq!(backlog.next(), Some(TaggedScope::Everybody));
+        assert_eq!(backlog.next(8), Some(vec![TaggedScope::Everybody]));
         std::thread::scope(|scope| {
             let reclaimer = scope.spawn(|| {
                 backlog.pause(LONG);
-                assert_eq!(backlog.next(), None);
+                assert_eq!(backlog.next(8), None);
             });
             interrupt(&backlog);
             backlog.close(true);
@@ -220,15 +229,28 @@ mod tests {
         assert_eq!(backlog.len(), 1);
         // What comes before the pass has begun is in it.
         backlog.push(&[account; 2]);
-        assert_eq!((backlog.len(), backlog.next()), (1, Some(TaggedScope::Everybody)));
+        assert_eq!(backlog.len(), 1);
+        assert_eq!(backlog.next(8), Some(vec![TaggedScope::Everybody]));
+    }
+
+    #[test]
+    fn accounts_are_taken_together_and_nothing_else() {
+        let backlog = Backlog::default();
+        let account = |number| TaggedScope::Account(AccountTag::filled(number));
+        let [a, b, c, d] = [1, 2, 3, 4].map(account);
+        backlog.push(&[a, b, c, TaggedScope::Everybody, d]);
+        assert_eq!(backlog.next(2), Some(vec![a, b]));
+        assert_eq!(backlog.next(2), Some(vec![c]));
+        assert_eq!(backlog.next(2), Some(vec![TaggedScope::Everybody]));
+        assert_eq!(backlog.next(1), Some(vec![d]));
     }
 
     #[test]
     fn a_long_backlog_leaves_no_time_to_pause() {
         let backlog = Backlog::default();
         backlog.push(&[TaggedScope::Everybody; 2]);
-        backlog.next();
-        backlog.next();
+        backlog.next(1);
+        backlog.next(1);
         backlog.push(&vec![TaggedScope::Account(AccountTag::filled(0)); MAX_WAITING / 2 + 1]);
         backlog.pause(LONG);
     }

@@ -98,6 +98,11 @@ impl Core {
         self.above.get_or_init(|| Box::new(make())).downcast_ref()
     }
 
+    /// Whether the rows are so near that a plan asks as it goes, and others wait for its turn.
+    pub(crate) fn takes_turns(&self) -> bool {
+        matches!(&self.backend, Backend::Remote(remote) if remote.is_near())
+    }
+
     /// The lease of this name, if no other instance has it.
     ///
     /// # Errors

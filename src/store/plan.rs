@@ -120,6 +120,12 @@ impl<T> Plan<T> {
         self
     }
 
+    /// What the caller is told, and the rest.
+    pub(crate) fn apart(self) -> (T, Plan<()>) {
+        let Self { told, batches, discarded, guards, durability } = self;
+        (told, Plan { told: (), batches, discarded, guards, durability })
+    }
+
     /// One change, for a place that is elsewhere; `None` if nothing changes.
     fn into_change(self) -> (T, Option<Change>) {
         let Self { told, batches, discarded, mut guards, durability } = self;

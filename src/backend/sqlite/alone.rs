@@ -170,7 +170,8 @@ impl Engine for Alone {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<Row>, EngineError> {
-        let wanted = Scan { prefix: prefix.to_vec(), after: after.map(<[u8]>::to_vec), limit };
+        let after = after.map(<[u8]>::to_vec);
+        let wanted = Scan { after, limit, ..Scan::all(prefix.to_vec()) };
         self.read(|rows| scan(rows, &wanted))
     }
 

@@ -143,18 +143,33 @@ pub(super) fn scan(connection: &Connection, scan: &Scan) -> rusqlite::Result<Vec
     let limit = i64::try_from(scan.limit).unwrap_or(i64::MAX);
     let mut rows = Vec::new();
     let from = scan.after.as_ref().filter(|after| **after >= scan.prefix);
-    let sql = match (&from, end_of(&scan.prefix)) {
-        (Some(_), Some(_)) => {
+    // (A prefix without an end: as of the empty one.)
+    let sql = match (scan.with_values, from.is_some(), end_of(&scan.prefix).is_some()) {
+        (true, true, true) => {
             "SELECT key,value FROM row WHERE key>?1 AND key<?2 ORDER BY key LIMIT ?3"
         }
-        (None, Some(_)) => {
+        (true, false, true) => {
             "SELECT key,value FROM row WHERE key>=?1 AND key<?2 ORDER BY key LIMIT ?3"
         }
-        // A prefix without an end, as of the empty one: no key of ours is longer than this.
-        (Some(_), None) => {
+        (true, true, false) => {
             "SELECT key,value FROM row WHERE key>?1 AND key>?2 ORDER BY key LIMIT ?3"
         }
-        (None, None) => "SELECT key,value FROM row WHERE key>=?1 AND key>=?2 ORDER BY key LIMIT ?3",
+        (true, false, false) => {
+            "SELECT key,value FROM row WHERE key>=?1 AND key>=?2 ORDER BY key LIMIT ?3"
+        }
+        // The index of the keys has all of it.
+        (false, true, true) => {
+            "SELECT key,x'' FROM row WHERE key>?1 AND key<?2 ORDER BY key LIMIT ?3"
+        }
+        (false, false, true) => {
+            "SELECT key,x'' FROM row WHERE key>=?1 AND key<?2 ORDER BY key LIMIT ?3"
+        }
+        (false, true, false) => {
+            "SELECT key,x'' FROM row WHERE key>?1 AND key>?2 ORDER BY key LIMIT ?3"
+        }
+        (false, false, false) => {
+            "SELECT key,x'' FROM row WHERE key>=?1 AND key>=?2 ORDER BY key LIMIT ?3"
+        }
     };
     let first = from.unwrap_or(&scan.prefix);
     let end = end_of(&scan.prefix).unwrap_or_default();
@@ -168,7 +183,7 @@ pub(super) fn scan(connection: &Connection, scan: &Scan) -> rusqlite::Result<Vec
 
 /// Whether any row's key begins so.
 pub(super) fn is_any_under(connection: &Connection, prefix: &[u8]) -> rusqlite::Result<bool> {
-    let one = Scan { prefix: prefix.to_vec(), after: None, limit: 1 };
+    let one = Scan { limit: 1, with_values: false, ..Scan::all(prefix.to_vec()) };
     Ok(!scan(connection, &one)?.is_empty())
 }
 

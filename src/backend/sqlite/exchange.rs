@@ -365,7 +365,7 @@ fn holders(
     holders.dedup();
     let mut found = Vec::new();
     for account in &holders {
-        found.extend(scan(rows, &all(row_key::account(account)))?);
+        found.extend(scan(rows, &Scan::all(row_key::account(account)))?);
     }
     Ok((holders, found))
 }
@@ -393,10 +393,6 @@ fn accounts_in(rows: &Connection, scope: &TaggedScope) -> rusqlite::Result<Vec<A
             return Ok(Vec::new());
         }
     };
-    let found = scan(rows, &all(entry.accounts()))?;
+    let found = scan(rows, &Scan::all(entry.accounts()))?;
     Ok(found.iter().filter_map(|(key, _)| row_key::indexed_account(key)).collect())
-}
-
-fn all(prefix: Vec<u8>) -> Scan {
-    Scan { prefix, after: None, limit: usize::MAX }
 }

@@ -154,7 +154,7 @@ impl Place {
         }
         let rows = holders
             .iter()
-            .flat_map(|account| content.scan(&all(row_key::account(account))))
+            .flat_map(|account| content.scan(&Scan::all(row_key::account(account))))
             .collect();
         Ended {
             positions: (first, content.end),
@@ -239,13 +239,9 @@ impl Content {
                 return Vec::new();
             }
         };
-        self.scan(&all(entry.accounts()))
+        self.scan(&Scan::all(entry.accounts()))
             .iter()
             .filter_map(|(key, _)| row_key::indexed_account(key))
             .collect()
     }
-}
-
-fn all(prefix: Vec<u8>) -> Scan {
-    Scan { prefix, after: None, limit: usize::MAX }
 }
