@@ -85,6 +85,7 @@ on_every_place!(
     the_floor_stands_for_what_was_dropped,
     what_was_answered_outlives_a_crash_and_no_position_comes_again,
     a_plan_sees_one_moment_however_often_it_is_made_anew,
+    an_opening_that_was_only_seen_may_not_be_there_for_good,
 );
 
 fn put(rows: &[(&[u8], &[u8])]) -> Change {
@@ -332,4 +333,16 @@ fn a_plan_sees_one_moment_however_often_it_is_made_anew<P: Tested>() {
         })
         .unwrap();
     assert_eq!(first, second, "in plan {plans}");
+}
+
+// Whoever has written it may still wait for the disk.
+fn an_opening_that_was_only_seen_may_not_be_there_for_good<P: Tested>() {
+    let place = P::new();
+    let (here, there) = (place.join(), place.join());
+    let _ = here.begin(Millis::new(5)).unwrap();
+    let seen = ledger(&*there);
+    assert!(seen.openings.has_current());
+    assert_eq!(seen.has_begun, !there.is_near());
+    assert_eq!(there.begin(Millis::new(5)).unwrap(), there.is_near());
+    assert!(ledger(&*there).has_begun);
 }

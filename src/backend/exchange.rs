@@ -73,6 +73,11 @@ pub(crate) trait More {
     fn is_in_turn(&self) -> bool {
         false
     }
+
+    /// Whether there are more rows of this moment than were asked for.
+    fn has_rows(&self) -> bool {
+        true
+    }
 }
 
 /// The ledger at that moment.
@@ -80,6 +85,8 @@ pub(crate) trait More {
 pub(crate) struct LedgerSeen {
     /// The position of the newest sign-out: the as-of of a sign-in that looks now.
     pub(crate) end: Position,
+    /// Whether this instance knows that the newest opening is recorded for good.
+    pub(crate) has_begun: bool,
     /// All openings. As-ofs of now belong to the newest.
     pub(crate) openings: Arc<Openings>,
     /// The fence of everybody that stands for those that were dropped for their age.

@@ -144,14 +144,23 @@ impl Remote {
     /// `Io` if the place cannot be reached; `Damaged` if it has gone back to an earlier state.
     pub(crate) fn look(&self, ask: Ask) -> Result<Sight<'static>> {
         // Known before it looks: what another thread ends meanwhile may be missing.
-        let known = self.seen.load(Ordering::Acquire);
+        let known = self.known();
         let seen = patiently(|| self.with(|place| place.look(&ask)))?;
         self.check_end(known, seen.ledger.end)?;
         Ok(Sight::new(ask, seen))
     }
 
-    fn check_end(&self, known: u64, end: Position) -> Result<()> {
-        if end.get() < known {
+    /// The highest position that was seen.
+    pub(crate) fn known(&self) -> Position {
+        Position::new(self.seen.load(Ordering::Acquire))
+    }
+
+    /// Notes the end that an exchange has shown, before which `known` was known.
+    ///
+    /// # Errors
+    /// `Damaged` if the place has gone back to an earlier state.
+    pub(crate) fn check_end(&self, known: Position, end: Position) -> Result<()> {
+        if end < known {
             let problem = "it went back: sign-outs are missing that this process knows of";
             return Err(Error::damaged(Component::Ledger, problem));
         }
@@ -160,7 +169,7 @@ impl Remote {
     }
 
     /// Notes a position: the place must never show less.
-    pub(crate) fn has_seen(&self, position: Position) {
+    fn has_seen(&self, position: Position) {
         self.seen.fetch_max(position.get(), Ordering::AcqRel);
     }
 
@@ -199,7 +208,8 @@ impl Remote {
         if let Some(sight) = sight.filter(|sight| sight.is_in_turn()) {
             // As for what is to be durable. (And nobody enters the place twice: who closes it would
             // be waited for.)
-            sight.is_stale.set(sight.is_stale.get() || is_blind);
+            let has_begun = sight.ledger.has_begun && !is_blind;
+            sight.is_stale.set(sight.is_stale.get() || !has_begun);
             return Ok(());
         }
         let has_begun = patiently(|| self.with(|place| place.begin(now)))?;
@@ -223,10 +233,8 @@ impl Remote {
         tried: Tried,
         mut plan: impl FnMut(&Sight<'_>) -> Result<T>,
     ) -> Result<T> {
-        if self.is_near {
-            // It asks as it goes.
-            ask = Ask::default();
-        }
+        // (Of what is near, fences are asked as the plan goes.)
+        ask.scopes.retain(|_| !self.is_near);
         for _ in 0..MOST_LOOKS {
             let sight = Sight { tried, ..self.look(ask)? };
             let planned = plan(&sight);
@@ -236,6 +244,8 @@ impl Remote {
             }
             // What came of it, error or not, came of not having seen this.
             ask = match sight.asks_for_more() {
+                // It asks as it goes.
+                (_, true) if self.is_near => Ask::default(),
                 (more, true) => more,
                 (same, false) if is_stale => same,
                 _ => return planned,
@@ -331,7 +341,7 @@ impl Remote {
         &self,
         plan: &mut impl FnMut(&Sight<'_>) -> Result<(T, Option<Change>)>,
     ) -> Result<Answer<Option<T>>> {
-        let known = self.seen.load(Ordering::Acquire);
+        let known = self.known();
         let mut planned = None;
         let changed = self.with(|place| {
             place.change_in_turn(&mut |seen| {
@@ -342,11 +352,7 @@ impl Remote {
                 }
                 let sight = Sight::new(Ask::default(), seen);
                 let told = plan(&sight);
-                if let Some(failure) = sight.failure.take() {
-                    planned = Some(Err(failure));
-                    return None;
-                }
-                if sight.is_stale.get() {
+                if sight.failure.take().is_some() || sight.is_stale.get() {
                     return None;
                 }
                 let (told, change) = match told {
@@ -446,21 +452,27 @@ impl<'p> Sight<'p> {
 
     /// What was asked for, and whether the plan has asked for more, which is added to it.
     pub(crate) fn asks_for_more(self) -> (Ask, bool) {
+        let is_more = self.lacks_something();
         let (mut ask, missing) = (self.asked, self.missing.into_inner());
-        let is_more = !missing.is_empty() && self.more.is_none();
         ask.add(missing);
         (ask, is_more)
     }
 
     /// Whether the plan has asked for what is not here: what comes of it will be thrown away.
     pub(crate) fn lacks_something(&self) -> bool {
-        !self.missing.borrow().is_empty() && self.more.is_none()
+        let missing = self.missing.borrow();
+        match &self.more {
+            None => !missing.is_empty(),
+            Some(more) => {
+                !more.has_rows() && !(missing.keys.is_empty() && missing.scans.is_empty())
+            }
+        }
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
         let is_here = self.asked.keys.iter().any(|one| one == key) || self.has_all_under(key);
         match &self.more {
-            Some(more) if !is_here => {
+            Some(more) if !is_here && more.has_rows() => {
                 let mut brought = self.brought.borrow_mut();
                 if let Some(value) = brought.get(key) {
                     return value.clone();
@@ -482,10 +494,10 @@ impl<'p> Sight<'p> {
         let Scan { prefix, after, limit, .. } = wanted;
         let is_here = self.has_all_under(prefix);
         match &self.more {
-            Some(more) if !is_here && !self.asked.scans.contains(wanted) => {
+            Some(more) if !is_here && more.has_rows() && !self.asked.scans.contains(wanted) => {
                 return self.ask(&**more, |more| more.scan(wanted));
             }
-            None if !is_here => {
+            _ if !is_here && !self.asked.scans.contains(wanted) => {
                 let mut missing = self.missing.borrow_mut();
                 missing.scans.push(Scan::all(prefix.clone()));
             }

@@ -9,7 +9,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::Row;
+use rusqlite::{Row, ffi};
 
 use super::connection::open;
 use super::{FAILED, STATE};
@@ -118,12 +118,19 @@ pub(super) fn write_back(rows: &Path, turnstile: &Turnstile) -> rusqlite::Result
     let connection = open(rows).map_err(|_| rusqlite::Error::InvalidQuery)?;
     connection.pragma_update(None, "cache_size", -512)?;
     let run = |mode: &str| {
+        // The system tells of a failed sync once, and this connection alone: after that nobody knows
+        // what is in the database, though SQLite counts it as written back.
+        let fail = |error: &rusqlite::Error| {
+            if is_failed_sync(error) {
+                let _ = turnstile.leave(STATE, FAILED);
+            }
+        };
         let sql = format!("PRAGMA wal_checkpoint({mode})");
         let answer = |row: &Row<'_>| {
             let (is_busy, pages, done) = (row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?);
             Ok((is_busy != 0, pages, done))
         };
-        connection.query_row::<(bool, i64, i64), _, _>(&sql, [], answer)
+        connection.query_row::<(bool, i64, i64), _, _>(&sql, [], answer).inspect_err(fail)
     };
     let (mut before, mut waits) = (-1, 0);
     for _ in 0..TIMES {
@@ -136,7 +143,7 @@ pub(super) fn write_back(rows: &Path, turnstile: &Turnstile) -> rusqlite::Result
         }
         // That all is done which was there says only that what this connection knew was done: so it
         // is asked twice.
-        if pages == done && pages == before {
+        if pages >= 0 && pages == done && pages == before {
             return Ok(true);
         }
         before = pages;
@@ -145,4 +152,9 @@ pub(super) fn write_back(rows: &Path, turnstile: &Turnstile) -> rusqlite::Result
     // Most of it is written back already.
     connection.busy_timeout(FOR_READERS)?;
     run("RESTART").map(|(is_busy, ..)| !is_busy)
+}
+
+fn is_failed_sync(error: &rusqlite::Error) -> bool {
+    const SYNCS: [i32; 2] = [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_DIR_FSYNC];
+    error.sqlite_error().is_some_and(|error| SYNCS.contains(&error.extended_code))
 }

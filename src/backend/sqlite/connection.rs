@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params_from_iter,
+};
 
 use super::files::{APPLICATION_ID, FORMAT};
 use crate::backend::exchange::Scan;
@@ -75,9 +77,9 @@ impl Connections {
     /// work says so.
     pub(super) fn write<T>(
         &self,
+        mut connection: Connection,
         work: impl FnOnce(&Connection) -> Result<(T, bool)>,
     ) -> Result<T> {
-        let mut connection = self.take()?;
         let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate);
         let done = begun.map_err(sqlite("begin to write rows")).and_then(|transaction| {
             let (done, is_kept) = work(&transaction)?;
@@ -86,8 +88,9 @@ impl Connections {
             }
             Ok(done)
         });
-        // (One that could not even be rolled back is closed.)
-        if connection.is_autocommit() {
+        // (One that could not even be rolled back is closed; and so is one with an error, as what it
+        // has misread may be in its cache.)
+        if done.is_ok() && connection.is_autocommit() {
             self.give_back(connection);
         }
         done
@@ -179,6 +182,55 @@ pub(super) fn scan(connection: &Connection, scan: &Scan) -> rusqlite::Result<Vec
         rows.push((row.get(0)?, row.get(1)?));
     }
     Ok(rows)
+}
+
+/// The most rows under a prefix that a glance brings.
+const MOST_AT_A_GLANCE: usize = 64;
+
+/// A few rows of one moment, by one statement: those with these keys, and all whose keys begin so; in
+/// the order of their keys. `None` if that takes more than a glance.
+pub(super) fn glance(
+    connection: &Connection,
+    keys: &[Vec<u8>],
+    prefix: Option<&[u8]>,
+) -> rusqlite::Result<Option<Vec<Row>>> {
+    let sql = match (keys.len(), prefix.is_some()) {
+        (1, false) => "SELECT key,value FROM row WHERE key=?1",
+        (2, false) => {
+            "SELECT key,value FROM row WHERE key=?1 UNION ALL \
+             SELECT key,value FROM row WHERE key=?2"
+        }
+        (3, false) => {
+            "SELECT key,value FROM row WHERE key=?1 UNION ALL \
+             SELECT key,value FROM row WHERE key=?2 UNION ALL \
+             SELECT key,value FROM row WHERE key=?3"
+        }
+        (0, true) => "SELECT key,value FROM row WHERE key>=?1 AND key<?2",
+        (1, true) => {
+            "SELECT key,value FROM row WHERE key=?1 UNION ALL \
+             SELECT key,value FROM row WHERE key>=?2 AND key<?3"
+        }
+        _ => return Ok(None),
+    };
+    let end = prefix.map(end_of);
+    if matches!(end, Some(None)) {
+        return Ok(None);
+    }
+    let (end, most) = (end.flatten(), keys.len() + MOST_AT_A_GLANCE);
+    let bounds = prefix.into_iter().chain(end.as_deref());
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut found =
+        statement.query(params_from_iter(keys.iter().map(Vec::as_slice).chain(bounds)))?;
+    let mut rows: Vec<Row> = Vec::new();
+    while let Some(row) = found.next()? {
+        if rows.len() == most {
+            return Ok(None);
+        }
+        rows.push((row.get(0)?, row.get(1)?));
+    }
+    rows.sort_unstable();
+    rows.dedup();
+    Ok(Some(rows))
 }
 
 /// Whether any row's key begins so.

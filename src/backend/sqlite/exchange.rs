@@ -1,16 +1,17 @@
 //! The place's side of each exchange.
 
+use std::cell::Cell;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rusqlite::Connection;
 
 use super::connection::{get, is_any_under, scan, sqlite, write};
-use super::snapshot::{InTurn, Snapshot};
+use super::snapshot::{Glance, InTurn, Snapshot};
 use super::{FAILED, PATIENCE, Place, STATE, Sqlite, here, position};
 use crate::backend::exchange::{
-    Answer, Ask, Change, Changed, End, Ended, Exchange, Guard, Lease, LedgerSeen, More as _, Scan,
-    Seen, Size,
+    Answer, Ask, Change, Changed, End, Ended, Exchange, Guard, Lease, LedgerSeen, More, Scan, Seen,
+    Size,
 };
 use crate::backend::operate::Operate;
 use crate::clock::trust::Known;
@@ -30,11 +31,8 @@ const MOMENT: Duration = Duration::from_secs(1);
 
 impl Exchange for Sqlite {
     fn look(&self, ask: &Ask) -> Answer<Seen<'static>> {
-        let snapshot = Snapshot::of(&self.0);
         // The rows first: what they were written on is in the ledger by then.
-        let rows = ask.keys.iter().map(|key| snapshot.get(key)).collect::<Answer<_>>()?;
-        let scanned = ask.scans.iter().map(|one| snapshot.scan(one)).collect::<Answer<_>>()?;
-        self.ledger.read_on().map_err(here)?;
+        let (rows, scanned, more) = self.look_at_rows(ask)?;
         let fences = self.ledger.fences();
         let mut stand: Vec<_> = Vec::new();
         for (at, scope) in ask.scopes.iter().enumerate() {
@@ -45,7 +43,7 @@ impl Exchange for Sqlite {
         stand.sort_unstable_by_key(|(_, fence)| fence.position);
         let ledger = self.ledger_seen(&fences);
         drop(fences);
-        Ok(Seen { rows, scanned, fences: stand, ledger, more: Some(Box::new(snapshot)) })
+        Ok(Seen { rows, scanned, fences: stand, ledger, more: Some(more) })
     }
 
     fn is_failed(&self) -> bool {
@@ -57,7 +55,7 @@ impl Exchange for Sqlite {
     }
 
     fn change(&self, change: &Change) -> Answer<Changed> {
-        let changed = self.change_in(|rows| {
+        let changed = self.change_in(PATIENCE, |rows| {
             if !holds(rows, &change.guards).map_err(sqlite("read the rows"))? {
                 return Ok(Some((Changed::Guard, None)));
             }
@@ -73,17 +71,29 @@ impl Exchange for Sqlite {
         &self,
         plan: &mut dyn FnMut(Seen<'_>) -> Option<Change>,
     ) -> Answer<Option<Changed>> {
-        let changed = self.change_in(|rows| {
+        let has_failed = Cell::new(false);
+        let changed = self.change_in(MOMENT, |rows| {
             // As for a change: what is planned on is of this moment.
             self.ledger.read_on()?;
             let ledger = self.ledger_seen(&self.ledger.fences());
-            let more = InTurn { place: self, rows, end_before: ledger.end };
+            let (place, end_before) = (self, ledger.end);
+            let more = InTurn { place, rows, end_before, has_failed: &has_failed };
             let (rows_seen, scanned, fences) = (Vec::new(), Vec::new(), Vec::new());
             let seen =
                 Seen { rows: rows_seen, scanned, fences, ledger, more: Some(Box::new(more)) };
-            plan(seen).map(|change| self.write(rows, &change)).transpose()
+            let change = plan(seen);
+            if has_failed.get() {
+                return Err(Error::io("read the rows")(std::io::ErrorKind::Other.into()));
+            }
+            change.map(|change| self.write(rows, &change)).transpose()
         });
-        changed.map_err(here)
+        match changed {
+            // Without a turn, what could not be read is read once more on another connection; and
+            // whoever has nothing to change is not kept waiting by one who stands still in its turn.
+            Err(_) if has_failed.get() => Ok(None),
+            Err(Error::Busy { .. }) => Ok(None),
+            changed => changed.map_err(here),
+        }
     }
 
     fn end(&self, end: &End) -> Answer<Ended> {
@@ -189,6 +199,30 @@ impl Exchange for Sqlite {
     }
 }
 
+/// Rows by their keys, rows by their prefixes, and more of their moment.
+type Found = (Vec<Option<Vec<u8>>>, Vec<Vec<Row>>, Box<dyn More>);
+
+impl Sqlite {
+    fn look_at_rows(&self, ask: &Ask) -> Answer<Found> {
+        if let Some((glance, rows)) = Glance::of(&self.0, ask).map_err(here)? {
+            let of = |key: &Vec<u8>| {
+                let at = rows.binary_search_by(|(one, _)| one.cmp(key)).ok()?;
+                rows.get(at).map(|(_, value)| value.clone())
+            };
+            let keys = ask.keys.iter().map(of).collect();
+            let under = |scan: &Scan| {
+                rows.iter().filter(|(key, _)| key.starts_with(&scan.prefix)).cloned().collect()
+            };
+            return Ok((keys, ask.scans.iter().map(under).collect(), Box::new(glance)));
+        }
+        let snapshot = Snapshot::of(&self.0);
+        let rows = ask.keys.iter().map(|key| snapshot.get(key)).collect::<Answer<_>>()?;
+        let scanned = ask.scans.iter().map(|one| snapshot.scan(one)).collect::<Answer<_>>()?;
+        self.ledger.read_on().map_err(here)?;
+        Ok((rows, scanned, Box::new(snapshot)))
+    }
+}
+
 impl Place {
     /// Behind a failed sync nobody knows what is on the disk, and the system tells each file once:
     /// so all processes are told.
@@ -213,6 +247,8 @@ impl Place {
         work: impl FnOnce(&Connection) -> Result<(T, bool)>,
     ) -> Result<T> {
         self.flusher.check()?;
+        // Before the turn: to open one takes longer than most turns.
+        let connection = self.connections.take()?;
         let turn = self.turnstile.take(patience).map_err(|late| match late {
             Late::Busy(pid) => Error::Busy { pid },
             Late::Io(error) => Error::io("take the lock of the rows' file")(error),
@@ -221,15 +257,17 @@ impl Place {
             self.flusher.fail();
             return Err(Error::Poisoned(Component::Engine));
         }
-        self.connections.write(work)
+        self.connections.write(connection, work)
     }
 
     /// Runs `work` in a turn, and makes what it has written as durable as it says.
     fn change_in(
         &self,
+        patience: Duration,
         work: impl FnOnce(&Connection) -> Result<Option<(Changed, Option<Written>)>>,
     ) -> Result<Option<Changed>> {
-        let done = self.in_turn(|rows| {
+        self.check_files_now_and_then()?;
+        let done = self.in_turn_within(patience, |rows| {
             let done = work(rows)?;
             let is_kept = matches!(done, Some((_, Some(_))));
             Ok((done, is_kept))
@@ -261,6 +299,7 @@ impl Place {
     fn ledger_seen(&self, fences: &Fences) -> LedgerSeen {
         LedgerSeen {
             end: self.ledger.end(),
+            has_begun: self.ledger.has_begun(),
             openings: fences.all_openings(),
             floor: fences.floor(),
             known_since: self.ledger.known_since(),

@@ -1,12 +1,12 @@
 //! Rows of one moment, read as they are asked for, and the ledger beside them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use rusqlite::Connection;
 
-use super::connection::{get, open, scan, sqlite};
+use super::connection::{get, glance, scan, sqlite};
 use super::{Place, here};
-use crate::backend::exchange::{Answer, More, Scan};
+use crate::backend::exchange::{Answer, Ask, More, Scan};
 use crate::engine::Row;
 use crate::model::error::Result;
 use crate::model::position::Position;
@@ -28,8 +28,6 @@ impl Snapshot {
         Self { place: place.clone(), end_before, connection: RefCell::default() }
     }
 
-    /// Reads. What SQLite calls damage at the beginning is read once more on a new connection: it
-    /// says so of a read that failed for a moment, too.
     fn read<T>(&self, read: impl Fn(&Connection) -> rusqlite::Result<T>) -> Result<T> {
         let mut connection = self.connection.borrow_mut();
         if let Some(connection) = &*connection {
@@ -39,27 +37,31 @@ impl Snapshot {
             connection.prepare_cached("BEGIN")?.execute([])?;
             read(connection)
         };
-        self.place.flusher.check()?;
-        self.place.check_files_now_and_then()?;
-        let first = self.place.connections.take()?;
-        let found = match begin(&first) {
-            Ok(found) => {
-                *connection = Some(first);
-                found
-            }
-            Err(_) => {
-                let second = open(&self.place.path)?;
-                drop(first);
-                let found = begin(&second).map_err(sqlite("read the rows"))?;
-                *connection = Some(second);
-                found
-            }
-        };
+        let (reader, found) = first_read(&self.place, begin)?;
+        *connection = Some(reader);
         drop(connection);
         // What these rows were written on is in the ledger by now.
         self.place.ledger.read_on()?;
         Ok(found)
     }
+}
+
+/// Reads. What SQLite calls damage at the beginning is read once more on a new connection: it says so
+/// of a read that failed for a moment, too.
+fn first_read<T>(
+    place: &Place,
+    read: impl Fn(&Connection) -> rusqlite::Result<T>,
+) -> Result<(Connection, T)> {
+    place.flusher.check()?;
+    place.check_files_now_and_then()?;
+    let first = place.connections.take()?;
+    if let Ok(found) = read(&first) {
+        return Ok((first, found));
+    }
+    let second = place.connections.open()?;
+    drop(first);
+    let found = read(&second).map_err(sqlite("read the rows"))?;
+    Ok((second, found))
 }
 
 impl More for Snapshot {
@@ -84,20 +86,82 @@ impl More for Snapshot {
     }
 }
 
+/// The ledger beside a few rows that were read at a glance: by one statement, which is a moment by
+/// itself.
+pub(super) struct Glance {
+    place: Arc<Place>,
+    end_before: Position,
+}
+
+impl Glance {
+    /// `None` if what is asked for takes more.
+    pub(super) fn of(place: &Arc<Place>, ask: &Ask) -> Result<Option<(Self, Vec<Row>)>> {
+        let prefix = match ask.scans.as_slice() {
+            [] if ask.keys.is_empty() => return Ok(None),
+            [] => None,
+            [Scan { prefix, after: None, limit: usize::MAX, .. }] => Some(prefix.as_slice()),
+            _ => return Ok(None),
+        };
+        let end_before = place.ledger.end();
+        let (connection, rows) = first_read(place, |rows| glance(rows, &ask.keys, prefix))?;
+        place.connections.give_back(connection);
+        let Some(rows) = rows else { return Ok(None) };
+        // What these rows were written on is in the ledger by now.
+        place.ledger.read_on()?;
+        Ok(Some((Self { place: place.clone(), end_before }, rows)))
+    }
+}
+
+impl More for Glance {
+    fn get(&self, _: &[u8]) -> Answer<Option<Vec<u8>>> {
+        Ok(None)
+    }
+
+    fn scan(&self, _: &Scan) -> Answer<Vec<Row>> {
+        Ok(Vec::new())
+    }
+
+    fn fences(&self) -> RwLockReadGuard<'_, Fences> {
+        self.place.ledger.fences()
+    }
+
+    fn end(&self) -> Position {
+        self.place.ledger.end()
+    }
+
+    fn end_before(&self) -> Position {
+        self.end_before
+    }
+
+    fn has_rows(&self) -> bool {
+        false
+    }
+}
+
 /// Rows as they are in a turn.
 pub(super) struct InTurn<'a> {
     pub(super) place: &'a Place,
     pub(super) rows: &'a Connection,
     pub(super) end_before: Position,
+    /// Set if something could not be read.
+    pub(super) has_failed: &'a Cell<bool>,
+}
+
+impl InTurn<'_> {
+    fn answer<T>(&self, read: rusqlite::Result<T>) -> Answer<T> {
+        read.inspect_err(|_| self.has_failed.set(true))
+            .map_err(sqlite("read the rows"))
+            .map_err(here)
+    }
 }
 
 impl More for InTurn<'_> {
     fn get(&self, key: &[u8]) -> Answer<Option<Vec<u8>>> {
-        get(self.rows, key).map_err(sqlite("read the rows")).map_err(here)
+        self.answer(get(self.rows, key))
     }
 
     fn scan(&self, wanted: &Scan) -> Answer<Vec<Row>> {
-        scan(self.rows, wanted).map_err(sqlite("read the rows")).map_err(here)
+        self.answer(scan(self.rows, wanted))
     }
 
     fn fences(&self) -> RwLockReadGuard<'_, Fences> {

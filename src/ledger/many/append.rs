@@ -134,7 +134,7 @@ impl Many {
     /// # Errors
     /// As [`Many::stand`].
     pub(crate) fn begin(&self, now: Millis) -> Result<bool> {
-        if self.begun.load(Ordering::Acquire) {
+        if self.has_begun() {
             return Ok(false);
         }
         self.call(Vec::new(), now, PATIENCE).map(|_| true)

@@ -116,6 +116,12 @@ impl Many {
         Position::new(self.synced.load(Ordering::Acquire))
     }
 
+    /// Whether it is known that an opening was recorded, durably, since the first process opened the
+    /// file.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
+    }
+
     /// Since when all sign-outs are known.
     pub(crate) fn known_since(&self) -> Millis {
         Millis::new(self.known_since.load(Ordering::Acquire))

@@ -34,8 +34,9 @@ pub(super) fn end(
     let now = core.clock.now();
     let holders = named_accounts(core, request).collect();
     let end = End { scopes: named, whole, holders, most: MAX_CALL, cutoff, now, take };
+    let known = remote.known();
     let (ended, is_resent) = send(remote, &end)?;
-    remote.has_seen(ended.positions.1);
+    remote.check_end(known, ended.positions.1)?;
 
     let (refresh_tokens, is_whole) =
         if take { taken(core, remote, &ended) } else { (Vec::new(), true) };

@@ -78,6 +78,7 @@ impl Place {
             fences: content.fences_in(scopes),
             more: None,
             ledger: LedgerSeen {
+                has_begun: true,
                 end: content.end,
                 openings: Arc::new(Openings::of_one(
                     Position::ZERO,

@@ -616,6 +616,19 @@ fn a_place_that_goes_back_under_a_login_spares_nobody() {
     }
 }
 
+/// Also by whoever only signs out, and looks nothing up.
+#[test]
+fn a_sign_out_tells_that_the_place_went_back() {
+    let two = Two::new();
+    let earlier = two.machine.copy();
+    for _ in 0..3 {
+        two.here.sign_out(SignOut::account(&account(9))).unwrap();
+    }
+    two.machine.go_back_to(&earlier);
+    let out = two.here.sign_out(SignOut::account(&account(2)));
+    assert!(matches!(out, Err(Error::Damaged { part: Component::Ledger, .. })), "{out:?}");
+}
+
 /// A sign-out whose request is lost on its way is sent again.
 #[test]
 fn a_sign_out_that_got_no_answer_is_sent_again() {

@@ -98,8 +98,11 @@ fn a_log_that_is_removed_before_the_first_write_is_noticed() {
 fn a_ledger_that_is_replaced_is_noticed() {
     let home = Home::new();
     let (mut first, mut second) = two(&home.path());
+    let mut writer = Process::with_store(&home.path());
     first.must("in 2 rt-1");
     first.must("out 2");
+    first.must("in 3 rt-1");
+    writer.must("put 3 rt-2");
     replace(&ledger(&home.path()));
     let mut third = Process::with_store(&home.path());
     assert_eq!(third.must("get 1"), "rt-1");
@@ -109,14 +112,16 @@ fn a_ledger_that_is_replaced_is_noticed() {
         assert_eq!(refused(&mut first, verb), "Poisoned(Ledger)", "{verb}");
     }
     third.must("out 1");
-    // Who only reads looks each second.
-    let error = loop {
-        let answer = second.ask("get 1");
-        if let Some(error) = answer.strip_prefix("no ") {
-            break error.to_owned();
-        }
-    };
-    assert!(error.starts_with("Damaged { part: Ledger"), "{error}");
+    // Who only reads, or writes no sign-out, looks each second.
+    for (process, verb) in [(&mut second, "get 1"), (&mut writer, "put 3 rt-3")] {
+        let error = loop {
+            let answer = process.ask(verb);
+            if let Some(error) = answer.strip_prefix("no ") {
+                break error.to_owned();
+            }
+        };
+        assert!(error.starts_with("Damaged { part: Ledger"), "{verb}: {error}");
+    }
     assert_eq!(refused(&mut second, "get 1"), "Poisoned(Ledger)");
 }
 

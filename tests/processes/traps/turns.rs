@@ -38,11 +38,12 @@ fn who_stands_still_with_the_rows_is_named_and_holds_up_no_sign_out() {
     let mut of_session = Process::with_store(&home.path());
     first.must("in 2 rt-1");
     first.must("in 3 rt-1");
+    first.must("in 4 rt-1");
     stopped.must("work put");
     stop_in_its_turn(&stopped, &file(&home.path(), "rows-", ".db.turn"));
 
     // This one waits for its turn, in vain; and so does one that ends a session.
-    second.say("put 1 rt-2");
+    second.say("put 4 rt-2");
     of_session.say("out-session 3");
     assert_eq!(first.must("get 1"), "rt-1");
     first.must("out 2");
