@@ -463,9 +463,7 @@ impl<'p> Sight<'p> {
         let missing = self.missing.borrow();
         match &self.more {
             None => !missing.is_empty(),
-            Some(more) => {
-                !more.has_rows() && !(missing.keys.is_empty() && missing.scans.is_empty())
-            }
+            Some(more) => !(more.has_rows() || missing.keys.is_empty() && missing.scans.is_empty()),
         }
     }
 
