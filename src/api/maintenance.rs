@@ -56,7 +56,9 @@ impl TokenStore {
     /// unreachable in any case.
     ///
     /// # Errors
-    /// [`Error::Poisoned`] if the engine failed; [`Error::Closed`].
+    /// [`Error::Poisoned`] if the engine failed; [`Error::Closed`]. Of a store on SQLite,
+    /// [`Error::Full`], [`Error::Busy`] and [`Error::Io`] while the rows cannot be written: that is
+    /// tried again by itself.
     pub fn wait_reclaimed(&self) -> Result<ReclaimReport> {
         observe::verb("wait_reclaimed", || {
             // Not under the gate: closing must be able to go on meanwhile.

@@ -2,8 +2,9 @@
 
 use super::exchange::{Ask, Change, Changed, End, Exchange, Guard, LedgerSeen, Scan};
 use crate::SharedMachine;
+use crate::backend::Sight;
 use crate::backend::exchange::SharedPlace;
-use crate::backend::remote::{Remote, Sight, error_of};
+use crate::backend::remote::{Remote, error_of};
 use crate::crypto::{KeySource, Keyring};
 use crate::engine::Durability;
 use crate::model::position::Position;

@@ -22,12 +22,14 @@ pub(crate) mod exchange;
 #[cfg(all(unix, feature = "sqlite"))]
 pub(crate) mod operate;
 pub(crate) mod remote;
+mod sight;
 #[cfg(all(unix, feature = "sqlite"))]
 pub(crate) mod sqlite;
 
 pub(crate) use embedded::{Embedded, Lock, Working};
 pub(crate) use exchange::{Ask, Guard};
-pub(crate) use remote::{Remote, Sight, Tried};
+pub(crate) use remote::{Remote, Tried};
+pub(crate) use sight::Sight;
 
 /// The place of one store.
 pub(crate) enum Backend {

@@ -1,25 +1,20 @@
 //! Plans against a place that is elsewhere: look, plan, change; and again if something came in
 //! between.
 
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
-use super::exchange::{
-    Answer, Ask, Change, Changed, Exchange, ExchangeError, Guard, LedgerSeen, More, Scan, Seen,
-};
-use crate::engine::{Durability, Row};
+use super::Sight;
+use super::exchange::{Answer, Ask, Change, Changed, Exchange, ExchangeError, Guard};
+use crate::engine::Durability;
 use crate::model::error::{Component, Error, Result};
 use crate::model::position::Position;
-use crate::model::tag::TaggedScope;
 use crate::model::time::Millis;
 use crate::platform::sync::atomic::{AtomicU64, Ordering};
 use crate::platform::sync::{
     Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, TryLockError, thread,
 };
 use crate::rows::cipher::Rows;
-use crate::rule::Fences;
 
 /// How often a plan may ask for more than it has seen. (A sign-in asks twice: for its account, then
 /// for the fences of the sign-ins that it found there.)
@@ -48,24 +43,6 @@ pub(crate) struct Remote {
     /// The highest position that was seen. The place never shows less, also after a crash.
     seen: AtomicU64,
 }
-
-/// What one exchange has brought. A plan that asks for more gets nothing, and is run again with it.
-pub(crate) struct Sight<'p> {
-    rows: BTreeMap<Vec<u8>, Vec<u8>>,
-    asked: Ask,
-    fences: Fences,
-    pub(crate) ledger: LedgerSeen,
-    pub(crate) tried: Tried,
-    missing: RefCell<Ask>,
-    is_stale: Cell<bool>,
-    more: Option<Box<dyn More + 'p>>,
-    /// What it has brought, or why it has not.
-    brought: RefCell<Brought>,
-    failure: RefCell<Option<Error>>,
-}
-
-/// The rows that were asked for.
-type Brought = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// What became of earlier tries of the same change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -189,11 +166,11 @@ impl Remote {
     pub(crate) fn settle(&self, sight: &Sight<'_>) -> Result<()> {
         if sight.is_in_turn() {
             // Nobody waits for the disk in a turn: it is planned once more without one.
-            sight.is_stale.set(true);
+            sight.is_stale_if(true);
             return Ok(());
         }
         let is_same = patiently(|| self.with(|place| place.flush(sight.ledger.incarnation)))?;
-        sight.is_stale.set(sight.is_stale.get() || !is_same);
+        sight.is_stale_if(!is_same);
         Ok(())
     }
 
@@ -209,12 +186,12 @@ impl Remote {
             // As for what is to be durable. (And nobody enters the place twice: who closes it would
             // be waited for.)
             let has_begun = sight.ledger.has_begun && !is_blind;
-            sight.is_stale.set(sight.is_stale.get() || !has_begun);
+            sight.is_stale_if(!has_begun);
             return Ok(());
         }
         let has_begun = patiently(|| self.with(|place| place.begin(now)))?;
         if let Some(sight) = sight {
-            sight.is_stale.set(sight.is_stale.get() || has_begun || is_blind);
+            sight.is_stale_if(has_begun || is_blind);
         }
         Ok(())
     }
@@ -236,10 +213,10 @@ impl Remote {
         // (Of what is near, fences are asked as the plan goes.)
         ask.scopes.retain(|_| !self.is_near);
         for _ in 0..MOST_LOOKS {
-            let sight = Sight { tried, ..self.look(ask)? };
+            let sight = self.look(ask)?.behind(tried);
             let planned = plan(&sight);
-            let is_stale = sight.is_stale.get();
-            if let Some(failure) = sight.failure.take() {
+            let is_stale = sight.is_stale();
+            if let Some(failure) = sight.take_failure() {
                 return Err(failure);
             }
             // What came of it, error or not, came of not having seen this.
@@ -352,7 +329,7 @@ impl Remote {
                 }
                 let sight = Sight::new(Ask::default(), seen);
                 let told = plan(&sight);
-                if sight.failure.take().is_some() || sight.is_stale.get() {
+                if sight.take_failure().is_some() || sight.is_stale() {
                     return None;
                 }
                 let (told, change) = match told {
@@ -378,176 +355,6 @@ impl Remote {
             (Ok(None | Some(Changed::Done)), Some(planned)) => planned.map(|told| Ok(Some(told))),
             (Ok(_), _) => Ok(Ok(None)),
         }
-    }
-}
-
-impl<'p> Sight<'p> {
-    fn new(asked: Ask, seen: Seen<'p>) -> Self {
-        let Seen { rows, scanned, fences: stand, ledger, more } = seen;
-        let mut all = BTreeMap::new();
-        all.extend(scanned.into_iter().flatten());
-        all.extend(asked.keys.iter().cloned().zip(rows).filter_map(|(key, row)| Some((key, row?))));
-        let mut fences = Fences::of_few_beside(ledger.openings.clone());
-        stand.into_iter().for_each(|(scope, fence)| fences.stand(scope, fence));
-        if let Some(floor) = ledger.floor {
-            fences.stand_for_dropped(floor);
-        }
-        Self {
-            rows: all,
-            asked,
-            fences,
-            ledger,
-            tried: Tried::Never,
-            missing: RefCell::default(),
-            is_stale: Cell::new(false),
-            more,
-            brought: RefCell::default(),
-            failure: RefCell::default(),
-        }
-    }
-
-    /// The scopes that were asked about.
-    fn scopes(&self) -> Vec<TaggedScope> {
-        let mut scopes = self.asked.scopes.clone();
-        if self.more.is_some() {
-            scopes.extend(&self.missing.borrow().scopes);
-        }
-        scopes
-    }
-
-    /// What the place answers, which has more of this moment.
-    fn ask<T: Default>(&self, more: &dyn More, ask: impl FnOnce(&dyn More) -> Answer<T>) -> T {
-        ask(more).unwrap_or_else(|error| {
-            self.failure.borrow_mut().get_or_insert(error_of(error));
-            T::default()
-        })
-    }
-
-    /// The same, with rows of an earlier moment.
-    pub(crate) fn with_rows(mut self, prefixes: Vec<Vec<u8>>, rows: &[Row]) -> Self {
-        self.rows.extend(rows.iter().cloned());
-        self.asked.scans.extend(prefixes.into_iter().map(Scan::all));
-        self
-    }
-
-    /// Whether nothing changes until what is planned on it is written.
-    pub(crate) fn is_in_turn(&self) -> bool {
-        self.more.as_ref().is_some_and(|more| more.is_in_turn())
-    }
-
-    /// Whether it gives more of its moment.
-    pub(crate) fn is_near(&self) -> bool {
-        self.more.is_some()
-    }
-
-    /// Forgets what it has brought so far: of a read of the whole place that would be all of it.
-    ///
-    /// # Errors
-    /// Why something could not be read.
-    pub(crate) fn let_go(&self) -> Result<()> {
-        self.brought.borrow_mut().clear();
-        *self.missing.borrow_mut() = Ask::default();
-        self.failure.borrow_mut().take().map_or(Ok(()), Err)
-    }
-
-    /// What was asked for, and whether the plan has asked for more, which is added to it.
-    pub(crate) fn asks_for_more(self) -> (Ask, bool) {
-        let is_more = self.lacks_something();
-        let (mut ask, missing) = (self.asked, self.missing.into_inner());
-        ask.add(missing);
-        (ask, is_more)
-    }
-
-    /// Whether the plan has asked for what is not here: what comes of it will be thrown away.
-    pub(crate) fn lacks_something(&self) -> bool {
-        let missing = self.missing.borrow();
-        match &self.more {
-            None => !missing.is_empty(),
-            Some(more) => !(more.has_rows() || missing.keys.is_empty() && missing.scans.is_empty()),
-        }
-    }
-
-    pub(crate) fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        let is_here = self.asked.keys.iter().any(|one| one == key) || self.has_all_under(key);
-        match &self.more {
-            Some(more) if !is_here && more.has_rows() => {
-                let mut brought = self.brought.borrow_mut();
-                if let Some(value) = brought.get(key) {
-                    return value.clone();
-                }
-                let value = self.ask(&**more, |more| more.get(key));
-                brought.insert(key.to_vec(), value.clone());
-                value
-            }
-            _ => {
-                if !is_here {
-                    self.missing.borrow_mut().keys.push(key.to_vec());
-                }
-                self.rows.get(key).cloned()
-            }
-        }
-    }
-
-    pub(crate) fn scan(&self, wanted: &Scan) -> Vec<Row> {
-        let Scan { prefix, after, limit, .. } = wanted;
-        let is_here = self.has_all_under(prefix);
-        match &self.more {
-            Some(more) if !is_here && more.has_rows() && !self.asked.scans.contains(wanted) => {
-                return self.ask(&**more, |more| more.scan(wanted));
-            }
-            _ if !is_here && !self.asked.scans.contains(wanted) => {
-                let mut missing = self.missing.borrow_mut();
-                missing.scans.push(Scan::all(prefix.clone()));
-            }
-            _ => {}
-        }
-        let from = after.as_ref().unwrap_or(prefix).clone();
-        self.rows
-            .range(from..)
-            .filter(|(key, _)| after.as_ref().is_none_or(|after| *key > after))
-            .take_while(|(key, _)| key.starts_with(prefix))
-            .take(*limit)
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect()
-    }
-
-    /// Asks the rule a question about these scopes.
-    pub(crate) fn rule<T>(
-        &self,
-        scopes: impl IntoIterator<Item = TaggedScope>,
-        ask: impl FnOnce(&Fences) -> T,
-    ) -> T {
-        let scopes: Vec<_> = scopes.into_iter().collect();
-        let unseen = scopes.iter().filter(|scope| !self.asked.scopes.contains(scope));
-        let mut missing = self.missing.borrow_mut();
-        let Some(more) = &self.more else {
-            missing.scopes.extend(unseen);
-            drop(missing);
-            return ask(&self.fences);
-        };
-        // All answers are as of the moment of the rows: else a sign-out that comes between two of
-        // them would be seen to end a part of what it ends, or one that came behind a sign-in
-        // without that sign-in.
-        let fences = more.fences();
-        missing.scopes.extend(unseen);
-        // (An earlier look may have asked for these scopes. Its answer is not of this moment.)
-        let end = more.end_before();
-        let is_newer = |scope| fences.last(scope).is_some_and(|fence| fence.position > end);
-        let is_late = more.end() > end && scopes.iter().copied().any(is_newer);
-        self.is_stale.set(self.is_stale.get() || is_late);
-        drop(missing);
-        ask(&fences)
-    }
-
-    /// The position of the newest sign-out.
-    pub(crate) fn end(&self) -> Position {
-        self.more.as_ref().map_or(self.ledger.end, |more| more.end())
-    }
-
-    /// Whether every row is there whose key begins so.
-    fn has_all_under(&self, prefix: &[u8]) -> bool {
-        let is_whole = |scan: &Scan| scan.after.is_none() && scan.limit == usize::MAX;
-        self.asked.scans.iter().any(|scan| is_whole(scan) && prefix.starts_with(&scan.prefix))
     }
 }
 

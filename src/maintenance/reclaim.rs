@@ -40,13 +40,13 @@ pub(crate) fn run(core: &Arc<Core>) {
             // The sweep finds trouble with one account's rows again.
             Err(Error::Tampered(_) | Error::InvalidInput { .. }) => {}
             // A shared place that is not reached now, or is busy, will be.
-            Err(Error::Io { .. } | Error::Full(_) | Error::Busy { .. })
+            Err(error @ (Error::Io { .. } | Error::Full(_) | Error::Busy { .. }))
                 if core.embedded().is_err() =>
             {
                 if core.is_closing() {
                     return;
                 }
-                core.backlog.push(&scopes);
+                core.backlog.is_held_up(&scopes, &error);
                 core.backlog.pause(AGAIN);
             }
             // The engine is poisoned, or the store closed. The rows stay unreachable.

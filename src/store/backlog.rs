@@ -32,6 +32,9 @@ struct Queue {
     closing: Option<Closing>,
     /// Why the reclaimer ended before its work was done.
     dead: Option<Component>,
+    /// How often it was held up, and why it was the last time.
+    holdups: u64,
+    holdup: Option<Holdup>,
     done: ReclaimReport,
 }
 
@@ -39,6 +42,34 @@ struct Queue {
 enum Closing {
     AfterWork,
     AtOnce,
+}
+
+/// What is in the way of a reclaimer that will try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holdup {
+    Full(Component),
+    Busy(Option<u32>),
+    Io(std::io::ErrorKind),
+}
+
+impl Holdup {
+    fn of(error: &Error) -> Self {
+        match error {
+            Error::Full(part) => Self::Full(*part),
+            Error::Busy { pid } => Self::Busy(*pid),
+            Error::Io { source, .. } => Self::Io(source.kind()),
+            _ => Self::Io(std::io::ErrorKind::Other),
+        }
+    }
+
+    fn error(self) -> Error {
+        let action = "delete the rows of what has ended; that is tried again";
+        match self {
+            Self::Full(part) => Error::Full(part),
+            Self::Busy(pid) => Error::Busy { pid },
+            Self::Io(kind) => Error::io(action)(kind.into()),
+        }
+    }
 }
 
 impl Queue {
@@ -85,16 +116,34 @@ impl Backlog {
     /// Waits until the backlog is empty and the reclaimer idle.
     ///
     /// # Errors
-    /// `Poisoned` if the reclaimer ended before its work was done.
+    /// `Poisoned` if the reclaimer ended before its work was done; `Full`, `Busy`, `Io` if it was held
+    /// up meanwhile, and will try again.
     pub(crate) fn wait(&self) -> Result<ReclaimReport> {
         let mut queue = lock(&self.queue);
         queue.waiters += 1;
         self.changed.notify_all();
-        while queue.dead.is_none() && (queue.working || !queue.waiting.is_empty()) {
+        let holdups = queue.holdups;
+        while queue.dead.is_none()
+            && queue.holdups == holdups
+            && (queue.working || !queue.waiting.is_empty())
+        {
             queue = self.wait_changed(queue);
         }
         queue.waiters -= 1;
-        queue.dead.map_or(Ok(queue.done), |part| Err(Error::Poisoned(part)))
+        match (queue.dead, queue.holdup.filter(|_| queue.holdups != holdups)) {
+            (Some(part), _) => Err(Error::Poisoned(part)),
+            (None, Some(holdup)) => Err(holdup.error()),
+            (None, None) => Ok(queue.done),
+        }
+    }
+
+    /// For the reclaimer: records that it was held up in what it will try again. Callers that wait
+    /// are told.
+    pub(crate) fn is_held_up(&self, scopes: &[TaggedScope], why: &Error) {
+        self.push(scopes);
+        let mut queue = lock(&self.queue);
+        (queue.holdups, queue.holdup) = (queue.holdups + 1, Some(Holdup::of(why)));
+        self.changed.notify_all();
     }
 
     /// Tells the reclaimer to end, after its work or at once.
@@ -231,6 +280,28 @@ mod tests {
         backlog.push(&[account; 2]);
         assert_eq!(backlog.len(), 1);
         assert_eq!(backlog.next(8), Some(vec![TaggedScope::Everybody]));
+    }
+
+    // Else it waits for as long as the disk is full.
+    #[test]
+    fn who_waits_is_told_what_holds_the_reclaimer_up() {
+        let backlog = Backlog::default();
+        backlog.push(&[TaggedScope::Everybody]);
+        assert!(backlog.next(1).is_some());
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| backlog.wait());
+            while lock(&backlog.queue).waiters == 0 {
+                std::thread::yield_now();
+            }
+            backlog.is_held_up(&[TaggedScope::Everybody], &Error::Full(Component::Engine));
+            let told = waiter.join().unwrap();
+            assert!(matches!(told, Err(Error::Full(Component::Engine))), "{told:?}");
+        });
+        // Once: it is tried again.
+        assert_eq!(backlog.next(1), Some(vec![TaggedScope::Everybody]));
+        backlog.close(true);
+        assert_eq!(backlog.next(1), None);
+        backlog.wait().unwrap();
     }
 
     #[test]
