@@ -87,6 +87,7 @@ on_every_place!(
     what_was_answered_outlives_a_crash_and_no_position_comes_again,
     a_plan_sees_one_moment_however_often_it_is_made_anew,
     an_opening_that_was_only_seen_may_not_be_there_for_good,
+    a_change_in_a_turn_is_not_made_behind_a_fence_that_came_meanwhile,
 );
 
 fn put(rows: &[(&[u8], &[u8])]) -> Change {
@@ -346,4 +347,28 @@ fn an_opening_that_was_only_seen_may_not_be_there_for_good<P: Tested>() {
     assert_eq!(seen.has_begun, !there.is_near());
     assert_eq!(there.begin(Millis::new(5)).unwrap(), there.is_near());
     assert!(ledger(&*there).has_begun);
+}
+
+fn a_change_in_a_turn_is_not_made_behind_a_fence_that_came_meanwhile<P: Tested>() {
+    let place = P::new();
+    let (here, there) = (place.join(), place.join());
+    let change = |end| Change { unless: (vec![of(1)], end), ..put(&[(b"k", b"v")]) };
+    if !here.is_near() {
+        assert_eq!(here.change_in_turn(&mut |seen| Some(change(seen.ledger.end))).unwrap(), None);
+        return;
+    }
+    let changed = here.change_in_turn(&mut |seen| {
+        let (end, more) = (seen.ledger.end, seen.more.unwrap());
+        assert!(more.is_in_turn() && more.end_before() == end);
+        let _ = there.end(&out(&[of(1)])).unwrap();
+        // (With a look it reads on.)
+        assert!(ledger(&*here).end > end && more.end() > more.end_before());
+        Some(change(end))
+    });
+    assert_eq!(changed.unwrap(), Some(Changed::Fenced));
+    assert_eq!(get(&*there, b"k"), None);
+    // Nothing came meanwhile; and what is not planned is not written.
+    let planned = here.change_in_turn(&mut |seen| Some(change(seen.ledger.end))).unwrap();
+    assert_eq!((planned, get(&*there, b"k")), (Some(Changed::Done), Some(b"v".to_vec())));
+    assert_eq!(here.change_in_turn(&mut |_| None).unwrap(), None);
 }

@@ -279,3 +279,44 @@ pub(super) fn sqlite(action: &'static str) -> impl Fn(rusqlite::Error) -> Error 
         _ => Error::io(action)(std::io::Error::other(error)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_glance_brings_what_is_there_and_no_more_than_a_few_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().canonicalize().unwrap().join("rows");
+        super::super::files::make_private(&path).unwrap();
+        make(&path).unwrap();
+        let rows = open(&path).unwrap();
+        let key = |name: &str| name.as_bytes().to_vec();
+        for name in ["a", "b1", "b2", "c"] {
+            write(&rows, &key(name), Some(&key(name))).unwrap();
+        }
+        let glance = |keys: &[&str], prefix: Option<&str>| {
+            let keys: Vec<_> = keys.iter().map(|name| key(name)).collect();
+            let found = glance(&rows, &keys, prefix.map(str::as_bytes)).unwrap()?;
+            assert!(found.iter().all(|(key, value)| key == value));
+            Some(found.into_iter().map(|(key, _)| String::from_utf8(key).unwrap()).collect())
+        };
+        let some = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
+        assert_eq!(glance(&["a"], None), some(&["a"]));
+        assert_eq!(glance(&["c", "x"], None), some(&["c"]));
+        assert_eq!(glance(&["c", "a", "b2"], None), some(&["a", "b2", "c"]));
+        assert_eq!(glance(&[], Some("b")), some(&["b1", "b2"]));
+        // Once, though it was asked for twice.
+        assert_eq!(glance(&["b1"], Some("b")), some(&["b1", "b2"]));
+        // (No prefix has an end that is above all.)
+        assert_eq!(glance(&[], Some("")), None::<Vec<String>>);
+        assert_eq!(glance(&["a", "b", "c", "d"], None), None);
+        for number in 0..MOST_AT_A_GLANCE - 1 {
+            let name = format!("b3-{number:02}");
+            write(&rows, &key(&name), Some(&key(&name))).unwrap();
+        }
+        assert_eq!(glance(&[], Some("b")), None);
+        write(&rows, b"b1", None).unwrap();
+        assert_eq!(glance(&[], Some("b")).map(|all| all.len()), Some(MOST_AT_A_GLANCE));
+    }
+}
