@@ -226,7 +226,11 @@ impl TokenStore {
         wanted: &AccessQuery,
     ) -> Result<Option<AccessToken>> {
         observe::read(Read::Access, || {
-            let ask = || resume::ask(&self.core().tagger.account(account));
+            // Where the token is says the sign-in: so a place that is near is asked as it goes.
+            let ask = || match self.core().takes_turns() {
+                true => Ask::default(),
+                false => resume::ask(&self.core().tagger.account(account)),
+            };
             self.core().read(ask, |open| self.access_token_in(open, account, id, wanted))
         })
     }

@@ -214,6 +214,12 @@ pub(crate) trait Exchange: Send + Sync {
     /// Reads.
     fn look(&self, ask: &Ask) -> Answer<Seen<'static>>;
 
+    /// As a look without fences, where that takes no more than a few rows; `None` if it may take
+    /// more.
+    fn glance(&self, _: &Ask) -> Answer<Option<Seen<'static>>> {
+        Ok(None)
+    }
+
     /// Changes one account's rows, if the guards hold.
     fn change(&self, change: &Change) -> Answer<Changed>;
 

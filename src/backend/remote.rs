@@ -127,6 +127,20 @@ impl Remote {
         Ok(Sight::new(ask, seen))
     }
 
+    /// Looks once, at what of it a place that is near has at a glance: the plan asks for the rest as
+    /// it goes.
+    fn look_near(&self, ask: Ask) -> Result<Sight<'static>> {
+        let ask = Ask { scopes: Vec::new(), ..ask };
+        let known = self.known();
+        match patiently(|| self.with(|place| place.glance(&ask)))? {
+            Some(seen) => {
+                self.check_end(known, seen.ledger.end)?;
+                Ok(Sight::new(ask, seen))
+            }
+            None => self.look(Ask::default()),
+        }
+    }
+
     /// The highest position that was seen.
     pub(crate) fn known(&self) -> Position {
         Position::new(self.seen.load(Ordering::Acquire))
@@ -210,10 +224,9 @@ impl Remote {
         tried: Tried,
         mut plan: impl FnMut(&Sight<'_>) -> Result<T>,
     ) -> Result<T> {
-        // (Of what is near, fences are asked as the plan goes.)
-        ask.scopes.retain(|_| !self.is_near);
         for _ in 0..MOST_LOOKS {
-            let sight = self.look(ask)?.behind(tried);
+            let sight = if self.is_near { self.look_near(ask)? } else { self.look(ask)? };
+            let sight = sight.behind(tried);
             let planned = plan(&sight);
             let is_stale = sight.is_stale();
             if let Some(failure) = sight.take_failure() {
@@ -319,10 +332,10 @@ impl Remote {
         plan: &mut impl FnMut(&Sight<'_>) -> Result<(T, Option<Change>)>,
     ) -> Result<Answer<Option<T>>> {
         let known = self.known();
-        let mut planned = None;
+        let (mut planned, mut has_change) = (None, false);
         let changed = self.with(|place| {
             place.change_in_turn(&mut |seen| {
-                planned = None;
+                (planned, has_change) = (None, false);
                 if let Err(error) = self.check_end(known, seen.ledger.end) {
                     planned = Some(Err(error));
                     return None;
@@ -345,14 +358,15 @@ impl Remote {
                     planned = durability.is_none().then_some(Ok(told));
                     return None;
                 }
-                planned = Some(Ok(told));
+                (planned, has_change) = (Some(Ok(told)), true);
                 let unless = (sight.scopes(), sight.ledger.end);
                 Some(Change { rows, durability, unless, ..Change::default() })
             })
         });
         match (changed, planned) {
             (Err(error), _) => Ok(Err(error)),
-            (Ok(None | Some(Changed::Done)), Some(planned)) => planned.map(|told| Ok(Some(told))),
+            (Ok(Some(Changed::Done)), Some(planned)) => planned.map(|told| Ok(Some(told))),
+            (Ok(None), Some(planned)) if !has_change => planned.map(|told| Ok(Some(told))),
             (Ok(_), _) => Ok(Ok(None)),
         }
     }

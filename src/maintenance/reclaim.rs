@@ -4,7 +4,7 @@
 
 use crate::maintenance::throttle::Throttle;
 use crate::maintenance::tidy::tidy_accounts;
-use crate::model::error::{Error, Result};
+use crate::model::error::{Component, Error, Result};
 use crate::model::tag::{AccountTag, TaggedScope};
 use crate::observe;
 use crate::platform::sync::Arc;
@@ -40,14 +40,18 @@ pub(crate) fn run(core: &Arc<Core>) {
             // The sweep finds trouble with one account's rows again.
             Err(Error::Tampered(_) | Error::InvalidInput { .. }) => {}
             // A shared place that is not reached now, or is busy, will be.
-            Err(error @ (Error::Io { .. } | Error::Full(_) | Error::Busy { .. }))
-                if core.embedded().is_err() =>
-            {
+            // (SQLite calls a read that failed damage, too.)
+            Err(
+                error @ (Error::Io { .. }
+                | Error::Full(_)
+                | Error::Busy { .. }
+                | Error::Damaged { part: Component::Engine, .. }),
+            ) if core.embedded().is_err() => {
+                core.backlog.is_held_up(&scopes, &error);
                 if core.is_closing() {
                     return;
                 }
-                core.backlog.is_held_up(&scopes, &error);
-                core.backlog.pause(AGAIN);
+                core.backlog.pause_held_up(AGAIN);
             }
             // The engine is poisoned, or the store closed. The rows stay unreachable.
             Err(_) => return,
@@ -73,7 +77,9 @@ fn reclaim(
     };
     for scope in scopes {
         for_each_account(core, *scope, |account| {
-            some.push(*account);
+            if !some.contains(account) {
+                some.push(*account);
+            }
             if some.len() < together { Ok(true) } else { tidy(&mut some, throttle) }
         })?;
     }

@@ -55,9 +55,13 @@ pub(crate) fn tidy_accounts(
         true => tidy_together(core, accounts, throttle),
         false => Ok(None),
     };
-    // (Trouble with one account's rows does not keep those of others.)
-    let Ok(Some(sections)) = together else {
-        return accounts.iter().map(|account| alone(account, throttle)).collect();
+    let sections = match together {
+        Ok(Some(sections)) => sections,
+        // Trouble with one account's rows does not keep those of others.
+        Ok(None) | Err(Error::Tampered(_) | Error::InvalidInput { .. }) => {
+            return accounts.iter().map(|account| alone(account, throttle)).collect();
+        }
+        Err(error) => return Err(error),
     };
     let each = accounts.iter().zip(sections).map(|(account, section)| {
         let rest = match section.last {

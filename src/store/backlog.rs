@@ -130,9 +130,9 @@ impl Backlog {
             queue = self.wait_changed(queue);
         }
         queue.waiters -= 1;
-        match (queue.dead, queue.holdup.filter(|_| queue.holdups != holdups)) {
-            (Some(part), _) => Err(Error::Poisoned(part)),
-            (None, Some(holdup)) => Err(holdup.error()),
+        match (queue.holdup.filter(|_| queue.holdups != holdups), queue.dead) {
+            (Some(holdup), _) => Err(holdup.error()),
+            (None, Some(part)) => Err(Error::Poisoned(part)),
             (None, None) => Ok(queue.done),
         }
     }
@@ -213,10 +213,22 @@ impl Backlog {
     /// For the reclaimer: waits for `time`, or until the work is urgent.
     #[cfg(not(oubliette_shuttle))]
     pub(crate) fn pause(&self, time: Duration) {
+        self.pause_unless(time, Queue::is_urgent);
+    }
+
+    /// For the reclaimer, which is held up: waits for `time`, or until somebody waits for it. (That
+    /// there is much to do does not help.)
+    #[cfg(not(oubliette_shuttle))]
+    pub(crate) fn pause_held_up(&self, time: Duration) {
+        self.pause_unless(time, |queue| queue.waiters > 0 || queue.closing.is_some());
+    }
+
+    #[cfg(not(oubliette_shuttle))]
+    fn pause_unless(&self, time: Duration, is_over: impl Fn(&Queue) -> bool) {
         let start = Instant::now();
         let mut queue = lock(&self.queue);
         while let (Some(left), false) =
-            (time.checked_sub(start.elapsed()).filter(|left| !left.is_zero()), queue.is_urgent())
+            (time.checked_sub(start.elapsed()).filter(|left| !left.is_zero()), is_over(&queue))
         {
             queue =
                 self.changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
@@ -229,6 +241,12 @@ impl Backlog {
         if !lock(&self.queue).is_urgent() {
             crate::platform::sync::thread::yield_now();
         }
+    }
+
+    /// Likewise.
+    #[cfg(oubliette_shuttle)]
+    pub(crate) fn pause_held_up(&self, time: Duration) {
+        self.pause(time);
     }
 
     fn wait_changed<'a>(&self, queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {

@@ -54,6 +54,15 @@ impl Exchange for Sqlite {
         true
     }
 
+    fn glance(&self, ask: &Ask) -> Answer<Option<Seen<'static>>> {
+        let Some((glance, found)) = Glance::of(&self.0, ask).map_err(here)? else {
+            return Ok(None);
+        };
+        let (rows, scanned) = in_the_order_of(ask, &found);
+        let ledger = self.ledger_seen(&self.ledger.fences());
+        Ok(Some(Seen { rows, scanned, fences: Vec::new(), ledger, more: Some(Box::new(glance)) }))
+    }
+
     fn change(&self, change: &Change) -> Answer<Changed> {
         let changed = self.change_in(PATIENCE, |rows| {
             if !holds(rows, &change.guards).map_err(sqlite("read the rows"))? {
@@ -204,16 +213,12 @@ type Found = (Vec<Option<Vec<u8>>>, Vec<Vec<Row>>, Box<dyn More>);
 
 impl Sqlite {
     fn look_at_rows(&self, ask: &Ask) -> Answer<Found> {
-        if let Some((glance, rows)) = Glance::of(&self.0, ask).map_err(here)? {
-            let of = |key: &Vec<u8>| {
-                let at = rows.binary_search_by(|(one, _)| one.cmp(key)).ok()?;
-                rows.get(at).map(|(_, value)| value.clone())
-            };
-            let keys = ask.keys.iter().map(of).collect();
-            let under = |scan: &Scan| {
-                rows.iter().filter(|(key, _)| key.starts_with(&scan.prefix)).cloned().collect()
-            };
-            return Ok((keys, ask.scans.iter().map(under).collect(), Box::new(glance)));
+        // (What is under a prefix can be much.)
+        if ask.scans.is_empty()
+            && let Some((glance, found)) = Glance::of(&self.0, ask).map_err(here)?
+        {
+            let (rows, scanned) = in_the_order_of(ask, &found);
+            return Ok((rows, scanned, Box::new(glance)));
         }
         let snapshot = Snapshot::of(&self.0);
         let rows = ask.keys.iter().map(|key| snapshot.get(key)).collect::<Answer<_>>()?;
@@ -227,8 +232,11 @@ impl Place {
     /// Behind a failed sync nobody knows what is on the disk, and the system tells each file once:
     /// so all processes are told.
     pub(super) fn flush_rows(&self) -> Result<()> {
-        self.flusher.flush().inspect_err(|_| {
-            let _ = self.turnstile.leave(STATE, FAILED);
+        self.flusher.flush().inspect_err(|error| {
+            // (What this process has refused before, others have been told of, or need not be.)
+            if !matches!(error, Error::Poisoned(_)) {
+                let _ = self.turnstile.leave(STATE, FAILED);
+            }
         })
     }
 
@@ -347,6 +355,18 @@ impl Place {
     fn stand(&self, end: &End, scopes: &[TaggedScope], patience: Duration) -> Result<Stood> {
         self.ledger.stand(scopes, end.cutoff, end.now, patience)
     }
+}
+
+/// What a glance has brought, in the order of what was asked for.
+fn in_the_order_of(ask: &Ask, found: &[Row]) -> (Vec<Option<Vec<u8>>>, Vec<Vec<Row>>) {
+    let of = |key: &Vec<u8>| {
+        let at = found.binary_search_by(|(one, _)| one.cmp(key)).ok()?;
+        found.get(at).map(|(_, value)| value.clone())
+    };
+    let under = |scan: &Scan| {
+        found.iter().filter(|(key, _)| key.starts_with(&scan.prefix)).cloned().collect()
+    };
+    (ask.keys.iter().map(of).collect(), ask.scans.iter().map(under).collect())
 }
 
 /// What a turn has written.

@@ -106,7 +106,9 @@ fn give_some(rows: &Connection) -> rusqlite::Result<i64> {
 mod tests {
     use std::cell::Cell;
 
+    use super::super::FAILED;
     use crate::backend::Backend;
+    use crate::backend::remote::error_of;
     use crate::{AccountId, Builder, ClientId, RefreshToken, SignIn, SignOut, TenantId};
 
     // Without it: all pages in one turn, which others wait for.
@@ -152,5 +154,26 @@ mod tests {
             .unwrap();
         assert!(i64::from(turns.get()) >= before / super::PAGES, "{} turns", turns.get());
         assert_eq!(free("freelist_count"), 0);
+    }
+
+    // Else all would, until they have closed.
+    #[test]
+    fn what_one_process_refuses_for_its_own_sight_of_the_files_others_do_not() {
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let path = folder.path().join("tokens");
+        let key = crate::KeySource::bytes([7; 32]);
+        let store = crate::TokenStore::builder(&path).key(key).sqlite().open().unwrap();
+        let Backend::Remote(remote) = &store.core().backend else { unreachable!() };
+        remote.with(|place| place.flush(0)).unwrap();
+        let files = || std::fs::read_dir(&path).unwrap().flatten().map(|entry| entry.path());
+        let rows = files().find(|path| path.extension().is_some_and(|end| end == "db")).unwrap();
+        let away = rows.with_extension("away");
+        std::fs::rename(&rows, &away).unwrap();
+        remote.operate(|place| place.check_files()).unwrap_err();
+        std::fs::rename(&away, &rows).unwrap();
+        let refused = remote.with(|place| place.flush(0)).map_err(error_of);
+        assert!(matches!(refused, Err(crate::Error::Poisoned(_))), "{refused:?}");
+        let turn = files().find(|path| path.to_string_lossy().ends_with(".db.turn")).unwrap();
+        assert_ne!(std::fs::read(turn).unwrap().first(), Some(&FAILED));
     }
 }

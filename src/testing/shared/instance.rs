@@ -164,6 +164,15 @@ impl Exchange for Instance {
         Ok(changed)
     }
 
+    fn glance(&self, ask: &Ask) -> Answer<Option<Seen<'static>>> {
+        let Some(real) = &self.real else { return Ok(None) };
+        let mut seen = self.really(Step::Look, &**real, |real| real.glance(ask))?;
+        if let (Some(seen), Some(now)) = (&mut seen, self.machine.state().time()) {
+            seen.ledger.now = now;
+        }
+        Ok(seen)
+    }
+
     fn change_in_turn(
         &self,
         plan: &mut dyn FnMut(Seen<'_>) -> Option<Change>,
