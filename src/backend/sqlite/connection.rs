@@ -130,7 +130,11 @@ pub(super) fn make(path: &Path) -> Result<()> {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.close().map_err(|(_, error)| error)
     };
-    make().map_err(sqlite("make the rows' file"))
+    // (What SQLite calls damage of a file that is just being made, is a call that has failed.)
+    make().map_err(|error| match sqlite("make the rows' file")(error) {
+        Error::Damaged { .. } => Error::io("make the rows' file")(std::io::ErrorKind::Other.into()),
+        error => error,
+    })
 }
 
 /// One row.
