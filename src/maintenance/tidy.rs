@@ -48,20 +48,17 @@ pub(crate) fn tidy_accounts(
     accounts: &[AccountTag],
     throttle: &mut Throttle<'_>,
 ) -> Result<Vec<u64>> {
-    let alone = |account, throttle: &mut Throttle<'_>| {
-        Ok(tidy_account(core, account, false, throttle)?.dead_rows)
+    let one_by_one = |throttle: &mut Throttle<'_>| {
+        let alone = |account| Ok(tidy_account(core, account, false, throttle)?.dead_rows);
+        accounts.iter().map(alone).collect()
     };
-    let together = match accounts.len() > 1 && core.takes_turns() {
-        true => tidy_together(core, accounts, throttle),
-        false => Ok(None),
-    };
-    let sections = match together {
-        Ok(Some(sections)) => sections,
+    if accounts.len() < 2 || !core.takes_turns() {
+        return one_by_one(throttle);
+    }
+    let sections = match tidy_together(core, accounts, throttle) {
         // Trouble with one account's rows does not keep those of others.
-        Ok(None) | Err(Error::Tampered(_) | Error::InvalidInput { .. }) => {
-            return accounts.iter().map(|account| alone(account, throttle)).collect();
-        }
-        Err(error) => return Err(error),
+        Err(Error::Tampered(_) | Error::InvalidInput { .. }) => return one_by_one(throttle),
+        sections => sections?,
     };
     let each = accounts.iter().zip(sections).map(|(account, section)| {
         let rest = match section.last {
@@ -78,7 +75,7 @@ fn tidy_together(
     core: &Core,
     accounts: &[AccountTag],
     throttle: &mut Throttle<'_>,
-) -> Result<Option<Vec<Section>>> {
+) -> Result<Vec<Section>> {
     let end = core.end()?;
     core.counting.wait_until_none();
     let start = Instant::now();
@@ -93,7 +90,7 @@ fn tidy_together(
         Ok(Plan::nothing(sections).and(all))
     })?;
     throttle.worked(sections.iter().map(|section| section.rows).sum(), start);
-    Ok(Some(sections))
+    Ok(sections)
 }
 
 /// What a section has done.

@@ -5,8 +5,9 @@
 //!   is polling, and starves who comes seldom. A change looks at the ledger in its turn, and is
 //!   planned there; then it is flushed, behind it, together with those of other threads
 //!   (`flush.rs`).
-//! - Reads take no turn: one snapshot of the rows, then the ledger's tail (`snapshot.rs`). In that order what is
-//!   seen is of one moment: a sign-in that is read was written on sign-outs that are seen too.
+//! - Reads take no turn: one snapshot of the rows, then the ledger's tail (`snapshot.rs`). In that
+//!   order what is seen is of one moment: a sign-in that is read was written on sign-outs that are
+//!   seen too.
 //! - A sign-out takes a turn of the ledger alone. One that ends the accounts of a session, or takes
 //!   tokens, finds these and stands in one turn of the rows, so that nothing comes in between; if
 //!   that turn does not come soon, what was named ends without it.
